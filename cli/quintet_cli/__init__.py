@@ -1,0 +1,1 @@
+"""The `quintet` command and what only it needs. Never deployed."""

@@ -1,0 +1,35 @@
+"""The `quintet` command: its groups come from one module each."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import typer
+from rich.console import Console
+
+from quintet.errors import QuintetError
+from quintet_cli.stage import StageError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Serve ONNX models through every pattern, on this machine or on AWS.",
+)
+
+# Each module has a function `register(app)` that adds its commands.
+COMMANDS = ("local_cmd", "publish_cmd", "features_cmd", "batch_cmd")
+
+for _module in COMMANDS:
+    importlib.import_module(f"quintet_cli.{_module}").register(app)
+
+
+def main() -> None:
+    """Run the command; an error made on purpose is one line, not a traceback."""
+    try:
+        app()
+    except (QuintetError, StageError) as error:
+        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        sys.exit(1)

@@ -1,0 +1,79 @@
+"""A stage: where a stack's API and resources are, read from the stack itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import boto3
+from localstack_client.session import Session as LocalstackSession
+
+__all__ = ["DEFAULT_STATE", "Stage", "StageError"]
+
+DEFAULT_STATE = Path(".quintet")
+REGION = "us-east-1"
+
+
+class StageError(Exception):
+    """The stage cannot be reached; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A deployed stack: `outputs` are its CloudFormation outputs by name.
+
+    `endpoint_url` is the local AWS's, None on AWS itself.
+    """
+
+    name: str
+    api_url: str
+    outputs: dict[str, str]
+    endpoint_url: str | None = None
+
+    @classmethod
+    def open(cls, name: str, state: Path = DEFAULT_STATE) -> Stage:
+        """The stage of that name: `local` from the local AWS's state, others from their stack.
+
+        Raises:
+            StageError: nothing runs under that name.
+        """
+        return cls._local(state) if name == "local" else cls._deployed(name)
+
+    @classmethod
+    def _local(cls, state: Path) -> Stage:
+        try:
+            found = json.loads((state / "local.json").read_text())
+        except FileNotFoundError:
+            raise StageError(
+                f"no local AWS is running from {state}/ here; start one with `quintet up --detach`"
+            ) from None
+        return cls("local", found["api_url"], found["outputs"], found["endpoint_url"])
+
+    @classmethod
+    def _deployed(cls, name: str) -> Stage:
+        stack = f"quintet-{name}"
+        client = boto3.client("cloudformation")
+        try:
+            stacks = client.describe_stacks(StackName=stack)["Stacks"]
+        except client.exceptions.ClientError as error:
+            raise StageError(f"stack {stack}: {error}") from error
+        outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0].get("Outputs", [])}
+        return cls(name, outputs["ApiUrl"], outputs)
+
+    @cached_property
+    def _session(self) -> Any:
+        if self.endpoint_url is None:
+            return boto3.Session()
+        # localstack-client knows the conventions of local endpoints: dummy keys, one address
+        return LocalstackSession(
+            aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
+        )
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the stage's service."""
+        if self.endpoint_url is None:
+            return self._session.client(service)
+        return self._session.client(service, endpoint_url=self.endpoint_url)

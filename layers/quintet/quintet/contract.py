@@ -1,0 +1,247 @@
+"""The contract of a model: what `model.yaml` says, as plain dataclasses.
+
+These classes hold a *validated* contract. They import nothing heavy, because `predict`
+reads one in Lambda's init; the publisher (`quintet_cli.package`) validates `model.yaml`
+with pydantic against these very classes and writes the result as `contract.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+__all__ = [
+    "Alert",
+    "Contract",
+    "DType",
+    "Fallback",
+    "FallbackRule",
+    "Feature",
+    "Input",
+    "Limits",
+    "Output",
+    "Slo",
+    "from_dict",
+    "to_dict",
+]
+
+DType = Literal[
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "string",
+]
+Source = Literal["request", "store", "window"]
+WhenStale = Literal["serve", "default", "fallback", "refuse"]
+Meaning = Literal["label", "score", "probabilities", "value", "embedding"]
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One column of a record.
+
+    `shape` is that of one row: () is a scalar, (64,) a vector of 64. A feature without a
+    `default` is required. `max_age` is in seconds and belongs to stored features;
+    `when_stale` says what happens past it, and also when the entity has no such value:
+    serve (only what is there: a missing value is treated as `refuse`), default, fallback
+    (the contract's fallback rule answers) or refuse.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...] = ()
+    source: Source = "request"
+    range: tuple[float | None, float | None] | None = None
+    categories: tuple[str | int, ...] | None = None
+    default: Scalar | None = None
+    max_age: float | None = None
+    when_stale: WhenStale = "refuse"
+    sensitive: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One input tensor of the graph; its first dimension is the rows (-1).
+
+    `features` names the scalar features stacked into (rows, len(features)); without it,
+    the feature of the input's own name feeds it.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    features: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One output tensor of the graph and what it means; the first dimension is the rows.
+
+    `classes` names the classes in the order of the label's numbers or of the columns of
+    the probabilities.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    meaning: Meaning
+    classes: tuple[str, ...] | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slo:
+    """The service level the team asks for: the 95th percentile of a request, milliseconds."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    p95_ms: float = 200.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The most one request may hold: rows, and bytes of its (uncompressed) body."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    rows: int = 1000
+    bytes: int = 4_500_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FallbackRule:
+    """`outputs` answer where the request's `feature` is above, below or equal to a value."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    feature: str
+    outputs: dict[str, Scalar | list[float]]
+    above: float | None = None
+    below: float | None = None
+    equals: Scalar | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fallback:
+    """What answers when stored features cannot: the first rule that matches, else `otherwise`.
+
+    Values are by output name, for one row; rules read request features only.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    otherwise: dict[str, Scalar | list[float]]
+    rules: tuple[FallbackRule, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """A prediction is an alert when the named output (its last column) is above or below."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    output: str
+    above: float | None = None
+    below: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What a model package promises: `model.yaml`, validated.
+
+    `version` numbers an immutable publication. `entity` names the key column that joins
+    stored features. `cache_ttl` is in seconds; 0 is no prediction cache. `training_data`
+    is a CSV or Parquet file of the package from which publishing computes the baseline.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    name: str
+    version: int
+    task: str
+    features: tuple[Feature, ...]
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    description: str = ""
+    entity: str | None = None
+    slo: Slo = Slo()
+    limits: Limits = Limits()
+    fallback: Fallback | None = None
+    alert: Alert | None = None
+    cache_ttl: float = 0.0
+    training_data: str | None = None
+
+    @cached_property
+    def by_name(self) -> dict[str, Feature]:
+        """The features by name."""
+        return {feature.name: feature for feature in self.features}
+
+    @cached_property
+    def requested(self) -> tuple[Feature, ...]:
+        """The features that a request carries."""
+        return tuple(f for f in self.features if f.source == "request")
+
+    @cached_property
+    def stored(self) -> tuple[Feature, ...]:
+        """The features that the feature store joins by the entity key."""
+        return tuple(f for f in self.features if f.source != "request")
+
+
+def to_dict(contract: Contract) -> dict[str, Any]:
+    """The contract as JSON-ready dicts and lists, every field present."""
+    return dataclasses.asdict(contract)
+
+
+def from_dict(data: Mapping[str, Any]) -> Contract:
+    """A contract from what `to_dict` gave. It was validated at publish: not again here."""
+    built: Contract = _build(Contract, data)
+    return built
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """`value` (JSON) as `kind`, for the few type forms that the contract uses."""
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(kind):
+        hints = _hints(kind)
+        return kind(**{name: _build(hints[name], item) for name, item in value.items()})
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        item_kind = typing.get_args(kind)[0]
+        return tuple(_build(item_kind, item) for item in value)
+    if origin in (types.UnionType, typing.Union):
+        for option in typing.get_args(kind):
+            if dataclasses.is_dataclass(option) or typing.get_origin(option) is tuple:
+                return _build(option, value)
+    return value
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    if kind not in _HINTS:
+        _HINTS[kind] = typing.get_type_hints(kind)
+    return _HINTS[kind]
+
+
+_HINTS: dict[Any, dict[str, Any]] = {}
