@@ -23,14 +23,6 @@ from quintet.aws.signing import Credentials, Request, sign
 from quintet.errors import QuintetError, Transient
 
 __all__ = ["AwsClient", "ConditionFailed", "Response", "dynamodb_call"]
-    "AwsClient",
-    "ConditionFailed",
-    "Credentials",
-    "Request",
-    "Response",
-    "dynamodb_call",
-    "sign",
-]
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
