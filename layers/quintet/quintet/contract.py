@@ -57,9 +57,9 @@ class Feature:
 
     `shape` is that of one row: () is a scalar, (64,) a vector of 64. A feature without a
     `default` is required. `max_age` is in seconds and belongs to stored features;
-    `when_stale` says what happens past it, and also when the entity has no such value:
-    serve (only what is there: a missing value is treated as `refuse`), default, fallback
-    (the contract's fallback rule answers) or refuse.
+    `when_stale` says what happens past it, and when the entity has no such value: serve (the
+    old value; where there is none, the default, else refuse), default, fallback (the
+    contract's fallback rule answers) or refuse.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -193,6 +193,10 @@ class Contract:
     cache_ttl: float = 0.0
     training_data: str | None = None
 
+    def __hash__(self) -> int:
+        # the fields hold dicts; name and version identify a contract in every cache
+        return hash((self.name, self.version))
+
     @cached_property
     def by_name(self) -> dict[str, Feature]:
         """The features by name."""
@@ -207,6 +211,17 @@ class Contract:
     def stored(self) -> tuple[Feature, ...]:
         """The features that the feature store joins by the entity key."""
         return tuple(f for f in self.features if f.source != "request")
+
+    @cached_property
+    def request_keys(self) -> frozenset[str]:
+        """What a record may hold: the request's features and the entity key."""
+        names = {feature.name for feature in self.requested}
+        return frozenset(names | {self.entity} if self.entity else names)
+
+    @cached_property
+    def needs_entity(self) -> bool:
+        """Whether a record without its entity key cannot be scored."""
+        return bool(self.stored)
 
 
 def to_dict(contract: Contract) -> dict[str, Any]:
@@ -224,7 +239,7 @@ def _build(kind: Any, value: Any) -> Any:
     """`value` (JSON) as `kind`, for the few type forms that the contract uses."""
     if value is None:
         return None
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = _hints(kind)
         return kind(**{name: _build(hints[name], item) for name, item in value.items()})
     origin = typing.get_origin(kind)

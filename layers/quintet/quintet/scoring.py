@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch
-from quintet.contract import Contract
-from quintet.errors import Refusal
+from quintet.columns import Array, Batch, numpy_dtype, shown
+from quintet.contract import Contract, Feature, Input, Output
+from quintet.errors import ModelFailure, Refusal
 
 __all__ = ["Model", "Scores", "score"]
 
@@ -23,7 +24,11 @@ class Model(Protocol):
     def contract(self) -> Contract: ...
 
     def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """The named outputs for the feeds, both by the graph's names."""
+        """The named outputs for the feeds, both by the graph's names.
+
+        Raises:
+            ModelFailure: the graph could not be run on them.
+        """
         ...
 
 
@@ -57,4 +62,226 @@ def score(
     Raises:
         ModelFailure: the model raised, or an output's shape or dtype is not the contract's.
     """
-    raise NotImplementedError
+    contract = model.contract
+    wanted = [o for o in contract.outputs if outputs is None or o.name in outputs]
+    by_rule = fallback if fallback is not None and fallback.any() else None
+    feeds = {i.name: _feed(contract, batch, i, by_rule) for i in contract.inputs}
+    if by_rule is None:
+        index, results = _run(model, batch, feeds, wanted, batch.good)
+        return Scores(index, results, np.zeros(len(index), dtype=np.bool_), batch.refusals)
+    run_index, run_results = _run(model, batch, feeds, wanted, batch.good & ~by_rule)
+    rule_index = np.flatnonzero(batch.good & by_rule)
+    rule_results = _fallback(contract, batch, wanted, rule_index)
+    order = np.argsort(np.concatenate([run_index, rule_index]), kind="stable")
+    return Scores(
+        np.concatenate([run_index, rule_index])[order],
+        {
+            name: np.concatenate([values, rule_results[name]])[order]
+            for name, values in run_results.items()
+        },
+        np.repeat([False, True], [len(run_index), len(rule_index)])[order],
+        batch.refusals,
+    )
+
+
+# ---- assemble and validate -----------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _features_of(contract: Contract, graph_input: str) -> tuple[Feature, ...]:
+    chosen = next(i for i in contract.inputs if i.name == graph_input)
+    return tuple(contract.by_name[name] for name in chosen.features or (chosen.name,))
+
+
+@lru_cache(maxsize=64)
+def _bounds(contract: Contract, graph_input: str) -> tuple[Array, Array]:
+    """The lowest and highest allowed value of each feature, (features,), always finite."""
+    features = _features_of(contract, graph_input)
+    dtype = numpy_dtype(features[0].dtype)
+    info: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    low, high = [], []
+    for feature in features:
+        least, most = feature.range or (None, None)
+        low.append(info.min if least is None else max(least, float(info.min)))
+        high.append(info.max if most is None else min(most, float(info.max)))
+    # bounds of integers stay wide: 64-bit limits do not fit the integer's own dtype as floats
+    kept = dtype if dtype.kind == "f" else None
+    return np.array(low, dtype=kept), np.array(high, dtype=kept)
+
+
+def _feed(
+    contract: Contract, batch: Batch, graph_input: Input, by_rule: NDArray[np.bool_] | None
+) -> Array:
+    """One input tensor of all rows, its values checked; rows with bad values are refused."""
+    features = _features_of(contract, graph_input.name)
+    if graph_input.features is None:
+        column = batch.columns[graph_input.name]
+        tensor = column.reshape(batch.rows, 1) if graph_input.shape[1:] == (1,) else column
+        checked = column.reshape(batch.rows, -1)
+    else:
+        tensor = np.empty((batch.rows, len(features)), dtype=numpy_dtype(graph_input.dtype))
+        for position, feature in enumerate(features):
+            tensor[:, position] = batch.columns[feature.name]
+        checked = tensor
+    if tensor.dtype.kind not in "bO":
+        low, high = _bounds(contract, graph_input.name)
+        fine = (checked >= low) & (checked <= high)  # False for NaN too
+        if not fine.all():
+            _refuse_values(batch, features, checked, ~fine, by_rule)
+    for position, feature in enumerate(features):
+        if feature.categories is not None:
+            _check_categories(batch, feature, checked[:, position], by_rule)
+    return tensor
+
+
+def _refuse_values(
+    batch: Batch,
+    features: tuple[Feature, ...],
+    values: Array,
+    bad: NDArray[np.bool_],
+    by_rule: NDArray[np.bool_] | None,
+) -> None:
+    """Refuse the rows with a value out of its feature's range, or not finite."""
+    vector = len(features) == 1
+    for position, feature in enumerate(features):
+        marks = bad if vector else bad[:, position : position + 1]
+        rows = _blamed(batch, feature, np.asarray(marks.any(axis=1)), by_rule)
+        for row in rows:
+            offset = int(np.argmax(marks[row])) if vector else position
+            value = values[row, offset]
+            place = f"{feature.name}[{offset}]" if feature.shape else feature.name
+            batch.refuse(row, place, _expected_range(feature), shown(value, feature))
+
+
+def _blamed(
+    batch: Batch,
+    feature: Feature,
+    bad: NDArray[np.bool_],
+    by_rule: NDArray[np.bool_] | None,
+) -> list[int]:
+    """The rows to refuse: filler of refused rows, and of rules' stored features, is no fault."""
+    if feature.source != "request":
+        bad = bad & batch.good if by_rule is None else bad & batch.good & ~by_rule
+    refused = {r.row for r in batch.refusals if r.field == feature.name}
+    return [row for row in np.flatnonzero(bad).tolist() if row not in refused]
+
+
+def _expected_range(feature: Feature) -> str:
+    least, most = feature.range or (None, None)
+    if least is not None and most is not None:
+        return f"a number from {least:g} to {most:g}"
+    if least is not None:
+        return f"a number of at least {least:g}"
+    if most is not None:
+        return f"a number of at most {most:g}"
+    return f"a finite number ({feature.dtype})"
+
+
+def _check_categories(
+    batch: Batch, feature: Feature, column: Array, by_rule: NDArray[np.bool_] | None
+) -> None:
+    assert feature.categories is not None
+    allowed = set(feature.categories)
+    values = column.tolist()
+    if set(values) <= allowed:
+        return
+    bad = np.fromiter((value not in allowed for value in values), np.bool_, len(values))
+    expected = f"one of {', '.join(map(str, feature.categories[:10]))}"
+    if len(feature.categories) > 10:
+        expected += f" and {len(feature.categories) - 10} more"
+    for row in _blamed(batch, feature, bad, by_rule):
+        batch.refuse(row, feature.name, expected, shown(values[row], feature))
+
+
+# ---- run and check ---------------------------------------------------------------------------
+
+
+def _run(
+    model: Model,
+    batch: Batch,
+    feeds: dict[str, Array],
+    wanted: list[Output],
+    chosen: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], dict[str, Array]]:
+    """Run the chosen rows; what comes back is checked against the contract."""
+    index = np.flatnonzero(chosen)
+    if len(index) == 0:
+        return index, {o.name: _hollow(o, 0) for o in wanted}
+    if len(index) < batch.rows:
+        feeds = {name: tensor[index] for name, tensor in feeds.items()}
+    arrays = model.run(feeds, [output.name for output in wanted])
+    results = {o.name: _checked(o, a, len(index)) for o, a in zip(wanted, arrays, strict=True)}
+    return _finite_rows(batch, wanted, index, results)
+
+
+def _hollow(output: Output, rows: int) -> Array:
+    return np.empty((rows, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
+
+
+def _checked(output: Output, array: Array, rows: int) -> Array:
+    """An output in the shape that the contract gives it."""
+    shape = (rows, *output.shape[1:])
+    fits = array.ndim == len(shape) and all(
+        want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits or array.dtype != numpy_dtype(output.dtype):
+        raise ModelFailure(
+            f"the model's output {output.name} is {array.dtype} {list(array.shape)}; "
+            f"its contract says {output.dtype} {list(shape)}"
+        )
+    return array
+
+
+def _finite_rows(
+    batch: Batch, wanted: list[Output], index: NDArray[np.int64], results: dict[str, Array]
+) -> tuple[NDArray[np.int64], dict[str, Array]]:
+    """Take out the rows with an output that is not finite."""
+    keep: NDArray[np.bool_] | None = None
+    for output in wanted:
+        values = results[output.name]
+        if values.dtype.kind != "f" or np.isfinite(values).all():
+            continue
+        flat = values.reshape(len(index), -1)
+        fine = np.isfinite(flat)
+        whole = np.asarray(fine.all(axis=1))
+        for row in np.flatnonzero(~whole).tolist():
+            value = flat[row, int(np.argmin(fine[row]))]
+            batch.refuse(int(index[row]), output.name, "a finite output", shown(value))
+        keep = whole if keep is None else keep & whole
+    if keep is None:
+        return index, results
+    return index[keep], {name: values[keep] for name, values in results.items()}
+
+
+# ---- the fallback rule -------------------------------------------------------------------------
+
+
+def _fallback(
+    contract: Contract, batch: Batch, wanted: list[Output], index: NDArray[np.int64]
+) -> dict[str, Array]:
+    """The fallback rule's answers for the rows of `index`: the first rule that matches."""
+    rule = contract.fallback
+    if rule is None:
+        raise ModelFailure("rows need a fallback answer, and the contract has no fallback rule")
+    results = {}
+    for output in wanted:
+        values = _hollow(output, len(index))
+        values[...] = _constant(rule.otherwise[output.name], output)
+        results[output.name] = values
+    for case in reversed(rule.rules):
+        column = batch.columns[case.feature][index]
+        match = np.ones(len(index), dtype=np.bool_)
+        if case.above is not None:
+            match &= column > case.above
+        if case.below is not None:
+            match &= column < case.below
+        if case.equals is not None:
+            match &= column == case.equals
+        for output in wanted:
+            if output.name in case.outputs:
+                results[output.name][match] = _constant(case.outputs[output.name], output)
+    return results
+
+
+def _constant(value: Any, output: Output) -> Any:
+    return np.array(value, dtype=numpy_dtype(output.dtype))

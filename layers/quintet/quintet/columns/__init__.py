@@ -1,0 +1,22 @@
+"""A batch as named numpy arrays, made from records, tensors, text cells or typed arrays.
+
+Here values get their dtype: what is missing takes its default, what is of another kind is
+refused. Ranges, categories and finiteness are the business of `quintet.scoring`, which sees
+every column once, wherever it came from.
+"""
+
+from quintet.columns.batch import Array, Batch, numpy_dtype, shown
+from quintet.columns.records import from_records
+from quintet.columns.tables import from_arrays, from_text
+from quintet.columns.tensors import from_tensors
+
+__all__ = [
+    "Array",
+    "Batch",
+    "from_arrays",
+    "from_records",
+    "from_tensors",
+    "from_text",
+    "numpy_dtype",
+    "shown",
+]

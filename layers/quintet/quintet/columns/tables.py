@@ -1,0 +1,195 @@
+"""Columns of a table to a batch: text cells of a CSV, typed arrays of Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from quintet.columns.batch import (
+    Array,
+    Batch,
+    cast,
+    dtype_name,
+    empty,
+    expected_kind,
+    fill,
+    numpy_dtype,
+    set_entities,
+    shown,
+    vector,
+)
+from quintet.contract import Contract, Feature
+from quintet.errors import BadInput, Refusal
+
+
+def from_text(contract: Contract, cells: Mapping[str, Sequence[str | None]]) -> Batch:
+    """Text cells (of a CSV) by column name as a batch; None or an empty cell is missing.
+
+    Raises:
+        BadInput: a required column is missing, or a column is unknown.
+    """
+    _check_names(contract, cells.keys())
+    batch = empty(len(next(iter(cells.values()))))
+    for feature in contract.requested:
+        column = cells.get(feature.name)
+        if column is None:
+            column = [None] * batch.rows
+        _fill_text(batch, feature, column)
+    if contract.entity:
+        set_entities(contract, batch, cells.get(contract.entity) or [None] * batch.rows)
+    return batch
+
+
+def _check_names(contract: Contract, names: Iterable[str]) -> None:
+    """Refuse columns that the contract does not know and the lack of those it requires."""
+    found = set(names)
+    required = {f.name for f in contract.requested if f.default is None}
+    if contract.entity and contract.needs_entity:
+        required.add(contract.entity)
+    refusals = [
+        Refusal(None, name, "a column of that name", "no such column")
+        for name in sorted(required - found)
+    ]
+    known = ", ".join(sorted(contract.request_keys))
+    refusals += [
+        Refusal(None, shown(name)[1:-1], f"one of {known}", "an unknown column")
+        for name in sorted(found - contract.request_keys)
+    ]
+    if refusals:
+        raise BadInput(refusals)
+
+
+def _fill_text(batch: Batch, feature: Feature, cells: Sequence[str | None]) -> None:
+    dtype = numpy_dtype(feature.dtype)
+    if not feature.shape and None not in cells and "" not in cells:
+        if dtype.kind == "O":
+            batch.columns[feature.name] = np.array(cells, dtype=object)
+            return
+        # float() reads "1_000", which no CSV means as a number
+        if dtype.kind == "f" and "_" not in "".join(cells):  # type: ignore[arg-type]
+            try:
+                wide = np.array(cells, dtype=object).astype(np.float64)
+            except ValueError:
+                pass
+            else:
+                batch.columns[feature.name] = cast(batch, feature, wide)
+                return
+    fill(batch, feature, [cell or None for cell in cells], _text_value)
+
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _text_value(feature: Feature, cell: str) -> Any:
+    """One cell in the feature's kind. Raises ValueError when it is of another."""
+    kind = numpy_dtype(feature.dtype).kind
+    if feature.shape:
+        raise ValueError
+    if kind == "O":
+        return cell
+    if kind == "b":
+        if cell.strip().lower() not in _BOOLEANS:
+            raise ValueError
+        return _BOOLEANS[cell.strip().lower()]
+    if "_" in cell:
+        raise ValueError
+    if kind == "f":
+        return float(cell)
+    try:
+        return int(cell)
+    except ValueError:
+        number = float(cell)  # pandas writes whole numbers beside gaps as "12.0"
+        if not number.is_integer():
+            raise
+        return int(number)
+
+
+def from_arrays(
+    contract: Contract, arrays: Mapping[str, Array], nulls: Mapping[str, Array]
+) -> Batch:
+    """Typed columns (of Parquet) as a batch; `nulls` marks the missing values of a column.
+
+    A NaN is a missing value, as pandas writes it.
+
+    Raises:
+        BadInput: a required column is missing, a column is unknown or of another kind.
+    """
+    _check_names(contract, arrays.keys())
+    batch = empty(len(next(iter(arrays.values()))))
+    for feature in contract.requested:
+        values = arrays.get(feature.name)
+        if values is None:
+            values = np.empty(batch.rows, dtype=object)
+        _fill_array(batch, feature, values, nulls.get(feature.name))
+    if contract.entity:
+        keys = arrays.get(contract.entity, np.empty(batch.rows, dtype=object))
+        set_entities(contract, batch, _keys(keys, nulls.get(contract.entity)))
+    return batch
+
+
+def _keys(values: Array, null: Array | None) -> list[Any]:
+    """Entity keys of any dtype; pandas makes integers with gaps floats."""
+    keys: list[Any] = values.tolist()
+    if values.dtype.kind == "f":
+        keys = [int(k) if k.is_integer() else None for k in keys]  # NaN is none
+    if null is not None and null.any():
+        keys = [None if gone else key for key, gone in zip(keys, null.tolist(), strict=True)]
+    return keys
+
+
+def _fill_array(batch: Batch, feature: Feature, values: Array, null: Array | None) -> None:
+    target = numpy_dtype(feature.dtype)
+    if values.dtype.kind in "OSU":
+        gone = null if null is not None else np.zeros(batch.rows, dtype=np.bool_)
+        cells = [None if g else v for v, g in zip(values.tolist(), gone.tolist(), strict=True)]
+        if target.kind == "O" or feature.shape:
+            fill(batch, feature, cells, _array_value)
+        else:
+            _fill_text(batch, feature, [None if c is None else str(c) for c in cells])
+        return
+    if values.shape != (batch.rows, *feature.shape):
+        got = f"shape {list(values.shape[1:])}"
+        raise BadInput.of(feature.name, f"values of shape {list(feature.shape)}", got)
+    if target.kind == "O":
+        values = np.array([str(v) for v in values.tolist()], dtype=object)
+        column = values
+    elif (target.kind == "b") != (values.dtype.kind == "b"):
+        raise BadInput.of(feature.name, f"a column of {feature.dtype}", dtype_name(values))
+    else:
+        gap = _gaps(values, null)
+        if gap is not None and target.kind in "iu":
+            values = np.where(gap.reshape(-1, *[1] * len(feature.shape)), 0, values)
+        column = cast(batch, feature, values)
+        null = gap
+    if null is not None and null.any():
+        column = _fill_gaps(batch, feature, column, null)
+    batch.columns[feature.name] = column
+
+
+def _gaps(values: Array, null: Array | None) -> Array | None:
+    """The rows that have no value: nulls, and NaN in a column of scalars."""
+    if values.dtype.kind == "f" and values.ndim == 1:
+        nan = np.isnan(values)
+        if nan.any():
+            return nan if null is None else nan | null
+    return null if null is not None and null.any() else None
+
+
+def _fill_gaps(batch: Batch, feature: Feature, column: Array, gap: Array) -> Array:
+    column = column.copy()
+    if feature.default is not None:
+        column[gap] = feature.default
+        return column
+    column[gap] = "" if column.dtype.kind == "O" else 0
+    for row in np.flatnonzero(gap & batch.good).tolist():
+        batch.refuse(row, feature.name, expected_kind(feature), "nothing")
+    return column
+
+
+def _array_value(feature: Feature, value: Any) -> Any:
+    """One value of an object column in the feature's kind."""
+    if feature.shape:
+        return vector(feature, value.tolist() if isinstance(value, np.ndarray) else value)
+    return value if isinstance(value, str) else str(value)

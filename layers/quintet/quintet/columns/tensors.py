@@ -1,0 +1,125 @@
+"""Tensors of the Open Inference Protocol to a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from quintet.columns.batch import (
+    Array,
+    Batch,
+    cast,
+    dtype_name,
+    empty,
+    numpy_dtype,
+    set_entities,
+    shown,
+)
+from quintet.contract import Contract, Feature, Input
+from quintet.errors import BadInput
+
+
+def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
+    """OIP tensors as a batch: graph inputs whole, or one (rows,) or (rows, 1) tensor a feature.
+
+    A whole input must be of the graph's dtype; a feature's own tensor may be of any dtype
+    whose values the feature's dtype can hold.
+
+    Raises:
+        BadInput: a name, dtype, shape or row count is not the contract's.
+    """
+    rows = _tensor_rows(tensors)
+    batch = empty(rows)
+    left = dict(tensors)
+    for graph_input in contract.inputs:
+        if _whole(contract, graph_input) and graph_input.name in left:
+            _take_whole(batch, graph_input, left.pop(graph_input.name))
+    for feature in contract.requested:
+        if feature.name in batch.columns:
+            continue
+        if feature.name in left:
+            _take_feature(batch, feature, left.pop(feature.name))
+        elif feature.default is not None:
+            dtype = numpy_dtype(feature.dtype)
+            batch.columns[feature.name] = np.full((rows, *feature.shape), feature.default, dtype)
+        else:
+            raise BadInput.of(feature.name, f"a tensor of {feature.dtype}", "no such tensor")
+    if contract.entity:
+        keys = left.pop(contract.entity, None)
+        found = [None] * rows if keys is None else np.asarray(keys).reshape(rows).tolist()
+        set_entities(contract, batch, found)
+    for name in left:
+        known = sorted(contract.request_keys | {i.name for i in contract.inputs})
+        stored = name in contract.by_name
+        raise BadInput.of(
+            shown(name)[1:-1],
+            "no tensor: the feature store holds it" if stored else f"one of {', '.join(known)}",
+            "a tensor" if stored else "an unknown tensor",
+        )
+    return batch
+
+
+def _tensor_rows(tensors: Mapping[str, Array]) -> int:
+    """The rows that all tensors agree on."""
+    if not tensors:
+        raise BadInput.of("inputs", "at least one tensor", "none")
+    first_name, first = next(iter(tensors.items()))
+    for name, tensor in tensors.items():
+        if tensor.ndim == 0:
+            raise BadInput.of(name, "a first dimension of rows", "shape []")
+        if len(tensor) != len(first):
+            raise BadInput.of(name, f"{len(first)} rows, as {first_name} has", f"{len(tensor)}")
+    return len(first)
+
+
+def _whole(contract: Contract, graph_input: Input) -> bool:
+    """Whether a request can carry this graph input: the store holds none of its features."""
+    names = graph_input.features or (graph_input.name,)
+    return all(contract.by_name[name].source == "request" for name in names)
+
+
+def _take_whole(batch: Batch, graph_input: Input, tensor: Array) -> None:
+    expected = numpy_dtype(graph_input.dtype)
+    if tensor.dtype != expected:
+        raise BadInput.of(graph_input.name, graph_input.dtype, dtype_name(tensor))
+    names = graph_input.features
+    shape = (batch.rows, len(names)) if names else (batch.rows, *graph_input.shape[1:])
+    fits = len(tensor.shape) == len(shape) and all(
+        want in (-1, have) for want, have in zip(shape, tensor.shape, strict=True)
+    )
+    if not fits and tensor.size == np.prod(shape) and not names and graph_input.shape[1:] in _FLAT:
+        tensor, fits = tensor.reshape(shape), True
+    if not fits:
+        raise BadInput.of(graph_input.name, f"shape {list(shape)}", f"shape {list(tensor.shape)}")
+    if names:
+        for position, name in enumerate(names):
+            batch.columns[name] = tensor[:, position]
+    else:
+        # a feature's column is (rows, *feature.shape): (rows, 1) inputs hold scalars
+        flat = graph_input.shape[1:] in _FLAT
+        batch.columns[graph_input.name] = tensor.reshape(batch.rows) if flat else tensor
+
+
+#: the per-row shapes of a scalar
+_FLAT = ((), (1,))
+
+
+def _take_feature(batch: Batch, feature: Feature, tensor: Array) -> None:
+    shape = (batch.rows, *feature.shape)
+    if tensor.shape != shape:
+        if feature.shape or tensor.shape != (batch.rows, 1):
+            got = f"shape {list(tensor.shape)}"
+            raise BadInput.of(feature.name, f"shape {list(shape)}", got)
+        tensor = tensor.reshape(shape)
+    target = numpy_dtype(feature.dtype)
+    if tensor.dtype == target:
+        batch.columns[feature.name] = tensor
+    elif (
+        "O" not in (tensor.dtype.kind, target.kind)
+        and np.can_cast(tensor.dtype, target, "same_kind")
+        and tensor.dtype.kind != "b"
+    ):
+        batch.columns[feature.name] = cast(batch, feature, tensor)
+    else:
+        raise BadInput.of(feature.name, feature.dtype, dtype_name(tensor))

@@ -1,0 +1,47 @@
+"""The contract's dataclasses: to JSON and back, and what they derive."""
+
+from __future__ import annotations
+
+import json
+
+from quintet.contract import (
+    Alert,
+    Contract,
+    Fallback,
+    FallbackRule,
+    Feature,
+    Input,
+    Output,
+    from_dict,
+    to_dict,
+)
+
+CONTRACT = Contract(
+    name="risk",
+    version=3,
+    task="binary-classification",
+    entity="card",
+    features=(
+        Feature(name="amount", dtype="float32", range=(0.0, None)),
+        Feature(name="country", dtype="string", categories=("FR", "DE"), default="FR"),
+        Feature(name="orders", dtype="int64", source="store", max_age=60.0, when_stale="fallback"),
+    ),
+    inputs=(Input(name="x", dtype="float32", shape=(-1, 1), features=("amount",)),),
+    outputs=(Output(name="p", dtype="float32", shape=(-1, 2), meaning="probabilities"),),
+    fallback=Fallback(
+        otherwise={"p": [0.9, 0.1]},
+        rules=(FallbackRule(feature="amount", above=100.0, outputs={"p": [0.2, 0.8]}),),
+    ),
+    alert=Alert(output="p", above=0.9),
+)
+
+
+def test_json_round_trip_gives_the_same_contract() -> None:
+    assert from_dict(json.loads(json.dumps(to_dict(CONTRACT)))) == CONTRACT
+
+
+def test_derived_names() -> None:
+    assert [f.name for f in CONTRACT.requested] == ["amount", "country"]
+    assert [f.name for f in CONTRACT.stored] == ["orders"]
+    assert CONTRACT.request_keys == {"amount", "country", "card"}
+    assert CONTRACT.needs_entity
