@@ -1,0 +1,86 @@
+"""The order of imports: inside the package one way, top to bottom; functions see the package."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "layers/quintet/quintet"
+
+#: The rooms of the package, top to bottom. A room imports from rooms above it, or from itself.
+ORDER = [
+    {"errors"},
+    {"contract"},
+    {"columns"},
+    {"scoring"},
+    # pure: state in, decision out; and the ports with their in-memory versions
+    {"features", "models"},
+    {"codecs"},
+    {"onnx_model"},
+    {"aws"},
+    {"telemetry", "settings"},
+    {"wiring"},
+]
+RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+
+
+def imported(path: Path) -> set[str]:
+    """The absolute names that a file imports; relative imports are not used here."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def rooms_of(names: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in names if name.startswith("quintet.")} - {"__version__"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_package_imports_one_way(path: Path) -> None:
+    here = room(path)
+    assert here in RANK, f"{here} has no place in the order: add it to ORDER"
+    upward = {
+        other
+        for other in rooms_of(imported(path))
+        if other != here and RANK.get(other, 99) >= RANK[here]
+    }
+    assert upward == set(), f"{here} imports from rooms that are not above it"
+
+
+def test_every_room_of_the_order_is_there() -> None:
+    assert {room(path) for path in modules()} == set(RANK)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_one_module_imports_onnxruntime_and_nothing_sees_the_outer_rooms(path: Path) -> None:
+    tops = {name.split(".")[0] for name in imported(path)}
+    assert tops.isdisjoint({"quintet_cli", "quintet_local", "moto", "onnx", "typer", "rich"})
+    assert ("onnxruntime" in tops) == (path == PACKAGE / "onnx_model.py")
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("functions/*/*.py")), ids=str)
+def test_functions_import_the_package_and_no_sibling(path: Path) -> None:
+    siblings = {folder.name for folder in (ROOT / "functions").iterdir()}
+    tops = {name.split(".")[0] for name in imported(path)}
+    assert tops.isdisjoint(siblings | {"quintet_cli", "quintet_local", "app"})
+
+
+def test_the_command_is_not_seen_by_the_local_aws() -> None:
+    for path in ROOT.glob("local/**/*.py"):
+        assert "quintet_cli" not in {name.split(".")[0] for name in imported(path)}, path
