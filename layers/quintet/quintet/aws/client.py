@@ -84,12 +84,14 @@ class AwsClient:
         environ: Mapping[str, str] = os.environ,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
+        attempts: int = ATTEMPTS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.service = service
         self._environ = environ
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
+        self._attempts = attempts
         self._sleep = sleep
         self._idle: dict[Endpoint, list[http.client.HTTPConnection]] = {}
 
@@ -124,7 +126,7 @@ class AwsClient:
             body,
         )
         failure = ""
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self._attempts):
             if attempt:
                 self._sleep(random.uniform(0, BACKOFF_SECONDS * 2 ** (attempt - 1)))
             try:
