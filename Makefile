@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
+SAM_VERSION := 1.170.0
+STAGE ?= dev
+
+export ORT_DISABLE_TELEMETRY := 1
+export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-down test lint bench build deploy lock clean
@@ -20,7 +25,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
 	@touch $@
 
-test: setup ## run every test
+test: setup ## run every test, from a clean clone
 	$(BIN)/python -m pytest
 
 lint: setup ## ruff, mypy, cfn-lint
@@ -29,10 +34,38 @@ lint: setup ## ruff, mypy, cfn-lint
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
 
+demo: setup ## run the main job on the local AWS: publish, predict, drop a file, see the report
+	$(BIN)/quintet demo
+
+demo-down: setup ## stop what `make demo` left running
+	$(BIN)/quintet down
+
+bench: setup ## measure the handler, cold start, the local API and a unit of a batch
+	$(BIN)/python -m benchmarks
+
+# SAM pins its own boto3: it lives in an environment of its own.
+.venv-sam/.ready: Makefile
+	$(PYTHON) -m venv .venv-sam
+	.venv-sam/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	VIRTUAL_ENV=.venv-sam .venv-sam/bin/uv pip install --quiet aws-sam-cli==$(SAM_VERSION)
+	@touch $@
+
+build: .venv-sam/.ready ## sam build; needs python3.13, the runtime's own, on PATH
+	.venv-sam/bin/sam build
+
+deploy: build ## sam build, then sam deploy the stage STAGE (dev, prod)
+	.venv-sam/bin/sam deploy --config-env $(STAGE)
+
 lock: ## resolve requirements/dev.txt anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --upgrade pyproject.toml --group dev --extra train \
 		-o requirements/dev.txt
+	for layer in runtime columnar; do \
+		grep -E '^[a-z].*==' requirements/dev.txt | sed 's/ \\$$//' | grep -v "< '3.12'" > $(VENV)/dev.pins; \
+		$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
+			--generate-hashes --no-annotate --no-header -c $(VENV)/dev.pins \
+			layers/$$layer/requirements.in -o layers/$$layer/requirements.txt; \
+	done
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-sam .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache
