@@ -1,0 +1,118 @@
+"""Published versions from the registry bucket: fetched, verified, loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+from quintet import golden
+from quintet.aws.client import AwsClient
+from quintet.contract import Contract, from_dict
+from quintet.errors import ModelFailure, Transient
+from quintet.manifest import GRAPH, MANIFEST, Manifest, manifest_from_json, prefix, sha256
+from quintet.onnx_model import OnnxModel, available_threads
+
+__all__ = ["Artifacts"]
+
+
+class Artifacts:
+    """Loads versions from the registry bucket.
+
+    With a `cache` folder, graphs are kept there under their SHA-256, and verified again when
+    they are read. `threads` is of each model's run, by default what the machine has.
+    """
+
+    def __init__(
+        self,
+        client: AwsClient,
+        bucket: str,
+        *,
+        cache: Path | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._cache = cache
+        self._threads = threads or available_threads(os.environ)
+
+    def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
+        """A version, ready to run, its golden vectors checked on this very machine.
+
+        `seal` is the SHA-256 of the manifest as the registry table holds it.
+
+        Raises:
+            ModelFailure: its files are not what was published, or do not load, or do not
+                give the golden outputs.
+            Transient: its files could not be read.
+        """
+        manifest = self.manifest(model, version, seal)
+        loaded = OnnxModel(
+            from_dict(manifest.contract),
+            self._graph(manifest),
+            digest=manifest.digest,
+            threads=self._threads,
+        )
+        if differences := golden.check(loaded, golden.golden_from_dict(manifest.golden)):
+            raise ModelFailure(
+                f"model {model} version {version} does not give its golden outputs here: "
+                f"{differences[0]}"
+            )
+        return loaded
+
+    def contract(self, model: str, version: int) -> Contract:
+        """The contract of a version, without its graph. Raises as `load` does."""
+        return from_dict(self.manifest(model, version).contract)
+
+    def manifest(self, model: str, version: int, seal: str | None = None) -> Manifest:
+        """The manifest of a version. Raises as `load` does."""
+        content = self._get(model, version, MANIFEST)
+        if seal is not None and sha256(content) != seal:
+            raise ModelFailure(f"model {model} version {version}: its manifest was changed")
+        try:
+            manifest = manifest_from_json(content)
+        except ValueError as error:
+            raise ModelFailure(f"model {model} version {version}: {error}") from error
+        if (manifest.name, manifest.version) != (model, version):
+            raise ModelFailure(f"model {model} version {version}: its manifest is of another")
+        return manifest
+
+    def _graph(self, manifest: Manifest) -> bytes:
+        expected = manifest.files[GRAPH].sha256
+        kept = self._cache / f"{expected}.onnx" if self._cache else None
+        if kept:
+            with contextlib.suppress(OSError):
+                content = kept.read_bytes()
+                if sha256(content) == expected:
+                    return content
+        content = self._get(manifest.name, manifest.version, GRAPH)
+        if sha256(content) != expected:
+            raise ModelFailure(
+                f"model {manifest.name} version {manifest.version}: its graph is not the one "
+                "that was published"
+            )
+        if kept:
+            with contextlib.suppress(OSError):  # no room: it is read from the bucket next time
+                _write(kept, content)
+        return content
+
+    def _get(self, model: str, version: int, path: str) -> bytes:
+        response = self._client.request("GET", f"/{self._bucket}/{prefix(model, version)}{path}")
+        if response.status == 200:
+            return response.body
+        # without leave to list the bucket, S3 answers 403 for what is not there
+        if response.status in (403, 404):
+            raise ModelFailure(f"model {model} version {version}: {path} cannot be read")
+        raise Transient(f"s3 answered {response.status} for model {model} version {version}")
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Write whole or not at all: several processes may share the folder."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

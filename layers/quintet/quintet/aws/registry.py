@@ -1,0 +1,94 @@
+"""The registry table: the versions of every model, and its route.
+
+Keys are model and item: "version#00000001" holds a version, "route" which of them answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from quintet.aws.client import AwsClient, dynamodb_call
+from quintet.models import NAME, Route, UnknownModel, Version
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """Reads the registry table."""
+
+    def __init__(self, client: AwsClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def route(self, model: str) -> Route:
+        """The route of a model, with all of its versions, in one query.
+
+        Raises:
+            NotFound: there is no such model.
+            Transient: the table could not be read.
+        """
+        if not NAME.fullmatch(model):  # some of what comes in URLs is no key of a table
+            raise UnknownModel(model)
+        query = {
+            "KeyConditionExpression": "#model = :model",
+            "ExpressionAttributeNames": {"#model": "model"},
+            "ExpressionAttributeValues": {":model": {"S": model}},
+            "ConsistentRead": True,
+        }
+        items = {item["item"]["S"]: item for item in self._pages("Query", query)}
+        route = items.pop("route", None)
+        if route is None:
+            raise UnknownModel(model)
+        versions = [_version(item) for key, item in items.items() if key.startswith("version#")]
+        return Route(
+            model=model,
+            live=int(route["live"]["N"]),
+            revision=int(route["revision"]["N"]),
+            versions={version.number: version for version in versions},
+            canary=int(route["canary"]["N"]) if "canary" in route else None,
+            canary_share=float(route["canary_share"]["N"]) if "canary_share" in route else 0.0,
+            shadow=int(route["shadow"]["N"]) if "shadow" in route else None,
+        )
+
+    def versions(self, model: str) -> list[int]:
+        """The numbers of a model's versions, ascending.
+
+        Raises:
+            NotFound: there is no such model.
+            Transient: the table could not be read.
+        """
+        return sorted(self.route(model).versions)
+
+    def models(self) -> list[str]:
+        """The names of all models that have a live version, sorted.
+
+        Raises:
+            Transient: the table could not be read.
+        """
+        scan = {
+            "FilterExpression": "#item = :route",
+            "ProjectionExpression": "#model",
+            "ExpressionAttributeNames": {"#item": "item", "#model": "model"},
+            "ExpressionAttributeValues": {":route": {"S": "route"}},
+        }
+        return sorted(item["model"]["S"] for item in self._pages("Scan", scan))
+
+    def _pages(self, operation: str, payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        payload = {"TableName": self._table, **payload}
+        while True:
+            answer = dynamodb_call(self._client, operation, payload)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            payload["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _version(item: dict[str, Any]) -> Version:
+    return Version(
+        number=int(item["version"]["N"]),
+        digest=item["digest"]["S"],
+        seal=item["seal"]["S"],
+        size=int(item["size"]["N"]),
+        created=item["created"]["S"],
+    )

@@ -1,0 +1,280 @@
+"""The models that one environment serves: which version is live, and those in memory. Pure."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from quintet.columns import Array
+from quintet.contract import Contract
+from quintet.errors import ModelFailure, NotFound, Refusal, Transient
+
+__all__ = [
+    "NAME",
+    "Loader",
+    "MemoryRoutes",
+    "Model",
+    "Models",
+    "Route",
+    "Routes",
+    "UnknownModel",
+    "Version",
+    "memory_needed",
+]
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")  # of models
+
+ROUTE_SECONDS = 5.0
+UNKNOWN_SECONDS = 1.0  # a model asked for just before it is published is soon found
+ROUTES_KEPT = 1024  # names come from requests: what is remembered of them has a bound
+
+# onnxruntime keeps the graph, its optimised form and packed weights; measured at 1.6 to 2.9
+# times the file for files of 1 MB and more
+MEMORY_FACTOR = 3
+MEMORY_BASE = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An immutable published version.
+
+    `digest` is of the package's source files, `seal` the SHA-256 of the manifest, `size`
+    the bytes of the graph that is served.
+    """
+
+    number: int
+    digest: str
+    seal: str
+    size: int
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which versions of a model answer. Canary and shadow are served once rollouts are."""
+
+    model: str
+    live: int
+    revision: int
+    versions: Mapping[int, Version]
+    canary: int | None = None
+    canary_share: float = 0.0
+    shadow: int | None = None
+
+
+class UnknownModel(NotFound):
+    """No such model or version; worded as Triton does, on which its clients' code relies."""
+
+    def __init__(self, model: str, version: int | str | None = None) -> None:
+        if version is None:
+            refusal = Refusal(None, "model", "a published model", repr(model)[:80])
+            text = f"Request for unknown model: '{model[:80]}' is not found"
+        else:
+            refusal = Refusal(None, "version", "a published version", str(version)[:80])
+            shown = f"'{model[:80]}' version {str(version)[:80]}"
+            text = f"Request for unknown model: {shown} is not found"
+        super().__init__([refusal])
+        self.args = (text,)
+
+
+class Routes(Protocol):
+    """Where routes are stored."""
+
+    def route(self, model: str) -> Route:
+        """The route of a model.
+
+        Raises:
+            NotFound: there is no such model.
+            Transient: the store could not be read.
+        """
+        ...
+
+
+class MemoryRoutes:
+    """Routes in memory."""
+
+    def __init__(self, routes: Sequence[Route] = ()) -> None:
+        self.stored = {route.model: route for route in routes}
+
+    def route(self, model: str) -> Route:
+        """See `Routes.route`."""
+        try:
+            return self.stored[model]
+        except KeyError:
+            raise UnknownModel(model) from None
+
+
+class Model(Protocol):
+    """A loaded version of a model."""
+
+    @property
+    def contract(self) -> Contract: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """See `quintet.scoring.Model.run`."""
+        ...
+
+
+class Loader(Protocol):
+    """What brings a published version into memory."""
+
+    def load(self, model: str, version: int, seal: str | None = None) -> Model:
+        """A version, verified against the seal that the registry holds.
+
+        Raises:
+            ModelFailure: its files are not what was published, or do not load.
+            Transient: its files could not be read.
+        """
+        ...
+
+
+def memory_needed(size: int) -> int:
+    """The bytes of memory that a graph of `size` bytes takes once loaded, about."""
+    return MEMORY_BASE + MEMORY_FACTOR * size
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A load under way, which other threads wait for."""
+
+    memory: int
+    done: threading.Event = field(default_factory=threading.Event)
+    model: Model | None = None
+    error: Exception | None = None
+
+
+class Models:
+    """Loaded models by (name, version), the least recently used leaving at the memory bound.
+
+    Routes are remembered for `ROUTE_SECONDS`, and beyond that while the registry does not
+    answer. A version is loaded once, however many threads ask for it.
+    """
+
+    def __init__(
+        self,
+        routes: Routes,
+        loader: Loader,
+        *,
+        memory: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._routes = routes
+        self._loader = loader
+        self._memory = memory
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[float, Route | None]] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, int], tuple[Model, int]] = OrderedDict()
+        self._flights: dict[tuple[str, int], _Flight] = {}
+
+    def get(self, name: str, version: int | None = None) -> Model:
+        """The model of that version, the live one by default; loaded if it is not in memory.
+
+        Raises:
+            NotFound: there is no such model or version.
+            ModelFailure: the version does not load, or is larger than the memory bound.
+            Transient: the registry could not be read.
+        """
+        route = self.route(name)
+        number = route.live if version is None else version
+        key = (name, number)
+        with self._lock:
+            if found := self._loaded.get(key):
+                self._loaded.move_to_end(key)
+                return found[0]
+        if number not in route.versions:
+            raise UnknownModel(name, number)
+        return self._load(key, route.versions[number])
+
+    def route(self, name: str) -> Route:
+        """The route of a model, at most `ROUTE_SECONDS` old while the registry answers.
+
+        Raises:
+            NotFound: there is no such model.
+            Transient: the registry could not be read, and no older route is remembered.
+        """
+        now = self._clock()
+        with self._lock:
+            until, route = self._known.get(name, (float("-inf"), None))
+        if now >= until:
+            route = self._refresh(name, now, route)
+        if route is None:
+            raise UnknownModel(name)
+        return route
+
+    def in_memory(self) -> list[tuple[str, int]]:
+        """Name and version of what is loaded, the least recently used first."""
+        with self._lock:
+            return list(self._loaded)
+
+    def _refresh(self, name: str, now: float, last: Route | None) -> Route | None:
+        route: Route | None
+        try:
+            route = self._routes.route(name)
+        except NotFound:
+            route = None
+        except Transient:
+            if last is None:
+                raise
+            route = last  # what was true a moment ago is better than no answer
+        keep = UNKNOWN_SECONDS if route is None else ROUTE_SECONDS
+        with self._lock:
+            self._known[name] = (now + keep, route)
+            self._known.move_to_end(name)
+            if len(self._known) > ROUTES_KEPT:
+                self._known.popitem(last=False)
+        return route
+
+    def _load(self, key: tuple[str, int], version: Version) -> Model:
+        memory = memory_needed(version.size)
+        if memory > self._memory:
+            raise ModelFailure(
+                f"model {key[0]} version {key[1]} needs about {_mb(memory)} of memory; "
+                f"this function allows its models {_mb(self._memory)}"
+            )
+        with self._lock:
+            if found := self._loaded.get(key):
+                return found[0]
+            flight = self._flights.get(key)
+            first = flight is None
+            if flight is None:
+                flight = self._flights[key] = _Flight(memory)
+                self._make_room()
+        if first:
+            self._fly(key, version, flight)
+        flight.done.wait()
+        if flight.error is not None:
+            raise flight.error
+        assert flight.model is not None
+        return flight.model
+
+    def _fly(self, key: tuple[str, int], version: Version, flight: _Flight) -> None:
+        """Load for every thread that waits on the flight."""
+        try:
+            flight.model = self._loader.load(*key, version.seal)
+        except Exception as error:
+            flight.error = error
+        with self._lock:
+            del self._flights[key]
+            if flight.model is not None:
+                self._loaded[key] = (flight.model, flight.memory)
+        flight.done.set()
+
+    def _make_room(self) -> None:
+        """Let the least recently used models go until all, with those on the way, fit."""
+        used = sum(memory for _, memory in self._loaded.values())
+        used += sum(flight.memory for flight in self._flights.values())
+        while used > self._memory and self._loaded:
+            _, (_, memory) = self._loaded.popitem(last=False)
+            used -= memory
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.0f} MB"

@@ -1,0 +1,75 @@
+"""A loaded ONNX graph: the only module that imports onnxruntime."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+# before the import: the Linux wheels send telemetry by default since 1.29
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
+
+from quintet.columns import Array
+from quintet.contract import Contract
+from quintet.errors import ModelFailure
+
+__all__ = ["OnnxModel", "available_threads"]
+
+onnxruntime.disable_telemetry_events()
+
+ERRORS_ONLY = 3
+MB_PER_VCPU = 1769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+
+
+def available_threads(environ: Mapping[str, str]) -> int:
+    """How many threads a run can use: in Lambda the vCPUs that its memory brings."""
+    memory = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+    return math.ceil(int(memory) / MB_PER_VCPU) if memory else os.cpu_count() or 1
+
+
+class OnnxModel:
+    """A session over a graph, and its contract. Safe to share between threads.
+
+    The graph comes as bytes, so that it cannot reach for a file beside it.
+    """
+
+    def __init__(
+        self, contract: Contract, graph: bytes, *, digest: str = "", threads: int = 1
+    ) -> None:
+        self.contract = contract
+        self.digest = digest
+        self.size = len(graph)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph, session_options(threads), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors have no base class of their own
+            raise ModelFailure(
+                f"model {contract.name} version {contract.version} does not load "
+                f"({type(error).__name__})"
+            ) from error
+
+    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """See `quintet.scoring.Model.run`."""
+        try:
+            results: list[Array] = self._session.run(outputs, feeds)
+        except Exception as error:  # the text may hold paths of the build: only its kind is told
+            raise ModelFailure(
+                f"model {self.contract.name} version {self.contract.version} failed "
+                f"({type(error).__name__})"
+            ) from error
+        return results
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How every session of ours runs."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = ERRORS_ONLY
+    # a pattern is kept for every batch size ever seen
+    options.enable_mem_pattern = False
+    return options
