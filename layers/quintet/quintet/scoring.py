@@ -119,9 +119,8 @@ def _feed(
         tensor = column.reshape(batch.rows, 1) if graph_input.shape[1:] == (1,) else column
         checked = column.reshape(batch.rows, -1)
     else:
-        tensor = np.empty((batch.rows, len(features)), dtype=numpy_dtype(graph_input.dtype))
-        for position, feature in enumerate(features):
-            tensor[:, position] = batch.columns[feature.name]
+        stacked = batch.stacked.get(graph_input.features)
+        tensor = _stack(batch, graph_input) if stacked is None else stacked
         checked = tensor
     if tensor.dtype.kind not in "bO":
         low, high = _bounds(contract, graph_input.name)
@@ -131,6 +130,15 @@ def _feed(
     for position, feature in enumerate(features):
         if feature.categories is not None:
             _check_categories(batch, feature, checked[:, position], by_rule)
+    return tensor
+
+
+def _stack(batch: Batch, graph_input: Input) -> Array:
+    """The columns that an input names, side by side: (rows, features)."""
+    names = graph_input.features or ()
+    tensor = np.empty((batch.rows, len(names)), dtype=numpy_dtype(graph_input.dtype))
+    for position, name in enumerate(names):
+        tensor[:, position] = batch.columns[name]
     return tensor
 
 

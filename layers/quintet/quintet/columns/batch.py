@@ -35,7 +35,8 @@ class Batch:
     `columns` holds arrays of shape (rows, *feature.shape) in the feature's dtype; strings
     are object arrays of `str`. `entities` is the entity key of each row, where the contract
     has one. Refused rows stay in place (with filler values) so that positions keep their
-    meaning; `good` is False for them.
+    meaning; `good` is False for them. `stacked` holds columns that came side by side, as one
+    (rows, len(names)) array by their names, so that nobody has to stack them again.
     """
 
     rows: int
@@ -43,6 +44,13 @@ class Batch:
     good: NDArray[np.bool_]
     entities: list[str] | None = None
     refusals: list[Refusal] = field(default_factory=list)
+    stacked: dict[tuple[str, ...], Array] = field(default_factory=dict)
+
+    def put(self, names: tuple[str, ...], matrix: Array) -> None:
+        """Set the columns of `names` from one array, (rows, len(names))."""
+        self.stacked[names] = matrix
+        for position, name in enumerate(names):
+            self.columns[name] = matrix[:, position]
 
     def refuse(self, row: int, field_name: str, expected: str, got: str) -> None:
         """Refuse one row."""

@@ -71,8 +71,7 @@ def _records_group(
         flat: Iterable[Any] = values if len(features) == 1 else chain.from_iterable(values)
         if set(map(type, flat)) <= PLAIN_TYPES[numpy_dtype(dtype).kind]:
             matrix = array_of(values, dtype).reshape(len(records), len(features))
-            for position, feature in enumerate(features):
-                batch.columns[feature.name] = matrix[:, position]
+            batch.put(tuple(feature.name for feature in features), matrix)
             return
     except (KeyError, OverflowError):
         pass  # something is missing or too big: look at each value

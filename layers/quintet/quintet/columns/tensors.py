@@ -93,8 +93,7 @@ def _take_whole(batch: Batch, graph_input: Input, tensor: Array) -> None:
     if not fits:
         raise BadInput.of(graph_input.name, f"shape {list(shape)}", f"shape {list(tensor.shape)}")
     if names:
-        for position, name in enumerate(names):
-            batch.columns[name] = tensor[:, position]
+        batch.put(names, tensor)
     else:
         # a feature's column is (rows, *feature.shape): (rows, 1) inputs hold scalars
         flat = graph_input.shape[1:] in _FLAT
