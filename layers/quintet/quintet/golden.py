@@ -1,11 +1,11 @@
-"""Golden vectors: records and the outputs they must give, on every path and machine.
+"""Golden vectors: rows of features and the outputs they must give, on every path and machine.
 
 `golden.json` of a model package:
 
-    {"tolerance": 1e-6, "records": [{"amount": 12.5, ...}, ...], "outputs": {"score": [0.03, ...]}}
+    {"columns": {"amount": [12.5, ...], ...}, "outputs": {"score": [0.03, ...]}, "tolerance": 1e-6}
 
-A record holds all features by name, the stored ones too. Row i of every output belongs to
-record i.
+All features are columns, the stored ones too; null is a missing value. Row i of every output
+belongs to row i of every column.
 """
 
 from __future__ import annotations
@@ -29,19 +29,35 @@ HALF_TOLERANCE = 1e-3  # float16 keeps three digits
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """Records and their outputs.
+    """Columns of features and of the outputs they must give.
 
     A number agrees where |got - expected| <= tolerance * max(1, |expected|).
     """
 
-    records: tuple[dict[str, Any], ...]
+    columns: dict[str, list[Any]]
     outputs: dict[str, list[Any]]
     tolerance: float = TOLERANCE
 
     def head(self, rows: int) -> Golden:
         """The first rows."""
-        outputs = {name: values[:rows] for name, values in self.outputs.items()}
-        return Golden(self.records[:rows], outputs, self.tolerance)
+        return self.slice(0, rows)
+
+    def slice(self, start: int, stop: int) -> Golden:
+        """Some of the rows."""
+        return Golden(
+            {name: values[start:stop] for name, values in self.columns.items()},
+            {name: values[start:stop] for name, values in self.outputs.items()},
+            self.tolerance,
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(next(iter(self.columns.values())))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As golden.json holds it."""
+        return {"columns": self.columns, "outputs": self.outputs, "tolerance": self.tolerance}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +75,11 @@ class Difference:
 
 def golden_from_dict(data: Mapping[str, Any]) -> Golden:
     """Golden vectors from the content of golden.json, validated at publish."""
-    return Golden(tuple(data["records"]), dict(data["outputs"]), data.get("tolerance", TOLERANCE))
+    return Golden(dict(data["columns"]), dict(data["outputs"]), data.get("tolerance", TOLERANCE))
 
 
 def check(model: Model, golden: Golden) -> list[Difference]:
-    """Score the golden records as any request's; what differs, one value a row and output.
+    """Score the golden rows as any request's; what differs, one value a row and output.
 
     Raises:
         ModelFailure: the model raised, or broke its contract's shapes.
@@ -86,19 +102,21 @@ def check(model: Model, golden: Golden) -> list[Difference]:
 
 
 def _score(model: Model, golden: Golden) -> Scores:
-    """The real path: the stored features of a record go through a feature store."""
+    """The real path: stored features come from a feature store, by an entity a row."""
     contract = model.contract
     stored = {feature.name for feature in contract.stored}
     source = MemoryFeatures()
-    requests = []
-    for row, record in enumerate(golden.records):
-        request = {name: value for name, value in record.items() if name not in stored}
-        if contract.entity:
-            request[contract.entity] = str(row)  # each record has its own history
-            for name in stored & record.keys():
-                source.put(contract.entity, str(row), name, record[name], 0.0)
-        requests.append(request)
-    joined = join(contract, from_records(contract, requests), source, 0.0)
+    records: list[dict[str, Any]] = [{} for _ in range(golden.rows)]
+    for name, values in golden.columns.items():
+        for row, value in enumerate(values):
+            if name in stored and contract.entity and value is not None:
+                source.put(contract.entity, str(row), name, value, 0.0)
+            elif name not in stored and value is not None:
+                records[row][name] = value
+    if contract.entity:
+        for row, record in enumerate(records):
+            record[contract.entity] = str(row)
+    joined = join(contract, from_records(contract, records), source, 0.0)
     return score(model, joined.batch, fallback=joined.fallback)
 
 

@@ -1,0 +1,223 @@
+"""model.yaml to a Contract: read safely, checked whole, every problem with its line and field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from quintet.contract import Contract
+from quintet.errors import QuintetError
+from quintet_cli.contract_checks import Path, check_contract
+
+__all__ = ["PackageError", "Problem", "contract_schema", "read_contract"]
+
+MAX_BYTES = 1_000_000
+PLAIN_TAGS = {
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("bool", "float", "int", "map", "null", "seq", "str", "timestamp")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a package: in which file, at which line and field where known."""
+
+    file: str
+    text: str
+    line: int | None = None
+    field: str = ""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}, line {self.line}"
+        return f"{place}: {self.field}: {self.text}" if self.field else f"{place}: {self.text}"
+
+
+class PackageError(QuintetError):
+    """A model package cannot be published; the text lists all the problems found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            super().__init__(str(self.problems[0]))
+        else:
+            lines = "".join(f"\n  {problem}" for problem in self.problems)
+            super().__init__(f"{len(self.problems)} problems:{lines}")
+
+    @classmethod
+    def of(cls, file: str, text: str) -> PackageError:
+        """A single problem of a whole file."""
+        return cls([Problem(file, text)])
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[Contract]:
+    return TypeAdapter(Contract)
+
+
+def contract_schema() -> dict[str, Any]:
+    """The JSON Schema of model.yaml."""
+    schema = _adapter().json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def read_contract(content: bytes, file: str = "model.yaml") -> Contract:
+    """The contract that model.yaml holds.
+
+    Raises:
+        PackageError: it is not YAML, or breaks the contract's rules.
+    """
+    root = _compose(content, file)
+    document = _Document(file, root)
+    if found := list(_odd_nodes(root, ())):
+        raise document.error(found)
+    data = yaml.SafeLoader("").construct_document(root)
+    try:
+        # as JSON, so that lists become tuples and nothing else is converted
+        contract = _adapter().validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as error:
+        raise document.error(_validation_problems(document, error)) from error
+    if problems := list(check_contract(contract)):
+        raise document.error(problems)
+    return contract
+
+
+# ---- YAML --------------------------------------------------------------------------------------
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which also refuses aliases: a few lines of them can expand without end."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.get_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(None, None, "aliases are not read", mark)
+        return super().compose_node(parent, index)
+
+
+def _compose(content: bytes, file: str) -> yaml.MappingNode:
+    if len(content) > MAX_BYTES:
+        raise PackageError.of(file, f"expected at most {MAX_BYTES:,} bytes, got {len(content):,}")
+    try:
+        root = yaml.compose(content.decode("utf-8-sig"), Loader=_Loader)
+    except UnicodeDecodeError as error:
+        raise PackageError.of(file, f"expected UTF-8; byte {error.start} is not") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise PackageError([Problem(file, f"not YAML: {error.problem}", line)]) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        text = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise PackageError.of(file, f"not YAML: {text}") from error
+    if not isinstance(root, yaml.MappingNode):
+        raise PackageError.of(file, "expected a mapping, as docs/bring-your-model.md shows")
+    return root
+
+
+def _odd_nodes(node: yaml.Node, path: Path) -> Iterator[tuple[Path, str]]:
+    """What YAML allows and a contract does not: duplicate or odd keys, infinite numbers."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag not in PLAIN_TAGS:
+                yield path, "expected plain words as keys"
+                continue
+            here = (*path, key.value)
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                yield here, f"stands twice, at lines {seen[key.value]} and {line}"
+            seen.setdefault(key.value, key.start_mark.line + 1)
+            yield from _odd_nodes(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, item in enumerate(node.value):
+            yield from _odd_nodes(item, (*path, position))
+    elif node.tag == "tag:yaml.org,2002:float" and node.value.strip("+-.").lower() in (
+        "inf",
+        "nan",
+    ):
+        yield path, f"expected a finite number, got {node.value}"
+    if node.tag not in PLAIN_TAGS:
+        yield path, f"expected plain YAML, got the tag {node.tag}"
+
+
+class _Document:
+    """Where the fields of a YAML document stand."""
+
+    def __init__(self, file: str, root: yaml.Node) -> None:
+        self._file = file
+        self._root = root
+
+    def error(self, found: Iterable[tuple[Path, str]]) -> PackageError:
+        """Problems, each at the line of its field or of the nearest thing around it."""
+        problems = [
+            Problem(self._file, text, self._line(path), _dotted(path)) for path, text in found
+        ]
+        return PackageError(sorted(problems, key=lambda problem: problem.line or 0))
+
+    def known(self, path: Path) -> Path:
+        """As much of a path as the document has."""
+        node: yaml.Node | None = self._root
+        for position, part in enumerate(path):
+            _, node = _child(node, part)
+            if node is None:
+                return path[:position]
+        return path
+
+    def _line(self, path: Path) -> int:
+        node: yaml.Node | None = self._root
+        line = self._root.start_mark.line
+        for part in path:
+            key, node = _child(node, part)
+            if node is None:
+                break
+            line = (key or node).start_mark.line
+        return int(line) + 1
+
+
+def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """The key's node and the value's, None where there is none."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == part:
+                return key, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return None, node.value[part]
+    return None, None
+
+
+def _dotted(path: Path) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+# ---- pydantic's errors in our words ------------------------------------------------------------
+
+
+def _validation_problems(document: _Document, error: ValidationError) -> Iterator[tuple[Path, str]]:
+    """One problem a field: a union's alternatives come as an error each."""
+    texts: dict[Path, list[str]] = {}
+    for detail in error.errors(include_url=False):
+        path: Path = detail["loc"]
+        if detail["type"] not in ("missing", "extra_forbidden", "unexpected_keyword_argument"):
+            path = document.known(path)  # without the names of a union's alternatives
+        texts.setdefault(path, []).append(_in_words(detail))
+    for path, words in texts.items():
+        yield path, " or ".join(dict.fromkeys(words))
+
+
+def _in_words(detail: ErrorDetails) -> str:
+    kind = detail["type"]
+    if kind == "missing":
+        return "is required"
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return "is not a field of the contract"
+    expected = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    given = detail["input"]
+    if isinstance(given, Mapping | list):
+        return f"expected {expected}, got a {'mapping' if isinstance(given, Mapping) else 'list'}"
+    return f"expected {expected}, got {str(given)[:60]!r}"
