@@ -18,6 +18,7 @@ ORDER = [
     {"scoring"},
     # pure: state in, decision out; and the ports with their in-memory versions
     {"features", "models"},
+    {"online"},
     {"codecs"},
     {"onnx_model"},
     {"aws"},

@@ -1,0 +1,64 @@
+"""API Gateway's proxy events (REST API, format 1.0) to requests, and responses back.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from quintet.codecs.messages import Request, Response
+
+__all__ = ["read", "render", "trace_id"]
+
+#: text goes out as it is; everything else in base64, or API Gateway would take it for UTF-8
+_TEXT = ("application/json", "application/problem+json", "application/jsonlines", "text/csv")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+def read(event: Mapping[str, Any]) -> Request:
+    """The request in a proxy event. The body is not decoded yet: its size is looked at first.
+
+    The request's id is the caller's X-Request-Id where that is sane, else API Gateway's.
+    """
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    own = headers.get("x-request-id", "")
+    context = event.get("requestContext") or {}
+    return Request(
+        method=event.get("httpMethod", ""),
+        route=event.get("resource", ""),
+        parameters={k: unquote(v) for k, v in (event.get("pathParameters") or {}).items()},
+        headers=headers,
+        raw=event.get("body") or "",
+        encoded=bool(event.get("isBase64Encoded")),
+        id=own if _SANE_ID.fullmatch(own) else str(context.get("requestId", "")),
+    )
+
+
+def trace_id(request: Request) -> str:
+    """The trace of W3C's traceparent header; empty where there is none, or it is not valid.
+
+    https://www.w3.org/TR/trace-context/
+    """
+    match = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    if match is None or match[0].startswith("ff") or not int(match[1], 16) or not int(match[2], 16):
+        return ""
+    return match[1]
+
+
+def render(response: Response) -> dict[str, Any]:
+    """A response as API Gateway takes it."""
+    headers = {"Content-Type": response.content_type, **response.headers}
+    text = response.content_type in _TEXT
+    return {
+        "statusCode": response.status,
+        "headers": headers,
+        "body": response.body.decode() if text else base64.b64encode(response.body).decode(),
+        "isBase64Encoded": not text,
+    }

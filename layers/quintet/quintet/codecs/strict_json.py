@@ -1,0 +1,81 @@
+"""JSON, strictly: what two readers could read in two ways is refused.
+
+orjson itself refuses NaN, infinities, numbers that overflow to one (1e999), lone surrogates,
+bytes that are not UTF-8 and more than 1,024 levels. Two things it lets pass, and both are
+caught here without a second parse of an honest body: a repeated key (it keeps the last) and
+an integer beyond 64 bits (it makes a float of it).
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import Any
+
+import orjson
+
+from quintet.errors import BadInput
+
+__all__ = ["parse"]
+
+_ALL_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 20  # 2**64 is the smallest integer out of range, and has 20 digits
+_MOST, _LEAST = 2**64 - 1, -(2**63)
+
+
+def parse(body: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        BadInput: the text is not JSON, or not strictly so; the field is "body".
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadInput.of("body", "JSON in UTF-8 with finite numbers", str(error)) from None
+    # Each key has its colon, so as many keys as colons means that none was repeated. A colon
+    # or a long number inside a string is no fault: then the slow reader decides.
+    if _LONG_NUMBER in body.translate(_ALL_DIGITS_TO_ZERO) or not _has_keys(
+        value, body.count(b":")
+    ):
+        _check_slowly(body)
+    return value
+
+
+def _has_keys(value: Any, colons: int) -> bool:
+    """Whether a value holds `colons` keys, counted level by level until they are found."""
+    keys = 0
+    level = [value]
+    while level:
+        dicts = [item for item in level if type(item) is dict]
+        keys += sum(map(len, dicts))
+        if keys >= colons:
+            return True
+        lists = [item for item in level if type(item) is list]
+        inner = chain(chain.from_iterable(d.values() for d in dicts), chain.from_iterable(lists))
+        level = [item for item in inner if type(item) in (dict, list)]
+    return keys >= colons
+
+
+def _check_slowly(body: bytes) -> None:
+    try:
+        json.loads(body.decode(), object_pairs_hook=_unique, parse_int=_in_range)
+    except RecursionError:
+        raise BadInput.of("body", "JSON of fewer levels", "too many levels") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise BadInput.of("body", "each key once", f"{_short(key)} twice")
+        seen.add(key)
+
+
+def _in_range(digits: str) -> None:
+    if len(digits) > 20 or not _LEAST <= int(digits) <= _MOST:
+        raise BadInput.of("body", "integers of at most 64 bits", _short(digits))
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")

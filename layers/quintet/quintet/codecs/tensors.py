@@ -1,0 +1,165 @@
+"""Tensors of the Open Inference Protocol: JSON data or raw little-endian bytes, and back.
+
+https://github.com/kserve/open-inference-protocol, inference_rest.md, and Triton's binary tensor
+data extension, extension_binary_data.md.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from quintet.columns import Array
+from quintet.errors import BadInput
+
+__all__ = ["DATATYPES", "check_shape", "datatype_of", "from_bytes", "from_json", "to_bytes"]
+
+#: the protocol's datatypes by the contract's dtypes
+DATATYPES = {
+    "bool": "BOOL",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+    "string": "BYTES",
+}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    oip: np.dtype(object if dtype == "string" else dtype).newbyteorder("<")
+    for dtype, oip in DATATYPES.items()
+}
+_JSON_TYPES: dict[str, set[type]] = {
+    "f": {float, int},
+    "i": {int},
+    "u": {int},
+    "b": {bool},
+    "O": {str},
+}
+_JSON_NAMES = {"f": "numbers", "i": "integers", "u": "integers", "b": "booleans", "O": "strings"}
+_MOST_DIMENSIONS = 8
+_LENGTH = struct.Struct("<I")
+
+
+def datatype_of(array: Array) -> str:
+    """The protocol's name of an array's dtype."""
+    return DATATYPES["string" if array.dtype.kind == "O" else array.dtype.name]
+
+
+def check_shape(name: str, datatype: Any, shape: Any) -> tuple[int, ...]:
+    """A tensor's shape, once it and the datatype are known to be such.
+
+    Raises:
+        BadInput: they are not.
+    """
+    if type(datatype) is not str or datatype not in _DTYPES:
+        raise BadInput.of(name, f"a datatype of {', '.join(_DTYPES)}", repr(datatype)[:60])
+    if type(shape) is not list or not 1 <= len(shape) <= _MOST_DIMENSIONS:
+        raise BadInput.of(name, f"a shape of 1 to {_MOST_DIMENSIONS} numbers", repr(shape)[:60])
+    if any(type(size) is not int or not 0 <= size < 2**31 for size in shape):
+        raise BadInput.of(name, "a shape of whole numbers from 0", repr(shape)[:60])
+    return tuple(shape)
+
+
+def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Array:
+    """Flat or nested JSON data as an array of `shape`, strings as objects.
+
+    Raises:
+        BadInput: a value is of another kind, or their number is not the shape's.
+    """
+    dtype = _DTYPES[datatype]
+    flat = _flat(name, shape, data)
+    count = math.prod(shape)
+    if len(flat) != count:
+        raise BadInput.of(name, f"{count} elements, as its shape says", f"{len(flat)}")
+    if other := set(map(type, flat)) - _JSON_TYPES[dtype.kind]:
+        expected = f"{_JSON_NAMES[dtype.kind]} ({datatype})"
+        raise BadInput.of(name, expected, f"a {other.pop().__name__}")
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(flat, dtype=dtype).reshape(shape)
+    except OverflowError:
+        raise BadInput.of(name, f"numbers in the range of {datatype}", "one out of it") from None
+
+
+def _flat(name: str, shape: tuple[int, ...], data: Any) -> list[Any]:
+    """Data in row-major order; nested lists must have the shape's sizes, level by level."""
+    if type(data) is not list:
+        raise BadInput.of(name, "data as an array", f"a {type(data).__name__}")
+    flat: list[Any] = data
+    if not flat or type(flat[0]) is not list:
+        return flat
+    expected = f"flat data, or data nested as its shape {list(shape)}"
+    for size in shape[1:]:
+        if set(map(type, flat)) - {list} or set(map(len, flat)) - {size}:
+            raise BadInput.of(name, expected, "other nesting")
+        flat = list(chain.from_iterable(flat))
+    if flat and type(flat[0]) is list:
+        raise BadInput.of(name, expected, "deeper nesting")
+    return flat
+
+
+def from_bytes(name: str, datatype: str, shape: tuple[int, ...], raw: memoryview) -> Array:
+    """Raw little-endian data as an array of `shape`; BYTES elements must be UTF-8.
+
+    Raises:
+        BadInput: the bytes are not of the datatype, or their number is not the shape's.
+    """
+    count = math.prod(shape)
+    if datatype == "BYTES":
+        return _strings(name, count, raw).reshape(shape)
+    dtype = _DTYPES[datatype]
+    if len(raw) != count * dtype.itemsize:
+        expected = f"{count * dtype.itemsize} bytes ({count} of {datatype})"
+        raise BadInput.of(name, expected, f"{len(raw)}")
+    if datatype == "BOOL":
+        truths: Array = np.frombuffer(raw, np.uint8) != 0
+        return truths.reshape(shape)
+    array = np.frombuffer(raw, dtype)
+    # behind a JSON header of odd length the data is not aligned, which onnxruntime needs
+    return (array if array.flags.aligned else array.copy()).reshape(shape)
+
+
+def _strings(name: str, count: int, raw: memoryview) -> Array:
+    """Elements that each carry their length in 4 bytes."""
+    if count * _LENGTH.size > len(raw):
+        raise BadInput.of(name, f"{count} elements of BYTES", "too few bytes for them")
+    strings = np.empty(count, dtype=object)
+    at = 0
+    for position in range(count):
+        if at + _LENGTH.size > len(raw):
+            raise BadInput.of(name, f"{count} elements of BYTES", f"{position}")
+        (length,) = _LENGTH.unpack_from(raw, at)
+        at += _LENGTH.size
+        if length > len(raw) - at:
+            got = f"a length of {length} where {len(raw) - at} bytes are left"
+            raise BadInput.of(name, "elements inside the tensor's bytes", got)
+        try:
+            strings[position] = str(raw[at : at + length], "utf-8")
+        except UnicodeDecodeError:
+            expected = "text in UTF-8"
+            raise BadInput.of(name, expected, f"other bytes in element {position}") from None
+        at += length
+    if at != len(raw):
+        raise BadInput.of(name, f"{count} elements of BYTES", f"{len(raw) - at} bytes more")
+    return strings
+
+
+def to_bytes(array: Array) -> bytes:
+    """An array as raw little-endian data."""
+    if array.dtype.kind != "O":
+        return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    parts: list[bytes] = []
+    for value in array.ravel().tolist():
+        encoded = value.encode() if isinstance(value, str) else bytes(value)
+        parts += (_LENGTH.pack(len(encoded)), encoded)
+    return b"".join(parts)
