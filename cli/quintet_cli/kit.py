@@ -1,0 +1,167 @@
+"""What a package's `train.py` needs beside its framework: tables, a clean graph, golden vectors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pydantic
+import yaml
+from arro3.core import Array, DataType, Table
+from arro3.io import read_parquet, write_parquet
+from numpy.typing import NDArray
+
+from quintet.contract import Contract
+
+__all__ = ["Columns", "clean", "contract_of", "predict", "read_table", "save", "write_table"]
+
+Columns = Mapping[str, NDArray[Any]]
+
+#: what golden outputs may differ by; the promise of parity is of the same size
+TOLERANCE = 1e-6
+
+
+def contract_of(package: Path) -> Contract:
+    """The contract in a package's model.yaml."""
+    text = (package / "model.yaml").read_text(encoding="utf-8")
+    return pydantic.TypeAdapter(Contract).validate_python(yaml.safe_load(text))
+
+
+def read_table(path: Path) -> dict[str, NDArray[Any]]:
+    """The columns of a Parquet file by name; strings are object arrays of `str`."""
+    table = read_parquet(path).read_all()
+    columns: dict[str, NDArray[Any]] = {}
+    for name in table.column_names:
+        column = table.column(name)
+        if DataType.is_string(column.type):
+            columns[name] = np.array(column.to_pylist(), dtype=object)
+        else:
+            columns[name] = np.asarray(column.to_numpy())
+    return columns
+
+
+def write_table(path: Path, columns: Columns) -> None:
+    """Write columns as Parquet (zstd), of flat types that every reader knows."""
+    arrays = [
+        Array(values.tolist(), DataType.utf8())
+        if values.dtype == object
+        # ascontiguousarray: a column of a data frame may be a stride over a block
+        else Array.from_numpy(np.ascontiguousarray(values))
+        for values in columns.values()
+    ]
+    table = Table.from_arrays(arrays, names=list(columns))
+    write_parquet(table, path, compression="zstd(12)", created_by="quintet")
+
+
+def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
+    """A converter's graph made fit to publish, and the same bytes at every training.
+
+    The graph's name is the contract's (converters put a random one there), outputs come in
+    the contract's order and shape (LightGBM's converter declares one label, whatever the
+    rows), what feeds none of them goes, and text is normalised in the `C` locale (the
+    default is one that slim images lack).
+    """
+    graph = model.graph
+    graph.name = contract.name
+    model.doc_string = graph.doc_string = ""
+    declared = {output.name: output for output in graph.output}
+    del graph.output[:]
+    for output in contract.outputs:
+        info = declared[output.name]
+        kind = info.type.tensor_type.elem_type
+        shape = ["rows" if size == -1 else size for size in output.shape]
+        graph.output.append(onnx.helper.make_tensor_value_info(output.name, kind, shape))
+    _prune(graph)
+    for node in graph.node:
+        if node.op_type == "StringNormalizer":
+            kept = [a for a in node.attribute if a.name != "locale"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, onnx.helper.make_attribute("locale", "C")])
+    onnx.checker.check_model(model)
+    return model
+
+
+def _prune(graph: onnx.GraphProto) -> None:
+    """Take out the nodes and initialisers that no output needs."""
+    needed = {output.name for output in graph.output}
+    kept = []
+    for node in reversed(graph.node):  # a graph's nodes are sorted: consumers come later
+        if needed & set(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    initialisers = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    del graph.initializer[:]
+    graph.initializer.extend(initialisers)
+
+
+def predict(
+    model: onnx.ModelProto, contract: Contract, columns: Columns
+) -> dict[str, NDArray[Any]]:
+    """The outputs of a graph for columns of features, by output name; on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feeds = {}
+    for graph_input in contract.inputs:
+        names = graph_input.features or (graph_input.name,)
+        kind = object if graph_input.dtype == "string" else graph_input.dtype
+        values = np.stack([columns[name] for name in names], axis=1).astype(kind)
+        feeds[graph_input.name] = values.reshape(len(values), *graph_input.shape[1:])
+    wanted = [output.name for output in contract.outputs]
+    return dict(zip(wanted, session.run(wanted, feeds), strict=True))
+
+
+def save(
+    out: Path,
+    contract: Contract,
+    model: onnx.ModelProto,
+    *,
+    golden: Columns,
+    metrics: Mapping[str, float],
+    entities: Sequence[str] | None = None,
+) -> None:
+    """Write model.onnx, golden.json (the graph's own answers) and metrics.json, and print."""
+    outputs = predict(model, contract, golden)
+    columns = {feature.name: _plain(golden[feature.name]) for feature in contract.features}
+    vectors: dict[str, Any] = {"columns": columns}
+    if entities is not None:
+        vectors["entities"] = list(entities)
+    vectors["outputs"] = {name: _plain(values) for name, values in outputs.items()}
+    vectors["tolerance"] = TOLERANCE
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    _write_json(out / "golden.json", vectors)
+    _write_json(out / "metrics.json", dict(metrics))
+    for name, value in metrics.items():
+        print(f"{name:<28} {value:.10g}")
+    print(f"{'model.onnx, bytes':<28} {(out / 'model.onnx').stat().st_size}")
+
+
+def _plain(values: NDArray[Any]) -> Any:
+    """An array as lists; floats in the shortest form that reads back as the same value."""
+    if values.ndim > 1:
+        return [_plain(row) for row in values]
+    if values.dtype.kind == "f":
+        return [float(str(value)) for value in values]
+    return values.tolist()
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    """JSON with a line for each entry of the second level, so that changes can be read."""
+    parts = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            lines = (f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items())
+            parts.append(f"  {json.dumps(key)}: {{\n" + ",\n".join(lines) + "\n  }")
+        else:
+            parts.append(f"  {json.dumps(key)}: {json.dumps(value)}")
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")

