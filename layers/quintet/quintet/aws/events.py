@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from quintet.codecs.messages import Request, Response
+from quintet.online import Call
 
-__all__ = ["read", "render", "trace_id"]
+__all__ = ["read", "render", "standard_headers", "trace_id"]
 
 #: text goes out as it is; everything else in base64, or API Gateway would take it for UTF-8
 _TEXT = ("application/json", "application/problem+json", "application/jsonlines", "text/csv")
@@ -50,6 +51,22 @@ def trace_id(request: Request) -> str:
     if match is None or match[0].startswith("ff") or not int(match[1], 16) or not int(match[2], 16):
         return ""
     return match[1]
+
+
+def standard_headers(request: Request, call: Call) -> dict[str, str]:
+    """The headers that every answer carries: what answered, and the ids to find it by."""
+    headers = {"X-Request-Id": call.id}
+    if call.trace_id:
+        headers["traceparent"] = request.headers["traceparent"]
+    if call.version:
+        headers["X-Quintet-Model"] = call.model
+        headers["X-Quintet-Version"] = str(call.version)
+        headers["X-Quintet-Route"] = call.route
+    if call.cache:
+        headers["X-Quintet-Cache"] = call.cache
+    if call.fallback:
+        headers["X-Quintet-Fallback"] = str(call.fallback)
+    return headers
 
 
 def render(response: Response) -> dict[str, Any]:

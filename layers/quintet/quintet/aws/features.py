@@ -1,0 +1,124 @@
+"""The feature store table: one item for each entity, a value and its moment for each feature.
+
+The key is `entity`, "<entity key column>#<value>"; a feature's value stands under its name, the
+moment it describes under `<name>@` (seconds since the epoch), and `expires` is the table's TTL.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from quintet.aws.client import AwsClient, dynamodb_call
+from quintet.contract import Scalar
+from quintet.errors import Transient
+from quintet.features import StoredValue
+
+__all__ = ["EXPIRES", "KEY", "FeatureTable", "attribute", "entity_key", "moment_name"]
+
+KEY = "entity"
+EXPIRES = "expires"
+
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+MOST_KEYS = 100
+ATTEMPTS = 4
+BACKOFF_SECONDS = 0.02  # the ceiling of the first wait for unprocessed keys; it doubles
+
+
+def entity_key(column: str, entity: str) -> str:
+    """The table's key of an entity."""
+    return f"{column}#{entity}"
+
+
+def moment_name(feature: str) -> str:
+    """The attribute that holds the moment a feature's value describes."""
+    return f"{feature}@"
+
+
+def attribute(value: Scalar) -> dict[str, Any]:
+    """A value as DynamoDB writes it."""
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    return {"S": value} if isinstance(value, str) else {"N": repr(value)}
+
+
+class FeatureTable:
+    """A feature source over the table."""
+
+    def __init__(
+        self,
+        client: AwsClient,
+        table: str,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._sleep = sleep
+
+    def fetch(
+        self, key: str, entities: Sequence[str], names: Sequence[str]
+    ) -> dict[str, dict[str, StoredValue]]:
+        """See `quintet.features.FeatureSource.fetch`. Reads are eventually consistent."""
+        wanted = [KEY, EXPIRES, *names, *map(moment_name, names)]
+        aliases = {f"#{position}": name for position, name in enumerate(wanted)}
+        projection = {
+            "ProjectionExpression": ", ".join(aliases),
+            "ExpressionAttributeNames": aliases,
+        }
+        keys = [{KEY: {"S": entity_key(key, entity)}} for entity in dict.fromkeys(entities)]
+        prefix = len(entity_key(key, ""))
+        now = self._clock()
+        found: dict[str, dict[str, StoredValue]] = {}
+        for start in range(0, len(keys), MOST_KEYS):
+            for item in self._read(keys[start : start + MOST_KEYS], projection):
+                row = _values(item, names, now)
+                if row:
+                    found[item[KEY]["S"][prefix:]] = row
+        return found
+
+    def _read(
+        self, keys: list[dict[str, Any]], projection: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """The items of some keys; what DynamoDB leaves unprocessed is asked for again."""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._sleep(random.uniform(0, BACKOFF_SECONDS * 2**attempt))
+            request = {"RequestItems": {self._table: {"Keys": keys, **projection}}}
+            answer = dynamodb_call(self._client, "BatchGetItem", request)
+            yield from answer["Responses"].get(self._table, [])
+            left = answer.get("UnprocessedKeys", {}).get(self._table)
+            if not left:
+                return
+            keys = left["Keys"]
+        raise Transient(f"the feature store left {len(keys)} keys unread")
+
+
+def _values(item: Mapping[str, Any], names: Sequence[str], now: float) -> dict[str, StoredValue]:
+    """The features of an item that has not expired: TTL deletes late, by days."""
+    if EXPIRES in item and float(item[EXPIRES]["N"]) <= now:
+        return {}
+    row = {}
+    for name in names:
+        value, moment = item.get(name), item.get(moment_name(name))
+        if value is not None and moment is not None and "N" in moment:
+            scalar = _scalar(value)
+            if scalar is not None:
+                row[name] = StoredValue(scalar, float(moment["N"]))
+    return row
+
+
+def _scalar(value: Mapping[str, Any]) -> Scalar | None:
+    """A stored attribute as a value; None for kinds that no feature has."""
+    match value:
+        case {"N": str(number)}:
+            return int(number) if number.lstrip("-").isdigit() else float(number)
+        case {"S": str(text)}:
+            return text
+        case {"BOOL": bool(truth)}:
+            return truth
+    return None

@@ -1,0 +1,67 @@
+"""Each function's settings, read once from the environment that template.yaml sets."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+__all__ = ["PredictSettings", "SettingsError", "read"]
+
+Settings = TypeVar("Settings")
+
+
+class SettingsError(Exception):
+    """A variable of the environment is missing or is not what it must be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings:
+    """Settings of `predict`. Seconds and counts have defaults that serve; names have none."""
+
+    stage: str
+    registry_bucket: str
+    registry_table: str
+    features_table: str
+    breaker_table: str
+    preload: tuple[str, ...] = ()
+    model_memory_mb: int = 512
+    feature_cache_seconds: float = 5.0
+    #: how long one read of the feature store may take to connect and to answer
+    feature_connect_seconds: float = 0.25
+    feature_read_seconds: float = 0.5
+    breaker_failures: int = 3
+    breaker_recovery_seconds: int = 10
+    prediction_cache_entries: int = 1_000
+
+
+def read(kind: type[Settings], environ: Mapping[str, str]) -> Settings:
+    """Settings from the environment: the field `registry_table` is QUINTET_REGISTRY_TABLE.
+
+    A tuple is a text with commas.
+
+    Raises:
+        SettingsError: a variable is missing, or is not of its field's type.
+    """
+    hints = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        variable = f"QUINTET_{field.name.upper()}"
+        text = environ.get(variable)
+        if text is None:
+            if field.default is dataclasses.MISSING:
+                raise SettingsError(f"{variable} is not set")
+            continue
+        values[field.name] = _convert(variable, hints[field.name], text)
+    return kind(**values)
+
+
+def _convert(variable: str, hint: Any, text: str) -> Any:
+    if hint == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        return hint(text)
+    except ValueError:
+        raise SettingsError(f"{variable} must be of type {hint.__name__}, not {text!r}") from None

@@ -1,0 +1,91 @@
+"""The only place that builds things: each function's objects, from its settings.
+
+What a function does not need is not imported: each builder imports its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quintet.online import Online
+    from quintet.settings import PredictSettings
+    from quintet.telemetry import Telemetry
+
+__all__ = ["online", "predict_settings", "predict_telemetry", "warm_predict"]
+
+
+@cache
+def predict_settings() -> PredictSettings:
+    """The settings of `predict`."""
+    from quintet.settings import PredictSettings, read
+
+    return read(PredictSettings, os.environ)
+
+
+@cache
+def predict_telemetry() -> Telemetry:
+    """The logs and metrics of `predict`."""
+    from quintet.telemetry import Telemetry
+
+    return Telemetry(predict_settings().stage)
+
+
+@cache
+def online() -> Online:
+    """What answers requests."""
+    from quintet.aws.artifacts import Artifacts
+    from quintet.aws.breaker import CircuitStates, GuardedFeatures
+    from quintet.aws.client import AwsClient
+    from quintet.aws.features import FeatureTable
+    from quintet.aws.registry import Registry
+    from quintet.models import Models
+    from quintet.online import FeatureCache, Online, PredictionCache
+
+    settings, telemetry = predict_settings(), predict_telemetry()
+    registry = Registry(AwsClient("dynamodb"), settings.registry_table)
+    models = Models(
+        registry,
+        Artifacts(AwsClient("s3"), settings.registry_bucket),
+        memory=settings.model_memory_mb * 1_000_000,
+        clock=time.monotonic,
+    )
+    # one try and short times: an unhealthy store must not eat the service level
+    features = AwsClient(
+        "dynamodb",
+        connect_seconds=settings.feature_connect_seconds,
+        read_seconds=settings.feature_read_seconds,
+        attempts=1,
+    )
+    guarded = GuardedFeatures(
+        FeatureTable(features, settings.features_table, clock=time.time),
+        CircuitStates(features, settings.breaker_table, clock=time.time),
+        failures=settings.breaker_failures,
+        recovery_seconds=settings.breaker_recovery_seconds,
+        on_transition=lambda change: telemetry.circuit_changed(
+            change.circuit_name, change.to_state.value
+        ),
+    )
+    return Online(
+        models,
+        registry.models,
+        FeatureCache(guarded, seconds=settings.feature_cache_seconds, clock=time.monotonic),
+        PredictionCache(most=settings.prediction_cache_entries, clock=time.monotonic),
+        time.time,
+    )
+
+
+def warm_predict() -> None:
+    """Load the models to preload, in Lambda's init; loading runs their golden vectors.
+
+    A model that does not load now is tried again by the first request for it, which is told.
+    """
+    service, telemetry = online(), predict_telemetry()
+    for name in predict_settings().preload:
+        try:
+            service.models.get(name)
+        except Exception as error:
+            telemetry.logger.warning("not preloaded", model=name, error=type(error).__name__)
