@@ -1,0 +1,368 @@
+"""One execution environment: a child process that takes one invocation at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import signal
+import site
+import sys
+import sysconfig
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from quintet_local.functions import Function
+from quintet_local.names import CREDENTIALS
+
+__all__ = ["Environment", "EnvironmentOwner", "Invocation", "LogSink", "Outcome", "error_outcome"]
+
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+TAIL_BYTES = 4096
+MIB = 1024 * 1024
+
+#: receives the finished lines of one environment's log: function, stream, lines
+LogSink = Callable[[Function, str, list[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an invocation; `error` is Lambda's X-Amz-Function-Error."""
+
+    payload: bytes
+    version: str
+    error: str | None = None
+    log_tail: bytes = b""
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One call on its way through an environment."""
+
+    payload: bytes
+    arn: str
+    done: asyncio.Future[Outcome]
+    client_context: str | None = None
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    deadline_ms: int = 0
+    started: float = 0.0
+
+    def settle(self, outcome: Outcome) -> None:
+        if not self.done.done():  # the caller may have gone
+            self.done.set_result(outcome)
+
+
+class EnvironmentOwner(Protocol):
+    """Who is told what became of an environment."""
+
+    def ready(self, environment: Environment) -> None:
+        """It can take an invocation."""
+
+    def gone(self, environment: Environment, init_error: bytes | None) -> None:
+        """Its process ended; `init_error` is the reason when it never got ready."""
+
+
+class State(Enum):
+    INIT = "init"
+    IDLE = "idle"
+    BUSY = "busy"
+    GONE = "gone"
+
+
+def error_outcome(version: str, kind: str, message: str, tail: bytes = b"") -> Outcome:
+    """The outcome of a call that Lambda itself ended."""
+    payload = json.dumps({"errorType": kind, "errorMessage": message}).encode()
+    return Outcome(payload, version, "Unhandled", tail)
+
+
+class Environment:
+    """A child process with our bootstrap, seen from the server."""
+
+    def __init__(
+        self,
+        function: Function,
+        version: str,
+        *,
+        provisioned: bool,
+        init_limit: float,
+        owner: EnvironmentOwner,
+        sink: LogSink,
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.function = function
+        self.version = version
+        self.provisioned = provisioned
+        self.state = State.INIT
+        self.last_used = time.monotonic()
+        self.init_timed_out = False
+        self.stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{version}]{self.id}"
+        self._loop = asyncio.get_running_loop()
+        self._owner = owner
+        self._sink = sink
+        self._init_limit = init_limit
+        self._init_ms: float | None = None
+        self._init_error: bytes | None = None
+        self._peak = 0
+        self._current: Invocation | None = None
+        self._handed: Invocation | None = None
+        self._asked: asyncio.Future[Invocation] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._kill_reason: tuple[str, str] | None = None
+        self._log = b""
+        self._tail = b""
+
+    async def start(self, runtime_api: str, scratch: Path, common: Mapping[str, str]) -> None:
+        """Start the process; it reports by asking for its first invocation."""
+        folder = scratch / self.id
+        folder.mkdir(parents=True)
+        self._pipe, write_end = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._loop.add_reader(self._pipe, self._drain)
+        self._born = time.monotonic()
+        self._timer = self._loop.call_later(self._init_limit, self._init_too_long)
+        self._emit([f"INIT_START Runtime Version: python:{platform.python_version()}"])
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-SP",
+                str(BOOTSTRAP),
+                env=self._variables(f"{runtime_api}/{self.id}", folder, common),
+                cwd=self.function.code,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=write_end,
+                stderr=write_end,
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(write_end)
+            self._init_error = json.dumps(
+                {"errorType": "Runtime.InvalidEntrypoint", "errorMessage": str(error)}
+            ).encode()
+            self._over(0)
+            return
+        os.close(write_end)
+        self._usage = psutil.Process(self._process.pid)
+        if self.state is State.GONE:  # killed while it was being started
+            self._signal()
+        code = await self._process.wait()
+        self._over(code)
+
+    def _variables(self, api: str, folder: Path, common: Mapping[str, str]) -> dict[str, str]:
+        function = self.function
+        kind = "provisioned-concurrency" if self.provisioned else "on-demand"
+        return {
+            **CREDENTIALS,
+            **common,
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(folder),
+            "LANG": "en_US.UTF-8",
+            "PYTHONUTF8": "1",
+            "PYTHONPATH": os.pathsep.join(_python_path(function)),
+            "TZ": ":UTC",
+            "TMPDIR": str(folder),
+            "LAMBDA_TASK_ROOT": str(function.code),
+            "LAMBDA_RUNTIME_DIR": str(BOOTSTRAP.parent),
+            "_HANDLER": function.handler,
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",
+            "AWS_LAMBDA_FUNCTION_NAME": function.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": self.version,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+            "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": self.stream,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": kind,
+            "AWS_LAMBDA_RUNTIME_API": api,
+            **function.environment,
+        }
+
+    # what the plane asks
+
+    def run(self, invocation: Invocation) -> None:
+        """Hand over an invocation; only when ready."""
+        self.state = State.BUSY
+        self._current = invocation
+        self._tail = b""
+        invocation.started = time.monotonic()
+        invocation.deadline_ms = int((time.time() + self.function.timeout) * 1000)
+        self._timer = self._loop.call_later(self.function.timeout, self._too_long)
+        self._emit([f"START RequestId: {invocation.request_id} Version: {self.version}"])
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_result(invocation)
+        else:
+            self._handed = invocation
+
+    def check_memory(self) -> None:
+        """End the process when it is over the function's memory."""
+        with contextlib.suppress(psutil.Error, AttributeError):
+            self._peak = max(self._peak, self._usage.memory_info().rss)
+        if self._peak > self.function.memory_mb * MIB and self._kill_reason is None:
+            self._kill_reason = ("Runtime.ExitError", "Runtime exited with error: signal: killed")
+            self._signal()
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self.state = State.GONE
+        self._signal()
+
+    # what the child asks, by the Runtime API
+
+    async def next(self) -> Invocation:
+        """Wait for an invocation; the first call says that init is over."""
+        if self.state is State.INIT:
+            self._cancel_timer()
+            self._init_ms = (time.monotonic() - self._born) * 1000
+            self._become_idle()
+        if self._handed is None:
+            self._asked = self._loop.create_future()
+            invocation = await self._asked
+            self._asked = None
+            return invocation
+        invocation, self._handed = self._handed, None
+        return invocation
+
+    def respond(self, request_id: str, payload: bytes, error: str | None = None) -> bool:
+        """Take the child's answer; False when it is for no call that is under way."""
+        invocation = self._current
+        if invocation is None or invocation.request_id != request_id:
+            return False
+        self._end(invocation)
+        invocation.settle(Outcome(payload, self.version, error, self._tail))
+        self._become_idle()
+        return True
+
+    def init_failed(self, payload: bytes) -> None:
+        """Take the child's report that it could not start."""
+        self._init_error = payload
+
+    # inside
+
+    def _become_idle(self) -> None:
+        self.state = State.IDLE
+        self.last_used = time.monotonic()
+        self._owner.ready(self)
+
+    def _end(self, invocation: Invocation, note: str = "") -> None:
+        self._cancel_timer()
+        self._current = None
+        self._drain()
+        elapsed = (time.monotonic() - invocation.started) * 1000
+        self.check_memory_peak()
+        report = (
+            f"REPORT RequestId: {invocation.request_id}\tDuration: {elapsed:.2f} ms\t"
+            f"Billed Duration: {int(elapsed) + 1} ms\tMemory Size: {self.function.memory_mb} MB\t"
+            f"Max Memory Used: {self._peak // MIB} MB\t"
+        )
+        if self._init_ms is not None and not self.provisioned:
+            report += f"Init Duration: {self._init_ms:.2f} ms\t"
+        self._init_ms = None
+        self._emit([f"END RequestId: {invocation.request_id}", report + note])
+
+    def check_memory_peak(self) -> None:
+        """Read the memory once if no poll has seen this process yet."""
+        if not self._peak:
+            with contextlib.suppress(psutil.Error, AttributeError):
+                self._peak = self._usage.memory_info().rss
+
+    def _too_long(self) -> None:
+        invocation = self._current
+        if invocation is None:
+            return
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + ".000Z"
+        limit = f"{self.function.timeout:.2f} seconds"
+        message = f"{stamp} {invocation.request_id} Task timed out after {limit}"
+        self._drain()
+        self._emit([message])
+        self._end(invocation, "Status: timeout")
+        self.state = State.GONE
+        self._signal()
+        invocation.settle(error_outcome(self.version, "Sandbox.Timedout", message, self._tail))
+
+    def _init_too_long(self) -> None:
+        self.init_timed_out = True
+        milliseconds = self._init_limit * 1000
+        self._emit(
+            [f"INIT_REPORT Init Duration: {milliseconds:.2f} ms\tPhase: init\tStatus: timeout"]
+        )
+        self._signal()
+
+    def _over(self, code: int) -> None:
+        """The process has ended."""
+        self._cancel_timer()
+        self._drain()
+        self._loop.remove_reader(self._pipe)
+        os.close(self._pipe)
+        if self._log:
+            self._emit([self._log.decode("utf-8", "replace")])
+            self._log = b""
+        reason = self._kill_reason or ("Runtime.ExitError", f"Runtime exited with {_status(code)}")
+        was_init = self.state is State.INIT
+        self.state = State.GONE
+        if invocation := self._current:
+            message = f"RequestId: {invocation.request_id} Error: {reason[1]}"
+            self._emit([message])
+            self._end(invocation, f"Status: error\tError Type: {reason[0]}")
+            invocation.settle(error_outcome(self.version, reason[0], message, self._tail))
+        if was_init and self._init_error is None and not self.init_timed_out:
+            text = {"errorType": reason[0], "errorMessage": f"Error: {reason[1]}"}
+            self._init_error = json.dumps(text).encode()
+        self._owner.gone(self, self._init_error if was_init else None)
+
+    def _signal(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _drain(self) -> None:
+        """Read what the child has written so far, so that its lines stand before END."""
+        while True:
+            try:
+                data = os.read(self._pipe, 65536)
+            except (BlockingIOError, OSError):
+                break
+            if not data:
+                self._loop.remove_reader(self._pipe)
+                break
+            self._log += data
+        *lines, self._log = self._log.split(b"\n")
+        if lines:
+            self._emit([line.decode("utf-8", "replace") for line in lines])
+
+    def _emit(self, lines: list[str]) -> None:
+        text = "".join(line + "\n" for line in lines).encode("utf-8", "replace")
+        self._tail = (self._tail + text)[-TAIL_BYTES:]
+        self._sink(self.function, self.stream, lines)
+
+
+def _status(code: int) -> str:
+    if code < 0:
+        name = {-9: "killed", -11: "segmentation fault", -6: "aborted", -15: "terminated"}
+        return f"error: signal: {name.get(code, str(-code))}"
+    return "error: exit status " + str(code) if code else "out providing a reason"
+
+
+def _python_path(function: Function) -> list[str]:
+    """As in Lambda: the function's folder, its layers, then what the runtime brings.
+
+    A built layer has its packages under python/; a layer's source is on the path itself. The
+    wheels of a layer that is not built come from the environment that runs the local AWS.
+    """
+    layers = [
+        folder / "python" if (folder / "python").is_dir() else folder for folder in function.layers
+    ]
+    runtime = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    return list(dict.fromkeys([str(function.code), *map(str, layers), *runtime, *user]))

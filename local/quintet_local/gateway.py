@@ -1,0 +1,77 @@
+"""The API's port: HTTP in, a call of the Lambda plane, HTTP out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Iterable
+
+from quintet_local import rest_api
+from quintet_local.http1 import Request, Response
+from quintet_local.plane import Plane, Throttled, TooLarge
+
+__all__ = ["Gateway"]
+
+
+class Gateway:
+    """One REST API. Its routes are at the root and, as on AWS, under the stage's name."""
+
+    def __init__(
+        self,
+        plane: Plane,
+        routes: Iterable[rest_api.Route],
+        stage: str,
+        api_id: str,
+        time_limit: float = rest_api.TIME_LIMIT,
+    ) -> None:
+        self._plane = plane
+        self._router = rest_api.Router(routes)
+        self._stage = stage
+        self._api_id = api_id
+        self._time_limit = time_limit
+
+    async def __call__(self, request: Request) -> Response:
+        target, _, query = request.target.partition("?")
+        path = "/" + target.lstrip("/") if target.startswith("/") else target
+        match = self._router.match(request.method, path)
+        prefix = f"/{self._stage}"
+        if match is None and (path == prefix or path.startswith(prefix + "/")):
+            path = path[len(prefix) :] or "/"
+            match = self._router.match(request.method, path)
+        request_id = str(uuid.uuid4())
+        if match is None:
+            response = rest_api.MISSING_TOKEN
+        else:
+            response = await self._call(request, match, path, query, request_id)
+        ids = [("x-amzn-RequestId", request_id), ("x-amz-apigw-id", request_id)]
+        return Response(response.status, response.body, response.headers + ids)
+
+    async def _call(
+        self, request: Request, match: rest_api.Match, path: str, query: str, request_id: str
+    ) -> Response:
+        event = rest_api.proxy_event(
+            request,
+            match,
+            path=path,
+            query=query,
+            stage=self._stage,
+            api_id=self._api_id,
+            request_id=request_id,
+        )
+        payload = json.dumps(event, ensure_ascii=False).encode("utf-8", "replace")
+        call = self._plane.invoke(match.route.function_arn, payload)
+        try:
+            outcome = await asyncio.wait_for(call, self._time_limit)
+        except TimeoutError:
+            return rest_api.TIMED_OUT
+        except TooLarge:
+            return rest_api.TOO_LARGE
+        except Throttled:
+            return rest_api.SERVER_ERROR
+        if outcome.error is not None:
+            return rest_api.BAD_GATEWAY
+        try:
+            return rest_api.proxy_response(outcome.payload)
+        except rest_api.MalformedAnswer:
+            return rest_api.BAD_GATEWAY

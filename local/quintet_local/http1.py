@@ -1,0 +1,169 @@
+"""A small HTTP/1.1 server on asyncio: keep-alive, header names as they were sent.
+
+Serves the REST API and the Runtime API, where a framework's cost per request would be most
+of the latency that is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import httptools
+
+__all__ = ["Application", "Request", "Response", "serve"]
+
+
+@dataclass(slots=True)
+class Request:
+    """One request: `target` is the raw path and query, `headers` keep their case and order."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    client: str
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """The last value of a header, by its lower-case name."""
+        found = None
+        for key, value in self.headers:
+            if key.lower() == name:
+                found = value
+        return found
+
+
+@dataclass(slots=True)
+class Response:
+    status: int
+    body: bytes = b""
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+Application = Callable[[Request], Awaitable[Response]]
+
+
+async def serve(
+    application: Application,
+    listener: socket.socket,
+    *,
+    too_large: Response,
+    max_body: int,
+) -> asyncio.Server:
+    """Serve `application` on a bound socket; a longer body than `max_body` gets `too_large`."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(
+        lambda: _Connection(application, max_body, too_large), sock=listener, backlog=1024
+    )
+
+
+class _Connection(asyncio.Protocol):
+    """One connection. Requests that arrive while one is being answered wait in order."""
+
+    def __init__(self, application: Application, max_body: int, too_large: Response) -> None:
+        self._application = application
+        self._max_body = max_body
+        self._too_large = too_large
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: list[tuple[Request, bool]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._target = b""
+        self._headers: list[tuple[str, str]] = []
+        self._body: list[bytes] = []
+        self._size = 0
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._client = str((transport.get_extra_info("peername") or ("127.0.0.1",))[0])
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(Response(501))
+        except httptools.HttpParserError:
+            if not self._transport.is_closing():
+                self._refuse(Response(400))
+
+    # the parser's side
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.decode("latin-1")
+        if key.lower() == "expect" and value.lower() == b"100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._headers.append((key, value.decode("latin-1")))
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size <= self._max_body:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            self._target.decode("latin-1"),
+            self._headers,
+            self._client,
+            self._body[0] if len(self._body) == 1 else b"".join(self._body),
+        )
+        large = self._size > self._max_body
+        keep = self._parser.should_keep_alive()
+        self._reset()
+        if large:
+            self._refuse(self._too_large)
+            return
+        self._waiting.append((request, keep))
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._answer())
+
+    async def _answer(self) -> None:
+        while self._waiting:
+            request, keep = self._waiting.pop(0)
+            try:
+                response = await self._application(request)
+            except Exception:
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"{request.method} {request.target} failed"}
+                )
+                response = Response(500)
+            self._write(response, keep, request.method == "HEAD")
+            if not keep:
+                self._transport.close()
+                return
+
+    def _refuse(self, response: Response) -> None:
+        self._write(response, False, False)
+        self._transport.close()
+
+    def _write(self, response: Response, keep: bool, head: bool) -> None:
+        lines = [f"HTTP/1.1 {response.status} {_reason(response.status)}"]
+        lines += [f"{name}: {value}" for name, value in response.headers]
+        lines.append(f"Content-Length: {len(response.body)}")
+        if not keep:
+            lines.append("Connection: close")
+        payload = "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
+        self._transport.write(payload if head else payload + response.body)
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"

@@ -1,0 +1,147 @@
+"""Logs of the functions: to a file each, to CloudWatch Logs, and EMF lines to CloudWatch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from quintet_local.functions import Function
+
+__all__ = ["Logs", "metric_data"]
+
+log = logging.getLogger(__name__)
+FLUSH_SECONDS = 0.3
+#: PutMetricData takes a thousand at once
+METRICS = 1000
+
+
+class Logs:
+    """Takes lines from any thread; a thread of its own passes them on in batches.
+
+    Lines stand in `<folder>/<logical id>.log` at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files: dict[str, TextIO] = {}
+        self._queue: queue.Queue[tuple[str, str, int, list[str]] | None] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self._streams: set[tuple[str, str]] = set()
+
+    def __call__(self, function: Function, stream: str, lines: list[str]) -> None:
+        file = self._files.get(function.logical_id)
+        if file is None:
+            path = self._folder / f"{function.logical_id}.log"
+            file = self._files[function.logical_id] = path.open("a", encoding="utf-8")
+        file.write("".join(line + "\n" for line in lines))
+        file.flush()
+        self._queue.put((function.log_group, stream, int(time.time() * 1000), lines))
+
+    def start(self, logs_client: Any, cloudwatch_client: Any) -> None:
+        """Begin to pass lines on; those that came before are kept."""
+        self._logs = logs_client
+        self._cloudwatch = cloudwatch_client
+        self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Pass on what is left, and close the files."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(timeout=5)
+        for file in self._files.values():
+            file.close()
+
+    def _run(self) -> None:
+        over = False
+        while not over:
+            batch = [self._queue.get()]
+            time.sleep(FLUSH_SECONDS)
+            while not self._queue.empty():
+                batch.append(self._queue.get())
+            over = None in batch
+            try:
+                self._pass_on([item for item in batch if item is not None])
+            except Exception:
+                log.exception("logs could not be passed on")
+
+    def _pass_on(self, items: list[tuple[str, str, int, list[str]]]) -> None:
+        events: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        metrics: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for group, stream, stamp, lines in items:
+            for line in lines:
+                # CloudWatch refuses an empty message
+                events[group, stream].append({"timestamp": stamp, "message": line or " "})
+                if '"_aws"' in line:
+                    for namespace, datum in metric_data(line):
+                        metrics[namespace].append(datum)
+        for (group, stream), entries in events.items():
+            self._ensure(group, stream)
+            for start in range(0, len(entries), 5000):
+                self._logs.put_log_events(
+                    logGroupName=group,
+                    logStreamName=stream,
+                    logEvents=entries[start : start + 5000],
+                )
+        for namespace, data in metrics.items():
+            for start in range(0, len(data), METRICS):
+                self._cloudwatch.put_metric_data(
+                    Namespace=namespace, MetricData=data[start : start + METRICS]
+                )
+
+    def _ensure(self, group: str, stream: str) -> None:
+        if (group, stream) in self._streams:
+            return
+        exists = self._logs.exceptions.ResourceAlreadyExistsException
+        for create in (
+            lambda: self._logs.create_log_group(logGroupName=group),
+            lambda: self._logs.create_log_stream(logGroupName=group, logStreamName=stream),
+        ):
+            try:
+                create()
+            except exists:
+                continue
+        self._streams.add((group, stream))
+
+
+def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:
+    """The metrics of a line in the embedded metric format, each with its namespace.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    try:
+        entry = json.loads(line)
+        directives = entry["_aws"]["CloudWatchMetrics"]
+        stamp = entry["_aws"].get("Timestamp", 0) / 1000
+        return [
+            (directive["Namespace"], datum)
+            for directive in directives
+            for datum in _data(entry, directive, stamp)
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []  # not EMF after all: CloudWatch leaves such a line alone too
+
+
+def _data(entry: dict[str, Any], directive: dict[str, Any], stamp: float) -> list[dict[str, Any]]:
+    data = []
+    for metric in directive["Metrics"]:
+        value = entry[metric["Name"]]
+        values = [float(v) for v in value] if isinstance(value, list) else [float(value)]
+        for dimensions in directive.get("Dimensions") or [[]]:
+            data.append(
+                {
+                    "MetricName": metric["Name"],
+                    "Dimensions": [{"Name": d, "Value": str(entry[d])} for d in dimensions],
+                    "Timestamp": stamp,
+                    "Values": values,
+                    "Unit": metric.get("Unit", "None"),
+                }
+            )
+    return data

@@ -1,0 +1,1 @@
+"""Event sources: pure state machines, each with a thin driver."""

@@ -1,0 +1,107 @@
+"""The drivers: they carry out what the event sources decide, with clock, queue and plane."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from quintet_local.plane import NotFound, Plane, Throttled, TooLarge
+from quintet_local.sources import sqs
+
+__all__ = ["SqsDriver"]
+
+log = logging.getLogger(__name__)
+
+
+class SqsDriver:
+    """Polls one queue for one function."""
+
+    def __init__(
+        self,
+        plane: Plane,
+        client: Any,
+        queue_url: str,
+        queue_arn: str,
+        function: str,
+        config: sqs.Config,
+    ) -> None:
+        self._plane = plane
+        self._client = client
+        self._url = queue_url
+        self._arn = queue_arn
+        self._function = function
+        self._config = config
+        self._state = sqs.Gathering()
+        self._free = asyncio.Event()
+        # its own threads: a long poll would hold up everyone on the shared ones
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="sqs")
+        self._batches: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        while True:
+            self._state, action = sqs.decide(self._config, self._state, time.monotonic())
+            if isinstance(action, sqs.Receive):
+                messages = await self._receive(action)
+                self._state = sqs.gathered(self._state, messages, time.monotonic())
+            elif isinstance(action, sqs.Invoke):
+                task = asyncio.create_task(self._handle(action.batch))
+                self._batches.add(task)
+                task.add_done_callback(self._batches.discard)
+            else:
+                self._free.clear()
+                await self._free.wait()
+
+    async def _receive(self, action: sqs.Receive) -> list[dict[str, Any]]:
+        try:
+            answer = await self._call(
+                lambda: self._client.receive_message(
+                    QueueUrl=self._url,
+                    MaxNumberOfMessages=action.count,
+                    WaitTimeSeconds=max(1, round(action.wait)),
+                    AttributeNames=["All"],
+                    MessageAttributeNames=["All"],
+                )
+            )
+        except Exception:
+            log.exception("queue %s: cannot receive", self._arn)
+            await asyncio.sleep(1)
+            return []
+        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        return messages
+
+    async def _handle(self, batch: tuple[sqs.Message, ...]) -> None:
+        try:
+            payload = json.dumps(sqs.event(batch, self._arn)).encode()
+            outcome = await self._plane.invoke(self._function, payload)
+            done = sqs.settled(self._config, batch, outcome.payload, outcome.error is not None)
+            if done:
+                await self._delete(done)
+        except (NotFound, Throttled, TooLarge) as error:
+            # not called: the messages come back with their visibility time-out
+            log.warning("queue %s: %s", self._arn, error)
+        except Exception:
+            log.exception("queue %s: a batch could not be handled", self._arn)
+        finally:
+            self._state = sqs.handled(self._state)
+            self._free.set()
+
+    async def _delete(self, messages: tuple[sqs.Message, ...]) -> None:
+        for start in range(0, len(messages), 10):
+            entries = [
+                {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
+                for index, message in enumerate(messages[start : start + 10])
+            ]
+            await self._call(
+                lambda entries=entries: self._client.delete_message_batch(
+                    QueueUrl=self._url, Entries=entries
+                )
+            )
+
+    async def _call(self, function: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)

@@ -1,0 +1,138 @@
+"""template.yaml, read and expanded by SAM's own translator; nothing is resolved yet."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.model.exceptions import InvalidDocumentException
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.utils.py27hash_fix import (
+    to_py27_compatible_template,
+    undo_mark_unicode_str_in_template,
+)
+from samtranslator.yaml_helper import yaml_parse
+
+from quintet_local.names import REGION
+
+__all__ = ["LOCAL_PARAMETERS", "Template", "TemplateError", "load", "local_path"]
+
+#: Parameters of the local stage that differ from the template's defaults.
+LOCAL_PARAMETERS: Mapping[str, str] = {"Stage": "local"}
+
+# SAM wants packaged code; as `sam package` would, a local path becomes an S3 address,
+# which `local_path` turns back.
+_BUCKET = "quintet-local-paths"
+_PATH_PROPERTIES = ("CodeUri", "ContentUri", "DefinitionUri")
+
+
+class TemplateError(Exception):
+    """The template cannot be used; the text names the resource."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """An expanded template: plain CloudFormation, intrinsics unresolved.
+
+    `source` is the SAM template as read, `parameters` every parameter's value.
+    """
+
+    path: Path
+    source: dict[str, Any]
+    resources: dict[str, Any]
+    conditions: dict[str, Any]
+    outputs: dict[str, Any]
+    mappings: dict[str, Any]
+    parameters: dict[str, str]
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+
+def load(path: Path, overrides: Mapping[str, str] | None = None) -> Template:
+    """The template at `path`, expanded, with `overrides` over the local stage's parameters.
+
+    Raises:
+        TemplateError: unreadable, not a template, an unknown parameter, or refused by SAM.
+    """
+    source = read(path)
+    parameters = _parameters(source, overrides or {})
+    try:
+        expanded = _expand(source, parameters)
+    except InvalidDocumentException as error:
+        causes = "; ".join(cause.message for cause in error.causes)
+        raise TemplateError(f"{path}: {causes}") from error
+    return Template(
+        path=path.resolve(),
+        source=read(path),  # the translator changes what it is given
+        resources=expanded["Resources"],
+        conditions=expanded.get("Conditions") or {},
+        outputs=expanded.get("Outputs") or {},
+        mappings=expanded.get("Mappings") or {},
+        parameters=parameters,
+    )
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The template as written, with short intrinsics (`!Ref`) in their long form.
+
+    Raises:
+        TemplateError: unreadable or not a template.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise TemplateError(f"{path}: {error.strerror}") from error
+    try:
+        source = yaml_parse(text)
+    except Exception as error:  # the parser's several YAML errors share no narrower base
+        raise TemplateError(f"{path}: {error}") from error
+    if not isinstance(source, dict) or not isinstance(source.get("Resources"), dict):
+        raise TemplateError(f"{path}: not a template, it has no Resources")
+    return source
+
+
+def local_path(bucket: str, key: str) -> str | None:
+    """The path, relative to the template, that stands behind an expanded S3 address."""
+    return key if bucket == _BUCKET else None
+
+
+def _parameters(source: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, str]:
+    declared: Mapping[str, Any] = source.get("Parameters") or {}
+    for name in overrides:
+        if name not in declared:
+            known = ", ".join(sorted(declared)) or "none"
+            raise TemplateError(f"parameter {name}: not in the template, which has {known}")
+    local = {name: value for name, value in LOCAL_PARAMETERS.items() if name in declared}
+    values = {name: spec["Default"] for name, spec in declared.items() if "Default" in spec} | {
+        **local,
+        **overrides,
+    }
+    missing = sorted(set(declared) - set(values))
+    if missing:
+        raise TemplateError(f"parameter {missing[0]}: has no default and was not given")
+    return {name: str(value) for name, value in values.items()}
+
+
+def _expand(source: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
+    for resource in source["Resources"].values():
+        properties = resource.get("Properties") or {}
+        for name in _PATH_PROPERTIES:
+            value = properties.get(name)
+            if isinstance(value, str) and not value.startswith("s3://"):
+                properties[name] = f"s3://{_BUCKET}/{os.path.normpath(value)}"
+    values: dict[str, Any] = dict(parameters)
+    to_py27_compatible_template(source, values)
+    # its feature toggles are read from AWS; each look-up that fails here would be a warning
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
+    translator = Translator(None, Parser(), boto_session=boto3.Session(region_name=REGION))
+    expanded = translator.translate(source, values, get_managed_policy_map=dict)
+    result: dict[str, Any] = undo_mark_unicode_str_in_template(expanded)
+    return result
