@@ -1,0 +1,325 @@
+"""Small real models, and online scoring over them in memory, for the tests of the online path."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+import orjson
+from onnx import TensorProto, helper, numpy_helper
+
+from quintet.contract import Contract, Fallback, FallbackRule, Feature, Input, Limits, Output
+from quintet.features import FeatureSource, MemoryFeatures
+from quintet.models import MemoryRoutes, Models, Route, Version
+from quintet.online import Online, PredictionCache
+from quintet.onnx_model import OnnxModel
+
+NOW = 1_700_000_000.0
+
+SHOP = Contract(
+    name="shop",
+    version=3,
+    task="classification",
+    entity="customer",
+    features=(
+        Feature(name="amount", dtype="float32", range=(0, 10_000)),
+        Feature(name="items", dtype="float32", default=1.0),
+        Feature(
+            name="orders_90d",
+            dtype="float32",
+            source="store",
+            max_age=3600,
+            when_stale="fallback",
+        ),
+    ),
+    inputs=(
+        Input(name="X", dtype="float32", shape=(-1, 3), features=("amount", "items", "orders_90d")),
+    ),
+    outputs=(
+        Output(
+            name="label", dtype="int64", shape=(-1,), meaning="label", classes=("kept", "cancelled")
+        ),
+        Output(name="probability", dtype="float32", shape=(-1, 1), meaning="score"),
+    ),
+    limits=Limits(rows=10, bytes=20_000),
+    fallback=Fallback(
+        otherwise={"label": 0, "probability": 0.25},
+        rules=(
+            FallbackRule(
+                feature="amount", above=1000, outputs={"label": 1, "probability": 0.75}
+            ),
+        ),
+    ),
+)
+
+#: logarithms: zero and below come out as what no answer may hold
+LOG = Contract(
+    name="log",
+    version=1,
+    task="regression",
+    features=(Feature(name="x", dtype="float32"), Feature(name="y", dtype="float32", default=0.0)),
+    inputs=(Input(name="XY", dtype="float32", shape=(-1, 2), features=("x", "y")),),
+    outputs=(Output(name="logs", dtype="float32", shape=(-1, 2), meaning="value"),),
+    limits=Limits(rows=10),
+)
+
+_NUMERIC = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+ECHO_DTYPES = (*_NUMERIC, "float16", "float32", "float64", "string")
+
+#: every dtype, as it came
+ECHO = Contract(
+    name="echo",
+    version=1,
+    task="embedding",
+    features=tuple(Feature(name=f"in_{d}", dtype=d, shape=(2,)) for d in ECHO_DTYPES),  # type: ignore[arg-type]
+    inputs=tuple(Input(name=f"in_{d}", dtype=d, shape=(-1, 2)) for d in ECHO_DTYPES),  # type: ignore[arg-type]
+    outputs=tuple(
+        Output(name=f"out_{d}", dtype=d, shape=(-1, 2), meaning="value")  # type: ignore[arg-type]
+        for d in ECHO_DTYPES
+    ),
+    limits=Limits(rows=10),
+)
+
+#: an array for each row: its sum, and how bright it is
+PIXELS = Contract(
+    name="pixels",
+    version=1,
+    task="image",
+    features=(Feature(name="image", dtype="float32", shape=(2, 3), range=(0, 16)),),
+    inputs=(Input(name="image", dtype="float32", shape=(-1, 2, 3)),),
+    outputs=(
+        Output(
+            name="parts",
+            dtype="float32",
+            shape=(-1, 2),
+            meaning="probabilities",
+            classes=("dark", "bright"),
+        ),
+    ),
+    limits=Limits(rows=10),
+)
+
+#: one text for each row: a department's number
+TEXT = Contract(
+    name="text",
+    version=1,
+    task="text",
+    features=(Feature(name="text", dtype="string", sensitive=True),),
+    inputs=(Input(name="text", dtype="string", shape=(-1,)),),
+    outputs=(Output(name="department", dtype="int64", shape=(-1,), meaning="value"),),
+    limits=Limits(rows=10),
+)
+
+
+def shop_graph() -> bytes:
+    """probability = sigmoid(0.001 * amount - 0.1 * items + 0.2 * orders_90d)."""
+    weights = np.array([[0.001], [-0.1], [0.2]], dtype=np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["X", "weights"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["probability"]),
+        helper.make_node("Greater", ["probability", "half"], ["over"]),
+        helper.make_node("Cast", ["over"], ["number"], to=TensorProto.INT64),
+        helper.make_node("Squeeze", ["number", "last"], ["label"]),
+    ]
+    return _graph(
+        SHOP,
+        nodes,
+        weights=weights,
+        half=np.array(0.5, dtype=np.float32),
+        last=np.array([1], dtype=np.int64),
+    )
+
+
+def log_graph() -> bytes:
+    """The logarithms of x + y and of x - y."""
+    weights = np.array([[1, 1], [1, -1]], dtype=np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["XY", "weights"], ["both"]),
+        helper.make_node("Log", ["both"], ["logs"]),
+    ]
+    return _graph(LOG, nodes, weights=weights)
+
+
+def echo_graph() -> bytes:
+    """Every input as it came."""
+    nodes = [helper.make_node("Identity", [f"in_{d}"], [f"out_{d}"]) for d in ECHO_DTYPES]
+    return _graph(ECHO, nodes)
+
+
+def pixels_graph() -> bytes:
+    """The sums of the two halves of an image."""
+    nodes = [helper.make_node("ReduceSum", ["image", "axis"], ["parts"], keepdims=0)]
+    return _graph(PIXELS, nodes, axis=np.array([2], dtype=np.int64))
+
+
+def text_graph() -> bytes:
+    """1 for shirt, 2 for shoes, else 0."""
+    nodes = [
+        helper.make_node(
+            "LabelEncoder",
+            ["text"],
+            ["department"],
+            domain="ai.onnx.ml",
+            keys_strings=["shirt", "shoes"],
+            values_int64s=[1, 2],
+            default_int64=0,
+        )
+    ]
+    return _graph(TEXT, nodes)
+
+
+def _graph(contract: Contract, nodes: Sequence[Any], **constants: Any) -> bytes:
+    def info(tensor: Input | Output) -> Any:
+        kind = TensorProto.STRING
+        if tensor.dtype != "string":
+            kind = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
+        shape = ["rows" if size == -1 else size for size in tensor.shape]
+        return helper.make_tensor_value_info(tensor.name, kind, shape)
+
+    graph = helper.make_graph(
+        nodes,
+        contract.name,
+        [info(tensor) for tensor in contract.inputs],
+        [info(tensor) for tensor in contract.outputs],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+GRAPHS = {
+    "shop": shop_graph,
+    "log": log_graph,
+    "echo": echo_graph,
+    "pixels": pixels_graph,
+    "text": text_graph,
+}
+CONTRACTS = {c.name: c for c in (SHOP, LOG, ECHO, PIXELS, TEXT)}
+
+
+@dataclass
+class Shelf:
+    """A loader of models that are in memory already."""
+
+    contracts: Mapping[tuple[str, int], Contract]
+
+    def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
+        """See `quintet.models.Loader.load`."""
+        return OnnxModel(self.contracts[model, version], GRAPHS[model]())
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def online(
+    *contracts: Contract, features: FeatureSource | None = None, clock: Clock | None = None
+) -> Online:
+    """Online scoring of the contracts' models, all of the kit's by default, in memory."""
+    clock = clock or Clock()
+    known = {(c.name, c.version): c for c in contracts or CONTRACTS.values()}
+    routes = {}
+    for name in {name for name, _ in known}:
+        numbers = sorted(version for other, version in known if other == name)
+        versions = {number: Version(number, "d", "s", 1000, "now") for number in numbers}
+        routes[name] = Route(name, max(numbers), 1, versions)
+    memory = MemoryRoutes(list(routes.values()))
+    models = Models(memory, Shelf(known), memory=10**9, clock=clock)
+    return Online(
+        models,
+        lambda: sorted(memory.stored),
+        features or shop_features(),
+        PredictionCache(clock=clock),
+        clock,
+    )
+
+
+def shop_features() -> MemoryFeatures:
+    """Two customers: one seen ten minutes ago, one a day ago."""
+    features = MemoryFeatures()
+    features.put("customer", "c1", "orders_90d", 4, NOW - 600)
+    features.put("customer", "c2", "orders_90d", 9, NOW - 86_400)
+    return features
+
+
+def shop_probability(amount: float, items: float, orders: float) -> float:
+    """What the shop model answers, by hand."""
+    return float(1 / (1 + np.exp(-(0.001 * amount - 0.1 * items + 0.2 * orders))))
+
+
+_PLACES = (
+    (re.compile(r"/models/(?P<model>[^/]+)/predict"), "/models/{model}/predict"),
+    (
+        re.compile(r"/models/(?P<model>[^/]+)/versions/(?P<version>[^/]+)/predict"),
+        "/models/{model}/versions/{version}/predict",
+    ),
+    (re.compile(r"/v2/?"), "/v2"),
+    (re.compile(r"/v2/(?P<proxy>.+)"), "/v2/{proxy+}"),
+    (re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations"), "/endpoints/{endpoint}/invocations"),
+)
+
+
+def event(
+    method: str,
+    path: str,
+    body: bytes | str = b"",
+    headers: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """API Gateway's event for a request; with binaryMediaTypes */* the body is in base64."""
+    resource, parameters = next(
+        (route, match.groupdict())
+        for pattern, route in _PLACES
+        if (match := pattern.fullmatch(path))
+    )
+    raw = body.encode() if isinstance(body, str) else body
+    return {
+        "resource": resource,
+        "path": path,
+        "httpMethod": method,
+        "headers": dict(headers or {}),
+        "queryStringParameters": None,
+        "pathParameters": parameters or None,
+        "requestContext": {"requestId": "gateway-id", "stage": "test"},
+        "body": base64.b64encode(raw).decode() if raw else None,
+        "isBase64Encoded": bool(raw),
+    }
+
+
+@dataclass
+class Answer:
+    """A proxy response, decoded."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @classmethod
+    def of(cls, response: Mapping[str, Any]) -> Answer:
+        """Decode what a handler returned."""
+        body = response["body"].encode()
+        if response["isBase64Encoded"]:
+            body = base64.b64decode(body)
+        return cls(response["statusCode"], response["headers"], body)
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return orjson.loads(self.body)
+
+
+def renamed(contract: Contract, **changes: Any) -> Contract:
+    """A contract with some fields changed."""
+    return replace(contract, **changes)
