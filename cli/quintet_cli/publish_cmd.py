@@ -1,9 +1,116 @@
-"""Commands still to come."""
+"""`quintet publish`, `check`, `promote`, `models` and `schema`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+
+from quintet_cli.model_yaml import contract_schema
+from quintet_cli.publisher import Publisher
+from quintet_cli.release import prepare
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+
+__all__ = ["register"]
+
+Folder = Annotated[Path, typer.Argument(help="The model package's folder.", metavar="DIR")]
+Model = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME")]
+Version = Annotated[int, typer.Argument(help="The version's number.", metavar="VERSION")]
+StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
+State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]
+
+console = Console(highlight=False)
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the `quintet` command."""
+    for command in (publish, check, promote, models, schema):
+        app.command()(command)
+
+
+def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """Check a model package and publish it as an immutable version."""
+    publisher = _publisher(Stage.open(stage, state))
+    release = prepare(folder, _tick)
+    with _aws_errors():
+        published = publisher.publish(release, datetime.now(UTC).isoformat(timespec="seconds"))
+    name, version = release.contract.name, release.contract.version
+    if not published.new:
+        console.print(f"{name} version {version} is published already, with the same bytes")
+    else:
+        _tick("published", f"{name} version {version}")
+    console.print(f"  digest {release.digest}")
+    if published.live == version:
+        console.print(f"  live: version {version} answers requests")
+    else:
+        console.print(
+            f"  live is version {published.live}; `quintet promote {name} {version}` changes that"
+        )
+
+
+def check(folder: Folder) -> None:
+    """Check a model package as publishing does, without a stage."""
+    release = prepare(folder, _tick)
+    console.print(f"  digest {release.digest}")
+
+
+def promote(
+    name: Model, version: Version, stage: StageName = "local", state: State = DEFAULT_STATE
+) -> None:
+    """Make a published version the one that answers requests."""
+    publisher = _publisher(Stage.open(stage, state))
+    with _aws_errors():
+        before = publisher.promote(name, version)
+    console.print(f"{name}: version {version} is live, version {before} was")
+
+
+def models(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """List the models, their versions, and which are live."""
+    publisher = _publisher(Stage.open(stage, state))
+    with _aws_errors():
+        listed = publisher.models()
+    table = Table("model", "version", "live", "digest", "bytes", "published")
+    for found in listed:
+        table.add_row(
+            found.model,
+            str(found.version),
+            "live" if found.live else "",
+            found.digest[:12],
+            f"{found.size:,}",
+            found.created,
+        )
+    console.print(table if listed else "no model is published; `quintet publish DIR` does it")
+
+
+def schema() -> None:
+    """Print the JSON Schema of model.yaml."""
+    print(json.dumps(contract_schema(), indent=2))
+
+
+def _publisher(stage: Stage) -> Publisher:
+    return Publisher(
+        stage.client("s3"),
+        stage.client("dynamodb"),
+        bucket=stage.outputs["RegistryBucketName"],
+        table=stage.outputs["RegistryTableName"],
+    )
+
+
+def _tick(step: str, detail: str) -> None:
+    console.print(f"[green]✓[/green] {step:<15} {detail}")
+
+
+@contextmanager
+def _aws_errors() -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StageError(f"the stage's registry: {error}") from error

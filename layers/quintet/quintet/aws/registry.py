@@ -40,7 +40,7 @@ class Registry:
         route = items.pop("route", None)
         if route is None:
             raise UnknownModel(model)
-        versions = [_version(item) for key, item in items.items() if key.startswith("version#")]
+        versions = [_version(item) for item in items.values() if "seal" in item]
         return Route(
             model=model,
             live=int(route["live"]["N"]),

@@ -1,0 +1,104 @@
+"""The baseline of a model: how its training data are distributed, for drift to be told from. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.columns import numpy_dtype
+from quintet.contract import Contract, Feature
+
+__all__ = ["Columns", "baseline_of"]
+
+#: a column's values, in a list where some are missing (None)
+Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
+
+QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+BINS = 20
+CATEGORIES = 100  # the most common are counted, the others together
+TEXT = 50  # strings of more different values than this are texts
+
+
+def baseline_of(contract: Contract, columns: Columns) -> dict[str, Any]:
+    """Per feature: the share of missing values, and counts or a histogram with quantiles.
+
+    Raises:
+        ValueError: a column is not of its feature's kind; the text names it.
+    """
+    rows = max((len(values) for values in columns.values()), default=0)
+    return {
+        "rows": rows,
+        "features": {
+            feature.name: _feature(feature, columns[feature.name])
+            for feature in contract.features
+            if feature.name in columns
+        },
+    }
+
+
+def _feature(feature: Feature, values: NDArray[Any] | Sequence[Any]) -> dict[str, Any]:
+    kind = numpy_dtype(feature.dtype).kind
+    if kind in "Ob" or feature.categories is not None:
+        present = [value for value in _plain(values) if value is not None]
+        found = _labels(feature, present)
+    else:
+        numbers = _numbers(feature, values)
+        present = numbers[np.isfinite(numbers)].tolist()
+        found = _distribution(np.array(present))
+        return {"missing": 1 - len(present) / max(1, numbers.size), "kind": "number", **found}
+    return {"missing": 1 - len(present) / max(1, len(values)), **found}
+
+
+def _plain(values: NDArray[Any] | Sequence[Any]) -> list[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
+def _numbers(feature: Feature, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
+    """All numbers of a column, those of vectors one after the other; missing ones are NaN."""
+    if feature.shape and not isinstance(values, np.ndarray):
+        values = [np.nan if value is None else value for row in values for value in row or ()]
+    try:
+        return np.asarray(values, dtype=np.float64).reshape(-1)  # None becomes NaN
+    except (TypeError, ValueError):
+        raise ValueError(f"{feature.name}: expected {feature.dtype}, got other values") from None
+
+
+def _distribution(numbers: NDArray[np.float64]) -> dict[str, Any]:
+    """Quantiles, and counts between edges that part the data evenly."""
+    if not numbers.size:
+        return {"mean": None, "deviation": None, "quantiles": {}, "edges": [], "counts": []}
+    quantiles = np.quantile(numbers, QUANTILES)
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)))
+    counts = np.histogram(numbers, edges)[0] if len(edges) > 1 else np.array([numbers.size])
+    return {
+        "mean": float(numbers.mean()),
+        "deviation": float(numbers.std()),
+        "quantiles": dict(zip(map(str, QUANTILES), quantiles.tolist(), strict=True)),
+        "edges": edges.tolist(),
+        "counts": counts.tolist(),
+    }
+
+
+def _labels(feature: Feature, values: Sequence[Any]) -> dict[str, Any]:
+    """Counts of categories, or the lengths of texts."""
+    counts = Counter(values)
+    if feature.dtype == "string" and feature.categories is None and len(counts) > TEXT:
+        lengths = np.array([len(value) for value in values], dtype=np.float64)
+        return {"kind": "text", "different": len(counts), **_distribution(lengths)}
+    common = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+    shown = {_text(value): count for value, count in common[:CATEGORIES]}
+    others = sum(count for _, count in common[CATEGORIES:])
+    return {"kind": "category", "counts": shown, "others": others}
+
+
+def _text(value: Any) -> str:
+    """A category as JSON's keys are: whole numbers alike, whatever type held them."""
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

@@ -1,0 +1,89 @@
+"""Does the contract say what the graph says? Every difference is named. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import onnx
+
+from quintet.contract import Contract, Input, Output
+from quintet_cli.model_yaml import PackageError, Problem
+
+__all__ = ["check_graph"]
+
+_NAMES: dict[int, str] = {
+    onnx.TensorProto.BOOL: "bool",
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.INT16: "int16",
+    onnx.TensorProto.INT32: "int32",
+    onnx.TensorProto.INT64: "int64",
+    onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.UINT16: "uint16",
+    onnx.TensorProto.UINT32: "uint32",
+    onnx.TensorProto.UINT64: "uint64",
+    onnx.TensorProto.FLOAT16: "float16",
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.DOUBLE: "float64",
+    onnx.TensorProto.STRING: "string",
+}
+
+
+def check_graph(contract: Contract, model: onnx.ModelProto) -> None:
+    """Compare the tensors of the contract with the graph's.
+
+    Raises:
+        PackageError: they differ.
+    """
+    if found := list(_differences(contract, model.graph)):
+        raise PackageError([Problem("model.yaml", text, field=field) for field, text in found])
+
+
+def _differences(contract: Contract, graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
+    initialised = {tensor.name for tensor in graph.initializer}
+    inputs = {i.name: i for i in graph.input if i.name not in initialised}
+    outputs = {o.name: o for o in graph.output}
+    for graph_input in contract.inputs:
+        if graph_input.name in inputs:
+            yield from _tensor("inputs", graph_input, inputs[graph_input.name])
+        else:
+            yield f"inputs.{graph_input.name}", f"the graph's inputs are {_list(inputs)}"
+    named = {graph_input.name for graph_input in contract.inputs}
+    for name in inputs.keys() - named:
+        yield "inputs", f"the graph's input {name} is not in the contract"
+    for output in contract.outputs:
+        if output.name in outputs:
+            yield from _tensor("outputs", output, outputs[output.name])
+        else:
+            yield f"outputs.{output.name}", f"the graph's outputs are {_list(outputs)}"
+
+
+def _tensor(
+    kind: str, ours: Input | Output, theirs: onnx.ValueInfoProto
+) -> Iterator[tuple[str, str]]:
+    field = f"{kind}.{ours.name}"
+    if theirs.type.WhichOneof("value") != "tensor_type":
+        yield field, "the graph has no tensor there (for classifiers, export with zipmap off)"
+        return
+    tensor = theirs.type.tensor_type
+    dtype = _NAMES.get(tensor.elem_type, f"of the ONNX type {tensor.elem_type}")
+    if dtype != ours.dtype:
+        yield f"{field}.dtype", f"is {ours.dtype}, the graph's is {dtype}"
+    if not tensor.HasField("shape"):
+        return
+    shape = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
+    if len(shape) != len(ours.shape):
+        yield f"{field}.shape", f"is {list(ours.shape)}, the graph's is {shape}"
+    elif kind == "inputs" and shape[0] >= 0:
+        yield (
+            f"{field}.shape",
+            f"expected a graph of variable rows, its first dimension is {shape[0]}; export it "
+            "with a dynamic batch",
+        )
+    # an output's declared rows are not to be trusted: LightGBM's converter says 1 for a label
+    # whatever the batch. The golden run tells.
+    elif any(mine not in (-1, have) for mine, have in zip(shape[1:], ours.shape[1:], strict=True)):
+        yield f"{field}.shape", f"is {list(ours.shape)}, the graph's is {shape}"
+
+
+def _list(names: Sequence[str] | dict[str, onnx.ValueInfoProto]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,86 @@
+"""The child of `load_check`: reads its task, sets its limits, prints what it found as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from quintet import golden
+from quintet.contract import from_dict
+from quintet.errors import ModelFailure
+from quintet.onnx_model import OnnxModel
+
+SINGLES = 8  # rows that are also scored one by one
+
+
+def main(folder: Path) -> None:
+    """Load, run, compare."""
+    task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    graph = (folder / "model.onnx").read_bytes()
+    _limit(task["limits"])
+    try:
+        found = _check(task, graph)
+    except (ModelFailure, MemoryError) as error:
+        found = {"error": _reason(error)}
+    print(json.dumps(found))
+
+
+def _limit(limits: dict[str, Any]) -> None:
+    """From here on: everything trusted has been imported."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    seconds = limits["cpu_seconds"]
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:  # not Linux: the parent watches
+        return
+    most = pages * os.sysconf("SC_PAGE_SIZE") + limits["memory"]
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def _check(task: dict[str, Any], graph: bytes) -> dict[str, Any]:
+    vectors = golden.golden_from_dict(task["golden"])
+    before = _resident()
+    model, load_ms = _timed(lambda: OnnxModel(from_dict(task["contract"]), graph))
+    differences, run_ms = _timed(lambda: golden.check(model, vectors))
+    texts = [str(difference) for difference in differences]
+    for row in range(min(SINGLES, vectors.rows) if not texts else 0):
+        for difference in golden.check(model, vectors.slice(row, row + 1)):
+            texts.append(f"alone, row {row} differs: {difference.output}: {difference.got}")
+    return {
+        "differences": texts,
+        "load_ms": load_ms,
+        "run_ms": run_ms,
+        "memory": max(0, _resident() - before),
+    }
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    return work(), (time.perf_counter() - start) * 1000
+
+
+def _resident() -> int:
+    """The most memory that was resident so far, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _reason(error: Exception) -> str:
+    """onnxruntime's own words are kept: here its user is the graph's author."""
+    cause = error.__cause__ or error
+    text = " ".join(str(cause).split())
+    if isinstance(cause, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text:
+        return f"loading or running it took too much memory ({text[:200] or 'no more to be had'})"
+    return f"{error}: {text[:400]}" if cause is not error else text[:400]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

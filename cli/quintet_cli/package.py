@@ -1,0 +1,166 @@
+"""A model package: a folder with model.yaml, model.onnx and golden.json, read once and checked."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quintet.contract import Contract
+from quintet.golden import Golden, golden_from_dict
+from quintet.manifest import GRAPH, digest_of, sha256
+from quintet_cli.model_yaml import PackageError, Problem, read_contract
+from quintet_cli.training_data import SUFFIXES
+
+__all__ = ["CONTRACT", "GOLDEN", "Package", "read_package"]
+
+CONTRACT = "model.yaml"
+GOLDEN = "golden.json"
+PICKLES = frozenset({".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
+MAX_GRAPH = 200_000_000
+MAX_GOLDEN = 20_000_000
+MAX_TRAINING = 1_000_000_000
+MAX_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """The files of a package, as bytes read once, and what they say."""
+
+    folder: Path
+    contract: Contract
+    golden: Golden
+    files: dict[str, bytes]
+
+    @property
+    def graph(self) -> bytes:
+        """The content of model.onnx."""
+        return self.files[GRAPH]
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The SHA-256 of every file."""
+        return {path: sha256(content) for path, content in self.files.items()}
+
+    @property
+    def digest(self) -> str:
+        """What identifies the package's content, on whatever machine."""
+        return digest_of(self.sources)
+
+
+def read_package(folder: Path) -> Package:
+    """Read a package; its contract and golden vectors are checked, its graph is not yet.
+
+    Raises:
+        PackageError: a file is missing, unsafe or wrong.
+    """
+    if not folder.is_dir():
+        raise PackageError.of(str(folder), "expected a folder with model.yaml and model.onnx")
+    if problems := list(_unsafe(folder)):
+        raise PackageError(problems)
+    files = {CONTRACT: _read(folder, CONTRACT, MAX_GRAPH)}
+    contract = read_contract(files[CONTRACT])
+    files[GRAPH] = _read(folder, GRAPH, MAX_GRAPH)
+    files[GOLDEN] = _read(folder, GOLDEN, MAX_GOLDEN)
+    golden = _golden(contract, files[GOLDEN])
+    if contract.training_data is not None:
+        if not contract.training_data.endswith(SUFFIXES):
+            text = f"expected a file ending in {' or '.join(SUFFIXES)}"
+            raise PackageError([Problem(CONTRACT, text, field="training_data")])
+        files[contract.training_data] = _read(folder, contract.training_data, MAX_TRAINING)
+    return Package(folder, contract, golden, files)
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def _unsafe(folder: Path) -> Iterator[Problem]:
+    """What makes a folder no package: code in disguise, and links that lead elsewhere."""
+    for path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        for name in (*folders, *files):
+            found = Path(path, name)
+            place = str(found.relative_to(folder))
+            if found.is_symlink():
+                yield Problem(place, "is a symbolic link; expected the file itself")
+            elif found.suffix.lower() in PICKLES:
+                yield Problem(place, "is a pickle, which can run code; Quintet reads ONNX only")
+
+
+def _read(folder: Path, name: str, most: int) -> bytes:
+    """A regular file within the folder, of bounded size."""
+    path = folder / name
+    try:
+        inside = path.resolve(strict=True).is_relative_to(folder.resolve())
+        if not inside or not stat.S_ISREG(path.lstat().st_mode):
+            raise PackageError.of(name, "expected a regular file within the package's folder")
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        raise PackageError.of(name, "is missing from the package's folder") from None
+    except OSError as error:
+        raise PackageError.of(name, f"cannot be read ({error.strerror})") from error
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise PackageError.of(name, f"expected at most {most:,} bytes")
+    return content
+
+
+# ---- golden vectors --------------------------------------------------------------------------------
+
+
+def _golden(contract: Contract, content: bytes) -> Golden:
+    try:
+        data = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise PackageError.of(GOLDEN, f"is not JSON: {reason[:200]}") from error
+    if problems := list(_golden_problems(contract, data)):
+        raise PackageError([Problem(GOLDEN, text, field=field) for field, text in problems])
+    return golden_from_dict(data)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number that JSON has")
+
+
+def _golden_problems(contract: Contract, data: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(data, dict):
+        yield "", "expected an object with columns and outputs"
+        return
+    columns, outputs = data.get("columns"), data.get("outputs")
+    if not isinstance(columns, dict) or not isinstance(outputs, dict) or not columns:
+        yield "", "expected an object with columns and outputs"
+        return
+    features = {feature.name for feature in contract.features}
+    yield from _names("columns", columns, features)
+    yield from _names("outputs", outputs, {output.name for output in contract.outputs})
+    values = [*columns.values(), *outputs.values()]
+    lengths = {len(value) if isinstance(value, list) else -1 for value in values}
+    if len(lengths) != 1 or lengths & {-1, 0}:
+        yield "", "expected lists of one and the same length, at least 1"
+    tolerance = data.get("tolerance", MAX_TOLERANCE)
+    if type(tolerance) not in (int, float) or not 0 <= tolerance <= MAX_TOLERANCE:
+        yield "tolerance", f"expected a number from 0 to {MAX_TOLERANCE:g}"
+    if any(not math.isfinite(value) for value in _floats(values)):
+        yield "", "expected finite numbers"
+
+
+def _names(kind: str, given: Mapping[str, Any], expected: set[str]) -> Iterator[tuple[str, str]]:
+    for name in sorted(given.keys() - expected):
+        yield f"{kind}.{name}"[:100], "is not in the contract"
+    for name in sorted(expected - given.keys()):
+        yield kind, f"{name} is missing"
+
+
+def _floats(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _floats(item)

@@ -1,0 +1,185 @@
+"""What a graph may not hold, looked for in its protobuf before any session is made. Pure.
+
+Bombs that only running shows (Loop, Expand, ConstantOfShape...) are for `load_check`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from quintet_cli.model_yaml import PackageError, Problem
+
+__all__ = ["Caps", "read_graph"]
+
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+# com.microsoft's operators that run what is in a file or a library beside the graph
+REFUSED_OPERATORS = frozenset({"EPContext", "PyOp", "Snpe"})
+TENSOR = onnx.TensorProto
+BYTES_PER_ELEMENT = {TENSOR.STRING: 0}  # strings have no fixed width
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most that a graph may have."""
+
+    bytes: int = 200_000_000
+    nodes: int = 200_000
+    tensors: int = 100_000
+    elements: int = 2**28  # of one tensor
+    depth: int = 16  # of graphs within graphs
+
+
+def read_graph(content: bytes, caps: Caps = Caps(), file: str = "model.onnx") -> onnx.ModelProto:
+    """The graph, parsed, once nothing in it is refused.
+
+    Raises:
+        PackageError: it is not ONNX, or holds what is refused; every reason is named.
+    """
+    if len(content) > caps.bytes:
+        text = f"expected at most {caps.bytes:,} bytes, got {len(content):,}"
+        raise PackageError.of(file, text)
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise PackageError.of(file, "is not an ONNX graph") from error
+    if not model.graph.node or not model.opset_import:
+        raise PackageError.of(file, "is not an ONNX graph: it has no nodes or no opset")
+    found = list(dict.fromkeys(_refused(model, caps)))
+    if found:
+        more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        raise PackageError([Problem(file, text) for text in (*found[:SHOWN], *more)])
+    return model
+
+
+def _refused(model: onnx.ModelProto, caps: Caps) -> Iterator[str]:
+    for opset in model.opset_import:
+        if opset.domain not in DOMAINS:
+            yield f"expected only standard operators, got the domain {opset.domain[:80]!r}"
+    own = {(function.domain, function.name) for function in model.functions}
+    for domain, name in sorted(own):
+        if domain in DOMAINS and domain:
+            yield f"the function {name[:80]!r} takes the place of one of {domain}"
+    if model.training_info:
+        yield "holds training information; export the graph for inference"
+    count = _Count(caps)
+    yield from count.graph(model.graph, own, 1)
+    for function in model.functions:
+        for opset in function.opset_import:
+            if opset.domain not in DOMAINS and opset.domain not in {d for d, _ in own}:
+                yield f"expected only standard operators, got the domain {opset.domain[:80]!r}"
+        yield from count.nodes(function.node, own, 1)
+    yield from count.over()
+
+
+class _Count:
+    """Walks graphs within graphs, counting what has a cap."""
+
+    def __init__(self, caps: Caps) -> None:
+        self._caps = caps
+        self._nodes = 0
+        self._tensors = 0
+
+    def over(self) -> Iterator[str]:
+        """Which of the caps the whole is over."""
+        if self._nodes > self._caps.nodes:
+            yield f"expected at most {self._caps.nodes:,} nodes, got {self._nodes:,}"
+        if self._tensors > self._caps.tensors:
+            yield f"expected at most {self._caps.tensors:,} tensors, got {self._tensors:,}"
+
+    def graph(self, graph: onnx.GraphProto, own: set[tuple[str, str]], depth: int) -> Iterator[str]:
+        if depth > self._caps.depth:
+            yield f"expected graphs nested at most {self._caps.depth} deep"
+            return
+        yield from self.tensors(graph.initializer)
+        for sparse in graph.sparse_initializer:
+            yield from self.sparse(sparse)
+        for info in (*graph.input, *graph.output, *graph.value_info):
+            yield from self._declared(info)
+        yield from self.nodes(graph.node, own, depth)
+
+    def nodes(
+        self, nodes: Iterable[onnx.NodeProto], own: set[tuple[str, str]], depth: int
+    ) -> Iterator[str]:
+        for node in nodes:
+            self._nodes += 1
+            if node.domain not in DOMAINS and (node.domain, node.op_type) not in own:
+                yield f"expected only standard operators, got {node.domain}.{node.op_type}"[:160]
+            if node.op_type in REFUSED_OPERATORS:
+                yield f"the operator {node.op_type} reads files, and is refused"
+            for attribute in node.attribute:
+                yield from self._attribute(attribute, own, depth)
+
+    def _attribute(
+        self, attribute: onnx.AttributeProto, own: set[tuple[str, str]], depth: int
+    ) -> Iterator[str]:
+        if attribute.HasField("t"):
+            yield from self.tensors([attribute.t])
+        yield from self.tensors(attribute.tensors)
+        if attribute.HasField("sparse_tensor"):
+            yield from self.sparse(attribute.sparse_tensor)
+        for sparse in attribute.sparse_tensors:
+            yield from self.sparse(sparse)
+        if attribute.HasField("g"):
+            yield from self.graph(attribute.g, own, depth + 1)
+        for graph in attribute.graphs:
+            yield from self.graph(graph, own, depth + 1)
+
+    def sparse(self, tensor: onnx.SparseTensorProto) -> Iterator[str]:
+        yield from self.tensors([tensor.values, tensor.indices])
+        yield from self._shape(tensor.values.name, tensor.dims)
+
+    def tensors(self, tensors: Iterable[onnx.TensorProto]) -> Iterator[str]:
+        for tensor in tensors:
+            self._tensors += 1
+            if tensor.data_location == TENSOR.EXTERNAL or tensor.external_data:
+                yield (
+                    f"the tensor {tensor.name[:80]!r} is in another file; save the graph with "
+                    "its weights inside"
+                )
+            yield from self._shape(tensor.name, tensor.dims)
+            yield from _lying(tensor)
+
+    def _shape(self, name: str, dims: Sequence[int]) -> Iterator[str]:
+        if any(size < 0 for size in dims):
+            yield f"the tensor {name[:80]!r} has a negative dimension"
+        elif math.prod(dims) > self._caps.elements:
+            yield (
+                f"expected at most {self._caps.elements:,} elements a tensor, "
+                f"{name[:80]!r} has {math.prod(dims):,}"
+            )
+
+    def _declared(self, info: onnx.ValueInfoProto) -> Iterator[str]:
+        sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim if dim.dim_value > 0]
+        yield from self._shape(info.name, sizes)
+
+
+def _lying(tensor: onnx.TensorProto) -> Iterator[str]:
+    """Raw bytes must be as many as the shape says."""
+    if not tensor.HasField("raw_data") or tensor.data_type in (TENSOR.UNDEFINED, TENSOR.STRING):
+        return
+    try:
+        width = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except (KeyError, TypeError):
+        yield f"the tensor {tensor.name[:80]!r} is of an unknown type"
+        return
+    packed = tensor.data_type in _PACKED
+    expected = math.prod(tensor.dims) * width
+    if not packed and expected != len(tensor.raw_data):
+        yield (
+            f"the tensor {tensor.name[:80]!r} has {len(tensor.raw_data):,} bytes, "
+            f"its shape says {expected:,}"
+        )
+
+
+#: types of less than a byte, which several elements share
+_PACKED = frozenset(
+    getattr(TENSOR, name)
+    for name in ("INT4", "UINT4", "FLOAT4E2M1", "INT2", "UINT2")
+    if hasattr(TENSOR, name)
+)

@@ -1,0 +1,73 @@
+"""The training data of a package, as columns: CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from arro3.core import ChunkedArray, DataType
+from arro3.io import read_parquet
+
+from quintet.columns import numpy_dtype
+from quintet.contract import Contract, Feature
+from quintet_cli.baseline import Columns
+from quintet_cli.model_yaml import PackageError
+
+__all__ = ["SUFFIXES", "read_training_data"]
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def read_training_data(contract: Contract, path: str, content: bytes) -> Columns:
+    """The columns that are features.
+
+    Raises:
+        PackageError: the file is not what its name says, or misses a feature's column.
+    """
+    try:
+        columns = _parquet(content) if path.endswith(".parquet") else _csv(contract, content)
+    except PackageError:
+        raise
+    except Exception as error:  # arro3's errors have no base class of their own
+        raise PackageError.of(path, f"cannot be read ({type(error).__name__})") from error
+    absent = [f.name for f in contract.features if f.name not in columns and not f.shape]
+    if absent:
+        raise PackageError.of(path, f"expected a column for every feature, {absent[0]} has none")
+    return {f.name: columns[f.name] for f in contract.features if f.name in columns}
+
+
+def _parquet(content: bytes) -> dict[str, Any]:
+    table = read_parquet(io.BytesIO(content)).read_all()
+    return {name: _values(table.column(name)) for name in table.column_names}
+
+
+def _values(column: ChunkedArray) -> Any:
+    numeric = DataType.is_floating(column.type) or DataType.is_integer(column.type)
+    return column.to_numpy() if numeric and not column.null_count else column.to_pylist()
+
+
+def _csv(contract: Contract, content: bytes) -> dict[str, Any]:
+    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+    header = next(reader, [])
+    columns: dict[str, Any] = {name: [] for name in header}
+    for row in reader:
+        if len(row) != len(header):
+            text = f"line {reader.line_num}: expected {len(header)} cells, got {len(row)}"
+            raise PackageError.of(contract.training_data or "training data", text)
+        for name, cell in zip(header, row, strict=True):
+            columns[name].append(cell)
+    return {
+        feature.name: [_cell(feature, cell) for cell in columns[feature.name]]
+        for feature in contract.features
+        if feature.name in columns
+    }
+
+
+def _cell(feature: Feature, cell: str) -> Any:
+    if cell == "":
+        return None
+    kind = numpy_dtype(feature.dtype).kind
+    if kind == "O":
+        return cell
+    return cell.lower() in ("true", "1") if kind == "b" else float(cell)
