@@ -138,6 +138,7 @@ class Plan:
     model: str
     version: int
     digest: str
+    seal: str
     contract: str
     started: str
     code: str

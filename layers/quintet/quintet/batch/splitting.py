@@ -107,7 +107,8 @@ def record_ends(data: bytes, delimiter: bytes | None) -> Positions:
     if not _plain_quotes(array, quotes, delimiter[0]):
         return _ends_by_field(data, delimiter)
     # outside quotes where the number of quotes before is even
-    return newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1
+    outside: Positions = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
+    return outside + 1
 
 
 def _plain_quotes(array: NDArray[np.uint8], quotes: Positions, delimiter: int) -> bool:

@@ -1,0 +1,148 @@
+"""Arrow columns as numpy arrays and numpy arrays as Arrow tables, by way of arro3."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+from arro3 import core
+from numpy.typing import NDArray
+
+from quintet.columns import Array
+from quintet.errors import BadInput
+
+__all__ = ["arrow_errors", "column", "table"]
+
+
+@contextmanager
+def arrow_errors(field: str, expected: str) -> Iterator[None]:
+    """Make a refusal of what arro3 says of damaged data.
+
+    Its errors are plain `Exception`s, and on some damage Rust panics, as a BaseException of a
+    module that cannot be imported.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, OSError):
+        raise
+    except BadInput:
+        raise
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":
+            raise
+        raise BadInput.of(field, expected, "data that cannot be decoded") from error
+
+
+def column(name: str, array: core.Array, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
+    """A column's values and where they are null (None: nowhere).
+
+    Values at nulls are arbitrary. A list column comes as (rows, *shape) where every list fits,
+    else as an object array of lists.
+
+    Raises:
+        BadInput: its type is none that a feature can have.
+    """
+    kind = array.type
+    if core.DataType.is_dictionary(kind):
+        assert kind.value_type is not None
+        array = array.cast(kind.value_type)
+        kind = array.type
+    if core.DataType.is_decimal(kind):
+        array = array.cast(core.DataType.float64())
+    elif core.DataType.is_null(kind):
+        return np.full(len(array), None, dtype=object), np.ones(len(array), dtype=np.bool_)
+    elif core.DataType.is_list(kind) or core.DataType.is_fixed_size_list(kind):
+        return _lists(name, array, shape), None
+    elif not (_is_text(kind) or core.DataType.is_numeric(kind) or core.DataType.is_boolean(kind)):
+        raise BadInput.of(name, "numbers, text or booleans", f"a column of {_type_name(kind)}")
+    if array.null_count == 0:
+        return array.to_numpy(), None
+    if _is_text(array.type):
+        values = np.array(array.to_pylist(), dtype=object)
+        return values, np.array([value is None for value in values], dtype=np.bool_)
+    return _nullable(array)
+
+
+def _is_text(kind: core.DataType) -> bool:
+    return (
+        core.DataType.is_string(kind)
+        or core.DataType.is_large_string(kind)
+        or core.DataType.is_string_view(kind)
+    )
+
+
+def _type_name(kind: core.DataType) -> str:
+    return str(kind).removeprefix("arro3.core.DataType<").rstrip("\n>")
+
+
+def _lists(name: str, array: core.Array, shape: tuple[int, ...]) -> Array:
+    if array.null_count == 0 and shape:
+        values, null = column(name, core.list_flatten(array), shape[1:])
+        uniform = not core.DataType.is_list(array.type) or np.all(
+            np.diff(core.list_offsets(array).to_numpy()) == shape[0]
+        )
+        if null is None and uniform and values.shape == (len(array) * shape[0], *shape[1:]):
+            return values.reshape(len(array), *shape)
+    rows = np.empty(len(array), dtype=object)
+    rows[:] = array.to_pylist()
+    return rows
+
+
+# ---- values beside nulls, straight from Arrow's memory ------------------------------------------
+
+
+class _CArray(ctypes.Structure):
+    """https://arrow.apache.org/docs/format/CDataInterface.html#the-arrowarray-structure"""
+
+    _fields_ = (
+        ("length", ctypes.c_int64),
+        ("null_count", ctypes.c_int64),
+        ("offset", ctypes.c_int64),
+        ("n_buffers", ctypes.c_int64),
+        ("n_children", ctypes.c_int64),
+        ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+    )
+
+
+_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer.restype = ctypes.c_void_p
+_pointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
+
+
+def _nullable(array: core.Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Values and nulls of a primitive column. arro3 itself refuses columns with nulls."""
+    kind = array.type
+    _, capsule = array.__arrow_c_array__()
+    raw = _CArray.from_address(_pointer(capsule, b"arrow_array"))
+    rows, offset = raw.length, raw.offset
+    valid = _bits(raw.buffers[0], offset, rows)
+    if core.DataType.is_boolean(kind):
+        return _bits(raw.buffers[1], offset, rows), ~valid
+    dtype = core.Array([], kind).to_numpy().dtype
+    size = (offset + rows) * dtype.itemsize
+    held = (ctypes.c_char * size).from_address(raw.buffers[1])
+    return np.frombuffer(held, dtype=dtype)[offset:].copy(), ~valid
+
+
+def _bits(address: int, offset: int, rows: int) -> NDArray[np.bool_]:
+    held = bytes((ctypes.c_char * ((offset + rows + 7) // 8)).from_address(address))
+    bits = np.unpackbits(np.frombuffer(held, dtype=np.uint8), bitorder="little")
+    found: NDArray[np.bool_] = bits[offset : offset + rows].astype(np.bool_)
+    return found
+
+
+# ---- numpy to Arrow -----------------------------------------------------------------------------
+
+
+def table(columns: Mapping[str, Array | list[str | None]]) -> core.Table:
+    """Named one-dimensional arrays, and lists of text, as a table."""
+    return core.Table.from_pydict(
+        {
+            name: core.Array(values, core.DataType.string())
+            if isinstance(values, list)
+            else core.Array.from_numpy(np.ascontiguousarray(values))
+            for name, values in columns.items()
+        }
+    )

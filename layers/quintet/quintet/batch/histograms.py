@@ -1,0 +1,85 @@
+"""The distribution of a run's scores: one histogram a unit, merged for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from quintet.columns import Array
+from quintet.contract import Contract, Output
+
+__all__ = ["Histogram", "merged", "watched"]
+
+BINS = 40
+CLASSES = 40
+
+
+def watched(contract: Contract) -> Output | None:
+    """The output whose distribution a report shows: a score, else a value, else a label."""
+    order = ("score", "probabilities", "value", "label")
+    found = [o for o in contract.outputs if o.meaning in order]
+    return min(found, key=lambda o: order.index(o.meaning)) if found else None
+
+
+class Histogram:
+    """Counts of one output, gathered chunk by chunk; of probabilities, the last column."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._values: list[Array] = []
+
+    def add(self, values: Array) -> None:
+        """Add the output of some rows."""
+        self._values.append(values.reshape(len(values), -1)[:, -1] if values.size else values[:0])
+
+    def document(self) -> dict[str, Any]:
+        """The histogram as JSON: bins of a number, or rows by class of a label."""
+        values = np.concatenate([v.reshape(-1) for v in self._values] or [np.empty(0)])
+        head = {"output": self._output.name, "meaning": self._output.meaning}
+        if self._output.meaning == "label":
+            return {**head, "classes": self._by_class(values)}
+        if not len(values):
+            return {**head, "low": 0.0, "high": 1.0, "counts": [0] * BINS, "sum": 0.0}
+        low, high = float(values.min()), float(values.max())
+        if low >= 0 and high <= 1:
+            low, high = 0.0, 1.0
+        counts, _ = np.histogram(values, BINS, (low, high) if high > low else (low, low + 1))
+        total = float(values.sum(dtype=np.float64))
+        return {**head, "low": low, "high": high, "counts": counts.tolist(), "sum": total}
+
+    def _by_class(self, values: Array) -> dict[str, int]:
+        kinds, counts = np.unique(values.astype(object).astype(str), return_counts=True)
+        names = self._output.classes
+        found: dict[str, int] = {}
+        order = np.argsort(-counts, kind="stable")
+        for kind, count in zip(kinds[order].tolist(), counts[order].tolist(), strict=True):
+            known = names and kind.isdigit() and int(kind) < len(names)
+            name = names[int(kind)] if names and known else kind
+            name = name if len(found) < CLASSES or name in found else "others"
+            found[name] = found.get(name, 0) + count
+        return found
+
+
+def merged(documents: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """The histograms of units as one; bins of other borders are put where their middles lie."""
+    parts = [d for d in documents if d]
+    if not parts:
+        return None
+    head = {"output": parts[0]["output"], "meaning": parts[0]["meaning"]}
+    if "classes" in parts[0]:
+        classes: dict[str, int] = {}
+        for part in parts:
+            for name, count in part["classes"].items():
+                classes[name] = classes.get(name, 0) + count
+        return {**head, "classes": dict(sorted(classes.items(), key=lambda c: (-c[1], c[0])))}
+    parts = [p for p in parts if sum(p["counts"])] or parts[:1]
+    low, high = min(p["low"] for p in parts), max(p["high"] for p in parts)
+    counts = np.zeros(BINS, dtype=np.int64)
+    for part in parts:
+        middles = part["low"] + (np.arange(BINS) + 0.5) * (part["high"] - part["low"]) / BINS
+        place = (middles - low) / ((high - low) or 1.0) * BINS
+        np.add.at(counts, np.clip(place.astype(np.int64), 0, BINS - 1), part["counts"])
+    total = sum(p["sum"] for p in parts)
+    return {**head, "low": low, "high": high, "counts": counts.tolist(), "sum": total}

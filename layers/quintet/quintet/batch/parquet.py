@@ -1,0 +1,246 @@
+"""A Parquet file's footer: its row groups, and a view of the file that holds only some of them.
+
+arro3 reads whole files. A unit is some row groups of one, so the reader gets a file of the
+same bytes with a footer that names only those. The footer is Thrift's compact protocol:
+https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md, its fields
+are in https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, NamedTuple
+
+from quintet.errors import BadInput
+
+__all__ = ["MAGIC", "Footer", "RowGroup", "View", "extent", "read_footer"]
+
+MAGIC = b"PAR1"
+# the types of Thrift's compact protocol that a footer holds
+BOOLEANS, BYTE, INTEGERS, DOUBLE, BINARY = (1, 2), 3, (4, 5, 6), 7, 8
+LISTS, STRUCT = (9, 10), 12
+# fields of FileMetaData, RowGroup, ColumnChunk and ColumnMetaData
+NUM_ROWS, ROW_GROUPS = 3, 4
+COLUMNS, GROUP_ROWS = 1, 3
+META_DATA = 3
+COMPRESSED_SIZE, DATA_PAGE, DICTIONARY_PAGE = 7, 9, 11
+
+
+class RowGroup(NamedTuple):
+    """Rows, and the bytes of the file they lie in."""
+
+    rows: int
+    start: int
+    end: int
+
+
+class _Field(NamedTuple):
+    value: Any
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """A file's metadata. `start` is where it begins, and the data ends."""
+
+    start: int
+    meta: bytes
+    groups: tuple[RowGroup, ...]
+    _fields: dict[int, _Field]
+    _spans: tuple[tuple[int, int], ...]
+
+    def of(self, first: int, last: int) -> bytes:
+        """The end of a file with only the row groups from `first` to before `last`."""
+        rows, groups = self._fields[NUM_ROWS], self._fields[ROW_GROUPS]
+        chosen = self._spans[first:last]
+        count = sum(group.rows for group in self.groups[first:last])
+        parts = {
+            rows.start: (rows.end, _varint(count << 1)),
+            groups.start: (
+                groups.end,
+                _list_header(len(chosen)) + b"".join(self.meta[a:b] for a, b in chosen),
+            ),
+        }
+        out, at = b"", 0
+        for start in sorted(parts):
+            end, replacement = parts[start]
+            out += self.meta[at:start] + replacement
+            at = end
+        out += self.meta[at:]
+        return out + len(out).to_bytes(4, "little") + MAGIC
+
+
+def read_footer(read: Callable[[int, int], bytes], size: int) -> Footer:
+    """The footer of a file of `size` bytes, of which `read(start, end)` gives bytes.
+
+    Raises:
+        BadInput: the file is truncated, encrypted, or no Parquet.
+    """
+    tail = read(max(0, size - 8), size)
+    if tail[-4:] == b"PARE":
+        raise BadInput.of("the file", "plain Parquet", "an encrypted footer")
+    length = int.from_bytes(tail[:4], "little")
+    start = size - 8 - length
+    if size < 12 or tail[-4:] != MAGIC or start < 4:
+        raise BadInput.of("the file", "Parquet, whole", "a truncated file: its footer is missing")
+    meta = read(start, size - 8)
+    try:
+        return _parse(meta, start)
+    except (IndexError, KeyError, ValueError, TypeError, RecursionError):
+        raise BadInput.of("the file", "Parquet, whole", "a footer that is damaged") from None
+
+
+def _parse(meta: bytes, start: int) -> Footer:
+    fields, _ = _struct(meta, 0)
+    groups, spans = [], []
+    for group in fields[ROW_GROUPS].value:
+        columns = [column.value[META_DATA].value for column in group.value[COLUMNS].value]
+        starts = [
+            min(c[DATA_PAGE].value, c[DICTIONARY_PAGE].value)
+            if DICTIONARY_PAGE in c and c[DICTIONARY_PAGE].value > 0
+            else c[DATA_PAGE].value
+            for c in columns
+        ]
+        ends = [at + c[COMPRESSED_SIZE].value for at, c in zip(starts, columns, strict=True)]
+        found = RowGroup(group.value[GROUP_ROWS].value, min(starts), max(ends))
+        if found.rows < 0 or found.start < 4 or found.end > start:
+            raise ValueError("a row group outside of the file")
+        groups.append(found)
+        spans.append((group.start, group.end))
+    if fields[NUM_ROWS].value != sum(group.rows for group in groups):
+        raise ValueError("rows that the row groups do not hold")
+    return Footer(start, meta, tuple(groups), fields, tuple(spans))
+
+
+# ---- Thrift's compact protocol -----------------------------------------------------------------
+
+
+def _struct(buffer: bytes, at: int) -> tuple[dict[int, _Field], int]:
+    fields: dict[int, _Field] = {}
+    number = 0
+    while head := buffer[at]:
+        at += 1
+        kind = head & 15
+        if head >> 4:
+            number += head >> 4
+        else:
+            raw, at = _unsigned(buffer, at)
+            number = _signed(raw)
+        start = at
+        value: Any
+        if kind in BOOLEANS:
+            value = kind == 1
+        else:
+            value, at = _value(buffer, at, kind)
+        fields[number] = _Field(value, start, at)
+    return fields, at + 1
+
+
+def _value(buffer: bytes, at: int, kind: int) -> tuple[Any, int]:
+    if kind in INTEGERS:
+        raw, at = _unsigned(buffer, at)
+        return _signed(raw), at
+    if kind == BINARY:
+        size, at = _unsigned(buffer, at)
+        if at + size > len(buffer):
+            raise ValueError("a string beyond the end")
+        return buffer[at : at + size], at + size
+    if kind == STRUCT:
+        return _struct(buffer, at)
+    if kind in LISTS:
+        return _list(buffer, at)
+    if kind == DOUBLE:
+        return buffer[at : at + 8], at + 8
+    if kind == BYTE or kind in BOOLEANS:  # inside of lists
+        return buffer[at], at + 1
+    raise ValueError(f"thrift type {kind}")
+
+
+def _list(buffer: bytes, at: int) -> tuple[list[_Field], int]:
+    head = buffer[at]
+    at += 1
+    count = head >> 4
+    if count == 15:
+        count, at = _unsigned(buffer, at)
+    items = []
+    for _ in range(count):
+        start = at
+        value, at = _value(buffer, at, head & 15)
+        items.append(_Field(value, start, at))
+    return items, at
+
+
+def _unsigned(buffer: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = buffer[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+
+
+def _signed(raw: int) -> int:
+    return (raw >> 1) ^ -(raw & 1)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _list_header(count: int) -> bytes:
+    return bytes([count << 4 | STRUCT]) if count < 15 else bytes([240 | STRUCT]) + _varint(count)
+
+
+# ---- the file as the reader sees it --------------------------------------------------------------
+
+
+class View(io.RawIOBase):
+    """A file of which only the bytes from `base` are at hand, with another end.
+
+    `body` holds the file's bytes from `base` on; from `start` on come those of `tail`.
+    """
+
+    def __init__(self, body: IO[bytes], base: int, start: int, tail: bytes) -> None:
+        self._body, self._base, self._start, self._tail = body, base, start, tail
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at}.get(whence, self._start + len(self._tail))
+        self._at = origin + offset
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = self._start + len(self._tail) - self._at
+        size = left if size is None or size < 0 else min(size, left)
+        if self._at >= self._start:
+            at = self._at - self._start
+            found = self._tail[at : at + size]
+        else:
+            self._body.seek(self._at - self._base)
+            found = self._body.read(min(size, self._start - self._at))
+        self._at += len(found)
+        return found
+
+
+def extent(groups: Sequence[RowGroup]) -> tuple[int, int]:
+    """The bytes that some row groups lie in."""
+    return min((g.start for g in groups), default=4), max((g.end for g in groups), default=4)

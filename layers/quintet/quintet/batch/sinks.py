@@ -1,0 +1,120 @@
+"""What a unit writes: scores in the form asked for, and refused rows whole beside them."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from arro3 import io as arrow_io
+from numpy.typing import NDArray
+
+from quintet.batch.arrow import table
+from quintet.batch.runs import FileFormat
+from quintet.columns import Array
+from quintet.contract import Contract, Output
+from quintet.errors import Refusal
+
+__all__ = ["Quarantine", "ScoreTable", "score_columns"]
+
+#: how many refusals of one reason a report may show
+EXAMPLES = 3
+#: how many reasons are told apart; a category column can give as many as it has values
+REASONS = 200
+
+
+class ScoreTable:
+    """The scores of a unit, gathered chunk by chunk."""
+
+    def __init__(self, contract: Contract, version: int) -> None:
+        self._contract = contract
+        self._version = version
+        self._parts: defaultdict[str, list[Any]] = defaultdict(list)
+        self.rows = 0
+
+    def add(
+        self,
+        rows: NDArray[np.int64],
+        entities: Sequence[str] | None,
+        outputs: dict[str, Array],
+        fallback: NDArray[np.bool_],
+    ) -> None:
+        """Add scored rows; `rows` are their numbers in the file."""
+        self._parts["row"].append(rows)
+        if self._contract.entity and entities is not None:
+            self._parts[self._contract.entity] += [entity or None for entity in entities]
+        for output in self._contract.outputs:
+            for name, values in score_columns(output, outputs[output.name]):
+                if values.dtype.kind == "O":
+                    self._parts[name] += values.tolist()
+                else:
+                    self._parts[name].append(values)
+        if self._contract.fallback:
+            self._parts["fallback"].append(fallback)
+        self.rows += len(rows)
+
+    def encode(self, form: FileFormat) -> bytes:
+        """The whole table: the same bytes for the same scores."""
+        columns: dict[str, Any] = {}
+        for name, parts in self._parts.items():
+            arrays = bool(parts) and isinstance(parts[0], np.ndarray)
+            columns[name] = np.concatenate(parts) if arrays else parts
+        columns["model_version"] = np.full(self.rows, self._version, dtype=np.int64)
+        out = io.BytesIO()
+        if form == "parquet":
+            arrow_io.write_parquet(table(columns), out, compression="snappy")
+        elif form == "csv":
+            arrow_io.write_csv(table(columns), out)
+        else:
+            arrow_io.write_ndjson(table(columns), out, explicit_nulls=True)
+        return out.getvalue()
+
+
+def score_columns(output: Output, values: Array) -> list[tuple[str, Array]]:
+    """An output as flat columns: `name`, or `name_<class or number>` where a row has several."""
+    if values.ndim == 1:
+        return [(output.name, values)]
+    flat = values.reshape(len(values), -1)
+    if flat.shape[1] == 1:
+        return [(output.name, flat[:, 0])]
+    named = output.classes if output.classes and len(output.classes) == flat.shape[1] else None
+    names = named or range(flat.shape[1])
+    return [(f"{output.name}_{name}", flat[:, i]) for i, name in enumerate(names)]
+
+
+class Quarantine:
+    """The refused rows of a unit, whole, and how often which reason came."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+        self._reasons: dict[tuple[str, str], dict[str, Any]] = {}
+        self.rows = 0
+
+    def add(self, row: int, original: dict[str, Any], refusals: Sequence[Refusal]) -> None:
+        """Add one row of the file, refused for some reasons."""
+        reasons = [{"field": r.field, "expected": r.expected, "got": r.got} for r in refusals]
+        line = {"row": row, **original, "reasons": reasons}
+        self._lines.append(orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS))
+        self.rows += 1
+        for refusal in refusals:
+            key = (refusal.field, refusal.expected)
+            if key not in self._reasons and len(self._reasons) >= REASONS:
+                key = ("other fields", "what the contract says")
+            found = self._reasons.setdefault(
+                key, {"field": key[0], "expected": key[1], "rows": 0, "examples": []}
+            )
+            found["rows"] += 1
+            if len(found["examples"]) < EXAMPLES:
+                found["examples"].append({"row": row, "got": refusal.got})
+
+    @property
+    def reasons(self) -> list[dict[str, Any]]:
+        """Field, expectation, rows and first examples of every reason, in order of coming."""
+        return list(self._reasons.values())
+
+    def encode(self) -> bytes:
+        """One JSON object a line."""
+        return b"".join(line + b"\n" for line in self._lines)

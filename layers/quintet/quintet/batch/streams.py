@@ -1,0 +1,139 @@
+"""The bytes of a dropped file: ranges, gzip unpacked on the way, memory bounded."""
+
+from __future__ import annotations
+
+import queue
+import tempfile
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, TypeVar, cast
+
+from quintet.batch.parquet import Footer, View, extent
+from quintet.batch.runs import Inbox, Snapshot
+from quintet.errors import BadInput
+
+__all__ = ["ahead", "parquet_file", "text_blocks", "unpacked"]
+
+T = TypeVar("T")
+
+#: the bytes of one ranged read
+STEP = 1 << 22
+#: the most that a gzip may unpack to: it is one unit, which must fit one invocation
+UNPACKED = 1 << 29
+#: row groups up to this size stay in memory, larger ones go to a file
+IN_MEMORY = 128 << 20
+
+
+def ranges(inbox: Inbox, snapshot: Snapshot, start: int, end: int) -> Iterator[bytes]:
+    """The bytes from `start` to `end`, in reads of `STEP`."""
+    for at in range(start, end, STEP):
+        yield inbox.read(snapshot, at, min(at + STEP, end))
+
+
+def text_blocks(
+    inbox: Inbox, snapshot: Snapshot, gzip: bool, start: int, end: int | None = None
+) -> Iterator[bytes]:
+    """The (unpacked) bytes of a text file from `start` to `end`, block by block.
+
+    Raises:
+        BadInput: the gzip is damaged, or the file was changed.
+    """
+    if not gzip:
+        yield from ranges(inbox, snapshot, start, snapshot.size if end is None else end)
+        return
+    at = 0
+    for block in unpacked(ranges(inbox, snapshot, 0, snapshot.size)):
+        if piece := block[max(0, start - at) : None if end is None else max(0, end - at)]:
+            yield piece
+        at += len(block)
+        if end is not None and at >= end:
+            return
+
+
+def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[bytes]:
+    """The content of a gzip, in blocks of bounded size. `partial` takes a cut stream as it is.
+
+    Raises:
+        BadInput: the gzip is damaged or truncated, or unpacks to more than `UNPACKED`.
+    """
+    total = 0
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        for block in blocks:
+            left = block
+            while left:
+                if unpacker.eof:  # one more member of the same gzip; padding may follow
+                    left = left.lstrip(b"\0")
+                    if not left:
+                        break
+                    unpacker = zlib.decompressobj(wbits=31)
+                out = unpacker.decompress(left, STEP)
+                total += len(out)
+                if total > UNPACKED:
+                    most = f"a gzip of at most {UNPACKED >> 20} MiB unpacked"
+                    raise BadInput.of("the file", most, "more; drop it unpacked, or as Parquet")
+                if out:
+                    yield out
+                left = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+        if not unpacker.eof and (rest := unpacker.flush()):
+            yield rest
+    except zlib.error:
+        raise BadInput.of("the file", "a whole gzip", "a damaged one") from None
+    if not unpacker.eof and not partial:
+        raise BadInput.of("the file", "a whole gzip", "a truncated one")
+
+
+@contextmanager
+def parquet_file(
+    inbox: Inbox, snapshot: Snapshot, footer: Footer, first: int, last: int
+) -> Iterator[IO[bytes]]:
+    """A file of only the row groups from `first` to before `last`."""
+    start, end = extent(footer.groups[first:last])
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as body:
+        for block in ranges(inbox, snapshot, start, end):
+            body.write(block)
+        yield cast(IO[bytes], View(body, start, footer.start, footer.of(first, last)))
+
+
+def ahead(items: Iterable[T], depth: int = 1) -> Iterator[T]:
+    """The items, made in another thread while the caller works on the one before.
+
+    Reading, parsing and onnxruntime release the interpreter's lock for most of their time.
+    """
+    made: queue.Queue[Any] = queue.Queue(depth)
+    stop = threading.Event()
+    done = object()
+
+    def offer(item: object) -> bool:
+        while not stop.is_set():
+            try:
+                made.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not offer((item, None)):
+                    return
+            offer((done, None))
+        except BaseException as error:  # raised again where the items are taken
+            offer((done, error))
+
+    thread = threading.Thread(target=work, name="reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = made.get()
+            if error is not None:
+                raise error
+            if item is done:
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,130 @@
+"""Score one unit of a run: read, join, score, write; its result is written last."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from quintet.batch.histograms import Histogram, watched
+from quintet.batch.readers import Chunk, read_unit
+from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
+from quintet.batch.sinks import Quarantine, ScoreTable
+from quintet.batch.streams import ahead
+from quintet.errors import BadInput, ModelFailure, Refusal
+from quintet.features import FeatureSource, join
+from quintet.scoring import Model, score
+
+__all__ = ["score_unit"]
+
+
+def score_unit(
+    unit: Unit,
+    plan: Plan,
+    *,
+    model: Callable[[], Model],
+    inbox: Inbox,
+    store: Store,
+    features: FeatureSource,
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    """Score a unit and store its result, unless that was done before; the result.
+
+    What trying again cannot heal (the file is damaged or was changed, the model fails) is a
+    result of its own, with status "failed", so that the run's report can name it.
+
+    Raises:
+        Transient: a store could not be read.
+    """
+    key = plan.folder.result(unit.unit)
+    if stored := store.get(key):
+        done: dict[str, Any] = orjson.loads(stored)
+        return done
+    begun = clock()
+    result: dict[str, Any]
+    try:
+        loaded = model()
+        found = _score(plan, loaded, read_unit(loaded.contract, plan, unit, inbox), features)
+        result = {**found.summary(), "files": _write(unit, plan, found, store)}
+    except (BadInput, ModelFailure) as error:
+        result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
+    result |= {
+        "unit": unit.unit,
+        "first_row": unit.first_row,
+        "rows": unit.rows,
+        "ms": round((clock() - begun) * 1000, 1),
+    }
+    store.put(key, dump(result))
+    return result
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the rows of a unit came to."""
+
+    scores: ScoreTable
+    quarantine: Quarantine
+    histogram: Histogram | None
+    fallback: int = 0
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "status": "done",
+            "scored": self.scores.rows,
+            "quarantined": self.quarantine.rows,
+            "fallback": self.fallback,
+            "reasons": self.quarantine.reasons,
+            "histogram": self.histogram.document() if self.histogram else None,
+        }
+
+
+def _score(plan: Plan, model: Model, chunks: Iterable[Chunk], features: FeatureSource) -> _Found:
+    contract = model.contract
+    output = watched(contract)
+    total = _Found(
+        ScoreTable(contract, plan.version), Quarantine(), Histogram(output) if output else None
+    )
+    # what is stored is taken as of the run's start, so that a retry sees the same ages
+    now = datetime.fromisoformat(plan.started).timestamp()
+    for chunk in ahead(chunks):
+        joined = join(contract, chunk.batch, features, now)
+        scores = score(model, joined.batch, fallback=joined.fallback)
+        entities = chunk.batch.entities
+        if entities is not None:
+            entities = [entities[position] for position in scores.index.tolist()]
+        total.scores.add(chunk.rows[scores.index], entities, scores.outputs, scores.fallback)
+        total.fallback += int(scores.fallback.sum())
+        if total.histogram and output:
+            total.histogram.add(scores.outputs[output.name])
+        for row, refusals in _refused(chunk, scores.refusals):
+            total.quarantine.add(row, chunk.original(row - chunk.first), refusals)
+    return total
+
+
+def _refused(chunk: Chunk, refusals: list[Refusal]) -> Iterator[tuple[int, list[Refusal]]]:
+    """The refused rows of a chunk, by their number in the file, each with all its reasons."""
+    by_row: dict[int, list[Refusal]] = {}
+    for refusal in refusals:
+        if refusal.row is not None:
+            by_row.setdefault(int(chunk.rows[refusal.row]), []).append(refusal)
+    for refusal in chunk.broken:
+        if refusal.row is not None:
+            by_row.setdefault(chunk.first + refusal.row, []).append(refusal)
+    yield from sorted(by_row.items())
+
+
+def _write(unit: Unit, plan: Plan, found: _Found, store: Store) -> list[dict[str, Any]]:
+    folder, scores, quarantine = plan.folder, found.scores, found.quarantine
+    parts = [(folder.scores(unit.unit, plan.output), scores.encode(plan.output), scores.rows)]
+    if quarantine.rows:
+        parts.append((folder.quarantine(unit.unit), quarantine.encode(), quarantine.rows))
+    files = []
+    for key, body, rows in parts:
+        store.put(key, body)
+        sha256 = hashlib.sha256(body).hexdigest()
+        files.append({"key": key, "rows": rows, "size": len(body), "sha256": sha256})
+    return files

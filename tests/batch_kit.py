@@ -1,0 +1,214 @@
+"""What the tests of the batch path share: a tiny model, files of its rows, a run in memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+import orjson
+from arro3 import core
+from arro3 import io as arrow_io
+from onnx import TensorProto, helper
+
+from quintet.batch.planning import MemoryCatalog, Pinned, Request, plan_run
+from quintet.batch.runs import (
+    Folder,
+    MemoryInbox,
+    MemoryStore,
+    Plan,
+    RefusedPlan,
+    Unit,
+    run_name,
+)
+from quintet.batch.units import score_unit
+from quintet.contract import Contract, Feature, Input, Output
+from quintet.features import MemoryFeatures
+from quintet.onnx_model import OnnxModel
+
+STARTED = "2026-11-20T08:00:00.000Z"
+BUCKET = "inbox"
+
+CONTRACT = Contract(
+    name="tiny",
+    version=3,
+    task="regression",
+    entity="customer",
+    features=(
+        Feature(name="amount", dtype="float32", range=(-1000.0, 1000.0)),
+        Feature(name="visits", dtype="int64", range=(0.0, None)),
+        Feature(name="country", dtype="string", categories=("de", "fr")),
+        Feature(name="rate", dtype="float32", default=0.5),
+    ),
+    inputs=(
+        Input(name="amount", dtype="float32", shape=(-1, 1)),
+        Input(name="visits", dtype="int64", shape=(-1, 1)),
+        Input(name="country", dtype="string", shape=(-1, 1)),
+        Input(name="rate", dtype="float32", shape=(-1, 1)),
+    ),
+    outputs=(
+        Output(name="score", dtype="float32", shape=(-1,), meaning="score"),
+        Output(
+            name="parts",
+            dtype="float32",
+            shape=(-1, 2),
+            meaning="probabilities",
+            classes=("amount", "visits"),
+        ),
+        Output(name="country_seen", dtype="string", shape=(-1, 1), meaning="label"),
+    ),
+)
+
+
+def tiny_graph() -> bytes:
+    """score = sigmoid(amount * rate + visits); parts = [amount, visits]; and the country."""
+    column = [None, 1]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["visits"], ["visits_float"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["amount", "rate"], ["product"]),
+            helper.make_node("Add", ["product", "visits_float"], ["sum"]),
+            helper.make_node("Sigmoid", ["sum"], ["sigmoid"]),
+            helper.make_node("Flatten", ["sigmoid"], ["flat"]),
+            helper.make_node("Squeeze", ["flat", "one"], ["score"]),
+            helper.make_node("Concat", ["amount", "visits_float"], ["parts"], axis=1),
+            helper.make_node("Identity", ["country"], ["country_seen"]),
+        ],
+        "tiny",
+        [
+            helper.make_tensor_value_info("amount", TensorProto.FLOAT, column),
+            helper.make_tensor_value_info("visits", TensorProto.INT64, column),
+            helper.make_tensor_value_info("country", TensorProto.STRING, column),
+            helper.make_tensor_value_info("rate", TensorProto.FLOAT, column),
+        ],
+        [
+            helper.make_tensor_value_info("score", TensorProto.FLOAT, [None]),
+            helper.make_tensor_value_info("parts", TensorProto.FLOAT, [None, 2]),
+            helper.make_tensor_value_info("country_seen", TensorProto.STRING, column),
+        ],
+        [helper.make_tensor("one", TensorProto.INT64, [1], [1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+MODEL = OnnxModel(CONTRACT, tiny_graph(), digest="d" * 64)
+CATALOG = MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, CONTRACT))
+
+
+def row(number: int, **other: Any) -> dict[str, Any]:
+    """A good row."""
+    good = {
+        "customer": f"c{number}",
+        "amount": number * 0.25,
+        "visits": number % 7,
+        "country": "fr" if number % 3 else "de",
+        "rate": 0.5 if number % 2 else 0.75,
+    }
+    return {**good, **other}
+
+
+def csv_bytes(rows: list[dict[str, Any]], newline: str = "\n") -> bytes:
+    """Rows as CSV; quotes only where a text needs them."""
+    import csv
+
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator=newline)
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def jsonl_bytes(rows: list[Any]) -> bytes:
+    """Rows as JSONL."""
+    return b"".join(orjson.dumps(item) + b"\n" for item in rows)
+
+
+KINDS = {
+    "customer": core.DataType.string(),
+    "amount": core.DataType.float32(),
+    "visits": core.DataType.int64(),
+    "country": core.DataType.string(),
+    "rate": core.DataType.float64(),
+}
+
+
+def parquet_bytes(
+    rows: list[dict[str, Any]], group: int = 1000, kinds: Mapping[str, core.DataType] = KINDS
+) -> bytes:
+    """Rows as Parquet in row groups of `group`."""
+    table = core.Table.from_pydict(
+        {name: core.Array([r.get(name) for r in rows], kind) for name, kind in kinds.items()}
+    )
+    out = io.BytesIO()
+    arrow_io.write_parquet(table, out, max_row_group_size=group)
+    return out.getvalue()
+
+
+class Bench:
+    """A run in memory, step by step."""
+
+    def __init__(self, catalog: MemoryCatalog = CATALOG) -> None:
+        self.inbox = MemoryInbox()
+        self.store = MemoryStore()
+        self.features = MemoryFeatures()
+        self.catalog = catalog
+
+    def plan(
+        self, key: str, body: bytes, unit_bytes: int = 1 << 20, **metadata: str
+    ) -> Plan | RefusedPlan:
+        """Drop a file and plan its run."""
+        snapshot = self.inbox.put(BUCKET, key, body, metadata)
+        assert snapshot.version_id is not None
+        request = Request(
+            run=run_name(BUCKET, key, snapshot.version_id),
+            bucket=BUCKET,
+            key=key,
+            version_id=snapshot.version_id,
+            started=STARTED,
+        )
+        return plan_run(
+            request,
+            catalog=self.catalog,
+            inbox=self.inbox,
+            store=self.store,
+            unit_bytes=unit_bytes,
+        )
+
+    def units(self, folder: Folder) -> list[Unit]:
+        """The units of a planned run."""
+        return [Unit(**item) for item in orjson.loads(self.store.objects[folder.units])]
+
+    def score(self, plan: Plan | RefusedPlan) -> list[dict[str, Any]]:
+        """Score every unit of a run; their results."""
+        assert isinstance(plan, Plan), plan
+        return [
+            score_unit(
+                unit,
+                plan,
+                model=lambda: MODEL,
+                inbox=self.inbox,
+                store=self.store,
+                features=self.features,
+                clock=lambda: 0.0,
+            )
+            for unit in self.units(plan.folder)
+        ]
+
+    def scores(self, folder: Folder) -> list[dict[str, Any]]:
+        """All scored rows of a run (Parquet), as dicts."""
+        rows: list[dict[str, Any]] = []
+        for key in self.store.keys(f"{folder.root}scores/"):
+            table = arrow_io.read_parquet(self.store.objects[key]).read_all()
+            columns = {n: table.column(n).to_pylist() for n in table.schema.names}
+            rows += [dict(zip(columns, v, strict=True)) for v in zip(*columns.values(), strict=True)]
+        return rows
+
+    def quarantine(self, folder: Folder) -> list[dict[str, Any]]:
+        """All quarantined rows of a run."""
+        found: list[dict[str, Any]] = []
+        for key in self.store.keys(f"{folder.root}quarantine/"):
+            found += map(orjson.loads, self.store.objects[key].splitlines())
+        return found
