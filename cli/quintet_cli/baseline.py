@@ -1,4 +1,4 @@
-"""The baseline of a model: how its training data are distributed, for drift to be told from. Pure."""
+"""The baseline of a model: how its training data are distributed, to tell drift from. Pure."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from quintet import golden
 from quintet.contract import from_dict
 from quintet.errors import ModelFailure
@@ -46,8 +48,9 @@ def _limit(limits: dict[str, Any]) -> None:
 
 
 def _check(task: dict[str, Any], graph: bytes) -> dict[str, Any]:
+    process = psutil.Process()
     vectors = golden.golden_from_dict(task["golden"])
-    before = _resident()
+    before = process.memory_info().rss
     model, load_ms = _timed(lambda: OnnxModel(from_dict(task["contract"]), graph))
     differences, run_ms = _timed(lambda: golden.check(model, vectors))
     texts = [str(difference) for difference in differences]
@@ -58,19 +61,13 @@ def _check(task: dict[str, Any], graph: bytes) -> dict[str, Any]:
         "differences": texts,
         "load_ms": load_ms,
         "run_ms": run_ms,
-        "memory": max(0, _resident() - before),
+        "memory": max(0, process.memory_info().rss - before),
     }
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     start = time.perf_counter()
     return work(), (time.perf_counter() - start) * 1000
-
-
-def _resident() -> int:
-    """The most memory that was resident so far, in bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
 
 
 def _reason(error: Exception) -> str:

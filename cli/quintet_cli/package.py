@@ -76,7 +76,7 @@ def read_package(folder: Path) -> Package:
     return Package(folder, contract, golden, files)
 
 
-# ---- files ---------------------------------------------------------------------------------------
+# ---- files -------------------------------------------------------------------------------------
 
 
 def _unsafe(folder: Path) -> Iterator[Problem]:
@@ -111,7 +111,7 @@ def _read(folder: Path, name: str, most: int) -> bytes:
     return content
 
 
-# ---- golden vectors --------------------------------------------------------------------------------
+# ---- golden vectors ----------------------------------------------------------------------------
 
 
 def _golden(contract: Contract, content: bytes) -> Golden:

@@ -122,7 +122,7 @@ class Publisher:
         ]
         return sorted(listed, key=lambda found: (found.model, found.version))
 
-    # ---- the steps of publishing -----------------------------------------------------------------
+    # ---- the steps of publishing ----------------------------------------------------------------
 
     def _claim(self, release: Release) -> dict[str, Any]:
         """Take the version's number for this digest; its item, whoever claimed it first."""
@@ -193,7 +193,7 @@ class Publisher:
             route = self._get(model, "route")
         return int(route["live"]["N"])
 
-    # ---- conditional writes ------------------------------------------------------------------------
+    # ---- conditional writes ---------------------------------------------------------------------
 
     def _put_item(self, item: dict[str, Any]) -> bool:
         """Add an item; False where there is one."""
@@ -211,12 +211,13 @@ class Publisher:
         return True
 
     def _get(self, model: str, item: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._dynamodb.get_item(
+        found = self._dynamodb.get_item(
             TableName=self._table,
             Key={"model": {"S": model}, "item": {"S": item}},
             ConsistentRead=True,
         )
-        return found.get("Item", {})
+        stored: dict[str, Any] = found.get("Item", {})
+        return stored
 
     def _put_object(self, key: str, content: bytes) -> bytes:
         """Add an object; the content that is there afterwards."""

@@ -32,8 +32,8 @@ ROUTE_SECONDS = 5.0
 UNKNOWN_SECONDS = 1.0  # a model asked for just before it is published is soon found
 ROUTES_KEPT = 1024  # names come from requests: what is remembered of them has a bound
 
-# onnxruntime keeps the graph, its optimised form and packed weights; measured at 1.6 to 2.9
-# times the file for files of 1 MB and more
+# onnxruntime keeps weights and their packed form: 1.9 times the file for 48 MB of dense layers
+# (benchmarks/sessions.py); the rest is for the bytes while they load, and for what runs take
 MEMORY_FACTOR = 3
 MEMORY_BASE = 2_000_000
 

@@ -19,7 +19,7 @@ __all__ = ["OnnxModel", "available_threads"]
 
 onnxruntime.disable_telemetry_events()
 
-ERRORS_ONLY = 3
+FATAL_ONLY = 4  # errors are raised; in a log they could hold values of a request
 MB_PER_VCPU = 1769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
 
@@ -69,7 +69,7 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL_ONLY
     # a pattern is kept for every batch size ever seen
     options.enable_mem_pattern = False
     return options
