@@ -69,6 +69,9 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
     graph = model.graph
     graph.name = contract.name
     model.doc_string = graph.doc_string = ""
+    imports = sorted(model.opset_import, key=lambda i: i.domain)  # converters keep them in a set
+    del model.opset_import[:]
+    model.opset_import.extend(imports)
     declared = {output.name: output for output in graph.output}
     del graph.output[:]
     for output in contract.outputs:

