@@ -91,7 +91,8 @@ def tiny_graph() -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
-    return model.SerializeToString()
+    graph_bytes: bytes = model.SerializeToString()
+    return graph_bytes
 
 
 MODEL = OnnxModel(CONTRACT, tiny_graph(), digest="d" * 64)
@@ -203,7 +204,9 @@ class Bench:
         for key in self.store.keys(f"{folder.root}scores/"):
             table = arrow_io.read_parquet(self.store.objects[key]).read_all()
             columns = {n: table.column(n).to_pylist() for n in table.schema.names}
-            rows += [dict(zip(columns, v, strict=True)) for v in zip(*columns.values(), strict=True)]
+            rows += [
+                dict(zip(columns, v, strict=True)) for v in zip(*columns.values(), strict=True)
+            ]
         return rows
 
     def quarantine(self, folder: Folder) -> list[dict[str, Any]]:

@@ -18,12 +18,12 @@ ORDER = [
     {"scoring"},
     # pure: state in, decision out; and the ports with their in-memory versions
     {"features", "models"},
-    {"online"},
+    {"online", "batch"},
     {"codecs"},
     {"onnx_model"},
     {"aws"},
     {"telemetry", "settings"},
-    {"wiring"},
+    {"wiring", "wiring_batch"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

@@ -1,0 +1,24 @@
+"""plan_run: pins the model version and the input, and cuts the input into units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quintet import wiring_batch as wiring
+from quintet.batch.planning import Request
+from quintet.batch.runs import Plan
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Plan a run; where its documents are, and how many units there are to score."""
+    request = Request(**event)
+    plan = wiring.planner()(request)
+    units = plan.units if isinstance(plan, Plan) else 0
+    status = "planned" if isinstance(plan, Plan) else "refused"
+    wiring.logger().info("planned", run=plan.run, status=status, units=units)
+    return {
+        "status": status,
+        "units": units,
+        "units_key": plan.folder.units,
+        "root": plan.folder.root,
+    }

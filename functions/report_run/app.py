@@ -1,0 +1,16 @@
+"""report_run: counts the units of a run, checks in = scored + quarantined, writes the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quintet import wiring_batch as wiring
+from quintet.batch.runs import Folder
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Report a run: its status, the cause if it has not succeeded, and the report's key."""
+    folder = Folder(event["key"].partition("/")[0], event["run"])
+    summary = wiring.reporter()(folder, event.get("failure"))
+    wiring.logger().info("reported", run=folder.run, **summary)
+    return summary

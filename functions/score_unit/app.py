@@ -1,0 +1,17 @@
+"""score_unit: scores one unit of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quintet import wiring_batch as wiring
+from quintet.batch.runs import Unit
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Score a unit; its counts. The scores and the full result are in the scores bucket."""
+    unit = Unit(**event)
+    result = wiring.scorer()(unit)
+    counts = {name: result[name] for name in ("unit", "status", "rows", "scored", "quarantined")}
+    wiring.logger().info("scored", run=unit.run, ms=result["ms"], **counts)
+    return counts

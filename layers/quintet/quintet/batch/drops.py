@@ -1,0 +1,112 @@
+"""A dropped file becomes a run: what an S3 notification says, and the start of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+from urllib.parse import unquote_plus
+
+import orjson
+
+from quintet.batch.runs import run_name
+from quintet.errors import BadInput
+
+__all__ = ["Dropped", "MemoryRuns", "Outcome", "Runs", "dropped", "start"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """One version of one object that was put into the inbox.
+
+    `token` tells versions apart where the bucket keeps none: S3's sequencer of the event.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None
+    token: str
+
+    @property
+    def run(self) -> str:
+        """The name of the run that scores it."""
+        return run_name(self.bucket, self.key, self.version_id or self.token)
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a file under a model's folder; a key that ends in / marks a folder."""
+        model, slash, rest = self.key.partition("/")
+        return bool(model and slash and rest) and not self.key.endswith("/")
+
+
+class Outcome(NamedTuple):
+    """What became of one object: its run, and whether it was started now."""
+
+    run: str
+    status: Literal["started", "already started", "ignored"]
+
+
+class Runs(Protocol):
+    """Where runs are started."""
+
+    def start(self, run: str, request: dict[str, Any]) -> bool:
+        """Start a run under its name; False where one of that name was started before.
+
+        Raises:
+            Transient: it could not be started now.
+        """
+        ...
+
+
+class MemoryRuns:
+    """Runs that are only noted."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, dict[str, Any]] = {}
+
+    def start(self, run: str, request: dict[str, Any]) -> bool:
+        """See `Runs.start`."""
+        return self.started.setdefault(run, request) is request
+
+
+def dropped(body: str) -> list[Dropped]:
+    """The objects that a message of S3 tells of; none for its test event.
+
+    Keys are form-encoded: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+
+    Raises:
+        BadInput: the message is not one of S3's.
+    """
+    try:
+        message = orjson.loads(body)
+        if message.get("Event") == "s3:TestEvent":
+            return []
+        return [
+            _object(record)
+            for record in message["Records"]
+            if record["eventName"].startswith("ObjectCreated:")
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput.of("message", "an S3 event notification", "something else") from None
+
+
+def _object(record: dict[str, Any]) -> Dropped:
+    found = record["s3"]["object"]
+    return Dropped(
+        bucket=record["s3"]["bucket"]["name"],
+        key=unquote_plus(found["key"]),
+        version_id=found.get("versionId"),
+        token=found.get("sequencer") or found.get("eTag") or "",
+    )
+
+
+def start(found: Dropped, runs: Runs) -> Outcome:
+    """Start the run of a dropped file, once.
+
+    Raises:
+        Transient: it could not be started now.
+    """
+    if not found.ours:
+        return Outcome(found.run, "ignored")
+    # the same for every notice of this version: Step Functions compares the input too
+    request = {"bucket": found.bucket, "key": found.key, "version_id": found.version_id}
+    return Outcome(found.run, "started" if runs.start(found.run, request) else "already started")

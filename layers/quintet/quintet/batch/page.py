@@ -1,0 +1,256 @@
+"""A run's report as one page of HTML: nothing is loaded from elsewhere, nothing is scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+__all__ = ["page"]
+
+STYLE = """
+:root{color-scheme:light dark;--ink:#1c2430;--soft:#5d6878;--line:#e3e7ee;--back:#f6f7fa;
+--card:#fff;--good:#12805c;--bad:#c0392b;--warn:#a86400;--bar:#4669d8}
+@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#98a3b3;--line:#2c3440;
+--back:#12161c;--card:#1a2028;--good:#3fc391;--bad:#ff7b6b;--warn:#e8a33d;--bar:#7d9bff}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--back);color:var(--ink);
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+main{max-width:1000px;margin:0 auto;padding:32px 20px 64px}
+h1{font-size:24px;margin:0;letter-spacing:-.01em}
+h2{font-size:16px;margin:32px 0 10px}
+p{margin:4px 0}
+.soft{color:var(--soft)}
+.top{display:flex;align-items:center;gap:12px;flex-wrap:wrap}
+.badge{font-weight:600;font-size:13px;padding:2px 10px;border-radius:99px;
+border:1.5px solid currentColor}
+.succeeded{color:var(--good)}.failed,.refused{color:var(--bad)}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;
+margin:22px 0 0}
+.card,.box{background:var(--card);border:1px solid var(--line);border-radius:10px;
+padding:14px 16px}
+.card b{display:block;font-size:27px;line-height:1.2;font-weight:650;letter-spacing:-.02em;
+font-variant-numeric:tabular-nums}
+.card span{color:var(--soft);font-size:13px}
+.box.bad{border-color:var(--bad);margin-top:18px}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;width:100%}
+th{color:var(--soft);font-weight:500;font-size:13px;text-align:left}
+th,td{padding:7px 12px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}
+tr:last-child td{border-bottom:0}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+code{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;
+overflow-wrap:anywhere}
+svg{display:block;width:100%;height:auto}
+svg text{fill:var(--soft);font-size:12px}
+svg rect{fill:var(--bar)}
+.balance{display:flex;height:10px;border-radius:99px;overflow:hidden;background:var(--line);
+margin-top:14px}
+.balance i{display:block}
+"""
+
+
+def page(report: dict[str, Any]) -> bytes:
+    """The page of a report."""
+    title = f"{report['model']}: {report['run']}"
+    parts = [
+        _head(report),
+        _cards(report),
+        _trouble(report),
+        _histogram(report.get("histogram")),
+        _reasons(report.get("reasons", [])),
+        _notes(report.get("notes", [])),
+        _units(report.get("units")),
+        _lineage(report),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
+        f"{''.join(parts)}</main></body></html>\n"
+    ).encode()
+
+
+def _head(report: dict[str, Any]) -> str:
+    status = report["status"]
+    version = f" version {report['version']}" if "version" in report else ""
+    source = escape(report["input"].get("key", "no input"))
+    return (
+        f'<div class="top"><h1>{escape(report["model"])}{version}</h1>'
+        f'<span class="badge {escape(status)}">{escape(status)}</span></div>'
+        f'<p class="soft"><code>{source}</code></p>'
+    )
+
+
+def _cards(report: dict[str, Any]) -> str:
+    counts = report["counts"]
+    rows = counts["rows"]
+    cards = [
+        (f"{rows:,}", "rows in"),
+        (f"{counts['scored']:,}", "scored"),
+        (f"{counts['quarantined']:,}", "quarantined"),
+    ]
+    if counts["unaccounted"]:
+        cards.append((f"{counts['unaccounted']:,}", "without a result"))
+    if counts["fallback"]:
+        cards.append((f"{counts['fallback']:,}", "by the fallback rule"))
+    if report.get("seconds") is not None:
+        cards.append((f"{report['seconds']:,.1f} s", "from start to report"))
+        if counts["scored"] and report["seconds"] > 0:
+            cards.append((f"{rows / report['seconds']:,.0f}", "rows a second"))
+    shown = "".join(
+        f'<div class="card"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
+        for value, name in cards
+    )
+    return f'<div class="cards">{shown}</div>{_balance(counts)}'
+
+
+def _balance(counts: dict[str, int]) -> str:
+    if not counts["rows"]:
+        return ""
+    kinds = (("scored", "good"), ("quarantined", "warn"), ("unaccounted", "bad"))
+    shares = "".join(
+        f'<i style="width:{100 * counts[name] / counts["rows"]:.3f}%;background:var(--{color})">'
+        "</i>"
+        for name, color in kinds
+        if counts[name] > 0
+    )
+    return f'<div class="balance">{shares}</div>'
+
+
+def _trouble(report: dict[str, Any]) -> str:
+    if report["status"] == "succeeded":
+        return ""
+    refusals = report.get("refusals") or [report["cause"]]
+    lines = "".join(f"<p>{escape(text)}</p>" for text in refusals)
+    word = "Refused" if report["status"] == "refused" else "Failed"
+    return f'<div class="box bad"><b class="failed">{word}</b>{lines}</div>'
+
+
+def _histogram(histogram: dict[str, Any] | None) -> str:
+    if not histogram:
+        return ""
+    name = escape(histogram["output"])
+    if "classes" in histogram:
+        total = sum(histogram["classes"].values()) or 1
+        rows = [
+            (escape(kind), f"{count:,}", f"{100 * count / total:.1f} %")
+            for kind, count in histogram["classes"].items()
+        ]
+        return f"<h2>{name}</h2>" + _table(("class", "#rows", "#share"), rows)
+    counts, low, high = histogram["counts"], histogram["low"], histogram["high"]
+    rows_in = sum(counts)
+    if not rows_in:
+        return ""
+    mean = histogram["sum"] / rows_in
+    return (
+        f'<h2>{name} <span class="soft">mean {mean:.4g}, {rows_in:,} rows</span></h2>'
+        f'<div class="box">{_bars(counts, low, high)}</div>'
+    )
+
+
+def _bars(counts: list[int], low: float, high: float) -> str:
+    width, height, foot = 960, 180, 24
+    step, most = width / len(counts), max(counts)
+    bars = []
+    for place, count in enumerate(counts):
+        tall = (height - 4) * count / most
+        tall = max(tall, 1.5) if count else 0
+        start = low + (high - low) * place / len(counts)
+        end = low + (high - low) * (place + 1) / len(counts)
+        bars.append(
+            f'<rect x="{place * step + 1:.1f}" y="{height - tall:.1f}" width="{step - 2:.1f}" '
+            f'height="{tall:.1f}" rx="2"><title>{start:.4g} to {end:.4g}: {count:,} rows</title>'
+            "</rect>"
+        )
+    marks = (("0", "start", low), ("50%", "middle", (low + high) / 2), ("100%", "end", high))
+    texts = "".join(
+        f'<text x="{place}" y="{height + foot - 6}" text-anchor="{anchor}">{value:.4g}</text>'
+        for place, anchor, value in marks
+    )
+    return (
+        f'<svg viewBox="0 0 {width} {height + foot}" role="img" '
+        f'aria-label="histogram of the scores">{"".join(bars)}{texts}</svg>'
+    )
+
+
+def _reasons(reasons: list[dict[str, Any]]) -> str:
+    if not reasons:
+        return ""
+    rows = [
+        (
+            f"<code>{escape(str(reason['field']))}</code>",
+            escape(str(reason["expected"])),
+            f"{reason['rows']:,}",
+            "<br>".join(
+                f'<span class="soft">row {example["row"]:,}:</span> '
+                f"<code>{escape(str(example['got']))}</code>"
+                for example in reason["examples"]
+            ),
+        )
+        for reason in reasons
+    ]
+    return "<h2>Why rows were refused</h2>" + _table(
+        ("field", "expected", "#rows", "for example"), rows
+    )
+
+
+def _notes(notes: list[str]) -> str:
+    if not notes:
+        return ""
+    return "<h2>Notes</h2>" + "".join(f"<p>{escape(note)}</p>" for note in notes)
+
+
+def _units(units: dict[str, Any] | None) -> str:
+    if not units:
+        return ""
+    failed = [
+        (str(unit["unit"]), f"{unit['first_row']:,}", f"{unit['rows']:,}", escape(unit["reason"]))
+        for unit in units["failed"][:50]
+    ]
+    slow = [
+        (str(unit["unit"]), f"{unit['rows']:,}", f"{unit['ms']:,.0f} ms")
+        for unit in units["slowest"]
+    ]
+    shown = f'<h2>Units <span class="soft">{units["done"]} of {units["planned"]} done</span></h2>'
+    if failed:
+        shown += _table(("failed", "#first row", "#rows", "reason"), failed)
+    if slow:
+        shown += _table(("slowest", "#rows", "#time"), slow)
+    return shown
+
+
+def _lineage(report: dict[str, Any]) -> str:
+    source = report["input"]
+    facts = [
+        ("run", report["run"]),
+        ("started", report.get("started")),
+        ("finished", report.get("finished")),
+        ("input version", source.get("version_id")),
+        ("input etag", source.get("etag")),
+        ("input size", f"{source['size']:,} bytes" if "size" in source else None),
+        ("input format", source.get("format")),
+        ("model digest", report.get("digest")),
+        ("contract digest", report.get("contract")),
+        ("code version", report.get("code")),
+    ]
+    rows = [(escape(n), f"<code>{escape(str(v))}</code>") for n, v in facts if v is not None]
+    return "<h2>Lineage</h2>" + _table((), rows)
+
+
+def _table(heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table of cells that are HTML already; a head that starts with # is of numbers."""
+    heads = list(heads)
+    numbers = {place for place, name in enumerate(heads) if name.startswith("#")}
+
+    def cells(tag: str, row: Iterable[str]) -> str:
+        return "".join(_cell(tag, cell, place in numbers) for place, cell in enumerate(row))
+
+    head = f"<tr>{cells('th', (escape(n.lstrip('#')) for n in heads))}</tr>" if heads else ""
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f'<div class="box scroll"><table>{head}{body}</table></div>'
+
+
+def _cell(tag: str, content: str, number: bool) -> str:
+    kind = ' class="n"' if number else ""
+    return f"<{tag}{kind}>{content}</{tag}>"

@@ -1,0 +1,199 @@
+"""The report of a run: counted from the units' own results, never from what the map returned.
+
+A run has succeeded when every row of its input is scored or quarantined. Only then is its
+manifest written, last of all: who reads runs by their manifests sees a whole run or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from quintet.batch.histograms import merged
+from quintet.batch.page import page
+from quintet.batch.runs import Folder, Plan, RefusedPlan, Store, dump, plan_from
+
+__all__ = ["report_run"]
+
+SLOWEST = 5
+EXAMPLES = 3
+
+
+def report_run(
+    folder: Folder,
+    *,
+    store: Store,
+    clock: Callable[[], datetime],
+    failure: str | None = None,
+) -> dict[str, Any]:
+    """Write report.json and report.html, and the manifest of a run that succeeded.
+
+    `failure` names the error that ended the run early. A run once succeeded stays as it is.
+
+    Raises:
+        Transient: the store could not be read.
+    """
+    if store.get(folder.manifest) is not None:
+        report = orjson.loads(store.get(folder.report) or b"{}")
+        return _summary(folder, report)
+    body = store.get(folder.plan)
+    plan = plan_from(body) if body else None
+    if isinstance(plan, Plan):
+        report = _counted(plan, store, failure)
+    else:
+        report = _unplanned(folder, plan, failure)
+    report["finished"] = clock().astimezone(UTC).isoformat(timespec="milliseconds")
+    report["seconds"] = _seconds(report["started"], report["finished"])
+    store.put(folder.report, dump(report))
+    store.put(folder.page, page(report))
+    if isinstance(plan, Plan) and report["status"] == "succeeded":
+        store.put(folder.manifest, dump(_manifest(plan, report)))
+    return _summary(folder, report)
+
+
+def _summary(folder: Folder, report: dict[str, Any]) -> dict[str, Any]:
+    """What goes back to the state machine: small, whatever the run's size."""
+    return {
+        "status": report["status"],
+        "cause": report["cause"],
+        "report": folder.report,
+        "counts": report["counts"],
+    }
+
+
+def _seconds(started: str | None, finished: str) -> float | None:
+    if started is None:
+        return None
+    length = datetime.fromisoformat(finished) - datetime.fromisoformat(started)
+    return round(length.total_seconds(), 3)
+
+
+def _unplanned(folder: Folder, plan: RefusedPlan | None, failure: str | None) -> dict[str, Any]:
+    """The report of a run that could not be planned."""
+    if plan is not None:
+        status, cause = "refused", "; ".join(plan.refusals[:10])
+        source = {"bucket": plan.bucket, "key": plan.key, "version_id": plan.version_id}
+    else:
+        status, source = "failed", {}
+        cause = f"The run could not be planned ({failure or 'no plan was written'})."
+    return {
+        "run": folder.run,
+        "model": folder.model,
+        "status": status,
+        "cause": cause,
+        "refusals": list(plan.refusals) if plan else [],
+        "started": plan.started if plan else None,
+        "code": plan.code if plan else None,
+        "input": source,
+        "counts": {"rows": 0, "scored": 0, "quarantined": 0, "fallback": 0, "unaccounted": 0},
+    }
+
+
+def _counted(plan: Plan, store: Store, failure: str | None) -> dict[str, Any]:
+    units = orjson.loads(store.get(plan.folder.units) or b"[]")
+    results = [_result(plan, unit, store) for unit in units]
+    bad = [result for result in results if result["status"] != "done"]
+    counts = {name: sum(r[name] for r in results) for name in ("scored", "quarantined", "fallback")}
+    counts["rows"] = plan.rows
+    counts["unaccounted"] = plan.rows - counts["scored"] - counts["quarantined"]
+    cause = _cause(bad, counts["unaccounted"], len(units), failure)
+    return {
+        "run": plan.run,
+        "model": plan.model,
+        "version": plan.version,
+        "digest": plan.digest,
+        "contract": plan.contract,
+        "code": plan.code,
+        "status": "failed" if cause else "succeeded",
+        "cause": cause,
+        "started": plan.started,
+        "input": {
+            **asdict(plan.input),
+            "format": plan.format,
+            "gzip": plan.gzip,
+            "columns": list(plan.columns),
+            "ignored": list(plan.ignored),
+        },
+        "output": plan.output,
+        "notes": list(plan.notes),
+        "counts": counts,
+        "reasons": _reasons(results),
+        "histogram": merged(r["histogram"] for r in results if r.get("histogram")),
+        "units": {
+            "planned": len(units),
+            "done": len(units) - len(bad),
+            "failed": [
+                {name: r[name] for name in ("unit", "first_row", "rows", "reason")} for r in bad
+            ],
+            "slowest": _slowest(results),
+            "busy_seconds": round(sum(r.get("ms", 0) for r in results) / 1000, 3),
+        },
+        "files": [file for r in results for file in r.get("files", [])],
+    }
+
+
+def _result(plan: Plan, unit: dict[str, Any], store: Store) -> dict[str, Any]:
+    """A unit's result as it was written; one that is missing or does not add up has failed."""
+    empty = {"scored": 0, "quarantined": 0, "fallback": 0}
+    known = {name: unit[name] for name in ("unit", "first_row", "rows")}
+    body = store.get(plan.folder.result(unit["unit"]))
+    if body is None:
+        reason = "no result was written: it ran out of time or memory, or was stopped"
+        return {**empty, **known, "status": "missing", "reason": reason}
+    result = {**empty, **orjson.loads(body), **known}
+    ended = result["scored"] + result["quarantined"]
+    if result["status"] == "done" and ended != unit["rows"]:
+        reason = f"{ended} rows scored or quarantined of the {unit['rows']} planned"
+        return {**result, "status": "unbalanced", "reason": reason}
+    return result
+
+
+def _cause(bad: list[dict[str, Any]], lost: int, units: int, failure: str | None) -> str:
+    if bad:
+        first = f"unit {bad[0]['unit']}: {bad[0]['reason']}"
+        return f"{len(bad)} of {units} units failed; {lost} rows have no result. First, {first}"
+    if lost:
+        return f"{lost} rows have no result."
+    return f"The run was ended by an error ({failure})." if failure else ""
+
+
+def _reasons(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Why rows were refused, over all units, the most frequent first."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for result in results:
+        for reason in result.get("reasons", []):
+            key = (reason["field"], reason["expected"])
+            total = found.setdefault(key, {**reason, "rows": 0, "examples": []})
+            total["rows"] += reason["rows"]
+            total["examples"] = (total["examples"] + reason["examples"])[:EXAMPLES]
+    return sorted(found.values(), key=lambda r: (-r["rows"], r["field"], r["expected"]))
+
+
+def _slowest(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    timed = sorted((r for r in results if "ms" in r), key=lambda r: (-r["ms"], r["unit"]))
+    return [{name: r[name] for name in ("unit", "rows", "ms")} for r in timed[:SLOWEST]]
+
+
+def _manifest(plan: Plan, report: dict[str, Any]) -> dict[str, Any]:
+    """The commit of a run. `content` is one hash over all of its files."""
+    lines = sorted(f"{file['sha256']}  {file['key']}\n" for file in report["files"])
+    return {
+        "run": plan.run,
+        "model": plan.model,
+        "version": plan.version,
+        "digest": plan.digest,
+        "contract": plan.contract,
+        "code": plan.code,
+        "started": plan.started,
+        "input": asdict(plan.input),
+        "rows": plan.rows,
+        "scored": report["counts"]["scored"],
+        "quarantined": report["counts"]["quarantined"],
+        "files": report["files"],
+        "content": hashlib.sha256("".join(lines).encode()).hexdigest(),
+    }

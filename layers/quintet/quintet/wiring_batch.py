@@ -1,0 +1,180 @@
+"""What the batch functions are built of, from their settings."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quintet.settings import read
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.logging import Logger
+
+    from quintet.batch.drops import Runs
+    from quintet.batch.planning import Request
+    from quintet.batch.runs import Folder, Inbox, Plan, RefusedPlan, Store, Unit
+    from quintet.onnx_model import OnnxModel
+
+__all__ = ["logger", "planner", "reporter", "runs", "scorer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropSettings:
+    """Settings of `drop`."""
+
+    state_machine_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """Settings of `plan_run`; `unit_bytes` is the input that one unit takes, about."""
+
+    registry_bucket: str
+    registry_table: str
+    scores_bucket: str
+    unit_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """Settings of `score_unit`."""
+
+    registry_bucket: str
+    scores_bucket: str
+    features_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """Settings of `report_run`."""
+
+    scores_bucket: str
+
+
+@cache
+def logger() -> Logger:
+    """The logger of a batch function."""
+    from quintet.telemetry import make_logger
+
+    return make_logger(os.environ.get("QUINTET_STAGE", ""))
+
+
+@cache
+def _s3() -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
+
+
+def _inbox() -> Inbox:
+    from quintet.aws.blobs import S3Inbox
+
+    return S3Inbox(_s3())
+
+
+def _store(bucket: str) -> Store:
+    from quintet.aws.blobs import S3Store
+
+    return S3Store(_s3(), bucket)
+
+
+@cache
+def runs() -> Runs:
+    """Where `drop` starts runs."""
+    import boto3
+
+    from quintet.aws.executions import Executions
+
+    settings = read(DropSettings, os.environ)
+    return Executions(boto3.client("stepfunctions"), settings.state_machine_arn)
+
+
+@cache
+def planner() -> Callable[[Request], Plan | RefusedPlan]:
+    """What plans a run."""
+    from quintet.aws.artifacts import Artifacts
+    from quintet.aws.catalog import RegistryCatalog
+    from quintet.aws.client import AwsClient
+    from quintet.aws.registry import Registry
+    from quintet.batch.planning import plan_run
+
+    settings = read(PlanSettings, os.environ)
+    catalog = RegistryCatalog(
+        Registry(AwsClient("dynamodb"), settings.registry_table),
+        Artifacts(AwsClient("s3"), settings.registry_bucket),
+    )
+    inbox, store = _inbox(), _store(settings.scores_bucket)
+
+    def plan(request: Request) -> Plan | RefusedPlan:
+        return plan_run(
+            request, catalog=catalog, inbox=inbox, store=store, unit_bytes=settings.unit_bytes
+        )
+
+    return plan
+
+
+@cache
+def scorer() -> Callable[[Unit], dict[str, Any]]:
+    """What scores a unit. The models and plans used last stay loaded between invocations."""
+    from quintet.aws.artifacts import Artifacts
+    from quintet.aws.client import AwsClient
+    from quintet.aws.features import FeatureTable
+    from quintet.batch.runs import Folder, Plan, plan_from
+    from quintet.batch.units import score_unit
+    from quintet.errors import NotFound
+
+    settings = read(ScoreSettings, os.environ)
+    inbox, store = _inbox(), _store(settings.scores_bucket)
+    features = FeatureTable(AwsClient("dynamodb"), settings.features_table, clock=time.time)
+    artifacts = Artifacts(
+        AwsClient("s3"),
+        settings.registry_bucket,
+        cache=Path(tempfile.gettempdir()) / "quintet-models",
+    )
+
+    @lru_cache(maxsize=1)
+    def load(model: str, version: int, seal: str) -> OnnxModel:
+        return artifacts.load(model, version, seal)
+
+    @lru_cache(maxsize=4)
+    def planned(folder: Folder) -> Plan:
+        found = store.get(folder.plan)
+        plan = plan_from(found) if found else None
+        if not isinstance(plan, Plan):
+            raise NotFound.of("run", "a planned run", folder.run)
+        return plan
+
+    def score(unit: Unit) -> dict[str, Any]:
+        plan = planned(Folder(unit.model, unit.run))
+        return score_unit(
+            unit,
+            plan,
+            model=lambda: load(plan.model, plan.version, plan.seal),
+            inbox=inbox,
+            store=store,
+            features=features,
+            clock=time.perf_counter,
+        )
+
+    return score
+
+
+@cache
+def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
+    """What reports a run."""
+    from quintet.batch.reports import report_run
+
+    store = _store(read(ReportSettings, os.environ).scores_bucket)
+
+    def report(folder: Folder, failure: str | None) -> dict[str, Any]:
+        return report_run(folder, store=store, clock=lambda: datetime.now(UTC), failure=failure)
+
+    return report
