@@ -1,9 +1,101 @@
-"""Commands still to come."""
+"""`quintet features load`: fill the feature store from a file."""
 
 from __future__ import annotations
 
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from quintet.contract import Contract, from_dict
+from quintet.errors import NotFound
+from quintet.manifest import MANIFEST, prefix
+from quintet_cli.feature_files import FeatureFile, read
+from quintet_cli.feature_loader import FeatureLoader
+from quintet_cli.stage import DEFAULT_STATE, Stage
+
+__all__ = ["register"]
+
+SHOWN = 20  # refused rows that are named
+
+features = typer.Typer(no_args_is_help=True, help="Fill the feature store.")
+console = Console(highlight=False)
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the `quintet` command."""
+    app.add_typer(features, name="features")
+
+
+@features.callback()
+def _group() -> None:
+    """Fill the feature store."""
+
+
+@features.command()
+def load(
+    file: Annotated[
+        Path, typer.Argument(help="CSV or Parquet.", metavar="FILE", exists=True, dir_okay=False)
+    ],
+    model: Annotated[str, typer.Option("--model", help="The model whose features these are.")],
+    stage: Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")] = "local",
+    state: Annotated[
+        Path, typer.Option("--state", help="The folder of the local AWS's state.")
+    ] = DEFAULT_STATE,
+) -> None:
+    """Load a model's stored features from a file.
+
+    Columns: the entity key, any of the model's stored features, and maybe `at`, the moment
+    that a row describes (seconds since 1970, or ISO 8601; UTC where no zone is given).
+    Without it rows describe this moment. Newer values in the store stay.
+    """
+    opened = Stage.open(stage, state)
+    contract = live_contract(opened, model)
+    found = read(contract, file, time.time())
+    assert contract.entity is not None
+    loader = FeatureLoader(
+        opened.client("dynamodb"), opened.outputs["FeaturesTableName"], contract.entity
+    )
+    entities = len({row.entity for row in found.rows})
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(f"loading {file.name}", total=entities)
+        changed = loader.load(found.rows, lambda count: progress.advance(task, count))
+    console.print(
+        f"{len(found.rows)} rows loaded into {', '.join(found.features)}: "
+        f"{changed} of {entities} entities changed, {found.refused} rows refused"
+    )
+    if found.refusals:
+        console.print(_refusals(found))
+        raise typer.Exit(1)
+
+
+def live_contract(stage: Stage, model: str) -> Contract:
+    """The contract of a model's live version.
+
+    Raises:
+        NotFound: it is not published on that stage.
+    """
+    key: dict[str, Any] = {"model": {"S": model}, "item": {"S": "route"}}
+    table = stage.outputs["RegistryTableName"]
+    item = stage.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
+    if "Item" not in item:
+        raise NotFound.of("model", f"one published on stage {stage.name}", repr(model))
+    version = int(item["Item"]["live"]["N"])
+    content = stage.client("s3").get_object(
+        Bucket=stage.outputs["RegistryBucketName"], Key=f"{prefix(model, version)}{MANIFEST}"
+    )
+    return from_dict(json.loads(content["Body"].read())["contract"])
+
+
+def _refusals(found: FeatureFile) -> Table:
+    table = Table("row", "column", "expected", "got", title="refused rows")
+    for refusal in found.refusals[:SHOWN]:
+        table.add_row(str(refusal.row), refusal.field, refusal.expected, refusal.got)
+    if len(found.refusals) > SHOWN:
+        table.caption = f"and {len(found.refusals) - SHOWN} more"
+    return table

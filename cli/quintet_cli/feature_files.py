@@ -1,0 +1,254 @@
+"""Files of stored features, CSV or Parquet, as rows that were checked against a contract."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from arro3 import core
+from arro3 import io as arro3_io
+
+from quintet.batch.arrow import arrow_errors, column
+from quintet.columns import Array, Batch, from_arrays, from_text
+from quintet.contract import Contract, Feature, Scalar
+from quintet.errors import BadInput, Refusal
+
+__all__ = ["FeatureFile", "FeatureRow", "read"]
+
+AT = "at"  # the column of the moment that a row describes
+
+#: what a number of DynamoDB can hold
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+_SMALLEST, _LARGEST = 1e-130, 9.9e125
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRow:
+    """Some features of one entity, and the moment they describe (seconds since the epoch)."""
+
+    entity: str
+    at: float
+    values: dict[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFile:
+    """A file's good rows, and why the others are refused."""
+
+    features: tuple[str, ...]
+    rows: list[FeatureRow]
+    refusals: list[Refusal]
+
+    @property
+    def refused(self) -> int:
+        """How many rows are refused."""
+        return len({refusal.row for refusal in self.refusals})
+
+
+@dataclass(slots=True)
+class _Table:
+    """Columns by name: text cells (None or empty is missing), or arrays with their nulls."""
+
+    cells: dict[str, list[str | None]] | None
+    arrays: dict[str, Array]
+    nulls: dict[str, Array]
+    rows: int
+    refusals: list[Refusal]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.arrays if self.cells is None else self.cells)
+
+    def values(self, name: str) -> list[Any]:
+        """A column's values, None where there is none."""
+        if self.cells is not None:
+            return [cell or None for cell in self.cells[name]]
+        found = self.arrays[name].tolist()
+        null = self.nulls.get(name)
+        if null is not None:
+            found = [None if gone else v for v, gone in zip(found, null.tolist(), strict=True)]
+        return [None if isinstance(v, float) and math.isnan(v) else v for v in found]
+
+
+def read(contract: Contract, path: Path, now: float) -> FeatureFile:
+    """The stored features in a file: its columns are the entity key, features, and maybe `at`.
+
+    A missing value is no refusal: the row's other features are loaded. Rows without `at`
+    describe `now`.
+
+    Raises:
+        BadInput: the file cannot be read, or its columns are not the contract's.
+    """
+    stored = {feature.name: feature for feature in contract.stored}
+    if contract.entity is None or not stored:
+        raise BadInput.of("model", "one with stored features", contract.name)
+    table = _parquet(path, stored) if path.suffix == ".parquet" else _csv(path)
+    chosen = _chosen(contract, table.names)
+    present = {
+        f.name: np.array([value is not None for value in table.values(f.name)], dtype=np.bool_)
+        for f in chosen
+    }
+    batch = _batch(contract, chosen, table)
+    for feature in chosen:
+        _check(batch, feature, present[feature.name])
+    moments = _moments(batch, table, now)
+    for row, entity in enumerate(batch.entities or []):
+        if not entity and batch.good[row]:
+            batch.refuse(row, contract.entity, "the entity key", "nothing")
+    for refusal in table.refusals:
+        batch.refusals.append(refusal)
+        assert refusal.row is not None
+        batch.good[refusal.row] = False
+    columns = {f.name: _plain(batch.columns[f.name]) for f in chosen}
+    rows = []
+    for row in np.flatnonzero(batch.good).tolist():
+        values = {name: columns[name][row] for name in columns if present[name][row]}
+        rows.append(FeatureRow((batch.entities or [])[row], moments[row], values))
+    refusals = sorted(batch.refusals, key=lambda refusal: refusal.row or 0)
+    return FeatureFile(tuple(columns), rows, refusals)
+
+
+def _chosen(contract: Contract, names: Sequence[str]) -> list[Feature]:
+    """The contract's stored features that the file has."""
+    stored = {feature.name: feature for feature in contract.stored}
+    known = {contract.entity, AT, *stored}
+    refusals = [
+        Refusal(None, name, f"a column of {', '.join(sorted(filter(None, known)))}", "another")
+        for name in names
+        if name not in known
+    ]
+    if contract.entity not in names:
+        refusals.append(Refusal(None, contract.entity or "", "a column of that name", "none"))
+    if not stored.keys() & set(names):
+        refusals.append(Refusal(None, "columns", f"some of {', '.join(stored)}", "none of them"))
+    if refusals:
+        raise BadInput(refusals)
+    return [stored[name] for name in names if name in stored]
+
+
+def _batch(contract: Contract, chosen: Sequence[Feature], table: _Table) -> Batch:
+    """The columns in their dtypes: the rules are those of a batch's input."""
+    as_requested = replace(
+        contract,
+        features=tuple(
+            # what is missing is not stored: a default only stands in for it here
+            replace(f, source="request", default="" if f.dtype == "string" else 0, max_age=None)
+            for f in chosen
+        ),
+    )
+    wanted = {contract.entity, *(f.name for f in chosen)}
+    if table.cells is not None:
+        return from_text(as_requested, {n: c for n, c in table.cells.items() if n in wanted})
+    arrays = {n: a for n, a in table.arrays.items() if n in wanted}
+    return from_arrays(as_requested, arrays, table.nulls)
+
+
+def _check(batch: Batch, feature: Feature, present: Array) -> None:
+    """Refuse values out of range, of no category, or that no number of the table can be."""
+    values = batch.columns[feature.name]
+    bad = np.zeros(batch.rows, dtype=np.bool_)
+    expected = "a finite number"
+    if values.dtype.kind in "fiu":
+        least, most = feature.range or (None, None)
+        size = np.abs(values.astype(np.float64))
+        bad = ~np.isfinite(size) | (size > _LARGEST) | ((size > 0) & (size < _SMALLEST))
+        bad |= False if least is None else values < least
+        bad |= False if most is None else values > most
+        if feature.range is not None:
+            expected += f" from {least} to {most}"
+    if feature.categories is not None:
+        allowed = set(feature.categories)
+        bad |= np.array([value not in allowed for value in values.tolist()], dtype=np.bool_)
+        expected = f"one of {', '.join(map(str, feature.categories[:10]))}"
+    for row in np.flatnonzero(bad & present & batch.good).tolist():
+        got = "a hidden value" if feature.sensitive else repr(values[row].item())
+        batch.refuse(row, feature.name, expected, got[:60])
+
+
+def _plain(values: Array) -> list[Any]:
+    """Values as Python's; a float32 as the shortest number that it is."""
+    if values.dtype.kind == "f" and values.dtype.itemsize < 8:
+        return [float(str(value)) for value in values]
+    plain: list[Any] = values.tolist()
+    return plain
+
+
+def _moments(batch: Batch, table: _Table, now: float) -> list[float]:
+    """The moment that each row describes."""
+    if AT not in table.names:
+        return [now] * batch.rows
+    moments = []
+    for row, value in enumerate(table.values(AT)):
+        moment = now if value is None else _moment(value)
+        if moment is None:
+            expected = "seconds since 1970, or a date and time as ISO 8601 writes it"
+            batch.refuse(row, AT, expected, repr(value)[:60])
+        moments.append(moment or now)
+    return moments
+
+
+def _moment(value: Any) -> float | None:
+    """Seconds since the epoch; a time without a zone is UTC's. None for anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _csv(path: Path) -> _Table:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [line for line in csv.reader(file, strict=True) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput.of(path.name, "CSV in UTF-8", type(error).__name__) from None
+    if len(lines) < 2:
+        raise BadInput.of(path.name, "a header and at least one row", f"{len(lines)} lines")
+    names, *rows = lines
+    if len(set(names)) < len(names):
+        raise BadInput.of(path.name, "each column once", "one twice")
+    refusals = []
+    for number, cells in enumerate(rows):
+        if len(cells) != len(names):
+            refusals.append(Refusal(number, "row", f"{len(names)} cells", f"{len(cells)}"))
+            rows[number] = [""] * len(names)
+    columns = {name: [*cells] for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
+    return _Table(columns, {}, {}, len(rows), refusals)
+
+
+def _parquet(path: Path, stored: dict[str, Feature]) -> _Table:
+    arrays: dict[str, Array] = {}
+    nulls: dict[str, Array] = {}
+    with arrow_errors(path.name, "Parquet"):
+        table = arro3_io.read_parquet(str(path)).read_all()
+        if table.num_rows == 0:
+            raise BadInput.of(path.name, "at least one row", "none")
+        for name in table.column_names:
+            found = table.column(name).combine_chunks()
+            if core.DataType.is_temporal(found.type):
+                found = _seconds(found)
+            shape = stored[name].shape if name in stored else ()
+            arrays[name], null = column(name, found, shape)
+            if null is not None:
+                nulls[name] = null
+    return _Table(None, arrays, nulls, table.num_rows, [])
+
+
+def _seconds(found: core.Array) -> core.Array:
+    """Timestamps as seconds since the epoch."""
+    milliseconds = found.cast(core.DataType.timestamp("ms")).cast(core.DataType.int64())
+    values, null = column(AT, milliseconds, ())
+    seconds = np.where(False if null is None else null, np.nan, values / 1000)
+    return core.Array.from_numpy(seconds)

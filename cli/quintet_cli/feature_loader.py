@@ -1,0 +1,150 @@
+"""Loading rows of features into the feature store's table, older values never over newer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from quintet.aws.features import KEY, attribute, entity_key, moment_name
+from quintet.errors import Transient
+from quintet_cli.feature_files import FeatureRow
+
+__all__ = ["Change", "FeatureLoader", "changes", "merged"]
+
+MOST_READ, MOST_WRITTEN = 100, 25  # of BatchGetItem and BatchWriteItem
+THREADS = 8
+ROUNDS = 8
+
+
+@dataclass(slots=True)
+class Change:
+    """What an entity's item gets: value and moment by feature; `fresh` where it has no item."""
+
+    entity: str
+    values: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    fresh: bool = True
+
+
+def merged(rows: Iterable[FeatureRow]) -> dict[str, Change]:
+    """Rows by entity; where a feature comes several times, its newest value."""
+    found: dict[str, Change] = {}
+    for row in rows:
+        change = found.setdefault(row.entity, Change(row.entity))
+        for name, value in row.values.items():
+            if name not in change.values or change.values[name][1] <= row.at:
+                change.values[name] = (value, row.at)
+    return found
+
+
+def changes(
+    wanted: Iterable[Change], stored: Mapping[str, Mapping[str, float]]
+) -> Iterator[Change]:
+    """What is left to write, given the moments that are stored by entity and feature."""
+    for change in wanted:
+        moments = stored.get(change.entity)
+        values = {
+            name: value
+            for name, value in change.values.items()
+            if moments is None or name not in moments or moments[name] < value[1]
+        }
+        if values:
+            yield Change(change.entity, values, moments is None)
+
+
+class FeatureLoader:
+    """Writes to the table through boto3's client.
+
+    An entity that has no item gets one in a BatchWriteItem, the fast way; one that has is
+    updated on the condition that nothing newer is there, so that a load beside a stream of
+    updates loses none of them.
+    """
+
+    def __init__(self, dynamodb: Any, table: str, key: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+        self._key = key
+
+    def load(self, rows: Iterable[FeatureRow], progress: Callable[[int], None]) -> int:
+        """Write what is newer than what is stored; the number of entities that changed."""
+        wanted = merged(rows)
+        written = 0
+        with ThreadPoolExecutor(THREADS) as pool:
+            for some in _chunks(list(wanted.values()), MOST_READ):
+                todo = list(changes(some, self._moments(some)))
+                fresh = [change for change in todo if change.fresh]
+                list(pool.map(self._put, _chunks(fresh, MOST_WRITTEN)))
+                updated = pool.map(self._update, [c for c in todo if not c.fresh])
+                written += len(fresh) + sum(updated)
+                progress(len(some))
+        return written
+
+    def _moments(self, some: Sequence[Change]) -> dict[str, dict[str, float]]:
+        """The moments that are stored, by entity and feature."""
+        keys = [{KEY: {"S": entity_key(self._key, change.entity)}} for change in some]
+        request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
+        found: dict[str, dict[str, float]] = {}
+        prefix = len(entity_key(self._key, ""))
+        for _ in range(ROUNDS):
+            answer = self._dynamodb.batch_get_item(RequestItems=request)
+            for item in answer["Responses"].get(self._table, []):
+                found[item[KEY]["S"][prefix:]] = {
+                    name[:-1]: float(value["N"])
+                    for name, value in item.items()
+                    if name.endswith("@") and "N" in value
+                }
+            request = answer.get("UnprocessedKeys") or {}
+            if not request:
+                return found
+        raise Transient("the feature store leaves keys unread; try again later")
+
+    def _put(self, some: Sequence[Change]) -> None:
+        request = {self._table: [{"PutRequest": {"Item": self._item(c)}} for c in some]}
+        for _ in range(ROUNDS):
+            request = self._dynamodb.batch_write_item(RequestItems=request).get("UnprocessedItems")
+            if not request:
+                return
+        raise Transient("the feature store leaves items unwritten; try again later")
+
+    def _item(self, change: Change) -> dict[str, Any]:
+        item = {KEY: {"S": entity_key(self._key, change.entity)}}
+        for name, (value, at) in change.values.items():
+            item[name] = attribute(value)
+            item[moment_name(name)] = attribute(at)
+        return item
+
+    def _update(self, change: Change) -> bool:
+        """Update one item, feature by feature where one of them is newer there by now."""
+        if self._update_all(change):
+            return True
+        if len(change.values) == 1:
+            return False
+        ones = [Change(change.entity, {n: v}, False) for n, v in change.values.items()]
+        return sum(map(self._update_all, ones)) > 0
+
+    def _update_all(self, change: Change) -> bool:
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        sets, conditions = [], []
+        for i, (name, (value, at)) in enumerate(change.values.items()):
+            names |= {f"#v{i}": name, f"#m{i}": moment_name(name)}
+            values |= {f":v{i}": attribute(value), f":m{i}": attribute(at)}
+            sets.append(f"#v{i} = :v{i}, #m{i} = :m{i}")
+            conditions.append(f"(attribute_not_exists(#m{i}) OR #m{i} < :m{i})")
+        try:
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key={KEY: {"S": entity_key(self._key, change.entity)}},
+                UpdateExpression=f"SET {', '.join(sets)}",
+                ConditionExpression=" AND ".join(conditions),
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+
+def _chunks(changes: Sequence[Change], size: int) -> list[Sequence[Change]]:
+    return [changes[start : start + size] for start in range(0, len(changes), size)]
