@@ -173,7 +173,8 @@ class Publisher:
         self._dynamodb.update_item(
             TableName=self._table,
             Key={"model": {"S": manifest.name}, "item": {"S": _key(manifest.version)}},
-            UpdateExpression="SET seal = :seal, size = :size, created = :created",
+            UpdateExpression="SET seal = :seal, #size = :size, created = :created",
+            ExpressionAttributeNames={"#size": "size"},  # a reserved word
             ExpressionAttributeValues={
                 ":seal": {"S": sha256(content)},
                 ":size": {"N": str(manifest.files[GRAPH].size)},
