@@ -16,9 +16,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     units = plan.units if isinstance(plan, Plan) else 0
     status = "planned" if isinstance(plan, Plan) else "refused"
     wiring.logger().info("planned", run=plan.run, status=status, units=units)
-    return {
-        "status": status,
-        "units": units,
-        "units_key": plan.folder.units,
-        "root": plan.folder.root,
-    }
+    return {"status": status, "units": units, "units_key": plan.folder.units}
