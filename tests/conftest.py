@@ -56,7 +56,8 @@ class LocalAws:
 
 @cache
 def _client(endpoint_url: str, service: str) -> Any:
-    return boto3.client(
+    make: Any = boto3.client  # its stubs know the service by literal names alone
+    return make(
         service,
         endpoint_url=endpoint_url,
         region_name="us-east-1",

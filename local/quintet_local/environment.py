@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import psutil
 
@@ -110,6 +110,7 @@ class Environment:
         self._sink = sink
         self._init_limit = init_limit
         self._init_ms: float | None = None
+        self._usage: psutil.Process | None = None
         self._init_error: bytes | None = None
         self._peak = 0
         self._current: Invocation | None = None
@@ -202,8 +203,7 @@ class Environment:
 
     def check_memory(self) -> None:
         """End the process when it is over the function's memory."""
-        with contextlib.suppress(psutil.Error, AttributeError):
-            self._peak = max(self._peak, self._usage.memory_info().rss)
+        self._measure()
         if self._peak > self.function.memory_mb * MIB and self._kill_reason is None:
             self._kill_reason = ("Runtime.ExitError", "Runtime exited with error: signal: killed")
             self._signal()
@@ -255,7 +255,8 @@ class Environment:
         self._current = None
         self._drain()
         elapsed = (time.monotonic() - invocation.started) * 1000
-        self.check_memory_peak()
+        if not self._peak:  # no poll has seen this process yet
+            self._measure()
         report = (
             f"REPORT RequestId: {invocation.request_id}\tDuration: {elapsed:.2f} ms\t"
             f"Billed Duration: {int(elapsed) + 1} ms\tMemory Size: {self.function.memory_mb} MB\t"
@@ -266,21 +267,20 @@ class Environment:
         self._init_ms = None
         self._emit([f"END RequestId: {invocation.request_id}", report + note])
 
-    def check_memory_peak(self) -> None:
-        """Read the memory once if no poll has seen this process yet."""
-        if not self._peak:
-            with contextlib.suppress(psutil.Error, AttributeError):
-                self._peak = self._usage.memory_info().rss
+    def _measure(self) -> None:
+        if self._usage is not None:
+            with contextlib.suppress(psutil.Error):  # it may just have ended
+                self._peak = max(self._peak, self._usage.memory_info().rss)
 
     def _too_long(self) -> None:
         invocation = self._current
         if invocation is None:
             return
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + ".000Z"
-        limit = f"{self.function.timeout:.2f} seconds"
-        message = f"{stamp} {invocation.request_id} Task timed out after {limit}"
+        text = f"Task timed out after {self.function.timeout:.2f} seconds"
+        message = f"RequestId: {invocation.request_id} Error: {text}"
         self._drain()
-        self._emit([message])
+        self._emit([f"{stamp} {invocation.request_id} {text}"])
         self._end(invocation, "Status: timeout")
         self.state = State.GONE
         self._signal()

@@ -24,7 +24,7 @@ HEALTH = "/_quintet/health"
 LambdaHandler = Callable[[str, str, str, dict[str, str], bytes], Answer | None]
 
 
-class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]
+class _QuietHandler(MotoRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
         """No line per request."""
 

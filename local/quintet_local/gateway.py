@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Iterable
 
 from quintet_local import rest_api
 from quintet_local.http1 import Request, Response
 from quintet_local.plane import Plane, Throttled, TooLarge
+from quintet_local.stack import Api
 
 __all__ = ["Gateway"]
 
@@ -20,22 +20,19 @@ class Gateway:
     def __init__(
         self,
         plane: Plane,
-        routes: Iterable[rest_api.Route],
-        stage: str,
-        api_id: str,
+        api: Api,
         time_limit: float = rest_api.TIME_LIMIT,
     ) -> None:
         self._plane = plane
-        self._router = rest_api.Router(routes)
-        self._stage = stage
-        self._api_id = api_id
+        self._api = api
+        self._router = rest_api.Router(api.routes)
         self._time_limit = time_limit
 
     async def __call__(self, request: Request) -> Response:
         target, _, query = request.target.partition("?")
         path = "/" + target.lstrip("/") if target.startswith("/") else target
         match = self._router.match(request.method, path)
-        prefix = f"/{self._stage}"
+        prefix = f"/{self._api.stage}"
         if match is None and (path == prefix or path.startswith(prefix + "/")):
             path = path[len(prefix) :] or "/"
             match = self._router.match(request.method, path)
@@ -55,9 +52,10 @@ class Gateway:
             match,
             path=path,
             query=query,
-            stage=self._stage,
-            api_id=self._api_id,
+            stage=self._api.stage,
+            api_id=self._api.api_id,
             request_id=request_id,
+            binary=rest_api.is_binary(request.header("content-type"), self._api.binary_types),
         )
         payload = json.dumps(event, ensure_ascii=False).encode("utf-8", "replace")
         call = self._plane.invoke(match.route.function_arn, payload)

@@ -1,17 +1,18 @@
-"""Physical ids and attributes of the resources that moto does not make: fixed in advance.
+"""Physical ids and attributes of every resource, fixed before anything is made.
 
-moto's part refers to them before the Lambda plane exists, so they follow from the template.
+Names follow from the template alone, so references resolve at once and a restart gives the
+same names again. CloudFormation would add a random suffix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from quintet_local.names import STACK, arn
+from quintet_local.names import ACCOUNT, PARTITION, STACK, arn
 
-__all__ = ["OURS", "Identity", "identities"]
+__all__ = ["Identity", "identities"]
 
 
 @dataclass(frozen=True)
@@ -19,125 +20,145 @@ class Identity:
     """What `Ref` and `Fn::GetAtt` give."""
 
     ref: str
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-Maker = Callable[[str, Mapping[str, Any], Callable[[Any], str]], Identity]
+@dataclass(frozen=True)
+class _Subject:
+    """A resource whose identity is being made; `text` resolves a property that names it."""
+
+    logical_id: str
+    properties: Mapping[str, Any]
+    text: Callable[[Any], str]
+    endpoint_url: str
+
+    def name(self, name_property: str, default: str | None = None) -> str:
+        given = self.properties.get(name_property)
+        return self.text(given) if given is not None else default or f"{STACK}-{self.logical_id}"
 
 
-def identities(resources: Mapping[str, Any], resolve: Callable[[Any], Any]) -> dict[str, Identity]:
-    """The identity of each resource that is ours; `resolve` knows the parameters."""
+def identities(
+    resources: Mapping[str, Any], resolve: Callable[[Any], Any], endpoint_url: str
+) -> dict[str, Identity]:
+    """The identity of each resource; `resolve` knows the parameters and pseudo parameters."""
     found: dict[str, Identity] = {}
     versions: dict[str, int] = {}
 
-    def ref_of(value: Any) -> str:
-        """The physical id that a property names, by Ref to one of ours or outright."""
-        if isinstance(value, dict) and value.get("Ref") in resources:
-            return make(value["Ref"]).ref
-        return str(resolve(value))
+    def text(value: Any) -> str:
+        """The physical id that a property names: by Ref to another resource, or outright."""
+        target = value.get("Ref", "") if isinstance(value, dict) else ""
+        return make(target).ref if target in resources else str(resolve(value))
 
     def make(logical_id: str) -> Identity:
         if logical_id not in found:
             resource = resources[logical_id]
-            kind, properties = resource["Type"], resource.get("Properties") or {}
-            if kind == "AWS::Lambda::Version":
-                owner = ref_of(properties["FunctionName"])
+            properties = resource.get("Properties") or {}
+            subject = _Subject(logical_id, properties, text, endpoint_url)
+            if resource["Type"] == "AWS::Lambda::Version":
+                owner = text(properties["FunctionName"])
                 versions[owner] = versions.get(owner, 0) + 1
-                number = str(versions[owner])
-                reference = f"{arn('lambda', f'function:{owner}')}:{number}"
-                found[logical_id] = Identity(reference, {"Version": number})
+                found[logical_id] = _version(owner, str(versions[owner]))
             else:
-                found[logical_id] = OURS[kind](logical_id, properties, ref_of)
+                found[logical_id] = _MAKERS.get(resource["Type"], _plain)(subject)
         return found[logical_id]
 
-    for logical_id, resource in resources.items():
-        if resource["Type"] in OURS:
-            make(logical_id)
+    for logical_id in resources:
+        make(logical_id)
     return found
 
 
-def _named(name_property: str) -> Callable[[str, Mapping[str, Any], Callable[[Any], str]], str]:
-    def name(logical_id: str, properties: Mapping[str, Any], ref_of: Callable[[Any], str]) -> str:
-        given = properties.get(name_property)
-        return f"{STACK}-{logical_id}" if given is None else ref_of(given)
-
-    return name
+def _plain(subject: _Subject) -> Identity:
+    """A resource that nothing needs to reach: a name, and an ARN in case something asks."""
+    name = f"{STACK}-{subject.logical_id}"
+    return Identity(name, {"Id": name, "Arn": arn("local", name)})
 
 
-def _with_arn(name_property: str, service: str, prefix: str) -> Maker:
-    name_of = _named(name_property)
+def _named(name_property: str, service: str, prefix: str) -> Callable[[_Subject], Identity]:
+    """The usual kind: Ref is the name, Arn ends with it."""
 
-    def make(
-        logical_id: str, properties: Mapping[str, Any], ref_of: Callable[[Any], str]
-    ) -> Identity:
-        name = name_of(logical_id, properties, ref_of)
+    def make(subject: _Subject) -> Identity:
+        name = subject.name(name_property)
         return Identity(name, {"Arn": arn(service, prefix + name)})
 
     return make
 
 
-def _alias(_: str, properties: Mapping[str, Any], ref_of: Callable[[Any], str]) -> Identity:
-    owner = ref_of(properties["FunctionName"])
-    reference = f"{arn('lambda', f'function:{owner}')}:{ref_of(properties['Name'])}"
+def _version(owner: str, number: str) -> Identity:
+    reference = f"{arn('lambda', f'function:{owner}')}:{number}"
+    return Identity(reference, {"Version": number, "FunctionArn": reference})
+
+
+def _alias(subject: _Subject) -> Identity:
+    owner, name = subject.name("FunctionName"), subject.name("Name")
+    reference = f"{arn('lambda', f'function:{owner}')}:{name}"
     return Identity(reference, {"AliasArn": reference})
 
 
-def _layer(
-    logical_id: str, properties: Mapping[str, Any], ref_of: Callable[[Any], str]
-) -> Identity:
-    name = ref_of(properties["LayerName"]) if "LayerName" in properties else logical_id
+def _layer(subject: _Subject) -> Identity:
+    name = subject.name("LayerName", subject.logical_id)
     reference = arn("lambda", f"layer:{name}:1")
     return Identity(reference, {"LayerVersionArn": reference})
 
 
-def _state_machine(
-    logical_id: str, properties: Mapping[str, Any], ref_of: Callable[[Any], str]
-) -> Identity:
-    given = properties.get("StateMachineName")
-    # CloudFormation puts the logical id first here
-    name = f"{logical_id}-{STACK}" if given is None else ref_of(given)
+def _state_machine(subject: _Subject) -> Identity:
+    # CloudFormation puts the logical id first here, and IAM policies rely on it
+    name = subject.name("StateMachineName", f"{subject.logical_id}-{STACK}")
     reference = arn("states", f"stateMachine:{name}")
     return Identity(reference, {"Arn": reference, "Name": name})
 
 
-def _rest_api(logical_id: str, _: Mapping[str, Any], __: Callable[[Any], str]) -> Identity:
-    name = "".join(c for c in f"{STACK}{logical_id}".lower() if c.isalnum())
+def _rest_api(subject: _Subject) -> Identity:
+    name = "".join(c for c in f"{STACK}{subject.logical_id}".lower() if c.isalnum())
     return Identity(name, {"RootResourceId": "root", "RestApiId": name})
 
 
-def _stage(_: str, properties: Mapping[str, Any], ref_of: Callable[[Any], str]) -> Identity:
-    return Identity(ref_of(properties["StageName"]), {})
+def _stage(subject: _Subject) -> Identity:
+    return Identity(subject.name("StageName"))
 
 
-def _plain(logical_id: str, _: Mapping[str, Any], __: Callable[[Any], str]) -> Identity:
-    return Identity(f"{STACK}-{logical_id}", {"Id": f"{STACK}-{logical_id}"})
+def _bucket(subject: _Subject) -> Identity:
+    name = subject.name("BucketName", f"{STACK}-{subject.logical_id}".lower())
+    domain = f"{name}.s3.amazonaws.com"
+    return Identity(name, {"Arn": f"arn:{PARTITION}:s3:::{name}", "DomainName": domain})
 
 
-def _schedule(
-    logical_id: str, properties: Mapping[str, Any], ref_of: Callable[[Any], str]
-) -> Identity:
-    name = _named("Name")(logical_id, properties, ref_of)
-    return Identity(name, {"Arn": arn("scheduler", f"schedule/default/{name}")})
+def _queue(subject: _Subject) -> Identity:
+    name = subject.name("QueueName")
+    url = f"{subject.endpoint_url}/{ACCOUNT}/{name}"
+    return Identity(url, {"Arn": arn("sqs", name), "QueueName": name, "QueueUrl": url})
 
 
-#: The types that are not moto's, each with the maker of its identity.
-OURS: Mapping[str, Maker] = {
-    "AWS::ApiGateway::Deployment": _plain,
+def _topic(subject: _Subject) -> Identity:
+    name = subject.name("TopicName")
+    reference = arn("sns", name)
+    return Identity(reference, {"TopicArn": reference, "TopicName": name})
+
+
+def _log_group(subject: _Subject) -> Identity:
+    name = subject.name("LogGroupName")
+    return Identity(name, {"Arn": f"{arn('logs', f'log-group:{name}')}:*"})
+
+
+def _role(subject: _Subject) -> Identity:
+    name = subject.name("RoleName")
+    return Identity(name, {"Arn": f"arn:{PARTITION}:iam::{ACCOUNT}:role/{name}", "RoleId": name})
+
+
+_MAKERS: Mapping[str, Callable[[_Subject], Identity]] = {
     "AWS::ApiGateway::RestApi": _rest_api,
     "AWS::ApiGateway::Stage": _stage,
-    "AWS::ApplicationAutoScaling::ScalableTarget": _plain,
-    "AWS::ApplicationAutoScaling::ScalingPolicy": _plain,
-    "AWS::Events::Rule": _with_arn("Name", "events", "rule/"),
+    "AWS::CloudWatch::Alarm": _named("AlarmName", "cloudwatch", "alarm:"),
+    "AWS::DynamoDB::Table": _named("TableName", "dynamodb", "table/"),
+    "AWS::Events::Rule": _named("Name", "events", "rule/"),
+    "AWS::IAM::Role": _role,
+    "AWS::Kinesis::Stream": _named("Name", "kinesis", "stream/"),
     "AWS::Lambda::Alias": _alias,
-    "AWS::Lambda::EventInvokeConfig": _plain,
-    "AWS::Lambda::EventSourceMapping": _plain,
-    "AWS::Lambda::Function": _with_arn("FunctionName", "lambda", "function:"),
+    "AWS::Lambda::Function": _named("FunctionName", "lambda", "function:"),
     "AWS::Lambda::LayerVersion": _layer,
-    "AWS::Lambda::Permission": _plain,
-    "AWS::Lambda::Version": _plain,
-    "AWS::Scheduler::Schedule": _schedule,
-    "AWS::S3::BucketPolicy": _plain,
-    "AWS::SQS::QueuePolicy": _plain,
-    "AWS::SNS::TopicPolicy": _plain,
+    "AWS::Logs::LogGroup": _log_group,
+    "AWS::S3::Bucket": _bucket,
+    "AWS::SNS::Topic": _topic,
+    "AWS::SQS::Queue": _queue,
+    "AWS::Scheduler::Schedule": _named("Name", "scheduler", "schedule/default/"),
     "AWS::StepFunctions::StateMachine": _state_machine,
 }

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from quintet_local.environment import Outcome
 from quintet_local.functions import LATEST, Function
 from quintet_local.names import ACCOUNT, PARTITION
-from quintet_local.environment import Outcome
 from quintet_local.plane import SYNC_BYTES, NotFound, Plane, Throttled, TooLarge
 
 __all__ = ["ASYNC_BYTES", "Answer", "LambdaApi"]
@@ -27,15 +27,16 @@ _FUNCTION = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)(?P<rest>/.*)?$")
 
 #: Calls of the plane from another thread: (name, payload, qualifier, client context) -> Outcome
 Invoke = Callable[[str, bytes, str | None, str | None], Outcome]
+Submit = Callable[[str, bytes, str | None, str | None], None]
 
 
 class LambdaApi:
     """Answers what it knows, None for paths that are not Lambda's."""
 
-    def __init__(self, plane: Plane, invoke: Invoke, invoke_later: Invoke) -> None:
+    def __init__(self, plane: Plane, invoke: Invoke, submit: Submit) -> None:
         self._plane = plane
         self._invoke = invoke
-        self._invoke_later = invoke_later
+        self._submit = submit
 
     def __call__(
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
@@ -104,7 +105,7 @@ class LambdaApi:
         if kind == "Event":
             if len(payload) > ASYNC_BYTES:
                 raise TooLarge(f"{len(payload)} bytes, at most {ASYNC_BYTES}")
-            self._invoke_later(name, payload, qualifier, context)
+            self._submit(name, payload, qualifier, context)
             return 202, {}, b""
         outcome = self._invoke(name, payload, qualifier, context)
         answer = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
@@ -100,14 +101,10 @@ class Logs:
         if (group, stream) in self._streams:
             return
         exists = self._logs.exceptions.ResourceAlreadyExistsException
-        for create in (
-            lambda: self._logs.create_log_group(logGroupName=group),
-            lambda: self._logs.create_log_stream(logGroupName=group, logStreamName=stream),
-        ):
-            try:
-                create()
-            except exists:
-                continue
+        with contextlib.suppress(exists):
+            self._logs.create_log_group(logGroupName=group)
+        with contextlib.suppress(exists):
+            self._logs.create_log_stream(logGroupName=group, logStreamName=stream)
         self._streams.add((group, stream))
 
 

@@ -26,6 +26,7 @@ __all__ = ["Limits", "NotFound", "Plane", "Throttled", "TooLarge"]
 
 SYNC_BYTES = 6_291_456
 RESPONSE_BYTES = 6_291_556
+LIMIT_TEXT = f"{RESPONSE_BYTES} bytes"
 
 
 class NotFound(Exception):
@@ -51,6 +52,8 @@ class Limits:
     environments: int = max(4, os.cpu_count() or 1)
     init_seconds: float = 10.0
     idle_seconds: float = 600.0
+    #: Lambda waits one and then two minutes before it tries an asynchronous call again
+    async_delays: tuple[float, ...] = (1.0, 2.0)
     poll_seconds: float = 0.25
 
 
@@ -229,8 +232,9 @@ class Plane:
         finally:
             self._running[function.name] -= 1
         if len(outcome.payload) > RESPONSE_BYTES:
-            text = f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
-            return error_outcome(version, "Function.ResponseSizeTooLarge", text, outcome.log_tail)
+            text = f"Response payload size exceeded maximum allowed payload size ({LIMIT_TEXT})."
+            tail = outcome.log_tail
+            return error_outcome(version, "Function.ResponseSizeTooLarge", text, tail)
         return outcome
 
     def status(self) -> dict[str, dict[str, int]]:

@@ -11,8 +11,9 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from quintet_local.http1 import Request, Response
 from quintet_local.names import ACCOUNT
@@ -26,6 +27,7 @@ __all__ = [
     "Match",
     "Route",
     "Router",
+    "is_binary",
     "proxy_event",
     "proxy_response",
 ]
@@ -115,11 +117,11 @@ def _walk(node: _Node, method: str, rest: list[str], found: dict[str, str]) -> M
     if (fixed := node.fixed.get(head)) and (match := _walk(fixed, method, tail, found)):
         return match
     if (variable := node.variable) is not None and head:
-        bound = {**found, variable.name: unquote(head)}
+        bound = {**found, variable.name: head}
         if match := _walk(variable, method, tail, bound):
             return match
     if (greedy := node.greedy) is not None:
-        return _walk(greedy, method, [], {**found, greedy.name: unquote("/".join(rest))})
+        return _walk(greedy, method, [], {**found, greedy.name: "/".join(rest)})
     return None
 
 
@@ -132,10 +134,11 @@ def proxy_event(
     stage: str,
     api_id: str,
     request_id: str,
+    binary: bool,
 ) -> dict[str, Any]:
-    """The event that the function gets.
+    """The event that the function gets. A REST API leaves `path` and its parameters encoded.
 
-    The body is always base64 where there is one: the template's BinaryMediaTypes are `*/*`.
+    A `binary` body comes as base64, whatever is in it: with `*/*` that is every body.
     """
     headers, multi_headers = _grouped(request.headers)
     parameters, multi_parameters = _grouped(parse_qsl(query, keep_blank_values=True))
@@ -143,7 +146,7 @@ def proxy_event(
     stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now))
     return {
         "resource": match.route.resource,
-        "path": unquote(path),
+        "path": path,
         "httpMethod": request.method,
         "headers": headers,
         "multiValueHeaders": multi_headers,
@@ -172,7 +175,7 @@ def proxy_event(
                 "userAgent": request.header("user-agent"),
                 "userArn": None,
             },
-            "path": f"/{stage}{unquote(path)}",
+            "path": f"/{stage}{path}",
             "protocol": "HTTP/1.1",
             "requestId": request_id,
             "requestTime": stamp,
@@ -181,9 +184,21 @@ def proxy_event(
             "resourcePath": match.route.resource,
             "stage": stage,
         },
-        "body": base64.b64encode(request.body).decode() if request.body else None,
-        "isBase64Encoded": bool(request.body),
+        "body": _event_body(request.body, binary),
+        "isBase64Encoded": binary and bool(request.body),
     }
+
+
+def is_binary(content_type: str | None, types: Iterable[str]) -> bool:
+    """Whether a body of that type is binary, by the API's binary media types."""
+    kind = (content_type or "application/json").partition(";")[0].strip().lower()
+    return any(fnmatchcase(kind, pattern.lower()) for pattern in types)
+
+
+def _event_body(body: bytes, binary: bool) -> str | None:
+    if not body:
+        return None
+    return base64.b64encode(body).decode() if binary else body.decode("utf-8", "replace")
 
 
 def _grouped(

@@ -13,24 +13,27 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quintet_local import rest_api
+from quintet_local import hooks, rest_api
+from quintet_local.calls import AsyncCalls
 from quintet_local.environment import Outcome
 from quintet_local.front import Front
 from quintet_local.gateway import Gateway
+from quintet_local.honoured import notices
 from quintet_local.http1 import Response, serve
 from quintet_local.lambda_api import LambdaApi
 from quintet_local.logs import Logs
-from quintet_local.names import REGION
+from quintet_local.names import ACCOUNT, REGION
+from quintet_local.plan import Plan, plan
 from quintet_local.plane import Limits, Plane
 from quintet_local.runtime_api import RuntimeApi
 from quintet_local.services import Services
-from quintet_local.sources import sqs
-from quintet_local.sources.drivers import SqsDriver
-from quintet_local.stack import describe, plan
+from quintet_local.sources.drivers import SqsDriver, TimerDriver
+from quintet_local.stack import Stack, describe
+from quintet_local.targets import Targets
 from quintet_local.template import Template, load
 
 __all__ = ["HOST", "LocalAws", "Settings", "StartError"]
@@ -53,7 +56,7 @@ class Settings:
     port: int = 4566
     api_port: int = 4567
     parameters: Mapping[str, str] = field(default_factory=dict)
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 class LocalAws:
@@ -77,30 +80,39 @@ class LocalAws:
         """
         settings = self._settings
         template = load(settings.template, settings.parameters)
-        plan_ = plan(template)
         api_socket = _bind(settings.api_port, "--api-port")
         runtime_socket = _bind(0, "")
         self._front = _front(settings.port)
         self.endpoint_url = f"http://{HOST}:{self._front.port}"
         self.api_url = f"http://{HOST}:{api_socket.getsockname()[1]}"
+        plan_ = plan(template, self.endpoint_url)
+        self.stack = describe(plan_, self._scratch)
+        self.notices = notices(plan_)
+        self.outputs = _outputs(plan_, self.stack, self.api_url)
         self._front.start()
         self._services = Services(self.endpoint_url, self._front.port)
-        self._services.create(plan_)
-        self.stack = describe(plan_, self._services.ref, self._services.attribute, self._scratch)
-        self.logs = Logs(settings.state / "logs")
-        self._plane = Plane(self.stack.functions, self.logs, self._scratch, settings.limits)
-        self._front.join(LambdaApi(self._plane, self._invoke, self._invoke_later), self.health)
+        self._logs = Logs(settings.state / "logs")
+        self._plane = Plane(self.stack.functions, self._logs, self._scratch, settings.limits)
+        targets = Targets(self._services, self._call)
+        self._calls = AsyncCalls(self._plane, targets.send, settings.limits.async_delays)
+        hooks.install(self._call)
+        if any(
+            p.get("Protocol") == "lambda" for p in plan_.of_type("AWS::SNS::Subscription").values()
+        ):
+            hooks.install_sns(self._call)
+        self._front.join(LambdaApi(self._plane, self._invoke, self._submit), self.health)
         self._thread.start()
-        self._run(self._start_plane(api_socket, runtime_socket)).result()
-        self.logs.start(self._services.client("logs"), self._services.client("cloudwatch"))
-        self._services.finish(self.stack)
+        self._run(self._start_plane(runtime_socket)).result()
+        self._services.make(plan_, self.stack.machines)
+        self._logs.start(self._services.client("logs"), self._services.client("cloudwatch"))
+        self._run(self._start_sources(api_socket, targets)).result()
         self._write_state(template)
 
     def stop(self) -> None:
         """End the children, then everything else."""
         (self._settings.state / "local.json").unlink(missing_ok=True)
         self._run(self._stop_plane()).result(timeout=10)
-        self.logs.stop()
+        self._logs.stop()
         self._front.stop()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -111,54 +123,37 @@ class LocalAws:
             "pid": os.getpid(),
             "endpoint_url": self.endpoint_url,
             "api_url": self.api_url,
+            "outputs": self.outputs,
             "environments": self._plane.status(),
+            "not_honoured": [asdict(notice) for notice in self.notices],
         }
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        """The stack's outputs, the API's address being the local one."""
-        api = self.stack.api
-        remote = f"https://{api.api_id}.execute-api.{REGION}.amazonaws.com" if api else None
-        outputs = {}
-        for name, value in self.stack.outputs.items():
-            if api and remote and value.startswith(remote):
-                path = value.removeprefix(remote).removeprefix(f"/{api.stage}")
-                value = self.api_url + path
-            outputs[name] = value
-        return outputs
 
     # in the plane's thread
 
-    async def _start_plane(self, api_socket: socket.socket, runtime_socket: socket.socket) -> None:
-        runtime = await serve(
-            RuntimeApi(self._plane),
-            runtime_socket,
-            too_large=Response(413),
-            max_body=RUNTIME_BODY,
+    async def _start_plane(self, runtime_socket: socket.socket) -> None:
+        runtime = RuntimeApi(self._plane)
+        server = await serve(
+            runtime, runtime_socket, too_large=Response(413), max_body=RUNTIME_BODY
         )
-        self._servers.append(runtime)
+        self._servers.append(server)
         port = runtime_socket.getsockname()[1]
         self._plane.start(f"{HOST}:{port}", {"AWS_ENDPOINT_URL": self.endpoint_url})
+
+    async def _start_sources(self, api_socket: socket.socket, targets: Targets) -> None:
         if (api := self.stack.api) is not None:
-            gateway = Gateway(self._plane, api.routes, api.stage, api.api_id)
+            gateway = Gateway(self._plane, api)
             server = await serve(
                 gateway, api_socket, too_large=rest_api.TOO_LARGE, max_body=rest_api.MAX_BODY
             )
             self._servers.append(server)
         for mapping in self.stack.mappings:
-            service = mapping.source_arn.split(":")[2]
+            _, _, service, _, _, queue = mapping.source_arn.split(":")
             if service == "sqs":
-                queue = mapping.source_arn.split(":")[-1]
-                client = self._services.client("sqs")
-                driver = SqsDriver(
-                    self._plane,
-                    client,
-                    client.get_queue_url(QueueName=queue)["QueueUrl"],
-                    mapping.source_arn,
-                    mapping.function,
-                    sqs.Config.of(mapping.properties),
-                )
+                url = f"{self.endpoint_url}/{ACCOUNT}/{queue}"
+                driver = SqsDriver(self._plane, self._services.client("sqs"), url, mapping)
                 self._tasks.append(asyncio.create_task(driver.run()))
+        for timer in self.stack.timers:
+            self._tasks.append(asyncio.create_task(TimerDriver(timer, targets.send).run()))
 
     async def _stop_plane(self) -> None:
         for server in self._servers:
@@ -178,12 +173,16 @@ class LocalAws:
         outcome: Outcome = self._run(self._plane.invoke(name, payload, qualifier, context)).result()
         return outcome
 
-    def _invoke_later(
+    def _submit(
         self, name: str, payload: bytes, qualifier: str | None, context: str | None
-    ) -> Outcome:
-        self._plane.find(name, qualifier)
-        self._run(self._plane.invoke(name, payload, qualifier, context))
-        return Outcome(b"", "")
+    ) -> None:
+        async def submit() -> None:
+            self._calls.submit(name, payload, qualifier, context)
+
+        self._run(submit()).result()
+
+    def _call(self, name: str, payload: bytes) -> None:
+        self._submit(name, payload, None, None)
 
     def _write_state(self, template: Template) -> None:
         state = {
@@ -201,6 +200,19 @@ class LocalAws:
         partial.replace(folder / "local.json")
 
 
+def _outputs(plan: Plan, stack: Stack, api_url: str) -> dict[str, str]:
+    """The stack's outputs, with the address of the local API for the one on AWS."""
+    api = stack.api
+    if api is None:
+        return plan.outputs
+    remote = f"https://{api.api_id}.execute-api.{REGION}.amazonaws.com"
+    staged = f"{remote}/{api.stage}"
+    return {
+        name: value.replace(staged, api_url).replace(remote, api_url)
+        for name, value in plan.outputs.items()
+    }
+
+
 def _bind(port: int, option: str) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -209,7 +221,8 @@ def _bind(port: int, option: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartError(
-            f"port {port} is taken; stop what holds it (`quintet down`?) or give {option} another, 0 for a free one"
+            f"port {port} is taken: `quintet down` stops a local AWS that runs from here, "
+            f"{option} takes another port (0: a free one)"
         ) from error
     return listener
 

@@ -1,25 +1,33 @@
-"""moto, set up as the services of the local AWS: made from a plan, then finished by the API."""
+"""moto as the services of the local AWS, and what a plan makes in them, call by call.
+
+moto's own CloudFormation drops what it does not know without a word (a bucket's versioning and
+notifications, a table's time to live) and takes seconds to import; its services do not.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import warnings
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
-from quintet_local.names import ACCOUNT, CREDENTIALS, REGION, STACK
-from quintet_local.stack import Plan, Stack, StateMachine
+from quintet_local.names import CREDENTIALS, REGION
+from quintet_local.plan import Plan
+from quintet_local.stack import StateMachine
 from quintet_local.template import TemplateError
 
 __all__ = ["Services"]
 
+Properties = Mapping[str, Any]
+
 
 class Services:
-    """moto behind one endpoint in this process."""
+    """moto's services, which this process serves at `endpoint_url`."""
 
     def __init__(self, endpoint_url: str, port: int) -> None:
         self.endpoint_url = endpoint_url
@@ -28,95 +36,154 @@ class Services:
         from moto.core.config import default_user_config
 
         default_user_config["stepfunctions"] = {"execute_state_machine": True}
+        self._session: Any = boto3.Session(
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            region_name=REGION,
+        )
 
     def client(self, service: str) -> Any:
         """A boto3 client of one of the services."""
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint_url,
-            region_name=REGION,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"max_attempts": 0}, read_timeout=70, max_pool_connections=50),
-        )
+        config = Config(retries={"max_attempts": 0}, read_timeout=70, max_pool_connections=50)
+        return self._session.client(service, endpoint_url=self.endpoint_url, config=config)
 
-    def create(self, plan: Plan) -> None:
-        """Make moto's part of the template.
+    def make(self, plan: Plan, machines: tuple[StateMachine, ...]) -> None:
+        """Make the plan's resources.
 
         Raises:
-            TemplateError: moto refused a resource.
+            TemplateError: a service refused one.
         """
-        from moto.cloudformation.models import cloudformation_backends
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                # its HTTP API turns a resource's error into a page
-                self._stack = cloudformation_backends[ACCOUNT][REGION].create_stack(
-                    name=STACK, template=json.dumps(plan.moto_template()), parameters={}, tags={}
-                )
-            except Exception as error:  # any service's own
-                raise TemplateError(f"moto refused the template: {error}") from error
-
-    def ref(self, logical_id: str) -> str | None:
-        """The physical id of a resource that moto made; a queue's address is one that works."""
-        resource = self._resource(logical_id)
-        if resource is None:
-            return None
-        physical = str(resource.physical_resource_id)
-        return physical.replace(f"https://sqs.{REGION}.amazonaws.com", self.endpoint_url)
-
-    def attribute(self, logical_id: str, name: str) -> Any:
-        resource = self._resource(logical_id)
-        return None if resource is None else resource.get_cfn_attribute(name)
-
-    def _resource(self, logical_id: str) -> Any:
-        resources = self._stack.resource_map
-        return resources[logical_id] if logical_id in resources else None
-
-    def finish(self, stack: Stack) -> None:
-        """Put what moto's CloudFormation leaves out: buckets' settings and state machines."""
-        s3 = self.client("s3")
-        for bucket, properties in stack.buckets.items():
-            for put in _bucket_calls(s3, bucket, properties):
-                put()
+        for kind, service, maker in _MAKERS:
+            found = plan.of_type(kind)
+            client = self.client(service) if found else None
+            for logical_id, properties in found.items():
+                with _refusals_of(logical_id):
+                    maker(client, plan, logical_id, properties)
         states = self.client("stepfunctions")
-        for machine in stack.machines:
-            _create_machine(states, machine)
+        for machine in machines:
+            with _refusals_of(machine.logical_id):
+                _state_machine(states, machine)
 
 
-def _create_machine(states: Any, machine: StateMachine) -> None:
+@contextmanager
+def _refusals_of(logical_id: str) -> Iterator[None]:
     try:
-        states.create_state_machine(
-            name=machine.name,
-            definition=json.dumps(machine.definition),
-            roleArn=machine.role_arn,
-            type=machine.kind,
+        yield
+    except (ClientError, BotoCoreError, KeyError) as error:
+        raise TemplateError(f"{logical_id}: {error}") from error
+
+
+def _name(plan: Plan, logical_id: str) -> str:
+    return plan.identities[logical_id].ref
+
+
+def _log_group(logs: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
+    name = _name(plan, logical_id)
+    logs.create_log_group(logGroupName=name)
+    if days := properties.get("RetentionInDays"):
+        logs.put_retention_policy(logGroupName=name, retentionInDays=days)
+
+
+def _queue(sqs: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
+    attributes = {
+        name: _attribute(value)
+        for name, value in properties.items()
+        if name not in ("QueueName", "Tags", "RedrivePolicy")
+    }
+    name = plan.identities[logical_id].attributes["QueueName"]
+    sqs.create_queue(QueueName=name, Attributes=attributes, tags=_tags(properties))
+
+
+def _redrive(sqs: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
+    """Once every queue is there, since the dead letters' one may come later in the template."""
+    if policy := properties.get("RedrivePolicy"):
+        url = _name(plan, logical_id)
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
+
+
+def _topic(sns: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
+    names = ("DisplayName", "FifoTopic", "ContentBasedDeduplication", "KmsMasterKeyId")
+    attributes = {name: _attribute(properties[name]) for name in names if name in properties}
+    name = plan.identities[logical_id].attributes["TopicName"]
+    arn = sns.create_topic(Name=name, Attributes=attributes)["TopicArn"]
+    for subscription in properties.get("Subscription", []):
+        sns.subscribe(
+            TopicArn=arn, Protocol=subscription["Protocol"], Endpoint=subscription["Endpoint"]
         )
-    except states.exceptions.ClientError as error:
-        raise TemplateError(f"{machine.logical_id}: {error}") from error
 
 
-def _bucket_calls(s3: Any, bucket: str, properties: dict[str, Any]) -> list[partial[Any]]:
-    calls = []
+def _subscription(sns: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
+    names = ("FilterPolicy", "FilterPolicyScope", "RawMessageDelivery", "RedrivePolicy")
+    sns.subscribe(
+        TopicArn=properties["TopicArn"],
+        Protocol=properties["Protocol"],
+        Endpoint=properties["Endpoint"],
+        Attributes={name: _attribute(properties[name]) for name in names if name in properties},
+    )
+
+
+def _stream(kinesis: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
+    name = _name(plan, logical_id)
+    mode = properties.get("StreamModeDetails") or {"StreamMode": "PROVISIONED"}
+    shards = (
+        {}
+        if mode["StreamMode"] == "ON_DEMAND"
+        else {"ShardCount": int(properties.get("ShardCount", 1))}
+    )
+    kinesis.create_stream(StreamName=name, StreamModeDetails=mode, **shards)
+    hours = int(properties.get("RetentionPeriodHours", 24))
+    if hours > 24:
+        kinesis.increase_stream_retention_period(StreamName=name, RetentionPeriodHours=hours)
+
+
+_TABLE = (
+    "AttributeDefinitions",
+    "BillingMode",
+    "GlobalSecondaryIndexes",
+    "KeySchema",
+    "LocalSecondaryIndexes",
+    "ProvisionedThroughput",
+    "DeletionProtectionEnabled",
+)
+
+
+def _table(dynamodb: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
+    name = _name(plan, logical_id)
+    given = {key: properties[key] for key in _TABLE if key in properties}
+    if encryption := properties.get("SSESpecification"):
+        rest = {key: value for key, value in encryption.items() if key != "SSEEnabled"}
+        given["SSESpecification"] = {"Enabled": encryption["SSEEnabled"], **rest}
+    if stream := properties.get("StreamSpecification"):
+        given["StreamSpecification"] = {"StreamEnabled": True, **stream}
+    dynamodb.create_table(TableName=name, **given)
+    if ttl := properties.get("TimeToLiveSpecification"):
+        dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+    if recovery := properties.get("PointInTimeRecoverySpecification"):
+        dynamodb.update_continuous_backups(
+            TableName=name, PointInTimeRecoverySpecification=recovery
+        )
+
+
+def _bucket(s3: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
+    name = _name(plan, logical_id)
+    s3.create_bucket(Bucket=name)
     if versioning := properties.get("VersioningConfiguration"):
-        calls.append(
-            partial(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=versioning)
-        )
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
     if block := properties.get("PublicAccessBlockConfiguration"):
-        calls.append(
-            partial(s3.put_public_access_block, Bucket=bucket, PublicAccessBlockConfiguration=block)
-        )
+        s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=block)
+    if encryption := properties.get("BucketEncryption"):
+        rules = [
+            {
+                "ApplyServerSideEncryptionByDefault": rule["ServerSideEncryptionByDefault"],
+                "BucketKeyEnabled": rule.get("BucketKeyEnabled", False),
+            }
+            for rule in encryption["ServerSideEncryptionConfiguration"]
+        ]
+        s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules})
     if notification := properties.get("NotificationConfiguration"):
-        configuration = _notification(notification)
-        calls.append(
-            partial(
-                s3.put_bucket_notification_configuration,
-                Bucket=bucket,
-                NotificationConfiguration=configuration,
-            )
+        s3.put_bucket_notification_configuration(
+            Bucket=name, NotificationConfiguration=_notification(notification)
         )
-    return calls
 
 
 _TARGETS = {
@@ -126,7 +193,7 @@ _TARGETS = {
 }
 
 
-def _notification(configuration: dict[str, Any]) -> dict[str, Any]:
+def _notification(configuration: Properties) -> dict[str, Any]:
     """CloudFormation's form of a bucket's notifications in the API's."""
     answer: dict[str, Any] = {}
     for ours, (theirs, target, arn) in _TARGETS.items():
@@ -137,3 +204,37 @@ def _notification(configuration: dict[str, Any]) -> dict[str, Any]:
                 put["Filter"] = {"Key": {"FilterRules": rules}}
             answer.setdefault(theirs, []).append(put)
     return answer
+
+
+def _state_machine(states: Any, machine: StateMachine) -> None:
+    states.create_state_machine(
+        name=machine.name,
+        definition=json.dumps(machine.definition),
+        roleArn=machine.role_arn,
+        type=machine.kind,
+    )
+
+
+def _attribute(value: Any) -> str:
+    if isinstance(value, (dict, list, bool)):
+        return json.dumps(value)
+    return str(value)
+
+
+def _tags(properties: Properties) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+
+
+Maker = Callable[[Any, Plan, str, Properties], None]
+
+#: In this order: what is referred to comes first.
+_MAKERS: tuple[tuple[str, str, Maker], ...] = (
+    ("AWS::Logs::LogGroup", "logs", _log_group),
+    ("AWS::SQS::Queue", "sqs", _queue),
+    ("AWS::SQS::Queue", "sqs", _redrive),
+    ("AWS::SNS::Topic", "sns", _topic),
+    ("AWS::SNS::Subscription", "sns", _subscription),
+    ("AWS::Kinesis::Stream", "kinesis", _stream),
+    ("AWS::DynamoDB::Table", "dynamodb", _table),
+    ("AWS::S3::Bucket", "s3", _bucket),
+)

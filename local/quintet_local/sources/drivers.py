@@ -8,12 +8,16 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from quintet_local.plane import NotFound, Plane, Throttled, TooLarge
-from quintet_local.sources import sqs
+from quintet_local.sources import schedule, sqs
+from quintet_local.stack import SourceMapping, Timer
 
-__all__ = ["SqsDriver"]
+__all__ = ["SqsDriver", "TimerDriver"]
 
 log = logging.getLogger(__name__)
 
@@ -21,21 +25,13 @@ log = logging.getLogger(__name__)
 class SqsDriver:
     """Polls one queue for one function."""
 
-    def __init__(
-        self,
-        plane: Plane,
-        client: Any,
-        queue_url: str,
-        queue_arn: str,
-        function: str,
-        config: sqs.Config,
-    ) -> None:
+    def __init__(self, plane: Plane, client: Any, queue_url: str, mapping: SourceMapping) -> None:
         self._plane = plane
         self._client = client
         self._url = queue_url
-        self._arn = queue_arn
-        self._function = function
-        self._config = config
+        self._arn = mapping.source_arn
+        self._function = mapping.function
+        self._config = sqs.Config.of(mapping.properties)
         self._state = sqs.Gathering()
         self._free = asyncio.Event()
         # its own threads: a long poll would hold up everyone on the shared ones
@@ -98,10 +94,33 @@ class SqsDriver:
                 for index, message in enumerate(messages[start : start + 10])
             ]
             await self._call(
-                lambda entries=entries: self._client.delete_message_batch(
-                    QueueUrl=self._url, Entries=entries
-                )
+                partial(self._client.delete_message_batch, QueueUrl=self._url, Entries=entries)
             )
 
     async def _call(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+
+class TimerDriver:
+    """Fires one schedule: sends its body to its target."""
+
+    def __init__(self, timer: Timer, send: Callable[[str, str], None]) -> None:
+        self._timer = timer
+        self._send = send
+        self._next = schedule.parse(timer.expression, ZoneInfo(timer.zone))
+
+    async def run(self) -> None:
+        """Wait and fire until cancelled, or until the schedule is over."""
+        moment = self._next(datetime.now(UTC))
+        while moment is not None:
+            # a long sleep would miss a change of the machine's clock
+            while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:
+                await asyncio.sleep(min(left, 30))
+            body = self._timer.body or json.dumps(schedule.event(self._timer.name, moment))
+            try:
+                await asyncio.get_running_loop().run_in_executor(
+                    None, self._send, self._timer.target_arn, body
+                )
+            except Exception:
+                log.exception("schedule %s: cannot fire", self._timer.logical_id)
+            moment = self._next(moment)

@@ -175,22 +175,18 @@ def settled(
 def _failures(payload: bytes, known: set[str]) -> set[str] | None:
     """The ids that the answer reports, None when it fails the whole batch."""
     try:
-        answer = json.loads(payload) if payload else None
+        answer = json.loads(payload or b"null")
     except ValueError:
         return None
-    if not answer:
-        return set()
-    if not isinstance(answer, dict):
+    if answer and not isinstance(answer, dict):
         return None
-    items = answer.get("batchItemFailures")
-    if not items:
-        return set()
+    items = (answer or {}).get("batchItemFailures") or []
     if not isinstance(items, list):
         return None
     failures = set()
     for item in items:
-        identifier = item.get("itemIdentifier") if isinstance(item, dict) else None
-        if not isinstance(identifier, str) or identifier not in known:
+        failure = item.get("itemIdentifier") if isinstance(item, dict) else None
+        if not isinstance(failure, str) or failure not in known:
             return None
-        failures.add(identifier)
+        failures.add(failure)
     return failures

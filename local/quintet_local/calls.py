@@ -1,0 +1,155 @@
+"""Asynchronous invocations: queued, retried, and sent on when they are over.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from quintet_local.environment import Outcome
+from quintet_local.functions import AsyncConfig, Function
+from quintet_local.plane import Plane, Throttled
+
+__all__ = ["AsyncCalls", "Ended", "Retry", "decide"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Try again after so many seconds."""
+
+    after: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """No more tries; `condition` is the word that destinations get."""
+
+    condition: str
+
+
+def decide(
+    config: AsyncConfig, delays: tuple[float, ...], attempts: int, age: float, failed: bool
+) -> Retry | Ended:
+    """What to do after the last of `attempts`, `age` seconds after the call came."""
+    if not failed:
+        return Ended("Success")
+    if attempts > config.retries:
+        return Ended("RetriesExhausted")
+    delay = delays[min(attempts, len(delays)) - 1]
+    return Retry(delay) if age + delay <= config.max_age else Ended("EventAgeExceeded")
+
+
+@dataclass(frozen=True)
+class _Call:
+    function: Function
+    qualifier: str | None
+    payload: bytes
+    context: str | None
+    request_id: str
+
+
+class AsyncCalls:
+    """Runs calls of type Event. `send` carries a message to a destination's ARN."""
+
+    def __init__(
+        self,
+        plane: Plane,
+        send: Callable[[str, str, dict[str, str]], Any],
+        delays: tuple[float, ...],
+    ) -> None:
+        self._plane = plane
+        self._send = send
+        self._delays = delays
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(
+        self, name: str, payload: bytes, qualifier: str | None = None, context: str | None = None
+    ) -> None:
+        """Take a call; on the plane's event loop.
+
+        Raises:
+            NotFound: no such function.
+        """
+        function, qualifier = self._plane.find(name, qualifier)
+        call = _Call(function, qualifier, payload, context, str(uuid.uuid4()))
+        task = asyncio.create_task(self._run(call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, call: _Call) -> None:
+        config = call.function.asynchronous
+        came = time.monotonic()
+        attempts = 0
+        while True:
+            try:
+                outcome = await self._plane.invoke(
+                    call.function.name, call.payload, call.qualifier, call.context
+                )
+            except Throttled:
+                await asyncio.sleep(self._delays[0])  # not an attempt
+                continue
+            attempts += 1
+            age = time.monotonic() - came
+            step = decide(config, self._delays, attempts, age, outcome.error is not None)
+            if isinstance(step, Retry):
+                await asyncio.sleep(step.after)
+                continue
+            await self._settle(call, step.condition, attempts, outcome)
+            return
+
+    async def _settle(self, call: _Call, condition: str, attempts: int, outcome: Outcome) -> None:
+        config = call.function.asynchronous
+        succeeded = condition == "Success"
+        sends: list[tuple[str, str, dict[str, str]]] = []
+        if target := config.on_success if succeeded else config.on_failure:
+            record = _record(call, condition, attempts, outcome)
+            sends.append((target, json.dumps(record), {}))
+        if config.dead_letters and not succeeded:
+            error = _json_or_text(outcome.payload)
+            message = str(error.get("errorMessage", "")) if isinstance(error, dict) else ""
+            attributes = {"RequestID": call.request_id, "ErrorCode": "200", "ErrorMessage": message}
+            sends.append((config.dead_letters, call.payload.decode(), attributes))
+        for target, body, attributes in sends:
+            try:
+                await asyncio.get_running_loop().run_in_executor(
+                    None, self._send, target, body, attributes
+                )
+            except Exception:
+                log.exception("%s: cannot send to %s", call.function.logical_id, target)
+
+
+def _record(call: _Call, condition: str, attempts: int, outcome: Outcome) -> dict[str, Any]:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    response: dict[str, Any] = {"statusCode": 200, "executedVersion": outcome.version}
+    if outcome.error is not None:
+        response["functionError"] = outcome.error
+    return {
+        "version": "1.0",
+        "timestamp": stamp,
+        "requestContext": {
+            "requestId": call.request_id,
+            "functionArn": f"{call.function.arn}:{call.qualifier or '$LATEST'}",
+            "condition": condition,
+            "approximateInvokeCount": attempts,
+        },
+        "requestPayload": _json_or_text(call.payload),
+        "responseContext": response,
+        "responsePayload": _json_or_text(outcome.payload),
+    }
+
+
+def _json_or_text(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload.decode("utf-8", "replace")

@@ -1,0 +1,341 @@
+"""What of a template the local AWS honours, type by type; the rest is reported at start.
+
+Nothing is dropped without a word: a property that no line here names is a notice too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quintet_local.plan import Plan
+
+__all__ = ["HONOURED", "NOTES", "Notice", "notices"]
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Notice:
+    """A property that the local AWS does not honour; an empty one means the resource itself."""
+
+    resource: str
+    property: str
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"{self.resource}.{self.property}" if self.property else self.resource
+        return f"{where}: {self.reason}"
+
+
+UNKNOWN = "not honoured here"
+NOT_MADE = "not made here"
+
+#: Honoured properties by type, dotted; a name stands for all that is below it, `*` for any one.
+HONOURED: Mapping[str, tuple[str, ...]] = {
+    "AWS::ApiGateway::Deployment": ("Description", "RestApiId", "StageName"),
+    "AWS::ApiGateway::RestApi": (
+        "BinaryMediaTypes",
+        "Body.info",
+        "Body.openapi",
+        "Body.paths.*.*.responses",
+        "Body.paths.*.*.x-amazon-apigateway-integration.httpMethod",
+        "Body.paths.*.*.x-amazon-apigateway-integration.type",
+        "Body.paths.*.*.x-amazon-apigateway-integration.uri",
+        "Body.swagger",
+        "Body.x-amazon-apigateway-binary-media-types",
+        "Description",
+        "Name",
+        "Tags",
+    ),
+    "AWS::ApiGateway::Stage": ("DeploymentId", "Description", "RestApiId", "StageName", "Tags"),
+    "AWS::DynamoDB::Table": (
+        "AttributeDefinitions",
+        "BillingMode",
+        "DeletionProtectionEnabled",
+        "GlobalSecondaryIndexes",
+        "KeySchema",
+        "LocalSecondaryIndexes",
+        "PointInTimeRecoverySpecification",
+        "ProvisionedThroughput",
+        "SSESpecification",
+        "StreamSpecification",
+        "TableName",
+        "Tags",
+    ),
+    "AWS::Events::Rule": (
+        "Description",
+        "Name",
+        "ScheduleExpression",
+        "State",
+        "Targets.Arn",
+        "Targets.Id",
+        "Targets.Input",
+    ),
+    "AWS::Kinesis::Stream": (
+        "Name",
+        "RetentionPeriodHours",
+        "ShardCount",
+        "StreamModeDetails",
+        "Tags",
+    ),
+    "AWS::Lambda::Alias": (
+        "Description",
+        "FunctionName",
+        "FunctionVersion",
+        "Name",
+        "ProvisionedConcurrencyConfig",
+        "RoutingConfig",
+    ),
+    "AWS::Lambda::EventInvokeConfig": (
+        "DestinationConfig",
+        "FunctionName",
+        "MaximumEventAgeInSeconds",
+        "MaximumRetryAttempts",
+        "Qualifier",
+    ),
+    "AWS::Lambda::EventSourceMapping": (
+        "BatchSize",
+        "Enabled",
+        "EventSourceArn",
+        "FunctionName",
+        "FunctionResponseTypes",
+        "MaximumBatchingWindowInSeconds",
+        "ScalingConfig.MaximumConcurrency",
+        "Tags",
+    ),
+    "AWS::Lambda::Function": (
+        "Code",
+        "DeadLetterConfig",
+        "Description",
+        "Environment",
+        "FunctionName",
+        "Handler",
+        "Layers",
+        "LoggingConfig.LogGroup",
+        "MemorySize",
+        "ReservedConcurrentExecutions",
+        "Tags",
+        "Timeout",
+    ),
+    "AWS::Lambda::LayerVersion": ("CompatibleRuntimes", "Content", "Description", "LayerName"),
+    "AWS::Lambda::Version": ("Description", "FunctionName"),
+    "AWS::Logs::LogGroup": ("LogGroupName", "RetentionInDays", "Tags"),
+    "AWS::S3::Bucket": (
+        "BucketEncryption",
+        "BucketName",
+        "NotificationConfiguration.LambdaConfigurations",
+        "NotificationConfiguration.QueueConfigurations",
+        "NotificationConfiguration.TopicConfigurations",
+        "PublicAccessBlockConfiguration",
+        "Tags",
+        "VersioningConfiguration",
+    ),
+    "AWS::SNS::Subscription": (
+        "Endpoint",
+        "FilterPolicy",
+        "FilterPolicyScope",
+        "Protocol",
+        "RawMessageDelivery",
+        "TopicArn",
+    ),
+    "AWS::SNS::Topic": (
+        "ContentBasedDeduplication",
+        "DisplayName",
+        "FifoTopic",
+        "KmsMasterKeyId",
+        "Subscription",
+        "Tags",
+        "TopicName",
+    ),
+    "AWS::SQS::Queue": (
+        "ContentBasedDeduplication",
+        "DelaySeconds",
+        "FifoQueue",
+        "KmsMasterKeyId",
+        "MaximumMessageSize",
+        "MessageRetentionPeriod",
+        "QueueName",
+        "ReceiveMessageWaitTimeSeconds",
+        "RedrivePolicy",
+        "SqsManagedSseEnabled",
+        "Tags",
+        "VisibilityTimeout",
+    ),
+    "AWS::Scheduler::Schedule": (
+        "Description",
+        "Name",
+        "ScheduleExpression",
+        "ScheduleExpressionTimezone",
+        "State",
+        "Target.Arn",
+        "Target.Input",
+    ),
+    "AWS::StepFunctions::StateMachine": (
+        "Definition",
+        "DefinitionS3Location",
+        "DefinitionString",
+        "DefinitionSubstitutions",
+        "RoleArn",
+        "StateMachineName",
+        "StateMachineType",
+        "Tags",
+    ),
+}
+
+#: Why some properties are not honoured; an empty path is the whole resource.
+NOTES: Mapping[str, Mapping[str, str]] = {
+    "AWS::ApiGateway::RestApi": {
+        "Body.components.securitySchemes": "callers are not authenticated here",
+        "Body.paths.*.*.security": "callers are not authenticated here",
+        "Body.paths.*.*.x-amazon-apigateway-integration.credentials": "IAM is not enforced here",
+        "Body.securityDefinitions": "callers are not authenticated here",
+        "EndpointConfiguration": "served on 127.0.0.1 alone",
+        "Parameters": "served on 127.0.0.1 alone",
+    },
+    "AWS::ApiGateway::Stage": {
+        "MethodSettings": "no throttling and no metrics of the API here",
+        "TracingEnabled": "no X-Ray here",
+    },
+    "AWS::ApplicationAutoScaling::ScalableTarget": {
+        "": "provisioned concurrency stays as the alias has it"
+    },
+    "AWS::ApplicationAutoScaling::ScalingPolicy": {
+        "": "provisioned concurrency stays as the alias has it"
+    },
+    "AWS::CloudWatch::Alarm": {"": "metrics are kept, alarms are not evaluated here"},
+    "AWS::DynamoDB::Table": {
+        "TimeToLiveSpecification": "kept, but nothing is deleted: expiry needs a condition"
+    },
+    "AWS::IAM::ManagedPolicy": {"": "IAM is not enforced here"},
+    "AWS::IAM::Policy": {"": "IAM is not enforced here"},
+    "AWS::IAM::Role": {"": "IAM is not enforced here"},
+    "AWS::Lambda::Function": {
+        "Architectures": "functions run on this machine's processor",
+        "LoggingConfig.LogFormat": "log lines stay as the function wrote them",
+        "Role": "IAM is not enforced here",
+        "Runtime": "functions run under the Python that runs the local AWS",
+        "TracingConfig": "no X-Ray here",
+    },
+    "AWS::Lambda::Permission": {"": "IAM is not enforced here"},
+    "AWS::S3::BucketPolicy": {"": "bucket policies are not enforced here (no TLS here either)"},
+    "AWS::SNS::TopicPolicy": {"": "topic policies are not enforced here"},
+    "AWS::SQS::QueuePolicy": {"": "queue policies are not enforced here"},
+    "AWS::Scheduler::Schedule": {
+        "FlexibleTimeWindow": "fires on time",
+        "Target.RetryPolicy": "a schedule's target is tried once",
+        "Target.RoleArn": "IAM is not enforced here",
+    },
+    "AWS::Events::Rule": {"EventPattern": "only schedules fire here, events are not matched"},
+    "AWS::StepFunctions::StateMachine": {
+        "LoggingConfiguration": "the execution history has it all, no log is written",
+        "TracingConfiguration": "no X-Ray here",
+    },
+}
+
+#: Values with which a property asks for nothing more than happens anyway.
+_HARMLESS: Mapping[tuple[str, str], tuple[Any, ...]] = {
+    ("AWS::Lambda::Function", "LoggingConfig.LogFormat"): ("Text",),
+    ("AWS::Scheduler::Schedule", "FlexibleTimeWindow"): ({"Mode": "OFF"},),
+    ("AWS::ApiGateway::Stage", "TracingEnabled"): (False,),
+}
+
+#: Values that alone are honoured.
+_ONLY: Mapping[tuple[str, str], tuple[Any, ...]] = {
+    ("AWS::ApiGateway::RestApi", "Body.paths.*.*.x-amazon-apigateway-integration.type"): (
+        "aws_proxy",
+        "AWS_PROXY",
+    ),
+}
+
+#: Resource attributes beside Properties that ask for nothing at run time.
+_ATTRIBUTES = frozenset(
+    {
+        "Condition",
+        "DeletionPolicy",
+        "DependsOn",
+        "Metadata",
+        "Properties",
+        "Type",
+        "UpdateReplacePolicy",
+    }
+)
+
+SOURCES = ("sqs",)
+
+
+def notices(plan: Plan) -> list[Notice]:
+    """Everything of the plan that is not honoured, by resource and property."""
+    found = set()
+    for name, resource in plan.resources.items():
+        found |= set(_of_resource(name, resource))
+    for section in sorted(set(plan.template.source) & {"Rules", "Hooks"}):
+        found.add(Notice("template", section, UNKNOWN))
+    return sorted(found)
+
+
+def _of_resource(name: str, resource: Mapping[str, Any]) -> Iterator[Notice]:
+    kind = resource["Type"]
+    notes = NOTES.get(kind, {})
+    if "" in notes:
+        yield Notice(name, "", f"{kind}: {notes['']}")
+        return
+    if kind not in HONOURED:
+        yield Notice(name, "", f"{kind}: {NOT_MADE}")
+        return
+    for attribute in sorted(set(resource) - _ATTRIBUTES):
+        yield Notice(name, f"({attribute})", UNKNOWN)
+    properties = resource.get("Properties") or {}
+    if kind == "AWS::Lambda::EventSourceMapping":
+        service = str(properties.get("EventSourceArn", "")).split(":")[2:3]
+        if service and service[0] not in SOURCES:
+            yield Notice(name, "EventSourceArn", f"events of {service[0]} are not delivered here")
+    yield from _of_properties(name, kind, properties, ())
+
+
+def _of_properties(name: str, kind: str, node: Any, path: Path) -> Iterator[Notice]:
+    if isinstance(node, list) and path:
+        for item in node:
+            yield from _of_properties(name, kind, item, path)
+        return
+    if path:
+        pattern = _matching(HONOURED[kind], path)
+        if pattern is not None:
+            allowed = _ONLY.get((kind, pattern))
+            if allowed is not None and node not in allowed:
+                yield Notice(name, ".".join(path), f"{node} is not served here")
+            return
+        notes = NOTES.get(kind, {})
+        pattern = _matching(tuple(notes), path)
+        if pattern is not None:
+            if node not in _HARMLESS.get((kind, pattern), ()):
+                yield Notice(name, pattern, notes[pattern])
+            return
+        if not isinstance(node, dict) or not _above(kind, path):
+            yield Notice(name, ".".join(path), UNKNOWN)
+            return
+    for key, value in node.items():
+        yield from _of_properties(name, kind, value, (*path, key))
+
+
+def _matching(patterns: tuple[str, ...], path: Path) -> str | None:
+    """The pattern that names exactly this path."""
+    for pattern in patterns:
+        parts = pattern.split(".")
+        if len(parts) == len(path) and _fits(parts, path):
+            return pattern
+    return None
+
+
+def _above(kind: str, path: Path) -> bool:
+    """Whether a pattern names something below this path."""
+    patterns = (*HONOURED[kind], *NOTES.get(kind, {}))
+    return any(
+        len(parts) > len(path) and _fits(parts, path)
+        for parts in (pattern.split(".") for pattern in patterns)
+    )
+
+
+def _fits(parts: list[str], path: Path) -> bool:
+    return all(part in ("*", key) for part, key in zip(parts, path, strict=False))

@@ -1,0 +1,119 @@
+"""Where moto is changed: the S3 events it sends, and the Lambda functions it calls.
+
+moto's S3 events lack the version id and the sequencer that AWS gives, and its S3 and SNS call
+moto's own Lambda. Each hook replaces one function by name and says so if it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote_plus
+
+from quintet_local.names import ACCOUNT, arn
+
+__all__ = ["install", "s3_event", "sns_event"]
+
+#: calls a function asynchronously: its ARN or name, the event
+Call = Callable[[str, bytes], None]
+
+
+def install(call: Call) -> None:
+    """Change moto, once per process."""
+    from moto.s3 import notifications
+
+    _replace(notifications, "_get_s3_event", s3_event)
+    _replace(
+        notifications,
+        "_invoke_awslambda",
+        lambda account, event, function, region: call(function, json.dumps(event).encode()),
+    )
+
+
+def install_sns(call: Call) -> None:
+    """Change how moto's SNS calls functions; importing moto's Lambda takes a while."""
+    from moto.awslambda import utils
+
+    def send(function: str, message: str, subject: str | None, qualifier: str | None) -> None:
+        name = f"{function}:{qualifier}" if qualifier else function
+        call(name, json.dumps(sns_event(message, subject)).encode())
+
+    _replace(utils, "get_backend", lambda *_: SimpleNamespace(send_sns_message=send))
+
+
+def _replace(module: Any, name: str, function: Any) -> None:
+    if not hasattr(module, name):
+        raise RuntimeError(f"this version of moto has no {module.__name__}.{name}")
+    setattr(module, name, function)
+
+
+def s3_event(event_name: str, bucket: Any, key: Any, notification_id: str) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html"""
+    now = time.time_ns()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
+    item = {
+        "key": quote_plus(key.name, safe="/*-._"),
+        "size": key.size,
+        "eTag": key.etag.replace('"', ""),
+        "sequencer": f"{now:018X}",
+    }
+    if key.version_id and key.version_id != "null":
+        item["versionId"] = key.version_id
+    return {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "awsRegion": bucket.region_name,
+                "eventTime": f"{stamp}.{now // 1_000_000 % 1000:03d}Z",
+                "eventName": event_name.removeprefix("s3:"),
+                "userIdentity": {"principalId": f"AWS:{ACCOUNT}"},
+                "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+                "responseElements": {
+                    "x-amz-request-id": f"{now:016X}",
+                    "x-amz-id-2": f"{now:032X}",
+                },
+                "s3": {
+                    "s3SchemaVersion": "1.0",
+                    "configurationId": notification_id,
+                    "bucket": {
+                        "name": bucket.name,
+                        "ownerIdentity": {"principalId": ACCOUNT},
+                        "arn": bucket.arn,
+                    },
+                    "object": item,
+                },
+            }
+        ]
+    }
+
+
+def sns_event(message: str, subject: str | None) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html"""
+    now = time.time_ns()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 1_000_000_000))
+    return {
+        "Records": [
+            {
+                "EventVersion": "1.0",
+                "EventSource": "aws:sns",
+                "EventSubscriptionArn": arn("sns", "local"),
+                "Sns": {
+                    "SignatureVersion": "1",
+                    "Timestamp": f"{stamp}.000Z",
+                    "Signature": "EXAMPLE",
+                    "SigningCertUrl": "EXAMPLE",
+                    "MessageId": f"{now:032x}",
+                    "Message": message,
+                    "MessageAttributes": {},
+                    "Type": "Notification",
+                    "UnsubscribeUrl": "EXAMPLE",
+                    "TopicArn": arn("sns", "local"),
+                    "Subject": subject,
+                },
+            }
+        ]
+    }

@@ -1,0 +1,48 @@
+"""Where the local AWS itself sends things: a queue, a topic, a function or a state machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from quintet_local.services import Services
+
+__all__ = ["Targets"]
+
+
+class Targets:
+    """Carries one message to an ARN. `call` is an asynchronous call of a function."""
+
+    def __init__(self, services: Services, call: Callable[[str, bytes], None]) -> None:
+        self._services = services
+        self._call = call
+        self._clients: dict[str, Any] = {}
+
+    def send(self, arn: str, body: str, attributes: dict[str, str] | None = None) -> None:
+        """Send `body`; `attributes` go along where the target has room for them.
+
+        Raises:
+            ValueError: a kind of target that is not served here.
+        """
+        service = arn.split(":")[2]
+        given = {
+            name: {"DataType": "String", "StringValue": value or "-"}
+            for name, value in (attributes or {}).items()
+        }
+        if service == "lambda":
+            self._call(arn, body.encode())
+        elif service == "sqs":
+            sqs = self._client("sqs")
+            url = sqs.get_queue_url(QueueName=arn.rsplit(":", maxsplit=1)[-1])["QueueUrl"]
+            sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=given)
+        elif service == "sns":
+            self._client("sns").publish(TopicArn=arn, Message=body, MessageAttributes=given)
+        elif service == "states":
+            self._client("stepfunctions").start_execution(stateMachineArn=arn, input=body)
+        else:
+            raise ValueError(f"{arn}: nothing is sent to {service} here")
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._services.client(service)
+        return self._clients[service]
