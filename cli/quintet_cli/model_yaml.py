@@ -160,13 +160,14 @@ class _Document:
         return PackageError(sorted(problems, key=lambda problem: problem.line or 0))
 
     def known(self, path: Path) -> Path:
-        """As much of a path as the document has."""
+        """The parts of a path that the document has: pydantic's also name alternatives."""
         node: yaml.Node | None = self._root
-        for position, part in enumerate(path):
-            _, node = _child(node, part)
-            if node is None:
-                return path[:position]
-        return path
+        found: Path = ()
+        for part in path:
+            _, child = _child(node, part)
+            if child is not None:
+                node, found = child, (*found, part)
+        return found
 
     def _line(self, path: Path) -> int:
         node: yaml.Node | None = self._root
@@ -199,25 +200,35 @@ def _dotted(path: Path) -> str:
 
 
 def _validation_problems(document: _Document, error: ValidationError) -> Iterator[tuple[Path, str]]:
-    """One problem a field: a union's alternatives come as an error each."""
-    texts: dict[Path, list[str]] = {}
+    """One problem a field: of a union, every alternative comes as an error of its own."""
+    alternatives: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         path: Path = detail["loc"]
-        if detail["type"] not in ("missing", "extra_forbidden", "unexpected_keyword_argument"):
-            path = document.known(path)  # without the names of a union's alternatives
-        texts.setdefault(path, []).append(_in_words(detail))
-    for path, words in texts.items():
-        yield path, " or ".join(dict.fromkeys(words))
+        if detail["type"] in _WHOLE:
+            yield path, _WHOLE[detail["type"]]
+        else:
+            alternatives.setdefault(document.known(path), []).append(detail)
+    for path, details in alternatives.items():
+        if any(other[: len(path)] == path for other in alternatives.keys() - {path}):
+            continue  # the alternative that went deeper says more
+        expected = " or ".join(dict.fromkeys(map(_expected, details)))
+        yield path, f"expected {expected}, got {_got(details[0]['input'])}"
 
 
-def _in_words(detail: ErrorDetails) -> str:
-    kind = detail["type"]
-    if kind == "missing":
-        return "is required"
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return "is not a field of the contract"
-    expected = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    given = detail["input"]
-    if isinstance(given, Mapping | list):
-        return f"expected {expected}, got a {'mapping' if isinstance(given, Mapping) else 'list'}"
-    return f"expected {expected}, got {str(given)[:60]!r}"
+#: what concerns a field's being there at all
+_WHOLE = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of the contract",
+    "unexpected_keyword_argument": "is not a field of the contract",
+}
+
+
+def _expected(detail: ErrorDetails) -> str:
+    words = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return words.removeprefix("an ").removeprefix("valid ").removeprefix("a ")
+
+
+def _got(given: Any) -> str:
+    if isinstance(given, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(given, list) else repr(given)[:60]
