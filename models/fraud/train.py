@@ -102,6 +102,7 @@ def measure(
     return {
         "held_out_orders": len(truth),
         "held_out_rate": float(truth.mean()),
+        "mean_probability": float(scores.mean()),
         "auc": float(roc_auc_score(truth, scores)),
         "average_precision": float(average_precision_score(truth, scores)),
         "review_share": float(review.mean()),

@@ -1,0 +1,191 @@
+"""The example packages: their files agree with each other, and training makes them again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from quintet.contract import Contract
+from quintet_cli.kit import contract_of, predict, read_table
+from quintet_cli.package import read_package
+
+ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "models"
+NAMES = ["churn", "fraud", "tickets"]
+DATA_BUDGET = 6_000_000  # bytes of committed data, of all packages together
+
+
+def test_packages_are_the_known_ones() -> None:
+    assert sorted(path.parent.name for path in MODELS.glob("*/model.yaml")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_package_reads_and_carries_its_folders_name(name: str) -> None:
+    package = read_package(MODELS / name)
+    assert (package.contract.name, package.contract.version) == (name, 1)
+    assert package.golden.rows >= 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graph_gives_golden_outputs(name: str) -> None:
+    contract, golden = contract_of(MODELS / name), _json(MODELS / name / "golden.json")
+    outputs = predict(onnx.load(MODELS / name / "model.onnx"), contract, _columns(contract, golden))
+    _assert_golden(contract, golden, {key: value.tolist() for key, value in outputs.items()})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graph_gives_each_row_alone_what_it_gives_in_a_batch(name: str) -> None:
+    contract, golden = contract_of(MODELS / name), _json(MODELS / name / "golden.json")
+    model, columns = onnx.load(MODELS / name / "model.onnx"), _columns(contract, golden)
+    rows = range(len(next(iter(columns.values()))))
+    alone = [
+        predict(model, contract, {key: value[row : row + 1] for key, value in columns.items()})
+        for row in rows
+    ]
+    gathered = {o.name: [one[o.name].tolist()[0] for one in alone] for o in contract.outputs}
+    _assert_golden(contract, golden, gathered)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_retraining_reproduces_golden_outputs_and_metrics(name: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(MODELS / name / "train.py"), "--out", str(tmp_path)]
+    ran = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    contract, committed = contract_of(MODELS / name), _json(MODELS / name / "golden.json")
+    made = _json(tmp_path / "golden.json")
+    assert made["columns"] == committed["columns"]
+    _assert_golden(contract, committed, made["outputs"])
+    retrained = onnx.load(tmp_path / "model.onnx")
+    outputs = predict(retrained, contract, _columns(contract, committed))
+    _assert_golden(contract, committed, {key: value.tolist() for key, value in outputs.items()})
+    metrics = _json(MODELS / name / "metrics.json")
+    assert _json(tmp_path / "metrics.json") == pytest.approx(metrics, rel=1e-4, abs=1e-6)
+    printed = dict(line.split() for line in ran.stdout.splitlines()[: len(metrics)])
+    assert {key: float(value) for key, value in printed.items()} == pytest.approx(
+        metrics, rel=1e-4, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_readme_tells_the_metrics_that_training_prints(name: str) -> None:
+    text = (MODELS / name / "README.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(\w+)` \| ([\d.e-]+) \|$", text, re.MULTILINE))
+    metrics = _json(MODELS / name / "metrics.json")
+    assert told == {key: f"{value:.4g}" for key, value in metrics.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_readme_names_every_feature_and_output(name: str) -> None:
+    contract = contract_of(MODELS / name)
+    text = (MODELS / name / "README.md").read_text(encoding="utf-8")
+    names = [*(f.name for f in contract.features), *(o.name for o in contract.outputs)]
+    assert [missing for missing in names if f"`{missing}`" not in text] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_source_and_licence_stand_beside_the_data(name: str) -> None:
+    source = (MODELS / name / "data" / "SOURCE.md").read_text(encoding="utf-8")
+    assert re.search(r"creativecommons\.org/(licenses/by/4\.0|publicdomain/zero/1\.0)/", source)
+    files = sorted(p.name for p in (MODELS / name / "data").iterdir() if p.name != "SOURCE.md")
+    assert [file for file in files if f"`{file}`" not in source] == []
+
+
+def test_committed_data_stays_small() -> None:
+    sizes = [path.stat().st_size for path in MODELS.glob("*/data/*")]
+    assert sum(sizes) < DATA_BUDGET
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_data_stays_within_the_contract(name: str) -> None:
+    contract = contract_of(MODELS / name)
+    for table in ("training", "held_out"):
+        columns = read_table(MODELS / name / "data" / f"{table}.parquet")
+        refused = {
+            f.name: _outside(f.range, f.categories, columns[f.name]) for f in contract.features
+        }
+        assert refused == dict.fromkeys(refused, 0)
+
+
+def test_requests_hold_what_the_checkout_sends() -> None:
+    contract = contract_of(MODELS / "fraud")
+    lines = (MODELS / "fraud" / "data" / "requests.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    keys = {"customer_id", *(feature.name for feature in contract.requested)}
+    assert len(records) == 1000
+    assert all(set(record) == keys for record in records)
+
+
+def test_features_file_holds_the_stored_features_of_each_customer_once() -> None:
+    contract = contract_of(MODELS / "fraud")
+    header, *rows = (MODELS / "fraud" / "data" / "features.csv").read_text().splitlines()
+    assert header.split(",") == ["customer_id", *(f.name for f in contract.stored), "at"]
+    customers = [row.split(",")[0] for row in rows]
+    assert len(customers) == len(set(customers)) == 5249
+
+
+def test_requests_are_mostly_of_customers_in_the_features_file() -> None:
+    data = MODELS / "fraud" / "data"
+    known = {line.split(",")[0] for line in (data / "features.csv").read_text().splitlines()}
+    asked = [json.loads(line)["customer_id"] for line in (data / "requests.jsonl").open()]
+    assert sum(customer in known for customer in asked) == 896
+
+
+def test_fallback_tells_the_rates_of_first_orders() -> None:
+    fallback, metrics = contract_of(MODELS / "fraud").fallback, _json(MODELS / "fraud/metrics.json")
+    assert fallback is not None
+    told: Any = {f"{rule.above:g}": rule.outputs["probabilities"] for rule in fallback.rules}
+    told["0"] = fallback.otherwise["probabilities"]
+    rates = {key: round(metrics[f"first_orders_rate_above_{key}"], 2) for key in told}
+    assert {key: [round(1 - rate, 2), rate] for key, rate in rates.items()} == told
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _columns(contract: Contract, golden: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Golden columns in the features' dtypes."""
+    kinds = {f.name: object if f.dtype == "string" else f.dtype for f in contract.features}
+    return {
+        name: np.array(golden["columns"][name], dtype=np.dtype(kind))
+        for name, kind in kinds.items()
+    }
+
+
+def _assert_golden(contract: Contract, golden: dict[str, Any], got: dict[str, Any]) -> None:
+    assert set(got) == {output.name for output in contract.outputs} == set(golden["outputs"])
+    for output in contract.outputs:
+        want = golden["outputs"][output.name]
+        if output.meaning == "label":
+            assert got[output.name] == want
+        else:
+            np.testing.assert_allclose(
+                got[output.name], want, rtol=0, atol=golden["tolerance"], strict=False
+            )
+
+
+def _outside(
+    limits: tuple[float | None, float | None] | None,
+    categories: tuple[str | int, ...] | None,
+    values: NDArray[Any],
+) -> int:
+    """How many values a contract would refuse."""
+    if categories is not None:
+        return sum(value not in categories for value in values.tolist())
+    if limits is None:
+        return 0
+    low, high = limits
+    return int(((values < low) | (values > high) | ~np.isfinite(values)).sum())
