@@ -1,0 +1,97 @@
+"""Runs as the command sees them: read from the scores bucket, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from quintet.aws.blobs import S3Store
+from quintet.batch.runs import Folder, Plan, RefusedPlan, plan_from, slug
+from quintet_cli.stage import Stage, StageError
+
+__all__ = ["Progress", "RunReader"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. `report` is None until it has ended."""
+
+    plan: Plan | RefusedPlan | None
+    units: int
+    rows: int
+    report: dict[str, Any] | None
+
+
+class RunReader:
+    """Reads the runs of a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._client = stage.client("s3")
+        self._bucket = stage.outputs["ScoresBucketName"]
+        self._machine = stage.outputs["BatchScoringArn"]
+        self._states = stage.client("stepfunctions")
+        self.store = S3Store(self._client, self._bucket)
+
+    def names(self, model: str) -> list[str]:
+        """The names of a model's runs."""
+        root = f"runs/{slug(model)}/"
+        pages = self._client.get_paginator("list_objects_v2")
+        return [
+            found["Prefix"][len(root) : -1]
+            for page in pages.paginate(Bucket=self._bucket, Prefix=root, Delimiter="/")
+            for found in page.get("CommonPrefixes", [])
+        ]
+
+    def plan(self, folder: Folder) -> Plan | RefusedPlan | None:
+        """What a run was planned as, None before it was."""
+        body = self.store.get(folder.plan)
+        return plan_from(body) if body else None
+
+    def report(self, folder: Folder) -> dict[str, Any] | None:
+        """A run's report, None before it has one."""
+        body = self.store.get(folder.report)
+        report: dict[str, Any] | None = orjson.loads(body) if body else None
+        return report
+
+    def newest(self, model: str) -> Folder:
+        """The run of a model that was started last.
+
+        Raises:
+            StageError: there is none.
+        """
+        folders = [Folder(model, name) for name in self.names(model)]
+        if not folders:
+            raise StageError(f"no file was dropped for {model} yet; `quintet drop FILE {model}`")
+        return max(folders, key=self._started)
+
+    def _started(self, folder: Folder) -> str:
+        plan = self.plan(folder)
+        return plan.started if plan else ""
+
+    def ended(self, folder: Folder) -> str | None:
+        """How the run's execution ended where it left no report; None while it may yet."""
+        arn = f"{self._machine.replace(':stateMachine:', ':execution:', 1)}:{folder.run}"
+        try:
+            found = self._states.describe_execution(executionArn=arn)
+        except self._states.exceptions.ExecutionDoesNotExist:
+            return None
+        if found["status"] in ("RUNNING", "PENDING_REDRIVE"):
+            return None
+        return f"{found['status']}: {found.get('cause', found.get('error', 'no cause is given'))}"
+
+    def follow(self, folder: Folder) -> Iterator[Progress]:
+        """How far a run is, again and again, until it has a report."""
+        plan: Plan | RefusedPlan | None = None
+        done: dict[str, int] = {}
+        while True:
+            report = self.report(folder)
+            plan = plan or self.plan(folder)
+            for key in self.store.keys(folder.results):
+                if key not in done:
+                    done[key] = orjson.loads(self.store.get(key) or b'{"rows": 0}')["rows"]
+            yield Progress(plan, len(done), sum(done.values()), report)
+            if report is not None:
+                return
