@@ -92,14 +92,14 @@ def _run_child(folder: str, limits: Limits) -> dict[str, Any]:
         child.wait()
         watch.stop.set()
         watcher.join()
-    if watch.over:
-        return {"error": f"loading or running it took over {_gb(limits.memory)} of memory"}
     if child.returncode == -signal.SIGXCPU:
         return {"error": f"loading or running it took over {limits.cpu_seconds} s of CPU time"}
     try:
         found: dict[str, Any] = json.loads(output)
     except ValueError:
-        return {"error": f"loading or running it ended the process ({_ending(child.returncode)})"}
+        found = {"error": f"loading or running it ended the process ({_ending(child.returncode)})"}
+    if watch.over or "out_of_memory" in found:
+        return {"error": f"loading or running it took over {limits.memory / 1e9:g} GB of memory"}
     return found
 
 
@@ -126,10 +126,6 @@ class _Watch:
                     return
         except psutil.NoSuchProcess:
             return
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:g} GB"
 
 
 def _ending(code: int) -> str:

@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     try:
         found = _check(task, graph)
     except (ModelFailure, MemoryError) as error:
-        found = {"error": _reason(error)}
+        found = _found(error)
     print(json.dumps(found))
 
 
@@ -70,13 +70,13 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return work(), (time.perf_counter() - start) * 1000
 
 
-def _reason(error: Exception) -> str:
+def _found(error: Exception) -> dict[str, Any]:
     """onnxruntime's own words are kept: here its user is the graph's author."""
     cause = error.__cause__ or error
     text = " ".join(str(cause).split())
     if isinstance(cause, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text:
-        return f"loading or running it took too much memory ({text[:200] or 'no more to be had'})"
-    return f"{error}: {text[:400]}" if cause is not error else text[:400]
+        return {"out_of_memory": True}
+    return {"error": f"{error}: {text[:400]}" if cause is not error else text[:400]}
 
 
 if __name__ == "__main__":

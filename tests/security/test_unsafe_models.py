@@ -1,0 +1,401 @@
+"""Graphs that must not be loaded, and bombs that must kill a child and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tests.packages import contract, graph, model_of, package, parsed, vectors
+
+from quintet.golden import Golden
+from quintet_cli.load_check import Limits, load_check
+from quintet_cli.model_yaml import PackageError
+from quintet_cli.package import read_package
+from quintet_cli.safety import Caps, read_graph
+
+
+def refusals(content: bytes, **caps: int) -> list[str]:
+    """Why a graph is refused, without the file's name."""
+    with pytest.raises(PackageError) as caught:
+        read_graph(content, Caps(**caps))
+    return [str(problem).removeprefix("model.onnx: ") for problem in caught.value.problems]
+
+
+def changed(change: Any) -> bytes:
+    """The small graph after a change to its protobuf."""
+    model = parsed(graph())
+    change(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def external(tensor: onnx.TensorProto, location: str = "../../etc/passwd") -> None:
+    """Move a tensor's data to another file."""
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+
+
+def test_a_plain_graph_is_read() -> None:
+    assert read_graph(graph()) == parsed(graph())
+
+
+# ---- what only the protobuf shows --------------------------------------------------------------
+
+
+def constant(tensor: onnx.TensorProto) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], ["c"], value=tensor)
+
+
+def sparse() -> onnx.SparseTensorProto:
+    values = numpy_helper.from_array(np.ones(1, np.float32), "values")
+    indices = numpy_helper.from_array(np.zeros(1, np.int64), "indices")
+    return helper.make_sparse_tensor(values, indices, [2])
+
+
+def hidden_in_a_subgraph(model: onnx.ModelProto) -> None:
+    weights = numpy_helper.from_array(np.ones(2, np.float32), "deep")
+    external(weights)
+    branch = helper.make_graph([constant(weights)], "branch", [], [])
+    outer = helper.make_graph(
+        [helper.make_node("If", ["w"], ["z"], then_branch=branch, else_branch=branch)],
+        "outer",
+        [],
+        [],
+    )
+    node = helper.make_node("If", ["w"], ["z"], then_branch=outer, else_branch=outer)
+    model.graph.node.append(node)
+
+
+def hidden_in_a_sparse_tensor(model: onnx.ModelProto) -> None:
+    made = sparse()
+    external(made.values)
+    model.graph.sparse_initializer.append(made)
+
+
+def hidden_in_an_attribute_list(model: onnx.ModelProto) -> None:
+    weights = numpy_helper.from_array(np.ones(2, np.float32), "listed")
+    external(weights)
+    node = helper.make_node("Constant", [], ["c"])
+    node.attribute.append(helper.make_attribute("values", [weights]))
+    model.graph.node.append(node)
+
+
+def hidden_in_a_function(model: onnx.ModelProto) -> None:
+    weights = numpy_helper.from_array(np.ones(2, np.float32), "inner")
+    external(weights)
+    opsets = [helper.make_opsetid("", 20)]
+    function = helper.make_function("local", "f", ["a"], ["c"], [constant(weights)], opsets)
+    model.functions.append(function)
+
+
+def in_the_open(model: onnx.ModelProto) -> None:
+    external(model.graph.initializer[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (in_the_open, "w"),
+        (hidden_in_a_subgraph, "deep"),
+        (hidden_in_a_sparse_tensor, "values"),
+        (hidden_in_an_attribute_list, "listed"),
+        (hidden_in_a_function, "inner"),
+    ],
+)
+def test_external_data_is_refused_wherever_it_hides(change: Any, name: str) -> None:
+    assert refusals(changed(change)) == [
+        f"the tensor '{name}' is in another file; save the graph with its weights inside"
+    ]
+
+
+def test_external_data_without_its_flag_is_refused() -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.initializer[0].external_data.add(key="location", value="weights.bin")
+
+    assert "is in another file" in refusals(changed(change))[0]
+
+
+def test_operators_of_other_domains_are_refused() -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.opset_import.add(domain="evil.ops", version=1)
+        model.graph.node[0].domain = "evil.ops"
+
+    assert refusals(changed(change)) == [
+        "expected only standard operators, got the domain 'evil.ops'",
+        "expected only standard operators, got evil.ops.MatMul",
+    ]
+
+
+@pytest.mark.parametrize("domain", ["ai.onnx.ml", "com.microsoft"])
+def test_the_standard_domains_are_read(domain: str) -> None:
+    read_graph(changed(lambda model: model.opset_import.add(domain=domain, version=1)))
+
+
+@pytest.mark.parametrize("operator", ["EPContext", "PyOp", "Snpe"])
+def test_operators_that_read_files_are_refused(operator: str) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node.append(helper.make_node(operator, ["x"], ["q"], domain="com.microsoft"))
+
+    assert refusals(changed(change)) == [f"the operator {operator} reads files, and is refused"]
+
+
+def test_a_function_cannot_bring_odd_operators_or_replace_standard_ones() -> None:
+    node = helper.make_node("Odd", ["a"], ["c"], domain="evil.ops")
+    opsets = [helper.make_opsetid("evil.ops", 1)]
+
+    def change(model: onnx.ModelProto) -> None:
+        made = helper.make_function("com.microsoft", "Gelu", ["a"], ["c"], [node], opsets)
+        model.functions.append(made)
+
+    assert refusals(changed(change)) == [
+        "the function 'Gelu' takes the place of one of com.microsoft",
+        "expected only standard operators, got the domain 'evil.ops'",
+        "expected only standard operators, got evil.ops.Odd",
+    ]
+
+
+def test_graphs_nested_too_deep_are_refused() -> None:
+    inner = helper.make_graph([helper.make_node("Identity", ["w"], ["z"])], "leaf", [], [])
+    for _ in range(20):
+        node = helper.make_node("If", ["w"], ["z"], then_branch=inner)
+        inner = helper.make_graph([node], "level", [], [])
+    content = changed(lambda model: model.graph.node.extend(inner.node))
+    assert refusals(content) == ["expected graphs nested at most 16 deep"]
+
+
+def test_nesting_that_would_break_the_parser_is_refused() -> None:
+    content = b""
+    for _ in range(5000):  # a graph in a node's attribute, in a graph...
+        attribute = b"\x32" + _varint(len(content)) + content
+        node = b"\x2a" + _varint(len(attribute)) + attribute
+        content = b"\x0a" + _varint(len(node)) + node
+    model = b"\x3a" + _varint(len(content)) + content
+    assert refusals(model) == ["is not an ONNX graph"]
+
+
+def _varint(number: int) -> bytes:
+    out = b""
+    while number > 0x7F:
+        out += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return out + bytes([number])
+
+
+def test_caps_on_bytes_nodes_tensors_and_elements() -> None:
+    assert refusals(graph(), bytes=10) == [f"expected at most 10 bytes, got {len(graph())}"]
+    assert refusals(graph(), nodes=0) == ["expected at most 0 nodes, got 1"]
+    assert refusals(graph(), tensors=0) == ["expected at most 0 tensors, got 1"]
+    assert refusals(graph(), elements=1) == [
+        "expected at most 1 elements a tensor, 'w' has 2",
+        "expected at most 1 elements a tensor, 'x' has 2",
+    ]
+
+
+def test_shapes_that_lie_are_refused() -> None:
+    def huge(model: onnx.ModelProto) -> None:
+        model.graph.initializer[0].dims[:] = [2**40, 2**40]
+
+    def negative(model: onnx.ModelProto) -> None:
+        model.graph.initializer[0].dims[:] = [-2, -1]
+
+    assert f"'w' has {2**80:,}" in refusals(changed(huge))[0]
+    assert "the tensor 'w' has a negative dimension" in refusals(changed(negative))
+    assert refusals(changed(lambda model: model.graph.initializer[0].dims.append(3))) == [
+        "the tensor 'w' has 8 bytes, its shape says 24"
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04\x95pickle", b"PK\x03\x04", graph()[:70]])
+def test_what_is_no_graph_is_refused(content: bytes) -> None:
+    assert refusals(content)[0].startswith("is not an ONNX graph")
+
+
+def test_training_information_is_refused() -> None:
+    content = changed(lambda model: model.training_info.add())
+    assert refusals(content) == ["holds training information; export the graph for inference"]
+
+
+# ---- what only running shows -------------------------------------------------------------------
+
+FAST = Limits(memory=1_000_000_000, cpu_seconds=2, seconds=30)
+
+
+def growing(shape: list[int]) -> bytes:
+    """x expanded to a shape and summed up again."""
+    return model_of(
+        [
+            helper.make_node("Expand", ["x", "shape"], ["big"]),
+            helper.make_node("ReduceSum", ["big"], ["sum"], keepdims=0),
+            helper.make_node("ReduceSum", ["x", "axis"], ["row"], keepdims=1),
+            helper.make_node("Add", ["row", "sum"], ["y"]),
+        ],
+        [
+            helper.make_tensor("shape", TensorProto.INT64, [3], shape),
+            helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
+        ],
+    )
+
+
+def endless() -> bytes:
+    """A loop of 2 ** 62 rounds."""
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Identity", ["v"], ["v_out"]),
+        ],
+        "body",
+        [
+            value("i", TensorProto.INT64, []),
+            value("go", TensorProto.BOOL, []),
+            value("v", TensorProto.FLOAT, ["n", 2]),
+        ],
+        [value("go_on", TensorProto.BOOL, []), value("v_out", TensorProto.FLOAT, ["n", 2])],
+    )
+    return model_of(
+        [
+            helper.make_node("Loop", ["rounds", "true", "x"], ["looped"], body=body),
+            helper.make_node("ReduceSum", ["looped", "axis"], ["y"], keepdims=1),
+        ],
+        [
+            helper.make_tensor("rounds", TensorProto.INT64, [], [2**62]),
+            helper.make_tensor("true", TensorProto.BOOL, [], [True]),
+            helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
+        ],
+    )
+
+
+def test_a_good_graph_passes_with_its_figures() -> None:
+    checked = load_check(graph(), contract(), vectors())
+    assert checked.load_ms > 0
+    assert checked.run_ms > 0
+
+
+@pytest.mark.parametrize("rows", [60_000_000, 10**9, 2**40])
+def test_memory_bombs_die_in_the_child(rows: int) -> None:
+    with pytest.raises(PackageError) as caught:
+        load_check(growing([rows, 3, 2]), contract(), vectors(), FAST)
+    assert str(caught.value) == "model.onnx: loading or running it took over 1 GB of memory"
+
+
+def test_large_within_the_limit_is_no_bomb() -> None:
+    with pytest.raises(PackageError, match=r"golden\.json: row 0: y\[0\]: expected 1\.0"):
+        load_check(growing([100_000, 3, 2]), contract(), vectors(), FAST)
+
+
+def test_an_endless_loop_runs_into_the_cpu_limit() -> None:
+    with pytest.raises(PackageError) as caught:
+        load_check(endless(), contract(), vectors(), Limits(cpu_seconds=1))
+    assert str(caught.value) == "model.onnx: loading or running it took over 1 s of CPU time"
+
+
+def test_an_endless_loop_runs_into_the_time_limit() -> None:
+    with pytest.raises(PackageError) as caught:
+        load_check(endless(), contract(), vectors(), Limits(seconds=1))
+    assert str(caught.value) == "model.onnx: loading or running it took over 1 s"
+
+
+def test_the_child_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, str]] = []
+    real = __import__("subprocess").Popen
+
+    def spy(*args: Any, **kwargs: Any) -> Any:
+        seen.append(kwargs["env"])
+        return real(*args, **kwargs)
+
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setattr("subprocess.Popen", spy)
+    load_check(graph(), contract(), vectors())
+    assert "canary" not in json.dumps(seen)
+    assert "PATH" in seen[0]
+
+
+def test_an_operator_that_does_not_exist_is_named() -> None:
+    unknown = graph(nodes=[helper.make_node("Nonsense", ["x", "w"], ["y"])])
+    with pytest.raises(PackageError, match=r"does not load .*Nonsense"):
+        load_check(unknown, contract(), vectors())
+
+
+def test_golden_differences_are_named_by_row() -> None:
+    wrong = Golden(vectors().columns, {"y": [[1.0], [0.0], [9.5]]})
+    with pytest.raises(PackageError) as caught:
+        load_check(graph(), contract(), wrong)
+    assert str(caught.value) == (
+        "2 problems:\n"
+        "  golden.json: row 1: y[0]: expected 0.0, got 4.0\n"
+        "  golden.json: row 2: y[0]: expected 9.5, got 9.0"
+    )
+
+
+def test_rows_that_depend_on_their_batch_are_found() -> None:
+    centred = model_of(  # subtracts the batch's mean
+        [
+            helper.make_node("ReduceMean", ["x", "both"], ["mean"], keepdims=1),
+            helper.make_node("Sub", ["x", "mean"], ["centred"]),
+            helper.make_node("ReduceSum", ["centred", "axis"], ["y"], keepdims=1),
+        ],
+        [
+            helper.make_tensor("both", TensorProto.INT64, [2], [0, 1]),
+            helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
+        ],
+    )
+    golden = Golden({"a": [0.0, 1.0], "b": [0.0, 1.0]}, {"y": [[-1.0], [1.0]]})
+    with pytest.raises(PackageError, match=r"alone, row 0 differs: y\[0\]: 0.0"):
+        load_check(centred, contract(), golden)
+
+
+# ---- the folder ----------------------------------------------------------------------------------
+
+
+def folder_refusals(folder: Path) -> list[str]:
+    with pytest.raises(PackageError) as caught:
+        read_package(folder)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "data/model.JOBLIB", "weights.pt", "a.pickle"])
+def test_pickles_are_refused(tmp_path: Path, name: str) -> None:
+    target = package(tmp_path / "p") / name
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes(b"\x80\x04.")
+    assert folder_refusals(tmp_path / "p") == [
+        f"{name}: is a pickle, which can run code; Quintet reads ONNX only"
+    ]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden.json", "notes.txt", "data"])
+def test_symbolic_links_are_refused(tmp_path: Path, name: str) -> None:
+    folder = package(tmp_path / "p")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("secret")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(elsewhere)
+    assert folder_refusals(folder) == [f"{name}: is a symbolic link; expected the file itself"]
+
+
+@pytest.mark.parametrize("path", ["../outside.csv", "/etc/passwd.csv", "data/../../outside.csv"])
+def test_training_data_outside_the_folder_is_refused(tmp_path: Path, path: str) -> None:
+    (tmp_path / "outside.csv").write_text("a,b\n1,2\n")
+    folder = package(tmp_path / "p", extra=f"training_data: {path}\n")
+    (folder / "data").mkdir()
+    (problem,) = folder_refusals(folder)
+    assert problem in (
+        f"{path}: expected a regular file within the package's folder",
+        f"{path}: is missing from the package's folder",
+    )
+
+
+def test_a_pipe_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p")
+    (folder / "golden.json").unlink()
+    os.mkfifo(folder / "golden.json")
+    assert folder_refusals(folder) == [
+        "golden.json: expected a regular file within the package's folder"
+    ]
