@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-import pydantic
-import yaml
 from arro3.core import Array, DataType, Table
 from arro3.io import read_parquet, write_parquet
 from numpy.typing import NDArray
 
 from quintet.contract import Contract
+from quintet_cli.model_yaml import read_contract
 
 __all__ = ["Columns", "clean", "contract_of", "predict", "read_table", "save", "write_table"]
 
@@ -28,8 +27,7 @@ TOLERANCE = 1e-6
 
 def contract_of(package: Path) -> Contract:
     """The contract in a package's model.yaml."""
-    text = (package / "model.yaml").read_text(encoding="utf-8")
-    return pydantic.TypeAdapter(Contract).validate_python(yaml.safe_load(text))
+    return read_contract((package / "model.yaml").read_bytes())
 
 
 def read_table(path: Path) -> dict[str, NDArray[Any]]:

@@ -110,12 +110,15 @@ def table(orders: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 
 def write_features(orders: pd.DataFrame, cancels: pd.DataFrame, path: Path) -> None:
-    """What the shop's nightly job would have loaded on the night of SNAPSHOT."""
+    """What the shop's nightly job would have loaded on the night of SNAPSHOT.
+
+    Without an `at` column, which would say 2011 and make every value too old: loaded, they
+    count as of that moment.
+    """
     known = orders.loc[orders["at"] < SNAPSHOT, ["customer"]].drop_duplicates("customer")
     wanted = known.sort_values("customer").assign(midnight=SNAPSHOT)
     features = pd.DataFrame(history(orders, cancels, wanted)).round(2)
     features.insert(0, "customer_id", wanted.customer.to_numpy())
-    features["at"] = SNAPSHOT.strftime("%Y-%m-%dT%H:%M:%SZ")
     features.to_csv(path, index=False, float_format="%g", lineterminator="\n")
 
 

@@ -131,7 +131,7 @@ def test_requests_hold_what_the_checkout_sends() -> None:
 def test_features_file_holds_the_stored_features_of_each_customer_once() -> None:
     contract = contract_of(MODELS / "fraud")
     header, *rows = (MODELS / "fraud" / "data" / "features.csv").read_text().splitlines()
-    assert header.split(",") == ["customer_id", *(f.name for f in contract.stored), "at"]
+    assert header.split(",") == ["customer_id", *(f.name for f in contract.stored)]
     customers = [row.split(",")[0] for row in rows]
     assert len(customers) == len(set(customers)) == 5249
 

@@ -1,0 +1,68 @@
+"""docs/bring-your-model.md: its examples work, and it names every field of the contract."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from quintet import contract
+from quintet.golden import golden_from_dict
+from quintet_cli import kit
+from quintet_cli.model_yaml import read_contract
+
+TEXT = (Path(__file__).parents[2] / "docs" / "bring-your-model.md").read_text(encoding="utf-8")
+SECTIONS = {
+    contract.Contract: ("The contract", ""),
+    contract.Feature: ("A feature", ""),
+    contract.Input: ("An input", ""),
+    contract.Output: ("An output", ""),
+    contract.Slo: ("Service level and limits", "slo."),
+    contract.Limits: ("Service level and limits", "limits."),
+    contract.Fallback: ("Fallback", "fallback."),
+    contract.FallbackRule: ("Fallback", ""),
+    contract.Alert: ("Alert", "alert."),
+}
+
+
+def _block(language: str) -> str:
+    (block,) = re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+    return str(block)
+
+
+def test_smallest_contract_is_one() -> None:
+    smallest = read_contract(_block("yaml").encode())
+    assert [f.name for f in smallest.features] == ["length", "width"]
+
+
+def test_golden_example_is_of_the_smallest_contract() -> None:
+    smallest, golden = read_contract(_block("yaml").encode()), json.loads(_block("json"))
+    assert list(golden["columns"]) == [f.name for f in smallest.features]
+    assert list(golden["outputs"]) == [o.name for o in smallest.outputs]
+    assert golden_from_dict(golden).rows == 2
+
+
+@pytest.mark.parametrize("kind", SECTIONS, ids=lambda kind: kind.__name__)
+def test_every_field_has_its_row(kind: Any) -> None:
+    title, prefix = SECTIONS[kind]
+    section = TEXT.split(f"### {title}\n")[1].split("\n#")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
+    named = set(re.findall(r"`([\w.]+)`", " ".join(cells)))
+    fields = {prefix + field.name for field in dataclasses.fields(kind)}
+    assert fields - named == set()
+
+
+@pytest.mark.parametrize("choice", [contract.Source, contract.WhenStale, contract.Meaning])
+def test_every_choice_is_told(choice: Any) -> None:
+    assert [value for value in get_args(choice) if f"`{value}`" not in TEXT] == []
+
+
+def test_every_function_of_the_kit_is_told() -> None:
+    section = TEXT.split("## Making the files\n")[1]
+    named = set(re.findall(r"`(\w+)[`(]", section))
+    assert {"read_table", "write_table", "clean", "predict", "save"} <= named
+    assert {name for name in named if hasattr(kit, name)} <= set(kit.__all__)

@@ -1,0 +1,117 @@
+"""The kit that train.py scripts use: tables and clean graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from quintet.contract import Contract, Feature, Input, Output
+from quintet_cli.kit import clean, predict, read_table, save, write_table
+
+CONTRACT = Contract(
+    name="doubled",
+    version=1,
+    task="regression",
+    features=(Feature(name="text", dtype="string"), Feature(name="a", dtype="float32")),
+    inputs=(
+        Input(name="text", dtype="string", shape=(-1,)),
+        Input(name="x", dtype="float32", shape=(-1, 1), features=("a",)),
+    ),
+    outputs=(
+        Output(name="lower", dtype="string", shape=(-1,), meaning="label"),
+        Output(name="twice", dtype="float32", shape=(-1, 1), meaning="value"),
+    ),
+)
+
+
+@pytest.fixture
+def converted() -> onnx.ModelProto:
+    """A graph with what converters leave: a random name, a wrong shape, an unused branch."""
+    unused = helper.make_tensor("unused", TensorProto.FLOAT, [1], [9.0])
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["twice"]),
+        helper.make_node("Mul", ["x", "unused"], ["other"]),
+        helper.make_node(
+            "StringNormalizer", ["text"], ["lower"], case_change_action="LOWER", locale="en_US"
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "a1b2c3",
+        [
+            helper.make_tensor_value_info("text", TensorProto.STRING, [None]),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1]),
+        ],
+        [
+            helper.make_tensor_value_info("twice", TensorProto.FLOAT, [1, 1]),
+            helper.make_tensor_value_info("other", TensorProto.FLOAT, [None, 1]),
+            helper.make_tensor_value_info("lower", TensorProto.STRING, [None]),
+        ],
+        [unused],
+    )
+    imports = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("", 15)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+def test_clean_graph_is_the_contracts(converted: onnx.ModelProto) -> None:
+    graph = clean(converted, CONTRACT).graph
+    assert graph.name == "doubled"
+    assert [node.op_type for node in graph.node] == ["Add", "StringNormalizer"]
+    assert list(graph.initializer) == []
+    shapes = {
+        output.name: [d.dim_param or d.dim_value for d in output.type.tensor_type.shape.dim]
+        for output in graph.output
+    }
+    assert shapes == {"lower": ["rows"], "twice": ["rows", 1]}
+    assert [i.domain for i in converted.opset_import] == ["", "ai.onnx.ml"]
+
+
+def test_clean_sets_the_locale_that_slim_images_have(converted: onnx.ModelProto) -> None:
+    (_, normaliser) = clean(converted, CONTRACT).graph.node
+    told = {a.name: helper.get_attribute_value(a) for a in normaliser.attribute}
+    assert told == {"case_change_action": b"LOWER", "locale": b"C"}
+
+
+def test_predict_gives_outputs_by_name(converted: onnx.ModelProto) -> None:
+    columns = {"text": np.array(["A", "b"], dtype=object), "a": np.array([1.5, -2.0])}
+    outputs = predict(clean(converted, CONTRACT), CONTRACT, columns)
+    assert {name: values.tolist() for name, values in outputs.items()} == {
+        "lower": ["a", "b"],
+        "twice": [[3.0], [-4.0]],
+    }
+
+
+def test_saved_files_are_the_same_bytes_each_time(
+    converted: onnx.ModelProto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = clean(converted, CONTRACT)
+    golden = {"text": np.array(["A"], dtype=object), "a": np.array([0.1], dtype=np.float32)}
+    for folder in ("one", "two"):
+        save(tmp_path / folder, CONTRACT, model, golden=golden, metrics={"auc": 0.75})
+    assert capsys.readouterr().out.splitlines()[0].split() == ["auc", "0.75"]
+    made = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
+    assert made == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
+    assert made["golden.json"].decode() == (
+        '{\n  "columns": {\n    "text": ["A"],\n    "a": [0.1]\n  },\n'
+        '  "outputs": {\n    "lower": ["a"],\n    "twice": [[0.2]]\n  },\n'
+        '  "tolerance": 1e-06\n}\n'
+    )
+
+
+def test_table_reads_back_as_written(tmp_path: Path) -> None:
+    columns = {
+        "text": np.array(["é", "", "a\nb"], dtype=object),
+        "number": np.array([0.5, np.nan, -1.0], dtype=np.float32),
+        "count": np.array([1, 2, 3], dtype=np.int8),
+    }
+    write_table(tmp_path / "t.parquet", columns)
+    read = read_table(tmp_path / "t.parquet")
+    assert {name: values.dtype for name, values in read.items()} == {
+        name: values.dtype for name, values in columns.items()
+    }
+    for name, values in columns.items():
+        np.testing.assert_array_equal(read[name], values)
