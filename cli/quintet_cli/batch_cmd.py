@@ -22,6 +22,7 @@ __all__ = ["register"]
 POLL_SECONDS = 0.5
 #: after so many polls without a plan it is looked up whether the execution has failed
 PATIENCE = 20
+WIDTH = 160
 
 runs = typer.Typer(no_args_is_help=True, help="See the runs that score files.")
 console = Console(highlight=False)
@@ -90,7 +91,8 @@ def list_runs(model: Model, stage: StageName = "local", state: State = DEFAULT_S
     for line in sorted(lines, reverse=True):
         table.add_row(*line)
     # a run's name must come out whole, to be copied: the table may be wider than the terminal
-    console.print(table if lines else f"no runs of {model} yet", soft_wrap=True)
+    wide = Console(highlight=False, width=max(console.width, WIDTH))
+    wide.print(table if lines else f"no runs of {model} yet")
 
 
 def _moment(text: str | None) -> str:

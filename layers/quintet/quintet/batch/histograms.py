@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from quintet.batch.sinks import score_columns
 from quintet.columns import Array
 from quintet.contract import Contract, Output
 
@@ -17,14 +18,23 @@ CLASSES = 40
 
 
 def watched(contract: Contract) -> Output | None:
-    """The output whose distribution a report shows: a score, else a value, else a label."""
-    order = ("score", "probabilities", "value", "label")
-    found = [o for o in contract.outputs if o.meaning in order]
-    return min(found, key=lambda o: order.index(o.meaning)) if found else None
+    """The output whose distribution a report shows.
+
+    A score, else the probability of the second of two classes, else a value, else a label.
+    """
+    found = [output for output in contract.outputs if _rank(output) is not None]
+    return min(found, key=lambda output: _rank(output) or 0) if found else None
+
+
+def _rank(output: Output) -> int | None:
+    if output.meaning == "probabilities":
+        return 1 if output.shape[1:] in ((1,), (2,)) else None
+    single = output.shape[1:] in ((), (1,))
+    return {"score": 0, "value": 2, "label": 3}.get(output.meaning) if single else None
 
 
 class Histogram:
-    """Counts of one output, gathered chunk by chunk; of probabilities, the last column."""
+    """Counts of one output, gathered chunk by chunk; of two probabilities, the second."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -37,7 +47,8 @@ class Histogram:
     def document(self) -> dict[str, Any]:
         """The histogram as JSON: bins of a number, or rows by class of a label."""
         values = np.concatenate([v.reshape(-1) for v in self._values] or [np.empty(0)])
-        head = {"output": self._output.name, "meaning": self._output.meaning}
+        name, _ = score_columns(self._output, np.empty((0, *map(abs, self._output.shape[1:]))))[-1]
+        head = {"output": name, "meaning": self._output.meaning}
         if self._output.meaning == "label":
             return {**head, "classes": self._by_class(values)}
         if not len(values):

@@ -38,7 +38,9 @@ table{border-collapse:collapse;width:100%}
 th{color:var(--soft);font-weight:500;font-size:13px;text-align:left}
 th,td{padding:7px 12px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}
 tr:last-child td{border-bottom:0}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;
+padding-right:28px}
+td:last-child,th:last-child{padding-right:0}
 code{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;
 overflow-wrap:anywhere}
 svg{display:block;width:100%;height:auto}
@@ -85,6 +87,8 @@ def _head(report: dict[str, Any]) -> str:
 def _cards(report: dict[str, Any]) -> str:
     counts = report["counts"]
     rows = counts["rows"]
+    if "version" not in report:  # nothing was scored, and nothing was to be
+        return ""
     cards = [
         (f"{rows:,}", "rows in"),
         (f"{counts['scored']:,}", "scored"),
@@ -191,7 +195,7 @@ def _reasons(reasons: list[dict[str, Any]]) -> str:
         for reason in reasons
     ]
     return "<h2>Why rows were refused</h2>" + _table(
-        ("field", "expected", "#rows", "for example"), rows
+        ("field", "expected", "#rows", "for example (the first row is row 0)"), rows
     )
 
 

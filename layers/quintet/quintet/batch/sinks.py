@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -77,7 +78,7 @@ def score_columns(output: Output, values: Array) -> list[tuple[str, Array]]:
     """An output as flat columns: `name`, or `name_<class or number>` where a row has several."""
     if values.ndim == 1:
         return [(output.name, values)]
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     if flat.shape[1] == 1:
         return [(output.name, flat[:, 0])]
     named = output.classes if output.classes and len(output.classes) == flat.shape[1] else None
