@@ -26,11 +26,15 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> Columns
         PackageError: the file is not what its name says, or misses a feature's column.
     """
     try:
-        columns = _parquet(content) if path.endswith(".parquet") else _csv(contract, content)
+        columns = _parquet(content) if path.endswith(".parquet") else _csv(contract, path, content)
     except PackageError:
         raise
-    except Exception as error:  # arro3's errors have no base class of their own
-        raise PackageError.of(path, f"cannot be read ({type(error).__name__})") from error
+    except BaseException as error:
+        # arro3's errors have no base class of their own, and its Rust code can panic on a
+        # corrupt footer, which is no Exception
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise PackageError.of(path, f"cannot be read ({type(error).__name__})") from error
+        raise
     absent = [f.name for f in contract.features if f.name not in columns and not f.shape]
     if absent:
         raise PackageError.of(path, f"expected a column for every feature, {absent[0]} has none")
@@ -47,14 +51,14 @@ def _values(column: ChunkedArray) -> Any:
     return column.to_numpy() if numeric and not column.null_count else column.to_pylist()
 
 
-def _csv(contract: Contract, content: bytes) -> dict[str, Any]:
+def _csv(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
     reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     header = next(reader, [])
     columns: dict[str, Any] = {name: [] for name in header}
     for row in reader:
         if len(row) != len(header):
             text = f"line {reader.line_num}: expected {len(header)} cells, got {len(row)}"
-            raise PackageError.of(contract.training_data or "training data", text)
+            raise PackageError.of(path, text)
         for name, cell in zip(header, row, strict=True):
             columns[name].append(cell)
     return {
