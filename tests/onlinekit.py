@@ -50,9 +50,7 @@ SHOP = Contract(
     fallback=Fallback(
         otherwise={"label": 0, "probability": 0.25},
         rules=(
-            FallbackRule(
-                feature="amount", above=1000, outputs={"label": 1, "probability": 0.75}
-            ),
+            FallbackRule(feature="amount", above=1000, outputs={"label": 1, "probability": 0.75}),
         ),
     ),
 )
@@ -205,6 +203,19 @@ GRAPHS = {
 CONTRACTS = {c.name: c for c in (SHOP, LOG, ECHO, PIXELS, TEXT)}
 
 
+#: a row of each model's features, stored ones too: its golden vectors
+ROWS: dict[str, dict[str, list[Any]]] = {
+    "shop": {"customer": ["g"], "amount": [10.0], "items": [1.0], "orders_90d": [2.0]},
+    "log": {"x": [2.0], "y": [1.0]},
+    "echo": {
+        f"in_{d}": [{"bool": [True, False], "string": ["a", "b"]}.get(d, [1, 2])]
+        for d in ECHO_DTYPES
+    },
+    "pixels": {"image": [[[1, 2, 3], [4, 5, 6]]]},
+    "text": {"text": ["shirt"]},
+}
+
+
 @dataclass
 class Shelf:
     """A loader of models that are in memory already."""
@@ -269,7 +280,10 @@ _PLACES = (
     ),
     (re.compile(r"/v2/?"), "/v2"),
     (re.compile(r"/v2/(?P<proxy>.+)"), "/v2/{proxy+}"),
-    (re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations"), "/endpoints/{endpoint}/invocations"),
+    (
+        re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations"),
+        "/endpoints/{endpoint}/invocations",
+    ),
 )
 
 

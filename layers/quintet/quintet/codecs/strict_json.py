@@ -19,7 +19,7 @@ from quintet.errors import BadInput
 __all__ = ["parse"]
 
 _ALL_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
-_LONG_NUMBER = b"0" * 20  # 2**64 is the smallest integer out of range, and has 20 digits
+_LONG_NUMBER = b"0" * 19  # -(2**63) - 1 is the shortest integer out of range
 _MOST, _LEAST = 2**64 - 1, -(2**63)
 
 

@@ -132,7 +132,7 @@ def from_bytes(name: str, datatype: str, shape: tuple[int, ...], raw: memoryview
 def _strings(name: str, count: int, raw: memoryview) -> Array:
     """Elements that each carry their length in 4 bytes."""
     if count * _LENGTH.size > len(raw):
-        raise BadInput.of(name, f"{count} elements of BYTES", "too few bytes for them")
+        raise BadInput.of(name, f"{count} elements of BYTES", "too few bytes")
     strings = np.empty(count, dtype=object)
     at = 0
     for position in range(count):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Batch
+from quintet.columns import Batch, numpy_dtype
 from quintet.contract import Contract
-from quintet.errors import BadInput, ModelFailure, Transient
+from quintet.errors import BadInput, ModelFailure, Refusal, Transient
 from quintet.features import FeatureSource, Joined, join, unavailable
 from quintet.models import Model, Models
 from quintet.online.caches import PredictionCache
@@ -75,15 +75,18 @@ class Online:
         """
         call.rows = batch.rows
         call.lap("decode_ms")
-        self._check(call, batch, partial)
+        if batch.refusals and not partial:
+            raise self._refused(call, model, batch)
         joined = self._join(model.contract, batch)
         call.lap("features_ms")
-        self._check(call, batch, partial)
+        if batch.refusals and not partial:
+            raise self._refused(call, model, batch)
         scores = self._score(call, model, joined, outputs)
         call.lap("score_ms")
         call.refused = batch.rows - len(scores.index)
         call.fallback = int(scores.fallback.sum())
         self._count(call)
+        scores.refusals.sort(key=_row)
         if scores.refusals and not partial:
             names = {output.name for output in model.contract.outputs}
             if all(refusal.field in names for refusal in scores.refusals):
@@ -99,10 +102,19 @@ class Online:
         tally.last = self.clock()
 
     @staticmethod
-    def _check(call: Call, batch: Batch, partial: bool) -> None:
-        if batch.refusals and not partial:
-            call.refused = batch.rows - int(batch.good.sum())
-            raise BadInput(batch.refusals)
+    def _refused(call: Call, model: Model, batch: Batch) -> BadInput:
+        """The refusal of a whole request: it names what is wrong with values, too.
+
+        So that a caller need not come twice; no row is left to score, and no model runs.
+        """
+        batch.good[:] = False
+        for feature in model.contract.stored:
+            filler = "" if feature.dtype == "string" else 0
+            dtype = numpy_dtype(feature.dtype)
+            batch.columns[feature.name] = np.full((batch.rows, *feature.shape), filler, dtype)
+        score(model, batch)
+        call.refused = len({refusal.row for refusal in batch.refusals})
+        return BadInput(sorted(batch.refusals, key=_row))
 
     def _join(self, contract: Contract, batch: Batch) -> Joined:
         try:
@@ -126,3 +138,7 @@ class Online:
             if not scores.refusals:
                 self.cache.put(key, scores, contract.cache_ttl)
         return scores
+
+
+def _row(refusal: Refusal) -> int:
+    return -1 if refusal.row is None else refusal.row

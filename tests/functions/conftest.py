@@ -1,0 +1,142 @@
+"""moto's services, the template's tables and buckets in them, and the online kit's models."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from quintet import wiring
+from quintet.contract import Contract, to_dict
+from quintet.manifest import digest_of, sha256
+from quintet_cli.publisher import Publisher
+from quintet_cli.release import Release
+from tests import onlinekit
+
+ROOT = Path(__file__).parents[2]
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+
+
+@dataclass
+class OnlineAws:
+    """What `predict` needs of AWS, and its environment."""
+
+    url: str
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def create(self) -> None:
+        """Make the tables and the bucket, with the keys of template.yaml."""
+        tables = {"registry": ("model", "item"), "features": ("entity",), "breaker": ("id",)}
+        dynamodb = self.client("dynamodb")
+        for table, keys in tables.items():
+            dynamodb.create_table(
+                TableName=table,
+                BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
+                KeySchema=[
+                    {"AttributeName": key, "KeyType": kind}
+                    for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+                ],
+            )
+        self.client("s3").create_bucket(Bucket="registry-bucket")
+        self.environ = {
+            **KEYS,
+            "AWS_ENDPOINT_URL": self.url,
+            "QUINTET_STAGE": "test",
+            "QUINTET_REGISTRY_BUCKET": "registry-bucket",
+            "QUINTET_REGISTRY_TABLE": "registry",
+            "QUINTET_FEATURES_TABLE": "features",
+            "QUINTET_BREAKER_TABLE": "breaker",
+            "POWERTOOLS_SERVICE_NAME": "predict",
+            "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
+        }
+
+    def publish(self, contract: Contract) -> None:
+        """Publish a model of the kit."""
+        files = {
+            "contract.json": json.dumps(to_dict(contract)).encode(),
+            "model.onnx": onlinekit.GRAPHS[contract.name](),
+        }
+        sources = {name: sha256(content) for name, content in files.items()}
+        golden = {"columns": onlinekit.ROWS[contract.name], "outputs": {}, "tolerance": 1e-6}
+        release = Release(contract, digest_of(sources), sources, files, golden)
+        publisher = Publisher(
+            self.client("s3"),
+            self.client("dynamodb"),
+            bucket="registry-bucket",
+            table="registry",
+        )
+        publisher.publish(release, "2026-01-01T00:00:00+00:00")
+
+
+@pytest.fixture(scope="session")
+def online_aws() -> Iterator[OnlineAws]:
+    """moto with the kit's models published."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    aws = OnlineAws(f"http://{host}:{port}")
+    aws.create()
+    for contract in onlinekit.CONTRACTS.values():
+        aws.publish(contract)
+    yield aws
+    server.stop()
+
+
+@contextmanager
+def fresh_handler(
+    environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[dict[str, Any], object], dict[str, Any]]]:
+    """predict's handler as a new execution environment has it."""
+    for name in [name for name in os.environ if name.startswith(("QUINTET_", "AWS_"))]:
+        monkeypatch.delenv(name)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    built = (wiring.predict_settings, wiring.predict_telemetry, wiring.online)
+    for builder in built:
+        builder.cache_clear()
+    spec = importlib.util.spec_from_file_location("predict_app", ROOT / "functions/predict/app.py")
+    assert spec is not None and spec.loader is not None
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    yield app.handler
+    for builder in built:
+        builder.cache_clear()
+
+
+Predict = Callable[..., onlinekit.Answer]
+
+
+@pytest.fixture
+def predict(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Predict]:
+    """predict's handler in a fresh environment: call it with method, path, body, headers."""
+    with fresh_handler(online_aws.environ, monkeypatch) as handler:
+
+        def ask(
+            method: str,
+            path: str,
+            body: bytes | str = b"",
+            headers: Mapping[str, str] | None = None,
+        ) -> onlinekit.Answer:
+            return onlinekit.Answer.of(handler(onlinekit.event(method, path, body, headers), None))
+
+        yield ask
