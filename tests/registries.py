@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,7 @@ class RegistryServer:
 
     def client(self, service: str) -> Any:
         """A boto3 client."""
-        return boto3.client(
-            service,  # type: ignore[call-overload]
-            endpoint_url=self.url,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            region_name="us-east-1",
-        )
+        return _client(service, self.url)
 
     @property
     def registry(self) -> Registry:
@@ -80,6 +75,17 @@ class RegistryServer:
         s3 = self.client("s3")
         keys = [o["Key"] for o in s3.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
         return {key: s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
+
+
+@cache
+def _client(service: str, url: str) -> Any:
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=url,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
 
 
 @contextmanager

@@ -96,7 +96,9 @@ class Publisher:
         except ClientError as error:
             if _code(error) != "ConditionalCheckFailedException":
                 raise
-            raise _conflict("the route as it was read", "another change; try again") from error
+            # a reply that was lost on its way makes boto3 send twice: then it is our own doing
+            if self._get(model, "route")["live"] != {"N": str(version)}:
+                raise _conflict("the route as it was read", "another change; try again") from error
         return int(route["live"]["N"])
 
     def models(self) -> list[Listed]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from localstack_client.session import Session as LocalstackSession
@@ -69,11 +70,12 @@ class Stage:
             return boto3.Session()
         # localstack-client knows the conventions of local endpoints: dummy keys, one address
         return LocalstackSession(
-            aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            region_name=REGION,
+            localstack_host=urlsplit(self.endpoint_url).netloc,
         )
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stage's service."""
-        if self.endpoint_url is None:
-            return self._session.client(service)
-        return self._session.client(service, endpoint_url=self.endpoint_url)
+        return self._session.client(service)
