@@ -12,7 +12,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 from onnx import TensorProto, helper
 
-from quintet.batch.planning import MemoryCatalog, Pinned, Request, plan_run
+from quintet.batch.planning import OUTPUT, MemoryCatalog, Pinned, Request, plan_run
 from quintet.batch.runs import (
     Folder,
     MemoryInbox,
@@ -127,7 +127,7 @@ def jsonl_bytes(rows: list[Any]) -> bytes:
     return b"".join(orjson.dumps(item) + b"\n" for item in rows)
 
 
-KINDS = {
+KINDS: dict[str, core.DataType] = {
     "customer": core.DataType.string(),
     "amount": core.DataType.float32(),
     "visits": core.DataType.int64(),
@@ -141,11 +141,18 @@ def parquet_bytes(
 ) -> bytes:
     """Rows as Parquet in row groups of `group`."""
     table = core.Table.from_pydict(
-        {name: core.Array([r.get(name) for r in rows], kind) for name, kind in kinds.items()}
+        {name: _array([r.get(name) for r in rows], kind) for name, kind in kinds.items()}
     )
     out = io.BytesIO()
     arrow_io.write_parquet(table, out, max_row_group_size=group)
     return out.getvalue()
+
+
+def _array(values: list[Any], kind: core.DataType) -> core.Array:
+    try:
+        return core.Array(values, kind)
+    except NotImplementedError:  # of timestamps and decimals
+        return core.Array(values, core.DataType.int64()).cast(kind)
 
 
 class Bench:
@@ -158,9 +165,10 @@ class Bench:
         self.catalog = catalog
 
     def plan(
-        self, key: str, body: bytes, unit_bytes: int = 1 << 20, **metadata: str
+        self, key: str, body: bytes, unit_bytes: int = 1 << 20, output: str | None = None
     ) -> Plan | RefusedPlan:
         """Drop a file and plan its run."""
+        metadata = {OUTPUT: output} if output else {}
         snapshot = self.inbox.put(BUCKET, key, body, metadata)
         assert snapshot.version_id is not None
         request = Request(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quintet.columns import Array
 from quintet.errors import BadInput
 
-__all__ = ["arrow_errors", "column", "table"]
+__all__ = ["arrow_errors", "check_kind", "column", "table"]
 
 
 @contextmanager
@@ -35,6 +35,21 @@ def arrow_errors(field: str, expected: str) -> Iterator[None]:
         raise BadInput.of(field, expected, "data that cannot be decoded") from error
 
 
+def check_kind(name: str, kind: core.DataType) -> None:
+    """Refuse a column of a type that no feature can have.
+
+    Raises:
+        BadInput: it is one of times, of bytes, or nested other than in lists.
+    """
+    types = core.DataType
+    if types.is_dictionary(kind) and kind.value_type is not None:
+        kind = kind.value_type
+    plain = types.is_numeric(kind) or types.is_decimal(kind) or types.is_boolean(kind)
+    lists = types.is_list(kind) or types.is_fixed_size_list(kind)
+    if not (plain or lists or _is_text(kind) or types.is_null(kind)):
+        raise BadInput.of(name, "numbers, text or booleans", f"a column of {_type_name(kind)}")
+
+
 def column(name: str, array: core.Array, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
     """A column's values and where they are null (None: nowhere).
 
@@ -44,19 +59,16 @@ def column(name: str, array: core.Array, shape: tuple[int, ...]) -> tuple[Array,
     Raises:
         BadInput: its type is none that a feature can have.
     """
-    kind = array.type
-    if core.DataType.is_dictionary(kind):
-        assert kind.value_type is not None
-        array = array.cast(kind.value_type)
-        kind = array.type
-    if core.DataType.is_decimal(kind):
+    check_kind(name, array.type)
+    if core.DataType.is_dictionary(array.type):
+        assert array.type.value_type is not None
+        array = array.cast(array.type.value_type)
+    if core.DataType.is_decimal(array.type):
         array = array.cast(core.DataType.float64())
-    elif core.DataType.is_null(kind):
+    if core.DataType.is_null(array.type):
         return np.full(len(array), None, dtype=object), np.ones(len(array), dtype=np.bool_)
-    elif core.DataType.is_list(kind) or core.DataType.is_fixed_size_list(kind):
+    if core.DataType.is_list(array.type) or core.DataType.is_fixed_size_list(array.type):
         return _lists(name, array, shape), None
-    elif not (_is_text(kind) or core.DataType.is_numeric(kind) or core.DataType.is_boolean(kind)):
-        raise BadInput.of(name, "numbers, text or booleans", f"a column of {_type_name(kind)}")
     if array.null_count == 0:
         return array.to_numpy(), None
     if _is_text(array.type):

@@ -84,7 +84,7 @@ def detect(key: str, head: bytes) -> Kind:
     suffix = name.rpartition(".")[2] if "." in name else ""
     found = SUFFIXES.get(suffix, "jsonl" if text.startswith(b"{") else None)
     if found is None:
-        raise BadInput.of("the file", EXPECTED, f"the unknown suffix {suffix!r}")
+        raise BadInput.of("the file", EXPECTED, f"the unknown suffix {suffix[:20]!r}")
     return Kind(found, packed)
 
 

@@ -23,7 +23,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
-from quintet.batch.arrow import arrow_errors, column
+from quintet.batch.arrow import arrow_errors, check_kind, column
 from quintet.batch.formats import check_columns
 from quintet.batch.parquet import Footer, View, read_footer
 from quintet.batch.runs import Inbox, Plan, Unit
@@ -310,8 +310,11 @@ def parquet_columns(contract: Contract, footer: Footer) -> tuple[str, ...]:
     names = tuple(schema.names)
     check_columns(contract, names)
     kinds = {name: schema.field(name).type for name in names if name in contract.request_keys}
-    if not any(core.DataType.is_nested(kind) for kind in kinds.values()):
-        _batch_of(contract, {name: core.Array([], kind) for name, kind in kinds.items()}, 0)
+    nothing = core.Array([], core.DataType.int64())
+    for name, kind in kinds.items():
+        check_kind(name, kind)
+    if not any(core.DataType.is_nested(k) or core.DataType.is_null(k) for k in kinds.values()):
+        _batch_of(contract, {name: nothing.cast(kind) for name, kind in kinds.items()}, 0)
     return names
 
 
