@@ -15,7 +15,7 @@ from arro3 import core
 from arro3 import io as arro3_io
 
 from quintet.batch.arrow import arrow_errors, column
-from quintet.columns import Array, Batch, from_arrays, from_text
+from quintet.columns import Array, Batch, from_arrays, from_text, shown
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput, Refusal
 
@@ -160,15 +160,14 @@ def _check(batch: Batch, feature: Feature, present: Array) -> None:
         bad = ~np.isfinite(size) | (size > _LARGEST) | ((size > 0) & (size < _SMALLEST))
         bad |= False if least is None else values < least
         bad |= False if most is None else values > most
-        if feature.range is not None:
-            expected += f" from {least} to {most}"
+        expected += "" if least is None else f" of at least {least:g}"
+        expected += "" if most is None else f" of at most {most:g}"
     if feature.categories is not None:
         allowed = set(feature.categories)
         bad |= np.array([value not in allowed for value in values.tolist()], dtype=np.bool_)
         expected = f"one of {', '.join(map(str, feature.categories[:10]))}"
     for row in np.flatnonzero(bad & present & batch.good).tolist():
-        got = "a hidden value" if feature.sensitive else repr(values[row].item())
-        batch.refuse(row, feature.name, expected, got[:60])
+        batch.refuse(row, feature.name, expected, shown(values[row], feature))
 
 
 def _plain(values: Array) -> list[Any]:
@@ -188,7 +187,7 @@ def _moments(batch: Batch, table: _Table, now: float) -> list[float]:
         moment = now if value is None else _moment(value)
         if moment is None:
             expected = "seconds since 1970, or a date and time as ISO 8601 writes it"
-            batch.refuse(row, AT, expected, repr(value)[:60])
+            batch.refuse(row, AT, expected, shown(value))
         moments.append(moment or now)
     return moments
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,13 +16,14 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from tests import onlinekit
 
 from quintet import wiring
+from quintet.aws.features import entity_key
 from quintet.contract import Contract, to_dict
 from quintet.manifest import digest_of, sha256
 from quintet_cli.publisher import Publisher
 from quintet_cli.release import Release
-from tests import onlinekit
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
@@ -35,7 +38,8 @@ class OnlineAws:
 
     def client(self, service: str) -> Any:
         """A boto3 client."""
-        return boto3.client(
+        make: Any = boto3.client  # its stubs know services by literals only
+        return make(
             service,
             endpoint_url=self.url,
             region_name="us-east-1",
@@ -87,6 +91,16 @@ class OnlineAws:
         )
         publisher.publish(release, "2026-01-01T00:00:00+00:00")
 
+    def put_features(
+        self, key: str, entity: str, values: Mapping[str, float], age: float = 60
+    ) -> None:
+        """Store features that are `age` seconds old."""
+        item: dict[str, Any] = {"entity": {"S": entity_key(key, entity)}}
+        for name, value in values.items():
+            item[name] = {"N": str(value)}
+            item[f"{name}@"] = {"N": str(time.time() - age)}
+        self.client("dynamodb").put_item(TableName="features", Item=item)
+
 
 @pytest.fixture(scope="session")
 def online_aws() -> Iterator[OnlineAws]:
@@ -102,6 +116,15 @@ def online_aws() -> Iterator[OnlineAws]:
     server.stop()
 
 
+def load_app() -> Any:
+    """predict's module, executed anew."""
+    spec = importlib.util.spec_from_file_location("predict_app", ROOT / "functions/predict/app.py")
+    assert spec is not None and spec.loader is not None
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    return app
+
+
 @contextmanager
 def fresh_handler(
     environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
@@ -111,14 +134,12 @@ def fresh_handler(
         monkeypatch.delenv(name)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
+    # Powertools keeps one logger a service, bound to the stdout of its first use
+    logging.root.manager.loggerDict.pop(environ["POWERTOOLS_SERVICE_NAME"], None)
     built = (wiring.predict_settings, wiring.predict_telemetry, wiring.online)
     for builder in built:
         builder.cache_clear()
-    spec = importlib.util.spec_from_file_location("predict_app", ROOT / "functions/predict/app.py")
-    assert spec is not None and spec.loader is not None
-    app = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(app)
-    yield app.handler
+    yield load_app().handler
     for builder in built:
         builder.cache_clear()
 

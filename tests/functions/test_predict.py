@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-
-from tests.functions.conftest import OnlineAws, Predict
-from tests.onlinekit import shop_probability
+import yaml
+from tests.functions.conftest import ROOT, OnlineAws, Predict, fresh_handler, load_app
+from tests.onlinekit import LOG, Answer, event, renamed, shop_probability
 
 JSON = {"Content-Type": "application/json"}
+GOOD = json.dumps({"records": [{"x": 3, "y": 1}]})
+
+RECORDS, OIP, SAGEMAKER = (
+    "/models/{}/predict",
+    "/v2/models/{}/infer",
+    "/endpoints/{}/invocations",
+)
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    """The JSON documents that were printed: log lines and metrics."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def oip(data: str, shape: str = "[1, 2]") -> str:
+    return f'{{"inputs": [{{"name": "XY", "datatype": "FP32", "shape": {shape}, "data": {data}}}]}}'
+
+
+# ---- answers -------------------------------------------------------------------------------------
 
 
 def test_records_are_scored(predict: Predict) -> None:
@@ -26,3 +49,398 @@ def test_records_are_scored(predict: Predict) -> None:
             {"logs": pytest.approx(np.log([2.5, 2.5]).tolist(), rel=1e-6)},
         ],
     }
+
+
+def test_stored_features_come_from_the_table(
+    predict: Predict, online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online_aws.put_features("customer", "fresh", {"orders_90d": 4})
+    online_aws.put_features("customer", "stale", {"orders_90d": 4}, age=7200)
+    asked = [{"customer": c, "amount": 100} for c in ("fresh", "stale", "nobody", "fresh")]
+    answer = predict("POST", "/models/shop/predict", json.dumps({"records": asked}))
+    found = answer.json()["predictions"]
+    assert [p["fallback"] for p in found] == [False, True, True, False]
+    assert found[0]["probability"] == pytest.approx(shop_probability(100, 1, 4), rel=1e-6)
+    assert [p["probability"] for p in found[1:3]] == [0.25, 0.25]
+    assert found[0] == found[3]
+    assert answer.headers["X-Quintet-Fallback"] == "2"
+
+
+def test_raw_tensors_pass_through_the_gateway_in_base64(predict: Predict) -> None:
+    raw = np.array([[3, 1]], dtype="<f4").tobytes()
+    text = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "XY",
+                    "datatype": "FP32",
+                    "shape": [1, 2],
+                    "parameters": {"binary_data_size": 8},
+                }
+            ],
+            "parameters": {"binary_data_output": True},
+        }
+    ).encode()
+    header = "Inference-Header-Content-Length"
+    answer = predict("POST", "/v2/models/log/infer", text + raw, {header: str(len(text))})
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    values = np.frombuffer(answer.body[int(answer.headers[header]) :], "<f4")
+    assert values.tolist() == pytest.approx(np.log([4, 2]).tolist(), rel=1e-6)
+
+
+def test_headers_say_what_answered(predict: Predict) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    answer = predict(
+        "POST", "/models/log/predict", GOOD, {"X-Request-Id": "mine-1", "traceparent": trace}
+    )
+    assert answer.headers == {
+        "Content-Type": "application/json",
+        "X-Request-Id": "mine-1",
+        "traceparent": trace,
+        "X-Quintet-Model": "log",
+        "X-Quintet-Version": "1",
+        "X-Quintet-Route": "live",
+    }
+    pinned = predict("POST", "/models/log/versions/1/predict", GOOD)
+    assert pinned.headers["X-Quintet-Route"] == "pinned"
+
+
+@pytest.mark.parametrize("own", ["", "a b", "x" * 129, "a\r\nX-Evil: 1", "é"])
+def test_an_odd_request_id_gives_way_to_the_gateways(predict: Predict, own: str) -> None:
+    answer = predict("POST", "/models/log/predict", GOOD, {"x-request-id": own})
+    assert answer.headers["X-Request-Id"] == "gateway-id"
+
+
+@pytest.mark.parametrize("trace", ["x", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", "ff-1-2-3"])
+def test_a_traceparent_that_is_none_is_not_echoed(predict: Predict, trace: str) -> None:
+    answer = predict("POST", "/models/log/predict", GOOD, {"traceparent": trace})
+    assert (answer.status, "traceparent" in answer.headers) == (200, False)
+
+
+def test_the_prediction_cache_says_hit_or_miss_where_the_contract_has_it_on(
+    predict: Predict, online_aws: OnlineAws
+) -> None:
+    online_aws.publish(renamed(LOG, version=7, cache_ttl=60.0))
+    path = "/models/log/versions/7/predict"
+    first, again = (predict("POST", path, GOOD) for _ in range(2))
+    other = predict("POST", path, GOOD.replace("3", "4"))
+    assert [a.headers["X-Quintet-Cache"] for a in (first, again, other)] == ["miss", "hit", "miss"]
+    assert first.body == again.body != other.body
+
+
+# ---- bad input, in every form --------------------------------------------------------------------
+
+BAD = {
+    "a wrong type": ('{"records": [{"x": "3"}]}', oip('["3", 1]'), '[["3", 1]]', 400),
+    "a wrong number of elements": (
+        '{"records": [{"x": [3, 1]}]}',
+        oip("[3]"),
+        "[[3]]",
+        400,
+    ),
+    "a wrong shape": (
+        '{"records": [{"x": [[3]]}]}',
+        oip("[3, 1]", "[2, 1]"),
+        "[[[3], [1]]]",
+        400,
+    ),
+    "an unknown field": (
+        '{"records": [{"x": 3, "z": 1}]}',
+        oip("[3, 1]").replace("XY", "Z"),
+        '[{"x": 3, "z": 1}]',
+        400,
+    ),
+    "NaN": ('{"records": [{"x": NaN}]}', oip("[NaN, 1]"), "[[NaN, 1]]", 400),
+    "infinity": ('{"records": [{"x": Infinity}]}', oip("[Infinity, 1]"), "[[Infinity, 1]]", 400),
+    "1e999": ('{"records": [{"x": 1e999}]}', oip("[1e999, 1]"), "[[1e999, 1]]", 400),
+    "past float32": ('{"records": [{"x": 1e39}]}', oip("[1e39, 1]"), "[[1e39, 1]]", 400),
+    "a repeated key": (
+        '{"records": [{"x": 3, "x": 4}]}',
+        oip("[3, 1]").replace('"name"', '"name": "XY", "name"'),
+        '[{"x": 3, "x": 4}]',
+        400,
+    ),
+    "5,000 levels": ("[" * 5000, "[" * 5000, "[" * 5000, 400),
+    "900 levels": (
+        '{"records": ' + "[" * 900 + "]" * 900 + "}",
+        oip("[" * 900 + "]" * 900),
+        "[" * 900 + "]" * 900,
+        400,
+    ),
+    "5,000 digits": (
+        '{"records": [{"x": ' + "1" * 5000 + "}]}",
+        oip("[" + "1" * 5000 + ", 1]"),
+        "[[" + "1" * 5000 + ", 1]]",
+        400,
+    ),
+    "30 digits": (
+        '{"records": [{"x": ' + "1" * 30 + "}]}",
+        oip("[" + "1" * 30 + ", 1]"),
+        "[[" + "1" * 30 + ", 1]]",
+        400,
+    ),
+    "an empty batch": ('{"records": []}', oip("[]", "[0, 2]"), "[]", 400),
+    "a record too many": (
+        json.dumps({"records": [{"x": 3}] * 11}),
+        oip(str([3] * 22), "[11, 2]"),
+        json.dumps([[3, 1]] * 11),
+        413,
+    ),
+    "a body too large": (" " * 4_500_001, " " * 4_500_001, " " * 4_500_001, 413),
+    "no JSON": ("x", "x", "x", 400),
+    "nothing": ("", "", "", 400),
+    "NaN out of the model": (
+        '{"records": [{"x": -3}]}',
+        oip("[-3, 1]"),
+        "[[-3, 1]]",
+        424,
+    ),
+}
+
+
+def check_refusal(family: str, answer: Answer, status: int) -> None:
+    """A refusal in the family's form, with nothing of the house in it."""
+    told = answer.json()
+    if family == RECORDS:
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert told["status"] == status
+        assert told["detail"]
+        assert (status == 424) == ("errors" not in told)
+    elif family == OIP:
+        assert list(told) == ["error"]
+        assert told["error"]
+    else:
+        kind = "ModelError" if status == 424 else "ValidationError"
+        assert answer.headers["x-amzn-errortype"] == kind
+        assert told["Message"]
+    assert answer.status == status
+    text = answer.body.decode()
+    for secret in ("Traceback", "arn:", "site-packages", str(ROOT), ".py"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("position", range(3), ids=["records", "oip", "sagemaker"])
+def test_bad_input_is_refused_clearly(predict: Predict, case: str, position: int) -> None:
+    family = (RECORDS, OIP, SAGEMAKER)[position]
+    body = str(BAD[case][position])
+    answer = predict("POST", family.format("log"), body, JSON)
+    check_refusal(family, answer, int(BAD[case][3]))
+
+
+@pytest.mark.parametrize("family", [RECORDS, OIP, SAGEMAKER])
+@pytest.mark.parametrize("name", ["nope", "LOG", "..", "log%2Fx", "a" * 300, "é", "log'--"])
+def test_an_unknown_model_is_refused_clearly(predict: Predict, family: str, name: str) -> None:
+    answer = predict("POST", family.format(name), GOOD, JSON)
+    check_refusal(family, answer, 400 if family == SAGEMAKER else 404)
+    assert "X-Quintet-Model" not in answer.headers
+
+
+@pytest.mark.parametrize("family", [RECORDS, OIP, SAGEMAKER])
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"\xff\xfe", JSON, 400),
+        (b'{"records": [{"x": "\xc3\x28"}]}', JSON, 400),
+        (gzip.compress(b"{}" * 5_000_000), {"Content-Encoding": "gzip"}, 413),
+        (b"{}", {"Content-Encoding": "br"}, 415),
+        (b"{}", {"Content-Type": "image/png"}, 415),
+    ],
+    ids=["a byte order mark", "not UTF-8", "a bomb", "brotli", "a picture"],
+)
+def test_bytes_that_are_no_request_are_refused_clearly(
+    predict: Predict, family: str, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    check_refusal(family, predict("POST", family.format("log"), body, headers), status)
+
+
+@pytest.mark.parametrize("family", [RECORDS, OIP, SAGEMAKER])
+def test_base64_that_is_none_is_refused_clearly(
+    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    with fresh_handler(online_aws.environ, monkeypatch) as handler:
+        for raw in ("***", "abc", "é"):
+            asked = event("POST", family.format("log"), b"x") | {"body": raw}
+            check_refusal(family, Answer.of(handler(asked, None)), 400)
+        lone = event("POST", family.format("log")) | {"body": "\ud800"}
+        check_refusal(family, Answer.of(handler(lone, None)), 400)
+
+
+@pytest.mark.parametrize("family", [RECORDS, OIP, SAGEMAKER])
+def test_what_was_not_foreseen_is_logged_and_not_told(
+    online_aws: OnlineAws,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    family: str,
+) -> None:
+    with fresh_handler(online_aws.environ, monkeypatch) as handler:
+        broken = event("POST", family.format("log"), GOOD) | {"pathParameters": None}
+        answer = Answer.of(handler(broken, None))
+    if family == OIP:  # without a path it is no route of the protocol
+        assert answer.status == 404
+        return
+    assert answer.status == 500
+    assert "internal error" in answer.body.decode()
+    assert "gateway-id" in answer.body.decode()
+    assert "KeyError" not in answer.body.decode()
+    (line,) = [line for line in lines(capfd.readouterr().out) if line.get("message") == "failed"]
+    assert (line["level"], line["error"]) == ("ERROR", "KeyError")
+    assert any("answer" in frame for frame in line["stack"])
+
+
+def test_a_registry_that_does_not_answer_is_a_503(
+    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = {**online_aws.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    with fresh_handler(lost, monkeypatch) as handler:
+        for family in (RECORDS, OIP, SAGEMAKER):
+            answer = Answer.of(handler(event("POST", family.format("log"), GOOD), None))
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
+# ---- logs and metrics ----------------------------------------------------------------------------
+
+
+def test_a_request_leaves_one_line_and_its_metrics(
+    predict: Predict, capfd: pytest.CaptureFixture[str]
+) -> None:
+    predict("POST", "/models/log/predict", GOOD, {"X-Request-Id": "r1"})
+    line, metrics = lines(capfd.readouterr().out)
+    times = {name for name in line if name.endswith("_ms")}
+    assert times == {"load_ms", "decode_ms", "features_ms", "score_ms", "total_ms"}
+    fixed = {name: line[name] for name in line if name not in times | {"timestamp"}}
+    assert fixed == {
+        "level": "INFO",
+        "message": "predicted",
+        "service": "predict",
+        "stage": "test",
+        "request_id": "r1",
+        "route": "POST /models/{model}/predict",
+        "model": "log",
+        "version": 1,
+        "served": "live",
+        "rows": 1,
+        "refused_rows": 0,
+        "fallback_rows": 0,
+        "bytes_in": line["bytes_in"],
+        "bytes_out": line["bytes_out"],
+        "status": 200,
+    }
+    (directive,) = metrics["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "Quintet"
+    assert set(directive["Dimensions"][0]) == {"service", "stage", "model", "version"}
+    units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
+    assert units == {
+        "requests_count": "Count",
+        "rows_count": "Count",
+        **dict.fromkeys(times, "Milliseconds"),
+    }
+    assert (metrics["model"], metrics["version"], metrics["rows_count"]) == ("log", "1", [1.0])
+
+
+def test_a_refusal_is_logged_without_what_was_refused(
+    predict: Predict, capfd: pytest.CaptureFixture[str]
+) -> None:
+    body = json.dumps({"records": [{"x": "3"}, {"x": 1}]})
+    predict("POST", "/models/log/predict", body)
+    line, metrics = lines(capfd.readouterr().out)
+    names = ("level", "message", "error", "refusals", "rows", "refused_rows", "status")
+    assert [line[name] for name in names] == ["INFO", "refused", "BadInput", 1, 2, 1, 400]
+    assert metrics["refused_requests_count"] == [1.0]
+
+
+def test_nothing_of_a_request_is_found_in_logs_or_metrics(
+    predict: Predict, capfd: pytest.CaptureFixture[str]
+) -> None:
+    canary = "canary7f3a"
+    for body in (
+        {"records": [{"text": canary}]},
+        {"records": [{"text": [canary]}]},
+        {"records": [{canary: "x", "text": "y"}]},
+        {canary: 1},
+        {"records": [{"text": "x"}], "outputs": [canary]},
+        {"inputs": [{"name": canary, "datatype": canary, "shape": [canary], "data": [canary]}]},
+        {"inputs": canary, "id": canary},
+        [canary],
+        canary,
+    ):
+        for family in (RECORDS, OIP, SAGEMAKER):
+            for model in ("text", "log", "shop"):
+                predict("POST", family.format(model), json.dumps(body), {"X-Own": canary})
+                predict("POST", family.format(model), json.dumps(body)[:-1])
+    predict(
+        "POST", "/endpoints/text/invocations", f"text\n{canary}\n", {"Content-Type": "text/csv"}
+    )
+    predict("POST", "/endpoints/log/invocations", f"{canary},1", {"Content-Type": canary})
+    written = capfd.readouterr()
+    assert len(lines(written.out)) >= 2 * 2 * 9 * 9
+    assert canary not in written.out + written.err
+
+
+# ---- the house -----------------------------------------------------------------------------------
+
+
+def test_the_routes_are_those_of_the_template() -> None:
+    loader: Any = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("!", lambda *_: None)
+    template = yaml.load((ROOT / "template.yaml").read_text(), Loader=loader)
+    events = template["Resources"]["Predict"]["Properties"]["Events"].values()
+    routes = {(e["Properties"]["Method"], e["Properties"]["Path"]) for e in events}
+    assert set(load_app().ROUTES) == routes
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "events").glob("predict_*.json")), ids=lambda p: p.stem
+)
+def test_the_committed_events_are_answered(
+    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch, path: Path
+) -> None:
+    with fresh_handler(online_aws.environ, monkeypatch) as handler:
+        answer = Answer.of(handler(json.loads(path.read_text()), None))
+    expected = 404 if "unknown" in path.stem else 200
+    assert answer.status == expected, answer.body
+
+
+def test_a_whole_request_loads_neither_boto3_nor_pydantic(online_aws: OnlineAws) -> None:
+    script = f"""
+import json, sys
+sys.path.insert(0, {str(ROOT / "functions/predict")!r})
+import app
+event = json.loads(sys.stdin.read())
+answer = app.handler(event, None)
+assert answer["statusCode"] == 200, answer
+heavy = {{"boto3", "botocore.session", "botocore.client", "pydantic", "arro3", "urllib3"}}
+print("LOADED", sorted(heavy & set(sys.modules)))
+"""
+    asked = event("POST", "/models/shop/predict", '{"records": [{"customer": "c", "amount": 1}]}')
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**online_aws.environ, "QUINTET_PRELOAD": "shop", "PATH": ""},
+    )
+    assert "LOADED []" in done.stdout
+
+
+def test_importing_the_handler_needs_no_environment() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import app"],
+        cwd=ROOT / "functions/predict",
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_model_that_cannot_be_preloaded_does_not_stop_the_others(
+    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    environ = {**online_aws.environ, "QUINTET_PRELOAD": "nope, log"}
+    with fresh_handler(environ, monkeypatch) as handler:
+        (line,) = lines(capfd.readouterr().out)
+        assert (line["message"], line["model"]) == ("not preloaded", "nope")
+        assert Answer.of(handler(event("POST", "/models/log/predict", GOOD), None)).status == 200

@@ -1,0 +1,257 @@
+"""`quintet features load`, from files to the feature store's table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from arro3 import core
+from arro3 import io as arro3_io
+from tests.functions.conftest import OnlineAws
+from tests.onlinekit import NOW, SHOP, Clock, renamed
+from typer.testing import CliRunner
+
+from quintet.aws.client import AwsClient
+from quintet.aws.features import FeatureTable
+from quintet.contract import Contract, Feature
+from quintet.errors import BadInput, NotFound
+from quintet.features import StoredValue
+from quintet_cli.app import app
+from quintet_cli.feature_files import FeatureRow, read
+from quintet_cli.feature_loader import FeatureLoader
+
+STORED = (
+    Feature(name="spend", dtype="float32", source="store", range=(0, None)),
+    Feature(name="orders", dtype="int32", source="store"),
+    Feature(name="country", dtype="string", source="store", categories=("FR", "UK")),
+    Feature(name="member", dtype="bool", source="window"),
+)
+CONTRACT: Contract = renamed(SHOP, features=(*SHOP.features[:2], *STORED))
+
+
+def csv(path: Path, text: str) -> Path:
+    file = path / "features.csv"
+    file.write_text(text)
+    return file
+
+
+def test_a_csv_is_rows_of_its_features(tmp_path: Path) -> None:
+    file = csv(
+        tmp_path,
+        "customer,spend,orders,country,member,at\n"
+        "c1,0.1,3,FR,true,1700000000.5\n"
+        '"c,2",7,,UK,,2023-11-14T22:13:20Z\n'
+        "3,,1.0,,false,2023-11-14 22:13:20\n",
+    )
+    found = read(CONTRACT, file, NOW)
+    assert found.features == ("spend", "orders", "country", "member")
+    assert found.refusals == []
+    assert found.rows == [
+        FeatureRow("c1", NOW + 0.5, {"spend": 0.1, "orders": 3, "country": "FR", "member": True}),
+        FeatureRow("c,2", NOW, {"spend": 7.0, "country": "UK"}),
+        FeatureRow("3", NOW, {"orders": 1, "member": False}),
+    ]
+
+
+def test_parquet_gives_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "features.parquet"
+    moments = np.array(["2023-11-14T22:13:20", "2023-11-14T22:13:21"], dtype="datetime64[us]")
+    seconds = core.Array.from_numpy(moments.astype(np.int64))
+    columns: dict[str, Any] = {
+        "customer": core.Array(["c1", "c2"], core.DataType.string()),
+        "spend": core.Array([0.1, None], core.DataType.float64()),
+        "orders": core.Array.from_numpy(np.array([3, 4])),
+        "at": seconds.cast(core.DataType.timestamp("us")),
+    }
+    arro3_io.write_parquet(core.Table.from_pydict(columns), str(file))
+    assert read(CONTRACT, file, 0.0).rows == [
+        FeatureRow("c1", NOW, {"spend": 0.1, "orders": 3}),
+        FeatureRow("c2", NOW + 1, {"orders": 4}),
+    ]
+
+
+def test_a_row_without_a_moment_describes_now(tmp_path: Path) -> None:
+    assert read(CONTRACT, csv(tmp_path, "customer,orders\nc1,1\n"), 5.0).rows == [
+        FeatureRow("c1", 5.0, {"orders": 1})
+    ]
+
+
+def test_bad_rows_are_refused_with_their_reasons_and_the_others_kept(tmp_path: Path) -> None:
+    file = csv(
+        tmp_path,
+        "customer,spend,orders,country,at\n"
+        "c0,-1,1,FR,1\n"
+        "c1,nan,1,FR,1\n"
+        "c2,1,1.5,FR,1\n"
+        "c3,1,1,DE,1\n"
+        "c4,1,1,FR,yesterday\n"
+        ",1,1,FR,1\n"
+        "c6,1,1\n"
+        "c7,1,1,FR,1\n",
+    )
+    found = read(CONTRACT, file, NOW)
+    assert [row.entity for row in found.rows] == ["c7"]
+    assert [(refusal.row, refusal.field) for refusal in found.refusals] == [
+        (0, "spend"),
+        (1, "spend"),
+        (2, "orders"),
+        (3, "country"),
+        (4, "at"),
+        (5, "customer"),
+        (6, "row"),
+    ]
+    assert found.refused == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("customer,nope\nc1,1\n", "nope"),
+        ("orders\n1\n", "customer"),
+        ("customer,at\nc1,1\n", "columns"),
+        ("customer,orders,orders\nc1,1,1\n", "features.csv"),
+        ("customer,orders\n", "features.csv"),
+        ("", "features.csv"),
+        ('customer,orders\n"c1,1\n', "features.csv"),
+    ],
+)
+def test_a_file_that_is_not_the_contracts_is_refused(tmp_path: Path, text: str, field: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read(CONTRACT, csv(tmp_path, text), NOW)
+    assert field in {refusal.field for refusal in caught.value.refusals}
+
+
+def test_a_damaged_parquet_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "features.parquet"
+    file.write_bytes(b"PAR1 and no more")
+    with pytest.raises(BadInput):
+        read(CONTRACT, file, NOW)
+
+
+# ---- the table -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def key() -> str:
+    """An entity key of the test's own, in the session's table."""
+    return f"key-{uuid4()}"
+
+
+def table(aws: OnlineAws) -> FeatureTable:
+    return FeatureTable(AwsClient("dynamodb", environ=aws.environ), "features", clock=Clock())
+
+
+def load(aws: OnlineAws, key: str, *rows: FeatureRow) -> int:
+    loader = FeatureLoader(aws.client("dynamodb"), "features", key)
+    return loader.load(rows, lambda _: None)
+
+
+def test_rows_are_stored_with_their_moments(online_aws: OnlineAws, key: str) -> None:
+    rows = [FeatureRow(f"e{n}", float(n), {"v": n, "s": "x", "b": True}) for n in range(130)]
+    assert load(online_aws, key, *rows) == 130
+    found = table(online_aws).fetch(key, [row.entity for row in rows], ["v", "s", "b"])
+    assert found == {
+        row.entity: {name: StoredValue(value, row.at) for name, value in row.values.items()}
+        for row in rows
+    }
+
+
+def test_older_values_never_overwrite_newer_ones(online_aws: OnlineAws, key: str) -> None:
+    assert load(online_aws, key, FeatureRow("e", 10.0, {"v": 1, "w": 1})) == 1
+    assert load(online_aws, key, FeatureRow("e", 9.0, {"v": 2, "w": 2})) == 0
+    assert load(online_aws, key, FeatureRow("e", 10.0, {"v": 3})) == 0
+    assert load(online_aws, key, FeatureRow("e", 11.0, {"v": 4})) == 1
+    assert load(online_aws, key, FeatureRow("e", 10.5, {"v": 5, "w": 5, "new": 5})) == 1
+    assert table(online_aws).fetch(key, ["e"], ["v", "w", "new"]) == {
+        "e": {
+            "v": StoredValue(4, 11.0),
+            "w": StoredValue(5, 10.5),
+            "new": StoredValue(5, 10.5),
+        }
+    }
+
+
+def test_of_several_rows_of_an_entity_the_newest_is_stored(online_aws: OnlineAws, key: str) -> None:
+    rows = (
+        FeatureRow("e", 2.0, {"v": 2, "w": 2}),
+        FeatureRow("e", 3.0, {"v": 3}),
+        FeatureRow("e", 1.0, {"v": 1, "x": 1}),
+    )
+    assert load(online_aws, key, *rows) == 1
+    assert table(online_aws).fetch(key, ["e"], ["v", "w", "x"]) == {
+        "e": {"v": StoredValue(3, 3.0), "w": StoredValue(2, 2.0), "x": StoredValue(1, 1.0)}
+    }
+
+
+def test_what_becomes_newer_while_loading_stays(online_aws: OnlineAws, key: str) -> None:
+    load(online_aws, key, FeatureRow("e", 1.0, {"v": 1, "w": 1}))
+    client = online_aws.client("dynamodb")
+    racing = FeatureLoader(Racing(client, online_aws, key), "features", key)
+    assert racing.load([FeatureRow("e", 5.0, {"v": 5, "w": 5})], lambda _: None) == 1
+    assert table(online_aws).fetch(key, ["e"], ["v", "w"]) == {
+        "e": {"v": StoredValue(9, 9.0), "w": StoredValue(5, 5.0)}
+    }
+
+
+class Racing:
+    """A client just after whose reads another writer comes."""
+
+    def __init__(self, client: Any, aws: OnlineAws, key: str) -> None:
+        self._client = client
+        self._aws = aws
+        self._key = key
+
+    def batch_get_item(self, **request: Any) -> Any:
+        """Read, then let the other write."""
+        found = self._client.batch_get_item(**request)
+        load(self._aws, self._key, FeatureRow("e", 9.0, {"v": 9}))
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def state(online_aws: OnlineAws, tmp_path: Path) -> Path:
+    """The state folder of a local AWS that is the test's moto."""
+    outputs = {
+        "RegistryTableName": "registry",
+        "RegistryBucketName": "registry-bucket",
+        "FeaturesTableName": "features",
+    }
+    local = {"endpoint_url": online_aws.url, "api_url": "", "outputs": outputs}
+    (tmp_path / "local.json").write_text(json.dumps(local))
+    return tmp_path
+
+
+def test_the_command_loads_a_file_for_the_live_version(
+    online_aws: OnlineAws, state: Path, tmp_path: Path
+) -> None:
+    file = csv(tmp_path, "customer,orders_90d,at\ncli-1,4,100\ncli-2,5,100\ncli-3,x,100\n")
+    arguments = ["features", "load", str(file), "--model", "shop", "--state", str(state)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1, done.output
+    text = "2 rows loaded into orders_90d: 2 of 2 entities changed, 1 rows refused"
+    assert text in done.output
+    assert "a number (float32)" in done.output
+    assert table(online_aws).fetch("customer", ["cli-1", "cli-2", "cli-3"], ["orders_90d"]) == {
+        "cli-1": {"orders_90d": StoredValue(4, 100.0)},
+        "cli-2": {"orders_90d": StoredValue(5, 100.0)},
+    }
+
+
+@pytest.mark.parametrize(("model", "error"), [("nope", NotFound), ("log", BadInput)])
+def test_the_command_refuses_a_model_without_stored_features(
+    state: Path, tmp_path: Path, model: str, error: type[Exception]
+) -> None:
+    file = csv(tmp_path, "customer,orders_90d\nc1,4\n")
+    arguments = ["features", "load", str(file), "--model", model, "--state", str(state)]
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, error)
