@@ -101,17 +101,16 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
     for row, entity in enumerate(batch.entities or []):
         if not entity and batch.good[row]:
             batch.refuse(row, contract.entity, "the entity key", "nothing")
-    for refusal in table.refusals:
-        batch.refusals.append(refusal)
-        assert refusal.row is not None
-        batch.good[refusal.row] = False
+    ragged = {refusal.row for refusal in table.refusals}
+    for row in ragged:
+        batch.good[row or 0] = False
+    refusals = table.refusals + [r for r in batch.refusals if r.row not in ragged]
     columns = {f.name: _plain(batch.columns[f.name]) for f in chosen}
     rows = []
     for row in np.flatnonzero(batch.good).tolist():
         values = {name: columns[name][row] for name in columns if present[name][row]}
         rows.append(FeatureRow((batch.entities or [])[row], moments[row], values))
-    refusals = sorted(batch.refusals, key=lambda refusal: refusal.row or 0)
-    return FeatureFile(tuple(columns), rows, refusals)
+    return FeatureFile(tuple(columns), rows, sorted(refusals, key=lambda r: r.row or 0))
 
 
 def _chosen(contract: Contract, names: Sequence[str]) -> list[Feature]:
