@@ -84,9 +84,10 @@ def _distribution(numbers: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _labels(feature: Feature, values: Sequence[Any]) -> dict[str, Any]:
-    """Counts of categories, or the lengths of texts."""
+    """Counts of categories, or the lengths of texts and of what must not be shown."""
     counts = Counter(values)
-    if feature.dtype == "string" and feature.categories is None and len(counts) > TEXT:
+    free = feature.dtype == "string" and feature.categories is None
+    if free and (feature.sensitive or len(counts) > TEXT):
         lengths = np.array([len(value) for value in values], dtype=np.float64)
         return {"kind": "text", "different": len(counts), **_distribution(lengths)}
     common = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))

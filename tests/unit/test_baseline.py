@@ -117,6 +117,13 @@ def test_strings_of_many_values_are_texts(contract: Contract) -> None:
     assert "x" not in json.dumps(found).replace("text", "")
 
 
+def test_sensitive_strings_are_not_shown() -> None:
+    contract = read_contract(YAML.replace(b"note, dtype", b"note, sensitive: true, dtype", 1))
+    found = baseline_of(contract, {"note": ["canary", "canary"]})["features"]["note"]
+    assert (found["kind"], found["mean"]) == ("text", 6.0)
+    assert "canary" not in json.dumps(found)
+
+
 def test_categories_beyond_the_cap_are_counted_together(contract: Contract) -> None:
     codes = [*range(150), 7]
     found = baseline_of(contract, {"code": codes})["features"]["code"]
