@@ -1,15 +1,13 @@
-"""`python -m quintet_local`: the local AWS in this process, until it is told to stop."""
+"""`python -m quintet_local`: a local AWS in this process; what `quintet up --detach` starts."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
+from quintet_local.run import run
 from quintet_local.server import LocalAws, Settings, StartError
 from quintet_local.template import TemplateError
 
@@ -23,21 +21,16 @@ def main() -> None:
     parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args()
     parameters = dict(text.partition("=")[::2] for text in given.parameter)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    stop = threading.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: stop.set())
-    local = LocalAws(Settings(given.template, given.state, given.port, given.api_port, parameters))
+    settings = Settings(given.template, given.state, given.port, given.api_port, parameters)
     try:
-        local.start()
+        run(settings, _ready)
     except (StartError, TemplateError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(1)
+        os._exit(1)  # not by the end of main: a half-started server has threads
+
+
+def _ready(local: LocalAws) -> None:
     print(f"ready: {local.endpoint_url} {local.api_url}", flush=True)
-    stop.wait()
-    local.stop()
-    # threads may still hang in a poll; nothing of them is worth waiting for
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,9 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from quintet_local.lambda_api import Answer
+from quintet_local.state import HEALTH
 
-__all__ = ["HEALTH", "Front"]
-
-HEALTH = "/_quintet/health"
+__all__ = ["Front"]
 
 LambdaHandler = Callable[[str, str, str, dict[str, str], bytes], Answer | None]
 

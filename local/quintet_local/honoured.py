@@ -5,13 +5,14 @@ Nothing is dropped without a word: a property that no line here names is a notic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from quintet_local.plan import Plan
+from quintet_local.template import local_path
 
-__all__ = ["HONOURED", "NOTES", "Notice", "notices"]
+__all__ = ["HONOURED", "NOTES", "Notice", "compact", "notices"]
 
 Path = tuple[str, ...]
 
@@ -31,6 +32,7 @@ class Notice:
 
 UNKNOWN = "not honoured here"
 NOT_MADE = "not made here"
+NOT_BUILT = "not built: its source, and this Python environment's packages, stand in"
 
 #: Honoured properties by type, dotted; a name stands for all that is below it, `*` for any one.
 HONOURED: Mapping[str, tuple[str, ...]] = {
@@ -184,13 +186,15 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
+_NO_AUTH = "callers are not authenticated here (Auth)"
+
 #: Why some properties are not honoured; an empty path is the whole resource.
 NOTES: Mapping[str, Mapping[str, str]] = {
     "AWS::ApiGateway::RestApi": {
-        "Body.components.securitySchemes": "callers are not authenticated here",
-        "Body.paths.*.*.security": "callers are not authenticated here",
+        "Body.components.securitySchemes": _NO_AUTH,
+        "Body.paths.*.*.security": _NO_AUTH,
         "Body.paths.*.*.x-amazon-apigateway-integration.credentials": "IAM is not enforced here",
-        "Body.securityDefinitions": "callers are not authenticated here",
+        "Body.securityDefinitions": _NO_AUTH,
         "EndpointConfiguration": "served on 127.0.0.1 alone",
         "Parameters": "served on 127.0.0.1 alone",
     },
@@ -270,9 +274,25 @@ def notices(plan: Plan) -> list[Notice]:
     found = set()
     for name, resource in plan.resources.items():
         found |= set(_of_resource(name, resource))
+    for name, properties in plan.of_type("AWS::Lambda::LayerVersion").items():
+        content = properties["Content"]
+        path = local_path(content.get("S3Bucket", ""), content.get("S3Key", ""))
+        if path is None or not (plan.template.folder / path / "python").is_dir():
+            found.add(Notice(name, "Content", NOT_BUILT))
     for section in sorted(set(plan.template.source) & {"Rules", "Hooks"}):
         found.add(Notice("template", section, UNKNOWN))
     return sorted(found)
+
+
+def compact(found: Iterable[Notice]) -> list[str]:
+    """One line for each property and reason, with the resources it is said of."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for notice in found:
+        groups.setdefault((notice.property, notice.reason), []).append(notice.resource)
+    return [
+        f"{', '.join(names)}{f' .{where}' if where else ''}: {reason}"
+        for (where, reason), names in groups.items()
+    ]
 
 
 def _of_resource(name: str, resource: Mapping[str, Any]) -> Iterator[Notice]:

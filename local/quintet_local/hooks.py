@@ -6,16 +6,19 @@ moto's own Lambda. Each hook replaces one function by name and says so if it is 
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
 
 from quintet_local.names import ACCOUNT, arn
 
-__all__ = ["install", "s3_event", "sns_event"]
+__all__ = ["import_state_machines", "install", "install_sns", "s3_event", "sns_event"]
 
 #: calls a function asynchronously: its ARN or name, the event
 Call = Callable[[str, bytes], None]
@@ -42,6 +45,26 @@ def install_sns(call: Call) -> None:
         call(name, json.dumps(sns_event(message, subject)).encode())
 
     _replace(utils, "get_backend", lambda *_: SimpleNamespace(send_sns_message=send))
+
+
+def import_state_machines() -> None:
+    """Import moto's interpreter without its Batch service, whose import takes a second more.
+
+    The interpreter wants one enumeration of `moto.batch.utils`; the package itself, which
+    drags in EC2, is left for whoever asks for Batch.
+    """
+    import moto
+
+    name = "moto.batch"
+    if name in sys.modules:
+        return
+    package = ModuleType(name)
+    package.__path__ = [str(Path(moto.__file__).parent / "batch")]
+    sys.modules[name] = package
+    try:
+        importlib.import_module("moto.stepfunctions.parser.models")
+    finally:
+        del sys.modules[name]
 
 
 def _replace(module: Any, name: str, function: Any) -> None:

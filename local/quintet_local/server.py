@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import shutil
@@ -22,7 +21,7 @@ from quintet_local.calls import AsyncCalls
 from quintet_local.environment import Outcome
 from quintet_local.front import Front
 from quintet_local.gateway import Gateway
-from quintet_local.honoured import notices
+from quintet_local.honoured import compact, notices
 from quintet_local.http1 import Response, serve
 from quintet_local.lambda_api import LambdaApi
 from quintet_local.logs import Logs
@@ -33,8 +32,9 @@ from quintet_local.runtime_api import RuntimeApi
 from quintet_local.services import Services
 from quintet_local.sources.drivers import SqsDriver, TimerDriver
 from quintet_local.stack import Stack, describe
+from quintet_local.state import State
 from quintet_local.targets import Targets
-from quintet_local.template import Template, load
+from quintet_local.template import load
 
 __all__ = ["HOST", "LocalAws", "Settings", "StartError"]
 
@@ -106,14 +106,32 @@ class LocalAws:
         self._services.make(plan_, self.stack.machines)
         self._logs.start(self._services.client("logs"), self._services.client("cloudwatch"))
         self._run(self._start_sources(api_socket, targets)).result()
-        self._write_state(template)
+        State(
+            pid=os.getpid(),
+            endpoint_url=self.endpoint_url,
+            api_url=self.api_url,
+            outputs=self.outputs,
+            template=str(template.path),
+            started=self.started,
+        ).write(settings.state)
+
+    @property
+    def state(self) -> Path:
+        """The folder of the state file and the logs."""
+        return self._settings.state
 
     def stop(self) -> None:
         """End the children, then everything else."""
-        (self._settings.state / "local.json").unlink(missing_ok=True)
+        State.path(self._settings.state).unlink(missing_ok=True)
         self._run(self._stop_plane()).result(timeout=10)
         self._logs.stop()
         self._front.stop()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Give up a start that failed: no child stays behind."""
+        if self._thread.is_alive():
+            self._run(self._stop_plane()).result(timeout=10)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def health(self) -> dict[str, Any]:
@@ -126,6 +144,7 @@ class LocalAws:
             "outputs": self.outputs,
             "environments": self._plane.status(),
             "not_honoured": [asdict(notice) for notice in self.notices],
+            "not_honoured_compact": compact(self.notices),
         }
 
     # in the plane's thread
@@ -183,21 +202,6 @@ class LocalAws:
 
     def _call(self, name: str, payload: bytes) -> None:
         self._submit(name, payload, None, None)
-
-    def _write_state(self, template: Template) -> None:
-        state = {
-            "pid": os.getpid(),
-            "endpoint_url": self.endpoint_url,
-            "api_url": self.api_url,
-            "outputs": self.outputs,
-            "template": str(template.path),
-            "started": self.started,
-        }
-        folder = self._settings.state
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / "local.json.partial"
-        partial.write_text(json.dumps(state, indent=2) + "\n")
-        partial.replace(folder / "local.json")
 
 
 def _outputs(plan: Plan, stack: Stack, api_url: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from quintet_local import hooks
 from quintet_local.names import CREDENTIALS, REGION
 from quintet_local.plan import Plan
 from quintet_local.stack import StateMachine
@@ -59,6 +60,8 @@ class Services:
             for logical_id, properties in found.items():
                 with _refusals_of(logical_id):
                     maker(client, plan, logical_id, properties)
+        if machines:
+            hooks.import_state_machines()
         states = self.client("stepfunctions")
         for machine in machines:
             with _refusals_of(machine.logical_id):

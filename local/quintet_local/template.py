@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from quintet_local.names import REGION
 
 __all__ = ["LOCAL_PARAMETERS", "Template", "TemplateError", "load", "local_path"]
 
-#: Parameters of the local stage that differ from the template's defaults.
+#: Parameters of the local stage where samconfig.toml has none.
 LOCAL_PARAMETERS: Mapping[str, str] = {"Stage": "local"}
 
 # SAM wants packaged code; as `sam package` would, a local path becomes an S3 address,
@@ -63,7 +65,8 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> Template:
         TemplateError: unreadable, not a template, an unknown parameter, or refused by SAM.
     """
     source = read(path)
-    parameters = _parameters(source, overrides or {})
+    configured = _samconfig(path.with_name("samconfig.toml"))
+    parameters = _parameters(source, {**configured, **(overrides or {})})
     try:
         expanded = _expand(source, parameters)
     except InvalidDocumentException as error:
@@ -102,6 +105,22 @@ def read(path: Path) -> dict[str, Any]:
 def local_path(bucket: str, key: str) -> str | None:
     """The path, relative to the template, that stands behind an expanded S3 address."""
     return key if bucket == _BUCKET else None
+
+
+def _samconfig(path: Path) -> dict[str, str]:
+    """The parameters of the stage `local`, as `sam deploy --config-env local` would take them."""
+    try:
+        settings = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise TemplateError(f"{path}: {error}") from error
+    stage = settings.get("local", {})
+    given = stage.get("deploy", stage.get("global", {})).get("parameters", {})
+    overrides = given.get("parameter_overrides", [])
+    if isinstance(overrides, str):
+        overrides = shlex.split(overrides)
+    return dict(text.partition("=")[::2] for text in overrides)
 
 
 def _parameters(source: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,59 @@
+"""Run a local AWS in this process until a signal ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+
+from quintet_local.server import LocalAws, Settings, StartError
+from quintet_local.state import State
+
+__all__ = ["refuse_second", "run"]
+
+
+def refuse_second(settings: Settings) -> None:
+    """One state folder has one local AWS.
+
+    Raises:
+        StartError: one runs from this folder already.
+    """
+    state = State.read(settings.state)
+    if state is not None and state.health() is not None:
+        raise StartError(
+            f"a local AWS runs from {settings.state} already, at {state.endpoint_url}; "
+            "`quintet down` stops it, --state takes another folder"
+        )
+
+
+def run(settings: Settings, ready: Callable[[LocalAws], None]) -> NoReturn:
+    """Start, tell `ready`, wait for SIGINT or SIGTERM, stop; the process ends here.
+
+    Raises:
+        StartError, TemplateError: it cannot start.
+    """
+    refuse_second(settings)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # moto says of each Map that it does not honour the tolerance; docs/local-aws.md does too
+    logging.getLogger("moto.stepfunctions").setLevel(logging.ERROR)
+    stop = threading.Event()
+    local = LocalAws(settings)
+    try:
+        local.start()
+    except BaseException:
+        local.abandon()
+        raise
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stop.set())
+    ready(local)
+    # with a time-out: a signal that comes just before a bare wait would not end it
+    while not stop.wait(0.5):
+        pass
+    with contextlib.suppress(Exception):
+        local.stop()
+    # threads may still hang in a poll; nothing of them is worth waiting for
+    os._exit(0)
