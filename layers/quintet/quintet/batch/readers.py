@@ -292,7 +292,15 @@ def _json_words(text: bytes) -> str:
         text.decode()
     except UnicodeDecodeError:
         return "text that is not UTF-8"
-    return "text that is not JSON"
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return "text that is not JSON"
+    return "a number out of range"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 # ---- Parquet -----------------------------------------------------------------------------------

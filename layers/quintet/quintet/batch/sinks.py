@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from quintet.batch.arrow import table
 from quintet.batch.runs import FileFormat
-from quintet.columns import Array
+from quintet.columns import Array, numpy_dtype
 from quintet.contract import Contract, Output
 from quintet.errors import Refusal
 
-__all__ = ["Quarantine", "ScoreTable", "score_columns"]
+__all__ = ["Quarantine", "ScoreTable", "hollow", "score_columns"]
 
 #: how many refusals of one reason a report may show
 EXAMPLES = 3
@@ -39,13 +39,14 @@ class ScoreTable:
     def add(
         self,
         rows: NDArray[np.int64],
-        entities: Sequence[str] | None,
+        entities: Sequence[str | None] | None,
         outputs: dict[str, Array],
         fallback: NDArray[np.bool_],
     ) -> None:
         """Add scored rows; `rows` are their numbers in the file."""
         self._parts["row"].append(rows)
-        if self._contract.entity and entities is not None:
+        if self._contract.entity:
+            entities = [None] * len(rows) if entities is None else entities
             self._parts[self._contract.entity] += [entity or None for entity in entities]
         for output in self._contract.outputs:
             for name, values in score_columns(output, outputs[output.name]):
@@ -59,6 +60,9 @@ class ScoreTable:
 
     def encode(self, form: FileFormat) -> bytes:
         """The whole table: the same bytes for the same scores."""
+        if not self._parts:  # every row was refused: the columns are there all the same
+            nothing = {output.name: hollow(output) for output in self._contract.outputs}
+            self.add(np.empty(0, dtype=np.int64), [], nothing, np.empty(0, dtype=np.bool_))
         columns: dict[str, Any] = {}
         for name, parts in self._parts.items():
             arrays = bool(parts) and isinstance(parts[0], np.ndarray)
@@ -72,6 +76,11 @@ class ScoreTable:
         else:
             arrow_io.write_ndjson(table(columns), out, explicit_nulls=True)
         return out.getvalue()
+
+
+def hollow(output: Output) -> Array:
+    """An output of no rows."""
+    return np.empty((0, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
 
 
 def score_columns(output: Output, values: Array) -> list[tuple[str, Array]]:

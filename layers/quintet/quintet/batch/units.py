@@ -15,9 +15,10 @@ from quintet.batch.readers import Chunk, read_unit
 from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
 from quintet.batch.streams import ahead
+from quintet.contract import Output
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource, join
-from quintet.scoring import Model, score
+from quintet.scoring import Model, Scores, score
 
 __all__ = ["score_unit"]
 
@@ -68,8 +69,22 @@ class _Found:
 
     scores: ScoreTable
     quarantine: Quarantine
+    output: Output | None
     histogram: Histogram | None
     fallback: int = 0
+
+    def add(self, chunk: Chunk, scores: Scores) -> None:
+        entities = chunk.batch.entities
+        if entities is not None:
+            entities = [entities[position] for position in scores.index.tolist()]
+        self.scores.add(chunk.rows[scores.index], entities, scores.outputs, scores.fallback)
+        self.fallback += int(scores.fallback.sum())
+        if self.histogram and self.output:
+            self.histogram.add(scores.outputs[self.output.name])
+
+    def refuse(self, chunk: Chunk, refusals: list[Refusal]) -> None:
+        for row, reasons in _refused(chunk, refusals):
+            self.quarantine.add(row, chunk.original(row - chunk.first), reasons)
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -85,24 +100,19 @@ class _Found:
 def _score(plan: Plan, model: Model, chunks: Iterable[Chunk], features: FeatureSource) -> _Found:
     contract = model.contract
     output = watched(contract)
-    total = _Found(
-        ScoreTable(contract, plan.version), Quarantine(), Histogram(output) if output else None
-    )
+    histogram = Histogram(output) if output else None
+    found = _Found(ScoreTable(contract, plan.version), Quarantine(), output, histogram)
     # what is stored is taken as of the run's start, so that a retry sees the same ages
     now = datetime.fromisoformat(plan.started).timestamp()
     for chunk in ahead(chunks):
-        joined = join(contract, chunk.batch, features, now)
-        scores = score(model, joined.batch, fallback=joined.fallback)
-        entities = chunk.batch.entities
-        if entities is not None:
-            entities = [entities[position] for position in scores.index.tolist()]
-        total.scores.add(chunk.rows[scores.index], entities, scores.outputs, scores.fallback)
-        total.fallback += int(scores.fallback.sum())
-        if total.histogram and output:
-            total.histogram.add(scores.outputs[output.name])
-        for row, refusals in _refused(chunk, scores.refusals):
-            total.quarantine.add(row, chunk.original(row - chunk.first), refusals)
-    return total
+        refusals: list[Refusal] = []
+        if chunk.batch.rows:
+            joined = join(contract, chunk.batch, features, now)
+            scores = score(model, joined.batch, fallback=joined.fallback)
+            found.add(chunk, scores)
+            refusals = scores.refusals
+        found.refuse(chunk, refusals)
+    return found
 
 
 def _refused(chunk: Chunk, refusals: list[Refusal]) -> Iterator[tuple[int, list[Refusal]]]:

@@ -1,0 +1,325 @@
+"""Scoring units: the same bytes each time, a result for each, features joined."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pytest
+from arro3 import io as arrow_io
+from tests.batch_kit import (
+    CONTRACT,
+    STARTED,
+    Bench,
+    csv_bytes,
+    jsonl_bytes,
+    parquet_bytes,
+    row,
+    tiny_graph,
+)
+
+from quintet.batch.runs import MemoryStore, Plan, Snapshot, dump, plan_from
+from quintet.batch.streams import ahead
+from quintet.batch.units import score_unit
+from quintet.columns import Array
+from quintet.contract import Contract, Fallback, Feature
+from quintet.errors import ModelFailure, Transient
+from quintet.features import MemoryFeatures, StoredValue
+from quintet.onnx_model import OnnxModel
+
+ROWS = [row(number, country="xx" if number == 7 else "de") for number in range(50)]
+
+
+def planned(bench: Bench, key: str, body: bytes, unit_bytes: int = 1 << 20, out: str = "") -> Plan:
+    plan = bench.plan(key, body, unit_bytes, out)
+    assert isinstance(plan, Plan), plan
+    return plan
+
+
+def test_a_units_result_says_what_was_written() -> None:
+    bench = Bench()
+    plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
+    (result,) = bench.score(plan)
+    root = plan.folder.root
+    files = [f"{root}scores/part-00000.parquet", f"{root}quarantine/part-00000.jsonl"]
+    assert result == {
+        "unit": 0,
+        "status": "done",
+        "first_row": 0,
+        "rows": 50,
+        "scored": 49,
+        "quarantined": 1,
+        "fallback": 0,
+        "ms": 0.0,
+        "reasons": [
+            {
+                "field": "country",
+                "expected": "one of de, fr",
+                "rows": 1,
+                "examples": [{"row": 7, "got": "'xx'"}],
+            }
+        ],
+        "histogram": result["histogram"],
+        "files": [
+            {
+                "key": key,
+                "rows": rows,
+                "size": len(bench.store.objects[key]),
+                "sha256": hashlib.sha256(bench.store.objects[key]).hexdigest(),
+            }
+            for key, rows in zip(files, (49, 1), strict=True)
+        ],
+    }
+    assert sum(result["histogram"]["counts"]) == 49
+    assert orjson.loads(bench.store.objects[plan.folder.result(0)]) == result
+
+
+class FailingStore(MemoryStore):
+    """Fails once at the n-th call from now, as a network does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = -1
+
+    def _tick(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Transient("the store could not be reached")
+
+    def get(self, key: str) -> bytes | None:
+        self._tick()
+        return super().get(key)
+
+    def put(self, key: str, body: bytes) -> None:
+        self._tick()
+        super().put(key, body)
+
+
+@pytest.mark.parametrize("body", [csv_bytes(ROWS), jsonl_bytes(ROWS), parquet_bytes(ROWS, 9)])
+def test_a_unit_that_fails_in_passing_gives_the_same_bytes(body: bytes) -> None:
+    key = "tiny/a.parquet" if body.startswith(b"PAR1") else "tiny/a.csv"
+    key = "tiny/a.jsonl" if body.startswith(b"{") else key
+    calm = Bench()
+    plan = planned(calm, key, body, 600)
+    calm.score(plan)
+    calls = 4  # of one unit: look, scores, quarantine, result
+    for failing in range(1, calls + 1):
+        bench = Bench()
+        bench.store = FailingStore()
+        planned(bench, key, body, 600)
+        bench.store.left = failing
+        with pytest.raises(Transient):
+            bench.score(plan)
+            bench.score(plan)
+            raise AssertionError("nothing failed")
+        bench.score(plan)
+        assert bench.store.objects == calm.store.objects
+
+
+def test_a_unit_that_was_scored_is_not_scored_again() -> None:
+    bench = Bench()
+    plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
+    first = bench.score(plan)
+    before = dict(bench.store.objects)
+    bench.inbox.versions.clear()  # what is not there cannot be read again
+    assert bench.score(plan) == first
+    assert bench.store.objects == before
+
+
+@pytest.mark.parametrize("change", ["overwritten", "deleted"])
+def test_a_file_changed_after_planning_fails_its_units_by_name(change: str) -> None:
+    bench = Bench()
+    plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
+    held = bench.inbox.versions[plan.input.bucket, plan.input.key]
+    if change == "deleted":
+        held.clear()
+    else:
+        held[0] = (dataclasses.replace(held[0][0], etag="other"), b"x")
+    (result,) = bench.score(plan)
+    assert (result["status"], result["reason"]) == (
+        "failed",
+        "the file: expected tiny/a.csv as it was planned, got another; "
+        "it was deleted or overwritten",
+    )
+
+
+def test_damaged_pages_of_parquet_fail_their_unit_alone() -> None:
+    bench = Bench()
+    body = bytearray(parquet_bytes(ROWS, 10))
+    plan = planned(bench, "tiny/a.parquet", bytes(body), 1)
+    start = 40
+    body[start : start + 60] = b"\xff" * 60
+    held = bench.inbox.versions[plan.input.bucket, plan.input.key]
+    held[0] = (held[0][0], bytes(body))
+    results = bench.score(plan)
+    assert [r["status"] for r in results] == ["failed", "done", "done", "done", "done"]
+    assert results[0]["reason"] == (
+        "the file: expected Parquet, whole, got data that cannot be decoded"
+    )
+
+
+class Broken:
+    """A model that always fails."""
+
+    contract = CONTRACT
+
+    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+        raise ModelFailure("model tiny version 3 failed (RuntimeException)")
+
+
+def test_a_model_that_fails_is_a_failed_unit_and_not_tried_again() -> None:
+    bench = Bench()
+    plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
+    result = score_unit(
+        bench.units(plan.folder)[0],
+        plan,
+        model=Broken,
+        inbox=bench.inbox,
+        store=bench.store,
+        features=bench.features,
+        clock=lambda: 0.0,
+    )
+    assert result == {
+        "unit": 0,
+        "status": "failed",
+        "reason": "model tiny version 3 failed (RuntimeException)",
+        "first_row": 0,
+        "rows": 50,
+        "scored": 0,
+        "quarantined": 0,
+        "ms": 0.0,
+    }
+
+
+def test_scores_come_in_the_form_asked_for() -> None:
+    bench = Bench()
+    body = csv_bytes(ROWS[:2])
+    for form, key in (("csv", "tiny/c.csv"), ("jsonl", "tiny/j.csv"), ("input", "tiny/i.csv")):
+        plan = planned(bench, key, body, out=form)
+        bench.score(plan)
+        (name,) = bench.store.keys(f"{plan.folder.root}scores/")
+        text = bench.store.objects[name].decode()
+        assert name.endswith("jsonl" if form == "jsonl" else "csv")
+        rows: list[dict[str, Any]] = (
+            [orjson.loads(line) for line in text.splitlines()]
+            if form == "jsonl"
+            else list(csv.DictReader(io.StringIO(text)))
+        )
+        assert [(int(r["row"]), r["customer"], float(r["score"])) for r in rows] == [
+            (0, "c0", 0.5),
+            (1, "c1", pytest.approx(0.754915)),
+        ]
+
+
+def test_a_unit_of_refused_rows_only_writes_its_columns_all_the_same() -> None:
+    bench = Bench()
+    whole = planned(bench, "tiny/a.csv", csv_bytes(ROWS[:3]))
+    none = planned(bench, "tiny/b.csv", b"customer,amount,visits,country\na\nb\n")
+    assert [bench.score(plan)[0]["scored"] for plan in (whole, none)] == [3, 0]
+    schemas = [
+        arrow_io.read_parquet(bench.store.objects[plan.folder.scores(0, "parquet")]).schema.names
+        for plan in (whole, none)
+    ]
+    assert schemas[0] == schemas[1]
+
+
+STORED = dataclasses.replace(
+    CONTRACT,
+    features=(
+        *(f for f in CONTRACT.features if f.name != "rate"),
+        Feature(
+            name="rate", dtype="float32", source="store", max_age=3600.0, when_stale="fallback"
+        ),
+    ),
+    fallback=Fallback(
+        otherwise={"score": 0.25, "parts": [0.0, 0.0], "country_seen": "unknown"},
+    ),
+)
+
+
+def test_stored_features_are_joined_as_of_the_runs_start() -> None:
+    bench = Bench()
+    model = OnnxModel(STORED, tiny_graph())
+    started = 1795161600.0
+    rows = [{k: v for k, v in row(n).items() if k != "rate"} for n in (2, 4, 6)]
+    plan = dataclasses.replace(planned(bench, "tiny/a.jsonl", jsonl_bytes(rows)), started=STARTED)
+    features = MemoryFeatures()
+    features.put("customer", "c2", "rate", 0.75, started - 60)
+    features.put("customer", "c4", "rate", 0.75, started - 7200)  # too old
+    result = score_unit(
+        bench.units(plan.folder)[0],
+        plan,
+        model=lambda: model,
+        inbox=bench.inbox,
+        store=bench.store,
+        features=features,
+        clock=lambda: 0.0,
+    )
+    assert (result["scored"], result["quarantined"], result["fallback"]) == (3, 0, 2)
+    assert [(r["customer"], r["fallback"]) for r in bench.scores(plan.folder)] == [
+        ("c2", False),
+        ("c4", True),
+        ("c6", True),
+    ]
+
+
+class Away:
+    """A feature source that cannot be read."""
+
+    def fetch(
+        self, key: str, entities: Sequence[str], names: Sequence[str]
+    ) -> dict[str, dict[str, StoredValue]]:
+        raise Transient("the feature store cannot be read")
+
+
+def test_a_feature_store_that_is_away_is_tried_again_later() -> None:
+    bench = Bench()
+    plan = planned(bench, "tiny/a.csv", csv_bytes([{**row(1)}]))
+    stored: Contract = STORED
+    model = OnnxModel(stored, tiny_graph())
+    with pytest.raises(Transient):
+        score_unit(
+            bench.units(plan.folder)[0],
+            plan,
+            model=lambda: model,
+            inbox=bench.inbox,
+            store=bench.store,
+            features=Away(),
+            clock=lambda: 0.0,
+        )
+    assert bench.store.keys(plan.folder.results) == []
+
+
+def test_plans_are_read_as_they_were_written() -> None:
+    bench = Bench()
+    plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS), out="csv")
+    assert plan_from(dump(plan)) == plan
+    assert isinstance(plan.input, Snapshot)
+    refused = bench.plan("nosuch/a.csv", b"x")
+    assert plan_from(dump(refused)) == refused
+
+
+def test_what_is_made_ahead_comes_in_order_and_its_error_after_it() -> None:
+    def items() -> Any:
+        yield from range(5)
+        raise Transient("gone")
+
+    seen = []
+    with pytest.raises(Transient, match="gone"):
+        for item in ahead(items()):
+            seen.append(item)
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_what_is_made_ahead_leaves_no_thread_when_nobody_takes_it() -> None:
+    made = ahead(iter(range(1000)))
+    assert next(iter(made)) == 0
+    assert "reader" in {thread.name for thread in threading.enumerate()}
+    del made
+    assert "reader" not in {thread.name for thread in threading.enumerate()}
