@@ -13,11 +13,23 @@ import onnx
 import orjson
 from onnx import TensorProto, helper, numpy_helper
 
-from quintet.contract import Contract, Fallback, FallbackRule, Feature, Input, Limits, Output
+from quintet.contract import (
+    Contract,
+    Fallback,
+    FallbackRule,
+    Feature,
+    Input,
+    Limits,
+    Output,
+    to_dict,
+)
 from quintet.features import FeatureSource, MemoryFeatures
+from quintet.manifest import digest_of, sha256
 from quintet.models import MemoryRoutes, Models, Route, Version
 from quintet.online import Online, PredictionCache
 from quintet.onnx_model import OnnxModel
+from quintet_cli.publisher import Publisher
+from quintet_cli.release import Release
 
 NOW = 1_700_000_000.0
 
@@ -214,6 +226,19 @@ ROWS: dict[str, dict[str, list[Any]]] = {
     "pixels": {"image": [[[1, 2, 3], [4, 5, 6]]]},
     "text": {"text": ["shirt"]},
 }
+
+
+def publish(contract: Contract, s3: Any, dynamodb: Any, bucket: str, table: str) -> None:
+    """Publish a model of the kit to a registry, through boto3's clients."""
+    files = {
+        "contract.json": orjson.dumps(to_dict(contract)),
+        "model.onnx": GRAPHS[contract.name](),
+    }
+    sources = {name: sha256(content) for name, content in files.items()}
+    golden = {"columns": ROWS[contract.name], "outputs": {}, "tolerance": 1e-6}
+    release = Release(contract, digest_of(sources), sources, files, golden)
+    publisher = Publisher(s3, dynamodb, bucket=bucket, table=table)
+    publisher.publish(release, "2026-01-01T00:00:00+00:00")
 
 
 @dataclass

@@ -102,8 +102,7 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
         if not entity and batch.good[row]:
             batch.refuse(row, contract.entity, "the entity key", "nothing")
     ragged = {refusal.row for refusal in table.refusals}
-    for row in ragged:
-        batch.good[row or 0] = False
+    batch.good[np.array(list(ragged), dtype=np.int64)] = False
     refusals = table.refusals + [r for r in batch.refusals if r.row not in ragged]
     columns = {f.name: _plain(batch.columns[f.name]) for f in chosen}
     rows = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 import time
@@ -20,10 +19,7 @@ from tests import onlinekit
 
 from quintet import wiring
 from quintet.aws.features import entity_key
-from quintet.contract import Contract, to_dict
-from quintet.manifest import digest_of, sha256
-from quintet_cli.publisher import Publisher
-from quintet_cli.release import Release
+from quintet.contract import Contract
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
@@ -76,20 +72,9 @@ class OnlineAws:
 
     def publish(self, contract: Contract) -> None:
         """Publish a model of the kit."""
-        files = {
-            "contract.json": json.dumps(to_dict(contract)).encode(),
-            "model.onnx": onlinekit.GRAPHS[contract.name](),
-        }
-        sources = {name: sha256(content) for name, content in files.items()}
-        golden = {"columns": onlinekit.ROWS[contract.name], "outputs": {}, "tolerance": 1e-6}
-        release = Release(contract, digest_of(sources), sources, files, golden)
-        publisher = Publisher(
-            self.client("s3"),
-            self.client("dynamodb"),
-            bucket="registry-bucket",
-            table="registry",
+        onlinekit.publish(
+            contract, self.client("s3"), self.client("dynamodb"), "registry-bucket", "registry"
         )
-        publisher.publish(release, "2026-01-01T00:00:00+00:00")
 
     def put_features(
         self, key: str, entity: str, values: Mapping[str, float], age: float = 60

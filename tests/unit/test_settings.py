@@ -1,0 +1,39 @@
+"""Settings come from the environment, and say which variable is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from quintet.settings import PredictSettings, SettingsError, read
+
+ENVIRON = {
+    "QUINTET_STAGE": "dev",
+    "QUINTET_REGISTRY_BUCKET": "bucket",
+    "QUINTET_REGISTRY_TABLE": "registry",
+    "QUINTET_FEATURES_TABLE": "features",
+    "QUINTET_BREAKER_TABLE": "breaker",
+}
+
+
+def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
+    environ = {**ENVIRON, "QUINTET_PRELOAD": "a, b,,", "QUINTET_MODEL_MEMORY_MB": "64"}
+    assert read(PredictSettings, environ) == PredictSettings(
+        stage="dev",
+        registry_bucket="bucket",
+        registry_table="registry",
+        features_table="features",
+        breaker_table="breaker",
+        preload=("a", "b"),
+        model_memory_mb=64,
+    )
+
+
+def test_a_missing_variable_is_named() -> None:
+    environ = {name: value for name, value in ENVIRON.items() if name != "QUINTET_BREAKER_TABLE"}
+    with pytest.raises(SettingsError, match="^QUINTET_BREAKER_TABLE is not set$"):
+        read(PredictSettings, environ)
+
+
+def test_a_variable_of_another_type_is_named() -> None:
+    with pytest.raises(SettingsError, match="^QUINTET_MODEL_MEMORY_MB must be of type int"):
+        read(PredictSettings, {**ENVIRON, "QUINTET_MODEL_MEMORY_MB": "much"})
