@@ -45,7 +45,7 @@ def test_the_same_columns_are_found_until_they_expire() -> None:
 
 @pytest.mark.parametrize(
     "records",
-    [[{"x": 4}], [{"x": 3, "y": 1}], [{"x": 3}, {"x": 3}], [{"y": 3, "x": 0}]],
+    [[{"x": 4}], [{"x": 3, "y": 1}], [{"x": 3}, {"x": 3}], [{"x": 5, "y": 3}]],
 )
 def test_other_columns_are_another_prediction(records: list[dict[str, object]]) -> None:
     service = online(CACHED)

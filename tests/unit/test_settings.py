@@ -30,10 +30,10 @@ def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
 
 def test_a_missing_variable_is_named() -> None:
     environ = {name: value for name, value in ENVIRON.items() if name != "QUINTET_BREAKER_TABLE"}
-    with pytest.raises(SettingsError, match="^QUINTET_BREAKER_TABLE is not set$"):
+    with pytest.raises(SettingsError, match=r"^QUINTET_BREAKER_TABLE is not set$"):
         read(PredictSettings, environ)
 
 
 def test_a_variable_of_another_type_is_named() -> None:
-    with pytest.raises(SettingsError, match="^QUINTET_MODEL_MEMORY_MB must be of type int"):
+    with pytest.raises(SettingsError, match=r"^QUINTET_MODEL_MEMORY_MB must be of type int"):
         read(PredictSettings, {**ENVIRON, "QUINTET_MODEL_MEMORY_MB": "much"})
