@@ -1,0 +1,106 @@
+"""What the online benchmarks share: a local AWS with a published model, and predict's handler."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from tests.conftest import LocalAws, start_local_aws
+
+__all__ = ["MODEL", "Handler", "environment", "handler", "milliseconds", "report", "served_model"]
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+MODEL = "fraud"
+
+Handler = Callable[[dict[str, Any], object], dict[str, Any]]
+
+
+@contextmanager
+def served_model() -> Iterator[LocalAws]:
+    """A local AWS in another process, the example model published and its features loaded."""
+    with tempfile.TemporaryDirectory() as state:
+        local = start_local_aws(Path(state))
+        try:
+            folder = ROOT / "models" / MODEL
+            features = folder / "data/features.csv"
+            _quintet("publish", str(folder), state=state)
+            _quintet("features", "load", str(features), "--model", MODEL, state=state)
+            yield local
+        finally:
+            local.stop()
+
+
+def _quintet(*arguments: str, state: str) -> None:
+    command = str(Path(sys.executable).with_name("quintet"))
+    subprocess.run([command, *arguments, "--state", state], check=True, stdout=subprocess.DEVNULL)
+
+
+def environment(local: LocalAws) -> dict[str, str]:
+    """predict's environment, as the template sets it."""
+    tables = local.client("dynamodb").list_tables()["TableNames"]
+    return {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": local.endpoint_url,
+        "OPENBLAS_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+        "POWERTOOLS_SERVICE_NAME": "predict",
+        "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
+        "QUINTET_STAGE": "bench",
+        "QUINTET_REGISTRY_BUCKET": local.outputs["RegistryBucketName"],
+        "QUINTET_REGISTRY_TABLE": local.outputs["RegistryTableName"],
+        "QUINTET_FEATURES_TABLE": local.outputs["FeaturesTableName"],
+        "QUINTET_BREAKER_TABLE": next(name for name in tables if "Breaker" in name),
+        "QUINTET_PRELOAD": MODEL,
+    }
+
+
+def handler(environ: dict[str, str]) -> Handler:
+    """predict's handler in this process."""
+    os.environ.update(environ)
+    spec = importlib.util.spec_from_file_location("app", ROOT / "functions/predict/app.py")
+    assert spec is not None and spec.loader is not None
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    found: Handler = app.handler
+    return found
+
+
+def records(count: int) -> list[dict[str, Any]]:
+    """The first of the example's requests."""
+    with (ROOT / "models" / MODEL / "data/requests.jsonl").open() as lines:
+        return [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
+
+
+def milliseconds(seconds: Sequence[float], *percentiles: float) -> dict[str, float]:
+    """Percentiles of times."""
+    found = np.percentile(np.array(seconds) * 1000, percentiles).tolist()
+    return {f"p{p:g}_ms": round(v, 4) for p, v in zip(percentiles, found, strict=True)}
+
+
+def report(name: str, rows: Sequence[dict[str, Any]], note: str) -> None:
+    """Print a table, and write it to benchmarks/results/<name>.json."""
+    table = Table(*rows[0], title=name)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    console = Console(file=sys.__stdout__)
+    console.print(table)
+    console.print(note)
+    machine = {"python": platform.python_version(), "cores": os.cpu_count()}
+    RESULTS.mkdir(exist_ok=True)
+    document = {"name": name, "machine": machine, "note": note, "rows": list(rows)}
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -1,0 +1,114 @@
+"""What predict's handler adds to session.run: python -m benchmarks.predict_overhead
+
+In one process, the same model and rows, the ways taken in turn in every round. An event goes
+in and a response comes out: decoding, stored features (in the environment's memory but for
+one read in 5 s), validation, the run, encoding, the log line and the metrics.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.online_setup import (
+    MODEL,
+    environment,
+    handler,
+    milliseconds,
+    records,
+    report,
+    served_model,
+)
+from tests.onlinekit import event
+
+ROUNDS = 2000
+
+
+def oip_body(rows: list[dict[str, Any]], raw: bool) -> tuple[bytes, dict[str, str]]:
+    """The rows as one tensor a feature, in JSON or as raw bytes."""
+    inputs, pieces = [], []
+    for name in rows[0]:
+        text = isinstance(rows[0][name], str)
+        tensor: dict[str, Any] = {
+            "name": name,
+            "shape": [len(rows)],
+            "datatype": "BYTES" if text else "FP32",
+        }
+        if raw and not text:
+            pieces.append(np.array([row[name] for row in rows], dtype="<f4").tobytes())
+            tensor["parameters"] = {"binary_data_size": len(pieces[-1])}
+        else:
+            tensor["data"] = [row[name] for row in rows]
+        inputs.append(tensor)
+    head = json.dumps({"inputs": inputs}).encode()
+    if not raw:
+        return head, {"Content-Type": "application/json"}
+    return head + b"".join(pieces), {"Inference-Header-Content-Length": str(len(head))}
+
+
+def main() -> None:
+    """Measure and report."""
+    with served_model() as local:
+        answer = handler(environment(local))
+        from quintet import wiring
+
+        model: Any = wiring.online().models.get(MODEL)
+        outputs = [output.name for output in model.contract.outputs]
+        found = []
+        for count in (1, 100):
+            rows = records(count)
+            feed = {
+                i.name: np.ones((count, len(i.features or ())), dtype=np.float32)
+                for i in model.contract.inputs
+            }
+            bare = {
+                "session.run": lambda feed=feed: model._session.run(outputs, feed),
+            }
+            json_type = {"Content-Type": "application/json"}
+            bodies = {
+                "records": (
+                    f"/models/{MODEL}/predict",
+                    json.dumps({"records": rows}).encode(),
+                    json_type,
+                ),
+                "OIP, JSON": (f"/v2/models/{MODEL}/infer", *oip_body(rows, raw=False)),
+                "OIP, raw tensors": (f"/v2/models/{MODEL}/infer", *oip_body(rows, raw=True)),
+            }
+            ways: dict[str, Callable[[], Any]] = dict(bare)
+            for name, (path, body, headers) in bodies.items():
+                asked = event("POST", path, body, headers)
+                assert answer(asked, None)["statusCode"] == 200
+                ways[name] = lambda asked=asked: answer(asked, None)
+            found += measure(ways, count)
+    report("predict_overhead", found, f"{ROUNDS} rounds; model {MODEL}")
+
+
+def measure(ways: dict[str, Callable[[], Any]], count: int) -> list[dict[str, Any]]:
+    """The time of every way, taken in turn."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    gc.collect()
+    with Path(os.devnull).open("w") as nowhere:
+        sys.stdout = nowhere  # log lines are written, to nowhere
+        for _ in range(ROUNDS):
+            for name, way in ways.items():
+                started = time.perf_counter()
+                way()
+                times[name].append(time.perf_counter() - started)
+        sys.stdout = sys.__stdout__
+    base = milliseconds(times["session.run"], 50)["p50_ms"]
+    found = []
+    for name, seconds in times.items():
+        row = {"rows": count, "way": name, **milliseconds(seconds, 50, 99)}
+        found.append(row | {"added_ms (p50)": round(row["p50_ms"] - base, 4)})
+    return found
+
+
+if __name__ == "__main__":
+    main()
