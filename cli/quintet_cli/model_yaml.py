@@ -16,7 +16,7 @@ from quintet.contract import Contract
 from quintet.errors import QuintetError
 from quintet_cli.contract_checks import Path, check_contract
 
-__all__ = ["PackageError", "Problem", "contract_schema", "read_contract"]
+__all__ = ["MAX_BYTES", "PackageError", "Problem", "contract_schema", "read_contract"]
 
 MAX_BYTES = 1_000_000
 PLAIN_TAGS = {

@@ -14,7 +14,8 @@ from typing import Any
 from quintet.contract import Contract
 from quintet.golden import Golden, golden_from_dict
 from quintet.manifest import GRAPH, digest_of, sha256
-from quintet_cli.model_yaml import PackageError, Problem, read_contract
+from quintet_cli.model_yaml import MAX_BYTES, PackageError, Problem, read_contract
+from quintet_cli.safety import CAPS
 from quintet_cli.training_data import SUFFIXES
 
 __all__ = ["CONTRACT", "GOLDEN", "Package", "read_package"]
@@ -22,7 +23,6 @@ __all__ = ["CONTRACT", "GOLDEN", "Package", "read_package"]
 CONTRACT = "model.yaml"
 GOLDEN = "golden.json"
 PICKLES = frozenset({".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
-MAX_GRAPH = 200_000_000
 MAX_GOLDEN = 20_000_000
 MAX_TRAINING = 1_000_000_000
 MAX_TOLERANCE = 0.01
@@ -63,9 +63,9 @@ def read_package(folder: Path) -> Package:
         raise PackageError.of(str(folder), "expected a folder with model.yaml and model.onnx")
     if problems := list(_unsafe(folder)):
         raise PackageError(problems)
-    files = {CONTRACT: _read(folder, CONTRACT, MAX_GRAPH)}
+    files = {CONTRACT: _read(folder, CONTRACT, MAX_BYTES)}
     contract = read_contract(files[CONTRACT])
-    files[GRAPH] = _read(folder, GRAPH, MAX_GRAPH)
+    files[GRAPH] = _read(folder, GRAPH, CAPS.bytes)
     files[GOLDEN] = _read(folder, GOLDEN, MAX_GOLDEN)
     golden = _golden(contract, files[GOLDEN])
     if contract.training_data is not None:

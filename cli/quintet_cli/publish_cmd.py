@@ -41,7 +41,7 @@ def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_S
     publisher = _publisher(Stage.open(stage, state))
     release = prepare(folder, _tick)
     with _aws_errors():
-        published = publisher.publish(release, datetime.now(UTC).isoformat(timespec="seconds"))
+        published = publisher.publish(release, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     name, version = release.contract.name, release.contract.version
     if not published.new:
         console.print(f"{name} version {version} is published already, with the same bytes")

@@ -14,13 +14,12 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from quintet_cli.model_yaml import PackageError, Problem
 
-__all__ = ["Caps", "read_graph"]
+__all__ = ["CAPS", "Caps", "read_graph"]
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 # com.microsoft's operators that run what is in a file or a library beside the graph
 REFUSED_OPERATORS = frozenset({"EPContext", "PyOp", "Snpe"})
 TENSOR = onnx.TensorProto
-BYTES_PER_ELEMENT = {TENSOR.STRING: 0}  # strings have no fixed width
 SHOWN = 10
 
 
@@ -35,7 +34,10 @@ class Caps:
     depth: int = 16  # of graphs within graphs
 
 
-def read_graph(content: bytes, caps: Caps = Caps(), file: str = "model.onnx") -> onnx.ModelProto:
+CAPS = Caps()
+
+
+def read_graph(content: bytes, caps: Caps = CAPS, file: str = "model.onnx") -> onnx.ModelProto:
     """The graph, parsed, once nothing in it is refused.
 
     Raises:

@@ -17,8 +17,8 @@ ORDER = [
     {"columns"},
     {"scoring"},
     # pure: state in, decision out; and the ports with their in-memory versions
-    {"features", "models"},
-    {"online", "batch"},
+    {"features", "manifest", "models"},
+    {"golden", "online", "batch"},
     {"codecs"},
     {"onnx_model"},
     {"aws"},
