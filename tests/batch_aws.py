@@ -1,0 +1,154 @@
+"""The batch functions' handlers over moto's services, with the tiny model published."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from tests.batch_kit import CONTRACT, tiny_graph
+
+from quintet import wiring_batch
+from quintet.contract import to_dict
+from quintet.manifest import digest_of, sha256
+from quintet_cli.publisher import Publisher
+from quintet_cli.release import Release
+
+ROOT = Path(__file__).parents[1]
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
+
+Handler = Callable[[dict[str, Any], object], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class BatchAws:
+    """Buckets, the registry's table and a state machine."""
+
+    url: str
+
+    def client(self, service: Any) -> Any:
+        """A boto3 client."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def create(self) -> None:
+        """Make what the functions need."""
+        s3 = self.client("s3")
+        for bucket in ("inbox", "scores", "batch-registry"):
+            s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket="inbox", VersioningConfiguration={"Status": "Enabled"})
+        dynamodb = self.client("dynamodb")
+        for table, keys in (("batch-registry", ("model", "item")), ("batch-features", ("entity",))):
+            # moto keeps its state for the process: another module's tests may have made it
+            with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
+                dynamodb.create_table(
+                    TableName=table,
+                    BillingMode="PAY_PER_REQUEST",
+                    AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
+                    KeySchema=[
+                        {"AttributeName": key, "KeyType": kind}
+                        for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+                    ],
+                )
+        waits = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 60, "End": True}}}
+        self.client("stepfunctions").create_state_machine(
+            name="batch", definition=json.dumps(waits), roleArn="arn:aws:iam::123456789012:role/r"
+        )
+
+    def publish(self) -> None:
+        """Publish the tiny model."""
+        files = {
+            "contract.json": json.dumps(to_dict(CONTRACT)).encode(),
+            "model.onnx": tiny_graph(),
+        }
+        sources = {name: sha256(content) for name, content in files.items()}
+        columns = {"amount": [1.0], "visits": [2], "country": ["de"], "rate": [0.5]}
+        golden = {"columns": columns, "outputs": {}, "tolerance": 1e-6}
+        release = Release(CONTRACT, digest_of(sources), sources, files, golden)
+        publisher = Publisher(
+            self.client("s3"),
+            self.client("dynamodb"),
+            bucket="batch-registry",
+            table="batch-registry",
+        )
+        publisher.publish(release, "2026-01-01T00:00:00+00:00")
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        """What the scores bucket holds under a prefix."""
+        s3 = self.client("s3")
+        listed = s3.list_objects_v2(Bucket="scores", Prefix=prefix).get("Contents", [])
+        return {
+            found["Key"]: s3.get_object(Bucket="scores", Key=found["Key"])["Body"].read()
+            for found in listed
+        }
+
+
+@contextmanager
+def serving() -> Iterator[BatchAws]:
+    """moto, with what the functions need."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    aws = BatchAws(f"http://{host}:{port}")
+    aws.create()
+    yield aws
+    server.stop()
+
+
+@contextmanager
+def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
+    """A function's handler as a new execution environment has it."""
+    for variable in [v for v in os.environ if v.startswith(("QUINTET_", "AWS_"))]:
+        monkeypatch.delenv(variable)
+    environ = {
+        **KEYS,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": aws.url,
+        "POWERTOOLS_SERVICE_NAME": name,
+        "QUINTET_STAGE": "test",
+        "QUINTET_REGISTRY_BUCKET": "batch-registry",
+        "QUINTET_REGISTRY_TABLE": "batch-registry",
+        "QUINTET_INBOX_BUCKET": "inbox",
+        "QUINTET_SCORES_BUCKET": "scores",
+        "QUINTET_FEATURES_TABLE": "batch-features",
+        "QUINTET_STATE_MACHINE_ARN": MACHINE,
+        "QUINTET_UNIT_BYTES": "400",
+    }
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    forget()
+    place = ROOT / "functions" / name / "app.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_app", place)
+    assert spec is not None and spec.loader is not None
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    yield app.handler
+    forget()
+
+
+def forget() -> None:
+    """Drop what the wiring keeps between invocations."""
+    for name in ("logger", "runs", "planner", "scorer", "reporter", "_s3"):
+        getattr(wiring_batch, name).cache_clear()
+
+
+def event(name: str) -> dict[str, Any]:
+    """One of the events of events/."""
+    found: dict[str, Any] = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return found

@@ -1,0 +1,189 @@
+"""The batch states one after the other, as the state machine calls them, over moto."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from tests.batch_aws import MACHINE, BatchAws, event, function, serving
+from tests.batch_kit import csv_bytes, row
+
+from quintet.aws.blobs import S3Inbox, S3Store
+from quintet.batch.runs import Inbox, MemoryInbox, MemoryStore, Store
+from quintet.errors import BadInput, NotFound, Transient
+from quintet_cli.run_reader import RunReader
+from quintet_cli.stage import Stage
+
+ROWS = [row(number, country="xx" if number == 7 else "de") for number in range(50)]
+RUN = "tiny-customers-0123456789abcdef01234567"
+ROOT = f"runs/tiny/{RUN}/"
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[BatchAws]:
+    with serving() as found:
+        found.publish()
+        yield found
+
+
+def call(
+    name: str, request: dict[str, Any], aws: BatchAws, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    with function(name, aws, monkeypatch) as handler:
+        return handler(request, None)
+
+
+def run(aws: BatchAws, monkeypatch: pytest.MonkeyPatch, request: dict[str, Any]) -> dict[str, Any]:
+    """A whole run; what the state machine would judge."""
+    planned = call("plan_run", request, aws, monkeypatch)
+    if planned["units"]:
+        body = aws.client("s3").get_object(Bucket="scores", Key=planned["units_key"])["Body"]
+        for unit in orjson.loads(body.read()):
+            assert call("score_unit", unit, aws, monkeypatch)["status"] == "done"
+    report = {"run": request["run"], "key": request["key"]}
+    return call("report_run", report, aws, monkeypatch)
+
+
+def test_a_file_is_planned_scored_and_reported(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3 = aws.client("s3")
+    s3.put_object(Bucket="inbox", Key="tiny/customers.csv", Body=csv_bytes(ROWS))
+    request = event("plan_run_file")
+    summary = run(aws, monkeypatch, request)
+    counts = {"rows": 50, "scored": 49, "quarantined": 1, "fallback": 0, "unaccounted": 0}
+    assert summary == {
+        "status": "succeeded",
+        "cause": "",
+        "report": f"{ROOT}report.json",
+        "counts": counts,
+    }
+    found = aws.objects(ROOT)
+    plan, manifest = (orjson.loads(found[f"{ROOT}{n}.json"]) for n in ("plan", "manifest"))
+    version = s3.head_object(Bucket="inbox", Key="tiny/customers.csv")["VersionId"]
+    assert (plan["input"]["version_id"], plan["version"]) == (version, 3)
+    assert manifest["digest"] == plan["digest"]
+    units = range(plan["units"])
+    assert set(found) == {
+        *(f"{ROOT}{name}" for name in ("plan.json", "units.json", "manifest.json")),
+        *(f"{ROOT}{name}" for name in ("report.json", "report.html")),
+        *(f"{ROOT}units/{unit:05d}.json" for unit in units),
+        *(f"{ROOT}scores/part-{unit:05d}.parquet" for unit in units),
+        f"{ROOT}quarantine/part-00000.jsonl",
+    }
+    # logs hold ids and counts, and nothing of the rows
+    out = capsys.readouterr().out
+    assert '"scored"' in out and "c13" not in out and "xx" not in out
+    # a second run under the same name changes nothing
+    assert run(aws, monkeypatch, request) == summary
+    assert aws.objects(ROOT) == found
+
+
+def test_an_unknown_model_ends_in_a_report_that_says_refused(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = event("plan_run_unknown_model")
+    summary = run(aws, monkeypatch, request)
+    assert (summary["status"], summary["cause"]) == (
+        "refused",
+        "model: expected a published model, got 'nosuch'",
+    )
+    prefix = f"runs/nosuch/{request['run']}/"
+    assert sorted(aws.objects(prefix)) == [
+        f"{prefix}{name}" for name in ("plan.json", "report.html", "report.json")
+    ]
+
+
+def test_a_run_that_ended_before_its_plan_has_a_report(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = {**event("report_run_failed"), "run": "tiny-never-planned"}
+    summary = call("report_run", request, aws, monkeypatch)
+    assert summary["status"] == "failed"
+    assert summary["cause"] == "The run could not be planned (Sandbox.Timedout)."
+
+
+def test_a_unit_of_no_run_is_refused(aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = {**event("score_unit_first"), "run": "tiny-nothing"}
+    with pytest.raises(NotFound, match="run: expected a planned run, got tiny-nothing"):
+        call("score_unit", unit, aws, monkeypatch)
+
+
+def stage(aws: BatchAws) -> Stage:
+    outputs = {"ScoresBucketName": "scores", "BatchScoringArn": MACHINE, "InboxBucketName": "inbox"}
+    return Stage("test", "", outputs, aws.url)
+
+
+# ---- the ports on S3 keep to what their in-memory versions do -----------------------------------
+
+
+@pytest.fixture(params=["memory", "s3"])
+def inbox(request: pytest.FixtureRequest, aws: BatchAws) -> tuple[Inbox, Any]:
+    if request.param == "memory":
+        memory = MemoryInbox()
+        return memory, memory.put
+    s3 = aws.client("s3")
+
+    def put(bucket: str, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
+        s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata or {})
+
+    return S3Inbox(s3), put
+
+
+def test_inboxes_read_the_version_that_was_pinned(inbox: tuple[Inbox, Any]) -> None:
+    port, put = inbox
+    key = "tiny/ü +&.csv"
+    put("inbox", key, b"0123456789", {"quintet-output": "csv"})
+    first = port.snapshot("inbox", key, None)
+    put("inbox", key, b"other")
+    assert (first.size, first.key, first.metadata) == (10, key, {"quintet-output": "csv"})
+    assert port.read(first, 2, 5) == b"234"
+    assert port.read(first, 8, 100) == b"89"
+    assert port.read(first, 3, 3) == b""
+    assert port.snapshot("inbox", key, first.version_id) == first
+    with pytest.raises(BadInput, match="it was deleted or overwritten"):
+        port.read(dataclasses.replace(first, etag="0" * 32), 0, 5)
+    with pytest.raises(NotFound, match="expected tiny/none in the inbox, got nothing"):
+        port.snapshot("inbox", "tiny/none", None)
+
+
+@pytest.fixture(params=["memory", "s3"])
+def store(request: pytest.FixtureRequest, aws: BatchAws) -> Store:
+    return MemoryStore() if request.param == "memory" else S3Store(aws.client("s3"), "scores")
+
+
+def test_stores_give_back_what_was_put(store: Store) -> None:
+    assert store.get("stored/none.json") is None
+    for number in (2, 1):
+        store.put(f"stored/{number}.json", b"%d" % number)
+    store.put("stored/1.json", b"again")
+    assert store.get("stored/1.json") == b"again"
+    assert store.keys("stored/") == ["stored/1.json", "stored/2.json"]
+    assert store.keys("nothing/") == []
+
+
+def test_a_bucket_that_cannot_be_reached_is_transient(aws: BatchAws, tmp_path: Path) -> None:
+    gone = BatchAws("http://127.0.0.1:9")
+    with pytest.raises(Transient, match="S3 could not be reached"):
+        S3Store(gone.client("s3"), "scores").get("a")
+    with pytest.raises(Transient, match="S3 answered NoSuchBucket"):
+        S3Store(aws.client("s3"), "no-such-bucket").put("a", b"")
+
+
+def test_runs_are_listed_as_the_command_shows_them(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws.client("s3").put_object(Bucket="inbox", Key="tiny/customers.csv", Body=csv_bytes(ROWS))
+    run(aws, monkeypatch, event("plan_run_file"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+    reader = RunReader(stage(aws))
+    assert RUN in reader.names("tiny")
+    folder = reader.newest("tiny")
+    (seen,) = reader.follow(folder)
+    assert seen.report is not None and seen.plan is not None
+    assert (seen.units, seen.rows) == (seen.report["units"]["planned"], 50)
+    assert reader.ended(folder) is None
