@@ -53,8 +53,8 @@ def prepare(folder: Path, tick: Callable[[str, str], None]) -> Release:
     checked = load_check(package.graph, contract, package.golden)
     tick(
         "golden vectors",
-        f"{package.golden.rows} rows agree; loads in {checked.load_ms:.1f} ms, "
-        f"{checked.memory / 1e6:.0f} MB",
+        f"{package.golden.rows} rows agree, {checked.full_rows:,} at once; "
+        f"loads in {checked.load_ms:.1f} ms, {checked.memory / 1e6:.0f} MB",
     )
     files = {
         CONTRACT: package.files[CONTRACT],

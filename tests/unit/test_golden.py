@@ -72,3 +72,5 @@ def test_slices_keep_rows_together() -> None:
         "tolerance": 1e-6,
     }
     assert vectors().head(1).rows == 1
+    assert vectors().repeated(5).columns["a"] == [0.0, 1.0, 2.5, 0.0, 1.0]
+    assert vectors().repeated(5).outputs["y"][3:] == [[1.0], [4.0]]

@@ -50,6 +50,15 @@ class Golden:
             self.tolerance,
         )
 
+    def repeated(self, rows: int) -> Golden:
+        """As many rows as asked for, these ones over and over."""
+        times = -(-rows // self.rows)
+        return Golden(
+            {name: (values * times)[:rows] for name, values in self.columns.items()},
+            {name: (values * times)[:rows] for name, values in self.outputs.items()},
+            self.tolerance,
+        )
+
     @property
     def rows(self) -> int:
         """How many rows there are."""
