@@ -54,6 +54,7 @@ def test_session_options() -> None:
     assert options.intra_op_num_threads == 3
     assert options.inter_op_num_threads == 1
     assert options.enable_mem_pattern is False
+    assert options.enable_cpu_mem_arena is False
 
 
 def test_telemetry_is_off() -> None:
