@@ -1,0 +1,244 @@
+"""Rows a second of score_unit against raw session.run on the same rows, and its peak memory.
+
+    python benchmarks/score_unit.py [--rows 500000] [--rounds 5] [--cores 1]
+
+A gradient-boosted tree model (100 trees of 31 leaves, 30 float features) scores the same rows
+from an array (`session.run`, 8,192 rows a call: the best there is), from Parquet, CSV and
+JSONL by score_unit (64 MiB a unit, one after the other, Parquet out), and by the plain pandas
+script. Every measurement is a process of its own; the rounds interleave them, and the medians
+are shown, the shares being those of the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+FEATURES = [f"feature_{number}" for number in range(30)]
+CHUNK = 8192
+UNIT_BYTES = 64 << 20
+FORMATS = ("parquet", "csv", "jsonl")
+
+
+# ---- what is measured, each in a process of its own -----------------------------------------------
+
+
+def raw(folder: Path, threads: int) -> tuple[float, int]:
+    """session.run over an array that is in memory."""
+    import numpy as np
+    import onnxruntime
+
+    from quintet.onnx_model import session_options
+
+    session = onnxruntime.InferenceSession(
+        str(folder / "model.onnx"), session_options(threads), ["CPUExecutionProvider"]
+    )
+    rows = np.load(folder / "rows.npy")
+    session.run(None, {"x": rows[:CHUNK]})
+    begun = time.perf_counter()
+    for start in range(0, len(rows), CHUNK):
+        session.run(["probabilities"], {"x": rows[start : start + CHUNK]})
+    return time.perf_counter() - begun, len(rows)
+
+
+def unit(folder: Path, threads: int, form: str) -> tuple[float, int]:
+    """score_unit over a file, all units one after the other."""
+    import dataclasses
+
+    from quintet.batch.planning import MemoryCatalog, Pinned, Request, plan_run
+    from quintet.batch.runs import MemoryStore, Plan, Snapshot, Unit
+    from quintet.batch.units import score_unit
+    from quintet.features import MemoryFeatures
+    from quintet.onnx_model import OnnxModel
+
+    class FileInbox:
+        """The inbox as a folder."""
+
+        def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
+            size = (folder / Path(key).name).stat().st_size
+            return Snapshot(bucket=bucket, key=key, version_id="1", etag="e", size=size)
+
+        def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
+            with (folder / Path(snapshot.key).name).open("rb") as file:
+                return os.pread(file.fileno(), end - start, start)
+
+    class NullStore(MemoryStore):
+        """Keeps the plans, and only measures the rest."""
+
+        def put(self, key: str, body: bytes) -> None:
+            super().put(key, body if "scores/" not in key else b"")
+
+    contract = _contract()
+    model = OnnxModel(contract, (folder / "model.onnx").read_bytes(), threads=threads)
+    inbox, store = FileInbox(), NullStore()
+    request = Request(
+        run="bench",
+        bucket="b",
+        key=f"bench/rows.{form}",
+        version_id=None,
+        started="2026-01-01T00:00:00Z",
+    )
+    catalog = MemoryCatalog(Pinned(1, "d", "s", contract))
+    plan = plan_run(request, catalog=catalog, inbox=inbox, store=store, unit_bytes=UNIT_BYTES)
+    assert isinstance(plan, Plan), plan
+    items = json.loads(store.objects[plan.folder.units])
+    begun = time.perf_counter()
+    scored = 0
+    for item in items:
+        result = score_unit(
+            Unit(**item),
+            dataclasses.replace(plan),
+            model=lambda: model,
+            inbox=inbox,
+            store=store,
+            features=MemoryFeatures(),
+            clock=time.perf_counter,
+        )
+        assert result["status"] == "done", result
+        scored += result["scored"]
+    return time.perf_counter() - begun, scored
+
+
+def pandas_script(folder: Path, threads: int, form: str) -> tuple[float, int]:
+    """What people write: read it all, score it in one call, write it all."""
+    import onnxruntime
+    import pandas
+
+    from quintet.onnx_model import session_options
+
+    session = onnxruntime.InferenceSession(
+        str(folder / "model.onnx"), session_options(threads), ["CPUExecutionProvider"]
+    )
+    path = folder / f"rows.{form}"
+    begun = time.perf_counter()
+    frame = pandas.read_csv(path) if form == "csv" else pandas.read_json(path, lines=True)
+    matrix = frame[FEATURES].to_numpy("float32")
+    scores = session.run(["probabilities"], {"x": matrix})[0]
+    out = pandas.DataFrame({"row": range(len(frame)), "score": scores[:, 1]})
+    out.to_csv(folder / "scores.csv", index=False)
+    return time.perf_counter() - begun, len(frame)
+
+
+def _contract() -> Any:
+    from quintet.contract import Contract, Feature, Input, Output
+
+    names = tuple(FEATURES)
+    probabilities = Output(
+        name="probabilities", dtype="float32", shape=(-1, 2), meaning="probabilities"
+    )
+    return Contract(
+        name="bench",
+        version=1,
+        task="binary-classification",
+        features=tuple(Feature(name=name, dtype="float32") for name in names),
+        inputs=(Input(name="x", dtype="float32", shape=(-1, 30), features=names),),
+        outputs=(probabilities,),
+    )
+
+
+MEASURED: dict[str, Any] = {
+    "raw session.run": raw,
+    **{f"score_unit {form}": lambda f, t, form=form: unit(f, t, form) for form in FORMATS},
+    **{
+        f"pandas {form}": lambda f, t, form=form: pandas_script(f, t, form)
+        for form in ("csv", "jsonl")
+    },
+}
+
+
+def child(name: str, folder: Path, threads: int) -> None:
+    """Measure one, and print seconds, rows and the peak of memory in MB."""
+    seconds, rows = MEASURED[name](folder, threads)
+    # of this program alone: getrusage would count what the parent held when it forked
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    print(json.dumps({"seconds": seconds, "rows": rows, "mb": peak}))
+
+
+# ---- the data, and the table ---------------------------------------------------------------------
+
+
+def make(folder: Path, rows: int) -> None:
+    """The model and the rows in every form, in `folder`."""
+    import lightgbm
+    import numpy as np
+    from arro3 import io as arrow_io
+    from onnxmltools import convert_lightgbm
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    from quintet.batch.arrow import table
+
+    random = np.random.default_rng(7)
+    few = random.normal(size=(4000, 30)).astype(np.float32)
+    label = (few[:, 0] * few[:, 1] + few[:, 2] > 0.3).astype(int)
+    booster = lightgbm.LGBMClassifier(n_estimators=100, num_leaves=31, verbose=-1, n_jobs=1)
+    booster.fit(few, label)
+    types = [("x", FloatTensorType([None, 30]))]
+    graph = convert_lightgbm(booster, initial_types=types, target_opset=15, zipmap=False)
+    (folder / "model.onnx").write_bytes(graph.SerializeToString())
+    data = random.normal(size=(rows, 30)).astype(np.float32)
+    np.save(folder / "rows.npy", data)
+    columns = table({name: data[:, place] for place, name in enumerate(FEATURES)})
+    arrow_io.write_parquet(
+        columns, folder / "rows.parquet", compression="snappy", max_row_group_size=100_000
+    )
+    arrow_io.write_csv(columns, folder / "rows.csv")
+    arrow_io.write_ndjson(columns, folder / "rows.jsonl")
+
+
+def measure(folder: Path, rounds: int, cores: int) -> dict[str, list[dict[str, float]]]:
+    """Every measurement in every round."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in MEASURED}
+    available = sorted(os.sched_getaffinity(0))[:cores]
+    for _ in range(rounds):
+        for name in MEASURED:
+            command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
+            done = subprocess.run(
+                [*command, "--cores", str(cores)],
+                check=True,
+                stdout=subprocess.PIPE,
+                preexec_fn=lambda: os.sched_setaffinity(0, available),
+            )
+            found[name].append(json.loads(done.stdout))
+    return found
+
+
+def show(found: dict[str, list[dict[str, float]]]) -> None:
+    """The medians as a table in Markdown."""
+    speeds = {name: [r["rows"] / r["seconds"] for r in runs] for name, runs in found.items()}
+    base = speeds["raw session.run"]
+    print("| path | rows/s | share of raw | peak MB |\n|---|---|---|---|")
+    for name, runs in found.items():
+        share = statistics.median(s / b for s, b in zip(speeds[name], base, strict=True))
+        peak = max(run["mb"] for run in runs)
+        print(f"| {name} | {statistics.median(speeds[name]):,.0f} | {share:.0%} | {peak:.0f} |")
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        child(given.child, given.folder, given.cores)
+        return
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        make(folder, given.rows)
+        show(measure(folder, given.rounds, given.cores))
+
+
+if __name__ == "__main__":
+    main()
