@@ -7,6 +7,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from quintet.errors import QuintetError
 from quintet_cli.stage import StageError
@@ -31,5 +32,7 @@ def main() -> None:
     try:
         app()
     except (QuintetError, StageError) as error:
-        Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False)
+        # what the error quotes may look like rich's markup; lines are the terminal's to wrap
+        text = f"[red]error:[/red] {escape(str(error))}"
+        Console(stderr=True).print(text, highlight=False, soft_wrap=True)
         sys.exit(1)

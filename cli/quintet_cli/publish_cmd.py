@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from quintet_cli.model_yaml import contract_schema
@@ -27,7 +28,7 @@ Version = Annotated[int, typer.Argument(help="The version's number.", metavar="V
 StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
 State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -105,7 +106,7 @@ def _publisher(stage: Stage) -> Publisher:
 
 
 def _tick(step: str, detail: str) -> None:
-    console.print(f"[green]✓[/green] {step:<15} {detail}")
+    console.print(f"[green]✓[/green] {step:<15} {escape(detail)}")
 
 
 @contextmanager

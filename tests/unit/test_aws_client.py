@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import http.client
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -193,8 +196,11 @@ class Scripted:
             self.closed.set()
 
     def _talk(self, peer: socket.socket) -> None:
-        while self.scripts and (request := peer.recv(65536)):
-            self.requests.append(request.split(b" HTTP")[0])
+        stream = peer.makefile("rb")
+        while self.scripts and (line := stream.readline()):
+            self.requests.append(line.split(b" HTTP")[0])
+            headers = http.client.parse_headers(stream)
+            stream.read(int(headers.get("content-length", 0)))
             if not (script := self.scripts.pop(0)):
                 return
             peer.sendall(script)
@@ -337,3 +343,12 @@ def test_a_service_endpoint_goes_before_the_common_one() -> None:
     environ = {"AWS_ENDPOINT_URL_S3": "https://h:8443/base/", "AWS_ENDPOINT_URL": "http://other"}
     endpoint, path = AwsClient("s3", environ=environ)._locate("us-east-1", "/bucket/key")
     assert (endpoint.authority, endpoint.prefix, path) == ("h:8443", "/base", "/bucket/key")
+
+
+def test_the_online_adapters_load_nothing_heavy() -> None:
+    program = (
+        "import sys, quintet.aws.artifacts, quintet.aws.registry, quintet.models; "
+        "print({'boto3', 'botocore', 'onnx', 'pydantic', 'yaml'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert run.stdout.decode().strip() == "set()"

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from quintet.errors import Conflict, NotFound
 from quintet.manifest import manifest_from_json, sha256
-from quintet_cli.app import app
+from quintet_cli.app import app, main
 from quintet_cli.publisher import Listed, Published, Publisher
 
 PREFIX = "models/small/1/"
@@ -277,6 +277,19 @@ def test_publishing_a_bad_package_lists_its_problems(
         "  model.yaml, line 12: limits.rows: expected integer, got 'x'"
     )
     assert server.objects() == {}
+
+
+def test_an_error_is_shown_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = package(tmp_path / "p", extra='"[/x]": "[bold]' + "long " * 40 + '"\n')
+    monkeypatch.setattr("sys.argv", ["quintet", "check", str(folder)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == (
+        "error: model.yaml, line 11: [/x]: is not a field of the contract\n"
+    )
 
 
 def test_without_a_local_aws_the_command_says_how_to_start_one(tmp_path: Path) -> None:
