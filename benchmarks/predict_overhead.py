@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,6 @@ def main() -> None:
                 i.name: np.ones((count, len(i.features or ())), dtype=np.float32)
                 for i in model.contract.inputs
             }
-            bare = {
-                "session.run": lambda feed=feed: model._session.run(outputs, feed),
-            }
             json_type = {"Content-Type": "application/json"}
             bodies = {
                 "records": (
@@ -81,11 +79,14 @@ def main() -> None:
                 "OIP, JSON": (f"/v2/models/{MODEL}/infer", *oip_body(rows, raw=False)),
                 "OIP, raw tensors": (f"/v2/models/{MODEL}/infer", *oip_body(rows, raw=True)),
             }
-            ways: dict[str, Callable[[], Any]] = dict(bare)
+            session = model._session
+            ways: dict[str, Callable[[], Any]] = {
+                "session.run": partial(session.run, outputs, feed)
+            }
             for name, (path, body, headers) in bodies.items():
                 asked = event("POST", path, body, headers)
                 assert answer(asked, None)["statusCode"] == 200
-                ways[name] = lambda asked=asked: answer(asked, None)
+                ways[name] = partial(answer, asked, None)
             found += measure(ways, count)
     report("predict_overhead", found, f"{ROUNDS} rounds; model {MODEL}")
 
@@ -105,8 +106,9 @@ def measure(ways: dict[str, Callable[[], Any]], count: int) -> list[dict[str, An
     base = milliseconds(times["session.run"], 50)["p50_ms"]
     found = []
     for name, seconds in times.items():
-        row = {"rows": count, "way": name, **milliseconds(seconds, 50, 99)}
-        found.append(row | {"added_ms (p50)": round(row["p50_ms"] - base, 4)})
+        took = milliseconds(seconds, 50, 99)
+        added = {"added_ms (p50)": round(took["p50_ms"] - base, 4)}
+        found.append({"rows": count, "way": name, **took, **added})
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from quintet import wiring
+from quintet import coldstart, wiring
 from quintet.aws import events
 from quintet.codecs import oip, records, sagemaker
 from quintet.errors import QuintetError
@@ -23,6 +23,7 @@ ROUTES = {
 
 if "QUINTET_PRELOAD" in os.environ:  # in Lambda's init, so that the first request is warm
     wiring.warm_predict()
+coldstart.started()
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "layers/quintet/quintet"
 
 #: The rooms of the package, top to bottom. A room imports from rooms above it, or from itself.
 ORDER = [
-    {"errors"},
+    {"errors", "coldstart"},
     {"contract"},
     {"columns"},
     {"scoring"},

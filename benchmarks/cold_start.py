@@ -1,0 +1,100 @@
+"""predict's cold start against the least there can be: python -m benchmarks.cold_start
+
+Each figure is the wall time of a fresh process, from its start to the end of its last step,
+medians of interleaved rounds with the page cache warm. predict's services are the local AWS's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+from benchmarks.online_setup import (
+    MODEL,
+    ROOT,
+    environment,
+    milliseconds,
+    records,
+    report,
+    served_model,
+)
+from tests.onlinekit import event
+
+ROUNDS = 15
+
+FLOOR = f"""
+import numpy, onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+model = onnxruntime.InferenceSession({str(ROOT / "models" / MODEL / "model.onnx")!r}, options)
+(tensor,) = model.get_inputs()
+rows = numpy.ones((1, tensor.shape[1]), dtype=numpy.float32)
+model.run(None, {{tensor.name: rows}})
+"""
+IMPORT = "import app"
+ANSWER = """
+import json, sys
+event = json.loads(sys.stdin.read())
+import app
+answer = app.handler(event, None)
+assert answer["statusCode"] == 200, answer
+"""
+BOTO3 = "import numpy, onnxruntime, boto3; boto3.client('s3'); boto3.client('dynamodb')"
+
+
+def main() -> None:
+    """Measure and report."""
+    with served_model() as local:
+        environ = {**environment(local), "PATH": os.environ["PATH"], "PYTHONPATH": _path()}
+        lazy = {name: value for name, value in environ.items() if name != "QUINTET_PRELOAD"}
+        body = json.dumps({"records": records(1)}).encode()
+        asked = json.dumps(event("POST", f"/models/{MODEL}/predict", body))
+        steps: dict[str, tuple[str, dict[str, str]]] = {
+            "python, nothing": ("pass", lazy),
+            "numpy + onnxruntime + session + run": (FLOOR, lazy),
+            "the same imports + boto3's clients": (BOTO3, lazy),
+            "predict: import": (IMPORT, lazy),
+            "predict: init (import, registry, model, golden rows)": (IMPORT, environ),
+            "predict: init and first answer (stored features)": (ANSWER, environ),
+        }
+        times: dict[str, list[float]] = {name: [] for name in steps}
+        for round_number in range(ROUNDS + 1):
+            for name, (script, variables) in steps.items():
+                seconds = run(script, variables, asked)
+                if round_number:  # the first warms the page cache
+                    times[name].append(seconds)
+    rows: list[dict[str, Any]] = [
+        {"process": name, **milliseconds(seconds, 50, 90)} for name, seconds in times.items()
+    ]
+    floor = rows[1]["p50_ms"]
+    for row in rows:
+        row["of the floor"] = f"{row['p50_ms'] / floor:.2f}x"
+    report("cold_start", rows, f"{ROUNDS} rounds; model {MODEL}; .pyc as by default")
+
+
+def run(script: str, environ: dict[str, str], stdin: str) -> float:
+    """Seconds from a process's start to its script's end."""
+    started = time.perf_counter()
+    ended = subprocess.run(
+        # leaving at once: what the interpreter tears down is no part of a start
+        [sys.executable, "-c", f"{script}\nimport os; os.write(1, b'.'); os._exit(0)"],
+        input=stdin,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.endswith(".")
+    return time.perf_counter() - started
+
+
+def _path() -> str:
+    return os.pathsep.join([str(ROOT / "functions/predict"), str(ROOT / "layers/quintet")])
+
+
+if __name__ == "__main__":
+    main()
