@@ -84,8 +84,8 @@ Found = tuple[Batch, Sequence[int] | None, list[Refusal]]
 
 
 class _TextReader(Protocol):
-    def read(self, text: bytes, texts: Sequence[bytes]) -> Found:
-        """A chunk, whole and cut into rows, as a batch of the rows that could be read.
+    def read(self, text: bytes, cut: Callable[[], list[bytes]], rows: int) -> Found:
+        """A chunk as a batch of the rows that could be read; `cut` cuts it into rows.
 
         With it come their positions (None: all), and the refusals of the others.
         """
@@ -95,31 +95,32 @@ class _TextReader(Protocol):
 def _read_text(reader: _TextReader, stream: Iterator[Records], row: int) -> Iterator[Chunk]:
     for part in stream:
         for at in range(0, len(part), CHUNK_ROWS):
-            starts = part.starts[at : at + CHUNK_ROWS].tolist()
-            ends = part.ends[at : at + CHUNK_ROWS].tolist()
-            chunk = part.data[starts[0] : ends[-1]]
-            texts = _Texts(part.data, starts, ends)
-            batch, positions, broken = reader.read(chunk, texts)
-            rows = row + np.arange(len(texts))
+            text = _Text(part, slice(at, at + CHUNK_ROWS))
+            count = len(text.starts)
+            batch, positions, broken = reader.read(text.whole(), text.cut, count)
+            rows = row + np.arange(count)
             kept = rows if positions is None else rows[np.array(positions, dtype=np.int64)]
-            yield Chunk(row, len(texts), batch, kept, texts.original, broken)
-            row += len(texts)
+            yield Chunk(row, count, batch, kept, text.original, broken)
+            row += count
 
 
-class _Texts(Sequence[bytes]):
-    """The rows of a chunk as bytes, cut when they are asked for."""
+class _Text:
+    """Some records, as one text or cut into rows."""
 
-    def __init__(self, data: bytes, starts: list[int], ends: list[int]) -> None:
-        self._data, self._starts, self._ends = data, starts, ends
+    def __init__(self, part: Records, chosen: slice) -> None:
+        self._data = part.data
+        self.starts, self.ends = part.starts[chosen], part.ends[chosen]
 
-    def __len__(self) -> int:
-        return len(self._starts)
+    def whole(self) -> bytes:
+        return self._data[self.starts[0] : self.ends[-1]]
 
-    def __getitem__(self, position: Any) -> Any:
-        return self._data[self._starts[position] : self._ends[position]]
+    def cut(self) -> list[bytes]:
+        data = self._data
+        pairs = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return [data[start:end] for start, end in pairs]
 
     def original(self, position: int) -> dict[str, Any]:
-        return _shown_text(self[position])
+        return _shown_text(self._data[self.starts[position] : self.ends[position]])
 
 
 def _shown_text(text: bytes) -> dict[str, Any]:
@@ -153,9 +154,9 @@ class _CsvReader:
         # names in the schema are positions: a file may hold a column it does not use twice
         self._schema = core.Schema([core.Field(str(i), k) for i, k in enumerate(kinds)])
 
-    def read(self, text: bytes, texts: Sequence[bytes]) -> Found:
-        batch = self._quick(text, len(texts))
-        return self._careful(texts) if batch is None else (batch, None, [])
+    def read(self, text: bytes, cut: Callable[[], list[bytes]], rows: int) -> Found:
+        batch = self._quick(text, rows)
+        return self._careful(cut()) if batch is None else (batch, None, [])
 
     def _quick(self, text: bytes, rows: int) -> Batch | None:
         try:
@@ -231,7 +232,8 @@ class _JsonlReader:
         self._contract = contract
         self._keys = contract.request_keys
 
-    def read(self, text: bytes, texts: Sequence[bytes]) -> Found:
+    def read(self, text: bytes, cut: Callable[[], list[bytes]], rows: int) -> Found:
+        texts = cut()
         try:
             found = list(map(orjson.loads, texts))
         except ValueError:
