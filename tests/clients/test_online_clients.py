@@ -16,7 +16,7 @@ import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from botocore.exceptions import ClientError
-from tests.conftest import LocalAws
+from tests.local_aws import LocalAws
 from tests.onlinekit import CONTRACTS, ECHO_DTYPES, publish, shop_probability
 from tritonclient.utils import InferenceServerException
 
