@@ -172,4 +172,5 @@ def _facts(console: Console, not_honoured: list[str], state: Path) -> None:
         console.print("\n[bold]in the template, but not honoured here[/bold]")
         for line in not_honoured:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"\nlogs are in {state / 'logs'}/; all state is in memory and ends with it")
+    text = f"\nlogs are in {state / 'logs'}/; all state is in memory and ends with it"
+    console.print(text, highlight=False, soft_wrap=True)

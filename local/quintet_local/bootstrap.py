@@ -106,11 +106,13 @@ def _dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-def _error(error: BaseException, request_id: str = "", kind: str | None = None) -> dict[str, Any]:
+def _error(
+    error: BaseException, request_id: str = "", *, kind: str = "", message: str = ""
+) -> dict[str, Any]:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename != __file__]
     return {
-        "errorMessage": str(error),
+        "errorMessage": message or str(error),
         "errorType": kind or type(error).__name__,
         "requestId": request_id,
         "stackTrace": traceback.format_list(own),
@@ -124,11 +126,11 @@ def _load(path: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        error.args = (f"Unable to import module '{module_name}': {error}",)
-        return _error(error, kind="Runtime.ImportModuleError")
+        text = f"Unable to import module '{module_name}': {error}"
+        return _error(error, kind="Runtime.ImportModuleError", message=text)
     except SyntaxError as error:
         text = f"Syntax error in module '{module_name}': {error}"
-        return _error(SyntaxError(text), kind="Runtime.UserCodeSyntaxError")
+        return _error(error, kind="Runtime.UserCodeSyntaxError", message=text)
     except Exception as error:
         return _error(error)
     handler = getattr(module, function_name, None)
@@ -155,7 +157,8 @@ def _serve(client: RuntimeClient, handler: Any, log: LambdaLogHandler) -> None:
             result = _dump(answer)
         except (TypeError, ValueError, RecursionError) as error:
             text = f"Unable to marshal response: {error}"
-            client.fail(request_id, _error(TypeError(text), request_id, "Runtime.MarshalError"))
+            failure = _error(error, request_id, kind="Runtime.MarshalError", message=text)
+            client.fail(request_id, failure)
             continue
         client.respond(request_id, result)
 

@@ -39,11 +39,14 @@ def plan(template: Template, endpoint_url: str) -> Plan:
         TemplateError: a reference, attribute or condition that does not exist.
     """
     values = _values(template)
+    # the translator shuffles; versions are numbered as they stand in the template
+    order = {name: index for index, name in enumerate(template.source["Resources"])}
+    ordered = sorted(template.resources.items(), key=lambda r: order.get(r[0], len(order)))
     first = Scope(values, template.conditions, template.mappings)
     try:
         wanted = {
             name: resource
-            for name, resource in template.resources.items()
+            for name, resource in ordered
             if "Condition" not in resource or first.condition(resource["Condition"])
         }
         known = identities(wanted, lambda value: resolve(value, first), endpoint_url)

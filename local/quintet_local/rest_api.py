@@ -246,8 +246,8 @@ def _body(answer: Mapping[str, Any]) -> bytes:
 
 
 def _headers(answer: Mapping[str, Any]) -> list[tuple[str, str]]:
-    single = answer.get("headers") or {}
-    multi = answer.get("multiValueHeaders") or {}
+    single = {} if answer.get("headers") is None else answer["headers"]
+    multi = {} if answer.get("multiValueHeaders") is None else answer["multiValueHeaders"]
     if not isinstance(single, dict) or not isinstance(multi, dict):
         raise MalformedAnswer("headers are not an object")
     merged = {name: [value] for name, value in single.items()} | multi

@@ -1,0 +1,3 @@
+"""What a layer brings."""
+
+ANSWER = "from the layer"

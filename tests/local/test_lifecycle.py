@@ -1,0 +1,250 @@
+"""Starting, stopping, being killed, and several at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.local.conftest import STACK
+from tests.local_aws import FREE_PORTS, LocalAws, LocalAwsFailed, eventually, start_local_aws
+
+BIN = Path(sys.executable).parent
+SMALL = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Echo:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.13
+      Handler: index.handler
+      InlineCode: |
+        import os, time
+        def handler(event, context):
+            time.sleep(event.get("seconds", 0))
+            return os.getpid()
+  Bucket: {Type: AWS::S3::Bucket}
+Outputs:
+  Bucket: {Value: !Ref Bucket}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    template = tmp_path / "template.yaml"
+    template.write_text(SMALL)
+    return template
+
+
+def invoke(local: LocalAws) -> int:
+    answer = local.client("lambda").invoke(FunctionName="quintet-local-Echo")
+    pid: int = json.loads(answer["Payload"].read())
+    return pid
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_ending_it_leaves_no_process_and_no_state_file(
+    tmp_path: Path, small: Path, signum: signal.Signals
+) -> None:
+    local = start_local_aws(tmp_path / "state", small)
+    child = invoke(local)
+    local.process.send_signal(signum)
+    assert local.process.wait(timeout=30) == 0
+    assert not psutil.pid_exists(child)
+    assert not (local.state / "local.json").exists()
+
+
+def test_killed_it_takes_its_children_along_and_starts_again(tmp_path: Path, small: Path) -> None:
+    local = start_local_aws(tmp_path / "state", small)
+    idle = invoke(local)
+    busy = subprocess.Popen(
+        [sys.executable, "-c", CALL_SLOWLY, local.endpoint_url], stderr=subprocess.DEVNULL
+    )
+    children = eventually(lambda: _children(local, 1, idle))
+    local.process.send_signal(signal.SIGKILL)
+    local.process.wait()
+    eventually(lambda: not any(psutil.pid_exists(pid) for pid in children))
+    busy.wait(timeout=30)
+    assert (local.state / "local.json").exists()
+    port = local.endpoint_url.rpartition(":")[2]
+    again = start_local_aws(tmp_path / "state", small, options=("--port", port, "--api-port", "0"))
+    assert invoke(again) not in children
+    again.stop()
+
+
+CALL_SLOWLY = """
+import sys, urllib.request
+url = sys.argv[1] + "/2015-03-31/functions/quintet-local-Echo/invocations"
+urllib.request.urlopen(urllib.request.Request(url, b'{"seconds": 2}', method="POST"))
+"""
+
+
+def _children(local: LocalAws, least: int, known: int) -> list[int] | None:
+    """The environments, once one of them is busy with the slow call."""
+    page = health(local)
+    busy = sum(counts["busy"] for counts in page["environments"].values())
+    found = [child.pid for child in psutil.Process(local.process.pid).children()]
+    return found if busy >= least and known in found else None
+
+
+def health(local: LocalAws) -> dict[str, dict[str, dict[str, int]]]:
+    with urllib.request.urlopen(local.endpoint_url + "/_quintet/health") as answer:
+        page: dict[str, dict[str, dict[str, int]]] = json.load(answer)
+    return page
+
+
+def test_two_run_side_by_side(tmp_path: Path, small: Path) -> None:
+    one = start_local_aws(tmp_path / "one", small)
+    two = start_local_aws(tmp_path / "two", small)
+    for local, body in ((one, b"one"), (two, b"two")):
+        local.client("s3").put_object(Bucket=local.outputs["Bucket"], Key="k", Body=body)
+    stored = [
+        local.client("s3").get_object(Bucket=local.outputs["Bucket"], Key="k")["Body"].read()
+        for local in (one, two)
+    ]
+    assert stored == [b"one", b"two"]
+    one.stop()
+    assert invoke(two) > 0
+    two.stop()
+
+
+@pytest.mark.parametrize("option", ["--port", "--api-port"])
+def test_a_port_that_is_taken_is_said(tmp_path: Path, small: Path, option: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        options = {"--port": "0", "--api-port": "0", option: str(port)}
+        with pytest.raises(LocalAwsFailed, match=f"error: port {port} is taken: .* {option} takes"):
+            start_local_aws(tmp_path, small, options=tuple(_flat(options)))
+
+
+def _flat(options: dict[str, str]) -> list[str]:
+    return [word for pair in options.items() for word in pair]
+
+
+def test_a_template_that_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LocalAwsFailed, match=r"^error: .*nowhere.yaml: No such file"):
+        start_local_aws(tmp_path / "state", tmp_path / "nowhere.yaml")
+
+
+def quintet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "quintet"), *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_the_command_starts_shows_and_stops(tmp_path: Path, small: Path) -> None:
+    state = str(tmp_path / "state")
+    free = (*FREE_PORTS, "--state", state, "--template", str(small))
+    assert quintet("status", "--state", state).returncode == 1
+    started = quintet("up", "--detach", *free)
+    assert (started.returncode, started.stderr) == (0, "")
+    assert "EchoRole: AWS::IAM::Role: IAM is not enforced here" in started.stdout
+    assert "all state is in memory and ends with it" in started.stdout
+    told = json.loads((tmp_path / "state" / "local.json").read_text())
+    for run in (started, quintet("status", "--state", state)):
+        assert told["endpoint_url"] in run.stdout
+        assert told["outputs"]["Bucket"] in run.stdout
+    second = quintet("up", "--detach", *free)
+    assert second.returncode == 1
+    assert "a local AWS runs from" in second.stderr
+    assert quintet("down", "--state", state).returncode == 0
+    assert not psutil.pid_exists(told["pid"])
+    assert "no local AWS runs" in quintet("down", "--state", state).stdout
+
+
+def test_in_the_foreground_ctrl_c_stops_it(tmp_path: Path, small: Path) -> None:
+    state = tmp_path / "state"
+    process = subprocess.Popen(
+        [BIN / "quintet", "up", *FREE_PORTS, "--state", state, "--template", small],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    eventually((state / "local.json").exists, 60)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Ctrl-C stops it" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+    process.stdout.close()
+
+
+def test_a_state_file_of_a_killed_one_stands_in_nobodys_way(tmp_path: Path, small: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    stale = {
+        "pid": 999_999_999,
+        "endpoint_url": "http://127.0.0.1:9",
+        "api_url": "http://127.0.0.1:9",
+        "outputs": {},
+        "template": str(small),
+        "started": 0.0,
+    }
+    (state / "local.json").write_text(json.dumps(stale))
+    assert quintet("status", "--state", str(state)).returncode == 1
+    local = start_local_aws(state, small)
+    local.stop()
+    (state / "local.json").write_text(json.dumps(stale))
+    down = quintet("down", "--state", str(state))
+    assert (down.returncode, down.stdout.split()) == (
+        0,
+        f"the local AWS of {state} was not running any more".split(),
+    )
+
+
+def test_the_aws_command_works_against_it(stack: LocalAws, tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+    def aws(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, BIN / "aws", "--endpoint-url", stack.endpoint_url, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    aws("s3", "cp", str(STACK), f"s3://{stack.outputs['Inbox']}/elsewhere/t.yaml")
+    assert "t.yaml" in aws("s3", "ls", f"s3://{stack.outputs['Inbox']}/elsewhere/")
+    out = tmp_path / "out.json"
+    aws("lambda", "invoke", "--function-name", "quintet-local-Echo", str(out))
+    assert json.loads(out.read_text())["version"] == "$LATEST"
+
+
+def test_only_this_machine_reaches_it(stack: LocalAws) -> None:
+    connections = psutil.Process(stack.process.pid).net_connections("tcp")
+    listening = {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+
+
+def test_scratch_folders_go_with_it(tmp_path: Path, small: Path) -> None:
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    state = tmp_path / "state"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quintet_local", *FREE_PORTS, "--template", small, "--state", state],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        stdout=subprocess.DEVNULL,
+    )
+    eventually((state / "local.json").exists, 60)
+    assert len(list(scratch.iterdir())) == 1
+    process.terminate()
+    process.wait(timeout=30)
+    assert list(scratch.iterdir()) == []
+    shutil.rmtree(scratch)

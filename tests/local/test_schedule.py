@@ -1,0 +1,69 @@
+"""When schedules fire."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from quintet_local.sources.schedule import BadSchedule, parse
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("expression", "after", "expected"),
+    [
+        ("rate(1 minute)", "2026-11-23T10:00:30", "2026-11-23T10:01:30"),
+        ("rate(2 hours)", "2026-11-23T10:00:30", "2026-11-23T12:00:30"),
+        ("rate(1 day)", "2026-11-23T10:00:30", "2026-11-24T10:00:30"),
+        ("at(2026-12-01T00:00:00)", "2026-11-23T10:00:00", "2026-12-01T00:00:00"),
+        ("at(2026-11-01T00:00:00)", "2026-11-23T10:00:00", None),
+        ("cron(0 10 * * ? *)", "2026-11-23T10:00:00", "2026-11-24T10:00:00"),
+        ("cron(15 12 * * ? *)", "2026-11-23T10:00:00", "2026-11-23T12:15:00"),
+        ("cron(0/15 * * * ? *)", "2026-11-23T10:01:00", "2026-11-23T10:15:00"),
+        # Monday to Friday, from a Friday evening
+        ("cron(0 18 ? * MON-FRI *)", "2026-11-27T18:00:00", "2026-11-30T18:00:00"),
+        # the first of a month, from the end of a year
+        ("cron(0 8 1 * ? *)", "2026-12-23T10:00:00", "2027-01-01T08:00:00"),
+        ("cron(0 8 L * ? *)", "2027-02-01T00:00:00", "2027-02-28T08:00:00"),
+        # the weekday nearest to the 15th, a Sunday
+        ("cron(0 8 15W * ? *)", "2026-11-01T00:00:00", "2026-11-16T08:00:00"),
+        # the second Tuesday, the last Friday
+        ("cron(0 8 ? * 3#2 *)", "2026-11-01T00:00:00", "2026-11-10T08:00:00"),
+        ("cron(0 8 ? * FRIL *)", "2026-11-01T00:00:00", "2026-11-27T08:00:00"),
+        ("cron(0 8 29 2 ? *)", "2026-11-01T00:00:00", "2028-02-29T08:00:00"),
+        ("cron(0 8 1 1 ? 2020)", "2026-11-01T00:00:00", None),
+    ],
+)
+def test_the_next_firing(expression: str, after: str, expected: str | None) -> None:
+    found = parse(expression)(moment(after))
+    assert found == (moment(expected) if expected else None)
+
+
+def test_a_time_zone_counts() -> None:
+    fire = parse("cron(0 9 * * ? *)", ZoneInfo("Europe/Berlin"))
+    assert fire(moment("2026-07-01T00:00:00")) == moment("2026-07-01T07:00:00")
+    assert fire(moment("2026-12-01T00:00:00")) == moment("2026-12-01T08:00:00")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "every minute",
+        "rate(0 minutes)",
+        "rate(1 fortnight)",
+        "at(tomorrow)",
+        "cron(0 10 * * *)",
+        "cron(0 10 * * * *)",
+        "cron(61 10 * * ? *)",
+        "cron(0 10 ? * NOBODY *)",
+        "cron(0 10 x * ? *)",
+    ],
+)
+def test_what_is_no_schedule_is_refused(expression: str) -> None:
+    with pytest.raises(BadSchedule):
+        parse(expression)
