@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -123,7 +122,8 @@ def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
     if contract.fallback is not None:
         columns["fallback"] = scores.fallback.tolist()
     if contract.stored:
-        ages = {name: _ages(age[scores.index]) for name, age in prediction.ages.items()}
+        # NaN is an age of nothing: JSON's null, as orjson writes it
+        ages = {n: np.round(age[scores.index], 3).tolist() for n, age in prediction.ages.items()}
         columns["features_age_s"] = [
             dict(zip(ages, row, strict=True)) for row in zip(*ages.values(), strict=True)
         ]
@@ -154,10 +154,6 @@ def _readable(output: Output, values: Array) -> dict[str, Sequence[Any]]:
     if values.ndim == 2 and values.shape[1] == len(classes):
         return {output.name: [dict(zip(classes, row, strict=True)) for row in rows]}
     return {output.name: rows}
-
-
-def _ages(ages: Array) -> list[float | None]:
-    return [None if math.isnan(age) else round(age, 3) for age in ages.tolist()]
 
 
 def _outputs(contract: Contract, value: dict[str, Any]) -> list[str] | None:
