@@ -1,0 +1,271 @@
+"""The template against the code, and against the rules that this house holds it to."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import re
+from typing import Any
+
+import pytest
+from tests.local_aws import ROOT
+
+from quintet.settings import PredictSettings, read
+from quintet.wiring_batch import DropSettings, PlanSettings, ReportSettings, ScoreSettings
+from quintet_local.plan import Plan, plan
+from quintet_local.stack import Stack, describe
+from quintet_local.template import load
+
+TEMPLATE = ROOT / "template.yaml"
+DAY = 86_400
+SETTINGS: dict[str, Any] = {
+    "Drop": DropSettings,
+    "PlanRun": PlanSettings,
+    "Predict": PredictSettings,
+    "ReportRun": ReportSettings,
+    "ScoreUnit": ScoreSettings,
+}
+
+PLAN = plan(load(TEMPLATE, {"PredictProvisionedConcurrency": "1"}), "http://127.0.0.1:4566")
+FUNCTIONS = sorted(PLAN.of_type("AWS::Lambda::Function"))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    return describe(PLAN, tmp_path_factory.mktemp("scratch"))
+
+
+def properties(kind: str) -> dict[str, dict[str, Any]]:
+    return PLAN.of_type(kind)
+
+
+def identity(logical_id: str, attribute: str = "Arn") -> str:
+    return PLAN.identities[logical_id].attributes[attribute]
+
+
+def by_logical_id(stack: Stack) -> dict[str, Any]:
+    return {function.logical_id: function for function in stack.functions.values()}
+
+
+# ---- functions ----------------------------------------------------------------------------
+
+
+def test_every_folder_is_a_function_and_every_function_a_folder(stack: Stack) -> None:
+    folders = {path.parent for path in (ROOT / "functions").glob("*/app.py")}
+    assert {function.code for function in stack.functions.values()} == folders
+    assert {function.handler for function in stack.functions.values()} == {"app.handler"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_functions_settings_are_in_its_environment(stack: Stack, name: str) -> None:
+    environment = by_logical_id(stack)[name].environment
+    read(SETTINGS[name], environment)
+    assert environment["POWERTOOLS_SERVICE_NAME"] == by_logical_id(stack)[name].code.name
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_no_variable_that_its_settings_lack(name: str) -> None:
+    source = PLAN.template.source["Resources"][name]["Properties"]["Environment"]["Variables"]
+    known = {f"QUINTET_{field.name.upper()}" for field in dataclasses.fields(SETTINGS[name])}
+    assert {variable for variable in source if variable.startswith("QUINTET_")} <= known
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_a_log_group_and_a_role_of_its_own(stack: Stack, name: str) -> None:
+    groups = {
+        g["LogGroupName"]: g
+        for g in properties("AWS::Logs::LogGroup").values()
+        if g.get("LogGroupName")
+    }
+    assert groups[by_logical_id(stack)[name].log_group]["RetentionInDays"] == 30
+    roles = [f["Role"] for f in properties("AWS::Lambda::Function").values()]
+    assert roles.count(properties("AWS::Lambda::Function")[name]["Role"]) == 1
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_names_its_time_out_and_memory(name: str) -> None:
+    function = properties("AWS::Lambda::Function")[name]
+    assert 1 <= function["Timeout"] <= 900
+    assert 128 <= function["MemorySize"] <= 10_240
+    assert function["Environment"]["Variables"]["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def test_the_routes_of_the_api_are_those_that_predict_knows(stack: Stack) -> None:
+    spec = importlib.util.spec_from_file_location("predict_app", ROOT / "functions/predict/app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert stack.api is not None
+    assert {(route.method, route.resource) for route in stack.api.routes} == set(module.ROUTES)
+    alias = PLAN.identities["PredictAliaslive"].ref
+    assert {route.function_arn for route in stack.api.routes} == {alias}
+    assert stack.api.binary_types == ("*/*",)
+
+
+def test_provisioned_concurrency_is_on_the_alias_by_parameter(stack: Stack) -> None:
+    assert by_logical_id(stack)["Predict"].aliases["live"].provisioned == 1
+    none = plan(load(TEMPLATE), "http://127.0.0.1:4566").of_type("AWS::Lambda::Alias")
+    assert "ProvisionedConcurrencyConfig" not in none["PredictAliaslive"]
+
+
+# ---- queues ---------------------------------------------------------------------------------
+
+
+def queues() -> dict[str, dict[str, Any]]:
+    """The queues that are worked on, without those of dead letters."""
+    return {n: q for n, q in properties("AWS::SQS::Queue").items() if "DeadLetters" not in n}
+
+
+def dead_letters() -> dict[str, dict[str, Any]]:
+    return {identity(n): q for n, q in properties("AWS::SQS::Queue").items() if "DeadLetters" in n}
+
+
+@pytest.mark.parametrize("name", sorted(queues()))
+def test_a_queue_has_its_dead_letters_which_are_kept_longest(name: str) -> None:
+    policy = queues()[name]["RedrivePolicy"]
+    assert policy["maxReceiveCount"] >= 5
+    assert dead_letters()[policy["deadLetterTargetArn"]]["MessageRetentionPeriod"] == 14 * DAY
+    # a message keeps the time it was first sent at when it is moved
+    assert queues()[name]["MessageRetentionPeriod"] <= 4 * DAY
+
+
+@pytest.mark.parametrize("name", sorted(properties("AWS::Lambda::EventSourceMapping")))
+def test_a_message_stays_invisible_for_six_time_outs_and_failures_are_partial(
+    stack: Stack, name: str
+) -> None:
+    mapping = properties("AWS::Lambda::EventSourceMapping")[name]
+    (queue,) = (q for n, q in queues().items() if identity(n) == mapping["EventSourceArn"])
+    timeout = stack.functions[mapping["FunctionName"]].timeout
+    assert queue["VisibilityTimeout"] >= 6 * timeout
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize(
+    "name", sorted(n for n in properties("AWS::SQS::Queue") if n not in queues())
+)
+def test_dead_letters_are_alarmed_of(name: str) -> None:
+    watched = {
+        dimension["Value"]
+        for alarm in properties("AWS::CloudWatch::Alarm").values()
+        for dimension in alarm["Dimensions"]
+    }
+    assert identity(name, "QueueName") in watched
+
+
+# ---- data -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(properties("AWS::S3::Bucket")))
+def test_a_bucket_is_private_encrypted_and_reached_by_tls_alone(name: str) -> None:
+    bucket = properties("AWS::S3::Bucket")[name]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    policies = {p["Bucket"]: p for p in properties("AWS::S3::BucketPolicy").values()}
+    (statement,) = policies[PLAN.identities[name].ref]["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("name", ["InboxBucket", "RegistryBucket"])
+def test_what_is_read_by_version_is_versioned(name: str) -> None:
+    assert properties("AWS::S3::Bucket")[name]["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+@pytest.mark.parametrize("name", sorted(properties("AWS::DynamoDB::Table")))
+def test_a_table_is_encrypted_and_paid_by_request(name: str) -> None:
+    table = properties("AWS::DynamoDB::Table")[name]
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_what_is_written_is_not_where_notifications_come_from() -> None:
+    notifying = {
+        n for n, b in properties("AWS::S3::Bucket").items() if "NotificationConfiguration" in b
+    }
+    written = {
+        resource
+        for statement in statements(PLAN)
+        if "s3:PutObject" in actions(statement)
+        for resource in resources(statement)
+    }
+    for name in notifying:
+        assert not [r for r in written if identity(name) in r]
+
+
+# ---- IAM ------------------------------------------------------------------------------------
+
+
+def statements(of: Plan) -> list[dict[str, Any]]:
+    return [
+        statement
+        for role in of.of_type("AWS::IAM::Role").values()
+        for policy in role.get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    return listed(statement["Action"])
+
+
+def resources(statement: dict[str, Any]) -> list[str]:
+    return listed(statement["Resource"])
+
+
+def test_roles_allow_named_actions_alone() -> None:
+    for statement in statements(PLAN):
+        assert [a for a in actions(statement) if "*" in a] == [], json.dumps(statement)
+
+
+def test_a_resource_of_every_name_has_its_reason_beside_it() -> None:
+    lines = TEMPLATE.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if re.fullmatch(r'\s*Resource: "\*"', line):
+            start = max(i for i in range(number) if lines[i].strip() == "- Effect: Allow")
+            assert lines[start - 1].strip().startswith("#"), f"line {number + 1} gives no reason"
+    wild = [s for s in statements(PLAN) if "*" in resources(s)]
+    assert len(wild) == sum('Resource: "*"' in line for line in lines)
+
+
+def test_a_queues_policy_lets_in_one_service_from_this_account() -> None:
+    for policy in properties("AWS::SQS::QueuePolicy").values():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+            assert statement["Condition"]["StringEquals"]["aws:SourceAccount"]
+
+
+# ---- the state machine ------------------------------------------------------------------------
+
+
+def test_the_definitions_substitutions_are_all_given_and_all_used() -> None:
+    for name, resource in PLAN.template.source["Resources"].items():
+        if resource["Type"] != "AWS::Serverless::StateMachine":
+            continue
+        text = (ROOT / resource["Properties"]["DefinitionUri"]).read_text()
+        given = set(resource["Properties"]["DefinitionSubstitutions"])
+        assert set(re.findall(r"\$\{(\w+)\}", text)) == given, name
+
+
+def tasks(states: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for name, state in states.items():
+        if state["Type"] in ("Task", "Map"):
+            found.append((name, state))
+        if state["Type"] == "Map":
+            found += tasks(state["ItemProcessor"]["States"])
+    return found
+
+
+def test_a_task_names_what_it_retries(stack: Stack) -> None:
+    for machine in stack.machines:
+        for name, state in tasks(machine.definition["States"]):
+            if state["Type"] == "Task":
+                assert state["Retry"], name
+            else:  # a retry of the map would run every unit anew
+                assert "Retry" not in state, name
