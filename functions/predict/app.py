@@ -34,6 +34,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     problem: Exception | None = None
     try:
         response = family.answer(wiring.online(), request, call)
+        events.check_size(response)
     except Exception as error:
         problem = error
         response = family.failure(error if isinstance(error, QuintetError) else None, call)

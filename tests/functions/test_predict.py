@@ -128,6 +128,29 @@ def test_the_prediction_cache_says_hit_or_miss_where_the_contract_has_it_on(
     assert first.body == again.body != other.body
 
 
+def test_a_store_that_is_lost_leaves_the_answer_to_the_rule_and_opens_the_circuit(
+    predict: Predict,
+    online_aws: OnlineAws,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    online_aws.put_features("customer", "known", {"orders_90d": 4})
+
+    def ask(customer: str) -> bool:
+        body = json.dumps({"records": [{"customer": customer, "amount": 1}]})
+        answer = predict("POST", "/models/shop/predict", body)
+        assert answer.status == 200
+        fallback: bool = answer.json()["predictions"][0]["fallback"]
+        return fallback
+
+    assert not ask("known")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
+    assert [ask(f"unread-{number}") for number in range(5)] == [True] * 5
+    assert not ask("known")  # what is remembered does not need the store
+    told = [line for line in lines(capfd.readouterr().out) if line.get("circuit")]
+    assert [(line["message"], line["state"]) for line in told] == [("circuit changed", "OPEN")]
+
+
 # ---- bad input, in every form --------------------------------------------------------------------
 
 BAD = {
@@ -252,6 +275,14 @@ def test_bytes_that_are_no_request_are_refused_clearly(
     predict: Predict, family: str, body: bytes, headers: dict[str, str], status: int
 ) -> None:
     check_refusal(family, predict("POST", family.format("log"), body, headers), status)
+
+
+def test_an_entity_too_long_for_a_key_is_one_that_is_not_stored(predict: Predict) -> None:
+    for _ in range(5):  # and no circuit opens
+        body = json.dumps({"records": [{"customer": "ä" * 1500, "amount": 1}]})
+        answer = predict("POST", "/models/shop/predict", body)
+        assert (answer.status, answer.json()["predictions"][0]["fallback"]) == (200, True)
+        assert answer.json()["predictions"][0]["features_age_s"] == {"orders_90d": None}
 
 
 @pytest.mark.parametrize("family", [RECORDS, OIP, SAGEMAKER])

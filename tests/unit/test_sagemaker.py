@@ -170,7 +170,7 @@ def refused(response: Response) -> tuple[int, str, str]:
         (b'[{"z": 1}]', JSON, "row 0: z: expected one of x, y, got another field"),
         (b"[[1, 1e999]]", JSON, "body: expected JSON in UTF-8"),
         (b'[{"x": 1, "x": 2}]', JSON, "body: expected each key once, got 'x' twice"),
-        (b'{"x": 1}\n{"x": NaN}\n', LINES, "body: expected JSON in UTF-8"),
+        (b'{"x": 1}\n{"x": NaN}\n', LINES, "row 1: body: expected JSON in UTF-8"),
         (b"\n", LINES, "rows: expected at least one row, got none"),
         (b"", CSV, "rows: expected at least one row, got none"),
         (b"x,y\n", CSV, "rows: expected at least one row, got none"),

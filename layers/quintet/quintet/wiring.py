@@ -46,7 +46,9 @@ def online() -> Online:
     from quintet.online import FeatureCache, Online, PredictionCache
 
     settings, telemetry = predict_settings(), predict_telemetry()
-    registry = Registry(AwsClient("dynamodb"), settings.registry_table)
+    # routes are remembered while the registry does not answer, so it is not waited for long
+    routes = AwsClient("dynamodb", connect_seconds=0.5, read_seconds=1.0, attempts=2)
+    registry = Registry(routes, settings.registry_table)
     models = Models(
         registry,
         Artifacts(AwsClient("s3"), settings.registry_bucket),

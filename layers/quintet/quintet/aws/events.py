@@ -12,12 +12,17 @@ from typing import Any
 from urllib.parse import unquote
 
 from quintet.codecs.messages import Request, Response
+from quintet.errors import TooLarge
 from quintet.online import Call
 
-__all__ = ["read", "render", "standard_headers", "trace_id"]
+__all__ = ["check_size", "read", "render", "standard_headers", "trace_id"]
 
 #: text goes out as it is; everything else in base64, or API Gateway would take it for UTF-8
 _TEXT = ("application/json", "application/problem+json", "application/jsonlines", "text/csv")
+
+#: Lambda's 6 MB less the headers
+#: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MOST_BYTES_OUT = 6_280_000
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
@@ -51,6 +56,21 @@ def trace_id(request: Request) -> str:
     if match is None or match[0].startswith("ff") or not int(match[1], 16) or not int(match[2], 16):
         return ""
     return match[1]
+
+
+def check_size(response: Response) -> None:
+    """Refuse an answer that Lambda would not carry, as text in JSON or in base64.
+
+    Raises:
+        TooLarge: it is too large; fewer rows or outputs make it smaller.
+    """
+    body = response.body
+    if response.content_type in _TEXT:
+        size = len(body) + body.count(b'"') + body.count(b"\\")  # each is escaped
+    else:
+        size = len(body) * 4 // 3
+    if size > MOST_BYTES_OUT:
+        raise TooLarge.of("answer", f"at most {MOST_BYTES_OUT} bytes: ask for less", f"{size}")
 
 
 def standard_headers(request: Request, call: Call) -> dict[str, str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from quintet.aws.client import AwsClient, dynamodb_call
@@ -23,6 +25,10 @@ EXPIRES = "expires"
 
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 MOST_KEYS = 100
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+MOST_BYTES = 2048  # of a partition key
+MOST_PROJECTED = 500  # attributes: an expression takes 4 KB
+THREADS = 8  # of one fetch, where it takes several reads
 ATTEMPTS = 4
 BACKOFF_SECONDS = 0.02  # the ceiling of the first wait for unprocessed keys; it doubles
 
@@ -66,36 +72,51 @@ class FeatureTable:
         """See `quintet.features.FeatureSource.fetch`. Reads are eventually consistent."""
         wanted = [KEY, EXPIRES, *names, *map(moment_name, names)]
         aliases = {f"#{position}": name for position, name in enumerate(wanted)}
-        projection = {
-            "ProjectionExpression": ", ".join(aliases),
-            "ExpressionAttributeNames": aliases,
-        }
-        keys = [{KEY: {"S": entity_key(key, entity)}} for entity in dict.fromkeys(entities)]
+        projection: dict[str, Any] = {}
+        if len(wanted) <= MOST_PROJECTED:
+            projection["ProjectionExpression"] = ", ".join(aliases)
+            projection["ExpressionAttributeNames"] = aliases
+        keys = [entity_key(key, entity) for entity in dict.fromkeys(entities)]
+        # a caller's entity that is too long for a key is one that is not stored
+        keys = [key for key in keys if len(key) <= MOST_BYTES and len(key.encode()) <= MOST_BYTES]
+        chunks = [keys[start : start + MOST_KEYS] for start in range(0, len(keys), MOST_KEYS)]
+        read = partial(self._read, projection)
         prefix = len(entity_key(key, ""))
         now = self._clock()
         found: dict[str, dict[str, StoredValue]] = {}
-        for start in range(0, len(keys), MOST_KEYS):
-            for item in self._read(keys[start : start + MOST_KEYS], projection):
-                row = _values(item, names, now)
-                if row:
-                    found[item[KEY]["S"][prefix:]] = row
+        for item in chain.from_iterable(_map(read, chunks)):
+            if row := _values(item, names, now):
+                found[item[KEY]["S"][prefix:]] = row
         return found
 
-    def _read(
-        self, keys: list[dict[str, Any]], projection: Mapping[str, Any]
-    ) -> Iterator[dict[str, Any]]:
+    def _read(self, projection: Mapping[str, Any], chunk: Sequence[str]) -> list[dict[str, Any]]:
         """The items of some keys; what DynamoDB leaves unprocessed is asked for again."""
+        keys: list[dict[str, Any]] = [{KEY: {"S": key}} for key in chunk]
+        items: list[dict[str, Any]] = []
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._sleep(random.uniform(0, BACKOFF_SECONDS * 2**attempt))
             request = {"RequestItems": {self._table: {"Keys": keys, **projection}}}
             answer = dynamodb_call(self._client, "BatchGetItem", request)
-            yield from answer["Responses"].get(self._table, [])
+            items += answer["Responses"].get(self._table, [])
             left = answer.get("UnprocessedKeys", {}).get(self._table)
             if not left:
-                return
+                return items
             keys = left["Keys"]
         raise Transient(f"the feature store left {len(keys)} keys unread")
+
+
+def _map(
+    read: Callable[[Sequence[str]], list[dict[str, Any]]], chunks: Sequence[Sequence[str]]
+) -> Iterator[list[dict[str, Any]]]:
+    """Read the chunks, several at a time where there are several."""
+    if len(chunks) < 2:
+        yield from map(read, chunks)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # no part of a cold start
+
+    with ThreadPoolExecutor(min(THREADS, len(chunks))) as pool:
+        yield from pool.map(read, chunks)
 
 
 def _values(item: Mapping[str, Any], names: Sequence[str], now: float) -> dict[str, StoredValue]:

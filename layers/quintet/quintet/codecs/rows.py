@@ -10,6 +10,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def decode(contract: Contract, request: Request) -> Asked:
         case "application/jsonlines" | "application/jsonl" | "application/x-ndjson":
             lines = [line for line in body.splitlines() if line.strip()]
             check_rows(contract, len(lines), _ROWS)
-            return Asked(_batch(contract, [strict_json.parse(line) for line in lines]))
+            return Asked(_batch(contract, [_line(row, line) for row, line in enumerate(lines)]))
         case "text/csv":
             return Asked(_csv(contract, body))
         case "application/x-npy":
@@ -73,6 +74,14 @@ def _json(contract: Contract, value: Any) -> Asked:
     found = value if type(value) is list else [value]
     check_rows(contract, len(found), _ROWS)
     return Asked(_batch(contract, found))
+
+
+def _line(row: int, line: bytes) -> Any:
+    """One of the JSON lines; a refusal says which."""
+    try:
+        return strict_json.parse(line)
+    except BadInput as error:
+        raise BadInput(replace(refusal, row=row) for refusal in error.refusals) from None
 
 
 def _batch(contract: Contract, found: Sequence[Any]) -> Batch:
