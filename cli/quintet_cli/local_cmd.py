@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -85,13 +86,20 @@ def down(state: StateOption = DEFAULT_STATE) -> None:
         return
     os.kill(found.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while found.health() is not None:
-        if time.monotonic() > deadline:
-            os.kill(found.pid, signal.SIGKILL)  # its children end with it
-            State.path(state).unlink(missing_ok=True)
-            break
+    while _runs(found.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
+    if _runs(found.pid):
+        os.kill(found.pid, signal.SIGKILL)  # its children end with it
+        State.path(state).unlink(missing_ok=True)
     console.print("the local AWS is stopped; what it held is gone")
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody waited for does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def status(state: StateOption = DEFAULT_STATE) -> None:
@@ -107,6 +115,12 @@ def status(state: StateOption = DEFAULT_STATE) -> None:
         values = (counts[key] for key in ("idle", "busy", "init", "waiting"))
         table.add_row(name, *(str(value) for value in values))
     console.print(table)
+
+
+def is_running(state: Path) -> bool:
+    """Whether a local AWS answers from the state folder."""
+    found = State.read(state)
+    return found is not None and found.health() is not None
 
 
 def _parameter(text: str) -> tuple[str, str]:

@@ -1,0 +1,174 @@
+"""`quintet demo`: the main job on the local AWS, command by command, on real data."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import urllib3
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from quintet_cli import batch_cmd, features_cmd, local_cmd, publish_cmd
+from quintet_cli.demo_orders import Served, predict, read_records, serve_orders
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+
+__all__ = ["register"]
+
+MODELS = Path("models")
+SAMPLES = 5
+TEXTS = (
+    "The zipper broke the second time I wore these jeans and the waist runs small.",
+    "Gorgeous dress, flowing fabric, I got compliments all evening at the wedding.",
+    "Cozy cardigan, perfect over a blouse in autumn, but the wool is a bit itchy.",
+)
+
+console = Console(highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    app.command()(demo)
+
+
+def demo(
+    orders: Annotated[int, typer.Option(help="How many orders to score over HTTP.", min=1)] = 500,
+    port: Annotated[int, typer.Option(help="Port of the AWS endpoint; 0 takes a free one.")] = 4566,
+    api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
+    state: Annotated[
+        Path, typer.Option("--state", help="The folder of the local AWS's state.")
+    ] = DEFAULT_STATE,
+) -> None:
+    """Run the main job on this machine: publish, load features, score orders, drop a file."""
+    if not MODELS.is_dir():
+        raise StageError("the demo runs in a checkout of Quintet: there is no models/ here")
+    start = time.monotonic()
+    stage = _start(state, port, api_port)
+
+    _act("Publish the shop's three models")
+    for name in ("fraud", "churn", "tickets"):
+        _say(f"quintet publish models/{name}")
+        publish_cmd.publish(MODELS / name, state=state)
+
+    _act("Load the customers' history into the feature store")
+    if _has_features(stage):
+        console.print("they are there already")
+    else:
+        _say("quintet features load models/fraud/data/features.csv --model fraud")
+        features_cmd.load(MODELS / "fraud/data/features.csv", model="fraud", state=state)
+
+    _act("Score orders at checkout, one request each")
+    _score_orders(stage, orders)
+    _route_texts(stage)
+
+    _act("Drop a file of customers: who will not buy again?")
+    _say("quintet drop models/churn/data/customers.csv churn")
+    batch_cmd.drop(MODELS / "churn/data/customers.csv", "churn", state=state)
+    page = state / "churn-report.html"
+    batch_cmd.report("churn", out=page, state=state)
+
+    console.print(f"\n[green]done in {time.monotonic() - start:.0f} s[/green]")
+    _next(stage, page)
+
+
+def _start(state: Path, port: int, api_port: int) -> Stage:
+    """The local AWS that runs from this folder already, or a new one."""
+    _act("Start the local AWS from template.yaml")
+    if local_cmd.is_running(state):
+        console.print("one runs already")
+    else:
+        _say("quintet up --detach")
+        local_cmd.up(detach=True, port=port, api_port=api_port, state=state)
+    return Stage.open("local", state)
+
+
+def _has_features(stage: Stage) -> bool:
+    table = stage.client("dynamodb").describe_table(TableName=stage.outputs["FeaturesTableName"])
+    return bool(table["Table"]["ItemCount"])
+
+
+def _act(title: str) -> None:
+    console.print()
+    console.rule(f"[bold]{title}", align="left")
+
+
+def _say(command: str) -> None:
+    console.print(f"[dim]$ {command}[/dim]")
+
+
+def _score_orders(stage: Stage, most: int) -> None:
+    records = read_records(MODELS / "fraud/data/requests.jsonl", most)
+    with urllib3.PoolManager(retries=False) as pool:
+        before = time.perf_counter()
+        predict(pool, stage.api_url, "fraud", records[0])
+        cold = (time.perf_counter() - before) * 1000
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("scoring orders", total=len(records))
+        served = serve_orders(
+            stage.api_url, "fraud", records, SAMPLES, lambda: progress.advance(task)
+        )
+    console.print(_samples(served))
+    table = Table(title="requests through the API, one caller", title_justify="left")
+    row = [f"{len(served.milliseconds)}", f"{cold:.0f} ms"]
+    for name in ("orders", "first (cold)", "p50", "p95", "p99", "answered by rule", "refused"):
+        table.add_column(name, justify="right")
+    row += [f"{served.percentile(share):.1f} ms" for share in (50, 95, 99)]
+    table.add_row(*row, str(served.fallback), str(served.refused))
+    console.print(table)
+    if served.refused:
+        raise StageError(f"{served.refused} of {len(served.milliseconds)} orders were refused")
+
+
+def _samples(served: Served) -> Table:
+    table = Table(title="the first orders", title_justify="left")
+    names = ("customer", "amount", "lines", "will be cancelled", "label", "answered by")
+    for name in names:
+        table.add_column(name, justify="left" if name in ("label", "answered by") else "right")
+    for record, prediction in served.samples:
+        table.add_row(
+            str(record["customer_id"]),
+            f"{record['amount']:.2f}",
+            f"{record['lines']:.0f}",
+            f"{prediction['probabilities']['cancelled']:.1%}",
+            _label(prediction),
+            "the fallback rule" if prediction.get("fallback") else "the model",
+        )
+    return table
+
+
+def _label(prediction: dict[str, Any]) -> str:
+    return str(prediction.get("label_class", prediction["label"]))
+
+
+def _route_texts(stage: Stage) -> None:
+    table = Table(title="texts routed to departments", title_justify="left")
+    table.add_column("text")
+    table.add_column("department")
+    table.add_column("sure", justify="right")
+    with urllib3.PoolManager(retries=False) as pool:
+        for text in TEXTS:
+            status, answer = predict(pool, stage.api_url, "tickets", {"text": text})
+            if status != 200:
+                raise StageError(f"tickets answered {status}: {answer['detail']}")
+            prediction = answer["predictions"][0]
+            sure = f"{max(prediction['probabilities'].values()):.0%}"
+            table.add_row(text, _label(prediction), sure)
+    console.print(table)
+
+
+def _next(stage: Stage, page: Path) -> None:
+    record = '{"records": [{"text": "The sleeves of this sweater are too long"}]}'
+    console.print(
+        f"\nThe report of the file: [bold]{page}[/bold]\n"
+        f"The API: [bold]{stage.api_url}[/bold]   AWS endpoint: [bold]{stage.endpoint_url}[/bold]\n"
+        "\nTry next (the local AWS goes on until `make demo-down`):\n"
+        "  source .venv/bin/activate\n"
+        f"  curl -s {stage.api_url}/models/tickets/predict -d '{record}'\n"
+        "  quintet runs ls churn\n"
+        f"  aws --endpoint-url {stage.endpoint_url} s3 ls\n",
+        markup=True,
+        soft_wrap=True,
+    )
