@@ -67,6 +67,9 @@ class EnvironmentOwner(Protocol):
     def ready(self, environment: Environment) -> None:
         """It can take an invocation."""
 
+    def submit(self, invocation: Invocation) -> None:
+        """It could not take this invocation; find another."""
+
     def gone(self, environment: Environment, init_error: bytes | None) -> None:
         """Its process ended; `init_error` is the reason when it never got ready."""
 
@@ -193,11 +196,9 @@ class Environment:
         self._current = invocation
         self._tail = b""
         invocation.started = time.monotonic()
-        invocation.deadline_ms = int((time.time() + self.function.timeout) * 1000)
         self._timer = self._loop.call_later(self.function.timeout, self._too_long)
-        self._emit([f"START RequestId: {invocation.request_id} Version: {self.version}"])
         if self._asked is not None and not self._asked.done():
-            self._asked.set_result(invocation)
+            self._asked.set_result(self._begun(invocation))
         else:
             self._handed = invocation
 
@@ -227,7 +228,7 @@ class Environment:
             self._asked = None
             return invocation
         invocation, self._handed = self._handed, None
-        return invocation
+        return self._begun(invocation)
 
     def respond(self, request_id: str, payload: bytes, error: str | None = None) -> bool:
         """Take the child's answer; False when it is for no call that is under way."""
@@ -244,6 +245,11 @@ class Environment:
         self._init_error = payload
 
     # inside
+
+    def _begun(self, invocation: Invocation) -> Invocation:
+        invocation.deadline_ms = int((time.time() + self.function.timeout) * 1000)
+        self._emit([f"START RequestId: {invocation.request_id} Version: {self.version}"])
+        return invocation
 
     def _become_idle(self) -> None:
         self.state = State.IDLE
@@ -306,7 +312,11 @@ class Environment:
         reason = self._kill_reason or ("Runtime.ExitError", f"Runtime exited with {_status(code)}")
         was_init = self.state is State.INIT
         self.state = State.GONE
-        if invocation := self._current:
+        if self._handed is not None:
+            # the process had ended before it could take the call: another will
+            self._current = None
+            self._owner.submit(self._handed)
+        elif invocation := self._current:
             message = f"RequestId: {invocation.request_id} Error: {reason[1]}"
             self._emit([message])
             self._end(invocation, f"Status: error\tError Type: {reason[0]}")
