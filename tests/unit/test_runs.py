@@ -10,11 +10,13 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from arro3 import io as arrow_io
 from tests.batch_kit import (
     CONTRACT,
+    MODEL,
     STARTED,
     Bench,
     csv_bytes,
@@ -195,6 +197,49 @@ def test_a_model_that_fails_is_a_failed_unit_and_not_tried_again() -> None:
         "quarantined": 0,
         "ms": 0.0,
     }
+
+
+class Picky:
+    """The tiny model, which breaks on some amounts."""
+
+    contract = CONTRACT
+
+    def __init__(self, *amounts: float) -> None:
+        self._amounts = amounts
+
+    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+        if np.isin(feeds["amount"], self._amounts).any():
+            raise ModelFailure("model tiny version 3 failed (RuntimeException)")
+        return MODEL.run(feeds, outputs)
+
+
+@pytest.mark.parametrize("broken", [[0], [49], [7, 8, 31], list(range(10, 18))])
+def test_rows_that_break_the_model_are_refused_alone(broken: list[int]) -> None:
+    rows = [row(number) for number in range(50)]
+    bench = Bench()
+    plan = planned(bench, "tiny/a.csv", csv_bytes(rows))
+    calm = Bench()
+    calm.score(planned(calm, "tiny/a.csv", csv_bytes(rows)))
+    result = score_unit(
+        bench.units(plan.folder)[0],
+        plan,
+        model=lambda: Picky(*(rows[number]["amount"] for number in broken)),
+        inbox=bench.inbox,
+        store=bench.store,
+        features=bench.features,
+        clock=lambda: 0.0,
+    )
+    assert (result["status"], result["quarantined"]) == ("done", len(broken))
+    reason = {
+        "field": "model",
+        "expected": "an answer for this row",
+        "got": "model tiny version 3 failed (RuntimeException)",
+    }
+    assert [(q["row"], q["reasons"]) for q in bench.quarantine(plan.folder)] == [
+        (number, [reason]) for number in broken
+    ]
+    whole = [r for r in calm.scores(plan.folder) if r["row"] not in broken]
+    assert bench.scores(plan.folder) == whole
 
 
 def test_scores_come_in_the_form_asked_for() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from quintet.batch.histograms import Histogram, watched
+from quintet.batch.isolation import score_apart
 from quintet.batch.readers import Chunk, read_unit
 from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
@@ -18,7 +19,7 @@ from quintet.batch.streams import ahead
 from quintet.contract import Output
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource, join
-from quintet.scoring import Model, Scores, score
+from quintet.scoring import Model, Scores
 
 __all__ = ["score_unit"]
 
@@ -108,7 +109,7 @@ def _score(plan: Plan, model: Model, chunks: Iterable[Chunk], features: FeatureS
         refusals: list[Refusal] = []
         if chunk.batch.rows:
             joined = join(contract, chunk.batch, features, now)
-            scores = score(model, joined.batch, fallback=joined.fallback)
+            scores = score_apart(model, joined.batch, joined.fallback)
             found.add(chunk, scores)
             refusals = scores.refusals
         found.refuse(chunk, refusals)
