@@ -450,7 +450,11 @@ print("LOADED", sorted(heavy & set(sys.modules)))
         capture_output=True,
         text=True,
         check=True,
-        env={**online_aws.environ, "QUINTET_PRELOAD": "shop", "PATH": ""},
+        env={
+            **online_aws.environ,
+            "QUINTET_PRELOAD": "shop",
+            "PYTHONPATH": str(ROOT / "layers/quintet"),
+        },
     )
     assert "LOADED []" in done.stdout
 
@@ -459,7 +463,7 @@ def test_importing_the_handler_needs_no_environment() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import app"],
         cwd=ROOT / "functions/predict",
-        env={},
+        env={"PYTHONPATH": str(ROOT / "layers/quintet")},  # as a layer is on /opt
         capture_output=True,
         text=True,
         check=False,
