@@ -23,7 +23,9 @@ CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
 }
+# without leave to list the bucket, S3 answers 403 for what is not there
 GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed", "405"}
+GONE |= {"403", "AccessDenied", "Forbidden"}
 
 
 @contextmanager
@@ -103,8 +105,7 @@ class S3Store:
             try:
                 return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
             except ClientError as error:
-                # without leave to list the bucket, S3 answers 403 for what is not there
-                if _code(error) in GONE | {"403", "AccessDenied"}:
+                if _code(error) in GONE:
                     return None
                 raise
 
