@@ -10,6 +10,7 @@ import importlib
 import json
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -56,8 +57,6 @@ def import_state_machines() -> None:
     import moto
 
     name = "moto.batch"
-    if name in sys.modules:
-        return
     package = ModuleType(name)
     package.__path__ = [str(Path(moto.__file__).parent / "batch")]
     sys.modules[name] = package
@@ -65,6 +64,19 @@ def import_state_machines() -> None:
         importlib.import_module("moto.stepfunctions.parser.models")
     finally:
         del sys.modules[name]
+    _name_executions()
+
+
+def _name_executions() -> None:
+    """Give an execution without a name one, as AWS does; moto calls them all `None`."""
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+    start = StepFunctionsParserBackend.start_execution
+
+    def start_named(backend: Any, arn: str, name: str | None = None, *rest: Any) -> Any:
+        return start(backend, arn, name or str(uuid.uuid4()), *rest)
+
+    _replace(StepFunctionsParserBackend, "start_execution", start_named)
 
 
 def _replace(module: Any, name: str, function: Any) -> None:

@@ -73,6 +73,17 @@ def test_a_distributed_map_calls_functions_and_retries_and_catches(stack: LocalA
     ]
 
 
+def test_executions_without_a_name_are_each_their_own(stack: LocalAws) -> None:
+    states = stack.client("stepfunctions")
+    started = {
+        states.start_execution(
+            stateMachineArn=stack.outputs["Machine"], input='{"units": "units/none"}'
+        )["executionArn"]
+        for _ in range(2)
+    }
+    assert len(started) == 2
+
+
 def test_resources_have_the_settings_of_the_template(stack: LocalAws) -> None:
     s3, sqs, dynamodb = (stack.client(name) for name in ("s3", "sqs", "dynamodb"))
     assert s3.get_bucket_versioning(Bucket=stack.outputs["Inbox"])["Status"] == "Enabled"

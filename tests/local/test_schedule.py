@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from quintet_local.sources.drivers import TimerDriver
 from quintet_local.sources.schedule import BadSchedule, parse
+from quintet_local.stack import Timer
 
 
 def moment(text: str) -> datetime:
@@ -67,3 +71,21 @@ def test_a_time_zone_counts() -> None:
 def test_what_is_no_schedule_is_refused(expression: str) -> None:
     with pytest.raises(BadSchedule):
         parse(expression)
+
+
+@pytest.mark.parametrize("body", ['{"a": 1}', None])
+def test_a_schedule_sends_its_input_or_the_scheduled_event(body: str | None) -> None:
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).replace(microsecond=0)
+    expression = f"at({soon:%Y-%m-%dT%H:%M:%S})"
+    sent: list[tuple[str, str]] = []
+    timer = Timer("Monthly", "rule-arn", expression, "UTC", "target-arn", body)
+    driver = TimerDriver(timer, lambda target, text: sent.append((target, text)))
+    asyncio.run(asyncio.wait_for(driver.run(), 10))
+    ((target, text),) = sent
+    assert target == "target-arn"
+    event = json.loads(text)
+    if body is not None:
+        assert event == {"a": 1}
+    else:
+        assert (event["detail-type"], event["resources"]) == ("Scheduled Event", ["rule-arn"])
+        assert event["time"] == f"{soon:%Y-%m-%dT%H:%M:%SZ}"
