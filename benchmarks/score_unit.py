@@ -28,7 +28,7 @@ UNIT_BYTES = 64 << 20
 FORMATS = ("parquet", "csv", "jsonl")
 
 
-# ---- what is measured, each in a process of its own -----------------------------------------------
+# ---- what is measured, each in a process of its own ----------------------------------------
 
 
 def raw(folder: Path, threads: int) -> tuple[float, int]:

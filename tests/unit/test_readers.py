@@ -24,7 +24,7 @@ from tests.batch_kit import (
     row,
 )
 
-from quintet.batch import readers
+from quintet.batch import parquet_rows, readers, text_rows
 from quintet.batch.runs import Folder, Plan
 from quintet.columns import from_records
 from quintet.scoring import score
@@ -296,7 +296,8 @@ def test_any_target_size_gives_the_same_rows(unit_bytes: int, count: int) -> Non
 
 
 def test_chunks_hold_the_rows_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "CHUNK_ROWS", 16)
+    for module in (parquet_rows, text_rows):
+        monkeypatch.setattr(module, "CHUNK_ROWS", 16)
     for key, body in (("tiny/a.csv", csv_bytes(ROWS)), ("tiny/a.parquet", parquet_bytes(ROWS))):
         bench = Bench()
         plan = bench.plan(key, body)

@@ -10,7 +10,7 @@ from typing import Protocol
 from quintet import __version__
 from quintet.batch.formats import BOM, HEAD, Kind, detect, ignored_columns, read_header
 from quintet.batch.parquet import Footer, extent, read_footer
-from quintet.batch.readers import parquet_columns
+from quintet.batch.parquet_rows import parquet_columns
 from quintet.batch.runs import (
     FORMATS,
     FileFormat,

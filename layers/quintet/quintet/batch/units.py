@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
+from quintet.batch.chunks import Chunk
 from quintet.batch.histograms import Histogram, watched
 from quintet.batch.isolation import score_apart
-from quintet.batch.readers import Chunk, read_unit
+from quintet.batch.readers import read_unit
 from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
 from quintet.batch.streams import ahead

@@ -1,0 +1,91 @@
+"""Read row groups of Parquet in chunks, as columns, with the record that each row was."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Callable, Iterator
+from typing import IO, Any, cast
+
+import numpy as np
+from arro3 import core
+from arro3 import io as arrow_io
+
+from quintet.batch.arrow import arrow_errors, check_kind, column
+from quintet.batch.chunks import CHUNK_ROWS, Chunk, arrays_batch
+from quintet.batch.formats import check_columns
+from quintet.batch.parquet import Footer, View, read_footer
+from quintet.batch.runs import Inbox, Plan, Unit
+from quintet.batch.streams import parquet_file
+from quintet.columns import Array, Batch
+from quintet.contract import Contract
+
+__all__ = ["parquet_columns", "read_parquet"]
+
+
+def parquet_columns(contract: Contract, footer: Footer) -> tuple[str, ...]:
+    """The columns of a Parquet file, checked against the contract.
+
+    Raises:
+        BadInput: a required column is missing, or one is of a kind its feature cannot have.
+    """
+    view = cast(IO[bytes], View(io.BytesIO(), 4, footer.start, footer.of(0, 0)))
+    with arrow_errors("the file", "Parquet, whole"):
+        schema = arrow_io.read_parquet(view).schema
+    names = tuple(schema.names)
+    check_columns(contract, names)
+    kinds = {name: schema.field(name).type for name in names if name in contract.request_keys}
+    nothing = core.Array([], core.DataType.int64())
+    for name, kind in kinds.items():
+        check_kind(name, kind)
+    if not any(core.DataType.is_nested(k) or core.DataType.is_null(k) for k in kinds.values()):
+        _batch_of(contract, {name: nothing.cast(kind) for name, kind in kinds.items()}, 0)
+    return names
+
+
+def _batch_of(contract: Contract, found: dict[str, core.Array], rows: int) -> Batch:
+    arrays: dict[str, Array] = {}
+    nulls: dict[str, Array] = {}
+    for name, array in found.items():
+        feature = contract.by_name.get(name)
+        values, null = column(name, array, feature.shape if feature else ())
+        arrays[name] = values
+        if null is not None:
+            nulls[name] = null
+    return arrays_batch(contract, arrays, nulls, rows)
+
+
+def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> Iterator[Chunk]:
+    """The rows of a unit's row groups. Raises as `quintet.batch.readers.read_unit` does."""
+    footer = read_footer(lambda a, b: inbox.read(plan.input, a, b), plan.input.size)
+    wanted = [name for name in plan.columns if name in contract.request_keys]
+    row = unit.first_row
+    with parquet_file(inbox, plan.input, footer, unit.start, unit.end) as view:
+        batches = _batches(view)
+        for table in batches:
+            rows = table.num_rows
+            found = {name: table.column(name) for name in wanted}
+            batch = _batch_of(contract, found, rows)
+            yield Chunk(row, rows, batch, row + np.arange(rows), _record_of(table))
+            row += rows
+
+
+def _batches(view: IO[bytes]) -> Iterator[core.RecordBatch]:
+    words = ("the file", "Parquet, whole")
+    with arrow_errors(*words):
+        reader = arrow_io.read_parquet(view, batch_size=CHUNK_ROWS)
+    for _ in itertools.count():
+        with arrow_errors(*words):
+            try:
+                table = reader.read_next_batch()
+            except StopIteration:
+                return
+        yield table
+
+
+def _record_of(table: core.RecordBatch) -> Callable[[int], dict[str, Any]]:
+    def original(position: int) -> dict[str, Any]:
+        row = table.slice(position, 1)
+        return {"record": {name: row.column(name).to_pylist()[0] for name in row.schema.names}}
+
+    return original
