@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -64,7 +63,8 @@ class LocalAws:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._scratch = Path(tempfile.mkdtemp(prefix="quintet-"))
+        # absolute: the functions run in folders of their own
+        self._scratch = settings.state.absolute() / "scratch"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="plane", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,6 +80,7 @@ class LocalAws:
         """
         settings = self._settings
         template = load(settings.template, settings.parameters)
+        shutil.rmtree(self._scratch, ignore_errors=True)  # of one that was killed
         api_socket = _bind(settings.api_port, "--api-port")
         runtime_socket = _bind(0, "")
         self._front = _front(settings.port)

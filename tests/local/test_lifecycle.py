@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -67,7 +66,7 @@ def test_ending_it_leaves_no_process_and_no_state_file(
     local.process.send_signal(signum)
     assert local.process.wait(timeout=30) == 0
     assert not runs(child)
-    assert not (local.state / "local.json").exists()
+    assert sorted(path.name for path in local.state.iterdir()) == ["logs", "up.log"]
 
 
 def test_killed_it_takes_its_children_along_and_starts_again(tmp_path: Path, small: Path) -> None:
@@ -239,20 +238,3 @@ def test_only_this_machine_reaches_it(stack: LocalAws) -> None:
     connections = psutil.Process(stack.process.pid).net_connections("tcp")
     listening = {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
-
-
-def test_scratch_folders_go_with_it(tmp_path: Path, small: Path) -> None:
-    scratch = tmp_path / "tmp"
-    scratch.mkdir()
-    state = tmp_path / "state"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quintet_local", *FREE_PORTS, "--template", small, "--state", state],
-        env={**os.environ, "TMPDIR": str(scratch)},
-        stdout=subprocess.DEVNULL,
-    )
-    eventually((state / "local.json").exists, 60)
-    assert len(list(scratch.iterdir())) == 1
-    process.terminate()
-    process.wait(timeout=30)
-    assert list(scratch.iterdir()) == []
-    shutil.rmtree(scratch)
