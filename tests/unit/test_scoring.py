@@ -214,6 +214,11 @@ def test_a_row_whose_output_is_not_finite_is_refused_and_the_others_kept() -> No
     assert [str(r) for r in scores.refusals] == ["row 1: y: expected a finite output, got nan"]
 
 
+def test_no_rows_give_no_scores() -> None:
+    scores = score(Root(), from_records(PLAIN, []))
+    assert (scores.index.tolist(), scores.outputs["y"].shape, scores.refusals) == ([], (0,), [])
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300])
 def test_an_input_that_is_not_finite_is_refused(value: float) -> None:
     scores = score(Root(), from_records(PLAIN, [{"x": value}, {"x": 1}]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -117,7 +118,8 @@ def _feed(
     if graph_input.features is None:
         column = batch.columns[graph_input.name]
         tensor = column.reshape(batch.rows, 1) if graph_input.shape[1:] == (1,) else column
-        checked = column.reshape(batch.rows, -1)
+        # not -1 columns: of no rows, nobody can tell how many there are
+        checked = column.reshape(batch.rows, math.prod(column.shape[1:]))
     else:
         stacked = batch.stacked.get(graph_input.features)
         tensor = _stack(batch, graph_input) if stacked is None else stacked
