@@ -251,9 +251,14 @@ def test_curl_scores_records_with_stored_features(
 
 
 def test_curl_is_told_what_is_wrong(api: str) -> None:
-    status, headers, body = curl("-d", "{}", f"{api}/models/log/predict")
-    assert (status, headers["content-type"]) == (415, "application/problem+json")
-    assert json.loads(body)["errors"][0]["field"] == "Content-Type"
+    for kind, expected, field in (
+        ("application/x-www-form-urlencoded", 400, "records"),  # what curl -d says by itself
+        ("text/csv", 415, "Content-Type"),
+    ):
+        url = f"{api}/models/log/predict"
+        status, headers, body = curl("-d", "{}", "-H", f"Content-Type: {kind}", url)
+        assert (status, headers["content-type"]) == (expected, "application/problem+json")
+        assert json.loads(body)["errors"][0]["field"] == field
 
 
 def test_each_request_has_one_log_line(api: str, local_aws: LocalAws) -> None:

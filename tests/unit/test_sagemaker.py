@@ -65,6 +65,8 @@ def npy(array: Any) -> bytes:
         ('{"instances": [[3, 1]]}', JSON),
         ('{"inputs": {"x": 3, "y": 1}}', JSON),
         ("[[3, 1]]", JSON),
+        ("[[3, 1]]", ""),
+        ("[[3, 1]]", "application/x-www-form-urlencoded"),
         ('{"x": 3, "y": 1}\n', LINES),
         ("[3, 1]\n\n", LINES),
         ("3,1", CSV),

@@ -28,7 +28,7 @@ _ROWS = "rows"
 
 
 def decode(contract: Contract, request: Request) -> Asked:
-    """Read a request's rows by its content type; none is JSON.
+    """Read a request's rows by its content type; none, and that of `curl -d`, is JSON.
 
     Raises:
         BadInput: the body is not of that type, or not of this model.
@@ -37,7 +37,7 @@ def decode(contract: Contract, request: Request) -> Asked:
     """
     body = request.content(contract.limits.bytes)
     match request.media_type:
-        case "application/json" | "":
+        case "application/json" | "" | "application/x-www-form-urlencoded":  # as curl -d says
             return _json(contract, strict_json.parse(body))
         case "application/jsonlines" | "application/jsonl" | "application/x-ndjson":
             lines = [line for line in body.splitlines() if line.strip()]
