@@ -1,0 +1,21 @@
+"""Every benchmark, one after another: python -m benchmarks. Each has a command of its own, too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BENCHMARKS = ("predict_overhead", "cold_start", "http_load", "score_unit", "sessions", "s3_get")
+
+
+def main() -> int:
+    """Run them; the number of those that failed."""
+    failed = 0
+    for name in BENCHMARKS:
+        print(f"\n== python -m benchmarks.{name}", flush=True)
+        failed += bool(subprocess.call([sys.executable, "-m", f"benchmarks.{name}"]))
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
