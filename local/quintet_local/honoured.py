@@ -223,6 +223,7 @@ NOTES: Mapping[str, Mapping[str, str]] = {
         "TracingConfig": "no X-Ray here",
     },
     "AWS::Lambda::Permission": {"": "IAM is not enforced here"},
+    "AWS::S3::Bucket": {"LifecycleConfiguration": "objects are not deleted by age here"},
     "AWS::S3::BucketPolicy": {"": "bucket policies are not enforced here (no TLS here either)"},
     "AWS::SNS::TopicPolicy": {"": "topic policies are not enforced here"},
     "AWS::SQS::QueuePolicy": {"": "queue policies are not enforced here"},

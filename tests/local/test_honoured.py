@@ -50,8 +50,8 @@ def test_the_template_as_it_is_has_these_notices() -> None:
     ("change", "notice"),
     [
         (
-            {"InboxBucket": {"LifecycleConfiguration": {"Rules": []}}},
-            "InboxBucket.LifecycleConfiguration: not honoured here",
+            {"InboxBucket": {"AccelerateConfiguration": {"AccelerationStatus": "Enabled"}}},
+            "InboxBucket.AccelerateConfiguration: not honoured here",
         ),
         (
             {"InboxBucket": {"NotificationConfiguration": {"EventBridgeConfiguration": {}}}},
