@@ -18,7 +18,7 @@ ORDER = [
     {"scoring"},
     # pure: state in, decision out; and the ports with their in-memory versions
     {"features", "manifest", "models"},
-    {"golden", "online", "batch"},
+    {"golden", "online", "batch", "jobs"},
     {"codecs"},
     {"onnx_model"},
     {"aws"},

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["PredictSettings", "SettingsError", "read"]
+__all__ = [
+    "AcceptSettings",
+    "NotifySettings",
+    "PredictSettings",
+    "SettingsError",
+    "SubmitSettings",
+    "SweepSettings",
+    "WorkSettings",
+    "read",
+]
 
 Settings = TypeVar("Settings")
 
@@ -18,7 +27,18 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictSettings:
+class AcceptSettings:
+    """Settings of what accepts jobs."""
+
+    jobs_table: str
+    endpoints_table: str
+    payloads_bucket: str
+    work_queue_url: str
+    job_retention_days: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings(AcceptSettings):
     """Settings of `predict`. Seconds and counts have defaults that serve; names have none."""
 
     stage: str
@@ -35,6 +55,58 @@ class PredictSettings:
     breaker_failures: int = 3
     breaker_recovery_seconds: int = 10
     prediction_cache_entries: int = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitSettings(AcceptSettings):
+    """Settings of `submit`."""
+
+    stage: str
+    registry_bucket: str
+    registry_table: str
+    notify_queue_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkSettings:
+    """Settings of `work`."""
+
+    stage: str
+    registry_bucket: str
+    registry_table: str
+    features_table: str
+    model_memory_mb: int
+    jobs_table: str
+    payloads_bucket: str
+    work_queue_url: str
+    notify_queue_url: str
+    work_timeout_seconds: int
+    job_retention_days: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotifySettings:
+    """Settings of `notify`."""
+
+    stage: str
+    jobs_table: str
+    endpoints_table: str
+    payloads_bucket: str
+    notify_queue_url: str
+    jobs_topic_arn: str
+    callback_hosts: str
+    job_retention_days: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSettings:
+    """Settings of `sweep`."""
+
+    stage: str
+    jobs_table: str
+    work_queue_url: str
+    notify_queue_url: str
+    job_retention_days: int
 
 
 def read(kind: type[Settings], environ: Mapping[str, str]) -> Settings:

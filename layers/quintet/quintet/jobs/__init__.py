@@ -1,0 +1,1 @@
+"""Asynchronous serving: jobs, where they are kept, and what is announced of them."""

@@ -1,0 +1,229 @@
+"""A job and its state machine: a job and a moment in, the next job or the reason why not out.
+
+ACCEPTED -> LEASED(owner, fence, until) -> DONE | FAILED | EXPIRED | CANCELLED. The fence is the
+number of leases there have been: who holds an older one can change nothing. Times are seconds
+since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from quintet.errors import Conflict, NotFound, Refusal, Transient
+
+__all__ = [
+    "EVENTS",
+    "OPEN",
+    "SETTLED",
+    "Busy",
+    "Content",
+    "Job",
+    "Lease",
+    "LostLease",
+    "Outcome",
+    "Settled",
+    "State",
+    "cancelled",
+    "expired",
+    "leased",
+    "released",
+    "renewed",
+    "settled",
+    "unknown",
+]
+
+State = Literal["ACCEPTED", "LEASED", "DONE", "FAILED", "EXPIRED", "CANCELLED"]
+OPEN: tuple[State, ...] = ("ACCEPTED", "LEASED")
+SETTLED: tuple[State, ...] = ("DONE", "FAILED", "EXPIRED", "CANCELLED")
+
+#: what is announced of a job that came to a state
+EVENTS: Mapping[State, str] = {
+    "ACCEPTED": "accepted",
+    "DONE": "completed",
+    "FAILED": "failed",
+    "EXPIRED": "expired",
+    "CANCELLED": "cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A request's or a result's body, here (`body`) or in S3 (`place`, s3://bucket/key).
+
+    `headers` are those beside the content type that reading it takes, names in lower case.
+    """
+
+    content_type: str
+    size: int
+    body: bytes | None = None
+    place: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on a job: whose, with which fence, until when."""
+
+    owner: str
+    fence: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One asynchronous request.
+
+    `owner` is its caller, `version` the one pinned when it was accepted, `form` whose codec
+    reads the request and writes the result (records, oip, sagemaker), `deadline` when it
+    expires if no one has begun. `endpoint` is the registered one to call back, `announce` says
+    whether SNS is told. The lease stays after the job is settled: it says by whom.
+    """
+
+    id: str
+    owner: str
+    model: str
+    version: int
+    form: str
+    request: Content
+    created: float
+    updated: float
+    deadline: float
+    state: State = "ACCEPTED"
+    attempts: int = 0
+    inference_id: str = ""
+    endpoint: str | None = None
+    announce: bool = False
+    lease: Lease | None = None
+    result: Content | None = None
+    problem: Mapping[str, Any] | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the job has come to its end."""
+        return self.state in SETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a worker made of a job: a result, or the problem in RFC 9457's form."""
+
+    result: Content | None = None
+    problem: Mapping[str, Any] | None = None
+
+    @property
+    def state(self) -> State:
+        """DONE with a result, FAILED with a problem."""
+        return "DONE" if self.problem is None else "FAILED"
+
+
+class Settled(Conflict):
+    """The job has come to its end already; `job` is as it is stored."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__([Refusal(None, "job", "one that is not settled", job.state)])
+        self.job = job
+
+
+class Busy(Transient):
+    """Another worker holds the job's lease."""
+
+
+class LostLease(Transient):
+    """The lease ran out, or another worker has the job: nothing was changed."""
+
+
+def unknown(job: str) -> NotFound:
+    """There is no such job, or it is someone else's: nobody is told which."""
+    return NotFound([Refusal(None, "job", "one of your jobs", repr(job[:60]))])
+
+
+def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
+    """The job with a worker's lease on it.
+
+    Raises:
+        Settled: it has come to its end, or its deadline has.
+        Busy: another lease on it has not run out.
+    """
+    if job.settled:
+        raise Settled(job)
+    if job.state == "LEASED" and job.lease is not None and job.lease.until > now:
+        raise Busy("another worker holds the job")
+    if job.deadline <= now:
+        raise Settled(expired(job, now))
+    fence = job.attempts + 1
+    lease = Lease(worker, fence, now + seconds)
+    return replace(job, state="LEASED", lease=lease, attempts=fence, updated=now)
+
+
+def renewed(job: Job, lease: Lease, now: float, seconds: float) -> Job:
+    """The job with more time on its lease. Raises LostLease."""
+    held = replace(_held(job, lease, now), until=now + seconds)
+    return replace(job, lease=held, updated=now)
+
+
+def released(job: Job, lease: Lease, now: float) -> Job:
+    """The job given back, for another attempt. Raises LostLease."""
+    return replace(job, state="ACCEPTED", lease=_held(job, lease, now), updated=now)
+
+
+def settled(job: Job, lease: Lease, outcome: Outcome, now: float) -> Job:
+    """The job with what its worker made of it; the same again for the same lease.
+
+    Raises:
+        LostLease: the lease does not hold.
+    """
+    mine = job.lease is not None and (job.lease.owner, job.lease.fence) == (
+        lease.owner,
+        lease.fence,
+    )
+    if job.state in ("DONE", "FAILED") and mine:  # the reply to the first time was lost
+        return job
+    _held(job, lease, now)
+    return replace(
+        job, state=outcome.state, result=outcome.result, problem=outcome.problem, updated=now
+    )
+
+
+def cancelled(job: Job, now: float) -> Job:
+    """The job, cancelled; a worker that has it finds its lease lost.
+
+    Raises:
+        Settled: it has come to another end.
+    """
+    if job.state == "CANCELLED":
+        return job
+    if job.settled:
+        raise Settled(job)
+    return replace(job, state="CANCELLED", updated=now)
+
+
+def expired(job: Job, now: float) -> Job:
+    """The job past its deadline; one that is worked on may still come to a better end.
+
+    Raises:
+        Settled: it has come to another end.
+        Busy: it is worked on, or its time is not over.
+    """
+    if job.state == "EXPIRED":
+        return job
+    if job.settled:
+        raise Settled(job)
+    working = job.state == "LEASED" and job.lease is not None and job.lease.until > now
+    if working or job.deadline > now:
+        raise Busy("the job's time is not over")
+    return replace(job, state="EXPIRED", updated=now)
+
+
+def _held(job: Job, lease: Lease, now: float) -> Lease:
+    """The lease as it is stored, if it is this one and has not run out."""
+    held = job.lease
+    if (
+        job.state != "LEASED"
+        or held is None
+        or (held.owner, held.fence) != (lease.owner, lease.fence)
+        or held.until <= now
+    ):
+        raise LostLease("the lease on the job is lost")
+    return held
