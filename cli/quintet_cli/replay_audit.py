@@ -1,0 +1,79 @@
+"""The audit record of a replay: who put which messages back, from where, and when."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from quintet_cli.dead_letters import DeadLetters, Replayed
+from quintet_cli.stage import Stage
+
+__all__ = ["Audit", "who"]
+
+
+def who(stage: Stage) -> dict[str, str]:
+    """Whom AWS takes the caller for, and the account on the caller's machine."""
+    arn: str = stage.client("sts").get_caller_identity()["Arn"]
+    return {"arn": arn, "user": getpass.getuser()}
+
+
+@dataclass
+class Audit:
+    """The record of one replay, an object in the scores bucket.
+
+    It is written before the first message goes, so that a replay that is killed has left one,
+    and again at the end.
+    """
+
+    s3: Any
+    bucket: str
+    id: str
+    queue: DeadLetters
+    who: dict[str, str]
+    filters: Sequence[str]
+    rate: float
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    replayed: list[Replayed] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Where the record is; by time, so that a listing is a history."""
+        return f"audit/dlq/{self.started:%Y%m%dT%H%M%SZ}-{self.id}.json"
+
+    @property
+    def place(self) -> str:
+        """The record's address."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    def write(self, status: str) -> None:
+        """Write the record as it is now; `status` is running, done or stopped."""
+        finished = None if status == "running" else datetime.now(UTC).isoformat()
+        record = {
+            "replay": self.id,
+            "status": status,
+            "queue": self.queue.name,
+            "sent_to": self.queue.source,
+            "who": self.who,
+            "started": self.started.isoformat(),
+            "finished": finished,
+            "filters": [*self.filters],
+            "rate": self.rate,
+            "messages": [
+                {
+                    "message": done.letter.id,
+                    "sent_as": done.sent_as,
+                    "job": done.letter.job,
+                    "reopened": done.reopened,
+                }
+                for done in self.replayed
+            ],
+        }
+        body = orjson.dumps(record, option=orjson.OPT_INDENT_2)
+        self.s3.put_object(
+            Bucket=self.bucket, Key=self.key, Body=body, ContentType="application/json"
+        )

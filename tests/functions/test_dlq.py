@@ -1,0 +1,333 @@
+"""`quintet dlq` against moto: nothing is lost, what is sent is sent once and recorded."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+from typer.testing import CliRunner, Result
+
+from quintet_cli.app import app
+from quintet_cli.dead_letters import (
+    DeadLetters,
+    KnownJob,
+    Letter,
+    NoJobs,
+    dead_letters,
+    matcher,
+    named,
+    replay,
+)
+from quintet_cli.dlq_cmd import pacer
+from quintet_cli.stage import Stage, StageError
+
+BUCKET = "scores-bucket"
+
+
+class SomeJobs:
+    """Jobs in memory; those that `failed` are reopened."""
+
+    def __init__(self, models: dict[str, str], failed: set[str]) -> None:
+        self.models = models
+        self.failed = failed
+        self.reopened: list[str] = []
+
+    def look(self, job: str) -> KnownJob | None:
+        model = self.models.get(job)
+        return KnownJob(model, "FAILED" if job in self.failed else "DONE") if model else None
+
+    def reopen(self, job: str) -> bool:
+        if job not in self.failed:
+            return False
+        self.failed.remove(job)
+        self.reopened.append(job)
+        return True
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def stage(endpoint: str) -> Iterator[Stage]:
+    """A stage with two queues, their dead-letter queues and a bucket; emptied afterwards."""
+    bare = Stage("local", "", {}, endpoint)
+    sqs, s3 = bare.client("sqs"), bare.client("s3")
+    outputs = {"ApiUrl": "", "ScoresBucketName": BUCKET}
+    for name in ("Drop", "Work"):
+        url = sqs.create_queue(QueueName=f"{name}DeadLetters")["QueueUrl"]
+        outputs[f"{name}DeadLettersUrl"] = url
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        policy = {
+            "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
+            "maxReceiveCount": 5,
+        }
+        sqs.create_queue(QueueName=f"{name}Queue", Attributes={"RedrivePolicy": json.dumps(policy)})
+    s3.create_bucket(Bucket=BUCKET)
+    yield Stage("local", "", outputs, endpoint)
+    for url in sqs.list_queues()["QueueUrls"]:
+        sqs.delete_queue(QueueUrl=url)
+    for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+
+
+def put(queue: DeadLetters, *bodies: Any) -> None:
+    for body in bodies:
+        text = body if isinstance(body, str) else json.dumps(body)
+        queue.sqs.send_message(QueueUrl=queue.url, MessageBody=text)
+
+
+def drain(stage: Stage, url: str) -> list[dict[str, Any]]:
+    """Every message of a queue, taken out."""
+    sqs, found = stage.client("sqs"), []
+    while got := sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    ).get("Messages"):
+        found += got
+        for message in got:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def bodies(messages: list[dict[str, Any]]) -> list[Any]:
+    return sorted(message["Body"] for message in messages)
+
+
+def notice(key: str) -> dict[str, Any]:
+    entity = {"bucket": {"name": "inbox"}, "object": {"key": key, "sequencer": "1"}}
+    return {"Records": [{"eventName": "ObjectCreated:Put", "s3": entity}]}
+
+
+def no_pace() -> None: ...
+
+
+def test_the_queues_are_those_of_the_outputs(stage: Stage) -> None:
+    assert [(q.name, q.source) for q in dead_letters(stage)] == [
+        ("DropDeadLetters", "DropQueue"),
+        ("WorkDeadLetters", "WorkQueue"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["WorkDeadLetters", "work", "Work"])
+def test_a_queue_is_found_by_its_name(stage: Stage, name: str) -> None:
+    assert named(stage, name).name == "WorkDeadLetters"
+
+
+def test_an_unknown_queue_is_refused_with_the_known_ones(stage: Stage) -> None:
+    with pytest.raises(StageError, match=r"there are: DropDeadLetters, WorkDeadLetters$"):
+        named(stage, "other")
+
+
+def test_a_queue_without_a_source_is_refused(stage: Stage) -> None:
+    sqs = stage.client("sqs")
+    url = sqs.create_queue(QueueName="LoneDeadLetters")["QueueUrl"]
+    with pytest.raises(StageError, match="LoneDeadLetters: 0 queues"):
+        _ = DeadLetters("LoneDeadLetters", url, sqs).source
+
+
+def letter(body: Any) -> Letter:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return Letter("id", text, {}, 0.0, "handle")
+
+
+@pytest.mark.parametrize(
+    ("filters", "fits"),
+    [
+        ([], True),
+        (["job=a1"], True),
+        (["job=a"], False),
+        (["model=tickets"], True),
+        (["model=ticket"], False),
+        (["settled"], True),
+        (["job=a1", "model=churn"], False),
+        (["job=a1", "model=tickets", '"a1"'], True),
+        (["other=1"], False),
+    ],
+)
+def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
+    jobs = SomeJobs({"a1": "tickets"}, set())
+    assert matcher(filters, jobs)(letter({"job": "a1", "event": "settled"})) is fits
+
+
+@pytest.mark.parametrize(
+    ("body", "job", "model"),
+    [
+        (notice("churn/a+b.csv"), None, "churn"),
+        ({"Event": "s3:TestEvent"}, None, None),
+        ({"job": "gone"}, "gone", None),
+        ({"job": 7}, None, None),
+        ("[1]", None, None),
+        ("not json", None, None),
+        ("", None, None),
+    ],
+)
+def test_what_a_message_is_about(body: Any, job: str | None, model: str | None) -> None:
+    found = letter(body)
+    assert (found.job, found.model(NoJobs())) == (job, model)
+
+
+def test_replay_sends_what_fits_and_leaves_the_rest_in_sight(stage: Stage) -> None:
+    queue = named(stage, "work")
+    put(queue, *({"job": f"j{n}"} for n in range(25)), "not ours")
+    jobs = SomeJobs({f"j{n}": "tickets" if n % 2 else "churn" for n in range(25)}, {"j1", "j3"})
+    done = [*replay(queue, jobs, matcher(["model=tickets"], jobs), "r1", no_pace)]
+    sent = {r.letter.job: r.reopened for r in done if r.sent_as}
+    assert sent == {f"j{n}": n in (1, 3) for n in range(1, 25, 2)}
+    assert sorted(jobs.reopened) == ["j1", "j3"]
+    arrived = drain(stage, queue.source_url)
+    assert bodies(arrived) == sorted(json.dumps({"job": job}) for job in sent)
+    assert {m["MessageAttributes"]["quintet-replay"]["StringValue"] for m in arrived} == {"r1"}
+    left = [json.dumps({"job": f"j{n}"}) for n in range(0, 25, 2)]
+    assert bodies(drain(stage, queue.url)) == sorted([*left, "not ours"])
+
+
+def test_a_message_that_fails_again_at_once_is_not_replayed_twice(stage: Stage) -> None:
+    queue = named(stage, "work")
+    put(queue, {"job": "a"})
+
+    def fails_again() -> None:
+        for message in drain(stage, queue.source_url):
+            sent = message["MessageAttributes"]["quintet-replay"]
+            mark = {"quintet-replay": {k: sent[k] for k in ("DataType", "StringValue")}}
+            queue.sqs.send_message(
+                QueueUrl=queue.url, MessageBody=message["Body"], MessageAttributes=mark
+            )
+
+    rounds = replay(queue, NoJobs(), lambda _: True, "r1", no_pace)
+    outcomes = []
+    for done in rounds:
+        outcomes.append(done.sent_as is not None)
+        fails_again()
+    assert outcomes == [True, False]
+    assert bodies(drain(stage, queue.url)) == ['{"job": "a"}']
+
+
+class _SendingFails:
+    """SQS, of which one sending fails."""
+
+    def __init__(self, sqs: Any, fails_at: int) -> None:
+        self._sqs = sqs
+        self._left = fails_at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sqs, name)
+
+    def send_message(self, **given: Any) -> Any:
+        self._left -= 1
+        if self._left == 0:
+            raise ConnectionError("the network is gone")
+        return self._sqs.send_message(**given)
+
+
+def test_a_replay_that_breaks_off_loses_nothing(stage: Stage) -> None:
+    queue = named(stage, "work")
+    put(queue, *({"job": f"j{n}"} for n in range(7)))
+    broken = DeadLetters(queue.name, queue.url, _SendingFails(queue.sqs, fails_at=4))
+    with pytest.raises(ConnectionError):
+        [*replay(broken, NoJobs(), lambda _: True, "r1", no_pace)]
+    sent, left = drain(stage, queue.source_url), drain(stage, queue.url)
+    assert (len(sent), len(left)) == (3, 4)
+    assert bodies(sent + left) == sorted(json.dumps({"job": f"j{n}"}) for n in range(7))
+
+
+def test_the_pace_is_kept_and_not_caught_up() -> None:
+    now, waits = [100.0], []
+
+    def sleep(seconds: float) -> None:
+        waits.append(round(seconds, 6))
+        now[0] += seconds
+
+    pace = pacer(10, lambda: now[0], sleep)
+    for _ in range(3):
+        pace()
+    now[0] += 60
+    pace()
+    pace()
+    assert waits == [0.1, 0.1, 0.1]
+
+
+@pytest.fixture
+def run(stage: Stage, tmp_path: Path) -> Any:
+    """The command, on the stage."""
+    told = {"api_url": "", "outputs": stage.outputs, "endpoint_url": stage.endpoint_url}
+    (tmp_path / "local.json").write_text(json.dumps(told))
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(
+            app, ["dlq", *arguments, "--state", str(tmp_path)], env={"COLUMNS": "200"}
+        )
+        assert result.exit_code == 0, result.output
+        return result
+
+    return run
+
+
+def records(stage: Stage) -> dict[str, Any]:
+    """The audit records, by key."""
+    s3 = stage.client("s3")
+    found = s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    keys = [entry["Key"] for entry in found]
+    return {k: json.loads(s3.get_object(Bucket=BUCKET, Key=k)["Body"].read()) for k in keys}
+
+
+def test_ls_counts_what_lies_in_each_queue(stage: Stage, run: Any) -> None:
+    put(named(stage, "drop"), "a", "b")
+    lines = [line.split() for line in run("ls").output.splitlines()]
+    assert lines[1:] == [
+        ["DropDeadLetters", "2", "0", "DropQueue"],
+        ["WorkDeadLetters", "0", "0", "WorkQueue"],
+    ]
+
+
+def test_show_prints_what_fits_and_takes_nothing(stage: Stage, run: Any) -> None:
+    queue = named(stage, "drop")
+    put(queue, notice("churn/[red]a.csv"), notice("fraud/b.csv"), "x")
+    shown = run("show", "drop", "--filter", "model=churn").output
+    assert json.dumps(notice("churn/[red]a.csv")) in shown
+    assert "fraud" not in shown
+    assert len(run("show", "drop", "--limit", "2").output.splitlines()) == 4
+    assert "nothing that fits" in run("show", "drop", "--filter", "nowhere").output
+    assert queue.depth() == (3, 0)
+
+
+def test_a_dry_run_says_what_would_go_and_changes_nothing(stage: Stage, run: Any) -> None:
+    queue = named(stage, "drop")
+    put(queue, notice("churn/a.csv"), notice("fraud/b.csv"))
+    output = run("replay", "drop", "--filter", "model=churn", "--dry-run").output
+    assert "1 of 2 messages would go to DropQueue" in output
+    assert (queue.depth(), records(stage)) == ((2, 0), {})
+    assert drain(stage, queue.source_url) == []
+
+
+def test_a_replay_leaves_a_record_of_who_sent_what(stage: Stage, run: Any) -> None:
+    queue = named(stage, "work")
+    put(queue, {"job": "a"}, {"job": "b"}, "not ours")
+    output = run("replay", "work", "--filter", '"job"', "--rate", "1000").output
+    assert "2 sent to WorkQueue, 0 jobs reopened, 1 left in WorkDeadLetters" in output
+    arrived = {m["MessageId"]: json.loads(m["Body"])["job"] for m in drain(stage, queue.source_url)}
+    ((key, record),) = records(stage).items()
+    assert re.fullmatch(r"audit/dlq/\d{8}T\d{6}Z-[0-9a-f]{12}\.json", key)
+    assert f"record: s3://{BUCKET}/{key}" in output
+    assert set(record.pop("who")) == {"arn", "user"}
+    assert record.pop("started") <= record.pop("finished")
+    messages = record.pop("messages")
+    assert record == {
+        "replay": key[-17:-5],
+        "status": "done",
+        "queue": "WorkDeadLetters",
+        "sent_to": "WorkQueue",
+        "filters": ['"job"'],
+        "rate": 1000.0,
+    }
+    assert {m["sent_as"]: m["job"] for m in messages} == arrived
+    assert [m["reopened"] for m in messages] == [False, False]
