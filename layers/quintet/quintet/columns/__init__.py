@@ -6,6 +6,7 @@ every column once, wherever it came from.
 """
 
 from quintet.columns.batch import Array, Batch, numpy_dtype, shown
+from quintet.columns.merging import layout, merge
 from quintet.columns.records import from_records
 from quintet.columns.tables import from_arrays, from_text
 from quintet.columns.tensors import from_tensors
@@ -17,6 +18,8 @@ __all__ = [
     "from_records",
     "from_tensors",
     "from_text",
+    "layout",
+    "merge",
     "numpy_dtype",
     "shown",
 ]

@@ -2,6 +2,7 @@
 
 from quintet.online.caches import FeatureCache, PredictionCache
 from quintet.online.call import Call, Tally
+from quintet.online.groups import predict_together
 from quintet.online.serving import Online, Prediction
 
 __all__ = [
@@ -11,4 +12,5 @@ __all__ = [
     "Prediction",
     "PredictionCache",
     "Tally",
+    "predict_together",
 ]

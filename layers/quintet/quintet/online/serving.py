@@ -29,6 +29,21 @@ class Prediction:
     scores: Scores
     ages: dict[str, NDArray[np.float64]]
 
+    def check(self, partial: bool) -> None:
+        """Refuse the whole for its refused rows, unless partial results were asked for.
+
+        Raises:
+            BadInput: a row is refused.
+            ModelFailure: rows are refused, all of them for outputs that are not finite.
+        """
+        refusals = self.scores.refusals
+        refusals.sort(key=_row)
+        if refusals and not partial:
+            names = {output.name for output in self.contract.outputs}
+            if all(refusal.field in names for refusal in refusals):
+                raise ModelFailure(str(BadInput(refusals)))
+            raise BadInput(refusals)
+
 
 @dataclass(frozen=True)
 class Online:
@@ -86,13 +101,9 @@ class Online:
         call.refused = batch.rows - len(scores.index)
         call.fallback = int(scores.fallback.sum())
         self._count(call)
-        scores.refusals.sort(key=_row)
-        if scores.refusals and not partial:
-            names = {output.name for output in model.contract.outputs}
-            if all(refusal.field in names for refusal in scores.refusals):
-                raise ModelFailure(str(BadInput(scores.refusals)))
-            raise BadInput(scores.refusals)
-        return Prediction(model.contract, batch, scores, joined.ages)
+        prediction = Prediction(model.contract, batch, scores, joined.ages)
+        prediction.check(partial)
+        return prediction
 
     def _count(self, call: Call) -> None:
         tally = self.tallies.setdefault((call.model, call.version), Tally())

@@ -1,0 +1,46 @@
+"""Several batches of one model as one, so that they are scored in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from quintet.columns.batch import Batch
+
+__all__ = ["layout", "merge"]
+
+
+def layout(batch: Batch) -> Hashable:
+    """What batches must have in common to be merged: names, dtypes and shapes of the columns."""
+    columns = sorted(batch.columns.items())
+    parts = tuple((name, column.dtype.str, column.shape[1:]) for name, column in columns)
+    return parts, batch.entities is None
+
+
+def merge(batches: Sequence[Batch]) -> Batch:
+    """Batches of one layout, one behind the other; they stay as they are.
+
+    A refusal's row becomes the row of the whole.
+    """
+    first = batches[0]
+    refusals = []
+    start = 0
+    for batch in batches:
+        for refusal in batch.refusals:
+            row = None if refusal.row is None else refusal.row + start
+            refusals.append(replace(refusal, row=row))
+        start += batch.rows
+    merged = Batch(
+        start,
+        {name: np.concatenate([b.columns[name] for b in batches]) for name in first.columns},
+        np.concatenate([b.good for b in batches]),
+        None if first.entities is None else [e for b in batches for e in b.entities or ()],
+        refusals,
+    )
+    # columns that came side by side in every batch stay so
+    for names in first.stacked:
+        if all(names in batch.stacked for batch in batches):
+            merged.put(names, np.concatenate([batch.stacked[names] for batch in batches]))
+    return merged
