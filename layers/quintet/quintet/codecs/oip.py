@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from quintet.codecs import oip_infer, oip_metadata
+from quintet.codecs import oip_metadata
 from quintet.codecs.messages import (
     RETRY_AFTER,
     Request,
@@ -13,10 +13,11 @@ from quintet.codecs.messages import (
     read_version,
     status_of,
 )
+from quintet.codecs.oip_infer import decode, encode
 from quintet.errors import BadInput, NotFound, QuintetError, Transient
 from quintet.online import Call, Online, Tally
 
-__all__ = ["answer", "failure"]
+__all__ = ["answer", "decode", "encode", "failure"]
 
 _UNLOAD = BadInput.of(
     "unload", "no such request", "one: the model least recently used goes when memory is needed"
@@ -29,10 +30,28 @@ def answer(online: Online, request: Request, call: Call) -> Response:
     Raises:
         QuintetError: it is refused or could not be answered; `failure` renders it.
     """
-    path = [part for part in request.parameters.get("proxy", "").split("/") if part]
-    if request.method == "POST" and path[-1:] == ["infer"]:
-        return _infer(online, request, call, path)
-    return Response(200, json_body(_about(online, request, call, path)))
+    if infers(request):
+        return _infer(online, request, call)
+    return Response(200, json_body(_about(online, request, call, _path(request))))
+
+
+def infers(request: Request) -> bool:
+    """Whether a request is one for inference."""
+    return request.method == "POST" and _path(request)[-1:] == ["infer"]
+
+
+def target(request: Request) -> tuple[str, int | None]:
+    """The model that an inference request asks for, and its version, None for the live one.
+
+    Raises:
+        NotFound: the protocol has no such path.
+    """
+    match _path(request):
+        case ["models", name, "infer"]:
+            return name, None
+        case ["models", name, "versions", version, "infer"]:
+            return name, read_version(name, version)
+    raise _no_such_path(request)
 
 
 def failure(error: QuintetError | None, call: Call) -> Response:
@@ -43,14 +62,12 @@ def failure(error: QuintetError | None, call: Call) -> Response:
     return Response(status, json_body({"error": text}), headers=headers)
 
 
-def _infer(online: Online, request: Request, call: Call, path: list[str]) -> Response:
-    match path:
-        case ["models", name, "infer"]:
-            model = online.model(call, name, None)
-        case ["models", name, "versions", version, "infer"]:
-            model = online.model(call, name, read_version(name, version))
-        case _:
-            raise _no_such_path(request)
+def _path(request: Request) -> list[str]:
+    return [part for part in request.parameters.get("proxy", "").split("/") if part]
+
+
+def _infer(online: Online, request: Request, call: Call) -> Response:
+    model = online.model(call, *target(request))
     asked = oip_infer.decode(model.contract, request)
     prediction = online.predict(call, model, asked.batch, outputs=asked.outputs)
     return oip_infer.encode(asked, prediction)

@@ -36,6 +36,9 @@ class Asked:
     batch: Batch
     outputs: list[str]
     raw: set[str]
+    #: the protocol answers for all rows or none
+    partial: bool = False
+    partial: bool = False  # the protocol knows no partial answer
 
 
 def decode(contract: Contract, request: Request) -> Asked:

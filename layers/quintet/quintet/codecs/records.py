@@ -24,7 +24,17 @@ from quintet.contract import Contract, Output
 from quintet.errors import BadInput, QuintetError, Refusal, Transient
 from quintet.online import Call, Online, Prediction
 
-__all__ = ["Asked", "answer", "failure", "predictions", "read", "result"]
+__all__ = [
+    "Asked",
+    "answer",
+    "decode",
+    "encode",
+    "failure",
+    "predictions",
+    "problem",
+    "read",
+    "result",
+]
 
 _KEYS = {"records", "partial", "outputs"}
 
@@ -46,30 +56,44 @@ def answer(online: Online, request: Request, call: Call) -> Response:
     """
     name = request.parameters["model"]
     model = online.model(call, name, read_version(name, request.parameters.get("version")))
-    contract = model.contract
-    request.accepts("application/json")
-    asked = read(contract, strict_json.parse(request.content(contract.limits.bytes)))
+    asked = decode(model.contract, request)
     prediction = online.predict(
         call, model, asked.batch, outputs=asked.outputs, partial=asked.partial
     )
+    return encode(asked, prediction)
+
+
+def decode(contract: Contract, request: Request) -> Asked:
+    """Read a request. Raises as `read` does."""
+    request.accepts("application/json")
+    return read(contract, strict_json.parse(request.content(contract.limits.bytes)))
+
+
+def encode(asked: Asked, prediction: Prediction) -> Response:
+    """The answer to a request."""
     return Response(200, json_body(result(prediction, asked.partial)))
 
 
 def failure(error: QuintetError | None, call: Call) -> Response:
-    """An error as problem+json; it names the first ten values that were refused."""
+    """An error as problem+json."""
+    headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, Transient) else {}
+    body = {**problem(error), "request_id": call.id}
+    return Response(status_of(error), json_body(body), "application/problem+json", headers)
+
+
+def problem(error: QuintetError | None) -> dict[str, Any]:
+    """An error in RFC 9457's form; it names the first ten values that were refused."""
     status = status_of(error)
-    problem: dict[str, Any] = {
+    found: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": "internal error" if error is None else str(error),
-        "request_id": call.id,
     }
     if isinstance(error, BadInput):
-        problem["errors"] = [_error(refusal) for refusal in error.refusals[: BadInput.SHOWN]]
-        problem["refused"] = len(error.refusals)
-    headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, Transient) else {}
-    return Response(status, json_body(problem), "application/problem+json", headers)
+        found["errors"] = [_error(refusal) for refusal in error.refusals[: BadInput.SHOWN]]
+        found["refused"] = len(error.refusals)
+    return found
 
 
 def read(contract: Contract, value: Any) -> Asked:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,7 @@ from quintet.errors import (
 )
 from quintet.online import Call, Online, Prediction
 
-__all__ = ["answer", "failure"]
+__all__ = ["Asked", "answer", "decode", "encode", "failure"]
 
 _PREFIX = "x-amzn-sagemaker-"
 _JSON, _CSV, _NPY, _LINES = (
@@ -54,29 +56,72 @@ _ACCEPTED = {
 }
 
 
+@dataclass(slots=True)
+class Asked(records.Asked):
+    """What a request asks for: `media` is the answer's type, `attributes` are echoed headers."""
+
+    media: str = _JSON
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Asked(records.Asked):
+    """What a request asks for; `media` is the type of the answer, `attributes` its headers."""
+
+    media: str = _JSON
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
 def answer(online: Online, request: Request, call: Call) -> Response:
     """Answer POST /endpoints/{endpoint}/invocations.
 
     Raises:
         QuintetError: it is refused or could not be answered; `failure` renders it.
     """
-    endpoint = request.parameters["endpoint"]
-    if request.headers.get(f"{_PREFIX}target-model", endpoint) != endpoint:
-        raise BadInput.of("TargetModel", "none: an endpoint here serves its own model", "another")
-    model = online.model(call, endpoint, _variant(endpoint, request))
-    media = _accepted(request)
-    attributes = _attributes(request)
-    asked = rows.decode(model.contract, request)
-    if asked.partial and media != _JSON:
-        raise BadInput.of("partial", f"Accept: {_JSON} with it", media)
+    model = online.model(call, *target(request))
+    asked = decode(model.contract, request)
     prediction = online.predict(
         call, model, asked.batch, outputs=asked.outputs, partial=asked.partial
     )
+    return encode(asked, prediction)
+
+
+def target(request: Request) -> tuple[str, int | None]:
+    """The model that a request asks for, and its version, None for the live one.
+
+    Raises:
+        BadInput: it asks for a model that the endpoint does not serve.
+    """
+    endpoint = request.parameters["endpoint"]
+    if request.headers.get(f"{_PREFIX}target-model", endpoint) != endpoint:
+        raise BadInput.of("TargetModel", "none: an endpoint here serves its own model", "another")
+    return endpoint, _variant(endpoint, request)
+
+
+def decode(contract: Contract, request: Request) -> Asked:
+    """Read a request.
+
+    Raises:
+        BadInput: it is not one of this model.
+        TooLarge: it has too many bytes or rows.
+        UnsupportedMedia: its type, or the one it wants, is not known here.
+    """
+    media = accepted(request)
+    attributes = _attributes(request)
+    asked = rows.decode(contract, request)
+    if asked.partial and media != _JSON:
+        raise BadInput.of("partial", f"Accept: {_JSON} with it", media)
+    return Asked(asked.batch, asked.partial, asked.outputs, media, attributes)
+
+
+def encode(asked: Asked, prediction: Prediction) -> Response:
+    """The answer to a request."""
+    contract = prediction.contract
     return Response(
         200,
-        _body(model.contract, prediction, media, asked.partial),
-        media,
-        {"x-Amzn-Invoked-Production-Variant": f"v{model.contract.version}", **attributes},
+        _body(contract, prediction, asked.media, asked.partial),
+        asked.media,
+        {"x-Amzn-Invoked-Production-Variant": f"v{contract.version}", **asked.attributes},
     )
 
 
@@ -106,7 +151,7 @@ def _variant(endpoint: str, request: Request) -> int | None:
     return None if variant is None else read_version(endpoint, variant.removeprefix("v"))
 
 
-def _accepted(request: Request) -> str:
+def accepted(request: Request) -> str:
     """The media type of the answer: the first of Accept that is known here."""
     wanted = request.headers.get("accept") or request.headers.get(f"{_PREFIX}accept") or ""
     kinds = [kind.partition(";")[0].strip().lower() for kind in wanted.split(",")]
