@@ -17,7 +17,7 @@ from quintet.codecs.oip_infer import decode, encode
 from quintet.errors import BadInput, NotFound, QuintetError, Transient
 from quintet.online import Call, Online, Tally
 
-__all__ = ["answer", "decode", "encode", "failure"]
+__all__ = ["answer", "decode", "encode", "failure", "infers", "target"]
 
 _UNLOAD = BadInput.of(
     "unload", "no such request", "one: the model least recently used goes when memory is needed"
@@ -68,9 +68,9 @@ def _path(request: Request) -> list[str]:
 
 def _infer(online: Online, request: Request, call: Call) -> Response:
     model = online.model(call, *target(request))
-    asked = oip_infer.decode(model.contract, request)
+    asked = decode(model.contract, request)
     prediction = online.predict(call, model, asked.batch, outputs=asked.outputs)
-    return oip_infer.encode(asked, prediction)
+    return encode(asked, prediction)
 
 
 def _about(online: Online, request: Request, call: Call, path: list[str]) -> object:

@@ -36,8 +36,6 @@ class Asked:
     batch: Batch
     outputs: list[str]
     raw: set[str]
-    #: the protocol answers for all rows or none
-    partial: bool = False
     partial: bool = False  # the protocol knows no partial answer
 
 

@@ -35,7 +35,7 @@ from quintet.errors import (
 )
 from quintet.online import Call, Online, Prediction
 
-__all__ = ["Asked", "answer", "decode", "encode", "failure"]
+__all__ = ["Asked", "accepted", "answer", "decode", "encode", "failure", "target"]
 
 _PREFIX = "x-amzn-sagemaker-"
 _JSON, _CSV, _NPY, _LINES = (
@@ -62,14 +62,6 @@ class Asked(records.Asked):
 
     media: str = _JSON
     attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Asked(records.Asked):
-    """What a request asks for; `media` is the type of the answer, `attributes` its headers."""
-
-    media: str = _JSON
-    attributes: dict[str, str] = field(default_factory=dict)
 
 
 def answer(online: Online, request: Request, call: Call) -> Response:
