@@ -51,13 +51,18 @@ def up(
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A template parameter.")
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A fault plan: what goes wrong, and how often."),
+    ] = None,
 ) -> None:
     """Serve template.yaml on this machine: an AWS endpoint and the API."""
     parameters = dict(_parameter(text) for text in parameter or [])
     if detach:
-        _detached(state, template, port, api_port, parameter or [])
+        _detached(state, template, port, api_port, parameter or [], faults)
         return
     # the server's imports take a second: not for the other commands
+    from quintet_local.faults import OFF, FaultError, load
     from quintet_local.run import run
     from quintet_local.server import Settings, StartError
     from quintet_local.template import TemplateError
@@ -65,8 +70,10 @@ def up(
     console = Console()
     console.print(f"starting the local AWS from {template} ...", highlight=False)
     try:
-        run(Settings(template, state, port, api_port, parameters), partial(_welcome, console))
-    except (StartError, TemplateError) as error:
+        plan = load(faults) if faults else OFF
+        settings = Settings(template, state, port, api_port, parameters, faults=plan)
+        run(settings, partial(_welcome, console))
+    except (FaultError, StartError, TemplateError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         os._exit(1)  # not by returning: a half-started server has threads
     except KeyboardInterrupt:
@@ -130,12 +137,20 @@ def _parameter(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _detached(state: Path, template: Path, port: int, api_port: int, parameters: list[str]) -> None:
+def _detached(
+    state: Path,
+    template: Path,
+    port: int,
+    api_port: int,
+    parameters: list[str],
+    faults: Path | None,
+) -> None:
     state.mkdir(parents=True, exist_ok=True)
     output = state / "up.log"
     command = [sys.executable, "-m", "quintet_local", "--state", str(state)]
     command += ["--template", str(template), "--port", str(port), "--api-port", str(api_port)]
     command += [f"--parameter={text}" for text in parameters]
+    command += ["--faults", str(faults)] if faults else []
     console = Console()
     with output.open("wb") as sink, console.status("starting the local AWS ..."):
         process = subprocess.Popen(

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from quintet_local.faults import OFF, FaultError, load
 from quintet_local.run import run
 from quintet_local.server import LocalAws, Settings, StartError
 from quintet_local.template import TemplateError
@@ -19,12 +20,20 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=Settings.port)
     parser.add_argument("--api-port", type=int, default=Settings.api_port)
     parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--faults", type=Path, metavar="FILE")
     given = parser.parse_args()
     parameters = dict(text.partition("=")[::2] for text in given.parameter)
-    settings = Settings(given.template, given.state, given.port, given.api_port, parameters)
     try:
+        settings = Settings(
+            given.template,
+            given.state,
+            given.port,
+            given.api_port,
+            parameters,
+            faults=load(given.faults) if given.faults else OFF,
+        )
         run(settings, _ready)
-    except (StartError, TemplateError) as error:
+    except (FaultError, StartError, TemplateError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # not by the end of main: a half-started server has threads
 

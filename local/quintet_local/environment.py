@@ -209,6 +209,13 @@ class Environment:
             self._kill_reason = ("Runtime.ExitError", "Runtime exited with error: signal: killed")
             self._signal()
 
+    def kill(self, invocation: Invocation) -> bool:
+        """End the process in the middle of an invocation; False when that is over."""
+        if self._current is not invocation:
+            return False
+        self._signal()
+        return True
+
     def stop(self) -> None:
         """End the process, whatever it does."""
         self.state = State.GONE

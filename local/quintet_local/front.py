@@ -15,6 +15,8 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from quintet_local.faults import Faults
+from quintet_local.faulty_calls import FaultyCalls
 from quintet_local.lambda_api import Answer
 from quintet_local.state import HEALTH
 
@@ -31,8 +33,9 @@ class _QuietHandler(MotoRequestHandler):
 class Front:
     """The server of the AWS endpoint. Lambda's part joins once the plane stands."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
+    def __init__(self, host: str, port: int, faults: Faults) -> None:
+        moto = DomainDispatcherApplication(create_backend_app)
+        self._services = FaultyCalls(moto, faults) if faults.on else moto
         self._lambda: LambdaHandler | None = None
         self._health: Callable[[], dict[str, Any]] = lambda: {"status": "starting"}
         self._server: BaseWSGIServer = make_server(
@@ -58,7 +61,7 @@ class Front:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         answer = self._answer(environ)
         if answer is None:
-            response: Iterable[bytes] = self._moto(environ, start_response)
+            response: Iterable[bytes] = self._services(environ, start_response)
             return response
         status, headers, body = answer
         start_response(

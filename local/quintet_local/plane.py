@@ -20,6 +20,7 @@ from quintet_local.environment import (
     State,
     error_outcome,
 )
+from quintet_local.faults import OFF, Faults
 from quintet_local.functions import Function
 
 __all__ = ["Limits", "NotFound", "Plane", "Throttled", "TooLarge"]
@@ -71,7 +72,7 @@ class Pool:
 
     def submit(self, invocation: Invocation) -> None:
         if self.idle:
-            self.idle.pop().run(invocation)
+            self._run(self.idle.pop(), invocation)
         else:
             self.waiting.append(invocation)
             self.grow()
@@ -105,7 +106,7 @@ class Pool:
 
     def ready(self, environment: Environment) -> None:
         if self.waiting:
-            environment.run(self.waiting.popleft())
+            self._run(environment, self.waiting.popleft())
         else:
             self.idle.append(environment)
 
@@ -126,6 +127,16 @@ class Pool:
             self.waiting.popleft().settle(Outcome(init_error, self.version, "Unhandled"))
         if init_error is None or self.waiting:
             self.grow()
+
+    def _run(self, environment: Environment, invocation: Invocation) -> None:
+        environment.run(invocation)
+        after = self.plane.faults.kill(self.function.logical_id)
+        if after is not None:
+            asyncio.get_running_loop().call_later(after, self._kill, environment, invocation)
+
+    def _kill(self, environment: Environment, invocation: Invocation) -> None:
+        if environment.kill(invocation):
+            self.plane.faults.count("kill")
 
     def reap(self, before: float) -> None:
         """End on-demand environments that nobody called since `before`."""
@@ -149,10 +160,12 @@ class Plane:
         sink: LogSink,
         scratch: Path,
         limits: Limits | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.functions = functions
         self.sink = sink
         self.limits = limits or Limits()
+        self.faults = faults or Faults(OFF)
         self.stopping = False
         self._scratch = scratch
         self._pools: dict[tuple[str, str], Pool] = {}

@@ -18,6 +18,8 @@ from typing import Any
 from quintet_local import hooks, rest_api
 from quintet_local.calls import AsyncCalls
 from quintet_local.environment import Outcome
+from quintet_local.faults import OFF, FaultPlan, Faults
+from quintet_local.faulty_calls import FUNCTION_KEY
 from quintet_local.front import Front
 from quintet_local.gateway import Gateway
 from quintet_local.honoured import compact, notices
@@ -56,6 +58,7 @@ class Settings:
     api_port: int = 4567
     parameters: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    faults: FaultPlan = OFF
 
 
 class LocalAws:
@@ -65,6 +68,7 @@ class LocalAws:
         self._settings = settings
         # absolute: the functions run in folders of their own
         self._scratch = settings.state.absolute() / "scratch"
+        self._faults = Faults(settings.faults)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="plane", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
@@ -75,7 +79,7 @@ class LocalAws:
         """Serve everything.
 
         Raises:
-            StartError: a port is taken.
+            StartError: a port is taken, or the fault plan names a function that is not there.
             TemplateError: the template cannot be used.
         """
         settings = self._settings
@@ -83,17 +87,20 @@ class LocalAws:
         shutil.rmtree(self._scratch, ignore_errors=True)  # of one that was killed
         api_socket = _bind(settings.api_port, "--api-port")
         runtime_socket = _bind(0, "")
-        self._front = _front(settings.port)
+        self._front = _front(settings.port, self._faults)
         self.endpoint_url = f"http://{HOST}:{self._front.port}"
         self.api_url = f"http://{HOST}:{api_socket.getsockname()[1]}"
         plan_ = plan(template, self.endpoint_url)
         self.stack = describe(plan_, self._scratch)
+        _check_faults(settings.faults, self.stack)
         self.notices = notices(plan_)
         self.outputs = _outputs(plan_, self.stack, self.api_url)
         self._front.start()
         self._services = Services(self.endpoint_url, self._front.port)
         self._logs = Logs(settings.state / "logs")
-        self._plane = Plane(self.stack.functions, self._logs, self._scratch, settings.limits)
+        self._plane = Plane(
+            self.stack.functions, self._logs, self._scratch, settings.limits, self._faults
+        )
         targets = Targets(self._services, self._call)
         self._calls = AsyncCalls(self._plane, targets.send, settings.limits.async_delays)
         hooks.install(self._call)
@@ -144,6 +151,7 @@ class LocalAws:
             "api_url": self.api_url,
             "outputs": self.outputs,
             "environments": self._plane.status(),
+            "faults": self._faults.report(),
             "not_honoured": [asdict(notice) for notice in self.notices],
             "not_honoured_compact": compact(self.notices),
         }
@@ -157,7 +165,10 @@ class LocalAws:
         )
         self._servers.append(server)
         port = runtime_socket.getsockname()[1]
-        self._plane.start(f"{HOST}:{port}", {"AWS_ENDPOINT_URL": self.endpoint_url})
+        common = {"AWS_ENDPOINT_URL": self.endpoint_url}
+        if self._faults.on:
+            common["AWS_ACCESS_KEY_ID"] = FUNCTION_KEY
+        self._plane.start(f"{HOST}:{port}", common)
 
     async def _start_sources(self, api_socket: socket.socket, targets: Targets) -> None:
         if (api := self.stack.api) is not None:
@@ -170,7 +181,8 @@ class LocalAws:
             _, _, service, _, _, queue = mapping.source_arn.split(":")
             if service == "sqs":
                 url = f"{self.endpoint_url}/{ACCOUNT}/{queue}"
-                driver = SqsDriver(self._plane, self._services.client("sqs"), url, mapping)
+                client = self._services.client("sqs")
+                driver = SqsDriver(self._plane, client, url, mapping, self._faults)
                 self._tasks.append(asyncio.create_task(driver.run()))
         for timer in self.stack.timers:
             self._tasks.append(asyncio.create_task(TimerDriver(timer, targets.send).run()))
@@ -232,6 +244,13 @@ def _bind(port: int, option: str) -> socket.socket:
     return listener
 
 
-def _front(port: int) -> Front:
+def _front(port: int, faults: Faults) -> Front:
     _bind(port, "--port").close()
-    return Front(HOST, port)
+    return Front(HOST, port, faults)
+
+
+def _check_faults(plan: FaultPlan, stack: Stack) -> None:
+    known = {function.logical_id for function in stack.functions.values()}
+    unknown = sorted({*plan.kills.functions} - known)
+    if unknown:
+        raise StartError(f"the fault plan kills {', '.join(unknown)}: no such function")

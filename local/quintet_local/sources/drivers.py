@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from quintet_local.faults import Faults
 from quintet_local.plane import NotFound, Plane, Throttled, TooLarge
 from quintet_local.sources import schedule, sqs
 from quintet_local.stack import SourceMapping, Timer
@@ -25,12 +26,15 @@ log = logging.getLogger(__name__)
 class SqsDriver:
     """Polls one queue for one function."""
 
-    def __init__(self, plane: Plane, client: Any, queue_url: str, mapping: SourceMapping) -> None:
+    def __init__(
+        self, plane: Plane, client: Any, queue_url: str, mapping: SourceMapping, faults: Faults
+    ) -> None:
         self._plane = plane
         self._client = client
         self._url = queue_url
         self._arn = mapping.source_arn
         self._function = mapping.function
+        self._faults = faults
         self._config = sqs.Config.of(mapping.properties)
         self._state = sqs.Gathering()
         self._free = asyncio.Event()
@@ -54,12 +58,14 @@ class SqsDriver:
                 await self._free.wait()
 
     async def _receive(self, action: sqs.Receive) -> list[dict[str, Any]]:
+        # a second delivery must not wait until a long poll is over
+        longest = 1 if self._faults.on else sqs.LONG_POLL
         try:
             answer = await self._call(
                 lambda: self._client.receive_message(
                     QueueUrl=self._url,
                     MaxNumberOfMessages=action.count,
-                    WaitTimeSeconds=max(1, round(action.wait)),
+                    WaitTimeSeconds=min(longest, max(1, round(action.wait))),
                     AttributeNames=["All"],
                     MessageAttributeNames=["All"],
                 )
@@ -69,7 +75,13 @@ class SqsDriver:
             await asyncio.sleep(1)
             return []
         messages: list[dict[str, Any]] = answer.get("Messages", [])
+        for message in messages:
+            if (late := self._faults.late(self._arn.rsplit(":", maxsplit=1)[-1])) is not None:
+                asyncio.get_running_loop().call_later(late, self._again, message)
         return messages
+
+    def _again(self, message: dict[str, Any]) -> None:
+        self._state = sqs.gathered(self._state, [message], time.monotonic())
 
     async def _handle(self, batch: tuple[sqs.Message, ...]) -> None:
         try:

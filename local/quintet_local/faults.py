@@ -1,0 +1,228 @@
+"""A fault plan: what goes wrong in the local AWS, how often, and in which order. Off by default.
+
+Every decision is a pure function of the plan's seed, the name of a stream and a number: the
+n-th call of an operation meets the same fate under the same seed, whatever happens beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+__all__ = [
+    "OFF",
+    "CallRates",
+    "Fate",
+    "FaultError",
+    "FaultPlan",
+    "Faults",
+    "Kills",
+    "call_fate",
+    "draw",
+    "kill_after",
+    "late_by",
+    "load",
+    "parse",
+]
+
+#: what becomes of a call; `lost_reply` is carried out, and its caller sees the connection break
+Fate = Literal["error", "throttle", "lost_reply"]
+SERVICES = ("dynamodb", "s3", "sqs")
+#: the part of a call in which an environment is killed, in seconds after its begin
+KILL_SECONDS = (0.002, 0.5)
+#: how long after the first a second delivery comes, at most
+LATE_SECONDS = 2.0
+
+
+class FaultError(Exception):
+    """The file is no fault plan; the text says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRates:
+    """The shares of a service's calls that fail, from 0 to 1."""
+
+    errors: float = 0.0
+    throttles: float = 0.0
+    lost_replies: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kills:
+    """The share of calls in which the environment is killed; of these functions, or of all."""
+
+    share: float = 0.0
+    functions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """What goes wrong. `calls` are those that functions make, by service."""
+
+    seed: int = 0
+    calls: Mapping[str, CallRates] = field(default_factory=dict)
+    duplicates: float = 0.0
+    kills: Kills = field(default_factory=Kills)
+
+
+OFF = FaultPlan()
+
+
+def draw(seed: int, stream: str, number: int) -> float:
+    """The `number`-th value of a stream, in [0, 1)."""
+    digest = hashlib.blake2b(f"{seed}/{stream}/{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def call_fate(plan: FaultPlan, service: str, operation: str, number: int) -> Fate | None:
+    """What becomes of the `number`-th call of an operation; None when nothing goes wrong."""
+    rates = plan.calls.get(service)
+    if rates is None:
+        return None
+    value = draw(plan.seed, f"{service}.{operation}", number)
+    if value < rates.errors:
+        return "error"
+    if value < rates.errors + rates.throttles:
+        return "throttle"
+    return "lost_reply" if value < rates.errors + rates.throttles + rates.lost_replies else None
+
+
+def late_by(plan: FaultPlan, queue: str, number: int) -> float | None:
+    """After how many seconds the `number`-th message of a queue comes again; mostly None."""
+    if draw(plan.seed, f"{queue}.duplicate", number) >= plan.duplicates:
+        return None
+    return LATE_SECONDS * draw(plan.seed, f"{queue}.late", number)
+
+
+def kill_after(plan: FaultPlan, function: str, number: int) -> float | None:
+    """How far into its `number`-th call a function's environment is killed; mostly None.
+
+    Short times are as likely as long ones are: a call that has ended by then goes free.
+    """
+    kills = plan.kills
+    if kills.functions and function not in kills.functions:
+        return None
+    if draw(plan.seed, f"{function}.kill", number) >= kills.share:
+        return None
+    shortest, longest = KILL_SECONDS
+    stretch = math.log(longest / shortest) * draw(plan.seed, f"{function}.when", number)
+    return shortest * math.exp(stretch)
+
+
+class Faults:
+    """The plan at work: numbers each stream's decisions and counts what came of them."""
+
+    def __init__(self, plan: FaultPlan) -> None:
+        self.plan = plan
+        self._asked: Counter[str] = Counter()
+        self._happened: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def on(self) -> bool:
+        """Whether anything can go wrong by the plan."""
+        return self.plan != OFF
+
+    def call(self, service: str, operation: str) -> Fate | None:
+        """What becomes of a function's next call of an operation."""
+        fate = call_fate(self.plan, service, operation, self._next(f"{service}.{operation}"))
+        if fate is not None:
+            self.count(f"{service}.{fate}")
+        return fate
+
+    def late(self, queue: str) -> float | None:
+        """After how many seconds the queue's next message comes again."""
+        late = late_by(self.plan, queue, self._next(queue))
+        if late is not None:
+            self.count("sqs.duplicate")
+        return late
+
+    def kill(self, function: str) -> float | None:
+        """How far into its next call a function's environment is to be killed."""
+        return kill_after(self.plan, function, self._next(function))
+
+    def count(self, what: str) -> None:
+        """Note that something happened."""
+        with self._lock:
+            self._happened[what] += 1
+
+    def report(self) -> dict[str, Any] | None:
+        """The plan and what has happened by it; None when it is off."""
+        if not self.on:
+            return None
+        with self._lock:
+            return {"plan": asdict(self.plan), "happened": dict(sorted(self._happened.items()))}
+
+    def _next(self, stream: str) -> int:
+        with self._lock:
+            self._asked[stream] += 1
+            return self._asked[stream]
+
+
+def load(path: Path) -> FaultPlan:
+    """The plan in a YAML or JSON file.
+
+    Raises:
+        FaultError: there is none in it.
+    """
+    try:
+        return parse(yaml.safe_load(path.read_text()))
+    except FaultError as error:
+        raise FaultError(f"{path}: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FaultError(f"{path}: {getattr(error, 'strerror', None) or 'not text'}") from error
+    except yaml.YAMLError as error:
+        raise FaultError(f"{path}: not YAML: {error}") from error
+
+
+def parse(given: Any) -> FaultPlan:
+    """A plan as YAML or JSON has it.
+
+    Raises:
+        FaultError: a field or value that no plan has.
+    """
+    found = _object("plan", given, tuple(f.name for f in fields(FaultPlan)))
+    seed = found.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise FaultError(f"seed: expected a whole number, got {seed!r}")
+    calls = {}
+    for service, of in _object("calls", found.get("calls", {}), SERVICES).items():
+        where = f"calls.{service}"
+        rates = _object(where, of, tuple(f.name for f in fields(CallRates)))
+        calls[service] = CallRates(**{k: _share(f"{where}.{k}", v) for k, v in rates.items()})
+        if sum(asdict(calls[service]).values()) > 1:
+            raise FaultError(f"{where}: expected shares of at most 1 together")
+    kills = _object("kills", found.get("kills", {}), tuple(f.name for f in fields(Kills)))
+    functions = kills.get("functions", [])
+    if not isinstance(functions, list) or not all(isinstance(f, str) for f in functions):
+        raise FaultError("kills.functions: expected a list of logical ids")
+    return FaultPlan(
+        seed,
+        calls,
+        _share("duplicates", found.get("duplicates", 0)),
+        Kills(_share("kills.share", kills.get("share", 0)), tuple(functions)),
+    )
+
+
+def _object(where: str, given: Any, known: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise FaultError(f"{where}: expected an object, got {given!r}")
+    for name in given:
+        if name not in known:
+            raise FaultError(f"{where}: {name!r} is none of {', '.join(known)}")
+    return given
+
+
+def _share(where: str, given: Any) -> float:
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not number or not 0 <= given <= 1:
+        raise FaultError(f"{where}: expected a share from 0 to 1, got {given!r}")
+    return float(given)

@@ -1,0 +1,85 @@
+"""Calls of AWS services that fail by plan: who is hit, and how each service says so.
+
+Only what functions call: they sign with an access key of their own while a plan is on. What
+tests, the command and the local AWS itself call is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from quintet_local.faults import Faults
+
+__all__ = ["FUNCTION_KEY", "FaultyCalls"]
+
+FUNCTION_KEY = "function"
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+#: https://docs.aws.amazon.com/general/latest/gr/create-signed-request.html
+_SIGNED = re.compile(rf"Credential={FUNCTION_KEY}/\d+/[^/]*/([^/]+)/aws4_request")
+
+#: status and code by service: of an error, of a throttle
+_ANSWERS = {
+    "dynamodb": (
+        (500, "com.amazonaws.dynamodb.v20120810#InternalServerError"),
+        (400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"),
+    ),
+    "sqs": ((500, "com.amazonaws.sqs#InternalError"), (400, "com.amazonaws.sqs#RequestThrottled")),
+    "s3": ((500, "InternalError"), (503, "SlowDown")),
+}
+
+
+class FaultyCalls:
+    """A WSGI application before the services."""
+
+    def __init__(self, services: Application, faults: Faults) -> None:
+        self._services = services
+        self._faults = faults
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
+        fate = self._faults.call(signed[1], _operation(environ)) if signed else None
+        if signed is None or fate is None:
+            return self._services(environ, start_response)
+        if fate == "lost_reply":
+            self._lose(environ)
+        # the connection stays open: what the caller sent must not be read as its next request
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        status, code = _ANSWERS[signed[1]][fate == "throttle"]
+        body, kind = _body(signed[1], code)
+        start_response(
+            f"{status} {HTTPStatus(status).phrase}",
+            [("Content-Type", kind), ("Content-Length", str(len(body)))],
+        )
+        return [body]
+
+    def _lose(self, environ: dict[str, Any]) -> None:
+        """Carry the call out, then break the connection before the answer.
+
+        Raises:
+            ConnectionError: always; the server then closes its side.
+        """
+        for _ in self._services(environ, lambda *_: None):
+            pass
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        raise ConnectionAbortedError("a reply lost by plan")
+
+
+def _operation(environ: dict[str, Any]) -> str:
+    """The operation in the JSON protocols, the method for S3."""
+    target: str = environ.get("HTTP_X_AMZ_TARGET", "")
+    return target.rpartition(".")[2] or str(environ["REQUEST_METHOD"])
+
+
+def _body(service: str, code: str) -> tuple[bytes, str]:
+    if service == "s3":
+        text = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code></Error>'
+        return text.encode(), "application/xml"
+    body = json.dumps({"__type": code, "message": "by the fault plan"}).encode()
+    return body, "application/x-amz-json-1.0"
