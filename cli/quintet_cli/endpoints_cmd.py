@@ -1,0 +1,138 @@
+"""`quintet endpoints`: where the callbacks of asynchronous jobs go."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from quintet.aws.endpoints import EndpointTable
+from quintet.callbacks.endpoints import Endpoint
+from quintet.callbacks.endpoints import register as registered
+from quintet.callbacks.endpoints import rotate as rotated
+from quintet.callbacks.targets import Scope
+from quintet_cli.receiver import Received, Receiver, receiving
+from quintet_cli.stage import DEFAULT_STATE, Stage
+
+__all__ = ["register"]
+
+HOUR = 3_600
+
+Id = Annotated[str, typer.Argument(help="The endpoint's id, as requests name it.", metavar="ID")]
+Url = Annotated[str, typer.Argument(help="Where callbacks are posted.", metavar="URL")]
+StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
+State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    group = typer.Typer(no_args_is_help=True, help="Where callbacks of asynchronous jobs go.")
+    group.command()(add)
+    group.command(name="list")(show)
+    for command in (rotate, enable, remove, listen):
+        group.command()(command)
+    app.add_typer(group, name="endpoints")
+
+
+def add(id: Id, url: Url, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """Register an endpoint, and show its signing secret this once."""
+    at = Stage.open(stage, state)
+    scope: Scope = "loopback" if at.endpoint_url else "public"
+    created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    endpoint = registered(id, url, scope=scope, created=created, random=secrets.token_bytes)
+    _table(at).put(endpoint, None)
+    console.print(f"[green]✓[/green] {id} is registered; its secret, shown this once:")
+    _secret(endpoint)
+
+
+def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """List the endpoints; secrets are not shown."""
+    found = _table(Stage.open(stage, state)).all()
+    table = Table("endpoint", "url", "created", "secrets", "state")
+    now = time.time()
+    for endpoint in found:
+        table.add_row(
+            endpoint.id,
+            escape(endpoint.url),
+            endpoint.created,
+            str(len(endpoint.signing(now))),
+            f"disabled: {endpoint.disabled}" if endpoint.disabled else "enabled",
+        )
+    console.print(table if found else "no endpoint is registered; `quintet endpoints add` does it")
+
+
+def rotate(
+    id: Id,
+    overlap_hours: Annotated[
+        float, typer.Option(help="How long the secrets before go on signing.")
+    ] = 24.0,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Give an endpoint a new secret, shown this once; callbacks carry both signatures a while."""
+    table = _table(Stage.open(stage, state))
+    before = table.get(id)
+    after = rotated(
+        before, now=time.time(), overlap=overlap_hours * HOUR, random=secrets.token_bytes
+    )
+    table.put(after, before)
+    console.print(
+        f"[green]✓[/green] {id} has a new secret, shown this once; the one before signs "
+        f"{overlap_hours:g} hours more:"
+    )
+    _secret(after)
+
+
+def enable(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """Send callbacks again to an endpoint that was disabled (it had answered 410)."""
+    table = _table(Stage.open(stage, state))
+    table.disable(table.get(id).id, "")
+    console.print(f"[green]✓[/green] {id} is enabled")
+
+
+def remove(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """Forget an endpoint and its secrets; what its jobs still had to tell is not sent."""
+    _table(Stage.open(stage, state)).remove(id)
+    console.print(f"[green]✓[/green] {id} is removed")
+
+
+def listen(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 8080,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(envvar="QUINTET_WEBHOOK_SECRET", help="A secret to verify signatures with."),
+    ] = None,
+) -> None:
+    """Receive callbacks on this machine and verify their signatures; Ctrl-C ends it."""
+    receiver = Receiver(secret or (), _told)
+    with receiving(receiver, port) as url:
+        console.print(f"listening on {url}")
+        try:
+            while True:
+                time.sleep(3_600)
+        except KeyboardInterrupt:
+            console.print(f"{len(receiver.received)} callbacks received")
+
+
+def _told(received: Received) -> int:
+    mark = "[green]✓ verified[/green]" if received.verified else "[red]✗ not verified[/red]"
+    text = received.body.decode(errors="replace")
+    console.print(f"{mark} {escape(received.id)} {escape(text)}")
+    return 204 if received.verified else 401
+
+
+def _secret(endpoint: Endpoint) -> None:
+    console.print(f"  {endpoint.secrets[0].text}")
+
+
+def _table(stage: Stage) -> EndpointTable:
+    return EndpointTable(stage.client("dynamodb"), stage.outputs["EndpointsTableName"])

@@ -1,0 +1,171 @@
+"""What becomes of a notice: each channel is tried for a day, and told apart from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from quintet.callbacks.endpoints import Endpoint, Endpoints, UnknownEndpoint
+from quintet.callbacks.notices import webhook_body, webhook_id
+from quintet.callbacks.signing import headers
+from quintet.callbacks.targets import Blocked
+from quintet.errors import BadInput, QuintetError
+from quintet.jobs.job import Job
+
+__all__ = [
+    "Attempt",
+    "Channel",
+    "Deliveries",
+    "Delivery",
+    "MemoryDeliveries",
+    "Undelivered",
+    "WebhookChannel",
+    "Webhooks",
+    "after",
+]
+
+DAY = 86_400.0
+#: the wait after the first attempt, what each later one multiplies it by, and the longest.
+#: SQS holds a message back for at most 12 hours after it was received
+FIRST_WAIT, GROWTH, LONGEST_WAIT = 5.0, 6.0, 6 * 3_600.0
+
+State = Literal["waiting", "delivered", "stopped", "given_up"]
+
+
+class Undelivered(QuintetError):
+    """A callback was not answered; the text says why in two words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one attempt came to; `last` is the HTTP status, or why there was none."""
+
+    state: State
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What has become of a job's notice on one channel. Moments are epoch seconds.
+
+    `stopped` is final: the endpoint is gone or disabled. `given_up` ends among the dead letters,
+    and a replayed message begins anew.
+    """
+
+    state: State = "waiting"
+    attempts: int = 0
+    last: str = ""
+    started: float = 0.0
+    next: float = 0.0
+    delivered: float | None = None
+
+
+class Deliveries(Protocol):
+    """Where deliveries are recorded, on their job."""
+
+    def get(self, job: str, channel: str) -> Delivery:
+        """What is recorded; a new one where nothing is.
+
+        Raises:
+            Transient: it could not be read.
+        """
+
+    def put(self, job: str, channel: str, delivery: Delivery) -> None:
+        """Record a delivery; never over one that says `delivered`.
+
+        Raises:
+            Transient: it could not be written.
+        """
+
+
+class MemoryDeliveries:
+    """Deliveries in memory."""
+
+    def __init__(self) -> None:
+        self.stored: dict[tuple[str, str], Delivery] = {}
+
+    def get(self, job: str, channel: str) -> Delivery:
+        """See `Deliveries.get`."""
+        return self.stored.get((job, channel), Delivery())
+
+    def put(self, job: str, channel: str, delivery: Delivery) -> None:
+        """See `Deliveries.put`."""
+        if self.get(job, channel).state != "delivered":
+            self.stored[job, channel] = delivery
+
+
+#: tries to tell of a job, now; raises Transient where nothing was tried
+Channel = Callable[[Job, float], Attempt]
+
+
+class Webhooks(Protocol):
+    """What posts callbacks."""
+
+    def post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+        """The status of the answer.
+
+        Raises:
+            BadInput: the URL is not one that callbacks may go to.
+            Blocked: its host resolves to an address that callbacks may not go to.
+            Undelivered: no answer came.
+        """
+
+
+class WebhookChannel:
+    """Posts to the endpoint that the job names."""
+
+    def __init__(self, endpoints: Endpoints, webhooks: Webhooks) -> None:
+        self._endpoints = endpoints
+        self._webhooks = webhooks
+
+    def __call__(self, job: Job, now: float) -> Attempt:
+        """Try once."""
+        name = job.endpoint or ""
+        try:
+            endpoint = self._endpoints.get(name)
+        except UnknownEndpoint:
+            return Attempt("stopped", "no such endpoint")
+        if endpoint.disabled:
+            return Attempt("stopped", "endpoint disabled")
+        attempt = self._post(endpoint, job, now)
+        if attempt.last == "410":
+            self._endpoints.disable(name, "it answered 410 Gone")
+        return attempt
+
+    def _post(self, endpoint: Endpoint, job: Job, now: float) -> Attempt:
+        body = webhook_body(job)
+        signed = headers(webhook_id(job), body, endpoint.signing(now), now)
+        try:
+            status = self._webhooks.post(endpoint.url, body, signed)
+        except (Blocked, BadInput):
+            # a wrong registration, not a bad moment: trying for a day would only hide it
+            return Attempt("given_up", "address refused")
+        except Undelivered as error:
+            return Attempt("waiting", str(error))
+        if 200 <= status < 300:
+            return Attempt("delivered", str(status))
+        return Attempt("stopped" if status == 410 else "waiting", str(status))
+
+
+def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> Delivery:
+    """The delivery after an attempt; `jitter` in [0, 1) takes up to half off the wait.
+
+    The last attempt is at the end of the day that began with the first.
+    """
+    tried = replace(
+        delivery,
+        state=attempt.state,
+        attempts=delivery.attempts + 1,
+        last=attempt.last,
+        started=delivery.started if delivery.attempts else now,
+    )
+    if attempt.state == "delivered":
+        return replace(tried, delivered=now, next=0.0)
+    if attempt.state != "waiting":
+        return replace(tried, next=0.0)
+    end = tried.started + DAY
+    if now >= end:
+        return replace(tried, state="given_up", next=0.0)
+    wait = min(FIRST_WAIT * GROWTH**delivery.attempts, LONGEST_WAIT) * (1 - jitter / 2)
+    return replace(tried, next=min(now + wait, end))

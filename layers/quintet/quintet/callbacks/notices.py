@@ -1,0 +1,119 @@
+"""What callers are told of a settled job: as a webhook, and in SageMaker's own form."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from quintet.jobs.job import EVENTS, Job
+
+__all__ = ["channels", "sagemaker_body", "webhook_body", "webhook_id"]
+
+#: Standard Webhooks wants payloads below 20 kB
+MOST_WEBHOOK_BYTES = 20_000
+#: SageMaker's notices hold a response of at most 128 KB; SNS takes 256 KB in all
+MOST_SAGEMAKER_RESPONSE = 128_000
+MOST_TEXT = 1_000
+
+
+def channels(job: Job) -> list[str]:
+    """The channels on which a job's caller wants to be told."""
+    wanted = {"webhook": job.endpoint is not None, "sns": job.announce}
+    return [name for name, asked in wanted.items() if asked]
+
+
+def webhook_id(job: Job) -> str:
+    """The `webhook-id`: the same for every attempt and every duplicate, so receivers can tell."""
+    return f"job_{job.id}"
+
+
+def webhook_body(job: Job) -> bytes:
+    """A webhook's body, below 20 kB: a result that does not fit stays behind its location.
+
+    The same for every attempt.
+    """
+    body = _webhook(job, _result(job))
+    return body if len(body) < MOST_WEBHOOK_BYTES else _webhook(job, None)
+
+
+def sagemaker_body(job: Job, region: str) -> str:
+    """SageMaker's notice of an asynchronous inference.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-check-predictions.html
+    """
+    body: dict[str, Any] = {
+        "awsRegion": region,
+        "eventTime": _moment(job.updated),
+        "receivedTime": _moment(job.created),
+        "invocationStatus": "Completed" if job.state == "DONE" else "Failed",
+        "requestParameters": {
+            "accept": job.request.headers.get("accept", ""),
+            "contentType": job.request.content_type,
+            "endpointName": job.model,
+            "inputLocation": job.request.place or "",
+        },
+        "inferenceId": job.inference_id or job.id,
+        "eventVersion": "1.0",
+        "eventSource": "aws:sagemaker",
+        "eventName": "InferenceResult",
+    }
+    if job.state != "DONE":
+        detail = (job.problem or {}).get("detail")
+        body["failureReason"] = str(detail or f"the job was {EVENTS[job.state]}")[:MOST_TEXT]
+    if job.result is not None:
+        body["responseParameters"] = {
+            "contentType": job.result.content_type,
+            "outputLocation": job.result.place or "",
+        }
+        content = base64.b64encode(job.result.body or b"").decode()
+        if content and len(content) <= MOST_SAGEMAKER_RESPONSE:
+            body["responseBody"] = {"content": content, "message": "", "encoding": "BASE64"}
+    return orjson.dumps(body).decode()
+
+
+def _webhook(job: Job, result: Any) -> bytes:
+    data: dict[str, Any] = {
+        "job": job.id,
+        "state": job.state,
+        "model": job.model,
+        "version": job.version,
+        "location": f"/jobs/{job.id}",
+    }
+    if job.inference_id:
+        data["inference_id"] = job.inference_id
+    if result is not None:
+        data["result"] = result
+    if job.problem is not None:
+        data["error"] = _short(job.problem)
+    return orjson.dumps(
+        {"type": f"job.{EVENTS[job.state]}", "timestamp": _moment(job.updated), "data": data}
+    )
+
+
+def _result(job: Job) -> Any:
+    """The result where the job holds it, it is JSON and it may fit; else None."""
+    if job.result is None or job.result.body is None or job.result.size >= MOST_WEBHOOK_BYTES:
+        return None
+    if not job.result.content_type.startswith("application/json"):
+        return None  # CSV, or tensors in binary: they are at the job's location
+    try:
+        return orjson.loads(job.result.body)
+    except orjson.JSONDecodeError:  # JSON with tensors behind it
+        return None
+
+
+def _short(problem: Any) -> dict[str, Any]:
+    """A problem without its list of refusals: that is at the job's location."""
+    return {
+        name: value[:MOST_TEXT] if isinstance(value, str) else value
+        for name, value in problem.items()
+        if isinstance(value, str | int)
+    }
+
+
+def _moment(seconds: float) -> str:
+    at = datetime.fromtimestamp(seconds, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

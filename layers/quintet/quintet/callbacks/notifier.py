@@ -1,0 +1,76 @@
+"""One message of the queue: a job is settled, and its caller wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from quintet.callbacks.delivery import Channel, Deliveries, Delivery, after
+from quintet.callbacks.notices import channels as wanted
+from quintet.errors import BadInput, NotFound, Transient
+from quintet.jobs.job import Job
+from quintet.jobs.store import Desk, Notice
+
+__all__ = ["Notifier"]
+
+
+class Notifier:
+    """Tells callers. `random` gives numbers in [0, 1); `tell` is told of every attempt."""
+
+    def __init__(
+        self,
+        jobs: Desk,
+        deliveries: Deliveries,
+        channels: Mapping[str, Channel],
+        *,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        tell: Callable[[Job, str, Delivery], None],
+    ) -> None:
+        self._jobs = jobs
+        self._deliveries = deliveries
+        self._channels = channels
+        self._clock = clock
+        self._random = random
+        self._tell = tell
+
+    def __call__(self, message: str, receives: int) -> float | None:
+        """Try each channel that is due; in how many seconds to come back, None if all is settled.
+
+        `receives` is how often the message came: one that comes for the first time begins anew
+        what was given up, as it was replayed. Zero seconds is a message of something given up:
+        it comes back until it is among the dead letters.
+
+        Raises:
+            BadInput: the message is not ours.
+            Transient: a store failed; nothing is lost, some of it may be sent twice.
+        """
+        notice = Notice.read(message)
+        try:
+            job = self._jobs.get(notice.job)
+        except NotFound:  # its time to live is over: there is nothing left to tell
+            return None
+        if notice.event == "accepted":
+            raise BadInput.of("event", "the end of a job", notice.event)
+        if not job.settled:
+            raise Transient("the job is not settled")
+        found = [self._channel(job, name, receives == 1) for name in wanted(job)]
+        now = self._clock()
+        waits = [max(1.0, delivery.next - now) for delivery in found if delivery.state == "waiting"]
+        if waits:
+            return min(waits)
+        return 0.0 if any(delivery.state == "given_up" for delivery in found) else None
+
+    def _channel(self, job: Job, name: str, first: bool) -> Delivery:
+        """What has become of one channel, after a try if it is due."""
+        delivery = self._deliveries.get(job.id, name)
+        if delivery.state == "given_up" and first:
+            delivery = Delivery()
+        now = self._clock()
+        # a duplicate of the message comes early: it waits as the other does
+        if delivery.state != "waiting" or delivery.next > now:
+            return delivery
+        attempt = self._channels[name](job, now)
+        delivery = after(delivery, attempt, self._clock(), self._random())
+        self._deliveries.put(job.id, name, delivery)
+        self._tell(job, name, delivery)
+        return delivery
