@@ -21,7 +21,7 @@ SERVICES = {"dynamodb": "UpdateItem", "s3": "PUT", "sqs": "SendMessage"}
 RATES = {"errors": 0.2, "throttles": 0.2, "lost_replies": 0.2}
 GIVEN: dict[str, Any] = {
     "seed": 11,
-    "calls": {service: RATES for service in SERVICES},
+    "calls": dict.fromkeys(SERVICES, RATES),
     "duplicates": 0.5,
     "kills": {"share": 0.5, "functions": ["Victim"]},
 }
