@@ -268,10 +268,18 @@ def dynamodb_call(
         answer: dict[str, Any] = json.loads(response.body)
         return answer
     kind = _error_type(response)
-    if kind == "ConditionalCheckFailedException":
+    if kind == "ConditionalCheckFailedException" or _is_condition_of(kind, response):
         raise ConditionFailed(f"{operation}: the condition does not hold")
     # the service's own message may hold ARNs: only its error's name is passed on
     raise Transient(f"dynamodb refused {operation} ({kind or f'status {response.status}'})")
+
+
+def _is_condition_of(kind: str, response: Response) -> bool:
+    """Whether a transaction was cancelled for a condition; a conflict is tried again instead."""
+    if kind != "TransactionCanceledException":
+        return False
+    reasons = json.loads(response.body).get("CancellationReasons") or []
+    return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
 
 
 def _is_throttle(response: Response) -> bool:

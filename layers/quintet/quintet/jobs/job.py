@@ -140,7 +140,7 @@ def unknown(job: str) -> NotFound:
 
 
 def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
-    """The job with a worker's lease on it.
+    """The job with a worker's lease on it; the same again for the worker that has it.
 
     Raises:
         Settled: it has come to its end, or its deadline has.
@@ -149,6 +149,8 @@ def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
     if job.settled:
         raise Settled(job)
     if job.state == "LEASED" and job.lease is not None and job.lease.until > now:
+        if job.lease.owner == worker:  # the reply to the first time was lost
+            return job
         raise Busy("another worker holds the job")
     if job.deadline <= now:
         raise Settled(expired(job, now))

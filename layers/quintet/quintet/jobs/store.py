@@ -137,6 +137,8 @@ class Leases(Protocol):
     def lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
         """Take a job; its `lease` is the right to settle it. One past its deadline expires.
 
+        The same worker, asking again, gets the lease that it has.
+
         Raises:
             NotFound: there is no such job.
             Settled: it has come to its end.
@@ -152,7 +154,7 @@ class Leases(Protocol):
         """Give a job back so that the next attempt need not wait. Raises LostLease."""
         ...
 
-    def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> tuple[Job, Notice]:
+    def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> Notice:
         """End a job and note what is to be announced, both or none; again does no harm.
 
         Raises:
@@ -200,7 +202,7 @@ class Outbox(Protocol):
         """Ids of jobs past their deadline that are not settled, some of them."""
         ...
 
-    def expire(self, job: str, now: float) -> tuple[Job, Notice | None]:
+    def expire(self, job: str, now: float) -> Notice | None:
         """Expire a job; no notice if it was before. Raises NotFound, Settled, Busy."""
         ...
 
@@ -249,14 +251,14 @@ class MemoryJobs:
         with self._lock:
             self._keep(released(self._get(job), lease, now))
 
-    def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> tuple[Job, Notice]:
+    def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> Notice:
         """See `Leases.settle`."""
         with self._lock:
             found = self._get(job)
             end = settled(found, lease, outcome, now)
             if end is found:
-                return end, Notice(end.id, EVENTS[end.state], end.updated)
-            return self._write(end)
+                return Notice(end.id, EVENTS[end.state], end.updated)
+            return self._write(end)[1]
 
     def get(self, job: str, owner: str | None = None) -> Job:
         """See `Desk.get`."""
@@ -320,12 +322,12 @@ class MemoryJobs:
             late = [job for job in self.jobs.values() if not job.settled and job.deadline <= now]
         return [job.id for job in sorted(late, key=lambda job: job.deadline)[:most]]
 
-    def expire(self, job: str, now: float) -> tuple[Job, Notice | None]:
+    def expire(self, job: str, now: float) -> Notice | None:
         """See `Outbox.expire`."""
         with self._lock:
             found = self._get(job)
             end = expired(found, now)
-            return (end, None) if end is found else self._write(end)
+            return None if end is found else self._write(end)[1]
 
     def _get(self, job: str, owner: str | None = None) -> Job:
         found = self.jobs.get(job)

@@ -1,0 +1,176 @@
+"""Jobs as items of the jobs table, in DynamoDB's JSON, and back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from quintet.jobs.job import Content, Job, Lease, Outcome, State
+from quintet.jobs.store import Notice, Summary
+
+__all__ = [
+    "Item",
+    "job_item",
+    "job_of",
+    "moment",
+    "notice_id",
+    "notice_item",
+    "notice_of",
+    "number",
+    "outcome_attributes",
+    "seconds",
+    "shard",
+    "summary_of",
+    "text",
+]
+
+Item = dict[str, Any]
+
+#: the sparse index is written with every job: one partition of it would throttle them all
+SHARDS = 8
+_NOTICE = "outbox#"
+
+
+def text(value: str) -> Item:
+    """A string attribute."""
+    return {"S": value}
+
+
+def number(value: float) -> Item:
+    """A number attribute; a float comes back as it was."""
+    return {"N": repr(value)}
+
+
+def moment(at: float) -> str:
+    """Seconds since the epoch as a text that sorts as time does."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+
+
+def seconds(at: str) -> float:
+    """Seconds since the epoch, of `moment`'s text."""
+    return datetime.fromisoformat(at).timestamp()
+
+
+def shard(kind: str, job: str) -> str:
+    """The partition of the sparse index that a job's `open` mark or `notice` is in."""
+    return f"{kind}#{sum(job.encode()) % SHARDS}"
+
+
+def job_item(job: Job) -> Item:
+    """The item of a job that was just accepted."""
+    item = {
+        "job": text(job.id),
+        "owner": text(job.owner),
+        "model": text(job.model),
+        "version": {"N": str(job.version)},
+        "form": text(job.form),
+        "state": text(job.state),
+        "request": _content_item(job.request),
+        "created": text(moment(job.created)),
+        "updated": number(job.updated),
+        "deadline": number(job.deadline),
+        "attempts": {"N": str(job.attempts)},
+        "inference_id": text(job.inference_id),
+        "announce": {"BOOL": job.announce},
+        "outbox": text(shard("open", job.id)),
+        "due": text(moment(job.deadline)),
+    }
+    if job.endpoint is not None:
+        item["endpoint"] = text(job.endpoint)
+    return item
+
+
+def job_of(item: Mapping[str, Any]) -> Job:
+    """The job of an item."""
+    attempts = int(item["attempts"]["N"])
+    lease = None
+    if "lease_owner" in item:
+        until = float(item["lease_until"]["N"])
+        lease = Lease(item["lease_owner"]["S"], attempts, until)
+    return Job(
+        id=item["job"]["S"],
+        owner=item["owner"]["S"],
+        model=item["model"]["S"],
+        version=int(item["version"]["N"]),
+        form=item["form"]["S"],
+        request=_content_of(item["request"]["M"]),
+        created=seconds(item["created"]["S"]),
+        updated=float(item["updated"]["N"]),
+        deadline=float(item["deadline"]["N"]),
+        state=cast(State, item["state"]["S"]),
+        attempts=attempts,
+        inference_id=item["inference_id"]["S"],
+        endpoint=item["endpoint"]["S"] if "endpoint" in item else None,
+        announce=item["announce"]["BOOL"],
+        lease=lease,
+        result=_content_of(item["result"]["M"]) if "result" in item else None,
+        problem=json.loads(item["problem"]["S"]) if "problem" in item else None,
+    )
+
+
+def summary_of(item: Mapping[str, Any]) -> Summary:
+    """A job as the index by owner holds it."""
+    return Summary(
+        item["job"]["S"],
+        item["model"]["S"],
+        int(item["version"]["N"]),
+        cast(State, item["state"]["S"]),
+        seconds(item["created"]["S"]),
+        float(item["updated"]["N"]),
+    )
+
+
+def outcome_attributes(outcome: Outcome) -> Item:
+    """What a job's end adds to its item."""
+    found: Item = {}
+    if outcome.result is not None:
+        found["result"] = _content_item(outcome.result)
+    if outcome.problem is not None:
+        found["problem"] = text(json.dumps(dict(outcome.problem), allow_nan=False))
+    return found
+
+
+def notice_id(notice: Notice) -> str:
+    """The key of a notice's item; it says all that the message holds."""
+    return f"{_NOTICE}{notice.event}#{notice.job}"
+
+
+def notice_item(notice: Notice) -> Item:
+    """The item of a notice."""
+    return {
+        "job": text(notice_id(notice)),
+        "outbox": text(shard("notice", notice.job)),
+        "due": text(moment(notice.at)),
+    }
+
+
+def notice_of(item: Mapping[str, Any]) -> Notice:
+    """The notice of an item."""
+    event, _, job = item["job"]["S"].removeprefix(_NOTICE).partition("#")
+    return Notice(job, event, seconds(item["due"]["S"]))
+
+
+def _content_item(content: Content) -> Item:
+    fields: Item = {
+        "type": text(content.content_type),
+        "size": {"N": str(content.size)},
+        "headers": {"M": {name: text(value) for name, value in content.headers.items()}},
+    }
+    if content.body is not None:
+        fields["body"] = {"B": base64.b64encode(content.body).decode()}
+    if content.place is not None:
+        fields["place"] = text(content.place)
+    return {"M": fields}
+
+
+def _content_of(fields: Mapping[str, Any]) -> Content:
+    return Content(
+        fields["type"]["S"],
+        int(fields["size"]["N"]),
+        base64.b64decode(fields["body"]["B"]) if "body" in fields else None,
+        fields["place"]["S"] if "place" in fields else None,
+        {name: value["S"] for name, value in fields["headers"]["M"].items()},
+    )
