@@ -1,0 +1,115 @@
+"""Jobs to outcomes: each request is read, those that can go together are scored in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from quintet.codecs import records
+from quintet.codecs.forms import FORMS, Asked, Form
+from quintet.codecs.messages import Request, Response
+from quintet.columns import layout
+from quintet.errors import ModelFailure, QuintetError, Transient
+from quintet.features import FeatureSource
+from quintet.jobs.job import Job, Outcome
+from quintet.models import Model, Models
+from quintet.online import Prediction, predict_together
+
+__all__ = ["MOST_INPUT", "Read", "failed", "groups", "read", "score"]
+
+#: bytes of an input in S3
+MOST_INPUT = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A job whose request was read."""
+
+    job: Job
+    model: Model
+    form: Form
+    asked: Asked
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The outputs asked for, in the contract's order."""
+        wanted = self.asked.outputs
+        names = (output.name for output in self.model.contract.outputs)
+        return tuple(name for name in names if wanted is None or name in wanted)
+
+    @property
+    def group(self) -> Hashable:
+        """What jobs must have in common to be scored in one run.
+
+        The outputs, too: a row is refused for an output that is not finite, if it is asked for.
+        """
+        return self.job.model, self.job.version, self.outputs, layout(self.asked.batch)
+
+
+def failed(error: QuintetError | None) -> Outcome:
+    """The outcome of a job that failed; None stands for an error that was not foreseen."""
+    return Outcome(problem=records.problem(error))
+
+
+def read(job: Job, body: bytes, models: Models) -> Read:
+    """A job's request, read by its form against the contract of its pinned version.
+
+    Raises:
+        BadInput: it is not one of this model, or the version is not published any more.
+        ModelFailure: the version does not load.
+        Transient: the registry could not be read.
+    """
+    model = models.get(job.model, job.version)
+    form = FORMS[job.form]
+    headers = {**job.request.headers, "content-type": job.request.content_type}
+    request = Request("POST", "", headers=headers, raw=body)
+    contract = model.contract
+    if job.request.place is not None:  # the contract bounds the bytes of what comes over HTTP
+        limits = replace(contract.limits, bytes=MOST_INPUT)
+        contract = replace(contract, limits=limits)
+    return Read(job, model, form, form.decode(contract, request))
+
+
+def groups(jobs: Sequence[Read]) -> Iterator[list[Read]]:
+    """The jobs that are scored in one run: of one group, and of no more rows than one request
+    of the model may have, unless a job has more by itself."""
+    open_groups: dict[Hashable, list[Read]] = {}
+    for found in jobs:
+        together = open_groups.setdefault(found.group, [])
+        rows = sum(other.asked.batch.rows for other in together) + found.asked.batch.rows
+        if together and rows > found.model.contract.limits.rows:
+            yield open_groups[found.group]
+            open_groups[found.group] = together = []
+        together.append(found)
+    yield from open_groups.values()
+
+
+def score(
+    together: Sequence[Read], features: FeatureSource, now: float
+) -> list[Response | QuintetError]:
+    """The answer to each job of a group, or why there is none.
+
+    Raises:
+        Transient: the feature store could not be read.
+    """
+    first = together[0]
+    predictions = predict_together(
+        first.model,
+        [found.asked.batch for found in together],
+        features,
+        now,
+        outputs=first.outputs,
+    )
+    return [_answer(*pair) for pair in zip(together, predictions, strict=True)]
+
+
+def _answer(found: Read, prediction: Prediction | ModelFailure) -> Response | QuintetError:
+    if isinstance(prediction, ModelFailure):
+        return prediction
+    try:
+        prediction.check(found.asked.partial)
+        return found.form.encode(found.asked, prediction)
+    except Transient:
+        raise
+    except QuintetError as error:
+        return error

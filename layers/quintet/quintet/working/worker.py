@@ -1,0 +1,280 @@
+"""One invocation's work: lease, read, score in groups, store, settle, announce.
+
+What happens to a message follows from its job: settled jobs, by whomever, are acknowledged;
+what may go better later fails and comes back. A worker that dies leaves its leases to run out.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import TypeVar
+
+from quintet.codecs.messages import Response
+from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
+from quintet.features import FeatureSource
+from quintet.jobs.blobs import INLINE_RESULT, Blobs
+from quintet.jobs.dispatch import Dispatch
+from quintet.jobs.job import Content, Job, Lease, LostLease, Outcome, Settled
+from quintet.jobs.store import Leases
+from quintet.models import Models
+from quintet.working.deliveries import Delivery, Visibility, backoff
+from quintet.working.grouping import MOST_INPUT, Read, failed, groups, read, score
+
+__all__ = ["Fate", "Worker"]
+
+#: bytes of requests that are in memory at once, unless one has more by itself
+WAVE_BYTES = 64_000_000
+#: a job that has been tried so often and never settled may be what kills its workers
+SUSPECT_ATTEMPTS = 3
+THREADS = 8
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a message: it is acknowledged, or it failed and comes back."""
+
+    delivery: Delivery
+    event: str
+    acknowledged: bool
+    job: str = ""
+    model: str = ""
+    version: int = 0
+    rows: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A leased job and its message."""
+
+    delivery: Delivery
+    job: Job
+
+    @property
+    def lease(self) -> Lease:
+        assert self.job.lease is not None
+        return self.job.lease
+
+    def fate(self, event: str, acknowledged: bool, reason: str = "", rows: int = 0) -> Fate:
+        job = self.job
+        place = (job.id, job.model, job.version)
+        return Fate(self.delivery, event, acknowledged, *place, rows, reason)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Everything that working takes. `lease_seconds` is longer than an invocation can be."""
+
+    leases: Leases
+    blobs: Blobs
+    models: Models
+    features: FeatureSource
+    dispatch: Dispatch
+    visibility: Visibility
+    clock: Callable[[], float]
+    lease_seconds: float
+    threads: int = THREADS
+
+    def work(
+        self, deliveries: Sequence[Delivery], has_time: Callable[[], bool] = lambda: True
+    ) -> list[Fate]:
+        """Work on the jobs of a batch of messages; what became of each message.
+
+        Jobs that are not begun when `has_time` says no more are given back.
+        """
+        worker = uuid.uuid4().hex
+        first: dict[str, Delivery] = {}
+        twice = []
+        fates = []
+        for delivery in deliveries:
+            try:
+                job = delivery.job()
+            except BadInput as error:
+                fates.append(Fate(delivery, "not ours", False, reason=str(error)))
+                continue
+            if first.setdefault(job, delivery) is not delivery:
+                twice.append((job, delivery))
+        tasks = []
+        for found in self._map(partial(self._lease, worker), list(first.items())):
+            if isinstance(found, Fate):
+                fates.append(found)
+            else:
+                tasks.append(found)
+        for wave in _waves(tasks):
+            if has_time():
+                fates += self._wave(wave)
+            else:
+                fates += [self._give_back(task, "out of time") for task in wave]
+        done = {fate.job: fate for fate in fates}
+        fates += [
+            Fate(delivery, "delivered twice", done[job].acknowledged, job)
+            for job, delivery in twice
+        ]
+        self.visibility.delay(backoff([f.delivery for f in fates if not f.acknowledged]))
+        return fates
+
+    # ---- one by one ------------------------------------------------------------------------
+
+    def _lease(self, worker: str, asked: tuple[str, Delivery]) -> _Task | Fate:
+        job, delivery = asked
+        try:
+            leased = self.leases.lease(job, worker, self.clock(), self.lease_seconds)
+        except Settled as error:
+            return Fate(delivery, "settled before", True, job, reason=error.job.state)
+        except BadInput:
+            return Fate(delivery, "unknown job", True, job)
+        except Exception as error:
+            return Fate(delivery, "not leased", False, job, reason=_told(error))
+        return _Task(delivery, leased)
+
+    def _load(self, task: _Task) -> tuple[_Task, bytes | Exception]:
+        """The request's body, or why there is none."""
+        content = task.job.request
+        try:
+            if content.place is None:
+                return task, content.body or b""
+            body = self.blobs.get(content.place, MOST_INPUT)
+            if not body:
+                raise BadInput.of("input", "at least one byte", "an empty object (0 bytes)")
+        except Exception as error:
+            return task, error
+        return task, body
+
+    def _read(self, task: _Task, body: bytes) -> Read | Exception:
+        try:
+            return read(task.job, body, self.models)
+        except Exception as error:
+            return error
+
+    def _finish(self, answered: tuple[_Task, Response | Exception, int]) -> Fate:
+        """Settle a job with its answer; or, where trying again may help, let it come back."""
+        task, answer, rows = answered
+        try:
+            if isinstance(answer, Response):
+                return self._settle(task, Outcome(self._result(task.job, answer)), rows)
+            if isinstance(answer, BadInput | ModelFailure):
+                return self._settle(task, failed(answer), rows)
+        except LostLease as error:
+            return self._lost(task, error)
+        except Exception as error:
+            answer = error
+        if task.delivery.last:
+            return self._give_up(task, answer)
+        return self._give_back(task, _told(answer))
+
+    def _result(self, job: Job, answer: Response) -> Content:
+        body, kind = answer.body, answer.content_type
+        if len(body) <= INLINE_RESULT and not job.inference_id:
+            return Content(kind, len(body), body, headers=answer.headers)
+        place = self.blobs.put(f"results/{job.id}", body, kind)
+        return Content(kind, len(body), place=place, headers=answer.headers)
+
+    def _settle(self, task: _Task, outcome: Outcome, rows: int, *, last: bool = False) -> Fate:
+        """End the job and announce it; a notice that cannot be sent now waits for the sweep."""
+        notice = self.leases.settle(task.job.id, task.lease, outcome, self.clock())
+        reason = "" if outcome.problem is None else str(outcome.problem["title"])
+        try:
+            self.dispatch.announce(notice)
+        except Transient as error:
+            reason = reason or _told(error)
+        return task.fate(notice.event, not last, reason, rows)
+
+    def _lost(self, task: _Task, error: LostLease) -> Fate:
+        """The lease is gone: the job was cancelled, or took too long and is another's now."""
+        found = self._lease(task.lease.owner, (task.job.id, task.delivery))
+        if isinstance(found, Fate):
+            return found
+        return self._give_back(found, str(error))
+
+    def _give_up(self, task: _Task, error: Exception) -> Fate:
+        """The last receive failed, too: the job fails, its message goes to the dead letters."""
+        known = error if isinstance(error, QuintetError) else None
+        try:
+            return self._settle(task, failed(known), 0, last=True)
+        except LostLease as lost:
+            return self._lost(task, lost)
+        except Exception as again:
+            return task.fate("not settled", False, _told(again))
+
+    def _give_back(self, task: _Task, reason: str) -> Fate:
+        try:
+            self.leases.release(task.job.id, task.lease, self.clock())
+        except Exception as error:  # the lease runs out by itself
+            return task.fate("not released", False, f"{reason}; {_told(error)}")
+        return task.fate("to be tried again", False, reason)
+
+    # ---- many at once ------------------------------------------------------------------------
+
+    def _wave(self, tasks: Sequence[_Task]) -> list[Fate]:
+        """Jobs whose requests fit in memory together."""
+        answered: list[tuple[_Task, Response | Exception, int]] = []
+        fates = []
+        reads: list[Read] = []
+        by_job = {task.job.id: task for task in tasks}
+        for task, body in self._map(self._load, tasks):
+            found = body if isinstance(body, Exception) else self._read(task, body)
+            if isinstance(found, Exception):
+                answered.append((task, found, 0))
+            else:
+                reads.append(found)
+        fates += self._map(self._finish, answered)
+        for together in groups(reads):
+            answers = self._score(together)
+            # settled before the next run, so that a worker that dies loses one run only
+            fates += self._map(
+                self._finish,
+                [
+                    (by_job[found.job.id], answer, found.asked.batch.rows)
+                    for found, answer in zip(together, answers, strict=True)
+                ],
+            )
+        return fates
+
+    def _score(self, together: Sequence[Read]) -> Sequence[Response | Exception]:
+        try:
+            return score(together, self.features, self.clock())
+        except Transient as error:
+            return [error] * len(together)
+        except Exception as error:  # of one of them, and no one knows of which: each alone
+            if len(together) == 1:
+                return [error]
+            return list(chain.from_iterable(self._score([found]) for found in together))
+
+    def _map(self, do: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """`do` for every item, several at a time: the time goes into waiting for AWS."""
+        if len(items) < 2 or self.threads < 2:
+            return [do(item) for item in items]
+        with ThreadPoolExecutor(min(self.threads, len(items))) as pool:
+            return list(pool.map(do, items))
+
+
+def _waves(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
+    """Jobs that are worked on together; suspects come last, each by itself."""
+    wave: list[_Task] = []
+    size = 0
+    for task in tasks:
+        if task.job.attempts >= SUSPECT_ATTEMPTS:
+            continue
+        if wave and size + task.job.request.size > WAVE_BYTES:
+            yield wave
+            wave, size = [], 0
+        wave.append(task)
+        size += task.job.request.size
+    if wave:
+        yield wave
+    for task in tasks:
+        if task.job.attempts >= SUSPECT_ATTEMPTS:
+            yield [task]
+
+
+def _told(error: Exception) -> str:
+    """An error for the log; the text of one that was not foreseen may quote the request."""
+    return str(error) if isinstance(error, QuintetError) else type(error).__name__

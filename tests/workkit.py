@@ -1,0 +1,115 @@
+"""A worker in memory, with jobs for it, for the tests of the asynchronous path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.onlinekit import NOW, Clock, online, shop_features
+
+from quintet.features import FeatureSource
+from quintet.jobs.blobs import MemoryBlobs
+from quintet.jobs.dispatch import Dispatch, MemoryQueue
+from quintet.jobs.job import Content, Job
+from quintet.jobs.store import MemoryJobs
+from quintet.models import Models
+from quintet.working.deliveries import Delivery, MemoryVisibility
+from quintet.working.worker import Fate, Worker
+
+LEASE_SECONDS = 90.0
+
+
+def job(name: str, body: Any, **changes: Any) -> Job:
+    """An accepted job of the kit's `log` model, in the records form unless told otherwise."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    given: dict[str, Any] = {
+        "owner": "ann",
+        "model": "log",
+        "version": 1,
+        "form": "records",
+        "request": Content("application/json", len(raw), raw),
+        "created": NOW,
+        "updated": NOW,
+        "deadline": NOW + 3600,
+    }
+    return Job(id=name, **given | changes)
+
+
+def logs(name: str, *values: float, **changes: Any) -> Job:
+    """A job of the `log` model."""
+    return job(name, {"records": [{"x": value} for value in values]}, **changes)
+
+
+def message(name: str, receives: int = 1, number: int = 0) -> Delivery:
+    """The message that a job was accepted."""
+    body = json.dumps({"job": name, "event": "accepted"})
+    return Delivery(f"m-{name}-{number}", f"r-{name}-{number}", body, receives)
+
+
+@dataclass
+class Bench:
+    """A worker and everything around it."""
+
+    jobs: MemoryJobs = field(default_factory=MemoryJobs)
+    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    notify: MemoryQueue = field(default_factory=MemoryQueue)
+    queue: MemoryQueue = field(default_factory=MemoryQueue)
+    visibility: MemoryVisibility = field(default_factory=MemoryVisibility)
+    clock: Clock = field(default_factory=Clock)
+    features: FeatureSource = field(default_factory=shop_features)
+    models: Models = field(default_factory=lambda: online().models)
+
+    def worker(self, **changes: Any) -> Worker:
+        """A worker; `changes` replace its parts."""
+        dispatch = Dispatch(self.jobs, work=self.queue, notify=self.notify)
+        parts: dict[str, Any] = {
+            "leases": self.jobs,
+            "blobs": self.blobs,
+            "models": self.models,
+            "features": self.features,
+            "dispatch": dispatch,
+            "visibility": self.visibility,
+            "clock": self.clock,
+            "lease_seconds": LEASE_SECONDS,
+            "threads": 1,
+        }
+        return Worker(**parts | changes)
+
+    def put(self, *jobs: Job) -> None:
+        """Accept jobs; their messages are on their way."""
+        for one in jobs:
+            _, notice = self.jobs.accept(one)
+            assert notice is not None
+            self.jobs.sent(notice)
+
+    def work(
+        self,
+        *jobs: Job,
+        receives: int = 1,
+        has_time: Callable[[], bool] = lambda: True,
+        **changes: Any,
+    ) -> dict[str, Fate]:
+        """Accept jobs and work on them; the fate of each one's message."""
+        self.put(*jobs)
+        deliveries = [message(one.id, receives) for one in jobs]
+        fates = self.worker(**changes).work(deliveries, has_time)
+        return {fate.job: fate for fate in fates}
+
+    def states(self) -> Mapping[str, str]:
+        """Every job's state."""
+        return {name: one.state for name, one in self.jobs.jobs.items()}
+
+    def result(self, name: str) -> Any:
+        """A job's result, parsed."""
+        content = self.jobs.jobs[name].result
+        assert content is not None
+        if content.place is None:
+            return json.loads(content.body or b"")
+        return json.loads(self.blobs.stored[content.place])
+
+    def told(self) -> list[tuple[str, str]]:
+        """The notices that were sent, as (job, event)."""
+        found = [json.loads(text) for text in self.notify.messages]
+        return [(notice["job"], notice["event"]) for notice in found]
