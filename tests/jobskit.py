@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from tests.local_aws import ROOT
-from tests.registries import client_of
+from tests.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
@@ -40,6 +40,16 @@ def job(identity: str = "j1", **changes: Any) -> Job:
     return replace(made, **changes)
 
 
+def environ(url: str) -> dict[str, str]:
+    """What AwsClient needs to reach a moto server."""
+    return RegistryServer(url, "", "").environ
+
+
+def client(service: str, url: str) -> Any:
+    """A boto3 client of a moto server."""
+    return RegistryServer(url, "", "").client(service)
+
+
 @cache
 def table_properties(resource: str) -> dict[str, Any]:
     """A table as template.yaml has it, for boto3's create_table."""
@@ -52,11 +62,5 @@ def table_properties(resource: str) -> dict[str, Any]:
 def job_table(url: str) -> JobTable:
     """A new jobs table on a moto server, as the template has it."""
     name = f"jobs-{next(_numbers)}"
-    client_of("dynamodb", url).create_table(TableName=name, **table_properties("JobsTable"))
-    environ = {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": url,
-    }
-    return JobTable(AwsClient("dynamodb", environ=environ), name, retention_days=7)
+    client("dynamodb", url).create_table(TableName=name, **table_properties("JobsTable"))
+    return JobTable(AwsClient("dynamodb", environ=environ(url)), name, retention_days=7)

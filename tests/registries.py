@@ -43,7 +43,7 @@ class RegistryServer:
 
     def client(self, service: str) -> Any:
         """A boto3 client."""
-        return client_of(service, self.url)
+        return _client(service, self.url)
 
     @property
     def registry(self) -> Registry:
@@ -78,7 +78,7 @@ class RegistryServer:
 
 
 @cache
-def client_of(service: str, url: str) -> Any:
+def _client(service: str, url: str) -> Any:
     return boto3.client(
         service,  # type: ignore[call-overload]
         endpoint_url=url,

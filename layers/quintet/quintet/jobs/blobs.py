@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from quintet.errors import NotFound, TooLarge
+from quintet.errors import NotFound, Refusal, TooLarge
 
 __all__ = ["INLINE_REQUEST", "INLINE_RESULT", "Blobs", "MemoryBlobs"]
 
@@ -50,11 +50,11 @@ class MemoryBlobs:
     def get(self, place: str, most: int) -> bytes:
         """See `Blobs.get`."""
         if self.size(place) > most:
-            raise TooLarge.of("input", f"at most {most} bytes", "more")
+            raise TooLarge([Refusal(None, "input", f"at most {most} bytes", "more")])
         return self.stored[place]
 
     def size(self, place: str) -> int:
         """See `Blobs.size`."""
         if place not in self.stored:
-            raise NotFound.of("input", "an object that can be read", "none")
+            raise NotFound([Refusal(None, "input", "an object that can be read", "none")])
         return len(self.stored[place])
