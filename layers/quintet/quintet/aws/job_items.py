@@ -108,6 +108,7 @@ def job_of(item: Mapping[str, Any]) -> Job:
         lease=lease,
         result=_content_of(item["result"]["M"]) if "result" in item else None,
         problem=json.loads(item["problem"]["S"]) if "problem" in item else None,
+        reopened=int(item["reopened"]["N"]) if "reopened" in item else 0,
     )
 
 

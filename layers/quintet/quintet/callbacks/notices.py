@@ -26,8 +26,11 @@ def channels(job: Job) -> list[str]:
 
 
 def webhook_id(job: Job) -> str:
-    """The `webhook-id`: the same for every attempt and every duplicate, so receivers can tell."""
-    return f"job_{job.id}"
+    """The `webhook-id`: the same for every attempt and every duplicate, so receivers can tell.
+
+    A job that a replay reopened comes to a second end, which is news.
+    """
+    return f"job_{job.id}" + (f"_{job.reopened}" if job.reopened else "")
 
 
 def webhook_body(job: Job) -> bytes:

@@ -79,6 +79,7 @@ class Job:
     reads the request and writes the result (records, oip, sagemaker), `deadline` when it
     expires if no one has begun. `endpoint` is the registered one to call back, `announce` says
     whether SNS is told. The lease stays after the job is settled: it says by whom.
+    `reopened` counts how often a replay of its dead letter took a FAILED job back to ACCEPTED.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Job:
     lease: Lease | None = None
     result: Content | None = None
     problem: Mapping[str, Any] | None = None
+    reopened: int = 0
 
     @property
     def settled(self) -> bool:

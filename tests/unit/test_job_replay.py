@@ -1,0 +1,126 @@
+"""A job whose dead letter is replayed: reopened if poison failed it, else left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.jobskit import NOW, RESULT, TTL, client, environ, job, job_table
+from tests.registries import moto_server
+
+from quintet.aws.client import AwsClient
+from quintet.aws.deliveries import DeliveryRecords
+from quintet.aws.jobs import JobTable as Store
+from quintet.callbacks.delivery import Delivery
+from quintet.callbacks.notices import webhook_id
+from quintet.jobs.job import Lease, LostLease, Outcome, Settled
+from quintet.jobs.store import Notice
+from quintet_cli.dead_letters import KnownJob
+from quintet_cli.job_table import JobTable
+
+LATER = NOW + 86_400
+POISON = Outcome(problem={"title": "Service Unavailable", "status": 503, "detail": "no answer"})
+REFUSED = Outcome(problem={"title": "Bad Request", "status": 400, "detail": "amount"})
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with moto_server() as found:
+        yield found
+
+
+@pytest.fixture
+def store(url: str) -> Store:
+    return job_table(url)
+
+
+@pytest.fixture
+def table(url: str, store: Store) -> JobTable:
+    return JobTable(client("dynamodb", url), store._table, lambda: LATER)
+
+
+def end(store: Store, outcome: Outcome) -> Lease:
+    """Accept a job and settle it, by a lease that comes back."""
+    store.accept(job())
+    lease = store.lease("j1", "w1", NOW, 60).lease
+    assert lease is not None
+    store.settle("j1", lease, outcome, NOW + 1)
+    return lease
+
+
+def item(url: str, store: Store) -> dict[str, Any]:
+    key = {"job": {"S": "j1"}}
+    found = client("dynamodb", url).get_item(TableName=store._table, Key=key)["Item"]
+    return dict(found)
+
+
+def test_a_job_that_poison_failed_is_accepted_anew(url: str, store: Store, table: JobTable) -> None:
+    end(store, POISON)
+    before = item(url, store)
+    assert table.look("j1") == KnownJob("shop", "FAILED", "no answer")
+    assert table.reopen("j1")
+    assert store.get("j1") == replace(
+        job(), attempts=1, updated=LATER, deadline=LATER + TTL, reopened=1
+    )
+    after = item(url, store)
+    assert int(after["expires"]["N"]) - int(before["expires"]["N"]) == LATER - NOW
+    # the sweep would expire it again, should its message be lost
+    assert store.overdue(LATER + TTL + 1) == ["j1"]
+    assert table.look("j1") == KnownJob("shop", "ACCEPTED")
+
+
+def test_it_is_reopened_once(store: Store, table: JobTable) -> None:
+    end(store, POISON)
+    assert [table.reopen("j1"), table.reopen("j1")] == [True, False]
+
+
+def test_a_worker_of_before_can_change_nothing(store: Store, table: JobTable) -> None:
+    lease = end(store, POISON)
+    table.reopen("j1")
+    with pytest.raises(LostLease):
+        store.settle("j1", lease, Outcome(result=RESULT), NOW + 2)
+    again = store.lease("j1", "w1", LATER, 60).lease
+    assert again is not None
+    assert again.fence == lease.fence + 1
+    with pytest.raises(LostLease):
+        store.settle("j1", lease, Outcome(result=RESULT), NOW + 2)
+
+
+def test_its_second_end_is_told_as_news(url: str, store: Store, table: JobTable) -> None:
+    end(store, POISON)
+    records = DeliveryRecords(AwsClient("dynamodb", environ=environ(url)), store._table)
+    records.put("j1", "webhook", Delivery("delivered", 1, "200", NOW, 0.0, NOW))
+    first = webhook_id(store.get("j1"))
+    table.reopen("j1")
+    assert records.get("j1", "webhook") == Delivery()
+    lease = store.lease("j1", "w2", LATER, 60).lease
+    assert lease is not None
+    done = Outcome(result=RESULT)
+    assert store.settle("j1", lease, done, LATER + 1) == Notice("j1", "completed", LATER + 1)
+    assert (first, webhook_id(store.get("j1"))) == ("job_j1", "job_j1_1")
+
+
+@pytest.mark.parametrize("outcome", [REFUSED, Outcome(result=RESULT)])
+def test_a_job_that_came_to_its_own_end_stays_so(
+    store: Store, table: JobTable, outcome: Outcome
+) -> None:
+    end(store, outcome)
+    before = store.get("j1")
+    assert not table.reopen("j1")
+    assert store.get("j1") == before
+    with pytest.raises(Settled):
+        store.lease("j1", "w2", LATER, 60)
+
+
+def test_an_open_job_stays_as_it_is(store: Store, table: JobTable) -> None:
+    store.accept(job())
+    assert not table.reopen("j1")
+    assert store.get("j1") == job()
+
+
+@pytest.mark.parametrize("name", ["j2", "", "outbox#failed#j1"])
+def test_what_is_no_job_is_unknown(store: Store, table: JobTable, name: str) -> None:
+    end(store, POISON)
+    assert (table.look(name), table.reopen(name)) == (None, False)
