@@ -1,10 +1,18 @@
-"""sweep: stands empty yet."""
+"""sweep: sends again what the outbox still holds, and expires jobs whose time is over."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from quintet import wiring_work as wiring
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Refuse everything."""
-    raise NotImplementedError("sweep")
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Sweep, every minute; what was done."""
+    left = context.get_remaining_time_in_millis
+    last_start = left() / 3  # the last third is for the page that was begun
+    found = wiring.sweeper()(lambda: left() > last_start)
+    counts = dataclasses.asdict(found)
+    wiring.logger().info("swept", **counts)
+    return counts

@@ -21,10 +21,11 @@ ORDER = [
     {"golden", "online", "batch", "jobs"},
     {"callbacks"},
     {"codecs"},
+    {"working"},
     {"onnx_model"},
     {"aws"},
     {"telemetry", "settings"},
-    {"wiring", "wiring_batch"},
+    {"wiring", "wiring_batch", "wiring_notify", "wiring_work"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

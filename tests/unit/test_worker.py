@@ -337,6 +337,19 @@ def test_without_time_jobs_are_given_back() -> None:
     assert set(bench.visibility.delays) == {"r-a-0", "r-b-0"}
 
 
+def test_what_is_left_when_time_runs_out_is_given_back() -> None:
+    bench = Bench()
+    times = iter([True, True, False])
+    fates = bench.work(
+        logs("a", 1), logs("b", *range(1, 10)), logs("c", 1, 2), has_time=lambda: next(times, False)
+    )
+    assert {name: fate.event for name, fate in fates.items()} == {
+        "a": "completed",
+        "b": "completed",
+        "c": "to be tried again",
+    }
+
+
 # ---- errors that may pass ---------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from quintet.codecs.messages import Response
 from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
@@ -32,6 +32,7 @@ WAVE_BYTES = 64_000_000
 #: a job that has been tried so often and never settled may be what kills its workers
 SUSPECT_ATTEMPTS = 3
 THREADS = 8
+NO_TIME = "out of time"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,6 +50,18 @@ class Fate:
     version: int = 0
     rows: int = 0
     reason: str = ""
+
+    def line(self) -> dict[str, Any]:
+        """What the log says of it: ids, numbers and reasons, never what was asked."""
+        return {
+            "message_id": self.delivery.message,
+            "receives": self.delivery.receives,
+            "job": self.job,
+            "model": self.model,
+            "version": self.version,
+            "rows": self.rows,
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +123,9 @@ class Worker:
                 tasks.append(found)
         for wave in _waves(tasks):
             if has_time():
-                fates += self._wave(wave)
+                fates += self._wave(wave, has_time)
             else:
-                fates += [self._give_back(task, "out of time") for task in wave]
+                fates += [self._give_back(task, NO_TIME) for task in wave]
         done = {fate.job: fate for fate in fates}
         fates += [
             Fate(delivery, "delivered twice", done[job].acknowledged, job)
@@ -213,7 +226,7 @@ class Worker:
 
     # ---- many at once ------------------------------------------------------------------------
 
-    def _wave(self, tasks: Sequence[_Task]) -> list[Fate]:
+    def _wave(self, tasks: Sequence[_Task], has_time: Callable[[], bool]) -> list[Fate]:
         """Jobs whose requests fit in memory together."""
         answered: list[tuple[_Task, Response | Exception, int]] = []
         fates = []
@@ -227,6 +240,9 @@ class Worker:
                 reads.append(found)
         fates += self._map(self._finish, answered)
         for together in groups(reads):
+            if not has_time():
+                fates += [self._give_back(by_job[found.job.id], NO_TIME) for found in together]
+                continue
             answers = self._score(together)
             # settled before the next run, so that a worker that dies loses one run only
             fates += self._map(

@@ -1,0 +1,96 @@
+"""What `work` and `sweep` are built of, from their settings."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools.logging import Logger
+
+    from quintet.aws.client import AwsClient
+    from quintet.jobs.dispatch import Dispatch
+    from quintet.jobs.store import Outbox
+    from quintet.settings import SweepSettings, WorkSettings
+    from quintet.working.sweeping import Swept
+    from quintet.working.worker import Worker
+
+__all__ = ["logger", "sweeper", "worker"]
+
+#: clocks differ, and a worker that is stopped may have sent its last write
+LEASE_GRACE_SECONDS = 30
+
+
+@cache
+def logger() -> Logger:
+    """The logger of `work` or `sweep`."""
+    from quintet.telemetry import make_logger
+
+    return make_logger(os.environ.get("QUINTET_STAGE", ""))
+
+
+@cache
+def worker() -> Worker:
+    """What works on jobs. The models used last stay loaded between invocations."""
+    from quintet.aws.artifacts import Artifacts
+    from quintet.aws.client import AwsClient
+    from quintet.aws.features import FeatureTable
+    from quintet.aws.jobs import JobTable
+    from quintet.aws.payloads import PayloadBucket
+    from quintet.aws.registry import Registry
+    from quintet.aws.visibility import QueueVisibility
+    from quintet.models import Models
+    from quintet.settings import WorkSettings, read
+    from quintet.working.worker import Worker
+
+    settings = read(WorkSettings, os.environ)
+    dynamodb, s3, sqs = AwsClient("dynamodb"), AwsClient("s3"), AwsClient("sqs")
+    jobs = JobTable(dynamodb, settings.jobs_table, retention_days=settings.job_retention_days)
+    cache_folder = Path(tempfile.gettempdir()) / "quintet-models"
+    return Worker(
+        leases=jobs,
+        blobs=PayloadBucket(s3, settings.payloads_bucket),
+        models=Models(
+            Registry(dynamodb, settings.registry_table),
+            Artifacts(s3, settings.registry_bucket, cache=cache_folder),
+            memory=settings.model_memory_mb * 1_000_000,
+            clock=time.monotonic,
+        ),
+        features=FeatureTable(dynamodb, settings.features_table, clock=time.time),
+        dispatch=_dispatch(jobs, settings, sqs),
+        visibility=QueueVisibility(sqs, settings.work_queue_url),
+        clock=time.time,
+        lease_seconds=settings.work_timeout_seconds + LEASE_GRACE_SECONDS,
+    )
+
+
+@cache
+def sweeper() -> Callable[[Callable[[], bool]], Swept]:
+    """What sweeps the outbox, for as long as there is time."""
+    from quintet.aws.client import AwsClient
+    from quintet.aws.jobs import JobTable
+    from quintet.settings import SweepSettings, read
+    from quintet.working.sweeping import sweep
+
+    settings = read(SweepSettings, os.environ)
+    days = settings.job_retention_days
+    jobs = JobTable(AwsClient("dynamodb"), settings.jobs_table, retention_days=days)
+    dispatch = _dispatch(jobs, settings, AwsClient("sqs"))
+    return lambda has_time: sweep(jobs, dispatch, time.time(), has_time)
+
+
+def _dispatch(outbox: Outbox, settings: WorkSettings | SweepSettings, sqs: AwsClient) -> Dispatch:
+    from quintet.aws.queues import NoticeQueue
+    from quintet.jobs.dispatch import Dispatch
+
+    return Dispatch(
+        outbox,
+        work=NoticeQueue(sqs, settings.work_queue_url),
+        notify=NoticeQueue(sqs, settings.notify_queue_url),
+    )
