@@ -135,4 +135,4 @@ def _secret(endpoint: Endpoint) -> None:
 
 
 def _table(stage: Stage) -> EndpointTable:
-    return EndpointTable(stage.client("dynamodb"), stage.outputs["EndpointsTableName"])
+    return EndpointTable(stage.signed("dynamodb"), stage.outputs["EndpointsTableName"])

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import boto3
 from localstack_client.session import Session as LocalstackSession
 
+from quintet.aws.client import AwsClient
+
 __all__ = ["DEFAULT_STATE", "Stage", "StageError"]
 
 DEFAULT_STATE = Path(".quintet")
@@ -79,3 +81,26 @@ class Stage:
     def client(self, service: str) -> Any:
         """A boto3 client of the stage's service."""
         return self._session.client(service)
+
+    def signed(self, service: str) -> AwsClient:
+        """The functions' own client of the stage's service, for what the command shares with them.
+
+        Raises:
+            StageError: there are no credentials.
+        """
+        if self.endpoint_url is not None:
+            keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+            at = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL": self.endpoint_url}
+            return AwsClient(service, environ=keys | at)
+        found = self._session.get_credentials()
+        if found is None:
+            raise StageError("no AWS credentials are configured")
+        key = found.get_frozen_credentials()
+        environ = {
+            "AWS_ACCESS_KEY_ID": key.access_key,
+            "AWS_SECRET_ACCESS_KEY": key.secret_key,
+            "AWS_REGION": self._session.region_name or REGION,
+        }
+        if key.token:
+            environ["AWS_SESSION_TOKEN"] = key.token
+        return AwsClient(service, environ=environ)

@@ -8,11 +8,11 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-import boto3
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
-from tests.registries import moto_server
+from tests.registries import RegistryServer, moto_server
 
+from quintet.aws.client import AwsClient
 from quintet.aws.endpoints import EndpointTable
 from quintet.callbacks.endpoints import (
     Endpoint,
@@ -125,21 +125,15 @@ def url() -> Iterator[str]:
 
 
 def table(url: str, name: str) -> EndpointTable:
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    server = RegistryServer(url, "none", "none")
     if not name.startswith("no-"):
-        client.create_table(
+        server.client("dynamodb").create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": "endpoint", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "endpoint", "KeyType": "HASH"}],
         )
-    return EndpointTable(client, name)
+    return EndpointTable(AwsClient("dynamodb", environ=server.environ), name)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
@@ -205,6 +199,6 @@ def test_the_table_lists_and_removes(url: str) -> None:
 
 
 def test_a_table_that_cannot_be_read_is_transient(url: str) -> None:
-    text = "^the endpoints table answered ResourceNotFoundException$"
+    text = r"^dynamodb refused GetItem \(ResourceNotFoundException\)$"
     with pytest.raises(Transient, match=text):
         table(url, "no-table").get("crm")

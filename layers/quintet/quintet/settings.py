@@ -91,10 +91,9 @@ class NotifySettings:
     stage: str
     jobs_table: str
     endpoints_table: str
-    payloads_bucket: str
     notify_queue_url: str
     jobs_topic_arn: str
-    callback_hosts: str
+    callback_hosts: str  # public, or loopback as well
     job_retention_days: int
 
 

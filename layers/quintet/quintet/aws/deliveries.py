@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import suppress
+from typing import Any, cast
 
-from quintet.aws.boto import calling
-from quintet.aws.client import ConditionFailed
+from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
 from quintet.callbacks.delivery import Delivery, State
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 __all__ = ["DeliveryRecords"]
 
@@ -17,15 +14,15 @@ __all__ = ["DeliveryRecords"]
 class DeliveryRecords:
     """Deliveries in the jobs table."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    def __init__(self, client: AwsClient, table: str) -> None:
         self._client = client
         self._table = table
 
     def get(self, job: str, channel: str) -> Delivery:
         """See `quintet.callbacks.delivery.Deliveries.get`."""
         answer = self._call(
-            "get_item",
-            Key={"job": {"S": job}},
+            "GetItem",
+            job,
             ConsistentRead=True,
             ProjectionExpression="#delivery",
             ExpressionAttributeNames={"#delivery": _attribute(channel)},
@@ -35,26 +32,25 @@ class DeliveryRecords:
 
     def put(self, job: str, channel: str, delivery: Delivery) -> None:
         """See `quintet.callbacks.delivery.Deliveries.put`."""
-        try:
+        # nor does a job that its time to live has removed come back as half an item
+        condition = "attribute_exists(job) AND (attribute_not_exists(#delivery)"
+        condition += " OR #delivery.#state <> :delivered)"
+        with suppress(ConditionFailed):
             self._call(
-                "update_item",
-                Key={"job": {"S": job}},
+                "UpdateItem",
+                job,
                 UpdateExpression="SET #delivery = :delivery",
-                # a job that its time to live has removed does not come back as half an item
-                ConditionExpression="attribute_exists(job) AND (attribute_not_exists(#delivery)"
-                " OR #delivery.#state <> :delivered)",
+                ConditionExpression=condition,
                 ExpressionAttributeNames={"#delivery": _attribute(channel), "#state": "state"},
                 ExpressionAttributeValues={
                     ":delivery": {"M": _item(delivery)},
                     ":delivered": {"S": "delivered"},
                 },
             )
-        except ConditionFailed:
-            return
 
-    def _call(self, operation: str, **arguments: Any) -> Any:
-        with calling("the jobs table"):
-            return getattr(self._client, operation)(TableName=self._table, **arguments)
+    def _call(self, operation: str, job: str, **arguments: Any) -> dict[str, Any]:
+        payload = {"TableName": self._table, "Key": {"job": {"S": job}}, **arguments}
+        return dynamodb_call(self._client, operation, payload, idempotent=True)
 
 
 def _attribute(channel: str) -> str:

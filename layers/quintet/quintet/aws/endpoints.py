@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
-from quintet.aws.boto import calling
-from quintet.aws.client import ConditionFailed
+from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
 from quintet.callbacks.endpoints import Endpoint, Secret, UnknownEndpoint, changed
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 __all__ = ["EndpointTable"]
 
@@ -17,13 +14,13 @@ __all__ = ["EndpointTable"]
 class EndpointTable:
     """Reads and writes the endpoints table."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    def __init__(self, client: AwsClient, table: str) -> None:
         self._client = client
         self._table = table
 
     def get(self, endpoint: str) -> Endpoint:
         """See `quintet.callbacks.endpoints.Endpoints.get`."""
-        answer = self._call("get_item", Key=_key(endpoint), ConsistentRead=True)
+        answer = self._call("GetItem", Key=_key(endpoint), ConsistentRead=True)
         if "Item" not in answer:
             raise UnknownEndpoint(endpoint)
         return _endpoint(answer["Item"])
@@ -33,30 +30,26 @@ class EndpointTable:
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(endpoint)"}
         if before is not None:
             stored = _item(before)
+            values = {f":{name}": stored[name] for name in ("secrets", "disabled")}
             condition = {
                 "ConditionExpression": "secrets = :secrets AND disabled = :disabled",
-                "ExpressionAttributeValues": {
-                    ":secrets": stored["secrets"],
-                    ":disabled": stored["disabled"],
-                },
+                "ExpressionAttributeValues": values,
             }
         try:
-            self._call("put_item", Item=_item(endpoint), **condition)
+            self._call("PutItem", Item=_item(endpoint), **condition)
         except ConditionFailed as error:
             raise changed(endpoint.id, before) from error
 
     def disable(self, endpoint: str, reason: str) -> None:
         """See `quintet.callbacks.endpoints.Endpoints.disable`."""
-        try:
+        with suppress(ConditionFailed):  # there is none
             self._call(
-                "update_item",
+                "UpdateItem",
                 Key=_key(endpoint),
                 UpdateExpression="SET disabled = :reason",
                 ConditionExpression="attribute_exists(endpoint)",
                 ExpressionAttributeValues={":reason": {"S": reason}},
             )
-        except ConditionFailed:
-            return
 
     def remove(self, endpoint: str) -> None:
         """Forget an endpoint and its secrets.
@@ -65,12 +58,9 @@ class EndpointTable:
             UnknownEndpoint: there is none.
             Transient: it could not be written.
         """
+        there = "attribute_exists(endpoint)"
         try:
-            self._call(
-                "delete_item",
-                Key=_key(endpoint),
-                ConditionExpression="attribute_exists(endpoint)",
-            )
+            self._call("DeleteItem", Key=_key(endpoint), ConditionExpression=there)
         except ConditionFailed as error:
             raise UnknownEndpoint(endpoint) from error
 
@@ -83,15 +73,14 @@ class EndpointTable:
         found: list[Endpoint] = []
         start: dict[str, Any] = {}
         while True:
-            answer = self._call("scan", ConsistentRead=True, **start)
+            answer = self._call("Scan", ConsistentRead=True, **start)
             found += [_endpoint(item) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
                 return sorted(found, key=lambda endpoint: endpoint.id)
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
-    def _call(self, operation: str, **arguments: Any) -> Any:
-        with calling("the endpoints table"):
-            return getattr(self._client, operation)(TableName=self._table, **arguments)
+    def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        return dynamodb_call(self._client, operation, {"TableName": self._table, **arguments})
 
 
 def _key(endpoint: str) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quintet.aws.boto import calling
+from botocore.exceptions import BotoCoreError, ClientError
+
 from quintet.callbacks.delivery import Attempt
 from quintet.callbacks.notices import sagemaker_body
-from quintet.errors import Transient
 from quintet.jobs.job import Job
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ class TopicChannel:
         """See `quintet.callbacks.delivery.Channel`."""
         body = sagemaker_body(job, self._client.meta.region_name)
         try:
-            with calling("the topic"):
-                self._client.publish(TopicArn=self._arn, Message=body)
-        except Transient as error:
-            return Attempt("waiting", str(error))
+            self._client.publish(TopicArn=self._arn, Message=body)
+        except ClientError as error:  # its text may hold ARNs
+            return Attempt("waiting", str(error.response.get("Error", {}).get("Code")))
+        except BotoCoreError as error:
+            return Attempt("waiting", type(error).__name__)
         return Attempt("delivered", "published")

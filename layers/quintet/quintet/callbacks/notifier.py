@@ -8,17 +8,20 @@ from quintet.callbacks.delivery import Channel, Deliveries, Delivery, after
 from quintet.callbacks.notices import channels as wanted
 from quintet.errors import BadInput, NotFound, Transient
 from quintet.jobs.job import Job
-from quintet.jobs.store import Desk, Notice
+from quintet.jobs.store import Notice
 
 __all__ = ["Notifier"]
 
 
 class Notifier:
-    """Tells callers. `random` gives numbers in [0, 1); `tell` is told of every attempt."""
+    """Tells callers.
+
+    `job` reads one, `random` gives numbers in [0, 1), `tell` is told of every attempt.
+    """
 
     def __init__(
         self,
-        jobs: Desk,
+        job: Callable[[str], Job],
         deliveries: Deliveries,
         channels: Mapping[str, Channel],
         *,
@@ -26,7 +29,7 @@ class Notifier:
         random: Callable[[], float],
         tell: Callable[[Job, str, Delivery], None],
     ) -> None:
-        self._jobs = jobs
+        self._job = job
         self._deliveries = deliveries
         self._channels = channels
         self._clock = clock
@@ -46,7 +49,7 @@ class Notifier:
         """
         notice = Notice.read(message)
         try:
-            job = self._jobs.get(notice.job)
+            job = self._job(notice.job)
         except NotFound:  # its time to live is over: there is nothing left to tell
             return None
         if notice.event == "accepted":

@@ -1,0 +1,111 @@
+"""What `notify` is built of, from its settings."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.logging import Logger
+    from mypy_boto3_sqs import SQSClient
+
+    from quintet.callbacks.delivery import Delivery
+    from quintet.callbacks.notifier import Notifier
+    from quintet.jobs.job import Job
+    from quintet.settings import NotifySettings
+
+__all__ = ["logger", "notifier", "postpone"]
+
+#: SQS holds a message back for 12 hours at most, from when it was received
+MOST_SECONDS = 43_200 - 60
+
+
+@cache
+def _settings() -> NotifySettings:
+    from quintet.settings import NotifySettings, read
+
+    return read(NotifySettings, os.environ)
+
+
+@cache
+def logger() -> Logger:
+    """The logger of `notify`."""
+    from quintet.telemetry import make_logger
+
+    return make_logger(os.environ.get("QUINTET_STAGE", ""))
+
+
+@cache
+def notifier() -> Notifier:
+    """What tells callers."""
+    import boto3
+
+    from quintet.aws.client import AwsClient
+    from quintet.aws.deliveries import DeliveryRecords
+    from quintet.aws.endpoints import EndpointTable
+    from quintet.aws.jobs import JobTable
+    from quintet.aws.topics import TopicChannel
+    from quintet.aws.webhooks import HttpWebhooks
+    from quintet.callbacks.delivery import WebhookChannel
+    from quintet.callbacks.notifier import Notifier
+
+    settings = _settings()
+    dynamodb = AwsClient("dynamodb")
+    jobs = JobTable(dynamodb, settings.jobs_table, retention_days=settings.job_retention_days)
+    return Notifier(
+        jobs.get,
+        DeliveryRecords(dynamodb, settings.jobs_table),
+        {
+            "webhook": WebhookChannel(
+                EndpointTable(dynamodb, settings.endpoints_table),
+                HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
+            ),
+            "sns": TopicChannel(boto3.client("sns"), settings.jobs_topic_arn),
+        },
+        clock=time.time,
+        random=random.random,
+        tell=_tell,
+    )
+
+
+@cache
+def _sqs() -> SQSClient:
+    import boto3
+
+    return boto3.client("sqs")
+
+
+def postpone(receipt: str, seconds: float) -> None:
+    """Let a message come back after so many seconds.
+
+    It is a wish: else it comes back when the queue's own time is over, and waits again.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        _sqs().change_message_visibility(
+            QueueUrl=_settings().notify_queue_url,
+            ReceiptHandle=receipt,
+            VisibilityTimeout=min(math.ceil(seconds), MOST_SECONDS),
+        )
+    except (BotoCoreError, ClientError) as error:
+        logger().warning("not postponed", error=type(error).__name__)
+
+
+def _tell(job: Job, channel: str, delivery: Delivery) -> None:
+    """Log an attempt: neither the URL, which may hold a token, nor anything of the answer."""
+    level = logger().info if delivery.state == "delivered" else logger().warning
+    level(
+        "announced",
+        job=job.id,
+        model=job.model,
+        channel=channel,
+        endpoint=job.endpoint if channel == "webhook" else None,
+        state=delivery.state,
+        attempts=delivery.attempts,
+        last=delivery.last,
+    )
