@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from tests.local_aws import ROOT
 
-from quintet.settings import PredictSettings, read
+from quintet.settings import (
+    NotifySettings,
+    PredictSettings,
+    SubmitSettings,
+    SweepSettings,
+    WorkSettings,
+    read,
+)
 from quintet.wiring_batch import DropSettings, PlanSettings, ReportSettings, ScoreSettings
 from quintet_local.plan import Plan, plan
 from quintet_local.stack import Stack, describe
@@ -21,10 +28,14 @@ TEMPLATE = ROOT / "template.yaml"
 DAY = 86_400
 SETTINGS: dict[str, Any] = {
     "Drop": DropSettings,
+    "Notify": NotifySettings,
     "PlanRun": PlanSettings,
     "Predict": PredictSettings,
     "ReportRun": ReportSettings,
     "ScoreUnit": ScoreSettings,
+    "Submit": SubmitSettings,
+    "Sweep": SweepSettings,
+    "Work": WorkSettings,
 }
 
 PLAN = plan(load(TEMPLATE, {"PredictProvisionedConcurrency": "1"}), "http://127.0.0.1:4566")
