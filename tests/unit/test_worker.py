@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -125,6 +126,14 @@ def test_a_large_result_and_sagemakers_go_to_s3() -> None:
     large = bench.jobs.jobs["large"].result
     assert large is not None and large.size > INLINE_RESULT
     assert len(answers(bench, "large")) == 4999
+
+
+def test_sagemakers_failures_are_kept_where_their_callers_look() -> None:
+    bench = Bench()
+    bench.work(logs("bad", -1, inference_id="inf-1"), logs("other", -1))
+    kept = json.loads(bench.blobs.stored["s3://payloads/results/bad.error"])
+    assert kept == bench.jobs.jobs["bad"].problem
+    assert set(bench.blobs.stored) == {"s3://payloads/results/bad.error"}
 
 
 # ---- bad input: failed at once, acknowledged ----------------------------------------------------

@@ -9,12 +9,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from quintet.codecs.messages import Response
+from quintet.codecs.messages import Response, json_body
 from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
 from quintet.jobs.blobs import INLINE_RESULT, Blobs
@@ -174,7 +175,9 @@ class Worker:
             if isinstance(answer, Response):
                 return self._settle(task, Outcome(self._result(task.job, answer)), rows)
             if isinstance(answer, BadInput | ModelFailure):
-                return self._settle(task, failed(answer), rows)
+                outcome = failed(answer)
+                self._keep_failure(task.job, outcome)
+                return self._settle(task, outcome, rows)
         except LostLease as error:
             return self._lost(task, error)
         except Exception as error:
@@ -185,10 +188,17 @@ class Worker:
 
     def _result(self, job: Job, answer: Response) -> Content:
         body, kind = answer.body, answer.content_type
+        # SageMaker's callers were told of a place in S3
         if len(body) <= INLINE_RESULT and not job.inference_id:
             return Content(kind, len(body), body, headers=answer.headers)
         place = self.blobs.put(f"results/{job.id}", body, kind)
         return Content(kind, len(body), place=place, headers=answer.headers)
+
+    def _keep_failure(self, job: Job, outcome: Outcome) -> None:
+        """SageMaker's callers were told of a place where a failure would be."""
+        if job.inference_id:
+            body = json_body(outcome.problem)
+            self.blobs.put(f"results/{job.id}.error", body, "application/problem+json")
 
     def _settle(self, task: _Task, outcome: Outcome, rows: int, *, last: bool = False) -> Fate:
         """End the job and announce it; a notice that cannot be sent now waits for the sweep."""
@@ -209,9 +219,11 @@ class Worker:
 
     def _give_up(self, task: _Task, error: Exception) -> Fate:
         """The last receive failed, too: the job fails, its message goes to the dead letters."""
-        known = error if isinstance(error, QuintetError) else None
+        outcome = failed(error if isinstance(error, QuintetError) else None)
+        with suppress(Transient):  # the job says it, too
+            self._keep_failure(task.job, outcome)
         try:
-            return self._settle(task, failed(known), 0, last=True)
+            return self._settle(task, outcome, 0, last=True)
         except LostLease as lost:
             return self._lost(task, lost)
         except Exception as again:

@@ -1,0 +1,294 @@
+"""work and sweep, from Lambda's events to what is stored and sent, on moto's services."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.functions.conftest import ROOT, OnlineAws
+from tests.jobskit import table_properties
+from tests.workkit import job as accepted_job
+
+from quintet import wiring_work
+from quintet.aws.client import AwsClient
+from quintet.aws.jobs import JobTable
+from quintet.jobs.job import Content, Job
+from quintet.jobs.store import Notice
+from quintet.working.deliveries import RECEIVES
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Context:
+    """Lambda's context with a minute left."""
+
+    left_ms: int = 60_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left_ms
+
+
+@dataclass
+class WorkAws:
+    """The asynchronous path's resources on moto, and the functions in a fresh environment."""
+
+    aws: OnlineAws
+    environ: dict[str, str]
+    jobs: JobTable
+
+    def handler(self, function: str) -> Any:
+        """A function's handler."""
+        path = ROOT / "functions" / function / "app.py"
+        spec = importlib.util.spec_from_file_location(f"{function}_app", path)
+        assert spec is not None and spec.loader is not None
+        app = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(app)
+        return app.handler
+
+    def accept(self, *jobs: Job, sent: bool = True) -> None:
+        """Accept jobs, and send their messages or not."""
+        for one in jobs:
+            _, notice = self.jobs.accept(one)
+            assert notice is not None
+            if sent:
+                self.send(notice.message())
+                self.jobs.sent(notice)
+
+    def send(self, body: str) -> None:
+        """Put a message on the work queue."""
+        url = self.environ["QUINTET_WORK_QUEUE_URL"]
+        self.aws.client("sqs").send_message(QueueUrl=url, MessageBody=body)
+
+    def received(self, queue: str) -> list[dict[str, Any]]:
+        """What is on a queue now, as its messages."""
+        url = self.environ[f"QUINTET_{queue}_QUEUE_URL"]
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = self.aws.client("sqs").receive_message(
+                QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"]
+            )
+            if not answer.get("Messages"):
+                return found
+            found += answer["Messages"]
+
+    def work(self, receives: int | None = None) -> list[str]:
+        """Invoke work with all that is on its queue; the bodies of those that failed."""
+        messages = self.received("WORK")
+        records = [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": {
+                    **message["Attributes"],
+                    **({"ApproximateReceiveCount": str(receives)} if receives else {}),
+                },
+                "eventSource": "aws:sqs",
+            }
+            for message in messages
+        ]
+        answer = self.handler("work")({"Records": records}, Context())
+        failed = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
+        url = self.environ["QUINTET_WORK_QUEUE_URL"]
+        for message in messages:
+            if message["MessageId"] not in failed:
+                self.aws.client("sqs").delete_message(
+                    QueueUrl=url, ReceiptHandle=message["ReceiptHandle"]
+                )
+        return [message["Body"] for message in messages if message["MessageId"] in failed]
+
+    def told(self) -> list[dict[str, str]]:
+        """The notices on the notify queue."""
+        return [json.loads(message["Body"]) for message in self.received("NOTIFY")]
+
+    def put(self, key: str, body: bytes) -> Content:
+        """An input in S3, as a request's content."""
+        bucket = self.environ["QUINTET_PAYLOADS_BUCKET"]
+        self.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        return Content("application/json", len(body), place=f"s3://{bucket}/{key}")
+
+
+@pytest.fixture
+def work_aws(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkAws]:
+    number = next(_numbers)
+    for name, value in online_aws.environ.items():
+        monkeypatch.setenv(name, value)
+    sqs = online_aws.client("sqs")
+    names = {
+        "QUINTET_JOBS_TABLE": f"work-jobs-{number}",
+        "QUINTET_PAYLOADS_BUCKET": f"work-payloads-{number}",
+        **{
+            f"QUINTET_{queue}_QUEUE_URL": sqs.create_queue(
+                QueueName=f"{queue.lower()}-{number}", Attributes={"VisibilityTimeout": "360"}
+            )["QueueUrl"]
+            for queue in ("WORK", "NOTIFY")
+        },
+    }
+    online_aws.client("s3").create_bucket(Bucket=names["QUINTET_PAYLOADS_BUCKET"])
+    online_aws.client("dynamodb").create_table(
+        TableName=names["QUINTET_JOBS_TABLE"], **table_properties("JobsTable")
+    )
+    environ = {
+        **online_aws.environ,
+        **names,
+        "QUINTET_MODEL_MEMORY_MB": "256",
+        "QUINTET_WORK_TIMEOUT_SECONDS": "60",
+        "QUINTET_JOB_RETENTION_DAYS": "7",
+        "POWERTOOLS_SERVICE_NAME": "work",
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    logging.root.manager.loggerDict.pop("work", None)
+    built = (wiring_work.worker, wiring_work.sweeper, wiring_work.logger)
+    for builder in built:
+        builder.cache_clear()
+    jobs = JobTable(AwsClient("dynamodb"), names["QUINTET_JOBS_TABLE"], retention_days=7)
+    yield WorkAws(online_aws, environ, jobs)
+    for builder in built:
+        builder.cache_clear()
+
+
+def job(name: str, *values: float, **changes: Any) -> Job:
+    now = time.time()
+    times = {"created": now, "updated": now, "deadline": now + 3600}
+    return accepted_job(name, {"records": [{"x": v} for v in values]}, **times | changes)
+
+
+def result(work_aws: WorkAws, name: str) -> Any:
+    found = work_aws.jobs.get(name).result
+    assert found is not None
+    if found.place is None:
+        return json.loads(found.body or b"")
+    bucket, _, key = found.place.removeprefix("s3://").partition("/")
+    body = work_aws.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert len(body) == found.size
+    return json.loads(body)
+
+
+def test_a_batch_is_scored_stored_settled_announced_and_acknowledged(
+    work_aws: WorkAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work_aws.accept(*[job(str(n), n + 1.0) for n in range(12)])
+    assert work_aws.work() == []
+    for n in range(12):
+        assert work_aws.jobs.get(str(n)).state == "DONE"
+        (found,) = result(work_aws, str(n))["predictions"]
+        assert found["logs"] == pytest.approx([math.log(n + 1)] * 2, rel=1e-6)
+    told = sorted(work_aws.told(), key=lambda notice: int(notice["job"]))
+    assert told == [{"job": str(n), "event": "completed"} for n in range(12)]
+    assert work_aws.jobs.outbox(time.time() + 3600) == []
+    assert work_aws.received("WORK") == []
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {line["job"] for line in lines} == {str(n) for n in range(12)}
+    assert {(line["message"], line["model"], line["rows"]) for line in lines} == {
+        ("completed", "log", 1)
+    }
+
+
+def test_inputs_and_results_in_s3(work_aws: WorkAws) -> None:
+    rows = json.dumps({"records": [{"x": 2.0}]}).encode()
+    work_aws.accept(
+        job("here", request=work_aws.put("inputs/here", rows)),
+        job("empty", request=work_aws.put("inputs/empty", b"")),
+        job("gone", request=replace(work_aws.put("inputs/gone", b"{}"), place="s3://other/gone")),
+        job("kept", 4.0, inference_id="mine"),
+    )
+    assert work_aws.work() == []
+    assert result(work_aws, "here")["predictions"][0]["logs"] == pytest.approx([math.log(2)] * 2)
+    bucket = work_aws.environ["QUINTET_PAYLOADS_BUCKET"]
+    kept = work_aws.jobs.get("kept").result
+    assert kept is not None and kept.place == f"s3://{bucket}/results/kept"
+    assert result(work_aws, "kept")["predictions"][0]["logs"] == pytest.approx([math.log(4)] * 2)
+    problems = {name: work_aws.jobs.get(name).problem or {} for name in ("empty", "gone")}
+    assert {name: (p["status"], p["detail"]) for name, p in problems.items()} == {
+        "empty": (400, "input: expected at least one byte, got an empty object (0 bytes)"),
+        "gone": (404, "input: expected an object that can be read, got none"),
+    }
+
+
+def test_messages_that_are_not_ours_and_jobs_that_are_not_there(work_aws: WorkAws) -> None:
+    work_aws.send("who is this?")
+    work_aws.send(Notice("nosuch", "accepted").message())
+    assert work_aws.work() == ["who is this?"]
+    assert work_aws.told() == []
+
+
+def test_poison_is_settled_at_its_last_receive_and_its_message_fails(work_aws: WorkAws) -> None:
+    work_aws.accept(job("poison", 1.0, form="nosuch"))
+    body = Notice("poison", "accepted").message()
+    assert work_aws.work(receives=RECEIVES) == [body]
+    kept = work_aws.jobs.get("poison")
+    assert (kept.state, (kept.problem or {})["status"]) == ("FAILED", 500)
+    assert work_aws.told() == [{"job": "poison", "event": "failed"}]
+
+
+def test_a_job_that_may_do_better_comes_back_with_its_backoff(work_aws: WorkAws) -> None:
+    work_aws.aws.client("s3").delete_bucket(Bucket=work_aws.environ["QUINTET_PAYLOADS_BUCKET"])
+    work_aws.accept(job("a", 1.0, inference_id="i"))
+    assert work_aws.work() == [Notice("a", "accepted").message()]
+    assert work_aws.jobs.get("a").state == "ACCEPTED"
+    # not after the queue's 360 s: at most two
+    deadline = time.monotonic() + 10
+    back: list[dict[str, Any]] = []
+    while not back and time.monotonic() < deadline:
+        back = work_aws.received("WORK")
+    assert [message["Body"] for message in back] == [Notice("a", "accepted").message()]
+
+
+def test_the_sweep_sends_what_was_not_sent_and_expires_what_is_late(work_aws: WorkAws) -> None:
+    now = time.time()
+    old = {"created": now - 7200, "updated": now - 7200}
+    work_aws.accept(
+        job("lost", 1.0, **old),
+        job("fresh", 1.0),
+        job("late", 1.0, **old | {"deadline": now - 1}),
+        sent=False,
+    )
+    found = work_aws.handler("sweep")({}, Context())
+    assert found == {"expired": 1, "announced": 3, "failed": 0}
+    assert work_aws.jobs.get("late").state == "EXPIRED"
+    assert work_aws.told() == [{"job": "late", "event": "expired"}]
+    assert work_aws.work() == []  # the late one's message finds it settled
+    assert [work_aws.jobs.get(name).state for name in ("lost", "fresh")] == ["DONE", "ACCEPTED"]
+    assert [n.job for n in work_aws.jobs.outbox(now + 3600)] == ["fresh"]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("events/work_*.json")), ids=lambda p: p.stem)
+def test_the_committed_events_are_worked_on(work_aws: WorkAws, path: Path) -> None:
+    work_aws.accept(job("0190a5c2e7b04d6f8a1b2c3d4e5f6071", 1.0), sent=False)
+    event = json.loads(path.read_text())
+    answer = work_aws.handler("work")(event, Context())
+    failed = [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+    expected = [
+        record["messageId"]
+        for record in event["Records"]
+        if path.stem == "work_not_ours" or not record["body"].startswith('{"job"')
+    ]
+    assert failed == expected
+
+
+def test_the_committed_schedule_is_swept(work_aws: WorkAws) -> None:
+    event = json.loads((ROOT / "events/sweep_schedule.json").read_text())
+    found = work_aws.handler("sweep")(event, Context())
+    assert found == {"expired": 0, "announced": 0, "failed": 0}
+
+
+def test_the_worker_knows_when_the_queue_gives_a_message_up() -> None:
+    class Loader(yaml.SafeLoader):
+        """YAML with CloudFormation's tags read as their values."""
+
+    Loader.add_multi_constructor("!", lambda loader, tag, node: str(node.value))
+    template = yaml.load((ROOT / "template.yaml").read_text(), Loader)
+    policy = template["Resources"]["WorkQueue"]["Properties"]["RedrivePolicy"]
+    assert policy["maxReceiveCount"] == RECEIVES
