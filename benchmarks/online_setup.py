@@ -66,6 +66,11 @@ def environment(local: LocalAws) -> dict[str, str]:
         "QUINTET_REGISTRY_TABLE": local.outputs["RegistryTableName"],
         "QUINTET_FEATURES_TABLE": local.outputs["FeaturesTableName"],
         "QUINTET_BREAKER_TABLE": next(name for name in tables if "Breaker" in name),
+        "QUINTET_JOBS_TABLE": local.outputs["JobsTableName"],
+        "QUINTET_ENDPOINTS_TABLE": local.outputs["EndpointsTableName"],
+        "QUINTET_PAYLOADS_BUCKET": local.outputs["PayloadsBucketName"],
+        "QUINTET_WORK_QUEUE_URL": local.outputs["WorkQueueUrl"],
+        "QUINTET_JOB_RETENTION_DAYS": "7",
         "QUINTET_PRELOAD": MODEL,
     }
 

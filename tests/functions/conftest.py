@@ -16,6 +16,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from tests import onlinekit
+from tests.jobskit import table_properties
 
 from quintet import wiring
 from quintet.aws.features import entity_key
@@ -57,7 +58,10 @@ class OnlineAws:
                     for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
                 ],
             )
-        self.client("s3").create_bucket(Bucket="registry-bucket")
+        for table, resource in (("jobs", "JobsTable"), ("endpoints", "EndpointsTable")):
+            dynamodb.create_table(TableName=table, **table_properties(resource))
+        for bucket in ("registry-bucket", "payloads-bucket"):
+            self.client("s3").create_bucket(Bucket=bucket)
         self.environ = {
             **KEYS,
             "AWS_ENDPOINT_URL": self.url,
@@ -66,9 +70,20 @@ class OnlineAws:
             "QUINTET_REGISTRY_TABLE": "registry",
             "QUINTET_FEATURES_TABLE": "features",
             "QUINTET_BREAKER_TABLE": "breaker",
+            "QUINTET_JOBS_TABLE": "jobs",
+            "QUINTET_ENDPOINTS_TABLE": "endpoints",
+            "QUINTET_PAYLOADS_BUCKET": "payloads-bucket",
+            "QUINTET_WORK_QUEUE_URL": self.queue("work"),
+            "QUINTET_NOTIFY_QUEUE_URL": self.queue("notify"),
+            "QUINTET_JOB_RETENTION_DAYS": "7",
             "POWERTOOLS_SERVICE_NAME": "predict",
             "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
         }
+
+    def queue(self, name: str) -> str:
+        """A queue of that name; its URL."""
+        url: str = self.client("sqs").create_queue(QueueName=name)["QueueUrl"]
+        return url
 
     def publish(self, contract: Contract) -> None:
         """Publish a model of the kit."""

@@ -12,6 +12,11 @@ ENVIRON = {
     "QUINTET_REGISTRY_TABLE": "registry",
     "QUINTET_FEATURES_TABLE": "features",
     "QUINTET_BREAKER_TABLE": "breaker",
+    "QUINTET_JOBS_TABLE": "jobs",
+    "QUINTET_ENDPOINTS_TABLE": "endpoints",
+    "QUINTET_PAYLOADS_BUCKET": "payloads",
+    "QUINTET_WORK_QUEUE_URL": "http://queues/work",
+    "QUINTET_JOB_RETENTION_DAYS": "7",
 }
 
 
@@ -23,6 +28,11 @@ def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
         registry_table="registry",
         features_table="features",
         breaker_table="breaker",
+        jobs_table="jobs",
+        endpoints_table="endpoints",
+        payloads_bucket="payloads",
+        work_queue_url="http://queues/work",
+        job_retention_days=7,
         preload=("a", "b"),
         model_memory_mb=64,
     )

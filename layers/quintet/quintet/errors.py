@@ -19,6 +19,7 @@ __all__ = [
     "Refusal",
     "TooLarge",
     "Transient",
+    "Unprocessable",
     "UnsupportedMedia",
 ]
 
@@ -79,6 +80,10 @@ class UnsupportedMedia(BadInput):
 
 class Conflict(BadInput):
     """The request contradicts stored state, such as other content under one version (409)."""
+
+
+class Unprocessable(BadInput):
+    """The request is well formed, but is not what an earlier one of its name was (422)."""
 
 
 class ModelFailure(QuintetError):

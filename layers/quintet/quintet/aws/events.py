@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from quintet.codecs.messages import Request, Response
+from quintet.codecs.messages import ANONYMOUS, Request, Response
 from quintet.errors import TooLarge
 from quintet.online import Call
 
@@ -25,6 +25,7 @@ _TEXT = ("application/json", "application/problem+json", "application/jsonlines"
 MOST_BYTES_OUT = 6_280_000
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_ASSUMED_ROLE = re.compile(r"(arn:[^:]+:sts::\d+:assumed-role/.+)/[^/]+")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
@@ -44,7 +45,29 @@ def read(event: Mapping[str, Any]) -> Request:
         raw=event.get("body") or "",
         encoded=bool(event.get("isBase64Encoded")),
         id=own if _SANE_ID.fullmatch(own) else str(context.get("requestId", "")),
+        query=event.get("queryStringParameters") or {},
+        caller=_caller(context),
+        base=_base(event, context),
     )
+
+
+def _caller(context: Mapping[str, Any]) -> str:
+    """Who called: an IAM user or role, the subject of an authoriser, else nobody in particular.
+
+    The sessions of a role are one caller: they come and go with the machines that hold them.
+    """
+    identity = context.get("identity") or {}
+    if arn := identity.get("userArn"):
+        role = _ASSUMED_ROLE.fullmatch(arn)
+        return str(role[1] if role else arn)
+    subject = (context.get("authorizer") or {}).get("principalId") or identity.get("accountId")
+    return str(subject or ANONYMOUS)
+
+
+def _base(event: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    """What stands before the path in the URL: the stage, or a custom domain's mapping."""
+    whole, path = context.get("path") or "", event.get("path") or ""
+    return whole.removesuffix(path) if path and whole.endswith(path) else ""
 
 
 def trace_id(request: Request) -> str:

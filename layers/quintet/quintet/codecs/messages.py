@@ -20,6 +20,7 @@ from quintet.errors import (
     QuintetError,
     TooLarge,
     Transient,
+    Unprocessable,
     UnsupportedMedia,
 )
 from quintet.models import UnknownModel
@@ -29,9 +30,13 @@ __all__ = ["STATUS", "Request", "Response", "check_rows", "json_body", "read_ver
 #: seconds after which a client may try again what a store could not answer
 RETRY_AFTER = 1
 
+#: the caller where the API does not authenticate, as on this machine
+ANONYMOUS = "anonymous"
+
 #: the first class that matches says the status; the families differ only where they must
 STATUS: tuple[tuple[type[QuintetError], int], ...] = (
     (NotFound, 404),
+    (Unprocessable, 422),
     (TooLarge, 413),
     (UnsupportedMedia, 415),
     (Conflict, 409),
@@ -51,6 +56,8 @@ class Request:
     """An HTTP request: header names in lower case, the body as it came.
 
     `route` is the path as template.yaml writes it, `parameters` are the values of its braces.
+    `caller` is who sent it, as the API authenticated them; `base` is what stands before the
+    API's paths where it is reached, such as its stage.
     """
 
     method: str
@@ -60,11 +67,20 @@ class Request:
     raw: str | bytes = b""
     encoded: bool = False
     id: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    caller: str = ANONYMOUS
+    base: str = ""
 
     @property
     def media_type(self) -> str:
         """The content type without its parameters, in lower case; empty where none came."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def wants_job(self) -> bool:
+        """Whether it says `Prefer: respond-async` (RFC 7240)."""
+        preferences = self.headers.get("prefer", "").lower().replace(";", ",").split(",")
+        return "respond-async" in (preference.strip() for preference in preferences)
 
     def accepts(self, *known: str) -> None:
         """Refuse a content type that is not among `known`.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from quintet.errors import BadInput
+from quintet.errors import BadInput, Unprocessable
 from quintet.jobs.job import (
     EVENTS,
     Job,
@@ -48,7 +48,7 @@ class Key:
     payload: str
 
 
-class KeyReused(BadInput):
+class KeyReused(Unprocessable):
     """The idempotency key came before, with another payload (422)."""
 
     def __init__(self) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Batch, numpy_dtype
+from quintet.columns import Batch
 from quintet.contract import Contract
-from quintet.errors import BadInput, ModelFailure, Refusal, Transient
+from quintet.errors import BadInput, ModelFailure, Transient
 from quintet.features import FeatureSource, Joined, join, unavailable
 from quintet.models import Model, Models
 from quintet.online.caches import PredictionCache
 from quintet.online.call import Call, Tally
+from quintet.online.checking import by_row, check_values
 from quintet.scoring import Scores, score
 
 __all__ = ["Online", "Prediction"]
@@ -37,7 +38,7 @@ class Prediction:
             ModelFailure: rows are refused, all of them for outputs that are not finite.
         """
         refusals = self.scores.refusals
-        refusals.sort(key=_row)
+        refusals.sort(key=by_row)
         if refusals and not partial:
             names = {output.name for output in self.contract.outputs}
             if all(refusal.field in names for refusal in refusals):
@@ -91,11 +92,11 @@ class Online:
         call.rows = batch.rows
         call.lap("decode_ms")
         if batch.refusals and not partial:
-            raise self._refused(call, model, batch)
+            self._refuse(call, model, batch)
         joined = self._join(model.contract, batch)
         call.lap("features_ms")
         if batch.refusals and not partial:
-            raise self._refused(call, model, batch)
+            self._refuse(call, model, batch)
         scores = self._score(call, model, joined, outputs)
         call.lap("score_ms")
         call.refused = batch.rows - len(scores.index)
@@ -113,19 +114,12 @@ class Online:
         tally.last = self.clock()
 
     @staticmethod
-    def _refused(call: Call, model: Model, batch: Batch) -> BadInput:
-        """The refusal of a whole request: it names what is wrong with values, too.
-
-        So that a caller need not come twice; no row is left to score, and no model runs.
-        """
-        batch.good[:] = False
-        for feature in model.contract.stored:
-            filler = "" if feature.dtype == "string" else 0
-            dtype = numpy_dtype(feature.dtype)
-            batch.columns[feature.name] = np.full((batch.rows, *feature.shape), filler, dtype)
-        score(model, batch)
-        call.refused = len({refusal.row for refusal in batch.refusals})
-        return BadInput(sorted(batch.refusals, key=_row))
+    def _refuse(call: Call, model: Model, batch: Batch) -> None:
+        """Refuse a whole request, so that a caller need not come twice: for its values, too."""
+        try:
+            check_values(model, batch)
+        finally:
+            call.refused = len({refusal.row for refusal in batch.refusals})
 
     def _join(self, contract: Contract, batch: Batch) -> Joined:
         try:
@@ -149,7 +143,3 @@ class Online:
             if not scores.refusals:
                 self.cache.put(key, scores, contract.cache_ttl)
         return scores
-
-
-def _row(refusal: Refusal) -> int:
-    return -1 if refusal.row is None else refusal.row

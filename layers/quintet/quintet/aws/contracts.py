@@ -1,0 +1,37 @@
+"""Published versions as far as their contracts, for what checks requests and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quintet.aws.artifacts import Artifacts
+from quintet.columns import Array
+from quintet.contract import Contract, from_dict
+from quintet.errors import ModelFailure
+
+__all__ = ["Contracts", "Described"]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A version without its graph; see `quintet.models.Model`."""
+
+    contract: Contract
+    digest: str
+
+    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """There is nothing to run."""
+        raise ModelFailure("this function does not run models")
+
+
+class Contracts:
+    """Loads contracts; see `quintet.models.Loader`."""
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
+
+    def load(self, model: str, version: int, seal: str | None = None) -> Described:
+        """See `quintet.models.Loader.load`."""
+        manifest = self._artifacts.manifest(model, version, seal)
+        return Described(from_dict(manifest.contract), manifest.digest)

@@ -1,0 +1,37 @@
+"""Whether an endpoint for callbacks is registered, without the reading of its secrets."""
+
+from __future__ import annotations
+
+import re
+
+from quintet.aws.client import AwsClient, dynamodb_call
+from quintet.errors import BadInput, NotFound, Refusal
+
+__all__ = ["EndpointIds"]
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class EndpointIds:
+    """See `quintet.codecs.intake.Targets`."""
+
+    def __init__(self, client: AwsClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def check(self, endpoint: str) -> None:
+        """See `Targets.check`."""
+        found = None
+        if _ID.fullmatch(endpoint):  # some of what comes in headers is no key of a table
+            payload = {
+                "TableName": self._table,
+                "Key": {"endpoint": {"S": endpoint}},
+                "ProjectionExpression": "endpoint, disabled",
+                "ConsistentRead": True,
+            }
+            found = dynamodb_call(self._client, "GetItem", payload).get("Item")
+        if found is None:
+            expected = "the id of a registered endpoint"
+            raise NotFound([Refusal(None, "X-Quintet-Callback", expected, repr(endpoint[:63]))])
+        if found.get("disabled", {}).get("S"):
+            raise BadInput.of("X-Quintet-Callback", "an endpoint that is served", "a disabled one")

@@ -1,0 +1,155 @@
+"""Accepting jobs: what is wrong with a request is said now, not by a worker later."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Protocol
+
+from quintet.codecs import oip, records, sagemaker
+from quintet.codecs.forms import FORMS, kept_headers
+from quintet.codecs.messages import RETRY_AFTER, Request, Response, json_body
+from quintet.errors import BadInput, Transient
+from quintet.jobs.blobs import INLINE_REQUEST, Blobs
+from quintet.jobs.job import Content, Job
+from quintet.jobs.store import Acceptance, Key, Notice
+from quintet.online import Call, Online
+from quintet.online.checking import check_values
+
+__all__ = ["Intake", "Targets", "answer", "location"]
+
+#: seconds until a job that nobody has begun expires, unless the request says otherwise
+TTL_SECONDS = 21_600
+CALLBACK = "x-quintet-callback"
+KEY = "idempotency-key"
+
+_FAMILIES = {records: "records", oip: "oip", sagemaker: "sagemaker"}
+
+
+class Targets(Protocol):
+    """Where endpoints for callbacks are registered."""
+
+    def check(self, endpoint: str) -> None:
+        """Refuse an endpoint that is not there or not served. Raises NotFound, Transient."""
+        ...
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Everything that accepting takes. `ids` makes a new job's id."""
+
+    store: Acceptance
+    blobs: Blobs
+    targets: Targets
+    announce: Callable[[Notice], None]
+    clock: Callable[[], float]
+    ids: Callable[[], str]
+
+    def accept(
+        self,
+        online: Online,
+        request: Request,
+        call: Call,
+        *,
+        form: str,
+        target: tuple[str, int | None],
+        ttl: float = TTL_SECONDS,
+        inference_id: str | None = None,
+        place: str | None = None,
+    ) -> Job:
+        """Accept a request, or the earlier job of its idempotency key.
+
+        An `inference_id` makes it one of SageMaker's, announced and kept as SageMaker does; an
+        empty one is the job's own. With a `place`, the input is there; a worker reads it.
+
+        Raises:
+            QuintetError: it is refused, or could not be stored.
+        """
+        model = online.model(call, *target)
+        contract = model.contract
+        body = b""
+        if place is None:
+            asked = FORMS[form].decode(contract, request)
+            call.rows = asked.batch.rows
+            call.lap("decode_ms")
+            if not asked.partial:
+                check_values(model, asked.batch)
+            body = request.content(contract.limits.bytes)
+        endpoint = request.headers.get(CALLBACK)
+        if endpoint is not None:
+            self.targets.check(endpoint)
+        headers = kept_headers(request)
+        content = Content(request.media_type, len(body), body, headers=headers)
+        now = math.floor(self.clock() * 1e6) / 1e6  # as the store keeps it
+        identity = self.ids()
+        job = Job(
+            id=identity,
+            owner=request.caller,
+            model=contract.name,
+            version=contract.version,
+            form=form,
+            request=content,
+            created=now,
+            updated=now,
+            deadline=now + ttl,
+            inference_id=inference_id or ("" if inference_id is None else identity),
+            endpoint=endpoint,
+            announce=inference_id is not None,
+        )
+        key = _key(request, job, target, place)
+        if place is not None:
+            content = replace(content, body=None, place=place, size=self.blobs.size(place))
+        elif len(body) > INLINE_REQUEST:
+            kept = self.blobs.put(f"payloads/{job.id}", body, "application/octet-stream")
+            content = replace(content, body=None, place=kept)
+        accepted, notice = self.store.accept(replace(job, request=content), key)
+        if notice is not None:
+            with suppress(Transient):  # it stays in the outbox, and is swept from there
+                self.announce(notice)
+        return accepted
+
+
+def answer(
+    intake: Intake, family: ModuleType, online: Online, request: Request, call: Call
+) -> Response:
+    """Answer a request for predictions with a job: 202, and where to look.
+
+    Raises:
+        QuintetError: it is refused or could not be answered; the family's `failure` renders it.
+    """
+    if family is oip and not oip.infers(request):  # a preference may be ignored
+        return oip.answer(online, request, call)
+    form, target = _FAMILIES[family], family.target(request)
+    job = intake.accept(online, request, call, form=form, target=target)
+    body = {"id": job.id, "state": job.state, "model": job.model, "version": job.version}
+    headers = {
+        "Location": location(request, job.id),
+        "Preference-Applied": "respond-async",
+        "Retry-After": str(RETRY_AFTER),
+    }
+    return Response(202, json_body(body), headers=headers)
+
+
+def location(request: Request, job: str) -> str:
+    """The path of a job, as the API is reached."""
+    return f"{request.base}/jobs/{job}"
+
+
+def _key(
+    request: Request, job: Job, target: tuple[str, int | None], place: str | None
+) -> Key | None:
+    """The request's idempotency key, with the SHA-256 of all that makes the job what it is."""
+    text = request.headers.get(KEY)
+    if text is None:
+        return None
+    if not (0 < len(text) <= 255 and text.isascii() and text.isprintable()):
+        raise BadInput.of("Idempotency-Key", "1 to 255 visible ASCII characters", "others")
+    content = job.request
+    subject = (target, job.form, job.endpoint, content.content_type, place)
+    digest = hashlib.sha256(repr((*subject, sorted(content.headers.items()))).encode())
+    digest.update(content.body or b"")
+    return Key(hashlib.sha256(text.encode()).hexdigest(), digest.hexdigest())

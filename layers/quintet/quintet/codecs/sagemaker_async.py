@@ -1,0 +1,101 @@
+"""SageMaker's InvokeEndpointAsync, so that boto3's `sagemaker-runtime` works with an endpoint URL.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointAsync.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from quintet.codecs import sagemaker
+from quintet.codecs.intake import TTL_SECONDS, Intake, location
+from quintet.codecs.messages import Request, Response, json_body
+from quintet.errors import BadInput, TooLarge
+from quintet.online import Call, Online
+
+__all__ = ["MOST_INPUT", "answer", "failure"]
+
+#: the most bytes of an input in S3
+MOST_INPUT = 100_000_000
+_PREFIX = "x-amzn-sagemaker-"
+_VISIBLE = re.compile(r"[\x20-\x7e]{1,64}")
+
+failure = sagemaker.failure
+
+
+def answer(
+    intake: Intake, online: Online, request: Request, call: Call, *, bucket: str
+) -> Response:
+    """Answer POST /endpoints/{endpoint}/async-invocations.
+
+    Inputs in S3 are those of `bucket` under inputs/: what a caller may put there, they may use.
+
+    Raises:
+        QuintetError: it is refused or could not be answered; `failure` renders it.
+    """
+    target = sagemaker.target(request)
+    request = _as_invocation(request)
+    sagemaker.accepted(request)
+    inference_id = _header(request, "inference-id") or ""
+    if inference_id and not _VISIBLE.fullmatch(inference_id):
+        raise BadInput.of("InferenceId", "1 to 64 visible ASCII characters", "others")
+    for name in ("S3OutputPathExtension", "Filename"):
+        if _header(request, name.lower()) is not None:
+            raise BadInput.of(name, "none: results have the names that the answer tells", "one")
+    ttl = _seconds(request, "RequestTTLSeconds", 60, TTL_SECONDS)
+    _seconds(request, "InvocationTimeoutSeconds", 1, 3600)
+    place = _header(request, "inputlocation")
+    if place is not None:
+        _check_place(intake, request, place, bucket)
+    job = intake.accept(
+        online,
+        request,
+        call,
+        form="sagemaker",
+        target=target,
+        ttl=TTL_SECONDS if ttl is None else ttl,
+        inference_id=inference_id,
+        place=place,
+    )
+    headers = {
+        "X-Amzn-SageMaker-OutputLocation": f"s3://{bucket}/results/{job.id}",
+        "X-Amzn-SageMaker-FailureLocation": f"s3://{bucket}/results/{job.id}.error",
+        "Location": location(request, job.id),
+    }
+    return Response(202, json_body({"InferenceId": job.inference_id}), headers=headers)
+
+
+def _as_invocation(request: Request) -> Request:
+    """The request with the headers of the synchronous one, whose body and answer it has."""
+    headers = dict(request.headers)
+    for name in ("content-type", "accept"):
+        if (value := _header(request, name)) is not None:
+            headers[name] = value
+    return replace(request, headers=headers)
+
+
+def _header(request: Request, name: str) -> str | None:
+    return request.headers.get(f"{_PREFIX}{name}")
+
+
+def _seconds(request: Request, name: str, least: int, most: int) -> int | None:
+    text = _header(request, name.lower())
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
+        raise BadInput.of(name, f"{least} to {most}", repr(text[:60]))
+    return int(text)
+
+
+def _check_place(intake: Intake, request: Request, place: str, bucket: str) -> None:
+    if request.raw:
+        raise BadInput.of("InputLocation", "it or a body", "both")
+    start = f"s3://{bucket}/inputs/"
+    if not place.startswith(start) or len(place) > 1024 or ".." in place.split("/"):
+        raise BadInput.of("InputLocation", f"an object under {start}", repr(place[:60]))
+    size = intake.blobs.size(place)
+    if size == 0:
+        raise BadInput.of("InputLocation", "an object that is not empty", "0 bytes")
+    if size > MOST_INPUT:
+        raise TooLarge.of("InputLocation", f"at most {MOST_INPUT} bytes", f"{size}")

@@ -1,0 +1,128 @@
+"""What accepts and shows jobs, from the settings: for `submit`, and for `predict` when asked."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from quintet.settings import AcceptSettings, SubmitSettings, read
+
+if TYPE_CHECKING:
+    from quintet.aws.jobs import JobTable
+    from quintet.codecs.intake import Intake
+    from quintet.codecs.jobs_desk import JobsDesk
+    from quintet.codecs.messages import Request, Response
+    from quintet.online import Call, Online
+    from quintet.telemetry import Telemetry
+
+__all__ = ["accept", "contracts", "desk", "intake", "submit_settings", "submit_telemetry"]
+
+
+@cache
+def submit_settings() -> SubmitSettings:
+    """The settings of `submit`."""
+    return read(SubmitSettings, os.environ)
+
+
+@cache
+def submit_telemetry() -> Telemetry:
+    """The logs and metrics of `submit`."""
+    from quintet.telemetry import Telemetry
+
+    return Telemetry(submit_settings().stage)
+
+
+@cache
+def _accept_settings() -> AcceptSettings:
+    return read(AcceptSettings, os.environ)
+
+
+@cache
+def _jobs() -> JobTable:
+    from quintet.aws.client import AwsClient
+    from quintet.aws.jobs import JobTable
+
+    settings = _accept_settings()
+    client = AwsClient("dynamodb")
+    return JobTable(client, settings.jobs_table, retention_days=settings.job_retention_days)
+
+
+@cache
+def intake() -> Intake:
+    """What accepts jobs."""
+    from quintet.aws.client import AwsClient
+    from quintet.aws.payloads import PayloadBucket
+    from quintet.aws.queues import NoticeQueue
+    from quintet.aws.targets import EndpointIds
+    from quintet.codecs.intake import Intake
+    from quintet.jobs.dispatch import Dispatch
+
+    settings = _accept_settings()
+    work = NoticeQueue(AwsClient("sqs"), settings.work_queue_url)
+    return Intake(
+        store=_jobs(),
+        blobs=PayloadBucket(AwsClient("s3"), settings.payloads_bucket),
+        targets=EndpointIds(AwsClient("dynamodb"), settings.endpoints_table),
+        announce=Dispatch(_jobs(), work=work, notify=work).announce,
+        clock=time.time,
+        ids=lambda: uuid.uuid4().hex,
+    )
+
+
+def accept(family: ModuleType, online: Online, request: Request, call: Call) -> Response:
+    """Answer a request for predictions with a job."""
+    from quintet.codecs.intake import answer
+
+    return answer(intake(), family, online, request, call)
+
+
+@cache
+def contracts() -> Online:
+    """The published models, known by their contracts: none of them can be run."""
+    from quintet.aws.artifacts import Artifacts
+    from quintet.aws.client import AwsClient
+    from quintet.aws.contracts import Contracts
+    from quintet.aws.registry import Registry
+    from quintet.features import MemoryFeatures
+    from quintet.models import Models
+    from quintet.online import Online, PredictionCache
+
+    settings = submit_settings()
+    registry = Registry(AwsClient("dynamodb"), settings.registry_table)
+    loader = Contracts(Artifacts(AwsClient("s3"), settings.registry_bucket))
+    models = Models(registry, loader, memory=2**62, clock=time.monotonic)
+    cache = PredictionCache(clock=time.monotonic)
+    return Online(models, registry.models, MemoryFeatures(), cache, time.time)
+
+
+@cache
+def desk() -> JobsDesk:
+    """What shows and cancels jobs."""
+    from quintet.aws.client import AwsClient
+    from quintet.aws.queues import NoticeQueue
+    from quintet.codecs.jobs_desk import JobsDesk
+    from quintet.jobs.dispatch import Dispatch
+
+    sqs, settings = AwsClient("sqs"), submit_settings()
+    dispatch = Dispatch(
+        _jobs(),
+        work=NoticeQueue(sqs, settings.work_queue_url),
+        notify=NoticeQueue(sqs, settings.notify_queue_url),
+    )
+
+    def link(place: str) -> str:  # boto3 is for those results alone that are large
+        return _presigner()(place)
+
+    return JobsDesk(_jobs(), dispatch.announce, link, time.time)
+
+
+@cache
+def _presigner() -> Callable[[str], str]:
+    from quintet.aws.payloads import presigner
+
+    return presigner()
