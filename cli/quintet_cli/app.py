@@ -21,7 +21,15 @@ app = typer.Typer(
 )
 
 # Each module has a function `register(app)` that adds its commands.
-COMMANDS = ("local_cmd", "publish_cmd", "features_cmd", "batch_cmd", "dlq_cmd", "demo_cmd")
+COMMANDS = (
+    "local_cmd",
+    "publish_cmd",
+    "features_cmd",
+    "batch_cmd",
+    "endpoints_cmd",
+    "dlq_cmd",
+    "demo_cmd",
+)
 
 for _module in COMMANDS:
     importlib.import_module(f"quintet_cli.{_module}").register(app)
