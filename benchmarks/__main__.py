@@ -5,7 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("predict_overhead", "cold_start", "http_load", "score_unit", "sessions", "s3_get")
+BENCHMARKS = (
+    "predict_overhead",
+    "cold_start",
+    "http_load",
+    "score_unit",
+    "sessions",
+    "s3_get",
+    "async_work",
+)
 
 
 def main() -> int:

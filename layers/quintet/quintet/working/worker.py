@@ -32,7 +32,7 @@ __all__ = ["Fate", "Worker"]
 WAVE_BYTES = 64_000_000
 #: a job that has been tried so often and never settled may be what kills its workers
 SUSPECT_ATTEMPTS = 3
-THREADS = 8
+THREADS = 16
 NO_TIME = "out of time"
 
 T = TypeVar("T")
