@@ -309,6 +309,12 @@ _PLACES = (
         re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations"),
         "/endpoints/{endpoint}/invocations",
     ),
+    (
+        re.compile(r"/endpoints/(?P<endpoint>[^/]+)/async-invocations"),
+        "/endpoints/{endpoint}/async-invocations",
+    ),
+    (re.compile(r"/jobs"), "/jobs"),
+    (re.compile(r"/jobs/(?P<job>[^/]+)"), "/jobs/{job}"),
 )
 
 
@@ -317,6 +323,9 @@ def event(
     path: str,
     body: bytes | str = b"",
     headers: Mapping[str, str] | None = None,
+    *,
+    query: Mapping[str, str] | None = None,
+    caller: str | None = None,
 ) -> dict[str, Any]:
     """API Gateway's event for a request; with binaryMediaTypes */* the body is in base64."""
     resource, parameters = next(
@@ -330,9 +339,14 @@ def event(
         "path": path,
         "httpMethod": method,
         "headers": dict(headers or {}),
-        "queryStringParameters": None,
+        "queryStringParameters": dict(query) if query else None,
         "pathParameters": parameters or None,
-        "requestContext": {"requestId": "gateway-id", "stage": "test"},
+        "requestContext": {
+            "requestId": "gateway-id",
+            "stage": "test",
+            "path": f"/test{path}",
+            "identity": {"userArn": caller, "accountId": None},
+        },
         "body": base64.b64encode(raw).decode() if raw else None,
         "isBase64Encoded": bool(raw),
     }

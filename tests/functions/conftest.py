@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from tests import onlinekit
 from tests.jobskit import table_properties
 
-from quintet import wiring
+from quintet import wiring, wiring_jobs
 from quintet.aws.features import entity_key
 from quintet.contract import Contract
 
@@ -116,48 +116,69 @@ def online_aws() -> Iterator[OnlineAws]:
     server.stop()
 
 
-def load_app() -> Any:
-    """predict's module, executed anew."""
-    spec = importlib.util.spec_from_file_location("predict_app", ROOT / "functions/predict/app.py")
+def load_app(function: str = "predict") -> Any:
+    """A function's module, executed anew."""
+    path = ROOT / "functions" / function / "app.py"
+    spec = importlib.util.spec_from_file_location(f"{function}_app", path)
     assert spec is not None and spec.loader is not None
     app = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(app)
     return app
 
 
+Handler = Callable[[dict[str, Any], object], dict[str, Any]]
+
+
 @contextmanager
 def fresh_handler(
-    environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[dict[str, Any], object], dict[str, Any]]]:
-    """predict's handler as a new execution environment has it."""
+    environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, function: str = "predict"
+) -> Iterator[Handler]:
+    """A function's handler as a new execution environment has it."""
     for name in [name for name in os.environ if name.startswith(("QUINTET_", "AWS_"))]:
         monkeypatch.delenv(name)
-    for name, value in environ.items():
+    for name, value in {**environ, "POWERTOOLS_SERVICE_NAME": function}.items():
         monkeypatch.setenv(name, value)
     # Powertools keeps one logger a service, bound to the stdout of its first use
-    logging.root.manager.loggerDict.pop(environ["POWERTOOLS_SERVICE_NAME"], None)
-    built = (wiring.predict_settings, wiring.predict_telemetry, wiring.online)
-    for builder in built:
-        builder.cache_clear()
-    yield load_app().handler
-    for builder in built:
-        builder.cache_clear()
+    logging.root.manager.loggerDict.pop(function, None)
+    _forget_built()
+    yield load_app(function).handler
+    _forget_built()
 
 
-Predict = Callable[..., onlinekit.Answer]
+def _forget_built() -> None:
+    for module in (wiring, wiring_jobs):
+        for builder in vars(module).values():
+            if hasattr(builder, "cache_clear"):
+                builder.cache_clear()
+
+
+Ask = Callable[..., onlinekit.Answer]
+Predict = Ask
+
+
+def _ask(handler: Handler) -> Ask:
+    def ask(
+        method: str,
+        path: str,
+        body: bytes | str = b"",
+        headers: Mapping[str, str] | None = None,
+        **context: Any,
+    ) -> onlinekit.Answer:
+        event = onlinekit.event(method, path, body, headers, **context)
+        return onlinekit.Answer.of(handler(event, None))
+
+    return ask
 
 
 @pytest.fixture
-def predict(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Predict]:
+def predict(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
     """predict's handler in a fresh environment: call it with method, path, body, headers."""
     with fresh_handler(online_aws.environ, monkeypatch) as handler:
+        yield _ask(handler)
 
-        def ask(
-            method: str,
-            path: str,
-            body: bytes | str = b"",
-            headers: Mapping[str, str] | None = None,
-        ) -> onlinekit.Answer:
-            return onlinekit.Answer.of(handler(onlinekit.event(method, path, body, headers), None))
 
-        yield ask
+@pytest.fixture
+def submit(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+    """submit's handler in a fresh environment."""
+    with fresh_handler(online_aws.environ, monkeypatch, "submit") as handler:
+        yield _ask(handler)

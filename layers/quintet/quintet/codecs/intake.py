@@ -27,7 +27,12 @@ TTL_SECONDS = 21_600
 CALLBACK = "x-quintet-callback"
 KEY = "idempotency-key"
 
-_FAMILIES = {records: "records", oip: "oip", sagemaker: "sagemaker"}
+#: the form of a family, and what tells its target
+_FAMILIES = {
+    records: ("records", records.target),
+    oip: ("oip", oip.target),
+    sagemaker: ("sagemaker", sagemaker.target),
+}
 
 
 class Targets(Protocol):
@@ -123,8 +128,8 @@ def answer(
     """
     if family is oip and not oip.infers(request):  # a preference may be ignored
         return oip.answer(online, request, call)
-    form, target = _FAMILIES[family], family.target(request)
-    job = intake.accept(online, request, call, form=form, target=target)
+    form, target = _FAMILIES[family]
+    job = intake.accept(online, request, call, form=form, target=target(request))
     body = {"id": job.id, "state": job.state, "model": job.model, "version": job.version}
     headers = {
         "Location": location(request, job.id),

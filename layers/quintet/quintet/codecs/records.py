@@ -34,6 +34,7 @@ __all__ = [
     "problem",
     "read",
     "result",
+    "target",
 ]
 
 _KEYS = {"records", "partial", "outputs"}
@@ -54,13 +55,18 @@ def answer(online: Online, request: Request, call: Call) -> Response:
     Raises:
         QuintetError: it is refused or could not be answered; `failure` renders it.
     """
-    name = request.parameters["model"]
-    model = online.model(call, name, read_version(name, request.parameters.get("version")))
+    model = online.model(call, *target(request))
     asked = decode(model.contract, request)
     prediction = online.predict(
         call, model, asked.batch, outputs=asked.outputs, partial=asked.partial
     )
     return encode(asked, prediction)
+
+
+def target(request: Request) -> tuple[str, int | None]:
+    """The model that a request asks for, and its version, None for the live one."""
+    name = request.parameters["model"]
+    return name, read_version(name, request.parameters.get("version"))
 
 
 def decode(contract: Contract, request: Request) -> Asked:
