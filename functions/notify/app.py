@@ -5,24 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from quintet import wiring_notify as wiring
-from quintet.errors import QuintetError
+from quintet.errors import BadInput, QuintetError
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Tell the callers of the jobs that SQS messages name; the messages that are to come back.
-
-    A message that is not ours fails every time, and so ends among the dead letters.
-    """
-    logger, notifier = wiring.logger(), wiring.notifier()
+    """Tell the callers of the jobs that SQS messages name; the messages that are to come back."""
     failed = []
     for message in event["Records"]:
-        try:
-            receives = int(message["attributes"]["ApproximateReceiveCount"])
-            wait = notifier(message["body"], receives)
-            if wait is None:
-                continue
-            wiring.postpone(message["receiptHandle"], wait)
-        except QuintetError as error:
-            logger.warning("not handled", message_id=message["messageId"], reason=str(error))
-        failed.append({"itemIdentifier": message["messageId"]})
+        if not _handled(message):
+            failed.append({"itemIdentifier": message["messageId"]})
     return {"batchItemFailures": failed}
+
+
+def _handled(message: dict[str, Any]) -> bool:
+    try:
+        receives = int(message["attributes"]["ApproximateReceiveCount"])
+        wait = wiring.notifier()(message["body"], receives)
+    except QuintetError as error:
+        wiring.logger().warning("not handled", message_id=message["messageId"], reason=str(error))
+        if not isinstance(error, BadInput):
+            return False
+        wait = 0.0  # it is not ours and never will be: off to the dead letters
+    if wait is not None:
+        wiring.postpone(message["receiptHandle"], wait)
+    return wait is None

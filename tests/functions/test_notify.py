@@ -94,9 +94,9 @@ class Aws:
         self.endpoints.put(made, None)
         return made
 
-    def received(self) -> dict[str, Any]:
-        """The event, with a message that is really in flight."""
-        found = event("notify_completed")
+    def received(self, name: str = "notify_completed") -> dict[str, Any]:
+        """An event, with a message that is really in flight."""
+        found = event(name)
         self.sqs.send_message(QueueUrl=self.queue, MessageBody=found["Records"][0]["body"])
         (message,) = self.sqs.receive_message(QueueUrl=self.queue)["Messages"]
         found["Records"][0]["receiptHandle"] = message["ReceiptHandle"]
@@ -229,10 +229,11 @@ def test_a_topic_that_does_not_answer_is_tried_again(
     assert (delivery.state, delivery.last) == ("waiting", "NotFound")
 
 
-def test_a_message_that_is_not_ours_fails_until_it_is_a_dead_letter(
-    handler: Handler, capsys: pytest.CaptureFixture[str]
+def test_a_message_that_is_not_ours_comes_back_at_once_until_it_is_a_dead_letter(
+    aws: Aws, handler: Handler, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert handler(event("notify_not_ours"), None) == FAILED
+    assert handler(aws.received("notify_not_ours"), None) == FAILED
+    assert aws.waiting() == 1
     reason = "message: expected a job and an event, got something else"
     assert lines(capsys) == [{"level": "WARNING", "message": "not handled", "reason": reason}]
 
