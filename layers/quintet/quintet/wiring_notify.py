@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
     from quintet.callbacks.delivery import Delivery
@@ -42,8 +43,6 @@ def logger() -> Logger:
 @cache
 def notifier() -> Notifier:
     """What tells callers."""
-    import boto3
-
     from quintet.aws.client import AwsClient
     from quintet.aws.deliveries import DeliveryRecords
     from quintet.aws.endpoints import EndpointTable
@@ -64,12 +63,19 @@ def notifier() -> Notifier:
                 EndpointTable(dynamodb, settings.endpoints_table),
                 HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
             ),
-            "sns": TopicChannel(boto3.client("sns"), settings.jobs_topic_arn),
+            "sns": TopicChannel(_sns, settings.jobs_topic_arn),
         },
         clock=time.time,
         random=random.random,
         tell=_tell,
     )
+
+
+@cache
+def _sns() -> SNSClient:
+    import boto3
+
+    return boto3.client("sns")
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,17 +18,18 @@ __all__ = ["TopicChannel"]
 
 
 class TopicChannel:
-    """Publishes to the stack's topic."""
+    """Publishes to the stack's topic; `client` is asked for when it is needed."""
 
-    def __init__(self, client: SNSClient, topic_arn: str) -> None:
+    def __init__(self, client: Callable[[], SNSClient], topic_arn: str) -> None:
         self._client = client
         self._arn = topic_arn
 
     def __call__(self, job: Job, now: float) -> Attempt:
         """See `quintet.callbacks.delivery.Channel`."""
-        body = sagemaker_body(job, self._client.meta.region_name)
+        client = self._client()
+        body = sagemaker_body(job, client.meta.region_name)
         try:
-            self._client.publish(TopicArn=self._arn, Message=body)
+            client.publish(TopicArn=self._arn, Message=body)
         except ClientError as error:  # its text may hold ARNs
             return Attempt("waiting", str(error.response.get("Error", {}).get("Code")))
         except BotoCoreError as error:
