@@ -1,4 +1,4 @@
-"""Where moto is changed: the S3 events it sends, and the Lambda functions it calls.
+"""Where moto is changed: its S3 events, the Lambda functions it calls, and its DynamoDB.
 
 moto's S3 events lack the version id and the sequencer that AWS gives, and its S3 and SNS call
 moto's own Lambda. Each hook replaces one function by name and says so if it is gone.
@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from quintet_local.names import ACCOUNT, arn
+from quintet_local.tables import one_call_at_a_time, transactions_of_items
 
 __all__ = ["import_state_machines", "install", "install_sns", "s3_event", "sns_event"]
 
@@ -27,8 +28,14 @@ Call = Callable[[str, bytes], None]
 
 def install(call: Call) -> None:
     """Change moto, once per process."""
+    from moto.dynamodb.models import DynamoDBBackend
+    from moto.dynamodb.responses import DynamoHandler
     from moto.s3 import notifications
 
+    call_action = one_call_at_a_time(DynamoHandler.call_action)
+    _replace(DynamoHandler, "call_action", call_action)
+    transact = transactions_of_items(DynamoDBBackend.transact_write_items)
+    _replace(DynamoDBBackend, "transact_write_items", transact)
     _replace(notifications, "_get_s3_event", s3_event)
     _replace(
         notifications,

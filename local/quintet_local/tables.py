@@ -1,0 +1,81 @@
+"""moto's DynamoDB as DynamoDB is: each call, and each transaction, whole or not at all.
+
+moto checks a condition and then writes, and takes several calls at once: between the two
+another call may write. Its transactions copy whole tables, and bring the copies back when they
+are refused, with which the writes of others since then are gone.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["one_call_at_a_time", "transactions_of_items"]
+
+
+def one_call_at_a_time(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A handler's method under a lock."""
+    lock = threading.Lock()
+
+    def locked(handler: Any) -> Any:
+        with lock:
+            return call(handler)
+
+    return locked
+
+
+def transactions_of_items(
+    write: Callable[[Any, list[dict[str, Any]]], None],
+) -> Callable[[Any, list[dict[str, Any]]], None]:
+    """moto's transaction, which brings back the items that it was to write, and no others."""
+
+    def transact(backend: Any, items: list[dict[str, Any]]) -> None:
+        places = list(_places(backend, items))
+        before = [(*place, copy.deepcopy(place[0].get_item(*place[1:]))) for place in places]
+        with _not_copied({id(table): table for table, _, _ in places}):
+            try:
+                write(backend, items)
+            except Exception:
+                for table, hash_key, range_key, item in before:
+                    _restore(table, hash_key, range_key, item)
+                raise
+
+    return transact
+
+
+def _places(backend: Any, items: list[dict[str, Any]]) -> Iterator[tuple[Any, Any, Any]]:
+    """Table, hash key and range key (or None) of each item that a transaction names."""
+    from moto.dynamodb.models.dynamo_type import DynamoType
+
+    for entry in items[:100]:
+        for operation in entry.values():
+            table = backend.tables.get(operation.get("TableName"))
+            key = operation.get("Key", operation.get("Item", {}))
+            if table is None or not all(name in key for name in table.table_key_attrs):
+                continue
+            hash_key, *rest = (DynamoType(key[name]) for name in table.table_key_attrs)
+            yield table, hash_key, rest[0] if rest else None
+
+
+@contextmanager
+def _not_copied(tables: dict[int, Any]) -> Iterator[None]:
+    """Let `copy.deepcopy` give these tables themselves."""
+    for table in tables.values():
+        table.__deepcopy__ = lambda memo, table=table: table
+    try:
+        yield
+    finally:
+        for table in tables.values():
+            del table.__deepcopy__
+
+
+def _restore(table: Any, hash_key: Any, range_key: Any, item: Any) -> None:
+    if item is None:
+        table.delete_item(hash_key, range_key)
+    elif range_key is None:
+        table.items[hash_key] = item
+    else:
+        table.items[hash_key][range_key] = item

@@ -1,0 +1,93 @@
+"""The local AWS's DynamoDB under calls at once: conditions hold, transactions are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.local_aws import LocalAws
+
+CALLS = 200
+
+
+@pytest.fixture
+def table(local_aws: LocalAws) -> Iterator[str]:
+    name = "tables-test"
+    dynamodb = local_aws.client("dynamodb")
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    yield name
+    dynamodb.delete_table(TableName=name)
+
+
+def items(local_aws: LocalAws, table: str) -> dict[str, Any]:
+    pages = local_aws.client("dynamodb").get_paginator("scan").paginate(TableName=table)
+    return {item["id"]["S"]: item for page in pages for item in page["Items"]}
+
+
+def put(table: str, key: str, condition: str | None = None) -> dict[str, Any]:
+    made: dict[str, Any] = {"TableName": table, "Item": {"id": {"S": key}}}
+    return {"Put": made | ({"ConditionExpression": condition} if condition else {})}
+
+
+def test_a_refused_transaction_leaves_no_trace_and_undoes_no_one_elses_write(
+    local_aws: LocalAws, table: str
+) -> None:
+    dynamodb = local_aws.client("dynamodb")
+    dynamodb.put_item(TableName=table, Item={"id": {"S": "taken"}, "n": {"N": "1"}})
+    add = {
+        "TableName": table,
+        "Key": {"id": {"S": "taken"}},
+        "UpdateExpression": "SET n = :two",
+        "ExpressionAttributeValues": {":two": {"N": "2"}},
+    }
+
+    def write(number: int) -> None:
+        if number % 2:
+            dynamodb.put_item(TableName=table, Item={"id": {"S": f"kept {number}"}})
+            return
+        refused = [
+            put(table, f"undone {number}"),
+            {"Update": add},
+            put(table, "kept 1", "attribute_not_exists(id) AND attribute_exists(id)"),
+        ]
+        with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+            dynamodb.transact_write_items(TransactItems=refused)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(CALLS)))
+    found = items(local_aws, table)
+    assert set(found) == {"taken", *(f"kept {n}" for n in range(1, CALLS, 2))}
+    assert found["taken"]["n"] == {"N": "1"}
+
+
+def test_one_of_many_conditional_writes_wins(local_aws: LocalAws, table: str) -> None:
+    dynamodb = local_aws.client("dynamodb")
+
+    def write(number: int) -> bool:
+        try:
+            dynamodb.transact_write_items(
+                TransactItems=[
+                    put(table, f"once {number // 8}", "attribute_not_exists(id)"),
+                    put(table, f"by {number}"),
+                ]
+            )
+        except dynamodb.exceptions.TransactionCanceledException:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(write, range(CALLS)))
+    winners = [number for number, one in enumerate(won) if one]
+    assert [number // 8 for number in winners] == list(range(CALLS // 8))
+    assert set(items(local_aws, table)) == {
+        *(f"once {n}" for n in range(CALLS // 8)),
+        *(f"by {number}" for number in winners),
+    }
