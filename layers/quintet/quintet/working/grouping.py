@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from quintet.codecs import records
 from quintet.codecs.forms import FORMS, Asked, Form
 from quintet.codecs.messages import Request, Response
+from quintet.codecs.sagemaker_async import MOST_INPUT
 from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
@@ -15,10 +16,7 @@ from quintet.jobs.job import Job, Outcome
 from quintet.models import Model, Models
 from quintet.online import Prediction, predict_together
 
-__all__ = ["MOST_INPUT", "Read", "failed", "groups", "read", "score"]
-
-#: bytes of an input in S3
-MOST_INPUT = 100_000_000
+__all__ = ["Read", "failed", "groups", "read", "score"]
 
 
 @dataclass(frozen=True, slots=True)

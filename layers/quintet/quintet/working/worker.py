@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from quintet.codecs.messages import Response, json_body
+from quintet.codecs.sagemaker_async import MOST_INPUT
 from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
 from quintet.jobs.blobs import INLINE_RESULT, Blobs
@@ -24,7 +25,7 @@ from quintet.jobs.job import Content, Job, Lease, LostLease, Outcome, Settled
 from quintet.jobs.store import Leases
 from quintet.models import Models
 from quintet.working.deliveries import Delivery, Visibility, backoff
-from quintet.working.grouping import MOST_INPUT, Read, failed, groups, read, score
+from quintet.working.grouping import Read, failed, groups, read, score
 
 __all__ = ["Fate", "Worker"]
 
