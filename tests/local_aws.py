@@ -42,6 +42,10 @@ class LocalAws:
         """A boto3 client of one of its services."""
         return _client(self.endpoint_url, service)
 
+    def client_at(self, service: str, url: str) -> Any:
+        """A boto3 client of a service at another address, such as our API."""
+        return _client(url, service)
+
     def logs(self, function: str) -> str:
         """What the function of that logical id has logged."""
         path = self.state / "logs" / f"{function}.log"

@@ -1,0 +1,135 @@
+"""`quintet jobs`: what became of asynchronous requests, and the cancelling of one."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from quintet.aws.jobs import JobTable
+from quintet.aws.queues import NoticeQueue
+from quintet.codecs.messages import ANONYMOUS
+from quintet.errors import BadInput
+from quintet.jobs.dispatch import Dispatch
+from quintet.jobs.job import OPEN, SETTLED, Content, Job
+from quintet_cli.stage import DEFAULT_STATE, Stage
+
+__all__ = ["register"]
+
+WIDTH = 160
+TEXT = ("application/json", "application/jsonlines", "text/csv")
+STATES = (*OPEN, *SETTLED)
+#: of a write that keeps nothing longer than the job itself: cancelling
+RETENTION_DAYS = 7
+
+jobs = typer.Typer(no_args_is_help=True, help="See and cancel asynchronous jobs.")
+console = Console(highlight=False)
+
+Identity = Annotated[str, typer.Argument(help="The job.", metavar="JOB")]
+StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
+State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    app.add_typer(jobs, name="jobs")
+
+
+@jobs.command("ls")
+def ls(
+    *,
+    owner: Annotated[
+        str | None,
+        typer.Option("--owner", help="Whose: the caller's ARN, a role without its session."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Only those of a model.")] = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help=f"Only those in a state: {', '.join(STATES)}.")
+    ] = None,
+    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="How many.")] = 20,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """List a caller's jobs, the newest first; on the local stage there is but one caller."""
+    wanted = next((known for known in STATES if known == (only or "").upper()), None)
+    if only is not None and wanted is None:
+        raise BadInput.of("--only", f"one of {', '.join(STATES)}", only)
+    if owner is None and stage != "local":
+        raise BadInput.of("--owner", "whose jobs are meant", "nothing")
+    opened = Stage.open(stage, state)
+    page = _store(opened).page(owner or ANONYMOUS, model=model, state=wanted, most=most)
+    table = Table("job", "state", "model", "created", "took")
+    for job in page.jobs:
+        took = f"{job.updated - job.created:.1f} s" if job.state in SETTLED else ""
+        table.add_row(job.id, job.state, f"{job.model} v{job.version}", _time(job.created), took)
+    Console(highlight=False, width=WIDTH).print(table)
+    if page.next is not None:
+        console.print(f"there are more: --most {most * 2}")
+
+
+@jobs.command("show")
+def show(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """Show a job: its state, and its result or what was wrong."""
+    _print(_store(Stage.open(stage, state)).get(job))
+
+
+@jobs.command("cancel")
+def cancel(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """Cancel a job that is not settled; its owner is told."""
+    opened = Stage.open(stage, state)
+    store = _store(opened)
+    found, notice = store.cancel(job, None, time.time())
+    if notice is not None:
+        sqs = opened.signed("sqs")
+        work, notify = (
+            NoticeQueue(sqs, opened.outputs[name]) for name in ("WorkQueueUrl", "NotifyQueueUrl")
+        )
+        Dispatch(store, work=work, notify=notify).announce(notice)
+    _print(found)
+
+
+def _store(stage: Stage) -> JobTable:
+    table = stage.outputs["JobsTableName"]
+    return JobTable(stage.signed("dynamodb"), table, retention_days=RETENTION_DAYS)
+
+
+def _print(job: Job) -> None:
+    rows = {
+        "job": job.id,
+        "state": job.state,
+        "model": f"{job.model} v{job.version}",
+        "owner": job.owner,
+        "created": _time(job.created),
+        "updated": _time(job.updated),
+        "deadline": _time(job.deadline),
+        "attempts": str(job.attempts),
+        "request": _shown(job.request),
+    }
+    if job.inference_id:
+        rows["inference id"] = job.inference_id
+    if job.endpoint is not None:
+        rows["callback"] = job.endpoint
+    for name, text in rows.items():
+        console.print(f"{name:>12}  {text}", markup=False, soft_wrap=True)
+    if job.problem is not None:
+        text = f"{job.problem.get('title', '')}: {job.problem.get('detail', '')}"
+        console.print(f"{'error':>12}  {text}", markup=False, soft_wrap=True)
+    if job.result is not None:
+        console.print(f"{'result':>12}  {_shown(job.result)}", markup=False, soft_wrap=True)
+        if job.result.body is not None and job.result.content_type in TEXT:
+            console.print(job.result.body.decode(), markup=False, soft_wrap=True)
+
+
+def _shown(content: Content) -> str:
+    """What a content is, not what is in it."""
+    kind = content.content_type or "no content type"
+    return f"{content.size} bytes of {kind}" + (f" at {content.place}" if content.place else "")
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
