@@ -79,8 +79,11 @@ def receiving(receiver: Receiver, port: int = 0) -> Iterator[str]:
         def log_message(self, format: str, *arguments: object) -> None:
             """Say nothing: what comes is told by who asked for it."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128  # callbacks of a burst come all at once
+
+    server = Server(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -10,8 +10,8 @@ import pytest
 from quintet.callbacks.targets import Blocked, Scope, Target, check_addresses, is_global, parse
 from quintet.errors import BadInput
 
-PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "2002:808:808::1"]
-LOOPBACK = ["127.0.0.1", "127.255.0.1", "::1"]
+PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8"]
+LOOPBACK = ["127.0.0.1", "127.255.0.1", "::1", "::ffff:127.0.0.1"]
 PRIVATE = [
     "0.0.0.0",
     "10.0.0.1",
@@ -32,12 +32,12 @@ PRIVATE = [
     "::",
     "::7f00:1",  # the deprecated IPv4-compatible form
     "::ffff:10.0.0.1",
-    "::ffff:127.0.0.1",
     "::ffff:169.254.169.254",
     "64:ff9b::7f00:1",  # NAT64
     "64:ff9b:1::a00:1",
     "2001:db8::1",
     "2002:7f00:1::1",  # 6to4
+    "2002:808:808::1",
     "2002:a9fe:a9fe::1",
     "2001:0:a9fe:a9fe::f5ff:fffe",  # Teredo
     "fc00::1",

@@ -99,25 +99,28 @@ def check_addresses(target: Target, addresses: Sequence[str], scope: Scope) -> N
 
 
 def is_global(address: Address) -> bool:
-    """Whether an address is one of the public Internet, and so is any that it carries."""
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:  # what Python calls it differs between its versions
-            return is_global(address.ipv4_mapped)
-        if address not in _UNICAST or not all(is_global(a) for a in _embedded(address)):
-            return False
+    """Whether an address is one of the public Internet, by rules that no Python version bends."""
+    address = _plain(address)
+    if isinstance(address, IPv6Address) and (address not in _UNICAST or _carries(address)):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _embedded(address: IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses within; those of NAT64 are in a range that counts as reserved."""
-    found = (address.sixtofour, *(address.teredo or ()))
-    return [inner for inner in found if inner is not None]
+def _plain(address: Address) -> Address:
+    """The IPv4 address of an IPv4-mapped one: that is what is connected to."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _carries(address: IPv6Address) -> bool:
+    """Whether traffic comes out at an IPv4 address within: 6to4 and Teredo, both deprecated."""
+    return address.sixtofour is not None or address.teredo is not None
 
 
 def _check(target: Target, address: Address, scope: Scope, refusal: _Refusal) -> None:
     if is_global(address) and _is_public(target):
         return
-    if scope == "loopback" and address.is_loopback:
+    if scope == "loopback" and _plain(address).is_loopback:
         return
     wanted = "a public address, by https:// on port 443"
     if scope == "loopback":
