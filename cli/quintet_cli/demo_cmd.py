@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from quintet_cli import batch_cmd, features_cmd, local_cmd, publish_cmd
+from quintet_cli import batch_cmd, dlq_cmd, features_cmd, local_cmd, publish_cmd
+from quintet_cli.demo_jobs import dead_letter, drain, read_texts
 from quintet_cli.demo_orders import Served, predict, read_records, serve_orders
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     orders: Annotated[int, typer.Option(help="How many orders to score over HTTP.", min=1)] = 500,
+    jobs: Annotated[int, typer.Option(help="How many jobs to submit at once.", min=1)] = 200,
     port: Annotated[int, typer.Option(help="Port of the AWS endpoint; 0 takes a free one.")] = 4566,
     api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
     state: Annotated[
@@ -64,11 +66,21 @@ def demo(
     _score_orders(stage, orders)
     _route_texts(stage)
 
+    _act("Route a burst of texts as jobs, and hear of each by a signed callback")
+    _burst(stage, jobs)
+
     _act("Drop a file of customers: who will not buy again?")
     _say("quintet drop models/churn/data/customers.csv churn")
     batch_cmd.drop(MODELS / "churn/data/customers.csv", "churn", state=state)
     page = state / "churn-report.html"
     batch_cmd.report("churn", out=page, state=state)
+
+    _act("A message that is not ours: it dies, and nothing else does")
+    dead_letter(stage)
+    _say("quintet dlq ls")
+    dlq_cmd.list_queues(state=state)
+    _say("quintet dlq replay WorkDeadLetters")
+    dlq_cmd.replay_letters("WorkDeadLetters", state=state)
 
     console.print(f"\n[green]done in {time.monotonic() - start:.0f} s[/green]")
     _next(stage, page)
@@ -157,6 +169,19 @@ def _route_texts(stage: Stage) -> None:
             sure = f"{max(prediction['probabilities'].values()):.0%}"
             table.add_row(text, _label(prediction), sure)
     console.print(table)
+
+
+def _burst(stage: Stage, most: int) -> None:
+    texts = read_texts(MODELS / "tickets/data/held_out.parquet", most)
+    _say("curl -H 'Prefer: respond-async' -H 'X-Quintet-Callback: demo' .../models/tickets/predict")
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("callbacks", total=len(texts))
+        drained = drain(stage, texts, lambda count: progress.update(task, completed=count))
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(drained.events.items()))
+    console.print(
+        f"{len(texts)} jobs accepted in {drained.accepted_s:.1f} s; "
+        f"{drained.ids} heard of after {drained.settled_s:.1f} s, signatures verified: {told}"
+    )
 
 
 def _next(stage: Stage, page: Path) -> None:
