@@ -122,7 +122,7 @@ def test_a_burst_of_jobs_is_done_and_answers_as_the_synchronous_path(
         (OIP, tensor(text)) if number % 4 == 0 else (PREDICT, records(text))
         for number, text in enumerate(texts)
     ]
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(4) as pool:
         jobs = list(pool.map(lambda one: submit(local, *one), asked))
         answers = [answer for _, _, answer in pool.map(lambda o: ask(local, "POST", *o), asked)]
         found = list(pool.map(lambda job: settled(local, job), jobs))

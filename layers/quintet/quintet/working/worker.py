@@ -6,6 +6,7 @@ what may go better later fails and comes back. A worker that dies leaves its lea
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
 from quintet.jobs.blobs import INLINE_RESULT, Blobs
 from quintet.jobs.dispatch import Dispatch
-from quintet.jobs.job import Content, Job, Lease, LostLease, Outcome, Settled
+from quintet.jobs.job import Busy, Content, Job, Lease, LostLease, Outcome, Settled
 from quintet.jobs.store import Leases
 from quintet.models import Models
 from quintet.working.deliveries import Delivery, Visibility, backoff
@@ -35,6 +36,8 @@ WAVE_BYTES = 64_000_000
 SUSPECT_ATTEMPTS = 3
 THREADS = 16
 NO_TIME = "out of time"
+NOT_OURS = "not ours"
+HELD = "held by another"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -113,7 +116,7 @@ class Worker:
             try:
                 job = delivery.job()
             except BadInput as error:
-                fates.append(Fate(delivery, "not ours", False, reason=str(error)))
+                fates.append(Fate(delivery, NOT_OURS, False, reason=str(error)))
                 continue
             if first.setdefault(job, delivery) is not delivery:
                 twice.append((job, delivery))
@@ -133,8 +136,19 @@ class Worker:
             Fate(delivery, "delivered twice", done[job].acknowledged, job)
             for job, delivery in twice
         ]
-        self.visibility.delay(backoff([f.delivery for f in fates if not f.acknowledged]))
+        self.visibility.delay(self._waits([fate for fate in fates if not fate.acknowledged]))
         return fates
+
+    def _waits(self, failed: Sequence[Fate]) -> dict[str, int]:
+        """Seconds until each message comes back, by its receipt."""
+        waits = backoff([fate.delivery for fate in failed])
+        for fate in failed:
+            if fate.event == HELD:  # if the other is dead, its lease must run out first
+                seconds = random.uniform(self.lease_seconds / 2, self.lease_seconds)
+                waits[fate.delivery.receipt] = round(seconds)
+            elif fate.event == NOT_OURS or fate.delivery.last:  # nothing heals it
+                waits[fate.delivery.receipt] = 0
+        return waits
 
     # ---- one by one ------------------------------------------------------------------------
 
@@ -146,6 +160,8 @@ class Worker:
             return Fate(delivery, "settled before", True, job, reason=error.job.state)
         except BadInput:
             return Fate(delivery, "unknown job", True, job)
+        except Busy as error:
+            return Fate(delivery, HELD, False, job, reason=str(error))
         except Exception as error:
             return Fate(delivery, "not leased", False, job, reason=_told(error))
         return _Task(delivery, leased)
