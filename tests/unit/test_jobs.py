@@ -113,6 +113,16 @@ def test_a_zombie_changes_nothing(store: JobStore) -> None:
     assert [notice.event for notice in store.outbox(NOW + 100)] == ["accepted"]
 
 
+def test_a_workers_own_older_lease_changes_nothing(store: JobStore) -> None:
+    store.accept(job())
+    old = lease_of(store)
+    new = lease_of(store, now=NOW + 60)
+    assert (old.owner, old.fence, new.owner, new.fence) == ("w1", 1, "w1", 2)
+    with pytest.raises(LostLease):
+        store.settle("j1", old, DONE, NOW + 61)
+    assert store.get("j1").lease == new
+
+
 def test_a_lease_that_ran_out_settles_nothing_even_if_nobody_took_it(store: JobStore) -> None:
     store.accept(job())
     lease = lease_of(store)
