@@ -175,6 +175,32 @@ def test_dead_letters_are_alarmed_of(name: str) -> None:
     assert identity(name, "QueueName") in watched
 
 
+@pytest.mark.parametrize("name", ["WorkQueue", "NotifyQueue"])
+def test_the_age_of_an_asynchronous_queue_is_alarmed_of(name: str) -> None:
+    watched = {
+        dimension["Value"]
+        for alarm in properties("AWS::CloudWatch::Alarm").values()
+        if alarm["MetricName"] == "ApproximateAgeOfOldestMessage"
+        for dimension in alarm["Dimensions"]
+    }
+    assert identity(name, "QueueName") in watched
+
+
+def test_jobs_are_kept_longer_than_their_messages(stack: Stack) -> None:
+    days = int(by_logical_id(stack)["Submit"].environment["QUINTET_JOB_RETENTION_DAYS"])
+    assert days * DAY > max(queue["MessageRetentionPeriod"] for queue in queues().values())
+    least = PLAN.template.source["Parameters"]["JobRetentionDays"]["MinValue"]
+    assert least * DAY > max(queue["MessageRetentionPeriod"] for queue in queues().values())
+    (rule,) = properties("AWS::S3::Bucket")["PayloadsBucket"]["LifecycleConfiguration"]["Rules"]
+    assert (rule["Status"], int(rule["ExpirationInDays"])) == ("Enabled", days)
+    expiry = {"AttributeName": "expires", "Enabled": True}
+    assert properties("AWS::DynamoDB::Table")["JobsTable"]["TimeToLiveSpecification"] == expiry
+
+
+def test_callbacks_go_to_public_addresses_unless_told_otherwise(stack: Stack) -> None:
+    assert by_logical_id(stack)["Notify"].environment["QUINTET_CALLBACK_HOSTS"] == "public"
+
+
 # ---- data -----------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 from tests.onlinekit import event
@@ -23,6 +24,7 @@ def test_an_event_is_read_without_its_body_being_decoded() -> None:
         raw="e30=",
         encoded=True,
         id="r",
+        base="/test",
     )
     assert request.content(2) == b"{}"
 
@@ -32,6 +34,33 @@ def test_nulls_of_an_event_are_nothing() -> None:
     request = events.read({"httpMethod": "GET", "resource": "/v2", **nulls})
     assert request == Request("GET", "/v2", raw="")
     assert request.content(0) == b""
+
+
+@pytest.mark.parametrize(
+    ("context", "caller"),
+    [
+        ({}, "anonymous"),
+        ({"identity": None, "authorizer": None}, "anonymous"),
+        ({"identity": {"userArn": None, "accountId": "123"}}, "123"),
+        ({"authorizer": {"principalId": "sub|1"}}, "sub|1"),
+        ({"identity": {"userArn": "arn:aws:iam::1:user/ann"}}, "arn:aws:iam::1:user/ann"),
+        (
+            {"identity": {"userArn": "arn:aws:sts::1:assumed-role/shop/session-7"}},
+            "arn:aws:sts::1:assumed-role/shop",
+        ),
+    ],
+)
+def test_the_caller_is_who_the_api_authenticated(context: dict[str, Any], caller: str) -> None:
+    request = events.read({"httpMethod": "GET", "resource": "/jobs", "requestContext": context})
+    assert request.caller == caller
+
+
+@pytest.mark.parametrize(
+    ("whole", "base"), [("/dev/jobs", "/dev"), ("/jobs", ""), ("/a/b/jobs", "/a/b"), ("/x", "")]
+)
+def test_the_base_is_what_stands_before_the_path(whole: str, base: str) -> None:
+    asked = {"path": "/jobs", "requestContext": {"path": whole}}
+    assert events.read(asked).base == base
 
 
 def test_the_size_is_looked_at_before_the_body_is_decoded() -> None:
