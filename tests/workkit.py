@@ -16,7 +16,8 @@ from quintet.jobs.job import Content, Job
 from quintet.jobs.store import MemoryJobs
 from quintet.models import Models
 from quintet.working.deliveries import Delivery, MemoryVisibility
-from quintet.working.worker import Fate, Worker
+from quintet.working.fates import Fate
+from quintet.working.worker import Worker
 
 LEASE_SECONDS = 90.0
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from quintet.codecs.messages import Response, json_body
 from quintet.codecs.sagemaker_async import MOST_INPUT
@@ -22,13 +22,14 @@ from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
 from quintet.jobs.blobs import INLINE_RESULT, Blobs
 from quintet.jobs.dispatch import Dispatch
-from quintet.jobs.job import Busy, Content, Job, Lease, LostLease, Outcome, Settled
+from quintet.jobs.job import Busy, Content, Job, LostLease, Outcome, Settled
 from quintet.jobs.store import Leases
 from quintet.models import Models
 from quintet.working.deliveries import Delivery, Visibility, backoff
+from quintet.working.fates import HELD, NOT_OURS, Fate, Task
 from quintet.working.grouping import Read, failed, groups, read, score
 
-__all__ = ["Fate", "Worker"]
+__all__ = ["Worker"]
 
 #: bytes of requests that are in memory at once, unless one has more by itself
 WAVE_BYTES = 64_000_000
@@ -36,55 +37,9 @@ WAVE_BYTES = 64_000_000
 SUSPECT_ATTEMPTS = 3
 THREADS = 16
 NO_TIME = "out of time"
-NOT_OURS = "not ours"
-HELD = "held by another"
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of a message: it is acknowledged, or it failed and comes back."""
-
-    delivery: Delivery
-    event: str
-    acknowledged: bool
-    job: str = ""
-    model: str = ""
-    version: int = 0
-    rows: int = 0
-    reason: str = ""
-
-    def line(self) -> dict[str, Any]:
-        """What the log says of it: ids, numbers and reasons, never what was asked."""
-        return {
-            "message_id": self.delivery.message,
-            "receives": self.delivery.receives,
-            "job": self.job,
-            "model": self.model,
-            "version": self.version,
-            "rows": self.rows,
-            "reason": self.reason,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """A leased job and its message."""
-
-    delivery: Delivery
-    job: Job
-
-    @property
-    def lease(self) -> Lease:
-        assert self.job.lease is not None
-        return self.job.lease
-
-    def fate(self, event: str, acknowledged: bool, reason: str = "", rows: int = 0) -> Fate:
-        job = self.job
-        place = (job.id, job.model, job.version)
-        return Fate(self.delivery, event, acknowledged, *place, rows, reason)
 
 
 @dataclass(frozen=True)
@@ -152,7 +107,7 @@ class Worker:
 
     # ---- one by one ------------------------------------------------------------------------
 
-    def _lease(self, worker: str, asked: tuple[str, Delivery]) -> _Task | Fate:
+    def _lease(self, worker: str, asked: tuple[str, Delivery]) -> Task | Fate:
         job, delivery = asked
         try:
             leased = self.leases.lease(job, worker, self.clock(), self.lease_seconds)
@@ -164,9 +119,9 @@ class Worker:
             return Fate(delivery, HELD, False, job, reason=str(error))
         except Exception as error:
             return Fate(delivery, "not leased", False, job, reason=_told(error))
-        return _Task(delivery, leased)
+        return Task(delivery, leased)
 
-    def _load(self, task: _Task) -> tuple[_Task, bytes | Exception]:
+    def _load(self, task: Task) -> tuple[Task, bytes | Exception]:
         """The request's body, or why there is none."""
         content = task.job.request
         try:
@@ -179,13 +134,13 @@ class Worker:
             return task, error
         return task, body
 
-    def _read(self, task: _Task, body: bytes) -> Read | Exception:
+    def _read(self, task: Task, body: bytes) -> Read | Exception:
         try:
             return read(task.job, body, self.models)
         except Exception as error:
             return error
 
-    def _finish(self, answered: tuple[_Task, Response | Exception, int]) -> Fate:
+    def _finish(self, answered: tuple[Task, Response | Exception, int]) -> Fate:
         """Settle a job with its answer; or, where trying again may help, let it come back."""
         task, answer, rows = answered
         try:
@@ -217,7 +172,7 @@ class Worker:
             body = json_body(outcome.problem)
             self.blobs.put(f"results/{job.id}.error", body, "application/problem+json")
 
-    def _settle(self, task: _Task, outcome: Outcome, rows: int, *, last: bool = False) -> Fate:
+    def _settle(self, task: Task, outcome: Outcome, rows: int, *, last: bool = False) -> Fate:
         """End the job and announce it; a notice that cannot be sent now waits for the sweep."""
         notice = self.leases.settle(task.job.id, task.lease, outcome, self.clock())
         reason = "" if outcome.problem is None else str(outcome.problem["title"])
@@ -227,14 +182,14 @@ class Worker:
             reason = reason or _told(error)
         return task.fate(notice.event, not last, reason, rows)
 
-    def _lost(self, task: _Task, error: LostLease) -> Fate:
+    def _lost(self, task: Task, error: LostLease) -> Fate:
         """The lease is gone: the job was cancelled, or took too long and is another's now."""
         found = self._lease(task.lease.owner, (task.job.id, task.delivery))
         if isinstance(found, Fate):
             return found
         return self._give_back(found, str(error))
 
-    def _give_up(self, task: _Task, error: Exception) -> Fate:
+    def _give_up(self, task: Task, error: Exception) -> Fate:
         """The last receive failed, too: the job fails, its message goes to the dead letters."""
         outcome = failed(error if isinstance(error, QuintetError) else None)
         with suppress(Transient):  # the job says it, too
@@ -246,7 +201,7 @@ class Worker:
         except Exception as again:
             return task.fate("not settled", False, _told(again))
 
-    def _give_back(self, task: _Task, reason: str) -> Fate:
+    def _give_back(self, task: Task, reason: str) -> Fate:
         try:
             self.leases.release(task.job.id, task.lease, self.clock())
         except Exception as error:  # the lease runs out by itself
@@ -255,9 +210,9 @@ class Worker:
 
     # ---- many at once ------------------------------------------------------------------------
 
-    def _wave(self, tasks: Sequence[_Task], has_time: Callable[[], bool]) -> list[Fate]:
+    def _wave(self, tasks: Sequence[Task], has_time: Callable[[], bool]) -> list[Fate]:
         """Jobs whose requests fit in memory together."""
-        answered: list[tuple[_Task, Response | Exception, int]] = []
+        answered: list[tuple[Task, Response | Exception, int]] = []
         fates = []
         reads: list[Read] = []
         by_job = {task.job.id: task for task in tasks}
@@ -301,9 +256,9 @@ class Worker:
             return list(pool.map(do, items))
 
 
-def _waves(tasks: Sequence[_Task]) -> Iterator[list[_Task]]:
+def _waves(tasks: Sequence[Task]) -> Iterator[list[Task]]:
     """Jobs that are worked on together; suspects come last, each by itself."""
-    wave: list[_Task] = []
+    wave: list[Task] = []
     size = 0
     for task in tasks:
         if task.job.attempts >= SUSPECT_ATTEMPTS:
