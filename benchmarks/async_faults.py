@@ -1,0 +1,306 @@
+"""Jobs under fire: python -m benchmarks.async_faults --jobs 20000
+
+Submits jobs to the local AWS while by a seeded plan its calls fail, throttle and lose their
+replies, messages come twice and workers are killed; then counts what became of the jobs. Exits
+with 1 when one was lost, ended twice, ended wrongly or was announced under two ids.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import onnx
+from benchmarks.online_setup import report
+from numpy.typing import NDArray
+from rich.progress import Progress
+from tests.local_aws import FREE_PORTS, ROOT, LocalAws, start_local_aws
+from typer.testing import CliRunner
+
+from quintet.jobs.job import SETTLED
+from quintet_cli.app import app
+from quintet_cli.kit import contract_of, predict, read_table
+from quintet_cli.receiver import Received, Receiver, receiving
+
+MODEL = "tickets"
+NOTE = "10 % of the functions' calls fail, 5 % of the messages come twice, 20 % of work's calls die"
+PACKAGE = ROOT / "models" / MODEL
+ENDPOINT = "bench"
+DIFFERENT = 100  # texts: each job has one of these
+CLIENTS = 8
+TRIES = 30
+#: a message that its worker died with comes back after the queue's visibility time-out
+PARAMETERS = {
+    "WorkBatchSize": "20",
+    "WorkTimeoutSeconds": "5",
+    "WorkVisibilitySeconds": "30",
+    "WorkMaxConcurrency": "4",
+}
+#: 10 % of the calls fail, in one way or another
+RATES = {"errors": 0.04, "throttles": 0.03, "lost_replies": 0.03}
+
+
+def fault_plan(seed: int) -> dict[str, Any]:
+    """What goes wrong."""
+    return {
+        "seed": seed,
+        "calls": {"dynamodb": RATES, "s3": RATES, "sqs": RATES},
+        "duplicates": 0.05,
+        "kills": {"share": 0.2, "functions": ["Work"]},
+    }
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of the jobs. All but the first five are 0 when all is well."""
+
+    jobs: int
+    seconds: float
+    states: dict[str, int]
+    attempts: dict[str, int]
+    happened: dict[str, int]
+    #: keys that did not lead to exactly one job, jobs in no terminal state, jobs in the table
+    #: that nobody asked for
+    unanswered: int
+    open: int
+    surplus: int
+    #: jobs that are DONE with another result than the model gives
+    wrong: int
+    #: jobs without a verified callback; with two ids; that told of two ends
+    unannounced: int
+    announced_twice: int
+    contradicted: int
+
+    @property
+    def good(self) -> bool:
+        """Whether no job was lost, ended twice or wrongly, or was told of wrongly."""
+        return not any(
+            (
+                self.unanswered,
+                self.open,
+                self.surplus,
+                self.wrong,
+                self.unannounced,
+                self.announced_twice,
+                self.contradicted,
+            )
+        )
+
+
+class Submitter:
+    """A client that does what clients should: it asks again, under the same key, until told."""
+
+    def __init__(self, local: LocalAws, bodies: Sequence[bytes]) -> None:
+        self._address = urlsplit(local.api_url).netloc
+        self._bodies = bodies
+        #: job ids by key
+        self.ids: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+
+    def submit(self, number: int) -> None:
+        """Submit a job; every twentieth a second time."""
+        key = f"key-{number}"
+        for _ in range(1 + (number % 20 == 0)):
+            identity = self._accepted(key, self._bodies[number % len(self._bodies)])
+            with self._lock:
+                self.ids.setdefault(key, set()).add(identity)
+
+    def _accepted(self, key: str, body: bytes) -> str:
+        headers = {
+            "Content-Type": "application/json",
+            "Prefer": "respond-async",
+            "Idempotency-Key": key,
+            "X-Quintet-Callback": ENDPOINT,
+        }
+        for _ in range(TRIES):
+            status, answer = self._post(body, headers)
+            if status == 202:
+                return str(json.loads(answer)["id"])
+            if status is not None and status < 500:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"{key}: {status} {answer!r}")
+
+    def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int | None, bytes]:
+        connection = http.client.HTTPConnection(self._address, timeout=60)
+        try:
+            connection.request("POST", f"/models/{MODEL}/predict", body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            return None, b""
+        finally:
+            connection.close()
+
+
+def run(jobs: int, seed: int, state: Path, *, patience: float, show: bool = False) -> Found:
+    """Submit so many jobs under the seed's faults, wait for their ends, and count."""
+    state.mkdir(parents=True, exist_ok=True)
+    plan = state / "faults.json"
+    plan.write_text(json.dumps(fault_plan(seed)))
+    options = (*FREE_PORTS, "--faults", str(plan))
+    local = start_local_aws(state, parameters=PARAMETERS, options=options)
+    receiver = Receiver()
+    try:
+        with receiving(receiver) as url:
+            _quintet(local, "publish", str(PACKAGE))
+            receiver.secrets.append(_secret(_quintet(local, "endpoints", "add", ENDPOINT, url)))
+            return _measured(local, receiver, jobs, patience, show)
+    finally:
+        local.stop()
+
+
+def _quintet(local: LocalAws, *arguments: str) -> str:
+    """Run the command."""
+    result = CliRunner().invoke(app, [*arguments, "--state", str(local.state)])
+    assert result.exit_code == 0, f"{arguments}: {result.output} {result.exception}"
+    return result.output
+
+
+def _secret(output: str) -> str:
+    return next(word for word in output.split() if word.startswith("whsec_"))
+
+
+def _measured(local: LocalAws, receiver: Receiver, jobs: int, patience: float, show: bool) -> Found:
+    begun = time.monotonic()
+    texts = read_table(PACKAGE / "data" / "held_out.parquet")["text"][:DIFFERENT]
+    bodies = [json.dumps({"records": [{"text": text}]}).encode() for text in texts]
+    submitter = Submitter(local, bodies)
+    with Progress(disable=not show) as progress:
+        submitted = progress.add_task("submitted", total=jobs)
+        settled = progress.add_task("settled and told", total=jobs)
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            for _ in pool.map(submitter.submit, range(jobs)):
+                progress.advance(submitted)
+        told, moved = 0, time.monotonic()
+        while told < jobs and time.monotonic() < moved + patience:
+            time.sleep(1)
+            _replay(local)
+            now_told = len({received.id for received in list(receiver.received)})
+            if now_told != told:
+                told, moved = now_told, time.monotonic()
+            progress.update(settled, completed=told)
+    seconds = time.monotonic() - begun
+    return _found(
+        local,
+        ids=submitter.ids,
+        items={item["job"]["S"]: item for item in _items(local)},
+        received=receiver.received,
+        expected=_expected(texts),
+        seconds=seconds,
+    )
+
+
+def _replay(local: LocalAws) -> None:
+    """What an operator would do: put the dead letters of work back."""
+    name = "ApproximateNumberOfMessages"
+    url = local.outputs["WorkDeadLettersUrl"]
+    got = local.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    if int(got["Attributes"][name]):
+        _quintet(local, "dlq", "replay", "work")
+
+
+def _items(local: LocalAws) -> list[dict[str, Any]]:
+    """The jobs in the table, as they are stored."""
+    pages = local.client("dynamodb").get_paginator("scan")
+    return [
+        item
+        for page in pages.paginate(TableName=local.outputs["JobsTableName"], ConsistentRead=True)
+        for item in page["Items"]
+        if "#" not in item["job"]["S"]
+    ]
+
+
+def _expected(texts: NDArray[Any]) -> list[tuple[str, list[float]]]:
+    """Label and probabilities of each text, by the graph itself."""
+    model = onnx.load(PACKAGE / "model.onnx")
+    outputs = predict(model, contract_of(PACKAGE), {"text": texts})
+    return list(zip(outputs["label"], outputs["probabilities"].tolist(), strict=True))
+
+
+def _is_right(item: Mapping[str, Any], expected: tuple[str, list[float]]) -> bool:
+    """Whether a job's result is what the graph gives."""
+    (prediction,) = json.loads(bytes(item["result"]["M"]["body"]["B"]))["predictions"]
+    label, probabilities = expected
+    got = list(prediction["probabilities"].values())
+    return bool(prediction["label"] == label and np.allclose(got, probabilities, rtol=0, atol=1e-6))
+
+
+def _found(
+    local: LocalAws,
+    *,
+    ids: Mapping[str, set[str]],
+    items: Mapping[str, Mapping[str, Any]],
+    received: Sequence[Received],
+    expected: Sequence[tuple[str, list[float]]],
+    seconds: float,
+) -> Found:
+    states = {job: item["state"]["S"] for job, item in items.items()}
+    asked = {
+        next(iter(found)): int(key.removeprefix("key-"))
+        for key, found in ids.items()
+        if len(found) == 1
+    }
+    done = [job for job in asked if states.get(job) == "DONE"]
+    told: dict[str, set[str]] = {}
+    bodies: dict[str, set[bytes]] = {}
+    for callback in received:
+        if callback.verified:
+            told.setdefault(callback.content["data"]["job"], set()).add(callback.id)
+            bodies.setdefault(callback.id, set()).add(callback.body)
+    return Found(
+        jobs=len(ids),
+        seconds=round(seconds, 1),
+        states=dict(Counter(states.values())),
+        attempts=dict(sorted(Counter(item["attempts"]["N"] for item in items.values()).items())),
+        happened=_happened(local),
+        unanswered=len(ids) - len(asked) + len(asked.keys() - items.keys()),
+        open=sum(state not in SETTLED for state in states.values()),
+        surplus=len(items.keys() - asked.keys()),
+        wrong=sum(not _is_right(items[job], expected[asked[job] % DIFFERENT]) for job in done),
+        unannounced=len(items.keys() - told.keys()),
+        announced_twice=sum(
+            len(names) > 1 + int(items[job].get("reopened", {"N": "0"})["N"])
+            for job, names in told.items()
+            if job in items
+        ),
+        contradicted=sum(len(different) > 1 for different in bodies.values()),
+    )
+
+
+def _happened(local: LocalAws) -> dict[str, int]:
+    with urllib.request.urlopen(f"{local.endpoint_url}/_quintet/health") as answer:
+        counts: dict[str, int] = json.load(answer)["faults"]["happened"]
+    return counts
+
+
+def main() -> int:
+    """Run it and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--patience", type=float, default=600, help="seconds without news")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = run(given.jobs, given.seed, Path(folder), patience=given.patience, show=True)
+    result = {**asdict(found), "seed": given.seed, "good": found.good}
+    report("async_faults", [{"figure": k, "value": str(v)} for k, v in result.items()], NOTE)
+    return 0 if found.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
