@@ -1,0 +1,179 @@
+"""Workers that die, stores that fail and messages that come twice, from a seed, on a set clock.
+
+Every port call of the worker, its dispatch and the sweep may fail before it is done, after (its
+reply is lost), or kill who calls. Whatever happens, each job comes to one end and is announced.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.onlinekit import NOW, Clock
+from tests.workkit import LEASE_SECONDS, Bench, logs
+
+from quintet.errors import Transient
+from quintet.jobs.dispatch import Dispatch
+from quintet.jobs.job import Job
+from quintet.jobs.store import MemoryJobs, Notice
+from quintet.working.deliveries import RECEIVES, Delivery
+from quintet.working.sweeping import sweep
+
+JOBS = 120
+BATCH = 16
+VISIBILITY = 360.0
+DEADLINE = 4 * 3600.0
+
+
+class Killed(BaseException):
+    """kill -9: nothing catches it."""
+
+
+@dataclass
+class Faulty:
+    """A port whose calls fail now and then."""
+
+    port: Any
+    random: random.Random
+    errors: float = 0.1
+    kills: float = 0.004
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self.port, name)
+
+        def faulty(*given: Any) -> Any:
+            self._fail()
+            found = call(*given)
+            self._fail()
+            return found
+
+        return faulty
+
+    def _fail(self) -> None:
+        drawn = self.random.random()
+        if drawn < self.kills:
+            raise Killed
+        if drawn < self.kills + self.errors / 2:
+            raise Transient("injected")
+
+
+class Watched(MemoryJobs):
+    """Jobs in memory that remember every end a job was brought to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: Counter[str] = Counter()
+
+    def _write(self, job: Job) -> tuple[Job, Notice]:
+        self.ends[job.id] += job.settled
+        return super()._write(job)
+
+
+@dataclass
+class SimulatedQueue:
+    """A standard queue: at least once, visibility, and dead letters."""
+
+    clock: Clock
+    random: random.Random
+    bodies: dict[str, str] = field(default_factory=dict)
+    receives: Counter[str] = field(default_factory=Counter)
+    visible: dict[str, float] = field(default_factory=dict)
+    dead: list[str] = field(default_factory=list)
+
+    def send(self, notice: Notice, delay: int = 0) -> None:
+        """See `quintet.jobs.dispatch.Queue.send`."""
+        name = f"m{len(self.bodies)}"
+        self.bodies[name] = notice.message()
+        self.visible[name] = self.clock.now
+
+    def delay(self, seconds: Mapping[str, int]) -> None:
+        """See `quintet.working.deliveries.Visibility.delay`."""
+        for name, wait in seconds.items():
+            if name in self.visible:
+                self.visible[name] = self.clock.now + wait
+
+    def receive(self) -> list[Delivery]:
+        """Some of the visible messages, now and then one of them twice."""
+        found = []
+        for name in [n for n, at in self.visible.items() if at <= self.clock.now][:BATCH]:
+            if self.receives[name] == RECEIVES:
+                self.dead.append(self.bodies[name])
+                del self.visible[name]
+                continue
+            self.receives[name] += 1
+            twice = self.random.random() < 0.05
+            self.visible[name] = self.clock.now + (0 if twice else VISIBILITY)
+            found.append(Delivery(name, name, self.bodies[name], self.receives[name]))
+        return found
+
+    def delete(self, name: str) -> None:
+        """Acknowledge a message; now and then it is not heard."""
+        if self.random.random() < 0.95:
+            self.visible.pop(name, None)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_each_job_comes_to_one_end_and_is_announced(seed: int) -> None:
+    chance = random.Random(seed)
+    clock = Clock()
+    queue = SimulatedQueue(clock, chance)
+    store = Watched()
+    bench = Bench(jobs=store, clock=clock)
+    dispatch = Dispatch(
+        Faulty(store, chance), work=Faulty(queue, chance), notify=Faulty(bench.notify, chance)
+    )
+    for number in range(JOBS):
+        # some are never sent: whoever accepted them died
+        _, notice = store.accept(logs(str(number), number + 1, deadline=NOW + DEADLINE))
+        if notice and chance.random() < 0.9:
+            queue.send(notice)
+            store.sent(notice)
+    swept = clock.now
+    while clock.now < NOW + DEADLINE + LEASE_SECONDS + 600:
+        work(bench, queue, dispatch, chance)
+        if clock.now - swept >= 60:
+            swept = clock.now
+            with suppress(Killed, Transient):
+                sweep(Faulty(store, chance), dispatch, clock.now)
+        busy = any(at <= clock.now for at in queue.visible.values())
+        clock.now += chance.uniform(0, 2 if busy else 60)
+    states = Counter(bench.states().values())
+    assert set(states) <= {"DONE", "FAILED", "EXPIRED"} and states["DONE"] > 0.9 * JOBS
+    assert set(store.ends.values()) == {1}, "a job was brought to an end twice"
+    for name, one in store.jobs.items():
+        if one.state == "DONE":
+            (row,) = bench.result(name)["predictions"]
+            assert row["logs"] == pytest.approx([math.log(int(name) + 1)] * 2, rel=1e-6)
+    # what ended otherwise had its chances
+    lost = {json.loads(body)["job"] for body in queue.dead}
+    assert {name for name, state in bench.states().items() if state != "DONE"} <= lost
+    assert (store.notices, queue.visible) == ({}, {})
+    events = {"DONE": "completed", "FAILED": "failed", "EXPIRED": "expired"}
+    assert set(bench.told()) == {(n, events[state]) for n, state in bench.states().items()}
+
+
+def work(bench: Bench, queue: SimulatedQueue, dispatch: Dispatch, chance: random.Random) -> None:
+    """One invocation, which may be killed."""
+    batch = queue.receive()
+    if not batch:
+        return
+    worker = bench.worker(
+        leases=Faulty(bench.jobs, chance),
+        blobs=Faulty(bench.blobs, chance),
+        dispatch=dispatch,
+        visibility=queue,
+    )
+    try:
+        fates = worker.work(batch)
+    except Killed:
+        return
+    for fate in fates:
+        if fate.acknowledged:
+            queue.delete(fate.delivery.message)
