@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from arro3.core import Array, DataType, Table
+from arro3.core import Array, DataType, Table, fixed_size_list_array
 from arro3.io import read_parquet, write_parquet
 from numpy.typing import NDArray
 
@@ -31,29 +31,40 @@ def contract_of(package: Path) -> Contract:
 
 
 def read_table(path: Path) -> dict[str, NDArray[Any]]:
-    """The columns of a Parquet file by name; strings are object arrays of `str`."""
+    """The columns of a Parquet file by name; strings are object arrays of `str`.
+
+    Lists, all of one length, are rows of an array.
+    """
     table = read_parquet(path).read_all()
     columns: dict[str, NDArray[Any]] = {}
     for name in table.column_names:
         column = table.column(name)
         if DataType.is_string(column.type):
             columns[name] = np.array(column.to_pylist(), dtype=object)
+        elif DataType.is_fixed_size_list(column.type):
+            assert column.type.value_type is not None
+            kind = Array([], column.type.value_type).to_numpy().dtype
+            columns[name] = np.array(column.to_pylist(), dtype=kind)
         else:
             columns[name] = np.asarray(column.to_numpy())
     return columns
 
 
 def write_table(path: Path, columns: Columns) -> None:
-    """Write columns as Parquet (zstd), of flat types that every reader knows."""
-    arrays = [
-        Array(values.tolist(), DataType.utf8())
-        if values.dtype == object
-        # ascontiguousarray: a column of a data frame may be a stride over a block
-        else Array.from_numpy(np.ascontiguousarray(values))
-        for values in columns.values()
-    ]
+    """Write columns as Parquet (zstd); an array of several dimensions as lists of all a row's."""
+    arrays = [_column(values) for values in columns.values()]
     table = Table.from_arrays(arrays, names=list(columns))
     write_parquet(table, path, compression="zstd(12)", created_by="quintet")
+
+
+def _column(values: NDArray[Any]) -> Array:
+    if values.dtype == object:
+        return Array(values.tolist(), DataType.utf8())
+    if values.ndim > 1:
+        rows = values.reshape(len(values), -1)
+        return fixed_size_list_array(Array.from_numpy(rows.reshape(-1)), rows.shape[1])
+    # a column of a data frame may be a stride over a block
+    return Array.from_numpy(np.ascontiguousarray(values))
 
 
 def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:

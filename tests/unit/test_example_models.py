@@ -21,7 +21,7 @@ from quintet_cli.package import read_package
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
-NAMES = ["churn", "fraud", "tickets"]
+NAMES = ["churn", "digits", "fraud", "tickets"]
 DATA_BUDGET = 6_000_000  # bytes of committed data, of all packages together
 
 

@@ -115,3 +115,11 @@ def test_table_reads_back_as_written(tmp_path: Path) -> None:
     }
     for name, values in columns.items():
         np.testing.assert_array_equal(read[name], values)
+
+
+def test_an_array_a_row_comes_back_flat(tmp_path: Path) -> None:
+    images = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    write_table(tmp_path / "t.parquet", {"image": images, "a": np.array([1, 2])})
+    back = read_table(tmp_path / "t.parquet")
+    assert back["image"].dtype == np.float32
+    np.testing.assert_array_equal(back["image"], images.reshape(2, 12))
