@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.request import urlopen
 
@@ -25,8 +24,8 @@ SM = "X-Amzn-SageMaker-"
 
 
 @pytest.fixture(autouse=True)
-def no_messages(online_aws: OnlineAws) -> Iterator[None]:
-    yield
+def no_messages(online_aws: OnlineAws) -> None:
+    """What earlier tests of the session sent is gone."""
     for queue in ("work", "notify"):
         messages(online_aws, queue)
 

@@ -131,8 +131,10 @@ class Telemetry:
             line["trace_id"] = call.trace_id
         if call.cache:
             line["cache"] = call.cache
+        if call.job:
+            line["job"] = call.job
         if error is None:
-            self.logger.info("predicted", **line)
+            self.logger.info(_event(call, request), **line)
             return
         line["error"] = type(error).__name__
         if isinstance(error, BadInput):
@@ -145,6 +147,13 @@ class Telemetry:
         else:
             line["stack"] = _stack(error)
             self.logger.error("failed", **line)
+
+
+def _event(call: Call, request: Request) -> str:
+    """What happened to a request that was answered."""
+    if call.job:
+        return "accepted"
+    return "answered" if request.route.startswith("/jobs") else "predicted"
 
 
 def _stack(error: BaseException) -> list[str]:

@@ -17,6 +17,7 @@ from quintet.errors import BadInput, Transient
 from quintet.jobs.blobs import INLINE_REQUEST, Blobs
 from quintet.jobs.job import Content, Job
 from quintet.jobs.store import Acceptance, Key, Notice
+from quintet.models import Model
 from quintet.online import Call, Online
 from quintet.online.checking import check_values
 
@@ -64,31 +65,22 @@ class Intake:
         target: tuple[str, int | None],
         ttl: float = TTL_SECONDS,
         inference_id: str | None = None,
-        place: str | None = None,
+        stored: Content | None = None,
     ) -> Job:
         """Accept a request, or the earlier job of its idempotency key.
 
         An `inference_id` makes it one of SageMaker's, announced and kept as SageMaker does; an
-        empty one is the job's own. With a `place`, the input is there; a worker reads it.
+        empty one is the job's own. A `stored` input is in S3 already, for a worker to read.
 
         Raises:
             QuintetError: it is refused, or could not be stored.
         """
         model = online.model(call, *target)
         contract = model.contract
-        body = b""
-        if place is None:
-            asked = FORMS[form].decode(contract, request)
-            call.rows = asked.batch.rows
-            call.lap("decode_ms")
-            if not asked.partial:
-                check_values(model, asked.batch)
-            body = request.content(contract.limits.bytes)
+        content = stored or self._checked(model, request, call, form)
         endpoint = request.headers.get(CALLBACK)
         if endpoint is not None:
             self.targets.check(endpoint)
-        headers = kept_headers(request)
-        content = Content(request.media_type, len(body), body, headers=headers)
         now = math.floor(self.clock() * 1e6) / 1e6  # as the store keeps it
         identity = self.ids()
         job = Job(
@@ -105,17 +97,26 @@ class Intake:
             endpoint=endpoint,
             announce=inference_id is not None,
         )
-        key = _key(request, job, target, place)
-        if place is not None:
-            content = replace(content, body=None, place=place, size=self.blobs.size(place))
-        elif len(body) > INLINE_REQUEST:
-            kept = self.blobs.put(f"payloads/{job.id}", body, "application/octet-stream")
+        key = _key(request, job, target)
+        if content.body is not None and content.size > INLINE_REQUEST:
+            kept = self.blobs.put(f"payloads/{job.id}", content.body, "application/octet-stream")
             content = replace(content, body=None, place=kept)
         accepted, notice = self.store.accept(replace(job, request=content), key)
         if notice is not None:
             with suppress(Transient):  # it stays in the outbox, and is swept from there
                 self.announce(notice)
+        call.job = accepted.id
         return accepted
+
+    def _checked(self, model: Model, request: Request, call: Call, form: str) -> Content:
+        """The request's content, once nothing is found to be wrong with it."""
+        asked = FORMS[form].decode(model.contract, request)
+        call.rows = asked.batch.rows
+        call.lap("decode_ms")
+        if not asked.partial:
+            check_values(model, asked.batch)
+        body = request.content(model.contract.limits.bytes)
+        return Content(request.media_type, len(body), body, headers=kept_headers(request))
 
 
 def answer(
@@ -144,9 +145,7 @@ def location(request: Request, job: str) -> str:
     return f"{request.base}/jobs/{job}"
 
 
-def _key(
-    request: Request, job: Job, target: tuple[str, int | None], place: str | None
-) -> Key | None:
+def _key(request: Request, job: Job, target: tuple[str, int | None]) -> Key | None:
     """The request's idempotency key, with the SHA-256 of all that makes the job what it is."""
     text = request.headers.get(KEY)
     if text is None:
@@ -154,7 +153,8 @@ def _key(
     if not (0 < len(text) <= 255 and text.isascii() and text.isprintable()):
         raise BadInput.of("Idempotency-Key", "1 to 255 visible ASCII characters", "others")
     content = job.request
-    subject = (target, job.form, job.endpoint, content.content_type, place)
-    digest = hashlib.sha256(repr((*subject, sorted(content.headers.items()))).encode())
+    headers = sorted(content.headers.items())
+    subject = (target, job.form, job.endpoint, content.content_type, content.place, headers)
+    digest = hashlib.sha256(repr(subject).encode())
     digest.update(content.body or b"")
     return Key(hashlib.sha256(text.encode()).hexdigest(), digest.hexdigest())

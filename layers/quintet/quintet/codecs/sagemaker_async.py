@@ -9,15 +9,16 @@ import re
 from dataclasses import replace
 
 from quintet.codecs import sagemaker
+from quintet.codecs.forms import kept_headers
 from quintet.codecs.intake import TTL_SECONDS, Intake, location
 from quintet.codecs.messages import Request, Response, json_body
 from quintet.errors import BadInput, TooLarge
+from quintet.jobs.blobs import MOST_INPUT
+from quintet.jobs.job import Content
 from quintet.online import Call, Online
 
-__all__ = ["MOST_INPUT", "answer", "failure"]
+__all__ = ["answer", "failure"]
 
-#: the most bytes of an input in S3
-MOST_INPUT = 100_000_000
 _PREFIX = "x-amzn-sagemaker-"
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,64}")
 
@@ -46,8 +47,7 @@ def answer(
     ttl = _seconds(request, "RequestTTLSeconds", 60, TTL_SECONDS)
     _seconds(request, "InvocationTimeoutSeconds", 1, 3600)
     place = _header(request, "inputlocation")
-    if place is not None:
-        _check_place(intake, request, place, bucket)
+    stored = None if place is None else _stored(intake, request, place, bucket)
     job = intake.accept(
         online,
         request,
@@ -56,7 +56,7 @@ def answer(
         target=target,
         ttl=TTL_SECONDS if ttl is None else ttl,
         inference_id=inference_id,
-        place=place,
+        stored=stored,
     )
     headers = {
         "X-Amzn-SageMaker-OutputLocation": f"s3://{bucket}/results/{job.id}",
@@ -88,7 +88,8 @@ def _seconds(request: Request, name: str, least: int, most: int) -> int | None:
     return int(text)
 
 
-def _check_place(intake: Intake, request: Request, place: str, bucket: str) -> None:
+def _stored(intake: Intake, request: Request, place: str, bucket: str) -> Content:
+    """An input in S3, as far as it can be checked unread."""
     if request.raw:
         raise BadInput.of("InputLocation", "it or a body", "both")
     start = f"s3://{bucket}/inputs/"
@@ -99,3 +100,4 @@ def _check_place(intake: Intake, request: Request, place: str, bucket: str) -> N
         raise BadInput.of("InputLocation", "an object that is not empty", "0 bytes")
     if size > MOST_INPUT:
         raise TooLarge.of("InputLocation", f"at most {MOST_INPUT} bytes", f"{size}")
+    return Content(request.media_type, size, place=place, headers=kept_headers(request))

@@ -6,10 +6,12 @@ from typing import Protocol
 
 from quintet.errors import NotFound, Refusal, TooLarge
 
-__all__ = ["INLINE_REQUEST", "INLINE_RESULT", "Blobs", "MemoryBlobs"]
+__all__ = ["INLINE_REQUEST", "INLINE_RESULT", "MOST_INPUT", "Blobs", "MemoryBlobs"]
 
 INLINE_REQUEST = 128 * 1024
 INLINE_RESULT = 64 * 1024
+#: the most bytes of an input that its caller put into S3
+MOST_INPUT = 100_000_000
 
 
 class Blobs(Protocol):

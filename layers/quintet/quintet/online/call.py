@@ -17,7 +17,8 @@ class Call:
     """One request, as far as it has come. It holds counts, names and times, never values.
 
     `version` is 0 until the model is known. `cache` is "hit" or "miss" where the model's
-    contract has the prediction cache on. `times` are in milliseconds by step.
+    contract has the prediction cache on; `job` is the one that was accepted. `times` are in
+    milliseconds by step.
     """
 
     id: str = ""
@@ -29,6 +30,7 @@ class Call:
     refused: int = 0
     fallback: int = 0
     cache: str = ""
+    job: str = ""
     times: dict[Step, float] = field(default_factory=dict)
     timer: Callable[[], float] = time.perf_counter
     started: float = field(init=False)

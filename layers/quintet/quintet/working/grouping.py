@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from quintet.codecs import records
 from quintet.codecs.forms import FORMS, Asked, Form
 from quintet.codecs.messages import Request, Response
-from quintet.codecs.sagemaker_async import MOST_INPUT
 from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
+from quintet.jobs.blobs import MOST_INPUT
 from quintet.jobs.job import Job, Outcome
 from quintet.models import Model, Models
 from quintet.online import Prediction, predict_together

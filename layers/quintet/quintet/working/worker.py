@@ -17,10 +17,9 @@ from itertools import chain
 from typing import TypeVar
 
 from quintet.codecs.messages import Response, json_body
-from quintet.codecs.sagemaker_async import MOST_INPUT
 from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
-from quintet.jobs.blobs import INLINE_RESULT, Blobs
+from quintet.jobs.blobs import INLINE_RESULT, MOST_INPUT, Blobs
 from quintet.jobs.dispatch import Dispatch
 from quintet.jobs.job import Busy, Content, Job, LostLease, Outcome, Settled
 from quintet.jobs.store import Leases
