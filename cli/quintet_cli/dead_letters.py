@@ -8,10 +8,9 @@ from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import orjson
-
 from quintet.batch.drops import dropped
 from quintet.errors import BadInput
+from quintet.jobs.store import Notice
 from quintet_cli.stage import Stage, StageError
 
 __all__ = [
@@ -94,11 +93,15 @@ class Letter:
     @cached_property
     def job(self) -> str | None:
         """The job that it is about; None for a message about none."""
+        return self.notice.job if self.notice else None
+
+    @cached_property
+    def notice(self) -> Notice | None:
+        """The notice of a job that it is; None for any other message."""
         try:
-            job = orjson.loads(self.body)["job"]
-        except (ValueError, KeyError, TypeError):
+            return Notice.read(self.body)
+        except BadInput:
             return None
-        return job if isinstance(job, str) else None
 
     def model(self, jobs: Jobs) -> str | None:
         """The model that it is about: its job's, or that of the folder a file was dropped in."""
@@ -275,9 +278,14 @@ def replay(
                     yield Replayed(letter)
                     continue
                 pace()
-                reopened = letter.job is not None and jobs.reopen(letter.job)
+                reopened = _reopened(letter.notice, jobs)
                 sent_as = queue.send_back(letter, mark)
                 del held[letter.id]
                 yield Replayed(letter, sent_as, reopened)
     finally:
         queue.release([*held.values()])
+
+
+def _reopened(notice: Notice | None, jobs: Jobs) -> bool:
+    """Reopen a job whose work is replayed. An answer that was not delivered is only told again."""
+    return notice is not None and notice.event == "accepted" and jobs.reopen(notice.job)

@@ -108,6 +108,10 @@ def notice(key: str) -> dict[str, Any]:
     return {"Records": [{"eventName": "ObjectCreated:Put", "s3": entity}]}
 
 
+def work(job: str) -> dict[str, str]:
+    return {"job": job, "event": "accepted"}
+
+
 def no_pace() -> None: ...
 
 
@@ -148,7 +152,7 @@ def letter(body: Any) -> Letter:
         (["job=a"], False),
         (["model=tickets"], True),
         (["model=ticket"], False),
-        (["settled"], True),
+        (["accepted"], True),
         (["job=a1", "model=churn"], False),
         (["job=a1", "model=tickets", '"a1"'], True),
         (["other=1"], False),
@@ -156,7 +160,7 @@ def letter(body: Any) -> Letter:
 )
 def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
     jobs = SomeJobs({"a1": "tickets"}, set())
-    assert matcher(filters, jobs)(letter({"job": "a1", "event": "settled"})) is fits
+    assert matcher(filters, jobs)(letter(work("a1"))) is fits
 
 
 @pytest.mark.parametrize(
@@ -164,7 +168,7 @@ def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
     [
         (notice("churn/a+b.csv"), None, "churn"),
         ({"Event": "s3:TestEvent"}, None, None),
-        ({"job": "gone"}, "gone", None),
+        ({"job": "gone", "event": "failed"}, "gone", None),
         ({"job": 7}, None, None),
         ("[1]", None, None),
         ("not json", None, None),
@@ -178,17 +182,25 @@ def test_what_a_message_is_about(body: Any, job: str | None, model: str | None) 
 
 def test_replay_sends_what_fits_and_leaves_the_rest_in_sight(stage: Stage) -> None:
     queue = named(stage, "work")
-    put(queue, *({"job": f"j{n}"} for n in range(25)), "not ours")
+    put(queue, *(work(f"j{n}") for n in range(25)), "not ours")
     jobs = SomeJobs({f"j{n}": "tickets" if n % 2 else "churn" for n in range(25)}, {"j1", "j3"})
     done = [*replay(queue, jobs, matcher(["model=tickets"], jobs), "r1", no_pace)]
-    sent = {r.letter.job: r.reopened for r in done if r.sent_as}
+    sent = {r.letter.job or "": r.reopened for r in done if r.sent_as}
     assert sent == {f"j{n}": n in (1, 3) for n in range(1, 25, 2)}
     assert sorted(jobs.reopened) == ["j1", "j3"]
     arrived = drain(stage, queue.source_url)
-    assert bodies(arrived) == sorted(json.dumps({"job": job}) for job in sent)
+    assert bodies(arrived) == sorted(json.dumps(work(job)) for job in sent)
     assert {m["MessageAttributes"]["quintet-replay"]["StringValue"] for m in arrived} == {"r1"}
-    left = [json.dumps({"job": f"j{n}"}) for n in range(0, 25, 2)]
+    left = [json.dumps(work(f"j{n}")) for n in range(0, 25, 2)]
     assert bodies(drain(stage, queue.url)) == sorted([*left, "not ours"])
+
+
+def test_an_answer_that_is_told_again_does_not_reopen_its_job(stage: Stage) -> None:
+    queue = named(stage, "work")
+    put(queue, {"job": "a", "event": "failed"})
+    jobs = SomeJobs({"a": "churn"}, {"a"})
+    (done,) = replay(queue, jobs, lambda _: True, "r1", no_pace)
+    assert (done.sent_as is not None, done.reopened, jobs.reopened) == (True, False, [])
 
 
 def test_a_message_that_fails_again_at_once_is_not_replayed_twice(stage: Stage) -> None:
@@ -311,7 +323,7 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(stage: Stage, run: Any
 
 def test_a_replay_leaves_a_record_of_who_sent_what(stage: Stage, run: Any) -> None:
     queue = named(stage, "work")
-    put(queue, {"job": "a"}, {"job": "b"}, "not ours")
+    put(queue, work("a"), work("b"), "not ours")
     output = run("replay", "work", "--filter", '"job"', "--rate", "1000").output
     assert "2 sent to WorkQueue, 0 jobs reopened, 1 left in WorkDeadLetters" in output
     arrived = {m["MessageId"]: json.loads(m["Body"])["job"] for m in drain(stage, queue.source_url)}
