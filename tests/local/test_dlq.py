@@ -62,3 +62,15 @@ def test_a_replayed_notification_starts_its_run(local_aws: LocalAws) -> None:
     assert record["who"]["arn"].startswith("arn:aws:")
     assert [(m["message"], m["job"]) for m in record["messages"]] == [(sent, None)]
     assert dlq(local_aws, "show", "drop", "--filter", f"model={model}").startswith("nothing")
+
+
+def test_replayed_work_reaches_the_workers(local_aws: LocalAws) -> None:
+    job = f"gone-{time.time_ns()}"
+    body = json.dumps({"job": job, "event": "accepted"})
+    url = local_aws.outputs["WorkDeadLettersUrl"]
+    local_aws.client("sqs").send_message(QueueUrl=url, MessageBody=body)
+    assert f"job {job}: unknown" in dlq(local_aws, "show", "work", "--filter", f"job={job}")
+    output = dlq(local_aws, "replay", "work", "--filter", f"job={job}")
+    assert "1 sent to quintet-local-WorkQueue, 0 jobs reopened" in output
+    # the job is not in the table: its message is acknowledged, with a line in the log
+    eventually(lambda: job in local_aws.logs("Work"))
