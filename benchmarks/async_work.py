@@ -1,11 +1,11 @@
 """Rows a second of work's grouping, side by side: python -m benchmarks.async_work
 
-One execution environment scores the same jobs (one text each, of the tickets model) one job
-an invocation, and a hundred. Ports are in memory, so that nothing but our own code and the
-model takes time; then each of their calls takes as long as a call of AWS: `CALL_MS`, what
-DynamoDB says of itself ("single-digit milliseconds"), is taken for SQS and S3, too. The ways
-take turns in every round; shown are medians. What Lambda itself adds to each invocation is left
-out, which favours one job an invocation.
+One execution environment scores the same jobs (one row each: a text of the tickets model, an
+image of the digits model) one job an invocation, and a hundred. Ports are in memory, so that
+nothing but our own code and the model takes time; then each of their calls takes as long as a
+call of AWS: `CALL_MS`, what DynamoDB says of itself ("single-digit milliseconds"), is taken for
+SQS and S3, too. The ways take turns in every round; shown are medians. What Lambda itself adds
+to each invocation is left out, which favours one job an invocation.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from arro3 import io as arrow_io
 from benchmarks.online_setup import report
 from tests.workkit import Bench, job, message
 
+from quintet.columns import numpy_dtype
 from quintet.jobs.dispatch import MemoryQueue
 from quintet.jobs.store import MemoryJobs
 from quintet.models import MemoryRoutes, Models, Route, Version
@@ -28,7 +29,7 @@ from quintet.onnx_model import OnnxModel
 from quintet.working.worker import THREADS
 from quintet_cli.model_yaml import read_contract
 
-PACKAGE = Path(__file__).parents[1] / "models/tickets"
+MODELS = Path(__file__).parents[1] / "models"
 ROUNDS = 5
 JOBS = 400
 GROUP = 100
@@ -62,50 +63,58 @@ class Shelf:
         return self.model
 
 
-def raw(model: OnnxModel, texts: Sequence[str], size: int) -> float:
+def raw(model: OnnxModel, values: Sequence[Any], size: int) -> float:
     """Rows a second of session.run, `size` at a time."""
     names = [output.name for output in model.contract.outputs]
+    (only,) = model.contract.inputs
+    shape = (-1, *only.shape[1:])
     feeds = [
-        {"text": np.array(texts[at : at + size], dtype=object).reshape(-1, 1)}
-        for at in range(0, len(texts), size)
+        {only.name: np.array(values[at : at + size], dtype=numpy_dtype(only.dtype)).reshape(shape)}
+        for at in range(0, len(values), size)
     ]
     begun = time.perf_counter()
     for feed in feeds:
         model.run(feed, names)
-    return len(texts) / (time.perf_counter() - begun)
+    return len(values) / (time.perf_counter() - begun)
 
 
-def worked(models: Models, texts: Sequence[str], size: int, slow: bool) -> float:
+def worked(model: OnnxModel, values: Sequence[Any], size: int, slow: bool) -> float:
     """Rows a second of the worker, `size` jobs an invocation."""
+    contract = model.contract
+    version = Version(contract.version, "", "", model.size, "")
+    route = Route(contract.name, contract.version, 1, {contract.version: version})
+    models = Models(MemoryRoutes([route]), Shelf(model), memory=10**9, clock=time.monotonic)
     jobs, queue = MemoryJobs(), MemoryQueue()
     bench = Bench(models=models, jobs=jobs, notify=queue)
-    for number, text in enumerate(texts):
-        bench.put(job(str(number), {"records": [{"text": text}]}, model="tickets"))
+    feature = contract.features[0].name
+    for number, value in enumerate(values):
+        bench.put(job(str(number), {"records": [{feature: value}]}, model=contract.name))
     if slow:
         bench.jobs, bench.notify = Slow(jobs), Slow(queue)  # type: ignore[assignment]
     worker = bench.worker(threads=THREADS if slow else 1)
-    messages = [message(str(number)) for number in range(len(texts))]
+    messages = [message(str(number)) for number in range(len(values))]
     begun = time.perf_counter()
     for at in range(0, len(messages), size):
         worker.work(messages[at : at + size])
     seconds = time.perf_counter() - begun
     assert {one.state for one in jobs.jobs.values()} == {"DONE"}
-    return len(texts) / seconds
+    return len(values) / seconds
 
 
-def main() -> None:
-    """Measure and report."""
-    contract = read_contract((PACKAGE / "model.yaml").read_bytes())
-    model = OnnxModel(contract, (PACKAGE / "model.onnx").read_bytes())
-    version = Version(contract.version, "", "", model.size, "")
-    route = Route(contract.name, contract.version, 1, {contract.version: version})
-    models = Models(MemoryRoutes([route]), Shelf(model), memory=10**9, clock=time.monotonic)
-    table = arrow_io.read_parquet(PACKAGE / "data/held_out.parquet").read_all()
-    texts: list[str] = [str(text) for text in table.column("text").to_pylist()[:JOBS]]
+def compared(name: str) -> list[dict[str, Any]]:
+    """The ways of one model, each one at a time and grouped."""
+    package = MODELS / name
+    contract = read_contract((package / "model.yaml").read_bytes())
+    model = OnnxModel(contract, (package / "model.onnx").read_bytes())
+    feature = contract.features[0]
+    table = arrow_io.read_parquet(package / "data/held_out.parquet").read_all()
+    values: list[Any] = list(table.column(feature.name).to_pylist()[:JOBS])
+    if feature.shape:
+        values = [np.reshape(value, feature.shape).tolist() for value in values]
     ways: dict[str, Callable[[int], float]] = {
-        "session.run alone": lambda size: raw(model, texts, size),
-        "work, ports in memory": lambda size: worked(models, texts, size, slow=False),
-        f"work, {CALL_MS:g} ms a call": lambda size: worked(models, texts, size, slow=True),
+        "session.run alone": lambda size: raw(model, values, size),
+        "work, ports in memory": lambda size: worked(model, values, size, slow=False),
+        f"work, {CALL_MS:g} ms a call": lambda size: worked(model, values, size, slow=True),
     }
     found: dict[str, dict[int, list[float]]] = {way: {1: [], GROUP: []} for way in ways}
     for measure in ways.values():
@@ -114,8 +123,9 @@ def main() -> None:
         for way, measure in ways.items():
             for size in (1, GROUP):
                 found[way][size].append(measure(size))
-    rows = [
+    return [
         {
+            "model": name,
             "way": way,
             "one a time, rows/s": round(statistics.median(speeds[1])),
             f"{GROUP} a time, rows/s": round(statistics.median(speeds[GROUP])),
@@ -125,7 +135,12 @@ def main() -> None:
         }
         for way, speeds in found.items()
     ]
-    report("async_work", rows, f"{ROUNDS} rounds of {JOBS} jobs; tickets, one text a job")
+
+
+def main() -> None:
+    """Measure and report."""
+    rows = [row for name in ("tickets", "digits") for row in compared(name)]
+    report("async_work", rows, f"{ROUNDS} rounds of {JOBS} jobs, one row a job")
 
 
 if __name__ == "__main__":
