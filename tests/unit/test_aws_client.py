@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import http.client
+import json
 import socket
 import subprocess
 import sys
@@ -283,6 +284,31 @@ def test_a_throttled_write_is_sent_again() -> None:
         client = AwsClient("dynamodb", environ=environment(server.url), sleep=lambda _: None)
         assert dynamodb_call(client, "PutItem", {}) == {}
         assert len(server.requests) == 2
+
+
+def cancelled(*codes: str) -> bytes:
+    """The body of a transaction's refusal."""
+    reasons = [{"Code": code} for code in codes]
+    return json.dumps(
+        {"__type": "x#TransactionCanceledException", "CancellationReasons": reasons}
+    ).encode()
+
+
+def test_transactions_that_met_are_sent_again() -> None:
+    met = cancelled("None", "TransactionConflict")
+    with scripted(answer(400, met), answer(200, b"{}")) as server:
+        client = AwsClient("dynamodb", environ=environment(server.url), sleep=lambda _: None)
+        assert dynamodb_call(client, "TransactWriteItems", {}) == {}
+        assert len(server.requests) == 2
+
+
+def test_a_transaction_whose_condition_does_not_hold_is_not() -> None:
+    refused = cancelled("TransactionConflict", "ConditionalCheckFailed")
+    with scripted(answer(400, refused)) as server:
+        client = AwsClient("dynamodb", environ=environment(server.url), sleep=lambda _: None)
+        with pytest.raises(ConditionFailed, match=r"^TransactWriteItems: the condition does not"):
+            dynamodb_call(client, "TransactWriteItems", {})
+        assert len(server.requests) == 1
 
 
 def test_a_failed_write_is_not_retried() -> None:

@@ -34,6 +34,10 @@ _RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 _THROTTLES = frozenset(
     {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 )
+_CANCELLED = "TransactionCanceledException"
+_FALSE = "ConditionalCheckFailed"
+#: why a transaction is cancelled that may go better in a moment
+_PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 _DYNAMODB_READS = frozenset({"BatchGetItem", "DescribeTable", "GetItem", "Query", "Scan"})
 
 
@@ -268,24 +272,30 @@ def dynamodb_call(
         answer: dict[str, Any] = json.loads(response.body)
         return answer
     kind = _error_type(response)
-    if kind == "ConditionalCheckFailedException" or _is_condition_of(kind, response):
+    cancelled = kind == _CANCELLED and _FALSE in _cancelled_for(response)
+    if cancelled or kind == "ConditionalCheckFailedException":
         raise ConditionFailed(f"{operation}: the condition does not hold")
     # the service's own message may hold ARNs: only its error's name is passed on
     raise Transient(f"dynamodb refused {operation} ({kind or f'status {response.status}'})")
 
 
-def _is_condition_of(kind: str, response: Response) -> bool:
-    """Whether a transaction was cancelled for a condition; a conflict is tried again instead."""
-    if kind != "TransactionCanceledException":
-        return False
-    reasons = json.loads(response.body).get("CancellationReasons") or []
-    return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
-
-
 def _is_throttle(response: Response) -> bool:
+    """Whether nothing was done, and may be tried again: throttles, and transactions that met."""
     if response.status in (429, 503):
         return True
-    return response.status == 400 and _error_type(response) in _THROTTLES
+    if response.status != 400:
+        return False
+    kind = _error_type(response)
+    if kind == _CANCELLED:
+        codes = _cancelled_for(response)
+        return _FALSE not in codes and bool(codes & _PASSING)
+    return kind in _THROTTLES
+
+
+def _cancelled_for(response: Response) -> set[str]:
+    """Why a transaction was cancelled: a code for each of its writes."""
+    reasons = json.loads(response.body).get("CancellationReasons") or []
+    return {str(reason.get("Code")) for reason in reasons}
 
 
 def _error_type(response: Response) -> str:
