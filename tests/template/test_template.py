@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 from tests.local_aws import ROOT
 
-from quintet.settings import PredictSettings, read
-from quintet.wiring_batch import DropSettings, PlanSettings, ReportSettings, ScoreSettings
+from quintet.settings import (
+    DropSettings,
+    PlanSettings,
+    PredictSettings,
+    ReportSettings,
+    ScoreSettings,
+    read,
+)
 from quintet_local.plan import Plan, plan
 from quintet_local.stack import Stack, describe
 from quintet_local.template import load

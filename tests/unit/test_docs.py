@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from quintet import settings, telemetry, wiring_batch
+from quintet import settings, telemetry
 from quintet_cli.app import app
 from quintet_local import template
 
@@ -44,7 +44,7 @@ def test_every_metric_is_documented(metric: str) -> None:
 
 
 def settings_classes() -> list[type]:
-    found = [*vars(settings).values(), *vars(wiring_batch).values()]
+    found = [getattr(settings, name) for name in settings.__all__]
     return [kind for kind in found if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
 
 

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["PredictSettings", "SettingsError", "read"]
+__all__ = [
+    "DropSettings",
+    "PlanSettings",
+    "PredictSettings",
+    "ReportSettings",
+    "ScoreSettings",
+    "SettingsError",
+    "read",
+]
 
 Settings = TypeVar("Settings")
 
@@ -35,6 +43,39 @@ class PredictSettings:
     breaker_failures: int = 3
     breaker_recovery_seconds: int = 10
     prediction_cache_entries: int = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropSettings:
+    """Settings of `drop`."""
+
+    state_machine_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """Settings of `plan_run`; `unit_bytes` is the input that one unit takes, about."""
+
+    registry_bucket: str
+    registry_table: str
+    scores_bucket: str
+    unit_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """Settings of `score_unit`."""
+
+    registry_bucket: str
+    scores_bucket: str
+    features_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """Settings of `report_run`."""
+
+    scores_bucket: str
 
 
 def read(kind: type[Settings], environ: Mapping[str, str]) -> Settings:
