@@ -10,10 +10,10 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test lint bench build deploy lock clean
+.PHONY: help setup demo demo-down test test-browser lint bench build deploy lock clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## make the virtual environment from the hash-pinned lock
 
@@ -27,6 +27,9 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 
 test: setup ## run every test, from a clean clone
 	$(BIN)/python -m pytest
+
+test-browser: setup ## look at the pages in Chromium, which must be installed
+	$(BIN)/python -m pytest -m browser tests/browser
 
 lint: setup ## ruff, mypy, cfn-lint
 	$(BIN)/ruff check .

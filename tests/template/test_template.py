@@ -12,14 +12,17 @@ import pytest
 from tests.local_aws import ROOT
 
 from quintet.settings import (
+    DropSettings,
     NotifySettings,
+    PlanSettings,
     PredictSettings,
+    ReportSettings,
+    ScoreSettings,
     SubmitSettings,
     SweepSettings,
     WorkSettings,
     read,
 )
-from quintet.wiring_batch import DropSettings, PlanSettings, ReportSettings, ScoreSettings
 from quintet_local.plan import Plan, plan
 from quintet_local.stack import Stack, describe
 from quintet_local.template import load

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -85,16 +86,44 @@ def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) ->
     if not contract.stored:
         return joined
     assert contract.entity is not None and batch.entities is not None
-    place: dict[str, int] = {}
-    where = np.array([place.setdefault(entity, len(place)) for entity in batch.entities])
-    names = [feature.name for feature in contract.stored]
+    place = {entity: position for position, entity in enumerate(dict.fromkeys(batch.entities))}
     entities = [entity for entity in place if entity]
+    names = [feature.name for feature in contract.stored]
     found = source.fetch(contract.entity, entities, names) if entities else {}
-    rows = [found.get(entity, {}) for entity in place]
-    for feature in contract.stored:
-        values, ages = _stored_column(feature, [row.get(feature.name) for row in rows], now)
-        _apply(joined, feature, values[where], ages[where])
+    stored = [found.get(entity, _NOTHING) for entity in place]
+    # (features, entities): every moment in one array, so that freshness is one comparison
+    items = [[values.get(name) for values in stored] for name in names]
+    moments = np.array([[_NAN if i is None else i.at for i in column] for column in items])
+    columns = [
+        _stored_column(feature, column, moments[position])
+        for position, (feature, column) in enumerate(zip(contract.stored, items, strict=True))
+    ]
+    ages = np.maximum(now - moments, 0.0)
+    if len(place) < batch.rows:  # some entity has several rows
+        where = np.array([place[entity] for entity in batch.entities])
+        columns, ages = [column[where] for column in columns], ages[:, where]
+    unusable = ~(ages <= _oldest(contract))  # True for NaN
+    for position, feature in enumerate(contract.stored):
+        batch.columns[feature.name] = columns[position]
+        joined.ages[feature.name] = ages[position]
+    for position in np.flatnonzero(unusable.any(axis=1)).tolist():
+        _settle(joined, contract.stored[position], unusable[position])
     return joined
+
+
+_NAN = float("nan")
+_NOTHING: dict[str, StoredValue] = {}
+
+
+@lru_cache(maxsize=64)
+def _oldest(contract: Contract) -> NDArray[np.float64]:
+    """The age past which each stored feature is unusable, in seconds, (features, 1)."""
+    return np.array(
+        [
+            [np.inf if f.max_age is None or f.when_stale == "serve" else f.max_age]
+            for f in contract.stored
+        ]
+    )
 
 
 def unavailable(contract: Contract, batch: Batch) -> Joined:
@@ -118,38 +147,34 @@ def _filler(feature: Feature, rows: int) -> Array:
 
 
 def _stored_column(
-    feature: Feature, stored: list[StoredValue | None], now: float
-) -> tuple[Array, NDArray[np.float64]]:
-    """Values and ages (seconds, NaN where nothing is stored) of one feature, per entity."""
+    feature: Feature, stored: list[StoredValue | None], moments: NDArray[np.float64]
+) -> Array:
+    """The values of one feature, per entity; a moment becomes NaN where its value is no good."""
     values = _filler(feature, len(stored))
-    ages = np.full(len(stored), np.nan)
-    for position, item in enumerate(stored):
-        if item is None:
-            continue
+    if None not in stored:
         try:
-            values[position] = item.value
+            values[:] = [item.value for item in stored]  # type: ignore[union-attr]
+            return values
         except (ValueError, OverflowError):
-            continue  # what is stored is not of the contract's kind: as if it were not there
-        ages[position] = max(0.0, now - item.at)
-    return values, ages
+            pass
+    for position, item in enumerate(stored):
+        try:
+            if item is not None:
+                values[position] = item.value
+        except (ValueError, OverflowError):
+            moments[position] = _NAN  # not of the contract's kind: as if it were not there
+    return values
 
 
-def _apply(joined: Joined, feature: Feature, values: Array, ages: NDArray[np.float64]) -> None:
-    """Set one column; rows whose value is missing or too old go the way of `when_stale`."""
-    batch = joined.batch
-    missing = np.isnan(ages)
-    unusable = missing
-    if feature.max_age is not None and feature.when_stale != "serve":
-        unusable = missing | (ages > feature.max_age)
-    if unusable.any():
-        if feature.when_stale == "fallback":
-            joined.fallback |= unusable
-        elif feature.default is not None and feature.when_stale in ("default", "serve"):
-            values[unusable] = feature.default
-        else:
-            for row in np.flatnonzero(unusable & batch.good).tolist():
-                fresh = "" if feature.max_age is None else f" no older than {feature.max_age:g} s"
-                got = "nothing" if missing[row] else f"one {ages[row]:.0f} s old"
-                batch.refuse(row, feature.name, f"a stored value{fresh}", got)
-    batch.columns[feature.name] = values
-    joined.ages[feature.name] = ages
+def _settle(joined: Joined, feature: Feature, unusable: NDArray[np.bool_]) -> None:
+    """Rows whose value is missing or too old go the way of the feature's `when_stale`."""
+    batch, ages = joined.batch, joined.ages[feature.name]
+    if feature.when_stale == "fallback":
+        joined.fallback |= unusable
+    elif feature.default is not None and feature.when_stale in ("default", "serve"):
+        batch.columns[feature.name][unusable] = feature.default
+    else:
+        fresh = "" if feature.max_age is None else f" no older than {feature.max_age:g} s"
+        for row in np.flatnonzero(unusable & batch.good).tolist():
+            got = "nothing" if np.isnan(ages[row]) else f"one {ages[row]:.0f} s old"
+            batch.refuse(row, feature.name, f"a stored value{fresh}", got)

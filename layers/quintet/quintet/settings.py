@@ -10,8 +10,12 @@ from typing import Any, TypeVar
 
 __all__ = [
     "AcceptSettings",
+    "DropSettings",
     "NotifySettings",
+    "PlanSettings",
     "PredictSettings",
+    "ReportSettings",
+    "ScoreSettings",
     "SettingsError",
     "SubmitSettings",
     "SweepSettings",
@@ -106,6 +110,39 @@ class SweepSettings:
     work_queue_url: str
     notify_queue_url: str
     job_retention_days: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropSettings:
+    """Settings of `drop`."""
+
+    state_machine_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """Settings of `plan_run`; `unit_bytes` is the input that one unit takes, about."""
+
+    registry_bucket: str
+    registry_table: str
+    scores_bucket: str
+    unit_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """Settings of `score_unit`."""
+
+    registry_bucket: str
+    scores_bucket: str
+    features_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """Settings of `report_run`."""
+
+    scores_bucket: str
 
 
 def read(kind: type[Settings], environ: Mapping[str, str]) -> Settings:

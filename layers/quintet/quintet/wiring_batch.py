@@ -6,13 +6,12 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quintet.settings import read
+from quintet.settings import DropSettings, PlanSettings, ReportSettings, ScoreSettings, read
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
@@ -23,39 +22,6 @@ if TYPE_CHECKING:
     from quintet.onnx_model import OnnxModel
 
 __all__ = ["logger", "planner", "reporter", "runs", "scorer"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DropSettings:
-    """Settings of `drop`."""
-
-    state_machine_arn: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanSettings:
-    """Settings of `plan_run`; `unit_bytes` is the input that one unit takes, about."""
-
-    registry_bucket: str
-    registry_table: str
-    scores_bucket: str
-    unit_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreSettings:
-    """Settings of `score_unit`."""
-
-    registry_bucket: str
-    scores_bucket: str
-    features_table: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportSettings:
-    """Settings of `report_run`."""
-
-    scores_bucket: str
 
 
 @cache
