@@ -58,7 +58,7 @@ def main() -> None:
     """Measure and report."""
     with served_model() as local:
         answer = handler(environment(local))
-        from quintet import wiring
+        from quintet.wiring import predict as wiring
 
         model: Any = wiring.online().models.get(MODEL)
         outputs = [output.name for output in model.contract.outputs]

@@ -17,7 +17,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from tests.batch_kit import CONTRACT, tiny_graph
 
-from quintet import wiring_batch
+from quintet.wiring import batch as wiring
 from quintet.contract import to_dict
 from quintet.manifest import digest_of, sha256
 from quintet_cli.publisher import Publisher
@@ -145,7 +145,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
 def forget() -> None:
     """Drop what the wiring keeps between invocations."""
     for name in ("logger", "runs", "planner", "scorer", "reporter", "_s3"):
-        getattr(wiring_batch, name).cache_clear()
+        getattr(wiring, name).cache_clear()
 
 
 def event(name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet import wiring_notify as wiring
+from quintet.wiring import notify as wiring
 from quintet.errors import BadInput, QuintetError
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from quintet import coldstart, wiring
+from quintet import coldstart
 from quintet.aws import events
 from quintet.codecs import oip, records, sagemaker
 from quintet.errors import QuintetError
 from quintet.online import Call
+from quintet.wiring import predict as wiring
 
 #: who answers, and in whose form errors are told, by template.yaml's routes
 ROUTES = {
@@ -34,9 +35,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     problem: Exception | None = None
     try:
         if request.wants_job:  # what that takes is imported by those who ask for it
-            from quintet import wiring_jobs
+            from quintet.wiring import jobs
 
-            response = wiring_jobs.accept(family, wiring.online(), request, call)
+            response = jobs.accept(family, wiring.online(), request, call)
         else:
             response = family.answer(wiring.online(), request, call)
         events.check_size(response)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet import wiring_batch as wiring
+from quintet.wiring import batch as wiring
 from quintet.batch.runs import Unit
 
 

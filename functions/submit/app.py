@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quintet import coldstart
-from quintet import wiring_jobs as wiring
+from quintet.wiring import jobs as wiring
 from quintet.aws import events
 from quintet.codecs import jobs_desk, sagemaker_async
 from quintet.codecs.messages import Request, Response

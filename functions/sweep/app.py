@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from quintet import wiring_work as wiring
+from quintet.wiring import work as wiring
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:

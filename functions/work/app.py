@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet import wiring_work as wiring
+from quintet.wiring import work as wiring
 from quintet.working.deliveries import deliveries
 
 

@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from tests import onlinekit
 from tests.jobskit import table_properties
 
-from quintet import wiring, wiring_jobs
+from quintet.wiring import jobs, predict
 from quintet.aws.features import entity_key
 from quintet.contract import Contract
 
@@ -146,7 +146,7 @@ def fresh_handler(
 
 
 def _forget_built() -> None:
-    for module in (wiring, wiring_jobs):
+    for module in (predict, jobs):
         for builder in vars(module).values():
             if hasattr(builder, "cache_clear"):
                 builder.cache_clear()

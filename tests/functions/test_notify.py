@@ -16,7 +16,7 @@ import pytest
 from tests.jobskit import RESULT, job, job_table, table_properties
 from tests.registries import RegistryServer, moto_server
 
-from quintet import wiring_notify
+from quintet.wiring import notify as wiring
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords
 from quintet.aws.endpoints import EndpointTable
@@ -134,7 +134,7 @@ def handler(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
 def forget() -> None:
     """Drop what the wiring keeps between invocations."""
     for name in ("logger", "notifier", "_settings", "_sns", "_sqs"):
-        getattr(wiring_notify, name).cache_clear()
+        getattr(wiring, name).cache_clear()
 
 
 def event(name: str) -> dict[str, Any]:

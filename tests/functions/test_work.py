@@ -19,7 +19,7 @@ from tests.functions.conftest import ROOT, OnlineAws
 from tests.jobskit import table_properties
 from tests.workkit import job as accepted_job
 
-from quintet import wiring_work
+from quintet.wiring import work as wiring
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
 from quintet.jobs.job import Content, Job
@@ -150,7 +150,7 @@ def work_aws(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     logging.root.manager.loggerDict.pop("work", None)
-    built = (wiring_work.worker, wiring_work.sweeper, wiring_work.logger)
+    built = (wiring.worker, wiring.sweeper, wiring.logger)
     for builder in built:
         builder.cache_clear()
     jobs = JobTable(AwsClient("dynamodb"), names["QUINTET_JOBS_TABLE"], retention_days=7)

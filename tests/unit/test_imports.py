@@ -25,7 +25,7 @@ ORDER = [
     {"onnx_model"},
     {"aws"},
     {"telemetry", "settings"},
-    {"wiring", "wiring_batch", "wiring_jobs", "wiring_notify", "wiring_work"},
+    {"wiring"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

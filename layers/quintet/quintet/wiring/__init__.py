@@ -1,0 +1,1 @@
+"""The only place that builds things: a module for each group of functions."""
