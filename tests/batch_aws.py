@@ -17,9 +17,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 from tests.batch_kit import CONTRACT, tiny_graph
 
-from quintet.wiring import batch as wiring
 from quintet.contract import to_dict
 from quintet.manifest import digest_of, sha256
+from quintet.wiring import batch as wiring
 from quintet_cli.publisher import Publisher
 from quintet_cli.release import Release
 

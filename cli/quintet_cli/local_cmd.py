@@ -59,7 +59,10 @@ def up(
     """Serve template.yaml on this machine: an AWS endpoint and the API."""
     parameters = dict(_parameter(text) for text in parameter or [])
     if detach:
-        _detached(state, template, port, api_port, parameter or [], faults)
+        options = ["--template", str(template), "--port", str(port), "--api-port", str(api_port)]
+        options += [f"--parameter={text}" for text in parameter or []]
+        options += ["--faults", str(faults)] if faults else []
+        _detached(state, options)
         return
     # the server's imports take a second: not for the other commands
     from quintet_local.faults import OFF, FaultError, load
@@ -137,20 +140,10 @@ def _parameter(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _detached(
-    state: Path,
-    template: Path,
-    port: int,
-    api_port: int,
-    parameters: list[str],
-    faults: Path | None,
-) -> None:
+def _detached(state: Path, options: list[str]) -> None:
     state.mkdir(parents=True, exist_ok=True)
     output = state / "up.log"
-    command = [sys.executable, "-m", "quintet_local", "--state", str(state)]
-    command += ["--template", str(template), "--port", str(port), "--api-port", str(api_port)]
-    command += [f"--parameter={text}" for text in parameters]
-    command += ["--faults", str(faults)] if faults else []
+    command = [sys.executable, "-m", "quintet_local", "--state", str(state), *options]
     console = Console()
     with output.open("wb") as sink, console.status("starting the local AWS ..."):
         process = subprocess.Popen(

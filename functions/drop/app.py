@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.wiring import batch as wiring
 from quintet.batch.drops import dropped, start
 from quintet.errors import QuintetError
+from quintet.wiring import batch as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

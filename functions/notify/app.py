@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.wiring import notify as wiring
 from quintet.errors import BadInput, QuintetError
+from quintet.wiring import notify as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.wiring import batch as wiring
 from quintet.batch.planning import Request
 from quintet.batch.runs import Plan
+from quintet.wiring import batch as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.wiring import batch as wiring
 from quintet.batch.runs import Folder
+from quintet.wiring import batch as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from quintet import coldstart
-from quintet.wiring import jobs as wiring
 from quintet.aws import events
 from quintet.codecs import jobs_desk, sagemaker_async
 from quintet.codecs.messages import Request, Response
 from quintet.errors import QuintetError
 from quintet.online import Call
+from quintet.wiring import jobs as wiring
 
 
 def invoke(request: Request, call: Call) -> Response:

@@ -18,9 +18,10 @@ from moto.server import ThreadedMotoServer
 from tests import onlinekit
 from tests.jobskit import table_properties
 
-from quintet.wiring import jobs, predict
 from quintet.aws.features import entity_key
 from quintet.contract import Contract
+from quintet.wiring import jobs as _jobs
+from quintet.wiring import predict as _predict
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
@@ -146,7 +147,7 @@ def fresh_handler(
 
 
 def _forget_built() -> None:
-    for module in (predict, jobs):
+    for module in (_predict, _jobs):
         for builder in vars(module).values():
             if hasattr(builder, "cache_clear"):
                 builder.cache_clear()

@@ -16,7 +16,6 @@ import pytest
 from tests.jobskit import RESULT, job, job_table, table_properties
 from tests.registries import RegistryServer, moto_server
 
-from quintet.wiring import notify as wiring
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords
 from quintet.aws.endpoints import EndpointTable
@@ -24,6 +23,7 @@ from quintet.aws.jobs import JobTable
 from quintet.callbacks.delivery import Delivery
 from quintet.callbacks.endpoints import Endpoint, register
 from quintet.jobs.job import Job, Outcome
+from quintet.wiring import notify as wiring
 from quintet_cli.receiver import Receiver, receiving
 
 ROOT = Path(__file__).parents[2]
