@@ -31,7 +31,7 @@ def checkout(local_aws: LocalAws, tmp_path: Path) -> Path:
 
 
 def test_the_commands_under_use_it(local_aws: LocalAws, checkout: Path) -> None:
-    start, ask, score = blocks("Use it")
+    start, ask, later, score = blocks("Use it")
     lines = start.splitlines()
     assert lines[0] == "source .venv/bin/activate"
     assert lines[1].startswith("quintet up --detach ")
@@ -55,4 +55,8 @@ def test_the_commands_under_use_it(local_aws: LocalAws, checkout: Path) -> None:
     metadata, _ = decoder.raw_decode(answers[end:])
     assert prediction["predictions"][0]["label"] == "Bottoms"
     assert (metadata["name"], metadata["platform"]) == ("tickets", "onnx_onnxv1")
+    accepted = run(later)
+    job, end = decoder.raw_decode(accepted)
+    assert (job["state"], job["model"]) == ("ACCEPTED", "tickets")
+    assert job["id"] in accepted[end:]
     assert "4,335 rows = 4,335 scored + 0 quarantined" in run(score)
