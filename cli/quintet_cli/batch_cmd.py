@@ -14,6 +14,7 @@ from rich.table import Table
 
 from quintet.batch.planning import OUTPUT
 from quintet.batch.runs import Folder, Plan, run_name
+from quintet_cli.options import StageName, State
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
@@ -29,8 +30,6 @@ console = Console(highlight=False)
 
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 Run = Annotated[str | None, typer.Argument(help="The run; by default the newest.", metavar="RUN")]
-StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
-State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]
 
 
 class Form(StrEnum):

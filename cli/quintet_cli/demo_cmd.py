@@ -15,6 +15,7 @@ from rich.table import Table
 from quintet_cli import batch_cmd, dlq_cmd, features_cmd, local_cmd, publish_cmd
 from quintet_cli.demo_jobs import dead_letter, drain, read_texts
 from quintet_cli.demo_orders import Served, predict, read_records, serve_orders
+from quintet_cli.options import State
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
 __all__ = ["register"]
@@ -40,9 +41,7 @@ def demo(
     jobs: Annotated[int, typer.Option(help="How many jobs to submit at once.", min=1)] = 200,
     port: Annotated[int, typer.Option(help="Port of the AWS endpoint; 0 takes a free one.")] = 4566,
     api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
-    state: Annotated[
-        Path, typer.Option("--state", help="The folder of the local AWS's state.")
-    ] = DEFAULT_STATE,
+    state: State = DEFAULT_STATE,
 ) -> None:
     """Run the main job on this machine: publish, load features, score orders, drop a file."""
     if not MODELS.is_dir():

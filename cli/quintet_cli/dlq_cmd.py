@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +27,7 @@ from quintet_cli.dead_letters import (
     replay,
 )
 from quintet_cli.job_table import jobs_of
+from quintet_cli.options import StageName, State
 from quintet_cli.replay_audit import Audit, who
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
@@ -45,8 +45,6 @@ Filters = Annotated[
         help="job=ID, model=NAME, or text of the message; several must all fit.",
     ),
 ]
-StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
-State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]
 
 
 def register(app: typer.Typer) -> None:

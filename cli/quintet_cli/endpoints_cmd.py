@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from quintet.callbacks.endpoints import Endpoint
 from quintet.callbacks.endpoints import register as registered
 from quintet.callbacks.endpoints import rotate as rotated
 from quintet.callbacks.targets import Scope
+from quintet_cli.options import StageName, State
 from quintet_cli.receiver import Received, Receiver, receiving
 from quintet_cli.stage import DEFAULT_STATE, Stage
 
@@ -27,8 +27,6 @@ HOUR = 3_600
 
 Id = Annotated[str, typer.Argument(help="The endpoint's id, as requests name it.", metavar="ID")]
 Url = Annotated[str, typer.Argument(help="Where callbacks are posted.", metavar="URL")]
-StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
-State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]
 
 console = Console(highlight=False, soft_wrap=True)
 

@@ -17,6 +17,7 @@ from quintet.errors import NotFound
 from quintet.manifest import MANIFEST, prefix
 from quintet_cli.feature_files import FeatureFile, read
 from quintet_cli.feature_loader import FeatureLoader
+from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage
 
 __all__ = ["register"]
@@ -43,10 +44,8 @@ def load(
         Path, typer.Argument(help="CSV or Parquet.", metavar="FILE", exists=True, dir_okay=False)
     ],
     model: Annotated[str, typer.Option("--model", help="The model whose features these are.")],
-    stage: Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")] = "local",
-    state: Annotated[
-        Path, typer.Option("--state", help="The folder of the local AWS's state.")
-    ] = DEFAULT_STATE,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
 ) -> None:
     """Load a model's stored features from a file.
 

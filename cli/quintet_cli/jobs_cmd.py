@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from quintet.codecs.messages import ANONYMOUS
 from quintet.errors import BadInput
 from quintet.jobs.dispatch import Dispatch
 from quintet.jobs.job import OPEN, SETTLED, Content, Job
+from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage
 
 __all__ = ["register"]
@@ -31,8 +31,6 @@ jobs = typer.Typer(no_args_is_help=True, help="See and cancel asynchronous jobs.
 console = Console(highlight=False)
 
 Identity = Annotated[str, typer.Argument(help="The job.", metavar="JOB")]
-StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
-State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from quintet_cli.model_yaml import contract_schema
+from quintet_cli.options import StageName, State
 from quintet_cli.publisher import Publisher
 from quintet_cli.release import prepare
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
@@ -25,8 +26,6 @@ __all__ = ["register"]
 Folder = Annotated[Path, typer.Argument(help="The model package's folder.", metavar="DIR")]
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME")]
 Version = Annotated[int, typer.Argument(help="The version's number.", metavar="VERSION")]
-StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
-State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]
 
 console = Console(highlight=False, soft_wrap=True)
 
