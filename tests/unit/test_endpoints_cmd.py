@@ -26,6 +26,7 @@ from quintet.errors import BadInput, Conflict
 from quintet_cli.app import app
 from quintet_cli.stage import Stage
 
+TABLE = "endpoints-of-the-command"  # the servers of a process share their tables
 SECRET = r"whsec_[A-Za-z0-9+/]{43}="
 
 
@@ -33,7 +34,7 @@ SECRET = r"whsec_[A-Za-z0-9+/]{43}="
 def url() -> Iterator[str]:
     with moto_server() as address:
         RegistryServer(address, "", "").client("dynamodb").create_table(
-            TableName="endpoints", **table_properties("EndpointsTable")
+            TableName=TABLE, **table_properties("EndpointsTable")
         )
         yield address
 
@@ -41,7 +42,7 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def state(url: str, tmp_path: Path) -> Path:
     """A state folder that makes the moto server the stage `local`."""
-    outputs = {"EndpointsTableName": "endpoints"}
+    outputs = {"EndpointsTableName": TABLE}
     local = {"api_url": url, "endpoint_url": url, "outputs": outputs}
     (tmp_path / "local.json").write_text(json.dumps(local))
     return tmp_path
@@ -49,7 +50,7 @@ def state(url: str, tmp_path: Path) -> Path:
 
 def stored(url: str, name: str) -> Endpoint:
     client = AwsClient("dynamodb", environ=RegistryServer(url, "", "").environ)
-    return EndpointTable(client, "endpoints").get(name)
+    return EndpointTable(client, TABLE).get(name)
 
 
 def run(state: Path, *arguments: str) -> str:
@@ -85,7 +86,7 @@ def test_an_endpoint_from_its_registration_to_its_removal(url: str, state: Path)
 def test_a_disabled_endpoint_is_shown_and_enabled_again(url: str, state: Path) -> None:
     run(state, "add", "gone", "http://127.0.0.1:9000/")
     client = AwsClient("dynamodb", environ=RegistryServer(url, "", "").environ)
-    EndpointTable(client, "endpoints").disable("gone", "it answered 410 Gone")
+    EndpointTable(client, TABLE).disable("gone", "it answered 410 Gone")
     assert "disabled: it answered 410 Gone" in run(state, "list")
     run(state, "enable", "gone")
     assert stored(url, "gone").disabled == ""
