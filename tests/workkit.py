@@ -15,11 +15,13 @@ from quintet.jobs.dispatch import Dispatch, MemoryQueue
 from quintet.jobs.job import Content, Job
 from quintet.jobs.store import MemoryJobs
 from quintet.models import Models
+from quintet.working.burying import DeadLetters, MemoryDeadLetters, Undertaker
 from quintet.working.deliveries import Delivery, MemoryVisibility
 from quintet.working.fates import Fate
 from quintet.working.worker import Worker
 
 LEASE_SECONDS = 90.0
+QUIET_SECONDS = 360.0
 
 
 def job(name: str, body: Any, **changes: Any) -> Job:
@@ -77,6 +79,19 @@ class Bench:
             "threads": 1,
         }
         return Worker(**parts | changes)
+
+    def undertaker(self, letters: DeadLetters | None = None, **changes: Any) -> Undertaker:
+        """What fails the jobs of dead letters; `changes` replace its parts."""
+        parts: dict[str, Any] = {
+            "letters": letters or MemoryDeadLetters(),
+            "get": self.jobs.get,
+            "leases": self.jobs,
+            "blobs": self.blobs,
+            "dispatch": Dispatch(self.jobs, work=self.queue, notify=self.notify),
+            "clock": self.clock,
+            "quiet_seconds": QUIET_SECONDS,
+        }
+        return Undertaker(**parts | changes)
 
     def put(self, *jobs: Job) -> None:
         """Accept jobs; their messages are on their way."""

@@ -1,4 +1,4 @@
-"""sweep: sends again what the outbox still holds, and expires jobs whose time is over."""
+"""sweep: sends again what the outbox still holds, and ends jobs that no one will work on."""
 
 from __future__ import annotations
 

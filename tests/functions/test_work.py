@@ -72,7 +72,13 @@ class WorkAws:
 
     def received(self, queue: str) -> list[dict[str, Any]]:
         """What is on a queue now, as its messages."""
-        url = self.environ[f"QUINTET_{queue}_QUEUE_URL"]
+        return self._take(self.environ[f"QUINTET_{queue}_QUEUE_URL"])
+
+    def lying(self, url: str) -> list[str]:
+        """The bodies of what is on the queue of that URL and in nobody's hands."""
+        return [message["Body"] for message in self._take(url)]
+
+    def _take(self, url: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while True:
             answer = self.aws.client("sqs").receive_message(
@@ -134,6 +140,7 @@ def work_aws(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator
             )["QueueUrl"]
             for queue in ("WORK", "NOTIFY")
         },
+        "QUINTET_WORK_DEAD_LETTERS_URL": sqs.create_queue(QueueName=f"dead-{number}")["QueueUrl"],
     }
     online_aws.client("s3").create_bucket(Bucket=names["QUINTET_PAYLOADS_BUCKET"])
     online_aws.client("dynamodb").create_table(
@@ -144,6 +151,7 @@ def work_aws(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator
         **names,
         "QUINTET_MODEL_MEMORY_MB": "256",
         "QUINTET_WORK_TIMEOUT_SECONDS": "60",
+        "QUINTET_WORK_VISIBILITY_SECONDS": "360",
         "QUINTET_JOB_RETENTION_DAYS": "7",
         "POWERTOOLS_SERVICE_NAME": "work",
     }
@@ -256,12 +264,36 @@ def test_the_sweep_sends_what_was_not_sent_and_expires_what_is_late(work_aws: Wo
         sent=False,
     )
     found = work_aws.handler("sweep")({}, Context())
-    assert found == {"expired": 1, "announced": 3, "failed": 0}
+    assert found == {"expired": 1, "buried": 0, "announced": 3, "failed": 0}
     assert work_aws.jobs.get("late").state == "EXPIRED"
     assert work_aws.told() == [{"job": "late", "event": "expired"}]
     assert work_aws.work() == []  # the late one's message finds it settled
     assert [work_aws.jobs.get(name).state for name in ("lost", "fresh")] == ["DONE", "ACCEPTED"]
     assert [n.job for n in work_aws.jobs.outbox(now + 3600)] == ["fresh"]
+
+
+def test_the_sweep_fails_the_jobs_of_dead_letters_and_leaves_the_letters(
+    work_aws: WorkAws,
+) -> None:
+    now = time.time()
+    old = {"created": now - 1000, "updated": now - 1000}
+    names = [f"dead-{number}" for number in range(12)]
+    work_aws.accept(*(job(name, 1.0, **old) for name in names), job("ok", 1.0), sent=False)
+    for name in names:
+        work_aws.jobs.sent(Notice(name, "accepted"))
+    url = work_aws.environ["QUINTET_WORK_DEAD_LETTERS_URL"]
+    sqs = work_aws.aws.client("sqs")
+    bodies = [Notice(name, "accepted").message() for name in [*names, "ok"]] + ["not ours"]
+    for body in bodies:
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    sweep = work_aws.handler("sweep")
+    assert sweep({}, Context()) == {"expired": 0, "buried": 12, "announced": 0, "failed": 0}
+    assert {work_aws.jobs.get(name).state for name in names} == {"FAILED"}
+    assert work_aws.jobs.get("ok").state == "ACCEPTED"
+    told = sorted(notice["job"] for notice in work_aws.told())
+    assert told == sorted(names)
+    assert sweep({}, Context())["buried"] == 0
+    assert sorted(work_aws.lying(url)) == sorted(bodies)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("events/work_*.json")), ids=lambda p: p.stem)
@@ -281,7 +313,7 @@ def test_the_committed_events_are_worked_on(work_aws: WorkAws, path: Path) -> No
 def test_the_committed_schedule_is_swept(work_aws: WorkAws) -> None:
     event = json.loads((ROOT / "events/sweep_schedule.json").read_text())
     found = work_aws.handler("sweep")(event, Context())
-    assert found == {"expired": 0, "announced": 0, "failed": 0}
+    assert found == {"expired": 0, "buried": 0, "announced": 0, "failed": 0}
 
 
 def test_the_worker_knows_when_the_queue_gives_a_message_up() -> None:

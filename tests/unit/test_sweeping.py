@@ -11,6 +11,7 @@ from tests.workkit import Bench, logs, message
 from quintet.errors import Transient
 from quintet.jobs.dispatch import Dispatch, MemoryQueue
 from quintet.jobs.store import Notice
+from quintet.working.burying import DeadLetters, MemoryDeadLetters
 from quintet.working.sweeping import GRACE_SECONDS, Swept, sweep
 
 
@@ -27,9 +28,14 @@ class Down(MemoryQueue):
         super().send(notice, delay)
 
 
-def swept(bench: Bench, has_time: Callable[[], bool] = lambda: True) -> Swept:
+def swept(
+    bench: Bench,
+    has_time: Callable[[], bool] = lambda: True,
+    letters: DeadLetters | None = None,
+) -> Swept:
     dispatch = Dispatch(bench.jobs, work=bench.queue, notify=bench.notify)
-    return sweep(bench.jobs, dispatch, bench.clock(), has_time)
+    bury = bench.undertaker(letters).bury
+    return sweep(bench.jobs, dispatch, bury, bench.clock(), has_time)
 
 
 def test_late_notices_are_sent_to_the_queue_of_their_event_once() -> None:
@@ -84,3 +90,25 @@ def test_without_time_the_rest_waits(most: int) -> None:
     times = iter([False] + [True] * most)
     assert swept(bench, lambda: next(times, False)) == Swept(announced=100 * most)
     assert len(bench.jobs.notices) == 150 - 100 * most
+
+
+def test_the_jobs_of_dead_letters_fail_whether_or_not_the_rest_was_sent() -> None:
+    bench = Bench(notify=Down("a"))
+    bench.put(logs("dead", 1))
+    bench.work(logs("a", 1))
+    bench.clock.now += 1000
+    found = swept(bench, letters=MemoryDeadLetters([message("dead").body]))
+    assert found == Swept(buried=1, failed=1)
+    assert bench.states() == {"dead": "FAILED", "a": "DONE"}
+    assert bench.told() == [("dead", "failed")]
+
+
+def test_letters_that_cannot_be_read_wait_for_the_next_sweep() -> None:
+    class Gone(MemoryDeadLetters):
+        def look(self, most: int) -> list[str]:
+            raise Transient("sqs did not answer")
+
+    bench = Bench()
+    bench.jobs.accept(logs("b", 1))
+    bench.clock.now += GRACE_SECONDS + 1
+    assert swept(bench, letters=Gone()) == Swept(announced=1)

@@ -107,7 +107,10 @@ class SweepSettings:
 
     stage: str
     jobs_table: str
+    payloads_bucket: str
     work_queue_url: str
+    work_dead_letters_url: str
+    work_visibility_seconds: int
     notify_queue_url: str
     job_retention_days: int
 

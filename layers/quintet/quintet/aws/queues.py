@@ -1,4 +1,4 @@
-"""Queues of notices, in SQS's JSON protocol.
+"""Queues, in SQS's JSON protocol.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
 """
@@ -6,12 +6,32 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-m
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from quintet.aws.client import AwsClient
+from quintet.aws.client import AwsClient, Response
 from quintet.errors import Transient
 from quintet.jobs.store import Notice
 
-__all__ = ["NoticeQueue"]
+__all__ = ["DeadLetterQueue", "NoticeQueue", "QueueVisibility"]
+
+MOST_ENTRIES = 10
+#: how long a letter that was looked at is out of sight, should it not be released
+HOLD_SECONDS = 20
+
+
+def _sqs(client: AwsClient, operation: str, payload: Mapping[str, Any]) -> Response:
+    """A call that may be sent again."""
+    return client.request(
+        "POST",
+        "/",
+        headers={
+            "content-type": "application/x-amz-json-1.0",
+            "x-amz-target": f"AmazonSQS.{operation}",
+        },
+        body=json.dumps(payload).encode(),
+        idempotent=True,
+    )
 
 
 class NoticeQueue:
@@ -28,15 +48,63 @@ class NoticeQueue:
             "MessageBody": notice.message(),
             "DelaySeconds": delay,
         }
-        response = self._client.request(
-            "POST",
-            "/",
-            headers={
-                "content-type": "application/x-amz-json-1.0",
-                "x-amz-target": "AmazonSQS.SendMessage",
-            },
-            body=json.dumps(message).encode(),
-            idempotent=True,
-        )
+        response = _sqs(self._client, "SendMessage", message)
         if response.status != 200:
             raise Transient(f"sqs answered {response.status} to a message")
+
+
+class QueueVisibility:
+    """When a queue's messages come back; see `quintet.working.deliveries.Visibility`."""
+
+    def __init__(self, client: AwsClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def delay(self, seconds: Mapping[str, int]) -> None:
+        """See `Visibility.delay`."""
+        waits = list(seconds.items())
+        for start in range(0, len(waits), MOST_ENTRIES):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": wait}
+                for number, (receipt, wait) in enumerate(waits[start : start + MOST_ENTRIES])
+            ]
+            payload = {"QueueUrl": self._url, "Entries": entries}
+            try:
+                _sqs(self._client, "ChangeMessageVisibilityBatch", payload)
+            except Transient:
+                continue
+
+
+class DeadLetterQueue:
+    """Looks at dead letters; see `quintet.working.burying.DeadLetters`."""
+
+    def __init__(self, client: AwsClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def look(self, most: int) -> list[str]:
+        """See `DeadLetters.look`. What one look misses, a later one sees."""
+        held: dict[str, str] = {}
+        try:
+            while len(held) < most:
+                # held, so that the next answer has others
+                messages = self._receive()
+                if not messages:
+                    break
+                held |= {message["ReceiptHandle"]: message["Body"] for message in messages}
+        finally:
+            visibility = QueueVisibility(self._client, self._url)
+            visibility.delay(dict.fromkeys(held, 0))
+        return list(held.values())[:most]
+
+    def _receive(self) -> Sequence[Mapping[str, str]]:
+        payload = {
+            "QueueUrl": self._url,
+            "MaxNumberOfMessages": MOST_ENTRIES,
+            "VisibilityTimeout": HOLD_SECONDS,
+        }
+        response = _sqs(self._client, "ReceiveMessage", payload)
+        if response.status != 200:
+            raise Transient(f"sqs answered {response.status} to a look at dead letters")
+        found: list[dict[str, str]] = json.loads(response.body).get("Messages") or []
+        return found

@@ -43,8 +43,8 @@ def worker() -> Worker:
     from quintet.aws.features import FeatureTable
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
+    from quintet.aws.queues import QueueVisibility
     from quintet.aws.registry import Registry
-    from quintet.aws.visibility import QueueVisibility
     from quintet.models import Models
     from quintet.settings import WorkSettings, read
     from quintet.working.worker import Worker
@@ -75,14 +75,26 @@ def sweeper() -> Callable[[Callable[[], bool]], Swept]:
     """What sweeps the outbox, for as long as there is time."""
     from quintet.aws.client import AwsClient
     from quintet.aws.jobs import JobTable
+    from quintet.aws.payloads import PayloadBucket
+    from quintet.aws.queues import DeadLetterQueue
     from quintet.settings import SweepSettings, read
+    from quintet.working.burying import Undertaker
     from quintet.working.sweeping import sweep
 
-    settings = read(SweepSettings, os.environ)
+    settings, sqs = read(SweepSettings, os.environ), AwsClient("sqs")
     days = settings.job_retention_days
     jobs = JobTable(AwsClient("dynamodb"), settings.jobs_table, retention_days=days)
-    dispatch = _dispatch(jobs, settings, AwsClient("sqs"))
-    return lambda has_time: sweep(jobs, dispatch, time.time(), has_time)
+    dispatch = _dispatch(jobs, settings, sqs)
+    undertaker = Undertaker(
+        letters=DeadLetterQueue(sqs, settings.work_dead_letters_url),
+        get=jobs.get,
+        leases=jobs,
+        blobs=PayloadBucket(AwsClient("s3"), settings.payloads_bucket),
+        dispatch=dispatch,
+        clock=time.time,
+        quiet_seconds=settings.work_visibility_seconds,
+    )
+    return lambda has_time: sweep(jobs, dispatch, undertaker.bury, time.time(), has_time)
 
 
 def _dispatch(outbox: Outbox, settings: WorkSettings | SweepSettings, sqs: AwsClient) -> Dispatch:

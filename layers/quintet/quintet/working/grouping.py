@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 from quintet.codecs import records
 from quintet.codecs.forms import FORMS, Asked, Form
-from quintet.codecs.messages import Request, Response
+from quintet.codecs.messages import Request, Response, json_body
 from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
-from quintet.jobs.blobs import MOST_INPUT
+from quintet.jobs.blobs import MOST_INPUT, Blobs
 from quintet.jobs.job import Job, Outcome
 from quintet.models import Model, Models
 from quintet.online import Prediction, predict_together
 
-__all__ = ["Read", "failed", "groups", "read", "score"]
+__all__ = ["Read", "failed", "groups", "keep_failure", "read", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,13 @@ class Read:
 def failed(error: QuintetError | None) -> Outcome:
     """The outcome of a job that failed; None stands for an error that was not foreseen."""
     return Outcome(problem=records.problem(error))
+
+
+def keep_failure(blobs: Blobs, job: Job, outcome: Outcome) -> None:
+    """SageMaker's callers were told of a place where a failure would be."""
+    if job.inference_id:
+        body = json_body(outcome.problem)
+        blobs.put(f"results/{job.id}.error", body, "application/problem+json")
 
 
 def read(job: Job, body: bytes, models: Models) -> Read:

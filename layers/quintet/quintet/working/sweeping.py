@@ -1,11 +1,12 @@
-"""What was not announced is announced; jobs whose time is over are expired."""
+"""What was not announced is announced; jobs that no one will work on any more come to an end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from quintet.errors import QuintetError
+from quintet.errors import QuintetError, Transient
 from quintet.jobs.dispatch import Dispatch
 from quintet.jobs.store import Notice, Outbox
 
@@ -17,9 +18,14 @@ GRACE_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Swept:
-    """What a sweep did; `failed` are those that the next one meets again."""
+    """What a sweep did.
+
+    `buried` are the jobs that failed as their messages are dead letters, `failed` the notices that
+    the next sweep meets again.
+    """
 
     expired: int = 0
+    buried: int = 0
     announced: int = 0
     failed: int = 0
 
@@ -27,10 +33,12 @@ class Swept:
 def sweep(
     outbox: Outbox,
     dispatch: Dispatch,
+    bury: Callable[[Callable[[], bool]], int],
     now: float,
     has_time: Callable[[], bool] = lambda: True,
 ) -> Swept:
-    """Expire what is overdue, and announce what has waited for longer than the grace.
+    """Expire what is overdue, announce what has waited for longer than the grace, and `bury` the
+    jobs of dead letters for as long as there is time.
 
     Raises:
         Transient: the store could not be read.
@@ -56,6 +64,8 @@ def sweep(
             _announce(dispatch, notice, swept)
         if not notices or swept.announced == before:
             break
+    with suppress(Transient):  # the letters are there the next time, too
+        swept.buried = bury(has_time)
     return swept
 
 

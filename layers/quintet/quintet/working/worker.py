@@ -16,7 +16,7 @@ from functools import partial
 from itertools import chain
 from typing import TypeVar
 
-from quintet.codecs.messages import Response, json_body
+from quintet.codecs.messages import Response
 from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
 from quintet.jobs.blobs import INLINE_RESULT, MOST_INPUT, Blobs
@@ -26,7 +26,7 @@ from quintet.jobs.store import Leases
 from quintet.models import Models
 from quintet.working.deliveries import Delivery, Visibility, backoff
 from quintet.working.fates import HELD, NOT_OURS, Fate, Task
-from quintet.working.grouping import Read, failed, groups, read, score
+from quintet.working.grouping import Read, failed, groups, keep_failure, read, score
 
 __all__ = ["Worker"]
 
@@ -147,7 +147,7 @@ class Worker:
                 return self._settle(task, Outcome(self._result(task.job, answer)), rows)
             if isinstance(answer, BadInput | ModelFailure):
                 outcome = failed(answer)
-                self._keep_failure(task.job, outcome)
+                keep_failure(self.blobs, task.job, outcome)
                 return self._settle(task, outcome, rows)
         except LostLease as error:
             return self._lost(task, error)
@@ -164,12 +164,6 @@ class Worker:
             return Content(kind, len(body), body, headers=answer.headers)
         place = self.blobs.put(f"results/{job.id}", body, kind)
         return Content(kind, len(body), place=place, headers=answer.headers)
-
-    def _keep_failure(self, job: Job, outcome: Outcome) -> None:
-        """SageMaker's callers were told of a place where a failure would be."""
-        if job.inference_id:
-            body = json_body(outcome.problem)
-            self.blobs.put(f"results/{job.id}.error", body, "application/problem+json")
 
     def _settle(self, task: Task, outcome: Outcome, rows: int, *, last: bool = False) -> Fate:
         """End the job and announce it; a notice that cannot be sent now waits for the sweep."""
@@ -192,7 +186,7 @@ class Worker:
         """The last receive failed, too: the job fails, its message goes to the dead letters."""
         outcome = failed(error if isinstance(error, QuintetError) else None)
         with suppress(Transient):  # the job says it, too
-            self._keep_failure(task.job, outcome)
+            keep_failure(self.blobs, task.job, outcome)
         try:
             return self._settle(task, outcome, 0, last=True)
         except LostLease as lost:

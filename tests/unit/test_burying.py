@@ -1,0 +1,161 @@
+"""Dead letters on ports in memory: their jobs fail, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.onlinekit import NOW
+from tests.workkit import QUIET_SECONDS, Bench, logs, message
+
+from quintet.errors import Transient
+from quintet.jobs.dispatch import Dispatch, MemoryQueue
+from quintet.jobs.job import Lease, Outcome
+from quintet.jobs.store import MemoryJobs, Notice
+from quintet.working.burying import MOST_LETTERS, MemoryDeadLetters
+
+PROBLEM = {
+    "type": "about:blank",
+    "title": "Service Unavailable",
+    "status": 503,
+    "detail": "every attempt to work on the job broke off",
+}
+
+
+def letters(*jobs: str) -> MemoryDeadLetters:
+    return MemoryDeadLetters([message(job).body for job in jobs])
+
+
+def test_a_job_whose_worker_died_each_time_fails_and_is_announced() -> None:
+    bench = Bench()
+    bench.put(logs("a", 1))
+    for attempt in range(5):
+        bench.jobs.lease("a", f"w{attempt}", NOW + 360 * attempt, 90)
+    bench.clock.now = NOW + 360 * 5
+    dead = letters("a")
+    assert bench.undertaker(dead).bury() == 1
+    found = bench.jobs.get("a")
+    assert (found.state, found.problem, found.attempts) == ("FAILED", PROBLEM, 6)
+    assert bench.told() == [("a", "failed")]
+    # the letter stays, and nothing happens to its job again
+    assert bench.undertaker(dead).bury() == 0
+    assert bench.told() == [("a", "failed")]
+
+
+def test_an_accepted_job_fails_once_nobody_touched_it_for_as_long_as_a_message_hides() -> None:
+    bench = Bench()
+    bench.put(logs("a", 1))
+    lease = bench.jobs.lease("a", "w", NOW + 10, 90).lease
+    assert lease is not None
+    bench.jobs.release("a", lease, NOW + 20)
+    bench.clock.now = NOW + 20 + QUIET_SECONDS - 1
+    assert bench.undertaker(letters("a")).bury() == 0
+    bench.clock.now += 1
+    assert bench.undertaker(letters("a")).bury() == 1
+    assert bench.states() == {"a": "FAILED"}
+
+
+def test_a_job_that_is_worked_on_is_let_be() -> None:
+    bench = Bench()
+    bench.put(logs("a", 1))
+    found = bench.jobs.lease("a", "w", NOW, 2 * QUIET_SECONDS)
+    bench.clock.now = NOW + QUIET_SECONDS + 1
+    assert bench.undertaker(letters("a")).bury() == 0
+    assert bench.jobs.get("a") == found
+
+
+@pytest.mark.parametrize("outcome", [Outcome(problem={"status": 400}), None])
+def test_an_end_stays(outcome: Outcome | None) -> None:
+    bench = Bench()
+    bench.put(logs("a", 1))
+    if outcome is None:
+        bench.jobs.cancel("a", None, NOW)
+    else:
+        lease = bench.jobs.lease("a", "w", NOW, 90).lease
+        assert lease is not None
+        bench.jobs.settle("a", lease, outcome, NOW)
+    before = bench.jobs.get("a")
+    bench.clock.now += 1000
+    assert bench.undertaker(letters("a")).bury() == 0
+    assert bench.jobs.get("a") == before
+
+
+def test_a_job_past_its_deadline_expires() -> None:
+    bench = Bench()
+    bench.put(logs("a", 1))
+    bench.clock.now = NOW + 3600
+    assert bench.undertaker(letters("a")).bury() == 0
+    assert bench.states() == {"a": "EXPIRED"}
+    assert ("a", "expired") in bench.jobs.notices
+
+
+def test_sagemakers_callers_find_the_failure_where_they_were_told() -> None:
+    bench = Bench()
+    bench.put(logs("a", 1, inference_id="i"))
+    bench.clock.now += 1000
+    assert bench.undertaker(letters("a")).bury() == 1
+    assert json.loads(bench.blobs.stored["s3://payloads/results/a.error"]) == PROBLEM
+
+
+def test_what_is_not_ours_and_what_fails_holds_nobody_up() -> None:
+    class Failing(MemoryJobs):
+        def lease(self, job: str, worker: str, now: float, seconds: float) -> object:  # type: ignore[override]
+            if job == "b":
+                raise Transient("dynamodb did not answer")
+            return super().lease(job, worker, now, seconds)
+
+    bench = Bench(jobs=Failing())
+    bench.put(logs("a", 1), logs("b", 1))
+    bench.clock.now += 1000
+    dead = MemoryDeadLetters(
+        [
+            "who is this?",
+            Notice("a", "failed").message(),
+            *letters("unknown", "b", "a", "a").bodies,
+        ]
+    )
+    assert bench.undertaker(dead).bury() == 1
+    assert bench.states() == {"a": "FAILED", "b": "ACCEPTED"}
+
+
+def test_an_undertaker_that_dies_between_its_writes_is_followed_by_another() -> None:
+    class Dying(MemoryJobs):
+        dead = False
+
+        def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> Notice:
+            if not self.dead:
+                self.dead = True
+                raise KeyboardInterrupt
+            return super().settle(job, lease, outcome, now)
+
+    bench = Bench(jobs=Dying())
+    bench.put(logs("a", 1))
+    bench.clock.now += 1000
+    with pytest.raises(KeyboardInterrupt):
+        bench.undertaker(letters("a")).bury()
+    bench.clock.now += QUIET_SECONDS
+    assert bench.undertaker(letters("a")).bury() == 1
+    assert bench.states() == {"a": "FAILED"}
+
+
+def test_an_end_that_cannot_be_sent_waits_in_the_outbox() -> None:
+    class Down(MemoryQueue):
+        def send(self, notice: Notice, delay: int = 0) -> None:
+            raise Transient("sqs did not answer")
+
+    bench = Bench()
+    bench.put(logs("a", 1))
+    bench.clock.now += 1000
+    dispatch = Dispatch(bench.jobs, work=bench.queue, notify=Down())
+    assert bench.undertaker(letters("a"), dispatch=dispatch).bury() == 1
+    assert set(bench.jobs.notices) == {("a", "failed")}
+
+
+def test_a_look_is_bounded_by_letters_and_by_time() -> None:
+    bench = Bench()
+    names = [str(number) for number in range(MOST_LETTERS + 1)]
+    bench.put(*(logs(name, 1) for name in names))
+    bench.clock.now += 1000
+    times = iter([True] * 3)
+    assert bench.undertaker(letters(*names)).bury(lambda: next(times, False)) == 3
+    assert bench.undertaker(letters(*names)).bury() == MOST_LETTERS - 3
