@@ -15,6 +15,7 @@ from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords
 from quintet.aws.webhooks import HttpWebhooks
 from quintet.callbacks.delivery import (
+    Answer,
     Attempt,
     Deliveries,
     Delivery,
@@ -25,6 +26,7 @@ from quintet.callbacks.delivery import (
 )
 from quintet.callbacks.endpoints import MemoryEndpoints, register, rotate
 from quintet.callbacks.notifier import Notifier
+from quintet.callbacks.retry_after import seconds_of
 from quintet.callbacks.targets import Blocked
 from quintet.errors import BadInput, Transient
 from quintet.jobs.job import Job
@@ -67,6 +69,44 @@ def test_an_attempt_that_ends_it_leaves_nothing_to_wait_for() -> None:
     assert after(waiting, Attempt("stopped", "410"), NOW + 4, 0.5) == Delivery(
         "stopped", 2, "410", started=NOW
     )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "wait"),
+    # at least what our own schedule says, with half off; at most six hours
+    [(0.0, 2.5), (1.0, 2.5), (120.0, 120.0), (21_600.0, 21_600.0), (1e9, 21_600.0)],
+)
+def test_a_receiver_is_left_alone_for_as_long_as_it_wants(wanted: float, wait: float) -> None:
+    delivery = after(Delivery(), Attempt("waiting", "503", wanted), NOW, 1.0)
+    assert delivery == Delivery("waiting", 1, "503", started=NOW, next=NOW + wait)
+
+
+def test_a_receivers_wish_does_not_prolong_the_day() -> None:
+    late = Delivery("waiting", 9, "503", started=NOW)
+    delivery = after(late, Attempt("waiting", "429", 20_000.0), NOW + DAY - 60, 0.0)
+    assert delivery.next == NOW + DAY
+    assert after(delivery, Attempt("waiting", "429", 9.0), NOW + DAY, 0.0).state == "given_up"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("999999999", 999_999_999.0),
+        ("Fri, 15 Jan 2027 08:02:00 GMT", 120.0),
+        ("Friday, 15-Jan-27 08:02:00 GMT", 120.0),
+        ("Fri Jan 15 08:02:00 2027", 120.0),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", 0.0),
+        *[(text, 0.0) for text in (None, "", "-5", "1.5", "1e9", "9" * 10, "soon", "٣")],
+        *[
+            (text, 0.0)
+            for text in ("Fri, 99 Jan 2027 08:00:00 GMT", "1 Jan 99999 00:00:00", "x" * 999)
+        ],
+    ],
+)
+def test_a_retry_after_is_read_in_seconds_and_as_a_date(text: str | None, seconds: float) -> None:
+    assert seconds_of(text, NOW) == seconds
 
 
 # ---- the record ----------------------------------------------------------------------------------
@@ -268,7 +308,7 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+    def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Fail."""
         raise self.error
 
@@ -286,6 +326,18 @@ def test_a_refused_address_goes_to_the_dead_letters_and_no_answer_waits(
 ) -> None:
     world = World("http://127.0.0.1:9/")
     assert WebhookChannel(world.endpoints, Failing(error))(DONE, NOW) == attempt
+
+
+@pytest.mark.parametrize(("status", "wait"), [(429, 60.0), (503, 60.0), (500, 5.0)])
+def test_a_receiver_that_is_busy_says_when_to_come_back(status: int, wait: float) -> None:
+    class Busy:
+        def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+            return Answer(status, "60")
+
+    world = World("http://127.0.0.1:9/")
+    attempt = WebhookChannel(world.endpoints, Busy())(DONE, NOW)
+    assert attempt.state == "waiting"
+    assert after(Delivery(), attempt, NOW, 0.0).next == NOW + wait
 
 
 def test_a_job_that_wants_no_answer_and_one_that_is_gone_are_done_with() -> None:

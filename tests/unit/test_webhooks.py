@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from quintet.aws.webhooks import HttpWebhooks, resolve
-from quintet.callbacks.delivery import Undelivered
+from quintet.callbacks.delivery import Answer, Undelivered
 from quintet.callbacks.targets import Blocked
 from quintet.errors import BadInput
 from quintet_cli.receiver import Receiver, receiving
@@ -46,7 +46,7 @@ def listening(behave: Callable[[socket.socket], None]) -> Iterator[int]:
 def test_a_callback_arrives_as_it_was_sent() -> None:
     receiver = Receiver(answer=lambda received: 202)
     with receiving(receiver) as url:
-        assert LOCAL.post(f"{url}/a?b=1", b'{"a":1}', HEADERS) == 202
+        assert LOCAL.post(f"{url}/a?b=1", b'{"a":1}', HEADERS).status == 202
         (received,) = receiver.received
     assert received.body == b'{"a":1}'
     assert received.headers == {
@@ -62,8 +62,17 @@ def test_a_callback_arrives_as_it_was_sent() -> None:
 def test_the_status_is_what_is_read_and_no_redirect_is_followed(status: int) -> None:
     receiver = Receiver(answer=lambda received: status)
     with receiving(receiver) as url:
-        assert LOCAL.post(url, b"{}", HEADERS) == status
+        assert LOCAL.post(url, b"{}", HEADERS).status == status
     assert len(receiver.received) == 1
+
+
+def test_a_retry_after_is_handed_on() -> None:
+    def busy(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 503 Busy\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n")
+
+    with listening(busy) as port:
+        assert LOCAL.post(f"http://127.0.0.1:{port}/", b"{}", HEADERS) == Answer(503, "17")
 
 
 def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +80,7 @@ def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatc
     with receiving(proxy) as proxy_url, receiving(receiver) as url:
         for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(variable, proxy_url)
-        assert LOCAL.post(url, b"{}", HEADERS) == 200
+        assert LOCAL.post(url, b"{}", HEADERS).status == 200
     assert (len(proxy.received), len(receiver.received)) == (0, 1)
 
 
@@ -90,7 +99,7 @@ def test_the_name_is_resolved_once_and_the_checked_address_is_connected_to() -> 
 
         webhooks = HttpWebhooks("loopback", resolve=rebinding)
         # nothing else resolves this name
-        assert webhooks.post(f"http://hooks.invalid:{port}/", b"{}", HEADERS) == 200
+        assert webhooks.post(f"http://hooks.invalid:{port}/", b"{}", HEADERS).status == 200
     assert asked == [("hooks.invalid", port)]
     assert receiver.received[0].headers["host"] == f"hooks.invalid:{port}"
 
@@ -135,7 +144,7 @@ def test_the_next_address_is_tried() -> None:
     receiver = Receiver(answer=lambda received: 200)
     with receiving(receiver) as url:
         webhooks = HttpWebhooks("loopback", resolve=lambda host, port: ["127.0.0.9", "127.0.0.1"])
-        assert webhooks.post(url.replace("127.0.0.1", "localhost"), b"{}", HEADERS) == 200
+        assert webhooks.post(url.replace("127.0.0.1", "localhost"), b"{}", HEADERS).status == 200
 
 
 def test_a_receiver_that_hangs_is_given_up_in_time() -> None:
@@ -248,7 +257,7 @@ def test_the_certificate_is_checked_against_the_name_and_sni_carries_it(tmp_path
     pem = certificate(tmp_path, x509.DNSName("hooks.example.com"))
     with receiving_tls(pem, names) as port:
         url = f"https://hooks.example.com:{port}/"
-        assert trusting(pem).post(url, b"{}", HEADERS) == 204
+        assert trusting(pem).post(url, b"{}", HEADERS).status == 204
         for other in (f"https://other.example.com:{port}/", f"https://127.0.0.1:{port}/"):
             with pytest.raises(Undelivered, match=r"^certificate refused$"):
                 trusting(pem).post(other, b"{}", HEADERS)
@@ -260,7 +269,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> Non
     with receiving_tls(pem, []) as port:
         with pytest.raises(Undelivered, match=r"^certificate refused$"):
             LOCAL.post(f"https://127.0.0.1:{port}/", b"{}", HEADERS)
-        assert trusting(pem).post(f"https://127.0.0.1:{port}/", b"{}", HEADERS) == 204
+        assert trusting(pem).post(f"https://127.0.0.1:{port}/", b"{}", HEADERS).status == 204
 
 
 def test_tls_that_is_none_is_no_answer() -> None:

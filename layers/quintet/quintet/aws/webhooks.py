@@ -1,7 +1,7 @@
 """Posting callbacks over http.client: to the address that was checked, and nowhere else.
 
 No redirect is followed, no proxy is asked (http.client knows of neither), and nothing of the
-answer but its status is read.
+answer but its status and its Retry-After is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 
-from quintet.callbacks.delivery import Undelivered
+from quintet.callbacks.delivery import Answer, Undelivered
 from quintet.callbacks.targets import Scope, Target, check_addresses, parse
 
 __all__ = ["HttpWebhooks", "resolve"]
@@ -53,7 +53,7 @@ class HttpWebhooks:
         self._resolve = resolve
         self._tls = tls or _tls
 
-    def post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
+    def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
         """See `quintet.callbacks.delivery.Webhooks.post`."""
         target = parse(url, self._scope)
         deadline = time.monotonic() + self._seconds
@@ -65,7 +65,7 @@ class HttpWebhooks:
         try:
             plain = _connect(target, addresses, deadline)
             with _ending(plain, deadline):
-                status = self._exchange(plain, target, body, headers)
+                answer = self._exchange(plain, target, body, headers)
             if time.monotonic() >= deadline:  # http.client takes headers cut short for whole ones
                 raise TimeoutError
         except ssl.SSLCertVerificationError as error:
@@ -73,11 +73,11 @@ class HttpWebhooks:
         except (OSError, ValueError, http.client.HTTPException) as error:
             late = isinstance(error, TimeoutError) or time.monotonic() >= deadline
             raise Undelivered("timed out" if late else "no answer") from error
-        return status
+        return answer
 
     def _exchange(
         self, plain: socket.socket, target: Target, body: bytes, headers: dict[str, str]
-    ) -> int:
+    ) -> Answer:
         sock = plain
         connection = http.client.HTTPConnection(target.host, target.port)
         try:
@@ -86,7 +86,8 @@ class HttpWebhooks:
             connection.sock = sock  # connected already: it resolves and connects nothing itself
             sent = {"host": target.authority, "user-agent": USER_AGENT, **headers}
             connection.request("POST", target.path, body, sent)
-            return connection.getresponse().status
+            found = connection.getresponse()
+            return Answer(found.status, found.getheader("retry-after"))
         finally:
             connection.close()
             sock.close()

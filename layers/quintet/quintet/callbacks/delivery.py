@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from quintet.callbacks.endpoints import Endpoint, Endpoints, UnknownEndpoint
 from quintet.callbacks.notices import webhook_body, webhook_id
+from quintet.callbacks.retry_after import seconds_of
 from quintet.callbacks.signing import headers
 from quintet.callbacks.targets import Blocked
 from quintet.errors import BadInput, QuintetError
 from quintet.jobs.job import Job
 
 __all__ = [
+    "Answer",
     "Attempt",
     "Channel",
     "Deliveries",
@@ -29,6 +31,8 @@ DAY = 86_400.0
 #: the wait after the first attempt, what each later one multiplies it by, and the longest.
 #: SQS holds a message back for at most 12 hours after it was received
 FIRST_WAIT, GROWTH, LONGEST_WAIT = 5.0, 6.0, 6 * 3_600.0
+#: too many requests, and out of service: what a Retry-After goes with
+BUSY = (429, 503)
 
 State = Literal["waiting", "delivered", "stopped", "given_up"]
 
@@ -39,10 +43,14 @@ class Undelivered(QuintetError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one attempt came to; `last` is the HTTP status, or why there was none."""
+    """What one attempt came to; `last` is the HTTP status, or why there was none.
+
+    `wait` is how many seconds the receiver wants to be left alone.
+    """
 
     state: State
     last: str
+    wait: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +107,18 @@ class MemoryDeliveries:
 Channel = Callable[[Job, float], Attempt]
 
 
+class Answer(NamedTuple):
+    """What a receiver answered: the status, and its Retry-After."""
+
+    status: int
+    retry_after: str | None = None
+
+
 class Webhooks(Protocol):
     """What posts callbacks."""
 
-    def post(self, url: str, body: bytes, headers: dict[str, str]) -> int:
-        """The status of the answer.
+    def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """Post a callback.
 
         Raises:
             BadInput: the URL is not one that callbacks may go to.
@@ -137,7 +152,7 @@ class WebhookChannel:
         body = webhook_body(job)
         signed = headers(webhook_id(job), body, endpoint.signing(now), now)
         try:
-            status = self._webhooks.post(endpoint.url, body, signed)
+            status, retry_after = self._webhooks.post(endpoint.url, body, signed)
         except (Blocked, BadInput):
             # a wrong registration, not a bad moment: trying for a day would only hide it
             return Attempt("given_up", "address refused")
@@ -145,13 +160,16 @@ class WebhookChannel:
             return Attempt("waiting", str(error))
         if 200 <= status < 300:
             return Attempt("delivered", str(status))
+        if status in BUSY:
+            return Attempt("waiting", str(status), seconds_of(retry_after, now))
         return Attempt("stopped" if status == 410 else "waiting", str(status))
 
 
 def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> Delivery:
     """The delivery after an attempt; `jitter` in [0, 1) takes up to half off the wait.
 
-    The last attempt is at the end of the day that began with the first.
+    The wait is no shorter than the receiver wants. The last attempt is at the end of the day that
+    began with the first.
     """
     tried = replace(
         delivery,
@@ -168,4 +186,5 @@ def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> De
     if now >= end:
         return replace(tried, state="given_up", next=0.0)
     wait = min(FIRST_WAIT * GROWTH**delivery.attempts, LONGEST_WAIT) * (1 - jitter / 2)
-    return replace(tried, next=min(now + wait, end))
+    wanted = min(attempt.wait, LONGEST_WAIT)
+    return replace(tried, next=min(now + max(wait, wanted), end))
