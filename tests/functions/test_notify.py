@@ -69,6 +69,7 @@ class Aws:
             **self.server.environ,
             "AWS_DEFAULT_REGION": "us-east-1",
             "POWERTOOLS_SERVICE_NAME": "notify",
+            "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
             "QUINTET_STAGE": "test",
             "QUINTET_JOBS_TABLE": self.name,
             "QUINTET_ENDPOINTS_TABLE": endpoints_table,
@@ -133,7 +134,7 @@ def handler(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
 
 def forget() -> None:
     """Drop what the wiring keeps between invocations."""
-    for name in ("logger", "notifier", "_settings", "_sns", "_sqs"):
+    for name in ("_telemetry", "notifier", "_settings", "_sns", "_sqs"):
         getattr(wiring, name).cache_clear()
 
 
@@ -143,9 +144,20 @@ def event(name: str) -> dict[str, Any]:
     return found
 
 
+def written(out: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The log lines, and the metrics without what differs from run to run."""
+    found = [json.loads(line) for line in out.splitlines()]
+    metrics = [line for line in found if "_aws" in line]
+    for document in metrics:
+        (told,) = document.pop("_aws")["CloudWatchMetrics"]
+        document["dimensions"] = sorted(told["Dimensions"][0])
+        document["units"] = {metric["Name"]: metric["Unit"] for metric in told["Metrics"]}
+    return [line for line in found if "level" in line], metrics
+
+
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """The log lines, without what differs from run to run."""
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found, _ = written(capsys.readouterr().out)
     kept = ("level", "message", "job", "channel", "endpoint", "state", "attempts", "last", "reason")
     return [{name: line[name] for name in kept if name in line} for line in found]
 
@@ -173,7 +185,7 @@ def test_a_job_is_announced_on_both_channels(
     common = {"level": "INFO", "message": "announced", "job": "j1", "state": "delivered"}
     logged = capsys.readouterr()
     assert "canary" not in logged.out + logged.err
-    found = [json.loads(line) for line in logged.out.splitlines()]
+    found, _ = written(logged.out)
     assert [{**line, **common} for line in found] == found
     assert [(line["channel"], line["attempts"], line["last"]) for line in found] == [
         ("webhook", 1, "204"),
@@ -193,6 +205,41 @@ def test_a_failed_attempt_comes_back_in_its_own_time(aws: Aws, handler: Handler)
     delivery = aws.deliveries.get("j1", "webhook")
     assert (delivery.state, delivery.attempts, delivery.last) == ("waiting", 1, "503")
     assert aws.waiting() == 0
+
+
+def test_attempts_are_counted_and_the_age_of_what_was_delivered_is_told(
+    aws: Aws, handler: Handler, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statuses = iter([503, 204])
+    receiver = Receiver(answer=lambda received: next(statuses))
+    with receiving(receiver) as url:
+        aws.register(url)
+        done = aws.settle(endpoint="crm")
+        assert handler(aws.received(), None) == FAILED
+        waiting = aws.deliveries.get("j1", "webhook")
+        aws.deliveries.put("j1", "webhook", replace(waiting, next=0.0))
+        assert handler(aws.received(), None) == SETTLED
+    _, (retried, delivered) = written(capsys.readouterr().out)
+    common = {
+        "stage": "test",
+        "model": "shop",
+        "channel": "webhook",
+        "dimensions": ["channel", "model", "service", "stage"],
+        "service": "notify",
+    }
+    assert retried == {
+        **common,
+        "callbacks_retried_count": [1.0],
+        "units": {"callbacks_retried_count": "Count"},
+    }
+    at = aws.deliveries.get("j1", "webhook").delivered
+    assert at is not None
+    assert delivered == {
+        **common,
+        "callbacks_delivered_count": [1.0],
+        "callback_age_seconds": [at - done.updated],
+        "units": {"callbacks_delivered_count": "Count", "callback_age_seconds": "Seconds"},
+    }
 
 
 def test_what_was_given_up_goes_to_the_dead_letters_at_once(

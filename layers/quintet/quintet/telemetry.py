@@ -1,9 +1,12 @@
-"""Logs and metrics: one line and one EMF document for each request, never its payload."""
+"""Logs and metrics: one line and one EMF document for each request, or attempt to tell of a job.
+
+Never a payload.
+"""
 
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aws_lambda_powertools.logging import Logger
@@ -13,7 +16,12 @@ from quintet.codecs.messages import Request, Response
 from quintet.errors import BadInput, QuintetError
 from quintet.online import Call
 
-__all__ = ["METRICS", "Telemetry", "make_logger"]
+if TYPE_CHECKING:  # predict tells no caller of a job
+    from quintet.callbacks.delivery import Delivery
+    from quintet.callbacks.delivery import State as DeliveryState
+    from quintet.jobs.job import Job
+
+__all__ = ["METRICS", "CallbackTelemetry", "Telemetry", "make_logger"]
 
 #: every metric there is, with its unit
 METRICS = {
@@ -30,6 +38,17 @@ METRICS = {
     "features_ms": MetricUnit.Milliseconds,
     "score_ms": MetricUnit.Milliseconds,
     "total_ms": MetricUnit.Milliseconds,
+    "callbacks_delivered_count": MetricUnit.Count,
+    "callbacks_retried_count": MetricUnit.Count,
+    "callbacks_given_up_count": MetricUnit.Count,
+    "callbacks_stopped_count": MetricUnit.Count,
+    "callback_age_seconds": MetricUnit.Seconds,
+}
+_CALLBACKS: dict[DeliveryState, str] = {
+    "delivered": "callbacks_delivered_count",
+    "waiting": "callbacks_retried_count",
+    "given_up": "callbacks_given_up_count",
+    "stopped": "callbacks_stopped_count",
 }
 
 
@@ -147,6 +166,42 @@ class Telemetry:
         else:
             line["stack"] = _stack(error)
             self.logger.error("failed", **line)
+
+
+class CallbackTelemetry:
+    """What an attempt to tell a caller leaves behind."""
+
+    def __init__(self, stage: str) -> None:
+        self.logger = make_logger(stage)
+        self.metrics = Metrics()
+        self._stage = stage
+
+    def announced(self, job: Job, channel: str, delivery: Delivery) -> None:
+        """Write the line and the metrics of an attempt.
+
+        Neither has the URL, which may hold a token, nor anything of the answer but its status. The
+        age is from the job's end to its delivery.
+        """
+        level = self.logger.info if delivery.state == "delivered" else self.logger.warning
+        level(
+            "announced",
+            job=job.id,
+            model=job.model,
+            channel=channel,
+            endpoint=job.endpoint if channel == "webhook" else None,
+            state=delivery.state,
+            attempts=delivery.attempts,
+            last=delivery.last,
+        )
+        metrics = self.metrics
+        for name, value in (("stage", self._stage), ("model", job.model), ("channel", channel)):
+            metrics.add_dimension(name, value)
+        counted = [(_CALLBACKS[delivery.state], 1.0)]
+        if delivery.delivered is not None:
+            counted.append(("callback_age_seconds", delivery.delivered - job.updated))
+        for name, number in counted:
+            metrics.add_metric(name, METRICS[name], number)
+        metrics.flush_metrics()
 
 
 def _event(call: Call, request: Request) -> str:

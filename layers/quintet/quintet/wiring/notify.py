@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-    from quintet.callbacks.delivery import Delivery
     from quintet.callbacks.notifier import Notifier
-    from quintet.jobs.job import Job
     from quintet.settings import NotifySettings
+    from quintet.telemetry import CallbackTelemetry
 
 __all__ = ["logger", "notifier", "postpone"]
 
@@ -33,11 +32,15 @@ def _settings() -> NotifySettings:
 
 
 @cache
+def _telemetry() -> CallbackTelemetry:
+    from quintet.telemetry import CallbackTelemetry
+
+    return CallbackTelemetry(os.environ.get("QUINTET_STAGE", ""))
+
+
 def logger() -> Logger:
     """The logger of `notify`."""
-    from quintet.telemetry import make_logger
-
-    return make_logger(os.environ.get("QUINTET_STAGE", ""))
+    return _telemetry().logger
 
 
 @cache
@@ -67,7 +70,7 @@ def notifier() -> Notifier:
         },
         clock=time.time,
         random=random.random,
-        tell=_tell,
+        tell=_telemetry().announced,
     )
 
 
@@ -100,18 +103,3 @@ def postpone(receipt: str, seconds: float) -> None:
         )
     except (BotoCoreError, ClientError) as error:
         logger().warning("not postponed", error=type(error).__name__)
-
-
-def _tell(job: Job, channel: str, delivery: Delivery) -> None:
-    """Log an attempt: neither the URL, which may hold a token, nor anything of the answer."""
-    level = logger().info if delivery.state == "delivered" else logger().warning
-    level(
-        "announced",
-        job=job.id,
-        model=job.model,
-        channel=channel,
-        endpoint=job.endpoint if channel == "webhook" else None,
-        state=delivery.state,
-        attempts=delivery.attempts,
-        last=delivery.last,
-    )
