@@ -8,12 +8,13 @@ from typing import Any
 from quintet import coldstart
 from quintet.aws import events
 from quintet.codecs import oip, records, sagemaker
+from quintet.codecs.answering import Family, answer
 from quintet.errors import QuintetError
 from quintet.online import Call
 from quintet.wiring import predict as wiring
 
 #: who answers, and in whose form errors are told, by template.yaml's routes
-ROUTES = {
+ROUTES: dict[tuple[str, str], Family] = {
     ("POST", "/models/{model}/predict"): records,
     ("POST", "/models/{model}/versions/{version}/predict"): records,
     ("GET", "/v2"): oip,
@@ -39,7 +40,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
             response = jobs.accept(family, wiring.online(), request, call)
         else:
-            response = family.answer(wiring.online(), request, call)
+            response = answer(family, wiring.online(), request, call)
         events.check_size(response)
     except Exception as error:
         problem = error

@@ -12,6 +12,7 @@ import pytest
 from tests.onlinekit import ECHO_DTYPES, LOG, NOW, online, renamed, shop_probability
 
 from quintet.codecs import oip
+from quintet.codecs.answering import answer
 from quintet.codecs.messages import Request, Response
 from quintet.errors import QuintetError
 from quintet.online import Call, Online
@@ -40,7 +41,7 @@ def ask(
     )
     call = Call("id")
     try:
-        return oip.answer(service, request, call)
+        return answer(oip, service, request, call)
     except QuintetError as error:
         return oip.failure(error, call)
 

@@ -9,6 +9,7 @@ import pytest
 from tests.onlinekit import LOG, NOW, SHOP, online, renamed, shop_features, shop_probability
 
 from quintet.codecs import records
+from quintet.codecs.answering import answer
 from quintet.codecs.messages import Request, Response
 from quintet.errors import QuintetError
 from quintet.features import MemoryFeatures
@@ -29,7 +30,7 @@ def post(
     request = Request("POST", "/models/{model}/predict", parameters, named, raw)
     call = Call("id")
     try:
-        return records.answer(service, request, call)
+        return answer(records, service, request, call)
     except QuintetError as error:
         return records.failure(error, call)
 

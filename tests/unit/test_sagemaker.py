@@ -11,6 +11,7 @@ import pytest
 from tests.onlinekit import LOG, online, renamed, shop_probability
 
 from quintet.codecs import sagemaker
+from quintet.codecs.answering import answer
 from quintet.codecs.messages import Request, Response
 from quintet.errors import QuintetError
 from quintet.online import Call, Online
@@ -46,7 +47,7 @@ def invoke(
     request = Request("POST", route, {"endpoint": endpoint}, named, raw)
     call = Call("id")
     try:
-        return sagemaker.answer(service, request, call)
+        return answer(sagemaker, service, request, call)
     except QuintetError as error:
         return sagemaker.failure(error, call)
 

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Protocol
 
 from quintet.codecs import oip, records, sagemaker
+from quintet.codecs.answering import Family
 from quintet.codecs.forms import FORMS, kept_headers
 from quintet.codecs.messages import RETRY_AFTER, Request, Response, json_body
 from quintet.errors import BadInput, Transient
@@ -28,12 +28,8 @@ TTL_SECONDS = 21_600
 CALLBACK = "x-quintet-callback"
 KEY = "idempotency-key"
 
-#: the form of a family, and what tells its target
-_FAMILIES = {
-    records: ("records", records.target),
-    oip: ("oip", oip.target),
-    sagemaker: ("sagemaker", sagemaker.target),
-}
+#: the form of a family
+_FORMS: dict[Family, str] = {records: "records", oip: "oip", sagemaker: "sagemaker"}
 
 
 class Targets(Protocol):
@@ -120,7 +116,7 @@ class Intake:
 
 
 def answer(
-    intake: Intake, family: ModuleType, online: Online, request: Request, call: Call
+    intake: Intake, family: Family, online: Online, request: Request, call: Call
 ) -> Response:
     """Answer a request for predictions with a job: 202, and where to look.
 
@@ -128,9 +124,9 @@ def answer(
         QuintetError: it is refused or could not be answered; the family's `failure` renders it.
     """
     if family is oip and not oip.infers(request):  # a preference may be ignored
-        return oip.answer(online, request, call)
-    form, target = _FAMILIES[family]
-    job = intake.accept(online, request, call, form=form, target=target(request))
+        return oip.about(online, request, call)
+    target = family.target(request)
+    job = intake.accept(online, request, call, form=_FORMS[family], target=target)
     body = {"id": job.id, "state": job.state, "model": job.model, "version": job.version}
     headers = {
         "Location": location(request, job.id),

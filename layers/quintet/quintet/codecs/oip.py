@@ -17,21 +17,19 @@ from quintet.codecs.oip_infer import decode, encode
 from quintet.errors import BadInput, NotFound, QuintetError, Transient
 from quintet.online import Call, Online, Tally
 
-__all__ = ["answer", "decode", "encode", "failure", "infers", "target"]
+__all__ = ["about", "decode", "encode", "failure", "infers", "target"]
 
 _UNLOAD = BadInput.of(
     "unload", "no such request", "one: the model least recently used goes when memory is needed"
 )
 
 
-def answer(online: Online, request: Request, call: Call) -> Response:
-    """Answer a request on /v2 or below it.
+def about(online: Online, request: Request, call: Call) -> Response:
+    """Answer a request on /v2 or below it that is none for inference.
 
     Raises:
         QuintetError: it is refused or could not be answered; `failure` renders it.
     """
-    if infers(request):
-        return _infer(online, request, call)
     return Response(200, json_body(_about(online, request, call, _path(request))))
 
 
@@ -64,13 +62,6 @@ def failure(error: QuintetError | None, call: Call) -> Response:
 
 def _path(request: Request) -> list[str]:
     return [part for part in request.parameters.get("proxy", "").split("/") if part]
-
-
-def _infer(online: Online, request: Request, call: Call) -> Response:
-    model = online.model(call, *target(request))
-    asked = decode(model.contract, request)
-    prediction = online.predict(call, model, asked.batch, outputs=asked.outputs)
-    return encode(asked, prediction)
 
 
 def _about(online: Online, request: Request, call: Call, path: list[str]) -> object:

@@ -22,11 +22,10 @@ from quintet.codecs.messages import (
 from quintet.columns import Array, Batch, from_records
 from quintet.contract import Contract, Output
 from quintet.errors import BadInput, QuintetError, Refusal, Transient
-from quintet.online import Call, Online, Prediction
+from quintet.online import Call, Prediction
 
 __all__ = [
     "Asked",
-    "answer",
     "decode",
     "encode",
     "failure",
@@ -47,20 +46,6 @@ class Asked:
     batch: Batch
     partial: bool = False
     outputs: list[str] | None = None
-
-
-def answer(online: Online, request: Request, call: Call) -> Response:
-    """Answer POST /models/{model}[/versions/{version}]/predict.
-
-    Raises:
-        QuintetError: it is refused or could not be answered; `failure` renders it.
-    """
-    model = online.model(call, *target(request))
-    asked = decode(model.contract, request)
-    prediction = online.predict(
-        call, model, asked.batch, outputs=asked.outputs, partial=asked.partial
-    )
-    return encode(asked, prediction)
 
 
 def target(request: Request) -> tuple[str, int | None]:

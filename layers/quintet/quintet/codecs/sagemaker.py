@@ -33,9 +33,9 @@ from quintet.errors import (
     Transient,
     UnsupportedMedia,
 )
-from quintet.online import Call, Online, Prediction
+from quintet.online import Call, Prediction
 
-__all__ = ["Asked", "accepted", "answer", "decode", "encode", "failure", "target"]
+__all__ = ["Asked", "accepted", "decode", "encode", "failure", "target"]
 
 _PREFIX = "x-amzn-sagemaker-"
 _JSON, _CSV, _NPY, _LINES = (
@@ -62,20 +62,6 @@ class Asked(records.Asked):
 
     media: str = _JSON
     attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-def answer(online: Online, request: Request, call: Call) -> Response:
-    """Answer POST /endpoints/{endpoint}/invocations.
-
-    Raises:
-        QuintetError: it is refused or could not be answered; `failure` renders it.
-    """
-    model = online.model(call, *target(request))
-    asked = decode(model.contract, request)
-    prediction = online.predict(
-        call, model, asked.batch, outputs=asked.outputs, partial=asked.partial
-    )
-    return encode(asked, prediction)
 
 
 def target(request: Request) -> tuple[str, int | None]:

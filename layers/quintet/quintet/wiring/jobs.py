@@ -7,13 +7,13 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import cache
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from quintet.settings import AcceptSettings, SubmitSettings, read
 
 if TYPE_CHECKING:
     from quintet.aws.jobs import JobTable
+    from quintet.codecs.answering import Family
     from quintet.codecs.intake import Intake
     from quintet.codecs.jobs_desk import JobsDesk
     from quintet.codecs.messages import Request, Response
@@ -74,7 +74,7 @@ def intake() -> Intake:
     )
 
 
-def accept(family: ModuleType, online: Online, request: Request, call: Call) -> Response:
+def accept(family: Family, online: Online, request: Request, call: Call) -> Response:
     """Answer a request for predictions with a job."""
     from quintet.codecs.intake import answer
 

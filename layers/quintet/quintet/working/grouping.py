@@ -6,8 +6,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from quintet.codecs import records
-from quintet.codecs.forms import FORMS, Asked, Form
-from quintet.codecs.messages import Request, Response, json_body
+from quintet.codecs.forms import FORMS, Asked, Form, request_of
+from quintet.codecs.messages import Response, json_body
 from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
@@ -66,8 +66,7 @@ def read(job: Job, body: bytes, models: Models) -> Read:
     """
     model = models.get(job.model, job.version)
     form = FORMS[job.form]
-    headers = {**job.request.headers, "content-type": job.request.content_type}
-    request = Request("POST", "", headers=headers, raw=body)
+    request = request_of(job, body)
     contract = model.contract
     if job.request.place is not None:  # the contract bounds the bytes of what comes over HTTP
         limits = replace(contract.limits, bytes=MOST_INPUT)
