@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+from tests.aws_kit import ROOT, client, create_table, environ, load_app, moto_server
 from tests.batch_kit import CONTRACT, tiny_graph
 
 from quintet.contract import to_dict
@@ -23,8 +20,6 @@ from quintet.wiring import batch as wiring
 from quintet_cli.publisher import Publisher
 from quintet_cli.release import Release
 
-ROOT = Path(__file__).parents[1]
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
 
 Handler = Callable[[dict[str, Any], object], dict[str, Any]]
@@ -36,15 +31,9 @@ class BatchAws:
 
     url: str
 
-    def client(self, service: Any) -> Any:
+    def client(self, service: str) -> Any:
         """A boto3 client."""
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        return client(service, self.url)
 
     def create(self) -> None:
         """Make what the functions need."""
@@ -56,15 +45,7 @@ class BatchAws:
         for table, keys in (("batch-registry", ("model", "item")), ("batch-features", ("entity",))):
             # moto keeps its state for the process: another module's tests may have made it
             with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
-                dynamodb.create_table(
-                    TableName=table,
-                    BillingMode="PAY_PER_REQUEST",
-                    AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
-                    KeySchema=[
-                        {"AttributeName": key, "KeyType": kind}
-                        for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-                    ],
-                )
+                create_table(self.url, table, *keys)
         waits = {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 60, "End": True}}}
         self.client("stepfunctions").create_state_machine(
             name="batch", definition=json.dumps(waits), roleArn="arn:aws:iam::123456789012:role/r"
@@ -101,13 +82,10 @@ class BatchAws:
 @contextmanager
 def serving() -> Iterator[BatchAws]:
     """moto, with what the functions need."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    aws = BatchAws(f"http://{host}:{port}")
-    aws.create()
-    yield aws
-    server.stop()
+    with moto_server() as url:
+        aws = BatchAws(url)
+        aws.create()
+        yield aws
 
 
 @contextmanager
@@ -115,11 +93,8 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
     """A function's handler as a new execution environment has it."""
     for variable in [v for v in os.environ if v.startswith(("QUINTET_", "AWS_"))]:
         monkeypatch.delenv(variable)
-    environ = {
-        **KEYS,
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": aws.url,
+    variables = {
+        **environ(aws.url),
         "POWERTOOLS_SERVICE_NAME": name,
         "QUINTET_STAGE": "test",
         "QUINTET_REGISTRY_BUCKET": "batch-registry",
@@ -130,15 +105,10 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "QUINTET_STATE_MACHINE_ARN": MACHINE,
         "QUINTET_UNIT_BYTES": "400",
     }
-    for variable, value in environ.items():
+    for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     forget()
-    place = ROOT / "functions" / name / "app.py"
-    spec = importlib.util.spec_from_file_location(f"{name}_app", place)
-    assert spec is not None and spec.loader is not None
-    app = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(app)
-    yield app.handler
+    yield load_app(name).handler
     forget()
 
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from tests.local_aws import ROOT
-from tests.registries import RegistryServer
+from tests.aws_kit import ROOT, client, environ
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
@@ -38,16 +37,6 @@ def job(identity: str = "j1", **changes: Any) -> Job:
         deadline=NOW + TTL,
     )
     return replace(made, **changes)
-
-
-def environ(url: str) -> dict[str, str]:
-    """What AwsClient needs to reach a moto server."""
-    return RegistryServer(url, "", "").environ
-
-
-def client(service: str, url: str) -> Any:
-    """A boto3 client of a moto server."""
-    return RegistryServer(url, "", "").client(service)
 
 
 @cache

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import boto3
-from moto.server import ThreadedMotoServer
+from tests.aws_kit import client, create_table, environ
 
 from quintet.aws.artifacts import Artifacts
 from quintet.aws.client import AwsClient
@@ -34,16 +30,11 @@ class RegistryServer:
     @property
     def environ(self) -> dict[str, str]:
         """What AwsClient needs to reach it."""
-        return {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": self.url,
-        }
+        return environ(self.url)
 
     def client(self, service: str) -> Any:
         """A boto3 client."""
-        return _client(service, self.url)
+        return client(service, self.url)
 
     @property
     def registry(self) -> Registry:
@@ -77,46 +68,12 @@ class RegistryServer:
         return {key: s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
 
 
-@cache
-def _client(service: str, url: str) -> Any:
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=url,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        region_name="us-east-1",
-    )
-
-
-@contextmanager
-def moto_server() -> Iterator[str]:
-    """The address of a moto server in this process."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
-
-
 def registry_on(url: str) -> RegistryServer:
     """A new registry on a moto server."""
     number = next(_numbers)
     made = RegistryServer(url, f"registry-{number}", f"registry-{number}")
     made.client("s3").create_bucket(Bucket=made.bucket)
-    made.client("dynamodb").create_table(
-        TableName=made.table,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": "model", "AttributeType": "S"},
-            {"AttributeName": "item", "AttributeType": "S"},
-        ],
-        KeySchema=[
-            {"AttributeName": "model", "KeyType": "HASH"},
-            {"AttributeName": "item", "KeyType": "RANGE"},
-        ],
-    )
+    create_table(url, made.table, "model", "item")
     return made
 
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from tests import onlinekit
+from tests.aws_kit import client, create_table, environ, load_app, moto_server
 from tests.jobskit import table_properties
 
 from quintet.aws.features import entity_key
 from quintet.contract import Contract
 from quintet.wiring import jobs as _jobs
 from quintet.wiring import predict as _predict
-
-ROOT = Path(__file__).parents[2]
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
 
 @dataclass
@@ -36,36 +30,19 @@ class OnlineAws:
 
     def client(self, service: str) -> Any:
         """A boto3 client."""
-        make: Any = boto3.client  # its stubs know services by literals only
-        return make(
-            service,
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
+        return client(service, self.url)
 
     def create(self) -> None:
         """Make the tables and the bucket, with the keys of template.yaml."""
         tables = {"registry": ("model", "item"), "features": ("entity",), "breaker": ("id",)}
-        dynamodb = self.client("dynamodb")
         for table, keys in tables.items():
-            dynamodb.create_table(
-                TableName=table,
-                BillingMode="PAY_PER_REQUEST",
-                AttributeDefinitions=[{"AttributeName": k, "AttributeType": "S"} for k in keys],
-                KeySchema=[
-                    {"AttributeName": key, "KeyType": kind}
-                    for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-                ],
-            )
+            create_table(self.url, table, *keys)
         for table, resource in (("jobs", "JobsTable"), ("endpoints", "EndpointsTable")):
-            dynamodb.create_table(TableName=table, **table_properties(resource))
+            self.client("dynamodb").create_table(TableName=table, **table_properties(resource))
         for bucket in ("registry-bucket", "payloads-bucket"):
             self.client("s3").create_bucket(Bucket=bucket)
         self.environ = {
-            **KEYS,
-            "AWS_ENDPOINT_URL": self.url,
+            **environ(self.url),
             "QUINTET_STAGE": "test",
             "QUINTET_REGISTRY_BUCKET": "registry-bucket",
             "QUINTET_REGISTRY_TABLE": "registry",
@@ -106,25 +83,12 @@ class OnlineAws:
 @pytest.fixture(scope="session")
 def online_aws() -> Iterator[OnlineAws]:
     """moto with the kit's models published."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    aws = OnlineAws(f"http://{host}:{port}")
-    aws.create()
-    for contract in onlinekit.CONTRACTS.values():
-        aws.publish(contract)
-    yield aws
-    server.stop()
-
-
-def load_app(function: str = "predict") -> Any:
-    """A function's module, executed anew."""
-    path = ROOT / "functions" / function / "app.py"
-    spec = importlib.util.spec_from_file_location(f"{function}_app", path)
-    assert spec is not None and spec.loader is not None
-    app = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(app)
-    return app
+    with moto_server() as url:
+        aws = OnlineAws(url)
+        aws.create()
+        for contract in onlinekit.CONTRACTS.values():
+            aws.publish(contract)
+        yield aws
 
 
 Handler = Callable[[dict[str, Any], object], dict[str, Any]]

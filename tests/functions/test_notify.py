@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.aws_kit import ROOT, load_app, moto_server
 from tests.jobskit import RESULT, job, job_table, table_properties
-from tests.registries import RegistryServer, moto_server
+from tests.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords
@@ -26,7 +25,6 @@ from quintet.jobs.job import Job, Outcome
 from quintet.wiring import notify as wiring
 from quintet_cli.receiver import Receiver, receiving
 
-ROOT = Path(__file__).parents[2]
 Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 SETTLED: dict[str, Any] = {"batchItemFailures": []}
 FAILED = {"batchItemFailures": [{"itemIdentifier": "6d2f1c3e-5b1a-4a51-9a0e-1f3a6c0d2b11"}]}
@@ -67,7 +65,6 @@ class Aws:
         )
         self.environ = {
             **self.server.environ,
-            "AWS_DEFAULT_REGION": "us-east-1",
             "POWERTOOLS_SERVICE_NAME": "notify",
             "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
             "QUINTET_STAGE": "test",
@@ -124,11 +121,7 @@ def handler(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
     # Powertools keeps one logger a service, bound to the stdout of its first use
     logging.root.manager.loggerDict.pop("notify", None)
     forget()
-    spec = importlib.util.spec_from_file_location("notify_app", ROOT / "functions/notify/app.py")
-    assert spec is not None and spec.loader is not None
-    app = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(app)
-    yield app.handler
+    yield load_app("notify").handler
     forget()
 
 

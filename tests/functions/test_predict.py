@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from tests.functions.conftest import ROOT, OnlineAws, Predict, fresh_handler, load_app
+from tests.aws_kit import ROOT, load_app
+from tests.functions.conftest import OnlineAws, Predict, fresh_handler
 from tests.onlinekit import LOG, Answer, event, renamed, shop_probability
 
 JSON = {"Content-Type": "application/json"}
@@ -417,7 +418,7 @@ def test_the_routes_are_those_of_the_template() -> None:
     template = yaml.load((ROOT / "template.yaml").read_text(), Loader=loader)
     events = template["Resources"]["Predict"]["Properties"]["Events"].values()
     routes = {(e["Properties"]["Method"], e["Properties"]["Path"]) for e in events}
-    assert set(load_app().ROUTES) == routes
+    assert set(load_app("predict").ROUTES) == routes
 
 
 @pytest.mark.parametrize(

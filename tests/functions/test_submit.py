@@ -7,7 +7,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from tests.functions.conftest import ROOT, Ask, OnlineAws, fresh_handler
+from tests.aws_kit import ROOT
+from tests.functions.conftest import Ask, OnlineAws, fresh_handler
 from tests.onlinekit import Answer
 
 from quintet.aws.client import AwsClient

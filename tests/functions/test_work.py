@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import logging
@@ -15,7 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.functions.conftest import ROOT, OnlineAws
+from tests.aws_kit import ROOT, load_app
+from tests.functions.conftest import OnlineAws
 from tests.jobskit import table_properties
 from tests.workkit import job as accepted_job
 
@@ -49,12 +49,7 @@ class WorkAws:
 
     def handler(self, function: str) -> Any:
         """A function's handler."""
-        path = ROOT / "functions" / function / "app.py"
-        spec = importlib.util.spec_from_file_location(f"{function}_app", path)
-        assert spec is not None and spec.loader is not None
-        app = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(app)
-        return app.handler
+        return load_app(function).handler
 
     def accept(self, *jobs: Job, sent: bool = True) -> None:
         """Accept jobs, and send their messages or not."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import re
 from typing import Any
 
 import pytest
-from tests.local_aws import ROOT
+from tests.aws_kit import ROOT, load_app
 
 from quintet.codecs.intake import TTL_SECONDS
 from quintet.settings import (
@@ -108,13 +107,7 @@ def test_a_function_names_its_time_out_and_memory(name: str) -> None:
 
 def routes_of(function: str) -> set[tuple[str, str]]:
     """The routes that a function's module knows."""
-    path = ROOT / "functions" / function / "app.py"
-    spec = importlib.util.spec_from_file_location(f"{function}_app", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return set(module.ROUTES)
+    return set(load_app(function).ROUTES)
 
 
 def test_the_routes_of_the_api_are_those_that_their_functions_know(stack: Stack) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.aws_kit import moto_server
 from tests.packages import contract, golden, graph, package
-from tests.registries import RegistryServer, moto_server, registry_on, release_of
+from tests.registries import RegistryServer, registry_on, release_of
 
 from quintet.errors import ModelFailure, Transient
 from quintet.manifest import sha256

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.aws_kit import moto_server
 from tests.jobskit import NOW, job, job_table
-from tests.registries import RegistryServer, moto_server
+from tests.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords

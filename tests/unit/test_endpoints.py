@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
-from tests.registries import RegistryServer, moto_server
+from tests.aws_kit import moto_server
+from tests.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.endpoints import EndpointTable

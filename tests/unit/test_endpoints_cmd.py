@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.aws_kit import moto_server
 from tests.jobskit import table_properties
-from tests.registries import RegistryServer, moto_server
+from tests.registries import RegistryServer
 from typer.testing import CliRunner
 
 from quintet.aws.client import AwsClient

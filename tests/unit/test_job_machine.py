@@ -16,8 +16,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.aws_kit import moto_server
 from tests.jobskit import NOW, TTL, job, job_table
-from tests.registries import moto_server
 
 from quintet.errors import Conflict, Transient
 from quintet.jobs.job import EVENTS, Content, Lease, Outcome

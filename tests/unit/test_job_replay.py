@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.jobskit import NOW, RESULT, TTL, client, environ, job, job_table
-from tests.registries import moto_server
+from tests.aws_kit import client, environ, moto_server
+from tests.jobskit import NOW, RESULT, TTL, job, job_table
 
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from tests.aws_kit import moto_server
 from tests.jobskit import NOW, RESULT, TTL, job, job_table
-from tests.registries import moto_server
 
 from quintet.errors import BadInput, NotFound
 from quintet.jobs.job import Busy, Content, Lease, LostLease, Outcome, Settled

@@ -7,8 +7,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from tests.jobskit import client, environ
-from tests.registries import moto_server
+from tests.aws_kit import client, environ, moto_server
 
 from quintet.aws.client import AwsClient
 from quintet.aws.payloads import PayloadBucket

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.aws_kit import moto_server
 from tests.packages import graph, package
-from tests.registries import RegistryServer, moto_server, registry_on, release_of
+from tests.registries import RegistryServer, registry_on, release_of
 from typer.testing import CliRunner
 
 from quintet.errors import Conflict, NotFound

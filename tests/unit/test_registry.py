@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.aws_kit import moto_server
 from tests.packages import graph, package
-from tests.registries import RegistryServer, moto_server, registry_on, release_of
+from tests.registries import RegistryServer, registry_on, release_of
 
 from quintet.errors import NotFound, Transient
 from quintet.models import Route, Version
