@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -78,13 +79,14 @@ def groups(jobs: Sequence[Read]) -> Iterator[list[Read]]:
     """The jobs that are scored in one run: of one group, and of no more rows than one request
     of the model may have, unless a job has more by itself."""
     open_groups: dict[Hashable, list[Read]] = {}
+    rows: Counter[Hashable] = Counter()
     for found in jobs:
-        together = open_groups.setdefault(found.group, [])
-        rows = sum(other.asked.batch.rows for other in together) + found.asked.batch.rows
-        if together and rows > found.model.contract.limits.rows:
-            yield open_groups[found.group]
-            open_groups[found.group] = together = []
-        together.append(found)
+        group, more = found.group, found.asked.batch.rows
+        if group in open_groups and rows[group] + more > found.model.contract.limits.rows:
+            yield open_groups.pop(group)
+            rows[group] = 0
+        open_groups.setdefault(group, []).append(found)
+        rows[group] += more
     yield from open_groups.values()
 
 
