@@ -23,7 +23,7 @@ from tests.workkit import Bench, job, message
 
 from quintet.columns import numpy_dtype
 from quintet.jobs.dispatch import MemoryQueue
-from quintet.jobs.store import MemoryJobs
+from quintet.jobs.memory import MemoryJobs
 from quintet.models import MemoryRoutes, Models, Route, Version
 from quintet.onnx_model import OnnxModel
 from quintet.working.worker import THREADS

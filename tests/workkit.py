@@ -13,7 +13,7 @@ from quintet.features import FeatureSource
 from quintet.jobs.blobs import MemoryBlobs
 from quintet.jobs.dispatch import Dispatch, MemoryQueue
 from quintet.jobs.job import Content, Job
-from quintet.jobs.store import MemoryJobs
+from quintet.jobs.memory import MemoryJobs
 from quintet.models import Models
 from quintet.working.burying import DeadLetters, MemoryDeadLetters, Undertaker
 from quintet.working.deliveries import Delivery, MemoryVisibility

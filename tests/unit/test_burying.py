@@ -11,7 +11,8 @@ from tests.workkit import QUIET_SECONDS, Bench, logs, message
 from quintet.errors import Transient
 from quintet.jobs.dispatch import Dispatch, MemoryQueue
 from quintet.jobs.job import Lease, Outcome
-from quintet.jobs.store import MemoryJobs, Notice
+from quintet.jobs.memory import MemoryJobs
+from quintet.jobs.store import Notice
 from quintet.working.burying import MOST_LETTERS, MemoryDeadLetters
 
 PROBLEM = {

@@ -31,7 +31,8 @@ from quintet.callbacks.retry_after import seconds_of
 from quintet.callbacks.targets import Blocked
 from quintet.errors import BadInput, Transient
 from quintet.jobs.job import Job
-from quintet.jobs.store import MemoryJobs, Notice
+from quintet.jobs.memory import MemoryJobs
+from quintet.jobs.store import Notice
 from quintet_cli.receiver import Received, Receiver, receiving
 
 DAY = 86_400

@@ -21,7 +21,8 @@ from tests.jobskit import NOW, TTL, job, job_table
 
 from quintet.errors import Conflict, Transient
 from quintet.jobs.job import EVENTS, Content, Lease, Outcome
-from quintet.jobs.store import JobStore, MemoryJobs
+from quintet.jobs.memory import MemoryJobs
+from quintet.jobs.store import JobStore
 
 LEASE = 30.0
 

@@ -11,7 +11,8 @@ from tests.jobskit import NOW, RESULT, TTL, job, job_table
 
 from quintet.errors import BadInput, NotFound
 from quintet.jobs.job import Busy, Content, Lease, LostLease, Outcome, Settled
-from quintet.jobs.store import JobStore, Key, KeyReused, MemoryJobs, Notice, Summary
+from quintet.jobs.memory import MemoryJobs
+from quintet.jobs.store import JobStore, Key, KeyReused, Notice, Summary
 
 DONE = Outcome(result=RESULT)
 PROBLEM = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "amount"}

@@ -22,7 +22,8 @@ from tests.workkit import LEASE_SECONDS, Bench, logs
 from quintet.errors import Transient
 from quintet.jobs.dispatch import Dispatch
 from quintet.jobs.job import Job
-from quintet.jobs.store import MemoryJobs, Notice
+from quintet.jobs.memory import MemoryJobs
+from quintet.jobs.store import Notice
 from quintet.working.burying import MemoryDeadLetters
 from quintet.working.deliveries import RECEIVES, Delivery
 from quintet.working.sweeping import sweep

@@ -19,7 +19,8 @@ from quintet.errors import ModelFailure, Transient
 from quintet.features import StoredValue
 from quintet.jobs.blobs import INLINE_RESULT, MemoryBlobs
 from quintet.jobs.job import Content, Job, Lease, Outcome
-from quintet.jobs.store import MemoryJobs, Notice
+from quintet.jobs.memory import MemoryJobs
+from quintet.jobs.store import Notice
 from quintet.models import Models
 from quintet.working.deliveries import RECEIVES, Delivery, backoff, deliveries
 

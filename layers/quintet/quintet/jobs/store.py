@@ -1,10 +1,8 @@
-"""Where jobs are kept: one port for each need, and all of them in memory."""
+"""Where jobs are kept: one port for each need. `quintet.jobs.memory` has all of them in memory."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,15 +12,7 @@ from quintet.jobs.job import (
     Job,
     Lease,
     Outcome,
-    Settled,
     State,
-    cancelled,
-    expired,
-    leased,
-    released,
-    renewed,
-    settled,
-    unknown,
 )
 
 __all__ = [
@@ -32,7 +22,6 @@ __all__ = [
     "Key",
     "KeyReused",
     "Leases",
-    "MemoryJobs",
     "Notice",
     "Outbox",
     "Page",
@@ -209,138 +198,3 @@ class Outbox(Protocol):
 
 class JobStore(Acceptance, Leases, Desk, Outbox, Protocol):
     """All of them."""
-
-
-class MemoryJobs:
-    """Jobs in memory."""
-
-    def __init__(self, jobs: Sequence[Job] = ()) -> None:
-        self.jobs = {job.id: job for job in jobs}
-        self.keys: dict[tuple[str, str], tuple[str, str]] = {}
-        self.notices: dict[tuple[str, str], Notice] = {}
-        self._lock = threading.Lock()
-
-    def accept(self, job: Job, key: Key | None = None) -> tuple[Job, Notice | None]:
-        """See `Acceptance.accept`."""
-        with self._lock:
-            if key is not None:
-                earlier = self.keys.setdefault((job.owner, key.digest), (job.id, key.payload))
-                if earlier[1] != key.payload:
-                    raise KeyReused
-                if earlier[0] != job.id:
-                    return self.jobs[earlier[0]], None
-            return self._write(job)
-
-    def lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
-        """See `Leases.lease`."""
-        with self._lock:
-            try:
-                return self._keep(leased(self._get(job), worker, now, seconds))
-            except Settled as end:
-                if self.jobs[job].state != end.job.state:
-                    self._write(end.job)
-                raise
-
-    def renew(self, job: str, lease: Lease, now: float, seconds: float) -> Job:
-        """See `Leases.renew`."""
-        with self._lock:
-            return self._keep(renewed(self._get(job), lease, now, seconds))
-
-    def release(self, job: str, lease: Lease, now: float) -> None:
-        """See `Leases.release`."""
-        with self._lock:
-            self._keep(released(self._get(job), lease, now))
-
-    def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> Notice:
-        """See `Leases.settle`."""
-        with self._lock:
-            found = self._get(job)
-            end = settled(found, lease, outcome, now)
-            if end is found:
-                return Notice(end.id, EVENTS[end.state], end.updated)
-            return self._write(end)[1]
-
-    def get(self, job: str, owner: str | None = None) -> Job:
-        """See `Desk.get`."""
-        with self._lock:
-            return self._get(job, owner)
-
-    def page(
-        self,
-        owner: str,
-        *,
-        model: str | None = None,
-        state: State | None = None,
-        after: str | None = None,
-        most: int = 50,
-    ) -> Page:
-        """See `Desk.page`."""
-        with self._lock:
-            found = sorted(
-                (
-                    job
-                    for job in self.jobs.values()
-                    if job.owner == owner
-                    and model in (None, job.model)
-                    and state in (None, job.state)
-                ),
-                key=lambda job: (job.created, job.id),
-                reverse=True,
-            )
-        if after is not None:
-            ids = [job.id for job in found]
-            if after not in ids:
-                raise BadInput.of("next", "what a page gave as next", repr(after[:60]))
-            found = found[ids.index(after) + 1 :]
-        page = [
-            Summary(job.id, job.model, job.version, job.state, job.created, job.updated)
-            for job in found[:most]
-        ]
-        return Page(page, page[-1].id if len(found) > most else None)
-
-    def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, Notice | None]:
-        """See `Desk.cancel`."""
-        with self._lock:
-            found = self._get(job, owner)
-            end = cancelled(found, now)
-            return (end, None) if end is found else self._write(end)
-
-    def outbox(self, before: float, most: int = 100) -> list[Notice]:
-        """See `Outbox.outbox`."""
-        with self._lock:
-            due = [notice for notice in self.notices.values() if notice.at < before]
-        return sorted(due, key=lambda notice: notice.at)[:most]
-
-    def sent(self, notice: Notice) -> None:
-        """See `Outbox.sent`."""
-        with self._lock:
-            self.notices.pop((notice.job, notice.event), None)
-
-    def overdue(self, now: float, most: int = 100) -> list[str]:
-        """See `Outbox.overdue`."""
-        with self._lock:
-            late = [job for job in self.jobs.values() if not job.settled and job.deadline <= now]
-        return [job.id for job in sorted(late, key=lambda job: job.deadline)[:most]]
-
-    def expire(self, job: str, now: float) -> Notice | None:
-        """See `Outbox.expire`."""
-        with self._lock:
-            found = self._get(job)
-            end = expired(found, now)
-            return None if end is found else self._write(end)[1]
-
-    def _get(self, job: str, owner: str | None = None) -> Job:
-        found = self.jobs.get(job)
-        if found is None or owner not in (None, found.owner):
-            raise unknown(job)
-        return found
-
-    def _keep(self, job: Job) -> Job:
-        self.jobs[job.id] = job
-        return job
-
-    def _write(self, job: Job) -> tuple[Job, Notice]:
-        """Keep a job in a state that is announced."""
-        notice = Notice(job.id, EVENTS[job.state], job.updated)
-        self.notices[notice.job, notice.event] = notice
-        return self._keep(job), notice
