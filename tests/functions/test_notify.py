@@ -42,7 +42,7 @@ class Aws:
     def __init__(self, url: str) -> None:
         self.server = RegistryServer(url, "none", "none")
         self.jobs: JobTable = job_table(url)
-        self.name = self.jobs._table
+        self.name = self.jobs.name
         lean = AwsClient("dynamodb", environ=self.server.environ)
         endpoints_table = f"endpoints-of-{self.name}"
         self.server.client("dynamodb").create_table(

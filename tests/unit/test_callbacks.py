@@ -127,7 +127,7 @@ def deliveries(request: pytest.FixtureRequest, url: str) -> Deliveries:
     table = job_table(url)
     table.accept(job())
     environ = RegistryServer(url, "none", "none").environ
-    return DeliveryRecords(AwsClient("dynamodb", environ=environ), table._table)
+    return DeliveryRecords(AwsClient("dynamodb", environ=environ), table.name)
 
 
 def test_a_delivery_is_recorded_by_channel(deliveries: Deliveries) -> None:
@@ -151,7 +151,7 @@ def test_the_record_leaves_the_job_as_it_was_and_brings_none_back(url: str) -> N
     table = job_table(url)
     table.accept(job())
     environ = RegistryServer(url, "none", "none").environ
-    records = DeliveryRecords(AwsClient("dynamodb", environ=environ), table._table)
+    records = DeliveryRecords(AwsClient("dynamodb", environ=environ), table.name)
     records.put("j1", "webhook", Delivery("stopped", 1, "410", started=NOW))
     assert table.get("j1") == job()
     records.put("j2", "webhook", Delivery("stopped", 1, "410", started=NOW))

@@ -38,7 +38,7 @@ def store(url: str) -> Store:
 
 @pytest.fixture
 def table(url: str, store: Store) -> JobTable:
-    return JobTable(client("dynamodb", url), store._table, lambda: LATER)
+    return JobTable(client("dynamodb", url), store.name, lambda: LATER)
 
 
 def end(store: Store, outcome: Outcome) -> Lease:
@@ -52,7 +52,7 @@ def end(store: Store, outcome: Outcome) -> Lease:
 
 def item(url: str, store: Store) -> dict[str, Any]:
     key = {"job": {"S": "j1"}}
-    found = client("dynamodb", url).get_item(TableName=store._table, Key=key)["Item"]
+    found = client("dynamodb", url).get_item(TableName=store.name, Key=key)["Item"]
     return dict(found)
 
 
@@ -90,7 +90,7 @@ def test_a_worker_of_before_can_change_nothing(store: Store, table: JobTable) ->
 
 def test_its_second_end_is_told_as_news(url: str, store: Store, table: JobTable) -> None:
     end(store, POISON)
-    records = DeliveryRecords(AwsClient("dynamodb", environ=environ(url)), store._table)
+    records = DeliveryRecords(AwsClient("dynamodb", environ=environ(url)), store.name)
     records.put("j1", "webhook", Delivery("delivered", 1, "200", NOW, 0.0, NOW))
     first = webhook_id(store.get("j1"))
     table.reopen("j1")

@@ -9,12 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
 
-from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.client import AwsClient, ConditionFailed
+from quintet.aws.job_calls import JobCalls, expiry
 from quintet.aws.job_items import (
-    SHARDS,
     Item,
     job_item,
     job_of,
@@ -58,9 +56,9 @@ class JobTable:
     """Jobs in DynamoDB; see the ports in `quintet.jobs.store`. All of it raises Transient."""
 
     def __init__(self, client: AwsClient, table: str, *, retention_days: int) -> None:
-        self._client = client
-        self._table = table
+        self.name = table
         self._retention = retention_days * DAY
+        self._calls = JobCalls(client, table, self._retention)
 
     # ---- acceptance ------------------------------------------------------------------------
 
@@ -69,19 +67,21 @@ class JobTable:
         notice = Notice(job.id, EVENTS[job.state], job.updated)
         # a key is forgotten before its job is, or it would lead to nothing
         expires = job.created + self._retention
-        puts = [self._put({**job_item(job), **_expiry(expires + DAY)}, "attribute_not_exists(job)")]
-        puts.append(self._put({**notice_item(notice), **_expiry(expires)}))
+        puts = [
+            self._calls.put({**job_item(job), **expiry(expires + DAY)}, "attribute_not_exists(job)")
+        ]
+        puts.append(self._calls.put({**notice_item(notice), **expiry(expires)}))
         if key is not None:
             item = {
                 "job": text(_key_id(job.owner, key)),
                 "of": text(job.id),
                 "payload": text(key.payload),
-                **_expiry(expires),
+                **expiry(expires),
             }
             condition = "attribute_not_exists(job) OR expires <= :now"
-            puts.append(self._put(item, condition, {":now": number(job.created)}))
+            puts.append(self._calls.put(item, condition, {":now": number(job.created)}))
         try:
-            self._transact(puts)
+            self._calls.transact(puts)
         except ConditionFailed:
             if key is None:  # the reply to the first try was lost
                 return self.get(job.id), notice
@@ -90,7 +90,7 @@ class JobTable:
 
     def _earlier(self, job: Job, key: Key, notice: Notice) -> tuple[Job, Notice | None]:
         """The job that an idempotency key led to before."""
-        found = self._read(_key_id(job.owner, key))
+        found = self._calls.read(_key_id(job.owner, key))
         if found is None:
             raise Transient("the idempotency key was forgotten just now")
         if found["payload"]["S"] != key.payload:
@@ -104,7 +104,7 @@ class JobTable:
         """See `Leases.lease`."""
         _check_id(job)
         try:
-            answer = self._update(
+            answer = self._calls.update(
                 job,
                 "SET #state = :leased, lease_owner = :worker, lease_until = :until, "
                 "updated = :now ADD attempts :one",
@@ -138,7 +138,7 @@ class JobTable:
         """See `Leases.renew`."""
         values = {**_mine(lease, now), ":until": number(now + seconds)}
         try:
-            answer = self._update(
+            answer = self._calls.update(
                 job,
                 "SET lease_until = :until, updated = :now",
                 _MINE,
@@ -154,7 +154,7 @@ class JobTable:
         """See `Leases.release`."""
         values = {**_mine(lease, now), ":accepted": text("ACCEPTED")}
         try:
-            self._update(job, "SET #state = :accepted, updated = :now", _MINE, values)
+            self._calls.update(job, "SET #state = :accepted, updated = :now", _MINE, values)
         except ConditionFailed:
             released(self.get(job), lease, now)
             raise Transient("the job changed just now") from None
@@ -163,7 +163,9 @@ class JobTable:
         """See `Leases.settle`."""
         notice = Notice(job, EVENTS[outcome.state], now)
         try:
-            self._end(notice, outcome.state, _MINE, _mine(lease, now), outcome_attributes(outcome))
+            self._calls.end(
+                notice, outcome.state, _MINE, _mine(lease, now), outcome_attributes(outcome)
+            )
         except ConditionFailed:
             found = self.get(job)
             end = settled(found, lease, outcome, now)
@@ -177,7 +179,7 @@ class JobTable:
     def get(self, job: str, owner: str | None = None) -> Job:
         """See `Desk.get`."""
         _check_id(job)
-        item = self._read(job)
+        item = self._calls.read(job)
         if item is None or owner not in (None, item["owner"]["S"]):
             raise unknown(job)
         return job_of(item)
@@ -211,7 +213,7 @@ class JobTable:
         if after is not None:
             query["ExclusiveStartKey"] = {**_position(after), "owner": text(owner)}
         found = []
-        for item in self._query(query):
+        for item in self._calls.query(query):
             found.append(summary_of(item))
             if len(found) > most:
                 break
@@ -228,7 +230,7 @@ class JobTable:
             values[":owner"] = text(owner)
         _check_id(job)
         try:
-            self._end(notice, "CANCELLED", condition, values)
+            self._calls.end(notice, "CANCELLED", condition, values)
         except ConditionFailed:
             found = self.get(job, owner)
             end = cancelled(found, now)
@@ -241,17 +243,16 @@ class JobTable:
 
     def outbox(self, before: float, most: int = 100) -> list[Notice]:
         """See `Outbox.outbox`."""
-        found = [notice_of(item) for item in self._due("notice", before, most)]
+        found = [notice_of(item) for item in self._calls.due("notice", before, most)]
         return sorted(found, key=lambda notice: notice.at)[:most]
 
     def sent(self, notice: Notice) -> None:
         """See `Outbox.sent`."""
-        key = {"job": text(notice_id(notice))}
-        self._call("DeleteItem", {"TableName": self._table, "Key": key})
+        self._calls.delete(notice_id(notice))
 
     def overdue(self, now: float, most: int = 100) -> list[str]:
         """See `Outbox.overdue`."""
-        found = sorted(self._due("open", now, most), key=lambda item: str(item["due"]["S"]))
+        found = sorted(self._calls.due("open", now, most), key=lambda item: str(item["due"]["S"]))
         return [item["job"]["S"] for item in found[:most]]
 
     def expire(self, job: str, now: float) -> Notice | None:
@@ -259,110 +260,13 @@ class JobTable:
         notice = Notice(job, EVENTS["EXPIRED"], now)
         values = {**_STATES, ":now": number(now)}
         try:
-            self._end(notice, "EXPIRED", f"{_FREE} AND deadline <= :now", values)
+            self._calls.end(notice, "EXPIRED", f"{_FREE} AND deadline <= :now", values)
         except ConditionFailed:
             found = self.get(job)
             if expired(found, now) is not found:
                 raise Transient("the job changed just now") from None
             return None
         return notice
-
-    def _due(self, kind: str, before: float, most: int) -> Iterator[Item]:
-        for number_of_shard in range(SHARDS):
-            query = {
-                "IndexName": "by_outbox",
-                "KeyConditionExpression": "outbox = :shard AND due < :before",
-                "ExpressionAttributeValues": {
-                    ":shard": text(f"{kind}#{number_of_shard}"),
-                    ":before": text(moment(before)),
-                },
-                "Limit": most,
-            }
-            for count, item in enumerate(self._query(query)):
-                if count >= most:
-                    break
-                yield item
-
-    # ---- calls -----------------------------------------------------------------------------
-
-    def _end(
-        self,
-        notice: Notice,
-        state: State,
-        condition: str,
-        values: Mapping[str, Any],
-        attributes: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Bring a job to its end and write its notice, both or none."""
-        more = attributes or {}
-        sets = ["#state = :end", "updated = :now", *(f"#{name} = :{name}" for name in more)]
-        names = {"#state": "state", **{f"#{name}": name for name in more}}
-        if "#owner" in condition:
-            names["#owner"] = "owner"
-        update = {
-            "TableName": self._table,
-            "Key": {"job": text(notice.job)},
-            "UpdateExpression": f"SET {', '.join(sets)} REMOVE outbox, due",
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": {
-                **values,
-                ":end": text(state),
-                **{f":{name}": value for name, value in more.items()},
-            },
-        }
-        announced = {**notice_item(notice), **_expiry(notice.at + self._retention)}
-        self._transact([{"Update": update}, self._put(announced)])
-
-    def _put(
-        self, item: Item, condition: str | None = None, values: Item | None = None
-    ) -> dict[str, Any]:
-        put: Item = {"TableName": self._table, "Item": item}
-        if condition is not None:
-            put["ConditionExpression"] = condition
-        if values is not None:
-            put["ExpressionAttributeValues"] = values
-        return {"Put": put}
-
-    def _transact(self, writes: list[dict[str, Any]]) -> None:
-        self._call("TransactWriteItems", {"TransactItems": writes})
-
-    def _update(
-        self,
-        job: str,
-        expression: str,
-        condition: str,
-        values: Item,
-        returned: str = "NONE",
-    ) -> dict[str, Any]:
-        payload = {
-            "TableName": self._table,
-            "Key": {"job": text(job)},
-            "UpdateExpression": expression,
-            "ConditionExpression": condition,
-            "ExpressionAttributeNames": {"#state": "state"},
-            "ExpressionAttributeValues": values,
-            "ReturnValues": returned,
-        }
-        return self._call("UpdateItem", payload)
-
-    def _call(self, operation: str, payload: Item) -> dict[str, Any]:
-        """A call that may be sent again: the conditions tell a second time from the first."""
-        return dynamodb_call(self._client, operation, payload, idempotent=True)
-
-    def _read(self, key: str) -> Item | None:
-        payload = {"TableName": self._table, "Key": {"job": text(key)}, "ConsistentRead": True}
-        found: Item | None = self._call("GetItem", payload).get("Item")
-        return found
-
-    def _query(self, query: Item) -> Iterator[Item]:
-        payload = {"TableName": self._table, **query}
-        while True:
-            answer = self._call("Query", payload)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            payload["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def _check_id(job: str) -> None:
@@ -379,10 +283,6 @@ def _mine(lease: Lease, now: float) -> Item:
         ":fence": {"N": str(lease.fence)},
         ":now": number(now),
     }
-
-
-def _expiry(at: float) -> Item:
-    return {"expires": {"N": str(int(at))}}
 
 
 def _key_id(owner: str, key: Key) -> str:
