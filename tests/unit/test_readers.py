@@ -25,6 +25,7 @@ from tests.batch_kit import (
 )
 
 from quintet.batch import parquet_rows, readers, text_rows
+from quintet.batch.formats import HEAD
 from quintet.batch.runs import Folder, Plan
 from quintet.columns import from_records
 from quintet.scoring import score
@@ -202,6 +203,16 @@ def test_a_bad_line_of_jsonl_refuses_its_row_alone(
         {"field": field, "expected": expected, "got": got},
     )
     close(bench.scores(folder), {n: r for n, r in online(ROWS).items() if n != 17})
+
+
+def test_a_byte_of_0_in_a_row_ends_no_process() -> None:
+    # arro3 quotes the row of a bad number in its error, and a text of C ends at the 0
+    body = csv_bytes([row(0, customer="c" * HEAD), row(1, amount="x", customer="\0")])
+    bench, folder = run("tiny/a.csv", body)
+    reason = {"field": "amount", "expected": "a number (float32)", "got": "'x'"}
+    text = body.splitlines()[2].decode()
+    assert bench.quarantine(folder) == [{"row": 1, "text": text, "reasons": [reason]}]
+    assert [r["row"] for r in bench.scores(folder)] == [0]
 
 
 def test_colons_in_texts_are_no_fields() -> None:
