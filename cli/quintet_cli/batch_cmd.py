@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quintet.batch.planning import OUTPUT
-from quintet.batch.runs import Folder, Plan, run_name
+from quintet.batch.runs import REPLAY_OF, Folder, Plan, run_name
 from quintet_cli.options import StageName, State
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
@@ -127,7 +127,7 @@ def show(
     """Print what came of a run."""
     reader = RunReader(Stage.open(stage, state))
     folder = Folder(model, run) if run else reader.newest(model)
-    _print(_reported(reader, folder))
+    _print(reader.reported(folder))
 
 
 @runs.command()
@@ -158,15 +158,6 @@ def report(
     target = out or Path(f"{folder.run}.html")
     target.write_bytes(page)
     console.print(str(target))
-
-
-def _reported(reader: RunReader, folder: Folder) -> dict[str, Any]:
-    found = reader.report(folder)
-    if found is None:
-        known = reader.plan(folder) is not None
-        hint = f"`quintet runs watch {folder.model} {folder.run}`" if known else "no such run"
-        raise StageError(f"run {folder.run} has no report: {hint}")
-    return found
 
 
 def _follow(reader: RunReader, folder: Folder) -> dict[str, Any]:
@@ -211,6 +202,8 @@ def _print(found: dict[str, Any]) -> None:
     version = f" version {found['version']}" if "version" in found else ""
     took = f" in {found['seconds']:.1f} s" if found.get("seconds") is not None else ""
     console.print(f"{_colored(found['status'])}  {found['model']}{version}{took}")
+    if origin := found["input"].get("metadata", {}).get(REPLAY_OF):
+        _plain(f"  replay of {origin}")
     if found["cause"]:
         _plain(f"  {found['cause']}")
     if found["status"] != "refused":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -11,20 +12,10 @@ from urllib.parse import urlsplit
 from quintet.batch.drops import dropped
 from quintet.errors import BadInput
 from quintet.jobs.store import Notice
+from quintet_cli.refused import Depth, Outcome, Pace, Thing
 from quintet_cli.stage import Stage, StageError
 
-__all__ = [
-    "DeadLetters",
-    "Jobs",
-    "KnownJob",
-    "Letter",
-    "NoJobs",
-    "Replayed",
-    "dead_letters",
-    "matcher",
-    "named",
-    "replay",
-]
+__all__ = ["DeadLetters", "Jobs", "KnownJob", "Letter", "NoJobs", "dead_letters"]
 
 #: the outputs of the stack that tell of its dead-letter queues
 OUTPUT = "DeadLettersUrl"
@@ -78,9 +69,10 @@ class Letter:
     attributes: Mapping[str, Any]
     sent: float
     handle: str
+    jobs: Jobs = field(default_factory=NoJobs)
 
     @classmethod
-    def of(cls, message: Mapping[str, Any]) -> Letter:
+    def of(cls, message: Mapping[str, Any], jobs: Jobs) -> Letter:
         """A message as SQS gives it; `sent` is when it first came to its queue, in seconds."""
         return cls(
             message["MessageId"],
@@ -88,6 +80,7 @@ class Letter:
             message.get("MessageAttributes") or {},
             int(message["Attributes"]["SentTimestamp"]) / 1000,
             message["ReceiptHandle"],
+            jobs,
         )
 
     @cached_property
@@ -103,10 +96,11 @@ class Letter:
         except BadInput:
             return None
 
-    def model(self, jobs: Jobs) -> str | None:
+    @cached_property
+    def model(self) -> str | None:
         """The model that it is about: its job's, or that of the folder a file was dropped in."""
         if self.job is not None:
-            known = jobs.look(self.job)
+            known = self.jobs.look(self.job)
             return known.model if known else None
         try:
             files = dropped(self.body)
@@ -120,28 +114,46 @@ class Letter:
         mark: str | None = (self.attributes.get(MARK) or {}).get("StringValue")
         return mark
 
-
-def matcher(filters: Sequence[str], jobs: Jobs) -> Callable[[Letter], bool]:
-    """Whether a message fits every filter: `job=ID`, `model=NAME`, else text of its body."""
-
-    def fits(letter: Letter, wanted: str) -> bool:
+    def fits(self, wanted: str) -> bool:
+        """Whether it fits `job=ID`, `model=NAME`, or a text that its body holds."""
         name, _, value = wanted.partition("=")
         if name == "job":
-            return letter.job == value
+            return self.job == value
         if name == "model":
-            return letter.model(jobs) == value
-        return wanted in letter.body
+            return self.model == value
+        return wanted in self.body
 
-    return lambda letter: all(fits(letter, wanted) for wanted in filters)
+    def stays(self, again: bool) -> bool:
+        """Never: one that was replayed before lies here because it failed once more."""
+        return False
+
+    def lines(self) -> Sequence[str]:
+        """When it came to its queue, what became of its job, and its body."""
+        line = f"{self.id}  {datetime.fromtimestamp(self.sent, UTC):%Y-%m-%d %H:%M:%S}"
+        if self.job is not None:
+            known = self.jobs.look(self.job)
+            line += f"  job {self.job}: "
+            line += f"{known.state} {known.model} {known.error}".rstrip() if known else "unknown"
+        if self.replay is not None:
+            line += f"  (replayed before, by {self.replay})"
+        return line, f"  {self.body}"
+
+    def reopen(self) -> bool:
+        """Reopen its job, where it is one's work; an answer not delivered is only told again."""
+        notice = self.notice
+        return notice is not None and notice.event == "accepted" and self.jobs.reopen(notice.job)
 
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """One dead-letter queue, under its name in the template."""
+    """One dead-letter queue, under its name in the template; see `Place`."""
 
     name: str
     url: str
     sqs: Any
+    jobs: Jobs = field(default_factory=NoJobs)
+    noun: str = "messages"
+    rate: float | None = 20
 
     @cached_property
     def source_url(self) -> str:
@@ -161,11 +173,17 @@ class DeadLetters:
         """The name of the queue that its messages come from."""
         return urlsplit(self.source_url).path.rsplit("/", maxsplit=1)[-1]
 
-    def depth(self) -> tuple[int, int]:
-        """About how many messages lie here, and how many are in a reader's hands."""
+    @property
+    def about(self) -> str:
+        """See `Place`."""
+        return self.source
+
+    def depth(self) -> Depth:
+        """See `Place.depth`."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         got = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
-        return int(got[names[0]]), int(got[names[1]])
+        lying, held = (int(got[name]) for name in names)
+        return Depth(lying, f"{held:,} being read" if held else "")
 
     def letters(self) -> Iterator[list[Letter]]:
         """Every message, each once, some at a time; they are held for `HOLD_SECONDS`."""
@@ -180,14 +198,15 @@ class DeadLetters:
                 AttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )
-            new = [Letter.of(m) for m in got.get("Messages", []) if m["MessageId"] not in seen]
+            messages = [m for m in got.get("Messages", []) if m["MessageId"] not in seen]
+            new = [Letter.of(message, self.jobs) for message in messages]
             if not new:
                 return
             seen.update(letter.id for letter in new)
             yield new
 
-    def peek(self) -> Generator[Letter, None, None]:
-        """Every message, each once; what was read is released at the end."""
+    def things(self) -> Generator[Letter, None, None]:
+        """See `Place.things`."""
         held: list[Letter] = []
         try:
             for letters in self.letters():
@@ -205,7 +224,37 @@ class DeadLetters:
             ]
             self.sqs.change_message_visibility_batch(QueueUrl=self.url, Entries=entries)
 
-    def send_back(self, letter: Letter, mark: str) -> str:
+    def send_back(
+        self, wanted: Callable[[Thing], bool], replay: str, pace: Pace
+    ) -> Iterator[Outcome]:
+        """See `Place.send_back`; one message at a time.
+
+        A job is reopened before its message goes: a worker that met it FAILED would only
+        acknowledge the message. A replay that ends in between leaves the message here, and the
+        next one sends it.
+        """
+        held: dict[str, Letter] = {}
+        try:
+            for letters in self.letters():
+                held |= {letter.id: letter for letter in letters}
+                for letter in letters:
+                    if letter.replay == replay or not wanted(letter):
+                        yield Outcome(left=1)
+                        continue
+                    pace.wait()
+                    reopened = letter.reopen()
+                    record = {
+                        "message": letter.id,
+                        "sent_as": self._send(letter, replay),
+                        "job": letter.job,
+                        "reopened": reopened,
+                    }
+                    del held[letter.id]
+                    yield Outcome(sent=1, reopened=int(reopened), record=record)
+        finally:
+            self.release([*held.values()])
+
+    def _send(self, letter: Letter, mark: str) -> str:
         """Send a message to the queue it came from, and only then delete it here; the new id.
 
         Between the two it is in both queues: a second delivery, as SQS itself may make one.
@@ -219,73 +268,11 @@ class DeadLetters:
         return new
 
 
-def dead_letters(stage: Stage) -> list[DeadLetters]:
+def dead_letters(stage: Stage, jobs: Jobs) -> list[DeadLetters]:
     """The dead-letter queues of a stack, from its outputs."""
     sqs = stage.client("sqs")
     return [
-        DeadLetters(name.removesuffix("Url"), url, sqs)
+        DeadLetters(name.removesuffix("Url"), url, sqs, jobs)
         for name, url in sorted(stage.outputs.items())
         if name.endswith(OUTPUT)
     ]
-
-
-def named(stage: Stage, name: str) -> DeadLetters:
-    """The dead-letter queue of that name; `Work` and `work` mean `WorkDeadLetters`.
-
-    Raises:
-        StageError: there is none.
-    """
-    queues = dead_letters(stage)
-    wanted = name.lower().removesuffix("deadletters")
-    for queue in queues:
-        if queue.name.lower().removesuffix("deadletters") == wanted:
-            return queue
-    known = ", ".join(queue.name for queue in queues) or "none"
-    raise StageError(f"no dead-letter queue {name} in stage {stage.name}; there are: {known}")
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What became of one message: sent back under a new id, or (id None) passed over.
-
-    `reopened` says that its job had failed by it, and was put back to ACCEPTED.
-    """
-
-    letter: Letter
-    sent_as: str | None = None
-    reopened: bool = False
-
-
-def replay(
-    queue: DeadLetters,
-    jobs: Jobs,
-    wanted: Callable[[Letter], bool],
-    mark: str,
-    pace: Callable[[], None],
-) -> Iterator[Replayed]:
-    """Send the wanted messages back, one `pace` at a time; the others stay.
-
-    A job is reopened before its message goes: a worker that met it FAILED would only
-    acknowledge the message. A replay that ends in between leaves the message here, and the next
-    one sends it.
-    """
-    held: dict[str, Letter] = {}
-    try:
-        for letters in queue.letters():
-            held |= {letter.id: letter for letter in letters}
-            for letter in letters:
-                if letter.replay == mark or not wanted(letter):
-                    yield Replayed(letter)
-                    continue
-                pace()
-                reopened = _reopened(letter.notice, jobs)
-                sent_as = queue.send_back(letter, mark)
-                del held[letter.id]
-                yield Replayed(letter, sent_as, reopened)
-    finally:
-        queue.release([*held.values()])
-
-
-def _reopened(notice: Notice | None, jobs: Jobs) -> bool:
-    """Reopen a job whose work is replayed. An answer that was not delivered is only told again."""
-    return notice is not None and notice.event == "accepted" and jobs.reopen(notice.job)

@@ -77,9 +77,9 @@ def demo(
     _act("A message that is not ours: it dies, and nothing else does")
     dead_letter(stage)
     _say("quintet dlq ls")
-    dlq_cmd.list_queues(state=state)
+    dlq_cmd.list_places(state=state)
     _say("quintet dlq replay WorkDeadLetters")
-    dlq_cmd.replay_letters("WorkDeadLetters", state=state)
+    dlq_cmd.replay("WorkDeadLetters", state=state)
 
     console.print(f"\n[green]done in {time.monotonic() - start:.0f} s[/green]")
     _next(stage, page)

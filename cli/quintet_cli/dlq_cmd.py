@@ -1,13 +1,13 @@
-"""`quintet dlq`: look into the dead-letter queues, and put messages back to work."""
+"""`quintet dlq`: look into dead-letter queues and quarantines, and put what lies there back."""
 
 from __future__ import annotations
 
-import time
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,33 +16,38 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
-from quintet_cli.dead_letters import (
-    DeadLetters,
-    Jobs,
-    Letter,
-    Replayed,
-    dead_letters,
-    matcher,
-    named,
-    replay,
-)
-from quintet_cli.job_table import jobs_of
+from quintet.errors import QuintetError
 from quintet_cli.options import StageName, State
+from quintet_cli.places import named, places
+from quintet_cli.refused import Outcome, Pace, Place, Thing, fitting
 from quintet_cli.replay_audit import Audit, who
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
-__all__ = ["pacer", "register"]
+__all__ = ["register"]
 
-dlq = typer.Typer(no_args_is_help=True, help="See and replay dead letters.")
+WIDTH = 200
+#: what a terminal could take for commands; lines and tabs are left
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+dlq = typer.Typer(no_args_is_help=True, help="See and replay dead letters and quarantined rows.")
 console = Console(highlight=False)
 
-Queue = Annotated[str, typer.Argument(help="The queue, as `ls` names it.", metavar="QUEUE")]
+Where = Annotated[
+    str,
+    typer.Argument(
+        help="A queue or a run's quarantine, as `ls` names it; a model means its newest.",
+        metavar="NAME",
+    ),
+]
 Filters = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
         metavar="TEXT",
-        help="job=ID, model=NAME, or text of the message; several must all fit.",
+        help=(
+            "Of messages job=ID or model=NAME, of rows row=NUMBER or field=NAME, of both text; "
+            "several must all fit."
+        ),
     ),
 ]
 
@@ -53,97 +58,119 @@ def register(app: typer.Typer) -> None:
 
 
 @dlq.command("ls")
-def list_queues(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """List the stack's dead-letter queues and how much lies in each."""
+def list_places(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """List the dead-letter queues, and the runs with quarantined rows, and how much lies there."""
     table = Table(box=None, header_style="dim")
-    table.add_column("queue", no_wrap=True)
-    table.add_column("messages", justify="right")
-    table.add_column("being read", justify="right")
-    table.add_column("comes from", overflow="fold")
-    for queue in dead_letters(Stage.open(stage, state)):
-        lying, held = queue.depth()
-        table.add_row(queue.name, f"{lying:,}", f"{held:,}", queue.source)
-    console.print(table)
+    table.add_column("name", no_wrap=True)
+    table.add_column("there", justify="right")
+    table.add_column("", no_wrap=True)
+    table.add_column("from", no_wrap=True)
+    for place in places(Stage.open(stage, state)):
+        depth = place.depth()
+        cells = (place.name, f"{depth.lying:,} {place.noun}", depth.note, place.about)
+        table.add_row(*map(_harmless, cells))
+    # names must come out whole, to be copied: the table may be wider than the terminal
+    Console(highlight=False, markup=False, width=max(console.width, WIDTH)).print(table)
 
 
 @dlq.command()
 def show(
-    queue: Queue,
+    name: Where,
     filters: Filters = None,
-    limit: Annotated[int, typer.Option(min=1, help="The most messages to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="The most to show.")] = 20,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Print messages of a queue, and what became of their jobs. They stay where they are."""
-    opened = Stage.open(stage, state)
-    found, jobs = named(opened, queue), jobs_of(opened)
-    wanted = matcher(filters or [], jobs)
-    shown = 0
-    with closing(found.peek()) as letters:
-        for letter in islice(filter(wanted, letters), limit):
-            _show(letter, jobs)
-            shown += 1
+    """Print what lies in a place, and why. It stays there."""
+    _, place, fits = _opened(name, filters, stage, state)
+    with closing(place.things()) as things:
+        shown = [_show(thing) for thing in islice(filter(fits, things), limit)]
     if not shown:
-        console.print(f"nothing that fits lies in {found.name}")
+        console.print(f"nothing that fits lies in {place.name}")
 
 
-@dlq.command("replay")
-def replay_letters(
-    queue: Queue,
+@dlq.command()
+def replay(
+    name: Where,
     *,
     filters: Filters = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be sent; change nothing.")
     ] = False,
-    rate: Annotated[float, typer.Option(min=0.1, help="Messages a second, at most.")] = 20,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            help="Messages or rows a second, at most; unless told, 20 messages, and rows at once.",
+        ),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send rows, too, that were replayed before.")
+    ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Send messages back to the queue they came from; who did is recorded."""
-    opened = Stage.open(stage, state)
-    found, jobs = named(opened, queue), jobs_of(opened)
-    wanted = matcher(filters or [], jobs)
+    """Send messages or rows back to where they came from; who did is recorded."""
+    opened, place, fits = _opened(name, filters, stage, state)
+
+    def wanted(thing: Thing) -> bool:
+        return fits(thing) and not thing.stays(again)
+
     if dry_run:
-        _dry_run(found, jobs, wanted)
+        _dry_run(place, wanted)
         return
+    rate = rate or place.rate
     audit = Audit(
         opened.client("s3"),
         opened.outputs["ScoresBucketName"],
         uuid.uuid4().hex[:12],
-        found,
+        place,
         who(opened),
         filters or [],
+        again,
         rate,
     )
     audit.write("running")
     try:
-        passed = _followed(audit, replay(found, jobs, wanted, audit.id, pacer(rate)))
+        left = _followed(audit, place.send_back(wanted, audit.id, Pace(rate)))
         audit.write("done")
     except BaseException as error:
         audit.write("stopped")
-        if isinstance(error, BotoCoreError | ClientError):
-            sent = f"{len(audit.replayed)} messages were sent, the others lie where they lay"
-            raise StageError(f"{error}; {sent}. Record: {audit.place}") from error
+        if isinstance(error, BotoCoreError | ClientError | QuintetError | StageError):
+            sent = f"{_sent(audit)} {place.noun} were sent, the others lie where they lay"
+            raise StageError(f"{error}; {sent}. Record: {audit.address}") from error
         raise
-    reopened = sum(done.reopened for done in audit.replayed)
-    console.print(
-        f"{len(audit.replayed)} sent to {found.source}, {reopened} jobs reopened, "
-        f"{passed} left in {found.name}"
-    )
-    console.print(f"record: {audit.place}", soft_wrap=True)
+    reopened = sum(outcome.reopened for outcome in audit.sent)
+    jobs = f", {reopened} jobs reopened" if reopened else ""
+    _plain(f"{_sent(audit)} sent to {place.source}{jobs}, {left} left in {place.name}")
+    for outcome in audit.sent:
+        if outcome.told:
+            _plain(f"  {outcome.told}")
+    _plain(f"record: {audit.address}")
 
 
-def _dry_run(queue: DeadLetters, jobs: Jobs, wanted: Callable[[Letter], bool]) -> None:
-    letters = [*queue.peek()]
-    fitting = [letter for letter in letters if wanted(letter)]
-    for letter in fitting:
-        _show(letter, jobs)
-    console.print(f"{len(fitting)} of {len(letters)} messages would go to {queue.source}")
+def _opened(
+    name: str, filters: list[str] | None, stage: str, state: Path
+) -> tuple[Stage, Place, Callable[[Thing], bool]]:
+    """A stage, one of its places, and what of that fits the filters."""
+    opened = Stage.open(stage, state)
+    return opened, named(opened, name), fitting(filters or [])
 
 
-def _followed(audit: Audit, outcomes: Iterator[Replayed]) -> int:
-    """Show a replay's progress and note what it sends; how many messages it left."""
-    passed = 0
+def _dry_run(place: Place, wanted: Callable[[Thing], bool]) -> None:
+    count = would = 0
+    with closing(place.things()) as things:
+        for thing in things:
+            count += 1
+            if wanted(thing):
+                _show(thing)
+                would += 1
+    _plain(f"{would} of {count} {place.noun} would go to {place.source}")
+
+
+def _followed(audit: Audit, outcomes: Iterator[Outcome]) -> int:
+    """Show a replay's progress and note what it sends; how many things it left."""
+    left = 0
     columns = (
         progress.SpinnerColumn(),
         progress.TextColumn("{task.description}"),
@@ -152,43 +179,29 @@ def _followed(audit: Audit, outcomes: Iterator[Replayed]) -> int:
         progress.TimeElapsedColumn(),
     )
     with progress.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(audit.queue.name, total=audit.queue.depth()[0])
-        for done in outcomes:
-            if done.sent_as is None:
-                passed += 1
-            else:
-                audit.replayed.append(done)
-            bar.advance(task)
-    return passed
+        task = bar.add_task(audit.place.name, total=audit.place.depth().lying)
+        for outcome in outcomes:
+            left += outcome.left
+            if outcome.sent:
+                audit.sent.append(outcome)
+            bar.advance(task, outcome.sent + outcome.left)
+    return left
 
 
-def pacer(
-    rate: float,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Callable[[], None]:
-    """A function that returns at most `rate` times a second, waiting where it must."""
-    free = clock()
-
-    def pace() -> None:
-        nonlocal free
-        now = clock()
-        if free > now:
-            sleep(free - now)
-        free = max(free, now) + 1 / rate
-
-    return pace
+def _sent(audit: Audit) -> int:
+    return sum(outcome.sent for outcome in audit.sent)
 
 
-def _show(letter: Letter, jobs: Jobs) -> None:
-    sent = datetime.fromtimestamp(letter.sent, UTC)
-    line = f"{letter.id}  {sent:%Y-%m-%d %H:%M:%S}"
-    if letter.job is not None:
-        known = jobs.look(letter.job)
-        line += f"  job {letter.job}: "
-        line += f"{known.state} {known.model} {known.error}".rstrip() if known else "unknown"
-    if letter.replay is not None:
-        line += f"  (replayed before, by {letter.replay})"
-    for text in (line, f"  {letter.body}"):
-        # what a message holds is no markup, and is not wrapped
-        console.print(text, markup=False, soft_wrap=True)
+def _show(thing: Thing) -> Thing:
+    for line in thing.lines():
+        _plain(line)
+    return thing
+
+
+def _plain(text: str) -> None:
+    """A line as it is: what places hold is no markup and no command, and is not wrapped."""
+    console.print(_harmless(text), markup=False, soft_wrap=True)
+
+
+def _harmless(text: str) -> str:
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)

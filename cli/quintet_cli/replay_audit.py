@@ -1,4 +1,4 @@
-"""The audit record of a replay: who put which messages back, from where, and when."""
+"""The audit record of a replay: who put what back, from where, and when."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from quintet_cli.dead_letters import DeadLetters, Replayed
+from quintet_cli.refused import Outcome, Place
 from quintet_cli.stage import Stage
 
 __all__ = ["Audit", "who"]
@@ -26,19 +26,20 @@ def who(stage: Stage) -> dict[str, str]:
 class Audit:
     """The record of one replay, an object in the scores bucket.
 
-    It is written before the first message goes, so that a replay that is killed has left one,
+    It is written before the first thing goes, so that a replay that is killed has left one,
     and again at the end.
     """
 
     s3: Any
     bucket: str
     id: str
-    queue: DeadLetters
+    place: Place
     who: dict[str, str]
     filters: Sequence[str]
-    rate: float
+    again: bool
+    rate: float | None
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    replayed: list[Replayed] = field(default_factory=list)
+    sent: list[Outcome] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -46,8 +47,8 @@ class Audit:
         return f"audit/dlq/{self.started:%Y%m%dT%H%M%SZ}-{self.id}.json"
 
     @property
-    def place(self) -> str:
-        """The record's address."""
+    def address(self) -> str:
+        """Where the record is, with the bucket."""
         return f"s3://{self.bucket}/{self.key}"
 
     def write(self, status: str) -> None:
@@ -56,22 +57,15 @@ class Audit:
         record = {
             "replay": self.id,
             "status": status,
-            "queue": self.queue.name,
-            "sent_to": self.queue.source,
+            "place": self.place.name,
+            "sent_to": self.place.source,
             "who": self.who,
             "started": self.started.isoformat(),
             "finished": finished,
             "filters": [*self.filters],
+            "again": self.again,
             "rate": self.rate,
-            "messages": [
-                {
-                    "message": done.letter.id,
-                    "sent_as": done.sent_as,
-                    "job": done.letter.job,
-                    "reopened": done.reopened,
-                }
-                for done in self.replayed
-            ],
+            "sent": [outcome.record for outcome in self.sent],
         }
         body = orjson.dumps(record, option=orjson.OPT_INDENT_2)
         self.s3.put_object(

@@ -30,10 +30,10 @@ class RunReader:
 
     def __init__(self, stage: Stage) -> None:
         self._client = stage.client("s3")
-        self._bucket = stage.outputs["ScoresBucketName"]
+        self.bucket = stage.outputs["ScoresBucketName"]
         self._machine = stage.outputs["BatchScoringArn"]
         self._states = stage.client("stepfunctions")
-        self.store = S3Store(self._client, self._bucket)
+        self.store = S3Store(self._client, self.bucket)
 
     def names(self, model: str) -> list[str]:
         """The names of a model's runs."""
@@ -41,7 +41,7 @@ class RunReader:
         pages = self._client.get_paginator("list_objects_v2")
         return [
             found["Prefix"][len(root) : -1]
-            for page in pages.paginate(Bucket=self._bucket, Prefix=root, Delimiter="/")
+            for page in pages.paginate(Bucket=self.bucket, Prefix=root, Delimiter="/")
             for found in page.get("CommonPrefixes", [])
         ]
 
@@ -55,6 +55,25 @@ class RunReader:
         body = self.store.get(folder.report)
         report: dict[str, Any] | None = orjson.loads(body) if body else None
         return report
+
+    def reported(self, folder: Folder) -> dict[str, Any]:
+        """The report of a run that ended.
+
+        Raises:
+            StageError: it has none, or there is no such run.
+        """
+        found = self.report(folder)
+        if found is None:
+            known = self.plan(folder) is not None
+            hint = f"`quintet runs watch {folder.model} {folder.run}`" if known else "no such run"
+            raise StageError(f"run {folder.run} has no report: {hint}")
+        return found
+
+    def quarantined(self, model: str | None = None) -> list[Folder]:
+        """The runs that have refused rows so far, of one model or of all."""
+        root = f"runs/{slug(model)}/" if model else "runs/"
+        keys = (key.split("/") for key in self.store.keys(root))
+        return [*dict.fromkeys(Folder(k[1], k[2]) for k in keys if k[3:4] == ["quarantine"])]
 
     def newest(self, model: str) -> Folder:
         """The run of a model that was started last.

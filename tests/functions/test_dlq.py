@@ -13,20 +13,14 @@ from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner, Result
 
 from quintet_cli.app import app
-from quintet_cli.dead_letters import (
-    DeadLetters,
-    KnownJob,
-    Letter,
-    NoJobs,
-    dead_letters,
-    matcher,
-    named,
-    replay,
-)
-from quintet_cli.dlq_cmd import pacer
+from quintet_cli.dead_letters import DeadLetters, Jobs, KnownJob, Letter, NoJobs, dead_letters
+from quintet_cli.places import named
+from quintet_cli.refused import Depth, Pace, fitting
 from quintet_cli.stage import Stage, StageError
 
 BUCKET = "scores-bucket"
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
+AT_ONCE = Pace(None)
 
 
 class SomeJobs:
@@ -63,7 +57,7 @@ def stage(endpoint: str) -> Iterator[Stage]:
     """A stage with two queues, their dead-letter queues and a bucket; emptied afterwards."""
     bare = Stage("local", "", {}, endpoint)
     sqs, s3 = bare.client("sqs"), bare.client("s3")
-    outputs = {"ApiUrl": "", "ScoresBucketName": BUCKET}
+    outputs = {"ApiUrl": "", "ScoresBucketName": BUCKET, "BatchScoringArn": MACHINE}
     for name in ("Drop", "Work"):
         url = sqs.create_queue(QueueName=f"{name}DeadLetters")["QueueUrl"]
         outputs[f"{name}DeadLettersUrl"] = url
@@ -112,11 +106,14 @@ def work(job: str) -> dict[str, str]:
     return {"job": job, "event": "accepted"}
 
 
-def no_pace() -> None: ...
+def queue_of(stage: Stage, name: str = "work", jobs: Jobs | None = None) -> DeadLetters:
+    """A queue of the stage, about these jobs."""
+    found = {queue.name: queue for queue in dead_letters(stage, jobs or NoJobs())}
+    return found[f"{name.title()}DeadLetters"]
 
 
 def test_the_queues_are_those_of_the_outputs(stage: Stage) -> None:
-    assert [(q.name, q.source) for q in dead_letters(stage)] == [
+    assert [(q.name, q.source) for q in dead_letters(stage, NoJobs())] == [
         ("DropDeadLetters", "DropQueue"),
         ("WorkDeadLetters", "WorkQueue"),
     ]
@@ -128,7 +125,7 @@ def test_a_queue_is_found_by_its_name(stage: Stage, name: str) -> None:
 
 
 def test_an_unknown_queue_is_refused_with_the_known_ones(stage: Stage) -> None:
-    with pytest.raises(StageError, match=r"there are: DropDeadLetters, WorkDeadLetters$"):
+    with pytest.raises(StageError, match=r"queues: DropDeadLetters, WorkDeadLetters$"):
         named(stage, "other")
 
 
@@ -139,9 +136,9 @@ def test_a_queue_without_a_source_is_refused(stage: Stage) -> None:
         _ = DeadLetters("LoneDeadLetters", url, sqs).source
 
 
-def letter(body: Any) -> Letter:
+def letter(body: Any, jobs: Jobs) -> Letter:
     text = body if isinstance(body, str) else json.dumps(body)
-    return Letter("id", text, {}, 0.0, "handle")
+    return Letter("id", text, {}, 0.0, "handle", jobs)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +157,7 @@ def letter(body: Any) -> Letter:
 )
 def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
     jobs = SomeJobs({"a1": "tickets"}, set())
-    assert matcher(filters, jobs)(letter(work("a1"))) is fits
+    assert fitting(filters)(letter(work("a1"), jobs)) is fits
 
 
 @pytest.mark.parametrize(
@@ -176,16 +173,16 @@ def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
     ],
 )
 def test_what_a_message_is_about(body: Any, job: str | None, model: str | None) -> None:
-    found = letter(body)
-    assert (found.job, found.model(NoJobs())) == (job, model)
+    found = letter(body, NoJobs())
+    assert (found.job, found.model) == (job, model)
 
 
 def test_replay_sends_what_fits_and_leaves_the_rest_in_sight(stage: Stage) -> None:
-    queue = named(stage, "work")
-    put(queue, *(work(f"j{n}") for n in range(25)), "not ours")
     jobs = SomeJobs({f"j{n}": "tickets" if n % 2 else "churn" for n in range(25)}, {"j1", "j3"})
-    done = [*replay(queue, jobs, matcher(["model=tickets"], jobs), "r1", no_pace)]
-    sent = {r.letter.job or "": r.reopened for r in done if r.sent_as}
+    queue = queue_of(stage, jobs=jobs)
+    put(queue, *(work(f"j{n}") for n in range(25)), "not ours")
+    done = [*queue.send_back(fitting(["model=tickets"]), "r1", AT_ONCE)]
+    sent = {outcome.record["job"]: outcome.record["reopened"] for outcome in done if outcome.sent}
     assert sent == {f"j{n}": n in (1, 3) for n in range(1, 25, 2)}
     assert sorted(jobs.reopened) == ["j1", "j3"]
     arrived = drain(stage, queue.source_url)
@@ -196,15 +193,15 @@ def test_replay_sends_what_fits_and_leaves_the_rest_in_sight(stage: Stage) -> No
 
 
 def test_an_answer_that_is_told_again_does_not_reopen_its_job(stage: Stage) -> None:
-    queue = named(stage, "work")
-    put(queue, {"job": "a", "event": "failed"})
     jobs = SomeJobs({"a": "churn"}, {"a"})
-    (done,) = replay(queue, jobs, lambda _: True, "r1", no_pace)
-    assert (done.sent_as is not None, done.reopened, jobs.reopened) == (True, False, [])
+    queue = queue_of(stage, jobs=jobs)
+    put(queue, {"job": "a", "event": "failed"})
+    (done,) = queue.send_back(fitting([]), "r1", AT_ONCE)
+    assert (done.sent, done.reopened, jobs.reopened) == (1, 0, [])
 
 
 def test_a_message_that_fails_again_at_once_is_not_replayed_twice(stage: Stage) -> None:
-    queue = named(stage, "work")
+    queue = queue_of(stage)
     put(queue, {"job": "a"})
 
     def fails_again() -> None:
@@ -215,12 +212,11 @@ def test_a_message_that_fails_again_at_once_is_not_replayed_twice(stage: Stage) 
                 QueueUrl=queue.url, MessageBody=message["Body"], MessageAttributes=mark
             )
 
-    rounds = replay(queue, NoJobs(), lambda _: True, "r1", no_pace)
     outcomes = []
-    for done in rounds:
-        outcomes.append(done.sent_as is not None)
+    for done in queue.send_back(fitting([]), "r1", AT_ONCE):
+        outcomes.append((done.sent, done.left))
         fails_again()
-    assert outcomes == [True, False]
+    assert outcomes == [(1, 0), (0, 1)]
     assert bodies(drain(stage, queue.url)) == ['{"job": "a"}']
 
 
@@ -242,11 +238,11 @@ class _SendingFails:
 
 
 def test_a_replay_that_breaks_off_loses_nothing(stage: Stage) -> None:
-    queue = named(stage, "work")
+    queue = queue_of(stage)
     put(queue, *({"job": f"j{n}"} for n in range(7)))
     broken = DeadLetters(queue.name, queue.url, _SendingFails(queue.sqs, fails_at=4))
     with pytest.raises(ConnectionError):
-        [*replay(broken, NoJobs(), lambda _: True, "r1", no_pace)]
+        [*broken.send_back(fitting([]), "r1", AT_ONCE)]
     sent, left = drain(stage, queue.source_url), drain(stage, queue.url)
     assert (len(sent), len(left)) == (3, 4)
     assert bodies(sent + left) == sorted(json.dumps({"job": f"j{n}"}) for n in range(7))
@@ -259,13 +255,14 @@ def test_the_pace_is_kept_and_not_caught_up() -> None:
         waits.append(round(seconds, 6))
         now[0] += seconds
 
-    pace = pacer(10, lambda: now[0], sleep)
+    pace = Pace(10, lambda: now[0], sleep)
     for _ in range(3):
-        pace()
+        pace.wait()
     now[0] += 60
-    pace()
-    pace()
-    assert waits == [0.1, 0.1, 0.1]
+    pace.wait()
+    pace.wait(30)
+    pace.wait()
+    assert waits == [0.1, 0.1, 0.1, 3.0]
 
 
 @pytest.fixture
@@ -293,52 +290,53 @@ def records(stage: Stage) -> dict[str, Any]:
 
 
 def test_ls_counts_what_lies_in_each_queue(stage: Stage, run: Any) -> None:
-    put(named(stage, "drop"), "a", "b")
+    put(queue_of(stage, "drop"), "a", "b")
     lines = [line.split() for line in run("ls").output.splitlines()]
     assert lines[1:] == [
-        ["DropDeadLetters", "2", "0", "DropQueue"],
-        ["WorkDeadLetters", "0", "0", "WorkQueue"],
+        ["DropDeadLetters", "2", "messages", "DropQueue"],
+        ["WorkDeadLetters", "0", "messages", "WorkQueue"],
     ]
 
 
 def test_show_prints_what_fits_and_takes_nothing(stage: Stage, run: Any) -> None:
-    queue = named(stage, "drop")
+    queue = queue_of(stage, "drop")
     put(queue, notice("churn/[red]a.csv"), notice("fraud/b.csv"), "x")
     shown = run("show", "drop", "--filter", "model=churn").output
     assert json.dumps(notice("churn/[red]a.csv")) in shown
     assert "fraud" not in shown
     assert len(run("show", "drop", "--limit", "2").output.splitlines()) == 4
     assert "nothing that fits" in run("show", "drop", "--filter", "nowhere").output
-    assert queue.depth() == (3, 0)
+    assert queue.depth() == Depth(3)
 
 
 def test_a_dry_run_says_what_would_go_and_changes_nothing(stage: Stage, run: Any) -> None:
-    queue = named(stage, "drop")
+    queue = queue_of(stage, "drop")
     put(queue, notice("churn/a.csv"), notice("fraud/b.csv"))
     output = run("replay", "drop", "--filter", "model=churn", "--dry-run").output
     assert "1 of 2 messages would go to DropQueue" in output
-    assert (queue.depth(), records(stage)) == ((2, 0), {})
+    assert (queue.depth(), records(stage)) == (Depth(2), {})
     assert drain(stage, queue.source_url) == []
 
 
 def test_a_replay_leaves_a_record_of_who_sent_what(stage: Stage, run: Any) -> None:
-    queue = named(stage, "work")
+    queue = queue_of(stage)
     put(queue, work("a"), work("b"), "not ours")
     output = run("replay", "work", "--filter", '"job"', "--rate", "1000").output
-    assert "2 sent to WorkQueue, 0 jobs reopened, 1 left in WorkDeadLetters" in output
+    assert "2 sent to WorkQueue, 1 left in WorkDeadLetters" in output
     arrived = {m["MessageId"]: json.loads(m["Body"])["job"] for m in drain(stage, queue.source_url)}
     ((key, record),) = records(stage).items()
     assert re.fullmatch(r"audit/dlq/\d{8}T\d{6}Z-[0-9a-f]{12}\.json", key)
     assert f"record: s3://{BUCKET}/{key}" in output
     assert set(record.pop("who")) == {"arn", "user"}
     assert record.pop("started") <= record.pop("finished")
-    messages = record.pop("messages")
+    messages = record.pop("sent")
     assert record == {
         "replay": key[-17:-5],
         "status": "done",
-        "queue": "WorkDeadLetters",
+        "place": "WorkDeadLetters",
         "sent_to": "WorkQueue",
         "filters": ['"job"'],
+        "again": False,
         "rate": 1000.0,
     }
     assert {m["sent_as"]: m["job"] for m in messages} == arrived

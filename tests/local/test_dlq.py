@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from pathlib import Path
 from typing import Any
 
-from tests.local_aws import LocalAws, eventually
+from arro3 import io as arrow_io
+from tests.local_aws import ROOT, LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet.batch.drops import Dropped
+from quintet.batch.runs import Folder, run_name
 from quintet_cli.app import app
+from quintet_cli.run_reader import RunReader
+from quintet_cli.stage import Stage
 
 
-def dlq(local: LocalAws, *arguments: str) -> str:
+def quintet(local: LocalAws, *arguments: str) -> str:
     result = CliRunner().invoke(
-        app, ["dlq", *arguments, "--state", str(local.state)], env={"COLUMNS": "200"}
+        app, [*arguments, "--state", str(local.state)], env={"COLUMNS": "200"}
     )
     assert result.exit_code == 0, result.output
     return result.output
+
+
+def dlq(local: LocalAws, *arguments: str) -> str:
+    return quintet(local, "dlq", *arguments)
 
 
 def notice(bucket: str, key: str) -> dict[str, Any]:
@@ -27,7 +37,8 @@ def notice(bucket: str, key: str) -> dict[str, Any]:
 
 
 def test_every_dead_letter_queue_of_the_template_is_listed(local_aws: LocalAws) -> None:
-    sources = {line.split()[0]: line.split()[-1] for line in dlq(local_aws, "ls").splitlines()[1:]}
+    lines = [line.split() for line in dlq(local_aws, "ls").splitlines()[1:]]
+    listed = {words[0] for words in lines if words[2] == "messages"}
     urls = local_aws.client("sqs").list_queues()["QueueUrls"]
     policies = [
         local_aws.client("sqs")
@@ -40,7 +51,7 @@ def test_every_dead_letter_queue_of_the_template_is_listed(local_aws: LocalAws) 
         for policy in policies
         if policy
     }
-    assert set(sources) == {"DropDeadLetters", "NotifyDeadLetters", "WorkDeadLetters"} == targets
+    assert listed == {"DropDeadLetters", "NotifyDeadLetters", "WorkDeadLetters"} == targets
 
 
 def test_a_replayed_notification_starts_its_run(local_aws: LocalAws) -> None:
@@ -60,7 +71,7 @@ def test_a_replayed_notification_starts_its_run(local_aws: LocalAws) -> None:
     record = json.load(local_aws.client("s3").get_object(Bucket=scores, Key=record_key)["Body"])
     assert scores == local_aws.outputs["ScoresBucketName"]
     assert record["who"]["arn"].startswith("arn:aws:")
-    assert [(m["message"], m["job"]) for m in record["messages"]] == [(sent, None)]
+    assert [(m["message"], m["job"]) for m in record["sent"]] == [(sent, None)]
     assert dlq(local_aws, "show", "drop", "--filter", f"model={model}").startswith("nothing")
 
 
@@ -71,6 +82,73 @@ def test_replayed_work_reaches_the_workers(local_aws: LocalAws) -> None:
     local_aws.client("sqs").send_message(QueueUrl=url, MessageBody=body)
     assert f"job {job}: unknown" in dlq(local_aws, "show", "work", "--filter", f"job={job}")
     output = dlq(local_aws, "replay", "work", "--filter", f"job={job}")
-    assert "1 sent to quintet-local-WorkQueue, 0 jobs reopened" in output
+    assert "1 sent to quintet-local-WorkQueue, 0 left in WorkDeadLetters" in output
     # the job is not in the table: its message is acknowledged, with a line in the log
     eventually(lambda: job in local_aws.logs("Work"))
+
+
+def strict_fraud(folder: Path) -> Path:
+    """The fraud model as a package that refuses customers whose history is not stored."""
+    package = folder / "strict"
+    shutil.copytree(ROOT / "models/fraud", package)
+    contract = (package / "model.yaml").read_text()
+    contract = contract.replace("name: fraud", "name: strict-fraud")
+    (package / "model.yaml").write_text(
+        contract.replace("when_stale: fallback", "when_stale: refuse")
+    )
+    return package
+
+
+def scored(reader: RunReader, folder: Folder) -> dict[str, int]:
+    """The counts of a run, once it has a report."""
+    report = eventually(lambda: reader.report(folder), 60)
+    assert report["status"] == "succeeded", report
+    counts: dict[str, int] = report["counts"]
+    return {name: counts[name] for name in ("rows", "scored", "quarantined")}
+
+
+def test_rows_are_scored_once_what_refused_them_is_healed(
+    local_aws: LocalAws, tmp_path: Path
+) -> None:
+    quintet(local_aws, "publish", str(strict_fraud(tmp_path)))
+    head = "customer_id;amount;lines;items;dearest;bulk;hour;weekday"
+    lines = [f"{customer};{amount};3;12;5;4;10;1" for customer, amount in CUSTOMERS]
+    quintet(local_aws, "features", "load", str(stored(tmp_path, "f1")), "--model", "strict-fraud")
+    bucket, s3 = local_aws.outputs["InboxBucketName"], local_aws.client("s3")
+    key, body = "strict-fraud/orders.csv", "\r\n".join([head, *lines]).encode()
+    version = s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+    folder = Folder("strict-fraud", run_name(bucket, key, version))
+    reader = RunReader(Stage.open("local", local_aws.state))
+    assert scored(reader, folder) == {"rows": 4, "scored": 1, "quarantined": 3}
+    name = f"strict-fraud/{folder.run}"
+    assert name in dlq(local_aws, "ls")
+    assert "row 3  amount: expected " in dlq(local_aws, "show", "strict-fraud")
+
+    quintet(
+        local_aws, "features", "load", str(stored(tmp_path, "f2", "f3")), "--model", "strict-fraud"
+    )
+    output = dlq(local_aws, "replay", name, "--filter", "field=days_since_order")
+    assert f"2 sent to s3://{bucket}/strict-fraud/, 1 left in {name}" in output
+    (run,) = [line.split()[-1] for line in output.splitlines() if "quintet runs watch" in line]
+    again = Folder("strict-fraud", run)
+    assert scored(reader, again) == {"rows": 2, "scored": 2, "quarantined": 0}
+    (part,) = reader.store.keys(f"{again.root}scores/")
+    table = arrow_io.read_parquet(reader.store.get(part) or b"").read_all()
+    assert table.column("customer_id").to_pylist() == ["f2", "f3"]
+    replayed = reader.reported(again)["input"]
+    assert replayed["metadata"]["quintet-replay-of"] == folder.run
+    sent = s3.get_object(Bucket=bucket, Key=replayed["key"])["Body"].read().decode()
+    assert sent.splitlines() == [head, lines[1], lines[2]]
+    assert "0 sent to " in dlq(local_aws, "replay", name, "--filter", "field=days_since_order")
+
+
+CUSTOMERS = (("f1", "12.5"), ("f2", "30"), ("f3", "7.25"), ("f1", "dear"))
+
+
+def stored(folder: Path, *customers: str) -> Path:
+    """A file of the history of customers."""
+    source = (ROOT / "models/fraud/data/features.csv").read_text().splitlines()
+    path = folder / f"{'-'.join(customers)}.csv"
+    values = source[1].partition(",")[2]
+    path.write_text("\n".join([source[0], *(f"{name},{values}" for name in customers)]))
+    return path

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from quintet.batch.runs import REPLAY_OF
+
 __all__ = ["page"]
 
 STYLE = """
@@ -228,6 +230,7 @@ def _lineage(report: dict[str, Any]) -> str:
     source = report["input"]
     facts = [
         ("run", report["run"]),
+        ("replay of", source.get("metadata", {}).get(REPLAY_OF)),
         ("started", report.get("started")),
         ("finished", report.get("finished")),
         ("input version", source.get("version_id")),

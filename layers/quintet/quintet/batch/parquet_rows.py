@@ -20,7 +20,7 @@ from quintet.batch.streams import parquet_file
 from quintet.columns import Array, Batch
 from quintet.contract import Contract
 
-__all__ = ["parquet_columns", "read_parquet"]
+__all__ = ["parquet_columns", "read_parquet", "record_batches"]
 
 
 def parquet_columns(contract: Contract, footer: Footer) -> tuple[str, ...]:
@@ -61,8 +61,7 @@ def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> It
     wanted = [name for name in plan.columns if name in contract.request_keys]
     row = unit.first_row
     with parquet_file(inbox, plan.input, footer, unit.start, unit.end) as view:
-        batches = _batches(view)
-        for table in batches:
+        for table in record_batches(view):
             rows = table.num_rows
             found = {name: table.column(name) for name in wanted}
             batch = _batch_of(contract, found, rows)
@@ -70,7 +69,12 @@ def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> It
             row += rows
 
 
-def _batches(view: IO[bytes]) -> Iterator[core.RecordBatch]:
+def record_batches(view: IO[bytes]) -> Iterator[core.RecordBatch]:
+    """The rows of a Parquet file, `CHUNK_ROWS` at a time or fewer.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
     words = ("the file", "Parquet, whole")
     with arrow_errors(*words):
         reader = arrow_io.read_parquet(view, batch_size=CHUNK_ROWS)

@@ -13,6 +13,7 @@ import orjson
 from quintet.errors import BadInput, NotFound
 
 __all__ = [
+    "REPLAY_OF",
     "Folder",
     "Inbox",
     "MemoryInbox",
@@ -31,6 +32,8 @@ __all__ = [
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
 FORMATS: tuple[FileFormat, ...] = ("csv", "jsonl", "parquet")
+#: the object metadata that names the run whose quarantined rows a file holds
+REPLAY_OF = "quintet-replay-of"
 
 
 # ---- names and places ------------------------------------------------------------------------
@@ -83,8 +86,19 @@ class Folder:
     def scores(self, unit: int, suffix: str) -> str:
         return f"{self.root}scores/part-{unit:05d}.{suffix}"
 
+    @property
+    def quarantines(self) -> str:
+        return f"{self.root}quarantine/"
+
     def quarantine(self, unit: int) -> str:
-        return f"{self.root}quarantine/part-{unit:05d}.jsonl"
+        return f"{self.quarantines}part-{unit:05d}.jsonl"
+
+    @property
+    def replays(self) -> str:
+        return f"{self.root}replays/"
+
+    def replay(self, number: int) -> str:
+        return f"{self.replays}{number:05d}.json"
 
     @property
     def report(self) -> str:

@@ -1,0 +1,96 @@
+"""Quarantined rows as a file again, in the form that they were dropped in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from arro3 import core
+from arro3 import io as arrow_io
+
+from quintet.batch.formats import Kind, detect
+from quintet.batch.parquet import read_footer
+from quintet.batch.parquet_rows import record_batches
+from quintet.batch.runs import Inbox, Plan, Snapshot
+from quintet.batch.streams import parquet_file
+from quintet.errors import BadInput
+
+__all__ = ["Rebuilder", "text_of"]
+
+
+def text_of(line: Mapping[str, Any]) -> bytes | None:
+    """The bytes of a quarantined row, without its line's end; None for a row of Parquet."""
+    if "text" not in line:
+        return None
+    text: bytes = line["text"].encode(line.get("encoding", "utf-8"))
+    return text
+
+
+class Rebuilder:
+    """Makes files of a run's rows."""
+
+    def __init__(self, plan: Plan, inbox: Inbox) -> None:
+        self._plan = plan
+        self._inbox = inbox
+        self._header = _header(plan) if plan.format == "csv" else b""
+
+    def takes(self, text: bytes | None) -> bool:
+        """Whether a file may hold the row: what it may not hold would refuse all of it.
+
+        Such are a row with a byte of 0, and in JSONL one that begins as other formats do.
+        """
+        if text is None:
+            return True
+        try:
+            kind = detect(f"rows.{self._plan.format}", self._header + text)
+        except BadInput:
+            return False
+        return kind == Kind(self._plan.format, False)
+
+    def file(self, rows: Iterable[tuple[int, bytes | None]]) -> bytes:
+        """A file of rows, given by their numbers in the run's file, ascending, and their bytes.
+
+        Rows of Parquet are copied from the run's own file: JSON could not say what each was.
+
+        Raises:
+            BadInput: that file is gone, or not what it was.
+        """
+        if self._plan.format == "parquet":
+            return _parquet([number for number, _ in rows], self._plan.input, self._inbox)
+        return self._header + b"".join((text or b"") + b"\n" for _, text in rows)
+
+
+def _header(plan: Plan) -> bytes:
+    out = io.StringIO()
+    csv.writer(out, delimiter=plan.delimiter or ",", lineterminator="\n").writerow(plan.columns)
+    return out.getvalue().encode()
+
+
+def _parquet(numbers: Sequence[int], source: Snapshot, inbox: Inbox) -> bytes:
+    batches = list(_chosen(numbers, source, inbox))
+    out = io.BytesIO()
+    arrow_io.write_parquet(core.Table.from_batches(batches, schema=batches[0].schema), out)
+    return out.getvalue()
+
+
+def _chosen(numbers: Sequence[int], source: Snapshot, inbox: Inbox) -> Iterator[core.RecordBatch]:
+    """The rows of those numbers; row groups that have none of them are not read."""
+    footer = read_footer(lambda a, b: inbox.read(source, a, b), source.size)
+    first = 0
+    for position, group in enumerate(footer.groups):
+        if _within(numbers, first, group.rows):
+            row = first
+            with parquet_file(inbox, source, footer, position, position + 1) as view:
+                for batch in record_batches(view):
+                    if wanted := _within(numbers, row, batch.num_rows):
+                        places = core.Array([n - row for n in wanted], core.DataType.int64())
+                        yield batch.take(places)
+                    row += batch.num_rows
+        first += group.rows
+
+
+def _within(numbers: Sequence[int], first: int, rows: int) -> Sequence[int]:
+    return numbers[bisect_left(numbers, first) : bisect_left(numbers, first + rows)]

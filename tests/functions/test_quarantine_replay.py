@@ -1,0 +1,450 @@
+"""`quintet dlq` on the quarantines of batch runs, against moto: rows go back once, and whole."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arro3 import io as arrow_io
+from tests.batch_aws import MACHINE, BatchAws, serving
+from tests.batch_kit import (
+    CONTRACT,
+    STARTED,
+    csv_bytes,
+    jsonl_bytes,
+    parquet_bytes,
+    row,
+    tiny_graph,
+)
+from typer.testing import CliRunner
+
+from quintet.aws.blobs import S3Inbox, S3Store
+from quintet.batch.planning import MemoryCatalog, Pinned, Request, plan_run
+from quintet.batch.reports import report_run
+from quintet.batch.runs import Folder, Plan, Unit, run_name
+from quintet.batch.units import score_unit
+from quintet.contract import Contract
+from quintet.features import MemoryFeatures
+from quintet.onnx_model import OnnxModel
+from quintet_cli.app import app
+from quintet_cli.places import named
+from quintet_cli.refused import Depth, Pace, fitting
+from quintet_cli.run_quarantine import RunQuarantine
+from quintet_cli.stage import Stage, StageError
+
+AT_ONCE = Pace(None)
+#: the model after its fix: it takes the country that it refused
+FIXED = replace(
+    CONTRACT,
+    features=tuple(
+        replace(f, categories=("de", "fr", "xx")) if f.name == "country" else f
+        for f in CONTRACT.features
+    ),
+)
+
+
+@cache
+def loaded(contract: Contract) -> OnnxModel:
+    return OnnxModel(contract, tiny_graph(), digest="d" * 64)
+
+
+@dataclass
+class House:
+    """A stage on moto, whose runs go in this process; `contract` is that of the live model."""
+
+    aws: BatchAws
+    stage: Stage
+    state: Path
+    contract: Contract = CONTRACT
+
+    @cached_property
+    def s3(self) -> Any:
+        return self.aws.client("s3")
+
+    def drop(self, key: str, body: bytes, **metadata: str) -> Folder:
+        """Put a file into the inbox, and run it."""
+        put = self.s3.put_object(Bucket="inbox", Key=key, Body=body, Metadata=metadata)
+        return self.run(key, put["VersionId"])
+
+    def run(self, key: str, version: str, *, report: bool = True) -> Folder:
+        """What the notification of an object does."""
+        inbox, store = S3Inbox(self.s3), S3Store(self.s3, "scores")
+        request = Request(
+            run=run_name("inbox", key, version),
+            bucket="inbox",
+            key=key,
+            version_id=version,
+            started=STARTED,
+        )
+        catalog = MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, self.contract))
+        plan = plan_run(request, catalog=catalog, inbox=inbox, store=store, unit_bytes=400)
+        assert isinstance(plan, Plan), plan
+        for unit in json.loads(store.get(plan.folder.units) or b"[]"):
+            score_unit(
+                Unit(**unit),
+                plan,
+                model=lambda: loaded(self.contract),
+                inbox=inbox,
+                store=store,
+                features=MemoryFeatures(),
+                clock=lambda: 0.0,
+            )
+        if report:
+            report_run(
+                plan.folder, store=store, clock=lambda: datetime(2026, 11, 20, 9, tzinfo=UTC)
+            )
+        return plan.folder
+
+    def report(self, folder: Folder) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.aws.objects(folder.report)[folder.report])
+        return found
+
+    def replays(self) -> dict[str, dict[str, Any]]:
+        """What lies in the inbox by replays: body, metadata and version by key."""
+        listed = self.s3.list_object_versions(Bucket="inbox", Prefix="tiny/replays/")
+        found = {}
+        for version in listed.get("Versions", []):
+            assert version["Key"] not in found, "it was put twice"
+            got = self.s3.get_object(Bucket="inbox", Key=version["Key"])
+            found[version["Key"]] = {
+                "body": got["Body"].read(),
+                "metadata": got["Metadata"],
+                "version": version["VersionId"],
+            }
+        return found
+
+    def dlq(self, *words: str) -> str:
+        result = CliRunner().invoke(app, ["dlq", *words, "--state", str(self.state)])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def refuses(self, *words: str) -> str:
+        result = CliRunner().invoke(app, ["dlq", *words, "--state", str(self.state)])
+        assert isinstance(result.exception, StageError), result.exception
+        return str(result.exception)
+
+    def place(self, folder: Folder) -> RunQuarantine:
+        found = named(self.stage, f"tiny/{folder.run}")
+        assert isinstance(found, RunQuarantine)
+        return found
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[BatchAws]:
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture
+def house(aws: BatchAws, tmp_path: Path) -> Iterator[House]:
+    outputs = {"ScoresBucketName": "scores", "InboxBucketName": "inbox", "BatchScoringArn": MACHINE}
+    told = {"api_url": "", "outputs": outputs, "endpoint_url": aws.url}
+    (tmp_path / "local.json").write_text(json.dumps(told))
+    yield House(aws, Stage.open("local", tmp_path), tmp_path)
+    s3 = aws.client("s3")
+    for bucket in ("scores", "inbox"):
+        listed = s3.list_object_versions(Bucket=bucket)
+        there = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
+        gone = [{"Key": found["Key"], "VersionId": found["VersionId"]} for found in there]
+        if gone:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": gone})
+
+
+def rows_with(*bad: int, count: int = 20) -> list[dict[str, Any]]:
+    return [row(number, country="xx" if number in bad else "de") for number in range(count)]
+
+
+HEAD = b"customer,amount,visits,country,rate\n"
+BAD = [b'c1,"1\n",1,xx,0.5', b"c2,1,1,xx,\xe9", b"17,short", b"c4,1,1,xx,0.5"]
+MIXED = HEAD + b"".join(b"%b\nc,1,1,de,0.5\n" % line for line in BAD)
+
+
+def test_rows_go_back_as_they_were_and_are_a_run_of_their_own(house: House) -> None:
+    folder = house.drop("tiny/a.csv", MIXED, **{"quintet-output": "csv"})
+    output = house.dlq("replay", f"tiny/{folder.run}")
+    ((key, put),) = house.replays().items()
+    assert put["body"] == HEAD + b"".join(line + b"\n" for line in BAD)
+    assert put["metadata"] == {"quintet-replay-of": folder.run, "quintet-output": "csv"}
+    run = run_name("inbox", key, put["version"])
+    said = [line.strip() for line in output.strip().splitlines()]
+    assert said[:2] == [
+        f"4 sent to s3://inbox/tiny/, 0 left in tiny/{folder.run}",
+        f"follow it: quintet runs watch tiny {run}",
+    ]
+    address = said[2].removeprefix("record: s3://scores/")
+    record = json.loads(house.aws.objects(address)[address])
+    assert record["sent"] == [
+        {"key": key, "version_id": put["version"], "run": run, "rows": [0, 2, 4, 6]}
+    ]
+    assert key == f"tiny/replays/{folder.run}/replay-{record['replay']}-1.csv"
+    told = {"status": "done", "place": f"tiny/{folder.run}", "sent_to": "s3://inbox/tiny/"}
+    assert {name: record[name] for name in told} == told
+    house.contract = FIXED
+    again = house.run(key, put["version"])
+    report = house.report(again)
+    assert report["counts"] == {
+        "rows": 4,
+        "scored": 2,
+        "quarantined": 2,
+        "fallback": 0,
+        "unaccounted": 0,
+    }
+    assert report["input"]["metadata"]["quintet-replay-of"] == folder.run
+    assert f"<code>{folder.run}</code>" in house.aws.objects(again.page)[again.page].decode()
+    shown = CliRunner().invoke(app, ["runs", "show", "tiny", run, "--state", str(house.state)])
+    assert f"  replay of {folder.run}\n" in shown.output
+
+
+def test_rows_are_sent_once_unless_asked(house: House) -> None:
+    folder = house.drop("tiny/a.csv", csv_bytes(rows_with(2, 7, 11)))
+    name = f"tiny/{folder.run}"
+    assert "1 sent to" in house.dlq("replay", name, "--filter", "row=7")
+    assert house.place(folder).depth() == Depth(2, "1 replayed")
+    assert "2 sent to s3://inbox/tiny/, 1 left" in house.dlq("replay", name)
+    assert "0 sent to s3://inbox/tiny/, 3 left" in house.dlq("replay", name)
+    assert "0 of 3 rows would go" in house.dlq("replay", name, "--dry-run")
+    assert "3 of 3 rows would go" in house.dlq("replay", name, "--dry-run", "--again")
+    assert "3 sent to s3://inbox/tiny/, 0 left" in house.dlq("replay", name, "--again")
+    bodies = [put["body"].count(b"xx") for _, put in sorted(house.replays().items())]
+    assert sorted(bodies) == [1, 2, 3]
+    assert house.dlq("show", name).count("replayed before, by ") == 3
+
+
+def test_ls_lists_the_runs_with_quarantined_rows(house: House) -> None:
+    clean = house.drop("tiny/clean.csv", csv_bytes(rows_with()))
+    folder = house.drop("tiny/[b]a.csv", csv_bytes(rows_with(2, 7)))
+    house.drop("tiny/going.csv", csv_bytes(rows_with(2)))
+    going = house.s3.list_object_versions(Bucket="inbox", Prefix="tiny/going")["Versions"][0]
+    running = Folder("tiny", run_name("inbox", going["Key"], going["VersionId"]))
+    house.s3.delete_object(Bucket="scores", Key=running.report)
+    house.dlq("replay", f"tiny/{folder.run}", "--filter", "row=2")
+    lines = house.dlq("ls").splitlines()[1:]
+    assert [" ".join(line.split()) for line in lines] == [
+        f"tiny/{folder.run} 1 rows 1 replayed 2026-11-20 08:00:00 tiny/[b]a.csv "
+        "country: expected one of de, fr"
+    ]
+    assert house.refuses("show", f"tiny/{clean.run}") == (
+        f"run {clean.run} of tiny has no quarantined rows"
+    )
+
+
+def test_filters_choose_rows(house: House) -> None:
+    rows = list(house.place(house.drop("tiny/a.csv", MIXED)).things())
+    chosen = {
+        "row=2": [2],
+        "row=20": [],
+        "row=x": [],
+        "field=country": [0, 6],
+        "field=row": [2, 4],
+        "field=count": [],
+        "xx": [0, 2, 6],
+        "\xe9": [2],
+    }
+    found = {text: [r.number for r in rows if fitting([text])(r)] for text in chosen}
+    assert found == chosen
+    several = fitting(["xx", "field=country", "c4"])
+    assert [r.number for r in rows if several(r)] == [6]
+
+
+def test_show_prints_rows_with_their_reasons_and_no_commands(house: House) -> None:
+    bad = "\x1b]0;[red]x\x07"
+    house.drop("tiny/a.csv", csv_bytes([row(0), row(1, country=bad), row(2, country="xx")]))
+    shown = house.dlq("show", "tiny", "--limit", "1")
+    assert shown.splitlines()[1] == "  c1,0.25,1,\\x1b]0;[red]x\\x07,0.5"
+    assert shown.startswith("row 1  country: expected one of de, fr, got ")
+    assert "\x1b" not in shown
+    assert house.dlq("show", "tiny", "--filter", "row=9").startswith("nothing that fits lies in")
+
+
+def test_a_model_means_its_newest_run_with_quarantined_rows(house: House) -> None:
+    house.drop("tiny/old.csv", csv_bytes(rows_with(3)))
+    newest = house.drop("tiny/new.csv", csv_bytes(rows_with(4)))
+    report = house.report(newest) | {"started": "2026-11-21T08:00:00.000Z"}
+    house.s3.put_object(Bucket="scores", Key=newest.report, Body=json.dumps(report))
+    assert named(house.stage, "tiny").name == f"tiny/{newest.run}"
+
+
+def test_a_dry_run_changes_nothing(house: House) -> None:
+    house.drop("tiny/a.csv", csv_bytes(rows_with(2, 7)))
+    before = house.aws.objects("")
+    output = house.dlq("replay", "tiny", "--filter", "row=7", "--dry-run")
+    assert output.splitlines()[-1] == "1 of 2 rows would go to s3://inbox/tiny/"
+    assert (house.aws.objects(""), house.replays()) == (before, {})
+
+
+def test_rows_that_would_make_a_file_unreadable_stay(house: House) -> None:
+    good = [row(number) for number in range(10)]
+    lines = [b"[1, 2]", b"{broken", b'{"customer": "\0"}']
+    # a byte of 0 refuses a file only at its beginning
+    body = jsonl_bytes([*good, row(10, customer="c" * 300_000)]) + b"\n".join(lines) + b"\n"
+    folder = house.drop("tiny/a.jsonl", body)
+    assert "1 sent to s3://inbox/tiny/, 2 left" in house.dlq("replay", f"tiny/{folder.run}")
+    ((key, put),) = house.replays().items()
+    assert (put["body"], key.endswith(".jsonl")) == (b"{broken\n", True)
+    assert house.dlq("show", "tiny").count("cannot be replayed") == 2
+    house.run(key, put["version"])
+
+
+def test_rows_of_parquet_go_back_as_parquet(house: House) -> None:
+    rows = rows_with(3, 17)
+    rows[9]["amount"] = float("inf")
+    folder = house.drop("tiny/a.parquet", parquet_bytes(rows, 5))
+    house.dlq("replay", f"tiny/{folder.run}")
+    ((key, put),) = house.replays().items()
+    table = arrow_io.read_parquet(io.BytesIO(put["body"])).read_all()
+    columns = [table.column(name).to_pylist() for name in table.schema.names]
+    assert list(zip(*columns, strict=True)) == [tuple(rows[n].values()) for n in (3, 9, 17)]
+    house.contract = FIXED
+    counts = house.report(house.run(key, put["version"]))["counts"]
+    assert (counts["scored"], counts["quarantined"]) == (2, 1)
+
+
+def test_rows_of_parquet_stay_unmarked_where_their_file_is_gone(house: House) -> None:
+    folder = house.drop("tiny/a.parquet", parquet_bytes(rows_with(3), 5))
+    source = house.report(folder)["input"]
+    house.s3.delete_object(Bucket="inbox", Key=source["key"], VersionId=source["version_id"])
+    assert house.refuses("replay", "tiny").startswith(
+        "the file: expected tiny/a.parquet as it was planned, got another; it was deleted or "
+        "overwritten; 0 rows were sent, the others lie where they lay. Record: s3://scores/audit/"
+    )
+    assert house.place(folder).depth() == Depth(1)
+
+
+class Failing:
+    """S3, of which putting objects fails under some keys, before or after they are put."""
+
+    def __init__(self, s3: Any, fails: Callable[[str], bool], after: bool) -> None:
+        self._s3, self._fails, self._after = s3, fails, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    def put_object(self, **given: Any) -> Any:
+        fails = self._fails(given["Key"])
+        if not fails or self._after:
+            done = self._s3.put_object(**given)
+        if fails:
+            raise ConnectionError("the network is gone")
+        return done
+
+
+@pytest.mark.parametrize(
+    ("at", "after", "marked"),
+    [
+        ("/replays/00001.json", False, False),
+        ("/replays/00001.json", True, True),
+        ("-1.csv", False, True),
+        ("-1.csv", True, True),
+    ],
+)
+def test_a_replay_that_was_killed_is_finished_by_the_next(
+    house: House, at: str, after: bool, marked: bool
+) -> None:
+    folder = house.drop("tiny/a.csv", csv_bytes(rows_with(2, 7, 11)))
+    place = house.place(folder)
+    broken = replace(place, s3=Failing(house.s3, lambda key: key.endswith(at), after))
+    with pytest.raises(ConnectionError):
+        [*broken.send_back(fitting(["row=7"]), "killed", AT_ONCE)]
+    assert place.depth().lying == (2 if marked else 3)
+    # what was begun is done first, whatever the next one wants; and only once
+    done = [*place.send_back(fitting(["row=2"]), "next", AT_ONCE)]
+    sent = {outcome.record["key"]: outcome.record["rows"] for outcome in done if outcome.sent}
+    root = f"tiny/replays/{folder.run}/replay-"
+    assert sent == (
+        {f"{root}killed-1.csv": [7], f"{root}next-2.csv": [2]}
+        if marked
+        else {f"{root}next-1.csv": [2]}
+    )
+    bodies = {key: put["body"] for key, put in house.replays().items()}
+    rows = rows_with(2, 7, 11)
+    assert bodies == {key: csv_bytes([rows[numbers[0]]]) for key, numbers in sent.items()}
+
+
+def test_two_replays_at_once_do_not_send_a_row_twice(house: House) -> None:
+    folder = house.drop("tiny/a.csv", csv_bytes(rows_with(2, 7)))
+    one, two = house.place(folder), house.place(folder)
+    slow = Pace(1 / 60, sleep=lambda seconds: None)
+    first = one.send_back(fitting([]), "one", slow)
+    assert next(first).record["rows"] == [2]
+    sent = [outcome.record["rows"] for outcome in two.send_back(_again, "two", AT_ONCE)]
+    assert sent == [[2, 7]]
+    with pytest.raises(StageError, match=f"another replay of tiny/{folder.run} is under way"):
+        next(first)
+    assert len(house.replays()) == 2
+
+
+def _again(thing: object) -> bool:
+    return True
+
+
+def test_a_lost_reply_to_its_mark_stops_no_replay(house: House) -> None:
+    place = house.place(house.drop("tiny/a.csv", csv_bytes(rows_with(2))))
+    lost = replace(place, s3=LosesReplies(house.s3))
+    (done,) = lost.send_back(fitting([]), "r1", AT_ONCE)
+    assert (done.sent, len(house.replays())) == (1, 1)
+
+
+class LosesReplies:
+    """S3, whose reply to a conditional put is lost: the client asks a second time."""
+
+    def __init__(self, s3: Any) -> None:
+        self._s3 = s3
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    def put_object(self, **given: Any) -> Any:
+        if "IfNoneMatch" in given:
+            self._s3.put_object(**given)
+        return self._s3.put_object(**given)
+
+
+def test_a_rate_cuts_the_rows_into_files_of_a_minute(house: House) -> None:
+    place = house.place(house.drop("tiny/a.csv", csv_bytes(rows_with(*range(5)))))
+    waits: list[float] = []
+    pace = Pace(2 / 60, lambda: 0.0, waits.append)
+    done = [outcome.record["rows"] for outcome in place.send_back(fitting([]), "r1", pace)]
+    assert done == [[0, 1], [2, 3], [4]]
+    assert waits == [pytest.approx(60.0), pytest.approx(120.0)]
+
+
+@pytest.mark.parametrize("words", [("show",), ("replay",), ("replay", "--dry-run")])
+def test_what_is_not_there_is_said(house: House, words: tuple[str, ...]) -> None:
+    assert house.refuses(*words, "tiny/none") == "run none has no report: no such run"
+    assert house.refuses(*words, "tiny").startswith(
+        "no dead-letter queue is named tiny in stage local, and no run of a model tiny that ended "
+        "has quarantined rows"
+    )
+    put = house.s3.put_object(Bucket="inbox", Key="tiny/b.csv", Body=csv_bytes(rows_with(1)))
+    going = house.run("tiny/b.csv", put["VersionId"], report=False)
+    assert house.refuses(*words, f"tiny/{going.run}") == (
+        f"run {going.run} has no report: `quintet runs watch tiny {going.run}`"
+    )
+
+
+@pytest.mark.parametrize("words", [("show",), ("replay",), ("replay", "--dry-run")])
+def test_a_quarantine_that_is_gone_or_changed_sends_nothing(
+    house: House, words: tuple[str, ...]
+) -> None:
+    folder = house.drop("tiny/a.csv", csv_bytes(rows_with(1)))
+    key = folder.quarantine(0)
+    house.s3.put_object(Bucket="scores", Key=key, Body=b'{"row":1,"text":"evil","reasons":[]}\n')
+    name = f"the quarantine of tiny/{folder.run}"
+    assert f"{name} is not what the run wrote: {key}" in house.refuses(*words, f"tiny/{folder.run}")
+    house.s3.delete_object(Bucket="scores", Key=key)
+    assert f"{name} is gone: {key}" in house.refuses(*words, f"tiny/{folder.run}")
+    assert (house.replays(), house.place(folder).depth()) == ({}, Depth(1))
+
+
+def test_a_run_without_its_plan_sends_nothing(house: House) -> None:
+    folder = house.drop("tiny/a.csv", csv_bytes(rows_with(1)))
+    house.s3.delete_object(Bucket="scores", Key=folder.plan)
+    assert "has no plan any more" in house.refuses("replay", f"tiny/{folder.run}")
+    assert house.replays() == {}
