@@ -18,7 +18,7 @@ ORDER = [
     {"scoring"},
     # pure: state in, decision out; and the ports with their in-memory versions
     {"features", "manifest", "models"},
-    {"golden", "online", "batch", "jobs"},
+    {"golden", "online", "batch", "jobs", "streaming"},
     {"callbacks"},
     {"codecs"},
     {"working"},
