@@ -21,7 +21,7 @@ from quintet_cli.package import read_package
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
-NAMES = ["churn", "digits", "fraud", "tickets"]
+NAMES = ["churn", "digits", "fraud", "sensor", "tickets"]
 DATA_BUDGET = 6_000_000  # bytes of committed data, of all packages together
 
 
@@ -141,6 +141,26 @@ def test_requests_are_mostly_of_customers_in_the_features_file() -> None:
     known = {line.split(",")[0] for line in (data / "features.csv").read_text().splitlines()}
     asked = [json.loads(line)["customer_id"] for line in (data / "requests.jsonl").open()]
     assert sum(customer in known for customer in asked) == 896
+
+
+def test_readings_are_records_of_the_sensor_model_and_labels_name_some_of_them() -> None:
+    contract, data = contract_of(MODELS / "sensor"), MODELS / "sensor" / "data"
+    assert contract.stream is not None
+    records = [json.loads(line) for line in (data / "readings.jsonl").open()]
+    keys = {*contract.request_keys, contract.stream.time}
+    assert len(records) == 9 * 3 * 144 and all(set(record) == keys for record in records)
+    moments = [record["at"] for record in records]
+    assert moments == sorted(moments)
+    header, *labels = (data / "readings_labels.csv").read_text().splitlines()
+    assert header == "sensor,at,anomaly" and len(labels) == len(set(labels)) == 453
+    known = {(record["sensor"], record["at"]) for record in records}
+    assert {tuple(label.split(",")[:2]) for label in labels} <= known
+    assert {label.split(",")[2] for label in labels} == {"spike", "stuck", "drift"}
+
+
+def test_alert_of_the_sensors_is_what_a_training_reading_in_a_thousand_exceeds() -> None:
+    alert, metrics = contract_of(MODELS / "sensor").alert, _json(MODELS / "sensor/metrics.json")
+    assert alert is not None and alert.above == round(metrics["threshold"])
 
 
 def test_fallback_tells_the_rates_of_first_orders() -> None:
