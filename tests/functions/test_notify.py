@@ -133,7 +133,7 @@ def handler(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
 
 def forget() -> None:
     """Drop what the wiring keeps between invocations."""
-    for name in ("logger", "notifier", "_settings", "_sns", "_sqs"):
+    for name in ("logger", "_notifier", "_alert_notifier", "_settings", "_sns", "_sqs"):
         getattr(wiring, name).cache_clear()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -23,6 +23,8 @@ __all__ = [
     "WebhookChannel",
     "Webhooks",
     "after",
+    "come_back",
+    "tried",
 ]
 
 DAY = 86_400.0
@@ -47,7 +49,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What has become of a job's notice on one channel. Moments are epoch seconds.
+    """What has become of a job's notice, or an alert's, on one channel. Moments are epoch seconds.
 
     `stopped` is final: the endpoint is gone or disabled. `given_up` ends among the dead letters,
     and a replayed message begins anew.
@@ -62,7 +64,7 @@ class Delivery:
 
 
 class Deliveries(Protocol):
-    """Where deliveries are recorded, on their job."""
+    """Where deliveries are recorded, by the job or the alert that they are of."""
 
     def get(self, job: str, channel: str) -> Delivery:
         """What is recorded; a new one where nothing is.
@@ -113,29 +115,31 @@ class Webhooks(Protocol):
 
 
 class WebhookChannel:
-    """Posts to the endpoint that the job names."""
+    """Posts to registered endpoints."""
 
     def __init__(self, endpoints: Endpoints, webhooks: Webhooks) -> None:
         self._endpoints = endpoints
         self._webhooks = webhooks
 
     def __call__(self, job: Job, now: float) -> Attempt:
-        """Try once."""
-        name = job.endpoint or ""
+        """Try once to tell of a job."""
+        return self.post(job.endpoint or "", webhook_id(job), webhook_body(job), now)
+
+    def post(self, name: str, webhook_id: str, body: bytes, now: float) -> Attempt:
+        """Try once to post something to an endpoint, under an id that every attempt has."""
         try:
             endpoint = self._endpoints.get(name)
         except UnknownEndpoint:
             return Attempt("stopped", "no such endpoint")
         if endpoint.disabled:
             return Attempt("stopped", "endpoint disabled")
-        attempt = self._post(endpoint, job, now)
+        attempt = self._post(endpoint, webhook_id, body, now)
         if attempt.last == "410":
             self._endpoints.disable(name, "it answered 410 Gone")
         return attempt
 
-    def _post(self, endpoint: Endpoint, job: Job, now: float) -> Attempt:
-        body = webhook_body(job)
-        signed = headers(webhook_id(job), body, endpoint.signing(now), now)
+    def _post(self, endpoint: Endpoint, webhook_id: str, body: bytes, now: float) -> Attempt:
+        signed = headers(webhook_id, body, endpoint.signing(now), now)
         try:
             status = self._webhooks.post(endpoint.url, body, signed)
         except (Blocked, BadInput):
@@ -169,3 +173,41 @@ def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> De
         return replace(tried, state="given_up", next=0.0)
     wait = min(FIRST_WAIT * GROWTH**delivery.attempts, LONGEST_WAIT) * (1 - jitter / 2)
     return replace(tried, next=min(now + wait, end))
+
+
+def tried(
+    deliveries: Deliveries,
+    subject: str,
+    channel: str,
+    send: Callable[[float], Attempt],
+    *,
+    first: bool,
+    clock: Callable[[], float],
+    random: Callable[[], float],
+) -> tuple[Delivery, bool]:
+    """What has become of a subject on a channel, after a try if one is due; whether one was.
+
+    `first` begins anew what was given up. Raises Transient.
+    """
+    delivery = deliveries.get(subject, channel)
+    if delivery.state == "given_up" and first:
+        delivery = Delivery()
+    now = clock()
+    # a duplicate of the message comes early: it waits as the other does
+    if delivery.state != "waiting" or delivery.next > now:
+        return delivery, False
+    attempt = send(now)
+    delivery = after(delivery, attempt, clock(), random())
+    deliveries.put(subject, channel, delivery)
+    return delivery, True
+
+
+def come_back(found: Sequence[Delivery], now: float) -> float | None:
+    """In how many seconds a message of these is due; 0 to be a dead letter, None if all is settled.
+
+    Zero seconds: it comes back until it is among the dead letters.
+    """
+    waits = [max(1.0, delivery.next - now) for delivery in found if delivery.state == "waiting"]
+    if waits:
+        return min(waits)
+    return 0.0 if any(delivery.state == "given_up" for delivery in found) else None

@@ -7,19 +7,21 @@ import os
 import random
 import time
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-    from quintet.callbacks.delivery import Delivery
+    from quintet.callbacks.alerts import AlertNotifier
+    from quintet.callbacks.delivery import Delivery, WebhookChannel
     from quintet.callbacks.notifier import Notifier
     from quintet.jobs.job import Job
     from quintet.settings import NotifySettings
+    from quintet.streaming.alert import Callout
 
-__all__ = ["logger", "notifier", "postpone"]
+__all__ = ["logger", "notify", "postpone"]
 
 #: SQS holds a message back for 12 hours at most, from when it was received
 MOST_SECONDS = 43_200 - 60
@@ -40,16 +42,20 @@ def logger() -> Logger:
     return make_logger(os.environ.get("QUINTET_STAGE", ""))
 
 
+def notify(message: str, receives: int) -> float | None:
+    """Handle a message of the queue: of a job, or of an alert. See `Notifier`."""
+    from quintet.streaming.alert import is_callout
+
+    return (_alert_notifier() if is_callout(message) else _notifier())(message, receives)
+
+
 @cache
-def notifier() -> Notifier:
-    """What tells callers."""
+def _notifier() -> Notifier:
+    """What tells callers that their jobs are settled."""
     from quintet.aws.client import AwsClient
     from quintet.aws.deliveries import DeliveryRecords
-    from quintet.aws.endpoints import EndpointTable
     from quintet.aws.jobs import JobTable
     from quintet.aws.topics import TopicChannel
-    from quintet.aws.webhooks import HttpWebhooks
-    from quintet.callbacks.delivery import WebhookChannel
     from quintet.callbacks.notifier import Notifier
 
     settings = _settings()
@@ -58,16 +64,39 @@ def notifier() -> Notifier:
     return Notifier(
         jobs.get,
         DeliveryRecords(dynamodb, settings.jobs_table),
-        {
-            "webhook": WebhookChannel(
-                EndpointTable(dynamodb, settings.endpoints_table),
-                HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
-            ),
-            "sns": TopicChannel(_sns, settings.jobs_topic_arn),
-        },
+        {"webhook": _webhooks(), "sns": TopicChannel(_sns, settings.jobs_topic_arn)},
         clock=time.time,
         random=random.random,
         tell=_tell,
+    )
+
+
+@cache
+def _alert_notifier() -> AlertNotifier:
+    """What calls alerts out."""
+    from quintet.aws.client import AwsClient
+    from quintet.aws.deliveries import AlertDeliveries
+    from quintet.callbacks.alerts import AlertNotifier
+
+    return AlertNotifier(
+        AlertDeliveries(AwsClient("dynamodb"), _settings().stream_table),
+        _webhooks(),
+        clock=time.time,
+        random=random.random,
+        tell=_tell_callout,
+    )
+
+
+def _webhooks() -> WebhookChannel:
+    from quintet.aws.client import AwsClient
+    from quintet.aws.endpoints import EndpointTable
+    from quintet.aws.webhooks import HttpWebhooks
+    from quintet.callbacks.delivery import WebhookChannel
+
+    settings = _settings()
+    return WebhookChannel(
+        EndpointTable(AwsClient("dynamodb"), settings.endpoints_table),
+        HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
     )
 
 
@@ -104,13 +133,20 @@ def postpone(receipt: str, seconds: float) -> None:
 
 def _tell(job: Job, channel: str, delivery: Delivery) -> None:
     """Log an attempt: neither the URL, which may hold a token, nor anything of the answer."""
+    endpoint = job.endpoint if channel == "webhook" else None
+    _log(delivery, job=job.id, model=job.model, channel=channel, endpoint=endpoint)
+
+
+def _tell_callout(callout: Callout, delivery: Delivery) -> None:
+    alert = callout.alert
+    _log(delivery, alert=alert.id, model=alert.model, channel="webhook", endpoint=callout.endpoint)
+
+
+def _log(delivery: Delivery, **subject: Any) -> None:
     level = logger().info if delivery.state == "delivered" else logger().warning
     level(
         "announced",
-        job=job.id,
-        model=job.model,
-        channel=channel,
-        endpoint=job.endpoint if channel == "webhook" else None,
+        **subject,
         state=delivery.state,
         attempts=delivery.attempts,
         last=delivery.last,
