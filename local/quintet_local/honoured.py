@@ -99,13 +99,21 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
     ),
     "AWS::Lambda::EventSourceMapping": (
         "BatchSize",
+        "BisectBatchOnFunctionError",
+        "DestinationConfig.OnFailure.Destination",
         "Enabled",
         "EventSourceArn",
         "FunctionName",
         "FunctionResponseTypes",
         "MaximumBatchingWindowInSeconds",
+        "MaximumRecordAgeInSeconds",
+        "MaximumRetryAttempts",
+        "ParallelizationFactor",
         "ScalingConfig.MaximumConcurrency",
+        "StartingPosition",
+        "StartingPositionTimestamp",
         "Tags",
+        "TumblingWindowInSeconds",
     ),
     "AWS::Lambda::Function": (
         "Code",
@@ -267,7 +275,7 @@ _ATTRIBUTES = frozenset(
     }
 )
 
-SOURCES = ("sqs",)
+SOURCES = ("kinesis", "sqs")
 
 
 def notices(plan: Plan) -> list[Notice]:
