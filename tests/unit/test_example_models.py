@@ -128,10 +128,41 @@ def test_requests_hold_what_the_checkout_sends() -> None:
     assert all(set(record) == keys for record in records)
 
 
+def test_orders_of_the_stream_are_the_requests_and_their_moments() -> None:
+    contract, data = contract_of(MODELS / "fraud"), MODELS / "fraud" / "data"
+    orders = [json.loads(line) for line in (data / "orders_stream.jsonl").open()]
+    assert contract.stream is not None
+    placed = [order.pop(contract.stream.time) for order in orders]
+    assert placed == sorted(placed) and placed[0] == "2011-09-01T08:25:00Z"
+    assert orders == [json.loads(line) for line in (data / "requests.jsonl").open()]
+
+
+def test_a_burst_of_orders_changes_the_score_of_every_order_in_the_file() -> None:
+    contract = contract_of(MODELS / "fraud")
+    columns = read_table(MODELS / "fraud/data/held_out.parquet")
+    graph = onnx.load(MODELS / "fraud/model.onnx")
+    scores = [
+        predict(graph, contract, {**columns, "orders_today": np.full(5662, orders)})[
+            "probabilities"
+        ][:, 1]
+        for orders in (0.0, 5.0)
+    ]
+    assert (np.abs(scores[1] - scores[0]) > 0.001).mean() > 0.99
+
+
+def test_windows_of_the_orders_hold_what_the_contract_reads_of_them() -> None:
+    contract = contract_of(MODELS / "fraud")
+    assert contract.stream is not None
+    held = {aggregate.name for aggregate in contract.stream.aggregates}
+    assert {f.name for f in contract.features if f.source == "window"} == {"orders_today"}
+    assert held == {"orders_today", "pounds_today"}
+
+
 def test_features_file_holds_the_stored_features_of_each_customer_once() -> None:
     contract = contract_of(MODELS / "fraud")
     header, *rows = (MODELS / "fraud" / "data" / "features.csv").read_text().splitlines()
-    assert header.split(",") == ["customer_id", *(f.name for f in contract.stored)]
+    nightly = [feature.name for feature in contract.features if feature.source == "store"]
+    assert header.split(",") == ["customer_id", *nightly]
     customers = [row.split(",")[0] for row in rows]
     assert len(customers) == len(set(customers)) == 5249
 
