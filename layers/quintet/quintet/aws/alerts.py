@@ -6,13 +6,12 @@ An alert's item has the key "alert#<model>#<entity>" and the part "-".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
 from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
-from quintet.aws.queues import send
+from quintet.aws.queues import NoticeQueue
 from quintet.errors import Transient
 from quintet.streaming.alert import Alert, Callout, content, of_content, sns_message
 from quintet.streaming.alerts import Raised
@@ -69,26 +68,6 @@ class AlertTable:
                 ExpressionAttributeValues={":true": {"BOOL": True}, ":id": {"S": alert.id}},
             )
 
-    def since(self, at: float) -> Iterator[Raised]:
-        """The last alerts of all entities whose records came since then; it reads the whole table.
-
-        Raises:
-            Transient: it could not be read.
-        """
-        start: dict[str, Any] = {}
-        while True:
-            answer = self._call(
-                "Scan",
-                FilterExpression="begins_with(#key, :alert) AND #at >= :at",
-                ExpressionAttributeNames={"#key": "key", "#at": "at"},
-                ExpressionAttributeValues={":alert": {"S": _PREFIX}, ":at": {"N": repr(at)}},
-                **start,
-            )
-            yield from map(_raised, answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-
     def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         payload = {"TableName": self._table, **arguments}
         return dynamodb_call(self._client, operation, payload, idempotent=True)
@@ -131,13 +110,12 @@ class AlertCallouts:
     """Has the stack's endpoint called by `notify`; see `quintet.streaming.alerts.Teller`."""
 
     def __init__(self, client: AwsClient, queue_url: str, endpoint: str) -> None:
-        self._client = client
-        self._queue_url = queue_url
+        self._queue = NoticeQueue(client, queue_url)
         self._endpoint = endpoint
 
     def send(self, alert: Alert) -> None:
         """See `Teller.send`."""
-        send(self._client, self._queue_url, Callout(alert, self._endpoint).message())
+        self._queue.send(Callout(alert, self._endpoint))
 
 
 def _key(model: str, entity: str) -> dict[str, Any]:
