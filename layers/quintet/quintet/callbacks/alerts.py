@@ -7,14 +7,8 @@ from collections.abc import Callable
 
 import orjson
 
-from quintet.callbacks.delivery import (
-    Attempt,
-    Deliveries,
-    Delivery,
-    WebhookChannel,
-    come_back,
-    tried,
-)
+from quintet.callbacks.delivery import Attempt, Deliveries, Delivery, WebhookChannel
+from quintet.callbacks.tries import come_back, tried
 from quintet.streaming.alert import Alert, Callout, content
 
 __all__ = ["AlertNotifier", "webhook_body", "webhook_id"]

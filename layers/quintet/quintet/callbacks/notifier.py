@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from quintet.callbacks.delivery import Channel, Deliveries, Delivery, come_back, tried
+from quintet.callbacks.delivery import Channel, Deliveries, Delivery
 from quintet.callbacks.notices import channels as wanted
+from quintet.callbacks.tries import come_back, tried
 from quintet.errors import BadInput, NotFound, Transient
 from quintet.jobs.job import Job
 from quintet.jobs.store import Notice
