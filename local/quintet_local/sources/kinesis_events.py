@@ -33,7 +33,12 @@ def event(
     window: Window | None = None,
     final: bool = False,
 ) -> dict[str, Any]:
-    """https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html"""
+    """The event of a call.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html; the two flags are
+    explained in https://docs.rs/aws_lambda_events/latest/aws_lambda_events/time_window/. AWS does
+    not say whether the call that ends a window has records: here it has none.
+    """
     found: dict[str, Any] = {"Records": [_record(source, shard, record) for record in records]}
     if window is not None:
         found |= {
@@ -41,7 +46,8 @@ def event(
             "state": window.state,
             "shardId": shard,
             "eventSourceARN": source.stream_arn,
-            "isFinalInvokeForWindow": final,
+            # a window that ends early goes on with an empty state: this is not its last call
+            "isFinalInvokeForWindow": final and not window.early,
             "isWindowTerminatedEarly": final and window.early,
         }
     return found
