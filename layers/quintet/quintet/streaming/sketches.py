@@ -42,12 +42,14 @@ def sketch(items: Iterable[bytes | str | float]) -> bytes:
 def estimate(content: bytes) -> int:
     """About how many different values a sketch has seen.
 
-    It goes through a union, so that it is the same however the sketch came together.
+    It is the same however the sketch came together: a sketch that was filled by values alone
+    remembers more than one that was merged, until it is merged with itself.
     """
     import datasketches
 
-    union = datasketches.hll_union(LG_K)
-    union.update(_read(content))
+    union, one = datasketches.hll_union(LG_K), _read(content)
+    union.update(one)
+    union.update(one)
     found: float = union.get_estimate()
     return round(found)
 
@@ -59,4 +61,4 @@ def _read(content: bytes) -> Any:
     try:
         return datasketches.hll_sketch.deserialize(content)
     except (RuntimeError, IndexError) as error:
-        raise ValueError("no sketch") from error
+        raise ValueError(str(error)) from error
