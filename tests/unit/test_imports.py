@@ -18,7 +18,8 @@ ORDER = [
     {"scoring"},
     # pure: state in, decision out; and the ports with their in-memory versions
     {"features", "manifest", "models"},
-    {"golden", "online", "batch", "jobs", "streaming"},
+    {"golden", "online", "batch", "jobs"},
+    {"streaming"},
     {"callbacks"},
     {"codecs"},
     {"working"},

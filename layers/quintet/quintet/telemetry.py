@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aws_lambda_powertools.logging import Logger
@@ -13,7 +14,10 @@ from quintet.codecs.messages import Request, Response
 from quintet.errors import BadInput, QuintetError
 from quintet.online import Call
 
-__all__ = ["METRICS", "Telemetry", "make_logger"]
+if TYPE_CHECKING:
+    from quintet.streaming.scorer import Outcome
+
+__all__ = ["METRICS", "StreamTelemetry", "Telemetry", "make_logger"]
 
 #: every metric there is, with its unit
 METRICS = {
@@ -30,6 +34,21 @@ METRICS = {
     "features_ms": MetricUnit.Milliseconds,
     "score_ms": MetricUnit.Milliseconds,
     "total_ms": MetricUnit.Milliseconds,
+    # of score_stream
+    "records_count": MetricUnit.Count,
+    "undecodable_records_count": MetricUnit.Count,
+    "repeated_records_count": MetricUnit.Count,
+    "failed_batches_count": MetricUnit.Count,
+    "late_rows_count": MetricUnit.Count,
+    "out_of_order_rows_count": MetricUnit.Count,
+    "window_parts_count": MetricUnit.Count,
+    "window_spills_count": MetricUnit.Count,
+    "window_state_lost_count": MetricUnit.Count,
+    "alerts_count": MetricUnit.Count,
+    "suppressed_alerts_count": MetricUnit.Count,
+    "record_age_ms": MetricUnit.Milliseconds,
+    "sink_ms": MetricUnit.Milliseconds,
+    "windows_ms": MetricUnit.Milliseconds,
 }
 
 
@@ -147,6 +166,82 @@ class Telemetry:
         else:
             line["stack"] = _stack(error)
             self.logger.error("failed", **line)
+
+
+class StreamTelemetry:
+    """What an invocation of `score_stream` leaves behind, in logs and metrics."""
+
+    def __init__(self, stage: str) -> None:
+        self.logger = make_logger(stage)
+        self.metrics = Metrics()
+        self._stage = stage
+        self._warned = False
+
+    def settle(self, outcome: Outcome) -> None:
+        """Write the line and the metrics of an invocation: its own, and those of each model."""
+        self._log(outcome)
+        windows = outcome.windows
+        counts = {
+            "records_count": outcome.records,
+            "undecodable_records_count": outcome.undecodable,
+            "repeated_records_count": outcome.skipped,
+            "failed_batches_count": int(outcome.failed is not None),
+            "alerts_count": outcome.alerts.raised,
+            "suppressed_alerts_count": outcome.alerts.suppressed,
+            "record_age_ms": outcome.oldest_seconds * 1000,
+        }
+        if windows is not None:
+            counts |= {
+                "late_rows_count": windows.counts.late,
+                "out_of_order_rows_count": windows.counts.out_of_order,
+                "window_parts_count": windows.parts,
+                "window_spills_count": int(windows.spilled),
+                "window_state_lost_count": int(windows.state_lost),
+            }
+        self._write({}, {n: v for n, v in counts.items() if v} | dict(outcome.times))
+        for (model, version), rows in outcome.rows.items():
+            of_model = {
+                "rows_count": rows,
+                "refused_rows_count": outcome.refused[model, version],
+                "fallback_rows_count": outcome.fallback[model, version],
+            }
+            dimensions = {"model": model, "version": str(version)}
+            self._write(dimensions, {n: v for n, v in of_model.items() if v})
+
+    def _write(self, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
+        if not values:
+            return
+        self.metrics.add_dimension("stage", self._stage)
+        for dimension, place in dimensions.items():
+            self.metrics.add_dimension(dimension, place)
+        for name, value in values.items():
+            self.metrics.add_metric(name, METRICS[name], value)
+        self.metrics.flush_metrics()
+
+    def _log(self, outcome: Outcome) -> None:
+        line: dict[str, Any] = {
+            "shard": outcome.shard,
+            "records": outcome.records,
+            "undecodable_records": outcome.undecodable,
+            "repeated_records": outcome.skipped,
+            "rows": {f"{name}:{version}": n for (name, version), n in outcome.rows.items()},
+            "refused_rows": sum(outcome.refused.values()),
+            "alerts": outcome.alerts.raised,
+            "age_ms": round(outcome.oldest_seconds * 1000),
+            **{step: round(value, 3) for step, value in outcome.times.items()},
+        }
+        if (windows := outcome.windows) is not None:
+            line["late_rows"] = windows.counts.late
+            line["closed_parts"] = windows.parts
+            if windows.state_lost:
+                self.logger.warning("window state lost", shard=outcome.shard)
+        elif outcome.state is None and not self._warned:
+            self._warned = True
+            self.logger.warning("no windows: the event source has none", shard=outcome.shard)
+        if outcome.failed is None:
+            self.logger.info("scored", **line)
+        else:
+            self.logger.warning("to be tried again", **line, reason=str(outcome.error))
 
 
 def _event(call: Call, request: Request) -> str:

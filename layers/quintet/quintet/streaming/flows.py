@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from quintet.columns import Array, Batch
 from quintet.contract import Contract
 from quintet.errors import Refusal
+from quintet.models import Model
 
-__all__ = ["Arrivals", "Flow", "Tumbling", "Undecodable"]
+__all__ = ["Arrivals", "Decoded", "Flow", "Tumbling", "Undecodable"]
 
 
 @dataclass(slots=True)
@@ -77,3 +78,11 @@ class Undecodable:
     record: int
     reasons: Sequence[Refusal]
     model: str | None = None
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What the arrivals hold: each model with its rows, and the records that cannot be read."""
+
+    flows: Sequence[tuple[Model, Flow]]
+    undecodable: Sequence[Undecodable]
