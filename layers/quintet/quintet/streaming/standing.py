@@ -57,9 +57,9 @@ class Standing:
 
     def text(self) -> str:
         """What is stored of it beside its values."""
-        return orjson.dumps(
-            {"start": self.start, "length": self.length, "shards": self.shards}
-        ).decode()
+        shards = {name: list(shard) for name, shard in sorted(self.shards.items())}
+        stored = {"start": self.start, "length": self.length, "shards": shards}
+        return orjson.dumps(stored).decode()
 
     @classmethod
     def of(cls, text: str, values: Mapping[str, Scalar]) -> Standing:
