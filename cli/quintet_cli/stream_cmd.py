@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +16,27 @@ from rich.console import Console
 
 from quintet.contract import Contract
 from quintet.errors import BadInput
+from quintet.streaming.alert import Alert
 from quintet_cli.features_cmd import live_contract
 from quintet_cli.options import StageName, State
-from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stream_files import Line, Packer, read_lines, read_records
+from quintet_cli.stream_reader import FAILURES, QUARANTINE, Scored, StreamReader
 from quintet_cli.stream_sender import Entry, Sender, Sent
+from quintet_cli.stream_show import (
+    alert_line,
+    refused_lines,
+    scored_lines,
+    window_line,
+    window_table,
+)
+from quintet_cli.stream_status import status_of
+from quintet_cli.stream_tail import Refused, Seen, Tail
 
 __all__ = ["register", "send"]
+
+POLL_SECONDS = 0.5
+WIDTH = 120
 
 stream = typer.Typer(no_args_is_help=True, help="Send records to the stream; see what comes.")
 console = Console(highlight=False)
@@ -69,7 +84,8 @@ def send(
     opened = Stage.open(stage, state)
     contract = live_contract(opened, model) if model and not raw else None
     packer = Packer(model, _time_of(contract) if now else None)
-    lines = read_lines(file, key) if raw else read_records(file, contract, key)
+    arrival = math.inf if now else time.time()
+    lines = read_lines(file, key) if raw else read_records(file, contract, key, arrival)
     sender = Sender(opened.client("kinesis"), opened.outputs["EventsStreamName"])
     sent = Sent()
     total = None if repeat else len(lines)
@@ -78,6 +94,81 @@ def send(
         for sent in sender.send(_entries(lines, packer, repeat), rate):
             bar.update(task, completed=sent.records, rate=f"{sent.rate:,.0f}/s")
     _print(sent, file, model)
+
+
+@stream.command()
+def tail(
+    model: Annotated[
+        str | None, typer.Argument(help="One model; without it, all.", metavar="MODEL")
+    ] = None,
+    *,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="How long; 0 is until stopped.", min=0)
+    ] = 0,
+    rows: Annotated[
+        int, typer.Option("--rows", help="How many rows of each batch are shown.", min=1)
+    ] = 5,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Print predictions, refusals, alerts and windows of the stream as they come."""
+    follow = Tail(StreamReader(Stage.open(stage, state)), model, time.time())
+    deadline = time.monotonic() + seconds if seconds else math.inf
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < deadline:
+            for seen in follow.look(time.time()):
+                for line in _lines(seen, follow, rows):
+                    console.print(line, soft_wrap=True)
+            time.sleep(POLL_SECONDS)
+
+
+def _lines(seen: Seen, follow: Tail, rows: int) -> Iterable[str]:
+    match seen:
+        case Scored():
+            return scored_lines(seen, follow.contract(seen.model), rows)
+        case Refused():
+            return refused_lines(seen, rows)
+        case Alert():
+            return [alert_line(seen)]
+        case _:
+            return [window_line(seen)]
+
+
+@stream.command()
+def windows(
+    model: Annotated[str, typer.Argument(help="The model.", metavar="MODEL")],
+    *,
+    most: Annotated[int, typer.Option("--most", help="How many windows.", min=1)] = 5,
+    rows: Annotated[int, typer.Option("--rows", help="How many entities of each.", min=1)] = 10,
+    entity: Annotated[str | None, typer.Option("--entity", help="Only this entity.")] = None,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """List the newest windows of a model with their aggregates, parts summed."""
+    found = list(StreamReader(Stage.open(stage, state)).windows(model, most))
+    if not found:
+        raise StageError(f"no window of {model} was stored yet; one is when it closes")
+    wide = Console(highlight=False, width=max(console.width, WIDTH))
+    for window in found:
+        wide.print(window_line(window), soft_wrap=True)
+        wide.print(window_table(window, entity, rows))
+
+
+@stream.command()
+def status(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """Show the shards, how far behind the function is, and what was refused or given up."""
+    found = status_of(Stage.open(stage, state), time.time())
+    behind = "not known" if found.behind is None else f"{found.behind:.1f} s"
+    lines = {
+        "stream": found.stream,
+        "shards": f"{found.open} open, {found.closed} closed",
+        "behind": f"{behind}, at most in the last {found.minutes} minutes",
+        "refused": f"{found.refused:,} objects of the last 24 hours below {QUARANTINE}",
+        "given up": f"{found.failures:,} documents below {FAILURES}",
+        "bucket": found.bucket,
+    }
+    for name, text in lines.items():
+        console.print(f"{name:>10}  {text}", markup=False, soft_wrap=True)
 
 
 def _time_of(contract: Contract | None) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
+from quintet.aws.contracts import Described
 from quintet.batch.arrow import arrow_errors
+from quintet.codecs.streams import decode
 from quintet.codecs.strict_json import parse
-from quintet.columns import from_records, numpy_dtype, shown
+from quintet.columns import numpy_dtype, shown
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
+from quintet.streaming.flows import Arrivals
 from quintet_cli.kit import read_table
 
 __all__ = ["Line", "Packer", "read_lines", "read_records"]
@@ -57,11 +62,13 @@ def _envelope(model: str, record: dict[str, Any]) -> dict[str, Any]:
     return {"model": model, "records": [record]}
 
 
-def read_records(path: Path, contract: Contract | None, key: str | None) -> list[Line]:
+def read_records(
+    path: Path, contract: Contract | None, key: str | None, arrival: float = math.inf
+) -> list[Line]:
     """The records of a file, each under the partition key that its field `key` gives.
 
     Without `key` it is the contract's entity, and the line's number where there is none. With a
-    contract every record is held to it first.
+    contract every record is held to it first, as if it arrived then (epoch seconds).
 
     Raises:
         BadInput: the file cannot be read, or some of its records cannot; by their lines.
@@ -72,12 +79,13 @@ def read_records(path: Path, contract: Contract | None, key: str | None) -> list
         raise BadInput.of(path.name, "at least one record", "none")
     records = [record for _, record in numbered]
     key = key or (contract.entity if contract is not None else None)
-    refusals = [] if contract is None else _refusals(contract, records)
+    refusals = [] if contract is None else _refusals(contract, records, arrival)
     if key is not None:
+        named = {(refusal.row, refusal.field) for refusal in refusals}
         refusals += [
             Refusal(row, key, "a text or a whole number, the partition key", _got(record, key))
             for row, record in enumerate(records)
-            if not _is_key(record.get(key))
+            if not _is_key(record.get(key)) and (row, key) not in named
         ]
     if refusals:
         raise BadInput(
@@ -125,28 +133,27 @@ def _got(record: dict[str, Any], key: str) -> str:
     return shown(record[key]) if key in record else "nothing"
 
 
-def _refusals(contract: Contract, records: Sequence[dict[str, Any]]) -> list[Refusal]:
-    """What the model's contract has against records; fields of its stream alone are no features."""
-    extra = _of_the_stream(contract)
-    features = [{k: v for k, v in r.items() if k not in extra} for r in records]
-    refusals = from_records(contract, features).refusals
-    time = contract.stream.time if contract.stream is not None else None
-    if time is not None:
+def _refusals(
+    contract: Contract, records: Sequence[dict[str, Any]], arrival: float
+) -> list[Refusal]:
+    """What the stream's own reader has against records that arrive then."""
+    count = len(records)
+    arrivals = Arrivals(
+        shard="",
+        sequences=[str(number) for number in range(count)],
+        keys=[""] * count,
+        data=[orjson.dumps(_envelope(contract.name, record)) for record in records],
+        arrived=np.full(count, arrival),
+    )
+    decoded = decode(arrivals, lambda _: Described(contract, ""))
+    refusals = [
+        replace(reason, row=item.record) for item in decoded.undecodable for reason in item.reasons
+    ]
+    for _, flow in decoded.flows:
         refusals += [
-            Refusal(row, time, "the time of the record", "nothing")
-            for row, record in enumerate(records)
-            if record.get(time) is None
+            replace(reason, row=int(flow.record[reason.row or 0])) for reason in flow.batch.refusals
         ]
     return refusals
-
-
-def _of_the_stream(contract: Contract) -> set[str]:
-    """The fields that only the stream's aggregates and its time read."""
-    stream = contract.stream
-    if stream is None:
-        return set()
-    fields = {a.of for a in stream.aggregates if a.of} | ({stream.time} if stream.time else set())
-    return fields - contract.request_keys
 
 
 def _jsonl(path: Path, contract: Contract | None) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -82,7 +82,7 @@ def test_each_record_is_sent_under_its_entity_and_names_the_model(
     registry: RegistryServer, state: Path, tmp_path: Path
 ) -> None:
     records: list[dict[str, Any]] = [
-        {"sensor": f"s{n % 3}", "at": 60.0 * n, "a": 1.0 * n} for n in range(30)
+        {"sensor": f"s{n % 3}", "at": 60.0 * n, "a": 1.0 * n, "loud": 3} for n in range(30)
     ]
     output = run(state, "send", str(write(tmp_path / "in.jsonl", *records)), "small")
     assert "30 records of in.jsonl sent to small" in output
@@ -99,15 +99,20 @@ def test_a_file_with_bad_lines_is_not_sent(
     registry: RegistryServer, state: Path, tmp_path: Path
 ) -> None:
     good = {"sensor": "s1", "at": 1, "a": 1, "loud": 3}
-    path = write(
-        tmp_path / "in.jsonl", good, {**good, "a": "hot"}, {**good, "c": 1}, {"a": 1, "at": 1}
-    )
+    bad: list[dict[str, Any]] = [
+        {**good, "a": "hot"},
+        {**good, "c": 1},
+        {"a": 1, "at": 1, "loud": 3},
+        {**good, "at": "then"},
+    ]
+    path = write(tmp_path / "in.jsonl", good, *bad)
     with pytest.raises(BadInput) as refused:
         run(state, "send", str(path), "small")
     assert str(refused.value).split("; ") == [
         "line 2, a: expected a number (float32), got 'hot'",
         "line 3, c: expected one of a, b, sensor, got another field",
-        "line 4, sensor: expected a text or a whole number, the partition key, got nothing",
+        "line 4, sensor: expected the entity key, got nothing",
+        "line 5, at: expected a time: epoch seconds, or ISO 8601, got 'then'",
     ]
     assert on_the_stream(registry, "test_a_file_with_bad_lines_is_not_sent") == []
 
