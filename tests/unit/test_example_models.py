@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from quintet.contract import Contract
 from quintet_cli.kit import contract_of, predict, read_table
 from quintet_cli.package import read_package
+from quintet_cli.stream_files import read_records
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
@@ -126,6 +127,14 @@ def test_requests_hold_what_the_checkout_sends() -> None:
     keys = {"customer_id", *(feature.name for feature in contract.requested)}
     assert len(records) == 1000
     assert all(set(record) == keys for record in records)
+
+
+@pytest.mark.parametrize("file", ["fraud/data/orders_stream.jsonl", "sensor/data/readings.jsonl"])
+def test_records_of_a_stream_are_what_the_stream_takes(file: str) -> None:
+    path = MODELS / file
+    contract = contract_of(MODELS / file.split("/", maxsplit=1)[0])
+    lines = read_records(path, contract, None)
+    assert len(lines) == len(path.read_text().splitlines())
 
 
 def test_orders_of_the_stream_are_the_requests_and_their_moments() -> None:
