@@ -88,9 +88,9 @@ class Aws:
         self.jobs.settle(made.id, lease, Outcome(RESULT), now)
         return self.jobs.get(made.id)
 
-    def register(self, url: str) -> Endpoint:
-        """Register the endpoint `crm`."""
-        made = register("crm", url, scope="loopback", created="now", random=os.urandom)
+    def register(self, url: str, name: str = "crm") -> Endpoint:
+        """Register an endpoint."""
+        made = register(name, url, scope="loopback", created="now", random=os.urandom)
         self.endpoints.put(made, None)
         return made
 

@@ -1,4 +1,4 @@
-"""One message of the queue of notices: the channels that are due are tried, and when to come back."""
+"""What a message on the queue of notices asks for: tries of the channels that are due."""
 
 from __future__ import annotations
 

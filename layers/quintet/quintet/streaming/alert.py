@@ -56,7 +56,7 @@ def bounded(entity: str) -> str:
     """An entity short enough for keys and messages: a long one ends in its SHA-256."""
     if len(entity) <= MOST_ENTITY_CHARACTERS:
         return entity
-    digest = hashlib.sha256(entity.encode(errors="surrogatepass")).hexdigest()
+    digest = hashlib.sha256(entity.encode()).hexdigest()
     return f"{entity[:100]}...sha256:{digest}"
 
 
