@@ -29,8 +29,8 @@ from quintet_local.sources.kinesis import (
     room,
 )
 from quintet_local.sources.kinesis_answers import Answer
-from quintet_local.sources.kinesis_config import Config, Refused
-from quintet_local.sources.kinesis_shards import Position, Shard, Shards, listed
+from quintet_local.sources.kinesis_config import Config, Position, Refused
+from quintet_local.sources.kinesis_shards import Shard, Shards, listed
 
 GUIDE = "https://docs.aws.amazon.com/lambda/latest/dg/"
 STREAMS = f"{GUIDE}with-kinesis.html"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["Config", "Refused"]
+__all__ = ["Config", "Position", "Refused", "check_stream", "destination", "stream_name"]
+
+Kind = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
 
 
 class Refused(Exception):
@@ -69,3 +71,61 @@ class Config:
 
 def _flag(value: Any) -> bool:
     return value is True or str(value).lower() == "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where reading begins; `timestamp` is in epoch seconds, for AT_TIMESTAMP."""
+
+    kind: Kind = "TRIM_HORIZON"
+    timestamp: float = 0.0
+
+    @classmethod
+    def of(cls, properties: Mapping[str, Any]) -> Position:
+        """The mapping's properties as CloudFormation has them.
+
+        Raises:
+            Refused: Lambda would not take them.
+        """
+        kind = properties.get("StartingPosition")
+        if kind not in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"):
+            raise Refused("StartingPosition: must be TRIM_HORIZON, LATEST or AT_TIMESTAMP")
+        if kind == "AT_TIMESTAMP" and "StartingPositionTimestamp" not in properties:
+            raise Refused("StartingPositionTimestamp: missing, with AT_TIMESTAMP")
+        return cls(kind, float(properties.get("StartingPositionTimestamp", 0)))
+
+
+def stream_name(properties: Mapping[str, Any]) -> str:
+    """The stream that is read.
+
+    Raises:
+        Refused: it is read in a way that is not served here.
+    """
+    name = str(properties["EventSourceArn"]).partition(":stream/")[2]
+    if "/" in name:
+        raise Refused("EventSourceArn: consumers with enhanced fan-out are not served here")
+    return name
+
+
+def destination(properties: Mapping[str, Any]) -> str | None:
+    """The ARN of who is told of what is given up.
+
+    Raises:
+        Refused: nothing can be sent there here.
+    """
+    target = ((properties.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
+    if not target:
+        return None
+    if str(target).split(":")[2:3] not in (["s3"], ["sqs"], ["sns"]):
+        raise Refused(f"DestinationConfig.OnFailure: nothing is sent to {target} here")
+    return str(target)
+
+
+def check_stream(properties: Mapping[str, Any]) -> None:
+    """Whether a mapping's properties, as CloudFormation has them, can be had here.
+
+    Raises:
+        Refused: they cannot.
+    """
+    for part in (Config.of, Position.of, stream_name, destination):
+        part(properties)

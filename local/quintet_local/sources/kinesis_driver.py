@@ -32,9 +32,9 @@ from quintet_local.sources.kinesis import (
     room,
 )
 from quintet_local.sources.kinesis_answers import Answer
-from quintet_local.sources.kinesis_config import Config, Refused
+from quintet_local.sources.kinesis_config import Config, Position, destination, stream_name
 from quintet_local.sources.kinesis_events import Source, event, failure_key, failure_record
-from quintet_local.sources.kinesis_shards import Position, Shard, Shards, listed
+from quintet_local.sources.kinesis_shards import Shard, Shards, listed
 from quintet_local.stack import SourceMapping
 from quintet_local.targets import Targets
 
@@ -49,11 +49,7 @@ T = TypeVar("T")
 
 
 class KinesisDriver:
-    """Reads one stream for one function. All methods run on the plane's event loop.
-
-    Raises:
-        Refused: Lambda would not make this mapping.
-    """
+    """Reads one stream for one function. All methods run on the plane's event loop."""
 
     def __init__(
         self,
@@ -67,7 +63,7 @@ class KinesisDriver:
         self.faults = faults
         self.config = Config.of(mapping.properties)
         self.function = mapping.function
-        self.stream = _stream(mapping.source_arn)
+        self.stream = stream_name(mapping.properties)
         function, qualifier = plane.find(mapping.function)
         self.name = function.name
         self.source = Source(
@@ -77,7 +73,7 @@ class KinesisDriver:
             role_arn=f"arn:{PARTITION}:iam::{ACCOUNT}:role/{function.name}",
             window=self.config.window,
         )
-        self._on_failure = _destination(mapping)
+        self._on_failure = destination(mapping.properties)
         self._targets = targets
         self._kinesis = client("kinesis")
         self._cloudwatch = client("cloudwatch")
@@ -290,18 +286,3 @@ def _record(found: dict[str, Any]) -> Record:
         # rounded up, it might fall into the next window, which is read after this one is over
         math.floor(arrived * 1000) / 1000,
     )
-
-
-def _stream(arn: str) -> str:
-    _, _, name = arn.partition(":stream/")
-    if "/" in name:
-        raise Refused("EventSourceArn: consumers with enhanced fan-out are not served here")
-    return name
-
-
-def _destination(mapping: SourceMapping) -> str | None:
-    config = (mapping.properties.get("DestinationConfig") or {}).get("OnFailure") or {}
-    target: str | None = config.get("Destination")
-    if target and target.split(":")[2:3] not in (["s3"], ["sqs"], ["sns"]):
-        raise Refused(f"DestinationConfig.OnFailure: nothing is sent to {target} here")
-    return target

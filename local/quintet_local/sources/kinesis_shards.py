@@ -7,35 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from quintet_local.sources.kinesis_config import Refused
+from quintet_local.sources.kinesis_config import Position
 
-__all__ = ["Position", "Shard", "Shards", "listed"]
-
-Kind = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where reading begins; `timestamp` is in epoch seconds, for AT_TIMESTAMP."""
-
-    kind: Kind = "TRIM_HORIZON"
-    timestamp: float = 0.0
-
-    @classmethod
-    def of(cls, properties: Mapping[str, Any]) -> Position:
-        """The mapping's properties as CloudFormation has them.
-
-        Raises:
-            Refused: Lambda would not take them.
-        """
-        kind = properties.get("StartingPosition")
-        if kind not in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"):
-            raise Refused("StartingPosition: must be TRIM_HORIZON, LATEST or AT_TIMESTAMP")
-        if kind == "AT_TIMESTAMP" and "StartingPositionTimestamp" not in properties:
-            raise Refused("StartingPositionTimestamp: missing, with AT_TIMESTAMP")
-        return cls(kind, float(properties.get("StartingPositionTimestamp", 0)))
+__all__ = ["Shard", "Shards", "listed"]
 
 
 @dataclass(frozen=True, slots=True)
