@@ -76,6 +76,7 @@ class Aws:
             "QUINTET_JOBS_TOPIC_ARN": topic,
             "QUINTET_CALLBACK_HOSTS": "loopback",
             "QUINTET_JOB_RETENTION_DAYS": "7",
+            "QUINTET_STREAM_TABLE": "none",
         }
 
     def settle(self, **changes: Any) -> Job:

@@ -100,7 +100,7 @@ class NotifySettings:
     jobs_topic_arn: str
     callback_hosts: str  # public, or loopback as well
     job_retention_days: int
-    stream_table: str = ""
+    stream_table: str
 
 
 @dataclass(frozen=True, kw_only=True)
