@@ -47,8 +47,13 @@ def install(call: Call) -> None:
 
 
 def _install_streams(kinesis: ModuleType) -> None:
+    from moto.kinesis.responses import KinesisResponse
+
     from quintet_local import streams
 
+    for name in ("get_records", "put_records"):
+        quick = streams.in_plain_json(getattr(KinesisResponse, name))
+        _replace(KinesisResponse, name, quick)
     stream, backend = kinesis.Stream, kinesis.KinesisBackend
     _replace(kinesis, "Shard", streams.Shard)
     _replace(stream, "put_record", streams.put_record)

@@ -9,7 +9,9 @@ https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resh
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
 import threading
 import time
 from bisect import bisect_right
@@ -17,11 +19,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from moto.core.utils import unix_time
 from moto.kinesis import models
 from moto.kinesis.utils import decompose_shard_iterator
 from moto.utilities.utils import md5_hash
 
-__all__ = ["Shard", "kept_in_place", "put_record", "reads_to_the_end", "shard_for_key"]
+__all__ = [
+    "Shard",
+    "in_plain_json",
+    "kept_in_place",
+    "put_record",
+    "reads_to_the_end",
+    "shard_for_key",
+]
 
 #: of one answer to GetRecords
 READ_BYTES = 10 * 1024 * 1024
@@ -139,3 +149,24 @@ def reads_to_the_end(read: Callable[..., Any]) -> Callable[..., Any]:
             return following, records, behind
 
     return get_records
+
+
+def in_plain_json(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A method of moto's handler, whose JSON is written without a look at the service's model.
+
+    That takes some 0.2 ms for each record, and these answers have hundreds.
+    """
+
+    def quick(handler: Any) -> Any:
+        result = answer(handler)
+        if "x-amz-json" not in handler.headers.get("Content-Type", ""):
+            return result
+        return json.dumps(result.result, default=_plain)
+
+    return quick
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return unix_time(value)
