@@ -1,4 +1,4 @@
-"""Scored rows of a stream for tests of alerts and latest scores, and the stream's table on moto."""
+"""Scored rows of a stream for tests of alerts and latest scores, and the tables on moto."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from tests.jobskit import client
+from tests.jobskit import client, table_properties
 
 from quintet.columns import Array, Batch
 from quintet.contract import Alert as Rule
@@ -112,23 +112,15 @@ def alert(record: int = 1, entity: str = "s1", at: float = 0.0, **changes: Any) 
 
 def stream_table(url: str) -> str:
     """A new table of the stream on a moto server; its name."""
-    return _table(url, "stream", "key", "part")
+    return _table(url, "StreamTable")
 
 
 def scores_table(url: str) -> str:
     """A new table of latest scores on a moto server; its name."""
-    return _table(url, "scores", "entity")
+    return _table(url, "ScoresTable")
 
 
-def _table(url: str, kind: str, *keys: str) -> str:
-    name = f"{kind}-{next(_numbers)}"
-    client("dynamodb", url).create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
-        KeySchema=[
-            {"AttributeName": key, "KeyType": kind}
-            for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
-        ],
-    )
+def _table(url: str, resource: str) -> str:
+    name = f"{resource}-{next(_numbers)}"
+    client("dynamodb", url).create_table(TableName=name, **table_properties(resource))
     return name
