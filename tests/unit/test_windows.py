@@ -202,6 +202,14 @@ def test_late_and_out_of_order_and_future_rows_are_counted_by_window() -> None:
     assert [window and window.entities["ann"]["orders"] for window in read.values()] == [1, 2]
 
 
+def test_times_of_before_there_was_time_are_late_in_one_window() -> None:
+    store, model = MemoryWindows(), contract(PLAIN, window=60.0)
+    rows = [Row("ann", at=at, arrived=500.0) for at in (-1e300, -61.0, -5.0, 2.0)]
+    found = Shard(store).call(model, rows, final=True)
+    assert (found.counts, found.parts) == (Counters(late=4), 1)
+    assert store.starts("shop") == [0.0]
+
+
 def test_a_window_of_late_rows_alone_has_counters_and_no_entities() -> None:
     store, model = MemoryWindows(), contract(window=60.0)
     Shard(store).call(model, [Row("ann", at=1.0, arrived=500.0)], final=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def _write(found: Open) -> dict[str, Any]:
     starts, which = np.unique(partials.starts, return_inverse=True)
     return {
         "entity": found.entity,
-        "stream": asdict(found.stream),
+        "stream": _spec(found.stream),
         "length": found.length,
         "first": found.first,
         "last": found.last,
@@ -134,6 +135,11 @@ def _write(found: Open) -> dict[str, Any]:
         "entities": list(partials.entities),
         "columns": pack(partials.columns),
     }
+
+
+@lru_cache(maxsize=64)
+def _spec(stream: Stream) -> dict[str, Any]:
+    return asdict(stream)
 
 
 def _read(state: Mapping[str, Any]) -> Open:

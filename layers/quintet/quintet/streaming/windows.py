@@ -173,7 +173,8 @@ def _gathered(
         late = used & (arrived > starts + length + stream.allowed_lateness)
         future = ~flow.counted & (times > arrived + MOST_AHEAD)
         used &= ~late
-        _tally(counters, "late", starts[late])
+        # a time of before 1970 is no time: all of them count in one window
+        _tally(counters, "late", np.maximum(starts[late], 0.0))
         _tally(counters, "future", np.floor(arrived[future] / length) * length)
     starts, times = starts[used], times[used]
     seen = np.maximum.accumulate(np.concatenate([[greatest], times]))
