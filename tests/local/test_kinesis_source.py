@@ -34,6 +34,7 @@ from quintet_local.sources.kinesis import (
 from quintet_local.sources.kinesis_answers import Answer
 from quintet_local.sources.kinesis_config import Config
 from quintet_local.sources.kinesis_events import Source, event, failure_record
+from quintet_local.sources.kinesis_metrics import Metrics
 
 STREAM_ARN = "arn:aws:kinesis:us-east-1:123456789012:stream/s"
 SOURCE = Source("mapping", STREAM_ARN, "function-arn", "role-arn", window=30)
@@ -395,26 +396,60 @@ def test_a_queue_is_told_of_what_was_given_up_without_the_records(
     assert body["requestContext"]["approximateInvokeCount"] == 2
 
 
-def test_the_age_of_the_iterator_is_measured(stack: LocalAws, seen: Seen) -> None:
-    put(stack, "Events", "measured", b"x")
-    eventually(lambda: seen.data("plain", "measured"))
-    now = time.time()
+def metric(stack: LocalAws, name: str, dimension: str, value: str) -> dict[str, float]:
+    """Sum, count and maximum of a metric so far, once it is there."""
+    now, wanted = time.time(), ["Sum", "SampleCount", "Maximum"]
 
     def points() -> Any:
-        (name,) = {"quintet-local-Plain"}
         return stack.client("cloudwatch").get_metric_statistics(
             Namespace="AWS/Lambda",
-            MetricName="IteratorAge",
-            Dimensions=[{"Name": "FunctionName", "Value": name}],
+            MetricName=name,
+            Dimensions=[{"Name": dimension, "Value": value}],
             StartTime=now - 600,
             EndTime=now + 600,
             Period=1200,
-            Statistics=["SampleCount", "Maximum"],
+            Statistics=wanted,
         )["Datapoints"]
 
     (point, *_) = eventually(points)
+    return {name: point[name] for name in wanted}
+
+
+def test_the_age_of_the_iterator_is_measured(stack: LocalAws, seen: Seen) -> None:
+    put(stack, "Events", "measured", b"x")
+    eventually(lambda: seen.data("plain", "measured"))
+    point = metric(stack, "IteratorAge", "FunctionName", "quintet-local-Plain")
     assert point["SampleCount"] >= 1
     assert 0 <= point["Maximum"] < 600_000
+
+
+def test_records_are_counted_where_that_is_wanted(stack: LocalAws, seen: Seen) -> None:
+    put(stack, "Events", "counted", b"raise")
+    mapping = stack.outputs["PlainMapping"]
+    delivered = "OnFailureDestinationDeliveredEventCount"
+    dimension = "EventSourceMappingUUID"
+    assert metric(stack, delivered, dimension, mapping)["Sum"] >= 1
+    assert metric(stack, "DroppedEventCount", dimension, mapping)["Sum"] >= 1
+    invoked = metric(stack, "InvokedEventCount", dimension, mapping)["Sum"]
+    assert invoked > metric(stack, "FailedInvokeEventCount", dimension, mapping)["Sum"] >= 2
+
+
+def test_the_metrics_of_a_mapping_are_cloudwatchs() -> None:
+    metrics = Metrics("id", "f", {"MetricsConfig": {"Metrics": ["EventCount"]}})
+    metrics.polled(3)
+    metrics.called(3, 0, 1.5)
+    function = [{"Name": "FunctionName", "Value": "f"}]
+    mapping = [{"Name": "EventSourceMappingUUID", "Value": "id"}]
+    age = {"MetricName": "IteratorAge", "Values": [1500.0], "Unit": "Milliseconds"}
+    assert metrics.take() == [
+        {**age, "Dimensions": function},
+        {"MetricName": "PolledEventCount", "Dimensions": mapping, "Value": 3, "Unit": "Count"},
+        {"MetricName": "InvokedEventCount", "Dimensions": mapping, "Value": 3, "Unit": "Count"},
+    ]
+    assert metrics.take() == []
+    uncounted = Metrics("id", "f", {})
+    uncounted.polled(3)
+    assert uncounted.take() == []
 
 
 def test_a_mapping_that_lambda_refuses_stops_the_start(tmp_path: Path) -> None:

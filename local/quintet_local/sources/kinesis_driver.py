@@ -34,6 +34,7 @@ from quintet_local.sources.kinesis import (
 from quintet_local.sources.kinesis_answers import Answer
 from quintet_local.sources.kinesis_config import Config, Position, destination, stream_name
 from quintet_local.sources.kinesis_events import Source, event, failure_key, failure_record
+from quintet_local.sources.kinesis_metrics import Metrics
 from quintet_local.sources.kinesis_shards import Shard, Shards, listed
 from quintet_local.stack import SourceMapping
 from quintet_local.targets import Targets
@@ -65,9 +66,9 @@ class KinesisDriver:
         self.function = mapping.function
         self.stream = stream_name(mapping.properties)
         function, qualifier = plane.find(mapping.function)
-        self.name = function.name
+        self.metrics = Metrics(mapping.id, function.name, mapping.properties)
         self.source = Source(
-            mapping_id=str(uuid.uuid5(uuid.NAMESPACE_URL, mapping.logical_id)),
+            mapping_id=mapping.id,
             stream_arn=mapping.source_arn,
             function_arn=function.arn + (f":{qualifier}" if qualifier else ""),
             role_arn=f"arn:{PARTITION}:iam::{ACCOUNT}:role/{function.name}",
@@ -100,8 +101,9 @@ class KinesisDriver:
                 self._look.clear()
                 try:
                     await self.start()
+                    await self._put_metrics()
                 except Exception:
-                    log.exception("stream %s: its shards cannot be listed", self.stream)
+                    log.exception("stream %s: cannot look for its shards", self.stream)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -112,17 +114,6 @@ class KinesisDriver:
         answer: dict[str, Any] = await self._call(get)
         return answer
 
-    def measure(self, age: float) -> None:
-        """Keep the age of a batch's last record, now that its call is over."""
-        datum = {
-            "MetricName": "IteratorAge",
-            "Dimensions": [{"Name": "FunctionName", "Value": self.name}],
-            "Value": age * 1000,
-            "Unit": "Milliseconds",
-        }
-        put = partial(self._cloudwatch.put_metric_data, Namespace="AWS/Lambda", MetricData=[datum])
-        self._threads.submit(put)
-
     async def discard(self, shard: str, discard: Discard) -> None:
         """Tell the destination; what it does not take is lost, as on AWS."""
         log.warning(
@@ -132,6 +123,7 @@ class KinesisDriver:
             len(discard.records),
             discard.condition,
         )
+        self.metrics.dropped(len(discard.records))
         target = self._on_failure
         if target is None:
             return
@@ -145,8 +137,14 @@ class KinesisDriver:
             send = partial(self._targets.send, target, body)
         try:
             await self._call(send)
+            self.metrics.delivered(len(discard.records))
         except Exception:
             log.exception("stream %s: cannot send to %s", self.stream, target)
+
+    async def _put_metrics(self) -> None:
+        put = self._cloudwatch.put_metric_data
+        if data := self.metrics.take():
+            await self._call(partial(put, Namespace="AWS/Lambda", MetricData=data))
 
     async def _shard(self, shard: str, iterator: str) -> None:
         try:
@@ -215,6 +213,7 @@ class _Reader:
             iterator = answer.get("NextShardIterator")
             behind = answer["MillisBehindLatest"] > 0
             records = tuple(map(_record, answer["Records"]))
+            self._driver.metrics.polled(len(records))
             self._feed(records, 0.0 if behind else began, ended=iterator is None)
             if not behind and iterator is not None:
                 await asyncio.sleep(IDLE_SECONDS)
@@ -252,9 +251,11 @@ class _Reader:
         if answer is None:
             self._lanes[number] = not_called(self._config, lane, call, now)
             return
+        self._lanes[number] = after = answered(self._config, lane, call, answer, now)
         if call.records:
-            self._driver.measure(now - call.records[-1].arrived)
-        self._lanes[number] = answered(self._config, lane, call, answer, now)
+            done = _left(lane) - _left(after)
+            failed, age = len(call.records) - done, now - call.records[-1].arrived
+            self._driver.metrics.called(len(call.records), failed, age)
 
     async def _invoke(self, call: Call) -> Answer | None:
         """The function's answer; None when it could not be called."""
@@ -275,6 +276,10 @@ class _Reader:
         if fate == "answer_lost":
             return failed
         return Answer(outcome.payload, outcome.error is not None, outcome.version)
+
+
+def _left(lane: Lane) -> int:
+    return sum(len(piece.records) for piece in lane.pieces)
 
 
 def _record(found: dict[str, Any]) -> Record:
