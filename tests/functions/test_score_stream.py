@@ -18,10 +18,6 @@ from tests.functions.conftest import OnlineAws, fresh_handler
 from tests.jobskit import table_properties
 from tests.streamkit import NOW, data, event, reading, sequence
 
-from quintet.aws.client import AwsClient
-from quintet.aws.windows import WindowTable
-from quintet.wiring import stream as wiring
-
 _numbers = itertools.count(1)
 
 
@@ -51,10 +47,9 @@ class StreamAws:
         for key in self.keys():
             if key.startswith("predictions/"):
                 found = arrow_io.read_parquet(io.BytesIO(self.body(key))).read_all()
-                columns = {
-                    name: found[name].combine_chunks().to_pylist() for name in found.column_names
-                }
-                rows += [dict(zip(columns, row, strict=True)) for row in zip(*columns.values())]
+                columns = {name: found[name].to_pylist() for name in found.column_names}
+                values = zip(*columns.values(), strict=True)
+                rows += [dict(zip(columns, row, strict=True)) for row in values]
         return rows
 
     def quarantine(self) -> list[dict[str, Any]]:

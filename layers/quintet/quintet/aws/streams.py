@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
 
 from __future__ import annotations
 
-import base64
+from binascii import a2b_base64
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -24,12 +24,11 @@ def arrivals(event: Mapping[str, Any]) -> Arrivals:
     first = records[0] if records else event
     stream = first["eventSourceARN"].rpartition("/")[2]
     shard = event.get("shardId") or first["eventID"].partition(":")[0]
-    decode = base64.b64decode
     return Arrivals(
         f"{stream}/{shard}",
         [record["sequenceNumber"] for record in kinesis],
         [record["partitionKey"] for record in kinesis],
-        [decode(record["data"]) for record in kinesis],
+        [a2b_base64(record["data"]) for record in kinesis],
         np.array([record["approximateArrivalTimestamp"] for record in kinesis], dtype=np.float64),
     )
 

@@ -14,12 +14,9 @@ from numpy.typing import NDArray
 from quintet.columns import Array, Batch, shown
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
-from quintet.streaming.flows import Flow
+from quintet.streaming.flows import AHEAD_SECONDS, Flow
 
 __all__ = ["Values", "flow_of", "given_of", "take_from_rows", "take_from_tensors"]
-
-#: how far a row's own time may be ahead of its arrival, in seconds: clocks differ
-AHEAD_SECONDS = 300.0
 
 #: what the rows hold in each field, as it came; None where nothing did
 Values = dict[str, list[Any]]

@@ -9,7 +9,7 @@ compressed by gzip.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from quintet.codecs.stream_fields import (
 from quintet.columns import Batch, from_records, from_tensors, merge
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge
-from quintet.models import Model
+from quintet.models import NAME, Model
 from quintet.streaming.flows import Arrivals, Decoded, Flow, Undecodable
 
 __all__ = ["MOST_BYTES", "decode"]
@@ -69,23 +69,23 @@ def decode(arrivals: Arrivals, models: Callable[[str], Model], default: str = ""
         Transient: a model's version could not be read.
     """
     broken: dict[int, Undecodable] = {}
-    gathered: dict[str, _Gathered] = {}
     bodies = _bodies(arrivals.data, broken)
-    for record, value in zip(bodies, strict_json.parse_all(list(bodies.values())), strict=True):
+    gathered: dict[str, _Gathered] = {}
+    for record, value in enumerate(strict_json.parse_all(bodies)):
         try:
-            _gather(gathered, record, value, default)
+            if record not in broken:
+                _gather(gathered, record, value, default)
         except BadInput as error:
             broken[record] = _undecodable(record, error)
     flows = []
     for name, found in gathered.items():
-        whole = (*found.records, *(record for record, _ in found.tensors))
         try:
             model = models(name)
         except (BadInput, ModelFailure) as error:
-            broken |= {record: _undecodable(record, error, name) for record in whole}
+            for record in (*found.records, *(record for record, _ in found.tensors)):
+                broken[record] = _undecodable(record, error, name)
             continue
-        sizes = {record: len(bodies[record]) for record in whole}
-        if (flow := _flow(model.contract, found, sizes, arrivals, broken)) is not None:
+        if (flow := _flow(model.contract, found, bodies, arrivals, broken)) is not None:
             flows.append((model, flow))
     return Decoded(flows, [broken[record] for record in sorted(broken)])
 
@@ -93,16 +93,17 @@ def decode(arrivals: Arrivals, models: Callable[[str], Model], default: str = ""
 # ---- bytes ------------------------------------------------------------------------------------
 
 
-def _bodies(data: Sequence[bytes], broken: dict[int, Undecodable]) -> dict[int, bytes]:
-    """The unpacked data of each record that can be unpacked, by its position."""
-    bodies = dict(enumerate(data))
+def _bodies(data: Sequence[bytes], broken: dict[int, Undecodable]) -> Sequence[bytes]:
+    """The unpacked data of each record; of one that cannot be unpacked, what passes for JSON."""
+    if _PACKED.isdisjoint({packed[:2] for packed in data}):
+        return data
+    bodies = list(data)
     for record, packed in enumerate(data):
-        if packed[:2] in _PACKED:
-            try:
-                bodies[record] = _unpacked(packed)
-            except BadInput as error:
-                broken[record] = _undecodable(record, error)
-                del bodies[record]
+        try:
+            bodies[record] = _unpacked(packed)
+        except BadInput as error:
+            broken[record] = _undecodable(record, error)
+            bodies[record] = b"null"
     return bodies
 
 
@@ -138,16 +139,17 @@ def _gather(gathered: dict[str, _Gathered], record: int, value: Any, default: st
     kind = type(value)
     rows: list[Any]
     if kind is dict:
-        if "inputs" in value:
+        if "records" in value:
+            name, rows = _name(value.get("model"), default), value["records"]
+            if len(value) > 1 + ("model" in value):
+                (other, *_) = sorted(value.keys() - _RECORDS_KEYS)
+                raise BadInput.of("data", 'the keys "model" and "records"', repr(other[:60]))
+            if type(rows) is not list:
+                raise BadInput.of("records", "an array of objects", f"a {type(rows).__name__}")
+        elif "inputs" in value:
             name = _name(value.pop("model", None) or value.get("model_name"), default)
             gathered.setdefault(name, _Gathered()).tensors.append((record, value))
             return
-        if "records" in value:
-            if unknown := sorted(value.keys() - _RECORDS_KEYS):
-                raise BadInput.of("data", 'the keys "model" and "records"', repr(unknown[0][:60]))
-            name, rows = _name(value.get("model"), default), value["records"]
-            if type(rows) is not list:
-                raise BadInput.of("records", "an array of objects", f"a {type(rows).__name__}")
         else:
             name, rows = _name(None, default), [value]
     elif kind is list:
@@ -159,17 +161,16 @@ def _gather(gathered: dict[str, _Gathered], record: int, value: Any, default: st
     found = gathered.get(name)
     if found is None:
         found = gathered[name] = _Gathered()
-    count = len(rows)
-    if count == 1:
+    if len(rows) == 1:
         found.rows.append(rows[0])
         found.records.append(record)
         found.numbers.append(0)
         return
-    if count == 0:
+    if not rows:
         raise BadInput.of("records", "at least one row", "none")
     found.rows += rows
-    found.records += [record] * count
-    found.numbers += range(count)
+    found.records += [record] * len(rows)
+    found.numbers += range(len(rows))
 
 
 def _name(given: Any, default: str) -> str:
@@ -178,8 +179,8 @@ def _name(given: Any, default: str) -> str:
             expected = "the name of a model, for the stream has none of its own"
             raise BadInput.of("model", expected, "nothing")
         return default
-    if type(given) is not str:
-        raise BadInput.of("model", "the name of a model", f"a {type(given).__name__}")
+    if type(given) is not str or not NAME.fullmatch(given):
+        raise BadInput.of("model", "the name of a model", repr(given)[:60])
     return given
 
 
@@ -199,12 +200,12 @@ class _Part:
 def _flow(
     contract: Contract,
     found: _Gathered,
-    sizes: Mapping[int, int],
+    bodies: Sequence[bytes],
     arrivals: Arrivals,
     broken: dict[int, Undecodable],
 ) -> Flow | None:
     """The flow of one model; None where every record of it is refused whole."""
-    refused = dict(_too_large(contract, found, sizes))
+    refused = dict(_too_large(contract, found, bodies))
     if refused:
         found.leave_out(refused)
     parts = []
@@ -263,15 +264,15 @@ def _reordered(batch: Batch, order: list[int]) -> Batch:
 
 
 def _too_large(
-    contract: Contract, found: _Gathered, sizes: Mapping[int, int]
+    contract: Contract, found: _Gathered, bodies: Sequence[bytes]
 ) -> Iterator[tuple[int, BadInput]]:
     """The records with more bytes or rows than one request of the model may have."""
     limits = contract.limits
-    if max(sizes.values()) > limits.bytes:
-        for record, size in sizes.items():
-            if size > limits.bytes:
+    if max(map(len, bodies)) > limits.bytes:
+        for record in {*found.records, *(record for record, _ in found.tensors)}:
+            if (size := len(bodies[record])) > limits.bytes:
                 yield record, TooLarge.of("data", f"at most {limits.bytes} bytes", f"{size}")
-    if found.numbers and max(found.numbers) >= limits.rows:
+    if max(found.numbers, default=0) >= limits.rows:
         rows = dict(zip(found.records, found.numbers, strict=True))  # the last of each
         for record, last in rows.items():
             if last >= limits.rows:

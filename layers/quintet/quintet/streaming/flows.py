@@ -14,7 +14,10 @@ from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.models import Model
 
-__all__ = ["Arrivals", "Decoded", "Flow", "Tumbling", "Undecodable"]
+__all__ = ["AHEAD_SECONDS", "Arrivals", "Decoded", "Flow", "Tumbling", "Undecodable"]
+
+#: how far a row's own time may be ahead of its arrival, in seconds: clocks differ
+AHEAD_SECONDS = 300.0
 
 
 @dataclass(slots=True)

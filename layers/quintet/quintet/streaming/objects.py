@@ -56,9 +56,8 @@ def _outputs(contract: Contract, scores: Scores, chosen: NDArray[np.int64]) -> d
 def rows_of(body: bytes) -> set[tuple[str, int]]:
     """The sequence and row of every prediction in an object."""
     found = arrow_io.read_parquet(io.BytesIO(body)).read_all()
-    sequences = found["sequence"].combine_chunks().to_pylist()
-    rows = found["row"].combine_chunks().to_pylist()
-    return set(zip(sequences, rows, strict=True))
+    places = (found["sequence"].to_pylist(), found["row"].to_pylist())
+    return set(zip(*places, strict=True))
 
 
 def quarantine_line(
