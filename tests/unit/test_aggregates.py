@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from quintet.streaming.aggregates import (
 )
 from quintet.streaming.sketches import estimate, sketch
 
+ROOT = Path(__file__).parents[2]
 STREAM = Stream(aggregates=ALL)
 
 
@@ -198,6 +200,8 @@ def test_the_library_of_sketches_is_loaded_by_distinct_alone() -> None:
         "Shard(MemoryWindows()).call(contract(PLAIN), [Row('ann')], final=True)\n"
         "print(sorted({'datasketches', 'boto3', 'pydantic', 'onnxruntime'} & set(sys.modules)))\n"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert found.stdout == "[]\n"
     assert all(aggregate.how != "distinct" for aggregate in PLAIN)

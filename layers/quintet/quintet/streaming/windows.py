@@ -17,15 +17,13 @@ from quintet.contract import Stream
 from quintet.features import MemoryFeatures
 from quintet.streaming import window_state
 from quintet.streaming.aggregates import reduce, units
-from quintet.streaming.flows import Arrivals, Flow, Tumbling
+from quintet.streaming.flows import AHEAD_SECONDS, Arrivals, Flow, Tumbling
 from quintet.streaming.parts import Counters, Part, Window, padded, summed
 from quintet.streaming.standing import Standing, claims, taken
 from quintet.streaming.window_state import Open
 
-__all__ = ["MOST_AHEAD", "Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advance"]
+__all__ = ["Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advance"]
 
-#: seconds that a row's own time may lie after its arrival: clocks differ
-MOST_AHEAD = 300.0
 #: bytes of state: the event source takes 1 MB, with less compact JSON
 MOST_STATE = 256 * 1024
 #: characters of an entity: it is a key of the feature store
@@ -171,7 +169,7 @@ def _gathered(
         arrived = arrivals.arrived[flow.record]
         starts = np.floor(times / length) * length
         late = used & (arrived > starts + length + stream.allowed_lateness)
-        future = ~flow.counted & (times > arrived + MOST_AHEAD)
+        future = ~flow.counted & (times > arrived + AHEAD_SECONDS)
         used &= ~late
         # a time of before 1970 is no time: all of them count in one window
         _tally(counters, "late", np.maximum(starts[late], 0.0))
