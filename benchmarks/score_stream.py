@@ -45,8 +45,9 @@ NOW = 1_800_000_000.0
 
 def contract() -> Contract:
     """The batch benchmark's, with windows."""
+    base: Contract = _contract()
     return dataclasses.replace(
-        _contract(),
+        base,
         entity="device",
         stream=Stream(
             aggregates=(
@@ -62,7 +63,7 @@ def event_of(rows: Any) -> dict[str, Any]:
     """An event with one record a row; each names its device."""
     records = []
     for number, row in enumerate(rows):
-        record = {"device": f"device-{number % ENTITIES}"}
+        record: dict[str, Any] = {"device": f"device-{number % ENTITIES}"}
         record |= dict(zip(FEATURES, (round(float(v), 6) for v in row), strict=True))
         data = orjson.dumps({"model": "bench", "records": [record]})
         records.append(

@@ -159,9 +159,10 @@ def _column(field: _Field, given: list[Any]) -> tuple[Array, list[int]]:
         allowed = {str}
     bad = [position for position, value in enumerate(given) if type(value) not in allowed]
     filler: Any = "" if allowed == {str} else 0.0
+    held = list(given)
     for position in bad:
-        given[position] = filler
-    column = np.array(given, dtype=object if allowed == {str} else np.float64)
+        held[position] = filler
+    column = np.array(held, dtype=object if allowed == {str} else np.float64)
     return column, bad
 
 
