@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -91,6 +91,10 @@ class StreamReader:
             for found in page.get("Contents", [])
         ]
 
+    def cursor(self, folder: str, shard: str) -> Cursor:
+        """The objects of a shard below predictions of a model, or the quarantine."""
+        return Cursor(self.keys, folder, f"{self.name}.{shard}-")
+
     def _folders(self, prefix: str) -> list[str]:
         pages = self._s3.get_paginator("list_objects_v2")
         return [
@@ -128,13 +132,14 @@ class StreamReader:
 class Cursor:
     """The objects of a shard below a folder by hour, in order, each once.
 
-    A shard's keys sort by hour and sequence number, so no more than what is new is listed.
+    `keys` lists those with a prefix and after a key, and `name` begins the shard's. They sort by
+    hour and sequence number, so no more than what is new is listed.
     """
 
-    def __init__(self, reader: StreamReader, folder: str, shard: str) -> None:
-        self._reader = reader
+    def __init__(self, keys: Callable[[str, str], list[str]], folder: str, name: str) -> None:
+        self._keys = keys
         self._folder = folder
-        self._name = f"{reader.name}.{shard}-"
+        self._name = name
         self._last: dict[str, str] = {}
 
     def new(self, now: float) -> list[str]:
@@ -143,7 +148,7 @@ class Cursor:
         for hour in dict.fromkeys((now - HOUR // 12, now)):
             at = datetime.fromtimestamp(hour, UTC)
             prefix = f"{self._folder}date={at:%Y-%m-%d}/hour={at:%H}/{self._name}"
-            keys = self._reader.keys(prefix, self._last.get(prefix, ""))
+            keys = self._keys(prefix, self._last.get(prefix, ""))
             if keys:
                 self._last[prefix] = keys[-1]
             found += keys

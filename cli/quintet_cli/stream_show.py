@@ -20,7 +20,7 @@ __all__ = ["alert_line", "refused_lines", "scored_lines", "window_line", "window
 
 def scored_lines(scored: Scored, contract: Contract, most: int) -> Iterator[str]:
     """An object of predictions: its rows past the threshold first, at most `most` in all."""
-    flagged = past(contract.alert, scored)
+    flagged = past(contract, scored)
     chosen = [*flagged, *(row for row in range(scored.rows) if row not in set(flagged))][:most]
     outputs = scored.outputs
     for row in sorted(chosen):
@@ -73,7 +73,7 @@ def window_line(window: Window) -> str:
     ]
     told.append(f"{window.parts} parts" if window.parts > 1 else "1 part")
     return (
-        f"[dim]{_time(window.start)}[/dim]  {window.model}  [cyan]window[/cyan]  "
+        f"{'':8}  {window.model}  [cyan]window[/cyan]  "
         f"{_day(window.start)} + {window.length:g} s: {', '.join(told)}"
     )
 

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from quintet.contract import Alert as Rule
-from quintet.contract import Contract
+import numpy as np
+
+from quintet.batch.sinks import hollow, score_columns
+from quintet.columns import numpy_dtype
+from quintet.contract import Contract, Output
 from quintet.streaming.alert import Alert, bounded
 from quintet.streaming.windows import Window
 from quintet_cli.stream_reader import PREDICTIONS, QUARANTINE, Cursor, Scored, StreamReader
@@ -31,20 +34,22 @@ class Refused:
 Seen = Scored | Refused | Alert | Window
 
 
-def past(rule: Rule | None, scored: Scored) -> list[int]:
-    """The rows of predictions that are past the threshold."""
-    if rule is None:
+def past(contract: Contract, scored: Scored) -> list[int]:
+    """The rows of predictions that are past the contract's threshold."""
+    rule = contract.alert
+    output = next((o for o in contract.outputs if rule is not None and o.name == rule.output), None)
+    if rule is None or output is None:
         return []
-    # a row's output is one column, or several of which the last is meant
-    names = [n for n in scored.columns if n == rule.output or n.startswith(f"{rule.output}_")]
-    if not names:
-        return []
-    least, most = rule.below, rule.above
-    return [
-        row
-        for row, value in enumerate(scored.columns[names[-1]])
-        if (most is not None and value > most) or (least is not None and value < least)
-    ]
+    values = np.array(scored.columns[_last_column(output)], dtype=numpy_dtype(output.dtype))
+    above = values > rule.above if rule.above is not None else False
+    below = values < rule.below if rule.below is not None else False
+    found: list[int] = np.flatnonzero(above | below).tolist()
+    return found
+
+
+def _last_column(output: Output) -> str:
+    """The column of predictions that holds the last of an output's values."""
+    return score_columns(output, hollow(output))[-1][0]
 
 
 class Tail:
@@ -74,7 +79,7 @@ class Tail:
             scored = self._reader.scored(key)
             contract = self.contract(scored.model)
             entities = scored.columns.get(contract.entity or "", [])
-            for row in past(contract.alert, scored) if entities else ():
+            for row in past(contract, scored) if entities else ():
                 self._flagged[scored.model, bounded(entities[row] or "")] = now
             yield scored
         yield from self._raised(now)
@@ -96,7 +101,7 @@ class Tail:
             for folder in folders:
                 place = folder, shard["ShardId"]
                 if place not in self._cursors:
-                    self._cursors[place] = Cursor(self._reader, *place)
+                    self._cursors[place] = self._reader.cursor(*place)
                 for key in self._cursors[place].new(now):
                     yield folder, key
 
