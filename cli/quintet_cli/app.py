@@ -29,6 +29,7 @@ COMMANDS = (
     "jobs_cmd",
     "endpoints_cmd",
     "dlq_cmd",
+    "stream_cmd",
     "demo_cmd",
 )
 

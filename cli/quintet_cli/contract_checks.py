@@ -11,21 +11,18 @@ import numpy as np
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Fallback, Feature, Input, Output
 from quintet.models import NAME
+from quintet_cli.contract_terms import FIELD, RESERVED, Found, Path
+from quintet_cli.stream_checks import check_stream
 
-__all__ = ["Path", "check_contract"]
+__all__ = ["check_contract"]
 
-#: where in the contract: ("features", 2, "dtype")
-Path = tuple[str | int, ...]
-Found = Iterator[tuple[Path, str]]
-
-FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 TENSOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
-RESERVED = ("entity", "expires")  # the feature store's own attributes
 MAX_VERSION = 99_999_999
 MAX_ROWS = 1_000_000
 MAX_BODY = 6_291_456  # Lambda's payload
 MAX_ELEMENTS = 2**24  # of one row of a tensor
 MAX_CACHE_SECONDS = 86_400
+MAX_COOLDOWN = 604_800
 
 
 def check_contract(contract: Contract) -> Found:
@@ -47,6 +44,9 @@ def check_contract(contract: Contract) -> Found:
         for path, text in _fallback(contract, contract.fallback):
             yield ("fallback", *path), text
     yield from _alert(contract)
+    if contract.stream:
+        for path, text in check_stream(contract, contract.stream):
+            yield ("stream", *path), text
 
 
 def _header(contract: Contract) -> Found:
@@ -317,3 +317,8 @@ def _alert(contract: Contract) -> Found:
         yield ("alert", "output"), f"expected an output of numbers; it is {output.dtype}"
     if alert.above is None and alert.below is None:
         yield ("alert",), "expected above or below"
+    if not 0 <= alert.cooldown <= MAX_COOLDOWN:
+        yield (
+            ("alert", "cooldown"),
+            f"expected seconds from 0 to {MAX_COOLDOWN}, got {alert.cooldown:g}",
+        )

@@ -15,6 +15,7 @@ from rich.table import Table
 from quintet_cli import batch_cmd, dlq_cmd, features_cmd, local_cmd, publish_cmd
 from quintet_cli.demo_jobs import dead_letter, drain, read_texts
 from quintet_cli.demo_orders import Served, predict, read_records, serve_orders
+from quintet_cli.demo_stream import burst, watch
 from quintet_cli.options import State
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
@@ -22,6 +23,9 @@ __all__ = ["register"]
 
 MODELS = Path("models")
 SAMPLES = 5
+READINGS = 1_300
+READINGS_RATE = 130
+ORDERS = 8
 TEXTS = (
     "The zipper broke the second time I wore these jeans and the waist runs small.",
     "Gorgeous dress, flowing fabric, I got compliments all evening at the wedding.",
@@ -43,14 +47,14 @@ def demo(
     api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Run the main job on this machine: publish, load features, score orders, drop a file."""
+    """Run the main job on this machine: orders, jobs, a stream, a file of customers."""
     if not MODELS.is_dir():
         raise StageError("the demo runs in a checkout of Quintet: there is no models/ here")
     start = time.monotonic()
     stage = _start(state, port, api_port)
 
-    _act("Publish the shop's three models")
-    for name in ("fraud", "churn", "tickets"):
+    _act("Publish the shop's four models")
+    for name in ("fraud", "churn", "tickets", "sensor"):
         _say(f"quintet publish models/{name}")
         publish_cmd.publish(MODELS / name, state=state)
 
@@ -67,6 +71,10 @@ def demo(
 
     _act("Route a burst of texts as jobs, and hear of each by a signed callback")
     _burst(stage, jobs)
+
+    _act("Watch sensors and orders as streams")
+    _watch(stage)
+    _orders_of_one(stage)
 
     _act("Drop a file of customers: who will not buy again?")
     _say("quintet drop models/churn/data/customers.csv churn")
@@ -183,6 +191,43 @@ def _burst(stage: Stage, most: int) -> None:
     )
 
 
+def _watch(stage: Stage) -> None:
+    path = MODELS / "sensor/data/readings.jsonl"
+    _say(f"quintet stream send {path} sensor --rate {READINGS_RATE} --now")
+    with Progress(console=console, transient=True) as progress:
+        sent = progress.add_task("readings sent", total=READINGS)
+        scored = progress.add_task("readings scored", total=READINGS)
+
+        def tick(*counts: int) -> None:
+            for task, count in zip((sent, scored), counts, strict=True):
+                progress.update(task, completed=count)
+
+        watched = watch(stage, "sensor", path, most=READINGS, rate=READINGS_RATE, tick=tick)
+    console.print(
+        f"{watched.sent:,} readings sent and scored in {watched.seconds:.1f} s, "
+        f"{len(watched.alerts)} sensors gave an alert"
+    )
+    table = Table(title="alerts", title_justify="left")
+    for name in ("sensor", "deviations from what was expected", "seen after"):
+        table.add_column(name, justify="left" if name == "sensor" else "right")
+    for alert, seconds in watched.alerts:
+        table.add_row(alert.entity, f"{alert.value:.1f}", f"{seconds:.1f} s")
+    if watched.alerts:
+        console.print(table)
+    else:
+        console.print("their cool-down of half an hour, from an earlier demo, is not over")
+
+
+def _orders_of_one(stage: Stage) -> None:
+    path = MODELS / "fraud/data/orders_stream.jsonl"
+    with console.status("a customer orders again and again; the window is about to close"):
+        found = burst(stage, path, ORDERS)
+    console.print(
+        f"customer {found.customer} ordered {found.orders} times: the checkout's score of the next "
+        f"order went from {found.before:.1%} to {found.after:.1%}, {found.seconds:.0f} s later"
+    )
+
+
 def _next(stage: Stage, page: Path) -> None:
     record = '{"records": [{"text": "The sleeves of this sweater are too long"}]}'
     console.print(
@@ -191,7 +236,7 @@ def _next(stage: Stage, page: Path) -> None:
         "\nTry next (the local AWS goes on until `make demo-down`):\n"
         "  source .venv/bin/activate\n"
         f"  curl -s {stage.api_url}/models/tickets/predict -d '{record}'\n"
-        "  quintet runs ls churn\n"
+        "  quintet stream windows sensor\n"
         f"  aws --endpoint-url {stage.endpoint_url} s3 ls\n",
         markup=True,
         soft_wrap=True,

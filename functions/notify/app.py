@@ -1,4 +1,4 @@
-"""notify: tells callers that their jobs are settled, by webhook and by SNS."""
+"""notify: tells callers that their jobs are settled, and calls alerts out, by webhook and SNS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quintet.wiring import notify as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Tell the callers of the jobs that SQS messages name; the messages that are to come back."""
+    """Tell of the jobs and alerts that SQS messages name; the messages that are to come back."""
     failed = []
     for message in event["Records"]:
         if not _handled(message):
@@ -20,7 +20,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 def _handled(message: dict[str, Any]) -> bool:
     try:
         receives = int(message["attributes"]["ApproximateReceiveCount"])
-        wait = wiring.notifier()(message["body"], receives)
+        wait = wiring.notify(message["body"], receives)
     except QuintetError as error:
         wiring.logger().warning("not handled", message_id=message["messageId"], reason=str(error))
         if not isinstance(error, BadInput):

@@ -25,16 +25,22 @@ __all__ = [
     "FaultPlan",
     "Faults",
     "Kills",
+    "StreamFate",
+    "StreamRates",
     "call_fate",
     "draw",
     "kill_after",
     "late_by",
     "load",
     "parse",
+    "stream_fate",
 ]
 
 #: what becomes of a call; `lost_reply` is carried out, and its caller sees the connection break
 Fate = Literal["error", "throttle", "lost_reply"]
+#: what becomes of a batch of a stream: the function is not called, or its answer is lost, both
+#: of which are errors of the function; or it gets the batch a second time
+StreamFate = Literal["not_called", "answer_lost", "twice"]
 SERVICES = ("dynamodb", "s3", "sqs")
 #: the part of a call in which an environment is killed, in seconds after its begin
 KILL_SECONDS = (0.002, 0.5)
@@ -64,6 +70,14 @@ class Kills:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamRates:
+    """The shares of the batches of streams that fail, and that come twice."""
+
+    failures: float = 0.0
+    duplicates: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class FaultPlan:
     """What goes wrong. `calls` are those that functions make, by service."""
 
@@ -71,6 +85,7 @@ class FaultPlan:
     calls: Mapping[str, CallRates] = field(default_factory=dict)
     duplicates: float = 0.0
     kills: Kills = field(default_factory=Kills)
+    streams: StreamRates = field(default_factory=StreamRates)
 
 
 OFF = FaultPlan()
@@ -100,6 +115,15 @@ def late_by(plan: FaultPlan, queue: str, number: int) -> float | None:
     if draw(plan.seed, f"{queue}.duplicate", number) >= plan.duplicates:
         return None
     return LATE_SECONDS * draw(plan.seed, f"{queue}.late", number)
+
+
+def stream_fate(plan: FaultPlan, shard: str, number: int) -> StreamFate | None:
+    """What becomes of the `number`-th batch of a shard; None when nothing goes wrong."""
+    rates = plan.streams
+    value = draw(plan.seed, f"{shard}.batch", number)
+    if value < rates.failures:
+        return "not_called" if value < rates.failures / 2 else "answer_lost"
+    return "twice" if value < rates.failures + rates.duplicates else None
 
 
 def kill_after(plan: FaultPlan, function: str, number: int) -> float | None:
@@ -144,6 +168,13 @@ class Faults:
         if late is not None:
             self.count("sqs.duplicate")
         return late
+
+    def batch(self, shard: str) -> StreamFate | None:
+        """What becomes of a shard's next batch."""
+        fate = stream_fate(self.plan, shard, self._next(f"{shard}.batch"))
+        if fate is not None:
+            self.count(f"kinesis.{fate}")
+        return fate
 
     def kill(self, function: str) -> float | None:
         """How far into its next call a function's environment is to be killed."""
@@ -198,18 +229,26 @@ def parse(given: Any) -> FaultPlan:
         where = f"calls.{service}"
         rates = _object(where, of, tuple(f.name for f in fields(CallRates)))
         calls[service] = CallRates(**{k: _share(f"{where}.{k}", v) for k, v in rates.items()})
-        if sum(asdict(calls[service]).values()) > 1:
-            raise FaultError(f"{where}: expected shares of at most 1 together")
+        _together(where, calls[service])
     kills = _object("kills", found.get("kills", {}), tuple(f.name for f in fields(Kills)))
     functions = kills.get("functions", [])
     if not isinstance(functions, list) or not all(isinstance(f, str) for f in functions):
         raise FaultError("kills.functions: expected a list of logical ids")
+    of = _object("streams", found.get("streams", {}), tuple(f.name for f in fields(StreamRates)))
+    streams = StreamRates(**{k: _share(f"streams.{k}", v) for k, v in of.items()})
+    _together("streams", streams)
     return FaultPlan(
         seed,
         calls,
         _share("duplicates", found.get("duplicates", 0)),
         Kills(_share("kills.share", kills.get("share", 0)), tuple(functions)),
+        streams,
     )
+
+
+def _together(where: str, rates: CallRates | StreamRates) -> None:
+    if sum(asdict(rates).values()) > 1:
+        raise FaultError(f"{where}: expected shares of at most 1 together")
 
 
 def _object(where: str, given: Any, known: tuple[str, ...]) -> dict[str, Any]:

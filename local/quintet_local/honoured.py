@@ -79,6 +79,7 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
         "Name",
         "RetentionPeriodHours",
         "ShardCount",
+        "StreamEncryption",
         "StreamModeDetails",
         "Tags",
     ),
@@ -99,13 +100,22 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
     ),
     "AWS::Lambda::EventSourceMapping": (
         "BatchSize",
+        "BisectBatchOnFunctionError",
+        "DestinationConfig.OnFailure.Destination",
         "Enabled",
         "EventSourceArn",
         "FunctionName",
         "FunctionResponseTypes",
         "MaximumBatchingWindowInSeconds",
+        "MaximumRecordAgeInSeconds",
+        "MaximumRetryAttempts",
+        "MetricsConfig.Metrics",
+        "ParallelizationFactor",
         "ScalingConfig.MaximumConcurrency",
+        "StartingPosition",
+        "StartingPositionTimestamp",
         "Tags",
+        "TumblingWindowInSeconds",
     ),
     "AWS::Lambda::Function": (
         "Code",
@@ -267,7 +277,7 @@ _ATTRIBUTES = frozenset(
     }
 )
 
-SOURCES = ("sqs",)
+SOURCES = ("kinesis", "sqs")
 
 
 def notices(plan: Plan) -> list[Notice]:

@@ -1,4 +1,4 @@
-"""Where moto is changed: its S3 events, the Lambda functions it calls, and its DynamoDB.
+"""Where moto is changed: its S3 events, the functions it calls, its DynamoDB and its Kinesis.
 
 moto's S3 events lack the version id and the sequencer that AWS gives, and its S3 and SNS call
 moto's own Lambda. Each hook replaces one function by name and says so if it is gone.
@@ -30,18 +30,37 @@ def install(call: Call) -> None:
     """Change moto, once per process."""
     from moto.dynamodb.models import DynamoDBBackend
     from moto.dynamodb.responses import DynamoHandler
+    from moto.kinesis import models as kinesis
     from moto.s3 import notifications
 
     call_action = one_call_at_a_time(DynamoHandler.call_action)
     _replace(DynamoHandler, "call_action", call_action)
     transact = transactions_of_items(DynamoDBBackend.transact_write_items)
     _replace(DynamoDBBackend, "transact_write_items", transact)
+    _install_streams(kinesis)
     _replace(notifications, "_get_s3_event", s3_event)
     _replace(
         notifications,
         "_invoke_awslambda",
         lambda account, event, function, region: call(function, json.dumps(event).encode()),
     )
+
+
+def _install_streams(kinesis: ModuleType) -> None:
+    from moto.kinesis.responses import KinesisResponse
+
+    from quintet_local import streams
+
+    for name in ("get_records", "put_records"):
+        quick = streams.in_plain_json(getattr(KinesisResponse, name))
+        _replace(KinesisResponse, name, quick)
+    stream, backend = kinesis.Stream, kinesis.KinesisBackend
+    _replace(kinesis, "Shard", streams.Shard)
+    _replace(stream, "put_record", streams.put_record)
+    _replace(stream, "get_shard_for_key", streams.shard_for_key(stream.get_shard_for_key))
+    _replace(stream, "split_shard", streams.kept_in_place(stream.split_shard))
+    _replace(stream, "merge_shards", streams.kept_in_place(stream.merge_shards))
+    _replace(backend, "get_records", streams.reads_to_the_end(backend.get_records))
 
 
 def install_sns(call: Call) -> None:

@@ -6,6 +6,7 @@ same names again. CloudFormation would add a random suffix.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,6 +95,12 @@ def _alias(subject: _Subject) -> Identity:
     return Identity(reference, {"AliasArn": reference})
 
 
+def _mapping(subject: _Subject) -> Identity:
+    reference = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{STACK}/{subject.logical_id}"))
+    source = arn("lambda", f"event-source-mapping:{reference}")
+    return Identity(reference, {"Id": reference, "EventSourceMappingArn": source})
+
+
 def _layer(subject: _Subject) -> Identity:
     name = subject.name("LayerName", subject.logical_id)
     reference = arn("lambda", f"layer:{name}:1")
@@ -153,6 +160,7 @@ _MAKERS: Mapping[str, Callable[[_Subject], Identity]] = {
     "AWS::IAM::Role": _role,
     "AWS::Kinesis::Stream": _named("Name", "kinesis", "stream/"),
     "AWS::Lambda::Alias": _alias,
+    "AWS::Lambda::EventSourceMapping": _mapping,
     "AWS::Lambda::Function": _named("FunctionName", "lambda", "function:"),
     "AWS::Lambda::LayerVersion": _layer,
     "AWS::Logs::LogGroup": _log_group,

@@ -32,10 +32,12 @@ from quintet_local.plane import Limits, Plane
 from quintet_local.runtime_api import RuntimeApi
 from quintet_local.services import Services
 from quintet_local.sources.drivers import SqsDriver, TimerDriver
-from quintet_local.stack import Stack, describe
+from quintet_local.sources.kinesis_config import Refused, check_stream
+from quintet_local.sources.kinesis_driver import KinesisDriver
+from quintet_local.stack import SourceMapping, Stack, describe
 from quintet_local.state import State
 from quintet_local.targets import Targets
-from quintet_local.template import load
+from quintet_local.template import TemplateError, load
 
 __all__ = ["HOST", "LocalAws", "Settings", "StartError"]
 
@@ -93,6 +95,7 @@ class LocalAws:
         plan_ = plan(template, self.endpoint_url)
         self.stack = describe(plan_, self._scratch)
         _check_faults(settings.faults, self.stack)
+        _check_streams(self.stack)
         self.notices = notices(plan_)
         self.outputs = _outputs(plan_, self.stack, self.api_url)
         self._front.start()
@@ -178,14 +181,22 @@ class LocalAws:
             )
             self._servers.append(server)
         for mapping in self.stack.mappings:
-            _, _, service, _, _, queue = mapping.source_arn.split(":")
+            _, _, service, _, _, name = mapping.source_arn.split(":")
             if service == "sqs":
-                url = f"{self.endpoint_url}/{ACCOUNT}/{queue}"
+                url = f"{self.endpoint_url}/{ACCOUNT}/{name}"
                 client = self._services.client("sqs")
                 driver = SqsDriver(self._plane, client, url, mapping, self._faults)
                 self._tasks.append(asyncio.create_task(driver.run()))
+            elif service == "kinesis":
+                await self._start_stream(mapping, targets)
         for timer in self.stack.timers:
             self._tasks.append(asyncio.create_task(TimerDriver(timer, targets.send).run()))
+
+    async def _start_stream(self, mapping: SourceMapping, targets: Targets) -> None:
+        client = self._services.client
+        driver = KinesisDriver(self._plane, client, mapping, self._faults, targets)
+        await driver.start()
+        self._tasks.append(asyncio.create_task(driver.run()))
 
     async def _stop_plane(self) -> None:
         for server in self._servers:
@@ -254,3 +265,12 @@ def _check_faults(plan: FaultPlan, stack: Stack) -> None:
     unknown = sorted({*plan.kills.functions} - known)
     if unknown:
         raise StartError(f"the fault plan kills {', '.join(unknown)}: no such function")
+
+
+def _check_streams(stack: Stack) -> None:
+    for mapping in stack.mappings:
+        if mapping.source_arn.split(":")[2] == "kinesis":
+            try:
+                check_stream(mapping.properties)
+            except Refused as error:
+                raise TemplateError(f"{mapping.logical_id}: {error}") from error

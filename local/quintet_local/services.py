@@ -137,6 +137,8 @@ def _stream(kinesis: Any, plan: Plan, logical_id: str, properties: Properties) -
     hours = int(properties.get("RetentionPeriodHours", 24))
     if hours > 24:
         kinesis.increase_stream_retention_period(StreamName=name, RetentionPeriodHours=hours)
+    if encryption := properties.get("StreamEncryption"):
+        kinesis.start_stream_encryption(StreamName=name, **encryption)
 
 
 _TABLE = (

@@ -24,6 +24,7 @@ class SourceMapping:
     """An event source mapping: where events come from, whom they go to, and how."""
 
     logical_id: str
+    id: str
     source_arn: str
     function: str
     properties: Mapping[str, Any]
@@ -193,7 +194,11 @@ _INTEGRATION = re.compile(r"/functions/(arn:[^/]+)/invocations")
 def _mappings(plan: Plan) -> tuple[SourceMapping, ...]:
     return tuple(
         SourceMapping(
-            logical_id, properties["EventSourceArn"], properties["FunctionName"], properties
+            logical_id,
+            plan.identities[logical_id].ref,
+            properties["EventSourceArn"],
+            properties["FunctionName"],
+            properties,
         )
         for logical_id, properties in plan.of_type("AWS::Lambda::EventSourceMapping").items()
         if "EventSourceArn" in properties and properties.get("Enabled", True)

@@ -42,6 +42,13 @@ class Targets:
         else:
             raise ValueError(f"{arn}: nothing is sent to {service} here")
 
+    def store(self, bucket_arn: str, key: str, body: str) -> None:
+        """Put an object into the bucket of that ARN."""
+        bucket = bucket_arn.rsplit(":", maxsplit=1)[-1]
+        self._client("s3").put_object(
+            Bucket=bucket, Key=key, Body=body.encode(), ContentType="application/json"
+        )
+
     def _client(self, service: str) -> Any:
         if service not in self._clients:
             self._clients[service] = self._services.client(service)

@@ -92,8 +92,22 @@ def history(
                 refunds[undone_recent].sum(),
                 midnight - past.max() if len(past) else -1,
             )
-    names = [f.name for f in contract_of(HERE).stored]
+    names = [f.name for f in contract_of(HERE).features if f.source == "store"]
     return {name: rows[:, i] for i, name in enumerate(names)}
+
+
+def orders_today(orders: pd.DataFrame) -> NDArray[np.int64]:
+    """The customer's other orders of the same day (UTC) in the minutes before each order.
+
+    That is what the windows of the orders' stream know when the order is placed: they are
+    written some seconds late, and the data tell minutes.
+    """
+    by = ["customer", "day", "at"]
+    keys = orders.assign(day=orders["at"].dt.normalize())[by]
+    minutes = keys.groupby(by).size()
+    before = minutes.groupby(level=["customer", "day"]).cumsum() - minutes
+    found: NDArray[np.int64] = keys.join(before.rename("before"), on=by).before.to_numpy()
+    return found
 
 
 def _days(moments: Any) -> NDArray[np.int64]:
@@ -122,16 +136,20 @@ def write_features(orders: pd.DataFrame, cancels: pd.DataFrame, path: Path) -> N
     features.to_csv(path, index=False, float_format="%g", lineterminator="\n")
 
 
-def write_requests(orders: pd.DataFrame, path: Path) -> None:
-    """The first orders from SNAPSHOT on, as the checkout would send them."""
+def write_requests(orders: pd.DataFrame, folder: Path) -> None:
+    """The first orders from SNAPSHOT on, as the checkout and as the orders' stream tell them."""
     names = [f.name for f in contract_of(HERE).requested]
     chosen = orders[orders["at"] >= SNAPSHOT].iloc[:REQUESTS]
-    lines = []
+    requests, records = [], []
     for order in chosen.to_dict("records"):
         values = {name: float(f"{float(order[name]):.2f}") for name in names}
         plain = {name: int(v) if v == int(v) else v for name, v in values.items()}
-        lines.append(json.dumps({"customer_id": order["customer"], **plain}))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        customer = {"customer_id": order["customer"]}
+        requests.append(customer | plain)
+        records.append(customer | {"placed": f"{order['at'].isoformat()}Z"} | plain)
+    for name, rows in (("requests", requests), ("orders_stream", records)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
 
 
 def main() -> None:
@@ -142,7 +160,7 @@ def main() -> None:
         customer=("customer", "first"), at=("at", "first"), amount=("amount", "sum")
     )
     wanted = orders[["customer"]].assign(midnight=orders["at"].dt.normalize())
-    orders = orders.assign(**history(orders, cancels, wanted))
+    orders = orders.assign(**history(orders, cancels, wanted), orders_today=orders_today(orders))
     orders["cancelled"] = orders.index.isin(cancelled(bought, returned))
     past = orders[orders["at"] < HELD_OUT - OUTCOME]  # their outcome was known by HELD_OUT
     held_out = orders[(orders["at"] >= HELD_OUT) & (orders["at"] < LAST)]
@@ -153,7 +171,7 @@ def main() -> None:
         first = {key: first[key] for key in ("amount", "cancelled")}
         write_table(HERE / "data" / f"first_orders_{name}.parquet", first)
     write_features(orders, cancels, HERE / "data" / "features.csv")
-    write_requests(orders, HERE / "data" / "requests.jsonl")
+    write_requests(orders, HERE / "data")
 
 
 if __name__ == "__main__":

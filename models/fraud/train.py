@@ -62,6 +62,8 @@ def to_graph(classifier: lightgbm.LGBMClassifier, contract: Contract) -> onnx.Mo
     kinds = [(features.name, FloatTensorType([None, features.shape[1]]))]
     model = convert_lightgbm(classifier, initial_types=kinds, zipmap=False, target_opset=15)
     graph = model.graph
+    (trees,) = (node for node in graph.node if node.op_type == "TreeEnsembleClassifier")
+    round_down(trees, classifier)
     for node in graph.node:
         node.output[:] = ["label_at_half" if name == "label" else name for name in node.output]
     one = onnx.numpy_helper.from_array
@@ -78,6 +80,23 @@ def to_graph(classifier: lightgbm.LGBMClassifier, contract: Contract) -> onnx.Mo
         ]
     )
     return clean(model, contract)
+
+
+def round_down(trees: onnx.NodeProto, classifier: lightgbm.LGBMClassifier) -> None:
+    """Make each split the largest float32 that is not above LightGBM's own, which is a double.
+
+    The converter takes the nearest: that may be the very value of a row that was above the split,
+    39.9 for 39.8999996, and the row would go the other way.
+    """
+    table = classifier.booster_.trees_to_dataframe()
+    exact = table.threshold.dropna().to_numpy()
+    features = table.split_feature.dropna().str.removeprefix("Column_").astype(int)
+    nearest = exact.astype(np.float32)
+    below = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    lower = dict(zip(zip(features, nearest.tolist(), strict=True), below.tolist(), strict=True))
+    held = {attribute.name: attribute for attribute in trees.attribute}
+    splits = zip(held["nodes_featureids"].ints, held["nodes_values"].floats, strict=True)
+    held["nodes_values"].floats[:] = [lower.get(split, split[1]) for split in splits]
 
 
 def by_rule(fallback: Fallback, amount: NDArray[Any]) -> NDArray[np.float64]:
@@ -99,6 +118,14 @@ def measure(
     truth, scores = held_out["cancelled"], outputs["probabilities"][:, 1]
     review = outputs["label"] == 1
     trained = np.asarray(classifier.predict_proba(matrix(contract, held_out)))[:, 1]
+    days = {
+        f"mean_probability_at_{number}_today": float(
+            predict(model, contract, {**held_out, "orders_today": np.full(len(truth), number)})[
+                "probabilities"
+            ][:, 1].mean()
+        )
+        for number in (0, 1, 5)
+    }
     return {
         "held_out_orders": len(truth),
         "held_out_rate": float(truth.mean()),
@@ -109,6 +136,7 @@ def measure(
         "review_precision": float(truth[review].mean()),
         "review_recall": float(truth[review].sum() / truth.sum()),
         "largest_gap_to_trainer": float(np.abs(scores - trained).max()),
+        **days,
     }
 
 

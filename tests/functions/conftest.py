@@ -19,6 +19,7 @@ from quintet.aws.features import entity_key
 from quintet.contract import Contract
 from quintet.wiring import jobs as _jobs
 from quintet.wiring import predict as _predict
+from quintet.wiring import stream as _stream
 
 
 @dataclass
@@ -111,7 +112,7 @@ def fresh_handler(
 
 
 def _forget_built() -> None:
-    for module in (_predict, _jobs):
+    for module in (_predict, _jobs, _stream):
         for builder in vars(module).values():
             if hasattr(builder, "cache_clear"):
                 builder.cache_clear()

@@ -74,6 +74,7 @@ class Aws:
             "QUINTET_JOBS_TOPIC_ARN": topic,
             "QUINTET_CALLBACK_HOSTS": "loopback",
             "QUINTET_JOB_RETENTION_DAYS": "7",
+            "QUINTET_STREAM_TABLE": "none",
         }
 
     def settle(self, **changes: Any) -> Job:
@@ -86,9 +87,9 @@ class Aws:
         self.jobs.settle(made.id, lease, Outcome(RESULT), now)
         return self.jobs.get(made.id)
 
-    def register(self, url: str) -> Endpoint:
-        """Register the endpoint `crm`."""
-        made = register("crm", url, scope="loopback", created="now", random=os.urandom)
+    def register(self, url: str, name: str = "crm") -> Endpoint:
+        """Register an endpoint."""
+        made = register(name, url, scope="loopback", created="now", random=os.urandom)
         self.endpoints.put(made, None)
         return made
 
@@ -127,7 +128,7 @@ def handler(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
 
 def forget() -> None:
     """Drop what the wiring keeps between invocations."""
-    for name in ("_telemetry", "notifier", "_settings", "_sns", "_sqs"):
+    for name in ("_telemetry", "_notifier", "_alert_notifier", "_settings", "_sns", "_sqs"):
         getattr(wiring, name).cache_clear()
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import time
 
+from tests.alertkit import alert
 from tests.jobskit import RESULT, job
 from tests.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
+from quintet.aws.alerts import AlertCallouts
 from quintet.aws.client import AwsClient
-from quintet.aws.deliveries import DeliveryRecords
+from quintet.aws.deliveries import AlertDeliveries, DeliveryRecords
 from quintet.aws.jobs import JobTable
+from quintet.callbacks.alerts import webhook_id
 from quintet.jobs.job import Outcome
+from quintet.streaming.alert import content
 from quintet_cli.app import app
 from quintet_cli.receiver import Receiver, receiving
 from quintet_cli.stage import Stage
@@ -58,6 +62,20 @@ def test_a_receiver_that_fails_at_first_is_told_again(local_aws: LocalAws) -> No
     assert [(r.id, r.verified) for r in receiver.received] == [(f"job_job-{name}", True)] * 2
     delivery = records.get(f"job-{name}", "webhook")
     assert (delivery.attempts, delivery.last) == (2, "204")
+
+
+def test_an_alert_is_called_out(local_aws: LocalAws) -> None:
+    receiver, name = Receiver(), f"e{time.time_ns()}"
+    found = alert(entity=name, id=f"events/shardId-000000000000/{time.time_ns()}/0")
+    book = AlertDeliveries(lean(local_aws), local_aws.outputs["StreamTableName"])
+    sqs = Stage.open("local", local_aws.state).signed("sqs")
+    with receiving(receiver) as url:
+        receiver.secrets = [register(local_aws, name, url)]
+        AlertCallouts(sqs, local_aws.outputs["NotifyQueueUrl"], name).send(found)
+        eventually(lambda: book.get(found.id, "webhook").state == "delivered", 30)
+    (received,) = receiver.received
+    assert (received.id, received.verified) == (webhook_id(found), True)
+    assert received.content["data"] == content(found)
 
 
 def test_what_will_never_be_delivered_becomes_a_dead_letter(local_aws: LocalAws) -> None:

@@ -24,6 +24,7 @@ GIVEN: dict[str, Any] = {
     "calls": dict.fromkeys(SERVICES, RATES),
     "duplicates": 0.5,
     "kills": {"share": 0.5, "functions": ["Victim"]},
+    "streams": {"failures": 0.4, "duplicates": 0.2},
 }
 PLAN = parse(GIVEN)
 #: what botocore makes of each fate
@@ -87,6 +88,21 @@ Resources:
         def handler(event, context):
             time.sleep(0.6)
             return "alive"
+  Summed:
+    Type: AWS::Serverless::Function
+    Properties:
+      InlineCode: |
+        def handler(event, context):
+            count = event["state"].get("count", 0) + len(event["Records"])
+            if event["isFinalInvokeForWindow"]:
+                print("sum", event["window"]["start"], count)
+            for record in event["Records"]:
+                print("got", record["kinesis"]["sequenceNumber"])
+            return {"state": {"count": count}}
+      Events: {Read: {Type: Kinesis, Properties: {Stream: !GetAtt Read.Arn, BatchSize: 10,
+        StartingPosition: TRIM_HORIZON, TumblingWindowInSeconds: 1,
+        BisectBatchOnFunctionError: true}}}
+  Read: {Type: AWS::Kinesis::Stream, Properties: {ShardCount: 1}}
   Table:
     Type: AWS::DynamoDB::Table
     Properties:
@@ -101,6 +117,7 @@ Outputs:
   Bucket: {Value: !Ref Bucket}
   SentUrl: {Value: !Ref Sent}
   TakenUrl: {Value: !Ref Taken}
+  Read: {Value: !Ref Read}
 """
 
 
@@ -192,6 +209,28 @@ def test_messages_come_a_second_time(faulty: LocalAws) -> None:
     assert set(took()) == {*sent}
     assert Counter(took().values()) == {1: 10 - twice, 2: twice}
     assert happened(faulty)["sqs.duplicate"] == twice
+
+
+def test_batches_of_a_stream_fail_and_come_twice_but_its_windows_are_exact(
+    faulty: LocalAws,
+) -> None:
+    entries = [{"Data": b"x", "PartitionKey": "k"}] * 300
+    put = faulty.client("kinesis").put_records(StreamName=faulty.outputs["Read"], Records=entries)
+
+    def said(what: str) -> list[list[str]]:
+        lines = [line.split() for line in faulty.logs("Summed").splitlines()]
+        return [line[line.index(what) :] for line in lines if what in line]
+
+    # the last call of a window may be repeated, with the same state
+    eventually(lambda: sum(int(n) for n in {w: n for _, w, n in said("sum")}.values()) == 300)
+    assert len({(window, count) for _, window, count in said("sum")}) == len(
+        {window for _, window, _ in said("sum")}
+    )
+    got = Counter(number for _, number in said("got"))
+    assert set(got) == {record["SequenceNumber"] for record in put["Records"]}
+    assert max(got.values()) > 1
+    counts = happened(faulty)
+    assert all(counts[f"kinesis.{fate}"] for fate in ("not_called", "answer_lost", "twice"))
 
 
 def test_environments_are_killed_in_the_middle_of_calls(faulty: LocalAws) -> None:

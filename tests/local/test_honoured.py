@@ -102,11 +102,11 @@ def test_an_event_source_that_is_not_served_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
     path.write_text(
         "Resources: {Mapping: {Type: AWS::Lambda::EventSourceMapping, Properties: "
-        "{EventSourceArn: 'arn:aws:kinesis:us-east-1:123456789012:stream/s', FunctionName: f, "
-        "FilterCriteria: {Filters: []}}}}"
+        "{EventSourceArn: 'arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/s', "
+        "FunctionName: f, FilterCriteria: {Filters: []}}}}"
     )
     assert reported(path) == {
-        "Mapping.EventSourceArn: events of kinesis are not delivered here",
+        "Mapping.EventSourceArn: events of dynamodb are not delivered here",
         "Mapping.FilterCriteria: not honoured here",
     }
 

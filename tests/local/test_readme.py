@@ -31,7 +31,7 @@ def checkout(local_aws: LocalAws, tmp_path: Path) -> Path:
 
 
 def test_the_commands_under_use_it(local_aws: LocalAws, checkout: Path) -> None:
-    start, ask, later, score = blocks("Use it")
+    start, ask, later, watch, score = blocks("Use it")
     lines = start.splitlines()
     assert lines[0] == "source .venv/bin/activate"
     assert lines[1].startswith("quintet up --detach ")
@@ -59,4 +59,7 @@ def test_the_commands_under_use_it(local_aws: LocalAws, checkout: Path) -> None:
     job, end = decoder.raw_decode(accepted)
     assert (job["state"], job["model"]) == ("ACCEPTED", "tickets")
     assert job["id"] in accepted[end:]
+    watched = run(watch)
+    assert "3,888 records of readings.jsonl sent to sensor" in watched
+    assert "sensor v1" in watched
     assert "4,335 rows = 4,335 scored + 0 quarantined" in run(score)

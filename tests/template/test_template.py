@@ -18,6 +18,7 @@ from quintet.settings import (
     PredictSettings,
     ReportSettings,
     ScoreSettings,
+    StreamSettings,
     SubmitSettings,
     SweepSettings,
     WorkSettings,
@@ -35,6 +36,7 @@ SETTINGS: dict[str, Any] = {
     "PlanRun": PlanSettings,
     "Predict": PredictSettings,
     "ReportRun": ReportSettings,
+    "ScoreStream": StreamSettings,
     "ScoreUnit": ScoreSettings,
     "Submit": SubmitSettings,
     "Sweep": SweepSettings,
@@ -149,7 +151,14 @@ def test_a_queue_has_its_dead_letters_which_are_kept_longest(name: str) -> None:
     assert queues()[name]["MessageRetentionPeriod"] <= 4 * DAY
 
 
-@pytest.mark.parametrize("name", sorted(properties("AWS::Lambda::EventSourceMapping")))
+QUEUE_SOURCES = sorted(
+    name
+    for name, mapping in properties("AWS::Lambda::EventSourceMapping").items()
+    if ":sqs:" in mapping["EventSourceArn"]
+)
+
+
+@pytest.mark.parametrize("name", QUEUE_SOURCES)
 def test_a_message_stays_invisible_for_six_time_outs_and_failures_are_partial(
     stack: Stack, name: str
 ) -> None:
@@ -197,6 +206,53 @@ def test_jobs_are_kept_longer_than_their_messages_and_dead_letters(stack: Stack)
 
 def test_callbacks_go_to_public_addresses_unless_told_otherwise() -> None:
     assert PLAN.template.source["Parameters"]["CallbackHosts"]["Default"] == "public"
+
+
+# ---- the stream -----------------------------------------------------------------------------
+
+
+def test_a_poison_record_of_the_stream_ends_whole_in_s3_and_holds_its_shard_for_an_hour_at_most(
+    stack: Stack,
+) -> None:
+    mapping = properties("AWS::Lambda::EventSourceMapping")["ScoreStreamArrived"]
+    function = mapping.pop("FunctionName")
+    assert stack.functions[function].logical_id == "ScoreStream"
+    assert mapping == {
+        "EventSourceArn": identity("EventsStream"),
+        "StartingPosition": "TRIM_HORIZON",
+        "BatchSize": 1000,
+        "MaximumBatchingWindowInSeconds": 1,
+        "TumblingWindowInSeconds": 30,
+        "ParallelizationFactor": 1,
+        "BisectBatchOnFunctionError": True,
+        "MaximumRetryAttempts": 5,
+        "MaximumRecordAgeInSeconds": 3600,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "MetricsConfig": {"Metrics": ["EventCount"]},
+        "DestinationConfig": {"OnFailure": {"Destination": identity("StreamBucket")}},
+    }
+
+
+def test_the_windows_of_the_stream_last_5_to_60_seconds() -> None:
+    parameter = PLAN.template.source["Parameters"]["StreamWindowSeconds"]
+    assert (parameter["MinValue"], parameter["MaxValue"]) == (5, 60)
+
+
+def test_the_stream_has_shards_or_is_on_demand() -> None:
+    none = plan(load(TEMPLATE, {"StreamShards": "0"}), "http://127.0.0.1:4566")
+    on_demand = none.of_type("AWS::Kinesis::Stream")["EventsStream"]
+    assert on_demand["StreamModeDetails"] == {"StreamMode": "ON_DEMAND"}
+    assert "ShardCount" not in on_demand
+    assert properties("AWS::Kinesis::Stream")["EventsStream"]["ShardCount"] == 1
+
+
+def test_the_age_of_the_stream_and_what_was_given_up_are_alarmed_of() -> None:
+    alarms = properties("AWS::CloudWatch::Alarm")
+    age, given_up = alarms["StreamAgeAlarm"], alarms["StreamFailuresAlarm"]
+    assert (age["MetricName"], age["Threshold"]) == ("IteratorAge", 60_000)
+    assert given_up["Dimensions"] == [
+        {"Name": "EventSourceMappingUUID", "Value": PLAN.identities["ScoreStreamArrived"].ref}
+    ]
 
 
 # ---- data -----------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ SECTIONS = {
     contract.Fallback: ("Fallback", "fallback."),
     contract.FallbackRule: ("Fallback", ""),
     contract.Alert: ("Alert", "alert."),
+    contract.Stream: ("Stream", "stream."),
+    contract.Aggregate: ("An aggregate", ""),
 }
 
 
@@ -37,6 +39,13 @@ def _block(language: str) -> str:
 def test_smallest_contract_is_one() -> None:
     smallest = read_contract(_block("yaml").encode())
     assert [f.name for f in smallest.features] == ["length", "width"]
+
+
+def test_stream_example_is_one() -> None:
+    text = f"{_block('yaml')}entity: customer_id\n{_block('yml')}"
+    stream = read_contract(text.encode()).stream
+    assert stream is not None
+    assert [a.name for a in stream.aggregates] == ["orders_this_hour", "pounds_this_hour"]
 
 
 def test_golden_example_is_of_the_smallest_contract() -> None:
@@ -56,7 +65,9 @@ def test_every_field_has_its_row(kind: Any) -> None:
     assert fields - named == set()
 
 
-@pytest.mark.parametrize("choice", [contract.Source, contract.WhenStale, contract.Meaning])
+@pytest.mark.parametrize(
+    "choice", [contract.Source, contract.WhenStale, contract.Meaning, contract.How]
+)
 def test_every_choice_is_told(choice: Any) -> None:
     assert [value for value in get_args(choice) if f"`{value}`" not in TEXT] == []
 

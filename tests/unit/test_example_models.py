@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from quintet.contract import Contract
 from quintet_cli.kit import contract_of, predict, read_table
 from quintet_cli.package import read_package
+from quintet_cli.stream_files import read_records
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
-NAMES = ["churn", "digits", "fraud", "tickets"]
+NAMES = ["churn", "digits", "fraud", "sensor", "tickets"]
 DATA_BUDGET = 6_000_000  # bytes of committed data, of all packages together
 
 
@@ -128,10 +129,49 @@ def test_requests_hold_what_the_checkout_sends() -> None:
     assert all(set(record) == keys for record in records)
 
 
+@pytest.mark.parametrize("file", ["fraud/data/orders_stream.jsonl", "sensor/data/readings.jsonl"])
+def test_records_of_a_stream_are_what_the_stream_takes(file: str) -> None:
+    path = MODELS / file
+    contract = contract_of(MODELS / file.split("/", maxsplit=1)[0])
+    lines = read_records(path, contract, None)
+    assert len(lines) == len(path.read_text().splitlines())
+
+
+def test_orders_of_the_stream_are_the_requests_and_their_moments() -> None:
+    contract, data = contract_of(MODELS / "fraud"), MODELS / "fraud" / "data"
+    orders = [json.loads(line) for line in (data / "orders_stream.jsonl").open()]
+    assert contract.stream is not None
+    placed = [order.pop(contract.stream.time) for order in orders]
+    assert placed == sorted(placed) and placed[0] == "2011-09-01T08:25:00Z"
+    assert orders == [json.loads(line) for line in (data / "requests.jsonl").open()]
+
+
+def test_a_burst_of_orders_changes_the_score_of_every_order_in_the_file() -> None:
+    contract = contract_of(MODELS / "fraud")
+    columns = read_table(MODELS / "fraud/data/held_out.parquet")
+    graph = onnx.load(MODELS / "fraud/model.onnx")
+    scores = [
+        predict(graph, contract, {**columns, "orders_today": np.full(5662, orders)})[
+            "probabilities"
+        ][:, 1]
+        for orders in (0.0, 5.0)
+    ]
+    assert (np.abs(scores[1] - scores[0]) > 0.001).mean() > 0.99
+
+
+def test_windows_of_the_orders_hold_what_the_contract_reads_of_them() -> None:
+    contract = contract_of(MODELS / "fraud")
+    assert contract.stream is not None
+    held = {aggregate.name for aggregate in contract.stream.aggregates}
+    assert {f.name for f in contract.features if f.source == "window"} == {"orders_today"}
+    assert held == {"orders_today", "pounds_today"}
+
+
 def test_features_file_holds_the_stored_features_of_each_customer_once() -> None:
     contract = contract_of(MODELS / "fraud")
     header, *rows = (MODELS / "fraud" / "data" / "features.csv").read_text().splitlines()
-    assert header.split(",") == ["customer_id", *(f.name for f in contract.stored)]
+    nightly = [feature.name for feature in contract.features if feature.source == "store"]
+    assert header.split(",") == ["customer_id", *nightly]
     customers = [row.split(",")[0] for row in rows]
     assert len(customers) == len(set(customers)) == 5249
 
@@ -141,6 +181,26 @@ def test_requests_are_mostly_of_customers_in_the_features_file() -> None:
     known = {line.split(",")[0] for line in (data / "features.csv").read_text().splitlines()}
     asked = [json.loads(line)["customer_id"] for line in (data / "requests.jsonl").open()]
     assert sum(customer in known for customer in asked) == 896
+
+
+def test_readings_are_records_of_the_sensor_model_and_labels_name_some_of_them() -> None:
+    contract, data = contract_of(MODELS / "sensor"), MODELS / "sensor" / "data"
+    assert contract.stream is not None
+    records = [json.loads(line) for line in (data / "readings.jsonl").open()]
+    keys = {*contract.request_keys, contract.stream.time}
+    assert len(records) == 9 * 3 * 144 and all(set(record) == keys for record in records)
+    moments = [record["at"] for record in records]
+    assert moments == sorted(moments)
+    header, *labels = (data / "readings_labels.csv").read_text().splitlines()
+    assert header == "sensor,at,anomaly" and len(labels) == len(set(labels)) == 453
+    known = {(record["sensor"], record["at"]) for record in records}
+    assert {tuple(label.split(",")[:2]) for label in labels} <= known
+    assert {label.split(",")[2] for label in labels} == {"spike", "stuck", "drift"}
+
+
+def test_alert_of_the_sensors_is_what_a_training_reading_in_a_thousand_exceeds() -> None:
+    alert, metrics = contract_of(MODELS / "sensor").alert, _json(MODELS / "sensor/metrics.json")
+    assert alert is not None and alert.above == round(metrics["threshold"])
 
 
 def test_fallback_tells_the_rates_of_first_orders() -> None:

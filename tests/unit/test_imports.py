@@ -19,6 +19,7 @@ ORDER = [
     # pure: state in, decision out; and the ports with their in-memory versions
     {"features", "manifest", "models"},
     {"golden", "online", "batch", "jobs"},
+    {"streaming"},
     {"callbacks"},
     {"codecs"},
     {"working"},

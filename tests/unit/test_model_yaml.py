@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 from tests.packages import MODEL_YAML
 
-from quintet.contract import Contract, Feature, Input, Limits, Output, from_dict, to_dict
+from quintet.contract import (
+    Aggregate,
+    Contract,
+    Feature,
+    Input,
+    Limits,
+    Output,
+    Stream,
+    from_dict,
+    to_dict,
+)
 from quintet_cli.model_yaml import PackageError, contract_schema, read_contract
 
 ROOT = Path(__file__).parents[2]
@@ -227,6 +237,10 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
         ),
         ("alert: {output: y}", "line 11: alert: expected above or below"),
         (
+            "alert: {output: y, above: 1, cooldown: -1}",
+            "line 11: alert.cooldown: expected seconds from 0 to 604800, got -1",
+        ),
+        (
             "fallback: {otherwise: {}}",
             "line 11: fallback.otherwise: expected a value for every output, y has none",
         ),
@@ -288,6 +302,167 @@ def test_the_entity_key_is_no_stored_feature() -> None:
     assert problems(text) == [
         "line 11: entity: is also the name of a stored feature, which it cannot be"
     ]
+
+
+STREAM = """\
+entity: e
+stream:
+  time: at
+  window: 60
+  allowed_lateness: 5
+  aggregates:
+    - {name: orders, how: count}
+    - {name: pounds, how: sum, of: paid}
+    - {name: last_shop, how: last, of: shop}
+"""
+
+
+def streamed(change: str, **more: str) -> str:
+    """The small package's contract with a stream of which one text is another."""
+    old, new = change.split(" => ")
+    assert old in STREAM
+    return small(**more) + STREAM.replace(old, new)
+
+
+def test_reads_a_stream() -> None:
+    stream = read_contract((small() + STREAM).encode()).stream
+    assert stream == Stream(
+        time="at",
+        window=60.0,
+        allowed_lateness=5.0,
+        aggregates=(
+            Aggregate(name="orders", how="count"),
+            Aggregate(name="pounds", how="sum", of="paid"),
+            Aggregate(name="last_shop", how="last", of="shop"),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            "entity: e => description: none",
+            "line 12: stream: needs the contract's `entity`: windows are gathered by it",
+        ),
+        ("window: 60 => window: 0.5", "stream.window: expected seconds from 1 to 86400, got 0.5"),
+        (
+            "window: 60 => window: 90000",
+            "stream.window: expected seconds from 1 to 86400, got 90000",
+        ),
+        ("  window: 60\n => ", "stream.time: needs `window`, the length of a window in seconds"),
+        (
+            "  time: at\n => ",
+            "stream.window: needs `time`, the field of a record's own time; windows by arrival "
+            "are as long as the template says",
+        ),
+        (
+            "  time: at\n  window: 60\n => ",
+            "stream.allowed_lateness: needs `time` and `window`: nothing arrives too late",
+        ),
+        (
+            "lateness: 5 => lateness: -1",
+            "stream.allowed_lateness: expected seconds from 0 to 604800, got -1",
+        ),
+        (
+            "time: at => time: a",
+            "stream.time: expected one of int32, int64, uint32, uint64, float64, string, a is "
+            "float32",
+        ),
+        (
+            "time: at => time: e",
+            "stream.time: is also the name of the entity key, which it cannot be",
+        ),
+        ("name: pounds => name: orders", "stream.aggregates[1].name: orders stands twice"),
+        (
+            "name: pounds => name: expires",
+            "stream.aggregates[1].name: expected a name other than entity and expires",
+        ),
+        (
+            "name: pounds => name: e",
+            "stream.aggregates[1].name: is also the name of the entity key, which it cannot be",
+        ),
+        (
+            "name: pounds => name: b",
+            "stream.aggregates[1].name: is also the name of a feature of the request; a feature "
+            "that reads it has the source window",
+        ),
+        (
+            "name: pounds => name: 1st",
+            "stream.aggregates[1].name: expected a letter or _, then at most 62 letters, digits, "
+            "_ . or -",
+        ),
+        (
+            "how: count => how: count, of: a",
+            "stream.aggregates[0].of: is not for count, which counts rows; got 'a'",
+        ),
+        (
+            ", of: paid => ",
+            "stream.aggregates[1]: expected `of`, the field whose sum it is",
+        ),
+        ("of: paid => of: e", "stream.aggregates[1].of: sum is for numbers; e is the entity key"),
+        (
+            "of: paid => of: p d",
+            "stream.aggregates[1].of: expected a letter or _, then at most 62 letters, digits, "
+            "_ . or -",
+        ),
+    ],
+)
+def test_a_stream_has_rules_of_its_own(change: str, found: str) -> None:
+    assert [p for p in problems(streamed(change)) if p.endswith(found)] != []
+
+
+def test_a_stream_aggregates_something() -> None:
+    text = small() + "entity: e\nstream: {aggregates: []}\n"
+    assert problems(text) == ["line 12: stream.aggregates: expected from 1 to 50, got 0"]
+
+
+@pytest.mark.parametrize(
+    ("feature", "change", "found"),
+    [
+        ("dtype: string", "of: paid => of: b", "of: sum is for numbers; b is a string"),
+        (
+            "dtype: float32, shape: [3]",
+            "of: paid => of: b",
+            "of: expected a field of the record or a single-valued feature of the request, got 'b'",
+        ),
+        (
+            "dtype: float32, source: window, max_age: 60",
+            "of: paid => of: b",
+            "of: expected a field of the record or a single-valued feature of the request, got 'b'",
+        ),
+        (
+            "dtype: float32, source: store, max_age: 60",
+            "name: pounds => name: b",
+            "name: is also the name of a feature of the store; a feature that reads it has the "
+            "source window",
+        ),
+        (
+            "dtype: string, source: window, max_age: 60",
+            "name: pounds => name: b",
+            "how: gives a number, and the feature b is a string",
+        ),
+        (
+            "dtype: int64, source: window, max_age: 60",
+            "name: pounds, how: sum => name: b, how: mean",
+            "how: gives a float, and the feature b is int64",
+        ),
+        (
+            "dtype: string, source: window, max_age: 60",
+            "last_shop, how: last, of: shop => b, how: last, of: a",
+            "how: gives float32, and the feature b is string",
+        ),
+    ],
+)
+def test_aggregates_and_features_fit(feature: str, change: str, found: str) -> None:
+    text = streamed(change, b=f"dtype: float32, default: 1.0 => {feature}")
+    assert [p for p in problems(text) if f"].{found}" in p] != []
+
+
+def test_a_feature_reads_the_aggregate_of_its_name() -> None:
+    window = "default: 1.0 => source: window, default: 0, when_stale: default, max_age: 60"
+    contract = read_contract(streamed("name: orders => name: b", b=window).encode())
+    assert contract.stored == (contract.by_name["b"],)
 
 
 def test_a_feature_that_feeds_nothing_is_found() -> None:

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 __all__ = [
+    "Aggregate",
     "Alert",
     "Contract",
     "DType",
@@ -26,6 +27,7 @@ __all__ = [
     "Limits",
     "Output",
     "Slo",
+    "Stream",
     "from_dict",
     "to_dict",
 ]
@@ -48,6 +50,7 @@ DType = Literal[
 Source = Literal["request", "store", "window"]
 WhenStale = Literal["serve", "default", "fallback", "refuse"]
 Meaning = Literal["label", "score", "probabilities", "value", "embedding"]
+How = Literal["count", "sum", "mean", "min", "max", "stddev", "last", "distinct"]
 Scalar = bool | int | float | str
 
 
@@ -158,13 +161,51 @@ class Fallback:
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """A prediction is an alert when the named output (its last column) is above or below."""
+    """A prediction is an alert when the named output (its last column) is above or below.
+
+    On a stream an entity gives one alert in `cooldown` seconds.
+    """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     output: str
     above: float | None = None
     below: float | None = None
+    cooldown: float = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aggregate:
+    """What a window holds of each entity: `how` many, or what of the field `of`.
+
+    It is stored under `name`, which a feature with the source `window` reads.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    name: str
+    how: How
+    of: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """How the records of a stream are gathered into windows, by the contract's entity.
+
+    Without `time`, windows are those of the event source: by arrival, as long as the template
+    says. With it, a record belongs to the window of `window` seconds around the moment in its
+    field `time` (epoch seconds, or ISO 8601). One that arrives more than `allowed_lateness`
+    seconds after the end of its window is scored, but counted as late and left out of the
+    aggregates.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    aggregates: tuple[Aggregate, ...] = ()
+    time: str | None = None
+    window: float | None = None
+    allowed_lateness: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +231,7 @@ class Contract:
     limits: Limits = Limits()
     fallback: Fallback | None = None
     alert: Alert | None = None
+    stream: Stream | None = None
     cache_ttl: float = 0.0
     training_data: str | None = None
 

@@ -17,6 +17,7 @@ __all__ = [
     "ReportSettings",
     "ScoreSettings",
     "SettingsError",
+    "StreamSettings",
     "SubmitSettings",
     "SweepSettings",
     "WorkSettings",
@@ -99,6 +100,7 @@ class NotifySettings:
     jobs_topic_arn: str
     callback_hosts: str  # public, or loopback as well
     job_retention_days: int
+    stream_table: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,25 @@ class SweepSettings:
     work_visibility_seconds: int
     notify_queue_url: str
     job_retention_days: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSettings:
+    """Settings of `score_stream`; `stream_model` is the model of records that name none."""
+
+    stage: str
+    registry_bucket: str
+    registry_table: str
+    features_table: str
+    model_memory_mb: int
+    stream_bucket: str
+    stream_table: str
+    scores_table: str
+    alerts_topic_arn: str
+    notify_queue_url: str
+    alert_endpoint: str = ""
+    stream_model: str = ""
+    scores_retention_days: int = 30
 
 
 @dataclass(frozen=True, kw_only=True)

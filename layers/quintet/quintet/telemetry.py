@@ -6,6 +6,7 @@ Never a payload.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -20,8 +21,10 @@ if TYPE_CHECKING:  # predict tells no caller of a job
     from quintet.callbacks.delivery import Delivery
     from quintet.callbacks.delivery import State as DeliveryState
     from quintet.jobs.job import Job
+    from quintet.streaming.alert import Callout
+    from quintet.streaming.scorer import Outcome
 
-__all__ = ["METRICS", "CallbackTelemetry", "Telemetry", "make_logger"]
+__all__ = ["METRICS", "CallbackTelemetry", "StreamTelemetry", "Telemetry", "make_logger"]
 
 #: every metric there is, with its unit
 METRICS = {
@@ -43,6 +46,21 @@ METRICS = {
     "callbacks_given_up_count": MetricUnit.Count,
     "callbacks_stopped_count": MetricUnit.Count,
     "callback_age_seconds": MetricUnit.Seconds,
+    # of score_stream
+    "records_count": MetricUnit.Count,
+    "undecodable_records_count": MetricUnit.Count,
+    "repeated_records_count": MetricUnit.Count,
+    "failed_batches_count": MetricUnit.Count,
+    "late_rows_count": MetricUnit.Count,
+    "out_of_order_rows_count": MetricUnit.Count,
+    "window_parts_count": MetricUnit.Count,
+    "window_spills_count": MetricUnit.Count,
+    "window_state_lost_count": MetricUnit.Count,
+    "alerts_count": MetricUnit.Count,
+    "suppressed_alerts_count": MetricUnit.Count,
+    "record_age_ms": MetricUnit.Milliseconds,
+    "sink_ms": MetricUnit.Milliseconds,
+    "windows_ms": MetricUnit.Milliseconds,
 }
 _CALLBACKS: dict[DeliveryState, str] = {
     "delivered": "callbacks_delivered_count",
@@ -169,7 +187,7 @@ class Telemetry:
 
 
 class CallbackTelemetry:
-    """What an attempt to tell a caller leaves behind."""
+    """What an attempt to tell of a job or an alert leaves behind."""
 
     def __init__(self, stage: str) -> None:
         self.logger = make_logger(stage)
@@ -177,31 +195,114 @@ class CallbackTelemetry:
         self._stage = stage
 
     def announced(self, job: Job, channel: str, delivery: Delivery) -> None:
-        """Write the line and the metrics of an attempt.
+        """Write the line and the metrics of an attempt. The age is from the job's end."""
+        endpoint = job.endpoint if channel == "webhook" else None
+        self._log(delivery, job=job.id, model=job.model, channel=channel, endpoint=endpoint)
+        self._count(delivery, job.model, channel, job.updated)
 
-        Neither has the URL, which may hold a token, nor anything of the answer but its status. The
-        age is from the job's end to its delivery.
-        """
+    def called_out(self, callout: Callout, delivery: Delivery) -> None:
+        """The same of an alert's attempt. The age is from its record's arrival."""
+        alert, endpoint = callout.alert, callout.endpoint
+        self._log(delivery, alert=alert.id, model=alert.model, channel="webhook", endpoint=endpoint)
+        self._count(delivery, alert.model, "webhook", alert.at)
+
+    def _log(self, delivery: Delivery, **subject: Any) -> None:
+        """The line: neither the URL, which may hold a token, nor of the answer but its status."""
         level = self.logger.info if delivery.state == "delivered" else self.logger.warning
         level(
             "announced",
-            job=job.id,
-            model=job.model,
-            channel=channel,
-            endpoint=job.endpoint if channel == "webhook" else None,
+            **subject,
             state=delivery.state,
             attempts=delivery.attempts,
             last=delivery.last,
         )
+
+    def _count(self, delivery: Delivery, model: str, channel: str, begun: float) -> None:
         metrics = self.metrics
-        for name, value in (("stage", self._stage), ("model", job.model), ("channel", channel)):
+        for name, value in (("stage", self._stage), ("model", model), ("channel", channel)):
             metrics.add_dimension(name, value)
         counted = [(_CALLBACKS[delivery.state], 1.0)]
         if delivery.delivered is not None:
-            counted.append(("callback_age_seconds", delivery.delivered - job.updated))
+            counted.append(("callback_age_seconds", delivery.delivered - begun))
         for name, number in counted:
             metrics.add_metric(name, METRICS[name], number)
         metrics.flush_metrics()
+
+
+class StreamTelemetry:
+    """What an invocation of `score_stream` leaves behind, in logs and metrics."""
+
+    def __init__(self, stage: str) -> None:
+        self.logger = make_logger(stage)
+        self.metrics = Metrics()
+        self._stage = stage
+        self._warned = False
+
+    def settle(self, outcome: Outcome) -> None:
+        """Write the line and the metrics of an invocation: its own, and those of each model."""
+        self._log(outcome)
+        windows = outcome.windows
+        counts = {
+            "records_count": outcome.records,
+            "undecodable_records_count": outcome.undecodable,
+            "repeated_records_count": outcome.skipped,
+            "failed_batches_count": int(outcome.failed is not None),
+            "alerts_count": outcome.alerts.raised,
+            "suppressed_alerts_count": outcome.alerts.suppressed,
+            "record_age_ms": outcome.oldest_seconds * 1000,
+        }
+        if windows is not None:
+            counts |= {
+                "late_rows_count": windows.counts.late,
+                "out_of_order_rows_count": windows.counts.out_of_order,
+                "window_parts_count": windows.parts,
+                "window_spills_count": int(windows.spilled),
+                "window_state_lost_count": int(windows.state_lost),
+            }
+        self._write({}, {n: v for n, v in counts.items() if v} | dict(outcome.times))
+        for (model, version), rows in outcome.rows.items():
+            of_model = {
+                "rows_count": rows,
+                "refused_rows_count": outcome.refused[model, version],
+                "fallback_rows_count": outcome.fallback[model, version],
+            }
+            dimensions = {"model": model, "version": str(version)}
+            self._write(dimensions, {n: v for n, v in of_model.items() if v})
+
+    def _write(self, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
+        if not values:
+            return
+        self.metrics.add_dimension("stage", self._stage)
+        for dimension, place in dimensions.items():
+            self.metrics.add_dimension(dimension, place)
+        for name, value in values.items():
+            self.metrics.add_metric(name, METRICS[name], value)
+        self.metrics.flush_metrics()
+
+    def _log(self, outcome: Outcome) -> None:
+        line: dict[str, Any] = {
+            "shard": outcome.shard,
+            "records": outcome.records,
+            "undecodable_records": outcome.undecodable,
+            "repeated_records": outcome.skipped,
+            "rows": {f"{name}:{version}": n for (name, version), n in outcome.rows.items()},
+            "refused_rows": sum(outcome.refused.values()),
+            "alerts": outcome.alerts.raised,
+            "age_ms": round(outcome.oldest_seconds * 1000),
+            **{step: round(value, 3) for step, value in outcome.times.items()},
+        }
+        if (windows := outcome.windows) is not None:
+            line["late_rows"] = windows.counts.late
+            line["closed_parts"] = windows.parts
+            if windows.state_lost:
+                self.logger.warning("window state lost", shard=outcome.shard)
+        elif outcome.state is None and not self._warned:
+            self._warned = True
+            self.logger.warning("no windows: the event source has none", shard=outcome.shard)
+        if outcome.failed is None:
+            self.logger.info("scored", **line)
+        else:
+            self.logger.warning("to be tried again", **line, reason=str(outcome.error))
 
 
 def _event(call: Call, request: Request) -> str:

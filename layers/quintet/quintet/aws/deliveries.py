@@ -1,4 +1,4 @@
-"""Deliveries, recorded on their job's item: one attribute for each channel."""
+"""Deliveries: a job's on its item, an attribute for each channel; an alert's on their own items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any, cast
 from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
 from quintet.callbacks.delivery import Delivery, State
 
-__all__ = ["DeliveryRecords"]
+__all__ = ["AlertDeliveries", "DeliveryRecords"]
+
+
+#: the day of attempts, 14 days among the dead letters, and another day after a replay
+KEPT_SECONDS = 16 * 86_400
 
 
 class DeliveryRecords:
@@ -51,6 +55,37 @@ class DeliveryRecords:
     def _call(self, operation: str, job: str, **arguments: Any) -> dict[str, Any]:
         payload = {"TableName": self._table, "Key": {"job": {"S": job}}, **arguments}
         return dynamodb_call(self._client, operation, payload, idempotent=True)
+
+
+class AlertDeliveries:
+    """Deliveries in the stream's table: the key "delivery#<alert id>", the channel as the part."""
+
+    def __init__(self, client: AwsClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def get(self, alert: str, channel: str) -> Delivery:
+        """See `quintet.callbacks.delivery.Deliveries.get`."""
+        payload = {"Key": _alert_key(alert, channel), "ConsistentRead": True}
+        answer = dynamodb_call(self._client, "GetItem", {"TableName": self._table, **payload})
+        return _delivery(answer["Item"]) if "Item" in answer else Delivery()
+
+    def put(self, alert: str, channel: str, delivery: Delivery) -> None:
+        """See `quintet.callbacks.delivery.Deliveries.put`."""
+        expires = {"N": str(int(delivery.started) + KEPT_SECONDS)}
+        payload = {
+            "TableName": self._table,
+            "Item": {**_alert_key(alert, channel), **_item(delivery), "expires": expires},
+            "ConditionExpression": "attribute_not_exists(#state) OR #state <> :delivered",
+            "ExpressionAttributeNames": {"#state": "state"},
+            "ExpressionAttributeValues": {":delivered": {"S": "delivered"}},
+        }
+        with suppress(ConditionFailed):
+            dynamodb_call(self._client, "PutItem", payload, idempotent=True)
+
+
+def _alert_key(alert: str, channel: str) -> dict[str, Any]:
+    return {"key": {"S": f"delivery#{alert}"}, "part": {"S": channel}}
 
 
 def _attribute(channel: str) -> str:

@@ -18,7 +18,17 @@ from quintet.contract import Scalar
 from quintet.errors import Transient
 from quintet.features import StoredValue
 
-__all__ = ["EXPIRES", "KEY", "FeatureTable", "attribute", "entity_key", "moment_name"]
+__all__ = [
+    "EXPIRES",
+    "KEY",
+    "MOST_BYTES",
+    "MOST_KEYS",
+    "FeatureTable",
+    "attribute",
+    "entity_key",
+    "moment_name",
+    "read_items",
+]
 
 KEY = "entity"
 EXPIRES = "expires"
@@ -90,20 +100,37 @@ class FeatureTable:
         return found
 
     def _read(self, projection: Mapping[str, Any], chunk: Sequence[str]) -> list[dict[str, Any]]:
-        """The items of some keys; what DynamoDB leaves unprocessed is asked for again."""
-        keys: list[dict[str, Any]] = [{KEY: {"S": key}} for key in chunk]
-        items: list[dict[str, Any]] = []
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                self._sleep(random.uniform(0, BACKOFF_SECONDS * 2**attempt))
-            request = {"RequestItems": {self._table: {"Keys": keys, **projection}}}
-            answer = dynamodb_call(self._client, "BatchGetItem", request)
-            items += answer["Responses"].get(self._table, [])
-            left = answer.get("UnprocessedKeys", {}).get(self._table)
-            if not left:
-                return items
-            keys = left["Keys"]
-        raise Transient(f"the feature store left {len(keys)} keys unread")
+        return read_items(self._client, self._table, chunk, projection, sleep=self._sleep)
+
+
+def read_items(
+    client: AwsClient,
+    table: str,
+    entities: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[dict[str, Any]]:
+    """The items of at most MOST_KEYS keys; what DynamoDB leaves unprocessed is asked for again.
+
+    `options` are BatchGetItem's: a projection, consistency.
+
+    Raises:
+        Transient: the table could not be read.
+    """
+    keys: list[dict[str, Any]] = [{KEY: {"S": key}} for key in entities]
+    items: list[dict[str, Any]] = []
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            sleep(random.uniform(0, BACKOFF_SECONDS * 2**attempt))
+        request = {"RequestItems": {table: {"Keys": keys, **options}}}
+        answer = dynamodb_call(client, "BatchGetItem", request)
+        items += answer["Responses"].get(table, [])
+        left = answer.get("UnprocessedKeys", {}).get(table)
+        if not left:
+            return items
+        keys = left["Keys"]
+    raise Transient(f"the feature store left {len(keys)} keys unread")
 
 
 def _map(

@@ -12,6 +12,7 @@ from typing import Any
 from quintet.aws.client import AwsClient, Response
 from quintet.errors import Transient
 from quintet.jobs.store import Notice
+from quintet.streaming.alert import Callout
 
 __all__ = ["DeadLetterQueue", "NoticeQueue", "QueueVisibility"]
 
@@ -35,14 +36,14 @@ def _sqs(client: AwsClient, operation: str, payload: Mapping[str, Any]) -> Respo
 
 
 class NoticeQueue:
-    """Sends notices; see `quintet.jobs.dispatch.Queue`."""
+    """Sends notices, and alerts that are to be called out; see `quintet.jobs.dispatch.Queue`."""
 
     def __init__(self, client: AwsClient, url: str) -> None:
         self._client = client
         self._url = url
 
-    def send(self, notice: Notice, delay: int = 0) -> None:
-        """See `Queue.send`. Sent twice does no harm: the job says what was done."""
+    def send(self, notice: Notice | Callout, delay: int = 0) -> None:
+        """See `Queue.send`. Sent twice does no harm: what was done is recorded."""
         message = {
             "QueueUrl": self._url,
             "MessageBody": notice.message(),

@@ -55,7 +55,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What has become of a job's notice on one channel. Moments are epoch seconds.
+    """What has become of a job's notice, or an alert's, on one channel. Moments are epoch seconds.
 
     `stopped` is final: the endpoint is gone or disabled. `given_up` ends among the dead letters,
     and a replayed message begins anew.
@@ -70,7 +70,7 @@ class Delivery:
 
 
 class Deliveries(Protocol):
-    """Where deliveries are recorded, on their job."""
+    """Where deliveries are recorded, by the job or the alert that they are of."""
 
     def get(self, job: str, channel: str) -> Delivery:
         """What is recorded; a new one where nothing is.
@@ -128,29 +128,31 @@ class Webhooks(Protocol):
 
 
 class WebhookChannel:
-    """Posts to the endpoint that the job names."""
+    """Posts to registered endpoints."""
 
     def __init__(self, endpoints: Endpoints, webhooks: Webhooks) -> None:
         self._endpoints = endpoints
         self._webhooks = webhooks
 
     def __call__(self, job: Job, now: float) -> Attempt:
-        """Try once."""
-        name = job.endpoint or ""
+        """Try once to tell of a job."""
+        return self.post(job.endpoint or "", webhook_id(job), webhook_body(job), now)
+
+    def post(self, name: str, webhook_id: str, body: bytes, now: float) -> Attempt:
+        """Try once to post something to an endpoint, under an id that every attempt has."""
         try:
             endpoint = self._endpoints.get(name)
         except UnknownEndpoint:
             return Attempt("stopped", "no such endpoint")
         if endpoint.disabled:
             return Attempt("stopped", "endpoint disabled")
-        attempt = self._post(endpoint, job, now)
+        attempt = self._post(endpoint, webhook_id, body, now)
         if attempt.last == "410":
             self._endpoints.disable(name, "it answered 410 Gone")
         return attempt
 
-    def _post(self, endpoint: Endpoint, job: Job, now: float) -> Attempt:
-        body = webhook_body(job)
-        signed = headers(webhook_id(job), body, endpoint.signing(now), now)
+    def _post(self, endpoint: Endpoint, webhook_id: str, body: bytes, now: float) -> Attempt:
+        signed = headers(webhook_id, body, endpoint.signing(now), now)
         try:
             status, retry_after = self._webhooks.post(endpoint.url, body, signed)
         except (Blocked, BadInput):

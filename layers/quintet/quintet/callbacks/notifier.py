@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from quintet.callbacks.delivery import Channel, Deliveries, Delivery, after
+from quintet.callbacks.delivery import Channel, Deliveries, Delivery
 from quintet.callbacks.notices import channels as wanted
+from quintet.callbacks.tries import come_back, tried
 from quintet.errors import BadInput, NotFound, Transient
 from quintet.jobs.job import Job
 from quintet.jobs.store import Notice
@@ -57,23 +58,19 @@ class Notifier:
         if not job.settled:
             raise Transient("the job is not settled")
         found = [self._channel(job, name, receives == 1) for name in wanted(job)]
-        now = self._clock()
-        waits = [max(1.0, delivery.next - now) for delivery in found if delivery.state == "waiting"]
-        if waits:
-            return min(waits)
-        return 0.0 if any(delivery.state == "given_up" for delivery in found) else None
+        return come_back(found, self._clock())
 
     def _channel(self, job: Job, name: str, first: bool) -> Delivery:
         """What has become of one channel, after a try if it is due."""
-        delivery = self._deliveries.get(job.id, name)
-        if delivery.state == "given_up" and first:
-            delivery = Delivery()
-        now = self._clock()
-        # a duplicate of the message comes early: it waits as the other does
-        if delivery.state != "waiting" or delivery.next > now:
-            return delivery
-        attempt = self._channels[name](job, now)
-        delivery = after(delivery, attempt, self._clock(), self._random())
-        self._deliveries.put(job.id, name, delivery)
-        self._tell(job, name, delivery)
+        delivery, fresh = tried(
+            self._deliveries,
+            job.id,
+            name,
+            lambda now: self._channels[name](job, now),
+            first=first,
+            clock=self._clock,
+            random=self._random,
+        )
+        if fresh:
+            self._tell(job, name, delivery)
         return delivery

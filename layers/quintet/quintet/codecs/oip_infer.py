@@ -18,7 +18,7 @@ from quintet.contract import Contract
 from quintet.errors import BadInput
 from quintet.online import Prediction
 
-__all__ = ["Asked", "decode", "encode"]
+__all__ = ["Asked", "decode", "encode", "tensors_of"]
 
 #: the length of the JSON where raw tensors follow it; of the body as decompressed
 HEADER = "Inference-Header-Content-Length"
@@ -56,6 +56,16 @@ def decode(contract: Contract, request: Request) -> Asked:
     names, as_raw = _outputs(contract, asked.get("outputs"), parameters)
     arrays = _inputs(contract, asked.get("inputs"), raw)
     return Asked(asked.get("id"), from_tensors(contract, arrays), names, as_raw)
+
+
+def tensors_of(contract: Contract, value: Any) -> dict[str, Array]:
+    """The tensors of an inference request that has no raw ones behind it.
+
+    Raises:
+        BadInput: it is not such a request.
+        TooLarge: it has too many rows.
+    """
+    return _inputs(contract, _object("body", value, _REQUEST_KEYS).get("inputs"), None)
 
 
 def encode(asked: Asked, prediction: Prediction) -> Response:

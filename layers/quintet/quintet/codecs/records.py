@@ -19,8 +19,8 @@ from quintet.codecs.messages import (
     read_version,
     status_of,
 )
-from quintet.columns import Array, Batch, from_records
-from quintet.contract import Contract, Output
+from quintet.columns import Batch, from_records, readable
+from quintet.contract import Contract
 from quintet.errors import BadInput, QuintetError, Refusal, Transient
 from quintet.online import Call, Prediction
 
@@ -133,7 +133,7 @@ def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
     columns: dict[str, Sequence[Any]] = {}
     for output in contract.outputs:
         if output.name in scores.outputs:
-            columns |= _readable(output, scores.outputs[output.name])
+            columns |= readable(output, scores.outputs[output.name])
     if contract.fallback is not None:
         columns["fallback"] = scores.fallback.tolist()
     if contract.stored:
@@ -150,25 +150,6 @@ def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
     for row, item in zip(scores.index.tolist(), scored, strict=True):
         found[row] = item
     return found
-
-
-def _readable(output: Output, values: Array) -> dict[str, Sequence[Any]]:
-    """An output's values by row; with classes, a label's name and probabilities by name."""
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    # float32 stays float32: orjson writes 0.1 and not 0.10000000149011612
-    rows: Sequence[Any] = (
-        values.tolist() if values.dtype.kind in "Obiu" else list(np.ascontiguousarray(values))
-    )
-    classes = output.classes
-    if classes is None:
-        return {output.name: rows}
-    if output.meaning == "label" and values.dtype.kind in "iu" and values.ndim == 1:
-        names = [classes[i] if 0 <= i < len(classes) else None for i in rows]
-        return {output.name: rows, f"{output.name}_class": names}
-    if values.ndim == 2 and values.shape[1] == len(classes):
-        return {output.name: [dict(zip(classes, row, strict=True)) for row in rows]}
-    return {output.name: rows}
 
 
 def _outputs(contract: Contract, value: dict[str, Any]) -> list[str] | None:

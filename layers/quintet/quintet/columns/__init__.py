@@ -7,6 +7,7 @@ every column once, wherever it came from.
 
 from quintet.columns.batch import Array, Batch, numpy_dtype, shown
 from quintet.columns.merging import layout, merge
+from quintet.columns.outputs import readable
 from quintet.columns.records import from_records
 from quintet.columns.tables import from_arrays, from_text
 from quintet.columns.tensors import from_tensors
@@ -21,5 +22,6 @@ __all__ = [
     "layout",
     "merge",
     "numpy_dtype",
+    "readable",
     "shown",
 ]

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
+    from quintet.callbacks.alerts import AlertNotifier
+    from quintet.callbacks.delivery import WebhookChannel
     from quintet.callbacks.notifier import Notifier
     from quintet.settings import NotifySettings
     from quintet.telemetry import CallbackTelemetry
 
-__all__ = ["logger", "notifier", "postpone"]
+__all__ = ["logger", "notify", "postpone"]
 
 #: SQS holds a message back for 12 hours at most, from when it was received
 MOST_SECONDS = 43_200 - 60
@@ -43,16 +45,20 @@ def logger() -> Logger:
     return _telemetry().logger
 
 
+def notify(message: str, receives: int) -> float | None:
+    """Handle a message of the queue: of a job, or of an alert. See `Notifier`."""
+    from quintet.streaming.alert import is_callout
+
+    return (_alert_notifier() if is_callout(message) else _notifier())(message, receives)
+
+
 @cache
-def notifier() -> Notifier:
-    """What tells callers."""
+def _notifier() -> Notifier:
+    """What tells callers that their jobs are settled."""
     from quintet.aws.client import AwsClient
     from quintet.aws.deliveries import DeliveryRecords
-    from quintet.aws.endpoints import EndpointTable
     from quintet.aws.jobs import JobTable
     from quintet.aws.topics import TopicChannel
-    from quintet.aws.webhooks import HttpWebhooks
-    from quintet.callbacks.delivery import WebhookChannel
     from quintet.callbacks.notifier import Notifier
 
     settings = _settings()
@@ -61,16 +67,39 @@ def notifier() -> Notifier:
     return Notifier(
         jobs.get,
         DeliveryRecords(dynamodb, settings.jobs_table),
-        {
-            "webhook": WebhookChannel(
-                EndpointTable(dynamodb, settings.endpoints_table),
-                HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
-            ),
-            "sns": TopicChannel(_sns, settings.jobs_topic_arn),
-        },
+        {"webhook": _webhooks(), "sns": TopicChannel(_sns, settings.jobs_topic_arn)},
         clock=time.time,
         random=random.random,
         tell=_telemetry().announced,
+    )
+
+
+@cache
+def _alert_notifier() -> AlertNotifier:
+    """What calls alerts out."""
+    from quintet.aws.client import AwsClient
+    from quintet.aws.deliveries import AlertDeliveries
+    from quintet.callbacks.alerts import AlertNotifier
+
+    return AlertNotifier(
+        AlertDeliveries(AwsClient("dynamodb"), _settings().stream_table),
+        _webhooks(),
+        clock=time.time,
+        random=random.random,
+        tell=_telemetry().called_out,
+    )
+
+
+def _webhooks() -> WebhookChannel:
+    from quintet.aws.client import AwsClient
+    from quintet.aws.endpoints import EndpointTable
+    from quintet.aws.webhooks import HttpWebhooks
+    from quintet.callbacks.delivery import WebhookChannel
+
+    settings = _settings()
+    return WebhookChannel(
+        EndpointTable(AwsClient("dynamodb"), settings.endpoints_table),
+        HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
     )
 
 

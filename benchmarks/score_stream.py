@@ -1,0 +1,163 @@
+"""What an invocation of score_stream costs beside its run: 1,000 records of 30 features.
+
+    python -m benchmarks.score_stream [--rounds 40] [--records 1000]
+
+A gradient-boosted tree model (100 trees of 31 leaves, 30 float features) scores the records of one
+event, as Lambda hands it over, in one process on one thread:
+
+- `session.run`: the rows, in an array already, in one run: what scoring alone costs;
+- `score_stream`: base64, strict JSON, columns, checks, one run, windows of count, mean and max by
+  entity, with the state written; without the sink, which is AWS's time;
+- `record by record`: the plain handler: base64, orjson, one run and one update of the window's
+  dictionary for each record, nothing checked.
+
+The rounds interleave them. Medians are shown, and the medians of the ratios of the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import dataclasses
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import orjson
+from benchmarks.score_unit import FEATURES, _contract, make
+
+from quintet.aws import streams
+from quintet.batch.isolation import score_apart
+from quintet.codecs.streams import decode
+from quintet.contract import Aggregate, Contract, Stream
+from quintet.features import MemoryFeatures, join
+from quintet.onnx_model import OnnxModel, session_options
+from quintet.streaming.windows import MemoryWindows, advance
+
+ENTITIES = 100
+NOW = 1_800_000_000.0
+
+
+def contract() -> Contract:
+    """The batch benchmark's, with windows."""
+    base: Contract = _contract()
+    return dataclasses.replace(
+        base,
+        entity="device",
+        stream=Stream(
+            aggregates=(
+                Aggregate(name="readings", how="count"),
+                Aggregate(name="mean_0", how="mean", of=FEATURES[0]),
+                Aggregate(name="max_1", how="max", of=FEATURES[1]),
+            )
+        ),
+    )
+
+
+def event_of(rows: Any) -> dict[str, Any]:
+    """An event with one record a row; each names its device."""
+    records = []
+    for number, row in enumerate(rows):
+        record: dict[str, Any] = {"device": f"device-{number % ENTITIES}"}
+        record |= dict(zip(FEATURES, (round(float(v), 6) for v in row), strict=True))
+        data = orjson.dumps({"model": "bench", "records": [record]})
+        records.append(
+            {
+                "kinesis": {
+                    "partitionKey": record["device"],
+                    "sequenceNumber": str(10**55 + number),
+                    "data": base64.b64encode(data).decode(),
+                    "approximateArrivalTimestamp": NOW,
+                },
+                "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/events",
+            }
+        )
+    return {
+        "Records": records,
+        "window": {"start": "2027-01-15T08:00:00Z", "end": "2027-01-15T08:00:30Z"},
+        "state": {},
+        "shardId": "shardId-000000000000",
+        "isFinalInvokeForWindow": False,
+        "isWindowTerminatedEarly": False,
+    }
+
+
+def vectorised(model: OnnxModel, event: dict[str, Any]) -> Any:
+    """Decode, score and aggregate as score_stream does."""
+    arrivals, tumbling = streams.arrivals(event), streams.tumbling(event)
+    decoded = decode(arrivals, lambda name: model)
+    for _, flow in decoded.flows:
+        joined = join(model.contract, flow.batch, MemoryFeatures(), NOW)
+        scores = score_apart(model, joined.batch, joined.fallback)
+        assert len(scores.index) == len(event["Records"])
+    assert tumbling is not None
+    advanced = advance(tumbling, arrivals, [flow for _, flow in decoded.flows], MemoryWindows())
+    return orjson.dumps(streams.answer(advanced.state, None))
+
+
+def record_by_record(session: Any, event: dict[str, Any]) -> Any:
+    """The plain handler."""
+    window: dict[str, dict[str, float]] = dict(event["state"])
+    scores = []
+    for record in event["Records"]:
+        (row,) = orjson.loads(base64.b64decode(record["kinesis"]["data"]))["records"]
+        x = np.array([[row[name] for name in FEATURES]], dtype=np.float32)
+        scores.append(float(session.run(["probabilities"], {"x": x})[0][0, 1]))
+        found = window.setdefault(row["device"], {"n": 0, "sum": 0.0, "max": float("-inf")})
+        found["n"] += 1
+        found["sum"] += row[FEATURES[0]]
+        found["max"] = max(found["max"], row[FEATURES[1]])
+    return orjson.dumps({"state": window, "batchItemFailures": []})
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--records", type=int, default=1000)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        make(Path(place), given.records)
+        graph = (Path(place) / "model.onnx").read_bytes()
+        rows = np.load(Path(place) / "rows.npy")
+    model = OnnxModel(contract(), graph, threads=1)
+    session = onnxruntime.InferenceSession(graph, session_options(1), ["CPUExecutionProvider"])
+    event = event_of(rows)
+    ways: dict[str, Callable[[], object]] = {
+        "session.run": lambda: session.run(["probabilities"], {"x": rows}),
+        "score_stream": lambda: vectorised(model, event),
+        "record by record": lambda: record_by_record(session, event),
+    }
+    for run in ways.values():
+        run()
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(given.rounds):
+        for name, run in ways.items():
+            found[name].append(timed(run))
+    print("| path | ms | records/s | of session.run | of record by record |\n|---|---|---|---|---|")
+    for name, seconds in found.items():
+        median = statistics.median(seconds)
+        shares = [
+            statistics.median(a / b for a, b in zip(seconds, found[base], strict=True))
+            for base in ("session.run", "record by record")
+        ]
+        print(
+            f"| {name} | {median * 1000:.2f} | {given.records / median:,.0f} "
+            f"| {shares[0]:.2f}x | {1 / shares[1]:.1f}x the speed |"
+        )
+
+
+if __name__ == "__main__":
+    main()

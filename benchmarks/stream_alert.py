@@ -1,0 +1,113 @@
+"""From a reading to its alert: python -m benchmarks.stream_alert
+
+Puts readings that no sensor gives onto the stream of a local AWS with the template's settings, one
+after another, and takes the time until each one's alert is in a queue that the topic fills.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from benchmarks.online_setup import milliseconds, report
+from tests.local_aws import ROOT, LocalAws, start_local_aws
+from typer.testing import CliRunner
+
+from quintet_cli.app import app
+
+MODEL = "sensor"
+SECONDS = 60
+NOTE = "a record waits up to StreamBatchSeconds (1 s) for others; then it is scored, stored, told"
+
+
+class Alerts:
+    """The alerts of a stack, by a queue of their own that its topic fills."""
+
+    def __init__(self, local: LocalAws, name: str) -> None:
+        self._kinesis, self._sqs = local.client("kinesis"), local.client("sqs")
+        self._stream = local.outputs["EventsStreamName"]
+        self._url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+        local.client("sns").subscribe(
+            TopicArn=local.outputs["AlertsTopicArn"],
+            Protocol="sqs",
+            Endpoint=arn["Attributes"]["QueueArn"],
+        )
+
+    def put(self, sensor: str, temperature: float) -> None:
+        """Put a reading of a sensor that has always been at 20 degrees."""
+        at = datetime.now(UTC).isoformat()
+        record = {"sensor": sensor, "at": at, "temperature": temperature, "recent": [20.0] * 12}
+        data = json.dumps({"model": MODEL, "records": [record]})
+        self._kinesis.put_record(StreamName=self._stream, Data=data, PartitionKey=sensor)
+
+    def new(self, wait: int = 1) -> list[dict[str, Any]]:
+        """Alerts that came, as the topic's messages tell them."""
+        answer = self._sqs.receive_message(
+            QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=wait
+        )
+        found = []
+        for message in answer.get("Messages", []):
+            handle = message["ReceiptHandle"]
+            self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=handle)
+            found.append(json.loads(json.loads(message["Body"])["Message"]))
+        return found
+
+    def until(self, sensor: str, temperature: float, seconds: float) -> float:
+        """Seconds from a reading to its alert.
+
+        Raises:
+            AssertionError: none came in time.
+        """
+        begun = time.monotonic()
+        self.put(sensor, temperature)
+        while time.monotonic() < begun + seconds:
+            if any(alert["entity"] == sensor for alert in self.new()):
+                return time.monotonic() - begun
+        raise AssertionError(f"no alert of {sensor} in {seconds:g} s")
+
+
+@contextmanager
+def _served() -> Iterator[LocalAws]:
+    with tempfile.TemporaryDirectory() as folder:
+        local = start_local_aws(Path(folder))
+        try:
+            package = str(ROOT / "models" / MODEL)
+            done = CliRunner().invoke(app, ["publish", package, "--state", folder])
+            assert done.exit_code == 0, done.output
+            yield local
+        finally:
+            local.stop()
+
+
+def main() -> None:
+    """Measure and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--alerts", type=int, default=20)
+    given = parser.parse_args()
+    names = (f"s{number}" for number in count())
+    with _served() as local:
+        alerts = Alerts(local, "alerts-measured")
+        cold = alerts.until(next(names), 60, SECONDS)
+        warm = [alerts.until(next(names), 60, SECONDS) for _ in range(given.alerts)]
+    rows = [
+        {"alerts": 1, "which": "the first: cold", **_row([cold])},
+        {"alerts": given.alerts, "which": "one after another", **_row(warm)},
+    ]
+    report("stream_alert", rows, NOTE)
+
+
+def _row(seconds: list[float]) -> dict[str, float]:
+    return milliseconds(seconds, 50, 95, 100)
+
+
+if __name__ == "__main__":
+    main()

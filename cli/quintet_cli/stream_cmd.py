@@ -1,0 +1,211 @@
+"""`quintet stream`: put records onto the stream, and see what comes of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import progress
+from rich.console import Console
+
+from quintet.contract import Contract
+from quintet.errors import BadInput
+from quintet.streaming.alert import Alert
+from quintet_cli.features_cmd import live_contract
+from quintet_cli.options import StageName, State
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.stream_files import Line, Packer, read_lines, read_records
+from quintet_cli.stream_reader import FAILURES, QUARANTINE, Scored, StreamReader
+from quintet_cli.stream_sender import Entry, Sender, Sent
+from quintet_cli.stream_show import (
+    alert_line,
+    refused_lines,
+    scored_lines,
+    window_line,
+    window_table,
+)
+from quintet_cli.stream_status import status_of
+from quintet_cli.stream_tail import Refused, Seen, Tail
+
+__all__ = ["register", "send"]
+
+POLL_SECONDS = 0.5
+WIDTH = 120
+
+stream = typer.Typer(no_args_is_help=True, help="Send records to the stream; see what comes.")
+console = Console(highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    app.add_typer(stream, name="stream")
+
+
+@stream.command()
+def send(
+    file: Annotated[
+        Path,
+        typer.Argument(help="JSONL, CSV or Parquet.", metavar="FILE", exists=True, dir_okay=False),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Argument(help="The model; without it, the stack's StreamModel.", metavar="MODEL"),
+    ] = None,
+    *,
+    rate: Annotated[
+        float, typer.Option("--rate", help="Records a second; 0 is as fast as it goes.", min=0)
+    ] = 0,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="The field of the partition key; else the model's entity."),
+    ] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Set the time of each record to that of its sending.")
+    ] = False,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="Begin again at the end, until stopped.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Send the lines as they are, unchecked.")
+    ] = False,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Send the records of a file to the stream, one Kinesis record each.
+
+    They are held to the model's contract first: a file with a bad line is not sent at all.
+    """
+    opened = Stage.open(stage, state)
+    contract = live_contract(opened, model) if model and not raw else None
+    packer = Packer(model, _time_of(contract) if now else None)
+    arrival = math.inf if now else time.time()
+    lines = read_lines(file, key) if raw else read_records(file, contract, key, arrival)
+    sender = Sender(opened.client("kinesis"), opened.outputs["EventsStreamName"])
+    sent = Sent()
+    total = None if repeat else len(lines)
+    with suppress(KeyboardInterrupt), _bar() as bar:
+        task = bar.add_task(file.name, total=total, rate="")
+        for sent in sender.send(_entries(lines, packer, repeat), rate):
+            bar.update(task, completed=sent.records, rate=f"{sent.rate:,.0f}/s")
+    _print(sent, file, model)
+
+
+@stream.command()
+def tail(
+    model: Annotated[
+        str | None, typer.Argument(help="One model; without it, all.", metavar="MODEL")
+    ] = None,
+    *,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="How long; 0 is until stopped.", min=0)
+    ] = 0,
+    rows: Annotated[
+        int, typer.Option("--rows", help="How many rows of each batch are shown.", min=1)
+    ] = 5,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Print predictions, refusals, alerts and windows of the stream as they come."""
+    follow = Tail(StreamReader(Stage.open(stage, state)), model, time.time())
+    deadline = time.monotonic() + seconds if seconds else math.inf
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < deadline:
+            for seen in follow.look(time.time()):
+                for line in _lines(seen, follow, rows):
+                    console.print(line, soft_wrap=True)
+            time.sleep(POLL_SECONDS)
+
+
+def _lines(seen: Seen, follow: Tail, rows: int) -> Iterable[str]:
+    match seen:
+        case Scored():
+            return scored_lines(seen, follow.contract(seen.model), rows)
+        case Refused():
+            return refused_lines(seen, rows)
+        case Alert():
+            return [alert_line(seen)]
+        case _:
+            return [window_line(seen)]
+
+
+@stream.command()
+def windows(
+    model: Annotated[str, typer.Argument(help="The model.", metavar="MODEL")],
+    *,
+    most: Annotated[int, typer.Option("--most", help="How many windows.", min=1)] = 5,
+    rows: Annotated[int, typer.Option("--rows", help="How many entities of each.", min=1)] = 10,
+    entity: Annotated[str | None, typer.Option("--entity", help="Only this entity.")] = None,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """List the newest windows of a model with their aggregates, parts summed."""
+    found = list(StreamReader(Stage.open(stage, state)).windows(model, most))
+    if not found:
+        raise StageError(f"no window of {model} was stored yet; one is when it closes")
+    wide = Console(highlight=False, width=max(console.width, WIDTH))
+    for window in found:
+        wide.print(window_line(window), soft_wrap=True)
+        wide.print(window_table(window, entity, rows))
+
+
+@stream.command()
+def status(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """Show the shards, how far behind the function is, and what was refused or given up."""
+    found = status_of(Stage.open(stage, state), time.time())
+    behind = "not known" if found.behind is None else f"{found.behind:.1f} s"
+    lines = {
+        "stream": found.stream,
+        "shards": f"{found.open} open, {found.closed} closed",
+        "behind": f"{behind}, at most in the last {found.minutes} minutes",
+        "refused": f"{found.refused:,} objects of the last 24 hours below {QUARANTINE}",
+        "given up": f"{found.failures:,} documents below {FAILURES}",
+        "bucket": found.bucket,
+    }
+    for name, text in lines.items():
+        console.print(f"{name:>10}  {text}", markup=False, soft_wrap=True)
+
+
+def _time_of(contract: Contract | None) -> str:
+    """The field that holds the time of a model's records.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if contract is None or contract.stream is None or contract.stream.time is None:
+        raise BadInput.of("--now", "a model whose contract names the time of a record", "none")
+    return contract.stream.time
+
+
+def _entries(lines: Sequence[Line], packer: Packer, repeat: bool) -> Iterator[Entry]:
+    endless = itertools.cycle(lines) if repeat else lines
+    return ((line.key, packer.pack(line, time.time())) for line in endless)
+
+
+def _bar() -> progress.Progress:
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeElapsedColumn(),
+    )
+    return progress.Progress(*columns, console=console, transient=True)
+
+
+def _print(sent: Sent, file: Path, model: str | None) -> None:
+    to = f" to {model}" if model else ""
+    again = f", {sent.again:,} of them again" if sent.again else ""
+    console.print(
+        f"{sent.records:,} records of {file.name} sent{to} in {sent.seconds:.1f} s "
+        f"({sent.rate:,.0f} a second, {sent.bytes / 1e6:.1f} MB{again})",
+        markup=False,
+        soft_wrap=True,
+    )
+    for shard, records in sorted(sent.shards.items()):
+        console.print(f"  {shard}  {records:,}", markup=False)

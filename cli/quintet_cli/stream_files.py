@@ -1,0 +1,213 @@
+"""Files of records, JSONL, CSV or Parquet, as what goes onto a stream."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from quintet.aws.contracts import Described
+from quintet.batch.arrow import arrow_errors
+from quintet.codecs.streams import decode
+from quintet.codecs.strict_json import parse
+from quintet.columns import numpy_dtype, shown
+from quintet.contract import Contract
+from quintet.errors import BadInput, Refusal
+from quintet.streaming.flows import Arrivals
+from quintet_cli.kit import read_table
+
+__all__ = ["Line", "Packer", "read_lines", "read_records"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One record for the stream: its partition key, and the record or the bytes that it is."""
+
+    key: str
+    content: dict[str, Any] | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Packer:
+    """Makes a stream's bytes of a line.
+
+    `model` goes into the envelope; without it the record goes bare, for the stack's default
+    model. `time` names a field that is set to the moment of sending: as text where the file has
+    text there, else in epoch seconds.
+    """
+
+    model: str | None = None
+    time: str | None = None
+
+    def pack(self, line: Line, now: float) -> bytes:
+        """The bytes of a line that is sent now."""
+        record = line.content
+        if isinstance(record, bytes):
+            return record
+        if self.time is not None:
+            as_text = isinstance(record.get(self.time), str)
+            moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+            record = {**record, self.time: moment if as_text else round(now, 3)}
+        return orjson.dumps(record if self.model is None else _envelope(self.model, record))
+
+
+def _envelope(model: str, record: dict[str, Any]) -> dict[str, Any]:
+    return {"model": model, "records": [record]}
+
+
+def read_records(
+    path: Path, contract: Contract | None, key: str | None, arrival: float = math.inf
+) -> list[Line]:
+    """The records of a file, each under the partition key that its field `key` gives.
+
+    Without `key` it is the contract's entity, and the line's number where there is none. With a
+    contract every record is held to it first, as if it arrived then (epoch seconds).
+
+    Raises:
+        BadInput: the file cannot be read, or some of its records cannot; by their lines.
+    """
+    readers = {".csv": _csv, ".parquet": _parquet}
+    numbered = list(readers.get(path.suffix, _jsonl)(path, contract))
+    if not numbered:
+        raise BadInput.of(path.name, "at least one record", "none")
+    records = [record for _, record in numbered]
+    key = key or (contract.entity if contract is not None else None)
+    refusals = [] if contract is None else _refusals(contract, records, arrival)
+    if key is not None:
+        named = {(refusal.row, refusal.field) for refusal in refusals}
+        refusals += [
+            Refusal(row, key, "a text or a whole number, the partition key", _got(record, key))
+            for row, record in enumerate(records)
+            if not _is_key(record.get(key)) and (row, key) not in named
+        ]
+    if refusals:
+        raise BadInput(
+            Refusal(None, f"line {numbered[r.row or 0][0]}, {r.field}", r.expected, r.got)
+            for r in sorted(refusals, key=lambda refusal: refusal.row or 0)
+        )
+    return [
+        Line(str(number) if key is None else str(record[key]), record)
+        for number, record in numbered
+    ]
+
+
+def read_lines(path: Path, key: str | None) -> list[Line]:
+    """The lines of a file as they are, whatever they hold; no line is empty.
+
+    The partition key is the line's field `key` where it is JSON and has one, else its number.
+
+    Raises:
+        BadInput: there are none.
+    """
+    lines = []
+    for number, content in enumerate(path.read_bytes().split(b"\n"), 1):
+        if content:
+            lines.append(Line(_key_of(content, key) or str(number), content))
+    if not lines:
+        raise BadInput.of(path.name, "at least one line", "none")
+    return lines
+
+
+def _key_of(content: bytes, key: str | None) -> str | None:
+    try:
+        record = parse(content) if key else None
+    except BadInput:
+        return None
+    value = record.get(key) if isinstance(record, dict) else None
+    return str(value) if _is_key(value) else None
+
+
+def _is_key(value: Any) -> bool:
+    # https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecordsRequestEntry.html
+    return type(value) in (str, int) and 0 < len(str(value)) <= 256
+
+
+def _got(record: dict[str, Any], key: str) -> str:
+    return shown(record[key]) if key in record else "nothing"
+
+
+def _refusals(
+    contract: Contract, records: Sequence[dict[str, Any]], arrival: float
+) -> list[Refusal]:
+    """What the stream's own reader has against records that arrive then."""
+    count = len(records)
+    arrivals = Arrivals(
+        shard="",
+        sequences=[str(number) for number in range(count)],
+        keys=[""] * count,
+        data=[orjson.dumps(_envelope(contract.name, record)) for record in records],
+        arrived=np.full(count, arrival),
+    )
+    decoded = decode(arrivals, lambda _: Described(contract, ""))
+    refusals = [
+        replace(reason, row=item.record) for item in decoded.undecodable for reason in item.reasons
+    ]
+    for _, flow in decoded.flows:
+        refusals += [
+            replace(reason, row=int(flow.record[reason.row or 0])) for reason in flow.batch.refusals
+        ]
+    return refusals
+
+
+def _jsonl(path: Path, contract: Contract | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    refusals = []
+    for number, text in enumerate(path.read_bytes().split(b"\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            record = parse(text)
+        except BadInput as error:
+            (why,) = error.refusals[:1]
+            refusals.append(Refusal(None, f"line {number}", why.expected, why.got))
+            continue
+        if isinstance(record, dict):
+            yield number, record
+        else:
+            refusals.append(Refusal(None, f"line {number}", "a JSON object", shown(record)))
+    if refusals:
+        raise BadInput(refusals)
+
+
+def _csv(path: Path, contract: Contract | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of text cells: a number where its feature is one, or where it looks like one."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            for row in reader:
+                if None in row or None in row.values():
+                    cells = f"{len(reader.fieldnames or ())} cells"
+                    raise BadInput.of(f"line {reader.line_num}", cells, "another number of them")
+                cells_of = ((n, _cell(n, text, contract)) for n, text in row.items() if text)
+                yield reader.line_num, dict(cells_of)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput.of(path.name, "CSV in UTF-8", type(error).__name__) from None
+
+
+def _cell(name: str, text: str, contract: Contract | None) -> Any:
+    feature = contract.by_name.get(name) if contract is not None else None
+    is_key = contract is not None and name == contract.entity
+    if is_key or (feature is not None and feature.dtype == "string"):
+        return text
+    if feature is not None and numpy_dtype(feature.dtype).kind == "b":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _parquet(path: Path, contract: Contract | None) -> Iterator[tuple[int, dict[str, Any]]]:
+    with arrow_errors(path.name, "Parquet"):
+        columns = read_table(path)
+    plain = {name: values.tolist() for name, values in columns.items()}
+    for number, row in enumerate(zip(*plain.values(), strict=True), 1):
+        yield number, {n: v for n, v in zip(plain, row, strict=True) if v is not None}

@@ -1,0 +1,107 @@
+"""What a stream has to show, as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from quintet.contract import Contract
+from quintet.streaming.alert import Alert
+from quintet.streaming.windows import Window
+from quintet_cli.stream_reader import Scored
+from quintet_cli.stream_tail import Refused, past
+
+__all__ = ["alert_line", "refused_lines", "scored_lines", "window_line", "window_table"]
+
+
+def scored_lines(scored: Scored, contract: Contract, most: int) -> Iterator[str]:
+    """An object of predictions: its rows past the threshold first, at most `most` in all."""
+    flagged = past(contract, scored)
+    chosen = [*flagged, *(row for row in range(scored.rows) if row not in set(flagged))][:most]
+    outputs = scored.outputs
+    for row in sorted(chosen):
+        told = "  ".join(f"{name} {_value(values[row])}" for name, values in outputs.items())
+        color = "red" if row in flagged else "default"
+        version = scored.columns["model_version"][row]
+        yield (
+            f"[dim]{_time(scored.columns['arrived'][row])}[/dim]  "
+            f"{scored.model} v{version}  [{color}]{escape(told)}[/{color}]"
+        )
+    if scored.rows > len(chosen):
+        yield f"[dim]{'':8}  {scored.model}  and {scored.rows - len(chosen):,} more rows[/dim]"
+
+
+def refused_lines(refused: Refused, most: int) -> Iterator[str]:
+    """Refused rows and records, with the first of their reasons."""
+    for line in refused.lines[:most]:
+        reason = line["reasons"][0]
+        text = f"{reason['field']}: expected {reason['expected']}, got {reason['got']}"
+        model = line["model"] or "no model"
+        yield (
+            f"[dim]{_time(line['arrived'])}[/dim]  {escape(model)}  "
+            f"[yellow]refused[/yellow]  {escape(text)}"
+        )
+    if len(refused.lines) > most:
+        yield f"[dim]{'':8}  and {len(refused.lines) - most:,} more refused[/dim]"
+
+
+def alert_line(alert: Alert) -> str:
+    """An alert."""
+    limit = f"above {alert.above:g}" if alert.above is not None else f"below {alert.below:g}"
+    text = f"{alert.entity}: {alert.output} {_value(alert.value)} is {limit}"
+    return (
+        f"[dim]{_time(alert.at)}[/dim]  {alert.model}  [bold red]alert[/bold red]  {escape(text)}"
+    )
+
+
+def window_line(window: Window) -> str:
+    """A window in a line: when, how long, what was counted."""
+    counters = window.counters
+    told = [f"{counters.records:,} records", f"{len(window.entities):,} entities"]
+    told += [
+        f"{count:,} {name}"
+        for name, count in (
+            ("late", counters.late),
+            ("out of order", counters.out_of_order),
+            ("in the future", counters.future),
+        )
+        if count
+    ]
+    told.append(f"{window.parts} parts" if window.parts > 1 else "1 part")
+    return (
+        f"{'':8}  {window.model}  [cyan]window[/cyan]  "
+        f"{_day(window.start)} + {window.length:g} s: {', '.join(told)}"
+    )
+
+
+def window_table(window: Window, entity: str | None, most: int) -> Table:
+    """The aggregates of a window, an entity a row: of one entity, or of the first `most`."""
+    chosen = {name: values for name, values in window.entities.items() if entity in (None, name)}
+    names = dict.fromkeys(name for values in chosen.values() for name in values)
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    for key, values in list(chosen.items())[:most]:
+        table.add_row(f"  {escape(key)}", *(_value(values.get(name)) for name in names))
+    if len(chosen) > most:
+        table.add_row(f"  [dim]and {len(chosen) - most:,} more[/dim]")
+    return table
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else escape(str(value))
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,129 @@
+"""Follow a stream: what was predicted, refused, alerted on and gathered since the last look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quintet.batch.sinks import hollow, score_columns
+from quintet.columns import numpy_dtype
+from quintet.contract import Contract, Output
+from quintet.streaming.alert import Alert, bounded
+from quintet.streaming.windows import Window
+from quintet_cli.stream_reader import PREDICTIONS, QUARANTINE, Cursor, Scored, StreamReader
+
+__all__ = ["Refused", "Tail", "past"]
+
+#: an alert is raised after its prediction is stored
+ALERT_SECONDS = 30.0
+#: how many of the newest windows are looked at
+WINDOWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An object of the quarantine: its lines."""
+
+    key: str
+    lines: list[dict[str, Any]]
+
+
+Seen = Scored | Refused | Alert | Window
+
+
+def past(contract: Contract, scored: Scored) -> list[int]:
+    """The rows of predictions that are past the contract's threshold."""
+    rule = contract.alert
+    output = next((o for o in contract.outputs if rule is not None and o.name == rule.output), None)
+    if rule is None or output is None:
+        return []
+    values = np.array(scored.columns[_last_column(output)], dtype=numpy_dtype(output.dtype))
+    above = values > rule.above if rule.above is not None else False
+    below = values < rule.below if rule.below is not None else False
+    found: list[int] = np.flatnonzero(above | below).tolist()
+    return found
+
+
+def _last_column(output: Output) -> str:
+    """The column of predictions that holds the last of an output's values."""
+    return score_columns(output, hollow(output))[-1][0]
+
+
+class Tail:
+    """Follows one model of a stream, or all."""
+
+    def __init__(self, reader: StreamReader, model: str | None, now: float) -> None:
+        self._reader = reader
+        self._model = model
+        self._contracts: dict[str, Contract] = {}
+        self._cursors: dict[tuple[str, str], Cursor] = {}
+        #: entities with predictions past the threshold, and when they were seen
+        self._flagged: dict[tuple[str, str], float] = {}
+        self._alerts: dict[tuple[str, str], str] = {}
+        self._windows: dict[tuple[str, float], tuple[int, int]] = {}
+        self._begun = now
+        for _ in self._objects(now):  # those of before
+            pass
+        for _ in self._grown():
+            pass
+
+    def look(self, now: float) -> Iterator[Seen]:
+        """What there is to see since the last look."""
+        for folder, key in self._objects(now):
+            if folder == QUARANTINE:
+                yield Refused(key, self._reader.refused(key))
+                continue
+            scored = self._reader.scored(key)
+            contract = self.contract(scored.model)
+            entities = scored.columns.get(contract.entity or "", [])
+            for row in past(contract, scored) if entities else ():
+                self._flagged[scored.model, bounded(entities[row] or "")] = now
+            yield scored
+        yield from self._raised(now)
+        yield from self._grown()
+
+    def contract(self, model: str) -> Contract:
+        """The contract of a model, as it was when first asked for."""
+        if model not in self._contracts:
+            self._contracts[model] = self._reader.contract(model)
+        return self._contracts[model]
+
+    def _models(self) -> list[str]:
+        return [self._model] if self._model is not None else self._reader.models()
+
+    def _objects(self, now: float) -> Iterator[tuple[str, str]]:
+        """New objects: the folder, and the key."""
+        folders = [*(f"{PREDICTIONS}{model}/" for model in self._models()), QUARANTINE]
+        for shard in self._reader.shards():
+            for folder in folders:
+                place = folder, shard["ShardId"]
+                if place not in self._cursors:
+                    self._cursors[place] = self._reader.cursor(*place)
+                for key in self._cursors[place].new(now):
+                    yield folder, key
+
+    def _raised(self, now: float) -> Iterator[Alert]:
+        for (model, entity), seen in list(self._flagged.items()):
+            last = self._reader.alerts.last(model, entity)
+            if last is not None and last.alert.at >= self._begun:
+                if self._alerts.get((model, entity)) != last.alert.id:
+                    self._alerts[model, entity] = last.alert.id
+                    yield last.alert
+                del self._flagged[model, entity]
+            elif now > seen + ALERT_SECONDS:  # held back by a cool-down
+                del self._flagged[model, entity]
+
+    def _grown(self) -> Iterator[Window]:
+        """Windows of which there are more parts, or records, than at the last look."""
+        for model in self._models():
+            stream = self.contract(model).stream
+            if stream is None or not stream.aggregates:
+                continue
+            for window in self._reader.windows(model, WINDOWS):
+                size = window.parts, sum(window.counters)
+                if self._windows.get((model, window.start)) != size:
+                    self._windows[model, window.start] = size
+                    yield window

@@ -1,0 +1,126 @@
+"""Alerts on AWS: the last one of each entity in the stream's table, the topic, and the callouts.
+
+An alert's item has the key "alert#<model>#<entity>" and the part "-".
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlencode
+
+from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.queues import NoticeQueue
+from quintet.errors import Transient
+from quintet.streaming.alert import Alert, Callout, content, of_content, sns_message
+from quintet.streaming.alerts import Raised
+
+__all__ = ["AlertCallouts", "AlertTable", "AlertTopic"]
+
+_PREFIX = "alert#"
+#: an item outlives its cool-down by what a retry or a look may take
+KEPT_SECONDS = 7 * 86_400
+
+
+class AlertTable:
+    """The last alerts; see `quintet.streaming.alerts.AlertBook`."""
+
+    def __init__(self, client: AwsClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def last(self, model: str, entity: str) -> Raised | None:
+        """See `AlertBook.last`."""
+        answer = self._call("GetItem", Key=_key(model, entity), ConsistentRead=True)
+        return _raised(answer["Item"]) if "Item" in answer else None
+
+    def put(self, alert: Alert, before: Raised | None) -> bool:
+        """See `AlertBook.put`."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(id)"}
+        if before is not None:
+            condition = {
+                "ConditionExpression": "id = :before",
+                "ExpressionAttributeValues": {":before": {"S": before.alert.id}},
+            }
+        item = {
+            **_key(alert.model, alert.entity),
+            "id": {"S": alert.id},
+            "at": {"N": repr(alert.at)},
+            "sent": {"BOOL": False},
+            "alert": {"S": json.dumps(content(alert))},
+            "expires": {"N": str(int(alert.at + alert.cooldown) + KEPT_SECONDS)},
+        }
+        try:
+            self._call("PutItem", Item=item, **condition)
+        except ConditionFailed:
+            return False
+        return True
+
+    def sent(self, alert: Alert) -> None:
+        """See `AlertBook.sent`."""
+        with suppress(ConditionFailed):  # a later one has replaced it
+            self._call(
+                "UpdateItem",
+                Key=_key(alert.model, alert.entity),
+                UpdateExpression="SET sent = :true",
+                ConditionExpression="id = :id",
+                ExpressionAttributeValues={":true": {"BOOL": True}, ":id": {"S": alert.id}},
+            )
+
+    def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        payload = {"TableName": self._table, **arguments}
+        return dynamodb_call(self._client, operation, payload, idempotent=True)
+
+
+class AlertTopic:
+    """Publishes alerts; see `quintet.streaming.alerts.Teller`. The client is of `sns`."""
+
+    def __init__(self, client: AwsClient, arn: str) -> None:
+        self._client = client
+        self._arn = arn
+
+    def send(self, alert: Alert) -> None:
+        """See `Teller.send`."""
+        subject, message, attributes = sns_message(alert)
+        form = {
+            "Action": "Publish",
+            "Version": "2010-03-31",
+            "TopicArn": self._arn,
+            "Subject": subject,
+            "Message": message,
+        }
+        for number, (name, value) in enumerate(attributes.items(), 1):
+            entry = f"MessageAttributes.entry.{number}"
+            form[f"{entry}.Name"] = name
+            form[f"{entry}.Value.DataType"] = "String"
+            form[f"{entry}.Value.StringValue"] = value
+        response = self._client.request(
+            "POST",
+            "/",
+            headers={"content-type": "application/x-www-form-urlencoded; charset=utf-8"},
+            body=urlencode(form).encode(),
+            idempotent=True,
+        )
+        if response.status != 200:
+            raise Transient(f"sns answered {response.status} to an alert")
+
+
+class AlertCallouts:
+    """Has the stack's endpoint called by `notify`; see `quintet.streaming.alerts.Teller`."""
+
+    def __init__(self, client: AwsClient, queue_url: str, endpoint: str) -> None:
+        self._queue = NoticeQueue(client, queue_url)
+        self._endpoint = endpoint
+
+    def send(self, alert: Alert) -> None:
+        """See `Teller.send`."""
+        self._queue.send(Callout(alert, self._endpoint))
+
+
+def _key(model: str, entity: str) -> dict[str, Any]:
+    return {"key": {"S": f"{_PREFIX}{model}#{entity}"}, "part": {"S": "-"}}
+
+
+def _raised(item: dict[str, Any]) -> Raised:
+    return Raised(of_content(json.loads(item["alert"]["S"])), item["sent"]["BOOL"])

@@ -1,0 +1,132 @@
+"""Parts of windows as items of the stream table, in DynamoDB's JSON, and back.
+
+A part is cut into chunks, because it may be larger than an item. All of them hold `last`, the
+part's last sequence number: the first chunk says how many there are, and what another closing of
+the part left behind has another `last`.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import orjson
+
+from quintet.contract import Aggregate, Stream
+from quintet.streaming.aggregates import Partials, concatenate, pack, select, statistics, unpack
+from quintet.streaming.parts import Counters, Part, padded
+
+__all__ = ["Item", "index_key", "moment_text", "part_items", "parts_of", "window_key"]
+
+Item = dict[str, Any]
+
+#: bytes of a chunk before it is compressed; an item takes 400 KB
+MOST_CHUNK = 300 * 1024
+
+
+def window_key(model: str, start: float) -> str:
+    """The key under which the parts of a window are."""
+    return f"window#{model}#{moment_text(start)}"
+
+
+def index_key(model: str) -> str:
+    """The key under which a model's windows are listed, by their starts."""
+    return f"windows#{model}"
+
+
+def moment_text(at: float) -> str:
+    """Epoch seconds, to the millisecond, as a text that sorts as time does."""
+    return f"{at:015.3f}"
+
+
+def part_items(part: Part, retention: float) -> Iterator[Item]:
+    """The chunks of a part, and the window's line in the index.
+
+    They outlive the window's end, and their writing, by `retention` seconds.
+    """
+    chunks = list(_chunks(part.partials))
+    expires = {"N": str(math.ceil(max(part.end, part.arrival) + retention))}
+    prefix = f"{part.shard}#{moment_text(part.arrival)}#{padded(part.first)}"
+    common = {
+        "key": {"S": window_key(part.model, part.start)},
+        "expires": expires,
+        "chunks": {"N": str(len(chunks))},
+        "last": {"S": padded(part.last)},
+    }
+    head = {
+        "start": {"N": repr(part.start)},
+        "length": {"N": repr(part.length)},
+        "entity": {"S": part.entity},
+        "stream": {"S": orjson.dumps(asdict(part.stream)).decode()},
+        **{name: {"N": str(count)} for name, count in part.counters._asdict().items()},
+    }
+    for number, chunk in enumerate(chunks):
+        yield {
+            **common,
+            **(head if number == 0 else {}),
+            "part": {"S": f"{prefix}#{number:04}"},
+            "data": {"B": base64.b64encode(chunk).decode()},
+        }
+    index = {"key": {"S": index_key(part.model)}, "part": {"S": moment_text(part.start)}}
+    yield {**index, "expires": expires}
+
+
+def parts_of(model: str, items: Iterable[Item]) -> list[Part]:
+    """The parts that are complete, of the items of one window in the order of their keys."""
+    chunks: dict[str, list[Item]] = {}
+    for item in items:
+        chunks.setdefault(item["part"]["S"].rpartition("#")[0], []).append(item)
+    found = []
+    for prefix, some in chunks.items():
+        head = some[0]
+        if "stream" not in head:
+            continue
+        wanted = [item for item in some if item["last"] == head["last"]]
+        wanted = wanted[: int(head["chunks"]["N"])]
+        if len(wanted) == int(head["chunks"]["N"]):
+            found.append(_part(model, prefix, head, wanted))
+    return found
+
+
+def _part(model: str, prefix: str, head: Item, chunks: Iterable[Item]) -> Part:
+    shard, arrival, first = prefix.rsplit("#", 2)
+    spec: Mapping[str, Any] = orjson.loads(head["stream"]["S"])
+    stream = Stream(**{**spec, "aggregates": tuple(Aggregate(**a) for a in spec["aggregates"])})
+    start = float(head["start"]["N"])
+    partials = concatenate([_partials(stream, start, chunk["data"]["B"]) for chunk in chunks])
+    return Part(
+        model,
+        head["entity"]["S"],
+        stream,
+        start,
+        float(head["length"]["N"]),
+        shard,
+        float(arrival),
+        str(int(first)),
+        str(int(head["last"]["S"])),
+        partials,
+        Counters(*(int(head[name]["N"]) for name in Counters._fields)),
+    )
+
+
+def _chunks(partials: Partials) -> Iterator[bytes]:
+    """The partials as compressed JSON, in halves until each is small enough."""
+    content = orjson.dumps({"entities": partials.entities, "columns": pack(partials.columns)})
+    rows = len(partials)
+    if len(content) <= MOST_CHUNK or rows == 1:
+        yield zlib.compress(content, 1)
+        return
+    yield from _chunks(select(partials, np.arange(rows // 2)))
+    yield from _chunks(select(partials, np.arange(rows // 2, rows)))
+
+
+def _partials(stream: Stream, start: float, data: str) -> Partials:
+    found = orjson.loads(zlib.decompress(base64.b64decode(data)))
+    entities = found["entities"]
+    columns = unpack(statistics(stream), found["columns"], len(entities))
+    return Partials(np.full(len(entities), start), entities, columns)

@@ -1,0 +1,228 @@
+"""Windows in DynamoDB: closed parts in the stream table, their features in the feature store.
+
+A feature of a window stands in its entity's item as every other does: the value under the
+aggregate's name, the window's end under `<name>@`. Beside them `window#<model>` holds the
+`Standing` that they come from; it is read by nobody else, and every write is conditional on it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from typing import Any
+
+from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.features import (
+    KEY,
+    MOST_BYTES,
+    MOST_KEYS,
+    attribute,
+    entity_key,
+    moment_name,
+    read_items,
+)
+from quintet.aws.window_items import Item, index_key, part_items, parts_of, window_key
+from quintet.contract import Scalar
+from quintet.errors import Transient
+from quintet.streaming.parts import Part, Window, summed
+from quintet.streaming.standing import Claim, Standing, claims, taken
+
+__all__ = ["WindowTable", "standing_name"]
+
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+MOST_PUTS = 25
+THREADS = 16
+ATTEMPTS = 8  # shards close the same window at the same moment, and may share an entity
+BACKOFF_SECONDS = 0.02  # the ceiling of the first wait; it doubles, with full jitter
+#: characters of a standing: an item takes 400 KB, and has other attributes
+MOST_STANDING = 200_000
+#: a number in DynamoDB lies between these, or is zero
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+MOST_NUMBER, LEAST_NUMBER = 9.9e125, 1e-130
+
+#: an entity's item, and what a part says of it
+Change = tuple[str, Sequence[Claim]]
+
+
+def standing_name(model: str) -> str:
+    """The attribute of a model's standing."""
+    return f"window#{model}"
+
+
+class WindowTable:
+    """A window store over the tables, and its reader; see `quintet.streaming.windows`."""
+
+    def __init__(
+        self,
+        client: AwsClient,
+        table: str,
+        features: str,
+        *,
+        retention_days: int = 7,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._features = features
+        self._retention = retention_days * 86_400
+        self._sleep = sleep
+
+    # ---- closing ---------------------------------------------------------------------------
+
+    def close(self, parts: Sequence[Part]) -> None:
+        """See `WindowStore.close`."""
+        items = {
+            (item["key"]["S"], item["part"]["S"]): item
+            for part in parts
+            for item in part_items(part, self._retention)
+        }
+        # a part's first chunk says that the others are there
+        chunks = [item for item in items.values() if "stream" not in item]
+        heads = [item for item in items.values() if "stream" in item]
+        changes: dict[str, list[Change]] = {}
+        for (model, entity), found in claims(parts).items():
+            key = entity_key(found[0].part.entity, entity)
+            if len(key.encode()) <= MOST_BYTES:
+                changes.setdefault(model, []).append((key, found))
+        with ThreadPoolExecutor(THREADS) as pool:
+            for some in (chunks, heads):
+                _wait(pool.map(self._put, _slices(some, MOST_PUTS)))
+            for model, mine in changes.items():
+                reads = [(model, some) for some in _slices(mine, MOST_KEYS)]
+                todo = chain.from_iterable(pool.map(self._gather, reads))
+                _wait(pool.map(lambda change: self._settle(*change), list(todo)))
+
+    def _put(self, items: Sequence[Item]) -> None:
+        """Put items, whatever was there."""
+        left: list[Any] = [{"PutRequest": {"Item": item}} for item in items]
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._wait(attempt)
+            request = {"RequestItems": {self._table: left}}
+            answer = dynamodb_call(self._client, "BatchWriteItem", request, idempotent=True)
+            left = answer.get("UnprocessedItems", {}).get(self._table, [])
+            if not left:
+                return
+        raise Transient(f"the stream table left {len(left)} items unwritten")
+
+    def _gather(self, some: tuple[str, Sequence[Change]]) -> list[tuple[str, Change, str | None]]:
+        """Changes with the standings that are stored."""
+        model, changes = some
+        keys = [key for key, _ in changes]
+        stored = self._stored(model, keys)
+        return [(model, change, stored.get(change[0])) for change in changes]
+
+    def _stored(self, model: str, keys: Sequence[str]) -> dict[str, str]:
+        name = standing_name(model)
+        options = {
+            "ConsistentRead": True,
+            "ProjectionExpression": "#key, #standing",
+            "ExpressionAttributeNames": {"#key": KEY, "#standing": name},
+        }
+        items = read_items(self._client, self._features, keys, options, sleep=self._sleep)
+        return {item[KEY]["S"]: item[name]["S"] for item in items if name in item}
+
+    def _settle(self, model: str, change: Change, stored: str | None) -> None:
+        """Bring one entity's item up to date: whoever else does has its part taken, too."""
+        key, found = change
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                self._wait(attempt)
+                stored = self._stored(model, [key]).get(key)
+            before = standing = None if stored is None else Standing.of(stored, {})
+            for claim in found:
+                standing = taken(standing, claim) or standing
+            if standing is None or standing is before:
+                return
+            text = standing.text()
+            if text == stored or len(text) > MOST_STANDING:
+                return
+            try:
+                self._update(standing_name(model), key, standing, stored)
+            except ConditionFailed:
+                continue
+            return
+        raise Transient("an entity's window features are written by too many at once")
+
+    def _update(self, name: str, key: str, standing: Standing, stored: str | None) -> None:
+        names = {"#standing": name}
+        put: Item = {":standing": {"S": standing.text()}, ":end": {"N": repr(standing.end)}}
+        sets = ["#standing = :standing"]
+        for position, (feature, value) in enumerate(standing.values.items()):
+            names |= {f"#v{position}": feature, f"#m{position}": moment_name(feature)}
+            put[f":v{position}"] = attribute(_stored_scalar(value))
+            sets.append(f"#v{position} = :v{position}, #m{position} = :end")
+        condition = "attribute_not_exists(#standing)"
+        if stored is not None:
+            put[":stored"] = {"S": stored}
+            condition = "#standing = :stored"
+        request = {
+            "TableName": self._features,
+            "Key": {KEY: {"S": key}},
+            "UpdateExpression": f"SET {', '.join(sets)}",
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": put,
+        }
+        # sent twice, the second finds its own standing and is refused: read again, it is equal
+        dynamodb_call(self._client, "UpdateItem", request, idempotent=True)
+
+    def _wait(self, attempt: int) -> None:
+        self._sleep(random.uniform(0, BACKOFF_SECONDS * 2**attempt))
+
+    # ---- reading ---------------------------------------------------------------------------
+
+    def read(self, model: str, start: float) -> Window | None:
+        """A window, summed over its parts; None where there are none.
+
+        Raises:
+            Transient: the table could not be read.
+        """
+        items = self._query(window_key(model, start), {"ConsistentRead": True})
+        return summed(model, start, parts_of(model, items))
+
+    def recent(self, model: str, most: int = 20) -> list[float]:
+        """The starts of a model's newest windows, newest first.
+
+        Raises:
+            Transient: the table could not be read.
+        """
+        items = self._query(index_key(model), {"ScanIndexForward": False, "Limit": most})
+        return [float(item["part"]["S"]) for item in islice(items, most)]
+
+    def _query(self, key: str, options: Mapping[str, Any]) -> Iterator[Item]:
+        request: Item = {
+            "TableName": self._table,
+            "KeyConditionExpression": "#key = :key",
+            "ExpressionAttributeNames": {"#key": "key"},
+            "ExpressionAttributeValues": {":key": {"S": key}},
+            **options,
+        }
+        while True:
+            answer = dynamodb_call(self._client, "Query", request)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _stored_scalar(value: Scalar) -> Scalar:
+    """A value that DynamoDB can hold: what is beyond its numbers stays at their end."""
+    if not isinstance(value, float):
+        return value
+    if abs(value) < LEAST_NUMBER:
+        return 0.0
+    return max(-MOST_NUMBER, min(MOST_NUMBER, value))
+
+
+def _slices(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _wait(results: Iterator[None]) -> None:
+    """Wait for all, and raise what one of them raised."""
+    for _ in results:
+        pass

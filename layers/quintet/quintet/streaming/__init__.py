@@ -1,0 +1,1 @@
+"""Streaming: records that arrive, scored in micro-batches and gathered into windows."""

@@ -1,0 +1,104 @@
+"""The latest prediction of each entity, for who asks what a stream says of it now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from quintet.columns import readable
+from quintet.contract import Contract
+from quintet.scoring import Scores
+from quintet.streaming.flows import Arrivals, Flow
+
+__all__ = ["Latest", "LatestScores", "MemoryLatest", "latest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """The last prediction of an entity in a batch.
+
+    `entity` is the value of the field `entity_key`; `outputs` are those of one row in the
+    records form of the API, with `fallback` where the contract has such a rule; `arrived` is
+    the record's arrival, in epoch seconds.
+    """
+
+    model: str
+    entity_key: str
+    entity: str
+    outputs: dict[str, Any]
+    version: int
+    arrived: float
+    sequence: str
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """What says which of two is the later one."""
+        return self.arrived, int(self.sequence)
+
+
+class LatestScores(Protocol):
+    """Where the latest predictions are kept."""
+
+    def put(self, found: Sequence[Latest]) -> int:
+        """Store those that are later than what stands there; how many were.
+
+        Raises:
+            Transient: some may be stored and others not; storing all of them again does no harm.
+        """
+        ...
+
+
+class MemoryLatest:
+    """The latest predictions in memory, by model, entity key and entity."""
+
+    def __init__(self) -> None:
+        self.stored: dict[tuple[str, str, str], Latest] = {}
+
+    def put(self, found: Sequence[Latest]) -> int:
+        """See `LatestScores.put`."""
+        newer = 0
+        for one in found:
+            key = one.model, one.entity_key, one.entity
+            if key not in self.stored or self.stored[key].order < one.order:
+                self.stored[key] = one
+                newer += 1
+        return newer
+
+
+def latest(
+    contract: Contract, version: int, flow: Flow, scores: Scores, arrivals: Arrivals
+) -> list[Latest]:
+    """The last prediction of each entity in a flow; none where the contract has no entity."""
+    entities = flow.batch.entities
+    if contract.entity is None or entities is None or not len(scores.index):
+        return []
+    records = flow.record[scores.index]
+    order = np.argsort(arrivals.arrived[records], kind="stable").tolist()
+    rows = scores.index.tolist()
+    last = {entities[rows[position]]: position for position in order}
+    last.pop("", None)
+    chosen = np.fromiter(last.values(), np.int64, len(last))
+    columns: dict[str, Sequence[Any]] = {}
+    for output in contract.outputs:
+        if output.name in scores.outputs:
+            columns |= readable(output, scores.outputs[output.name][chosen])
+    if contract.fallback is not None:
+        columns["fallback"] = scores.fallback[chosen].tolist()
+    names = tuple(columns)
+    return [
+        Latest(
+            model=contract.name,
+            entity_key=contract.entity,
+            entity=entity,
+            outputs=dict(zip(names, values, strict=True)),
+            version=version,
+            arrived=float(arrivals.arrived[record]),
+            sequence=arrivals.sequences[record],
+        )
+        for entity, record, values in zip(
+            last, records[chosen].tolist(), zip(*columns.values(), strict=True), strict=True
+        )
+    ]

@@ -1,0 +1,84 @@
+"""What the sink's objects hold: predictions as Parquet, what was refused as JSON lines."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import orjson
+from arro3 import io as arrow_io
+from numpy.typing import NDArray
+
+from quintet.batch.arrow import table
+from quintet.batch.sinks import score_columns
+from quintet.contract import Contract
+from quintet.errors import Refusal
+from quintet.scoring import Scores
+from quintet.streaming.flows import Arrivals, Flow
+
+__all__ = ["predictions", "quarantine_line", "rows_of"]
+
+
+def predictions(
+    flow: Flow, scores: Scores, chosen: NDArray[np.int64], arrivals: Arrivals, version: int
+) -> bytes:
+    """The scores at the positions `chosen`, one row each: where it is from, and the outputs."""
+    contract, rows = flow.contract, scores.index[chosen]
+    records = flow.record[rows]
+    columns: dict[str, Any] = {
+        "sequence": [arrivals.sequences[record] for record in records.tolist()],
+        "row": flow.row[rows],
+        "arrived": arrivals.arrived[records],
+    }
+    if contract.entity is not None and flow.batch.entities is not None:
+        entities = flow.batch.entities
+        columns[contract.entity] = [entities[row] or None for row in rows.tolist()]
+    columns |= _outputs(contract, scores, chosen)
+    columns["model_version"] = np.full(len(rows), version, dtype=np.int64)
+    out = io.BytesIO()
+    arrow_io.write_parquet(table(columns), out, compression="snappy")
+    return out.getvalue()
+
+
+def _outputs(contract: Contract, scores: Scores, chosen: NDArray[np.int64]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for output in contract.outputs:
+        for name, values in score_columns(output, scores.outputs[output.name][chosen]):
+            columns[name] = values.tolist() if values.dtype.kind == "O" else values
+    if contract.fallback is not None:
+        columns["fallback"] = scores.fallback[chosen]
+    return columns
+
+
+def rows_of(body: bytes) -> set[tuple[str, int]]:
+    """The sequence and row of every prediction in an object."""
+    found = arrow_io.read_parquet(io.BytesIO(body)).read_all()
+    places = (found["sequence"].to_pylist(), found["row"].to_pylist())
+    return set(zip(*places, strict=True))
+
+
+def quarantine_line(
+    arrivals: Arrivals,
+    record: int,
+    row: int | None,
+    model: str | None,
+    reasons: Iterable[Refusal],
+    *,
+    whole: bool,
+) -> bytes:
+    """One refused row, or a record that cannot be read; with the record's bytes if `whole`."""
+    data = base64.b64encode(arrivals.data[record]).decode() if whole else None
+    line = {
+        "shard": arrivals.shard,
+        "sequence": arrivals.sequences[record],
+        "row": row,
+        "model": model,
+        "partition_key": arrivals.keys[record],
+        "arrived": float(arrivals.arrived[record]),
+        "reasons": [{"field": r.field, "expected": r.expected, "got": r.got} for r in reasons],
+        "data": data,
+    }
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,138 @@
+"""Closed parts of windows, and a window as the sum of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from quintet.contract import Scalar, Stream
+from quintet.streaming.aggregates import (
+    Partials,
+    concatenate,
+    reduce,
+    select,
+    statistics,
+    values,
+)
+
+__all__ = ["Counters", "Part", "Window", "current", "in_order", "padded", "summed"]
+
+#: a sequence number has at most 56 digits
+DIGITS = 56
+
+
+def padded(sequence: str) -> str:
+    """A sequence number as a text that sorts as the number does."""
+    return sequence.zfill(DIGITS)
+
+
+class Counters(NamedTuple):
+    """How many rows of a window there were: `records` are in its aggregates, `late` are not.
+
+    `out_of_order` of the records happened before one that the shard had seen already. `future`
+    rows were refused for a time that lies ahead; they count in the window of their arrival.
+    """
+
+    records: int = 0
+    late: int = 0
+    out_of_order: int = 0
+    future: int = 0
+
+    def plus(self, other: Counters) -> Counters:
+        """The sum."""
+        return Counters(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one shard has seen of one window of a model, between two sequence numbers.
+
+    `entity` is the contract's key column. `start` and `length` are the window's, `arrival` the
+    start of the event source's window in which the part was closed, all in (epoch) seconds.
+    `first` and `last` are sequence numbers as they came. `partials` has one group an entity.
+
+    A part is known by its window, its shard and its first record: one that is closed again,
+    after a failure, takes the place of the one before.
+    """
+
+    model: str
+    entity: str
+    stream: Stream
+    start: float
+    length: float
+    shard: str
+    arrival: float
+    first: str
+    last: str
+    partials: Partials
+    counters: Counters
+
+    @property
+    def end(self) -> float:
+        """The end of the window, epoch seconds."""
+        return self.start + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window of a model, summed over its parts: the aggregates of each entity, by name."""
+
+    model: str
+    start: float
+    length: float
+    entities: dict[str, dict[str, Scalar]]
+    counters: Counters
+    parts: int
+
+
+def current(parts: Iterable[Part]) -> list[Part]:
+    """The parts that count.
+
+    A call that failed after it closed a part may be repeated with fewer records. What it closed
+    then overlaps the next part of its shard, which holds the truth.
+    """
+    by_shard: dict[str, list[Part]] = {}
+    for part in sorted(parts, key=lambda part: padded(part.first)):
+        by_shard.setdefault(part.shard, []).append(part)
+    found = []
+    for shard in by_shard.values():
+        for part, following in zip(shard, [*shard[1:], None], strict=True):
+            if following is None or padded(part.last) < padded(following.first):
+                found.append(part)
+    return found
+
+
+def summed(model: str, start: float, parts: Sequence[Part]) -> Window | None:
+    """The window of its parts; None where there are none.
+
+    Where the contract changed within a window, the parts of each form are summed apart, and the
+    newest of an entity is taken.
+    """
+    parts = sorted(current(parts), key=lambda part: padded(part.last))
+    if not parts:
+        return None
+    counters = Counters()
+    forms: dict[tuple[str, ...], list[Part]] = {}
+    for part in parts:
+        counters = counters.plus(part.counters)
+        forms.setdefault(statistics(part.stream), []).append(part)
+    entities: dict[str, dict[str, Scalar]] = {}
+    for form in forms.values():
+        whole = reduce(in_order(concatenate([part.partials for part in form])))
+        columns = values(form[-1].stream, whole)
+        for entity, row in zip(whole.entities, zip(*columns.values(), strict=True), strict=True):
+            entities[entity] = dict(zip(columns, row, strict=True))
+    return Window(
+        model, start, parts[-1].length, dict(sorted(entities.items())), counters, len(parts)
+    )
+
+
+def in_order(partials: Partials) -> Partials:
+    """Partials of several shards by sequence number, which settles equal times of `last`."""
+    if "sequence" not in partials.columns:
+        return partials
+    sequences = np.array([padded(text) for text in partials.columns["sequence"]])
+    return select(partials, np.argsort(sequences, kind="stable"))

@@ -1,0 +1,215 @@
+"""Score what arrived: once, into the sink; then the latest scores, alerts and windows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.batch.isolation import score_apart
+from quintet.batch.sinks import hollow
+from quintet.errors import ModelFailure, Transient
+from quintet.features import FeatureSource, join, unavailable
+from quintet.models import Model
+from quintet.scoring import Scores
+from quintet.streaming.alerts import AlertDesk, Counts, found
+from quintet.streaming.flows import Arrivals, Decoded, Flow, Tumbling
+from quintet.streaming.latest import LatestScores, latest
+from quintet.streaming.marks import Mark, Marks, padded
+from quintet.streaming.objects import predictions, rows_of
+from quintet.streaming.quarantine import Quarantine
+from quintet.streaming.sink import Chain, Ledger, Sink
+from quintet.streaming.windows import Advanced, WindowStore, advance
+
+__all__ = ["Outcome", "Scorer", "Step"]
+
+Step = Literal["decode_ms", "features_ms", "score_ms", "sink_ms", "windows_ms"]
+
+
+@dataclass(slots=True)
+class Scored:
+    """The rows of one model with their scores; `kept` are the positions of those in the sink."""
+
+    model: Model
+    flow: Flow
+    scores: Scores
+    kept: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an invocation came to: counts and times, never values.
+
+    `failed` is the first record that has to come again, `error` why. `state` is the window's,
+    None where the source has no windows. `rows`, `refused` and `fallback` are by (model, version);
+    `skipped` records were done before.
+    """
+
+    shard: str
+    records: int = 0
+    undecodable: int = 0
+    skipped: int = 0
+    rows: dict[tuple[str, int], int] = field(default_factory=dict)
+    refused: dict[tuple[str, int], int] = field(default_factory=dict)
+    fallback: dict[tuple[str, int], int] = field(default_factory=dict)
+    alerts: Counts = field(default_factory=Counts)
+    windows: Advanced | None = None
+    state: Any = None
+    failed: str | None = None
+    error: Transient | None = None
+    oldest_seconds: float = 0.0
+    times: dict[Step, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What an invocation of the stream's function needs.
+
+    `decode` reads the arrivals (see `quintet.codecs.streams`); `clock` is seconds since the epoch.
+    """
+
+    decode: Callable[[Arrivals], Decoded]
+    features: FeatureSource
+    sink: Sink
+    marks: Marks
+    latest: LatestScores
+    alerts: AlertDesk
+    windows: WindowStore
+    clock: Callable[[], float]
+    timer: Callable[[], float] = time.perf_counter
+
+    def take(self, arrivals: Arrivals, tumbling: Tumbling | None) -> Outcome:
+        """Score the arrivals and gather them into windows. All of it may be repeated.
+
+        What was done for good stays done when it is repeated. Where something is transient, all
+        records are to come again, and the state is as it came.
+
+        Raises:
+            Transient: there are no records that could come again.
+        """
+        outcome = Outcome(arrivals.shard, len(arrivals.sequences))
+        if tumbling is not None:
+            outcome.state = tumbling.state if isinstance(tumbling.state, dict) else {}
+        try:
+            self._take(arrivals, tumbling, outcome)
+        except Transient as error:
+            if not arrivals.sequences:
+                raise
+            outcome.failed, outcome.error = arrivals.sequences[0], error
+        return outcome
+
+    def _take(self, arrivals: Arrivals, tumbling: Tumbling | None, outcome: Outcome) -> None:
+        flows: list[Flow] = []
+        if arrivals.sequences:
+            outcome.oldest_seconds = self.clock() - float(arrivals.arrived.min())
+            begun = self.timer()
+            decoded = self.decode(arrivals)
+            begun = self._lap(outcome, "decode_ms", begun)
+            mark = self.marks.read(arrivals.shard)
+            if padded(arrivals.sequences[-1]) > mark.done:
+                self._settle(arrivals, decoded, mark, outcome)
+            else:
+                outcome.skipped = outcome.records
+            flows = [flow for _, flow in decoded.flows]
+        if tumbling is not None:
+            begun = self.timer()
+            outcome.windows = advance(tumbling, arrivals, flows, self.windows)
+            outcome.state = outcome.windows.state
+            self._lap(outcome, "windows_ms", begun)
+
+    def _settle(self, arrivals: Arrivals, decoded: Decoded, mark: Mark, outcome: Outcome) -> None:
+        """All records behind the mark into the sink; then what follows of them, then the mark."""
+        new = np.array([padded(s) > mark.done for s in arrivals.sequences], dtype=np.bool_)
+        outcome.skipped = int((~new).sum())
+        scored = [self._score(model, flow, new, outcome) for model, flow in decoded.flows]
+        begun = self.timer()
+        quarantine = Quarantine(arrivals)
+        quarantine.add_undecodable(item for item in decoded.undecodable if new[item.record])
+        outcome.undecodable = len(quarantine.records)
+        ledger = Ledger(self.sink, mark, arrivals)
+        for one in scored:
+            rows = _predict(one, new, ledger, outcome)
+            quarantine.add_rows(one.flow, rows, one.scores.refusals)
+        ledger.settle(Chain("quarantine", "jsonl"), quarantine.records, quarantine.encode)
+        for one in scored:
+            self._tell(one, arrivals, outcome)
+        self.marks.advance(arrivals.shard, ledger.done(), mark)
+        self._lap(outcome, "sink_ms", begun)
+
+    def _score(self, model: Model, flow: Flow, new: NDArray[np.bool_], outcome: Outcome) -> Scored:
+        """The rows of one model that are new, scored in one run."""
+        contract, batch = model.contract, flow.batch
+        if not new.all():
+            batch.good &= new[flow.record]
+        begun = self.timer()
+        try:
+            joined = join(contract, batch, self.features, self.clock())
+        except Transient:
+            joined = unavailable(contract, batch)
+        begun = self._lap(outcome, "features_ms", begun)
+        try:
+            scores = score_apart(model, joined.batch, joined.fallback)
+        except ModelFailure as error:
+            for row in np.flatnonzero(batch.good).tolist():
+                batch.refuse(row, "model", "an answer for this row", str(error))
+            nothing = {output.name: hollow(output) for output in contract.outputs}
+            none = np.empty(0, dtype=np.int64)
+            scores = Scores(none, nothing, none.astype(np.bool_), batch.refusals)
+        self._lap(outcome, "score_ms", begun)
+        return Scored(model, flow, scores, np.arange(len(scores.index)))
+
+    def _tell(self, one: Scored, arrivals: Arrivals, outcome: Outcome) -> None:
+        """The latest scores and the alerts of what is in the sink."""
+        scores = one.scores
+        if len(one.kept) < len(scores.index):
+            scores = replace(
+                scores,
+                index=scores.index[one.kept],
+                outputs={name: values[one.kept] for name, values in scores.outputs.items()},
+                fallback=scores.fallback[one.kept],
+            )
+        contract = one.model.contract
+        version = contract.version
+        self.latest.put(latest(contract, version, one.flow, scores, arrivals))
+        past = found(contract, version, one.flow, scores, arrivals)
+        outcome.alerts = outcome.alerts + self.alerts.raise_all(past)
+
+    def _lap(self, outcome: Outcome, step: Step, begun: float) -> float:
+        """The time since `begun` went into `step`; now."""
+        now = self.timer()
+        outcome.times[step] = outcome.times.get(step, 0.0) + (now - begun) * 1000
+        return now
+
+
+def _predict(
+    one: Scored, new: NDArray[np.bool_], ledger: Ledger, outcome: Outcome
+) -> NDArray[np.int64]:
+    """The predictions of one model into the sink; the rows that are refused."""
+    flow, scores, contract = one.flow, one.scores, one.model.contract
+    arrivals, records = ledger.arrivals, flow.record[scores.index]
+    refused = new[flow.record]
+    refused[scores.index] = False
+
+    def encode(left: Sequence[int]) -> bytes:
+        chosen = np.flatnonzero(records >= left[0])
+        return predictions(flow, scores, chosen, arrivals, contract.version)
+
+    def taken(decided: Sequence[int], body: bytes) -> None:
+        there = rows_of(body)
+        for row in np.flatnonzero(np.isin(flow.record, decided)).tolist():
+            place = arrivals.sequences[flow.record[row]], int(flow.row[row])
+            refused[row] = place not in there
+
+    chain = Chain(f"predictions/{contract.name}", "parquet")
+    ledger.settle(chain, np.unique(flow.record).tolist(), encode, taken)
+    one.kept = np.flatnonzero(~refused[scores.index])
+    rows = np.flatnonzero(refused)
+    key = (contract.name, contract.version)
+    outcome.rows[key] = int(new[flow.record].sum())
+    outcome.refused[key] = len(rows)
+    outcome.fallback[key] = int(scores.fallback[one.kept].sum())
+    return rows

@@ -1,0 +1,127 @@
+"""What is known of one entity's newest window: from it come the features that are served.
+
+The shards of a stream close their parts of a window apart, a shard's parts follow each other,
+and any of them may come again. So of each shard two groups of partials are kept at most: the
+last part, which may be replaced, and the sum of those before it, which is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from quintet.contract import Scalar, Stream
+from quintet.streaming.aggregates import Partials, pack, reduce, statistics, unpack, values
+from quintet.streaming.parts import Part, in_order, padded
+
+__all__ = ["Claim", "Standing", "claims", "taken"]
+
+#: columns of packed partials
+Rows = dict[str, list[Any]]
+
+
+class Claim(NamedTuple):
+    """What a part says of one entity: its partials (one row), and their values."""
+
+    part: Part
+    rows: Rows
+    values: dict[str, Scalar]
+
+
+class Shard(NamedTuple):
+    """What one shard has closed: the sequence numbers of its last part, padded, and the rows."""
+
+    first: str
+    last: str
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The newest window of an entity of a model, by shard, and the values of its aggregates."""
+
+    start: float
+    length: float
+    shards: Mapping[str, Shard]
+    values: Mapping[str, Scalar]
+
+    @property
+    def end(self) -> float:
+        """The moment that the values describe, epoch seconds."""
+        return self.start + self.length
+
+    def text(self) -> str:
+        """What is stored of it beside its values."""
+        shards = {name: list(shard) for name, shard in sorted(self.shards.items())}
+        stored = {"start": self.start, "length": self.length, "shards": shards}
+        return orjson.dumps(stored).decode()
+
+    @classmethod
+    def of(cls, text: str, values: Mapping[str, Scalar]) -> Standing:
+        """The standing of its text."""
+        stored = orjson.loads(text)
+        shards = {shard: Shard(*found) for shard, found in stored["shards"].items()}
+        return cls(stored["start"], stored["length"], shards, values)
+
+
+def claims(parts: Sequence[Part]) -> dict[tuple[str, str], list[Claim]]:
+    """What parts say of each model's entities: of each its newest window, in the shard's order."""
+    found: dict[tuple[str, str], list[Claim]] = {}
+    for part in sorted(parts, key=lambda part: (part.end, padded(part.first))):
+        packed = pack(part.partials.columns)
+        by_name = values(part.stream, part.partials)
+        for position, entity in enumerate(part.partials.entities):
+            claim = Claim(
+                part,
+                {name: column[position : position + 1] for name, column in packed.items()},
+                {name: column[position] for name, column in by_name.items()},
+            )
+            mine = found.setdefault((part.model, entity), [])
+            if mine and mine[-1].part.end < part.end:
+                mine.clear()
+            mine.append(claim)
+    return found
+
+
+def taken(standing: Standing | None, claim: Claim) -> Standing | None:
+    """The standing with a claim; None where the claim is of an older window or part."""
+    part, name = claim.part, claim.part.shard
+    mine = Shard(padded(part.first), padded(part.last), claim.rows)
+    if standing is None or not _same_window(standing, claim):
+        if standing is not None and standing.end > part.end:
+            return None
+        return Standing(part.start, part.length, {name: mine}, claim.values)
+    before = standing.shards.get(name)
+    if before is not None:
+        if mine.first < before.first:
+            return None
+        # what overlaps is the same part, or one that a failed call had cut in another way
+        overlaps = mine.first <= before.last
+        settled = {k: column[:-1] for k, column in before.rows.items()} if overlaps else before.rows
+        if len(settled["n"]) > 1:
+            settled = pack(_one(part.stream, [settled]).columns)
+        mine = mine._replace(rows={k: settled[k] + column for k, column in claim.rows.items()})
+    shards = {**standing.shards, name: mine}
+    whole = _one(part.stream, [shard.rows for shard in shards.values()])
+    served = {name: column[0] for name, column in values(part.stream, whole).items()}
+    return Standing(part.start, part.length, shards, served)
+
+
+def _same_window(standing: Standing, claim: Claim) -> bool:
+    """Whether a claim adds to a standing, and does not begin one: a contract may change, too."""
+    part = claim.part
+    same = (standing.start, standing.length) == (part.start, part.length)
+    return same and all(set(shard.rows) == set(claim.rows) for shard in standing.shards.values())
+
+
+def _one(stream: Stream, parts: Sequence[Rows]) -> Partials:
+    """One entity's packed partials, reduced to one group."""
+    rows = {name: list(chain.from_iterable(part[name] for part in parts)) for name in parts[0]}
+    count = len(rows["n"])
+    columns = unpack(statistics(stream), rows, count)
+    return reduce(in_order(Partials(np.zeros(count), [""] * count, columns)))

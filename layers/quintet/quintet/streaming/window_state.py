@@ -1,0 +1,168 @@
+"""The state that an event source hands from one invocation of a window to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import orjson
+
+from quintet.contract import Aggregate, Stream
+from quintet.streaming.aggregates import (
+    Partials,
+    concatenate,
+    pack,
+    reduce,
+    select,
+    statistics,
+    unpack,
+)
+from quintet.streaming.parts import Counters, Part
+
+__all__ = ["Open", "closed", "joined", "read", "size", "write"]
+
+FORM = 1
+
+
+@dataclass(slots=True)
+class Open:
+    """What one shard has gathered for one model since it last closed a part.
+
+    See `quintet.streaming.parts.Part`; `greatest` is the newest time that was seen. It holds all
+    that is needed to close it, so that the last invocation of a window needs no records.
+    """
+
+    entity: str
+    stream: Stream
+    length: float
+    first: str
+    last: str
+    greatest: float
+    partials: Partials
+    counters: dict[float, Counters] = field(default_factory=dict)
+
+    def alike(self, other: Open) -> bool:
+        """Whether the two can be joined: a model's contract may change within a window."""
+        mine, theirs = (self.entity, self.length), (other.entity, other.length)
+        return mine == theirs and self.stream == other.stream
+
+
+def joined(before: Open, after: Open) -> Open:
+    """What was gathered before and what came after it."""
+    counters = dict(before.counters)
+    for start, more in after.counters.items():
+        counters[start] = counters.get(start, Counters()).plus(more)
+    return Open(
+        after.entity,
+        after.stream,
+        after.length,
+        before.first,
+        after.last,
+        max(before.greatest, after.greatest),
+        reduce(concatenate([before.partials, after.partials])),
+        counters,
+    )
+
+
+def closed(model: str, found: Open, shard: str, arrival: float) -> list[Part]:
+    """The parts of what was gathered, one for each window, entities in order."""
+    partials = found.partials
+    rank = sorted(range(len(partials)), key=partials.entities.__getitem__)
+    partials = select(partials, np.array(rank, dtype=np.int64))
+    starts = sorted({*np.unique(partials.starts).tolist(), *found.counters})
+    return [
+        Part(
+            model,
+            found.entity,
+            found.stream,
+            start,
+            found.length,
+            shard,
+            arrival,
+            found.first,
+            found.last,
+            select(partials, partials.starts == start),
+            found.counters.get(start, Counters()),
+        )
+        for start in starts
+    ]
+
+
+def write(gathered: Mapping[str, Open]) -> dict[str, Any]:
+    """The state, JSON-ready; {} where nothing was gathered."""
+    if not gathered:
+        return {}
+    return {"form": FORM, "models": {model: _write(found) for model, found in gathered.items()}}
+
+
+def read(state: Any) -> dict[str, Open]:
+    """What `write` gave.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if state == {} and isinstance(state, dict):
+        return {}
+    try:
+        if state["form"] != FORM:
+            raise ValueError("another form of state")
+        return {str(model): _read(found) for model, found in state["models"].items()}
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError("no state of these windows") from error
+
+
+def size(state: Mapping[str, Any]) -> int:
+    """The bytes that a state takes."""
+    return len(orjson.dumps(state))
+
+
+def _write(found: Open) -> dict[str, Any]:
+    partials = found.partials
+    starts, which = np.unique(partials.starts, return_inverse=True)
+    return {
+        "entity": found.entity,
+        "stream": _spec(found.stream),
+        "length": found.length,
+        "first": found.first,
+        "last": found.last,
+        "greatest": found.greatest if np.isfinite(found.greatest) else None,
+        "counters": [[start, *counters] for start, counters in found.counters.items()],
+        "starts": starts.tolist(),
+        "which": which.tolist() if len(starts) > 1 else None,
+        "entities": list(partials.entities),
+        "columns": pack(partials.columns),
+    }
+
+
+@lru_cache(maxsize=64)
+def _spec(stream: Stream) -> dict[str, Any]:
+    return asdict(stream)
+
+
+def _read(state: Mapping[str, Any]) -> Open:
+    stream = state["stream"]
+    stream = Stream(**{**stream, "aggregates": tuple(Aggregate(**a) for a in stream["aggregates"])})
+    entities = state["entities"]
+    if type(entities) is not list or not set(map(type, entities)) <= {str}:
+        raise ValueError("entities are texts")
+    which = np.zeros(len(entities), np.int64) if state["which"] is None else state["which"]
+    starts = np.array(state["starts"], dtype=np.float64)[np.array(which, dtype=np.int64)]
+    if starts.shape != (len(entities),):
+        raise ValueError("each entity has a window")
+    first, last = str(state["first"]), str(state["last"])
+    if not (first.isdecimal() and last.isdecimal()):
+        raise ValueError("a sequence number has digits alone")
+    greatest = state["greatest"]
+    return Open(
+        str(state["entity"]),
+        stream,
+        float(state["length"]),
+        first,
+        last,
+        -np.inf if greatest is None else float(greatest),
+        Partials(starts, entities, unpack(statistics(stream), state["columns"], len(entities))),
+        {float(start): Counters(*map(int, counts)) for start, *counts in state["counters"]},
+    )

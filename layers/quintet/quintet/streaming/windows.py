@@ -1,0 +1,208 @@
+"""Windows: what an invocation adds to them, what it hands on, and which parts it closes.
+
+All of it follows from the state and the records alone: an invocation that is repeated, whatever
+became of its other effects, gathers and closes the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.contract import Stream
+from quintet.features import MemoryFeatures
+from quintet.streaming import window_state
+from quintet.streaming.aggregates import reduce, units
+from quintet.streaming.flows import AHEAD_SECONDS, Arrivals, Flow, Tumbling
+from quintet.streaming.parts import Counters, Part, Window, padded, summed
+from quintet.streaming.standing import Standing, claims, taken
+from quintet.streaming.window_state import Open
+
+__all__ = ["Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advance"]
+
+#: bytes of state: the event source takes 1 MB, with less compact JSON
+MOST_STATE = 256 * 1024
+#: characters of an entity: it is a key of the feature store
+MOST_ENTITY = 1024
+
+
+class WindowStore(Protocol):
+    """Where closed parts go."""
+
+    def close(self, parts: Sequence[Part]) -> None:
+        """Store parts, and what they say of their entities as features. Idempotent.
+
+        Raises:
+            Transient: not all of it could be stored.
+        """
+        ...
+
+
+class MemoryWindows:
+    """A window store in memory."""
+
+    def __init__(self) -> None:
+        self.parts: dict[tuple[str, float], dict[tuple[str, float, str], Part]] = {}
+        self.features = MemoryFeatures()
+        self._standing: dict[tuple[str, str, str], Standing] = {}
+
+    def close(self, parts: Sequence[Part]) -> None:
+        """See `WindowStore.close`."""
+        for part in parts:
+            of_window = self.parts.setdefault((part.model, part.start), {})
+            of_window[part.shard, part.arrival, padded(part.first)] = part
+        for (model, entity), found in claims(parts).items():
+            for claim in found:
+                key = (model, claim.part.entity, entity)
+                standing = taken(self._standing.get(key), claim)
+                if standing is not None:
+                    self._standing[key] = standing
+                    for name, value in standing.values.items():
+                        self.features.put(claim.part.entity, entity, name, value, standing.end)
+
+    def read(self, model: str, start: float) -> Window | None:
+        """A window, summed over its parts; None where there are none."""
+        return summed(model, start, list(self.parts.get((model, start), {}).values()))
+
+    def starts(self, model: str) -> list[float]:
+        """The starts of a model's windows that have parts, in order."""
+        return sorted(start for name, start in self.parts if name == model)
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What became of the windows: the state to hand on, and what was counted.
+
+    `late`, `out_of_order` and `future`: see `Counters`. `parts` were closed. `spilled` says that
+    parts were closed because the state grew too large, `state_lost` that the state that came
+    was none of ours.
+    """
+
+    state: dict[str, Any]
+    counts: Counters
+    parts: int
+    spilled: bool
+    state_lost: bool
+
+
+def advance(
+    tumbling: Tumbling,
+    arrivals: Arrivals,
+    flows: Sequence[Flow],
+    store: WindowStore,
+    *,
+    most_state: int = MOST_STATE,
+) -> Advanced:
+    """Add the rows of an invocation to its windows, and close what is to be closed.
+
+    What came in the state is closed by itself where the whole would grow too large: its part is
+    then the same however the records are cut into batches when the call is repeated.
+
+    Raises:
+        Transient: parts could not be stored. Nothing was handed on: repeat the invocation.
+    """
+    try:
+        before, lost = window_state.read(tumbling.state), False
+    except ValueError:
+        before, lost = {}, True
+    parts: list[Part] = []
+    counts = Counters()
+    spilled = False
+    fresh: dict[str, Open] = {}
+    for flow in flows:
+        stream = flow.contract.stream
+        if stream is None or not stream.aggregates or flow.batch.entities is None:
+            continue
+        name = flow.contract.name
+        came = before.get(name)
+        fresh[name] = found = _gathered(
+            tumbling, arrivals, flow, stream, -np.inf if came is None else came.greatest
+        )
+        for counters in found.counters.values():
+            counts = counts.plus(counters)
+        if came is not None and not came.alike(found):
+            parts += window_state.closed(name, before.pop(name), arrivals.shard, tumbling.start)
+    whole = before | fresh
+    for name in before.keys() & fresh.keys():
+        whole[name] = window_state.joined(before[name], fresh[name])
+
+    def close(gathered: dict[str, Open]) -> None:
+        for name, found in gathered.items():
+            parts.extend(window_state.closed(name, found, arrivals.shard, tumbling.start))
+
+    state: dict[str, Any] = {}
+    if tumbling.final or tumbling.early:
+        close(whole)
+    else:
+        state = window_state.write(whole)
+        if window_state.size(state) > most_state:
+            spilled = True
+            close(before)
+            state = window_state.write(fresh)
+            if window_state.size(state) > most_state:
+                close(fresh)
+                state = {}
+    if parts:
+        store.close(parts)
+    return Advanced(state, counts, len(parts), spilled, lost)
+
+
+def _gathered(
+    tumbling: Tumbling, arrivals: Arrivals, flow: Flow, stream: Stream, greatest: float
+) -> Open:
+    """The rows of one model in one invocation, by window and entity."""
+    assert flow.contract.entity is not None and flow.batch.entities is not None
+    entities = flow.batch.entities
+    used, times = flow.counted.copy(), flow.times
+    if max(map(len, entities), default=0) > MOST_ENTITY:
+        used &= np.array([len(entity) <= MOST_ENTITY for entity in entities])
+    counters: dict[float, Counters] = {}
+    if stream.time is None or stream.window is None:
+        length = tumbling.end - tumbling.start
+        starts = np.full(len(times), tumbling.start)
+    else:
+        length = stream.window
+        arrived = arrivals.arrived[flow.record]
+        starts = np.floor(times / length) * length
+        late = used & (arrived > starts + length + stream.allowed_lateness)
+        future = ~flow.counted & (times > arrived + AHEAD_SECONDS)
+        used &= ~late
+        # a time of before 1970 is no time: all of them count in one window
+        _tally(counters, "late", np.maximum(starts[late], 0.0))
+        _tally(counters, "future", np.floor(arrived[future] / length) * length)
+    starts, times = starts[used], times[used]
+    seen = np.maximum.accumulate(np.concatenate([[greatest], times]))
+    _tally(counters, "records", starts)
+    _tally(counters, "out_of_order", starts[times < seen[:-1]])
+    rows = np.flatnonzero(used)
+    sequences = np.empty(len(arrivals.sequences), dtype=object)
+    sequences[:] = list(arrivals.sequences)
+    partials = units(
+        stream,
+        starts=starts,
+        entities=[entities[row] for row in rows.tolist()],
+        fields={name: column[used] for name, column in flow.fields.items()},
+        times=times,
+        sequences=sequences[flow.record[used]],
+    )
+    return Open(
+        flow.contract.entity,
+        stream,
+        length,
+        arrivals.sequences[0],
+        arrivals.sequences[-1],
+        float(seen[-1]),
+        reduce(partials),
+        counters,
+    )
+
+
+def _tally(counters: dict[float, Counters], kind: str, starts: NDArray[np.float64]) -> None:
+    """Count rows of one kind, by the start of their window."""
+    for start, rows in zip(*np.unique(starts, return_counts=True), strict=True):
+        key = float(start)
+        counters[key] = counters.get(key, Counters()).plus(Counters(**{kind: int(rows)}))

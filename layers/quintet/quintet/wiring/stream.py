@@ -1,0 +1,94 @@
+"""What `score_stream` is built of, from its settings."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quintet.settings import StreamSettings
+    from quintet.streaming.alerts import AlertDesk
+    from quintet.streaming.flows import Arrivals, Decoded
+    from quintet.streaming.scorer import Scorer
+    from quintet.telemetry import StreamTelemetry
+
+__all__ = ["scorer", "telemetry"]
+
+DAY = 86_400
+#: alerts and the latest scores wait for AWS, several at a time
+THREADS = 16
+
+
+@cache
+def _settings() -> StreamSettings:
+    from quintet.settings import StreamSettings, read
+
+    return read(StreamSettings, os.environ)
+
+
+@cache
+def telemetry() -> StreamTelemetry:
+    """The logs and metrics."""
+    from quintet.telemetry import StreamTelemetry
+
+    return StreamTelemetry(_settings().stage)
+
+
+@cache
+def scorer() -> Scorer:
+    """What scores. The models used last stay loaded between invocations."""
+    from quintet.aws.artifacts import Artifacts
+    from quintet.aws.client import AwsClient
+    from quintet.aws.features import FeatureTable
+    from quintet.aws.latest import LatestTable
+    from quintet.aws.marks import MarkTable
+    from quintet.aws.registry import Registry
+    from quintet.aws.sink import StreamBucket
+    from quintet.aws.windows import WindowTable
+    from quintet.codecs.streams import decode
+    from quintet.models import Models
+    from quintet.streaming.scorer import Scorer
+
+    settings = _settings()
+    dynamodb, s3 = AwsClient("dynamodb"), AwsClient("s3")
+    models = Models(
+        Registry(dynamodb, settings.registry_table),
+        Artifacts(
+            s3, settings.registry_bucket, cache=Path(tempfile.gettempdir()) / "quintet-models"
+        ),
+        memory=settings.model_memory_mb * 1_000_000,
+        clock=time.monotonic,
+    )
+
+    def read(arrivals: Arrivals) -> Decoded:
+        return decode(arrivals, models.get, settings.stream_model)
+
+    return Scorer(
+        decode=read,
+        features=FeatureTable(dynamodb, settings.features_table, clock=time.time),
+        sink=StreamBucket(s3, settings.stream_bucket),
+        marks=MarkTable(dynamodb, settings.stream_table, clock=time.time),
+        latest=LatestTable(
+            dynamodb, settings.scores_table, kept_seconds=settings.scores_retention_days * DAY
+        ),
+        alerts=_alerts(settings),
+        windows=WindowTable(dynamodb, settings.stream_table, settings.features_table),
+        clock=time.time,
+    )
+
+
+def _alerts(settings: StreamSettings) -> AlertDesk:
+    from quintet.aws.alerts import AlertCallouts, AlertTable, AlertTopic
+    from quintet.aws.client import AwsClient
+    from quintet.streaming.alerts import AlertDesk, Teller
+
+    tellers: list[Teller] = [AlertTopic(AwsClient("sns"), settings.alerts_topic_arn)]
+    if settings.alert_endpoint:
+        queue = AwsClient("sqs"), settings.notify_queue_url
+        tellers.append(AlertCallouts(*queue, settings.alert_endpoint))
+    book = AlertTable(AwsClient("dynamodb"), settings.stream_table)
+    return AlertDesk(book, tellers, threads=THREADS)

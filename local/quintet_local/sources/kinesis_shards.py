@@ -1,0 +1,67 @@
+"""Which shards of a stream to read, from where, and when: parents before their children.
+
+https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from quintet_local.sources.kinesis_config import Position
+
+__all__ = ["Shard", "Shards", "listed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard as ListShards has it."""
+
+    id: str
+    parents: tuple[str, ...] = ()
+    closed: bool = False
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Shard:
+        parents = (found.get("ParentShardId"), found.get("AdjacentParentShardId"))
+        closed = "EndingSequenceNumber" in found["SequenceNumberRange"]
+        return cls(found["ShardId"], tuple(p for p in parents if p), closed)
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """What is known of a stream's shards: those that are or were read, and those that are done."""
+
+    position: Position
+    begun: frozenset[str] = frozenset()
+    done: frozenset[str] = frozenset()
+    #: the mapping has seen the stream: what comes later is read from its beginning
+    known: bool = False
+
+    def finished(self, shard: str) -> Shards:
+        """After a shard was read to its end."""
+        return replace(self, done=self.done | {shard})
+
+
+def listed(shards: Shards, found: Iterable[Shard]) -> tuple[Shards, dict[str, Position]]:
+    """After a listing: which shards to begin with now, and where in each.
+
+    A parent that is not listed any more has expired, and holds nothing up.
+    """
+    found = tuple(found)
+    if not shards.known and shards.position.kind == "LATEST":
+        # what closed before has no new records
+        closed = frozenset(shard.id for shard in found if shard.closed)
+        shards = replace(shards, begun=closed, done=closed)
+    start = shards.position if not shards.known else Position()
+    if shards.position.kind == "AT_TIMESTAMP":
+        start = shards.position
+    present = {shard.id for shard in found}
+    ready = {
+        shard.id: start
+        for shard in found
+        if shard.id not in shards.begun
+        and all(parent in shards.done or parent not in present for parent in shard.parents)
+    }
+    return replace(shards, begun=shards.begun | set(ready), known=True), ready

@@ -1,0 +1,377 @@
+"""What the data of a stream's records may be, and what is said of that which cannot be read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import onlinekit
+from tests.streamkit import METER, NOW, TIMED, arrivals, data, reading
+
+from quintet.codecs import strict_json
+from quintet.codecs.streams import MOST_BYTES, decode
+from quintet.contract import Aggregate, Contract, Feature, Limits, Stream
+from quintet.errors import BadInput, ModelFailure
+from quintet.models import UnknownModel
+from quintet.onnx_model import OnnxModel
+from quintet.streaming.flows import Decoded, Flow
+
+Reason = tuple[str, str, str]
+
+
+def decoded(*records: bytes, contract: Contract = METER, default: str = "log") -> Decoded:
+    """The records read, of which `contract` is the model "log"."""
+
+    def models(name: str) -> OnnxModel:
+        if name == "broken":
+            raise ModelFailure("model broken version 1 does not load (Fail)")
+        if name != "log":
+            raise UnknownModel(name)
+        return OnnxModel(contract, onlinekit.log_graph())
+
+    return decode(arrivals(*records), models, default)
+
+
+def flow_of(*records: bytes, contract: Contract = METER) -> Flow:
+    """The flow of records that can all be read."""
+    found = decoded(*records, contract=contract)
+    assert found.undecodable == []
+    ((_, flow),) = found.flows
+    return flow
+
+
+def refused(record: bytes, **more: Any) -> tuple[list[Reason], str | None]:
+    """Why one record cannot be read, and its model; the good ones beside it are."""
+    good = data(reading())
+    found = decoded(good, record, good, **more)
+    (undecodable,) = found.undecodable
+    assert undecodable.record == 1
+    ((_, flow),) = found.flows
+    assert flow.record.tolist() == [0, 2]
+    reasons = [(r.field, r.expected, r.got) for r in undecodable.reasons]
+    assert {r.row for r in undecodable.reasons} == {None}
+    return reasons, undecodable.model
+
+
+# ---- forms ------------------------------------------------------------------------------------
+
+
+def tensors(*values: float, **more: Any) -> dict[str, Any]:
+    """A request of the Open Inference Protocol."""
+    rows = len(values)
+    kinds = {"x": ("FP32", list(values)), "meter": ("BYTES", [f"t{n}" for n in range(rows)])}
+    kinds |= {"cost": ("FP64", [2.5] * rows), "state": ("BYTES", ["off"] * rows)}
+    inputs = [
+        {"name": name, "shape": [rows], "datatype": kind, "data": given}
+        for name, (kind, given) in kinds.items()
+    ]
+    return {"model_name": "log", "inputs": inputs, **more}
+
+
+def test_every_form_is_read_and_the_rows_keep_the_order_of_their_records() -> None:
+    flow = flow_of(
+        data(reading("a", 1.0), reading("b", 2.0)),
+        json.dumps(tensors(3.0, 4.0)).encode(),
+        gzip.compress(data(reading("c", 5.0), model=None)),
+        json.dumps(reading("d", 6.0)).encode(),
+        json.dumps({"records": [reading("e", 7.0)]}).encode(),
+    )
+    assert flow.record.tolist() == [0, 0, 1, 1, 2, 3, 4]
+    assert flow.row.tolist() == [0, 1, 0, 1, 0, 0, 0]
+    assert flow.batch.entities == ["a", "b", "t0", "t1", "c", "d", "e"]
+    assert flow.batch.columns["x"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert flow.fields["cost"].tolist() == [1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 1.5]
+    assert flow.fields["state"].tolist() == ["on", "on", "off", "off", "on", "on", "on"]
+    assert flow.times.tolist() == [NOW] * 7
+    assert flow.counted.all()
+    assert flow.batch.good.all()
+    assert set(flow.batch.columns) == {"x", "y"}
+
+
+def test_a_row_that_is_refused_keeps_its_place_between_tensors_and_records() -> None:
+    flow = flow_of(
+        json.dumps(tensors(1.0)).encode(),
+        data({"meter": "m", "x": "three", "cost": 1, "state": "on"}),
+        json.dumps(tensors(2.0)).encode(),
+    )
+    assert flow.batch.good.tolist() == [True, False, True]
+    assert [str(r) for r in flow.batch.refusals] == [
+        "row 1: x: expected a number (float32), got 'three'"
+    ]
+
+
+def test_models_come_apart_and_the_default_is_for_records_that_name_none() -> None:
+    shop = OnnxModel(onlinekit.SHOP, onlinekit.shop_graph())
+    meter = OnnxModel(METER, onlinekit.log_graph())
+    found = decode(
+        arrivals(
+            data(reading()),
+            data({"customer": "c", "amount": 3.0}, model="shop"),
+            data(reading(), model=None),
+        ),
+        {"log": meter, "shop": shop}.__getitem__,
+        "log",
+    )
+    assert [(model, flow.record.tolist()) for model, flow in found.flows] == [
+        (meter, [0, 2]),
+        (shop, [1]),
+    ]
+    assert found.undecodable == []
+    assert found.flows[1][1].fields == {}
+
+
+# ---- what cannot be read ------------------------------------------------------------------------
+
+KPL = b"\xf3\x89\x9a\xc2" + b"\x0a\x03key" + b"\x00" * 16
+JSON = ("data", "JSON in UTF-8 with finite numbers")
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "expected", "got"),
+    [
+        (b"", "data", "JSON", "nothing"),
+        (b"\xff\xfe\x00", *JSON, "str is not valid UTF-8: surrogates not allowed"),
+        (b"no", *JSON, "unexpected character: line 1 column 1 (char 0)"),
+        (b'{"x": NaN}', *JSON, "unexpected character: line 1 column 7 (char 6)"),
+        (b'{"x": 1e999}', *JSON, "number is infinity when parsed as double"),
+        (b'{"x": 1, "x": 2}', "data", "each key once", "'x' twice"),
+        (b'{"x": 12345678901234567890123}', "data", "integers of at most 64 bits", None),
+        (b"[" * 2000 + b"]" * 2000, *JSON, "recursion limit exceeded"),
+        (b"3", "data", "an object or an array", "a int"),
+        (b"null", "data", "an object or an array", "a NoneType"),
+        (b"[]", "records", "at least one row", "none"),
+        (b'{"model": "log", "records": []}', "records", "at least one row", "none"),
+        (b'{"model": "log", "records": 3}', "records", "an array of objects", "a int"),
+        (
+            b'{"model": "log", "records": [{}], "partial": true}',
+            "data",
+            'the keys "model" and "records"',
+            "'partial'",
+        ),
+        (b'{"model": 3, "records": [{}]}', "model", "the name of a model", "3"),
+        (b'{"model": "../x", "records": [{}]}', "model", "the name of a model", "'../x'"),
+        (gzip.compress(b"{}")[:-5], "data", "one whole gzip", "less or more than one"),
+        (gzip.compress(b"{}") + b"x", "data", "one whole gzip", "less or more than one"),
+        (b"\x1f\x8bgzip?", "data", "a whole gzip", "a damaged one"),
+        (
+            gzip.compress(b" " * (MOST_BYTES + 1)),
+            "data",
+            "at most 4500000 bytes unpacked",
+            "more",
+        ),
+        (
+            KPL,
+            "data",
+            "records that the producer does not aggregate: AggregationEnabled = false",
+            "an aggregated record of the KPL",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named(
+    record: bytes, field: str, expected: str, got: str | None
+) -> None:
+    reasons, model = refused(record)
+    assert [reason[:2] for reason in reasons] == [(field, expected)]
+    if got is not None and field != "data":
+        assert reasons[0][2] == got
+    assert model is None
+
+
+@pytest.mark.parametrize(
+    ("record", "model", "field", "expected"),
+    [
+        (data({}, model="nosuch"), "nosuch", "model", "a published model"),
+        (data({}, model="broken"), "broken", "model", "one that loads"),
+        (data(*[reading()] * 11), "log", "records", "at most 10 rows"),
+        (json.dumps(tensors()).encode(), "log", "x", "at least one row"),
+        (json.dumps(tensors(*[1.0] * 11)).encode(), "log", "x", "at most 10 rows"),
+        (json.dumps({"inputs": 3}).encode(), "log", "inputs", "an array of tensors"),
+        (
+            json.dumps({"inputs": [], "model_name": "log"}).encode(),
+            "log",
+            "inputs",
+            "at least one tensor",
+        ),
+        (
+            json.dumps(tensors(1.0, extra=True)).encode(),
+            "log",
+            "data",
+            "keys of id, inputs, model_name, model_version, outputs, parameters",
+        ),
+        (
+            json.dumps(
+                {"inputs": [{"name": "cost", "shape": [1, 2], "datatype": "FP64", "data": [1, 2]}]}
+            ).encode(),
+            "log",
+            "cost",
+            "one value for each row",
+        ),
+    ],
+)
+def test_a_record_that_is_refused_whole_names_its_model(
+    record: bytes, model: str, field: str, expected: str
+) -> None:
+    reasons, found = refused(record)
+    assert [reason[:2] for reason in reasons] == [(field, expected)]
+    assert found == model
+
+
+def test_a_record_without_a_model_is_refused_where_the_stream_has_none() -> None:
+    record = json.dumps(reading()).encode()
+    reasons, model = refused(record, default="")
+    assert model is None
+    expected = "the name of a model, for the stream has none of its own"
+    assert reasons == [("model", expected, "nothing")]
+
+
+def test_a_record_may_be_as_large_as_a_request_of_its_model() -> None:
+    large = data(reading(note="n" * 1_000_000))
+    small = replace(METER, limits=Limits(rows=10, bytes=1_000_000))
+    assert refused(large, contract=small)[0] == [("data", "at most 1000000 bytes", str(len(large)))]
+    assert not flow_of(large).batch.good.any()  # it has a field that is none of the model's
+
+
+# ---- rows -------------------------------------------------------------------------------------
+
+
+def rows_refused(*rows: Any, contract: Contract = METER) -> tuple[list[Reason], list[bool]]:
+    """What is refused of rows of one record, and which of them are aggregated."""
+    flow = flow_of(data(*rows), contract=contract)
+    assert {r.row for r in flow.batch.refusals} == set(np.flatnonzero(~flow.batch.good).tolist())
+    return [(r.field, r.expected, r.got) for r in flow.batch.refusals], flow.counted.tolist()
+
+
+def test_a_row_is_refused_for_what_the_aggregates_need_of_it() -> None:
+    reasons, counted = rows_refused(
+        reading(),
+        reading(cost="dear"),
+        reading(cost=True),
+        {"meter": "m", "x": 1.0, "state": "on"},
+        reading(state=[1]),
+        reading(meter=None),
+        reading(meter=7),
+        "row",
+    )
+    assert counted == [True, False, False, False, False, False, True, False]
+    assert sorted(reasons) == sorted(
+        [
+            ("cost", "a number", "'dear'"),
+            ("cost", "a number", "True"),
+            ("cost", "a number", "nothing"),
+            ("state", "a number or a string", "[1]"),
+            ("meter", "the entity key", "nothing"),
+            ("record", "an object", "'row'"),
+        ]
+    )
+
+
+def test_a_row_that_the_model_refuses_is_aggregated_all_the_same() -> None:
+    ranged = replace(
+        METER, features=(Feature(name="x", dtype="float32", range=(0, 10)), METER.features[1])
+    )
+    flow = flow_of(data(reading(x=11.0), reading(other=1)), contract=ranged)
+    assert flow.counted.tolist() == [True, True]
+    assert flow.fields["x"].tolist() == [11.0, 2.0]
+
+
+def test_a_feature_that_is_of_another_kind_is_not_aggregated() -> None:
+    reasons, counted = rows_refused(reading(x="2"), reading(x=None), reading(x=3))
+    assert counted == [False, False, True]
+    assert [reason[0] for reason in reasons] == ["x", "x"]
+
+
+def test_aggregates_see_what_the_record_says_and_the_defaults() -> None:
+    contract = replace(
+        METER, stream=Stream(aggregates=(Aggregate(name="y_sum", how="sum", of="y"),))
+    )
+    row = {"meter": "m", "x": 1.0}
+    flow = flow_of(data({**row, "y": 0.1}, row), contract=contract)
+    # 0.1 itself, not as float32 has it
+    assert flow.fields["y"].tolist() == [0.1, 0.0]
+
+
+def test_texts_and_numbers_in_one_field_are_texts() -> None:
+    flow = flow_of(data(reading(state="on"), reading(state=1), reading(state=2.5)))
+    assert flow.fields["state"].tolist() == ["on", "1", "2.5"]
+    assert flow_of(data(reading(state=1))).fields["state"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("at", "moment"),
+    [
+        (NOW - 5, NOW - 5),
+        (int(NOW), NOW),
+        ("2027-01-15T08:00:00Z", NOW),
+        ("2027-01-15T08:00:00", NOW),
+        ("2027-01-15T09:00:00+01:00", NOW),
+        (NOW + 300, NOW + 300),
+        (-5, -5.0),
+    ],
+)
+def test_times_of_records(at: Any, moment: float) -> None:
+    row = {"meter": "m", "x": 1.0, "at": at}
+    assert flow_of(data(row), contract=TIMED).times.tolist() == [moment]
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (NOW + 301, "a time that is not in the future"),
+        ("2027-01-15T08:05:01Z", "a time that is not in the future"),
+        (NOW * 1000, "a time that is not in the future"),  # milliseconds
+        ("yesterday", "a time: epoch seconds, or ISO 8601"),
+        (None, "a time: epoch seconds, or ISO 8601"),
+        (True, "a time: epoch seconds, or ISO 8601"),
+    ],
+)
+def test_times_that_are_refused(at: Any, expected: str) -> None:
+    row = {"meter": "m", "x": 1.0}
+    reasons, counted = rows_refused(
+        {**row, "at": NOW}, {**row, "at": at}, {**row, "at": "2027-01-15T08:00:00Z"}, contract=TIMED
+    )
+    assert [reason[:2] for reason in reasons] == [("at", expected)]
+    assert counted == [True, False, True]
+
+
+# ---- all at once --------------------------------------------------------------------------------
+
+TEXTS = st.one_of(
+    st.binary(max_size=20),
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text()),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    ).map(lambda value: json.dumps(value).encode()),
+    st.sampled_from([b'{"a":1,"a":2}', b'{"a":":","b":"c:d"}', b'{"a" :1,"a" :2}', b'"1":2']),
+)
+
+
+@given(st.lists(TEXTS, max_size=5))
+def test_texts_are_parsed_together_as_each_is_alone(texts: list[bytes]) -> None:
+    def alone(text: bytes) -> Any:
+        try:
+            return strict_json.parse(text)
+        except BadInput as error:
+            return str(error)
+
+    together = [
+        str(found) if isinstance(found, BadInput) else found
+        for found in strict_json.parse_all(texts)
+    ]
+    assert together == [alone(text) for text in texts]
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=5))
+def test_no_data_raises_and_every_record_ends_somewhere(records: list[bytes]) -> None:
+    found = decoded(*records)
+    rows = {int(record) for _, flow in found.flows for record in flow.record}
+    broken = {item.record for item in found.undecodable}
+    assert rows | broken == set(range(len(records)))
+    assert rows & broken == set()
+    assert all(item.reasons for item in found.undecodable)
