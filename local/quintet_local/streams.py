@@ -152,7 +152,7 @@ def reads_to_the_end(read: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def by_name_or_arn(iterator: Callable[..., str]) -> Callable[..., str]:
-    """moto's GetShardIterator, whose iterators of a stream that is named by its ARN lead nowhere."""
+    """moto's GetShardIterator, whose iterators lead nowhere when the stream is named by its ARN."""
 
     def find(backend: Any, arn: str | None, name: str | None, *rest: Any) -> str:
         found = name or backend.describe_stream(arn, None).stream_name
