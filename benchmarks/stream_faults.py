@@ -40,7 +40,7 @@ NOTE = (
     "1 % of the calls of AWS fail; a shard is split in the middle"
 )
 SHARDS = 4
-SENSORS = 200
+SENSORS = 40
 #: what a record says of itself: y = 2 x number + 1, and the windows sum the numbers
 PACKAGE = MODEL_YAML.format(name=MODEL, version=1).replace("[0, 100]", "[0, 8000000]") + (
     """\

@@ -39,7 +39,7 @@ TIMED: Contract = onlinekit.renamed(
 )
 
 
-def reading(meter: str = "m1", x: float = 2.0, **more: Any) -> dict[str, Any]:
+def reading(meter: Any = "m1", x: Any = 2.0, **more: Any) -> dict[str, Any]:
     """A row of METER."""
     return {"meter": meter, "x": x, "cost": 1.5, "state": "on", **more}
 

@@ -61,6 +61,8 @@ def _install_streams(kinesis: ModuleType) -> None:
     _replace(stream, "split_shard", streams.kept_in_place(stream.split_shard))
     _replace(stream, "merge_shards", streams.kept_in_place(stream.merge_shards))
     _replace(backend, "get_records", streams.reads_to_the_end(backend.get_records))
+    by_name_or_arn = streams.by_name_or_arn(backend.get_shard_iterator)
+    _replace(backend, "get_shard_iterator", by_name_or_arn)
 
 
 def install_sns(call: Call) -> None:

@@ -151,6 +151,16 @@ def reads_to_the_end(read: Callable[..., Any]) -> Callable[..., Any]:
     return get_records
 
 
+def by_name_or_arn(iterator: Callable[..., str]) -> Callable[..., str]:
+    """moto's GetShardIterator, whose iterators lead nowhere when the stream is named by its ARN."""
+
+    def find(backend: Any, arn: str | None, name: str | None, *rest: Any) -> str:
+        found = name or backend.describe_stream(arn, None).stream_name
+        return iterator(backend, arn, found, *rest)
+
+    return find
+
+
 def in_plain_json(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A method of moto's handler, whose JSON is written without a look at the service's model.
 

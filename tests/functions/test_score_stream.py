@@ -9,14 +9,20 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from arro3 import io as arrow_io
 from tests import streamkit
-from tests.functions.conftest import OnlineAws, fresh_handler
+from tests.functions.conftest import ROOT, OnlineAws, fresh_handler
 from tests.jobskit import table_properties
-from tests.streamkit import NOW, data, event, reading, sequence
+from tests.streamkit import NOW, SHARD, data, event, reading, sequence
+
+from quintet.aws.client import AwsClient
+from quintet.aws.features import FeatureTable
+from quintet.aws.windows import WindowTable
+from quintet.errors import Transient
 
 _numbers = itertools.count(1)
 
@@ -33,7 +39,7 @@ class StreamAws:
     def bucket(self) -> str:
         return self.environ["QUINTET_STREAM_BUCKET"]
 
-    def keys(self) -> list[str]:
+    def objects(self) -> list[str]:
         found = self.aws.client("s3").list_objects_v2(Bucket=self.bucket)
         return [item["Key"] for item in found.get("Contents", [])]
 
@@ -44,7 +50,7 @@ class StreamAws:
     def predictions(self) -> list[dict[str, Any]]:
         """The rows of all predictions."""
         rows: list[dict[str, Any]] = []
-        for key in self.keys():
+        for key in self.objects():
             if key.startswith("predictions/"):
                 found = arrow_io.read_parquet(io.BytesIO(self.body(key))).read_all()
                 columns = {name: found[name].to_pylist() for name in found.column_names}
@@ -52,11 +58,24 @@ class StreamAws:
                 rows += [dict(zip(columns, row, strict=True)) for row in values]
         return rows
 
+    def latest(self, meter: str) -> dict[str, Any]:
+        """The item of a meter's latest score."""
+        dynamodb, table = self.aws.client("dynamodb"), self.environ["QUINTET_SCORES_TABLE"]
+        key = {"entity": {"S": f"log#meter#{meter}"}}
+        item: dict[str, Any] = dynamodb.get_item(TableName=table, Key=key)["Item"]
+        return item
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What was published to the topic."""
+        sqs, url = self.aws.client("sqs"), self.environ["ALERTS_QUEUE_URL"]
+        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        return [json.loads(json.loads(message["Body"])["Message"]) for message in found]
+
     def quarantine(self) -> list[dict[str, Any]]:
         """The lines of all quarantines."""
         return [
             json.loads(line)
-            for key in self.keys()
+            for key in self.objects()
             if key.startswith("quarantine/")
             for line in self.body(key).splitlines()
         ]
@@ -105,7 +124,7 @@ def test_a_batch_is_scored_kept_and_gathered(
     answer = stream_aws.handler(event(records, window=NOW), None)
     assert answer["batchItemFailures"] == []
     place = "date=2027-01-15/hour=08/events.shardId-000000000000-"
-    assert stream_aws.keys() == [
+    assert stream_aws.objects() == [
         f"predictions/log/{place}{sequence(0)}.parquet",
         f"quarantine/{place}{sequence(2)}.jsonl",
     ]
@@ -134,3 +153,129 @@ def test_a_batch_is_scored_kept_and_gathered(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (scored,) = [line for line in lines if line.get("message") == "scored"]
     assert (scored["records"], scored["rows"]) == (3, {"log:1": 3})
+
+
+def test_a_batch_that_comes_twice_is_stored_and_told_once(stream_aws: StreamAws) -> None:
+    given = event([data(reading(x=9.0)), data(reading("m2")), b""], window=NOW)
+    first = stream_aws.handler(given, None)
+    kept = {key: stream_aws.body(key) for key in stream_aws.objects()}
+    assert stream_aws.handler(given, None) == first
+    assert {key: stream_aws.body(key) for key in stream_aws.objects()} == kept
+    (alert,) = stream_aws.alerts()
+    assert (alert["entity"], alert["id"]) == ("m1", f"events/{SHARD}/{sequence(0)}/0")
+    assert stream_aws.latest("m1")["version"] == {"N": "1"}
+
+
+def test_a_repeat_with_other_records_goes_on_behind_what_is_stored(stream_aws: StreamAws) -> None:
+    records = [data(reading(f"m{n}")) for n in range(6)]
+    stream_aws.handler(event(records[:4]), None)
+    stream_aws.aws.client("dynamodb").delete_item(  # it ended before its mark
+        TableName=stream_aws.environ["QUINTET_STREAM_TABLE"],
+        Key={"key": {"S": f"mark#events/{SHARD}"}, "part": {"S": "-"}},
+    )
+    stream_aws.handler(event(records), None)
+    stream_aws.handler(event(records[2:], first=2), None)
+    assert [row["sequence"] for row in stream_aws.predictions()] == [sequence(n) for n in range(6)]
+    assert [key.rpartition("-")[2] for key in stream_aws.objects()] == [
+        f"{sequence(0)}.parquet",
+        f"{sequence(4)}.parquet",
+    ]
+
+
+def test_the_last_call_of_a_window_stores_it_and_serves_it_as_features(
+    stream_aws: StreamAws,
+) -> None:
+    records = [data(reading(cost=2.0), reading(cost=3.0, state="off")), data(reading("m2"))]
+    first = stream_aws.handler(event(records, window=NOW), None)
+    answer = stream_aws.handler(event([], window=NOW, state=first["state"], final=True), None)
+    assert answer == {"state": {}, "batchItemFailures": []}
+    client = AwsClient("dynamodb")
+    tables = (stream_aws.environ[f"QUINTET_{name}_TABLE"] for name in ("STREAM", "FEATURES"))
+    window = WindowTable(client, *tables).read("log", NOW)
+    assert window is not None
+    expected = {"readings": 2, "x_sum": 4.0, "spent": 5.0, "state": "off"}
+    assert window.entities["m1"] == expected
+    features = FeatureTable(
+        client, stream_aws.environ["QUINTET_FEATURES_TABLE"], clock=lambda: NOW + 31
+    )
+    found = features.fetch("meter", ["m1"], list(expected))
+    assert {name: value.value for name, value in found["m1"].items()} == expected
+    assert {value.at for value in found["m1"].values()} == {NOW + 30}
+
+
+@pytest.mark.parametrize("state", [None, "text", [1], {"foreign": {"x": 1}}, {"log": 3}])
+def test_a_state_that_is_none_of_ours_is_begun_anew_and_told_of(
+    stream_aws: StreamAws, state: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = event([data(reading())], window=NOW)
+    fresh = stream_aws.handler(given, None)["state"]
+    capsys.readouterr()
+    answer = stream_aws.handler({**given, "state": state}, None)
+    assert answer == {"state": fresh, "batchItemFailures": []}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    lost = [line for line in lines if line.get("message") == "window state lost"]
+    assert len(lost) == 1
+
+
+def test_a_source_without_windows_is_scored(stream_aws: StreamAws) -> None:
+    answer = stream_aws.handler(event([data(reading())]), None)
+    assert answer == {"batchItemFailures": []}
+    assert len(stream_aws.predictions()) == 1
+
+
+@pytest.mark.parametrize("missing", ["BUCKET", "TABLE"])
+def test_what_the_world_fails_at_comes_again_with_the_state_as_it_was(
+    stream_aws: StreamAws, missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if missing == "BUCKET":
+        stream_aws.aws.client("s3").delete_bucket(Bucket=stream_aws.bucket)
+    else:
+        table = stream_aws.environ["QUINTET_STREAM_TABLE"]
+        stream_aws.aws.client("dynamodb").delete_table(TableName=table)
+    records = [b"broken", data(reading()), data(reading())]
+    answer = stream_aws.handler(event(records, first=7, window=NOW, state={"as": "it was"}), None)
+    assert answer == {
+        "state": {"as": "it was"},
+        "batchItemFailures": [{"itemIdentifier": sequence(7)}],
+    }
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (told,) = [line for line in lines if line.get("message") == "to be tried again"]
+    assert "arn:" not in told["reason"]
+
+
+def test_a_window_that_cannot_be_stored_and_has_no_records_to_come_again_is_an_error(
+    stream_aws: StreamAws,
+) -> None:
+    state = stream_aws.handler(event([data(reading())], window=NOW), None)["state"]
+    table = stream_aws.environ["QUINTET_STREAM_TABLE"]
+    stream_aws.aws.client("dynamodb").delete_table(TableName=table)
+    with pytest.raises(Transient, match="dynamodb refused BatchWriteItem"):
+        stream_aws.handler(event([], window=NOW, state=state, final=True), None)
+
+
+def test_bad_rows_do_not_keep_their_neighbours_from_being_scored(stream_aws: StreamAws) -> None:
+    rows = [reading(x=2.0), reading(x="two"), reading(x=0.0), reading(x=3.0)]
+    stream_aws.handler(event([data(*rows), data({}, model="nosuch"), b"\xff"]), None)
+    assert [(r["sequence"], r["row"]) for r in stream_aws.predictions()] == [
+        (sequence(0), 0),
+        (sequence(0), 3),
+    ]
+    lines = stream_aws.quarantine()
+    assert [(n["sequence"], n["row"], n["model"], n["reasons"][0]["field"]) for n in lines] == [
+        (sequence(0), 1, "log", "x"),
+        (sequence(0), 2, "log", "logs"),
+        (sequence(1), None, "nosuch", "model"),
+        (sequence(2), None, None, "data"),
+    ]
+    assert [line["data"] is None for line in lines] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("events/score_stream*.json")), ids=lambda path: path.stem
+)
+def test_the_committed_events_are_scored(stream_aws: StreamAws, path: Path) -> None:
+    given = json.loads(path.read_text())
+    answer = stream_aws.handler(given, None)
+    assert answer["batchItemFailures"] == []
+    ends = len(stream_aws.predictions()) + len(stream_aws.quarantine())
+    assert ends == len(given["Records"])

@@ -240,6 +240,10 @@ def test_a_split_leaves_the_records_where_they_are_and_ends_the_shard(stack: Loc
     assert parent == ([key.encode() for key in keys], True)
     assert sorted(int(d) for data, _ in children for d in data) == list(range(20))
     assert [ended for _, ended in children] == [False, False]
+    arn = kinesis.describe_stream_summary(StreamName="split")["StreamDescriptionSummary"]
+    given = {"ShardId": names[0], "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = kinesis.get_shard_iterator(StreamARN=arn["StreamARN"], **given)["ShardIterator"]
+    assert len(kinesis.get_records(ShardIterator=iterator)["Records"]) == 20
     kinesis.merge_shards(StreamName="split", ShardToMerge=names[1], AdjacentShardToMerge=names[2])
     kinesis.put_records(StreamName="split", Records=put[:3])
     assert read_all(kinesis, "split", names[1])[1]

@@ -42,10 +42,12 @@ from quintet_local.targets import Targets
 __all__ = ["KinesisDriver"]
 
 log = logging.getLogger(__name__)
-#: between two looks at a shard that is read up to now; Lambda looks once a second
-IDLE_SECONDS = 0.2
+#: between two looks at a shard that is read up to now, and once ten of them found nothing; Lambda
+#: looks once a second
+LOOK_SECONDS = 0.2
+IDLE_SECONDS = 0.5
 #: between two looks for new shards
-LIST_SECONDS = 1.0
+LIST_SECONDS = 2.0
 T = TypeVar("T")
 
 
@@ -86,10 +88,13 @@ class KinesisDriver:
 
     async def start(self) -> None:
         """Find the shards and begin to read, so that LATEST is from now on."""
-        found = await self._call(self._list)
-        self._shards, ready = listed(self._shards, found)
-        for shard, position in ready.items():
-            iterator = await self._call(partial(self._iterator, shard, position))
+        shards, ready = listed(self._shards, await self._call(self._list))
+        iterators = {
+            shard: await self._call(partial(self._iterator, shard, position))
+            for shard, position in ready.items()
+        }
+        self._shards = shards
+        for shard, iterator in iterators.items():
             self._keep(self._shard(shard, iterator))
 
     async def run(self) -> None:
@@ -197,6 +202,7 @@ class _Reader:
                 task.cancel()
 
     async def _read(self, iterator: str | None) -> None:
+        empty = 0
         while iterator is not None:
             free = min(room(self._config, lane) for lane in self._lanes)
             if not free:
@@ -215,8 +221,9 @@ class _Reader:
             records = tuple(map(_record, answer["Records"]))
             self._driver.metrics.polled(len(records))
             self._feed(records, 0.0 if behind else began, ended=iterator is None)
+            empty = 0 if records else empty + 1
             if not behind and iterator is not None:
-                await asyncio.sleep(IDLE_SECONDS)
+                await asyncio.sleep(LOOK_SECONDS if empty < 10 else IDLE_SECONDS)
 
     def _feed(self, records: tuple[Record, ...], read_to: float, ended: bool) -> None:
         now = time.time()
