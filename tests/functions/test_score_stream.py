@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from arro3 import io as arrow_io
 from tests import streamkit
-from tests.functions.conftest import ROOT, OnlineAws, fresh_handler
+from tests.aws_kit import ROOT
+from tests.functions.conftest import OnlineAws, fresh_handler
 from tests.jobskit import table_properties
 from tests.streamkit import NOW, SHARD, data, event, reading, sequence
 

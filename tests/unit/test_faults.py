@@ -55,7 +55,7 @@ def test_an_empty_plan_is_off_and_reports_nothing() -> None:
     ("given", "text"),
     [
         (None, "plan: expected an object, got None"),
-        ({"sed": 1}, "plan: 'sed' is none of seed, calls, duplicates, kills"),
+        ({"sed": 1}, "plan: 'sed' is none of seed, calls, duplicates, kills, streams"),
         ({"seed": "1"}, "seed: expected a whole number, got '1'"),
         ({"seed": True}, "seed: expected a whole number, got True"),
         ({"calls": {"sns": {}}}, "calls: 'sns' is none of dynamodb, s3, sqs"),
