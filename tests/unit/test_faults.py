@@ -151,6 +151,7 @@ def test_what_happened_is_counted() -> None:
             "calls": {"s3": {"errors": 0.0, "throttles": 1.0, "lost_replies": 0.0}},
             "duplicates": 1.0,
             "kills": {"share": 0.0, "functions": ()},
+            "streams": {"failures": 0.0, "duplicates": 0.0},
         },
         "happened": {"s3.throttle": 2, "sqs.duplicate": 1},
     }
