@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from quintet.batch.drops import dropped
 from quintet.errors import BadInput
 from quintet.jobs.store import Notice
+from quintet.streaming.alert import Callout, is_callout
 from quintet_cli.refused import Depth, Outcome, Pace, Thing
 from quintet_cli.stage import Stage, StageError
 
@@ -98,11 +99,13 @@ class Letter:
 
     @cached_property
     def model(self) -> str | None:
-        """The model that it is about: its job's, or that of the folder a file was dropped in."""
+        """The model that it is about: its job's, its alert's, or of a dropped file's folder."""
         if self.job is not None:
             known = self.jobs.look(self.job)
             return known.model if known else None
         try:
+            if is_callout(self.body):
+                return Callout.read(self.body).alert.model
             files = dropped(self.body)
         except BadInput:
             return None

@@ -1,4 +1,4 @@
-"""The places of a stage where refused things lie: dead-letter queues, and runs' quarantines."""
+"""The places of a stage where refused things lie: queues, the stream's, and runs' quarantines."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from quintet_cli.refused import Place
 from quintet_cli.run_quarantine import RunQuarantine
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage, StageError
+from quintet_cli.stream_replay import stream_places
 
 __all__ = ["named", "places"]
 
 
 def places(stage: Stage) -> list[Place]:
-    """All of a stage: the queues by name, the quarantines by time, the newest first."""
-    return [*_queues(stage), *_quarantines(stage)]
+    """All of a stage: queues by name, the stream's, and quarantines by time, the newest first."""
+    return [*_queues(stage), *stream_places(stage), *_quarantines(stage)]
 
 
 def named(stage: Stage, name: str) -> Place:
     """The place of that name.
 
-    `Work` and `work` mean `WorkDeadLetters`; a model's name its newest run with refused rows.
+    `Work` and `work` mean `WorkDeadLetters`, `streamquarantine` is `StreamQuarantine`; a model's
+    name means its newest run with refused rows.
 
     Raises:
         StageError: there is none.
@@ -31,17 +33,16 @@ def named(stage: Stage, name: str) -> Place:
     model, slash, run = name.partition("/")
     if slash:
         return _quarantine(stage, Folder(model, run))
-    queues = _queues(stage)
+    known: list[Place] = [*_queues(stage), *stream_places(stage)]
     wanted = name.lower().removesuffix("deadletters")
-    for queue in queues:
-        if queue.name.lower().removesuffix("deadletters") == wanted:
-            return queue
+    for place in known:
+        if place.name.lower().removesuffix("deadletters") == wanted:
+            return place
     if found := _quarantines(stage, name):
         return found[0]
-    known = ", ".join(queue.name for queue in queues) or "none"
     raise StageError(
         f"no dead-letter queue is named {name} in stage {stage.name}, and no run of a model {name} "
-        f"that ended has quarantined rows; queues: {known}"
+        f"that ended has quarantined rows; queues: {', '.join(p.name for p in known) or 'none'}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError
 
 from quintet.aws.blobs import S3Inbox
 from quintet.batch.planning import OUTPUT
-from quintet.batch.runs import REPLAY_OF, Folder, Plan, dump, run_name
+from quintet.batch.runs import REPLAY_OF, Folder, Plan, run_name
 from quintet_cli.refused import Depth, Outcome, Pace, Thing
 from quintet_cli.replay_files import Rebuilder, text_of
+from quintet_cli.replay_marks import TAKEN, Marks
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
 
@@ -25,7 +26,6 @@ __all__ = ["Mark", "RefusedRow", "RunQuarantine"]
 MOST_BYTES = 64 << 20
 #: with a rate, a file holds the rows of so many seconds
 SECONDS = 60
-TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class RunQuarantine:
 
     def depth(self) -> Depth:
         """See `Place.depth`."""
-        gone = len({row for mark in self._marks().values() for row in mark.rows})
+        gone = len({row for mark in self._marks.all().values() for row in mark.rows})
         rows = self.report["counts"]["quarantined"]
         return Depth(rows - gone, f"{gone:,} replayed" if gone else "")
 
@@ -121,7 +121,7 @@ class RunQuarantine:
         Raises:
             StageError: the rows are gone, or not those that the run wrote.
         """
-        replayed = {row: mark.replay for mark in self._marks().values() for row in mark.rows}
+        replayed = {row: mark.replay for mark in self._marks.all().values() for row in mark.rows}
         for line in self._lines():
             text = text_of(line)
             yield RefusedRow(
@@ -137,7 +137,7 @@ class RunQuarantine:
         self, wanted: Callable[[Thing], bool], replay: str, pace: Pace
     ) -> Iterator[Outcome]:
         """See `Place.send_back`; as files, in the form that the run's own file had."""
-        marks = self._marks()
+        marks = self._marks.all()
         for number, mark in marks.items():
             if mark.version is None:
                 yield self._finished(number, mark)
@@ -164,24 +164,8 @@ class RunQuarantine:
         name = f"replays/{self.folder.run}/replay-{replay}-{number}.{self._plan.format}"
         key = f"{self.folder.model}/{name}"
         mark = Mark(replay, key, [row.number for row in rows])
-        self._claim(number, mark)
+        self._marks.claim(number, mark)
         return self._put(number, mark, body)
-
-    def _claim(self, number: int, mark: Mark) -> None:
-        """Mark rows as put back, before they are.
-
-        Raises:
-            StageError: another replay has marked some since this one began.
-        """
-        key = self.folder.replay(number)
-        try:
-            self._write(key, mark, IfNoneMatch="*")
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in TAKEN:
-                raise
-            # where S3's first reply was lost, it is this one's own
-            if self._mark(key) != mark:
-                raise StageError(f"another replay of {self.name} is under way") from error
 
     def _finished(self, number: int, mark: Mark) -> Outcome:
         """Put the file of a mark whose replay ended before it had."""
@@ -199,31 +183,21 @@ class RunQuarantine:
                 raise
             put = self.s3.head_object(**place)
         version = put["VersionId"]
-        self._write(self.folder.replay(number), Mark(mark.replay, mark.key, mark.rows, version))
+        self._marks.settle(number, replace(mark, version=version))
         run = run_name(self.inbox, mark.key, version)
         record = {"key": mark.key, "version_id": version, "run": run, "rows": [*mark.rows]}
         told = f"follow it: quintet runs watch {self.folder.model} {run}"
         return Outcome(sent=len(mark.rows), record=record, told=told)
 
-    def _write(self, key: str, mark: Mark, **conditions: str) -> None:
-        self.s3.put_object(
-            Bucket=self.reader.bucket,
-            Key=key,
-            Body=dump(mark),
-            ContentType="application/json",
-            **conditions,
+    @cached_property
+    def _marks(self) -> Marks[Mark]:
+        return Marks(
+            self.s3,
+            self.reader.bucket,
+            self.folder.replays,
+            lambda body: Mark(**orjson.loads(body)),
+            self.name,
         )
-
-    def _mark(self, key: str) -> Mark:
-        return Mark(**orjson.loads(self.reader.store.get(key) or b"{}"))
-
-    def _marks(self) -> dict[int, Mark]:
-        """The marks by their numbers, ascending."""
-        root = self.folder.replays
-        return {
-            int(key.removeprefix(root).removesuffix(".json")): self._mark(key)
-            for key in self.reader.store.keys(root)
-        }
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         for file in self.report["files"]:

@@ -97,9 +97,6 @@ class Folder:
     def replays(self) -> str:
         return f"{self.root}replays/"
 
-    def replay(self, number: int) -> str:
-        return f"{self.replays}{number:05d}.json"
-
     @property
     def report(self) -> str:
         return f"{self.root}report.json"

@@ -29,7 +29,7 @@ from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge
 from quintet.models import NAME, Model
 from quintet.streaming.flows import Arrivals, Decoded, Flow, Undecodable
 
-__all__ = ["MOST_BYTES", "decode"]
+__all__ = ["MOST_BYTES", "decode", "unpacked"]
 
 #: the most that a record may unpack to; a contract may allow less
 MOST_BYTES = 4_500_000
@@ -100,14 +100,19 @@ def _bodies(data: Sequence[bytes], broken: dict[int, Undecodable]) -> Sequence[b
     bodies = list(data)
     for record, packed in enumerate(data):
         try:
-            bodies[record] = _unpacked(packed)
+            bodies[record] = unpacked(packed)
         except BadInput as error:
             broken[record] = _undecodable(record, error)
             bodies[record] = b"null"
     return bodies
 
 
-def _unpacked(data: bytes) -> bytes:
+def unpacked(data: bytes) -> bytes:
+    """A record's data, unpacked where it is compressed.
+
+    Raises:
+        BadInput: it cannot be.
+    """
     if not data:
         raise BadInput.of("data", "JSON", "nothing")
     if data[:4] == _KPL:

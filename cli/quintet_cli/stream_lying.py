@@ -1,0 +1,187 @@
+"""What a stream has left behind: quarantined rows and records, and records that Lambda gave up."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+import orjson
+
+from quintet.aws import streams
+from quintet_cli.stream_rows import alone, row_count, text_of
+from quintet_cli.stream_sunk import Found, Sunk
+
+__all__ = ["Bodies", "Lying", "Replayed", "given_up", "quarantined"]
+
+#: how much of a record is shown
+MOST_SHOWN = 2000
+
+Bodies = Iterable[tuple[str, bytes]]
+#: which replay put which row of a record (shard, sequence) back; None is the record as a whole
+Replayed = Mapping[tuple[str, str], Mapping[int | None, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """A refused row of a record, or a whole record where `row` is None, in the object `key`.
+
+    `goes` are the rows of the record that a replay sends, None for the record as it is; there are
+    none where nothing is left of it to send. `replay` is the replay that put it back.
+    """
+
+    key: str
+    shard: str
+    sequence: str
+    row: int | None
+    model: str | None
+    partition_key: str
+    arrived: float
+    data: bytes
+    why: str
+    fields: Sequence[str]
+    goes: Sequence[int] | None
+    replay: str | None
+
+    def fits(self, wanted: str) -> bool:
+        """Whether it fits one of the filters by name, or a text that it holds."""
+        name, _, value = wanted.partition("=")
+        exact = {
+            "row": None if self.row is None else str(self.row),
+            "model": self.model,
+            "sequence": self.sequence,
+            "key": self.partition_key,
+        }
+        if name in exact:
+            return exact[name] == value
+        if name == "field":
+            return value in self.fields
+        if name == "arrived":
+            return self._moment.startswith(value)
+        return wanted in self._text
+
+    def stays(self, again: bool) -> bool:
+        """Once it was put back, unless it is to go again; and if there is nothing to send."""
+        return self.left_over == 0 or (self.replay is not None and not again)
+
+    @property
+    def left_over(self) -> int | None:
+        """How many of its rows are to be sent, None for all."""
+        return None if self.goes is None else len(self.goes)
+
+    def lines(self) -> Sequence[str]:
+        """When it came and from where, why it lies here, and itself."""
+        what = self.model or "no model"
+        line = f"{self._moment}  {self.sequence}  key {self.partition_key}  {what}"
+        line += f"  {self.why}" if self.row is None else f"  row {self.row}  {self.why}"
+        if self.replay is not None:
+            line += f"  (replayed before, by {self.replay})"
+        if self.left_over == 0:
+            line += "  (nothing is left of it to send)"
+        text = self._text
+        more = f"... and {len(text) - MOST_SHOWN:,} more" if len(text) > MOST_SHOWN else ""
+        return line, f"  {text[:MOST_SHOWN]}{more}"
+
+    @property
+    def _moment(self) -> str:
+        return datetime.fromtimestamp(self.arrived, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @property
+    def _text(self) -> str:
+        return text_of(alone(self.data, self.goes, self.model) if self.goes else self.data)
+
+
+def quarantined(bodies: Bodies, replayed: Replayed) -> Iterator[list[Lying]]:
+    """What the objects of the quarantine hold, record by record."""
+    for key, body in bodies:
+        lines = map(orjson.loads, body.splitlines())
+        for sequence, entries in groupby(lines, key=lambda line: line["sequence"]):
+            found = list(entries)
+            # the first line of a record has its bytes
+            data = base64.b64decode(found[0]["data"])
+            shard = found[0]["shard"].rpartition("/")[2]
+            gone = replayed.get((shard, sequence), {})
+            yield [_refused(key, shard, line, data, gone.get(line["row"])) for line in found]
+
+
+def _refused(
+    key: str, shard: str, line: Mapping[str, Any], data: bytes, replay: str | None
+) -> Lying:
+    reasons = (f"{r['field']}: expected {r['expected']}, got {r['got']}" for r in line["reasons"])
+    return Lying(
+        key,
+        shard,
+        line["sequence"],
+        line["row"],
+        line["model"],
+        line["partition_key"],
+        line["arrived"],
+        data,
+        "; ".join(reasons),
+        [reason["field"] for reason in line["reasons"]],
+        None if line["row"] is None else [line["row"]],
+        replay,
+    )
+
+
+def given_up(sunk: Sunk, bodies: Bodies, replayed: Replayed) -> Iterator[list[Lying]]:
+    """The records of Lambda's documents, each once; what the sink has of one does not go again.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+    """
+    seen: set[tuple[str, str]] = set()
+    for key, body in bodies:
+        try:
+            document = orjson.loads(body)
+            why = document["requestContext"]["condition"]
+            arrivals = streams.arrivals(orjson.loads(document["payload"]))
+        except (ValueError, KeyError, TypeError, IndexError):
+            why = "no document of records"
+            yield [Lying(key, "", "", None, None, "", 0.0, b"", f"{key}: {why}", [], [], None)]
+            continue
+        shard = arrivals.shard.rpartition("/")[2]
+        for place, sequence in enumerate(arrivals.sequences):
+            if (shard, sequence) in seen:
+                continue
+            seen.add((shard, sequence))
+            arrived, data = float(arrivals.arrived[place]), arrivals.data[place]
+            found = sunk.find(shard, sequence, arrived)
+            gone = replayed.get((shard, sequence), {})
+            yield [
+                Lying(
+                    key,
+                    shard,
+                    sequence,
+                    None,
+                    found.model or _model(data),
+                    arrivals.keys[place],
+                    arrived,
+                    data,
+                    why,
+                    [],
+                    _left(data, found),
+                    next(iter(gone.values()), None),
+                )
+            ]
+
+
+def _left(data: bytes, found: Found) -> Sequence[int] | None:
+    """The rows of a record that the sink does not have; None for the whole record."""
+    if not found.rows:
+        return None
+    if None in found.rows:
+        return []
+    return [row for row in range(row_count(data)) if row not in found.rows]
+
+
+def _model(data: bytes) -> str | None:
+    """The model that a record names."""
+    try:
+        value = orjson.loads(text_of(data))
+    except orjson.JSONDecodeError:
+        return None
+    name = (value.get("model") or value.get("model_name")) if type(value) is dict else None
+    return name if type(name) is str else None

@@ -1,0 +1,81 @@
+"""Rows of a stream's record, as a record of their own."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from quintet.codecs.streams import unpacked
+from quintet.errors import BadInput
+from quintet_cli.stream_sender import RECORD_BYTES
+
+__all__ = ["alone", "row_count", "text_of"]
+
+_GZIP = b"\x1f\x8b"
+
+
+def alone(data: bytes, rows: Sequence[int], model: str | None) -> bytes:
+    """A record of some rows of a record that can be read; the record itself where it has no others.
+
+    The rows are in the form that they came in, compressed where they came so; `model` is whose
+    they are, as the record need not say it.
+    """
+    value = orjson.loads(unpacked(data))
+    if len(rows) == _count(value):
+        return data
+    part: Any
+    if _is_tensors(value):
+        inputs = [_cut(tensor, rows) for tensor in value["inputs"]]
+        part = {**value, "model": model, "inputs": inputs}
+    else:
+        held = _held(value)
+        part = {"model": model, "records": [held[row] for row in rows]}
+    body = orjson.dumps(part)
+    # with the model's name beside it, one that is large may be too large for a stream
+    packed = data.startswith(_GZIP) or len(body) > RECORD_BYTES // 2
+    return gzip.compress(body, mtime=0) if packed else body
+
+
+def row_count(data: bytes) -> int:
+    """How many rows a record has, that can be read."""
+    return _count(orjson.loads(unpacked(data)))
+
+
+def text_of(data: bytes) -> str:
+    """The text of a record, or of the bytes that it is where it cannot be unpacked."""
+    with suppress(BadInput):
+        data = unpacked(data)
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _is_tensors(value: Any) -> bool:
+    return type(value) is dict and "records" not in value and "inputs" in value
+
+
+def _held(value: Any) -> list[Any]:
+    found: list[Any] = value.get("records", [value]) if type(value) is dict else value
+    return found
+
+
+def _count(value: Any) -> int:
+    if _is_tensors(value):
+        rows: int = value["inputs"][0]["shape"][0]
+        return rows
+    return len(_held(value))
+
+
+def _cut(tensor: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    """Some rows of a tensor, whose data is nested or flat."""
+    _, *inner = tensor["shape"]
+    data = tensor["data"]
+    if data and type(data[0]) is list:
+        cut = [data[row] for row in rows]
+    else:
+        width = math.prod(inner)
+        cut = [item for row in rows for item in data[row * width : (row + 1) * width]]
+    return {**tensor, "shape": [len(rows), *inner], "data": cut}
