@@ -1,4 +1,4 @@
-"""`quintet dlq`: look into dead-letter queues and quarantines, and put what lies there back."""
+"""`quintet dlq`: look at what was refused, wherever it lies, and put it back."""
 
 from __future__ import annotations
 
@@ -29,13 +29,15 @@ WIDTH = 200
 #: what a terminal could take for commands; lines and tabs are left
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-dlq = typer.Typer(no_args_is_help=True, help="See and replay dead letters and quarantined rows.")
+dlq = typer.Typer(
+    no_args_is_help=True, help="See and replay what was refused: letters, rows, records."
+)
 console = Console(highlight=False)
 
 Where = Annotated[
     str,
     typer.Argument(
-        help="A queue or a run's quarantine, as `ls` names it; a model means its newest.",
+        help="A place as `ls` names it; a model means its newest run with quarantined rows.",
         metavar="NAME",
     ),
 ]
@@ -45,8 +47,8 @@ Filters = Annotated[
         "--filter",
         metavar="TEXT",
         help=(
-            "Of messages job=ID or model=NAME, of rows row=NUMBER or field=NAME, of both text; "
-            "several must all fit."
+            "Of messages job=ID or model=NAME, of rows row=NUMBER or field=NAME, of a stream's "
+            "also model=, key=, sequence= or arrived=TIME, of all text; several must all fit."
         ),
     ),
 ]
@@ -59,7 +61,7 @@ def register(app: typer.Typer) -> None:
 
 @dlq.command("ls")
 def list_places(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """List the dead-letter queues, and the runs with quarantined rows, and how much lies there."""
+    """List dead-letter queues, the stream's places and runs' quarantines; how much lies there."""
     table = Table(box=None, header_style="dim")
     table.add_column("name", no_wrap=True)
     table.add_column("there", justify="right")
@@ -101,16 +103,19 @@ def replay(
         float | None,
         typer.Option(
             min=0.1,
-            help="Messages or rows a second, at most; unless told, 20 messages, and rows at once.",
+            help=(
+                "How many a second, at most; unless told, 20 messages, 100 records of a stream, "
+                "and rows of a run at once."
+            ),
         ),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Send rows, too, that were replayed before.")
+        bool, typer.Option("--again", help="Send rows and records, too, that were replayed before.")
     ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Send messages or rows back to where they came from; who did is recorded."""
+    """Send messages, rows or records back to where they came from; who did is recorded."""
     opened, place, fits = _opened(name, filters, stage, state)
 
     def wanted(thing: Thing) -> bool:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
+from tests.alertkit import alert
 from typer.testing import CliRunner, Result
 
+from quintet.streaming.alert import Callout
 from quintet_cli.app import app
 from quintet_cli.dead_letters import DeadLetters, Jobs, KnownJob, Letter, NoJobs, dead_letters
 from quintet_cli.places import named
@@ -167,6 +169,8 @@ def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
         ({"Event": "s3:TestEvent"}, None, None),
         ({"job": "gone", "event": "failed"}, "gone", None),
         ({"job": 7}, None, None),
+        (Callout(alert(), "pager").message(), None, "room"),
+        ('{"alert": {}, "endpoint": "pager"}', None, None),
         ("[1]", None, None),
         ("not json", None, None),
         ("", None, None),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from quintet.batch.runs import Folder, run_name
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
+from quintet_cli.stream_reader import QUARANTINE, StreamReader
+from quintet_local.sources.kinesis import Discard, Record
+from quintet_local.sources.kinesis_events import Source, failure_key, failure_record
 
 
 def quintet(local: LocalAws, *arguments: str) -> str:
@@ -152,3 +157,82 @@ def stored(folder: Path, *customers: str) -> Path:
     values = source[1].partition(",")[2]
     path.write_text("\n".join([source[0], *(f"{name},{values}" for name in customers)]))
     return path
+
+
+def sensor(folder: Path, name: str) -> Path:
+    """The sensor model under another name."""
+    package = folder / name
+    shutil.copytree(ROOT / "models/sensor", package)
+    contract = (package / "model.yaml").read_text()
+    (package / "model.yaml").write_text(contract.replace("name: sensor", f"name: {name}", 1))
+    return package
+
+
+def reading(name: str, room: str) -> bytes:
+    """A record of one reading that happens now."""
+    line = (ROOT / "models/sensor/data/readings.jsonl").open().readline()
+    row = {**json.loads(line), "sensor": room, "at": datetime.now(UTC).isoformat()}
+    return json.dumps({"model": name, "records": [row]}).encode()
+
+
+def rooms(reader: StreamReader, name: str) -> list[str]:
+    """The sensors of the predictions of a model."""
+    keys = reader.keys(f"predictions/{name}/")
+    return [room for key in keys for room in reader.scored(key).columns["sensor"]]
+
+
+def test_a_streams_record_is_scored_once_its_model_is_there(
+    local_aws: LocalAws, tmp_path: Path
+) -> None:
+    reader = StreamReader(Stage.open("local", local_aws.state))
+    body = reading("late-sensor", "attic")
+    local_aws.client("kinesis").put_record(StreamName=reader.name, PartitionKey="attic", Data=body)
+
+    def refused() -> bool:
+        lines = (line for key in reader.keys(QUARANTINE) for line in reader.refused(key))
+        return any(line["model"] == "late-sensor" for line in lines)
+
+    eventually(refused, 60)
+    assert "key attic  late-sensor  model: expected " in dlq(local_aws, "show", "StreamQuarantine")
+    quintet(local_aws, "publish", str(sensor(tmp_path, "late-sensor")))
+    wanted = ("--filter", "model=late-sensor")
+    output = dlq(local_aws, "replay", "StreamQuarantine", *wanted)
+    assert f"1 sent to {reader.name}, " in output
+
+    def healed() -> list[str]:
+        # the function may take the model for unknown for a moment more, and refuse it again
+        dlq(local_aws, "replay", "StreamQuarantine", *wanted)
+        return rooms(reader, "late-sensor")
+
+    assert eventually(healed, 60) == ["attic"]
+    assert "0 sent to" in dlq(local_aws, "replay", "StreamQuarantine", *wanted)
+
+
+def test_records_that_lambda_gave_up_are_scored_by_a_replay(
+    local_aws: LocalAws, tmp_path: Path
+) -> None:
+    reader = StreamReader(Stage.open("local", local_aws.state))
+    quintet(local_aws, "publish", str(sensor(tmp_path, "again-sensor")))
+    (shard, *_) = (found["ShardId"] for found in reader.shards())
+    given_up = tuple(
+        Record(str(10**50 + number), room, reading("again-sensor", room), time.time())
+        for number, room in enumerate(("cellar", "kitchen"))
+    )
+    kinesis = local_aws.client("kinesis")
+    described = kinesis.describe_stream_summary(StreamName=reader.name)
+    arn = described["StreamDescriptionSummary"]["StreamARN"]
+    source = Source(str(uuid.uuid4()), arn, "function", "role")
+    discard = Discard(given_up, "RetryAttemptsExhausted", 6, None, None)
+    document = failure_record(source, shard, discard, time.time(), full=True)
+    key = failure_key(source, shard, time.time(), uuid.uuid4())
+    local_aws.client("s3").put_object(Bucket=reader.bucket, Key=key, Body=json.dumps(document))
+    wanted = ("--filter", "model=again-sensor")
+    assert dlq(local_aws, "show", "StreamFailures", *wanted).count("RetryAttemptsExhausted") == 2
+    assert f"2 sent to {reader.name}, " in dlq(local_aws, "replay", "StreamFailures", *wanted)
+    assert "0 sent to" in dlq(local_aws, "replay", "StreamFailures", *wanted)
+
+    def all_of_them() -> list[str] | None:
+        found = rooms(reader, "again-sensor")
+        return found if len(found) >= len(given_up) else None
+
+    assert sorted(eventually(all_of_them, 60)) == ["cellar", "kitchen"]
