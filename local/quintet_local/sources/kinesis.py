@@ -298,14 +298,14 @@ def _left(config: Config, piece: Piece, said: Verdict, now: float) -> tuple[Piec
     failed, records = said.failed, piece.records
     if failed is None:
         return ()
-    first = replace(piece, due=now + _delay(config, 1))
+    soon = now + _delay(config, 1)
     if said.whole and config.bisect and len(records) > 1:
         middle = (len(records) + 1) // 2
-        halves = records[:middle], records[middle:]
-        return replace(first, records=halves[0]), replace(piece, records=halves[1])
+        first = replace(piece, records=records[:middle], due=soon)
+        return first, replace(piece, records=records[middle:])
     if failed:
         # what is left is a batch of its own: its retries are counted from here on
-        return (Piece(records[failed:], due=first.due),)
+        return (Piece(records[failed:], due=soon),)
     failures = piece.failures + 1
     given_up = 0 <= config.retries < failures
     due = now + _delay(config, failures)
