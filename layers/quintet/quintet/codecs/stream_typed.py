@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import astuple
 
+from quintet.codecs import strict_json
 from quintet.codecs.stream_fields import Values, kinds_of
 from quintet.columns import Batch, numpy_dtype
 from quintet.contract import Contract, Feature
@@ -67,8 +68,9 @@ def read_plain(contract: Contract, bodies: Sequence[bytes], *, enveloped: bool) 
     if counts is not None and not 0 < min(counts) <= max(counts) <= contract.limits.rows:
         return None
     keys = len(rows) * len(reader.names) + (2 * len(bodies) if enveloped else 0)
-    # each key has its colon: more of them, and one is repeated, or a text has one
-    if sum(body.count(b":") for body in bodies) != keys:
+    text = b"\n".join(bodies)
+    # no key has gone unseen because it came again
+    if text.count(b":") != keys and strict_json.most_keys(text) != keys:
         return None
     columns = dict(zip(reader.names, zip(*rows, strict=True), strict=True))
     batch = _batch(contract, columns, len(rows))
