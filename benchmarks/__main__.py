@@ -10,9 +10,11 @@ BENCHMARKS = (
     "cold_start",
     "http_load",
     "score_unit",
+    "score_stream",
     "sessions",
     "s3_get",
     "async_work",
+    "stream_alert",
 )
 
 

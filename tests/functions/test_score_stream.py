@@ -22,8 +22,12 @@ from tests.streamkit import NOW, SHARD, data, event, reading, sequence
 
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
+from quintet.aws.marks import MarkTable
+from quintet.aws.sink import StreamBucket
 from quintet.aws.windows import WindowTable
 from quintet.errors import Transient
+from quintet.streaming.marks import Ahead, Mark, padded
+from quintet.streaming.sink import Stored
 
 _numbers = itertools.count(1)
 
@@ -280,3 +284,26 @@ def test_the_committed_events_are_scored(stream_aws: StreamAws, path: Path) -> N
     assert answer["batchItemFailures"] == []
     ends = len(stream_aws.predictions()) + len(stream_aws.quarantine())
     assert ends == len(given["Records"])
+
+
+def test_marks_of_two_invocations_come_together_and_never_go_back(stream_aws: StreamAws) -> None:
+    table = stream_aws.environ["QUINTET_STREAM_TABLE"]
+    marks = MarkTable(AwsClient("dynamodb"), table, clock=lambda: NOW)
+    assert marks.read("s/1") == Mark()
+    beyond = {"predictions/a": Ahead("a", padded("9"))}
+    marks.advance("s/1", Mark(padded("5"), beyond), Mark())
+    marks.advance("s/1", Mark(padded("7")), Mark())  # it knew nothing of the first
+    expected = Mark(padded("7"), beyond)
+    assert marks.read("s/1") == expected
+    marks.advance("s/1", Mark(padded("6")), Mark(padded("5"), beyond))
+    assert marks.read("s/1") == expected
+
+
+def test_an_object_is_put_once(stream_aws: StreamAws) -> None:
+    bucket = StreamBucket(AwsClient("s3"), stream_aws.bucket)
+    first, second = Stored(b"one", padded("1")), Stored(b"two", padded("2"))
+    assert bucket.put("quarantine/a.jsonl", first) == first
+    assert bucket.put("quarantine/a.jsonl", second) == first
+    assert bucket.get("quarantine/a.jsonl") == first
+    with pytest.raises(Transient, match="s3 answered 404 to a read"):
+        bucket.get("quarantine/b.jsonl")

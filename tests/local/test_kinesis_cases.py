@@ -38,6 +38,8 @@ ERRORS = f"{GUIDE}kinesis-on-failure-destination.html"
 PARTIAL = f"{GUIDE}services-kinesis-batchfailurereporting.html"
 WINDOWS = f"{GUIDE}services-kinesis-windows.html"
 WINDOW_FLAGS = "https://docs.rs/aws_lambda_events/latest/aws_lambda_events/time_window/"
+#: what LocalStack has recorded from AWS itself
+RECORDED = "https://github.com/localstack/localstack/tree/main/tests/aws/services/lambda_"
 MAPPING = "https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html"
 QUOTAS = f"{GUIDE}gettingstarted-limits.html"
 RESHARDING = (
@@ -248,7 +250,7 @@ CASES = [
     ),
     Case(
         "a batch in which records grow old loses these alone",
-        ERRORS,
+        RECORDED,
         [record("a"), record("b", 3)],
         ["ab", f"-a {AGE}", "b"],
         {"max_age": 4, "batch_window": 4, "backoff": (2.0, 2.0)},
@@ -279,12 +281,20 @@ CASES = [
         reports("db"),
     ),
     Case(
-        "from the checkpoint on, retries are counted",
-        PARTIAL,
+        "from the checkpoint on, retries are counted anew",
+        RECORDED,
         ABCD,
-        ["abcd", "cd", f"-cd {RETRIES}"],
+        ["abcd", "cd", "cd", f"-cd {RETRIES}"],
         {"partial": True, "retries": 1},
-        reports("c", "c"),
+        reports("c", "c", "c"),
+    ),
+    Case(
+        "the shard goes on after what is given up from the checkpoint on",
+        RECORDED,
+        LATER,
+        ["ab", "b", "b", f"-b {RETRIES}", "c", "d"],
+        {"partial": True, "retries": 1},
+        reports("b", "b", "b"),
     ),
     Case(
         "bisected at the returned sequence number, only the remaining records are tried again",

@@ -19,6 +19,7 @@ from tests.local_aws import LocalAws, LocalAwsFailed, eventually, start_local_aw
 from quintet_local.faults import FaultError, parse, stream_fate
 from quintet_local.sources.kinesis import (
     Call,
+    Condition,
     Discard,
     Finished,
     Lane,
@@ -82,8 +83,10 @@ def test_the_last_event_of_a_window_says_why_it_is(early: bool) -> None:
     assert flags == (not early, early)
 
 
-def discard(answer: Answer | None) -> dict[str, Any]:
-    given = Discard((RECORD,), "RetryAttemptsExhausted", 3, answer, None)
+def discard(
+    answer: Answer | None, condition: Condition = "RetryAttemptsExhausted"
+) -> dict[str, Any]:
+    given = Discard((RECORD,), condition, 3, answer, None)
     found = failure_record(SOURCE, "shard", given, 1607497476.5, full=False)
     assert re.fullmatch(r"[0-9a-f-]{36}", found["requestContext"].pop("requestId"))
     return found
@@ -115,9 +118,20 @@ def test_the_record_of_a_failure_has_lambdas_form() -> None:
     }
 
 
-def test_what_was_never_called_has_no_response() -> None:
-    assert "responseContext" not in discard(None)
-    assert "functionError" not in discard(Answer(b"{}"))["responseContext"]
+def test_the_record_of_failures_that_were_reported_has_no_function_error() -> None:
+    """As recorded from AWS: https://github.com/localstack/localstack/tree/main/tests/aws."""
+    assert discard(Answer(b"{}"))["responseContext"] == {
+        "statusCode": 200,
+        "executedVersion": "$LATEST",
+        "functionError": None,
+    }
+
+
+def test_the_record_of_what_was_too_old_has_no_response() -> None:
+    """As recorded from AWS: https://github.com/localstack/localstack/tree/main/tests/aws."""
+    found = discard(Answer(b"{}", error=True), "RecordAgeExceeded")
+    assert "responseContext" not in found
+    assert found["requestContext"]["approximateInvokeCount"] == 1
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -15,6 +15,7 @@ from tests import onlinekit
 from tests.streamkit import METER, NOW, TIMED, arrivals, data, reading
 
 from quintet.codecs import strict_json
+from quintet.codecs.stream_typed import read_plain
 from quintet.codecs.streams import MOST_BYTES, decode
 from quintet.contract import Aggregate, Contract, Feature, Limits, Stream
 from quintet.errors import BadInput, ModelFailure
@@ -375,3 +376,101 @@ def test_no_data_raises_and_every_record_ends_somewhere(records: list[bytes]) ->
     assert rows | broken == set(range(len(records)))
     assert rows & broken == set()
     assert all(item.reasons for item in found.undecodable)
+
+
+# ---- the straight way ---------------------------------------------------------------------------
+
+VALUES: st.SearchStrategy[Any] = st.one_of(
+    st.floats(-1e6, 1e6),
+    st.integers(-5, 5),
+    st.sampled_from([2**63, 2**64, 1e300, True, None, "text", "a:b", "\u00e9", [1.0, 2.0], [], {}]),
+)
+WIDE = onlinekit.renamed(
+    METER,
+    features=(
+        Feature(name="x", dtype="float32"),
+        Feature(name="y", dtype="int8"),
+        Feature(name="pair", dtype="float64", shape=(2,)),
+        Feature(name="text", dtype="string"),
+        Feature(name="flag", dtype="bool"),
+    ),
+)
+
+
+def plain_row(**more: Any) -> dict[str, Any]:
+    """A row of WIDE."""
+    row = {"x": 1.5, "y": 3, "pair": [1.0, 2.5], "text": "t", "flag": True, "meter": "m"}
+    return {**row, "cost": 2.5, "state": "on", **more}
+
+
+def shown(found: Decoded) -> Any:
+    """All that was read, to compare."""
+    flows = [
+        (
+            flow.record.tolist(),
+            flow.row.tolist(),
+            {name: (c.dtype, c.shape, c.tolist()) for name, c in flow.batch.columns.items()},
+            flow.batch.entities,
+            [str(refusal) for refusal in flow.batch.refusals],
+            {name: (column.dtype, column.tolist()) for name, column in flow.fields.items()},
+            flow.times.tolist(),
+            flow.counted.tolist(),
+        )
+        for _, flow in found.flows
+    ]
+    return flows, [(item.record, item.model, item.reasons) for item in found.undecodable]
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(list(plain_row())), VALUES, max_size=1), min_size=1),
+    st.sampled_from(["bare", "enveloped", "several"]),
+)
+def test_the_straight_way_and_the_general_one_come_to_the_same(
+    changes: list[dict[str, Any]], form: str
+) -> None:
+    rows = [plain_row(**change) for change in changes]
+    if form == "several":
+        records = [data(*rows[start : start + 3]) for start in range(0, len(rows), 3)]
+    else:
+        records = [json.dumps(r).encode() if form == "bare" else data(r) for r in rows]
+    # a gzip and a record of another form keep all from the straight way
+    packed = [*map(gzip.compress, records), b"[]"]
+    flows, undecodable = shown(decoded(*packed, contract=WIDE))
+    assert undecodable.pop()[0] == len(records)
+    assert shown(decoded(*records, contract=WIDE)) == (flows, undecodable)
+
+
+@pytest.mark.parametrize(
+    ("records", "straight"),
+    [
+        ([data(plain_row()), data(plain_row(), plain_row())], True),
+        ([json.dumps(plain_row()).encode()] * 2, True),
+        ([data(plain_row(x=2))], True),
+        ([data(plain_row(text="a:b"))], True),
+        ([data(plain_row(text='a":b'))], False),
+        ([data(plain_row()), json.dumps(plain_row()).encode()], False),
+        ([data(plain_row()), data(plain_row(), model="other")], False),
+        ([data(plain_row(x="1"))], False),
+        ([data(plain_row(y=300))], False),
+        ([data(plain_row(pair=[1.0]))], False),
+        ([data(plain_row(meter=""))], False),
+        ([data(plain_row(more=1))], False),
+        ([json.dumps(plain_row()).encode()[:-1] + b', "x": 1.5}'], False),
+        (
+            [json.dumps(plain_row(x=0)).encode().replace(b": 0,", b": 12345678901234567890123,")],
+            False,
+        ),
+        ([json.dumps(plain_row()).encode() + b" x"], False),
+        ([json.dumps(plain_row()).encode().replace(b'"t"', b'"\\ud800"')], False),
+        ([json.dumps(plain_row()).encode().replace(b'"t"', b'"\xff"')], False),
+        ([json.dumps(plain_row()).encode().replace(b"1.5", b"1e999")], False),
+        ([json.dumps(plain_row()).encode().replace(b"1.5", b"NaN")], False),
+        ([json.dumps(plain_row()).encode().replace(b'"t"', b'"\x01"')], False),
+    ],
+)
+def test_what_goes_the_straight_way(records: list[bytes], straight: bool) -> None:
+    """What is at all odd is left to the general way, which knows what to say of it."""
+    enveloped = records[0].startswith(b'{"model"')
+    same_form = all(record.startswith(records[0][:20]) for record in records)
+    found = read_plain(WIDE, records, enveloped=enveloped)
+    assert (found is not None and same_form) == straight

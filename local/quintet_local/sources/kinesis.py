@@ -20,6 +20,7 @@ from quintet_local.sources.kinesis_config import Config
 
 __all__ = [
     "Call",
+    "Condition",
     "Discard",
     "Finished",
     "Lane",
@@ -297,19 +298,18 @@ def _left(config: Config, piece: Piece, said: Verdict, now: float) -> tuple[Piec
     failed, records = said.failed, piece.records
     if failed is None:
         return ()
-    first = replace(piece, due=now + _delay(config, 1))
+    soon = now + _delay(config, 1)
     if said.whole and config.bisect and len(records) > 1:
         middle = (len(records) + 1) // 2
-        halves = records[:middle], records[middle:]
-        return replace(first, records=halves[0]), replace(piece, records=halves[1])
-    if failed and config.bisect:
-        # bisected at the returned sequence number, and splitting is no retry
-        return (replace(first, records=records[failed:]),)
+        first = replace(piece, records=records[:middle], due=soon)
+        return first, replace(piece, records=records[middle:])
+    if failed:
+        # what is left is a batch of its own: its retries are counted from here on
+        return (Piece(records[failed:], due=soon),)
     failures = piece.failures + 1
     given_up = 0 <= config.retries < failures
     due = now + _delay(config, failures)
-    left = replace(piece, records=records[failed:], failures=failures, due=due, given_up=given_up)
-    return (left,)
+    return (replace(piece, failures=failures, due=due, given_up=given_up),)
 
 
 def _delay(config: Config, failures: int) -> float:

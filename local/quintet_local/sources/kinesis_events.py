@@ -77,15 +77,18 @@ def failure_record(
 ) -> dict[str, Any]:
     """What the OnFailure destination gets; `full` has the records with it, for S3 alone.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
+    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html; what stands in
+    the contexts without an error of the function, and for records that are too old, is as recorded
+    from AWS in https://github.com/localstack/localstack/tree/main/tests/aws/services/lambda_/event_source_mapping
     """
+    old = discard.condition == "RecordAgeExceeded"
     first, last = discard.records[0], discard.records[-1]
     found: dict[str, Any] = {
         "requestContext": {
             "requestId": str(uuid.uuid4()),
             "functionArn": source.function_arn,
             "condition": discard.condition,
-            "approximateInvokeCount": discard.calls,
+            "approximateInvokeCount": 1 if old else discard.calls,
         },
         "version": "1.0",
         "timestamp": _stamp(now, "milliseconds"),
@@ -99,10 +102,12 @@ def failure_record(
             "streamArn": source.stream_arn,
         },
     }
-    if (answer := discard.answer) is not None:
-        found["responseContext"] = {"statusCode": 200, "executedVersion": answer.version}
-        if answer.error:
-            found["responseContext"]["functionError"] = "Unhandled"
+    if (answer := discard.answer) is not None and not old:
+        found["responseContext"] = {
+            "statusCode": 200,
+            "executedVersion": answer.version,
+            "functionError": "Unhandled" if answer.error else None,
+        }
     if full:
         # the page: "the payload field contains the original invocation record as an escaped
         # JSON string"

@@ -5,12 +5,12 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
 
 from __future__ import annotations
 
-from binascii import a2b_base64
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pybase64
 
 from quintet.streaming.flows import Arrivals, Tumbling
 
@@ -28,7 +28,7 @@ def arrivals(event: Mapping[str, Any]) -> Arrivals:
         f"{stream}/{shard}",
         [record["sequenceNumber"] for record in kinesis],
         [record["partitionKey"] for record in kinesis],
-        [a2b_base64(record["data"]) for record in kinesis],
+        [pybase64.b64decode(record["data"]) for record in kinesis],
         np.array([record["approximateArrivalTimestamp"] for record in kinesis], dtype=np.float64),
     )
 

@@ -16,7 +16,7 @@ from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
 from quintet.streaming.flows import AHEAD_SECONDS, Flow
 
-__all__ = ["Values", "flow_of", "given_of", "take_from_rows", "take_from_tensors"]
+__all__ = ["Values", "flow_of", "given_of", "kinds_of", "take_from_rows", "take_from_tensors"]
 
 #: what the rows hold in each field, as it came; None where nothing did
 Values = dict[str, list[Any]]
@@ -59,6 +59,15 @@ def _names(contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
     known = contract.request_keys
     names = list(dict.fromkeys(names))
     return tuple(n for n in names if n not in known), tuple(n for n in names if n in known)
+
+
+@lru_cache(maxsize=64)
+def kinds_of(contract: Contract) -> dict[str, str]:
+    """What the aggregates read, with the kind of its values; a time is a number or a text."""
+    kinds: dict[str, str] = {field.name: field.kind for field in _fields(contract)}
+    if contract.stream is not None and contract.stream.time is not None:
+        kinds.setdefault(contract.stream.time, "either")
+    return kinds
 
 
 def take_from_rows(contract: Contract, rows: Sequence[Any]) -> Values:

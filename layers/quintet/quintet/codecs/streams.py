@@ -8,6 +8,7 @@ compressed by gzip.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from quintet.codecs.stream_fields import (
     take_from_rows,
     take_from_tensors,
 )
+from quintet.codecs.stream_typed import read_plain
 from quintet.columns import Batch, from_records, from_tensors, merge
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge
@@ -39,6 +41,7 @@ _GZIP = b"\x1f\x8b"
 _KPL = b"\xf3\x89\x9a\xc2"
 _PACKED = {_GZIP, _KPL[:2], b""}
 
+_ENVELOPE = re.compile(rb'\{"model": ?"([a-z0-9_-]+)", ?"records": ?\[')
 _RECORDS_KEYS = {"model", "records"}
 
 
@@ -70,6 +73,8 @@ def decode(arrivals: Arrivals, models: Callable[[str], Model], default: str = ""
     """
     broken: dict[int, Undecodable] = {}
     bodies = _bodies(arrivals.data, broken)
+    if not broken and (plain := _plain(bodies, models, default, arrivals)) is not None:
+        return Decoded([plain], [])
     gathered: dict[str, _Gathered] = {}
     for record, value in enumerate(strict_json.parse_all(bodies)):
         try:
@@ -130,6 +135,40 @@ def unpacked(data: bytes) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise BadInput.of("data", "one whole gzip", "less or more than one")
     return body
+
+
+# ---- the straight way ---------------------------------------------------------------------------
+
+
+def _plain(
+    bodies: Sequence[bytes], models: Callable[[str], Model], default: str, arrivals: Arrivals
+) -> tuple[Model, Flow] | None:
+    """The flow of records that are all of the first one's model and form, and all good.
+
+    Raises:
+        Transient: the model's version could not be read.
+    """
+    envelope = _ENVELOPE.match(bodies[0]) if bodies else None
+    try:
+        model = models(_name(envelope and envelope[1].decode(), default))
+    except (BadInput, ModelFailure):
+        return None
+    contract = model.contract
+    if max(map(len, bodies)) > contract.limits.bytes:
+        return None
+    if envelope and not all(body.startswith(envelope[0]) for body in bodies):
+        return None
+    plain = read_plain(contract, bodies, enveloped=envelope is not None)
+    if plain is None:
+        return None
+    places = np.arange(len(bodies))
+    row = np.zeros(len(bodies), dtype=np.int64)
+    if plain.counts is not None:
+        places = np.repeat(places, plain.counts)
+        row = np.concatenate([np.arange(count) for count in plain.counts])
+    arrived = arrivals.arrived[places]
+    flow = flow_of(contract, plain.batch, plain.values, record=places, row=row, arrived=arrived)
+    return model, flow
 
 
 # ---- forms ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import orjson
 
 from quintet.errors import BadInput
 
-__all__ = ["parse", "parse_all"]
+__all__ = ["most_keys", "parse", "parse_all"]
 
 _ALL_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19  # -(2**63) - 1 is the shortest integer out of range
@@ -76,11 +76,15 @@ def _has_long_number(body: bytes) -> bool:
 
 def _keys_are_unique(body: bytes, value: Any) -> bool:
     """Whether it is seen at once that no key is repeated: each has its colon."""
-    if _has_keys(value, body.count(b":")):
-        return True
-    # a colon in a string (a time, an address) is none of a key's: that stands behind a quote,
-    # or a space
-    return _has_keys(value, sum(body.count(before + b":") for before in _BEFORE_COLON))
+    return _has_keys(value, body.count(b":")) or _has_keys(value, most_keys(body))
+
+
+def most_keys(body: bytes) -> int:
+    """The keys that a text has at most: a key's colon stands behind a quote, or a space.
+
+    Those in times and addresses do not.
+    """
+    return sum(body.count(before + b":") for before in _BEFORE_COLON)
 
 
 def _has_keys(value: Any, colons: int) -> bool:

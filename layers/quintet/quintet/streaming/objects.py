@@ -28,16 +28,19 @@ def predictions(
     """The scores at the positions `chosen`, one row each: where it is from, and the outputs."""
     contract, rows = flow.contract, scores.index[chosen]
     records = flow.record[rows]
-    columns: dict[str, Any] = {
+    origin: dict[str, Any] = {
         "sequence": [arrivals.sequences[record] for record in records.tolist()],
         "row": flow.row[rows],
         "arrived": arrivals.arrived[records],
     }
+    columns: dict[str, Any] = {}
     if contract.entity is not None and flow.batch.entities is not None:
         entities = flow.batch.entities
         columns[contract.entity] = [entities[row] or None for row in rows.tolist()]
     columns |= _outputs(contract, scores, chosen)
     columns["model_version"] = np.full(len(rows), version, dtype=np.int64)
+    # what decides about rows must not be hidden by an output of the same name
+    columns = origin | {name: column for name, column in columns.items() if name not in origin}
     out = io.BytesIO()
     arrow_io.write_parquet(table(columns), out, compression="snappy")
     return out.getvalue()
