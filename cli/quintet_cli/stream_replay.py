@@ -195,24 +195,26 @@ class StreamPlace:
         mark = Mark(replay, mark.records, since)
         self._marks.take_over(number, mark, standing)
         by_place = {(sent.shard, sent.sequence): sent for sent in mark.records}
-        keys = [*dict.fromkeys(sent.key for sent in mark.records)]
+        # what was deleted since cannot be sent, and must not be in the way of the rest
+        there = set(self._keys())
+        keys = [key for key in dict.fromkeys(s.key for s in mark.records) if key in there]
         going = [
             _Going.again(by_place[place], group)
             for group in self._groups(keys, {})
             if (place := (group[0].shard, group[0].sequence)) in by_place
         ]
         pace.wait(len(going))
-        there = self._in_stream(Counter(one.entry for one in going), since)
-        return self._put(number, mark, going, there)
+        gone = self._in_stream(Counter(one.entry for one in going), since)
+        return self._put(number, mark, going, gone)
 
     def _put(
-        self, number: int, mark: Mark, going: Sequence[_Going], there: Counter[Entry]
+        self, number: int, mark: Mark, going: Sequence[_Going], gone: Counter[Entry]
     ) -> Outcome:
-        """Put what is not there yet, and say so on the mark."""
+        """Put what had not gone before, and say so on the mark."""
         missing = []
         for one in going:
-            if there[one.entry]:
-                there[one.entry] -= 1
+            if gone[one.entry]:
+                gone[one.entry] -= 1
             else:
                 missing.append(one.entry)
         for _ in Sender(self.kinesis, self.reader.name).send(missing):

@@ -437,6 +437,19 @@ def test_of_equal_records_as_many_go_as_there_were(house: House) -> None:
     assert (done.sent, house.sent()) == (3, [("key-0", b"broken")] * 3)
 
 
+def test_a_killed_replay_of_what_was_deleted_stops_no_other(house: House) -> None:
+    house.take(house.arrivals(b"one"))
+    place = house.place()
+    killed = replace(place, kinesis=Breaks(place.kinesis, "put_records", after=False))
+    with pytest.raises(Stops):
+        [*killed.send_back(fitting([]), "killed", AT_ONCE)]
+    (key,) = [key for key in house.objects() if key.startswith("quarantine/")]
+    house.stage.client("s3").delete_object(Bucket=house.bucket, Key=key)
+    house.take(house.arrivals(b"two", first=5))
+    done = [*replace(place, hold=0).send_back(fitting([]), "next", AT_ONCE)]
+    assert ([outcome.sent for outcome in done], house.sent()) == ([0, 1], [("key-5", b"two")])
+
+
 def test_two_replays_at_once_do_not_send_a_row_twice(house: House) -> None:
     house.take(house.arrivals(b"one", b"two"))
     first = house.place().send_back(fitting([]), "first", Pace(1, sleep=lambda seconds: None))
