@@ -30,11 +30,25 @@ class _QuietHandler(MotoRequestHandler):
         """No line per request."""
 
 
+class _Services(DomainDispatcherApplication):
+    """moto's services. Which of them a host means is looked up once, not for each call."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._found: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """The service of a host's name."""
+        if host not in self._found:
+            self._found[host] = super().get_backend_for_host(host)
+        return self._found[host]
+
+
 class Front:
     """The server of the AWS endpoint. Lambda's part joins once the plane stands."""
 
     def __init__(self, host: str, port: int, faults: Faults) -> None:
-        moto = DomainDispatcherApplication(create_backend_app)
+        moto = _Services()
         self._services = FaultyCalls(moto, faults) if faults.on else moto
         self._lambda: LambdaHandler | None = None
         self._health: Callable[[], dict[str, Any]] = lambda: {"status": "starting"}

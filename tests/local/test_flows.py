@@ -90,7 +90,7 @@ def test_resources_have_the_settings_of_the_template(stack: LocalAws) -> None:
     attributes = sqs.get_queue_attributes(
         QueueUrl=stack.outputs["JobsUrl"], AttributeNames=["VisibilityTimeout", "RedrivePolicy"]
     )["Attributes"]
-    assert attributes["VisibilityTimeout"] == "1"
+    assert attributes["VisibilityTimeout"] == "4"
     assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] == 2
     ttl = dynamodb.describe_time_to_live(TableName=stack.outputs["Table"])
     assert ttl["TimeToLiveDescription"]["AttributeName"] == "expires"
