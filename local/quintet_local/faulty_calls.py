@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
 from quintet_local.faults import Faults
+from quintet_local.http1 import Hangup
 
 __all__ = ["FUNCTION_KEY", "FaultyCalls"]
 
@@ -49,8 +49,6 @@ class FaultyCalls:
             return self._services(environ, start_response)
         if fate == "lost_reply":
             self._lose(environ)
-        # the connection stays open: what the caller sent must not be read as its next request
-        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         status, code = _ANSWERS[signed[1]][fate == "throttle"]
         body, kind = _body(signed[1], code)
         start_response(
@@ -63,12 +61,11 @@ class FaultyCalls:
         """Carry the call out, then break the connection before the answer.
 
         Raises:
-            ConnectionError: always; the server then closes its side.
+            Hangup: always; the server then closes its side.
         """
         for _ in self._services(environ, lambda *_: None):
             pass
-        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-        raise ConnectionAbortedError("a reply lost by plan")
+        raise Hangup("a reply lost by plan")
 
 
 def _operation(environ: dict[str, Any]) -> str:

@@ -1,33 +1,36 @@
-"""The AWS endpoint: the Lambda API and our health page before moto's services, on one port."""
+"""The AWS endpoint: the Lambda API and our health page before moto's services, on one port.
+
+moto's own server opens a connection and a thread for every call, which takes longer than most
+calls do.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import threading
-from collections.abc import Callable, Iterable
-from http import HTTPStatus
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
-from werkzeug.serving import BaseWSGIServer, make_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from quintet_local.faults import Faults
 from quintet_local.faulty_calls import FaultyCalls
+from quintet_local.http1 import Request, Response, serve
 from quintet_local.lambda_api import Answer
 from quintet_local.state import HEALTH
+from quintet_local.wsgi import call, environ_of
 
 __all__ = ["Front"]
 
 LambdaHandler = Callable[[str, str, str, dict[str, str], bytes], Answer | None]
 
-
-class _QuietHandler(MotoRequestHandler):
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """No line per request."""
+#: calls at once; a long poll of a queue takes one for as long as it lasts
+THREADS = 64
+LARGEST = 5 << 30  # of one PUT to S3
+TOO_LARGE = Response(413)
 
 
 class _Services(DomainDispatcherApplication):
@@ -45,20 +48,18 @@ class _Services(DomainDispatcherApplication):
 
 
 class Front:
-    """The server of the AWS endpoint. Lambda's part joins once the plane stands."""
+    """The server of the AWS endpoint, in a thread. Lambda's part joins once the plane stands."""
 
-    def __init__(self, host: str, port: int, faults: Faults) -> None:
+    def __init__(self, listener: socket.socket, faults: Faults) -> None:
         moto = _Services()
         self._services = FaultyCalls(moto, faults) if faults.on else moto
         self._lambda: LambdaHandler | None = None
         self._health: Callable[[], dict[str, Any]] = lambda: {"status": "starting"}
-        self._server: BaseWSGIServer = make_server(
-            host, port, self, threaded=True, request_handler=_QuietHandler
-        )
-        self.port = self._server.port
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="front", daemon=True
-        )
+        self._listener = listener
+        self.port = int(listener.getsockname()[1])
+        self._calls = ThreadPoolExecutor(THREADS, thread_name_prefix="front")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="front", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -69,33 +70,28 @@ class Front:
         self._health = health
 
     def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._calls.shutdown(wait=False, cancel_futures=True)
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        answer = self._answer(environ)
-        if answer is None:
-            response: Iterable[bytes] = self._services(environ, start_response)
-            return response
-        status, headers, body = answer
-        start_response(
-            f"{status} {HTTPStatus(status).phrase}",
-            [*headers.items(), ("Content-Length", str(len(body)))],
+    def _run(self) -> None:
+        self._loop.run_until_complete(
+            serve(self._serve, self._listener, too_large=TOO_LARGE, max_body=LARGEST)
         )
-        return [body]
+        self._loop.run_forever()
 
-    def _answer(self, environ: dict[str, Any]) -> Answer | None:
-        path = environ["PATH_INFO"]
+    async def _serve(self, request: Request) -> Response:
+        return await self._loop.run_in_executor(self._calls, self._answer, request)
+
+    def _answer(self, request: Request) -> Response:
+        path, _, query = request.target.partition("?")
         if path == HEALTH:
             body = json.dumps(self._health()).encode()
-            return 200, {"Content-Type": "application/json"}, body
-        if self._lambda is None or not path.startswith("/2015-03-31/"):
-            return None
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        headers = {
-            name[5:].replace("_", "-").lower(): value
-            for name, value in environ.items()
-            if name.startswith("HTTP_")
-        }
-        body = environ["wsgi.input"].read(length)
-        return self._lambda(environ["REQUEST_METHOD"], path, environ["QUERY_STRING"], headers, body)
+            return Response(200, body, [("Content-Type", "application/json")])
+        if self._lambda is not None and path.startswith("/2015-03-31/"):
+            headers = {name.lower(): value for name, value in request.headers}
+            answer = self._lambda(request.method, path, query, headers, request.body)
+            if answer is not None:
+                status, more, body = answer
+                return Response(status, body, [*more.items()])
+        return call(self._services, environ_of(request, self.port))

@@ -14,7 +14,11 @@ from http import HTTPStatus
 
 import httptools
 
-__all__ = ["Application", "Request", "Response", "serve"]
+__all__ = ["Application", "Hangup", "Request", "Response", "serve"]
+
+
+class Hangup(Exception):
+    """Raised by an application to break the connection in place of an answer."""
 
 
 @dataclass(slots=True)
@@ -138,6 +142,9 @@ class _Connection(asyncio.Protocol):
             request, keep = self._waiting.pop(0)
             try:
                 response = await self._application(request)
+            except Hangup:
+                self._transport.abort()
+                return
             except Exception:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": f"{request.method} {request.target} failed"}
@@ -155,7 +162,9 @@ class _Connection(asyncio.Protocol):
     def _write(self, response: Response, keep: bool, head: bool) -> None:
         lines = [f"HTTP/1.1 {response.status} {_reason(response.status)}"]
         lines += [f"{name}: {value}" for name, value in response.headers]
-        lines.append(f"Content-Length: {len(response.body)}")
+        # the answer to a HEAD may say how long the body would be
+        if not (head and any(name.lower() == "content-length" for name, _ in response.headers)):
+            lines.append(f"Content-Length: {len(response.body)}")
         if not keep:
             lines.append("Connection: close")
         payload = "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"

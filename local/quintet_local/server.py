@@ -89,7 +89,7 @@ class LocalAws:
         shutil.rmtree(self._scratch, ignore_errors=True)  # of one that was killed
         api_socket = _bind(settings.api_port, "--api-port")
         runtime_socket = _bind(0, "")
-        self._front = _front(settings.port, self._faults)
+        self._front = Front(_bind(settings.port, "--port"), self._faults)
         self.endpoint_url = f"http://{HOST}:{self._front.port}"
         self.api_url = f"http://{HOST}:{api_socket.getsockname()[1]}"
         plan_ = plan(template, self.endpoint_url)
@@ -253,11 +253,6 @@ def _bind(port: int, option: str) -> socket.socket:
             f"{option} takes another port (0: a free one)"
         ) from error
     return listener
-
-
-def _front(port: int, faults: Faults) -> Front:
-    _bind(port, "--port").close()
-    return Front(HOST, port, faults)
 
 
 def _check_faults(plan: FaultPlan, stack: Stack) -> None:
