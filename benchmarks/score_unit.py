@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,19 @@ def unit(folder: Path, threads: int, form: str) -> tuple[float, int]:
     """score_unit over a file, all units one after the other."""
     import dataclasses
 
-    from quintet.batch.planning import MemoryCatalog, Pinned, Request, plan_run
-    from quintet.batch.runs import MemoryStore, Plan, Snapshot, Unit
+    from quintet.batch.planning import MemoryCatalog, Pinned, plan_run
+    from quintet.batch.requests import Request
+    from quintet.batch.runs import Listed, MemoryStore, Plan, Snapshot, unit_from
     from quintet.batch.units import score_unit
     from quintet.features import MemoryFeatures
     from quintet.onnx_model import OnnxModel
 
     class FileInbox:
         """The inbox as a folder."""
+
+        def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+            names = sorted(path.name for path in folder.iterdir())
+            return (Listed(f"{prefix}{name}", (folder / name).stat().st_size) for name in names)
 
         def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
             size = (folder / Path(key).name).stat().st_size
@@ -94,7 +100,7 @@ def unit(folder: Path, threads: int, form: str) -> tuple[float, int]:
     scored = 0
     for item in items:
         result = score_unit(
-            Unit(**item),
+            unit_from(item),
             dataclasses.replace(plan),
             model=lambda: model,
             inbox=inbox,

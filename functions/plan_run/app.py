@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.batch.planning import Request
+from quintet.batch.requests import request_from
 from quintet.batch.runs import Plan
 from quintet.wiring import batch as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Plan a run; where its documents are, and how many units there are to score."""
-    request = Request(**event)
+    request = request_from(event["request"], run=event["run"], started=event["started"])
     plan = wiring.planner()(request)
     units = plan.units if isinstance(plan, Plan) else 0
     status = "planned" if isinstance(plan, Plan) else "refused"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from quintet.batch.runs import Snapshot, changed
+from quintet.batch.runs import Listed, Snapshot, changed, unreadable
 from quintet.errors import NotFound, Transient
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ CONTENT_TYPES = {
 }
 # without leave to list the bucket, S3 answers 403 for what is not there
 GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed", "405"}
-GONE |= {"403", "AccessDenied", "Forbidden"}
+DENIED = {"403", "AccessDenied", "Forbidden"}
+GONE |= DENIED
 
 
 @contextmanager
@@ -44,10 +45,25 @@ def _code(error: ClientError) -> str:
 
 
 class S3Inbox:
-    """The inbox bucket."""
+    """The inbox bucket, and others that a run may read."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """See `quintet.batch.runs.Inbox.keys`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with _transient():
+            try:
+                for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+                    for found in page.get("Contents", []):
+                        yield Listed(found["Key"], found["Size"])
+            except ClientError as error:
+                if _code(error) in DENIED | {"NoSuchBucket", "InvalidBucketName"}:
+                    raise unreadable(bucket) from error
+                raise
+            except ParamValidationError as error:  # no name that a bucket can have
+                raise unreadable(bucket) from error
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """See `quintet.batch.runs.Inbox.snapshot`."""

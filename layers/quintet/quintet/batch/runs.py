@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
 from quintet.errors import BadInput, NotFound
 
 __all__ = [
+    "FileSlice",
     "Folder",
     "Inbox",
+    "Listed",
     "MemoryInbox",
     "MemoryStore",
     "Plan",
@@ -27,10 +30,14 @@ __all__ = [
     "plan_from",
     "run_name",
     "slug",
+    "unit_from",
+    "unreadable",
 ]
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
 FORMATS: tuple[FileFormat, ...] = ("csv", "jsonl", "parquet")
+#: how a run names its input: one object, all under a prefix, or those that a manifest lists
+Scope = Literal["key", "prefix", "manifest"]
 
 
 # ---- names and places ------------------------------------------------------------------------
@@ -70,6 +77,10 @@ class Folder:
         return f"{self.root}plan.json"
 
     @property
+    def inputs(self) -> str:
+        return f"{self.root}inputs.json"
+
+    @property
     def units(self) -> str:
         return f"{self.root}units.json"
 
@@ -104,7 +115,11 @@ class Folder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One version of one object, as it was when the run was planned."""
+    """One version of one object, as it was when the run was planned.
+
+    Of many objects: `key` is their prefix or manifest, `etag` a SHA-256 over every object's
+    version, `size` their sum; each is in inputs.json.
+    """
 
     bucket: str
     key: str
@@ -115,10 +130,22 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileSlice:
+    """Some rows of one file: `file` is its position in inputs.json, the rest is as in `Unit`."""
+
+    file: int
+    start: int
+    end: int
+    first_row: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """A slice of a run's input that one invocation scores: an item of units.json.
 
-    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file.
+    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file. Where
+    the run has many files, `slices` say what is scored, and `start` and `end` are 0.
     """
 
     run: str
@@ -128,11 +155,15 @@ class Unit:
     end: int
     first_row: int
     rows: int
+    slices: tuple[FileSlice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run was pinned to: plan.json, written once. `columns` is a CSV's header."""
+    """What a run was pinned to: plan.json, written once.
+
+    `columns` is a CSV's header; each of many files has its own, in inputs.json.
+    """
 
     run: str
     model: str
@@ -152,6 +183,8 @@ class Plan:
     rows: int
     units: int
     notes: tuple[str, ...] = ()
+    scope: Scope = "key"
+    files: int = 1
 
     @property
     def folder(self) -> Folder:
@@ -195,11 +228,33 @@ def plan_from(body: bytes) -> Plan | RefusedPlan:
     return Plan(**data)
 
 
+def unit_from(item: Mapping[str, Any]) -> Unit:
+    """A unit as an item of units.json says it."""
+    slices = tuple(FileSlice(**part) for part in item.get("slices", ()))
+    return Unit(**{**item, "slices": slices})
+
+
 # ---- ports -----------------------------------------------------------------------------------
 
 
+class Listed(NamedTuple):
+    """An object as a listing shows it."""
+
+    key: str
+    size: int
+
+
 class Inbox(Protocol):
-    """Where dropped files are."""
+    """Where a run's files are."""
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """The objects whose keys start with `prefix`, in the order of their keys.
+
+        Raises:
+            BadInput: there is no such bucket, or it may not be read.
+            Transient: it could not be listed.
+        """
+        ...
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """The object as it is now. Raises NotFound when it is gone."""
@@ -249,6 +304,14 @@ class MemoryInbox:
         held.append((snapshot, body))
         return snapshot
 
+    def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """See `Inbox.keys`."""
+        if bucket not in {name for name, _ in self.versions}:
+            raise unreadable(bucket)
+        for (name, key), held in sorted(self.versions.items()):
+            if name == bucket and key.startswith(prefix) and held:
+                yield Listed(key, held[-1][0].size)
+
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """See `Inbox.snapshot`."""
         for snapshot, _ in reversed(self.versions.get((bucket, key), [])):
@@ -269,6 +332,11 @@ def changed(snapshot: Snapshot) -> BadInput:
     return BadInput.of(
         "the file", f"{snapshot.key} as it was planned", "another; it was deleted or overwritten"
     )
+
+
+def unreadable(bucket: str) -> BadInput:
+    """The refusal of a bucket that is not there, or that the stack may not read."""
+    return BadInput.of("bucket", "one that this stack may read", bucket[:63])
 
 
 class MemoryStore:

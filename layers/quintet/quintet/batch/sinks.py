@@ -19,8 +19,10 @@ from quintet.columns import Array, numpy_dtype
 from quintet.contract import Contract, Output
 from quintet.errors import Refusal
 
-__all__ = ["Quarantine", "ScoreTable", "hollow", "score_columns"]
+__all__ = ["FILE", "Quarantine", "ScoreTable", "hollow", "score_columns"]
 
+#: the column that says which of many files a row is of
+FILE = "file"
 #: how many refusals of one reason a report may show
 EXAMPLES = 3
 #: how many reasons are told apart; a category column can give as many as it has values
@@ -28,11 +30,12 @@ REASONS = 200
 
 
 class ScoreTable:
-    """The scores of a unit, gathered chunk by chunk."""
+    """The scores of a unit, gathered chunk by chunk; `many` have the column `file`."""
 
-    def __init__(self, contract: Contract, version: int) -> None:
+    def __init__(self, contract: Contract, version: int, many: bool = False) -> None:
         self._contract = contract
         self._version = version
+        self._many = many
         self._parts: defaultdict[str, list[Any]] = defaultdict(list)
         self.rows = 0
 
@@ -42,8 +45,11 @@ class ScoreTable:
         entities: Sequence[str | None] | None,
         outputs: dict[str, Array],
         fallback: NDArray[np.bool_],
+        file: str | None = None,
     ) -> None:
         """Add scored rows; `rows` are their numbers in the file."""
+        if self._many:
+            self._parts[FILE] += [file] * len(rows)
         self._parts["row"].append(rows)
         if self._contract.entity:
             entities = [None] * len(rows) if entities is None else entities
@@ -103,10 +109,17 @@ class Quarantine:
         self._reasons: dict[tuple[str, str], dict[str, Any]] = {}
         self.rows = 0
 
-    def add(self, row: int, original: dict[str, Any], refusals: Sequence[Refusal]) -> None:
-        """Add one row of the file, refused for some reasons."""
+    def add(
+        self,
+        row: int,
+        original: dict[str, Any],
+        refusals: Sequence[Refusal],
+        file: str | None = None,
+    ) -> None:
+        """Add one row of a file, refused for some reasons; `file` is named where there are many."""
         reasons = [{"field": r.field, "expected": r.expected, "got": r.got} for r in refusals]
-        line = {"row": row, **original, "reasons": reasons}
+        place = {"row": row} if file is None else {FILE: file, "row": row}
+        line = {**place, **original, "reasons": reasons}
         self._lines.append(orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS))
         self.rows += 1
         for refusal in refusals:
@@ -118,7 +131,7 @@ class Quarantine:
             )
             found["rows"] += 1
             if len(found["examples"]) < EXAMPLES:
-                found["examples"].append({"row": row, "got": refusal.got})
+                found["examples"].append({**place, "got": refusal.got})
 
     @property
     def reasons(self) -> list[dict[str, Any]]:

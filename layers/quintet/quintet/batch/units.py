@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,17 +12,21 @@ import orjson
 
 from quintet.batch.chunks import Chunk
 from quintet.batch.histograms import Histogram, watched
+from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
 from quintet.batch.isolation import score_apart
 from quintet.batch.readers import read_unit
 from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
 from quintet.batch.streams import ahead
-from quintet.contract import Output
+from quintet.contract import Contract, Output
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource, join
 from quintet.scoring import Model, Scores
 
 __all__ = ["score_unit"]
+
+#: a chunk, and the key of its file where the run has many
+_Part = tuple[str | None, Chunk]
 
 
 def score_unit(
@@ -51,7 +55,8 @@ def score_unit(
     result: dict[str, Any]
     try:
         loaded = model()
-        found = _score(plan, loaded, read_unit(loaded.contract, plan, unit, inbox), features)
+        chunks = _chunks(loaded.contract, plan, unit, inbox, store)
+        found = _score(plan, loaded, chunks, features)
         result = {**found.summary(), "files": _write(unit, plan, found, store)}
     except (BadInput, ModelFailure) as error:
         result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
@@ -75,18 +80,19 @@ class _Found:
     histogram: Histogram | None
     fallback: int = 0
 
-    def add(self, chunk: Chunk, scores: Scores) -> None:
+    def add(self, file: str | None, chunk: Chunk, scores: Scores) -> None:
         entities = chunk.batch.entities
         if entities is not None:
             entities = [entities[position] for position in scores.index.tolist()]
-        self.scores.add(chunk.rows[scores.index], entities, scores.outputs, scores.fallback)
+        rows = chunk.rows[scores.index]
+        self.scores.add(rows, entities, scores.outputs, scores.fallback, file)
         self.fallback += int(scores.fallback.sum())
         if self.histogram and self.output:
             self.histogram.add(scores.outputs[self.output.name])
 
-    def refuse(self, chunk: Chunk, refusals: list[Refusal]) -> None:
+    def refuse(self, file: str | None, chunk: Chunk, refusals: list[Refusal]) -> None:
         for row, reasons in _refused(chunk, refusals):
-            self.quarantine.add(row, chunk.original(row - chunk.first), reasons)
+            self.quarantine.add(row, chunk.original(row - chunk.first), reasons, file)
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -99,21 +105,40 @@ class _Found:
         }
 
 
-def _score(plan: Plan, model: Model, chunks: Iterable[Chunk], features: FeatureSource) -> _Found:
+def _chunks(
+    contract: Contract, plan: Plan, unit: Unit, inbox: Inbox, store: Store
+) -> Iterator[_Part]:
+    """The rows of a unit, each chunk with its file's key where the run has many."""
+    if plan.scope == "key":
+        for chunk in read_unit(contract, plan, unit, inbox):
+            yield None, chunk
+        return
+    sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
+    for part in unit.slices:
+        source = sources[part.file]
+        known = with_constants(contract, source.constants)
+        alone = replace(unit, start=part.start, end=part.end, first_row=part.first_row)
+        with naming(source.input.key):
+            for chunk in read_unit(known, plan_of(plan, source), alone, inbox):
+                yield source.input.key, chunk
+
+
+def _score(plan: Plan, model: Model, chunks: Iterable[_Part], features: FeatureSource) -> _Found:
     contract = model.contract
     output = watched(contract)
     histogram = Histogram(output) if output else None
-    found = _Found(ScoreTable(contract, plan.version), Quarantine(), output, histogram)
+    table = ScoreTable(contract, plan.version, many=plan.scope != "key")
+    found = _Found(table, Quarantine(), output, histogram)
     # what is stored is taken as of the run's start, so that a retry sees the same ages
     now = datetime.fromisoformat(plan.started).timestamp()
-    for chunk in ahead(chunks):
+    for file, chunk in ahead(chunks):
         refusals: list[Refusal] = []
         if chunk.batch.rows:
             joined = join(contract, chunk.batch, features, now)
             scores = score_apart(model, joined.batch, joined.fallback)
-            found.add(chunk, scores)
+            found.add(file, chunk, scores)
             refusals = scores.refusals
-        found.refuse(chunk, refusals)
+        found.refuse(file, chunk, refusals)
     return found
 
 

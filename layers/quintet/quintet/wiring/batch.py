@@ -37,7 +37,9 @@ def _s3() -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
+    retries: Any = {"mode": "standard", "max_attempts": 5}
+    # as many connections as plan_run has threads
+    return boto3.client("s3", config=Config(retries=retries, max_pool_connections=16))
 
 
 def _inbox() -> Inbox:
