@@ -1,10 +1,10 @@
 """Read records of CSV and JSONL in chunks, as columns, with the text that each row was.
 
-arro3 parses a chunk of CSV many times faster than Python does, but fails all of it on one bad
-row. So its result counts only where it is sure to be what a look at each row would give; every
-other chunk gets that look, which refuses the bad rows only. Its JSON reader is not used: it
-takes what the online path refuses (a number in quotes, 1.7 for an integer, a field given
-twice), which only a second reading would find.
+Rows that are alike are read by `quintet.batch.alike`. arro3 parses any chunk of CSV many times
+faster than Python does, but fails all of it on one bad row. So its result counts only where it is
+sure to be what a look at each row would give; every other chunk gets that look, which refuses the
+bad rows only. Its JSON reader is not used: it takes what the online path refuses (a number in
+quotes, 1.7 for an integer, a field given twice), which only a second reading would find.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import orjson
 from arro3 import core
 from arro3 import io as arrow_io
 
+from quintet.batch.alike import csv_batch, jsonl_batch
 from quintet.batch.arrow import column
 from quintet.batch.chunks import CHUNK_ROWS, Chunk, arrays_batch
+from quintet.batch.decimals import EXACT
 from quintet.batch.runs import Plan
 from quintet.batch.splitting import LONGEST, Records
 from quintet.columns import Array, Batch, from_records, from_text
@@ -28,9 +30,6 @@ from quintet.contract import Contract
 from quintet.errors import Refusal
 
 __all__ = ["read_text"]
-
-#: integers from here on are not all floats
-EXACT = 2.0**53
 
 csv.field_size_limit(LONGEST)
 
@@ -115,7 +114,9 @@ class _CsvReader:
         self._schema = core.Schema([core.Field(str(i), k) for i, k in enumerate(kinds)])
 
     def read(self, text: bytes, cut: Callable[[], list[bytes]], rows: int) -> Found:
-        batch = self._quick(text, rows)
+        batch = csv_batch(self._contract, self._columns, self._delimiter, text, rows)
+        if batch is None:
+            batch = self._quick(text, rows)
         return self._careful(cut()) if batch is None else (batch, None, [])
 
     def _quick(self, text: bytes, rows: int) -> Batch | None:
@@ -187,6 +188,8 @@ class _JsonlReader:
         self._keys = contract.request_keys
 
     def read(self, text: bytes, cut: Callable[[], list[bytes]], rows: int) -> Found:
+        if batch := jsonl_batch(self._contract, text, rows):
+            return batch, None, []
         texts = cut()
         try:
             found = list(map(orjson.loads, texts))
