@@ -86,9 +86,11 @@ def list_runs(model: Model, stage: StageName = "local", state: State = DEFAULT_S
     table.add_column("file", overflow="fold")
     for name in ("rows", "scored", "quarantined"):
         table.add_column(name, justify="right")
+    table.add_column("readers")
+    seen = {pointer["run"] for pointer in reader.pointers(model)}
     lines = [_line(reader, Folder(model, name)) for name in reader.names(model)]
     for line in sorted(lines, reverse=True):
-        table.add_row(*line)
+        table.add_row(*line, "see it" if line[1] in seen else "")
     # a run's name must come out whole, to be copied: the table may be wider than the terminal
     wide = Console(highlight=False, width=max(console.width, WIDTH))
     wide.print(table if lines else f"no runs of {model} yet")

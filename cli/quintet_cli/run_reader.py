@@ -10,6 +10,7 @@ import orjson
 
 from quintet.aws.blobs import S3Store
 from quintet.batch.runs import Folder, Plan, RefusedPlan, plan_from, slug
+from quintet.batch.tables import tables_of
 from quintet_cli.stage import Stage, StageError
 
 __all__ = ["Progress", "RunReader"]
@@ -55,6 +56,11 @@ class RunReader:
         body = self.store.get(folder.report)
         report: dict[str, Any] | None = orjson.loads(body) if body else None
         return report
+
+    def pointers(self, model: str) -> list[dict[str, Any]]:
+        """Which run the readers of a model's table see, and of each partition's."""
+        keys = [key for key in self.store.keys(tables_of(model)) if key.endswith("/current.json")]
+        return [orjson.loads(self.store.get(key) or b"{}") for key in keys]
 
     def newest(self, model: str) -> Folder:
         """The run of a model that was started last.

@@ -182,6 +182,7 @@ def _who(request: Request, pinned: Pinned) -> dict[str, Any]:
         "seal": pinned.seal,
         "contract": contract_digest(pinned.contract),
         "started": request.started,
+        "partition": request.partition,
         "code": __version__,
     }
 

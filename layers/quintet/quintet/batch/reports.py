@@ -112,6 +112,7 @@ def _counted(plan: Plan, store: Store, failure: str | None) -> dict[str, Any]:
         "status": "failed" if cause else "succeeded",
         "cause": cause,
         "started": plan.started,
+        "partition": plan.partition,
         "input": {
             **asdict(plan.input),
             "format": plan.format,
@@ -190,6 +191,7 @@ def _manifest(plan: Plan, report: dict[str, Any]) -> dict[str, Any]:
         "contract": plan.contract,
         "code": plan.code,
         "started": plan.started,
+        "partition": plan.partition,
         "input": asdict(plan.input),
         "rows": plan.rows,
         "scored": report["counts"]["scored"],

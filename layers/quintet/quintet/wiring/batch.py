@@ -137,12 +137,21 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
 
 @cache
 def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
-    """What reports a run."""
+    """What reports a run, and moves its table's pointer to it if it succeeded."""
+    from quintet.aws.cells import S3Cells
     from quintet.batch.reports import report_run
+    from quintet.batch.tables import show_run
 
-    store = _store(read(ReportSettings, os.environ).scores_bucket)
+    bucket = read(ReportSettings, os.environ).scores_bucket
+    store, cells = _store(bucket), S3Cells(_s3(), bucket)
+
+    def now() -> datetime:
+        return datetime.now(UTC)
 
     def report(folder: Folder, failure: str | None) -> dict[str, Any]:
-        return report_run(folder, store=store, clock=lambda: datetime.now(UTC), failure=failure)
+        summary = report_run(folder, store=store, clock=now, failure=failure)
+        if summary["status"] == "succeeded":
+            show_run(folder, store=store, cells=cells, clock=now)
+        return summary
 
     return report
