@@ -185,6 +185,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     scope: Scope = "key"
     files: int = 1
+    partition: str | None = None
 
     @property
     def folder(self) -> Folder:
