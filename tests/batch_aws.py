@@ -20,6 +20,7 @@ from tests.batch_kit import CONTRACT, tiny_graph
 from quintet.contract import to_dict
 from quintet.manifest import digest_of, sha256
 from quintet.wiring import batch as wiring
+from quintet.wiring import runs as runs_wiring
 from quintet_cli.publisher import Publisher
 from quintet_cli.release import Release
 
@@ -121,6 +122,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": aws.url,
         "POWERTOOLS_SERVICE_NAME": name,
+        "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
         "QUINTET_STAGE": "test",
         "QUINTET_REGISTRY_BUCKET": "batch-registry",
         "QUINTET_REGISTRY_TABLE": "batch-registry",
@@ -146,6 +148,8 @@ def forget() -> None:
     """Drop what the wiring keeps between invocations."""
     for name in ("logger", "runs", "planner", "scorer", "reporter", "_s3"):
         getattr(wiring, name).cache_clear()
+    for name in ("desk", "telemetry", "_settings", "_presigner"):
+        getattr(runs_wiring, name).cache_clear()
 
 
 def event(name: str) -> dict[str, Any]:

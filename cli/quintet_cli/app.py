@@ -26,6 +26,7 @@ COMMANDS = (
     "publish_cmd",
     "features_cmd",
     "batch_cmd",
+    "run_cmd",
     "table_cmd",
     "jobs_cmd",
     "endpoints_cmd",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import progress
 from rich.console import Console
 from rich.table import Table
 
@@ -16,13 +14,11 @@ from quintet.batch.planning import OUTPUT
 from quintet.batch.runs import Folder, Plan, run_name
 from quintet_cli.options import StageName, State
 from quintet_cli.run_reader import RunReader
+from quintet_cli.run_view import colored, finish, follow, print_report
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
 __all__ = ["register"]
 
-POLL_SECONDS = 0.5
-#: after so many polls without a plan it is looked up whether the execution has failed
-PATIENCE = 20
 WIDTH = 160
 
 runs = typer.Typer(no_args_is_help=True, help="See the runs that score files.")
@@ -73,7 +69,7 @@ def drop(
     folder = Folder(model, run_name(bucket, key, put["VersionId"]))
     console.print(f"run [bold]{folder.run}[/bold]")
     if wait:
-        _finish(_follow(RunReader(opened), folder))
+        finish(follow(RunReader(opened), folder))
 
 
 @runs.command("ls")
@@ -119,7 +115,7 @@ def _line(reader: RunReader, folder: Folder) -> tuple[str, ...]:
     counts = report["counts"]
     numbers = (f"{counts[name]:,}" for name in ("rows", "scored", "quarantined"))
     started, source = _moment(report["started"]), report["input"].get("key", "")
-    return (started, folder.run, _colored(report["status"]), source, *numbers)
+    return (started, folder.run, colored(report["status"]), source, *numbers)
 
 
 @runs.command()
@@ -129,7 +125,7 @@ def show(
     """Print what came of a run."""
     reader = RunReader(Stage.open(stage, state))
     folder = Folder(model, run) if run else reader.newest(model)
-    _print(_reported(reader, folder))
+    print_report(_reported(reader, folder))
 
 
 @runs.command()
@@ -138,7 +134,7 @@ def watch(
 ) -> None:
     """Follow a run until its report, and print what came of it."""
     reader = RunReader(Stage.open(stage, state))
-    _finish(_follow(reader, Folder(model, run) if run else reader.newest(model)))
+    finish(follow(reader, Folder(model, run) if run else reader.newest(model)))
 
 
 @runs.command()
@@ -169,70 +165,3 @@ def _reported(reader: RunReader, folder: Folder) -> dict[str, Any]:
         hint = f"`quintet runs watch {folder.model} {folder.run}`" if known else "no such run"
         raise StageError(f"run {folder.run} has no report: {hint}")
     return found
-
-
-def _follow(reader: RunReader, folder: Folder) -> dict[str, Any]:
-    """Show a run's progress until its report, which is returned."""
-    columns = (
-        progress.SpinnerColumn(),
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[rate]}"),
-        progress.TimeElapsedColumn(),
-    )
-    begun = time.monotonic()
-    with progress.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("waiting for the run", total=None, rate="")
-        for polls, seen in enumerate(reader.follow(folder)):
-            if seen.report is not None:
-                return seen.report
-            if isinstance(seen.plan, Plan):
-                rate = f"{seen.rows / (time.monotonic() - begun):,.0f} rows/s"
-                total = seen.plan.units
-                bar.update(task, description="units", total=total, completed=seen.units, rate=rate)
-            if polls % PATIENCE == PATIENCE - 1 and (end := reader.ended(folder)):
-                raise StageError(f"run {folder.run} ended without a report: {end}")
-            time.sleep(POLL_SECONDS)
-    raise AssertionError("a run is followed until its report")
-
-
-def _finish(found: dict[str, Any]) -> None:
-    _print(found)
-    if found["status"] != "succeeded":
-        raise typer.Exit(1)
-
-
-def _colored(status: str) -> str:
-    color = "green" if status == "succeeded" else "red"
-    return f"[{color}]{status}[/{color}]"
-
-
-def _print(found: dict[str, Any]) -> None:
-    counts = found["counts"]
-    version = f" version {found['version']}" if "version" in found else ""
-    took = f" in {found['seconds']:.1f} s" if found.get("seconds") is not None else ""
-    console.print(f"{_colored(found['status'])}  {found['model']}{version}{took}")
-    if found["cause"]:
-        _plain(f"  {found['cause']}")
-    if found["status"] != "refused":
-        lost = counts["unaccounted"]
-        _plain(
-            f"  {counts['rows']:,} rows = {counts['scored']:,} scored "
-            f"+ {counts['quarantined']:,} quarantined"
-            + (f" + {lost:,} without a result" if lost else "")
-        )
-    for reason in found.get("reasons", [])[:10]:
-        text = f"  {reason['rows']:>8,}  {reason['field']}: expected {reason['expected']}"
-        example = reason["examples"][0] if reason["examples"] else None
-        if example:
-            text += f", got {example['got']} (row {example['row']})"
-        _plain(text)
-    for note in found.get("notes", []):
-        _plain(f"  {note}")
-    _plain(f"  the page: quintet runs report {found['model']} {found['run']}")
-
-
-def _plain(text: str) -> None:
-    """A line as it is: what files hold is no markup, and is not wrapped."""
-    console.print(text, markup=False, soft_wrap=True)

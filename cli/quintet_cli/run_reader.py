@@ -38,13 +38,7 @@ class RunReader:
 
     def names(self, model: str) -> list[str]:
         """The names of a model's runs."""
-        root = f"runs/{slug(model)}/"
-        pages = self._client.get_paginator("list_objects_v2")
-        return [
-            found["Prefix"][len(root) : -1]
-            for page in pages.paginate(Bucket=self._bucket, Prefix=root, Delimiter="/")
-            for found in page.get("CommonPrefixes", [])
-        ]
+        return self.store.folders(f"runs/{slug(model)}/")
 
     def plan(self, folder: Folder) -> Plan | RefusedPlan | None:
         """What a run was planned as, None before it was."""

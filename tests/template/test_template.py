@@ -18,6 +18,7 @@ from quintet.settings import (
     PlanSettings,
     PredictSettings,
     ReportSettings,
+    RunsSettings,
     ScoreSettings,
     SubmitSettings,
     SweepSettings,
@@ -36,6 +37,7 @@ SETTINGS: dict[str, Any] = {
     "PlanRun": PlanSettings,
     "Predict": PredictSettings,
     "ReportRun": ReportSettings,
+    "Runs": RunsSettings,
     "ScoreUnit": ScoreSettings,
     "Submit": SubmitSettings,
     "Sweep": SweepSettings,
@@ -124,6 +126,7 @@ def test_the_routes_of_the_api_are_those_that_their_functions_know(stack: Stack)
         found.setdefault(route.function_arn, set()).add((route.method, route.resource))
     assert found == {
         PLAN.identities["PredictAliaslive"].ref: routes_of("predict"),
+        identity("Runs"): routes_of("runs"),
         identity("Submit"): routes_of("submit"),
     }
     assert stack.api.binary_types == ("*/*",)

@@ -15,6 +15,7 @@ __all__ = [
     "PlanSettings",
     "PredictSettings",
     "ReportSettings",
+    "RunsSettings",
     "ScoreSettings",
     "SettingsError",
     "SubmitSettings",
@@ -146,6 +147,17 @@ class ReportSettings:
     """Settings of `report_run`."""
 
     scores_bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsSettings:
+    """Settings of `runs`."""
+
+    stage: str
+    registry_table: str
+    inbox_bucket: str
+    scores_bucket: str
+    state_machine_arn: str
 
 
 def read(kind: type[Settings], environ: Mapping[str, str]) -> Settings:

@@ -57,7 +57,7 @@ class S3Inbox:
             try:
                 for page in pages.paginate(Bucket=bucket, Prefix=prefix):
                     for found in page.get("Contents", []):
-                        yield Listed(found["Key"], found["Size"])
+                        yield Listed(found["Key"], found["Size"], found["ETag"].strip('"'))
             except ClientError as error:
                 if _code(error) in DENIED | {"NoSuchBucket", "InvalidBucketName"}:
                     raise unreadable(bucket) from error
@@ -130,6 +130,16 @@ class S3Store:
         kind = CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
         with _transient():
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=kind)
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `quintet.batch.overview.Shelf.folders`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with _transient():
+            return [
+                found["Prefix"][len(prefix) : -1]
+                for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+                for found in page.get("CommonPrefixes", [])
+            ]
 
     def keys(self, prefix: str) -> list[str]:
         """See `quintet.batch.runs.Store.keys`."""

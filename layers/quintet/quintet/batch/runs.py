@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -27,6 +27,7 @@ __all__ = [
     "Unit",
     "changed",
     "dump",
+    "hashed_name",
     "plan_from",
     "run_name",
     "slug",
@@ -50,15 +51,20 @@ def slug(text: str, most: int = 80) -> str:
 
 
 def run_name(bucket: str, key: str, version: str) -> str:
-    """The name of the run that scores one version of one object: the same for every notice of it.
-
-    Readable in front (model and file), unique by the hash behind; at most 80 characters, as
-    Step Functions allows: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
-    """
+    """The name of the run that scores one version of one object, whoever tells of it."""
     model, _, rest = key.partition("/")
     stem = rest.rpartition("/")[2].partition(".")[0]
-    digest = hashlib.sha256("\n".join((bucket, key, version)).encode()).hexdigest()
-    return f"{slug(model, 24)}-{slug(stem, 24)}-{digest[:24]}"
+    return hashed_name(model, stem, (bucket, key, version))
+
+
+def hashed_name(model: str, hint: str, parts: Iterable[str]) -> str:
+    """A run's name: readable in front, unique by the hash of `parts` behind.
+
+    At most 74 characters, of the 80 that Step Functions allows:
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return f"{slug(model, 24)}-{slug(hint, 24)}-{digest[:24]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +249,7 @@ class Listed(NamedTuple):
 
     key: str
     size: int
+    etag: str = ""
 
 
 class Inbox(Protocol):
@@ -311,7 +318,7 @@ class MemoryInbox:
             raise unreadable(bucket)
         for (name, key), held in sorted(self.versions.items()):
             if name == bucket and key.startswith(prefix) and held:
-                yield Listed(key, held[-1][0].size)
+                yield Listed(key, held[-1][0].size, held[-1][0].etag)
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """See `Inbox.snapshot`."""

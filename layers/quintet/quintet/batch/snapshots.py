@@ -33,12 +33,13 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Item(NamedTuple):
-    """An object to score. `size` is known where it was listed."""
+    """An object to score. `size` and `etag` are known where it was listed."""
 
     bucket: str
     key: str
     version_id: str | None = None
     size: int | None = None
+    etag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,13 @@ def _under_prefix(request: Request, inbox: Inbox) -> Found:
     folder = request.prefix.rpartition("/")[0]
     start = len(folder) + 1 if folder else 0
     items, hidden = [], 0
-    for key, size in inbox.keys(request.bucket, request.prefix):
+    for key, size, etag in inbox.keys(request.bucket, request.prefix):
         if key.endswith(("/", "_$folder$")) and not size:  # as consoles and Hadoop mark folders
             continue
         if _hidden(key[start:]):
             hidden += 1
             continue
-        items.append(Item(request.bucket, key, None, size))
+        items.append(Item(request.bucket, key, None, size, etag))
         if len(items) > MOST_FILES:
             raise BadInput.of("prefix", f"at most {MOST_FILES:,} files", "more; name a partition")
     return Found(items, hidden)
