@@ -12,6 +12,7 @@ from quintet import __version__
 from quintet.batch.files import Cut, plan_file
 from quintet.batch.formats import ignored_columns
 from quintet.batch.inputs import Source, content, inputs_document, of_file
+from quintet.batch.outputs import FILE
 from quintet.batch.packing import packed
 from quintet.batch.requests import Request
 from quintet.batch.runs import (
@@ -27,7 +28,6 @@ from quintet.batch.runs import (
     dump,
     plan_from,
 )
-from quintet.batch.sinks import FILE
 from quintet.batch.snapshots import Item, constants, find
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure, NotFound, Refusal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -14,15 +13,14 @@ from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
 from quintet.batch.arrow import table
+from quintet.batch.outputs import FILE, hollow, score_columns
 from quintet.batch.runs import FileFormat
-from quintet.columns import Array, numpy_dtype
-from quintet.contract import Contract, Output
+from quintet.columns import Array
+from quintet.contract import Contract
 from quintet.errors import Refusal
 
-__all__ = ["FILE", "Quarantine", "ScoreTable", "hollow", "score_columns"]
+__all__ = ["Quarantine", "ScoreTable"]
 
-#: the column that says which of many files a row is of
-FILE = "file"
 #: how many refusals of one reason a report may show
 EXAMPLES = 3
 #: how many reasons are told apart; a category column can give as many as it has values
@@ -97,23 +95,6 @@ def _write_parquet(columns: dict[str, Any], out: io.BytesIO) -> None:
         column_dictionary_enabled={name: name not in kinds for name in columns},
         column_encoding={n: "delta_binary_packed" for n, kind in kinds.items() if kind in "iu"},
     )
-
-
-def hollow(output: Output) -> Array:
-    """An output of no rows."""
-    return np.empty((0, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
-
-
-def score_columns(output: Output, values: Array) -> list[tuple[str, Array]]:
-    """An output as flat columns: `name`, or `name_<class or number>` where a row has several."""
-    if values.ndim == 1:
-        return [(output.name, values)]
-    flat = values.reshape(len(values), math.prod(values.shape[1:]))
-    if flat.shape[1] == 1:
-        return [(output.name, flat[:, 0])]
-    named = output.classes if output.classes and len(output.classes) == flat.shape[1] else None
-    names = named or range(flat.shape[1])
-    return [(f"{output.name}_{name}", flat[:, i]) for i, name in enumerate(names)]
 
 
 class Quarantine:
