@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,6 +135,8 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
     }
     for variable, value in environ.items():
         monkeypatch.setenv(variable, value)
+    # Powertools keeps one logger a service, bound to the stdout of its first use
+    logging.root.manager.loggerDict.pop(name, None)
     forget()
     place = ROOT / "functions" / name / "app.py"
     spec = importlib.util.spec_from_file_location(f"{name}_app", place)
