@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -197,8 +198,9 @@ def test_inboxes_list_what_is_under_a_prefix_in_the_order_of_keys(
     put("inbox", "listed/0007", b"newer")
     put("inbox", "other/0001", b"x")
     found = list(port.keys("inbox", "listed/"))
-    assert [key for key, _ in found] == names
-    assert [size for _, size in found[6:9]] == [0, 5, 0]
+    assert [item.key for item in found] == names
+    assert [item.size for item in found[6:9]] == [0, 5, 0]
+    assert [item.etag for item in found[6:9:2]] == [hashlib.md5(b"").hexdigest()] * 2
     assert list(port.keys("inbox", "nothing/")) == []
     for name in ("no-such-bucket", "no bucket/at all"):
         with pytest.raises(BadInput, match="bucket: expected one that this stack may read"):
