@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quintet.batch.planning import OUTPUT
+from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.runs import Folder, Plan, run_name
-from quintet_cli.options import StageName, State
+from quintet_cli.options import Form, Keep, StageName, State
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_view import colored, finish, follow, print_report
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
@@ -26,15 +25,6 @@ console = Console(highlight=False)
 
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 Run = Annotated[str | None, typer.Argument(help="The run; by default the newest.", metavar="RUN")]
-
-
-class Form(StrEnum):
-    """The forms that scores can have."""
-
-    parquet = "parquet"
-    csv = "csv"
-    jsonl = "jsonl"
-    input = "input"
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +43,7 @@ def drop(
     output: Annotated[
         Form, typer.Option("--output", help="The form of the scores; input is the file's own.")
     ] = Form.parquet,
+    keep: Keep = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")
     ] = True,
@@ -62,10 +53,9 @@ def drop(
     """Score a file: put it into the inbox, follow its run, print what came of it."""
     opened = Stage.open(stage, state)
     bucket, key = opened.outputs["InboxBucketName"], f"{model}/{file.name}"
+    metadata = {OUTPUT: output.value} | ({KEEP: keep} if keep else {})
     with file.open("rb") as body:
-        put = opened.client("s3").put_object(
-            Bucket=bucket, Key=key, Body=body, Metadata={OUTPUT: output.value}
-        )
+        put = opened.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
     folder = Folder(model, run_name(bucket, key, put["VersionId"]))
     console.print(f"run [bold]{folder.run}[/bold]")
     if wait:

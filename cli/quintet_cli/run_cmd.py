@@ -10,8 +10,9 @@ from rich.console import Console
 from quintet.aws.blobs import S3Inbox
 from quintet.aws.executions import Executions
 from quintet.aws.registry import Registry
+from quintet.batch.requests import keep_of
 from quintet.batch.starts import Started, start_run
-from quintet_cli.options import StageName, State
+from quintet_cli.options import Form, Keep, StageName, State
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_view import finish, follow
 from quintet_cli.stage import DEFAULT_STATE, Stage
@@ -48,6 +49,10 @@ def run(
     bucket: Annotated[
         str | None, typer.Option("--bucket", help="Where they are; by default the inbox.")
     ] = None,
+    output: Annotated[
+        Form | None, typer.Option("--output", help="The form of the scores; Parquet by default.")
+    ] = None,
+    keep: Keep = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")
     ] = True,
@@ -64,6 +69,8 @@ def run(
         "partition": partition,
         "version": version,
         "bucket": bucket,
+        "output": output.value if output else None,
+        "keep": keep_of(keep or ""),
     }
     folder, new = start_on(opened, asked)
     console.print(f"run [bold]{folder.run}[/bold]" + ("" if new else ", which has ended before"))

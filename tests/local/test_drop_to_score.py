@@ -227,10 +227,17 @@ def test_a_unit_that_crashes_fails_the_run_and_not_its_siblings(
 
 def test_the_command_drops_follows_and_shows(local: LocalAws, tmp_path: Path) -> None:
     state = local.state
-    dropped = quintet("drop", str(CUSTOMERS), "churn", "--output", "csv", state=state)
+    options = ("--output", "csv", "--keep", "spend_365d=spent")
+    dropped = quintet("drop", str(CUSTOMERS), "churn", *options, state=state)
     assert dropped.exit_code == 0, dropped.output
     assert "4,335 rows = 4,335 scored + 0 quarantined" in dropped.output
     run = dropped.output.split()[1]
+    reader = RunReader(Stage.open("local", state))
+    (first, *_) = reader.store.keys(f"{Folder('churn', run).root}scores/")
+    found = csv.DictReader(io.StringIO((reader.store.get(first) or b"").decode()))
+    given = csv.DictReader(io.StringIO(CUSTOMERS.read_text()))
+    kept = [r["spent"] for r in found]
+    assert kept == [r["spend_365d"] for r in given][: len(kept)]
     assert run in quintet("runs", "ls", "churn", state=state).output
     assert "succeeded" in quintet("runs", "show", "churn", run, state=state).output
     page = tmp_path / "page.html"

@@ -644,7 +644,7 @@ def test_requests_are_read_as_starters_send_them() -> None:
 @pytest.mark.parametrize(
     ("other", "refusal"),
     [
-        ({"surprise": 1}, "surprise: expected one of bucket, model, version_id, partition, key, "),
+        ({"surprise": 1}, "surprise: expected one of bucket, model, version_id, partition, output, "),
         ({"bucket": None}, "bucket: expected the name of a bucket, got nothing"),
         ({"bucket": 7}, "bucket: expected a text of at most 1,024 characters, got another"),
         ({"model": None}, "model: expected the model's name, with a prefix, got nothing"),

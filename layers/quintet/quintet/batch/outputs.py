@@ -7,12 +7,20 @@ import math
 import numpy as np
 
 from quintet.columns import Array, numpy_dtype
-from quintet.contract import Output
+from quintet.contract import Contract, Output
 
-__all__ = ["FILE", "hollow", "score_columns"]
+__all__ = ["FILE", "hollow", "score_columns", "score_names"]
 
 #: the column that says which of many files a row is of
 FILE = "file"
+
+
+def score_names(contract: Contract, *, many: bool) -> list[str]:
+    """The columns that scores have, whatever is kept beside them."""
+    outputs = [n for o in contract.outputs for n, _ in score_columns(o, hollow(o))]
+    file, entity = [FILE] * many, [contract.entity] if contract.entity else []
+    fallback = ["fallback"] if contract.fallback else []
+    return [*file, "row", *entity, *outputs, *fallback, "model_version"]
 
 
 def hollow(output: Output) -> Array:

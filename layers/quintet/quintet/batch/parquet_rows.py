@@ -66,7 +66,14 @@ def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> It
             rows = table.num_rows
             found = {name: table.column(name) for name in wanted}
             batch = _batch_of(contract, found, rows)
-            yield Chunk(row, rows, batch, row + np.arange(rows), _record_of(table))
+            yield Chunk(
+                row,
+                rows,
+                batch,
+                row + np.arange(rows),
+                _record_of(table),
+                column=_column_of(table),
+            )
             row += rows
 
 
@@ -81,6 +88,10 @@ def _batches(view: IO[bytes]) -> Iterator[core.RecordBatch]:
             except StopIteration:
                 return
         yield table
+
+
+def _column_of(table: core.RecordBatch) -> Callable[[str], list[Any]]:
+    return lambda name: list(table.column(name).to_pylist())
 
 
 def _record_of(table: core.RecordBatch) -> Callable[[int], dict[str, Any]]:

@@ -12,9 +12,10 @@ from quintet import __version__
 from quintet.batch.files import Cut, plan_file
 from quintet.batch.formats import ignored_columns
 from quintet.batch.inputs import Source, content, inputs_document, of_file
+from quintet.batch.keeping import kept_columns
 from quintet.batch.outputs import FILE
 from quintet.batch.packing import packed
-from quintet.batch.requests import Request
+from quintet.batch.requests import Request, keep_of
 from quintet.batch.runs import (
     FORMATS,
     FileFormat,
@@ -40,6 +41,8 @@ THREADS = 16
 NAMED = 100
 #: the object metadata that asks for another form of the scores
 OUTPUT = "quintet-output"
+#: the object metadata that asks for columns of the input beside the scores
+KEEP = "quintet-keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ def _plan(request: Request, catalog: Catalog, inbox: Inbox, unit_bytes: int) -> 
 def _of_one(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) -> _Made:
     snapshot = inbox.snapshot(request.bucket, request.source, request.version_id)
     source, cuts = plan_file(pinned.contract, inbox, snapshot, unit_bytes, {})
-    output = _output(snapshot.metadata, source.format)
+    output = _output(request, snapshot.metadata, source.format)
     ignored = ignored_columns(pinned.contract, source.columns)
     notes = ["The file has no rows."] if source.rows == 0 else []
     plan = Plan(
@@ -156,6 +159,7 @@ def _of_one(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) -> 
         rows=source.rows,
         units=len(cuts),
         notes=(*notes, *_notes(source.gzip, ignored)),
+        keep=_keep(request, snapshot.metadata, pinned.contract, [source]),
     )
     units = [
         Unit(
@@ -187,14 +191,22 @@ def _who(request: Request, pinned: Pinned) -> dict[str, Any]:
     }
 
 
-def _output(metadata: Mapping[str, str], kind: FileFormat) -> FileFormat:
-    asked = metadata.get(OUTPUT, "parquet")
+def _keep(
+    request: Request, metadata: Mapping[str, str], contract: Contract, sources: Sequence[Source]
+) -> tuple[tuple[str, str], ...]:
+    asked = request.keep or keep_of(metadata.get(KEEP, ""))
+    return kept_columns(asked, contract, sources, many=request.scope != "key")
+
+
+def _output(request: Request, metadata: Mapping[str, str], kind: FileFormat) -> FileFormat:
+    asked = request.output or metadata.get(OUTPUT, "parquet")
     if asked == "input":
         return kind
     for known in FORMATS:
         if asked == known:
             return known
-    raise BadInput.of(f"metadata {OUTPUT}", f"input, {', '.join(FORMATS)}", asked[:60])
+    field = "output" if request.output else f"metadata {OUTPUT}"
+    raise BadInput.of(field, f"input, {', '.join(FORMATS)}", asked[:60])
 
 
 def _notes(gzip: bool, ignored: tuple[str, ...]) -> list[str]:
@@ -233,6 +245,7 @@ def _of_many(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) ->
     form = _one_format(sources)
     snapshots = [source.input for source in sources]
     own = found.manifest
+    metadata = own.metadata if own else {}
     ignored = _ignored(contract, sources)
     units = packed(request, [cuts for _, cuts in whole], unit_bytes)
     gzip = any(source.gzip for source in sources)
@@ -244,19 +257,20 @@ def _of_many(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) ->
             version_id=own.version_id if own else None,
             etag=content(snapshots),
             size=sum(snapshot.size for snapshot in snapshots),
-            metadata=own.metadata if own else {},
+            metadata=metadata,
         ),
         format=form,
         gzip=gzip,
         delimiter=None,
         columns=(),
         ignored=ignored,
-        output=_output(own.metadata if own else {}, form),
+        output=_output(request, metadata, form),
         rows=sum(source.rows for source in sources),
         units=len(units),
         notes=(*_notes_of_many(sources, len(files), found.hidden), *_notes(gzip, ignored)),
         scope=request.scope,
         files=len(sources),
+        keep=_keep(request, metadata, contract, sources),
     )
     return _Made(plan, units, sources)
 

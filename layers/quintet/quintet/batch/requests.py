@@ -9,10 +9,16 @@ from typing import Any
 from quintet.batch.runs import Scope
 from quintet.errors import BadInput, Refusal
 
-__all__ = ["Request", "model_of", "request_from"]
+__all__ = ["ALL", "Keep", "Request", "keep_of", "model_of", "request_from"]
 
 SCOPES: tuple[Scope, ...] = ("key", "prefix", "manifest")
-TEXTS = ("bucket", "model", "version_id", "partition", *SCOPES)
+TEXTS = ("bucket", "model", "version_id", "partition", "output", *SCOPES)
+#: the columns of the input beside the scores: some, some under new names, or all
+Keep = list[str] | dict[str, str] | str
+ALL = "*"
+MOST_KEPT = 200
+KEEP_FORM = 'a list of columns, {"column": "new name"}, or "*" for all'
+FIELDS = (*TEXTS, "version", "keep")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +27,8 @@ class Request:
 
     The input is one object (`key`), all objects under a `prefix`, or those that the object
     `manifest` lists. `partition` (`month=2026-01`) takes only the files in folders of that name.
+    `output` is the form of the scores, `keep` the columns of the input beside them: a list, names
+    to new names, or "*"; both are asked for by the object's metadata as well.
     """
 
     run: str
@@ -33,6 +41,8 @@ class Request:
     partition: str | None = None
     version: int | None = None
     model: str = ""
+    output: str | None = None
+    keep: Keep | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.source.partition("/")[0])
@@ -64,9 +74,9 @@ def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -
         BadInput: a field is missing, unknown or not what it must be.
     """
     refusals = [
-        Refusal(None, str(name)[:60], f"one of {', '.join((*TEXTS, 'version'))}", "another field")
+        Refusal(None, str(name)[:60], f"one of {', '.join(FIELDS)}", "another field")
         for name in data
-        if name not in (*TEXTS, "version")
+        if name not in FIELDS
     ]
     for name in TEXTS:
         value = data.get(name)
@@ -83,10 +93,27 @@ def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -
         refusals.append(Refusal(None, "input", "one of key, prefix, manifest", got))
     elif not data[given[0]]:
         refusals.append(Refusal(None, given[0], "a text that is not empty", "nothing"))
-    refusals += _at_odds(data, given)
+    refusals += _odd_keep(data.get("keep")) + _at_odds(data, given)
     if refusals:
         raise BadInput(refusals)
     return Request(run=run, started=started, **data)
+
+
+def keep_of(text: str) -> Keep | None:
+    """What to keep, as object metadata and the command say it: `customer_id, segment=group`."""
+    if text.strip() in ("", ALL):
+        return text.strip() or None
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {old.strip(): (new or old).strip() for old, _, new in pairs}
+
+
+def _odd_keep(value: Any) -> list[Refusal]:
+    """What is wrong with a request's `keep`."""
+    names = [*value, *value.values()] if isinstance(value, dict) else value
+    good = value is None or value == ALL
+    if isinstance(names, list) and 0 < len(names) <= 2 * MOST_KEPT:
+        good = all(isinstance(name, str) and 0 < len(name) <= 200 for name in names)
+    return [] if good else [Refusal(None, "keep", KEEP_FORM, "something else")]
 
 
 def _at_odds(data: Mapping[str, Any], given: Sequence[str]) -> list[Refusal]:

@@ -168,7 +168,8 @@ class Unit:
 class Plan:
     """What a run was pinned to: plan.json, written once.
 
-    `columns` is a CSV's header; each of many files has its own, in inputs.json.
+    `columns` is a CSV's header; each of many files has its own, in inputs.json. `keep` are the
+    columns of the input that scores keep, with their names there.
     """
 
     run: str
@@ -191,6 +192,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     scope: Scope = "key"
     files: int = 1
+    keep: tuple[tuple[str, str], ...] = ()
     partition: str | None = None
 
     @property
@@ -231,6 +233,7 @@ def plan_from(body: bytes) -> Plan | RefusedPlan:
             data[name] = tuple(data[name])
     if "refusals" in data:
         return RefusedPlan(**data)
+    data["keep"] = tuple((column, name) for column, name in data.get("keep", ()))
     data["input"] = Snapshot(**data["input"])
     return Plan(**data)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,19 @@ REASONS = 200
 
 
 class ScoreTable:
-    """The scores of a unit, gathered chunk by chunk; `many` have the column `file`."""
+    """The scores of a unit, gathered chunk by chunk.
 
-    def __init__(self, contract: Contract, version: int, many: bool = False) -> None:
+    Of `many` files they have the column `file`; `kept` are the names of the input's columns
+    beside them.
+    """
+
+    def __init__(
+        self, contract: Contract, version: int, many: bool = False, kept: Sequence[str] = ()
+    ) -> None:
         self._contract = contract
         self._version = version
         self._many = many
+        self._kept = kept
         self._parts: defaultdict[str, list[Any]] = defaultdict(list)
         self.rows = 0
 
@@ -43,7 +50,9 @@ class ScoreTable:
         entities: Sequence[str | None] | None,
         outputs: dict[str, Array],
         fallback: NDArray[np.bool_],
+        *,
         file: str | None = None,
+        kept: Mapping[str, list[str | None]] | None = None,
     ) -> None:
         """Add scored rows; `rows` are their numbers in the file."""
         if self._many:
@@ -52,6 +61,8 @@ class ScoreTable:
         if self._contract.entity:
             entities = [None] * len(rows) if entities is None else entities
             self._parts[self._contract.entity] += [entity or None for entity in entities]
+        for name in self._kept:
+            self._parts[name] += kept[name] if kept else []
         for output in self._contract.outputs:
             for name, values in score_columns(output, outputs[output.name]):
                 if values.dtype.kind == "O":

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,6 +14,7 @@ from quintet.batch.chunks import Chunk
 from quintet.batch.histograms import Histogram, watched
 from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
 from quintet.batch.isolation import score_apart
+from quintet.batch.keeping import kept_values
 from quintet.batch.readers import read_unit
 from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
@@ -25,8 +26,13 @@ from quintet.scoring import Model, Scores
 
 __all__ = ["score_unit"]
 
-#: a chunk, and the key of its file where the run has many
-_Part = tuple[str | None, Chunk]
+
+class _Part(NamedTuple):
+    """Some rows, the plan of their file, and its key where the run has many."""
+
+    chunk: Chunk
+    plan: Plan
+    file: str | None
 
 
 def score_unit(
@@ -55,8 +61,8 @@ def score_unit(
     result: dict[str, Any]
     try:
         loaded = model()
-        chunks = _chunks(loaded.contract, plan, unit, inbox, store)
-        found = _score(plan, loaded, chunks, features)
+        parts = _parts(loaded.contract, plan, unit, inbox, store)
+        found = _score(plan, loaded, parts, features)
         result = {**found.summary(), "files": _write(unit, plan, found, store)}
     except (BadInput, ModelFailure) as error:
         result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
@@ -80,19 +86,22 @@ class _Found:
     histogram: Histogram | None
     fallback: int = 0
 
-    def add(self, file: str | None, chunk: Chunk, scores: Scores) -> None:
+    def add(self, part: _Part, scores: Scores) -> None:
+        chunk = part.chunk
         entities = chunk.batch.entities
         if entities is not None:
             entities = [entities[position] for position in scores.index.tolist()]
         rows = chunk.rows[scores.index]
-        self.scores.add(rows, entities, scores.outputs, scores.fallback, file)
+        kept = kept_values(part.plan, chunk, rows)
+        self.scores.add(rows, entities, scores.outputs, scores.fallback, file=part.file, kept=kept)
         self.fallback += int(scores.fallback.sum())
         if self.histogram and self.output:
             self.histogram.add(scores.outputs[self.output.name])
 
-    def refuse(self, file: str | None, chunk: Chunk, refusals: list[Refusal]) -> None:
+    def refuse(self, part: _Part, refusals: list[Refusal]) -> None:
+        chunk = part.chunk
         for row, reasons in _refused(chunk, refusals):
-            self.quarantine.add(row, chunk.original(row - chunk.first), reasons, file)
+            self.quarantine.add(row, chunk.original(row - chunk.first), reasons, part.file)
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -105,40 +114,41 @@ class _Found:
         }
 
 
-def _chunks(
+def _parts(
     contract: Contract, plan: Plan, unit: Unit, inbox: Inbox, store: Store
 ) -> Iterator[_Part]:
-    """The rows of a unit, each chunk with its file's key where the run has many."""
+    """The rows of a unit, file by file."""
     if plan.scope == "key":
         for chunk in read_unit(contract, plan, unit, inbox):
-            yield None, chunk
+            yield _Part(chunk, plan, None)
         return
     sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
-    for part in unit.slices:
-        source = sources[part.file]
-        known = with_constants(contract, source.constants)
-        alone = replace(unit, start=part.start, end=part.end, first_row=part.first_row)
+    for some in unit.slices:
+        source = sources[some.file]
+        known, own = with_constants(contract, source.constants), plan_of(plan, source)
+        alone = replace(unit, start=some.start, end=some.end, first_row=some.first_row)
         with naming(source.input.key):
-            for chunk in read_unit(known, plan_of(plan, source), alone, inbox):
-                yield source.input.key, chunk
+            for chunk in read_unit(known, own, alone, inbox):
+                yield _Part(chunk, own, source.input.key)
 
 
-def _score(plan: Plan, model: Model, chunks: Iterable[_Part], features: FeatureSource) -> _Found:
+def _score(plan: Plan, model: Model, parts: Iterable[_Part], features: FeatureSource) -> _Found:
     contract = model.contract
     output = watched(contract)
     histogram = Histogram(output) if output else None
-    table = ScoreTable(contract, plan.version, many=plan.scope != "key")
+    names = [name for _, name in plan.keep]
+    table = ScoreTable(contract, plan.version, many=plan.scope != "key", kept=names)
     found = _Found(table, Quarantine(), output, histogram)
     # what is stored is taken as of the run's start, so that a retry sees the same ages
     now = datetime.fromisoformat(plan.started).timestamp()
-    for file, chunk in ahead(chunks):
+    for part in ahead(parts):
         refusals: list[Refusal] = []
-        if chunk.batch.rows:
-            joined = join(contract, chunk.batch, features, now)
+        if part.chunk.batch.rows:
+            joined = join(contract, part.chunk.batch, features, now)
             scores = score_apart(model, joined.batch, joined.fallback)
-            found.add(file, chunk, scores)
+            found.add(part, scores)
             refusals = scores.refusals
-        found.refuse(file, chunk, refusals)
+        found.refuse(part, refusals)
     return found
 
 
