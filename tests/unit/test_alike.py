@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,14 +78,13 @@ def by_row(form: str, part: text_rows._Text) -> Batch | None:
     )
     batch, positions, broken = reader._careful(part.cut())
     assert isinstance(batch, Batch)
-    return None if broken or batch.refusals or len(positions) < len(part.starts) else batch
+    return None if broken or batch.refusals or len(positions) < len(part) else batch
 
 
 def at_once(form: str, part: text_rows._Text) -> Batch | None:
-    rows = len(part.starts)
     if form == "csv":
-        return alike.csv_batch(CONTRACT, COLUMNS, ",", part.whole(), rows)
-    return alike.jsonl_batch(CONTRACT, part.whole(), rows)
+        return part.read_alike(partial(alike.csv_batch, CONTRACT, COLUMNS, ","))
+    return part.read_alike(partial(alike.jsonl_batch, CONTRACT))
 
 
 def agree(form: str, text: bytes) -> bool:
@@ -229,7 +229,7 @@ def test_numbers_are_what_float_reads() -> None:
              random.integers(0, 15, 20_000).tolist(), strict=True)]  # fmt: skip
     texts += [repr(value) for value in np.round(random.normal(size=5_000) * 1e4, 3).tolist()]
     texts += [str(value) for value in random.integers(-(2**53), 2**53, 5_000).tolist()]
-    data = np.frombuffer(b"0" * PADDING + ",".join([*texts, ""]).encode(), dtype=np.uint8)
+    data = np.frombuffer(b"0" * PADDING + ",".join([*texts, "0"]).encode(), dtype=np.uint8)
     lengths = np.array([len(text) + 1 for text in texts])
     ends = PADDING + np.cumsum(lengths) - 1
     starts = ends - lengths + 1

@@ -48,9 +48,10 @@ class _Cells:
 
 
 def csv_batch(
-    contract: Contract, columns: Sequence[str], delimiter: str, text: bytes, rows: int
+    contract: Contract, columns: Sequence[str], delimiter: str, text: bytes, ends: Positions
 ) -> Batch | None:
-    """Rows of CSV as a batch; None where they are not alike."""
+    """Rows of CSV, which end at `ends` of the text, as a batch; None where they are not alike."""
+    rows = len(ends)
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
     if b'"' in text or b"\r" in text or not _is_utf8(text):
@@ -60,11 +61,11 @@ def csv_batch(
     separators = np.flatnonzero(newlines | (data == ord(delimiter)))
     if len(separators) != rows * len(columns):
         return None
-    ends = separators.reshape(rows, -1)
-    if np.count_nonzero(newlines) != rows or not newlines[ends[:, -1]].all():
+    last = separators.reshape(rows, -1)
+    if np.count_nonzero(newlines) != rows or not newlines[last[:, -1]].all():
         return None
     starts = np.concatenate([[PADDING], separators[:-1] + 1]).reshape(rows, -1)
-    cells = _Cells(columns, data, starts, ends)
+    cells = _Cells(columns, data, starts, last)
     numeric: list[int] = []
     texts: list[int] = []
     for place, name in enumerate(columns):
@@ -107,14 +108,16 @@ class _Template:
     literals: tuple[bytes, ...]
 
 
-def jsonl_batch(contract: Contract, text: bytes, rows: int) -> Batch | None:
-    """Rows of JSONL as a batch; None where they are not alike."""
-    template = _template(text[: text.find(b"\n") + 1 or None])
+def jsonl_batch(contract: Contract, text: bytes, ends: Positions) -> Batch | None:
+    """Rows of JSONL, which end at `ends` of the text, as a batch; None where they are not alike."""
+    template = _template(text[: ends[0]])
     if template is None or b"\\" in text or not _is_utf8(text):
         return None
     if any(template.texts) and not _no_controls(text):
         return None
-    cells = _json_cells(template, _padded(text), rows)
+    lines = ends + PADDING
+    lines[-1] += not text.endswith(b"\n")
+    cells = _json_cells(template, _padded(text), lines)
     if cells is None:
         return None
     entity = contract.entity
@@ -156,14 +159,14 @@ def _template(row: bytes) -> _Template | None:
     return _Template(tuple(map(bytes.decode, names)), tuple(texts), tuple(literals))
 
 
-def _json_cells(template: _Template, data: Bytes, rows: int) -> _Cells | None:
-    """The values of rows that are as the template says; None where some are not."""
+def _json_cells(template: _Template, data: Bytes, lines: Positions) -> _Cells | None:
+    """The values of rows that are as the template says, and end at `lines`; None else."""
+    rows = len(lines)
     # a literal is found by a byte that no value holds: of numbers a colon is the rarest
     anchor = b'"' if any(template.texts) else b":"
     counts = [literal.count(anchor) for literal in template.literals]
-    lines = np.flatnonzero(data == NEWLINE) + 1
     found = np.flatnonzero(data == anchor[0])
-    if len(lines) != rows or len(found) != rows * sum(counts):
+    if len(found) != rows * sum(counts):
         return None
     anchors = found.reshape(rows, -1)
     *heads, tail = template.literals
@@ -195,8 +198,8 @@ def _json_number(cell: bytes) -> float:
 
 
 def _padded(text: bytes) -> Bytes:
-    """A text that ends in a newline, behind padding that has none."""
-    end = b"" if text.endswith(b"\n") else b"\n"
+    """A text that ends in a newline, with padding around it that has none."""
+    end = b"0" if text.endswith(b"\n") else b"\n0"
     return np.frombuffer(b"".join((b"0" * PADDING, text, end)), dtype=np.uint8)
 
 

@@ -23,8 +23,9 @@ Bytes = NDArray[np.uint8]
 
 #: floats from here on are not all integers
 EXACT = 2.0**53
-#: bytes that must stand before the first cell: eight digits are read at once
-PADDING = 32
+#: bytes that must stand before the first cell, since eight digits are read at once; behind the
+#: last cell two must stand
+PADDING = 8
 #: the most digits before and behind the point, and together: they fit 64 bits
 WHOLE, PLACES, DIGITS = 16, 18, 19
 #: one cell in so many may be looked at by itself
@@ -81,11 +82,9 @@ def numbers(
     values = np.empty(starts.size)
     near = np.zeros(starts.size, dtype=np.bool_)
     begin, end = starts.reshape(-1), ends.reshape(-1)
-    points = _points(data, begin, end)
     for at in range(0, len(values), PASS):
         part = slice(at, at + PASS)
-        spans = begin[part], points[part], end[part]
-        odd = _pass(data, spans, values[part], near[part])
+        odd = _pass(data, begin[part], end[part], values[part], near[part])
         if len(odd) * ODD > len(values):
             return None
         for place in (odd + at).tolist():
@@ -94,25 +93,17 @@ def numbers(
     return Numbers(values.reshape(starts.shape), near_any)
 
 
-def _points(data: Bytes, starts: Positions, ends: Positions) -> Positions:
-    """Where each cell has its first point, and its end where it has none."""
-    points = np.flatnonzero(data == POINT)
-    if len(points) == len(starts) and (points >= starts).all() and (points < ends).all():
-        return points
-    points = np.append(points, len(data))
-    return np.minimum(points[np.searchsorted(points, starts)], ends)
-
-
 def _pass(
     data: Bytes,
-    spans: tuple[Positions, Positions, Positions],
+    starts: Positions,
+    ends: Positions,
     values: NDArray[np.float64],
     near: NDArray[np.bool_],
 ) -> Positions:
     """Fill in the plain numbers of some cells, and which are only near; the other cells."""
-    starts, points, ends = spans
     minus = data[starts] == MINUS
     begin = starts + minus
+    points = _points(data, begin, ends)
     whole = points - begin
     point = points < ends
     places = ends - points
@@ -133,6 +124,22 @@ def _pass(
     values /= _POWERS[places]
     values *= 1.0 - 2.0 * minus
     return np.flatnonzero(~plain)
+
+
+def _points(data: Bytes, begin: Positions, ends: Positions) -> Positions:
+    """Where each cell has its point, behind 1 to `WHOLE` digits; `ends` where it has none."""
+    place = begin + 1  # most have one digit before it
+    found = data[place] == POINT
+    points = np.where(found, place, ends)
+    left = np.flatnonzero(~found)
+    for more in range(2, WHOLE + 1):
+        left = left[begin[left] + more < ends[left]]
+        if not len(left):
+            break
+        found = data[begin[left] + more] == POINT
+        points[left[found]] = begin[left[found]] + more
+        left = left[~found]
+    return points
 
 
 def _digits(
