@@ -80,7 +80,8 @@ def print_report(found: dict[str, Any]) -> None:
         text = f"  {reason['rows']:>8,}  {reason['field']}: expected {reason['expected']}"
         example = reason["examples"][0] if reason["examples"] else None
         if example:
-            text += f", got {example['got']} (row {example['row']})"
+            file = f"{example['file']}, " if "file" in example else ""
+            text += f", got {example['got']} ({file}row {example['row']})"
         _plain(text)
     for note in found.get("notes", []):
         _plain(f"  {note}")

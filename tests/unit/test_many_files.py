@@ -22,7 +22,7 @@ from tests.batch_kit import (
     row,
 )
 
-from quintet.batch import planning, snapshots
+from quintet.batch import files, planning, snapshots
 from quintet.batch.inputs import content
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.requests import Request, request_from
@@ -177,7 +177,7 @@ def test_hidden_files_and_folder_markers_are_left_alone() -> None:
     bench = bench_of({**files, **marks, **{f"data/{name}": b"garbage" for name in hidden}})
     plan = planned(bench)
     assert keys(plan, bench) == ["data/_k=1/c.csv", "data/a.csv", "data/x/b.csv"]
-    assert plan.notes == ("5 hidden files (their names begin with _ or .) were left out.",)
+    assert plan.notes[1:] == ("5 hidden files (their names begin with _ or .) were left out.",)
 
 
 def test_a_prefix_below_a_hidden_folder_can_be_named() -> None:
@@ -215,7 +215,7 @@ def test_column_order_may_differ_between_files() -> None:
 def test_empty_files_are_left_out_with_a_note() -> None:
     bench = bench_of({"data/a.csv": b"", "data/b.csv": csv_bytes(ROWS[:2]), "data/c.csv": b""})
     plan = planned(bench)
-    assert plan.notes == ("2 empty files (0 bytes) were left out.",)
+    assert plan.notes[1:] == ("2 empty files (0 bytes) were left out.",)
     assert keys(plan, bench) == ["data/b.csv"]
 
 
@@ -223,7 +223,10 @@ def test_files_without_rows_are_a_run_without_units() -> None:
     bench = bench_of({"data/a": parquet_bytes([]), "data/b": parquet_bytes([])})
     plan = planned(bench)
     assert (plan.rows, plan.units, plan.files) == (0, 0, 2)
-    assert plan.notes == ("The files have no rows.",)
+    assert plan.notes == (
+        "2 files are in this run; inputs.json lists them with their versions.",
+        "The files have no rows.",
+    )
     bench = bench_of({"data/a": parquet_bytes([]), "data/b": parquet_bytes(ROWS)})
     plan = planned(bench)
     assert (plan.rows, plan.units) == (60, 1)
@@ -491,6 +494,17 @@ def test_dictionaries_and_decimals_read_as_the_values_that_they_hold() -> None:
     assert len(found) == 4 and found[:2] == found[2:]
 
 
+def test_rows_wider_than_memory_allows_are_refused_with_their_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(files, "WIDEST_ROW", 1 << 20)
+    body = columns(ROWS[:2], note=core.Array(["x" * (2 << 20)] * 2, core.DataType.string()))
+    bench = bench_of({"data/a": parquet_bytes(ROWS), "data/b": body})
+    assert refused(bench) == (
+        "data/b: row group 0: expected rows of at most 1 MiB, got rows of 2 MiB, about",
+    )
+
+
 def test_formats_may_not_be_mixed() -> None:
     bench = bench_of({"data/a.csv": GOOD, "data/b.parquet": parquet_bytes(ROWS)})
     assert refused(bench) == (
@@ -644,7 +658,7 @@ def test_requests_are_read_as_starters_send_them() -> None:
 @pytest.mark.parametrize(
     ("other", "refusal"),
     [
-        ({"surprise": 1}, "surprise: expected one of bucket, model, version_id, partition, output, "),
+        ({"surprise": 1}, "surprise: expected one of bucket, model, version_id, partition, "),
         ({"bucket": None}, "bucket: expected the name of a bucket, got nothing"),
         ({"bucket": 7}, "bucket: expected a text of at most 1,024 characters, got another"),
         ({"model": None}, "model: expected the model's name, with a prefix, got nothing"),

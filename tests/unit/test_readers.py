@@ -307,3 +307,15 @@ def test_chunks_hold_the_rows_of_one_run(monkeypatch: pytest.MonkeyPatch) -> Non
         chunks = list(readers.read_unit(CONTRACT, plan, unit, bench.inbox))
         assert [(c.first, c.size) for c in chunks] == [(0, 16), (16, 16), (32, 16), (48, 12)]
         assert np.concatenate([c.rows for c in chunks]).tolist() == list(range(60))
+
+
+def test_chunks_of_wide_rows_hold_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_rows, "CHUNK_BYTES", 100_000)
+    rows = [row(n, note="x" * 10_000) for n in range(60)]
+    body = parquet_bytes(rows, kinds={**KINDS, "note": core.DataType.string()})
+    bench = Bench()
+    plan = bench.plan("tiny/a.parquet", body)
+    assert isinstance(plan, Plan)
+    (unit,) = bench.units(plan.folder)
+    sizes = [c.size for c in readers.read_unit(CONTRACT, plan, unit, bench.inbox)]
+    assert max(sizes) < 10 and sum(sizes) == 60

@@ -187,12 +187,13 @@ def test_the_page_loads_nothing_and_escapes_what_files_hold() -> None:
     bench, plan = finished()
     report_run(plan.folder, store=bench.store, clock=clock)
     report = orjson.loads(bench.store.objects[plan.folder.report])
-    report["reasons"][0]["examples"][0]["got"] = "<script>alert(1)</script>"
+    example = report["reasons"][0]["examples"][0]
+    example |= {"got": "<script>alert(1)</script>", "file": "data/<i>.csv"}
     report["input"]["key"] = "tiny/<img>.csv"
     text = page(report).decode()
     assert "<script" not in text and "<img" not in text
     assert not re.search(r"src\s*=|href\s*=|url\(|@import", text)
-    assert "44" in text and "succeeded" in text
+    assert "44" in text and "succeeded" in text and "data/&lt;i&gt;.csv row " in text
 
 
 @pytest.mark.parametrize(

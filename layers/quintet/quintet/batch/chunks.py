@@ -17,6 +17,8 @@ __all__ = ["CHUNK_ROWS", "Chunk", "arrays_batch"]
 
 #: rows of one run of the model: from 1,024 on the speed is that of the best batch
 CHUNK_ROWS = 8192
+#: of wide rows only as many are read at once as have so many bytes
+CHUNK_BYTES = 32 << 20
 
 
 @dataclass(slots=True)

@@ -20,6 +20,8 @@ __all__ = ["Cut", "plan_file"]
 
 #: the most bytes of row groups that one unit may copy to its disk
 LARGEST_GROUP = 448 << 20
+#: the most bytes of a row, of the mean of its row group
+WIDEST_ROW = 16 << 20
 
 
 class Cut(NamedTuple):
@@ -128,6 +130,12 @@ def _row_groups(footer: Footer, unit_bytes: int) -> list[Cut]:
                 f"row group {number}",
                 f"at most {LARGEST_GROUP >> 20} MiB",
                 f"{(group.end - group.start) >> 20} MiB; write smaller row groups",
+            )
+        if group.width > WIDEST_ROW:
+            raise BadInput.of(
+                f"row group {number}",
+                f"rows of at most {WIDEST_ROW >> 20} MiB",
+                f"rows of {group.width >> 20} MiB, about",
             )
         if end - start >= unit_bytes or number == len(groups) - 1:
             rows = sum(g.rows for g in groups[first : number + 1])

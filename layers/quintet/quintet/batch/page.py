@@ -178,6 +178,12 @@ def _bars(counts: list[int], low: float, high: float) -> str:
     )
 
 
+def _place(example: dict[str, Any]) -> str:
+    """Where a row is, with its file where there are many."""
+    file = f"{example['file']} " if "file" in example else ""
+    return f"{file}row {example['row']:,}"
+
+
 def _reasons(reasons: list[dict[str, Any]]) -> str:
     if not reasons:
         return ""
@@ -187,7 +193,7 @@ def _reasons(reasons: list[dict[str, Any]]) -> str:
             escape(str(reason["expected"])),
             f"{reason['rows']:,}",
             "<br>".join(
-                f'<span class="soft">row {example["row"]:,}:</span> '
+                f'<span class="soft">{escape(_place(example))}:</span> '
                 f"<code>{escape(str(example['got']))}</code>"
                 for example in reason["examples"]
             ),

@@ -12,7 +12,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 
 from quintet.batch.arrow import arrow_errors, check_kind, column
-from quintet.batch.chunks import CHUNK_ROWS, Chunk, arrays_batch
+from quintet.batch.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, arrays_batch
 from quintet.batch.formats import check_columns
 from quintet.batch.parquet import Footer, View, read_footer
 from quintet.batch.runs import Inbox, Plan, Unit
@@ -61,7 +61,8 @@ def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> It
     wanted = [name for name in plan.columns if name in contract.request_keys]
     row = unit.first_row
     with parquet_file(inbox, plan.input, footer, unit.start, unit.end) as view:
-        batches = _batches(view)
+        widest = max((group.width for group in footer.groups[unit.start : unit.end]), default=0)
+        batches = _batches(view, min(CHUNK_ROWS, max(1, CHUNK_BYTES // max(widest, 1))))
         for table in batches:
             rows = table.num_rows
             found = {name: table.column(name) for name in wanted}
@@ -77,10 +78,10 @@ def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> It
             row += rows
 
 
-def _batches(view: IO[bytes]) -> Iterator[core.RecordBatch]:
+def _batches(view: IO[bytes], rows: int) -> Iterator[core.RecordBatch]:
     words = ("the file", "Parquet, whole")
     with arrow_errors(*words):
-        reader = arrow_io.read_parquet(view, batch_size=CHUNK_ROWS)
+        reader = arrow_io.read_parquet(view, batch_size=rows)
     for _ in itertools.count():
         with arrow_errors(*words):
             try:

@@ -320,7 +320,8 @@ def _ignored(contract: Contract, sources: Sequence[Source]) -> tuple[str, ...]:
 
 
 def _notes_of_many(sources: Sequence[Source], files: int, hidden: int) -> list[str]:
-    notes = []
+    what = "One file is" if len(sources) == 1 else f"{len(sources):,} files are"
+    notes = [f"{what} in this run; inputs.json lists them with their versions."]
     if not any(source.rows for source in sources):
         notes.append("The files have no rows.")
     if empty := files - len(sources):
