@@ -132,6 +132,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "QUINTET_FEATURES_TABLE": "batch-features",
         "QUINTET_STATE_MACHINE_ARN": MACHINE,
         "QUINTET_UNIT_BYTES": "400",
+        "QUINTET_UNIT_MEMORY_MB": "1769",
     }
     for variable, value in environ.items():
         monkeypatch.setenv(variable, value)

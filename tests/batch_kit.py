@@ -165,6 +165,7 @@ class Bench:
         self.store = MemoryStore()
         self.features = MemoryFeatures()
         self.catalog = catalog
+        self.baseline: dict[str, Any] = {}
 
     def plan(
         self, key: str, body: bytes, unit_bytes: int = 1 << 20, output: str | None = None
@@ -215,6 +216,7 @@ class Bench:
                 store=self.store,
                 features=self.features,
                 clock=lambda: 0.0,
+                baseline=lambda: self.baseline,
             )
             for unit in self.units(plan.folder)
         ]

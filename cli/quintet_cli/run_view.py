@@ -83,8 +83,13 @@ def print_report(found: dict[str, Any]) -> None:
             file = f"{example['file']}, " if "file" in example else ""
             text += f", got {example['got']} ({file}row {example['row']})"
         _plain(text)
+    for moved in (found.get("drift") or {}).get("features", []):
+        if moved["level"] != "none":
+            _plain(f"  {moved['level']} drift of {moved['feature']}: index {moved['index']:.2f}")
     for note in found.get("notes", []):
         _plain(f"  {note}")
+    if cost := found.get("cost"):
+        _plain(f"  about ${cost['usd']:.4f}: {cost['prices']}")
     _plain(f"  the page: quintet runs report {found['model']} {found['run']}")
 
 

@@ -144,9 +144,11 @@ class ScoreSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
-    """Settings of `report_run`."""
+    """Settings of `report_run`; `unit_memory_mb` is the memory of `score_unit`."""
 
+    registry_bucket: str
     scores_bucket: str
+    unit_memory_mb: int
 
 
 @dataclass(frozen=True, kw_only=True)

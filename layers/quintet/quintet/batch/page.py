@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from quintet.batch import drift_page
+
 __all__ = ["page"]
 
 STYLE = """
@@ -60,6 +62,7 @@ def page(report: dict[str, Any]) -> bytes:
         _cards(report),
         _trouble(report),
         _histogram(report.get("histogram")),
+        drift_page.drift_section(report.get("drift")),
         _reasons(report.get("reasons", [])),
         _notes(report.get("notes", [])),
         _units(report.get("units")),
@@ -68,7 +71,7 @@ def page(report: dict[str, Any]) -> bytes:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<title>{escape(title)}</title><style>{STYLE}{drift_page.STYLE}</style></head><body><main>"
         f"{''.join(parts)}</main></body></html>\n"
     ).encode()
 
@@ -102,6 +105,8 @@ def _cards(report: dict[str, Any]) -> str:
         cards.append((f"{report['seconds']:,.1f} s", "from start to report"))
         if counts["scored"] and report["seconds"] > 0:
             cards.append((f"{rows / report['seconds']:,.0f}", "rows a second"))
+    if cost := report.get("cost"):
+        cards.append((f"${cost['usd']:,.4f}", "estimated cost"))
     shown = "".join(
         f'<div class="card"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
         for value, name in cards
@@ -243,6 +248,7 @@ def _lineage(report: dict[str, Any]) -> str:
         ("model digest", report.get("digest")),
         ("contract digest", report.get("contract")),
         ("code version", report.get("code")),
+        ("cost", report.get("cost", {}).get("prices")),
     ]
     rows = [(escape(n), f"<code>{escape(str(v))}</code>") for n, v in facts if v is not None]
     return "<h2>Lineage</h2>" + _table((), rows)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from quintet.batch.costs import estimate
+from quintet.batch.drift import Reference, drift_of
 from quintet.batch.histograms import merged
 from quintet.batch.page import page
 from quintet.batch.runs import Folder, Plan, RefusedPlan, Store, dump, plan_from
@@ -22,6 +25,8 @@ __all__ = ["report_run"]
 
 SLOWEST = 5
 EXAMPLES = 3
+#: results of units that are read at once
+THREADS = 16
 
 
 def report_run(
@@ -30,10 +35,13 @@ def report_run(
     store: Store,
     clock: Callable[[], datetime],
     failure: str | None = None,
+    reference: Callable[[Plan], Reference | None] = lambda plan: None,
+    memory_mb: int = 0,
 ) -> dict[str, Any]:
     """Write report.json and report.html, and the manifest of a run that succeeded.
 
     `failure` names the error that ended the run early. A run once succeeded stays as it is.
+    `reference` gives what the drift of a run is told from, `memory_mb` is that of its units.
 
     Raises:
         Transient: the store could not be read.
@@ -44,7 +52,12 @@ def report_run(
     body = store.get(folder.plan)
     plan = plan_from(body) if body else None
     if isinstance(plan, Plan):
-        report = _counted(plan, store, failure)
+        report = _counted(plan, store, failure, reference(plan))
+        report["cost"] = estimate(
+            units=report["units"]["planned"],
+            busy_seconds=report["units"]["busy_seconds"],
+            memory_mb=memory_mb,
+        )
     else:
         report = _unplanned(folder, plan, failure)
     report["finished"] = clock().astimezone(UTC).isoformat(timespec="milliseconds")
@@ -94,9 +107,12 @@ def _unplanned(folder: Folder, plan: RefusedPlan | None, failure: str | None) ->
     }
 
 
-def _counted(plan: Plan, store: Store, failure: str | None) -> dict[str, Any]:
+def _counted(
+    plan: Plan, store: Store, failure: str | None, reference: Reference | None
+) -> dict[str, Any]:
     units = orjson.loads(store.get(plan.folder.units) or b"[]")
-    results = [_result(plan, unit, store) for unit in units]
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = list(pool.map(lambda unit: _result(plan, unit, store), units))
     bad = [result for result in results if result["status"] != "done"]
     counts = {name: sum(r[name] for r in results) for name in ("scored", "quarantined", "fallback")}
     counts["rows"] = plan.rows
@@ -125,6 +141,7 @@ def _counted(plan: Plan, store: Store, failure: str | None) -> dict[str, Any]:
         "counts": counts,
         "reasons": _reasons(results),
         "histogram": merged(r["histogram"] for r in results if r.get("histogram")),
+        "drift": _drift(results, reference),
         "units": {
             "planned": len(units),
             "done": len(units) - len(bad),
@@ -173,6 +190,13 @@ def _reasons(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             total["rows"] += reason["rows"]
             total["examples"] = (total["examples"] + reason["examples"])[:EXAMPLES]
     return sorted(found.values(), key=lambda r: (-r["rows"], r["field"], r["expected"]))
+
+
+def _drift(results: list[dict[str, Any]], reference: Reference | None) -> dict[str, Any] | None:
+    """How far the features have moved from the model's baseline, where it has one."""
+    if reference is None:
+        return None
+    return drift_of(reference, [(r["scored"], r["sample"]) for r in results if "sample" in r])
 
 
 def _slowest(results: list[dict[str, Any]]) -> list[dict[str, Any]]:

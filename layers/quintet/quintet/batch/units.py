@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from quintet.batch.chunks import Chunk
+from quintet.batch.drift import Reference, Sample
 from quintet.batch.histograms import Histogram, watched
 from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
 from quintet.batch.isolation import score_apart
@@ -19,6 +20,7 @@ from quintet.batch.readers import read_unit
 from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
 from quintet.batch.streams import ahead
+from quintet.columns import Batch
 from quintet.contract import Contract, Output
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource, join
@@ -44,9 +46,11 @@ def score_unit(
     store: Store,
     features: FeatureSource,
     clock: Callable[[], float],
+    baseline: Callable[[], Mapping[str, Any]] = dict,
 ) -> dict[str, Any]:
     """Score a unit and store its result, unless that was done before; the result.
 
+    `baseline` gives the model's baseline, empty where it has none: drift is told from it.
     What trying again cannot heal (the file is damaged or was changed, the model fails) is a
     result of its own, with status "failed", so that the run's report can name it.
 
@@ -62,7 +66,8 @@ def score_unit(
     try:
         loaded = model()
         parts = _parts(loaded.contract, plan, unit, inbox, store)
-        found = _score(plan, loaded, parts, features)
+        sample = Sample(Reference(loaded.contract, baseline()), unit.rows)
+        found = _score(plan, loaded, parts, features, sample)
         result = {**found.summary(), "files": _write(unit, plan, found, store)}
     except (BadInput, ModelFailure) as error:
         result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
@@ -84,9 +89,10 @@ class _Found:
     quarantine: Quarantine
     output: Output | None
     histogram: Histogram | None
+    sample: Sample
     fallback: int = 0
 
-    def add(self, part: _Part, scores: Scores) -> None:
+    def add(self, part: _Part, batch: Batch, scores: Scores) -> None:
         chunk = part.chunk
         entities = chunk.batch.entities
         if entities is not None:
@@ -97,6 +103,7 @@ class _Found:
         self.fallback += int(scores.fallback.sum())
         if self.histogram and self.output:
             self.histogram.add(scores.outputs[self.output.name])
+        self.sample.add(batch.columns, scores.index[~scores.fallback])
 
     def refuse(self, part: _Part, refusals: list[Refusal]) -> None:
         chunk = part.chunk
@@ -111,6 +118,7 @@ class _Found:
             "fallback": self.fallback,
             "reasons": self.quarantine.reasons,
             "histogram": self.histogram.document() if self.histogram else None,
+            "sample": self.sample.document(),
         }
 
 
@@ -132,13 +140,15 @@ def _parts(
                 yield _Part(chunk, own, source.input.key)
 
 
-def _score(plan: Plan, model: Model, parts: Iterable[_Part], features: FeatureSource) -> _Found:
+def _score(
+    plan: Plan, model: Model, parts: Iterable[_Part], features: FeatureSource, sample: Sample
+) -> _Found:
     contract = model.contract
     output = watched(contract)
     histogram = Histogram(output) if output else None
     names = [name for _, name in plan.keep]
     table = ScoreTable(contract, plan.version, many=plan.scope != "key", kept=names)
-    found = _Found(table, Quarantine(), output, histogram)
+    found = _Found(table, Quarantine(), output, histogram, sample)
     # what is stored is taken as of the run's start, so that a retry sees the same ages
     now = datetime.fromisoformat(plan.started).timestamp()
     for part in ahead(parts):
@@ -146,7 +156,7 @@ def _score(plan: Plan, model: Model, parts: Iterable[_Part], features: FeatureSo
         if part.chunk.batch.rows:
             joined = join(contract, part.chunk.batch, features, now)
             scores = score_apart(model, joined.batch, joined.fallback)
-            found.add(part, scores)
+            found.add(part, joined.batch, scores)
             refusals = scores.refusals
         found.refuse(part, refusals)
     return found

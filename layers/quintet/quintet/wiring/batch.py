@@ -112,6 +112,10 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     def load(model: str, version: int, seal: str) -> OnnxModel:
         return artifacts.load(model, version, seal)
 
+    @lru_cache(maxsize=1)
+    def baseline(model: str, version: int, seal: str) -> dict[str, Any]:
+        return artifacts.baseline(model, version, seal)
+
     @lru_cache(maxsize=4)
     def planned(folder: Folder) -> Plan:
         found = store.get(folder.plan)
@@ -130,6 +134,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
             store=store,
             features=features,
             clock=time.perf_counter,
+            baseline=lambda: baseline(plan.model, plan.version, plan.seal),
         )
 
     return score
@@ -138,18 +143,37 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
 @cache
 def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
     """What reports a run, and moves its table's pointer to it if it succeeded."""
+    from quintet.aws.artifacts import Artifacts
     from quintet.aws.cells import S3Cells
+    from quintet.aws.client import AwsClient
+    from quintet.batch.drift import Reference
     from quintet.batch.reports import report_run
     from quintet.batch.tables import show_run
+    from quintet.errors import ModelFailure
 
-    bucket = read(ReportSettings, os.environ).scores_bucket
-    store, cells = _store(bucket), S3Cells(_s3(), bucket)
+    settings = read(ReportSettings, os.environ)
+    store, cells = _store(settings.scores_bucket), S3Cells(_s3(), settings.scores_bucket)
+    artifacts = Artifacts(AwsClient("s3"), settings.registry_bucket)
 
     def now() -> datetime:
         return datetime.now(UTC)
 
+    def reference(plan: Plan) -> Reference | None:
+        version = (plan.model, plan.version, plan.seal)
+        try:
+            return Reference(artifacts.contract(*version), artifacts.baseline(*version))
+        except ModelFailure:  # the report says what it can
+            return None
+
     def report(folder: Folder, failure: str | None) -> dict[str, Any]:
-        summary = report_run(folder, store=store, clock=now, failure=failure)
+        summary = report_run(
+            folder,
+            store=store,
+            clock=now,
+            failure=failure,
+            reference=reference,
+            memory_mb=settings.unit_memory_mb,
+        )
         if summary["status"] == "succeeded":
             show_run(folder, store=store, cells=cells, clock=now)
         return summary
