@@ -150,7 +150,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def forget() -> None:
     """Drop what the wiring keeps between invocations."""
-    for name in ("logger", "runs", "planner", "scorer", "reporter", "_s3"):
+    for name in ("logger", "runs", "planner", "redriver", "scorer", "reporter", "_s3"):
         getattr(wiring, name).cache_clear()
     for name in ("desk", "telemetry", "_settings", "_presigner"):
         getattr(runs_wiring, name).cache_clear()

@@ -27,6 +27,7 @@ COMMANDS = (
     "features_cmd",
     "batch_cmd",
     "run_cmd",
+    "redrive_cmd",
     "table_cmd",
     "jobs_cmd",
     "endpoints_cmd",

@@ -1,4 +1,6 @@
-"""Runs as the command sees them: read from the scores bucket, nothing else."""
+"""Runs as the command sees them: read from the scores bucket, and where that is silent from
+Step Functions.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ from typing import Any
 import orjson
 
 from quintet.aws.blobs import S3Store
+from quintet.aws.executions import Executions
+from quintet.batch.attempts import last_attempt
 from quintet.batch.runs import Folder, Plan, RefusedPlan, plan_from, slug
 from quintet.batch.tables import tables_of
 from quintet_cli.stage import Stage, StageError
@@ -30,11 +34,9 @@ class RunReader:
     """Reads the runs of a stage."""
 
     def __init__(self, stage: Stage) -> None:
-        self._client = stage.client("s3")
-        self._bucket = stage.outputs["ScoresBucketName"]
-        self._machine = stage.outputs["BatchScoringArn"]
-        self._states = stage.client("stepfunctions")
-        self.store = S3Store(self._client, self._bucket)
+        outputs = stage.outputs
+        self.store = S3Store(stage.client("s3"), outputs["ScoresBucketName"])
+        self.executions = Executions(stage.client("stepfunctions"), outputs["BatchScoringArn"])
 
     def names(self, model: str) -> list[str]:
         """The names of a model's runs."""
@@ -72,15 +74,16 @@ class RunReader:
         return plan.started if plan else ""
 
     def ended(self, folder: Folder) -> str | None:
-        """How the run's execution ended where it left no report; None while it may yet."""
-        arn = f"{self._machine.replace(':stateMachine:', ':execution:', 1)}:{folder.run}"
-        try:
-            found = self._states.describe_execution(executionArn=arn)
-        except self._states.exceptions.ExecutionDoesNotExist:
+        """How the run's last execution ended; None while it may yet."""
+        found = last_attempt(folder, self.executions)
+        if found is None or found.running:
             return None
-        if found["status"] in ("RUNNING", "PENDING_REDRIVE"):
-            return None
-        return f"{found['status']}: {found.get('cause', found.get('error', 'no cause is given'))}"
+        return f"{found.status}: {found.cause or 'no cause is given'}"
+
+    def running(self, execution: str) -> bool:
+        """Whether that execution runs."""
+        found = self.executions.look(execution)
+        return found is not None and found.running
 
     def follow(self, folder: Folder) -> Iterator[Progress]:
         """How far a run is, again and again, until it has a report."""
@@ -88,7 +91,10 @@ class RunReader:
         done: dict[str, int] = {}
         while True:
             report = self.report(folder)
-            plan = plan or self.plan(folder)
+            if report and report["status"] != "succeeded":
+                last = last_attempt(folder, self.executions)
+                report = None if last and last.running else report  # of an earlier attempt
+            plan = plan if isinstance(plan, Plan) else self.plan(folder)
             for key in self.store.keys(folder.results):
                 if key not in done:
                     done[key] = orjson.loads(self.store.get(key) or b'{"rows": 0}')["rows"]

@@ -90,6 +90,8 @@ def print_report(found: dict[str, Any]) -> None:
         _plain(f"  {note}")
     if cost := found.get("cost"):
         _plain(f"  about ${cost['usd']:.4f}: {cost['prices']}")
+    if found["status"] != "succeeded":
+        _plain(f"  what is missing, again: quintet runs redrive {found['model']} {found['run']}")
     _plain(f"  the page: quintet runs report {found['model']} {found['run']}")
 
 

@@ -1,4 +1,4 @@
-"""runs: starts batch runs, shows and lists them."""
+"""runs: starts batch runs, shows, lists and stops them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ ROUTES = {
     ("POST", "/runs"): lambda request: wiring.desk().start(request),
     ("GET", "/runs"): lambda request: wiring.desk().list(request),
     ("GET", "/runs/{model}/{run}"): lambda request: wiring.desk().show(request),
+    ("DELETE", "/runs/{model}/{run}"): lambda request: wiring.desk().stop(request),
 }
 coldstart.started()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quintet.batch.overview import Execution
+from quintet.batch.attempts import Execution
 from quintet.errors import Transient
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["Executions"]
 
 
 class Executions:
-    """Starts executions and looks them up."""
+    """Starts executions, looks them up and stops them."""
 
     def __init__(self, client: SFNClient, state_machine_arn: str) -> None:
         self._client = client
@@ -44,7 +44,7 @@ class Executions:
         return True
 
     def look(self, name: str) -> Execution | None:
-        """See `quintet.batch.overview.Executions.look`."""
+        """See `quintet.batch.attempts.Executions.look`."""
         try:
             found = self._client.describe_execution(executionArn=self._arn_of(name))
         except self._client.exceptions.ExecutionDoesNotExist:
@@ -56,7 +56,17 @@ class Executions:
         except BotoCoreError as error:
             raise Transient(_unreached(error)) from error
         cause = found.get("cause") or found.get("error") or ""
-        return Execution(found["status"], cause)
+        return Execution(name, found["status"], cause, json.loads(found.get("input") or "{}"))
+
+    def stop(self, name: str, error: str) -> None:
+        """See `quintet.batch.attempts.Executions.stop`."""
+        try:
+            self._client.stop_execution(executionArn=self._arn_of(name), error=error)
+        except ClientError as error_:
+            # one that has just ended is no error to AWS: it says when that was
+            raise Transient(f"Step Functions answered {_code(error_)}") from error_
+        except BotoCoreError as error_:
+            raise Transient(_unreached(error_)) from error_
 
     def _check(self, run: str) -> None:
         """Make sure that the run is there: only then is its notice settled."""

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from quintet.batch.attempts import Executions, last_attempt
 from quintet.batch.runs import Folder, Plan, RefusedPlan, Store, plan_from, slug
 from quintet.errors import NotFound
 
-__all__ = ["Execution", "Executions", "Page", "Shelf", "newest", "show"]
+__all__ = ["Page", "Shelf", "newest", "show"]
 
 #: how many documents are fetched at once
 THREADS = 16
@@ -21,29 +22,6 @@ class Shelf(Store, Protocol):
 
     def folders(self, prefix: str) -> list[str]:
         """The names of the folders right below `prefix`, sorted."""
-        ...
-
-
-class Execution(NamedTuple):
-    """An execution of the state machine as Step Functions shows it."""
-
-    status: str  # RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED
-    cause: str
-
-    @property
-    def running(self) -> bool:
-        return self.status == "RUNNING"
-
-
-class Executions(Protocol):
-    """Where executions are looked up."""
-
-    def look(self, name: str) -> Execution | None:
-        """An execution; None where there is none of that name.
-
-        Raises:
-            Transient: it could not be looked up now.
-        """
         ...
 
 
@@ -61,18 +39,22 @@ def show(folder: Folder, store: Store, executions: Executions) -> dict[str, Any]
         NotFound: there is no such run.
         Transient: a store could not be read.
     """
-    if report := store.get(folder.report):
-        return _reported(folder, orjson.loads(report))
+    report = orjson.loads(store.get(folder.report) or b"null")
+    if report and report["status"] == "succeeded":
+        return _reported(folder, report)
+    execution = last_attempt(folder, executions)
+    if report and not (execution and execution.running):
+        return _reported(folder, report)
     body = store.get(folder.plan)
     plan = plan_from(body) if body else None
-    execution = executions.look(folder.run)
     if execution is None and plan is None:
         raise NotFound.of("run", f"a run of {folder.model}", repr(folder.run[:80]))
     found = _planned(folder, plan)
     if isinstance(plan, Plan):
         found["units"]["done"] = len(store.keys(folder.results))
     if execution is not None and not execution.running:
-        found |= {"status": "failed", "cause": execution.cause}
+        stopped = execution.status == "ABORTED"
+        found |= {"status": "stopped" if stopped else "failed", "cause": execution.cause}
     return found
 
 

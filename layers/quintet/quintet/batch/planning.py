@@ -83,16 +83,26 @@ def contract_digest(contract: Contract) -> str:
 
 
 def plan_run(
-    request: Request, *, catalog: Catalog, inbox: Inbox, store: Store, unit_bytes: int
+    request: Request,
+    *,
+    catalog: Catalog,
+    inbox: Inbox,
+    store: Store,
+    unit_bytes: int,
+    again: bool = False,
 ) -> Plan | RefusedPlan:
     """Plan a run and store plan.json, last of its documents. A plan once made stands.
+
+    `again` plans anew what was refused.
 
     Raises:
         Transient: a store could not be read.
     """
     folder = Folder(request.model, request.run)
-    if stored := store.get(folder.plan):
-        return plan_from(stored)
+    stored = store.get(folder.plan)
+    known = plan_from(stored) if stored else None
+    if isinstance(known, Plan) or (known and not again):
+        return known
     try:
         made = _plan(request, catalog, inbox, unit_bytes)
     except (BadInput, ModelFailure) as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from quintet.batch.attempts import STOPPED
 from quintet.batch.costs import estimate
 from quintet.batch.drift import Reference, drift_of
 from quintet.batch.histograms import merged
@@ -86,13 +87,18 @@ def _seconds(started: str | None, finished: str) -> float | None:
     return round(length.total_seconds(), 3)
 
 
+def _ended(failure: str | None) -> str:
+    """The status of a run that has not succeeded."""
+    return "stopped" if failure == STOPPED else "failed"
+
+
 def _unplanned(folder: Folder, plan: RefusedPlan | None, failure: str | None) -> dict[str, Any]:
     """The report of a run that could not be planned."""
     if plan is not None:
         status, cause = "refused", "; ".join(plan.refusals[:10])
         source = {"bucket": plan.bucket, "key": plan.key, "version_id": plan.version_id}
     else:
-        status, source = "failed", {}
+        status, source = _ended(failure), {}
         cause = f"The run could not be planned ({failure or 'no plan was written'})."
     return {
         "run": folder.run,
@@ -125,7 +131,7 @@ def _counted(
         "digest": plan.digest,
         "contract": plan.contract,
         "code": plan.code,
-        "status": "failed" if cause else "succeeded",
+        "status": _ended(failure) if cause else "succeeded",
         "cause": cause,
         "started": plan.started,
         "partition": plan.partition,
@@ -172,6 +178,8 @@ def _result(plan: Plan, unit: dict[str, Any], store: Store) -> dict[str, Any]:
 
 
 def _cause(bad: list[dict[str, Any]], lost: int, units: int, failure: str | None) -> str:
+    if failure == STOPPED:
+        return f"The run was stopped; {len(bad)} of {units} units and {lost} rows have no result."
     if bad:
         first = f"unit {bad[0]['unit']}: {bad[0]['reason']}"
         return f"{len(bad)} of {units} units failed; {lost} rows have no result. First, {first}"

@@ -90,6 +90,9 @@ class Folder:
     def units(self) -> str:
         return f"{self.root}units.json"
 
+    def redrive(self, execution: str) -> str:
+        return f"{self.root}redrives/{execution}.json"
+
     @property
     def results(self) -> str:
         return f"{self.root}units/"

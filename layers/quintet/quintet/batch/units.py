@@ -60,7 +60,8 @@ def score_unit(
     key = plan.folder.result(unit.unit)
     if stored := store.get(key):
         done: dict[str, Any] = orjson.loads(stored)
-        return done
+        if done["status"] == "done":  # what has failed is tried again by a redrive
+            return done
     begun = clock()
     result: dict[str, Any]
     try:

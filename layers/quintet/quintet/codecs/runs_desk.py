@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quintet.batch.overview import Executions, Shelf, newest, show
+from quintet.batch.attempts import Executions, stop
+from quintet.batch.overview import Shelf, newest, show
 from quintet.batch.runs import Folder
 from quintet.batch.starts import Started
 from quintet.codecs import records, strict_json
@@ -66,6 +67,17 @@ class RunsDesk:
     def show(self, request: Request) -> Response:
         """Answer GET /runs/{model}/{run}. Raises NotFound."""
         return self._answer(200, show(_folder(request), self.shelf, self.executions), {})
+
+    def stop(self, request: Request) -> Response:
+        """Answer DELETE /runs/{model}/{run}; again does no harm.
+
+        Raises:
+            NotFound: there is no such run.
+            Conflict: it has ended by itself.
+        """
+        folder = _folder(request)
+        stop(folder, self.executions)
+        return self._answer(202, show(folder, self.shelf, self.executions), {})
 
     def list(self, request: Request) -> Response:
         """Answer GET /runs?model=&limit=&next=, the newest first.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quintet.batch.runs import Folder, Inbox, Plan, RefusedPlan, Store, Unit
     from quintet.onnx_model import OnnxModel
 
-__all__ = ["logger", "planner", "reporter", "runs", "scorer"]
+__all__ = ["logger", "planner", "redriver", "reporter", "runs", "scorer"]
 
 
 @cache
@@ -66,8 +66,8 @@ def runs() -> Runs:
 
 
 @cache
-def planner() -> Callable[[Request], Plan | RefusedPlan]:
-    """What plans a run."""
+def planner() -> Callable[[Request, bool], Plan | RefusedPlan]:
+    """What plans a run, or plans anew what was refused."""
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.catalog import RegistryCatalog
     from quintet.aws.client import AwsClient
@@ -81,12 +81,26 @@ def planner() -> Callable[[Request], Plan | RefusedPlan]:
     )
     inbox, store = _inbox(), _store(settings.scores_bucket)
 
-    def plan(request: Request) -> Plan | RefusedPlan:
+    def plan(request: Request, again: bool) -> Plan | RefusedPlan:
         return plan_run(
-            request, catalog=catalog, inbox=inbox, store=store, unit_bytes=settings.unit_bytes
+            request,
+            catalog=catalog,
+            inbox=inbox,
+            store=store,
+            unit_bytes=settings.unit_bytes,
+            again=again,
         )
 
     return plan
+
+
+@cache
+def redriver() -> Callable[[Plan, str], tuple[str, int]]:
+    """What plans an execution that scores the rest of a run."""
+    from quintet.batch.attempts import plan_redrive
+
+    store = _store(read(PlanSettings, os.environ).scores_bucket)
+    return lambda plan, execution: plan_redrive(plan, execution, store)
 
 
 @cache
