@@ -188,6 +188,17 @@ def test_inboxes_read_the_version_that_was_pinned(inbox: tuple[Inbox, Any]) -> N
         port.snapshot("inbox", "tiny/none", None)
 
 
+def test_a_bucket_without_versions_is_held_to_its_etags(aws: BatchAws) -> None:
+    s3 = aws.client("s3")
+    s3.put_object(Bucket="scores", Key="plain/a.csv", Body=b"one")
+    inbox = S3Inbox(s3)
+    pinned = inbox.snapshot("scores", "plain/a.csv", None)
+    assert (pinned.version_id, inbox.read(pinned, 0, 3)) == (None, b"one")
+    s3.put_object(Bucket="scores", Key="plain/a.csv", Body=b"two")
+    with pytest.raises(BadInput, match="it was deleted or overwritten"):
+        inbox.read(pinned, 0, 3)
+
+
 def test_inboxes_list_what_is_under_a_prefix_in_the_order_of_keys(
     inbox: tuple[Inbox, Any],
 ) -> None:

@@ -11,6 +11,8 @@ import orjson
 import pytest
 from arro3 import core
 from arro3 import io as arrow_io
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.batch_kit import (
     BUCKET,
     CONTRACT,
@@ -23,10 +25,13 @@ from tests.batch_kit import (
 )
 
 from quintet.batch import files, planning, snapshots
+from quintet.batch.files import Cut
 from quintet.batch.inputs import content
+from quintet.batch.packing import packed
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.requests import Request, request_from
 from quintet.batch.runs import Plan, RefusedPlan, dump, plan_from, unit_from
+from quintet.batch.splitting import Slice
 from quintet.contract import Contract
 from quintet.errors import BadInput
 
@@ -159,6 +164,19 @@ def test_many_small_files_share_a_unit_and_a_large_one_has_many() -> None:
     assert len(units[0].slices) == 100
     assert {part.file for unit in units[1:] for part in unit.slices} == {100}
     assert len(scored(bench, plan)) == 1300
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 400), max_size=6), max_size=30), st.integers(1, 1000))
+def test_packing_takes_every_slice_once_and_in_order(sizes: list[list[int]], target: int) -> None:
+    cuts = [[Cut(Slice(n, n + 1, n, n + 1), size) for n, size in enumerate(file)] for file in sizes]
+    request = request_from({"bucket": "b", "model": "m", "prefix": "p"})
+    units = packed(request, cuts, target)
+    taken = [(part.file, part.start) for unit in units for part in unit.slices]
+    assert taken == [(number, n) for number, file in enumerate(sizes) for n in range(len(file))]
+    for unit in units:
+        assert unit.rows == sum(part.rows for part in unit.slices)
+        assert len(unit.slices) == 1 or sum(sizes[p.file][p.start] for p in unit.slices) <= target
 
 
 def test_a_unit_stays_below_the_size_of_an_item_of_the_map() -> None:

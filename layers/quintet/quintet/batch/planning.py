@@ -30,15 +30,21 @@ from quintet.batch.runs import (
     plan_from,
 )
 from quintet.batch.snapshots import Item, constants, find
+from quintet.batch.survey import (
+    NAMED,
+    left_out,
+    notes_of_files,
+    notes_of_many,
+    one_format,
+    refuse_bad,
+)
 from quintet.contract import Contract, to_dict
-from quintet.errors import BadInput, ModelFailure, NotFound, Refusal
+from quintet.errors import BadInput, ModelFailure, NotFound
 
 __all__ = ["Catalog", "MemoryCatalog", "Pinned", "Request", "contract_digest", "plan_run"]
 
 #: how many files are planned at once
 THREADS = 16
-#: how many refusals a refused run names
-NAMED = 100
 #: the object metadata that asks for another form of the scores
 OUTPUT = "quintet-output"
 #: the object metadata that asks for columns of the input beside the scores
@@ -168,7 +174,7 @@ def _of_one(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) -> 
         output=output,
         rows=source.rows,
         units=len(cuts),
-        notes=(*notes, *_notes(source.gzip, ignored)),
+        notes=(*notes, *notes_of_files(source.gzip, ignored)),
         keep=_keep(request, snapshot.metadata, pinned.contract, [source]),
     )
     units = [
@@ -219,17 +225,6 @@ def _output(request: Request, metadata: Mapping[str, str], kind: FileFormat) -> 
     raise BadInput.of(field, f"input, {', '.join(FORMATS)}", asked[:60])
 
 
-def _notes(gzip: bool, ignored: tuple[str, ...]) -> list[str]:
-    notes = []
-    if ignored:
-        shown = ", ".join(name[:60] for name in ignored[:20])
-        more = f" and {len(ignored) - 20} more" if len(ignored) > 20 else ""
-        notes.append(f"Columns that the model does not take were left out: {shown}{more}.")
-    if gzip:
-        notes.append("A gzip cannot be read from its middle, so it was scored as one unit.")
-    return notes
-
-
 # ---- many files ------------------------------------------------------------------------------
 
 
@@ -246,17 +241,17 @@ def _of_many(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) ->
 
     with ThreadPoolExecutor(THREADS) as pool:
         files = list(pool.map(planned, found.items))
-    _refuse([bad for bad in files if isinstance(bad, BadInput)])
+    refuse_bad([bad for bad in files if isinstance(bad, BadInput)])
     whole = [file for file in files if isinstance(file, tuple)]
     if not whole:
         got = f"{len(files):,} empty files (0 bytes)"
         raise BadInput.of(request.scope, "files with rows", got)
     sources = [source for source, _ in whole]
-    form = _one_format(sources)
+    form = one_format(sources)
     snapshots = [source.input for source in sources]
     own = found.manifest
     metadata = own.metadata if own else {}
-    ignored = _ignored(contract, sources)
+    ignored = left_out(contract, sources)
     units = packed(request, [cuts for _, cuts in whole], unit_bytes)
     gzip = any(source.gzip for source in sources)
     plan = Plan(
@@ -277,7 +272,7 @@ def _of_many(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) ->
         output=_output(request, metadata, form),
         rows=sum(source.rows for source in sources),
         units=len(units),
-        notes=(*_notes_of_many(sources, len(files), found.hidden), *_notes(gzip, ignored)),
+        notes=(*notes_of_many(sources, len(files), found.hidden), *notes_of_files(gzip, ignored)),
         scope=request.scope,
         files=len(sources),
         keep=_keep(request, metadata, contract, sources),
@@ -299,43 +294,3 @@ def _check_names(contract: Contract) -> None:
     """Refuse a model whose scores have a column of the name that says the file."""
     if FILE in (contract.entity, *(output.name for output in contract.outputs)):
         raise BadInput.of("model", f"no entity or output named {FILE!r}, for many files", "one")
-
-
-def _refuse(bad: list[BadInput]) -> None:
-    """Name all bad files; of very many, each by its first reason."""
-    every = [refusal for error in bad for refusal in error.refusals]
-    if len(every) > NAMED:
-        every = [error.refusals[0] for error in bad]
-    if len(every) > NAMED:
-        more = Refusal(None, "other files", "files that can be scored", f"{len(bad) - NAMED + 1:,}")
-        every = [*every[: NAMED - 1], more]
-    if every:
-        raise BadInput(every)
-
-
-def _one_format(sources: Sequence[Source]) -> FileFormat:
-    first: dict[FileFormat, str] = {}
-    for source in sources:
-        first.setdefault(source.format, source.input.key)
-    if len(first) > 1:
-        got = ", ".join(f"{form} ({key[-200:]})" for form, key in sorted(first.items()))
-        raise BadInput.of("the files", "files of one format", got)
-    return next(iter(first))
-
-
-def _ignored(contract: Contract, sources: Sequence[Source]) -> tuple[str, ...]:
-    layouts = dict.fromkeys(source.columns for source in sources)
-    every = (name for columns in layouts for name in ignored_columns(contract, columns))
-    return tuple(dict.fromkeys(every))[:1000]
-
-
-def _notes_of_many(sources: Sequence[Source], files: int, hidden: int) -> list[str]:
-    what = "One file is" if len(sources) == 1 else f"{len(sources):,} files are"
-    notes = [f"{what} in this run; inputs.json lists them with their versions."]
-    if not any(source.rows for source in sources):
-        notes.append("The files have no rows.")
-    if empty := files - len(sources):
-        notes.append(f"{empty:,} empty files (0 bytes) were left out.")
-    if hidden:
-        notes.append(f"{hidden:,} hidden files (their names begin with _ or .) were left out.")
-    return notes
