@@ -12,5 +12,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Report a run: its status, the cause if it has not succeeded, and the report's key."""
     folder = attempt_from(event["run"], event["request"]).folder
     summary = wiring.reporter()(folder, event.get("failure"))
-    wiring.logger().info("reported", run=folder.run, **summary)
+    wiring.logger().info("reported", **summary)
     return summary

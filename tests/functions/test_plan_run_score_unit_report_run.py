@@ -58,10 +58,15 @@ def test_a_file_is_planned_scored_and_reported(
     summary = run(aws, monkeypatch, request)
     counts = {"rows": 50, "scored": 49, "quarantined": 1, "fallback": 0, "unaccounted": 0}
     assert summary == {
+        "run": RUN,
+        "model": "tiny",
         "status": "succeeded",
         "cause": "",
         "report": f"{ROOT}report.json",
+        "page": f"{ROOT}report.html",
         "counts": counts,
+        "seconds": summary["seconds"],
+        "drift": {"large": 0, "some": 0},
     }
     found = aws.objects(ROOT)
     plan, manifest = (orjson.loads(found[f"{ROOT}{n}.json"]) for n in ("plan", "manifest"))

@@ -54,10 +54,15 @@ def test_a_run_that_adds_up_succeeds_and_commits_last() -> None:
     summary = report_run(folder, store=bench.store, clock=clock)
     counts = {"rows": 50, "scored": 44, "quarantined": 6, "fallback": 0, "unaccounted": 0}
     assert summary == {
+        "run": plan.run,
+        "model": "tiny",
         "status": "succeeded",
         "cause": "",
         "report": folder.report,
+        "page": folder.page,
         "counts": counts,
+        "seconds": 20.0,
+        "drift": {"large": 0, "some": 0},
     }
     assert isinstance(bench.store, Journal)
     assert bench.store.written[-3:] == [folder.report, folder.page, folder.manifest]
@@ -167,9 +172,14 @@ def test_a_run_that_could_not_be_planned_has_a_report() -> None:
     folder = Folder("tiny", "tiny-run")
     summary = report_run(folder, store=store, clock=clock, failure="Lambda.Unknown")
     assert summary == {
+        "run": "tiny-run",
+        "model": "tiny",
         "status": "failed",
         "cause": "The run could not be planned (Lambda.Unknown).",
         "report": folder.report,
+        "page": folder.page,
+        "seconds": None,
+        "drift": {"large": 0, "some": 0},
         "counts": {"rows": 0, "scored": 0, "quarantined": 0, "fallback": 0, "unaccounted": 0},
     }
     assert store.keys(folder.root) == [folder.page, folder.report]

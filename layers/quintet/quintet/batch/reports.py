@@ -72,11 +72,17 @@ def report_run(
 
 def _summary(folder: Folder, report: dict[str, Any]) -> dict[str, Any]:
     """What goes back to the state machine: small, whatever the run's size."""
+    drift = report.get("drift") or {}
     return {
+        "run": folder.run,
+        "model": report["model"] or "unknown",  # an attribute of a notice is never empty
         "status": report["status"],
         "cause": report["cause"],
         "report": folder.report,
+        "page": folder.page,
         "counts": report["counts"],
+        "seconds": report["seconds"],
+        "drift": {level: drift.get(level, 0) for level in ("large", "some")},
     }
 
 
