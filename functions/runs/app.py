@@ -22,7 +22,9 @@ coldstart.started()
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer one request of API Gateway."""
+    """Answer one request of API Gateway, or start the run that a schedule asks for."""
+    if "scheduled" in event:
+        return wiring.start_scheduled(event)
     request = events.read(event)
     call = Call(request.id, events.trace_id(request))
     problem: Exception | None = None

@@ -12,6 +12,7 @@ from tests.batch_aws import MACHINE, BatchAws, Handler, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
 from quintet.batch.runs import Folder, RefusedPlan, dump
+from quintet.errors import BadInput
 
 PREFIX = "_data/tiny/month=2026-01/"
 COUNTS = {"rows": 9, "scored": 8, "quarantined": 1, "fallback": 0, "unaccounted": 0}
@@ -162,6 +163,38 @@ def test_a_run_is_stopped(aws: BatchAws, handler: Handler) -> None:
     assert json.loads(counting["input"])["stop"] == run
     place["pathParameters"]["run"] = "none"
     assert asked(handler, "runs_stop", **place)[0] == 404
+
+
+def test_a_firing_of_a_schedule_is_one_run_however_often_it_is_delivered(
+    aws: BatchAws, handler: Handler
+) -> None:
+    fired = event("runs_scheduled")
+    first = handler(fired, None)
+    assert first["run"].startswith("tiny-20261101T050000Z-")
+    assert handler(fired, None) == first
+    end(aws, first["run"])
+    assert handler(fired, None) == {**first, "new": False}
+    arn = f"{MACHINE.replace('stateMachine', 'execution')}:{first['run']}"
+    found = aws.client("stepfunctions").describe_execution(executionArn=arn)
+    assert json.loads(found["input"]) == fired["request"]
+    later = handler({**fired, "scheduled": "2026-12-01T06:00:00+01:00"}, None)
+    assert later["run"].startswith("tiny-20261201T050000Z-")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scheduled": "<aws.scheduler.scheduled-time>"},
+        {"scheduled": None},
+        {"request": None},
+        {"request": {"model": "tiny", "bucket": "inbox", "prefix": ""}},
+    ],
+)
+def test_a_schedule_that_asks_for_nothing_fails_loudly(
+    handler: Handler, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(BadInput):
+        handler({**event("runs_scheduled"), **changes}, None)
 
 
 def test_the_newest_runs_come_first_page_by_page(aws: BatchAws, handler: Handler) -> None:

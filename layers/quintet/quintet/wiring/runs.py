@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quintet.settings import RunsSettings, read
 
 if TYPE_CHECKING:
+    from quintet.aws.executions import Executions
     from quintet.codecs.runs_desk import RunsDesk
     from quintet.telemetry import Telemetry
 
-__all__ = ["desk", "telemetry"]
+__all__ = ["desk", "start_scheduled", "telemetry"]
 
 
 @cache
@@ -29,6 +30,24 @@ def telemetry() -> Telemetry:
     return Telemetry(_settings().stage)
 
 
+def start_scheduled(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Start the run of a schedule's firing; what was started."""
+    from quintet.batch.schedules import start_scheduled
+
+    folder, new = start_scheduled(event, _executions())
+    telemetry().logger.info("scheduled", model=folder.model, run=folder.run, new=new)
+    return {"model": folder.model, "run": folder.run, "new": new}
+
+
+@cache
+def _executions() -> Executions:
+    import boto3
+
+    from quintet.aws.executions import Executions
+
+    return Executions(boto3.client("stepfunctions"), _settings().state_machine_arn)
+
+
 @cache
 def desk() -> RunsDesk:
     """What starts and shows runs."""
@@ -36,13 +55,12 @@ def desk() -> RunsDesk:
 
     from quintet.aws.blobs import S3Inbox, S3Store
     from quintet.aws.client import AwsClient
-    from quintet.aws.executions import Executions
     from quintet.aws.registry import Registry
     from quintet.batch.starts import start_run
     from quintet.codecs.runs_desk import RunsDesk
 
     settings, s3 = _settings(), boto3.client("s3")
-    executions = Executions(boto3.client("stepfunctions"), settings.state_machine_arn)
+    executions = _executions()
     routes = Registry(AwsClient("dynamodb"), settings.registry_table)
 
     def link(key: str) -> str:  # a client that presigns is for those runs alone that have ended
