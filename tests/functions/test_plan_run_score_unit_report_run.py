@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from botocore.stub import Stubber
 from tests.batch_aws import MACHINE, BatchAws, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
@@ -202,6 +203,17 @@ def test_a_bucket_without_versions_is_held_to_its_etags(aws: BatchAws) -> None:
     s3.put_object(Bucket="scores", Key="plain/a.csv", Body=b"two")
     with pytest.raises(BadInput, match="it was deleted or overwritten"):
         inbox.read(pinned, 0, 3)
+
+
+def test_a_bucket_that_may_not_be_read_is_refused(aws: BatchAws) -> None:
+    s3 = aws.client("s3")
+    with Stubber(s3) as stubs:
+        stubs.add_client_error("head_object", "403", http_status_code=403)
+        stubs.add_client_error("list_objects_v2", "AccessDenied", http_status_code=403)
+        with pytest.raises(BadInput, match="bucket: expected one that this stack may read, got b"):
+            S3Inbox(s3).snapshot("b", "a.csv", None)
+        with pytest.raises(BadInput, match="bucket: expected one that this stack may read, got b"):
+            list(S3Inbox(s3).keys("b", "a"))
 
 
 def test_inboxes_list_what_is_under_a_prefix_in_the_order_of_keys(

@@ -72,6 +72,8 @@ class S3Inbox:
             try:
                 head = self._client.head_object(Bucket=bucket, Key=key, **version)
             except ClientError as error:
+                if _code(error) in DENIED:  # plan_run may list what it may read: it would be a 404
+                    raise unreadable(bucket) from error
                 if _code(error) not in GONE:
                     raise
                 expected = f"{key} in the inbox"
