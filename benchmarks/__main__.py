@@ -10,6 +10,7 @@ BENCHMARKS = (
     "cold_start",
     "http_load",
     "score_unit",
+    "batch_rows",
     "sessions",
     "s3_get",
     "async_work",

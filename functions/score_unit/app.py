@@ -13,5 +13,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     unit = unit_from(event)
     result = wiring.scorer()(unit)
     counts = {name: result[name] for name in ("unit", "status", "rows", "scored", "quarantined")}
-    wiring.logger().info("scored", run=unit.run, ms=result["ms"], **counts)
+    took = {name: result[name] for name in ("ms", "peak_mb")}
+    wiring.logger().info("scored", run=unit.run, **took, **counts)
     return counts

@@ -227,7 +227,10 @@ def _units(units: dict[str, Any] | None) -> str:
         (str(unit["unit"]), f"{unit['rows']:,}", f"{unit['ms']:,.0f} ms")
         for unit in units["slowest"]
     ]
-    shown = f'<h2>Units <span class="soft">{units["done"]} of {units["planned"]} done</span></h2>'
+    done = f"{units['done']} of {units['planned']} done"
+    if units.get("peak_mb"):
+        done += f", with at most {units['peak_mb']:,.0f} MB of memory each"
+    shown = f'<h2>Units <span class="soft">{done}</span></h2>'
     if failed:
         shown += _table(("failed", "#first row", "#rows", "reason"), failed)
     if slow:

@@ -161,6 +161,7 @@ def _counted(
                 {name: r[name] for name in ("unit", "first_row", "rows", "reason")} for r in bad
             ],
             "slowest": _slowest(results),
+            "peak_mb": max((r.get("peak_mb", 0.0) for r in results), default=0.0),
             "busy_seconds": round(sum(r.get("ms", 0) for r in results) / 1000, 3),
         },
         "files": [file for r in results for file in r.get("files", [])],

@@ -47,10 +47,12 @@ def score_unit(
     features: FeatureSource,
     clock: Callable[[], float],
     baseline: Callable[[], Mapping[str, Any]] = dict,
+    peak_mb: Callable[[], float] = float,
 ) -> dict[str, Any]:
     """Score a unit and store its result, unless that was done before; the result.
 
-    `baseline` gives the model's baseline, empty where it has none: drift is told from it.
+    `baseline` gives the model's baseline, empty where it has none: drift is told from it;
+    `peak_mb` the most memory that the environment has held.
     What trying again cannot heal (the file is damaged or was changed, the model fails) is a
     result of its own, with status "failed", so that the run's report can name it.
 
@@ -77,6 +79,7 @@ def score_unit(
         "first_row": unit.first_row,
         "rows": unit.rows,
         "ms": round((clock() - begun) * 1000, 1),
+        "peak_mb": round(peak_mb(), 1),
     }
     store.put(key, dump(result))
     return result

@@ -109,6 +109,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
+    from quintet.batch.memory import peak_mb
     from quintet.batch.runs import Folder, Plan, plan_from
     from quintet.batch.units import score_unit
     from quintet.errors import NotFound
@@ -148,6 +149,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
             store=store,
             features=features,
             clock=time.perf_counter,
+            peak_mb=peak_mb,
             baseline=lambda: baseline(plan.model, plan.version, plan.seal),
         )
 
