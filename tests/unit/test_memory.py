@@ -9,12 +9,13 @@ import pytest
 from quintet.batch import memory
 
 
-def test_the_peak_rises_with_what_is_held_and_does_not_fall() -> None:
+def test_the_peak_stays_when_what_was_held_is_gone() -> None:
     held = b"\1" * (64 << 20)
-    peak = memory.peak_mb()
-    assert peak > len(held) >> 20
+    before = memory.peak_mb()
     del held
-    assert memory.peak_mb() >= peak
+    # the kernel counts pages by processor, so to some pages only
+    assert memory.peak_mb() == pytest.approx(before, abs=2)
+    assert before > 64
 
 
 def test_it_is_known_without_proc_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
