@@ -28,6 +28,7 @@ COMMANDS = (
     "batch_cmd",
     "run_cmd",
     "redrive_cmd",
+    "backfill_cmd",
     "table_cmd",
     "jobs_cmd",
     "endpoints_cmd",

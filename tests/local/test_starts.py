@@ -116,3 +116,27 @@ def test_what_names_no_files_is_refused_at_once(local: LocalAws) -> None:
     found = quintet("run", "churn", "--prefix", "_data/nothing/", state=local.state)
     assert (found.exit_code, executions(local)) == (1, before)
     assert "files in s3://" in str(found.exception)
+
+
+def test_a_backfill_is_a_run_for_each_partition_and_again_none(local: LocalAws) -> None:
+    for month in ("2024-11", "2025-01"):
+        put(local, month, CUSTOMERS)
+    words = ("backfill", "churn", "--from", "2024-11", "--to", "2025-01")
+    before = executions(local)
+    first = quintet(*words, state=local.state)
+    assert first.exit_code == 1  # there is no December yet
+    assert "2 of 3 partitions are scored" in first.output
+    assert "month=2024-12  not started  partition: expected files of month=2024-12" in first.output
+    put(local, "2024-12", CUSTOMERS)
+    second = quintet(*words, state=local.state)
+    assert second.exit_code == 0, second.output
+    assert second.output.count("4,335 scored + 0 quarantined") == 3
+    assert executions(local) == before + 3
+    pointers = local.client("s3").list_objects_v2(
+        Bucket=local.outputs["ScoresBucketName"], Prefix="tables/churn/month=2024"
+    )["Contents"]
+    assert [found["Key"] for found in pointers] == [
+        f"tables/churn/month=2024-{month}/current.json" for month in (11, 12)
+    ]
+    assert quintet(*words, state=local.state).exit_code == 0
+    assert executions(local) == before + 3
