@@ -133,6 +133,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "QUINTET_STATE_MACHINE_ARN": MACHINE,
         "QUINTET_UNIT_BYTES": "400",
         "QUINTET_UNIT_MEMORY_MB": "1769",
+        "QUINTET_SCORES_DATABASE": "quintet_test",
     }
     for variable, value in environ.items():
         monkeypatch.setenv(variable, value)

@@ -10,8 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from quintet.aws.artifacts import Artifacts
 from quintet.aws.blobs import S3Store
 from quintet.aws.cells import S3Cells
+from quintet.aws.glue import GlueDatabase
+from quintet.batch.athena import follow_pointer
 from quintet.batch.runs import Folder
 from quintet.batch.tables import show_run
 from quintet_cli.batch_cmd import Model, runs
@@ -42,12 +45,22 @@ def promote(
     """Show a run to the readers of its table: the way back to an older one."""
     opened = Stage.open(stage, state)
     s3, bucket = opened.client("s3"), opened.outputs["ScoresBucketName"]
+    store, cells = S3Store(s3, bucket), S3Cells(s3, bucket)
     pointer = show_run(
         Folder(model, run),
-        store=S3Store(s3, bucket),
-        cells=S3Cells(s3, bucket),
+        store=store,
+        cells=cells,
         clock=lambda: datetime.now(UTC),
         by=getpass.getuser(),
+    )
+    artifacts = Artifacts(opened.signed("s3"), opened.outputs["RegistryBucketName"])
+    follow_pointer(
+        pointer,
+        bucket=bucket,
+        store=store,
+        cells=cells,
+        tables=GlueDatabase(opened.client("glue"), opened.outputs["ScoresDatabaseName"]),
+        contract=lambda plan: artifacts.contract(plan.model, plan.version, plan.seal),
     )
     before = pointer["before"]
     console.print(f"{_named(pointer)} is run [bold]{pointer['run']}[/bold]")

@@ -87,7 +87,14 @@ def test_runs_move_the_pointer_and_a_person_moves_it_back(
     s3.put_object(
         Bucket="inbox", Key="tiny/customers.csv", Body=csv_bytes([row(n) for n in range(20)])
     )
-    outputs = {"ScoresBucketName": "scores", "BatchScoringArn": MACHINE}
+    glue = aws.client("glue")
+    glue.create_database(DatabaseInput={"Name": "quintet_test"})
+    outputs = {
+        "ScoresBucketName": "scores",
+        "RegistryBucketName": "batch-registry",
+        "ScoresDatabaseName": "quintet_test",
+        "BatchScoringArn": MACHINE,
+    }
     local = {"api_url": "", "endpoint_url": aws.url, "outputs": outputs}
     (tmp_path / "local.json").write_text(json.dumps(local))
 
@@ -102,14 +109,20 @@ def test_runs_move_the_pointer_and_a_person_moves_it_back(
         )
         return found
 
+    def located() -> str:
+        table = glue.get_table(DatabaseName="quintet_test", Name="tiny")["Table"]
+        return str(table["StorageDescriptor"]["Location"])
+
     assert "no run of tiny has succeeded yet" in quintet("table", "show", "tiny")
     for name, started in (("tiny-first", "2026-11-01"), ("tiny-second", "2026-11-02")):
         assert run(aws, monkeypatch, name, f"{started}T08:00:00.000Z")["status"] == "succeeded"
         assert pointed()["run"] == name
+        assert located() == f"s3://scores/runs/tiny/{name}/scores/"
     told = quintet("runs", "promote", "tiny", "tiny-first")
     assert "tiny is run tiny-first" in told
     assert "the way back: quintet runs promote tiny tiny-second" in told
     assert (pointed()["run"], pointed()["before"]) == ("tiny-first", "tiny-second")
+    assert located() == "s3://scores/runs/tiny/tiny-first/scores/"
     assert "tiny-first" in quintet("table", "show", "tiny")
     marked = [
         line.split()[2] for line in quintet("runs", "ls", "tiny").splitlines() if "see it" in line

@@ -148,6 +148,7 @@ class ReportSettings:
 
     registry_bucket: str
     scores_bucket: str
+    scores_database: str
     unit_memory_mb: int
 
 

@@ -159,13 +159,17 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
 @cache
 def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
     """What reports a run, and moves its table's pointer to it if it succeeded."""
+    import boto3
+
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.cells import S3Cells
     from quintet.aws.client import AwsClient
+    from quintet.aws.glue import GlueDatabase
+    from quintet.batch.athena import follow_pointer
     from quintet.batch.drift import Reference
     from quintet.batch.reports import report_run
     from quintet.batch.tables import show_run
-    from quintet.errors import ModelFailure
+    from quintet.errors import ModelFailure, Transient
 
     settings = read(ReportSettings, os.environ)
     store, cells = _store(settings.scores_bucket), S3Cells(_s3(), settings.scores_bucket)
@@ -191,7 +195,20 @@ def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
             memory_mb=settings.unit_memory_mb,
         )
         if summary["status"] == "succeeded":
-            show_run(folder, store=store, cells=cells, clock=now)
+            catalogue(show_run(folder, store=store, cells=cells, clock=now))
         return summary
+
+    def catalogue(pointer: dict[str, Any]) -> None:
+        try:
+            follow_pointer(
+                pointer,
+                bucket=settings.scores_bucket,
+                store=store,
+                cells=cells,
+                tables=GlueDatabase(boto3.client("glue"), settings.scores_database),
+                contract=lambda plan: artifacts.contract(plan.model, plan.version, plan.seal),
+            )
+        except (ModelFailure, Transient) as error:  # the run is whole, and its pointer moved
+            logger().warning("not catalogued", run=pointer["run"], reason=str(error))
 
     return report
