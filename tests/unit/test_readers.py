@@ -24,7 +24,7 @@ from tests.batch_kit import (
     row,
 )
 
-from quintet.batch import parquet_rows, readers, text_rows
+from quintet.batch import parquet_rows, readers, streams, text_rows
 from quintet.batch.runs import Folder, Plan
 from quintet.columns import from_records
 from quintet.scoring import score
@@ -294,6 +294,16 @@ def test_any_target_size_gives_the_same_rows(unit_bytes: int, count: int) -> Non
     rows = [row(n, customer=f'c"{n}"\nof,{n}') for n in range(count)]
     bench, folder = run("tiny/a.csv", csv_bytes(rows, "\r\n"), unit_bytes)
     close(bench.scores(folder), online(rows))
+
+
+@pytest.mark.parametrize("in_memory", [0, 1 << 20])
+def test_row_groups_are_read_from_memory_and_from_disk_alike(
+    monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    monkeypatch.setattr(streams, "STEP", 100)
+    monkeypatch.setattr(streams, "IN_MEMORY", in_memory)
+    bench, folder = run("tiny/a.parquet", parquet_bytes(ROWS, 7))
+    close(bench.scores(folder), online(ROWS))
 
 
 def test_chunks_hold_the_rows_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:

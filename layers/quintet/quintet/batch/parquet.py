@@ -12,7 +12,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from quintet.errors import BadInput
 
@@ -223,13 +223,21 @@ def _list_header(count: int) -> bytes:
 # ---- the file as the reader sees it --------------------------------------------------------------
 
 
+class Body(Protocol):
+    """What a view reads."""
+
+    def seek(self, at: int, /) -> int: ...
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class View(io.RawIOBase):
     """A file of which only the bytes from `base` are at hand, with another end.
 
     `body` holds the file's bytes from `base` on; from `start` on come those of `tail`.
     """
 
-    def __init__(self, body: IO[bytes], base: int, start: int, tail: bytes) -> None:
+    def __init__(self, body: Body, base: int, start: int, tail: bytes) -> None:
         self._body, self._base, self._start, self._tail = body, base, start, tail
         self._at = 0
 
