@@ -11,6 +11,7 @@ BENCHMARKS = (
     "http_load",
     "score_unit",
     "score_stream",
+    "batch_rows",
     "sessions",
     "s3_get",
     "async_work",

@@ -1,12 +1,14 @@
 """Rows a second of score_unit against raw session.run on the same rows, and its peak memory.
 
-    python benchmarks/score_unit.py [--rows 500000] [--rounds 5] [--cores 1]
+    python -m benchmarks.score_unit [--rows 500000] [--rounds 5] [--cores 1 2]
 
 A gradient-boosted tree model (100 trees of 31 leaves, 30 float features) scores the same rows
 from an array (`session.run`, 8,192 rows a call: the best there is), from Parquet, CSV and
 JSONL by score_unit (64 MiB a unit, one after the other, Parquet out), and by the plain pandas
-script. Every measurement is a process of its own; the rounds interleave them, and the medians
-are shown, the shares being those of the same round.
+script (of Parquet where pyarrow is installed). Every measurement is a process of its own, on one
+core and on two; the rounds interleave them, and medians are shown, the shares being those of the
+same round. A busy machine disturbs seconds more than it does processor time, so both shares are
+shown: on one core they are the same but for that.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +32,29 @@ CHUNK = 8192
 UNIT_BYTES = 64 << 20
 FORMATS = ("parquet", "csv", "jsonl")
 
+Measured = dict[str, float]
+
+
+class Watch:
+    """Seconds on the wall and of processor time since it was made."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter(), time.process_time()
+
+    def spent(self, rows: int) -> Measured:
+        """What so many rows took."""
+        wall, cpu = self._begun
+        return {
+            "seconds": time.perf_counter() - wall,
+            "cpu": time.process_time() - cpu,
+            "rows": rows,
+        }
+
 
 # ---- what is measured, each in a process of its own ----------------------------------------
 
 
-def raw(folder: Path, threads: int) -> tuple[float, int]:
+def raw(folder: Path, threads: int) -> Measured:
     """session.run over an array that is in memory."""
     import numpy as np
     import onnxruntime
@@ -43,24 +66,29 @@ def raw(folder: Path, threads: int) -> tuple[float, int]:
     )
     rows = np.load(folder / "rows.npy")
     session.run(None, {"x": rows[:CHUNK]})
-    begun = time.perf_counter()
+    watch = Watch()
     for start in range(0, len(rows), CHUNK):
         session.run(["probabilities"], {"x": rows[start : start + CHUNK]})
-    return time.perf_counter() - begun, len(rows)
+    return watch.spent(len(rows))
 
 
-def unit(folder: Path, threads: int, form: str) -> tuple[float, int]:
+def unit(folder: Path, threads: int, form: str) -> Measured:
     """score_unit over a file, all units one after the other."""
     import dataclasses
 
-    from quintet.batch.planning import MemoryCatalog, Pinned, Request, plan_run
-    from quintet.batch.runs import MemoryStore, Plan, Snapshot, Unit
+    from quintet.batch.planning import MemoryCatalog, Pinned, plan_run
+    from quintet.batch.requests import Request
+    from quintet.batch.runs import Listed, MemoryStore, Plan, Snapshot, unit_from
     from quintet.batch.units import score_unit
     from quintet.features import MemoryFeatures
     from quintet.onnx_model import OnnxModel
 
     class FileInbox:
         """The inbox as a folder."""
+
+        def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+            names = sorted(path.name for path in folder.iterdir())
+            return (Listed(f"{prefix}{name}", (folder / name).stat().st_size) for name in names)
 
         def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
             size = (folder / Path(key).name).stat().st_size
@@ -90,11 +118,11 @@ def unit(folder: Path, threads: int, form: str) -> tuple[float, int]:
     plan = plan_run(request, catalog=catalog, inbox=inbox, store=store, unit_bytes=UNIT_BYTES)
     assert isinstance(plan, Plan), plan
     items = json.loads(store.objects[plan.folder.units])
-    begun = time.perf_counter()
+    watch = Watch()
     scored = 0
     for item in items:
         result = score_unit(
-            Unit(**item),
+            unit_from(item),
             dataclasses.replace(plan),
             model=lambda: model,
             inbox=inbox,
@@ -104,10 +132,10 @@ def unit(folder: Path, threads: int, form: str) -> tuple[float, int]:
         )
         assert result["status"] == "done", result
         scored += result["scored"]
-    return time.perf_counter() - begun, scored
+    return watch.spent(scored)
 
 
-def pandas_script(folder: Path, threads: int, form: str) -> tuple[float, int]:
+def pandas_script(folder: Path, threads: int, form: str) -> Measured:
     """What people write: read it all, score it in one call, write it all."""
     import onnxruntime
     import pandas
@@ -118,13 +146,21 @@ def pandas_script(folder: Path, threads: int, form: str) -> tuple[float, int]:
         str(folder / "model.onnx"), session_options(threads), ["CPUExecutionProvider"]
     )
     path = folder / f"rows.{form}"
-    begun = time.perf_counter()
-    frame = pandas.read_csv(path) if form == "csv" else pandas.read_json(path, lines=True)
+    watch = Watch()
+    if form == "parquet":
+        frame = pandas.read_parquet(path)
+    elif form == "csv":
+        frame = pandas.read_csv(path)
+    else:
+        frame = pandas.read_json(path, lines=True)
     matrix = frame[FEATURES].to_numpy("float32")
     scores = session.run(["probabilities"], {"x": matrix})[0]
     out = pandas.DataFrame({"row": range(len(frame)), "score": scores[:, 1]})
-    out.to_csv(folder / "scores.csv", index=False)
-    return time.perf_counter() - begun, len(frame)
+    if form == "parquet":
+        out.to_parquet(folder / "scores.parquet", index=False)
+    else:
+        out.to_csv(folder / "scores.csv", index=False)
+    return watch.spent(len(frame))
 
 
 def _contract() -> Any:
@@ -147,20 +183,17 @@ def _contract() -> Any:
 MEASURED: dict[str, Any] = {
     "raw session.run": raw,
     **{f"score_unit {form}": lambda f, t, form=form: unit(f, t, form) for form in FORMATS},
-    **{
-        f"pandas {form}": lambda f, t, form=form: pandas_script(f, t, form)
-        for form in ("csv", "jsonl")
-    },
+    **{f"pandas {form}": lambda f, t, form=form: pandas_script(f, t, form) for form in FORMATS},
 }
 
 
 def child(name: str, folder: Path, threads: int) -> None:
-    """Measure one, and print seconds, rows and the peak of memory in MB."""
-    seconds, rows = MEASURED[name](folder, threads)
+    """Measure one, and print what it took and the peak of memory in MB."""
+    measured = MEASURED[name](folder, threads)
     # of this program alone: getrusage would count what the parent held when it forked
     status = Path("/proc/self/status").read_text()
-    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    print(json.dumps({"seconds": seconds, "rows": rows, "mb": peak}))
+    measured["mb"] = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    print(json.dumps(measured))
 
 
 # ---- the data, and the table ---------------------------------------------------------------------
@@ -194,32 +227,43 @@ def make(folder: Path, rows: int) -> None:
     arrow_io.write_ndjson(columns, folder / "rows.jsonl")
 
 
-def measure(folder: Path, rounds: int, cores: int) -> dict[str, list[dict[str, float]]]:
-    """Every measurement in every round."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in MEASURED}
-    available = sorted(os.sched_getaffinity(0))[:cores]
+def measure(folder: Path, rounds: int, cores: list[int]) -> dict[tuple[str, int], list[Measured]]:
+    """Every measurement in every round, by what is measured and on how many cores."""
+    found: dict[tuple[str, int], list[Measured]] = {}
+    available = sorted(os.sched_getaffinity(0))
+    names = [name for name in MEASURED if name != "pandas parquet" or find_spec("pyarrow")]
     for _ in range(rounds):
-        for name in MEASURED:
-            command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
-            done = subprocess.run(
-                [*command, "--cores", str(cores)],
-                check=True,
-                stdout=subprocess.PIPE,
-                preexec_fn=lambda: os.sched_setaffinity(0, available),
-            )
-            found[name].append(json.loads(done.stdout))
+        for count in cores:
+            for name in names:
+                command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
+                done = subprocess.run(
+                    [*command, "--cores", str(count)],
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    preexec_fn=partial(os.sched_setaffinity, 0, available[:count]),
+                )
+                found.setdefault((name, count), []).append(json.loads(done.stdout))
     return found
 
 
-def show(found: dict[str, list[dict[str, float]]]) -> None:
+def show(found: dict[tuple[str, int], list[Measured]], cores: list[int]) -> None:
     """The medians as a table in Markdown."""
-    speeds = {name: [r["rows"] / r["seconds"] for r in runs] for name, runs in found.items()}
-    base = speeds["raw session.run"]
-    print("| path | rows/s | share of raw | peak MB |\n|---|---|---|---|")
-    for name, runs in found.items():
-        share = statistics.median(s / b for s, b in zip(speeds[name], base, strict=True))
-        peak = max(run["mb"] for run in runs)
-        print(f"| {name} | {statistics.median(speeds[name]):,.0f} | {share:.0%} | {peak:.0f} |")
+    heads = [f"rows/s on {n} | share of raw | of its processor time" for n in cores]
+    print(f"| path | {' | '.join(heads)} | peak MB |")
+    print(f"|---{'|---|---|---' * len(cores)}|---|")
+    for name in dict.fromkeys(name for name, _ in found):
+        cells = []
+        for count in cores:
+            runs, base = found[name, count], found["raw session.run", count]
+            speed = statistics.median(run["rows"] / run["seconds"] for run in runs)
+            cells.append(f"{speed:,.0f}")
+            cells += [f"{_share(base, runs, unit):.0%}" for unit in ("seconds", "cpu")]
+        peak = max(run["mb"] for count in cores for run in found[name, count])
+        print(f"| {name} | {' | '.join(cells)} | {peak:.0f} |")
+
+
+def _share(base: list[Measured], runs: list[Measured], unit: str) -> float:
+    return statistics.median(b[unit] / r[unit] for b, r in zip(base, runs, strict=True))
 
 
 def main() -> None:
@@ -227,17 +271,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        child(given.child, given.folder, given.cores)
+        child(given.child, given.folder, given.cores[0])
         return
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         make(folder, given.rows)
-        show(measure(folder, given.rounds, given.cores))
+        show(measure(folder, given.rounds, given.cores), given.cores)
 
 
 if __name__ == "__main__":

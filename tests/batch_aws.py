@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from tests.batch_kit import CONTRACT, tiny_graph
 from quintet.contract import to_dict
 from quintet.manifest import digest_of, sha256
 from quintet.wiring import batch as wiring
+from quintet.wiring import runs as runs_wiring
 from quintet_cli.publisher import Publisher
 from quintet_cli.release import Release
 
@@ -96,6 +98,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
     variables = {
         **environ(aws.url),
         "POWERTOOLS_SERVICE_NAME": name,
+        "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
         "QUINTET_STAGE": "test",
         "QUINTET_REGISTRY_BUCKET": "batch-registry",
         "QUINTET_REGISTRY_TABLE": "batch-registry",
@@ -104,9 +107,13 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "QUINTET_FEATURES_TABLE": "batch-features",
         "QUINTET_STATE_MACHINE_ARN": MACHINE,
         "QUINTET_UNIT_BYTES": "400",
+        "QUINTET_UNIT_MEMORY_MB": "1769",
+        "QUINTET_SCORES_DATABASE": "quintet_test",
     }
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
+    # Powertools keeps one logger a service, bound to the stdout of its first use
+    logging.root.manager.loggerDict.pop(name, None)
     forget()
     yield load_app(name).handler
     forget()
@@ -114,8 +121,10 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def forget() -> None:
     """Drop what the wiring keeps between invocations."""
-    for name in ("logger", "runs", "planner", "scorer", "reporter", "_s3"):
+    for name in ("logger", "runs", "planner", "redriver", "scorer", "reporter", "_s3"):
         getattr(wiring, name).cache_clear()
+    for name in ("desk", "telemetry", "_settings", "_executions", "_presigner"):
+        getattr(runs_wiring, name).cache_clear()
 
 
 def event(name: str) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from arro3 import core
 from arro3 import io as arrow_io
 from onnx import TensorProto, helper
 
-from quintet.batch.planning import OUTPUT, MemoryCatalog, Pinned, Request, plan_run
+from quintet.batch.planning import OUTPUT, MemoryCatalog, Pinned, plan_run
+from quintet.batch.requests import Request, request_from
 from quintet.batch.runs import (
     Folder,
     MemoryInbox,
@@ -21,6 +22,7 @@ from quintet.batch.runs import (
     RefusedPlan,
     Unit,
     run_name,
+    unit_from,
 )
 from quintet.batch.units import score_unit
 from quintet.contract import Contract, Feature, Input, Output
@@ -163,6 +165,7 @@ class Bench:
         self.store = MemoryStore()
         self.features = MemoryFeatures()
         self.catalog = catalog
+        self.baseline: dict[str, Any] = {}
 
     def plan(
         self, key: str, body: bytes, unit_bytes: int = 1 << 20, output: str | None = None
@@ -186,9 +189,20 @@ class Bench:
             unit_bytes=unit_bytes,
         )
 
+    def plan_many(self, unit_bytes: int = 1 << 20, **asked: Any) -> Plan | RefusedPlan:
+        """Plan a run over many files that were put into the inbox."""
+        data = {"bucket": BUCKET, "model": "tiny", **asked}
+        return plan_run(
+            request_from(data, run="tiny-many", started=STARTED),
+            catalog=self.catalog,
+            inbox=self.inbox,
+            store=self.store,
+            unit_bytes=unit_bytes,
+        )
+
     def units(self, folder: Folder) -> list[Unit]:
         """The units of a planned run."""
-        return [Unit(**item) for item in orjson.loads(self.store.objects[folder.units])]
+        return [unit_from(item) for item in orjson.loads(self.store.objects[folder.units])]
 
     def score(self, plan: Plan | RefusedPlan) -> list[dict[str, Any]]:
         """Score every unit of a run; their results."""
@@ -202,6 +216,7 @@ class Bench:
                 store=self.store,
                 features=self.features,
                 clock=lambda: 0.0,
+                baseline=lambda: self.baseline,
             )
             for unit in self.units(plan.folder)
         ]

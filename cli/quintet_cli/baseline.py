@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.batch.drift import category
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Feature
 
@@ -68,11 +69,15 @@ def _numbers(feature: Feature, values: NDArray[Any] | Sequence[Any]) -> NDArray[
 
 
 def _distribution(numbers: NDArray[np.float64]) -> dict[str, Any]:
-    """Quantiles, and counts between edges that part the data evenly."""
+    """Quantiles, and counts between edges that part the data evenly; of few values, of each."""
     if not numbers.size:
         return {"mean": None, "deviation": None, "quantiles": {}, "edges": [], "counts": []}
     quantiles = np.quantile(numbers, QUANTILES)
-    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)))
+    edges = np.unique(numbers)
+    if len(edges) > BINS:
+        edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)))
+    elif len(edges) > 1:
+        edges = np.append(edges, edges[-1])  # the last bin is closed: the last value alone
     counts = np.histogram(numbers, edges)[0] if len(edges) > 1 else np.array([numbers.size])
     return {
         "mean": float(numbers.mean()),
@@ -91,15 +96,6 @@ def _labels(feature: Feature, values: Sequence[Any]) -> dict[str, Any]:
         lengths = np.array([len(value) for value in values], dtype=np.float64)
         return {"kind": "text", "different": len(counts), **_distribution(lengths)}
     common = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
-    shown = {_text(value): count for value, count in common[:CATEGORIES]}
+    shown = {category(value): count for value, count in common[:CATEGORIES]}
     others = sum(count for _, count in common[CATEGORIES:])
     return {"kind": "category", "counts": shown, "others": others}
-
-
-def _text(value: Any) -> str:
-    """A category as JSON's keys are: whole numbers alike, whatever type held them."""
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

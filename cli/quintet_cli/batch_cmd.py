@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich import progress
 from rich.console import Console
 from rich.table import Table
 
-from quintet.batch.planning import OUTPUT
-from quintet.batch.runs import REPLAY_OF, Folder, Plan, run_name
-from quintet_cli.options import StageName, State
+from quintet.batch.planning import KEEP, OUTPUT
+from quintet.batch.runs import Folder, Plan, run_name
+from quintet_cli.options import Form, Keep, StageName, State
 from quintet_cli.run_reader import RunReader
+from quintet_cli.run_view import colored, finish, follow, print_report
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
 __all__ = ["register"]
 
-POLL_SECONDS = 0.5
-#: after so many polls without a plan it is looked up whether the execution has failed
-PATIENCE = 20
 WIDTH = 160
 
 runs = typer.Typer(no_args_is_help=True, help="See the runs that score files.")
@@ -30,15 +25,6 @@ console = Console(highlight=False)
 
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 Run = Annotated[str | None, typer.Argument(help="The run; by default the newest.", metavar="RUN")]
-
-
-class Form(StrEnum):
-    """The forms that scores can have."""
-
-    parquet = "parquet"
-    csv = "csv"
-    jsonl = "jsonl"
-    input = "input"
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +43,7 @@ def drop(
     output: Annotated[
         Form, typer.Option("--output", help="The form of the scores; input is the file's own.")
     ] = Form.parquet,
+    keep: Keep = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")
     ] = True,
@@ -66,14 +53,13 @@ def drop(
     """Score a file: put it into the inbox, follow its run, print what came of it."""
     opened = Stage.open(stage, state)
     bucket, key = opened.outputs["InboxBucketName"], f"{model}/{file.name}"
+    metadata = {OUTPUT: output.value} | ({KEEP: keep} if keep else {})
     with file.open("rb") as body:
-        put = opened.client("s3").put_object(
-            Bucket=bucket, Key=key, Body=body, Metadata={OUTPUT: output.value}
-        )
+        put = opened.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
     folder = Folder(model, run_name(bucket, key, put["VersionId"]))
     console.print(f"run [bold]{folder.run}[/bold]")
     if wait:
-        _finish(_follow(RunReader(opened), folder))
+        finish(follow(RunReader(opened), folder))
 
 
 @runs.command("ls")
@@ -86,9 +72,11 @@ def list_runs(model: Model, stage: StageName = "local", state: State = DEFAULT_S
     table.add_column("file", overflow="fold")
     for name in ("rows", "scored", "quarantined"):
         table.add_column(name, justify="right")
+    table.add_column("readers")
+    seen = {pointer["run"] for pointer in reader.pointers(model)}
     lines = [_line(reader, Folder(model, name)) for name in reader.names(model)]
     for line in sorted(lines, reverse=True):
-        table.add_row(*line)
+        table.add_row(*line, "see it" if line[1] in seen else "")
     # a run's name must come out whole, to be copied: the table may be wider than the terminal
     wide = Console(highlight=False, width=max(console.width, WIDTH))
     wide.print(table if lines else f"no runs of {model} yet")
@@ -117,7 +105,7 @@ def _line(reader: RunReader, folder: Folder) -> tuple[str, ...]:
     counts = report["counts"]
     numbers = (f"{counts[name]:,}" for name in ("rows", "scored", "quarantined"))
     started, source = _moment(report["started"]), report["input"].get("key", "")
-    return (started, folder.run, _colored(report["status"]), source, *numbers)
+    return (started, folder.run, colored(report["status"]), source, *numbers)
 
 
 @runs.command()
@@ -127,7 +115,7 @@ def show(
     """Print what came of a run."""
     reader = RunReader(Stage.open(stage, state))
     folder = Folder(model, run) if run else reader.newest(model)
-    _print(reader.reported(folder))
+    print_report(reader.reported(folder))
 
 
 @runs.command()
@@ -136,7 +124,7 @@ def watch(
 ) -> None:
     """Follow a run until its report, and print what came of it."""
     reader = RunReader(Stage.open(stage, state))
-    _finish(_follow(reader, Folder(model, run) if run else reader.newest(model)))
+    finish(follow(reader, Folder(model, run) if run else reader.newest(model)))
 
 
 @runs.command()
@@ -158,72 +146,3 @@ def report(
     target = out or Path(f"{folder.run}.html")
     target.write_bytes(page)
     console.print(str(target))
-
-
-def _follow(reader: RunReader, folder: Folder) -> dict[str, Any]:
-    """Show a run's progress until its report, which is returned."""
-    columns = (
-        progress.SpinnerColumn(),
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[rate]}"),
-        progress.TimeElapsedColumn(),
-    )
-    begun = time.monotonic()
-    with progress.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("waiting for the run", total=None, rate="")
-        for polls, seen in enumerate(reader.follow(folder)):
-            if seen.report is not None:
-                return seen.report
-            if isinstance(seen.plan, Plan):
-                rate = f"{seen.rows / (time.monotonic() - begun):,.0f} rows/s"
-                total = seen.plan.units
-                bar.update(task, description="units", total=total, completed=seen.units, rate=rate)
-            if polls % PATIENCE == PATIENCE - 1 and (end := reader.ended(folder)):
-                raise StageError(f"run {folder.run} ended without a report: {end}")
-            time.sleep(POLL_SECONDS)
-    raise AssertionError("a run is followed until its report")
-
-
-def _finish(found: dict[str, Any]) -> None:
-    _print(found)
-    if found["status"] != "succeeded":
-        raise typer.Exit(1)
-
-
-def _colored(status: str) -> str:
-    color = "green" if status == "succeeded" else "red"
-    return f"[{color}]{status}[/{color}]"
-
-
-def _print(found: dict[str, Any]) -> None:
-    counts = found["counts"]
-    version = f" version {found['version']}" if "version" in found else ""
-    took = f" in {found['seconds']:.1f} s" if found.get("seconds") is not None else ""
-    console.print(f"{_colored(found['status'])}  {found['model']}{version}{took}")
-    if origin := found["input"].get("metadata", {}).get(REPLAY_OF):
-        _plain(f"  replay of {origin}")
-    if found["cause"]:
-        _plain(f"  {found['cause']}")
-    if found["status"] != "refused":
-        lost = counts["unaccounted"]
-        _plain(
-            f"  {counts['rows']:,} rows = {counts['scored']:,} scored "
-            f"+ {counts['quarantined']:,} quarantined"
-            + (f" + {lost:,} without a result" if lost else "")
-        )
-    for reason in found.get("reasons", [])[:10]:
-        text = f"  {reason['rows']:>8,}  {reason['field']}: expected {reason['expected']}"
-        example = reason["examples"][0] if reason["examples"] else None
-        if example:
-            text += f", got {example['got']} (row {example['row']})"
-        _plain(text)
-    for note in found.get("notes", []):
-        _plain(f"  {note}")
-    _plain(f"  the page: quintet runs report {found['model']} {found['run']}")
-
-
-def _plain(text: str) -> None:
-    """A line as it is: what files hold is no markup, and is not wrapped."""
-    console.print(text, markup=False, soft_wrap=True)

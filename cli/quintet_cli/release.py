@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quintet.contract import Contract, to_dict
-from quintet.manifest import GRAPH
+from quintet.manifest import BASELINE, GRAPH
 from quintet_cli.baseline import baseline_of
 from quintet_cli.graph_checks import check_graph
 from quintet_cli.load_check import load_check
@@ -61,7 +61,7 @@ def prepare(folder: Path, tick: Callable[[str, str], None]) -> Release:
         GRAPH: package.graph,
         GOLDEN: package.files[GOLDEN],
         "contract.json": _json(to_dict(contract)),
-        "baseline.json": _json(_baseline(package)),
+        BASELINE: _json(_baseline(package)),
     }
     rows = "no training data" if contract.training_data is None else contract.training_data
     tick("baseline", rows)

@@ -1,4 +1,6 @@
-"""Runs as the command sees them: read from the scores bucket, nothing else."""
+"""Runs as the command sees them: read from the scores bucket, and where that is silent from
+Step Functions.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from typing import Any
 import orjson
 
 from quintet.aws.blobs import S3Store
+from quintet.aws.executions import Executions
+from quintet.batch.attempts import last_attempt
 from quintet.batch.runs import Folder, Plan, RefusedPlan, plan_from, slug
+from quintet.batch.tables import tables_of
 from quintet_cli.stage import Stage, StageError
 
 __all__ = ["Progress", "RunReader"]
@@ -29,21 +34,14 @@ class RunReader:
     """Reads the runs of a stage."""
 
     def __init__(self, stage: Stage) -> None:
-        self._client = stage.client("s3")
-        self.bucket = stage.outputs["ScoresBucketName"]
-        self._machine = stage.outputs["BatchScoringArn"]
-        self._states = stage.client("stepfunctions")
-        self.store = S3Store(self._client, self.bucket)
+        outputs = stage.outputs
+        self.bucket = outputs["ScoresBucketName"]
+        self.store = S3Store(stage.client("s3"), self.bucket)
+        self.executions = Executions(stage.client("stepfunctions"), outputs["BatchScoringArn"])
 
     def names(self, model: str) -> list[str]:
         """The names of a model's runs."""
-        root = f"runs/{slug(model)}/"
-        pages = self._client.get_paginator("list_objects_v2")
-        return [
-            found["Prefix"][len(root) : -1]
-            for page in pages.paginate(Bucket=self.bucket, Prefix=root, Delimiter="/")
-            for found in page.get("CommonPrefixes", [])
-        ]
+        return self.store.folders(f"runs/{slug(model)}/")
 
     def plan(self, folder: Folder) -> Plan | RefusedPlan | None:
         """What a run was planned as, None before it was."""
@@ -75,6 +73,11 @@ class RunReader:
         keys = (key.split("/") for key in self.store.keys(root))
         return [*dict.fromkeys(Folder(k[1], k[2]) for k in keys if k[3:4] == ["quarantine"])]
 
+    def pointers(self, model: str) -> list[dict[str, Any]]:
+        """Which run the readers of a model's table see, and of each partition's."""
+        keys = [key for key in self.store.keys(tables_of(model)) if key.endswith("/current.json")]
+        return [orjson.loads(self.store.get(key) or b"{}") for key in keys]
+
     def newest(self, model: str) -> Folder:
         """The run of a model that was started last.
 
@@ -91,15 +94,16 @@ class RunReader:
         return plan.started if plan else ""
 
     def ended(self, folder: Folder) -> str | None:
-        """How the run's execution ended where it left no report; None while it may yet."""
-        arn = f"{self._machine.replace(':stateMachine:', ':execution:', 1)}:{folder.run}"
-        try:
-            found = self._states.describe_execution(executionArn=arn)
-        except self._states.exceptions.ExecutionDoesNotExist:
+        """How the run's last execution ended; None while it may yet."""
+        found = last_attempt(folder, self.executions)
+        if found is None or found.running:
             return None
-        if found["status"] in ("RUNNING", "PENDING_REDRIVE"):
-            return None
-        return f"{found['status']}: {found.get('cause', found.get('error', 'no cause is given'))}"
+        return f"{found.status}: {found.cause or 'no cause is given'}"
+
+    def running(self, execution: str) -> bool:
+        """Whether that execution runs."""
+        found = self.executions.look(execution)
+        return found is not None and found.running
 
     def follow(self, folder: Folder) -> Iterator[Progress]:
         """How far a run is, again and again, until it has a report."""
@@ -107,7 +111,10 @@ class RunReader:
         done: dict[str, int] = {}
         while True:
             report = self.report(folder)
-            plan = plan or self.plan(folder)
+            if report and report["status"] != "succeeded":
+                last = last_attempt(folder, self.executions)
+                report = None if last and last.running else report  # of an earlier attempt
+            plan = plan if isinstance(plan, Plan) else self.plan(folder)
             for key in self.store.keys(folder.results):
                 if key not in done:
                     done[key] = orjson.loads(self.store.get(key) or b'{"rows": 0}')["rows"]

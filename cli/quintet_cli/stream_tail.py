@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.batch.sinks import hollow, score_columns
+from quintet.batch.outputs import hollow, score_columns
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Output
 from quintet.streaming.alert import Alert, bounded

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.batch.planning import Request
+from quintet.batch.attempts import attempt_from
+from quintet.batch.requests import request_from
 from quintet.batch.runs import Plan
 from quintet.wiring import batch as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Plan a run; where its documents are, and how many units there are to score."""
-    request = Request(**event)
-    plan = wiring.planner()(request)
-    units = plan.units if isinstance(plan, Plan) else 0
-    status = "planned" if isinstance(plan, Plan) else "refused"
-    wiring.logger().info("planned", run=plan.run, status=status, units=units)
-    return {"status": status, "units": units, "units_key": plan.folder.units}
+    attempt = attempt_from(event["run"], event["request"])
+    run, started = attempt.folder.run, event["started"]
+    request = request_from(attempt.request, run=run, started=started)
+    plan = wiring.planner()(request, attempt.redrive)
+    status, key, units = "refused", plan.folder.units, 0
+    if isinstance(plan, Plan):
+        status, units = "planned", plan.units
+        if attempt.redrive:
+            key, units = wiring.redriver()(plan, event["run"])
+    wiring.logger().info("planned", run=run, status=status, units=units, redrive=attempt.redrive)
+    return {"status": status, "units": units, "units_key": key}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.batch.runs import Folder
+from quintet.batch.attempts import attempt_from
 from quintet.wiring import batch as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Report a run: its status, the cause if it has not succeeded, and the report's key."""
-    folder = Folder(event["key"].partition("/")[0], event["run"])
+    folder = attempt_from(event["run"], event["request"]).folder
     summary = wiring.reporter()(folder, event.get("failure"))
-    wiring.logger().info("reported", run=folder.run, **summary)
+    wiring.logger().info("reported", **summary)
     return summary

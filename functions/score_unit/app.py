@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.batch.runs import Unit
+from quintet.batch.runs import unit_from
 from quintet.wiring import batch as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Score a unit; its counts. The scores and the full result are in the scores bucket."""
-    unit = Unit(**event)
+    unit = unit_from(event)
     result = wiring.scorer()(unit)
     counts = {name: result[name] for name in ("unit", "status", "rows", "scored", "quarantined")}
-    wiring.logger().info("scored", run=unit.run, ms=result["ms"], **counts)
+    took = {name: result[name] for name in ("ms", "peak_mb")}
+    wiring.logger().info("scored", run=unit.run, **took, **counts)
     return counts

@@ -222,6 +222,7 @@ NOTES: Mapping[str, Mapping[str, str]] = {
     "AWS::DynamoDB::Table": {
         "TimeToLiveSpecification": "kept, but nothing is deleted: expiry needs a condition"
     },
+    "AWS::Glue::Database": {"": "no Athena here: the tables of scores are not catalogued"},
     "AWS::IAM::ManagedPolicy": {"": "IAM is not enforced here"},
     "AWS::IAM::Policy": {"": "IAM is not enforced here"},
     "AWS::IAM::Role": {"": "IAM is not enforced here"},

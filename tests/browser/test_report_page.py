@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.batch_kit import Bench, csv_bytes, row
+from tests.batch_kit import CONTRACT, Bench, csv_bytes, row
 
+from quintet.batch.drift import Reference
 from quintet.batch.reports import report_run
 from quintet.batch.runs import Plan
+from quintet_cli.baseline import baseline_of
 
 pytestmark = pytest.mark.browser
 
@@ -52,11 +54,19 @@ def laid_out(page: bytes, folder: Path, width: int) -> dict[str, Any]:
 @pytest.mark.parametrize("width", [1280, 600])
 def test_a_report_fits_its_window_and_asks_for_nothing(tmp_path: Path, width: int) -> None:
     bench = Bench()
+    before = {name: [row(number)[name] for number in range(50)] for name in ("amount", "country")}
+    bench.baseline = baseline_of(CONTRACT, before)
     rows = [row(number, country="xx" if number % 10 == 7 else "de") for number in range(50)]
     plan = bench.plan("tiny/a.csv", csv_bytes(rows), 300)
     assert isinstance(plan, Plan)
     bench.score(plan)
-    report_run(plan.folder, store=bench.store, clock=lambda: datetime(2026, 11, 20, tzinfo=UTC))
+    report_run(
+        plan.folder,
+        store=bench.store,
+        clock=lambda: datetime(2026, 11, 20, tzinfo=UTC),
+        reference=lambda plan: Reference(CONTRACT, bench.baseline),
+        memory_mb=1769,
+    )
     report = json.loads(bench.store.objects[plan.folder.report])
     found = laid_out(bench.store.objects[plan.folder.page], tmp_path, width)
     counts = report["counts"]
@@ -67,5 +77,6 @@ def test_a_report_fits_its_window_and_asks_for_nothing(tmp_path: Path, width: in
         f"{counts['scored']} scored",
         f"{counts['quarantined']} quarantined",
     ]
-    assert found["bars"] == len(report["histogram"]["counts"])
+    bins = sum(len(feature["bins"]) for feature in report["drift"]["features"])
+    assert found["bars"] == len(report["histogram"]["counts"]) + 2 * bins
     assert len(set(found["colors"])) == 2  # the badge stands out: the style was read

@@ -106,7 +106,9 @@ def test_keys_are_decoded_from_their_form(sent: str, key: str) -> None:
     assert [found.key for found in dropped(record(sent))] == [key]
 
 
-@pytest.mark.parametrize("key", ["a.csv", "tiny/", "tiny/sub/", "/a.csv", "tiny"])
+@pytest.mark.parametrize(
+    "key", ["a.csv", "tiny/", "tiny/sub/", "/a.csv", "tiny", "_data/tiny/a.csv"]
+)
 def test_what_is_no_file_of_a_model_is_ignored(key: str) -> None:
     runs = MemoryRuns()
     found = Dropped("inbox", key, "v1", "s")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from botocore.stub import Stubber
 from tests.batch_aws import MACHINE, BatchAws, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
@@ -44,7 +46,7 @@ def run(aws: BatchAws, monkeypatch: pytest.MonkeyPatch, request: dict[str, Any])
         body = aws.client("s3").get_object(Bucket="scores", Key=planned["units_key"])["Body"]
         for unit in orjson.loads(body.read()):
             assert call("score_unit", unit, aws, monkeypatch)["status"] == "done"
-    report = {"run": request["run"], "key": request["key"]}
+    report = {"run": request["run"], "request": request["request"]}
     return call("report_run", report, aws, monkeypatch)
 
 
@@ -57,10 +59,15 @@ def test_a_file_is_planned_scored_and_reported(
     summary = run(aws, monkeypatch, request)
     counts = {"rows": 50, "scored": 49, "quarantined": 1, "fallback": 0, "unaccounted": 0}
     assert summary == {
+        "run": RUN,
+        "model": "tiny",
         "status": "succeeded",
         "cause": "",
         "report": f"{ROOT}report.json",
+        "page": f"{ROOT}report.html",
         "counts": counts,
+        "seconds": summary["seconds"],
+        "drift": {"large": 0, "some": 0},
     }
     found = aws.objects(ROOT)
     plan, manifest = (orjson.loads(found[f"{ROOT}{n}.json"]) for n in ("plan", "manifest"))
@@ -81,6 +88,42 @@ def test_a_file_is_planned_scored_and_reported(
     # a second run under the same name changes nothing
     assert run(aws, monkeypatch, request) == summary
     assert aws.objects(ROOT) == found
+
+
+def test_a_prefix_is_planned_scored_and_reported(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = aws.client("s3")
+    for month in ("2026-01", "2026-02"):
+        for part in ("a", "b"):
+            key = f"_data/tiny/month={month}/{part}.csv"
+            s3.put_object(Bucket="inbox", Key=key, Body=csv_bytes(ROWS))
+    s3.put_object(Bucket="inbox", Key="_data/tiny/_SUCCESS", Body=b"")
+    request = event("plan_run_prefix")
+    root = f"runs/tiny/{request['run']}/"
+    summary = run(aws, monkeypatch, request)
+    counts = {"rows": 100, "scored": 98, "quarantined": 2, "fallback": 0, "unaccounted": 0}
+    assert (summary["status"], summary["counts"]) == ("succeeded", counts)
+    found = aws.objects(root)
+    inputs, manifest = (orjson.loads(found[f"{root}{n}.json"]) for n in ("inputs", "manifest"))
+    keys = [f"_data/tiny/month=2026-01/{part}.csv" for part in ("a", "b")]
+    assert [file["key"] for file in inputs["files"]] == keys
+    versions = [s3.head_object(Bucket="inbox", Key=key)["VersionId"] for key in keys]
+    assert [file["version_id"] for file in inputs["files"]] == versions
+    assert manifest["input"]["key"] == "_data/tiny/"
+    assert run(aws, monkeypatch, request) == summary
+    assert aws.objects(root) == found
+
+
+def test_a_request_that_is_none_ends_in_a_report_too(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = {"run": "tiny-odd", "started": "2026-11-20T08:00:00.000Z", "request": {"model": "t"}}
+    with pytest.raises(BadInput, match="input: expected one of key, prefix, manifest, got none"):
+        call("plan_run", request, aws, monkeypatch)
+    told = {"run": "tiny-odd", "request": request["request"], "failure": "BadInput"}
+    summary = call("report_run", told, aws, monkeypatch)
+    assert summary["cause"] == "The run could not be planned (BadInput)."
 
 
 def test_an_unknown_model_ends_in_a_report_that_says_refused(
@@ -149,6 +192,47 @@ def test_inboxes_read_the_version_that_was_pinned(inbox: tuple[Inbox, Any]) -> N
         port.read(dataclasses.replace(first, etag="0" * 32), 0, 5)
     with pytest.raises(NotFound, match="expected tiny/none in the inbox, got nothing"):
         port.snapshot("inbox", "tiny/none", None)
+
+
+def test_a_bucket_without_versions_is_held_to_its_etags(aws: BatchAws) -> None:
+    s3 = aws.client("s3")
+    s3.put_object(Bucket="scores", Key="plain/a.csv", Body=b"one")
+    inbox = S3Inbox(s3)
+    pinned = inbox.snapshot("scores", "plain/a.csv", None)
+    assert (pinned.version_id, inbox.read(pinned, 0, 3)) == (None, b"one")
+    s3.put_object(Bucket="scores", Key="plain/a.csv", Body=b"two")
+    with pytest.raises(BadInput, match="it was deleted or overwritten"):
+        inbox.read(pinned, 0, 3)
+
+
+def test_a_bucket_that_may_not_be_read_is_refused(aws: BatchAws) -> None:
+    s3 = aws.client("s3")
+    with Stubber(s3) as stubs:
+        stubs.add_client_error("head_object", "403", http_status_code=403)
+        stubs.add_client_error("list_objects_v2", "AccessDenied", http_status_code=403)
+        with pytest.raises(BadInput, match="bucket: expected one that this stack may read, got b"):
+            S3Inbox(s3).snapshot("b", "a.csv", None)
+        with pytest.raises(BadInput, match="bucket: expected one that this stack may read, got b"):
+            list(S3Inbox(s3).keys("b", "a"))
+
+
+def test_inboxes_list_what_is_under_a_prefix_in_the_order_of_keys(
+    inbox: tuple[Inbox, Any],
+) -> None:
+    port, put = inbox
+    names = [f"listed/{number:04d}" for number in range(1005)]
+    for name in reversed(names):
+        put("inbox", name, b"x" if name.endswith("7") else b"")
+    put("inbox", "listed/0007", b"newer")
+    put("inbox", "other/0001", b"x")
+    found = list(port.keys("inbox", "listed/"))
+    assert [item.key for item in found] == names
+    assert [item.size for item in found[6:9]] == [0, 5, 0]
+    assert [item.etag for item in found[6:9:2]] == [hashlib.md5(b"").hexdigest()] * 2
+    assert list(port.keys("inbox", "nothing/")) == []
+    for name in ("no-such-bucket", "no bucket/at all"):
+        with pytest.raises(BadInput, match="bucket: expected one that this stack may read"):
+            list(port.keys(name, ""))
 
 
 @pytest.fixture(params=["memory", "s3"])

@@ -140,6 +140,39 @@ def test_two_files_at_once_are_two_runs(local: LocalAws, reader: RunReader) -> N
     assert scores(reader, folders[0]) == scores(reader, folders[1])
 
 
+def test_a_partition_of_many_files_is_one_run(local: LocalAws, reader: RunReader) -> None:
+    header, *lines = CUSTOMERS.read_bytes().splitlines(keepends=True)
+    bucket, s3 = local.outputs["InboxBucketName"], local.client("s3")
+    parts = {
+        "month=2026-01/a b.csv": lines[:3000],
+        "month=2026-01/b.csv": lines[3000:3010],
+        "month=2026-01/c.csv": [],
+        "month=2026-02/a.csv": lines,
+        "_SUCCESS": None,
+    }
+    for name, part in parts.items():
+        body = b"" if part is None else b"".join([header, *part])
+        s3.put_object(Bucket=bucket, Key=f"_data/churn/{name}", Body=body)
+    folder = Folder("churn", "churn-2026-01")
+    request = {
+        "model": "churn",
+        "bucket": bucket,
+        "prefix": "_data/churn/",
+        "partition": "month=2026-01",
+    }
+    local.client("stepfunctions").start_execution(
+        stateMachineArn=local.outputs["BatchScoringArn"], name=folder.run, input=json.dumps(request)
+    )
+    report = finished(reader, folder)
+    assert (report["status"], report["cause"]) == ("succeeded", "")
+    assert report["counts"]["rows"] == report["counts"]["scored"] == 3010
+    assert [row[:2] for row in scores(reader, folder)] == [
+        (f"_data/churn/month=2026-01/{name}", number)
+        for name, rows in (("a b.csv", 3000), ("b.csv", 10))
+        for number in range(rows)
+    ]
+
+
 @pytest.mark.parametrize(
     ("key", "body", "cause"),
     [
@@ -194,10 +227,17 @@ def test_a_unit_that_crashes_fails_the_run_and_not_its_siblings(
 
 def test_the_command_drops_follows_and_shows(local: LocalAws, tmp_path: Path) -> None:
     state = local.state
-    dropped = quintet("drop", str(CUSTOMERS), "churn", "--output", "csv", state=state)
+    options = ("--output", "csv", "--keep", "spend_365d=spent")
+    dropped = quintet("drop", str(CUSTOMERS), "churn", *options, state=state)
     assert dropped.exit_code == 0, dropped.output
     assert "4,335 rows = 4,335 scored + 0 quarantined" in dropped.output
     run = dropped.output.split()[1]
+    reader = RunReader(Stage.open("local", state))
+    (first, *_) = reader.store.keys(f"{Folder('churn', run).root}scores/")
+    found = csv.DictReader(io.StringIO((reader.store.get(first) or b"").decode()))
+    given = csv.DictReader(io.StringIO(CUSTOMERS.read_text()))
+    kept = [r["spent"] for r in found]
+    assert kept == [r["spend_365d"] for r in given][: len(kept)]
     assert run in quintet("runs", "ls", "churn", state=state).output
     assert "succeeded" in quintet("runs", "show", "churn", run, state=state).output
     page = tmp_path / "page.html"

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from quintet_local.sources.drivers import TimerDriver
-from quintet_local.sources.schedule import BadSchedule, parse
+from quintet_local.sources.schedule import BadSchedule, filled, parse
 from quintet_local.stack import Timer
 
 
@@ -71,6 +71,19 @@ def test_a_time_zone_counts() -> None:
 def test_what_is_no_schedule_is_refused(expression: str) -> None:
     with pytest.raises(BadSchedule):
         parse(expression)
+
+
+def test_a_schedule_tells_its_time_and_a_rule_does_not() -> None:
+    moment_ = moment("2026-12-01T07:00:00")
+    body = '{"at": "<aws.scheduler.scheduled-time>", "by": "<aws.scheduler.schedule-arn>"}'
+    assert json.loads(filled(body, "arn", moment_)) == {"at": "2026-12-01T07:00:00Z", "by": "arn"}
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).replace(microsecond=0)
+    sent: list[str] = []
+    for name in ("arn:aws:scheduler:x:schedule/default/S", "arn:aws:events:x:rule/R"):
+        timer = Timer("S", name, f"at({soon:%Y-%m-%dT%H:%M:%S})", "UTC", "target", body)
+        asyncio.run(asyncio.wait_for(TimerDriver(timer, lambda _, b: sent.append(b)).run(), 10))
+        soon += timedelta(seconds=2)
+    assert sent[0] != body == sent[1]
 
 
 @pytest.mark.parametrize("body", ['{"a": 1}', None])

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.aws_kit import ROOT, load_app
 
+from quintet.batch.drops import MemoryRuns
+from quintet.batch.schedules import start_scheduled
 from quintet.codecs.intake import TTL_SECONDS
 from quintet.settings import (
     DropSettings,
@@ -17,6 +19,7 @@ from quintet.settings import (
     PlanSettings,
     PredictSettings,
     ReportSettings,
+    RunsSettings,
     ScoreSettings,
     StreamSettings,
     SubmitSettings,
@@ -36,6 +39,7 @@ SETTINGS: dict[str, Any] = {
     "PlanRun": PlanSettings,
     "Predict": PredictSettings,
     "ReportRun": ReportSettings,
+    "Runs": RunsSettings,
     "ScoreStream": StreamSettings,
     "ScoreUnit": ScoreSettings,
     "Submit": SubmitSettings,
@@ -43,7 +47,14 @@ SETTINGS: dict[str, Any] = {
     "Work": WorkSettings,
 }
 
-PLAN = plan(load(TEMPLATE, {"PredictProvisionedConcurrency": "1"}), "http://127.0.0.1:4566")
+SWITCHED_ON = {
+    "PredictProvisionedConcurrency": "1",
+    "BatchScheduleExpression": "cron(0 6 1 * ? *)",
+    "BatchScheduleZone": "Europe/Berlin",
+    "BatchScheduleModel": "churn",
+    "BatchSchedulePrefix": "_data/churn/",
+}
+PLAN = plan(load(TEMPLATE, SWITCHED_ON), "http://127.0.0.1:4566")
 FUNCTIONS = sorted(PLAN.of_type("AWS::Lambda::Function"))
 
 
@@ -119,6 +130,7 @@ def test_the_routes_of_the_api_are_those_that_their_functions_know(stack: Stack)
         found.setdefault(route.function_arn, set()).add((route.method, route.resource))
     assert found == {
         PLAN.identities["PredictAliaslive"].ref: routes_of("predict"),
+        identity("Runs"): routes_of("runs"),
         identity("Submit"): routes_of("submit"),
     }
     assert stack.api.binary_types == ("*/*",)
@@ -128,6 +140,24 @@ def test_provisioned_concurrency_is_on_the_alias_by_parameter(stack: Stack) -> N
     assert by_logical_id(stack)["Predict"].aliases["live"].provisioned == 1
     none = plan(load(TEMPLATE), "http://127.0.0.1:4566").of_type("AWS::Lambda::Alias")
     assert "ProvisionedConcurrencyConfig" not in none["PredictAliaslive"]
+
+
+def test_a_schedule_is_there_when_it_is_asked_for_and_in_its_zone() -> None:
+    (schedule,) = properties("AWS::Scheduler::Schedule").values()
+    assert schedule["ScheduleExpression"] == "cron(0 6 1 * ? *)"
+    assert schedule["ScheduleExpressionTimezone"] == "Europe/Berlin"
+    assert schedule["Target"]["Arn"] == identity("Runs")
+    given = json.loads(schedule["Target"]["Input"])
+    runs = MemoryRuns()
+    started = start_scheduled({**given, "scheduled": "2026-11-01T05:00:00Z"}, runs)
+    assert runs.started == {started.folder.run: given["request"]}
+    assert given["request"] | {"bucket": ""} == {
+        "bucket": "",
+        "model": "churn",
+        "prefix": "_data/churn/",
+    }
+    without = plan(load(TEMPLATE), "http://127.0.0.1:4566")
+    assert not without.of_type("AWS::Scheduler::Schedule")
 
 
 # ---- queues ---------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_bins_part_the_data_evenly(contract: Contract) -> None:
 
 @pytest.mark.parametrize(
     ("values", "edges", "counts"),
-    [([], [], []), ([5.0] * 3, [5.0], [3]), ([0.0] * 99 + [1.0], [0.0, 1.0], [100])],
+    [([], [], []), ([5.0] * 3, [5.0], [3]), ([0.0] * 99 + [1.0], [0.0, 1.0, 1.0], [99, 1])],
 )
 def test_odd_distributions(
     contract: Contract, values: list[float], edges: list[float], counts: list[int]

@@ -88,3 +88,17 @@ def test_functions_import_the_package_and_no_sibling(path: Path) -> None:
 def test_the_command_is_not_seen_by_the_local_aws() -> None:
     for path in ROOT.glob("local/**/*.py"):
         assert "quintet_cli" not in {name.split(".")[0] for name in imported(path)}, path
+
+
+@pytest.mark.parametrize("name", ["drops", "reports", "requests", "snapshots", "tables"])
+def test_what_functions_without_the_columnar_layer_use_needs_no_arro3(name: str) -> None:
+    waiting, seen = [PACKAGE / f"batch/{name}.py"], set()
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        names = imported(path)
+        assert "arro3" not in {name.split(".")[0] for name in names}, f"{name} needs {path.name}"
+        for one in names:
+            place = PACKAGE.parent.joinpath(*one.split("."))
+            files = {place.with_suffix(".py"), place.parent.with_suffix(".py")}
+            waiting += [file for file in files if file.is_file() and file not in seen]

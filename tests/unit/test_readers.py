@@ -24,7 +24,7 @@ from tests.batch_kit import (
     row,
 )
 
-from quintet.batch import parquet_rows, readers, text_rows
+from quintet.batch import parquet_rows, readers, streams, text_rows
 from quintet.batch.formats import HEAD
 from quintet.batch.runs import Folder, Plan
 from quintet.columns import from_records
@@ -307,6 +307,16 @@ def test_any_target_size_gives_the_same_rows(unit_bytes: int, count: int) -> Non
     close(bench.scores(folder), online(rows))
 
 
+@pytest.mark.parametrize("in_memory", [0, 1 << 20])
+def test_row_groups_are_read_from_memory_and_from_disk_alike(
+    monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    monkeypatch.setattr(streams, "STEP", 100)
+    monkeypatch.setattr(streams, "IN_MEMORY", in_memory)
+    bench, folder = run("tiny/a.parquet", parquet_bytes(ROWS, 7))
+    close(bench.scores(folder), online(ROWS))
+
+
 def test_chunks_hold_the_rows_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (parquet_rows, text_rows):
         monkeypatch.setattr(module, "CHUNK_ROWS", 16)
@@ -318,3 +328,15 @@ def test_chunks_hold_the_rows_of_one_run(monkeypatch: pytest.MonkeyPatch) -> Non
         chunks = list(readers.read_unit(CONTRACT, plan, unit, bench.inbox))
         assert [(c.first, c.size) for c in chunks] == [(0, 16), (16, 16), (32, 16), (48, 12)]
         assert np.concatenate([c.rows for c in chunks]).tolist() == list(range(60))
+
+
+def test_chunks_of_wide_rows_hold_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_rows, "CHUNK_BYTES", 100_000)
+    rows = [row(n, note="x" * 10_000) for n in range(60)]
+    body = parquet_bytes(rows, kinds={**KINDS, "note": core.DataType.string()})
+    bench = Bench()
+    plan = bench.plan("tiny/a.parquet", body)
+    assert isinstance(plan, Plan)
+    (unit,) = bench.units(plan.folder)
+    sizes = [c.size for c in readers.read_unit(CONTRACT, plan, unit, bench.inbox)]
+    assert max(sizes) < 10 and sum(sizes) == 60

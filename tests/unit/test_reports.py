@@ -54,10 +54,15 @@ def test_a_run_that_adds_up_succeeds_and_commits_last() -> None:
     summary = report_run(folder, store=bench.store, clock=clock)
     counts = {"rows": 50, "scored": 44, "quarantined": 6, "fallback": 0, "unaccounted": 0}
     assert summary == {
+        "run": plan.run,
+        "model": "tiny",
         "status": "succeeded",
         "cause": "",
         "report": folder.report,
+        "page": folder.page,
         "counts": counts,
+        "seconds": 20.0,
+        "drift": {"large": 0, "some": 0},
     }
     assert isinstance(bench.store, Journal)
     assert bench.store.written[-3:] == [folder.report, folder.page, folder.manifest]
@@ -167,9 +172,14 @@ def test_a_run_that_could_not_be_planned_has_a_report() -> None:
     folder = Folder("tiny", "tiny-run")
     summary = report_run(folder, store=store, clock=clock, failure="Lambda.Unknown")
     assert summary == {
+        "run": "tiny-run",
+        "model": "tiny",
         "status": "failed",
         "cause": "The run could not be planned (Lambda.Unknown).",
         "report": folder.report,
+        "page": folder.page,
+        "seconds": None,
+        "drift": {"large": 0, "some": 0},
         "counts": {"rows": 0, "scored": 0, "quarantined": 0, "fallback": 0, "unaccounted": 0},
     }
     assert store.keys(folder.root) == [folder.page, folder.report]
@@ -187,12 +197,13 @@ def test_the_page_loads_nothing_and_escapes_what_files_hold() -> None:
     bench, plan = finished()
     report_run(plan.folder, store=bench.store, clock=clock)
     report = orjson.loads(bench.store.objects[plan.folder.report])
-    report["reasons"][0]["examples"][0]["got"] = "<script>alert(1)</script>"
+    example = report["reasons"][0]["examples"][0]
+    example |= {"got": "<script>alert(1)</script>", "file": "data/<i>.csv"}
     report["input"]["key"] = "tiny/<img>.csv"
     text = page(report).decode()
     assert "<script" not in text and "<img" not in text
     assert not re.search(r"src\s*=|href\s*=|url\(|@import", text)
-    assert "44" in text and "succeeded" in text
+    assert "44" in text and "succeeded" in text and "data/&lt;i&gt;.csv row " in text
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def test_a_units_result_says_what_was_written() -> None:
         "quarantined": 1,
         "fallback": 0,
         "ms": 0.0,
+        "peak_mb": 0.0,
         "reasons": [
             {
                 "field": "country",
@@ -68,6 +69,7 @@ def test_a_units_result_says_what_was_written() -> None:
             }
         ],
         "histogram": result["histogram"],
+        "sample": {"rows": 49, "features": {}},
         "files": [
             {
                 "key": key,
@@ -196,6 +198,7 @@ def test_a_model_that_fails_is_a_failed_unit_and_not_tried_again() -> None:
         "scored": 0,
         "quarantined": 0,
         "ms": 0.0,
+        "peak_mb": 0.0,
     }
 
 

@@ -8,8 +8,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["GRAPH", "File", "Manifest", "digest_of", "manifest_from_json", "prefix", "sha256"]
+__all__ = [
+    "BASELINE",
+    "GRAPH",
+    "File",
+    "Manifest",
+    "digest_of",
+    "manifest_from_json",
+    "prefix",
+    "sha256",
+]
 
+BASELINE = "baseline.json"
 GRAPH = "model.onnx"
 MANIFEST = "manifest.json"
 

@@ -15,6 +15,7 @@ __all__ = [
     "PlanSettings",
     "PredictSettings",
     "ReportSettings",
+    "RunsSettings",
     "ScoreSettings",
     "SettingsError",
     "StreamSettings",
@@ -164,9 +165,23 @@ class ScoreSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
-    """Settings of `report_run`."""
+    """Settings of `report_run`; `unit_memory_mb` is the memory of `score_unit`."""
 
+    registry_bucket: str
     scores_bucket: str
+    scores_database: str
+    unit_memory_mb: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsSettings:
+    """Settings of `runs`."""
+
+    stage: str
+    registry_table: str
+    inbox_bucket: str
+    scores_bucket: str
+    state_machine_arn: str
 
 
 def read(kind: type[Settings], environ: Mapping[str, str]) -> Settings:

@@ -129,6 +129,8 @@ class TimerDriver:
             while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:
                 await asyncio.sleep(min(left, 30))
             body = self._timer.body or json.dumps(schedule.event(self._timer.name, moment))
+            if ":scheduler:" in self._timer.name:  # a rule of EventBridge fills nothing in
+                body = schedule.filled(body, self._timer.name, moment)
             try:
                 await asyncio.get_running_loop().run_in_executor(
                     None, self._send, self._timer.target_arn, body

@@ -14,7 +14,7 @@ from typing import Any
 
 from quintet_local.names import ACCOUNT, REGION
 
-__all__ = ["BadSchedule", "Schedule", "event", "parse"]
+__all__ = ["BadSchedule", "Schedule", "event", "filled", "parse"]
 
 #: from the start to the next firing
 Schedule = Callable[[datetime], "datetime | None"]
@@ -61,6 +61,22 @@ def event(rule_arn: str, moment: datetime) -> dict[str, Any]:
         "resources": [rule_arn],
         "detail": {},
     }
+
+
+def filled(body: str, schedule_arn: str, moment: datetime) -> str:
+    """The input of a schedule of EventBridge Scheduler with its context attributes filled in.
+
+    https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+    """
+    known = {
+        "schedule-arn": schedule_arn,
+        "scheduled-time": moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "execution-id": f"{int(moment.timestamp()):032x}",
+        "attempt-number": "1",
+    }
+    for name, value in known.items():
+        body = body.replace(f"<aws.scheduler.{name}>", value)
+    return body
 
 
 def _rate(text: str) -> Schedule:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 from quintet import golden
 from quintet.aws.client import AwsClient
 from quintet.contract import Contract, from_dict
 from quintet.errors import ModelFailure, Transient
-from quintet.manifest import GRAPH, MANIFEST, Manifest, manifest_from_json, prefix, sha256
+from quintet.manifest import BASELINE, GRAPH, MANIFEST, Manifest, manifest_from_json, prefix, sha256
 from quintet.onnx_model import OnnxModel, available_threads
 
 __all__ = ["Artifacts"]
@@ -61,9 +63,20 @@ class Artifacts:
             )
         return loaded
 
-    def contract(self, model: str, version: int) -> Contract:
+    def contract(self, model: str, version: int, seal: str | None = None) -> Contract:
         """The contract of a version, without its graph. Raises as `load` does."""
-        return from_dict(self.manifest(model, version).contract)
+        return from_dict(self.manifest(model, version, seal).contract)
+
+    def baseline(self, model: str, version: int, seal: str | None = None) -> dict[str, Any]:
+        """The baseline of a version, empty where it has none. Raises as `load` does."""
+        known = self.manifest(model, version, seal).files.get(BASELINE)
+        if known is None:
+            return {}
+        content = self._get(model, version, BASELINE)
+        if sha256(content) != known.sha256:
+            raise ModelFailure(f"model {model} version {version}: its {BASELINE} was changed")
+        found: dict[str, Any] = json.loads(content)
+        return found
 
     def manifest(self, model: str, version: int, seal: str | None = None) -> Manifest:
         """The manifest of a version. Raises as `load` does."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from quintet.batch.runs import Snapshot, changed
+from quintet.batch.runs import Listed, Snapshot, changed, unreadable
 from quintet.errors import NotFound, Transient
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ CONTENT_TYPES = {
 }
 # without leave to list the bucket, S3 answers 403 for what is not there
 GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound", "MethodNotAllowed", "405"}
-GONE |= {"403", "AccessDenied", "Forbidden"}
+DENIED = {"403", "AccessDenied", "Forbidden"}
+GONE |= DENIED
 
 
 @contextmanager
@@ -44,10 +45,25 @@ def _code(error: ClientError) -> str:
 
 
 class S3Inbox:
-    """The inbox bucket."""
+    """The inbox bucket, and others that a run may read."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """See `quintet.batch.runs.Inbox.keys`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with _transient():
+            try:
+                for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+                    for found in page.get("Contents", []):
+                        yield Listed(found["Key"], found["Size"], found["ETag"].strip('"'))
+            except ClientError as error:
+                if _code(error) in DENIED | {"NoSuchBucket", "InvalidBucketName"}:
+                    raise unreadable(bucket) from error
+                raise
+            except ParamValidationError as error:  # no name that a bucket can have
+                raise unreadable(bucket) from error
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """See `quintet.batch.runs.Inbox.snapshot`."""
@@ -56,6 +72,8 @@ class S3Inbox:
             try:
                 head = self._client.head_object(Bucket=bucket, Key=key, **version)
             except ClientError as error:
+                if _code(error) in DENIED:  # plan_run may list what it may read: it would be a 404
+                    raise unreadable(bucket) from error
                 if _code(error) not in GONE:
                     raise
                 expected = f"{key} in the inbox"
@@ -114,6 +132,16 @@ class S3Store:
         kind = CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
         with _transient():
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=kind)
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `quintet.batch.overview.Shelf.folders`."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with _transient():
+            return [
+                found["Prefix"][len(prefix) : -1]
+                for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/")
+                for found in page.get("CommonPrefixes", [])
+            ]
 
     def keys(self, prefix: str) -> list[str]:
         """See `quintet.batch.runs.Store.keys`."""

@@ -17,6 +17,8 @@ __all__ = ["CHUNK_ROWS", "Chunk", "arrays_batch"]
 
 #: rows of one run of the model: from 1,024 on the speed is that of the best batch
 CHUNK_ROWS = 8192
+#: of wide rows only as many are read at once as have so many bytes
+CHUNK_BYTES = 32 << 20
 
 
 @dataclass(slots=True)
@@ -25,7 +27,8 @@ class Chunk:
 
     Row i of `batch` is row `rows[i]` of the file. `broken` holds the rows that could not be
     read at all. `original(i)` is the row as it stood, for the quarantine, i counting from
-    the chunk's first row `first`, the broken ones included.
+    the chunk's first row `first`, the broken ones included. `column(name)` is a whole column of
+    the chunk, where the file has columns that need not be cut out of a text.
     """
 
     first: int
@@ -34,6 +37,7 @@ class Chunk:
     rows: NDArray[np.int64]
     original: Callable[[int], dict[str, Any]]
     broken: list[Refusal] = field(default_factory=list)
+    column: Callable[[str], list[Any]] | None = None
 
 
 def arrays_batch(

@@ -33,9 +33,13 @@ class Dropped:
 
     @property
     def ours(self) -> bool:
-        """Whether it is a file under a model's folder; a key that ends in / marks a folder."""
+        """Whether it is a file under a model's folder; a key that ends in / marks a folder.
+
+        What is under a folder that begins with _ waits for a run over many files.
+        """
         model, slash, rest = self.key.partition("/")
-        return bool(model and slash and rest) and not self.key.endswith("/")
+        ignored = self.key.startswith("_") or self.key.endswith("/")
+        return bool(model and slash and rest) and not ignored
 
 
 class Outcome(NamedTuple):

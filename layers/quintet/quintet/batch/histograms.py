@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.batch.sinks import hollow, score_columns
+from quintet.batch.outputs import hollow, score_columns
 from quintet.columns import Array
 from quintet.contract import Contract, Output
 

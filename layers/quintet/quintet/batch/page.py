@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
+from quintet.batch import drift_page
 from quintet.batch.runs import REPLAY_OF
 
 __all__ = ["page"]
@@ -62,6 +63,7 @@ def page(report: dict[str, Any]) -> bytes:
         _cards(report),
         _trouble(report),
         _histogram(report.get("histogram")),
+        drift_page.drift_section(report.get("drift")),
         _reasons(report.get("reasons", [])),
         _notes(report.get("notes", [])),
         _units(report.get("units")),
@@ -70,7 +72,7 @@ def page(report: dict[str, Any]) -> bytes:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<title>{escape(title)}</title><style>{STYLE}{drift_page.STYLE}</style></head><body><main>"
         f"{''.join(parts)}</main></body></html>\n"
     ).encode()
 
@@ -104,6 +106,8 @@ def _cards(report: dict[str, Any]) -> str:
         cards.append((f"{report['seconds']:,.1f} s", "from start to report"))
         if counts["scored"] and report["seconds"] > 0:
             cards.append((f"{rows / report['seconds']:,.0f}", "rows a second"))
+    if cost := report.get("cost"):
+        cards.append((f"${cost['usd']:,.4f}", "estimated cost"))
     shown = "".join(
         f'<div class="card"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
         for value, name in cards
@@ -180,6 +184,12 @@ def _bars(counts: list[int], low: float, high: float) -> str:
     )
 
 
+def _place(example: dict[str, Any]) -> str:
+    """Where a row is, with its file where there are many."""
+    file = f"{example['file']} " if "file" in example else ""
+    return f"{file}row {example['row']:,}"
+
+
 def _reasons(reasons: list[dict[str, Any]]) -> str:
     if not reasons:
         return ""
@@ -189,7 +199,7 @@ def _reasons(reasons: list[dict[str, Any]]) -> str:
             escape(str(reason["expected"])),
             f"{reason['rows']:,}",
             "<br>".join(
-                f'<span class="soft">row {example["row"]:,}:</span> '
+                f'<span class="soft">{escape(_place(example))}:</span> '
                 f"<code>{escape(str(example['got']))}</code>"
                 for example in reason["examples"]
             ),
@@ -218,7 +228,10 @@ def _units(units: dict[str, Any] | None) -> str:
         (str(unit["unit"]), f"{unit['rows']:,}", f"{unit['ms']:,.0f} ms")
         for unit in units["slowest"]
     ]
-    shown = f'<h2>Units <span class="soft">{units["done"]} of {units["planned"]} done</span></h2>'
+    done = f"{units['done']} of {units['planned']} done"
+    if units.get("peak_mb"):
+        done += f", with at most {units['peak_mb']:,.0f} MB of memory each"
+    shown = f'<h2>Units <span class="soft">{done}</span></h2>'
     if failed:
         shown += _table(("failed", "#first row", "#rows", "reason"), failed)
     if slow:
@@ -240,6 +253,7 @@ def _lineage(report: dict[str, Any]) -> str:
         ("model digest", report.get("digest")),
         ("contract digest", report.get("contract")),
         ("code version", report.get("code")),
+        ("cost", report.get("cost", {}).get("prices")),
     ]
     rows = [(escape(n), f"<code>{escape(str(v))}</code>") for n, v in facts if v is not None]
     return "<h2>Lineage</h2>" + _table((), rows)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
 
 from quintet.errors import BadInput
 
@@ -25,15 +26,23 @@ LISTS, STRUCT = (9, 10), 12
 NUM_ROWS, ROW_GROUPS = 3, 4
 COLUMNS, GROUP_ROWS = 1, 3
 META_DATA = 3
-COMPRESSED_SIZE, DATA_PAGE, DICTIONARY_PAGE = 7, 9, 11
+UNPACKED_SIZE, COMPRESSED_SIZE, DATA_PAGE, DICTIONARY_PAGE, SIZES = 6, 7, 9, 11, 16
+#: of SizeStatistics: the bytes of all texts, each counted as often as it is there
+TEXT_BYTES = 1
 
 
 class RowGroup(NamedTuple):
-    """Rows, and the bytes of the file they lie in."""
+    """Rows, the bytes of the file they lie in, and about how many they are once read."""
 
     rows: int
     start: int
     end: int
+    unpacked: int
+
+    @property
+    def width(self) -> int:
+        """The bytes of a row, about."""
+        return -(-self.unpacked // max(self.rows, 1))
 
 
 class _Field(NamedTuple):
@@ -49,20 +58,19 @@ class Footer:
     start: int
     meta: bytes
     groups: tuple[RowGroup, ...]
-    _fields: dict[int, _Field]
+    #: where in `meta` the number of rows, the list of row groups and each of these stand
+    _rows: tuple[int, int]
+    _list: tuple[int, int]
     _spans: tuple[tuple[int, int], ...]
 
     def of(self, first: int, last: int) -> bytes:
         """The end of a file with only the row groups from `first` to before `last`."""
-        rows, groups = self._fields[NUM_ROWS], self._fields[ROW_GROUPS]
         chosen = self._spans[first:last]
         count = sum(group.rows for group in self.groups[first:last])
+        groups = _list_header(len(chosen)) + b"".join(self.meta[a:b] for a, b in chosen)
         parts = {
-            rows.start: (rows.end, _varint(count << 1)),
-            groups.start: (
-                groups.end,
-                _list_header(len(chosen)) + b"".join(self.meta[a:b] for a, b in chosen),
-            ),
+            self._rows[0]: (self._rows[1], _varint(count << 1)),
+            self._list[0]: (self._list[1], groups),
         }
         out, at = b"", 0
         for start in sorted(parts):
@@ -93,6 +101,7 @@ def read_footer(read: Callable[[int, int], bytes], size: int) -> Footer:
         raise BadInput.of("the file", "Parquet, whole", "a footer that is damaged") from None
 
 
+@lru_cache(maxsize=1)  # the units of one file come one after the other
 def _parse(meta: bytes, start: int) -> Footer:
     fields, _ = _struct(meta, 0)
     groups, spans = [], []
@@ -105,14 +114,24 @@ def _parse(meta: bytes, start: int) -> Footer:
             for c in columns
         ]
         ends = [at + c[COMPRESSED_SIZE].value for at, c in zip(starts, columns, strict=True)]
-        found = RowGroup(group.value[GROUP_ROWS].value, min(starts), max(ends))
+        unpacked = sum(map(_unpacked, columns))
+        found = RowGroup(group.value[GROUP_ROWS].value, min(starts), max(ends), unpacked)
         if found.rows < 0 or found.start < 4 or found.end > start:
             raise ValueError("a row group outside of the file")
         groups.append(found)
         spans.append((group.start, group.end))
     if fields[NUM_ROWS].value != sum(group.rows for group in groups):
         raise ValueError("rows that the row groups do not hold")
-    return Footer(start, meta, tuple(groups), fields, tuple(spans))
+    places = [(fields[name].start, fields[name].end) for name in (NUM_ROWS, ROW_GROUPS)]
+    return Footer(start, meta, tuple(groups), places[0], places[1], tuple(spans))
+
+
+def _unpacked(column: dict[int, _Field]) -> int:
+    """The bytes of a column once it is read; texts in a dictionary are there many times then."""
+    pages = column[UNPACKED_SIZE].value if UNPACKED_SIZE in column else 0
+    texts = column[SIZES].value.get(TEXT_BYTES) if SIZES in column else None
+    found: int = max(pages, texts.value if texts else 0)
+    return found
 
 
 # ---- Thrift's compact protocol -----------------------------------------------------------------
@@ -204,13 +223,21 @@ def _list_header(count: int) -> bytes:
 # ---- the file as the reader sees it --------------------------------------------------------------
 
 
+class Body(Protocol):
+    """What a view reads."""
+
+    def seek(self, at: int, /) -> int: ...
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class View(io.RawIOBase):
     """A file of which only the bytes from `base` are at hand, with another end.
 
     `body` holds the file's bytes from `base` on; from `start` on come those of `tail`.
     """
 
-    def __init__(self, body: IO[bytes], base: int, start: int, tail: bytes) -> None:
+    def __init__(self, body: Body, base: int, start: int, tail: bytes) -> None:
         self._body, self._base, self._start, self._tail = body, base, start, tail
         self._at = 0
 

@@ -12,7 +12,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 
 from quintet.batch.arrow import arrow_errors, check_kind, column
-from quintet.batch.chunks import CHUNK_ROWS, Chunk, arrays_batch
+from quintet.batch.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, arrays_batch
 from quintet.batch.formats import check_columns
 from quintet.batch.parquet import Footer, View, read_footer
 from quintet.batch.runs import Inbox, Plan, Unit
@@ -61,23 +61,32 @@ def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> It
     wanted = [name for name in plan.columns if name in contract.request_keys]
     row = unit.first_row
     with parquet_file(inbox, plan.input, footer, unit.start, unit.end) as view:
-        for table in record_batches(view):
+        widest = max((group.width for group in footer.groups[unit.start : unit.end]), default=0)
+        batches = record_batches(view, min(CHUNK_ROWS, max(1, CHUNK_BYTES // max(widest, 1))))
+        for table in batches:
             rows = table.num_rows
             found = {name: table.column(name) for name in wanted}
             batch = _batch_of(contract, found, rows)
-            yield Chunk(row, rows, batch, row + np.arange(rows), _record_of(table))
+            yield Chunk(
+                row,
+                rows,
+                batch,
+                row + np.arange(rows),
+                _record_of(table),
+                column=_column_of(table),
+            )
             row += rows
 
 
-def record_batches(view: IO[bytes]) -> Iterator[core.RecordBatch]:
-    """The rows of a Parquet file, `CHUNK_ROWS` at a time or fewer.
+def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.RecordBatch]:
+    """The rows of a Parquet file, `rows` at a time or fewer.
 
     Raises:
         BadInput: the file is damaged.
     """
     words = ("the file", "Parquet, whole")
     with arrow_errors(*words):
-        reader = arrow_io.read_parquet(view, batch_size=CHUNK_ROWS)
+        reader = arrow_io.read_parquet(view, batch_size=rows)
     for _ in itertools.count():
         with arrow_errors(*words):
             try:
@@ -85,6 +94,10 @@ def record_batches(view: IO[bytes]) -> Iterator[core.RecordBatch]:
             except StopIteration:
                 return
         yield table
+
+
+def _column_of(table: core.RecordBatch) -> Callable[[str], list[Any]]:
+    return lambda name: list(table.column(name).to_pylist())
 
 
 def _record_of(table: core.RecordBatch) -> Callable[[int], dict[str, Any]]:

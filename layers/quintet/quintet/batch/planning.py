@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from quintet import __version__
-from quintet.batch.formats import BOM, HEAD, Kind, detect, ignored_columns, read_header
-from quintet.batch.parquet import Footer, extent, read_footer
-from quintet.batch.parquet_rows import parquet_columns
+from quintet.batch.files import Cut, plan_file
+from quintet.batch.formats import ignored_columns
+from quintet.batch.inputs import Source, content, inputs_document, of_file
+from quintet.batch.keeping import kept_columns
+from quintet.batch.outputs import FILE
+from quintet.batch.packing import packed
+from quintet.batch.requests import Request, keep_of
 from quintet.batch.runs import (
     FORMATS,
     FileFormat,
@@ -24,34 +29,26 @@ from quintet.batch.runs import (
     dump,
     plan_from,
 )
-from quintet.batch.splitting import Records, Slice, records, slices
-from quintet.batch.streams import text_blocks
+from quintet.batch.snapshots import Item, constants, find
+from quintet.batch.survey import (
+    NAMED,
+    left_out,
+    notes_of_files,
+    notes_of_many,
+    one_format,
+    refuse_bad,
+)
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure, NotFound
 
 __all__ = ["Catalog", "MemoryCatalog", "Pinned", "Request", "contract_digest", "plan_run"]
 
-#: the most bytes of row groups that one unit may copy to its disk
-LARGEST_GROUP = 448 << 20
+#: how many files are planned at once
+THREADS = 16
 #: the object metadata that asks for another form of the scores
 OUTPUT = "quintet-output"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a run is asked to score. `started` is ISO 8601; `version` None means the live one."""
-
-    run: str
-    bucket: str
-    key: str
-    version_id: str | None
-    started: str
-    version: int | None = None
-
-    @property
-    def model(self) -> str:
-        """The model's name: the key's first folder."""
-        return self.key.partition("/")[0]
+#: the object metadata that asks for columns of the input beside the scores
+KEEP = "quintet-keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,90 +89,93 @@ def contract_digest(contract: Contract) -> str:
 
 
 def plan_run(
-    request: Request, *, catalog: Catalog, inbox: Inbox, store: Store, unit_bytes: int
+    request: Request,
+    *,
+    catalog: Catalog,
+    inbox: Inbox,
+    store: Store,
+    unit_bytes: int,
+    again: bool = False,
 ) -> Plan | RefusedPlan:
-    """Plan a run and store plan.json, and units.json before it. A plan once made stands.
+    """Plan a run and store plan.json, last of its documents. A plan once made stands.
+
+    `again` plans anew what was refused.
 
     Raises:
         Transient: a store could not be read.
     """
     folder = Folder(request.model, request.run)
-    if stored := store.get(folder.plan):
-        return plan_from(stored)
+    stored = store.get(folder.plan)
+    known = plan_from(stored) if stored else None
+    if isinstance(known, Plan) or (known and not again):
+        return known
     try:
-        plan, units = _plan(request, catalog, inbox, unit_bytes)
+        made = _plan(request, catalog, inbox, unit_bytes)
     except (BadInput, ModelFailure) as error:
         refused = _refused(request, error)
         store.put(folder.plan, dump(refused))
         return refused
-    store.put(folder.units, dump(units))
-    store.put(folder.plan, dump(plan))
-    return plan
+    if made.sources:
+        store.put(folder.inputs, inputs_document(made.sources))
+    store.put(folder.units, dump(made.units))
+    store.put(folder.plan, dump(made.plan))
+    return made.plan
+
+
+class _Made(NamedTuple):
+    """The documents of a plan; `sources` of a run over many files."""
+
+    plan: Plan
+    units: list[Unit]
+    sources: Sequence[Source] = ()
+
+
+_File = tuple[Source, list[Cut]]
 
 
 def _refused(request: Request, error: BadInput | ModelFailure) -> RefusedPlan:
-    reasons = error.refusals[:100] if isinstance(error, BadInput) else (error,)
+    reasons = error.refusals[:NAMED] if isinstance(error, BadInput) else (error,)
     return RefusedPlan(
         run=request.run,
         model=request.model,
         started=request.started,
         code=__version__,
         bucket=request.bucket,
-        key=request.key,
+        key=request.source,
         version_id=request.version_id,
         refusals=tuple(map(str, reasons)),
     )
 
 
-def _plan(
-    request: Request, catalog: Catalog, inbox: Inbox, unit_bytes: int
-) -> tuple[Plan, list[Unit]]:
+def _plan(request: Request, catalog: Catalog, inbox: Inbox, unit_bytes: int) -> _Made:
     pinned = catalog.pin(request.model, request.version)
-    snapshot = inbox.snapshot(request.bucket, request.key, request.version_id)
-    head = inbox.read(snapshot, 0, min(snapshot.size, HEAD))
-    kind = detect(snapshot.key, head)
-    output = _output(snapshot, kind)
-    contract = pinned.contract
-    delimiter: str | None = None
-    columns: tuple[str, ...] = ()
-    if kind.format == "parquet":
-        footer = read_footer(lambda a, b: inbox.read(snapshot, a, b), snapshot.size)
-        columns = parquet_columns(contract, footer)
-        cuts = _row_groups(footer, unit_bytes)
-    else:
-        if kind.gzip:
-            head = b"".join(text_blocks(inbox, snapshot, True, 0, HEAD))
-        start = len(BOM) if head.startswith(BOM) else 0
-        if kind.format == "csv":
-            header = read_header(contract, head)
-            delimiter, columns, start = header.delimiter, header.columns, header.end
-        blocks = text_blocks(inbox, snapshot, kind.gzip, start)
-        found = records(blocks, delimiter.encode() if delimiter else None, start)
-        if kind.gzip:
-            cuts = _one_slice(found, start)
-        else:
-            cuts = _text_slices(found, start, snapshot.size, unit_bytes)
-    rows = sum(cut.rows for cut in cuts)
-    ignored = ignored_columns(contract, columns)
+    if request.scope == "key":
+        return _of_one(request, pinned, inbox, unit_bytes)
+    return _of_many(request, pinned, inbox, unit_bytes)
+
+
+# ---- one file --------------------------------------------------------------------------------
+
+
+def _of_one(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) -> _Made:
+    snapshot = inbox.snapshot(request.bucket, request.source, request.version_id)
+    source, cuts = plan_file(pinned.contract, inbox, snapshot, unit_bytes, {})
+    output = _output(request, snapshot.metadata, source.format)
+    ignored = ignored_columns(pinned.contract, source.columns)
+    notes = ["The file has no rows."] if source.rows == 0 else []
     plan = Plan(
-        run=request.run,
-        model=request.model,
-        version=pinned.version,
-        digest=pinned.digest,
-        seal=pinned.seal,
-        contract=contract_digest(contract),
-        started=request.started,
-        code=__version__,
+        **_who(request, pinned),
         input=snapshot,
-        format=kind.format,
-        gzip=kind.gzip,
-        delimiter=delimiter,
-        columns=columns,
+        format=source.format,
+        gzip=source.gzip,
+        delimiter=source.delimiter,
+        columns=source.columns,
         ignored=ignored,
         output=output,
-        rows=rows,
+        rows=source.rows,
         units=len(cuts),
-        notes=_notes(kind, rows, ignored),
+        notes=(*notes, *notes_of_files(source.gzip, ignored)),
+        keep=_keep(request, snapshot.metadata, pinned.contract, [source]),
     )
     units = [
         Unit(
@@ -187,66 +187,110 @@ def _plan(
             first_row=cut.first_row,
             rows=cut.rows,
         )
-        for number, cut in enumerate(cuts)
+        for number, (cut, _) in enumerate(cuts)
     ]
-    return plan, units
+    return _Made(plan, units)
 
 
-def _output(snapshot: Snapshot, kind: Kind) -> FileFormat:
-    asked = snapshot.metadata.get(OUTPUT, "parquet")
+def _who(request: Request, pinned: Pinned) -> dict[str, Any]:
+    """Which run of which model it is."""
+    return {
+        "run": request.run,
+        "model": request.model,
+        "version": pinned.version,
+        "digest": pinned.digest,
+        "seal": pinned.seal,
+        "contract": contract_digest(pinned.contract),
+        "started": request.started,
+        "partition": request.partition,
+        "code": __version__,
+    }
+
+
+def _keep(
+    request: Request, metadata: Mapping[str, str], contract: Contract, sources: Sequence[Source]
+) -> tuple[tuple[str, str], ...]:
+    asked = request.keep or keep_of(metadata.get(KEEP, ""))
+    return kept_columns(asked, contract, sources, many=request.scope != "key")
+
+
+def _output(request: Request, metadata: Mapping[str, str], kind: FileFormat) -> FileFormat:
+    asked = request.output or metadata.get(OUTPUT, "parquet")
     if asked == "input":
-        return kind.format
+        return kind
     for known in FORMATS:
         if asked == known:
             return known
-    raise BadInput.of(f"metadata {OUTPUT}", f"input, {', '.join(FORMATS)}", asked[:60])
+    field = "output" if request.output else f"metadata {OUTPUT}"
+    raise BadInput.of(field, f"input, {', '.join(FORMATS)}", asked[:60])
 
 
-def _notes(kind: Kind, rows: int, ignored: tuple[str, ...]) -> tuple[str, ...]:
-    notes = []
-    if rows == 0:
-        notes.append("The file has no rows.")
-    if ignored:
-        shown = ", ".join(name[:60] for name in ignored[:20])
-        more = f" and {len(ignored) - 20} more" if len(ignored) > 20 else ""
-        notes.append(f"Columns that the model does not take were left out: {shown}{more}.")
-    if kind.gzip:
-        notes.append("A gzip cannot be read from its middle, so it was scored as one unit.")
-    return tuple(notes)
+# ---- many files ------------------------------------------------------------------------------
 
 
-def _text_slices(found: Iterable[Records], start: int, end: int, unit_bytes: int) -> list[Slice]:
-    """Balanced byte ranges of a text file whose rows lie from `start` to `end`."""
-    count = max(1, -(-(end - start) // unit_bytes))
-    return slices(found, -(-(end - start) // count), end, start)
+def _of_many(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) -> _Made:
+    contract = pinned.contract
+    _check_names(contract)
+    found = find(request, inbox)
+
+    def planned(item: Item) -> _File | BadInput | None:
+        try:
+            return _planned(contract, inbox, item, unit_bytes)
+        except BadInput as error:
+            return of_file(item.key, error)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        files = list(pool.map(planned, found.items))
+    refuse_bad([bad for bad in files if isinstance(bad, BadInput)])
+    whole = [file for file in files if isinstance(file, tuple)]
+    if not whole:
+        got = f"{len(files):,} empty files (0 bytes)"
+        raise BadInput.of(request.scope, "files with rows", got)
+    sources = [source for source, _ in whole]
+    form = one_format(sources)
+    snapshots = [source.input for source in sources]
+    own = found.manifest
+    metadata = own.metadata if own else {}
+    ignored = left_out(contract, sources)
+    units = packed(request, [cuts for _, cuts in whole], unit_bytes)
+    gzip = any(source.gzip for source in sources)
+    plan = Plan(
+        **_who(request, pinned),
+        input=Snapshot(
+            bucket=request.bucket,
+            key=request.source,
+            version_id=own.version_id if own else None,
+            etag=content(snapshots),
+            size=sum(snapshot.size for snapshot in snapshots),
+            metadata=metadata,
+        ),
+        format=form,
+        gzip=gzip,
+        delimiter=None,
+        columns=(),
+        ignored=ignored,
+        output=_output(request, metadata, form),
+        rows=sum(source.rows for source in sources),
+        units=len(units),
+        notes=(*notes_of_many(sources, len(files), found.hidden), *notes_of_files(gzip, ignored)),
+        scope=request.scope,
+        files=len(sources),
+        keep=_keep(request, metadata, contract, sources),
+    )
+    return _Made(plan, units, sources)
 
 
-def _one_slice(found: Iterable[Records], start: int) -> list[Slice]:
-    """All of a gzip: it cannot be read from its middle."""
-    rows, end = 0, start
-    for part in found:
-        if len(part):
-            rows, end = rows + len(part), part.offset + int(part.ends[-1])
-    return [Slice(start, end, 0, rows)] if rows else []
+def _planned(contract: Contract, inbox: Inbox, item: Item, unit_bytes: int) -> _File | None:
+    """One of many files; None for an empty one, which has no rows whatever its format."""
+    if item.size == 0:
+        return None
+    snapshot = inbox.snapshot(item.bucket, item.key, item.version_id)
+    if snapshot.size == 0:
+        return None
+    return plan_file(contract, inbox, snapshot, unit_bytes, constants(contract, item.key))
 
 
-def _row_groups(footer: Footer, unit_bytes: int) -> list[Slice]:
-    """Consecutive row groups of about `unit_bytes`; empty ones are left out at the ends."""
-    cuts: list[Slice] = []
-    first = row = 0
-    groups = footer.groups
-    for number, group in enumerate(groups):
-        start, end = extent(groups[first : number + 1])
-        if group.end - group.start > LARGEST_GROUP:
-            raise BadInput.of(
-                f"row group {number}",
-                f"at most {LARGEST_GROUP >> 20} MiB",
-                f"{(group.end - group.start) >> 20} MiB; write smaller row groups",
-            )
-        if end - start >= unit_bytes or number == len(groups) - 1:
-            rows = sum(g.rows for g in groups[first : number + 1])
-            if rows:
-                cuts.append(Slice(first, number + 1, row, rows))
-            row += rows
-            first = number + 1
-    return cuts
+def _check_names(contract: Contract) -> None:
+    """Refuse a model whose scores have a column of the name that says the file."""
+    if FILE in (contract.entity, *(output.name for output in contract.outputs)):
+        raise BadInput.of("model", f"no entity or output named {FILE!r}, for many files", "one")

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from quintet.batch.attempts import STOPPED
+from quintet.batch.costs import estimate
+from quintet.batch.drift import Reference, drift_of
 from quintet.batch.histograms import merged
 from quintet.batch.page import page
 from quintet.batch.runs import Folder, Plan, RefusedPlan, Store, dump, plan_from
@@ -22,6 +26,8 @@ __all__ = ["report_run"]
 
 SLOWEST = 5
 EXAMPLES = 3
+#: results of units that are read at once
+THREADS = 16
 
 
 def report_run(
@@ -30,10 +36,13 @@ def report_run(
     store: Store,
     clock: Callable[[], datetime],
     failure: str | None = None,
+    reference: Callable[[Plan], Reference | None] = lambda plan: None,
+    memory_mb: int = 0,
 ) -> dict[str, Any]:
     """Write report.json and report.html, and the manifest of a run that succeeded.
 
     `failure` names the error that ended the run early. A run once succeeded stays as it is.
+    `reference` gives what the drift of a run is told from, `memory_mb` is that of its units.
 
     Raises:
         Transient: the store could not be read.
@@ -44,7 +53,12 @@ def report_run(
     body = store.get(folder.plan)
     plan = plan_from(body) if body else None
     if isinstance(plan, Plan):
-        report = _counted(plan, store, failure)
+        report = _counted(plan, store, failure, reference(plan))
+        report["cost"] = estimate(
+            units=report["units"]["planned"],
+            busy_seconds=report["units"]["busy_seconds"],
+            memory_mb=memory_mb,
+        )
     else:
         report = _unplanned(folder, plan, failure)
     report["finished"] = clock().astimezone(UTC).isoformat(timespec="milliseconds")
@@ -58,11 +72,17 @@ def report_run(
 
 def _summary(folder: Folder, report: dict[str, Any]) -> dict[str, Any]:
     """What goes back to the state machine: small, whatever the run's size."""
+    drift = report.get("drift") or {}
     return {
+        "run": folder.run,
+        "model": report["model"] or "unknown",  # an attribute of a notice is never empty
         "status": report["status"],
         "cause": report["cause"],
         "report": folder.report,
+        "page": folder.page,
         "counts": report["counts"],
+        "seconds": report["seconds"],
+        "drift": {level: drift.get(level, 0) for level in ("large", "some")},
     }
 
 
@@ -73,13 +93,18 @@ def _seconds(started: str | None, finished: str) -> float | None:
     return round(length.total_seconds(), 3)
 
 
+def _ended(failure: str | None) -> str:
+    """The status of a run that has not succeeded."""
+    return "stopped" if failure == STOPPED else "failed"
+
+
 def _unplanned(folder: Folder, plan: RefusedPlan | None, failure: str | None) -> dict[str, Any]:
     """The report of a run that could not be planned."""
     if plan is not None:
         status, cause = "refused", "; ".join(plan.refusals[:10])
         source = {"bucket": plan.bucket, "key": plan.key, "version_id": plan.version_id}
     else:
-        status, source = "failed", {}
+        status, source = _ended(failure), {}
         cause = f"The run could not be planned ({failure or 'no plan was written'})."
     return {
         "run": folder.run,
@@ -94,9 +119,12 @@ def _unplanned(folder: Folder, plan: RefusedPlan | None, failure: str | None) ->
     }
 
 
-def _counted(plan: Plan, store: Store, failure: str | None) -> dict[str, Any]:
+def _counted(
+    plan: Plan, store: Store, failure: str | None, reference: Reference | None
+) -> dict[str, Any]:
     units = orjson.loads(store.get(plan.folder.units) or b"[]")
-    results = [_result(plan, unit, store) for unit in units]
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = list(pool.map(lambda unit: _result(plan, unit, store), units))
     bad = [result for result in results if result["status"] != "done"]
     counts = {name: sum(r[name] for r in results) for name in ("scored", "quarantined", "fallback")}
     counts["rows"] = plan.rows
@@ -109,9 +137,10 @@ def _counted(plan: Plan, store: Store, failure: str | None) -> dict[str, Any]:
         "digest": plan.digest,
         "contract": plan.contract,
         "code": plan.code,
-        "status": "failed" if cause else "succeeded",
+        "status": _ended(failure) if cause else "succeeded",
         "cause": cause,
         "started": plan.started,
+        "partition": plan.partition,
         "input": {
             **asdict(plan.input),
             "format": plan.format,
@@ -124,6 +153,7 @@ def _counted(plan: Plan, store: Store, failure: str | None) -> dict[str, Any]:
         "counts": counts,
         "reasons": _reasons(results),
         "histogram": merged(r["histogram"] for r in results if r.get("histogram")),
+        "drift": _drift(results, reference),
         "units": {
             "planned": len(units),
             "done": len(units) - len(bad),
@@ -131,6 +161,7 @@ def _counted(plan: Plan, store: Store, failure: str | None) -> dict[str, Any]:
                 {name: r[name] for name in ("unit", "first_row", "rows", "reason")} for r in bad
             ],
             "slowest": _slowest(results),
+            "peak_mb": max((r.get("peak_mb", 0.0) for r in results), default=0.0),
             "busy_seconds": round(sum(r.get("ms", 0) for r in results) / 1000, 3),
         },
         "files": [file for r in results for file in r.get("files", [])],
@@ -154,6 +185,8 @@ def _result(plan: Plan, unit: dict[str, Any], store: Store) -> dict[str, Any]:
 
 
 def _cause(bad: list[dict[str, Any]], lost: int, units: int, failure: str | None) -> str:
+    if failure == STOPPED:
+        return f"The run was stopped; {len(bad)} of {units} units and {lost} rows have no result."
     if bad:
         first = f"unit {bad[0]['unit']}: {bad[0]['reason']}"
         return f"{len(bad)} of {units} units failed; {lost} rows have no result. First, {first}"
@@ -174,6 +207,13 @@ def _reasons(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda r: (-r["rows"], r["field"], r["expected"]))
 
 
+def _drift(results: list[dict[str, Any]], reference: Reference | None) -> dict[str, Any] | None:
+    """How far the features have moved from the model's baseline, where it has one."""
+    if reference is None:
+        return None
+    return drift_of(reference, [(r["scored"], r["sample"]) for r in results if "sample" in r])
+
+
 def _slowest(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     timed = sorted((r for r in results if "ms" in r), key=lambda r: (-r["ms"], r["unit"]))
     return [{name: r[name] for name in ("unit", "rows", "ms")} for r in timed[:SLOWEST]]
@@ -190,6 +230,7 @@ def _manifest(plan: Plan, report: dict[str, Any]) -> dict[str, Any]:
         "contract": plan.contract,
         "code": plan.code,
         "started": plan.started,
+        "partition": plan.partition,
         "input": asdict(plan.input),
         "rows": plan.rows,
         "scored": report["counts"]["scored"],

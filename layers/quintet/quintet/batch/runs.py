@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
@@ -14,8 +15,10 @@ from quintet.errors import BadInput, NotFound
 
 __all__ = [
     "REPLAY_OF",
+    "FileSlice",
     "Folder",
     "Inbox",
+    "Listed",
     "MemoryInbox",
     "MemoryStore",
     "Plan",
@@ -25,15 +28,20 @@ __all__ = [
     "Unit",
     "changed",
     "dump",
+    "hashed_name",
     "plan_from",
     "run_name",
     "slug",
+    "unit_from",
+    "unreadable",
 ]
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
 FORMATS: tuple[FileFormat, ...] = ("csv", "jsonl", "parquet")
 #: the object metadata that names the run whose quarantined rows a file holds
 REPLAY_OF = "quintet-replay-of"
+#: how a run names its input: one object, all under a prefix, or those that a manifest lists
+Scope = Literal["key", "prefix", "manifest"]
 
 
 # ---- names and places ------------------------------------------------------------------------
@@ -46,15 +54,20 @@ def slug(text: str, most: int = 80) -> str:
 
 
 def run_name(bucket: str, key: str, version: str) -> str:
-    """The name of the run that scores one version of one object: the same for every notice of it.
-
-    Readable in front (model and file), unique by the hash behind; at most 80 characters, as
-    Step Functions allows: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
-    """
+    """The name of the run that scores one version of one object, whoever tells of it."""
     model, _, rest = key.partition("/")
     stem = rest.rpartition("/")[2].partition(".")[0]
-    digest = hashlib.sha256("\n".join((bucket, key, version)).encode()).hexdigest()
-    return f"{slug(model, 24)}-{slug(stem, 24)}-{digest[:24]}"
+    return hashed_name(model, stem, (bucket, key, version))
+
+
+def hashed_name(model: str, hint: str, parts: Iterable[str]) -> str:
+    """A run's name: readable in front, unique by the hash of `parts` behind.
+
+    At most 74 characters, of the 80 that Step Functions allows:
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    """
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return f"{slug(model, 24)}-{slug(hint, 24)}-{digest[:24]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +86,15 @@ class Folder:
         return f"{self.root}plan.json"
 
     @property
+    def inputs(self) -> str:
+        return f"{self.root}inputs.json"
+
+    @property
     def units(self) -> str:
         return f"{self.root}units.json"
+
+    def redrive(self, execution: str) -> str:
+        return f"{self.root}redrives/{execution}.json"
 
     @property
     def results(self) -> str:
@@ -115,7 +135,11 @@ class Folder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One version of one object, as it was when the run was planned."""
+    """One version of one object, as it was when the run was planned.
+
+    Of many objects: `key` is their prefix or manifest, `etag` a SHA-256 over every object's
+    version, `size` their sum; each is in inputs.json.
+    """
 
     bucket: str
     key: str
@@ -126,10 +150,22 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileSlice:
+    """Some rows of one file: `file` is its position in inputs.json, the rest is as in `Unit`."""
+
+    file: int
+    start: int
+    end: int
+    first_row: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """A slice of a run's input that one invocation scores: an item of units.json.
 
-    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file.
+    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file. Where
+    the run has many files, `slices` say what is scored, and `start` and `end` are 0.
     """
 
     run: str
@@ -139,11 +175,16 @@ class Unit:
     end: int
     first_row: int
     rows: int
+    slices: tuple[FileSlice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run was pinned to: plan.json, written once. `columns` is a CSV's header."""
+    """What a run was pinned to: plan.json, written once.
+
+    `columns` is a CSV's header; each of many files has its own, in inputs.json. `keep` are the
+    columns of the input that scores keep, with their names there.
+    """
 
     run: str
     model: str
@@ -163,6 +204,10 @@ class Plan:
     rows: int
     units: int
     notes: tuple[str, ...] = ()
+    scope: Scope = "key"
+    files: int = 1
+    keep: tuple[tuple[str, str], ...] = ()
+    partition: str | None = None
 
     @property
     def folder(self) -> Folder:
@@ -202,15 +247,39 @@ def plan_from(body: bytes) -> Plan | RefusedPlan:
             data[name] = tuple(data[name])
     if "refusals" in data:
         return RefusedPlan(**data)
+    data["keep"] = tuple((column, name) for column, name in data.get("keep", ()))
     data["input"] = Snapshot(**data["input"])
     return Plan(**data)
+
+
+def unit_from(item: Mapping[str, Any]) -> Unit:
+    """A unit as an item of units.json says it."""
+    slices = tuple(FileSlice(**part) for part in item.get("slices", ()))
+    return Unit(**{**item, "slices": slices})
 
 
 # ---- ports -----------------------------------------------------------------------------------
 
 
+class Listed(NamedTuple):
+    """An object as a listing shows it."""
+
+    key: str
+    size: int
+    etag: str = ""
+
+
 class Inbox(Protocol):
-    """Where dropped files are."""
+    """Where a run's files are."""
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """The objects whose keys start with `prefix`, in the order of their keys.
+
+        Raises:
+            BadInput: there is no such bucket, or it may not be read.
+            Transient: it could not be listed.
+        """
+        ...
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """The object as it is now. Raises NotFound when it is gone."""
@@ -260,6 +329,14 @@ class MemoryInbox:
         held.append((snapshot, body))
         return snapshot
 
+    def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """See `Inbox.keys`."""
+        if bucket not in {name for name, _ in self.versions}:
+            raise unreadable(bucket)
+        for (name, key), held in sorted(self.versions.items()):
+            if name == bucket and key.startswith(prefix) and held:
+                yield Listed(key, held[-1][0].size, held[-1][0].etag)
+
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """See `Inbox.snapshot`."""
         for snapshot, _ in reversed(self.versions.get((bucket, key), [])):
@@ -280,6 +357,11 @@ def changed(snapshot: Snapshot) -> BadInput:
     return BadInput.of(
         "the file", f"{snapshot.key} as it was planned", "another; it was deleted or overwritten"
     )
+
+
+def unreadable(bucket: str) -> BadInput:
+    """The refusal of a bucket that is not there, or that the stack may not read."""
+    return BadInput.of("bucket", "one that this stack may read", bucket[:63])
 
 
 class MemoryStore:

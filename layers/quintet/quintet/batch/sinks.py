@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,13 @@ from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
 from quintet.batch.arrow import table
+from quintet.batch.outputs import FILE, hollow, score_columns
 from quintet.batch.runs import FileFormat
-from quintet.columns import Array, numpy_dtype
-from quintet.contract import Contract, Output
+from quintet.columns import Array
+from quintet.contract import Contract
 from quintet.errors import Refusal
 
-__all__ = ["Quarantine", "ScoreTable", "hollow", "score_columns"]
+__all__ = ["Quarantine", "ScoreTable"]
 
 #: how many refusals of one reason a report may show
 EXAMPLES = 3
@@ -28,11 +28,19 @@ REASONS = 200
 
 
 class ScoreTable:
-    """The scores of a unit, gathered chunk by chunk."""
+    """The scores of a unit, gathered chunk by chunk.
 
-    def __init__(self, contract: Contract, version: int) -> None:
+    Of `many` files they have the column `file`; `kept` are the names of the input's columns
+    beside them.
+    """
+
+    def __init__(
+        self, contract: Contract, version: int, many: bool = False, kept: Sequence[str] = ()
+    ) -> None:
         self._contract = contract
         self._version = version
+        self._many = many
+        self._kept = kept
         self._parts: defaultdict[str, list[Any]] = defaultdict(list)
         self.rows = 0
 
@@ -42,12 +50,19 @@ class ScoreTable:
         entities: Sequence[str | None] | None,
         outputs: dict[str, Array],
         fallback: NDArray[np.bool_],
+        *,
+        file: str | None = None,
+        kept: Mapping[str, list[str | None]] | None = None,
     ) -> None:
         """Add scored rows; `rows` are their numbers in the file."""
+        if self._many:
+            self._parts[FILE] += [file] * len(rows)
         self._parts["row"].append(rows)
         if self._contract.entity:
             entities = [None] * len(rows) if entities is None else entities
             self._parts[self._contract.entity] += [entity or None for entity in entities]
+        for name in self._kept:
+            self._parts[name] += kept[name] if kept else []
         for output in self._contract.outputs:
             for name, values in score_columns(output, outputs[output.name]):
                 if values.dtype.kind == "O":
@@ -70,7 +85,7 @@ class ScoreTable:
         columns["model_version"] = np.full(self.rows, self._version, dtype=np.int64)
         out = io.BytesIO()
         if form == "parquet":
-            arrow_io.write_parquet(table(columns), out, compression="snappy")
+            _write_parquet(columns, out)
         elif form == "csv":
             arrow_io.write_csv(table(columns), out)
         else:
@@ -78,21 +93,19 @@ class ScoreTable:
         return out.getvalue()
 
 
-def hollow(output: Output) -> Array:
-    """An output of no rows."""
-    return np.empty((0, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
+def _write_parquet(columns: dict[str, Any], out: io.BytesIO) -> None:
+    """Scores are hardly ever the same twice: a dictionary of numbers costs much and saves nothing.
 
-
-def score_columns(output: Output, values: Array) -> list[tuple[str, Array]]:
-    """An output as flat columns: `name`, or `name_<class or number>` where a row has several."""
-    if values.ndim == 1:
-        return [(output.name, values)]
-    flat = values.reshape(len(values), math.prod(values.shape[1:]))
-    if flat.shape[1] == 1:
-        return [(output.name, flat[:, 0])]
-    named = output.classes if output.classes and len(output.classes) == flat.shape[1] else None
-    names = named or range(flat.shape[1])
-    return [(f"{output.name}_{name}", flat[:, i]) for i, name in enumerate(names)]
+    Row numbers and versions are steps of one and of none, which deltas make small.
+    """
+    kinds = {name: c.dtype.kind for name, c in columns.items() if isinstance(c, np.ndarray)}
+    arrow_io.write_parquet(
+        table(columns),
+        out,
+        compression="snappy",
+        column_dictionary_enabled={name: name not in kinds for name in columns},
+        column_encoding={n: "delta_binary_packed" for n, kind in kinds.items() if kind in "iu"},
+    )
 
 
 class Quarantine:
@@ -103,10 +116,17 @@ class Quarantine:
         self._reasons: dict[tuple[str, str], dict[str, Any]] = {}
         self.rows = 0
 
-    def add(self, row: int, original: dict[str, Any], refusals: Sequence[Refusal]) -> None:
-        """Add one row of the file, refused for some reasons."""
+    def add(
+        self,
+        row: int,
+        original: dict[str, Any],
+        refusals: Sequence[Refusal],
+        file: str | None = None,
+    ) -> None:
+        """Add one row of a file, refused for some reasons; `file` is named where there are many."""
         reasons = [{"field": r.field, "expected": r.expected, "got": r.got} for r in refusals]
-        line = {"row": row, **original, "reasons": reasons}
+        place = {"row": row} if file is None else {FILE: file, "row": row}
+        line = {**place, **original, "reasons": reasons}
         self._lines.append(orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS))
         self.rows += 1
         for refusal in refusals:
@@ -118,7 +138,7 @@ class Quarantine:
             )
             found["rows"] += 1
             if len(found["examples"]) < EXAMPLES:
-                found["examples"].append({"row": row, "got": refusal.got})
+                found["examples"].append({**place, "got": refusal.got})
 
     @property
     def reasons(self) -> list[dict[str, Any]]:

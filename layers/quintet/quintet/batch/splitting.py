@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from quintet.errors import BadInput
 
-__all__ = ["LONGEST", "Records", "Slice", "record_ends", "records", "slices"]
+__all__ = ["LONGEST", "Positions", "Records", "Slice", "record_ends", "records", "slices"]
 
 #: the longest record in bytes; beyond it a quote was surely left open
 LONGEST = 1 << 20
+
+#: bytes that are looked through at once
+CACHED = 1 << 18
 
 Positions = NDArray[np.int64]
 QUOTE, NEWLINE, RETURN = 34, 10, 13
@@ -100,15 +103,24 @@ def _too_long(offset: int) -> BadInput:
 def record_ends(data: bytes, delimiter: bytes | None) -> Positions:
     """The positions just past each complete record of `data`, which starts at a record."""
     array = np.frombuffer(data, dtype=np.uint8)
-    newlines = np.flatnonzero(array == NEWLINE)
+    newlines = _places(array, NEWLINE)
     if delimiter is None or b'"' not in data:
         return newlines + 1
-    quotes = np.flatnonzero(array == QUOTE)
+    quotes = _places(array, QUOTE)
     if not _plain_quotes(array, quotes, delimiter[0]):
         return _ends_by_field(data, delimiter)
     # outside quotes where the number of quotes before is even
     outside: Positions = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
     return outside + 1
+
+
+def _places(array: NDArray[np.uint8], byte: int) -> Positions:
+    """Where a byte is, looked for in parts that fit a processor's cache."""
+    parts = range(0, len(array), CACHED)
+    return np.concatenate(
+        [np.flatnonzero(array[at : at + CACHED] == byte) + at for at in parts]
+        or [np.empty(0, dtype=np.int64)]
+    )
 
 
 def _plain_quotes(array: NDArray[np.uint8], quotes: Positions, delimiter: int) -> bool:

@@ -6,7 +6,7 @@ import queue
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, TypeVar, cast
 
@@ -91,10 +91,38 @@ def parquet_file(
 ) -> Iterator[IO[bytes]]:
     """A file of only the row groups from `first` to before `last`."""
     start, end = extent(footer.groups[first:last])
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as body:
-        for block in ranges(inbox, snapshot, start, end):
-            body.write(block)
-        yield cast(IO[bytes], View(body, start, footer.start, footer.of(first, last)))
+    tail = footer.of(first, last)
+    blocks = ranges(inbox, snapshot, start, end)
+    if end - start <= IN_MEMORY:
+        yield cast(IO[bytes], View(_Blocks(list(blocks)), start, footer.start, tail))
+        return
+    with tempfile.TemporaryFile() as body:
+        body.writelines(blocks)
+        yield cast(IO[bytes], View(body, start, footer.start, tail))
+
+
+class _Blocks:
+    """Blocks of `STEP` bytes, of which the last may be shorter, as a file: nothing is copied."""
+
+    def __init__(self, blocks: Sequence[bytes]) -> None:
+        self._blocks = blocks
+        self._at = 0
+
+    def seek(self, at: int, /) -> int:
+        self._at = at
+        return at
+
+    def read(self, size: int, /) -> bytes:
+        pieces = []
+        while size > 0 and self._at < len(self._blocks) * STEP:
+            number, offset = divmod(self._at, STEP)
+            piece = self._blocks[number][offset : offset + size]
+            if not piece:
+                break
+            pieces.append(piece)
+            self._at += len(piece)
+            size -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def ahead(items: Iterable[T], depth: int = 1) -> Iterator[T]:

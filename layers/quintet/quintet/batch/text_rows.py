@@ -1,10 +1,10 @@
 """Read records of CSV and JSONL in chunks, as columns, with the text that each row was.
 
-arro3 parses a chunk of CSV many times faster than Python does, but fails all of it on one bad
-row. So its result counts only where it is sure to be what a look at each row would give; every
-other chunk gets that look, which refuses the bad rows only. Its JSON reader is not used: it
-takes what the online path refuses (a number in quotes, 1.7 for an integer, a field given
-twice), which only a second reading would find.
+Rows that are alike are read by `quintet.batch.alike`. arro3 parses any chunk of CSV many times
+faster than Python does, but fails all of it on one bad row. So its result counts only where it is
+sure to be what a look at each row would give; every other chunk gets that look, which refuses the
+bad rows only. Its JSON reader is not used: it takes what the online path refuses (a number in
+quotes, 1.7 for an integer, a field given twice), which only a second reading would find.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,27 +20,30 @@ import orjson
 from arro3 import core
 from arro3 import io as arrow_io
 
+from quintet.batch.alike import csv_batch, jsonl_batch
 from quintet.batch.arrow import column
 from quintet.batch.chunks import CHUNK_ROWS, Chunk, arrays_batch
+from quintet.batch.decimals import EXACT
 from quintet.batch.runs import Plan
-from quintet.batch.splitting import LONGEST, Records
-from quintet.columns import Array, Batch, from_records, from_text
+from quintet.batch.splitting import LONGEST, Positions, Records
+from quintet.columns import Array, Batch, from_records, from_text, merge
 from quintet.contract import Contract
 from quintet.errors import Refusal
 
 __all__ = ["read_text"]
-
-#: integers from here on are not all floats
-EXACT = 2.0**53
 
 csv.field_size_limit(LONGEST)
 
 Found = tuple[Batch, Sequence[int] | None, list[Refusal]]
 
 
+#: rows that are read at once: their text fits a processor's cache
+AT_ONCE = 2048
+
+
 class _TextReader(Protocol):
-    def read(self, text: bytes, cut: Callable[[], list[bytes]], rows: int) -> Found:
-        """A chunk as a batch of the rows that could be read; `cut` cuts it into rows.
+    def read(self, text: _Text) -> Found:
+        """A chunk as a batch of the rows that could be read.
 
         With it come their positions (None: all), and the refusals of the others.
         """
@@ -56,8 +60,8 @@ def read_text(
     for part in stream:
         for at in range(0, len(part), CHUNK_ROWS):
             text = _Text(part, slice(at, at + CHUNK_ROWS))
-            count = len(text.starts)
-            batch, positions, broken = reader.read(text.whole(), text.cut, count)
+            count = len(text)
+            batch, positions, broken = reader.read(text)
             rows = row + np.arange(count)
             kept = rows if positions is None else rows[np.array(positions, dtype=np.int64)]
             yield Chunk(row, count, batch, kept, text.original, broken)
@@ -70,6 +74,20 @@ class _Text:
     def __init__(self, part: Records, chosen: slice) -> None:
         self._data = part.data
         self.starts, self.ends = part.starts[chosen], part.ends[chosen]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def read_alike(self, read: Callable[[bytes, Positions], Batch | None]) -> Batch | None:
+        """All of it by `read`, which gets some records and where they end; None as it gives."""
+        batches = []
+        for at in range(0, len(self), AT_ONCE):
+            start, ends = self.starts[at], self.ends[at : at + AT_ONCE]
+            batch = read(self._data[start : ends[-1]], ends - start)
+            if batch is None:
+                return None
+            batches.append(batch)
+        return merge(batches) if len(batches) > 1 else batches[0]
 
     def whole(self) -> bytes:
         return self._data[self.starts[0] : self.ends[-1]]
@@ -114,9 +132,11 @@ class _CsvReader:
         # names in the schema are positions: a file may hold a column it does not use twice
         self._schema = core.Schema([core.Field(str(i), k) for i, k in enumerate(kinds)])
 
-    def read(self, text: bytes, cut: Callable[[], list[bytes]], rows: int) -> Found:
-        batch = self._quick(text, rows)
-        return self._careful(cut()) if batch is None else (batch, None, [])
+    def read(self, text: _Text) -> Found:
+        batch = text.read_alike(partial(csv_batch, self._contract, self._columns, self._delimiter))
+        if batch is None:
+            batch = self._quick(text.whole(), len(text))
+        return self._careful(text.cut()) if batch is None else (batch, None, [])
 
     def _quick(self, text: bytes, rows: int) -> Batch | None:
         if b"\0" in text:  # arro3 ends the process where it quotes such a row in an error
@@ -188,14 +208,16 @@ class _JsonlReader:
         self._contract = contract
         self._keys = contract.request_keys
 
-    def read(self, text: bytes, cut: Callable[[], list[bytes]], rows: int) -> Found:
-        texts = cut()
+    def read(self, text: _Text) -> Found:
+        if batch := text.read_alike(partial(jsonl_batch, self._contract)):
+            return batch, None, []
+        texts = text.cut()
         try:
             found = list(map(orjson.loads, texts))
         except ValueError:
             return self._careful(texts)
         # every field has a colon: where there are no more colons, no field came twice
-        if set(map(type, found)) != {dict} or text.count(b":") != sum(map(len, found)):
+        if set(map(type, found)) != {dict} or text.whole().count(b":") != sum(map(len, found)):
             return self._careful(texts)
         return self._batch(found), None, []
 

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from quintet.batch.chunks import Chunk
+from quintet.batch.drift import Reference, Sample
 from quintet.batch.histograms import Histogram, watched
+from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
 from quintet.batch.isolation import score_apart
+from quintet.batch.keeping import kept_values
 from quintet.batch.readers import read_unit
 from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
 from quintet.batch.streams import ahead
-from quintet.contract import Output
+from quintet.columns import Batch
+from quintet.contract import Contract, Output
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource, join
 from quintet.scoring import Model, Scores
 
 __all__ = ["score_unit"]
+
+
+class _Part(NamedTuple):
+    """Some rows, the plan of their file, and its key where the run has many."""
+
+    chunk: Chunk
+    plan: Plan
+    file: str | None
 
 
 def score_unit(
@@ -34,9 +46,13 @@ def score_unit(
     store: Store,
     features: FeatureSource,
     clock: Callable[[], float],
+    baseline: Callable[[], Mapping[str, Any]] = dict,
+    peak_mb: Callable[[], float] = float,
 ) -> dict[str, Any]:
     """Score a unit and store its result, unless that was done before; the result.
 
+    `baseline` gives the model's baseline, empty where it has none: drift is told from it;
+    `peak_mb` the most memory that the environment has held.
     What trying again cannot heal (the file is damaged or was changed, the model fails) is a
     result of its own, with status "failed", so that the run's report can name it.
 
@@ -46,12 +62,15 @@ def score_unit(
     key = plan.folder.result(unit.unit)
     if stored := store.get(key):
         done: dict[str, Any] = orjson.loads(stored)
-        return done
+        if done["status"] == "done":  # what has failed is tried again by a redrive
+            return done
     begun = clock()
     result: dict[str, Any]
     try:
         loaded = model()
-        found = _score(plan, loaded, read_unit(loaded.contract, plan, unit, inbox), features)
+        parts = _parts(loaded.contract, plan, unit, inbox, store)
+        sample = Sample(Reference(loaded.contract, baseline()), unit.rows)
+        found = _score(plan, loaded, parts, features, sample)
         result = {**found.summary(), "files": _write(unit, plan, found, store)}
     except (BadInput, ModelFailure) as error:
         result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
@@ -60,6 +79,7 @@ def score_unit(
         "first_row": unit.first_row,
         "rows": unit.rows,
         "ms": round((clock() - begun) * 1000, 1),
+        "peak_mb": round(peak_mb(), 1),
     }
     store.put(key, dump(result))
     return result
@@ -73,20 +93,26 @@ class _Found:
     quarantine: Quarantine
     output: Output | None
     histogram: Histogram | None
+    sample: Sample
     fallback: int = 0
 
-    def add(self, chunk: Chunk, scores: Scores) -> None:
+    def add(self, part: _Part, batch: Batch, scores: Scores) -> None:
+        chunk = part.chunk
         entities = chunk.batch.entities
         if entities is not None:
             entities = [entities[position] for position in scores.index.tolist()]
-        self.scores.add(chunk.rows[scores.index], entities, scores.outputs, scores.fallback)
+        rows = chunk.rows[scores.index]
+        kept = kept_values(part.plan, chunk, rows)
+        self.scores.add(rows, entities, scores.outputs, scores.fallback, file=part.file, kept=kept)
         self.fallback += int(scores.fallback.sum())
         if self.histogram and self.output:
             self.histogram.add(scores.outputs[self.output.name])
+        self.sample.add(batch.columns, scores.index[~scores.fallback])
 
-    def refuse(self, chunk: Chunk, refusals: list[Refusal]) -> None:
+    def refuse(self, part: _Part, refusals: list[Refusal]) -> None:
+        chunk = part.chunk
         for row, reasons in _refused(chunk, refusals):
-            self.quarantine.add(row, chunk.original(row - chunk.first), reasons)
+            self.quarantine.add(row, chunk.original(row - chunk.first), reasons, part.file)
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -96,24 +122,47 @@ class _Found:
             "fallback": self.fallback,
             "reasons": self.quarantine.reasons,
             "histogram": self.histogram.document() if self.histogram else None,
+            "sample": self.sample.document(),
         }
 
 
-def _score(plan: Plan, model: Model, chunks: Iterable[Chunk], features: FeatureSource) -> _Found:
+def _parts(
+    contract: Contract, plan: Plan, unit: Unit, inbox: Inbox, store: Store
+) -> Iterator[_Part]:
+    """The rows of a unit, file by file."""
+    if plan.scope == "key":
+        for chunk in read_unit(contract, plan, unit, inbox):
+            yield _Part(chunk, plan, None)
+        return
+    sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
+    for some in unit.slices:
+        source = sources[some.file]
+        known, own = with_constants(contract, source.constants), plan_of(plan, source)
+        alone = replace(unit, start=some.start, end=some.end, first_row=some.first_row)
+        with naming(source.input.key):
+            for chunk in read_unit(known, own, alone, inbox):
+                yield _Part(chunk, own, source.input.key)
+
+
+def _score(
+    plan: Plan, model: Model, parts: Iterable[_Part], features: FeatureSource, sample: Sample
+) -> _Found:
     contract = model.contract
     output = watched(contract)
     histogram = Histogram(output) if output else None
-    found = _Found(ScoreTable(contract, plan.version), Quarantine(), output, histogram)
+    names = [name for _, name in plan.keep]
+    table = ScoreTable(contract, plan.version, many=plan.scope != "key", kept=names)
+    found = _Found(table, Quarantine(), output, histogram, sample)
     # what is stored is taken as of the run's start, so that a retry sees the same ages
     now = datetime.fromisoformat(plan.started).timestamp()
-    for chunk in ahead(chunks):
+    for part in ahead(parts):
         refusals: list[Refusal] = []
-        if chunk.batch.rows:
-            joined = join(contract, chunk.batch, features, now)
+        if part.chunk.batch.rows:
+            joined = join(contract, part.chunk.batch, features, now)
             scores = score_apart(model, joined.batch, joined.fallback)
-            found.add(chunk, scores)
+            found.add(part, joined.batch, scores)
             refusals = scores.refusals
-        found.refuse(chunk, refusals)
+        found.refuse(part, refusals)
     return found
 
 

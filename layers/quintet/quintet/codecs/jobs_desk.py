@@ -14,6 +14,7 @@ import orjson
 from quintet.codecs import records
 from quintet.codecs.intake import location
 from quintet.codecs.messages import RETRY_AFTER, Request, Response, json_body
+from quintet.codecs.queries import check_keys, read_limit
 from quintet.errors import BadInput, Transient
 from quintet.jobs.job import OPEN, SETTLED, Content, Job, State
 from quintet.jobs.store import Desk, Notice, Summary
@@ -61,10 +62,7 @@ class JobsDesk:
             BadInput: the query is not one of this route.
         """
         query = request.query
-        if unknown := sorted(query.keys() - _QUERY):
-            raise BadInput.of(
-                "query", f"keys of {', '.join(sorted(_QUERY))}", repr(unknown[0][:60])
-            )
+        check_keys(query, _QUERY)
         model = query.get("model")
         if model is not None and not NAME.fullmatch(model):
             raise BadInput.of("model", "a model's name", repr(model[:60]))
@@ -73,7 +71,7 @@ class JobsDesk:
             model=model,
             state=_state(query.get("state")),
             after=query.get("next"),
-            most=_limit(query.get("limit")),
+            most=read_limit(query.get("limit"), LISTED, MOST_LISTED),
         )
         jobs = [_summary(request, summary) for summary in found.jobs]
         return Response(200, json_body({"jobs": jobs, "next": found.next}))
@@ -139,11 +137,3 @@ def _state(text: str | None) -> State | None:
     if text not in known:
         raise BadInput.of("state", f"one of {', '.join(known)}", repr(text[:60]))
     return text
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return LISTED
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MOST_LISTED):
-        raise BadInput.of("limit", f"1 to {MOST_LISTED}", repr(text[:60]))
-    return int(text)

@@ -32,15 +32,16 @@ def merge(batches: Sequence[Batch]) -> Batch:
             row = None if refusal.row is None else refusal.row + start
             refusals.append(replace(refusal, row=row))
         start += batch.rows
+    # columns that came side by side in every batch stay so
+    matrices = [names for names in first.stacked if all(names in b.stacked for b in batches)]
+    others = first.columns.keys() - {name for names in matrices for name in names}
     merged = Batch(
         start,
-        {name: np.concatenate([b.columns[name] for b in batches]) for name in first.columns},
+        {name: np.concatenate([b.columns[name] for b in batches]) for name in others},
         np.concatenate([b.good for b in batches]),
         None if first.entities is None else [e for b in batches for e in b.entities or ()],
         refusals,
     )
-    # columns that came side by side in every batch stay so
-    for names in first.stacked:
-        if all(names in batch.stacked for batch in batches):
-            merged.put(names, np.concatenate([batch.stacked[names] for batch in batches]))
+    for names in matrices:
+        merged.put(names, np.concatenate([batch.stacked[names] for batch in batches]))
     return merged

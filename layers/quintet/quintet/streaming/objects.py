@@ -13,7 +13,7 @@ from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
 from quintet.batch.arrow import table
-from quintet.batch.sinks import score_columns
+from quintet.batch.outputs import score_columns
 from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.scoring import Scores

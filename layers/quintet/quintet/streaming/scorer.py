@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.batch.isolation import score_apart
-from quintet.batch.sinks import hollow
+from quintet.batch.outputs import hollow
 from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource, join, unavailable
 from quintet.models import Model

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quintet.batch.runs import Folder, Inbox, Plan, RefusedPlan, Store, Unit
     from quintet.onnx_model import OnnxModel
 
-__all__ = ["logger", "planner", "reporter", "runs", "scorer"]
+__all__ = ["logger", "planner", "redriver", "reporter", "runs", "scorer"]
 
 
 @cache
@@ -37,7 +37,9 @@ def _s3() -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
+    retries: Any = {"mode": "standard", "max_attempts": 5}
+    # as many connections as plan_run has threads
+    return boto3.client("s3", config=Config(retries=retries, max_pool_connections=16))
 
 
 def _inbox() -> Inbox:
@@ -64,8 +66,8 @@ def runs() -> Runs:
 
 
 @cache
-def planner() -> Callable[[Request], Plan | RefusedPlan]:
-    """What plans a run."""
+def planner() -> Callable[[Request, bool], Plan | RefusedPlan]:
+    """What plans a run, or plans anew what was refused."""
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.catalog import RegistryCatalog
     from quintet.aws.client import AwsClient
@@ -79,12 +81,26 @@ def planner() -> Callable[[Request], Plan | RefusedPlan]:
     )
     inbox, store = _inbox(), _store(settings.scores_bucket)
 
-    def plan(request: Request) -> Plan | RefusedPlan:
+    def plan(request: Request, again: bool) -> Plan | RefusedPlan:
         return plan_run(
-            request, catalog=catalog, inbox=inbox, store=store, unit_bytes=settings.unit_bytes
+            request,
+            catalog=catalog,
+            inbox=inbox,
+            store=store,
+            unit_bytes=settings.unit_bytes,
+            again=again,
         )
 
     return plan
+
+
+@cache
+def redriver() -> Callable[[Plan, str], tuple[str, int]]:
+    """What plans an execution that scores the rest of a run."""
+    from quintet.batch.attempts import plan_redrive
+
+    store = _store(read(PlanSettings, os.environ).scores_bucket)
+    return lambda plan, execution: plan_redrive(plan, execution, store)
 
 
 @cache
@@ -93,6 +109,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
+    from quintet.batch.memory import peak_mb
     from quintet.batch.runs import Folder, Plan, plan_from
     from quintet.batch.units import score_unit
     from quintet.errors import NotFound
@@ -109,6 +126,10 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     @lru_cache(maxsize=1)
     def load(model: str, version: int, seal: str) -> OnnxModel:
         return artifacts.load(model, version, seal)
+
+    @lru_cache(maxsize=1)
+    def baseline(model: str, version: int, seal: str) -> dict[str, Any]:
+        return artifacts.baseline(model, version, seal)
 
     @lru_cache(maxsize=4)
     def planned(folder: Folder) -> Plan:
@@ -128,6 +149,8 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
             store=store,
             features=features,
             clock=time.perf_counter,
+            peak_mb=peak_mb,
+            baseline=lambda: baseline(plan.model, plan.version, plan.seal),
         )
 
     return score
@@ -135,12 +158,57 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
 
 @cache
 def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
-    """What reports a run."""
-    from quintet.batch.reports import report_run
+    """What reports a run, and moves its table's pointer to it if it succeeded."""
+    import boto3
 
-    store = _store(read(ReportSettings, os.environ).scores_bucket)
+    from quintet.aws.artifacts import Artifacts
+    from quintet.aws.cells import S3Cells
+    from quintet.aws.client import AwsClient
+    from quintet.aws.glue import GlueDatabase
+    from quintet.batch.athena import follow_pointer
+    from quintet.batch.drift import Reference
+    from quintet.batch.reports import report_run
+    from quintet.batch.tables import show_run
+    from quintet.errors import ModelFailure, Transient
+
+    settings = read(ReportSettings, os.environ)
+    store, cells = _store(settings.scores_bucket), S3Cells(_s3(), settings.scores_bucket)
+    artifacts = Artifacts(AwsClient("s3"), settings.registry_bucket)
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    def reference(plan: Plan) -> Reference | None:
+        version = (plan.model, plan.version, plan.seal)
+        try:
+            return Reference(artifacts.contract(*version), artifacts.baseline(*version))
+        except ModelFailure:  # the report says what it can
+            return None
 
     def report(folder: Folder, failure: str | None) -> dict[str, Any]:
-        return report_run(folder, store=store, clock=lambda: datetime.now(UTC), failure=failure)
+        summary = report_run(
+            folder,
+            store=store,
+            clock=now,
+            failure=failure,
+            reference=reference,
+            memory_mb=settings.unit_memory_mb,
+        )
+        if summary["status"] == "succeeded":
+            catalogue(show_run(folder, store=store, cells=cells, clock=now))
+        return summary
+
+    def catalogue(pointer: dict[str, Any]) -> None:
+        try:
+            follow_pointer(
+                pointer,
+                bucket=settings.scores_bucket,
+                store=store,
+                cells=cells,
+                tables=GlueDatabase(boto3.client("glue"), settings.scores_database),
+                contract=lambda plan: artifacts.contract(plan.model, plan.version, plan.seal),
+            )
+        except (ModelFailure, Transient) as error:  # the run is whole, and its pointer moved
+            logger().warning("not catalogued", run=pointer["run"], reason=str(error))
 
     return report

@@ -1,0 +1,109 @@
+"""`quintet backfill`: score a stretch of time, partition by partition."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from quintet.aws.registry import Registry
+from quintet.batch import attempts
+from quintet.batch.overview import show
+from quintet.batch.requests import keep_of
+from quintet.batch.runs import Folder
+from quintet.batch.starts import Started
+from quintet_cli.backfill import backfill, partitions
+from quintet_cli.options import Form, Keep, StageName, State
+from quintet_cli.run_cmd import Model, start_on
+from quintet_cli.run_reader import RunReader
+from quintet_cli.run_view import POLL_SECONDS, colored
+from quintet_cli.stage import DEFAULT_STATE, Stage
+
+__all__ = ["register"]
+
+console = Console(highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the `quintet` command."""
+    app.command("backfill")(backfill_command)
+
+
+@dataclass(frozen=True)
+class StageRuns:
+    """The runs of a stage that differ in their partition alone."""
+
+    stage: Stage
+    reader: RunReader
+    asked: dict[str, Any]
+
+    def start(self, partition: str) -> Started:
+        """See `quintet_cli.backfill.Runs.start`."""
+        return start_on(self.stage, {**self.asked, "partition": partition})
+
+    def redrive(self, folder: Folder) -> None:
+        """See `quintet_cli.backfill.Runs.redrive`."""
+        attempts.redrive(folder, self.reader.executions)
+
+    def show(self, folder: Folder) -> dict[str, Any]:
+        """See `quintet_cli.backfill.Runs.show`."""
+        return show(folder, self.reader.store, self.reader.executions)
+
+
+def backfill_command(
+    model: Model,
+    *,
+    first: Annotated[
+        str, typer.Option("--from", help="The first partition: 2026, 2026-01 or 2026-01-31.")
+    ],
+    last: Annotated[str, typer.Option("--to", help="The last one, written alike.")],
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", help="Where they are; by default _data/MODEL/.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Of their folders; by default year, month or date."),
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option("--version", help="The model's version; by default the live one.")
+    ] = None,
+    bucket: Annotated[
+        str | None, typer.Option("--bucket", help="Where they are; by default the inbox.")
+    ] = None,
+    output: Annotated[
+        Form | None, typer.Option("--output", help="The form of the scores; Parquet by default.")
+    ] = None,
+    keep: Keep = None,
+    at_once: Annotated[
+        int, typer.Option("--at-once", min=1, max=100, help="How many runs go on at once.")
+    ] = 2,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Score every partition between two, a run each; again, only what is missing."""
+    wanted = partitions(first, last, name)
+    opened = Stage.open(stage, state)
+    registry = Registry(opened.signed("dynamodb"), opened.outputs["RegistryTableName"])
+    # all of them by one version, whatever is promoted meanwhile
+    number = version or registry.route(model).live
+    asked = {
+        "model": model,
+        "prefix": prefix or f"_data/{model}/",
+        "version": number,
+        "bucket": bucket,
+        "output": output.value if output else None,
+        "keep": keep_of(keep or ""),
+    }
+    runs = StageRuns(opened, RunReader(opened), asked)
+    console.print(f"{model} version {number}, {wanted[0]} to {wanted[-1]}")
+    good = 0
+    for outcome in backfill(wanted, runs, at_once, lambda: time.sleep(POLL_SECONDS)):
+        good += outcome.good
+        console.print(f"  {outcome.partition}  {colored(outcome.status)}  ", end="")
+        console.print(f"{outcome.told}  {outcome.run}", markup=False, soft_wrap=True)
+    console.print(f"{good} of {len(wanted)} partitions are scored")
+    if good < len(wanted):
+        raise typer.Exit(1)

@@ -1,0 +1,91 @@
+"""`quintet run`: score files that are in a bucket already."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from quintet.aws.blobs import S3Inbox
+from quintet.aws.executions import Executions
+from quintet.aws.registry import Registry
+from quintet.batch.requests import keep_of
+from quintet.batch.starts import Started, start_run
+from quintet_cli.options import Form, Keep, StageName, State
+from quintet_cli.run_reader import RunReader
+from quintet_cli.run_view import finish, follow
+from quintet_cli.stage import DEFAULT_STATE, Stage
+
+__all__ = ["register", "start_on"]
+
+console = Console(highlight=False)
+
+Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    app.command()(run)
+
+
+def run(
+    model: Model,
+    *,
+    key: Annotated[str | None, typer.Option("--key", help="One object.")] = None,
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", help="All objects whose keys start with it.")
+    ] = None,
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", help="The key of a list of objects.")
+    ] = None,
+    partition: Annotated[
+        str | None,
+        typer.Option("--partition", help="Of those, the files in such folders: month=2026-01."),
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option("--version", help="The model's version; by default the live one.")
+    ] = None,
+    bucket: Annotated[
+        str | None, typer.Option("--bucket", help="Where they are; by default the inbox.")
+    ] = None,
+    output: Annotated[
+        Form | None, typer.Option("--output", help="The form of the scores; Parquet by default.")
+    ] = None,
+    keep: Keep = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")
+    ] = True,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Score files that are in a bucket; the same again is the same run."""
+    opened = Stage.open(stage, state)
+    asked = {
+        "model": model,
+        "key": key,
+        "prefix": prefix,
+        "manifest": manifest,
+        "partition": partition,
+        "version": version,
+        "bucket": bucket,
+        "output": output.value if output else None,
+        "keep": keep_of(keep or ""),
+    }
+    folder, new = start_on(opened, asked)
+    console.print(f"run [bold]{folder.run}[/bold]" + ("" if new else ", which has ended before"))
+    if wait:
+        finish(follow(RunReader(opened), folder))
+
+
+def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
+    """Start a run on a stage, of what is not None of `asked`; files are in the inbox by default."""
+    outputs = stage.outputs
+    request = {"bucket": outputs["InboxBucketName"]}
+    request |= {name: value for name, value in asked.items() if value is not None}
+    return start_run(
+        request,
+        routes=Registry(stage.signed("dynamodb"), outputs["RegistryTableName"]),
+        inbox=S3Inbox(stage.client("s3")),
+        runs=Executions(stage.client("stepfunctions"), outputs["BatchScoringArn"]),
+    )

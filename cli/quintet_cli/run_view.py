@@ -1,0 +1,100 @@
+"""How a run looks in the terminal: its progress, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import typer
+from rich import progress
+from rich.console import Console
+
+from quintet.batch.runs import Folder, Plan
+from quintet_cli.run_reader import RunReader
+from quintet_cli.stage import StageError
+
+__all__ = ["colored", "finish", "follow", "print_report"]
+
+POLL_SECONDS = 0.5
+#: after so many polls without a plan it is looked up whether the execution has failed
+PATIENCE = 20
+
+console = Console(highlight=False)
+
+
+def follow(reader: RunReader, folder: Folder) -> dict[str, Any]:
+    """Show a run's progress until its report, which is returned."""
+    columns = (
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeElapsedColumn(),
+    )
+    begun = time.monotonic()
+    with progress.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("waiting for the run", total=None, rate="")
+        for polls, seen in enumerate(reader.follow(folder)):
+            if seen.report is not None:
+                return seen.report
+            if isinstance(seen.plan, Plan):
+                rate = f"{seen.rows / (time.monotonic() - begun):,.0f} rows/s"
+                total = seen.plan.units
+                bar.update(task, description="units", total=total, completed=seen.units, rate=rate)
+            if polls % PATIENCE == PATIENCE - 1 and (end := reader.ended(folder)):
+                raise StageError(f"run {folder.run} ended without a report: {end}")
+            time.sleep(POLL_SECONDS)
+    raise AssertionError("a run is followed until its report")
+
+
+def finish(found: dict[str, Any]) -> None:
+    """Print a report; the command ends with 1 unless the run has succeeded."""
+    print_report(found)
+    if found["status"] != "succeeded":
+        raise typer.Exit(1)
+
+
+def colored(status: str) -> str:
+    """A status in its colour."""
+    color = "green" if status == "succeeded" else "red"
+    return f"[{color}]{status}[/{color}]"
+
+
+def print_report(found: dict[str, Any]) -> None:
+    """Print what came of a run."""
+    counts = found["counts"]
+    version = f" version {found['version']}" if "version" in found else ""
+    took = f" in {found['seconds']:.1f} s" if found.get("seconds") is not None else ""
+    console.print(f"{colored(found['status'])}  {found['model']}{version}{took}")
+    if found["cause"]:
+        _plain(f"  {found['cause']}")
+    if found["status"] != "refused":
+        lost = counts["unaccounted"]
+        _plain(
+            f"  {counts['rows']:,} rows = {counts['scored']:,} scored "
+            f"+ {counts['quarantined']:,} quarantined"
+            + (f" + {lost:,} without a result" if lost else "")
+        )
+    for reason in found.get("reasons", [])[:10]:
+        text = f"  {reason['rows']:>8,}  {reason['field']}: expected {reason['expected']}"
+        example = reason["examples"][0] if reason["examples"] else None
+        if example:
+            file = f"{example['file']}, " if "file" in example else ""
+            text += f", got {example['got']} ({file}row {example['row']})"
+        _plain(text)
+    for moved in (found.get("drift") or {}).get("features", []):
+        if moved["level"] != "none":
+            _plain(f"  {moved['level']} drift of {moved['feature']}: index {moved['index']:.2f}")
+    for note in found.get("notes", []):
+        _plain(f"  {note}")
+    if cost := found.get("cost"):
+        _plain(f"  about ${cost['usd']:.4f}: {cost['prices']}")
+    if found["status"] != "succeeded":
+        _plain(f"  what is missing, again: quintet runs redrive {found['model']} {found['run']}")
+    _plain(f"  the page: quintet runs report {found['model']} {found['run']}")
+
+
+def _plain(text: str) -> None:
+    """A line as it is: what files hold is no markup, and is not wrapped."""
+    console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,179 @@
+"""The tables of a model's scores in the Glue catalog, so that Athena reads them at once.
+
+Of a model `churn`: `churn` is the run that its pointer names, its location moved as the pointer is;
+`churn_by_month` has the run of each partition; `churn_runs` has every run, by the column `run`.
+Glue follows the pointer, which is the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from quintet.batch.outputs import FILE, hollow, score_columns
+from quintet.batch.runs import FileFormat, Folder, Plan, Store, plan_from, slug
+from quintet.batch.tables import Cells, current_run
+from quintet.contract import Contract
+
+__all__ = ["Catalogued", "GlueTables", "MemoryTables", "catalogue", "follow_pointer"]
+
+#: how often a pointer that was moved meanwhile is followed
+ATTEMPTS = 5
+#: numpy's kinds and sizes as Hive names them; unsigned ones in the next that holds them
+TYPES = {
+    **{"f2": "float", "f4": "float", "f8": "double", "b1": "boolean", "O8": "string"},
+    **{"i1": "tinyint", "i2": "smallint", "i4": "int", "i8": "bigint"},
+    **{"u1": "smallint", "u2": "int", "u4": "bigint", "u8": "bigint"},
+}
+#: input format, output format and serde of a form, and the serde's parameters:
+#: https://docs.aws.amazon.com/athena/latest/ug/supported-serdes.html
+_HIVE = "org.apache.hadoop.hive.ql.io"
+_TEXT = ("org.apache.hadoop.mapred.TextInputFormat", f"{_HIVE}.HiveIgnoreKeyTextOutputFormat")
+FORMS: dict[FileFormat, tuple[str, str, str]] = {
+    "parquet": (
+        f"{_HIVE}.parquet.MapredParquetInputFormat",
+        f"{_HIVE}.parquet.MapredParquetOutputFormat",
+        f"{_HIVE}.parquet.serde.ParquetHiveSerDe",
+    ),
+    "csv": (*_TEXT, "org.apache.hadoop.hive.serde2.OpenCSVSerde"),
+    "jsonl": (*_TEXT, "org.openx.data.jsonserde.JsonSerDe"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogued:
+    """A table of Glue as its TableInput, and the values and location of a partition of it."""
+
+    table: dict[str, Any]
+    partition: dict[str, Any] | None = None
+
+
+class GlueTables(Protocol):
+    """A database of the catalog."""
+
+    def put(self, found: Catalogued) -> None:
+        """Make or replace a table, and a partition of it. Raises Transient."""
+        ...
+
+
+class MemoryTables:
+    """A database in memory: tables by name, partitions by table and values."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[str, Any]] = {}
+        self.partitions: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def put(self, found: Catalogued) -> None:
+        """See `GlueTables.put`."""
+        name = found.table["Name"]
+        self.tables[name] = found.table
+        if found.partition:
+            self.partitions[name, *found.partition["Values"]] = found.partition
+
+
+def follow_pointer(
+    pointer: Mapping[str, Any],
+    *,
+    bucket: str,
+    store: Store,
+    cells: Cells,
+    tables: GlueTables,
+    contract: Callable[[Plan], Contract],
+) -> None:
+    """Bring the catalog to the run of a pointer, and to the next where it is moved meanwhile.
+
+    Raises:
+        Transient: it could not be; the next run of the model, or promoting one, tries again.
+    """
+    model, partition = pointer["model"], pointer["partition"]
+    for _ in range(ATTEMPTS):
+        body = store.get(Folder(model, pointer["run"]).plan)
+        plan = plan_from(body) if body else None
+        if not isinstance(plan, Plan):
+            return
+        for found in catalogue(plan, contract(plan), bucket):
+            tables.put(found)
+        now = current_run(model, partition, cells)
+        if now is None or now["run"] == pointer["run"]:
+            return
+        pointer = now
+
+
+def catalogue(plan: Plan, contract: Contract, bucket: str) -> list[Catalogued]:
+    """The tables of a run's model as they are once its pointer names the run."""
+    columns = _columns(plan, contract)
+    model = slug(plan.model).replace("-", "_").lower()
+    runs = f"s3://{bucket}/runs/{slug(plan.model)}/"
+    place = f"s3://{bucket}/{plan.folder.root}scores/"
+    keys = [part.partition("=") for part in sorted(filter(None, (plan.partition or "").split("/")))]
+    names = [name.lower() for name, _, _ in keys]
+    told = {"quintet.run": plan.run, "quintet.version": str(plan.version)}
+    if keys:
+        inner = [column for column in columns if column["Name"] not in names]
+        table = _table(f"{model}_by_{'_'.join(names)}", inner, runs, plan.output, {})
+        table["PartitionKeys"] = [{"Name": name, "Type": "string"} for name in names]
+        partition = {
+            "Values": [value for _, _, value in keys],
+            "StorageDescriptor": _storage(inner, place, plan.output),
+            "Parameters": told,
+        }
+        shown = Catalogued(table, partition)
+    else:
+        shown = Catalogued(_table(model, columns, place, plan.output, told))
+    if plan.output != "parquet":
+        return [shown]
+    # any run by its name, with nothing to be added for a new one:
+    # https://docs.aws.amazon.com/athena/latest/ug/partition-projection-dynamic-id-partitioning.html
+    projected = {
+        "projection.enabled": "true",
+        "projection.run.type": "injected",
+        "storage.location.template": f"{runs}${{run}}/scores/",
+    }
+    every = _table(f"{model}_runs", columns, runs, "parquet", projected)
+    every["PartitionKeys"] = [{"Name": "run", "Type": "string"}]
+    return [shown, Catalogued(every)]
+
+
+def _columns(plan: Plan, contract: Contract) -> list[dict[str, str]]:
+    """The columns of the scores in the order in which they are written."""
+    found = {FILE: "string"} if plan.scope != "key" else {}
+    found["row"] = "bigint"
+    if contract.entity:
+        found[contract.entity] = "string"
+    found |= {name: "string" for _, name in plan.keep}
+    for output in contract.outputs:
+        for name, values in score_columns(output, hollow(output)):
+            found[name] = TYPES[f"{values.dtype.kind}{values.dtype.itemsize}"]
+    if contract.fallback:
+        found["fallback"] = "boolean"
+    found["model_version"] = "bigint"
+    return [{"Name": name.lower(), "Type": kind} for name, kind in found.items()]
+
+
+def _table(
+    name: str,
+    columns: list[dict[str, str]],
+    location: str,
+    form: FileFormat,
+    parameters: dict[str, str],
+) -> dict[str, Any]:
+    header = {"skip.header.line.count": "1"} if form == "csv" else {}
+    return {
+        "Name": name,
+        "TableType": "EXTERNAL_TABLE",
+        "PartitionKeys": [],
+        "Parameters": {"EXTERNAL": "TRUE", "classification": form, **header, **parameters},
+        "StorageDescriptor": _storage(columns, location, form),
+    }
+
+
+def _storage(columns: list[dict[str, str]], location: str, form: FileFormat) -> dict[str, Any]:
+    reader, writer, serde = FORMS[form]
+    return {
+        "Columns": columns,
+        "Location": location,
+        "InputFormat": reader,
+        "OutputFormat": writer,
+        "SerdeInfo": {"SerializationLibrary": serde, "Parameters": {}},
+    }

@@ -1,0 +1,23 @@
+"""How much memory this process has held."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+__all__ = ["peak_mb"]
+
+STATUS = Path("/proc/self/status")
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held at once so far, in MB.
+
+    Where it can be read, of this program alone: `getrusage` also counts what its parent held.
+    https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
+    """
+    text = STATUS.read_text() if STATUS.exists() else ""
+    _, found, rest = text.partition("VmHWM:")
+    if not found:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(rest.split()[0]) / 1024

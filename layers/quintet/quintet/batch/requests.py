@@ -1,0 +1,133 @@
+"""What a run is asked to score: the input of its execution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quintet.batch.runs import Scope
+from quintet.errors import BadInput, Refusal
+
+__all__ = ["ALL", "Keep", "Request", "keep_of", "model_of", "request_from"]
+
+SCOPES: tuple[Scope, ...] = ("key", "prefix", "manifest")
+TEXTS = ("bucket", "model", "version_id", "partition", "output", *SCOPES)
+#: the columns of the input beside the scores: some, some under new names, or all
+Keep = list[str] | dict[str, str] | str
+ALL = "*"
+MOST_KEPT = 200
+KEEP_FORM = 'a list of columns, {"column": "new name"}, or "*" for all'
+FIELDS = (*TEXTS, "version", "keep")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a run is asked to score. `started` is ISO 8601; `version` None means the live one.
+
+    The input is one object (`key`), all objects under a `prefix`, or those that the object
+    `manifest` lists. `partition` (`month=2026-01`) takes only the files in folders of that name.
+    `output` is the form of the scores, `keep` the columns of the input beside them: a list, names
+    to new names, or "*"; both are asked for by the object's metadata as well.
+    """
+
+    run: str
+    started: str
+    bucket: str
+    key: str | None = None
+    prefix: str | None = None
+    manifest: str | None = None
+    version_id: str | None = None
+    partition: str | None = None
+    version: int | None = None
+    model: str = ""
+    output: str | None = None
+    keep: Keep | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", self.model or self.source.partition("/")[0])
+
+    @property
+    def scope(self) -> Scope:
+        """How the input is named."""
+        return next(name for name in SCOPES if getattr(self, name) is not None)
+
+    @property
+    def source(self) -> str:
+        """The key, the prefix or the manifest's key."""
+        found: str = getattr(self, self.scope)
+        return found
+
+
+def model_of(data: Mapping[str, Any]) -> str:
+    """The model of a request, which need not be a good one.
+
+    A dropped file says it by its first folder.
+    """
+    return str(data.get("model") or str(data.get("key") or "").partition("/")[0])
+
+
+def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -> Request:
+    """A request as the starter of a run sends it.
+
+    Raises:
+        BadInput: a field is missing, unknown or not what it must be.
+    """
+    refusals = [
+        Refusal(None, str(name)[:60], f"one of {', '.join(FIELDS)}", "another field")
+        for name in data
+        if name not in FIELDS
+    ]
+    for name in TEXTS:
+        value = data.get(name)
+        if value is not None and not (isinstance(value, str) and len(value) <= 1024):
+            refusals.append(Refusal(None, name, "a text of at most 1,024 characters", "another"))
+    version = data.get("version")
+    if version is not None and (type(version) is not int or version < 1):
+        refusals.append(Refusal(None, "version", "a whole number from 1", repr(version)[:60]))
+    if not data.get("bucket"):
+        refusals.append(Refusal(None, "bucket", "the name of a bucket", "nothing"))
+    given = [name for name in SCOPES if data.get(name) is not None]
+    if len(given) != 1:
+        got = " and ".join(given) or "none"
+        refusals.append(Refusal(None, "input", "one of key, prefix, manifest", got))
+    elif not data[given[0]]:
+        refusals.append(Refusal(None, given[0], "a text that is not empty", "nothing"))
+    refusals += _odd_keep(data.get("keep")) + _at_odds(data, given)
+    if refusals:
+        raise BadInput(refusals)
+    return Request(run=run, started=started, **data)
+
+
+def keep_of(text: str) -> Keep | None:
+    """What to keep, as object metadata and the command say it: `customer_id, segment=group`."""
+    if text.strip() in ("", ALL):
+        return text.strip() or None
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {old.strip(): (new or old).strip() for old, _, new in pairs}
+
+
+def _odd_keep(value: Any) -> list[Refusal]:
+    """What is wrong with a request's `keep`."""
+    names = [*value, *value.values()] if isinstance(value, dict) else value
+    good = value is None or value == ALL
+    if isinstance(names, list) and 0 < len(names) <= 2 * MOST_KEPT:
+        good = all(isinstance(name, str) and 0 < len(name) <= 200 for name in names)
+    return [] if good else [Refusal(None, "keep", KEEP_FORM, "something else")]
+
+
+def _at_odds(data: Mapping[str, Any], given: Sequence[str]) -> list[Refusal]:
+    """Fields that do not go together."""
+    found = []
+    if given == ["prefix"] and data.get("version_id") is not None:
+        found.append(Refusal(None, "version_id", "none with a prefix", "one"))
+    partition = data.get("partition")
+    if given == ["key"] and partition is not None:
+        found.append(Refusal(None, "partition", "none with a key", "one"))
+    if isinstance(partition, str) and not all(
+        name and value for name, _, value in (p.partition("=") for p in partition.split("/"))
+    ):
+        found.append(Refusal(None, "partition", "name=value, or a/b of those", partition[:60]))
+    if given and given != ["key"] and not data.get("model"):
+        found.append(Refusal(None, "model", f"the model's name, with a {given[0]}", "nothing"))
+    return found

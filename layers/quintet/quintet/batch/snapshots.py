@@ -1,0 +1,177 @@
+"""Which objects a request names: those under a prefix, or those that a manifest lists.
+
+A prefix is read as Spark, Hive and Athena read a folder: what begins with `_` or `.` is hidden,
+`name=value` folders are partitions. A manifest has SageMaker's form
+(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html) or is a list
+of keys: `[{"prefix": "s3://bucket/folder/"}, "a.csv", ...]`, `["folder/a.csv",
+{"key": "folder/b.csv", "version_id": "..."}]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import orjson
+
+from quintet.batch.requests import Request
+from quintet.batch.runs import Inbox, Snapshot
+from quintet.columns import from_text
+from quintet.contract import Contract, Scalar
+from quintet.errors import BadInput
+
+__all__ = ["MOST_FILES", "Found", "Item", "constants", "find"]
+
+#: the most files of one run: planning looks into each
+MOST_FILES = 100_000
+#: the most bytes of a manifest
+LARGEST_MANIFEST = 32 << 20
+FORM = 'a list of keys, or [{"prefix": "s3://..."}, "key", ...]'
+#: what Hive and Spark write for a partition without a value
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+class Item(NamedTuple):
+    """An object to score. `size` and `etag` are known where it was listed."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    size: int | None = None
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The objects that a request names. `manifest` is the manifest's own version."""
+
+    items: list[Item]
+    hidden: int = 0
+    manifest: Snapshot | None = None
+
+
+def find(request: Request, inbox: Inbox) -> Found:
+    """The objects of a request for many.
+
+    Raises:
+        BadInput: there are none, or too many, or the manifest is none.
+        Transient: a store could not be read.
+    """
+    found = _under_prefix(request, inbox) if request.prefix else _listed(request, inbox)
+    wanted = set(_partitions(f"{request.partition}/")) if request.partition else set()
+    items = [item for item in found.items if wanted <= set(_partitions(item.key))]
+    if not items:
+        raise _nothing(request, found)
+    return Found(items, found.hidden, found.manifest)
+
+
+def _nothing(request: Request, found: Found) -> BadInput:
+    where = f"s3://{request.bucket}/{request.source}"
+    if found.items:
+        got = f"none among {len(found.items):,} files"
+        return BadInput.of("partition", f"files of {request.partition} in {where}", got)
+    hidden = f"; {found.hidden:,} are hidden, as their names begin with _ or ." * bool(found.hidden)
+    return BadInput.of(request.scope, f"files in {where}", f"none{hidden}")
+
+
+def _under_prefix(request: Request, inbox: Inbox) -> Found:
+    assert request.prefix is not None
+    folder = request.prefix.rpartition("/")[0]
+    start = len(folder) + 1 if folder else 0
+    items, hidden = [], 0
+    for key, size, etag in inbox.keys(request.bucket, request.prefix):
+        if key.endswith(("/", "_$folder$")) and not size:  # as consoles and Hadoop mark folders
+            continue
+        if _hidden(key[start:]):
+            hidden += 1
+            continue
+        items.append(Item(request.bucket, key, None, size, etag))
+        if len(items) > MOST_FILES:
+            raise BadInput.of("prefix", f"at most {MOST_FILES:,} files", "more; name a partition")
+    return Found(items, hidden)
+
+
+def _hidden(path: str) -> bool:
+    """Whether Spark would not see it: `_SUCCESS`, `.part.crc`, `_temporary/0/part-1`."""
+    return any(
+        part.startswith(".") or (part.startswith("_") and "=" not in part)
+        for part in path.split("/")
+    )
+
+
+def _listed(request: Request, inbox: Inbox) -> Found:
+    assert request.manifest is not None
+    own = inbox.snapshot(request.bucket, request.manifest, request.version_id)
+    if own.size > LARGEST_MANIFEST:
+        raise BadInput.of("manifest", f"at most {LARGEST_MANIFEST >> 20} MiB", "a larger one")
+    try:
+        entries = orjson.loads(inbox.read(own, 0, own.size))
+    except ValueError:
+        raise BadInput.of("manifest", FORM, "text that is not JSON") from None
+    if not isinstance(entries, list):
+        raise BadInput.of("manifest", FORM, "something else")
+    if len(entries) > MOST_FILES:
+        raise BadInput.of("manifest", f"at most {MOST_FILES:,} files", f"{len(entries):,}")
+    bucket, prefix = request.bucket, ""
+    if entries and isinstance(entries[0], dict) and entries[0].keys() == {"prefix"}:
+        bucket, prefix = _address(request.bucket, entries.pop(0)["prefix"], 0)
+    items = [_entry(bucket, prefix, entry, number) for number, entry in enumerate(entries)]
+    seen: set[tuple[str, str]] = set()
+    for item in items:
+        if item[:2] in seen:
+            raise BadInput.of("manifest", "every file once", f"{item.key[:200]} twice")
+        seen.add(item[:2])
+    return Found(items, 0, own)
+
+
+def _entry(bucket: str, prefix: str, entry: Any, number: int) -> Item:
+    version = None
+    if isinstance(entry, dict) and entry.keys() <= {"key", "version_id"}:
+        entry, version = entry.get("key"), entry.get("version_id")
+    if not (isinstance(version, str) or version is None):
+        raise BadInput.of(f"entry {number} of the manifest", "a version_id of text", "another")
+    if isinstance(entry, str) and not entry.startswith("s3://"):
+        entry = f"{prefix}{entry}"
+    item = Item(*_address(bucket, entry, number), version)
+    if not item.key or item.key.endswith("/"):
+        raise BadInput.of(f"entry {number} of the manifest", "the key of a file", "a folder")
+    return item
+
+
+def _address(bucket: str, text: Any, number: int) -> tuple[str, str]:
+    """A bucket and a key, from a key or an s3:// address."""
+    if isinstance(text, str) and text.startswith("s3://"):
+        bucket, _, text = text.removeprefix("s3://").partition("/")
+    if not (isinstance(text, str) and bucket and len(text) <= 1024):
+        raise BadInput.of(f"entry {number} of the manifest", "a key", "something else")
+    return bucket, text
+
+
+# ---- partitions ------------------------------------------------------------------------------
+
+
+def _partitions(key: str) -> list[tuple[str, str]]:
+    """The `name=value` folders of a key, decoded as Hive encodes them."""
+    pairs = [part.partition("=") for part in key.split("/")[:-1] if "=" in part]
+    return [(unquote(name), unquote(value)) for name, _, value in pairs]
+
+
+def constants(contract: Contract, key: str) -> dict[str, Scalar]:
+    """The features that the folders of a key give for all of its rows.
+
+    Raises:
+        BadInput: a folder's value is not of its feature's kind.
+    """
+    found: dict[str, Scalar] = {}
+    for name, value in _partitions(key):
+        feature = contract.by_name.get(name)
+        if feature is None or feature.source != "request" or value == NO_VALUE:
+            continue
+        alone = Contract(name="", version=1, task="", features=(feature,), inputs=(), outputs=())
+        batch = from_text(alone, {name: [value]})
+        if batch.refusals:
+            refusal = batch.refusals[0]
+            raise BadInput.of(f"folder {name}=", refusal.expected, refusal.got)
+        found[name] = batch.columns[name].tolist()[0]
+    return found

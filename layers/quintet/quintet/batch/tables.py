@@ -1,0 +1,161 @@
+"""The table of a model: a pointer to the run that its readers shall see, moved in one step.
+
+A run over a partition (`month=2026-01`) has a table of its own beside the model's. A run that
+succeeds moves the pointer to itself unless a run that was started later has been there, so a late
+old run never replaces a newer one. By hand a pointer can be moved to any whole run; the next run
+moves it on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import orjson
+
+from quintet.batch.runs import Folder, Store, dump, slug
+from quintet.errors import NotFound, Transient
+
+__all__ = ["RUN", "Cells", "MemoryCells", "current_run", "pointer_key", "show_run", "tables_of"]
+
+#: who moves a pointer where no person does
+RUN = "the run itself"
+#: how often a move that others got ahead of is tried; each of them has moved the pointer on
+ATTEMPTS = 20
+
+
+class Cells(Protocol):
+    """Objects that are replaced only as they were read."""
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """The content of a cell and its tag, None where there is none. Raises Transient."""
+        ...
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        """Store, if the cell still has that tag (None: is not there); whether it did.
+
+        Raises:
+            Transient: nobody knows whether it was stored.
+        """
+        ...
+
+
+class MemoryCells:
+    """Cells in memory."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """See `Cells.read`."""
+        body = self.held.get(key)
+        return None if body is None else (body, hashlib.sha256(body).hexdigest())
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        """See `Cells.swap`."""
+        found = self.read(key)
+        if (found[1] if found else None) != tag:
+            return False
+        self.held[key] = body
+        return True
+
+
+def tables_of(model: str) -> str:
+    """The prefix of a model's pointers."""
+    return f"tables/{slug(model)}/"
+
+
+def pointer_key(model: str, partition: str | None) -> str:
+    """Where the pointer of a model, or of one of its partitions, is."""
+    folders = sorted(filter(None, (partition or "").split("/")))
+    return tables_of(model) + "".join(f"{folder}/" for folder in folders) + "current.json"
+
+
+def current_run(model: str, partition: str | None, cells: Cells) -> dict[str, Any] | None:
+    """What a pointer says: the run, its manifest with its SHA-256, who moved it when."""
+    held = cells.read(pointer_key(model, partition))
+    pointer: dict[str, Any] | None = orjson.loads(held[0]) if held else None
+    return pointer
+
+
+def show_run(
+    folder: Folder,
+    *,
+    store: Store,
+    cells: Cells,
+    clock: Callable[[], datetime],
+    by: str = RUN,
+) -> dict[str, Any]:
+    """Move a table's pointer to a run; the pointer as it is then, to whichever run.
+
+    A run moves it to itself only if it was started after every run that did so before; a person
+    (`by`) moves it in any case.
+
+    Raises:
+        NotFound: the run has no manifest, or files of it are gone.
+        Transient: the store could not be read or written.
+    """
+    manifest = _manifest(folder, store)
+    if by != RUN:
+        _check_files(folder, manifest, store)
+    key = pointer_key(folder.model, manifest["partition"])
+    for _ in range(ATTEMPTS):
+        held = cells.read(key)
+        stands = orjson.loads(held[0]) if held else None
+        if stands and not _moves(stands, manifest, by):
+            return dict(stands)
+        moved = _pointer(folder, manifest, stands, clock(), by)
+        if cells.swap(key, dump(moved), held[1] if held else None):
+            return moved
+    raise Transient(f"the pointer {key} is moved by too many at once")
+
+
+def _manifest(folder: Folder, store: Store) -> dict[str, Any]:
+    """The manifest of a whole run, with its own SHA-256."""
+    body = store.get(folder.manifest)
+    if body is None:
+        raise NotFound.of("run", f"a run of {folder.model} that has succeeded", folder.run[:80])
+    manifest: dict[str, Any] = orjson.loads(body)
+    sha256 = hashlib.sha256(body).hexdigest()
+    return {**manifest, "partition": manifest.get("partition"), "sha256": sha256}
+
+
+def _check_files(folder: Folder, manifest: dict[str, Any], store: Store) -> None:
+    """Refuse a run of which files were deleted since."""
+    there = set(store.keys(folder.root))
+    if gone := [file["key"] for file in manifest["files"] if file["key"] not in there]:
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        raise NotFound.of("run", f"all files of {folder.run}", f"no {gone[0]}{more}")
+
+
+def _moves(stands: dict[str, Any], manifest: dict[str, Any], by: str) -> bool:
+    """Whether a pointer is moved to the run of a manifest."""
+    if stands["run"] == manifest["run"]:
+        return False
+    return by != RUN or _moment(manifest["started"]) > _moment(stands["newest"])
+
+
+def _moment(started: str) -> datetime:
+    return datetime.fromisoformat(started)
+
+
+def _pointer(
+    folder: Folder,
+    manifest: dict[str, Any],
+    stands: dict[str, Any] | None,
+    now: datetime,
+    by: str,
+) -> dict[str, Any]:
+    """The pointer's document; `newest` is the start of the newest run that it was ever at."""
+    starts = [manifest["started"], *([stands["newest"]] if stands else [])]
+    taken = ("model", "run", "version", "partition", "started", "scored", "quarantined", "sha256")
+    return {
+        **{name: manifest[name] for name in taken},
+        "manifest": folder.manifest,
+        "moved": now.astimezone(UTC).isoformat(timespec="milliseconds"),
+        "by": by,
+        "before": stands["run"] if stands else None,
+        "newest": max(starts, key=_moment),
+    }

@@ -1,0 +1,82 @@
+"""What answers about batch runs and starts them, from the settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from quintet.settings import RunsSettings, read
+
+if TYPE_CHECKING:
+    from quintet.aws.executions import Executions
+    from quintet.codecs.runs_desk import RunsDesk
+    from quintet.telemetry import Telemetry
+
+__all__ = ["desk", "start_scheduled", "telemetry"]
+
+
+@cache
+def _settings() -> RunsSettings:
+    return read(RunsSettings, os.environ)
+
+
+@cache
+def telemetry() -> Telemetry:
+    """The logs and metrics of `runs`."""
+    from quintet.telemetry import Telemetry
+
+    return Telemetry(_settings().stage)
+
+
+def start_scheduled(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Start the run of a schedule's firing; what was started."""
+    from quintet.batch.schedules import start_scheduled
+
+    folder, new = start_scheduled(event, _executions())
+    telemetry().logger.info("scheduled", model=folder.model, run=folder.run, new=new)
+    return {"model": folder.model, "run": folder.run, "new": new}
+
+
+@cache
+def _executions() -> Executions:
+    import boto3
+
+    from quintet.aws.executions import Executions
+
+    return Executions(boto3.client("stepfunctions"), _settings().state_machine_arn)
+
+
+@cache
+def desk() -> RunsDesk:
+    """What starts and shows runs."""
+    import boto3
+
+    from quintet.aws.blobs import S3Inbox, S3Store
+    from quintet.aws.client import AwsClient
+    from quintet.aws.registry import Registry
+    from quintet.batch.starts import start_run
+    from quintet.codecs.runs_desk import RunsDesk
+
+    settings, s3 = _settings(), boto3.client("s3")
+    executions = _executions()
+    routes = Registry(AwsClient("dynamodb"), settings.registry_table)
+
+    def link(key: str) -> str:  # a client that presigns is for those runs alone that have ended
+        return _presigner()(f"s3://{settings.scores_bucket}/{key}")
+
+    return RunsDesk(
+        begin=partial(start_run, routes=routes, inbox=S3Inbox(s3), runs=executions),
+        shelf=S3Store(s3, settings.scores_bucket),
+        executions=executions,
+        link=link,
+        bucket=settings.inbox_bucket,
+    )
+
+
+@cache
+def _presigner() -> Callable[[str], str]:
+    from quintet.aws.payloads import presigner
+
+    return presigner()

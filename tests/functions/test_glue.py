@@ -1,0 +1,77 @@
+"""The catalog's tables on Glue: made, replaced, left alone where there is no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+from tests.batch_aws import BatchAws
+
+from quintet.aws.glue import GlueDatabase
+from quintet.batch.athena import Catalogued, GlueTables, MemoryTables
+from quintet.errors import Transient
+
+
+@pytest.fixture(scope="module")
+def glue() -> Iterator[Any]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = BatchAws(f"http://{host}:{port}").client("glue")
+    client.create_database(DatabaseInput={"Name": "glued"})
+    yield client
+    server.stop()
+
+
+def table(location: str, *columns: str) -> dict[str, Any]:
+    return {
+        "Name": "tiny_by_month",
+        "TableType": "EXTERNAL_TABLE",
+        "PartitionKeys": [{"Name": "month", "Type": "string"}],
+        "StorageDescriptor": {
+            "Columns": [{"Name": name, "Type": "float"} for name in columns],
+            "Location": location,
+        },
+    }
+
+
+def month(value: str, location: str) -> dict[str, Any]:
+    return {"Values": [value], "StorageDescriptor": {"Columns": [], "Location": location}}
+
+
+@pytest.mark.parametrize("kind", ["memory", "glue"])
+def test_tables_and_partitions_are_made_and_replaced(kind: str, glue: Any) -> None:
+    memory = MemoryTables()
+    tables: GlueTables = memory if kind == "memory" else GlueDatabase(glue, "glued")
+
+    def stored() -> tuple[str, list[str], dict[str, str]]:
+        if kind == "memory":
+            found = memory.tables["tiny_by_month"]
+            partitions = list(memory.partitions.values())
+        else:
+            place = {"DatabaseName": "glued"}
+            found = glue.get_table(Name="tiny_by_month", **place)["Table"]
+            partitions = glue.get_partitions(TableName="tiny_by_month", **place)["Partitions"]
+        held = found["StorageDescriptor"]
+        names = [column["Name"] for column in held["Columns"]]
+        places = {p["Values"][0]: p["StorageDescriptor"]["Location"] for p in partitions}
+        return held["Location"], names, places
+
+    tables.put(Catalogued(table("s3://a/", "score"), month("01", "s3://a/1/")))
+    assert stored() == ("s3://a/", ["score"], {"01": "s3://a/1/"})
+    tables.put(Catalogued(table("s3://a/", "score", "other"), month("02", "s3://a/2/")))
+    tables.put(Catalogued(table("s3://b/", "score", "other"), month("01", "s3://a/3/")))
+    assert stored() == ("s3://b/", ["score", "other"], {"01": "s3://a/3/", "02": "s3://a/2/"})
+
+
+def test_where_there_is_no_database_nothing_is_done(glue: Any) -> None:
+    GlueDatabase(glue, "none").put(Catalogued(table("s3://a/", "score")))
+    assert "none" not in [found["Name"] for found in glue.get_databases()["DatabaseList"]]
+
+
+def test_glue_that_cannot_be_reached_is_transient() -> None:
+    gone = BatchAws("http://127.0.0.1:9").client("glue")
+    with pytest.raises(Transient, match="Glue could not be reached"):
+        GlueDatabase(gone, "glued").put(Catalogued(table("s3://a/", "score")))

@@ -1,0 +1,139 @@
+"""Runs that are stopped and redriven on the local AWS, with functions that die under them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.local_aws import FREE_PORTS, LocalAws, eventually, start_local_aws
+from typer.testing import CliRunner, Result
+
+from quintet.batch.runs import Folder
+from quintet_cli.app import app
+from quintet_cli.run_reader import RunReader
+from quintet_cli.stage import Stage
+
+ROOT = Path(__file__).parents[2]
+LINES = (ROOT / "models/churn/data/customers.csv").read_bytes().splitlines(keepends=True)
+DATA = "_data/churn/"
+SECONDS = 60
+FILES = 4
+#: a tenth of the calls of score_unit ends with its environment
+FAULTS = {"seed": 4, "kills": {"share": 0.1, "functions": ["ScoreUnit"]}}
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """A local AWS that breaks, with some files of a bad row each."""
+    state = tmp_path_factory.mktemp("redrive")
+    faults = state / "faults.yaml"
+    faults.write_text(yaml.safe_dump(FAULTS))
+    parameters = {"UnitTargetBytes": "20000", "BatchMaxConcurrency": "2"}
+    options = (*FREE_PORTS, "--faults", str(faults))
+    found = start_local_aws(state, parameters=parameters, options=options)
+    s3 = found.client("s3")
+    for number in range(FILES):
+        body = b"".join([*LINES[:1200], b"17,too,short\n"])
+        s3.put_object(Bucket=found.outputs["InboxBucketName"], Key=f"{DATA}{number}.csv", Body=body)
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def reader(local: LocalAws) -> RunReader:
+    return RunReader(Stage.open("local", local.state))
+
+
+def quintet(*words: str, state: Path) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(app, [*words, "--state", str(state)])
+
+
+def publish(local: LocalAws) -> None:
+    """Publish the model; again is no change."""
+    done = quintet("publish", str(ROOT / "models/churn"), state=local.state)
+    assert done.exit_code == 0, done.output
+
+
+def written(reader: RunReader, folder: Folder) -> list[tuple[str, str, int]]:
+    """What a run that succeeded has committed, but for its own name."""
+    manifest: dict[str, Any] = json.loads(reader.store.get(folder.manifest) or b"{}")
+    return sorted(
+        (file["key"][len(folder.root) :], file["sha256"], file["rows"])
+        for file in manifest["files"]
+    )
+
+
+def redriven(local: LocalAws, folder: Folder) -> Result:
+    """The last of as many redrives as it takes."""
+    for _ in range(5):
+        done = quintet("runs", "redrive", "churn", folder.run, state=local.state)
+        if done.exit_code == 0:
+            break
+    return done
+
+
+def test_a_file_that_came_before_its_model_is_scored_by_a_redrive(
+    local: LocalAws, tmp_path: Path
+) -> None:
+    file = tmp_path / "early.csv"
+    file.write_bytes(b"".join(LINES[:50]))
+    refused = quintet("drop", str(file), "churn", state=local.state)
+    assert refused.exit_code == 1
+    assert "expected a published model" in refused.output
+    publish(local)
+    done = redriven(local, Folder("churn", refused.output.split()[1]))
+    assert "49 rows = 49 scored + 0 quarantined" in done.output
+
+
+def test_a_run_that_is_stopped_and_redriven_comes_to_what_it_would_have(
+    local: LocalAws, reader: RunReader
+) -> None:
+    publish(local)
+    begun = quintet("run", "churn", "--prefix", DATA, "--no-wait", state=local.state)
+    folder = Folder("churn", begun.output.split()[1])
+    eventually(lambda: len(reader.store.keys(folder.results)) >= 3, SECONDS)
+    stopped = quintet("runs", "stop", "churn", folder.run, state=local.state)
+    assert stopped.exit_code == 0, stopped.output
+    assert stopped.output.startswith("stopped  churn version 1")
+    report = reader.report(folder)
+    assert report is not None
+    counts, units = report["counts"], report["units"]
+    assert counts["rows"] == counts["scored"] + counts["quarantined"] + counts["unaccounted"]
+    assert 3 <= units["done"] < units["planned"]
+    assert counts["unaccounted"] == sum(unit["rows"] for unit in units["failed"]) > 0
+    assert reader.store.get(folder.manifest) is None
+    assert reader.ended(folder) == "ABORTED: no cause is given"
+
+    done = redriven(local, folder)
+    assert done.exit_code == 0, done.output
+    report = reader.report(folder)
+    assert report is not None
+    rows = FILES * 1200
+    assert report["counts"] == {
+        "rows": rows,
+        "scored": rows - FILES,
+        "quarantined": FILES,
+        "fallback": 0,
+        "unaccounted": 0,
+    }
+    first = json.loads(reader.store.get(folder.redrive(f"{folder.run}-r1")) or b"[]")
+    assert 0 < len(first) <= units["planned"] - units["done"]
+
+    # the same files under another name, from one end to the other
+    reference = Folder("churn", "reference")
+    asked = reader.executions.look(folder.run)
+    assert asked is not None
+    reader.executions.start(reference.run, asked.request)
+    watched = quintet("runs", "watch", "churn", reference.run, state=local.state)
+    if watched.exit_code:
+        assert redriven(local, reference).exit_code == 0
+    assert written(reader, folder) == written(reader, reference)
+
+    again = quintet("runs", "redrive", "churn", folder.run, state=local.state)
+    assert again.exit_code == 1
+    assert "got one that has succeeded" in str(again.exception)

@@ -1,0 +1,92 @@
+"""The end of a run, told to who subscribed to the stack's topic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
+from typer.testing import CliRunner
+
+from quintet.batch.runs import Folder, run_name
+from quintet_cli.app import app
+
+CUSTOMERS = ROOT / "models/churn/data/customers.csv"
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """A local AWS with the churn model published."""
+    found = start_local_aws(tmp_path_factory.mktemp("run-notices"))
+    try:
+        words = ["publish", str(ROOT / "models/churn"), "--state", str(found.state)]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        yield found
+    finally:
+        found.stop()
+
+
+def subscribed(local: LocalAws, name: str, **attributes: str) -> str:
+    """A queue that is told how runs end."""
+    sqs = local.client("sqs")
+    url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    local.client("sns").subscribe(
+        TopicArn=local.outputs["RunsTopicArn"],
+        Protocol="sqs",
+        Endpoint=arn["QueueArn"],
+        Attributes=attributes,
+    )
+    return url
+
+
+def told(local: LocalAws, url: str) -> list[dict[str, Any]]:
+    found = local.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+    return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+
+
+def drop(local: LocalAws, name: str, body: bytes) -> Folder:
+    bucket = local.outputs["InboxBucketName"]
+    key = f"churn/{name}"
+    put = local.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+    return Folder("churn", run_name(bucket, key, put["VersionId"]))
+
+
+def test_the_end_of_a_run_is_told(local: LocalAws, tmp_path: Path) -> None:
+    all_runs = subscribed(local, "all-runs")
+    bad_runs = subscribed(
+        local,
+        "bad-runs",
+        FilterPolicy=json.dumps({"status": ["failed", "refused"]}),
+        RawMessageDelivery="true",
+    )
+    good = drop(local, "good.csv", CUSTOMERS.read_bytes())
+    (notice,) = eventually(lambda: told(local, all_runs))
+    assert notice["Subject"] == "Quintet run succeeded"
+    assert notice["MessageAttributes"]["model"] == {"Type": "String", "Value": "churn"}
+    message = json.loads(notice["Message"])
+    assert message == {
+        "run": good.run,
+        "model": "churn",
+        "status": "succeeded",
+        "cause": "",
+        "bucket": local.outputs["ScoresBucketName"],
+        "report": good.report,
+        "page": good.page,
+        "counts": {
+            "rows": 4335,
+            "scored": 4335,
+            "quarantined": 0,
+            "fallback": 0,
+            "unaccounted": 0,
+        },
+        "seconds": message["seconds"],
+        "drift": message["drift"],
+    }
+    refused = drop(local, "empty.csv", b"")
+    (message,) = eventually(lambda: told(local, bad_runs))
+    assert (message["run"], message["status"]) == (refused.run, "refused")
+    assert message["cause"].endswith("got an empty file (0 bytes)")
