@@ -47,8 +47,9 @@ Filters = Annotated[
         "--filter",
         metavar="TEXT",
         help=(
-            "Of messages job=ID or model=NAME, of rows row=NUMBER or field=NAME, of a stream's "
-            "also model=, key=, sequence= or arrived=TIME, of all text; several must all fit."
+            "Of messages job=ID or model=NAME, of rows row=NUMBER, field=NAME or file=KEY, of a "
+            "stream's also model=, key=, sequence= or arrived=TIME, of all text; several must all "
+            "fit."
         ),
     ),
 ]

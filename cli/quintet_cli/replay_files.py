@@ -11,7 +11,7 @@ from typing import Any
 from arro3 import core
 from arro3 import io as arrow_io
 
-from quintet.batch.formats import Kind, detect
+from quintet.batch.formats import BOM, Kind, detect
 from quintet.batch.parquet import read_footer
 from quintet.batch.parquet_rows import record_batches
 from quintet.batch.runs import Inbox, Plan, Snapshot
@@ -60,7 +60,9 @@ class Rebuilder:
         """
         if self._plan.format == "parquet":
             return _parquet([number for number, _ in rows], self._plan.input, self._inbox)
-        return self._header + b"".join((text or b"") + b"\n" for _, text in rows)
+        body = self._header + b"".join((text or b"") + b"\n" for _, text in rows)
+        # a reader takes the first BOM for none of the row that begins with it
+        return BOM + body if body.startswith(BOM) else body
 
 
 def _header(plan: Plan) -> bytes:

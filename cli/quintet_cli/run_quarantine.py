@@ -12,8 +12,12 @@ import orjson
 from botocore.exceptions import ClientError
 
 from quintet.aws.blobs import S3Inbox
-from quintet.batch.planning import OUTPUT
+from quintet.batch.inputs import plan_of, sources_from
+from quintet.batch.outputs import FILE
+from quintet.batch.planning import KEEP, OUTPUT
+from quintet.batch.requests import keep_of
 from quintet.batch.runs import REPLAY_OF, Folder, Plan, run_name
+from quintet.batch.snapshots import folders
 from quintet_cli.refused import Depth, Outcome, Pace, Thing
 from quintet_cli.replay_files import Rebuilder, text_of
 from quintet_cli.replay_marks import TAKEN, Marks
@@ -26,15 +30,21 @@ __all__ = ["Mark", "RefusedRow", "RunQuarantine"]
 MOST_BYTES = 64 << 20
 #: with a rate, a file holds the rows of so many seconds
 SECONDS = 60
+#: bytes that S3 takes in a key, and about what it takes in metadata beside the rest of ours:
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+LONGEST_KEY = 1024
+LONGEST_KEEP = 1536
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """One quarantined row; `number` counts in the run's file. `text` is None for one of Parquet.
+    """One quarantined row; `number` counts in its file. `text` is None for one of Parquet.
 
-    `replay` is the replay that put it back. No file may hold a row that is not `whole`.
+    `file` is the file's key where the run has many, `replay` the replay that put the row back.
+    No file may hold a row that is not `whole`.
     """
 
+    file: str | None
     number: int
     text: bytes | None
     shown: str
@@ -43,8 +53,10 @@ class RefusedRow:
     whole: bool
 
     def fits(self, wanted: str) -> bool:
-        """Whether it fits `row=NUMBER`, `field=NAME` of a reason, or a text that it holds."""
+        """Whether it fits `file=KEY`, `row=NUMBER`, `field=NAME`, or a text that it holds."""
         name, _, value = wanted.partition("=")
+        if name == "file":
+            return self.file == value
         if name == "row":
             return str(self.number) == value
         if name == "field":
@@ -58,7 +70,8 @@ class RefusedRow:
     def lines(self) -> Sequence[str]:
         """Its number, why it was refused, and itself."""
         reasons = (f"{r['field']}: expected {r['expected']}, got {r['got']}" for r in self.reasons)
-        line = f"row {self.number}  {'; '.join(reasons)}"
+        place = f"row {self.number}" if self.file is None else f"{self.file} row {self.number}"
+        line = f"{place}  {'; '.join(reasons)}"
         if self.replay is not None:
             line += f"  (replayed before, by {self.replay})"
         if not self.whole:
@@ -68,7 +81,9 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What says that rows were put back, as which object. Its `version` is None until that is so.
+    """What says that rows of a file were put back, as which object.
+
+    Its `version` is None until that is so. `file` is the key of their file in a run of many.
 
     It is written before the object: where a replay is killed in between, the next one does what
     the mark says. The same rows make the same bytes, and the object is put only once.
@@ -78,6 +93,7 @@ class Mark:
     key: str
     rows: Sequence[int]
     version: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,7 @@ class RunQuarantine:
 
     def depth(self) -> Depth:
         """See `Place.depth`."""
-        gone = len({row for mark in self._marks.all().values() for row in mark.rows})
+        gone = len(self._replayed())
         rows = self.report["counts"]["quarantined"]
         return Depth(rows - gone, f"{gone:,} replayed" if gone else "")
 
@@ -121,22 +137,23 @@ class RunQuarantine:
         Raises:
             StageError: the rows are gone, or not those that the run wrote.
         """
-        replayed = {row: mark.replay for mark in self._marks.all().values() for row in mark.rows}
+        replayed = self._replayed()
         for line in self._lines():
-            text = text_of(line)
+            text, file = text_of(line), line.get(FILE)
             yield RefusedRow(
+                file,
                 line["row"],
                 text,
                 line["text"] if text is not None else orjson.dumps(line["record"]).decode(),
                 line["reasons"],
-                replayed.get(line["row"]),
-                self._rebuilder.takes(text),
+                replayed.get((file, line["row"])),
+                self._rebuilders[file].takes(text),
             )
 
     def send_back(
         self, wanted: Callable[[Thing], bool], replay: str, pace: Pace
     ) -> Iterator[Outcome]:
-        """See `Place.send_back`; as files, in the form that the run's own file had."""
+        """See `Place.send_back`; as files, each of rows of one file and in the form that it had."""
         marks = self._marks.all()
         for number, mark in marks.items():
             if mark.version is None:
@@ -149,32 +166,49 @@ class RunQuarantine:
             if not wanted(row):
                 yield Outcome(left=1)
                 continue
-            chosen.append(row)
-            size += len(row.shown)
-            if len(chosen) == most or size >= MOST_BYTES:
+            another = bool(chosen) and row.file != chosen[0].file
+            if another or len(chosen) == most or size >= MOST_BYTES:
                 number += 1
                 yield self._sent(number, chosen, replay, pace)
                 chosen, size = [], 0
+            chosen.append(row)
+            size += len(row.shown)
         if chosen:
             yield self._sent(number + 1, chosen, replay, pace)
 
     def _sent(self, number: int, rows: Sequence[RefusedRow], replay: str, pace: Pace) -> Outcome:
         pace.wait(len(rows))
-        body = self._rebuilder.file((row.number, row.text) for row in rows)
-        name = f"replays/{self.folder.run}/replay-{replay}-{number}.{self._plan.format}"
-        key = f"{self.folder.model}/{name}"
-        mark = Mark(replay, key, [row.number for row in rows])
+        file = rows[0].file
+        body = self._rebuilders[file].file((row.number, row.text) for row in rows)
+        key = self._key(self._plans[file], f"replay-{replay}-{number}")
+        mark = Mark(replay, key, [row.number for row in rows], file=file)
         self._marks.claim(number, mark)
         return self._put(number, mark, body)
+
+    def _key(self, plan: Plan, name: str) -> str:
+        """Where a replay of a file goes: below the folders that the run has read features of."""
+        read = plan.scope != "key" or REPLAY_OF in plan.input.metadata
+        below = folders(plan.input.key) if read else []
+        parts = (self.folder.model, "replays", self.folder.run, *below, f"{name}.{plan.format}")
+        key = "/".join(parts)
+        if len(key.encode()) > LONGEST_KEY:
+            raise StageError(
+                f"S3 takes no key as long as that of a replay of {plan.input.key}; its rows stay"
+            )
+        return key
 
     def _finished(self, number: int, mark: Mark) -> Outcome:
         """Put the file of a mark whose replay ended before it had."""
         rows = set(mark.rows)
-        found = [(line["row"], text_of(line)) for line in self._lines() if line["row"] in rows]
-        return self._put(number, mark, self._rebuilder.file(found))
+        found = [
+            (line["row"], text_of(line))
+            for line in self._lines()
+            if line.get(FILE) == mark.file and line["row"] in rows
+        ]
+        return self._put(number, mark, self._rebuilders[mark.file].file(found))
 
     def _put(self, number: int, mark: Mark, body: bytes) -> Outcome:
-        metadata = {REPLAY_OF: self.folder.run, OUTPUT: self._plan.output}
+        metadata = {REPLAY_OF: self.folder.run, **_asked(self._plans[mark.file])}
         place = {"Bucket": self.inbox, "Key": mark.key}
         try:
             put = self.s3.put_object(**place, Body=body, Metadata=metadata, IfNoneMatch="*")
@@ -186,8 +220,15 @@ class RunQuarantine:
         self._marks.settle(number, replace(mark, version=version))
         run = run_name(self.inbox, mark.key, version)
         record = {"key": mark.key, "version_id": version, "run": run, "rows": [*mark.rows]}
+        if mark.file is not None:
+            record[FILE] = mark.file
         told = f"follow it: quintet runs watch {self.folder.model} {run}"
         return Outcome(sent=len(mark.rows), record=record, told=told)
+
+    def _replayed(self) -> dict[tuple[str | None, int], str]:
+        """The replays of the rows that have a mark, by the rows' files and numbers."""
+        marks = self._marks.all().values()
+        return {(mark.file, row): mark.replay for mark in marks for row in mark.rows}
 
     @cached_property
     def _marks(self) -> Marks[Mark]:
@@ -217,5 +258,38 @@ class RunQuarantine:
         return plan
 
     @cached_property
-    def _rebuilder(self) -> Rebuilder:
-        return Rebuilder(self._plan, S3Inbox(self.s3))
+    def _plans(self) -> Mapping[str | None, Plan]:
+        """The plan of each file, by its key; by None where the run has one file."""
+        plan = self._plan
+        if plan.scope == "key":
+            return {None: plan}
+        body = self.reader.store.get(self.folder.inputs)
+        if body is None:
+            raise StageError(f"run {plan.run} has no inputs.json any more; its rows stay")
+        found: dict[str | None, Plan] = {}
+        for source in sources_from(body, range(plan.files)).values():
+            if source.input.key in found:
+                raise StageError(
+                    f"run {plan.run} has files {source.input.key} of two buckets, and its "
+                    "quarantine does not tell them apart; its rows stay"
+                )
+            found[source.input.key] = plan_of(plan, source)
+        return found
+
+    @cached_property
+    def _rebuilders(self) -> Mapping[str | None, Rebuilder]:
+        inbox = S3Inbox(self.s3)
+        return {file: Rebuilder(plan, inbox) for file, plan in self._plans.items()}
+
+
+def _asked(plan: Plan) -> dict[str, str]:
+    """The metadata that asks for scores of the form that those of a file have.
+
+    Kept columns whose names metadata cannot say are not asked for.
+    """
+    asked: dict[str, str] = {OUTPUT: plan.output}
+    pairs = [p for p in plan.keep if plan.format == "jsonl" or plan.columns.count(p[0]) == 1]
+    text = ", ".join(f"{column}={name}" for column, name in pairs)
+    if text.isascii() and len(text) <= LONGEST_KEEP and keep_of(text) == dict(pairs):
+        asked[KEEP] = text
+    return asked

@@ -9,7 +9,7 @@ import typer
 from rich import progress
 from rich.console import Console
 
-from quintet.batch.runs import Folder, Plan
+from quintet.batch.runs import REPLAY_OF, Folder, Plan
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
 
@@ -67,6 +67,8 @@ def print_report(found: dict[str, Any]) -> None:
     version = f" version {found['version']}" if "version" in found else ""
     took = f" in {found['seconds']:.1f} s" if found.get("seconds") is not None else ""
     console.print(f"{colored(found['status'])}  {found['model']}{version}{took}")
+    if origin := found["input"].get("metadata", {}).get(REPLAY_OF):
+        _plain(f"  replay of {origin}")
     if found["cause"]:
         _plain(f"  {found['cause']}")
     if found["status"] != "refused":

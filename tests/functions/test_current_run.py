@@ -15,6 +15,7 @@ from tests.batch_kit import csv_bytes, row
 from typer.testing import CliRunner
 
 from quintet.aws.cells import S3Cells
+from quintet.batch.runs import REPLAY_OF
 from quintet.batch.tables import Cells, MemoryCells
 from quintet.errors import Transient
 from quintet_cli.app import app
@@ -118,6 +119,12 @@ def test_runs_move_the_pointer_and_a_person_moves_it_back(
         assert run(aws, monkeypatch, name, f"{started}T08:00:00.000Z")["status"] == "succeeded"
         assert pointed()["run"] == name
         assert located() == f"s3://scores/runs/tiny/{name}/scores/"
+    # a replay has but the refused rows of a run: readers stay where they are
+    rows = {"Body": csv_bytes([row(1)]), "Metadata": {REPLAY_OF: "tiny-second"}}
+    s3.put_object(Bucket="inbox", Key="tiny/customers.csv", **rows)
+    replayed = run(aws, monkeypatch, "tiny-replay", "2026-11-03T08:00:00.000Z")
+    assert (replayed["status"], replayed["counts"]["rows"]) == ("succeeded", 1)
+    assert pointed()["run"] == "tiny-second"
     told = quintet("runs", "promote", "tiny", "tiny-first")
     assert "tiny is run tiny-first" in told
     assert "the way back: quintet runs promote tiny tiny-second" in told

@@ -30,7 +30,7 @@ from quintet.batch.inputs import content
 from quintet.batch.packing import packed
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.requests import Request, request_from
-from quintet.batch.runs import Plan, RefusedPlan, dump, plan_from, unit_from
+from quintet.batch.runs import REPLAY_OF, Plan, RefusedPlan, dump, plan_from, unit_from
 from quintet.batch.splitting import Slice
 from quintet.contract import Contract
 from quintet.errors import BadInput
@@ -317,6 +317,21 @@ def test_folders_give_the_columns_of_their_names(suffix: str, write: Any) -> Non
     assert [(r["file"], r["country_seen"]) for r in bench.scores(plan.folder)] == [
         (f"data/country={c}/day=1/a.{suffix}", c) for c in ("de", "fr") for _ in range(3)
     ]
+
+
+def test_folders_of_one_file_are_read_where_it_is_a_replay() -> None:
+    key = "tiny/country=fr/a.csv"
+    bench = Bench()
+    bench.inbox.put(BUCKET, key, csv_bytes([placed(1)]))
+    assert refused(bench, key=key) == (
+        "country: expected a column of that name, got no such column",
+    )
+    bench.store.objects.clear()
+    bench.inbox.put(BUCKET, key, csv_bytes([placed(1)]), {REPLAY_OF: "a-run"})
+    plan = planned(bench, key=key)
+    assert plan == plan_from(bench.store.objects[plan.folder.plan])
+    bench.score(plan)
+    assert [found["country_seen"] for found in bench.scores(plan.folder)] == ["fr"]
 
 
 def test_a_partition_chooses_its_files() -> None:

@@ -7,11 +7,17 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.batch_kit import Bench, csv_bytes, row
+from tests.batch_kit import BUCKET, Bench, csv_bytes, row
 
 from quintet.batch.reports import report_run
-from quintet.batch.runs import Folder, Plan
-from quintet.batch.tables import MemoryCells, current_run, pointer_key, show_run
+from quintet.batch.runs import REPLAY_OF, Folder, Plan
+from quintet.batch.tables import (
+    MemoryCells,
+    current_run,
+    pointer_key,
+    show_run,
+    shows_itself,
+)
 from quintet.errors import NotFound, Transient
 from quintet.manifest import sha256
 
@@ -98,6 +104,17 @@ def test_a_partition_has_a_table_of_its_own() -> None:
         pointer_key("tiny", p) for p in ("month=2026-01/country=de", "country=de/month=2026-01/")
     }
     assert same == {"tables/tiny/country=de/month=2026-01/current.json"}
+
+
+def test_a_replay_of_refused_rows_does_not_show_itself() -> None:
+    bench = Bench()
+    whole = finished(bench, "whole", 1)
+    key = f"tiny/replays/{whole.run}/replay-r-1.csv"
+    bench.inbox.put(BUCKET, key, csv_bytes([row(1)]), {REPLAY_OF: whole.run})
+    plan = bench.plan_many(key=key)
+    bench.score(plan)
+    report_run(plan.folder, store=bench.store, clock=lambda: NOW)
+    assert [shows_itself(folder, bench.store) for folder in (whole, plan.folder)] == [True, False]
 
 
 def test_a_run_that_is_not_whole_is_not_shown() -> None:

@@ -97,6 +97,7 @@ def plan_of(plan: Plan, source: Source) -> Plan:
         gzip=source.gzip,
         delimiter=source.delimiter,
         columns=source.columns,
+        constants=source.constants,
     )
 
 

@@ -18,6 +18,7 @@ from quintet.batch.packing import packed
 from quintet.batch.requests import Request, keep_of
 from quintet.batch.runs import (
     FORMATS,
+    REPLAY_OF,
     FileFormat,
     Folder,
     Inbox,
@@ -159,7 +160,9 @@ def _plan(request: Request, catalog: Catalog, inbox: Inbox, unit_bytes: int) -> 
 
 def _of_one(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) -> _Made:
     snapshot = inbox.snapshot(request.bucket, request.source, request.version_id)
-    source, cuts = plan_file(pinned.contract, inbox, snapshot, unit_bytes, {})
+    # a dropped file's folders are free, but a replay stands in those of the file that it is from
+    given = constants(pinned.contract, snapshot.key) if REPLAY_OF in snapshot.metadata else {}
+    source, cuts = plan_file(pinned.contract, inbox, snapshot, unit_bytes, given)
     output = _output(request, snapshot.metadata, source.format)
     ignored = ignored_columns(pinned.contract, source.columns)
     notes = ["The file has no rows."] if source.rows == 0 else []
@@ -176,6 +179,7 @@ def _of_one(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) -> 
         units=len(cuts),
         notes=(*notes, *notes_of_files(source.gzip, ignored)),
         keep=_keep(request, snapshot.metadata, pinned.contract, [source]),
+        constants=source.constants,
     )
     units = [
         Unit(

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
+from quintet.contract import Scalar
 from quintet.errors import BadInput, NotFound
 
 __all__ = [
@@ -182,8 +183,9 @@ class Unit:
 class Plan:
     """What a run was pinned to: plan.json, written once.
 
-    `columns` is a CSV's header; each of many files has its own, in inputs.json. `keep` are the
-    columns of the input that scores keep, with their names there.
+    `columns` is a CSV's header, `constants` are the features that a file's folders say; each of
+    many files has its own, in inputs.json. `keep` are the columns of the input that scores keep,
+    with their names there.
     """
 
     run: str
@@ -208,6 +210,7 @@ class Plan:
     files: int = 1
     keep: tuple[tuple[str, str], ...] = ()
     partition: str | None = None
+    constants: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def folder(self) -> Folder:

@@ -21,7 +21,7 @@ from quintet.columns import from_text
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput
 
-__all__ = ["MOST_FILES", "Found", "Item", "constants", "find"]
+__all__ = ["MOST_FILES", "Found", "Item", "constants", "find", "folders"]
 
 #: the most files of one run: planning looks into each
 MOST_FILES = 100_000
@@ -151,9 +151,14 @@ def _address(bucket: str, text: Any, number: int) -> tuple[str, str]:
 # ---- partitions ------------------------------------------------------------------------------
 
 
+def folders(key: str) -> list[str]:
+    """The `name=value` folders of a key, as they are written."""
+    return [part for part in key.split("/")[:-1] if "=" in part]
+
+
 def _partitions(key: str) -> list[tuple[str, str]]:
     """The `name=value` folders of a key, decoded as Hive encodes them."""
-    pairs = [part.partition("=") for part in key.split("/")[:-1] if "=" in part]
+    pairs = [part.partition("=") for part in folders(key)]
     return [(unquote(name), unquote(value)) for name, _, value in pairs]
 
 

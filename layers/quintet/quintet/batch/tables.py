@@ -2,8 +2,8 @@
 
 A run over a partition (`month=2026-01`) has a table of its own beside the model's. A run that
 succeeds moves the pointer to itself unless a run that was started later has been there, so a late
-old run never replaces a newer one. By hand a pointer can be moved to any whole run; the next run
-moves it on.
+old run never replaces a newer one. Nor does a replay, which has but refused rows of one. By hand a
+pointer can be moved to any whole run; the next run moves it on.
 """
 
 from __future__ import annotations
@@ -15,10 +15,19 @@ from typing import Any, Protocol
 
 import orjson
 
-from quintet.batch.runs import Folder, Store, dump, slug
+from quintet.batch.runs import REPLAY_OF, Folder, Store, dump, slug
 from quintet.errors import NotFound, Transient
 
-__all__ = ["RUN", "Cells", "MemoryCells", "current_run", "pointer_key", "show_run", "tables_of"]
+__all__ = [
+    "RUN",
+    "Cells",
+    "MemoryCells",
+    "current_run",
+    "pointer_key",
+    "show_run",
+    "shows_itself",
+    "tables_of",
+]
 
 #: who moves a pointer where no person does
 RUN = "the run itself"
@@ -78,6 +87,15 @@ def current_run(model: str, partition: str | None, cells: Cells) -> dict[str, An
     held = cells.read(pointer_key(model, partition))
     pointer: dict[str, Any] | None = orjson.loads(held[0]) if held else None
     return pointer
+
+
+def shows_itself(folder: Folder, store: Store) -> bool:
+    """Whether a run that succeeded moves its table's pointer; a replay waits for a person.
+
+    Raises:
+        NotFound: the run has no manifest.
+    """
+    return REPLAY_OF not in _manifest(folder, store)["input"]["metadata"]
 
 
 def show_run(

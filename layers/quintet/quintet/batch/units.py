@@ -131,7 +131,8 @@ def _parts(
 ) -> Iterator[_Part]:
     """The rows of a unit, file by file."""
     if plan.scope == "key":
-        for chunk in read_unit(contract, plan, unit, inbox):
+        known = with_constants(contract, plan.constants)
+        for chunk in read_unit(known, plan, unit, inbox):
             yield _Part(chunk, plan, None)
         return
     sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})

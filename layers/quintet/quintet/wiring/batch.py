@@ -168,7 +168,7 @@ def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
     from quintet.batch.athena import follow_pointer
     from quintet.batch.drift import Reference
     from quintet.batch.reports import report_run
-    from quintet.batch.tables import show_run
+    from quintet.batch.tables import show_run, shows_itself
     from quintet.errors import ModelFailure, Transient
 
     settings = read(ReportSettings, os.environ)
@@ -194,7 +194,7 @@ def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
             reference=reference,
             memory_mb=settings.unit_memory_mb,
         )
-        if summary["status"] == "succeeded":
+        if summary["status"] == "succeeded" and shows_itself(folder, store):
             catalogue(show_run(folder, store=store, cells=cells, clock=now))
         return summary
 
