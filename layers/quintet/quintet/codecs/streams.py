@@ -156,9 +156,7 @@ def _plain(
     contract = model.contract
     if max(map(len, bodies)) > contract.limits.bytes:
         return None
-    if envelope and not all(body.startswith(envelope[0]) for body in bodies):
-        return None
-    plain = read_plain(contract, bodies, enveloped=envelope is not None)
+    plain = read_plain(contract, bodies, envelope and envelope[1].decode())
     if plain is None:
         return None
     places = np.arange(len(bodies))
