@@ -28,7 +28,7 @@ def arrivals(event: Mapping[str, Any]) -> Arrivals:
         f"{stream}/{shard}",
         [record["sequenceNumber"] for record in kinesis],
         [record["partitionKey"] for record in kinesis],
-        [pybase64.b64decode(record["data"]) for record in kinesis],
+        list(map(pybase64.b64decode, [record["data"] for record in kinesis])),
         np.array([record["approximateArrivalTimestamp"] for record in kinesis], dtype=np.float64),
     )
 
