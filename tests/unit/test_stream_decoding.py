@@ -390,6 +390,7 @@ WIDE = onlinekit.renamed(
     features=(
         Feature(name="x", dtype="float32"),
         Feature(name="y", dtype="int8"),
+        Feature(name="ticks", dtype="int64"),
         Feature(name="pair", dtype="float64", shape=(2,)),
         Feature(name="text", dtype="string"),
         Feature(name="flag", dtype="bool"),
@@ -409,8 +410,8 @@ WIDE = onlinekit.renamed(
 
 def plain_row(**more: Any) -> dict[str, Any]:
     """A row of WIDE."""
-    row = {"x": 1.5, "y": 3, "pair": [1.0, 2.5], "text": "t", "flag": True, "meter": "m"}
-    return {**row, "cost": 2.5, "state": "on", **more}
+    row = {"x": 1.5, "y": 3, "ticks": 2**62, "pair": [1.0, 2.5], "text": "t", "flag": True}
+    return {**row, "meter": "m", "cost": 2.5, "state": "on", **more}
 
 
 def shown(found: Decoded) -> Any:
