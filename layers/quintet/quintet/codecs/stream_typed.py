@@ -153,17 +153,19 @@ def _read(reader: _Reader, bodies: Sequence[bytes], *, enveloped: bool) -> _Rows
     Raises:
         MsgspecError, UnicodeError, struct.error: something is not plain.
     """
-    found = _Rows([], [], [])
     decode, pack, width = reader.decode, reader.packer.pack, sum(map(len, reader.numbers.values()))
+    numbers: list[bytes] = []
+    objects: list[Any] = []
+    counts: list[int] = []
     for body in bodies:
         record = decode(body)
         rows = record.records if enveloped else (record,)
-        found.counts.append(len(rows))
+        counts.append(len(rows))
         for row in rows:
             values = astuple(row)
-            found.numbers.append(pack(*values[:width]))
-            found.objects += values[width:]
-    return found
+            numbers.append(pack(*values[:width]))
+            objects += values[width:]
+    return _Rows(numbers, objects, counts)
 
 
 def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, columns: dict[str, Any]) -> bool:
