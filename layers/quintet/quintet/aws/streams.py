@@ -16,6 +16,9 @@ from quintet.streaming.flows import Arrivals, Tumbling
 
 __all__ = ["answer", "arrivals", "tumbling"]
 
+# validated, it is quicker: nothing is looked for that it would have to leave out
+_bytes_of = pybase64.b64decode
+
 
 def arrivals(event: Mapping[str, Any]) -> Arrivals:
     """The records of an event: all of one shard, in its order."""
@@ -28,7 +31,7 @@ def arrivals(event: Mapping[str, Any]) -> Arrivals:
         f"{stream}/{shard}",
         [record["sequenceNumber"] for record in kinesis],
         [record["partitionKey"] for record in kinesis],
-        [pybase64.b64decode(record["data"]) for record in kinesis],
+        [_bytes_of(record["data"], None, True) for record in kinesis],
         np.array([record["approximateArrivalTimestamp"] for record in kinesis], dtype=np.float64),
     )
 

@@ -18,8 +18,8 @@ from quintet.streaming.flows import AHEAD_SECONDS, Flow
 
 __all__ = ["Values", "flow_of", "given_of", "kinds_of", "take_from_rows", "take_from_tensors"]
 
-#: what the rows hold in each field, as it came; None where nothing did
-Values = dict[str, list[Any]]
+#: what the rows hold in each field, as it came, or an array of numbers; None where nothing came
+Values = dict[str, list[Any] | Array]
 
 _NUMBERS = {int, float}
 
@@ -77,7 +77,7 @@ def take_from_rows(contract: Contract, rows: Sequence[Any]) -> Values:
         return {}
     if set(map(type, rows)) != {dict}:
         rows = [row if type(row) is dict else {} for row in rows]
-    values = {name: [row.get(name) for row in rows] for name in seen}
+    values: Values = {name: [row.get(name) for row in rows] for name in seen}
     return values | {name: [row.pop(name, None) for row in rows] for name in taken}
 
 
@@ -87,7 +87,7 @@ def take_from_tensors(contract: Contract, tensors: dict[str, Array]) -> Values:
     Raises:
         BadInput: a tensor has other than one value for each row.
     """
-    values = {}
+    values: Values = {}
     for name in _names(contract)[0]:
         tensor = tensors.pop(name, None)
         if tensor is not None:
@@ -140,7 +140,7 @@ def flow_of(
     return flow
 
 
-def given_of(batch: Batch, name: str, values: Values) -> list[Any]:
+def given_of(batch: Batch, name: str, values: Values) -> list[Any] | Array:
     """What the rows of a batch hold in a field."""
     if name in values:
         return values[name]
@@ -150,8 +150,10 @@ def given_of(batch: Batch, name: str, values: Values) -> list[Any]:
     return [None] * batch.rows
 
 
-def _column(field: _Field, given: list[Any]) -> tuple[Array, list[int]]:
+def _column(field: _Field, given: list[Any] | Array) -> tuple[Array, list[int]]:
     """A field's values as an array, and the positions of those that are no good."""
+    if isinstance(given, np.ndarray):
+        return _finite(given.astype(np.float64))
     kinds = set(map(type, given))
     if field.kind != "text" and kinds <= _NUMBERS:
         return _finite(np.array(given, dtype=np.float64))
@@ -182,9 +184,9 @@ def _finite(column: NDArray[np.float64]) -> tuple[Array, list[int]]:
     return np.where(fine, column, 0.0), np.flatnonzero(~fine).tolist()
 
 
-def _set_times(flow: Flow, name: str, given: list[Any]) -> None:
+def _set_times(flow: Flow, name: str, given: list[Any] | Array) -> None:
     """The rows' own times; those that cannot be read, or that are yet to come, are refused."""
-    if set(map(type, given)) <= _NUMBERS:
+    if isinstance(given, np.ndarray) or set(map(type, given)) <= _NUMBERS:
         times = np.array(given, dtype=np.float64)
     else:
         times = np.array([_moment(value) for value in given], dtype=np.float64)
@@ -197,7 +199,7 @@ def _set_times(flow: Flow, name: str, given: list[Any]) -> None:
         if not batch.good[position]:
             continue
         if readable[position]:
-            expected, got = "a time that is not in the future", f"{given[position]!r:.60}"
+            expected, got = "a time that is not in the future", shown(given[position])
         else:
             expected = "a time: epoch seconds, or ISO 8601"
             got = "nothing" if given[position] is None else shown(given[position])

@@ -7,11 +7,11 @@ the general way, which says what is wrong, and comes to the same where nothing i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -20,7 +20,7 @@ from msgspec.structs import astuple
 from quintet.codecs import strict_json
 from quintet.codecs.stream_fields import Values, kinds_of
 from quintet.columns import Batch, numpy_dtype
-from quintet.contract import Contract, Feature
+from quintet.contract import Contract
 
 __all__ = ["Plain", "read_plain"]
 
@@ -29,6 +29,9 @@ _KINDS: dict[str, Any] = {"f": float, "i": int, "u": int, "b": bool, "O": str}
 
 #: an integer of more than 64 bits has become a float as large as this
 _LARGE = 2.0**63
+
+#: numbers that are no features, among the features' dtypes
+_NO_FEATURES = "none"
 
 
 @dataclass(slots=True)
@@ -41,106 +44,177 @@ class Plain:
     counts: list[int] | None
 
 
-class _Reader(NamedTuple):
-    """How the records of a contract are read."""
+@dataclass(frozen=True)
+class _Reader:
+    """How the records of a contract are read.
 
-    bare: Any
-    enveloped: Any
-    names: tuple[str, ...]
+    A row begins with its numbers: `numbers` holds their names by the dtype of the features, and
+    `packer` makes bytes of them, an array of `packed` with one field for each of these dtypes.
+    What comes behind them are the fields of `objects`.
+    """
+
+    decode: Callable[[bytes], Any]
+    numbers: Mapping[str, tuple[str, ...]]
+    packer: struct.Struct
+    packed: np.dtype[Any]
+    objects: Sequence[str]
 
 
-def read_plain(contract: Contract, bodies: Sequence[bytes], *, enveloped: bool) -> Plain | None:
-    """The rows of records that are all in the records form (`enveloped`), or all bare objects."""
-    reader = _reader(contract)
+@dataclass(slots=True)
+class _Rows:
+    """What was read: of all rows the numbers, packed, and the objects; of each record its rows."""
+
+    numbers: list[bytes]
+    objects: list[Any]
+    counts: list[int]
+
+
+def read_plain(contract: Contract, bodies: Sequence[bytes], model: str | None) -> Plain | None:
+    """The rows of records that are all of `model` in the records form; None: all bare objects."""
+    reader = _reader(contract, model)
     if reader is None:
         return None
-    counts = None
     try:
-        if enveloped:
-            found = [reader.enveloped(body).records for body in bodies]
-            if any(len(rows) != 1 for rows in found):
-                counts = list(map(len, found))
-            rows = list(map(astuple, chain.from_iterable(found)))
-        else:
-            rows = [astuple(reader.bare(body)) for body in bodies]
-    except (msgspec.MsgspecError, UnicodeError):
+        rows = _read(reader, bodies, enveloped=model is not None)
+    except (msgspec.MsgspecError, UnicodeError, struct.error):
         return None
-    if counts is not None and not 0 < min(counts) <= max(counts) <= contract.limits.rows:
-        return None
-    keys = len(rows) * len(reader.names) + (2 * len(bodies) if enveloped else 0)
-    text = b"\n".join(bodies)
+    counts, width = rows.counts, len(reader.objects)
     # no key has gone unseen because it came again
-    if text.count(b":") != keys and strict_json.most_keys(text) != keys:
+    keys = len(rows.numbers) * (sum(map(len, reader.numbers.values())) + width)
+    keys += 0 if model is None else 2 * len(bodies)
+    if not (
+        0 < min(counts) <= max(counts) <= contract.limits.rows
+        and strict_json.no_more_keys(b"".join(bodies), keys)
+    ):
         return None
-    columns = dict(zip(reader.names, zip(*rows, strict=True), strict=True))
-    batch = _batch(contract, columns, len(rows))
-    values = {name: list(columns[name]) for name in kinds_of(contract)}
-    if batch is None or not all(map(_is_plain, values.values())):
+    columns: dict[str, Any] = {n: rows.objects[at::width] for at, n in enumerate(reader.objects)}
+    batch = Batch(len(rows.numbers), {}, np.ones(len(rows.numbers), dtype=np.bool_))
+    if not (_put_objects(contract, batch, columns) and _put_numbers(reader, rows, batch, columns)):
         return None
-    return Plain(batch, values, counts)
+    values: Values = {name: columns[name] for name in kinds_of(contract)}
+    if not all(map(_is_plain, values.values())):
+        return None
+    return Plain(batch, values, counts if max(counts) > 1 else None)
 
 
 @lru_cache(maxsize=64)
-def _reader(contract: Contract) -> _Reader | None:
-    """The readers of a contract's records; None where it has features of several dimensions."""
+def _reader(contract: Contract, model: str | None) -> _Reader | None:
+    """The reader of a contract's records; None where it has features of several dimensions."""
     kinds: dict[str, Any] = {}
+    numbers: dict[str, tuple[str, ...]] = {}
     for feature in contract.requested:
-        kind: Any = _KINDS[numpy_dtype(feature.dtype).kind]
-        kinds[feature.name] = list[kind] if feature.shape else kind
-        if len(feature.shape) > 1:
+        dtype = numpy_dtype(feature.dtype)
+        kind = kinds[feature.name] = _KINDS[dtype.kind]
+        if feature.shape:
+            kinds[feature.name] = list.__class_getitem__(kind)
+        elif kind is not str:
+            numbers[feature.dtype] = (*numbers.get(feature.dtype, ()), feature.name)
+        if len(feature.shape) > 1 or (feature.name == contract.entity and dtype.kind != "O"):
             return None
-    for name, read in kinds_of(contract).items():
-        kinds.setdefault(name, {"number": float, "text": str}.get(read, float | str))
     if contract.entity is not None:
         kinds[contract.entity] = str
-    names = {f"f{number}": name for number, name in enumerate(kinds)}
-    fields = [(field, kinds[name]) for field, name in names.items()]
-    forbid: Any = {"forbid_unknown_fields": True, "gc": False}
-    row = msgspec.defstruct("Row", fields, rename=names, **forbid)
-    # the model was looked at before
-    envelope: Any = [("model", msgspec.Raw), ("records", list.__class_getitem__(row))]
-    record = msgspec.defstruct("Record", envelope, **forbid)
+    for name, read in kinds_of(contract).items():
+        if name not in kinds:
+            kinds[name] = {"number": float, "text": str}.get(read, float | str)
+            if read == "number":
+                numbers[_NO_FEATURES] = (*numbers.get(_NO_FEATURES, ()), name)
+    # floats are read in 64 bits, whatever their feature has
+    wide = {d: np.dtype("float64" if d == _NO_FEATURES or d[0] == "f" else d) for d in numbers}
+    # the largest first: then nothing has to be aligned, and `struct` is quickest as C has it
+    numbers = {d: numbers[d] for d in sorted(numbers, key=lambda d: -wide[d].itemsize)}
+    packed = [name for names in numbers.values() for name in names]
+    objects = [name for name in kinds if name not in packed]
+    record = _record({name: kinds[name] for name in packed + objects}, model)
     return _Reader(
-        msgspec.json.Decoder(row).decode, msgspec.json.Decoder(record).decode, tuple(kinds)
+        msgspec.json.Decoder(record).decode,
+        numbers,
+        struct.Struct("".join(f"{len(names)}{wide[d].char}" for d, names in numbers.items())),
+        np.dtype([(d, wide[d], (len(names),)) for d, names in numbers.items()]),
+        objects,
     )
 
 
-def _batch(contract: Contract, columns: dict[str, tuple[Any, ...]], rows: int) -> Batch | None:
-    """The batch of columns that are all of their kinds; None where a value needs a look."""
-    batch = Batch(rows, {}, np.ones(rows, dtype=np.bool_))
-    groups: dict[str, list[Feature]] = {}
+def _record(kinds: Mapping[str, Any], model: str | None) -> Any:
+    """The type of a record whose rows have these fields, in this order."""
+    names = {f"f{number}": name for number, name in enumerate(kinds)}
+    forbid: Any = {"forbid_unknown_fields": True, "gc": False}
+    fields = list(zip(names, kinds.values(), strict=True))
+    row = msgspec.defstruct("Row", fields, rename=names, **forbid)
+    if model is None:
+        return row
+    literal: Any = Literal
+    envelope = [("model", literal[model]), ("records", list.__class_getitem__(row))]
+    return msgspec.defstruct("Record", envelope, **forbid)
+
+
+def _read(reader: _Reader, bodies: Sequence[bytes], *, enveloped: bool) -> _Rows:
+    """Read row by row: packed, a row's numbers leave their memory to the next row's.
+
+    Raises:
+        MsgspecError, UnicodeError, struct.error: something is not plain.
+    """
+    decode, pack, width = reader.decode, reader.packer.pack, sum(map(len, reader.numbers.values()))
+    numbers: list[bytes] = []
+    objects: list[Any] = []
+    counts: list[int] = []
+    for body in bodies:
+        record = decode(body)
+        rows = record.records if enveloped else (record,)
+        counts.append(len(rows))
+        for row in rows:
+            values = astuple(row)
+            numbers.append(pack(*values[:width]))
+            objects += values[width:]
+    return _Rows(numbers, objects, counts)
+
+
+def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, columns: dict[str, Any]) -> bool:
+    """Set the columns of scalar numbers, in `columns` as read; False where one needs a look."""
+    if not reader.numbers:
+        return True
+    packed = np.frombuffer(b"".join(rows.numbers), reader.packed)
+    for dtype, names in reader.numbers.items():
+        matrix = packed[dtype]
+        if matrix.dtype.kind == "f" and np.abs(matrix).max() >= _LARGE:
+            return False
+        columns |= {name: matrix[:, place] for place, name in enumerate(names)}
+        if dtype != _NO_FEATURES:
+            with np.errstate(over="ignore"):
+                batch.put(names, matrix.astype(dtype, order="C"))
+    return True
+
+
+def _put_objects(contract: Contract, batch: Batch, columns: Mapping[str, Any]) -> bool:
+    """Set the columns of all else, and the entities; False where one needs a look."""
+    texts = []
     for feature in contract.requested:
+        dtype = numpy_dtype(feature.dtype)
         if feature.shape:
-            groups[feature.name] = [feature]
-        else:
-            groups.setdefault(feature.dtype, []).append(feature)
-    for group in groups.values():
-        dtype, shape = numpy_dtype(group[0].dtype), group[0].shape
-        try:
-            wide = np.float64 if dtype.kind == "f" else dtype
-            values = np.array([columns[feature.name] for feature in group], dtype=wide)
-        except (ValueError, OverflowError):
-            return None
-        if values.shape != (len(group), rows, *shape):
-            return None
-        if dtype.kind == "f" and values.size and np.abs(values).max() >= _LARGE:
-            return None
-        with np.errstate(over="ignore"):
-            values = values.astype(dtype)
-        if shape:
-            batch.columns[group[0].name] = values[0]
-        else:
-            batch.put(tuple(feature.name for feature in group), np.ascontiguousarray(values.T))
+            try:
+                wide = np.float64 if dtype.kind == "f" else dtype
+                values = np.array(columns[feature.name], dtype=wide)
+            except (ValueError, OverflowError):
+                return False
+            if values.shape != (batch.rows, *feature.shape):
+                return False
+            if dtype.kind == "f" and values.size and np.abs(values).max() >= _LARGE:
+                return False
+            with np.errstate(over="ignore"):
+                batch.columns[feature.name] = values.astype(dtype)
+        elif dtype.kind == "O":
+            texts.append(feature.name)
+    if texts:
+        matrix = np.array([columns[name] for name in texts], dtype=object)
+        batch.put(tuple(texts), np.ascontiguousarray(matrix.T))
     if contract.entity is not None:
         batch.entities = list(columns[contract.entity])
-        if "" in batch.entities:
-            return None
-    return batch
+        return "" not in batch.entities
+    return True
 
 
-def _is_plain(values: list[Any]) -> bool:
+def _is_plain(values: Any) -> bool:
     """Whether values are of one kind, and no integer of more than 64 bits is among them."""
+    if isinstance(values, np.ndarray):
+        return True
     kinds = set(map(type, values))
-    if kinds != {float}:
-        return len(kinds) <= 1 or kinds == {float, int}
-    return bool(max(map(abs, values)) < _LARGE)
+    return len(kinds) <= 1 and (kinds != {float} or max(map(abs, values)) < _LARGE)

@@ -71,10 +71,14 @@ def decode(arrivals: Arrivals, models: Callable[[str], Model], default: str = ""
     Raises:
         Transient: a model's version could not be read.
     """
+    if (plain := _plain(arrivals.data, models, default, arrivals)) is not None:
+        return Decoded([plain], [])
     broken: dict[int, Undecodable] = {}
     bodies = _bodies(arrivals.data, broken)
-    if not broken and (plain := _plain(bodies, models, default, arrivals)) is not None:
-        return Decoded([plain], [])
+    if bodies is not arrivals.data and not broken:
+        plain = _plain(bodies, models, default, arrivals)
+        if plain is not None:
+            return Decoded([plain], [])
     gathered: dict[str, _Gathered] = {}
     for record, value in enumerate(strict_json.parse_all(bodies)):
         try:
@@ -148,7 +152,9 @@ def _plain(
     Raises:
         Transient: the model's version could not be read.
     """
-    envelope = _ENVELOPE.match(bodies[0]) if bodies else None
+    if not bodies or not bodies[0].startswith(b"{"):
+        return None
+    envelope = _ENVELOPE.match(bodies[0])
     try:
         model = models(_name(envelope and envelope[1].decode(), default))
     except (BadInput, ModelFailure):
@@ -156,9 +162,7 @@ def _plain(
     contract = model.contract
     if max(map(len, bodies)) > contract.limits.bytes:
         return None
-    if envelope and not all(body.startswith(envelope[0]) for body in bodies):
-        return None
-    plain = read_plain(contract, bodies, enveloped=envelope is not None)
+    plain = read_plain(contract, bodies, envelope and envelope[1].decode())
     if plain is None:
         return None
     places = np.arange(len(bodies))

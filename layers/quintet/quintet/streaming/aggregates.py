@@ -9,8 +9,10 @@ the cuts do not matter (floats to rounding).
 from __future__ import annotations
 
 import base64
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -244,7 +246,7 @@ def _objects(kind: str, items: Sequence[Any]) -> list[Any]:
 def _groups(partials: Partials) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The group of each row, and the first row of each group."""
     rows = len(partials)
-    place = {entity: number for number, entity in enumerate(dict.fromkeys(partials.entities))}
+    place: defaultdict[str, int] = defaultdict(count().__next__)
     code = np.fromiter(map(place.__getitem__, partials.entities), np.int64, rows)
     starts = partials.starts
     if starts.min() != starts.max():

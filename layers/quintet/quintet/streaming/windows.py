@@ -179,15 +179,13 @@ def _gathered(
     _tally(counters, "records", starts)
     _tally(counters, "out_of_order", starts[times < seen[:-1]])
     rows = np.flatnonzero(used)
-    sequences = np.empty(len(arrivals.sequences), dtype=object)
-    sequences[:] = list(arrivals.sequences)
     partials = units(
         stream,
         starts=starts,
-        entities=[entities[row] for row in rows.tolist()],
+        entities=entities if len(rows) == len(used) else [entities[row] for row in rows.tolist()],
         fields={name: column[used] for name, column in flow.fields.items()},
         times=times,
-        sequences=sequences[flow.record[used]],
+        sequences=np.array(arrivals.sequences, dtype=object)[flow.record[used]],
     )
     return Open(
         flow.contract.entity,
@@ -203,6 +201,12 @@ def _gathered(
 
 def _tally(counters: dict[float, Counters], kind: str, starts: NDArray[np.float64]) -> None:
     """Count rows of one kind, by the start of their window."""
-    for start, rows in zip(*np.unique(starts, return_counts=True), strict=True):
+    if len(starts) == 0:
+        return
+    if (starts == starts[0]).all():
+        found = [(starts[0], len(starts))]
+    else:
+        found = list(zip(*np.unique(starts, return_counts=True), strict=True))
+    for start, rows in found:
         key = float(start)
         counters[key] = counters.get(key, Counters()).plus(Counters(**{kind: int(rows)}))
