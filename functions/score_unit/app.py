@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from quintet.batch.runs import unit_from
+from quintet.batch.units import UnitFailed
 from quintet.wiring import batch as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Score a unit; its counts. The scores and the full result are in the scores bucket."""
+    """Score a unit; its counts. The scores and the full result are in the scores bucket.
+
+    Raises:
+        UnitFailed: it cannot be scored, which its result says; the map counts it as failed.
+    """
     unit = unit_from(event)
     result = wiring.scorer()(unit)
     counts = {name: result[name] for name in ("unit", "status", "rows", "scored", "quarantined")}
     took = {name: result[name] for name in ("ms", "peak_mb")}
     wiring.logger().info("scored", run=unit.run, **took, **counts)
+    if result["status"] == "failed":
+        raise UnitFailed(f"unit {unit.unit} of {unit.run}: {result['reason']}")
     return counts

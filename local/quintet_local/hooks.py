@@ -17,6 +17,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
 
+from quintet_local.map_runs import tolerating
 from quintet_local.names import ACCOUNT, arn
 from quintet_local.tables import one_call_at_a_time, transactions_of_items
 
@@ -93,6 +94,15 @@ def import_state_machines() -> None:
     finally:
         del sys.modules[name]
     _name_executions()
+    _end_maps_early()
+
+
+def _end_maps_early() -> None:
+    """Let a Distributed Map fail when more of its children fail than it tolerates."""
+    place = "moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor"
+    module = importlib.import_module(f"{place}.distributed_item_processor_worker")
+    worker = module.DistributedItemProcessorWorker
+    _replace(worker, "_eval_job", tolerating(worker._eval_job))
 
 
 def _name_executions() -> None:

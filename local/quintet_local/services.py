@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quintet_local import hooks
+from quintet_local.map_runs import with_fractions
 from quintet_local.names import CREDENTIALS, REGION
 from quintet_local.plan import Plan
 from quintet_local.stack import StateMachine
@@ -214,7 +215,7 @@ def _notification(configuration: Properties) -> dict[str, Any]:
 def _state_machine(states: Any, machine: StateMachine) -> None:
     states.create_state_machine(
         name=machine.name,
-        definition=json.dumps(machine.definition),
+        definition=with_fractions(json.dumps(machine.definition)),
         roleArn=machine.role_arn,
         type=machine.kind,
     )

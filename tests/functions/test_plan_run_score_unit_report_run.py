@@ -156,6 +156,23 @@ def test_a_unit_of_no_run_is_refused(aws: BatchAws, monkeypatch: pytest.MonkeyPa
         call("score_unit", unit, aws, monkeypatch)
 
 
+def test_a_unit_that_has_failed_is_a_failed_invocation_and_has_a_result(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3, key = aws.client("s3"), "tiny/gone.csv"
+    version = s3.put_object(Bucket="inbox", Key=key, Body=csv_bytes(ROWS))["VersionId"]
+    request = {"bucket": "inbox", "key": key, "version_id": version}
+    planned = {"run": "tiny-gone", "started": "2026-11-20T08:00:00.000Z", "request": request}
+    found = call("plan_run", planned, aws, monkeypatch)
+    s3.delete_object(Bucket="inbox", Key=key, VersionId=version)
+    unit = orjson.loads(aws.objects(found["units_key"])[found["units_key"]])[0]
+    with pytest.raises(Exception, match="unit 0 of tiny-gone: the file") as raised:
+        call("score_unit", unit, aws, monkeypatch)
+    assert type(raised.value).__name__ == "UnitFailed"  # which the state machine does not retry
+    ((_, body),) = aws.objects("runs/tiny/tiny-gone/units/").items()
+    assert orjson.loads(body)["status"] == "failed"
+
+
 def stage(aws: BatchAws) -> Stage:
     outputs = {"ScoresBucketName": "scores", "BatchScoringArn": MACHINE, "InboxBucketName": "inbox"}
     return Stage("test", "", outputs, aws.url)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -137,3 +138,36 @@ def test_a_run_that_is_stopped_and_redriven_comes_to_what_it_would_have(
     again = quintet("runs", "redrive", "churn", folder.run, state=local.state)
     assert again.exit_code == 1
     assert "got one that has succeeded" in str(again.exception)
+
+
+def asked(local: LocalAws, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """What the API answers."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(f"{local.api_url}{path}", data, method=method)
+    with urlopen(request, timeout=30) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
+
+
+def test_a_run_is_stopped_over_http_at_once_and_redriven(
+    local: LocalAws, reader: RunReader
+) -> None:
+    publish(local)
+    run = asked(local, "POST", "/runs", {"model": "churn", "prefix": f"{DATA}0"})["run"]
+    path = f"/runs/churn/{run}"
+    for _ in range(2):  # again does no harm
+        assert asked(local, "DELETE", path)["run"] == run
+
+    def stopped() -> dict[str, Any] | None:
+        found = asked(local, "GET", path)
+        return found if found["status"] == "stopped" and found["finished"] else None
+
+    found = eventually(stopped, SECONDS)
+    assert found["cause"].startswith("The run ")
+    folder = Folder("churn", run)
+    assert reader.store.get(folder.manifest) is None
+    eventually(lambda: not reader.running(f"{run}-x"), SECONDS)
+    done = redriven(local, folder)
+    assert done.exit_code == 0, done.output
+    found = asked(local, "GET", path)
+    assert (found["status"], found["counts"]["scored"]) == ("succeeded", 1199)

@@ -245,3 +245,14 @@ def test_histograms_of_units_are_merged_whole() -> None:
 def test_the_watched_output_is_the_score() -> None:
     found = watched(CONTRACT)
     assert found is not None and found.name == "score"
+
+
+def test_a_run_that_was_left_early_says_so() -> None:
+    bench, plan = finished()
+    for unit in range(1, plan.units):
+        del bench.store.objects[plan.folder.result(unit)]
+    failure = "States.ExceedToleratedFailureThreshold"
+    summary = report_run(plan.folder, store=bench.store, clock=clock, failure=failure)
+    assert summary["status"] == "failed"
+    left = f"{plan.units - 1} of {plan.units} units failed"
+    assert summary["cause"].startswith(f"Too many units failed, so the rest was left. {left}")

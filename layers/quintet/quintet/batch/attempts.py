@@ -1,8 +1,8 @@
 """The executions of one run: the first, its redrives, and the report of one that was stopped.
 
-Step Functions' own redrive would do nothing here, since a child of the map never fails: which
-units are done is known from their results alone. So a redrive is an execution of its own over the
-units that lack one, in the run's folder; its name says which, `<run>-r1`, `<run>-r2`.
+Step Functions' own redrive goes on where an execution has failed, which is after a map that
+tolerates failures, and it knows no results. So a redrive is an execution of its own over the units
+that lack a good one, in the run's folder; its name says which, `<run>-r1`, `<run>-r2`.
 """
 
 from __future__ import annotations

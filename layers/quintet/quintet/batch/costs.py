@@ -17,7 +17,7 @@ S3_WRITE = 0.005 / 1e3
 S3_READ = 0.0004 / 1e3
 
 #: the state machine's own states, and those of one child of its map
-RUN_TRANSITIONS, UNIT_TRANSITIONS = 7, 2
+RUN_TRANSITIONS, UNIT_TRANSITIONS = 8, 2
 #: of a unit, about: the plan, the model's manifest, its input in parts; scores, quarantine, result
 UNIT_READS, UNIT_WRITES = 8, 3
 

@@ -24,6 +24,8 @@ from quintet.batch.runs import Folder, Plan, RefusedPlan, Store, dump, plan_from
 
 __all__ = ["report_run"]
 
+#: Step Functions' error of a map whose children failed more often than it tolerates
+EXCEEDED = "States.ExceedToleratedFailureThreshold"
 SLOWEST = 5
 EXAMPLES = 3
 #: results of units that are read at once
@@ -189,7 +191,10 @@ def _cause(bad: list[dict[str, Any]], lost: int, units: int, failure: str | None
         return f"The run was stopped; {len(bad)} of {units} units and {lost} rows have no result."
     if bad:
         first = f"unit {bad[0]['unit']}: {bad[0]['reason']}"
-        return f"{len(bad)} of {units} units failed; {lost} rows have no result. First, {first}"
+        early = "Too many units failed, so the rest was left. " if failure == EXCEEDED else ""
+        return (
+            f"{early}{len(bad)} of {units} units failed; {lost} rows have no result. First, {first}"
+        )
     if lost:
         return f"{lost} rows have no result."
     return f"The run was ended by an error ({failure})." if failure else ""

@@ -26,7 +26,11 @@ from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource, join
 from quintet.scoring import Model, Scores
 
-__all__ = ["score_unit"]
+__all__ = ["UnitFailed", "score_unit"]
+
+
+class UnitFailed(Exception):
+    """A unit that trying again would not heal; the state machine does not retry it."""
 
 
 class _Part(NamedTuple):

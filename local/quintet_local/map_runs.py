@@ -1,0 +1,65 @@
+"""How many children of a Distributed Map may fail: moto reads it and leaves it at that.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html#maprun-fail-threshold
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["exceeds", "tolerating", "with_fractions"]
+
+
+def with_fractions(definition: str) -> str:
+    """A definition in JSON as moto's grammar wants it: percentages with a point."""
+    return re.sub(r'("ToleratedFailurePercentage": \d+)(?=[,}])', r"\1.0", definition)
+
+
+def exceeds(failed: int, total: int, count: int, percentage: float) -> bool:
+    """Whether more children failed than are tolerated; neither given tolerates none."""
+    return failed > max(count, total * percentage / 100)
+
+
+def tolerating(evaluate: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any, Any], None]:
+    """moto's worker of one child, which ends the map once too many have failed.
+
+    Children that run go on to their end, as on AWS they may.
+    """
+
+    def evaluate_child(worker: Any, env: Any, job: Any) -> None:
+        evaluate(worker, env, job)
+        record = worker._map_run_record
+        failed = record.execution_counter.failed.get()
+        total = worker._job_pool._jobs_number
+        tolerated = record.tolerated_failure_count, record.tolerated_failure_percentage
+        if exceeds(failed, total, *tolerated):
+            job.job_output = _too_many(env)
+
+    return evaluate_child
+
+
+def _too_many(env: Any) -> Exception:
+    """The error by which the map fails, for its Catch to name."""
+    from moto.stepfunctions.parser.api import HistoryEventType, MapRunFailedEventDetails
+    from moto.stepfunctions.parser.asl.component.common.error_name import (
+        failure_event,
+        states_error_name,
+        states_error_name_type,
+    )
+    from moto.stepfunctions.parser.asl.eval.event import event_detail
+
+    make: Any = event_detail.EventDetails  # its type wants every kind of details at once
+    kind = states_error_name_type.StatesErrorNameType.StatesExceedToleratedFailureThreshold
+    name = states_error_name.StatesErrorName(kind)
+    details = MapRunFailedEventDetails(
+        error=name.error_name, cause="The specified tolerated failure threshold was exceeded"
+    )
+    event = failure_event.FailureEvent(
+        env=env,
+        error_name=name,
+        event_type=HistoryEventType.MapRunFailed,
+        event_details=make(mapRunFailedEventDetails=details),
+    )
+    return failure_event.FailureEventException(event)
