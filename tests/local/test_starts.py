@@ -78,6 +78,10 @@ def test_the_same_run_again_changes_nothing(local: LocalAws) -> None:
     assert first.exit_code == 0, first.output
     assert "4,335 rows = 4,335 scored + 0 quarantined" in first.output
     run = first.output.split()[1]
+    execution = f"{local.outputs['BatchScoringArn']}:{run}".replace("stateMachine", "execution", 1)
+    describe = local.client("stepfunctions").describe_execution
+    # the report is there a moment before the execution has ended
+    eventually(lambda: describe(executionArn=execution)["status"] != "RUNNING")
     before, kept = executions(local), objects(local, run)
     again = quintet(*words, state=local.state)
     assert again.exit_code == 0, again.output
