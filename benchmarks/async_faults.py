@@ -42,6 +42,8 @@ PACKAGE = ROOT / "models" / MODEL
 ENDPOINT = "bench"
 DIFFERENT = 100  # texts: each job has one of these
 CLIENTS = 8
+#: jobs that may be open before clients wait: a queue that only grows tells nothing more
+MOST_OPEN = 1_000
 TRIES = 30
 #: a message that its worker died with comes back after the queue's visibility time-out
 PARAMETERS = {
@@ -104,7 +106,8 @@ class Found:
 class Submitter:
     """A client that does what clients should: it asks again, under the same key, until told."""
 
-    def __init__(self, local: LocalAws, bodies: Sequence[bytes]) -> None:
+    def __init__(self, local: LocalAws, bodies: Sequence[bytes], told: Sequence[Received]) -> None:
+        self._told = told
         self._address = urlsplit(local.api_url).netloc
         self._bodies = bodies
         #: job ids by key
@@ -113,6 +116,8 @@ class Submitter:
 
     def submit(self, number: int) -> None:
         """Submit a job; every twentieth a second time."""
+        while len(self.ids) - len(self._told) > MOST_OPEN:
+            time.sleep(0.1)
         key = f"key-{number}"
         for _ in range(1 + (number % 20 == 0)):
             identity = self._accepted(key, self._bodies[number % len(self._bodies)])
@@ -179,7 +184,7 @@ def _measured(local: LocalAws, receiver: Receiver, jobs: int, patience: float, s
     begun = time.monotonic()
     texts = read_table(PACKAGE / "data" / "held_out.parquet")["text"][:DIFFERENT]
     bodies = [json.dumps({"records": [{"text": text}]}).encode() for text in texts]
-    submitter = Submitter(local, bodies)
+    submitter = Submitter(local, bodies, receiver.received)
     with Progress(disable=not show) as progress:
         submitted = progress.add_task("submitted", total=jobs)
         settled = progress.add_task("settled and told", total=jobs)
