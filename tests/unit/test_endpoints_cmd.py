@@ -130,6 +130,8 @@ def test_listening_tells_what_comes_and_whether_it_verifies() -> None:
         [*command, "listen", "--port", "0", "--secret", secret],
         stdout=subprocess.PIPE,
         text=True,
+        # a shell's background jobs ignore Ctrl-C, and so would their children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     try:
