@@ -125,13 +125,13 @@ def test_a_deployed_stage_is_signed_for_with_the_users_own_keys(
 
 def test_listening_tells_what_comes_and_whether_it_verifies() -> None:
     secret = "whsec_" + "c2VjcmV0" * 4
-    command = [sys.executable, "-c", "from quintet_cli.app import main; main()", "endpoints"]
+    # a shell's background jobs ignore Ctrl-C, and so would their children
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heed}; from quintet_cli.app import main; main()"]
     process = subprocess.Popen(
-        [*command, "listen", "--port", "0", "--secret", secret],
+        [*command, "endpoints", "listen", "--port", "0", "--secret", secret],
         stdout=subprocess.PIPE,
         text=True,
-        # a shell's background jobs ignore Ctrl-C, and so would their children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     try:
