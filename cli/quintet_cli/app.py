@@ -30,6 +30,7 @@ COMMANDS = (
     "redrive_cmd",
     "backfill_cmd",
     "table_cmd",
+    "scores_cmd",
     "jobs_cmd",
     "endpoints_cmd",
     "dlq_cmd",

@@ -15,6 +15,7 @@ from quintet.batch.schedules import start_scheduled
 from quintet.codecs.intake import TTL_SECONDS
 from quintet.settings import (
     DropSettings,
+    LookUpSettings,
     NotifySettings,
     PlanSettings,
     PredictSettings,
@@ -35,6 +36,7 @@ TEMPLATE = ROOT / "template.yaml"
 DAY = 86_400
 SETTINGS: dict[str, Any] = {
     "Drop": DropSettings,
+    "LookUp": LookUpSettings,
     "Notify": NotifySettings,
     "PlanRun": PlanSettings,
     "Predict": PredictSettings,
@@ -131,6 +133,7 @@ def test_the_routes_of_the_api_are_those_that_their_functions_know(stack: Stack)
     assert found == {
         PLAN.identities["PredictAliaslive"].ref: routes_of("predict"),
         identity("Runs"): routes_of("runs"),
+        identity("LookUp"): routes_of("look_up"),
         identity("Submit"): routes_of("submit"),
     }
     assert stack.api.binary_types == ("*/*",)

@@ -177,6 +177,30 @@ def test_an_earlier_prediction_replaces_no_later_one(scores: LatestScores) -> No
     assert scores.put([one(1, model="hall"), one(1, entity_key="room")]) == 2
 
 
+def test_what_was_put_is_looked_up_until_it_expires(scores: LatestScores) -> None:
+    assert isinstance(scores, MemoryLatest | LatestTable)
+    outputs = {"anomaly": 0.25, "n": 3, "fallback": False, "by": {"a": [1.5, -2.0]}, "none": None}
+    made = one(7, "sensor/1", outputs=outputs, source="batch")
+    scores.put([made])
+    found = scores.get("room", "sensor", "sensor/1", NOW)
+    assert found is not None
+    assert replace(found, sequence=made.sequence) == made
+    assert int(found.sequence) == int(made.sequence)
+    for other in (
+        ("hall", "sensor", "sensor/1"),
+        ("room", "sensor", "s9"),
+        ("room", "x", "s" * 3_000),
+    ):
+        assert scores.get(*other, NOW) is None
+
+
+def test_what_has_expired_is_gone(table: tuple[LatestTable, Stored]) -> None:
+    scores, _ = table
+    scores.put([one()])
+    assert scores.get("room", "sensor", "s1", NOW + 86_399) is not None
+    assert scores.get("room", "sensor", "s1", NOW + 86_400) is None
+
+
 def test_sequences_of_different_lengths_are_compared_as_numbers(scores: LatestScores) -> None:
     assert scores.put([one(sequence="9")]) == 1
     assert scores.put([one(sequence="10")]) == 1

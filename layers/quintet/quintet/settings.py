@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 __all__ = [
     "AcceptSettings",
     "DropSettings",
+    "LookUpSettings",
     "NotifySettings",
     "PlanSettings",
     "PredictSettings",
@@ -182,6 +183,16 @@ class RunsSettings:
     inbox_bucket: str
     scores_bucket: str
     state_machine_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookUpSettings:
+    """Settings of `look_up`."""
+
+    stage: str
+    registry_bucket: str
+    registry_table: str
+    scores_table: str
 
 
 def read(kind: type[Settings], environ: Mapping[str, str]) -> Settings:

@@ -47,6 +47,26 @@ class LatestTable:
         with ThreadPoolExecutor(min(THREADS, len(stored))) as pool:
             return sum(pool.map(self._put, stored))
 
+    def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
+        """See `quintet.codecs.scores_desk.Lookup`."""
+        key = latest_key(model, entity_key, entity)
+        if len(key.encode()) > MOST_KEY_BYTES:
+            return None
+        payload = {"TableName": self._table, "Key": {"entity": {"S": key}}, "ConsistentRead": True}
+        item = dynamodb_call(self._client, "GetItem", payload).get("Item")
+        if item is None or float(item["expires"]["N"]) <= now:  # what has expired is deleted late
+            return None
+        return Latest(
+            model=model,
+            entity_key=entity_key,
+            entity=entity,
+            outputs=_plain(item["outputs"]),
+            version=int(item["version"]["N"]),
+            arrived=float(item["arrived"]["N"]),
+            sequence=item["sequence"]["S"],
+            source=item["source"]["S"],
+        )
+
     def _put(self, one: Latest) -> bool:
         arrived, sequence = {"N": repr(one.arrived)}, {"S": one.sequence.zfill(SEQUENCE_DIGITS)}
         item = {
@@ -55,7 +75,7 @@ class LatestTable:
             "version": {"N": str(one.version)},
             "arrived": arrived,
             "sequence": sequence,
-            "source": {"S": "stream"},
+            "source": {"S": one.source},
             "expires": {"N": str(int(one.arrived + self._kept_seconds))},
         }
         later = "arrived < :arrived OR (arrived = :arrived AND #sequence < :sequence)"
@@ -87,6 +107,18 @@ def _attribute(value: Any) -> dict[str, Any]:
     if isinstance(value, np.ndarray | list):
         return {"L": [_attribute(item) for item in value]}
     return _scalar(value)
+
+
+def _plain(attribute: Mapping[str, Any]) -> Any:
+    """A value as DynamoDB writes it, as JSON has it."""
+    ((kind, value),) = attribute.items()
+    if kind == "M":
+        return {name: _plain(item) for name, item in value.items()}
+    if kind == "L":
+        return [_plain(item) for item in value]
+    if kind == "N":
+        return int(value) if value.lstrip("-").isdigit() else float(value)
+    return None if kind == "NULL" else value
 
 
 def _scalar(value: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The latest prediction of each entity, for who asks what a stream says of it now."""
+"""The latest prediction of each entity, by a stream or a batch run, for who asks for it now."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Latest:
 
     `entity` is the value of the field `entity_key`; `outputs` are those of one row in the
     records form of the API, with `fallback` where the contract has such a rule; `arrived` is
-    the record's arrival, in epoch seconds.
+    the record's arrival, or the start of the run that scored it, in epoch seconds.
     """
 
     model: str
@@ -32,6 +32,7 @@ class Latest:
     version: int
     arrived: float
     sequence: str
+    source: str = "stream"
 
     @property
     def order(self) -> tuple[float, int]:
@@ -66,6 +67,10 @@ class MemoryLatest:
                 self.stored[key] = one
                 newer += 1
         return newer
+
+    def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
+        """See `quintet.codecs.scores_desk.Lookup`."""
+        return self.stored.get((model, entity_key, entity))
 
 
 def latest(
