@@ -161,9 +161,8 @@ def house(aws: BatchAws, tmp_path: Path) -> Iterator[House]:
     for bucket in ("scores", "inbox"):
         listed = s3.list_object_versions(Bucket=bucket)
         there = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
-        gone = [{"Key": found["Key"], "VersionId": found["VersionId"]} for found in there]
-        if gone:
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": gone})
+        for found in there:
+            s3.delete_object(Bucket=bucket, Key=found["Key"], VersionId=found["VersionId"])
 
 
 def rows_with(*bad: int, count: int = 20) -> list[dict[str, Any]]:
@@ -221,8 +220,8 @@ def test_rows_are_sent_once_unless_asked(house: House) -> None:
     assert "0 of 3 rows would go" in house.dlq("replay", name, "--dry-run")
     assert "3 of 3 rows would go" in house.dlq("replay", name, "--dry-run", "--again")
     assert "3 sent to s3://inbox/tiny/, 0 left" in house.dlq("replay", name, "--again")
-    bodies = [put["body"].count(b"xx") for _, put in sorted(house.replays().items())]
-    assert sorted(bodies) == [1, 2, 3]
+    puts = [put for key, put in house.replays().items() if folder.run in key]
+    assert sorted(put["body"].count(b"xx") for put in puts) == [1, 2, 3]
     assert house.dlq("show", name).count("replayed before, by ") == 3
 
 
