@@ -15,7 +15,7 @@ from tests.batch_aws import MACHINE, BatchAws, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
 from quintet.aws.blobs import S3Inbox, S3Store
-from quintet.batch.runs import Inbox, MemoryInbox, MemoryStore, Store
+from quintet.batch.runs import Folder, Inbox, MemoryInbox, MemoryStore, Store
 from quintet.errors import BadInput, NotFound, Transient
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage

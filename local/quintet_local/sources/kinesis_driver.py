@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -88,12 +89,14 @@ class KinesisDriver:
 
     async def start(self) -> None:
         """Find the shards and begin to read, so that LATEST is from now on."""
-        shards, ready = listed(self._shards, await self._call(self._list))
+        found = await self._call(self._list)
+        shards, ready = listed(self._shards, found)
         iterators = {
             shard: await self._call(partial(self._iterator, shard, position))
             for shard, position in ready.items()
         }
-        self._shards = shards
+        # a shard may have ended while the iterators were asked for: its children wait for that
+        self._shards = replace(shards, done=shards.done | self._shards.done)
         for shard, iterator in iterators.items():
             self._keep(self._shard(shard, iterator))
 
