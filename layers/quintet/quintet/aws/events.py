@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from quintet.codecs.messages import ANONYMOUS, Request, Response
-from quintet.errors import TooLarge
+from quintet.errors import QuintetError, TooLarge
 from quintet.online import Call
 
-__all__ = ["check_size", "read", "render", "standard_headers", "trace_id"]
+__all__ = ["Routes", "check_size", "read", "render", "respond", "standard_headers", "trace_id"]
+
+Answer = Callable[[Request, Call], Response]
+Failure = Callable[[QuintetError | None, Call], Response]
+#: who answers a method and resource of template.yaml, and in whose form its errors are told
+Routes = Mapping[tuple[str, str], tuple[Answer, Failure]]
 
 #: text goes out as it is; everything else in base64, or API Gateway would take it for UTF-8
 _TEXT = ("application/json", "application/problem+json", "application/jsonlines", "text/csv")
@@ -27,6 +32,35 @@ MOST_BYTES_OUT = 6_280_000
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _ASSUMED_ROLE = re.compile(r"(arn:[^:]+:sts::\d+:assumed-role/.+)/[^/]+")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+class Telemetry(Protocol):
+    """What keeps the line and the metrics of a request."""
+
+    def settle(
+        self, call: Call, request: Request, response: Response, error: Exception | None
+    ) -> None:
+        """Keep those of one that was answered."""
+        ...
+
+
+def respond(
+    event: Mapping[str, Any], routes: Routes, telemetry: Callable[[], Telemetry]
+) -> dict[str, Any]:
+    """Answer a proxy event by its route; what goes wrong is an answer too, in the route's form."""
+    request = read(event)
+    answer, failure = routes[request.method, request.route]
+    call = Call(request.id, trace_id(request))
+    problem: Exception | None = None
+    try:
+        response = answer(request, call)
+        check_size(response)
+    except Exception as error:
+        problem = error
+        response = failure(error if isinstance(error, QuintetError) else None, call)
+    response.headers |= standard_headers(request, call)
+    telemetry().settle(call, request, response, problem)
+    return render(response)
 
 
 def read(event: Mapping[str, Any]) -> Request:
