@@ -91,7 +91,7 @@ def down(state: StateOption = DEFAULT_STATE) -> None:
         console.print(f"no local AWS runs from {state}")
         return
     if found.health() is None:
-        State.path(state).unlink(missing_ok=True)
+        State.remove(state)
         console.print(f"the local AWS of {state} was not running any more")
         return
     os.kill(found.pid, signal.SIGTERM)
@@ -100,7 +100,7 @@ def down(state: StateOption = DEFAULT_STATE) -> None:
         time.sleep(0.05)
     if _runs(found.pid):
         os.kill(found.pid, signal.SIGKILL)  # its children end with it
-        State.path(state).unlink(missing_ok=True)
+        State.remove(state)
     console.print("the local AWS is stopped; what it held is gone")
 
 

@@ -22,7 +22,6 @@ from typing import Protocol
 import psutil
 
 from quintet_local.functions import Function
-from quintet_local.names import CREDENTIALS
 
 __all__ = ["Environment", "EnvironmentOwner", "Invocation", "LogSink", "Outcome", "error_outcome"]
 
@@ -165,7 +164,6 @@ class Environment:
         function = self.function
         kind = "provisioned-concurrency" if self.provisioned else "on-demand"
         return {
-            **CREDENTIALS,
             **common,
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(folder),

@@ -26,7 +26,7 @@ from quintet_local.honoured import compact, notices
 from quintet_local.http1 import Response, serve
 from quintet_local.lambda_api import LambdaApi
 from quintet_local.logs import Logs
-from quintet_local.names import ACCOUNT, REGION
+from quintet_local.names import ACCOUNT, CREDENTIALS, REGION
 from quintet_local.plan import Plan, plan
 from quintet_local.plane import Limits, Plane
 from quintet_local.runtime_api import RuntimeApi
@@ -124,7 +124,7 @@ class LocalAws:
             outputs=self.outputs,
             template=str(template.path),
             started=self.started,
-        ).write(settings.state)
+        ).write(settings.state, self._environments())
 
     @property
     def state(self) -> Path:
@@ -133,7 +133,7 @@ class LocalAws:
 
     def stop(self) -> None:
         """End the children, then everything else."""
-        State.path(self._settings.state).unlink(missing_ok=True)
+        State.remove(self._settings.state)
         self._run(self._stop_plane()).result(timeout=10)
         self._logs.stop()
         self._front.stop()
@@ -159,6 +159,16 @@ class LocalAws:
             "not_honoured_compact": compact(self.notices),
         }
 
+    def _common(self) -> dict[str, str]:
+        """How every function reaches the services here."""
+        key = {"AWS_ACCESS_KEY_ID": FUNCTION_KEY} if self._faults.on else {}
+        return {**CREDENTIALS, **key, "AWS_ENDPOINT_URL": self.endpoint_url}
+
+    def _environments(self) -> dict[str, dict[str, str]]:
+        common = self._common()
+        functions = self.stack.functions.values()
+        return {f.logical_id: {**common, **f.environment} for f in functions}
+
     # in the plane's thread
 
     async def _start_plane(self, runtime_socket: socket.socket) -> None:
@@ -168,10 +178,7 @@ class LocalAws:
         )
         self._servers.append(server)
         port = runtime_socket.getsockname()[1]
-        common = {"AWS_ENDPOINT_URL": self.endpoint_url}
-        if self._faults.on:
-            common["AWS_ACCESS_KEY_ID"] = FUNCTION_KEY
-        self._plane.start(f"{HOST}:{port}", common)
+        self._plane.start(f"{HOST}:{port}", self._common())
 
     async def _start_sources(self, api_socket: socket.socket, targets: Targets) -> None:
         if (api := self.stack.api) is not None:

@@ -1,16 +1,19 @@
-"""The state file of a local AWS: where it is, for whoever looks from another process."""
+"""The files of a local AWS: where it is and what its functions are given, for other processes."""
 
 from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HEALTH", "State"]
+__all__ = ["HEALTH", "SAM_ENV", "State"]
 
 HEALTH = "/_quintet/health"
+#: environments by logical id of the function, as `sam local --env-vars` reads them
+SAM_ENV = "sam-env.json"
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,19 @@ class State:
         except (OSError, ValueError, TypeError):
             return None
 
-    def write(self, folder: Path) -> None:
-        """Written whole or not at all."""
+    def write(self, folder: Path, environments: Mapping[str, Mapping[str, str]]) -> None:
+        """Each whole or not at all; the state last: who sees it finds the environments too."""
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / "local.json.partial"
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        partial.replace(self.path(folder))
+        for path, content in ((folder / SAM_ENV, environments), (self.path(folder), asdict(self))):
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(json.dumps(content, indent=2) + "\n")
+            partial.replace(path)
+
+    @classmethod
+    def remove(cls, folder: Path) -> None:
+        """Take the files away, as far as they are there."""
+        for path in (cls.path(folder), folder / SAM_ENV):
+            path.unlink(missing_ok=True)
 
     def health(self) -> dict[str, Any] | None:
         """The health page of this very process; None when it is gone.

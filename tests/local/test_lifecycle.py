@@ -81,6 +81,7 @@ def test_killed_it_takes_its_children_along_and_starts_again(tmp_path: Path, sma
     eventually(lambda: not any(runs(pid) for pid in children))
     busy.wait(timeout=30)
     assert (local.state / "local.json").exists()
+    assert (local.state / "sam-env.json").exists()
     port = local.endpoint_url.rpartition(":")[2]
     again = start_local_aws(tmp_path / "state", small, options=("--port", port, "--api-port", "0"))
     assert invoke(again) not in children
@@ -202,11 +203,13 @@ def test_a_state_file_of_a_killed_one_stands_in_nobodys_way(tmp_path: Path, smal
     local = start_local_aws(state, small)
     local.stop()
     (state / "local.json").write_text(json.dumps(stale))
+    (state / "sam-env.json").write_text("{}")
     down = quintet("down", "--state", str(state))
     assert (down.returncode, down.stdout.split()) == (
         0,
         f"the local AWS of {state} was not running any more".split(),
     )
+    assert sorted(path.name for path in state.iterdir()) == ["logs", "up.log"]
 
 
 def test_the_aws_command_works_against_it(stack: LocalAws, tmp_path: Path) -> None:

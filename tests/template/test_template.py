@@ -120,6 +120,12 @@ def test_a_function_names_its_time_out_and_memory(name: str) -> None:
     assert function["Environment"]["Variables"]["ORT_DISABLE_TELEMETRY"] == "1"
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_function_is_sent_elsewhere_than_aws(name: str) -> None:
+    variables = properties("AWS::Lambda::Function")[name]["Environment"]["Variables"]
+    assert "AWS_ENDPOINT_URL" not in variables
+
+
 def routes_of(function: str) -> set[tuple[str, str]]:
     """The routes that a function's module knows."""
     return set(load_app(function).ROUTES)
