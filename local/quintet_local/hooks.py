@@ -1,4 +1,4 @@
-"""Where moto is changed: its S3 events, the functions it calls, its DynamoDB and its Kinesis.
+"""Where moto is changed: S3's events, the functions that it calls, DynamoDB, SQS and Kinesis.
 
 moto's S3 events lack the version id and the sequencer that AWS gives, and its S3 and SNS call
 moto's own Lambda. Each hook replaces one function by name and says so if it is gone.
@@ -19,7 +19,12 @@ from urllib.parse import quote_plus
 
 from quintet_local.map_runs import tolerating
 from quintet_local.names import ACCOUNT, arn
-from quintet_local.tables import one_call_at_a_time, transactions_of_items
+from quintet_local.queues import one_at_a_time, receives_whole, unix_time_millis
+from quintet_local.tables import (
+    one_call_at_a_time,
+    queries_of_partitions,
+    transactions_of_items,
+)
 
 __all__ = ["import_state_machines", "install", "install_sns", "s3_event", "sns_event"]
 
@@ -30,14 +35,20 @@ Call = Callable[[str, bytes], None]
 def install(call: Call) -> None:
     """Change moto, once per process."""
     from moto.dynamodb.models import DynamoDBBackend
+    from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler
     from moto.kinesis import models as kinesis
     from moto.s3 import notifications
+    from moto.sqs import models as sqs
 
     call_action = one_call_at_a_time(DynamoHandler.call_action)
     _replace(DynamoHandler, "call_action", call_action)
     transact = transactions_of_items(DynamoDBBackend.transact_write_items)
     _replace(DynamoDBBackend, "transact_write_items", transact)
+    _replace(Table, "query", queries_of_partitions(Table.query))
+    _replace(sqs, "unix_time_millis", unix_time_millis)
+    _replace(sqs.Queue, "delete_message", one_at_a_time(sqs.Queue.delete_message))
+    _replace(sqs.SQSBackend, "receive_message", receives_whole(sqs.SQSBackend.receive_message))
     _install_streams(kinesis)
     _replace(notifications, "_get_s3_event", s3_event)
     _replace(

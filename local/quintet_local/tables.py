@@ -2,7 +2,8 @@
 
 moto checks a condition and then writes, and takes several calls at once: between the two
 another call may write. Its transactions copy whole tables, and bring the copies back when they
-are refused, with which the writes of others since then are gone.
+are refused, with which the writes of others since then are gone. Its queries sort the whole table
+before they look for a partition of it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
-__all__ = ["one_call_at_a_time", "transactions_of_items"]
+__all__ = ["one_call_at_a_time", "queries_of_partitions", "transactions_of_items"]
 
 
 def one_call_at_a_time(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -44,6 +46,41 @@ def transactions_of_items(
                 raise
 
     return transact
+
+
+def queries_of_partitions(query: Callable[..., Any]) -> Callable[..., Any]:
+    """moto's query, which is shown the items of the partition alone; under the lock of the call."""
+
+    def quick(table: Any, hash_key: Any, *rest: Any, **given: Any) -> Any:
+        # index_name is the seventh of the rest, where it is not given by name
+        index = given.get("index_name", rest[6] if len(rest) > 6 else None)
+        conditions = given.get("hash_key_conditions") or []
+        found = _partition(table, hash_key) if index is None else _indexed(table, conditions)
+        by_key = sorted(found, key=lambda item: (item.hash_key, item.range_key or item.hash_key))
+        table.all_items = lambda: by_key
+        try:
+            return query(table, hash_key, *rest, **given)
+        finally:
+            del table.all_items
+
+    return quick
+
+
+def _partition(table: Any, hash_key: Any) -> list[Any]:
+    """The items under a hash key."""
+    found = table.items.get(hash_key)
+    if found is None:
+        return []
+    return list(found.values()) if table.range_key_attr else [found]
+
+
+def _indexed(table: Any, conditions: list[tuple[str, Any]]) -> list[Any]:
+    """The items whose attributes have all of these values."""
+    partitions = table.items.values()
+    every = (
+        chain.from_iterable(p.values() for p in partitions) if table.range_key_attr else partitions
+    )
+    return [item for item in every if all(item.attrs.get(k) == v for k, v in conditions)]
 
 
 def _places(backend: Any, items: list[dict[str, Any]]) -> Iterator[tuple[Any, Any, Any]]:

@@ -91,3 +91,56 @@ def test_one_of_many_conditional_writes_wins(local_aws: LocalAws, table: str) ->
         *(f"once {n}" for n in range(CALLS // 8)),
         *(f"by {number}" for number in winners),
     }
+
+
+def test_queries_by_key_and_by_index_come_in_order_and_in_pages(local_aws: LocalAws) -> None:
+    dynamodb, name = local_aws.client("dynamodb"), "queries-test"
+    kinds = {"id": "S", "n": "N", "of": "S", "at": "S"}
+    index = [("of", "HASH"), ("at", "RANGE")]
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": key, "AttributeType": kind} for key, kind in kinds.items()
+        ],
+        KeySchema=schema([("id", "HASH"), ("n", "RANGE")]),
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by_of",
+                "KeySchema": schema(index),
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    for number in range(30):
+        item = {"id": {"S": f"i{number % 3}"}, "n": {"N": str(number)}, "of": {"S": "even"}}
+        if number % 2 == 0:  # the others are not in the index, which is sparse
+            item["at"] = {"S": f"{100 - number:03}"}
+        dynamodb.put_item(TableName=name, Item=item)
+
+    def found(of: str, value: str, more: str = "", **given: Any) -> list[int]:
+        values = {":v": {"S": value}, **given.pop("values", {})}
+        pages = dynamodb.get_paginator("query").paginate(
+            TableName=name,
+            KeyConditionExpression=f"#k = :v{more}",
+            ExpressionAttributeNames={"#k": of},
+            ExpressionAttributeValues=values,
+            PaginationConfig={"PageSize": 4},
+            **given,
+        )
+        return [int(item["n"]["N"]) for page in pages for item in page["Items"]]
+
+    by_of: dict[str, Any] = {"IndexName": "by_of"}
+    assert found("id", "i1") == list(range(1, 30, 3))
+    assert found("id", "i1", ScanIndexForward=False) == list(range(28, 0, -3))
+    assert found("id", "nobody") == []
+    assert found("of", "even", **by_of) == list(range(28, -1, -2))
+    assert found("of", "even", **by_of, ScanIndexForward=False) == list(range(0, 29, 2))
+    before = {":at": {"S": "080"}}
+    assert found("of", "even", " AND at < :at", values=before, **by_of) == [28, 26, 24, 22]
+    assert found("of", "odd", **by_of) == []
+    dynamodb.delete_table(TableName=name)
+
+
+def schema(keys: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in keys]

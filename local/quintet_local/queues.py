@@ -1,0 +1,83 @@
+"""moto's SQS as SQS is where several receive, send and delete at once, at a queue's pace.
+
+moto counts the whole queue for each message that it hands out, and puts a list without the deleted
+message in the place of one to which another call may just have added.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["one_at_a_time", "receives_whole", "unix_time_millis"]
+
+#: a message may come into sight without a word: how often to look meanwhile
+LOOK_SECONDS = 0.25
+
+
+def unix_time_millis() -> float:
+    """The moment, without moto's detour by way of dates."""
+    return time.time() * 1000
+
+
+def one_at_a_time(change: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
+    """A queue's method under the lock that moto adds messages with."""
+
+    def locked(queue: Any, handle: str) -> None:
+        with queue._messages_lock:
+            change(queue, handle)
+
+    return locked
+
+
+def receives_whole(receive: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """moto's receive, for standard queues: what one call takes, no other does at the same time."""
+    from moto.sqs.models import _filter_message_attributes
+
+    def received(backend: Any, queue_name: str, *given: Any) -> list[Any]:
+        queue = backend.get_queue(queue_name)
+        if queue.fifo_queue:
+            return receive(backend, queue_name, *given)
+        count, wait, visibility, *names = given
+        until = time.monotonic() + wait
+        with queue._messages_lock:
+            found = _taken(queue, count, visibility)
+            while not found and (left := until - time.monotonic()) > 0:
+                queue._messages_lock.wait(min(left, LOOK_SECONDS))
+                found = _taken(queue, count, visibility)
+        for message in found:
+            _filter_message_attributes(message, names[0] if names else [])
+        return found
+
+    return received
+
+
+def _taken(queue: Any, count: int, visibility: int) -> list[Any]:
+    """Copies of up to `count` messages, which are out of sight from now on.
+
+    Those that were received too often go to the dead letters instead, and those that are too old
+    are deleted.
+    """
+    now = unix_time_millis()
+    oldest = now - 1000 * queue.message_retention_period
+    policy = queue.redrive_policy if queue.dead_letter_queue is not None else None
+    most = int(policy["maxReceiveCount"]) if policy else None
+    found: list[Any] = []
+    for message in list(queue._messages):
+        if len(found) == count:
+            break
+        if now <= message.visible_at or now < message.delayed_until:
+            continue
+        queue.pending_messages.discard(message)
+        if message.sent_timestamp <= oldest:
+            queue._messages.remove(message)
+        elif most is not None and message.approximate_receive_count >= most:
+            queue._messages.remove(message)
+            queue.dead_letter_queue.add_message(message)
+        else:
+            queue.pending_messages.add(message)
+            message.mark_received(visibility_timeout=visibility)
+            found.append(copy.deepcopy(message))
+    return found
