@@ -105,7 +105,7 @@ def unit(folder: Path, threads: int, form: str) -> Measured:
             super().put(key, body if "scores/" not in key else b"")
 
     contract = _contract()
-    model = OnnxModel(contract, (folder / "model.onnx").read_bytes(), threads=threads)
+    model = OnnxModel(contract, (folder / "model.onnx").read_bytes())
     inbox, store = FileInbox(), NullStore()
     request = Request(
         run="bench",
@@ -129,6 +129,7 @@ def unit(folder: Path, threads: int, form: str) -> Measured:
             store=store,
             features=MemoryFeatures(),
             clock=time.perf_counter,
+            threads=threads,
         )
         assert result["status"] == "done", result
         scored += result["scored"]

@@ -204,7 +204,7 @@ class Bench:
         """The units of a planned run."""
         return [unit_from(item) for item in orjson.loads(self.store.objects[folder.units])]
 
-    def score(self, plan: Plan | RefusedPlan) -> list[dict[str, Any]]:
+    def score(self, plan: Plan | RefusedPlan, threads: int = 1) -> list[dict[str, Any]]:
         """Score every unit of a run; their results."""
         assert isinstance(plan, Plan), plan
         return [
@@ -217,6 +217,7 @@ class Bench:
                 features=self.features,
                 clock=lambda: 0.0,
                 baseline=lambda: self.baseline,
+                threads=threads,
             )
             for unit in self.units(plan.folder)
         ]

@@ -325,7 +325,7 @@ def test_chunks_hold_the_rows_of_one_run(monkeypatch: pytest.MonkeyPatch) -> Non
         plan = bench.plan(key, body)
         assert isinstance(plan, Plan)
         (unit,) = bench.units(plan.folder)
-        chunks = list(readers.read_unit(CONTRACT, plan, unit, bench.inbox))
+        chunks = [piece() for piece in readers.read_unit(CONTRACT, plan, unit, bench.inbox)]
         assert [(c.first, c.size) for c in chunks] == [(0, 16), (16, 16), (32, 16), (48, 12)]
         assert np.concatenate([c.rows for c in chunks]).tolist() == list(range(60))
 
@@ -338,5 +338,5 @@ def test_chunks_of_wide_rows_hold_fewer(monkeypatch: pytest.MonkeyPatch) -> None
     plan = bench.plan("tiny/a.parquet", body)
     assert isinstance(plan, Plan)
     (unit,) = bench.units(plan.folder)
-    sizes = [c.size for c in readers.read_unit(CONTRACT, plan, unit, bench.inbox)]
+    sizes = [piece().size for piece in readers.read_unit(CONTRACT, plan, unit, bench.inbox)]
     assert max(sizes) < 10 and sum(sizes) == 60

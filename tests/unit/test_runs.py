@@ -26,8 +26,9 @@ from tests.batch_kit import (
     tiny_graph,
 )
 
+from quintet.batch import parquet_rows, text_rows
 from quintet.batch.runs import MemoryStore, Plan, Snapshot, dump, plan_from
-from quintet.batch.streams import ahead
+from quintet.batch.streams import side_by_side
 from quintet.batch.units import score_unit
 from quintet.columns import Array
 from quintet.contract import Contract, Fallback, Feature
@@ -353,21 +354,54 @@ def test_plans_are_read_as_they_were_written() -> None:
     assert plan_from(dump(refused)) == refused
 
 
-def test_what_is_made_ahead_comes_in_order_and_its_error_after_it() -> None:
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_what_is_made_side_by_side_comes_in_order_and_its_error_ends_it(threads: int) -> None:
     def items() -> Any:
-        yield from range(5)
+        yield from range(20)
         raise Transient("gone")
 
     seen = []
     with pytest.raises(Transient, match="gone"):
-        for item in ahead(items()):
-            seen.append(item)
-    assert seen == [0, 1, 2, 3, 4]
+        for found in side_by_side(lambda item: item * 2, items(), threads):
+            seen.append(found)
+    assert seen == list(range(0, 2 * (20 - threads), 2))
+    assert list(side_by_side(lambda item: item * 2, range(7), threads)) == list(range(0, 14, 2))
 
 
-def test_what_is_made_ahead_leaves_no_thread_when_nobody_takes_it() -> None:
-    made = ahead(iter(range(1000)))
-    assert next(iter(made)) == 0
-    assert "reader" in {thread.name for thread in threading.enumerate()}
+def test_what_is_made_side_by_side_leaves_no_thread_when_nobody_takes_it() -> None:
+    made = side_by_side(abs, iter(range(1000)), 2)
+    assert next(made) == 0
+    assert any(thread.name.startswith("worker") for thread in threading.enumerate())
     del made
-    assert "reader" not in {thread.name for thread in threading.enumerate()}
+    assert not any(thread.name.startswith("worker") for thread in threading.enumerate())
+
+
+def test_so_many_are_made_side_by_side_and_no_more() -> None:
+    meet = threading.Barrier(3)
+
+    def together(item: int) -> int:
+        meet.wait(30)  # goes on when three are at work at once
+        return item
+
+    assert list(side_by_side(together, range(9), 3)) == list(range(9))
+    workers = set()
+    for name in side_by_side(lambda _: threading.current_thread().name, range(50), 2):
+        workers.add(name)
+    assert len(workers) <= 2
+
+
+@pytest.mark.parametrize("body", [csv_bytes(ROWS), jsonl_bytes(ROWS), parquet_bytes(ROWS, 9)])
+def test_any_number_of_threads_gives_the_same_bytes(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (parquet_rows, text_rows):
+        monkeypatch.setattr(module, "CHUNK_ROWS", 4)
+    suffix = {b"c": "csv", b"{": "jsonl", b"P": "parquet"}[body[:1]]
+    found = []
+    for threads in (1, 2, 7):
+        bench = Bench()
+        plan = planned(bench, f"tiny/a.{suffix}", body)
+        bench.score(plan, threads=threads)
+        found.append(bench.store.objects)
+    assert found[0] == found[1] == found[2]
+    assert len(bench.scores(plan.folder)) == 49

@@ -13,7 +13,7 @@ from quintet.columns import Array, Batch, from_arrays, from_records
 from quintet.contract import Contract
 from quintet.errors import Refusal
 
-__all__ = ["CHUNK_ROWS", "Chunk", "arrays_batch"]
+__all__ = ["CHUNK_ROWS", "Chunk", "Piece", "arrays_batch"]
 
 #: rows of one run of the model: from 1,024 on the speed is that of the best batch
 CHUNK_ROWS = 8192
@@ -38,6 +38,10 @@ class Chunk:
     original: Callable[[int], dict[str, Any]]
     broken: list[Refusal] = field(default_factory=list)
     column: Callable[[str], list[Any]] | None = None
+
+
+#: rows whose bytes are at hand, still to be read: several may be at once, in several threads
+Piece = Callable[[], Chunk]
 
 
 def arrays_batch(

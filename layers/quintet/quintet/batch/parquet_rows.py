@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import IO, Any, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 
 from quintet.batch.arrow import arrow_errors, check_kind, column
-from quintet.batch.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, arrays_batch
+from quintet.batch.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, Piece, arrays_batch
 from quintet.batch.formats import check_columns
 from quintet.batch.parquet import Footer, View, read_footer
 from quintet.batch.runs import Inbox, Plan, Unit
@@ -55,7 +56,7 @@ def _batch_of(contract: Contract, found: dict[str, core.Array], rows: int) -> Ba
     return arrays_batch(contract, arrays, nulls, rows)
 
 
-def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> Iterator[Chunk]:
+def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> Iterator[Piece]:
     """The rows of a unit's row groups. Raises as `quintet.batch.readers.read_unit` does."""
     footer = read_footer(lambda a, b: inbox.read(plan.input, a, b), plan.input.size)
     wanted = [name for name in plan.columns if name in contract.request_keys]
@@ -64,18 +65,15 @@ def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> It
         widest = max((group.width for group in footer.groups[unit.start : unit.end]), default=0)
         batches = record_batches(view, min(CHUNK_ROWS, max(1, CHUNK_BYTES // max(widest, 1))))
         for table in batches:
-            rows = table.num_rows
-            found = {name: table.column(name) for name in wanted}
-            batch = _batch_of(contract, found, rows)
-            yield Chunk(
-                row,
-                rows,
-                batch,
-                row + np.arange(rows),
-                _record_of(table),
-                column=_column_of(table),
-            )
-            row += rows
+            yield partial(_chunk, contract, wanted, table, row)
+            row += table.num_rows
+
+
+def _chunk(contract: Contract, wanted: list[str], table: core.RecordBatch, first: int) -> Chunk:
+    rows = table.num_rows
+    batch = _batch_of(contract, {name: table.column(name) for name in wanted}, rows)
+    numbers = first + np.arange(rows)
+    return Chunk(first, rows, batch, numbers, _record_of(table), column=_column_of(table))
 
 
 def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.RecordBatch]:

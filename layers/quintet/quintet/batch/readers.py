@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quintet.batch.chunks import Chunk
+from quintet.batch.chunks import Piece
 from quintet.batch.parquet_rows import read_parquet
 from quintet.batch.runs import Inbox, Plan, Unit
 from quintet.batch.splitting import records
@@ -15,8 +15,8 @@ from quintet.contract import Contract
 __all__ = ["read_unit"]
 
 
-def read_unit(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> Iterator[Chunk]:
-    """The rows of a unit, `CHUNK_ROWS` at a time or fewer.
+def read_unit(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> Iterator[Piece]:
+    """The rows of a unit in their order, `CHUNK_ROWS` at a time or fewer.
 
     Raises:
         BadInput: the file cannot be read as what it was planned as.

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import queue
 import tempfile
-import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO, Any, TypeVar, cast
+from typing import IO, TypeVar, cast
 
 from quintet.batch.parquet import Footer, View, extent
 from quintet.batch.runs import Inbox, Snapshot
 from quintet.errors import BadInput
 
-__all__ = ["ahead", "parquet_file", "text_blocks", "unpacked"]
+__all__ = ["parquet_file", "side_by_side", "text_blocks", "unpacked"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 #: the bytes of one ranged read
 STEP = 1 << 22
@@ -125,43 +126,20 @@ class _Blocks:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def ahead(items: Iterable[T], depth: int = 1) -> Iterator[T]:
-    """The items, made in another thread while the caller works on the one before.
+def side_by_side(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """What `work` makes of each item, in their order, by so many threads.
 
-    Reading, parsing and onnxruntime release the interpreter's lock for most of their time.
+    The next item is made meanwhile; one waits, so that no thread has to.
     """
-    made: queue.Queue[Any] = queue.Queue(depth)
-    stop = threading.Event()
-    done = object()
-
-    def offer(item: object) -> bool:
-        while not stop.is_set():
-            try:
-                made.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
+    going: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads, "worker") as pool:
         try:
             for item in items:
-                if not offer((item, None)):
-                    return
-            offer((done, None))
-        except BaseException as error:  # raised again where the items are taken
-            offer((done, error))
-
-    thread = threading.Thread(target=work, name="reader", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = made.get()
-            if error is not None:
-                raise error
-            if item is done:
-                return
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+                going.append(pool.submit(work, item))
+                if len(going) > threads:
+                    yield going.popleft().result()
+            while going:
+                yield going.popleft().result()
+        finally:
+            for one in going:
+                one.cancel()

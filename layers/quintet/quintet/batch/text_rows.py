@@ -22,7 +22,7 @@ from arro3 import io as arrow_io
 
 from quintet.batch.alike import csv_batch, jsonl_batch
 from quintet.batch.arrow import column
-from quintet.batch.chunks import CHUNK_ROWS, Chunk, arrays_batch
+from quintet.batch.chunks import CHUNK_ROWS, Chunk, Piece, arrays_batch
 from quintet.batch.decimals import EXACT
 from quintet.batch.runs import Plan
 from quintet.batch.splitting import LONGEST, Positions, Records
@@ -52,7 +52,7 @@ class _TextReader(Protocol):
 
 def read_text(
     contract: Contract, plan: Plan, stream: Iterator[Records], row: int
-) -> Iterator[Chunk]:
+) -> Iterator[Piece]:
     """The records of a stream, of which the first is row `row` of the file."""
     reader: _TextReader = (
         _CsvReader(contract, plan) if plan.format == "csv" else _JsonlReader(contract)
@@ -60,12 +60,16 @@ def read_text(
     for part in stream:
         for at in range(0, len(part), CHUNK_ROWS):
             text = _Text(part, slice(at, at + CHUNK_ROWS))
-            count = len(text)
-            batch, positions, broken = reader.read(text)
-            rows = row + np.arange(count)
-            kept = rows if positions is None else rows[np.array(positions, dtype=np.int64)]
-            yield Chunk(row, count, batch, kept, text.original, broken)
-            row += count
+            yield partial(_chunk, reader, text, row)
+            row += len(text)
+
+
+def _chunk(reader: _TextReader, text: _Text, first: int) -> Chunk:
+    count = len(text)
+    batch, positions, broken = reader.read(text)
+    rows = first + np.arange(count)
+    kept = rows if positions is None else rows[np.array(positions, dtype=np.int64)]
+    return Chunk(first, count, batch, kept, text.original, broken)
 
 
 class _Text:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
 
-from quintet.batch.chunks import Chunk
+from quintet.batch.chunks import Chunk, Piece
 from quintet.batch.drift import Reference, Sample
 from quintet.batch.histograms import Histogram, watched
 from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
@@ -19,7 +20,7 @@ from quintet.batch.keeping import kept_values
 from quintet.batch.readers import read_unit
 from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
-from quintet.batch.streams import ahead
+from quintet.batch.streams import side_by_side
 from quintet.columns import Batch
 from quintet.contract import Contract, Output
 from quintet.errors import BadInput, ModelFailure, Refusal
@@ -36,9 +37,18 @@ class UnitFailed(Exception):
 class _Part(NamedTuple):
     """Some rows, the plan of their file, and its key where the run has many."""
 
-    chunk: Chunk
+    piece: Piece
     plan: Plan
     file: str | None
+
+
+class _Scored(NamedTuple):
+    """A part's rows as they were read, and what they came to."""
+
+    part: _Part
+    chunk: Chunk
+    batch: Batch
+    scores: Scores | None
 
 
 def score_unit(
@@ -52,11 +62,12 @@ def score_unit(
     clock: Callable[[], float],
     baseline: Callable[[], Mapping[str, Any]] = dict,
     peak_mb: Callable[[], float] = float,
+    threads: int = 1,
 ) -> dict[str, Any]:
     """Score a unit and store its result, unless that was done before; the result.
 
     `baseline` gives the model's baseline, empty where it has none: drift is told from it;
-    `peak_mb` the most memory that the environment has held.
+    `peak_mb` the most memory that the environment has held. `threads` read and score at once.
     What trying again cannot heal (the file is damaged or was changed, the model fails) is a
     result of its own, with status "failed", so that the run's report can name it.
 
@@ -74,7 +85,11 @@ def score_unit(
         loaded = model()
         parts = _parts(loaded.contract, plan, unit, inbox, store)
         sample = Sample(Reference(loaded.contract, baseline()), unit.rows)
-        found = _score(plan, loaded, parts, features, sample)
+        # what is stored is taken as of the run's start, so that a retry sees the same ages
+        now = datetime.fromisoformat(plan.started).timestamp()
+        found = _nothing(loaded.contract, plan, sample)
+        for one in side_by_side(_Scorer(loaded, features, now), parts, threads):
+            found.add(one)
         result = {**found.summary(), "files": _write(unit, plan, found, store)}
     except (BadInput, ModelFailure) as error:
         result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
@@ -100,8 +115,15 @@ class _Found:
     sample: Sample
     fallback: int = 0
 
-    def add(self, part: _Part, batch: Batch, scores: Scores) -> None:
-        chunk = part.chunk
+    def add(self, found: _Scored) -> None:
+        """Add a part: its scores, and the rows that were refused."""
+        part, chunk, batch, scores = found
+        if scores is not None:
+            self._scored(part, chunk, batch, scores)
+        for row, reasons in _refused(chunk, scores.refusals if scores else []):
+            self.quarantine.add(row, chunk.original(row - chunk.first), reasons, part.file)
+
+    def _scored(self, part: _Part, chunk: Chunk, batch: Batch, scores: Scores) -> None:
         entities = chunk.batch.entities
         if entities is not None:
             entities = [entities[position] for position in scores.index.tolist()]
@@ -112,11 +134,6 @@ class _Found:
         if self.histogram and self.output:
             self.histogram.add(scores.outputs[self.output.name])
         self.sample.add(batch.columns, scores.index[~scores.fallback])
-
-    def refuse(self, part: _Part, refusals: list[Refusal]) -> None:
-        chunk = part.chunk
-        for row, reasons in _refused(chunk, refusals):
-            self.quarantine.add(row, chunk.original(row - chunk.first), reasons, part.file)
 
     def summary(self) -> dict[str, Any]:
         return {
@@ -136,8 +153,8 @@ def _parts(
     """The rows of a unit, file by file."""
     if plan.scope == "key":
         known = with_constants(contract, plan.constants)
-        for chunk in read_unit(known, plan, unit, inbox):
-            yield _Part(chunk, plan, None)
+        for piece in read_unit(known, plan, unit, inbox):
+            yield _Part(piece, plan, None)
         return
     sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
     for some in unit.slices:
@@ -145,30 +162,35 @@ def _parts(
         known, own = with_constants(contract, source.constants), plan_of(plan, source)
         alone = replace(unit, start=some.start, end=some.end, first_row=some.first_row)
         with naming(source.input.key):
-            for chunk in read_unit(known, own, alone, inbox):
-                yield _Part(chunk, own, source.input.key)
+            for piece in read_unit(known, own, alone, inbox):
+                yield _Part(piece, own, source.input.key)
 
 
-def _score(
-    plan: Plan, model: Model, parts: Iterable[_Part], features: FeatureSource, sample: Sample
-) -> _Found:
-    contract = model.contract
+def _nothing(contract: Contract, plan: Plan, sample: Sample) -> _Found:
+    """What is found before any row is read."""
     output = watched(contract)
-    histogram = Histogram(output) if output else None
     names = [name for _, name in plan.keep]
     table = ScoreTable(contract, plan.version, many=plan.scope != "key", kept=names)
-    found = _Found(table, Quarantine(), output, histogram, sample)
-    # what is stored is taken as of the run's start, so that a retry sees the same ages
-    now = datetime.fromisoformat(plan.started).timestamp()
-    for part in ahead(parts):
-        refusals: list[Refusal] = []
-        if part.chunk.batch.rows:
-            joined = join(contract, part.chunk.batch, features, now)
-            scores = score_apart(model, joined.batch, joined.fallback)
-            found.add(part, joined.batch, scores)
-            refusals = scores.refusals
-        found.refuse(part, refusals)
-    return found
+    histogram = Histogram(output) if output else None
+    return _Found(table, Quarantine(), output, histogram, sample)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scorer:
+    """Reads and scores parts, several at once if it is asked to; `now` is in epoch seconds."""
+
+    model: Model
+    features: FeatureSource
+    now: float
+
+    def __call__(self, part: _Part) -> _Scored:
+        with naming(part.file) if part.file is not None else nullcontext():
+            chunk = part.piece()
+        if not chunk.batch.rows:
+            return _Scored(part, chunk, chunk.batch, None)
+        joined = join(self.model.contract, chunk.batch, self.features, self.now)
+        scores = score_apart(self.model, joined.batch, joined.fallback)
+        return _Scored(part, chunk, joined.batch, scores)
 
 
 def _refused(chunk: Chunk, refusals: list[Refusal]) -> Iterator[tuple[int, list[Refusal]]]:

@@ -113,6 +113,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     from quintet.batch.runs import Folder, Plan, plan_from
     from quintet.batch.units import score_unit
     from quintet.errors import NotFound
+    from quintet.onnx_model import available_threads
 
     settings = read(ScoreSettings, os.environ)
     inbox, store = _inbox(), _store(settings.scores_bucket)
@@ -120,8 +121,11 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     artifacts = Artifacts(
         AwsClient("s3"),
         settings.registry_bucket,
+        # rows are scored by as many threads as there are processors: a run needs but one
+        threads=1,
         cache=Path(tempfile.gettempdir()) / "quintet-models",
     )
+    threads = available_threads(os.environ)
 
     @lru_cache(maxsize=1)
     def load(model: str, version: int, seal: str) -> OnnxModel:
@@ -150,6 +154,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
             features=features,
             clock=time.perf_counter,
             peak_mb=peak_mb,
+            threads=threads,
             baseline=lambda: baseline(plan.model, plan.version, plan.seal),
         )
 
