@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.aws_kit import ROOT, load_app
+from tests.iam_rules import actions, resources, statements
 
 from quintet.batch.drops import MemoryRuns
 from quintet.batch.schedules import start_scheduled
@@ -28,7 +29,7 @@ from quintet.settings import (
     WorkSettings,
     read,
 )
-from quintet_local.plan import Plan, plan
+from quintet_local.plan import plan
 from quintet_local.stack import Stack, describe
 from quintet_local.template import load
 
@@ -327,57 +328,11 @@ def test_what_is_written_is_not_where_notifications_come_from() -> None:
     written = {
         resource
         for statement in statements(PLAN)
-        if "s3:PutObject" in actions(statement)
-        for resource in resources(statement)
+        if "s3:PutObject" in actions(statement.body)
+        for resource in resources(statement.body)
     }
     for name in notifying:
         assert not [r for r in written if identity(name) in r]
-
-
-# ---- IAM ------------------------------------------------------------------------------------
-
-
-def statements(of: Plan) -> list[dict[str, Any]]:
-    return [
-        statement
-        for role in of.of_type("AWS::IAM::Role").values()
-        for policy in role.get("Policies", [])
-        for statement in policy["PolicyDocument"]["Statement"]
-    ]
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def actions(statement: dict[str, Any]) -> list[str]:
-    return listed(statement["Action"])
-
-
-def resources(statement: dict[str, Any]) -> list[str]:
-    return listed(statement["Resource"])
-
-
-def test_roles_allow_named_actions_alone() -> None:
-    for statement in statements(PLAN):
-        assert [a for a in actions(statement) if "*" in a] == [], json.dumps(statement)
-
-
-def test_a_resource_of_every_name_has_its_reason_beside_it() -> None:
-    lines = TEMPLATE.read_text().splitlines()
-    for number, line in enumerate(lines):
-        if re.fullmatch(r'\s*Resource: "\*"', line):
-            start = max(i for i in range(number) if lines[i].strip() == "- Effect: Allow")
-            assert lines[start - 1].strip().startswith("#"), f"line {number + 1} gives no reason"
-    wild = [s for s in statements(PLAN) if "*" in resources(s)]
-    assert len(wild) == sum('Resource: "*"' in line for line in lines)
-
-
-def test_a_queues_policy_lets_in_one_service_from_this_account() -> None:
-    for policy in properties("AWS::SQS::QueuePolicy").values():
-        for statement in policy["PolicyDocument"]["Statement"]:
-            assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
-            assert statement["Condition"]["StringEquals"]["aws:SourceAccount"]
 
 
 # ---- the state machine ------------------------------------------------------------------------
