@@ -42,6 +42,8 @@ from quintet_local.template import TemplateError, load
 __all__ = ["HOST", "LocalAws", "Settings", "StartError"]
 
 HOST = "127.0.0.1"
+#: what this machine is called in containers: by Docker Desktop itself, elsewhere by a flag
+CONTAINERS_HOST = "host.docker.internal"
 RUNTIME_BODY = 16 * 1024 * 1024
 log = logging.getLogger(__name__)
 
@@ -165,9 +167,17 @@ class LocalAws:
         return {**CREDENTIALS, **key, "AWS_ENDPOINT_URL": self.endpoint_url}
 
     def _environments(self) -> dict[str, dict[str, str]]:
+        """What each function is given, with the addresses as a container finds them."""
         common = self._common()
-        functions = self.stack.functions.values()
-        return {f.logical_id: {**common, **f.environment} for f in functions}
+        here = self.endpoint_url
+        there = here.replace(HOST, CONTAINERS_HOST)
+        return {
+            f.logical_id: {
+                name: value.replace(here, there)
+                for name, value in {**common, **f.environment}.items()
+            }
+            for f in self.stack.functions.values()
+        }
 
     # in the plane's thread
 

@@ -19,6 +19,10 @@ CREDENTIALS = {
 }
 
 
+def as_containers_see(url: str) -> str:
+    return url.replace("127.0.0.1", "host.docker.internal")
+
+
 def sam_env(local: LocalAws) -> dict[str, dict[str, str]]:
     told: dict[str, dict[str, str]] = json.loads((local.state / "sam-env.json").read_text())
     return told
@@ -34,7 +38,7 @@ def functions(template: Path) -> dict[str, dict[str, Any]]:
 def test_every_function_has_its_variables_with_their_values(stack: LocalAws) -> None:
     told = sam_env(stack)
     assert set(told) == set(functions(ROOT / "tests/local/stack/template.yaml"))
-    common = {**CREDENTIALS, "AWS_ENDPOINT_URL": stack.endpoint_url}
+    common = {**CREDENTIALS, "AWS_ENDPOINT_URL": as_containers_see(stack.endpoint_url)}
     assert told["Broken"] == common
     assert told["Echo"] == {**common, "STAGE": "local", "TABLE": "quintet-local-Table"}
 
@@ -47,7 +51,7 @@ def test_sam_finds_each_variable_in_the_template(local_aws: LocalAws, name: str)
     assert set(sam_env(local_aws)[name]) - set(CREDENTIALS) == {*source, *own}
 
 
-def test_queues_are_named_by_their_address_here(local_aws: LocalAws) -> None:
+def test_queues_are_named_by_their_address_for_containers(local_aws: LocalAws) -> None:
     url = sam_env(local_aws)["Submit"]["QUINTET_WORK_QUEUE_URL"]
-    assert url == local_aws.outputs["WorkQueueUrl"]
-    assert url.startswith(local_aws.endpoint_url)
+    assert url == as_containers_see(local_aws.outputs["WorkQueueUrl"])
+    assert url.startswith(as_containers_see(local_aws.endpoint_url))
