@@ -13,14 +13,11 @@ from typing import Any
 
 import pytest
 from tests.aws_kit import ROOT, client, create_table, environ, load_app, moto_server
-from tests.batch_kit import CONTRACT, tiny_graph
+from tests.batch_kit import publish
 
-from quintet.contract import to_dict
-from quintet.manifest import digest_of, sha256
 from quintet.wiring import batch as wiring
 from quintet.wiring import runs as runs_wiring
 from quintet_cli.publisher import Publisher
-from quintet_cli.release import Release
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
 
@@ -55,21 +52,13 @@ class BatchAws:
 
     def publish(self) -> None:
         """Publish the tiny model."""
-        files = {
-            "contract.json": json.dumps(to_dict(CONTRACT)).encode(),
-            "model.onnx": tiny_graph(),
-        }
-        sources = {name: sha256(content) for name, content in files.items()}
-        columns = {"amount": [1.0], "visits": [2], "country": ["de"], "rate": [0.5]}
-        golden = {"columns": columns, "outputs": {}, "tolerance": 1e-6}
-        release = Release(CONTRACT, digest_of(sources), sources, files, golden)
         publisher = Publisher(
             self.client("s3"),
             self.client("dynamodb"),
             bucket="batch-registry",
             table="batch-registry",
         )
-        publisher.publish(release, "2026-01-01T00:00:00+00:00")
+        publish(publisher)
 
     def objects(self, prefix: str) -> dict[str, bytes]:
         """What the scores bucket holds under a prefix."""

@@ -25,9 +25,12 @@ from quintet.batch.runs import (
     unit_from,
 )
 from quintet.batch.units import score_unit
-from quintet.contract import Contract, Feature, Input, Output
+from quintet.contract import Contract, Feature, Input, Output, to_dict
 from quintet.features import MemoryFeatures
+from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
+from quintet_cli.publisher import Publisher
+from quintet_cli.release import Release
 
 STARTED = "2026-11-20T08:00:00.000Z"
 BUCKET = "inbox"
@@ -95,6 +98,16 @@ def tiny_graph() -> bytes:
     onnx.checker.check_model(model)
     graph_bytes: bytes = model.SerializeToString()
     return graph_bytes
+
+
+def publish(publisher: Publisher) -> None:
+    """Publish the tiny model."""
+    files = {"contract.json": orjson.dumps(to_dict(CONTRACT)), "model.onnx": tiny_graph()}
+    sources = {name: sha256(content) for name, content in files.items()}
+    columns = {"amount": [1.0], "visits": [2], "country": ["de"], "rate": [0.5]}
+    golden = {"columns": columns, "outputs": {}, "tolerance": 1e-6}
+    release = Release(CONTRACT, digest_of(sources), sources, files, golden)
+    publisher.publish(release, "2026-01-01T00:00:00+00:00")
 
 
 MODEL = OnnxModel(CONTRACT, tiny_graph(), digest="d" * 64)

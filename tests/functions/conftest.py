@@ -14,6 +14,7 @@ import pytest
 from tests import onlinekit
 from tests.aws_kit import client, create_table, environ, load_app, moto_server
 from tests.jobskit import table_properties
+from tests.registries import RegistryServer
 
 from quintet.aws.features import entity_key
 from quintet.contract import Contract
@@ -63,6 +64,11 @@ class OnlineAws:
         """A queue of that name; its URL."""
         url: str = self.client("sqs").create_queue(QueueName=name)["QueueUrl"]
         return url
+
+    @property
+    def registry(self) -> RegistryServer:
+        """Its registry."""
+        return RegistryServer(self.url, "registry-bucket", "registry")
 
     def publish(self, contract: Contract) -> None:
         """Publish a model of the kit."""
