@@ -41,7 +41,11 @@ class BatchAws:
             s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket="inbox", VersioningConfiguration={"Status": "Enabled"})
         dynamodb = self.client("dynamodb")
-        for table, keys in (("batch-registry", ("model", "item")), ("batch-features", ("entity",))):
+        for table, keys in (
+            ("batch-registry", ("model", "item")),
+            ("batch-features", ("entity",)),
+            ("batch-endpoints", ("endpoint",)),
+        ):
             # moto keeps its state for the process: another module's tests may have made it
             with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
                 create_table(self.url, table, *keys)
@@ -94,6 +98,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "QUINTET_INBOX_BUCKET": "inbox",
         "QUINTET_SCORES_BUCKET": "scores",
         "QUINTET_FEATURES_TABLE": "batch-features",
+        "QUINTET_ENDPOINTS_TABLE": "batch-endpoints",
         "QUINTET_STATE_MACHINE_ARN": MACHINE,
         "QUINTET_UNIT_BYTES": "400",
         "QUINTET_UNIT_MEMORY_MB": "1769",

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from quintet.batch.drops import dropped
+from quintet.callbacks.runs import is_run_end, run_call
 from quintet.errors import BadInput
 from quintet.jobs.store import Notice
 from quintet.streaming.alert import Callout, is_callout
@@ -99,13 +100,15 @@ class Letter:
 
     @cached_property
     def model(self) -> str | None:
-        """The model that it is about: its job's, its alert's, or of a dropped file's folder."""
+        """The model that it is about: its job's, alert's or run's, or a dropped file's."""
         if self.job is not None:
             known = self.jobs.look(self.job)
             return known.model if known else None
         try:
             if is_callout(self.body):
                 return Callout.read(self.body).alert.model
+            if is_run_end(self.body):
+                return run_call(self.body).model
             files = dropped(self.body)
         except BadInput:
             return None

@@ -10,6 +10,7 @@ from rich.console import Console
 from quintet.aws.blobs import S3Inbox
 from quintet.aws.executions import Executions
 from quintet.aws.registry import Registry
+from quintet.aws.targets import EndpointIds
 from quintet.batch.requests import keep_of
 from quintet.batch.starts import Started, start_run
 from quintet_cli.options import Form, Keep, StageName, State
@@ -53,6 +54,10 @@ def run(
         Form | None, typer.Option("--output", help="The form of the scores; Parquet by default.")
     ] = None,
     keep: Keep = None,
+    callback: Annotated[
+        str | None,
+        typer.Option("--callback", help="A registered endpoint that is told of the run's end."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")
     ] = True,
@@ -71,6 +76,7 @@ def run(
         "bucket": bucket,
         "output": output.value if output else None,
         "keep": keep_of(keep or ""),
+        "callback": callback,
     }
     folder, new = start_on(opened, asked)
     console.print(f"run [bold]{folder.run}[/bold]" + ("" if new else ", which has ended before"))
@@ -83,9 +89,11 @@ def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
     outputs = stage.outputs
     request = {"bucket": outputs["InboxBucketName"]}
     request |= {name: value for name, value in asked.items() if value is not None}
+    dynamodb = stage.signed("dynamodb")
     return start_run(
         request,
-        routes=Registry(stage.signed("dynamodb"), outputs["RegistryTableName"]),
+        routes=Registry(dynamodb, outputs["RegistryTableName"]),
         inbox=S3Inbox(stage.client("s3")),
         runs=Executions(stage.client("stepfunctions"), outputs["BatchScoringArn"]),
+        check=EndpointIds(dynamodb, outputs["EndpointsTableName"], "--callback").check,
     )

@@ -9,8 +9,8 @@ from quintet.wiring import batch as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Report a run: its status, the cause if it has not succeeded, and the report's key."""
-    folder = attempt_from(event["run"], event["request"]).folder
-    summary = wiring.reporter()(folder, event.get("failure"))
+    """Report a run: its status, the cause if it failed, the report's key, and whom to call."""
+    attempt = attempt_from(event["run"], event["request"])
+    summary = wiring.reporter()(attempt.folder, event.get("failure"))
     wiring.logger().info("reported", **summary)
-    return summary
+    return {**summary, "callback": attempt.request.get("callback")}

@@ -23,7 +23,7 @@ from tests.functions.test_notify import (
 
 from quintet.aws.alerts import AlertCallouts, AlertTable, AlertTopic
 from quintet.aws.client import AwsClient
-from quintet.aws.deliveries import AlertDeliveries
+from quintet.aws.deliveries import CalloutDeliveries
 from quintet.callbacks.alerts import webhook_id
 from quintet.callbacks.delivery import Delivery
 from quintet.errors import Transient
@@ -153,10 +153,10 @@ def aws(url: str, monkeypatch: pytest.MonkeyPatch) -> Aws:
     return made
 
 
-def deliveries(aws: Aws) -> AlertDeliveries:
+def deliveries(aws: Aws) -> CalloutDeliveries:
     """The record of callouts."""
     dynamodb = AwsClient("dynamodb", environ=aws.server.environ)
-    return AlertDeliveries(dynamodb, aws.environ["QUINTET_STREAM_TABLE"])
+    return CalloutDeliveries(dynamodb, aws.environ["QUINTET_STREAM_TABLE"])
 
 
 def test_an_alert_is_called_out_once_its_record_says_so(

@@ -162,6 +162,12 @@ def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
     assert fitting(filters)(letter(work("a1"), jobs)) is fits
 
 
+def run_end() -> str:
+    """A message of the end of a run of churn."""
+    told = {"model": "churn", "status": "failed", "cause": "", "finished": "2026-11-20T08:00:00Z"}
+    return json.dumps({"endpoint": "pager", "execution": "churn-a", "run": told})
+
+
 @pytest.mark.parametrize(
     ("body", "job", "model"),
     [
@@ -171,6 +177,8 @@ def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
         ({"job": 7}, None, None),
         (Callout(alert(), "pager").message(), None, "room"),
         ('{"alert": {}, "endpoint": "pager"}', None, None),
+        (run_end(), None, "churn"),
+        ('{"run": {}, "endpoint": "pager"}', None, None),
         ("[1]", None, None),
         ("not json", None, None),
         ("", None, None),

@@ -66,7 +66,9 @@ def test_a_file_is_planned_scored_and_reported(
         "report": f"{ROOT}report.json",
         "page": f"{ROOT}report.html",
         "counts": counts,
+        "finished": summary["finished"],
         "seconds": summary["seconds"],
+        "callback": None,
         "drift": {"large": 0, "some": 0},
     }
     found = aws.objects(ROOT)

@@ -235,6 +235,9 @@ def test_a_model_without_runs_has_none(handler: Handler) -> None:
         ({"version": "3"}, 400, "version: expected a whole number"),
         ({"bucket": "not-ours"}, 400, "bucket: expected one that this stack may read"),
         ({"surprise": 1}, 400, "surprise"),
+        ({"callback": "crm"}, 404, "callback: expected the id of a registered endpoint, got 'crm'"),
+        ({"callback": "https://crm/"}, 404, "callback: expected the id of a registered endpoint"),
+        ({"callback": 7}, 400, "callback: expected a text"),
     ],
 )
 def test_what_cannot_be_started_is_refused(

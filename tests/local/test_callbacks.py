@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from quintet.aws.alerts import AlertCallouts
 from quintet.aws.client import AwsClient
-from quintet.aws.deliveries import AlertDeliveries, DeliveryRecords
+from quintet.aws.deliveries import CalloutDeliveries, DeliveryRecords
 from quintet.aws.jobs import JobTable
 from quintet.callbacks.alerts import webhook_id
 from quintet.jobs.job import Outcome
@@ -67,7 +67,7 @@ def test_a_receiver_that_fails_at_first_is_told_again(local_aws: LocalAws) -> No
 def test_an_alert_is_called_out(local_aws: LocalAws) -> None:
     receiver, name = Receiver(), f"e{time.time_ns()}"
     found = alert(entity=name, id=f"events/shardId-000000000000/{time.time_ns()}/0")
-    book = AlertDeliveries(lean(local_aws), local_aws.outputs["StreamTableName"])
+    book = CalloutDeliveries(lean(local_aws), local_aws.outputs["StreamTableName"])
     sqs = Stage.open("local", local_aws.state).signed("sqs")
     with receiving(receiver) as url:
         receiver.secrets = [register(local_aws, name, url)]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
+from quintet.aws.deliveries import CalloutDeliveries
 from quintet.batch.runs import Folder, run_name
 from quintet_cli.app import app
+from quintet_cli.receiver import Receiver, receiving
+from quintet_cli.run_reader import RunReader
+from quintet_cli.stage import Stage
 
 CUSTOMERS = ROOT / "models/churn/data/customers.csv"
 
@@ -83,10 +88,60 @@ def test_the_end_of_a_run_is_told(local: LocalAws, tmp_path: Path) -> None:
             "fallback": 0,
             "unaccounted": 0,
         },
+        "finished": message["finished"],
         "seconds": message["seconds"],
         "drift": message["drift"],
+        "callback": None,
     }
     refused = drop(local, "empty.csv", b"")
     (message,) = eventually(lambda: told(local, bad_runs))
     assert (message["run"], message["status"]) == (refused.run, "refused")
     assert message["cause"].endswith("got an empty file (0 bytes)")
+
+
+def command(local: LocalAws, *words: str) -> Result:
+    return CliRunner().invoke(app, [*words, "--state", str(local.state)])
+
+
+def test_the_end_of_a_run_is_called_out_signed_and_again_under_its_id(local: LocalAws) -> None:
+    bucket = local.outputs["InboxBucketName"]
+    key = "_data/churn/called/customers.csv"
+    local.client("s3").put_object(Bucket=bucket, Key=key, Body=CUSTOMERS.read_bytes())
+    asked = ("run", "churn", "--prefix", "_data/churn/called/", "--callback", "crm")
+    unknown = command(local, *asked)
+    assert unknown.exit_code == 1
+    assert str(unknown.exception) == (
+        "--callback: expected the id of a registered endpoint, got 'crm'"
+    )
+    statuses = iter([503])
+    receiver = Receiver(answer=lambda received: next(statuses, 204))
+    with receiving(receiver) as url:
+        secret = command(local, "endpoints", "add", "crm", url).output
+        receiver.secrets = re.findall(r"whsec_\S+", secret)
+        assert command(local, *asked).exit_code == 0
+        folder = RunReader(Stage.open("local", local.state)).newest("churn")
+        stream = Stage.open("local", local.state).signed("dynamodb")
+        records = CalloutDeliveries(stream, local.outputs["StreamTableName"])
+        subject = f"run/{folder.run}"
+        eventually(lambda: records.get(subject, "webhook").state == "delivered", 60)
+        assert command(local, *asked).exit_code == 0  # it has ended: nobody is called again
+    assert [(r.id, r.verified) for r in receiver.received] == [(f"run_{folder.run}", True)] * 2
+    assert len({r.body for r in receiver.received}) == 1
+    content = receiver.received[0].content
+    report = RunReader(Stage.open("local", local.state)).reported(folder)
+    assert content == {
+        "type": "run.succeeded",
+        "timestamp": report["finished"],
+        "data": {
+            "run": folder.run,
+            "model": "churn",
+            "status": "succeeded",
+            "cause": "",
+            "bucket": local.outputs["ScoresBucketName"],
+            "report": folder.report,
+            "page": folder.page,
+            "counts": report["counts"],
+            "seconds": report["seconds"],
+            "drift": content["data"]["drift"],
+        },
+    }

@@ -61,6 +61,7 @@ def test_a_run_that_adds_up_succeeds_and_commits_last() -> None:
         "report": folder.report,
         "page": folder.page,
         "counts": counts,
+        "finished": "2026-11-20T08:00:20.000+00:00",
         "seconds": 20.0,
         "drift": {"large": 0, "some": 0},
     }
@@ -178,6 +179,7 @@ def test_a_run_that_could_not_be_planned_has_a_report() -> None:
         "cause": "The run could not be planned (Lambda.Unknown).",
         "report": folder.report,
         "page": folder.page,
+        "finished": "2026-11-20T08:00:20.000+00:00",
         "seconds": None,
         "drift": {"large": 0, "some": 0},
         "counts": {"rows": 0, "scored": 0, "quarantined": 0, "fallback": 0, "unaccounted": 0},

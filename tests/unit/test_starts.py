@@ -33,7 +33,13 @@ class Desk:
 
     def start(self, **asked: Any) -> Started:
         request = {"model": "tiny", "bucket": BUCKET, **asked}
-        return start_run(request, routes=self.routes, inbox=self.inbox, runs=self.runs)
+        return start_run(
+            request, routes=self.routes, inbox=self.inbox, runs=self.runs, check=self.check
+        )
+
+    def check(self, endpoint: str) -> None:
+        if endpoint != "crm":
+            raise NotFound.of("callback", "the id of a registered endpoint", endpoint)
 
 
 @pytest.fixture
@@ -87,6 +93,16 @@ def test_other_files_are_another_run(desk: Desk, key: str, body: bytes) -> None:
     assert desk.start(prefix=DATA).folder != whole.folder
     # and a part that has not changed is still what it was
     assert desk.start(prefix=DATA, partition="month=2026-01").folder == january.folder
+
+
+def test_an_endpoint_is_pinned_with_the_request_and_has_to_be_there(desk: Desk) -> None:
+    folder, _ = desk.start(prefix=DATA, callback="crm")
+    assert desk.runs.started[folder.run]["callback"] == "crm"
+    assert desk.start(prefix=DATA, callback="crm").folder == folder
+    assert desk.start(prefix=DATA).folder != folder
+    with pytest.raises(NotFound, match=r"^callback: expected the id of a registered endpoint"):
+        desk.start(prefix=DATA, callback="erp")
+    assert len(desk.runs.started) == 2
 
 
 def test_another_live_version_is_another_run(desk: Desk) -> None:

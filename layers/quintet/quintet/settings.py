@@ -182,6 +182,7 @@ class RunsSettings:
     registry_table: str
     inbox_bucket: str
     scores_bucket: str
+    endpoints_table: str
     state_machine_arn: str
 
 

@@ -18,10 +18,10 @@ from quintet.errors import BadInput, QuintetError
 from quintet.online import Call
 
 if TYPE_CHECKING:  # predict tells no caller of a job
+    from quintet.callbacks.callouts import Outgoing
     from quintet.callbacks.delivery import Delivery
     from quintet.callbacks.delivery import State as DeliveryState
     from quintet.jobs.job import Job
-    from quintet.streaming.alert import Callout
     from quintet.streaming.scorer import Outcome
 
 __all__ = ["METRICS", "CallbackTelemetry", "StreamTelemetry", "Telemetry", "make_logger"]
@@ -200,11 +200,11 @@ class CallbackTelemetry:
         self._log(delivery, job=job.id, model=job.model, channel=channel, endpoint=endpoint)
         self._count(delivery, job.model, channel, job.updated)
 
-    def called_out(self, callout: Callout, delivery: Delivery) -> None:
-        """The same of an alert's attempt. The age is from its record's arrival."""
-        alert, endpoint = callout.alert, callout.endpoint
-        self._log(delivery, alert=alert.id, model=alert.model, channel="webhook", endpoint=endpoint)
-        self._count(delivery, alert.model, "webhook", alert.at)
+    def called_out(self, call: Outgoing, delivery: Delivery) -> None:
+        """The same of an alert's attempt, or a run's. The age is from when there was news."""
+        about = {call.kind: call.subject, "model": call.model, "endpoint": call.endpoint}
+        self._log(delivery, channel="webhook", **about)
+        self._count(delivery, call.model, "webhook", call.at)
 
     def _log(self, delivery: Delivery, **subject: Any) -> None:
         """The line: neither the URL, which may hold a token, nor of the answer but its status."""

@@ -1,4 +1,4 @@
-"""Deliveries: a job's on its item, an attribute for each channel; an alert's on their own items."""
+"""Deliveries: a job's on its item, an attribute a channel; an alert's or a run's on their own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
 from quintet.callbacks.delivery import Delivery, State
 
-__all__ = ["AlertDeliveries", "DeliveryRecords"]
+__all__ = ["CalloutDeliveries", "DeliveryRecords"]
 
 
 #: the day of attempts, 14 days among the dead letters, and another day after a replay
@@ -57,25 +57,25 @@ class DeliveryRecords:
         return dynamodb_call(self._client, operation, payload, idempotent=True)
 
 
-class AlertDeliveries:
-    """Deliveries in the stream's table: the key "delivery#<alert id>", the channel as the part."""
+class CalloutDeliveries:
+    """Deliveries in the stream's table: the key "delivery#<subject>", the channel as the part."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
         self._client = client
         self._table = table
 
-    def get(self, alert: str, channel: str) -> Delivery:
+    def get(self, subject: str, channel: str) -> Delivery:
         """See `quintet.callbacks.delivery.Deliveries.get`."""
-        payload = {"Key": _alert_key(alert, channel), "ConsistentRead": True}
+        payload = {"Key": _key(subject, channel), "ConsistentRead": True}
         answer = dynamodb_call(self._client, "GetItem", {"TableName": self._table, **payload})
         return _delivery(answer["Item"]) if "Item" in answer else Delivery()
 
-    def put(self, alert: str, channel: str, delivery: Delivery) -> None:
+    def put(self, subject: str, channel: str, delivery: Delivery) -> None:
         """See `quintet.callbacks.delivery.Deliveries.put`."""
         expires = {"N": str(int(delivery.started) + KEPT_SECONDS)}
         payload = {
             "TableName": self._table,
-            "Item": {**_alert_key(alert, channel), **_item(delivery), "expires": expires},
+            "Item": {**_key(subject, channel), **_item(delivery), "expires": expires},
             "ConditionExpression": "attribute_not_exists(#state) OR #state <> :delivered",
             "ExpressionAttributeNames": {"#state": "state"},
             "ExpressionAttributeValues": {":delivered": {"S": "delivered"}},
@@ -84,8 +84,8 @@ class AlertDeliveries:
             dynamodb_call(self._client, "PutItem", payload, idempotent=True)
 
 
-def _alert_key(alert: str, channel: str) -> dict[str, Any]:
-    return {"key": {"S": f"delivery#{alert}"}, "part": {"S": channel}}
+def _key(subject: str, channel: str) -> dict[str, Any]:
+    return {"key": {"S": f"delivery#{subject}"}, "part": {"S": channel}}
 
 
 def _attribute(channel: str) -> str:

@@ -13,11 +13,12 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class EndpointIds:
-    """See `quintet.codecs.intake.Targets`."""
+    """See `quintet.codecs.intake.Targets`. `field` is what a refusal calls an endpoint."""
 
-    def __init__(self, client: AwsClient, table: str) -> None:
+    def __init__(self, client: AwsClient, table: str, field: str = "X-Quintet-Callback") -> None:
         self._client = client
         self._table = table
+        self._field = field
 
     def check(self, endpoint: str) -> None:
         """See `Targets.check`."""
@@ -32,6 +33,6 @@ class EndpointIds:
             found = dynamodb_call(self._client, "GetItem", payload).get("Item")
         if found is None:
             expected = "the id of a registered endpoint"
-            raise NotFound([Refusal(None, "X-Quintet-Callback", expected, repr(endpoint[:63]))])
+            raise NotFound([Refusal(None, self._field, expected, repr(endpoint[:63]))])
         if found.get("disabled", {}).get("S"):
-            raise BadInput.of("X-Quintet-Callback", "an endpoint that is served", "a disabled one")
+            raise BadInput.of(self._field, "an endpoint that is served", "a disabled one")

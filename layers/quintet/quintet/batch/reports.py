@@ -83,6 +83,7 @@ def _summary(folder: Folder, report: dict[str, Any]) -> dict[str, Any]:
         "report": folder.report,
         "page": folder.page,
         "counts": report["counts"],
+        "finished": report["finished"],
         "seconds": report["seconds"],
         "drift": {level: drift.get(level, 0) for level in ("large", "some")},
     }

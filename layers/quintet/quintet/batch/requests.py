@@ -12,7 +12,7 @@ from quintet.errors import BadInput, Refusal
 __all__ = ["ALL", "Keep", "Request", "keep_of", "model_of", "request_from"]
 
 SCOPES: tuple[Scope, ...] = ("key", "prefix", "manifest")
-TEXTS = ("bucket", "model", "version_id", "partition", "output", *SCOPES)
+TEXTS = ("bucket", "model", "version_id", "partition", "output", "callback", *SCOPES)
 #: the columns of the input beside the scores: some, some under new names, or all
 Keep = list[str] | dict[str, str] | str
 ALL = "*"
@@ -28,7 +28,8 @@ class Request:
     The input is one object (`key`), all objects under a `prefix`, or those that the object
     `manifest` lists. `partition` (`month=2026-01`) takes only the files in folders of that name.
     `output` is the form of the scores, `keep` the columns of the input beside them: a list, names
-    to new names, or "*"; both are asked for by the object's metadata as well.
+    to new names, or "*"; both are asked for by the object's metadata as well. `callback` is the id
+    of an endpoint that is told of the run's end.
     """
 
     run: str
@@ -43,6 +44,7 @@ class Request:
     model: str = ""
     output: str | None = None
     keep: Keep | None = None
+    callback: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.source.partition("/")[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -24,16 +24,23 @@ class Started(NamedTuple):
     new: bool
 
 
-def start_run(data: Mapping[str, Any], *, routes: Routes, inbox: Inbox, runs: Runs) -> Started:
+def start_run(
+    data: Mapping[str, Any],
+    *,
+    routes: Routes,
+    inbox: Inbox,
+    runs: Runs,
+    check: Callable[[str], None],
+) -> Started:
     """Start the run of a request, unless it was started before.
 
     The name is a hash of the model's version, the request and the state of its files. So the
     same again is the same run; a file that is new or another, or another live version, makes
-    another run.
+    another run. `check` refuses an endpoint that is not registered.
 
     Raises:
         BadInput: the request is no good, or names no files.
-        NotFound: there is no such model, version or object.
+        NotFound: there is no such model, version, object or endpoint.
         Transient: a store could not be read, or the run not be started now.
     """
     request = request_from(data)
@@ -41,6 +48,8 @@ def start_run(data: Mapping[str, Any], *, routes: Routes, inbox: Inbox, runs: Ru
     version = request.version or route.live
     if version not in route.versions:
         raise UnknownModel(request.model, version)
+    if request.callback is not None:
+        check(request.callback)
     version_id, content = _state(request, inbox)
     known = {**data, "model": request.model, "version": version, "version_id": version_id}
     pinned = {name: value for name, value in known.items() if value is not None}

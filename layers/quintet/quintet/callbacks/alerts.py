@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 
 import orjson
 
-from quintet.callbacks.delivery import Attempt, Deliveries, Delivery, WebhookChannel
-from quintet.callbacks.tries import come_back, tried
+from quintet.callbacks.callouts import Outgoing
 from quintet.streaming.alert import Alert, Callout, content
 
-__all__ = ["AlertNotifier", "webhook_body", "webhook_id"]
-
-CHANNEL = "webhook"
+__all__ = ["alert_call", "webhook_body", "webhook_id"]
 
 
 def webhook_id(alert: Alert) -> str:
@@ -30,46 +26,20 @@ def webhook_body(alert: Alert) -> bytes:
     return orjson.dumps({"type": "alert.raised", "timestamp": data["at"], "data": data})
 
 
-class AlertNotifier:
-    """Calls alerts out; `random` gives numbers in [0, 1), `tell` is told of every attempt."""
+def alert_call(message: str) -> Outgoing:
+    """What a message of an alert asks for.
 
-    def __init__(
-        self,
-        deliveries: Deliveries,
-        channel: WebhookChannel,
-        *,
-        clock: Callable[[], float],
-        random: Callable[[], float],
-        tell: Callable[[Callout, Delivery], None],
-    ) -> None:
-        self._deliveries = deliveries
-        self._channel = channel
-        self._clock = clock
-        self._random = random
-        self._tell = tell
-
-    def __call__(self, message: str, receives: int) -> float | None:
-        """Try if it is due; in how many seconds to come back, as `Notifier` says.
-
-        Raises:
-            BadInput: the message is not ours.
-            Transient: a store failed; nothing is lost, it may be sent twice.
-        """
-        callout = Callout.read(message)
-        alert = callout.alert
-
-        def send(now: float) -> Attempt:
-            return self._channel.post(callout.endpoint, webhook_id(alert), webhook_body(alert), now)
-
-        delivery, fresh = tried(
-            self._deliveries,
-            alert.id,
-            CHANNEL,
-            send,
-            first=receives == 1,
-            clock=self._clock,
-            random=self._random,
-        )
-        if fresh:
-            self._tell(callout, delivery)
-        return come_back([delivery], self._clock())
+    Raises:
+        BadInput: the message is not ours.
+    """
+    callout = Callout.read(message)
+    alert = callout.alert
+    return Outgoing(
+        kind="alert",
+        subject=alert.id,
+        model=alert.model,
+        endpoint=callout.endpoint,
+        webhook_id=webhook_id(alert),
+        body=webhook_body(alert),
+        at=alert.at,
+    )

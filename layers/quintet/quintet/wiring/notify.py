@@ -6,6 +6,7 @@ import math
 import os
 import random
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-    from quintet.callbacks.alerts import AlertNotifier
+    from quintet.callbacks.callouts import CalloutNotifier, Outgoing
     from quintet.callbacks.delivery import WebhookChannel
     from quintet.callbacks.notifier import Notifier
     from quintet.settings import NotifySettings
@@ -46,10 +47,13 @@ def logger() -> Logger:
 
 
 def notify(message: str, receives: int) -> float | None:
-    """Handle a message of the queue: of a job, or of an alert. See `Notifier`."""
+    """Handle a message of the queue: of a job, an alert, or the end of a run. See `Notifier`."""
+    from quintet.callbacks.runs import is_run_end
     from quintet.streaming.alert import is_callout
 
-    return (_alert_notifier() if is_callout(message) else _notifier())(message, receives)
+    if is_callout(message):
+        return _alert_notifier()(message, receives)
+    return (_run_notifier() if is_run_end(message) else _notifier())(message, receives)
 
 
 @cache
@@ -75,14 +79,29 @@ def _notifier() -> Notifier:
 
 
 @cache
-def _alert_notifier() -> AlertNotifier:
+def _alert_notifier() -> CalloutNotifier:
     """What calls alerts out."""
-    from quintet.aws.client import AwsClient
-    from quintet.aws.deliveries import AlertDeliveries
-    from quintet.callbacks.alerts import AlertNotifier
+    from quintet.callbacks.alerts import alert_call
 
-    return AlertNotifier(
-        AlertDeliveries(AwsClient("dynamodb"), _settings().stream_table),
+    return _callouts(alert_call)
+
+
+@cache
+def _run_notifier() -> CalloutNotifier:
+    """What calls the ends of runs out."""
+    from quintet.callbacks.runs import run_call
+
+    return _callouts(run_call)
+
+
+def _callouts(read: Callable[[str], Outgoing]) -> CalloutNotifier:
+    from quintet.aws.client import AwsClient
+    from quintet.aws.deliveries import CalloutDeliveries
+    from quintet.callbacks.callouts import CalloutNotifier
+
+    return CalloutNotifier(
+        read,
+        CalloutDeliveries(AwsClient("dynamodb"), _settings().stream_table),
         _webhooks(),
         clock=time.time,
         random=random.random,

@@ -56,18 +56,23 @@ def desk() -> RunsDesk:
     from quintet.aws.blobs import S3Inbox, S3Store
     from quintet.aws.client import AwsClient
     from quintet.aws.registry import Registry
+    from quintet.aws.targets import EndpointIds
     from quintet.batch.starts import start_run
     from quintet.codecs.runs_desk import RunsDesk
 
     settings, s3 = _settings(), boto3.client("s3")
     executions = _executions()
-    routes = Registry(AwsClient("dynamodb"), settings.registry_table)
+    dynamodb = AwsClient("dynamodb")
+    routes = Registry(dynamodb, settings.registry_table)
+    endpoints = EndpointIds(dynamodb, settings.endpoints_table, "callback")
 
     def link(key: str) -> str:  # a client that presigns is for those runs alone that have ended
         return _presigner()(f"s3://{settings.scores_bucket}/{key}")
 
     return RunsDesk(
-        begin=partial(start_run, routes=routes, inbox=S3Inbox(s3), runs=executions),
+        begin=partial(
+            start_run, routes=routes, inbox=S3Inbox(s3), runs=executions, check=endpoints.check
+        ),
         shelf=S3Store(s3, settings.scores_bucket),
         executions=executions,
         link=link,
