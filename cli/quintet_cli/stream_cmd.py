@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import progress
+from rich import filesize, progress
 from rich.console import Console
 
 from quintet.contract import Contract
@@ -20,7 +20,7 @@ from quintet.streaming.alert import Alert
 from quintet_cli.features_cmd import live_contract
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
-from quintet_cli.stream_files import Line, Packer, read_lines, read_records
+from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read_records
 from quintet_cli.stream_reader import FAILURES, QUARANTINE, Scored, StreamReader
 from quintet_cli.stream_sender import Entry, Sender, Sent
 from quintet_cli.stream_show import (
@@ -37,6 +37,10 @@ __all__ = ["register", "send"]
 
 POLL_SECONDS = 0.5
 WIDTH = 120
+#: records a second, far beyond what a stream takes
+MOST_RATE = 1_000_000
+#: the exit code of what Ctrl-C ends, as shells have it
+INTERRUPTED = 130
 
 stream = typer.Typer(no_args_is_help=True, help="Send records to the stream; see what comes.")
 console = Console(highlight=False)
@@ -59,7 +63,10 @@ def send(
     ] = None,
     *,
     rate: Annotated[
-        float, typer.Option("--rate", help="Records a second; 0 is as fast as it goes.", min=0)
+        float,
+        typer.Option(
+            "--rate", help="Records a second; 0 is as fast as it goes.", min=0, max=MOST_RATE
+        ),
     ] = 0,
     key: Annotated[
         str | None,
@@ -84,16 +91,26 @@ def send(
     opened = Stage.open(stage, state)
     contract = live_contract(opened, model) if model and not raw else None
     packer = Packer(model, _time_of(contract) if now else None)
-    arrival = math.inf if now else time.time()
-    lines = read_lines(file, key) if raw else read_records(file, contract, key, arrival)
+    try:
+        arrival = math.inf if now else time.time()
+        lines = read_lines(file, key) if raw else read_records(file, contract, key, arrival)
+        check_sizes(lines, packer, time.time())
+    except BadInput as error:
+        raise StageError(f"nothing was sent: {error}") from None
     sender = Sender(opened.client("kinesis"), opened.outputs["EventsStreamName"])
-    sent = Sent()
+    sent, stopped = Sent(), False
     total = None if repeat else len(lines)
-    with suppress(KeyboardInterrupt), _bar() as bar:
+    with _bar() as bar:
         task = bar.add_task(file.name, total=total, rate="")
-        for sent in sender.send(_entries(lines, packer, repeat), rate):
-            bar.update(task, completed=sent.records, rate=f"{sent.rate:,.0f}/s")
-    _print(sent, file, model)
+        try:
+            for sent in sender.send(_entries(lines, packer, repeat), rate):
+                bar.update(task, completed=sent.records, rate=f"{sent.rate:,.0f}/s")
+        except KeyboardInterrupt:
+            stopped = not repeat
+    _print(sent, file, model, bare=model is None and not raw)
+    if stopped:
+        console.print(f"stopped: {len(lines) - sent.records:,} were not sent", markup=False)
+        raise typer.Exit(INTERRUPTED)
 
 
 @stream.command()
@@ -112,7 +129,10 @@ def tail(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Print predictions, refusals, alerts and windows of the stream as they come."""
-    follow = Tail(StreamReader(Stage.open(stage, state)), model, time.time())
+    reader = StreamReader(Stage.open(stage, state))
+    follow = Tail(reader, model, time.time())
+    whom = model or "all models"
+    Console(stderr=True).print(f"following {whom} on {reader.name}; Ctrl-C ends", soft_wrap=True)
     deadline = time.monotonic() + seconds if seconds else math.inf
     with suppress(KeyboardInterrupt):
         while time.monotonic() < deadline:
@@ -145,8 +165,12 @@ def windows(
     state: State = DEFAULT_STATE,
 ) -> None:
     """List the newest windows of a model with their aggregates, parts summed."""
-    found = list(StreamReader(Stage.open(stage, state)).windows(model, most))
+    reader = StreamReader(Stage.open(stage, state))
+    found = list(reader.windows(model, most))
     if not found:
+        declared = reader.contract(model).stream
+        if declared is None or not declared.aggregates:
+            raise StageError(f"the contract of {model} declares no aggregates: it has no windows")
         raise StageError(f"no window of {model} was stored yet; one is when it closes")
     wide = Console(highlight=False, width=max(console.width, WIDTH))
     for window in found:
@@ -195,17 +219,20 @@ def _bar() -> progress.Progress:
         progress.TextColumn("{task.fields[rate]}"),
         progress.TimeElapsedColumn(),
     )
-    return progress.Progress(*columns, console=console, transient=True)
+    return progress.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    )
 
 
-def _print(sent: Sent, file: Path, model: str | None) -> None:
+def _print(sent: Sent, file: Path, model: str | None, *, bare: bool) -> None:
     to = f" to {model}" if model else ""
     again = f", {sent.again:,} of them again" if sent.again else ""
-    console.print(
+    lines = [
         f"{sent.records:,} records of {file.name} sent{to} in {sent.seconds:.1f} s "
-        f"({sent.rate:,.0f} a second, {sent.bytes / 1e6:.1f} MB{again})",
-        markup=False,
-        soft_wrap=True,
-    )
-    for shard, records in sorted(sent.shards.items()):
-        console.print(f"  {shard}  {records:,}", markup=False)
+        f"({sent.rate:,.0f} a second, {filesize.decimal(sent.bytes)}{again})"
+    ]
+    lines += [f"  {shard}  {records:,}" for shard, records in sorted(sent.shards.items())]
+    if bare:
+        lines.append("  unchecked: what names no model is the stack's StreamModel's, or refused")
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 from quintet.streaming.flows import Arrivals
 from quintet_cli.kit import read_table
+from quintet_cli.stream_sender import RECORD_BYTES, size_of
 
-__all__ = ["Line", "Packer", "read_lines", "read_records"]
+__all__ = ["Line", "Packer", "check_sizes", "read_lines", "read_records"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class Line:
 
     key: str
     content: dict[str, Any] | bytes
+    number: int = field(default=0, compare=False)
+
+
+#: what a file holds: the number of each line, and its record or why it is none
+Numbered = Iterator[tuple[int, dict[str, Any] | Refusal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +81,14 @@ def read_records(
         BadInput: the file cannot be read, or some of its records cannot; by their lines.
     """
     readers = {".csv": _csv, ".parquet": _parquet}
-    numbered = list(readers.get(path.suffix, _jsonl)(path, contract))
-    if not numbered:
+    found = list(readers.get(path.suffix, _jsonl)(path, contract))
+    if not found:
         raise BadInput.of(path.name, "at least one record", "none")
+    told = [(number, item) for number, item in found if isinstance(item, Refusal)]
+    numbered = [(number, item) for number, item in found if not isinstance(item, Refusal)]
     records = [record for _, record in numbered]
     key = key or (contract.entity if contract is not None else None)
-    refusals = [] if contract is None else _refusals(contract, records, arrival)
+    refusals = _refusals(contract, records, arrival) if contract is not None and records else []
     if key is not None:
         named = {(refusal.row, refusal.field) for refusal in refusals}
         refusals += [
@@ -87,13 +96,13 @@ def read_records(
             for row, record in enumerate(records)
             if not _is_key(record.get(key)) and (row, key) not in named
         ]
-    if refusals:
-        raise BadInput(
-            Refusal(None, f"line {numbered[r.row or 0][0]}, {r.field}", r.expected, r.got)
-            for r in sorted(refusals, key=lambda refusal: refusal.row or 0)
-        )
+    for refusal in refusals:
+        number, _ = numbered[refusal.row or 0]
+        told.append((number, replace(refusal, row=None, field=f"line {number}, {refusal.field}")))
+    if told:
+        raise BadInput(refusal for _, refusal in sorted(told, key=itemgetter(0)))
     return [
-        Line(str(number) if key is None else str(record[key]), record)
+        Line(str(number) if key is None else str(record[key]), record, number)
         for number, record in numbered
     ]
 
@@ -109,10 +118,27 @@ def read_lines(path: Path, key: str | None) -> list[Line]:
     lines = []
     for number, content in enumerate(path.read_bytes().split(b"\n"), 1):
         if content:
-            lines.append(Line(_key_of(content, key) or str(number), content))
+            lines.append(Line(_key_of(content, key) or str(number), content, number))
     if not lines:
         raise BadInput.of(path.name, "at least one line", "none")
     return lines
+
+
+def check_sizes(lines: Sequence[Line], packer: Packer, now: float) -> None:
+    """Whether a stream takes all lines.
+
+    Raises:
+        BadInput: some of them are larger than a record may be.
+    """
+    sizes = ((line.number, size_of(line.key, packer.pack(line, now))) for line in lines)
+    expected = f"at most {RECORD_BYTES:,} bytes, the partition key with it"
+    refusals = [
+        Refusal(None, f"line {number}", expected, f"{size:,}")
+        for number, size in sizes
+        if size > RECORD_BYTES
+    ]
+    if refusals:
+        raise BadInput(refusals)
 
 
 def _key_of(content: bytes, key: str | None) -> str | None:
@@ -156,36 +182,33 @@ def _refusals(
     return refusals
 
 
-def _jsonl(path: Path, contract: Contract | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    refusals = []
+def _jsonl(path: Path, contract: Contract | None) -> Numbered:
     for number, text in enumerate(path.read_bytes().split(b"\n"), 1):
         if not text.strip():
             continue
         try:
             record = parse(text)
         except BadInput as error:
-            (why,) = error.refusals[:1]
-            refusals.append(Refusal(None, f"line {number}", why.expected, why.got))
+            yield number, replace(error.refusals[0], field=f"line {number}")
             continue
         if isinstance(record, dict):
             yield number, record
         else:
-            refusals.append(Refusal(None, f"line {number}", "a JSON object", shown(record)))
-    if refusals:
-        raise BadInput(refusals)
+            yield number, Refusal(None, f"line {number}", "a JSON object", shown(record))
 
 
-def _csv(path: Path, contract: Contract | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv(path: Path, contract: Contract | None) -> Numbered:
     """Rows of text cells: a number where its feature is one, or where it looks like one."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             for row in reader:
+                number = reader.line_num
                 if None in row or None in row.values():
                     cells = f"{len(reader.fieldnames or ())} cells"
-                    raise BadInput.of(f"line {reader.line_num}", cells, "another number of them")
-                cells_of = ((n, _cell(n, text, contract)) for n, text in row.items() if text)
-                yield reader.line_num, dict(cells_of)
+                    yield number, Refusal(None, f"line {number}", cells, "another number of them")
+                    continue
+                yield number, {n: _cell(n, text, contract) for n, text in row.items() if text}
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput.of(path.name, "CSV in UTF-8", type(error).__name__) from None
 
@@ -205,7 +228,7 @@ def _cell(name: str, text: str, contract: Contract | None) -> Any:
     return text
 
 
-def _parquet(path: Path, contract: Contract | None) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet(path: Path, contract: Contract | None) -> Numbered:
     with arrow_errors(path.name, "Parquet"):
         columns = read_table(path)
     plain = {name: values.tolist() for name, values in columns.items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from quintet_cli.stage import StageError
 
-__all__ = ["Sender", "Sent"]
+__all__ = ["RECORD_BYTES", "Sender", "Sent", "size_of"]
 
 # https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 BATCH_RECORDS = 500
@@ -123,13 +123,18 @@ def _batch(held: list[Entry]) -> list[Entry]:
     """
     total = 0
     for position, (key, data) in enumerate(held):
-        size = len(key.encode()) + len(data)
+        size = size_of(key, data)
         if size > RECORD_BYTES:
             raise StageError(f"a record of {size:,} bytes; a stream takes {RECORD_BYTES:,}")
         total += size
         if total > BATCH_BYTES:
             return held[:position]
     return held[:]
+
+
+def size_of(key: str, data: bytes) -> int:
+    """The bytes of a record that a stream counts."""
+    return len(key.encode()) + len(data)
 
 
 def _why(answer: Any) -> str:

@@ -150,6 +150,17 @@ def test_what_cannot_be_scored_is_kept_whole_and_shown(
     assert "2 open, 0 closed" in told
 
 
+def test_why_a_model_has_no_windows_is_told(local: LocalAws) -> None:
+    command(local, "publish", str(ROOT / "models/digits"))
+    state = ("--state", str(local.state))
+    for model, why in {
+        "digits": "the contract of digits declares no aggregates: it has no windows",
+        "nosuch": "model: expected one published on stage local, got 'nosuch'",
+    }.items():
+        done = CliRunner().invoke(app, ["stream", "windows", model, *state])
+        assert str(done.exception) == why
+
+
 def test_tail_sees_what_comes(local: LocalAws, reader: StreamReader, tmp_path: Path) -> None:
     follow = Tail(reader, "sensor", time.time())
     path = readings(tmp_path / "in.jsonl", 200)
@@ -159,12 +170,15 @@ def test_tail_sees_what_comes(local: LocalAws, reader: StreamReader, tmp_path: P
     command(local, "stream", "send", str(path), "sensor", "--now")
     seen: list[Seen] = []
 
+    def scored() -> int:
+        return sum(one.rows for one in seen if isinstance(one, Scored))
+
     def all_of_it() -> bool:
         seen.extend(follow.look(time.time()))
-        return {type(one) for one in seen} >= {Scored, Alert, Window}
+        return {type(one) for one in seen} >= {Scored, Alert, Window} and scored() >= 201
 
     eventually(all_of_it, SECONDS)
-    assert sum(one.rows for one in seen if isinstance(one, Scored)) == 201
+    assert scored() == 201
     (attic,) = [one for one in seen if isinstance(one, Alert) and one.entity == "attic"]
     assert "alert" in alert_line(attic) and "attic: anomaly" in alert_line(attic)
-    assert command(local, "stream", "tail", "--seconds", "0.1") == ""
+    assert command(local, "stream", "tail", "--seconds", "0.1").startswith("following all models")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.aws_kit import moto_server
+from tests.local_aws import eventually
 from tests.packages import package
 from tests.registries import RegistryServer, registry_on, release_of
 from typer.testing import CliRunner
@@ -107,13 +111,17 @@ def test_a_file_with_bad_lines_is_not_sent(
         {**good, "at": "then"},
     ]
     path = write(tmp_path / "in.jsonl", good, *bad)
-    with pytest.raises(BadInput) as refused:
+    with path.open("a") as more:
+        more.write("{broken\n")
+    with pytest.raises(StageError) as refused:
         run(state, "send", str(path), "small")
-    assert str(refused.value).split("; ") == [
+    assert str(refused.value).removeprefix("nothing was sent: ").split("; ") == [
         "line 2, a: expected a number (float32), got 'hot'",
         "line 3, c: expected one of a, b, sensor, got another field",
         "line 4, sensor: expected the entity key, got nothing",
         "line 5, at: expected a time: epoch seconds, or ISO 8601, got 'then'",
+        "line 6: expected JSON in UTF-8 with finite numbers, got unexpected character, expected a "
+        "string key: line 1 column 2 (char 1)",
     ]
     assert on_the_stream(registry, "test_a_file_with_bad_lines_is_not_sent") == []
 
@@ -135,7 +143,9 @@ def test_without_a_model_records_go_bare(
     registry: RegistryServer, state: Path, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "in.jsonl", {"id": 7, "x": 1})
-    assert "1 records of in.jsonl sent in" in run(state, "send", str(path), "--key", "id")
+    output = run(state, "send", str(path), "--key", "id")
+    assert "1 records of in.jsonl sent in" in output
+    assert "unchecked: what names no model is the stack's StreamModel's, or refused" in output
     assert on_the_stream(registry, "test_without_a_model_records_go_bare") == [
         ("7", b'{"id":7,"x":1}')
     ]
@@ -183,6 +193,50 @@ def test_what_is_no_record_is_told_by_its_line(content: bytes, told: str, tmp_pa
     path.write_bytes(content)
     with pytest.raises(BadInput, match=told):
         read_records(path, None, None)
+
+
+def test_a_row_of_csv_with_other_cells_is_told_with_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("id,x\n7,1.5\n8\n9,2\n,3\n")
+    with pytest.raises(BadInput) as refused:
+        read_records(path, None, "id")
+    assert str(refused.value).split("; ") == [
+        "line 3: expected 2 cells, got another number of them",
+        "line 5, id: expected a text or a whole number, the partition key, got nothing",
+    ]
+
+
+def test_a_line_that_is_too_large_keeps_the_others_from_being_sent(
+    registry: RegistryServer, state: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "in.txt"
+    path.write_bytes(b"[]\n" + b"x" * (1024 * 1024))
+    with pytest.raises(StageError) as refused:
+        run(state, "send", str(path), "--raw")
+    assert str(refused.value) == (
+        "nothing was sent: line 2: expected at most 1,048,576 bytes, the partition key with it, "
+        "got 1,048,577"
+    )
+    name = "test_a_line_that_is_too_large_keeps_the_others_from_being_sent"
+    assert on_the_stream(registry, name) == []
+
+
+def test_what_ctrl_c_has_left_unsent_is_told(
+    registry: RegistryServer, state: Path, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "in.jsonl", *({"sensor": "s", "a": n, "at": n} for n in range(5000)))
+    # whoever runs the tests in the background has children that do not heed it
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heed}; from quintet_cli.app import main; main()"]
+    words = ["stream", "send", str(path), "--rate", "20", "--state", str(state)]
+    with subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True) as process:
+        eventually(lambda: on_the_stream(registry, "test_what_ctrl_c_has_left_unsent_is_told"))
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    sent = len(on_the_stream(registry, "test_what_ctrl_c_has_left_unsent_is_told"))
+    assert process.returncode == 130
+    assert f"\nstopped: {5000 - sent:,} were not sent\n" in output
+    assert output.startswith(f"{sent} records of in.jsonl sent in ")
 
 
 def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
