@@ -45,7 +45,7 @@ def rows(count: int, seed: int = 0, stream: Stream = STREAM) -> Partials:
         entities=[f"e{number}" for number in random.integers(0, 5, count).tolist()],
         fields={"x": 1e6 + random.normal(size=count), "word": words},
         times=np.sort(random.uniform(0, 120, count)),
-        sequences=sequences,
+        sequences=lambda: sequences,
     )
 
 
@@ -162,7 +162,7 @@ def test_long_texts_are_cut() -> None:
         entities=["a"],
         fields={"x": np.ones(1), "word": words},
         times=np.zeros(1),
-        sequences=np.array(["1"], dtype=object),
+        sequences=lambda: np.array(["1"], dtype=object),
     )
     assert values(STREAM, reduce(one))["last_word"] == ["w" * MOST_TEXT]
 

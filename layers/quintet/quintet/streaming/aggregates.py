@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -87,9 +87,9 @@ def units(
     entities: Sequence[str],
     fields: Mapping[str, Array],
     times: NDArray[np.float64],
-    sequences: Array,
+    sequences: Callable[[], Array],
 ) -> Partials:
-    """Rows as partials of one row each. All are (rows,); `sequences` holds objects."""
+    """Rows as partials of one row each. All are (rows,); `sequences` gives texts, as objects."""
     columns: dict[str, Array] = {}
     for name in statistics(stream):
         kind, _, field = name.partition(":")
@@ -100,7 +100,7 @@ def units(
         elif kind == "time":
             columns[name] = times
         elif kind == "sequence":
-            columns[name] = sequences
+            columns[name] = sequences()
         elif kind in ("last", "distinct"):
             columns[name] = _scalars(fields[field])
         else:
@@ -276,4 +276,6 @@ def _distinct(column: Array, code: NDArray[np.int64], groups: int) -> Array:
 
 def _finite(column: Array) -> NDArray[np.float64]:
     """What is beyond a float64 stays at its end: JSON has no infinity."""
+    if np.isfinite(column).all():
+        return column
     return np.nan_to_num(column, nan=0.0, posinf=_MOST, neginf=-_MOST)

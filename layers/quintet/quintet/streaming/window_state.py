@@ -121,7 +121,9 @@ def size(state: Mapping[str, Any]) -> int:
 
 def _write(found: Open) -> dict[str, Any]:
     partials = found.partials
-    starts, which = np.unique(partials.starts, return_inverse=True)
+    starts, which = partials.starts[:1], None
+    if (partials.starts != starts).any():
+        starts, which = np.unique(partials.starts, return_inverse=True)
     return {
         "entity": found.entity,
         "stream": _spec(found.stream),
@@ -131,7 +133,7 @@ def _write(found: Open) -> dict[str, Any]:
         "greatest": found.greatest if np.isfinite(found.greatest) else None,
         "counters": [[start, *counters] for start, counters in found.counters.items()],
         "starts": starts.tolist(),
-        "which": which.tolist() if len(starts) > 1 else None,
+        "which": None if which is None else which.tolist(),
         "entities": list(partials.entities),
         "columns": pack(partials.columns),
     }

@@ -185,7 +185,7 @@ def _gathered(
         entities=entities if len(rows) == len(used) else [entities[row] for row in rows.tolist()],
         fields={name: column[used] for name, column in flow.fields.items()},
         times=times,
-        sequences=np.array(arrivals.sequences, dtype=object)[flow.record[used]],
+        sequences=lambda: np.array(arrivals.sequences, dtype=object)[flow.record[used]],
     )
     return Open(
         flow.contract.entity,
