@@ -35,6 +35,7 @@ COMMANDS = (
     "endpoints_cmd",
     "dlq_cmd",
     "stream_cmd",
+    "destroy_cmd",
     "demo_cmd",
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import tomllib
 from typing import Any
 
 import pytest
@@ -319,6 +320,29 @@ def test_a_table_is_encrypted_and_paid_by_request(name: str) -> None:
     table = properties("AWS::DynamoDB::Table")[name]
     assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_data_outlives_its_stack() -> None:
+    kept = {
+        name
+        for name, resource in PLAN.resources.items()
+        if resource.get("DeletionPolicy") == "Retain"
+        and resource.get("UpdateReplacePolicy") == "Retain"
+    }
+    data = {*properties("AWS::S3::Bucket"), *properties("AWS::DynamoDB::Table")}
+    assert data - kept == {"BreakerTable"}  # what it knows is a minute old
+
+
+def test_each_stages_packages_lie_where_destroy_looks_for_them() -> None:
+    stages = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    deployed = {
+        name: stage["deploy"]["parameters"]
+        for name, stage in stages.items()
+        if isinstance(stage, dict) and "resolve_s3" in stage.get("deploy", {}).get("parameters", {})
+    }
+    assert {"dev", "prod"} <= set(deployed)
+    for name, parameters in deployed.items():
+        assert parameters["stack_name"] == parameters["s3_prefix"] == f"quintet-{name}"
 
 
 def test_what_is_written_is_not_where_notifications_come_from() -> None:

@@ -1,0 +1,77 @@
+"""`quintet destroy`: a deployed stage and all its data, deleted for good."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import boto3
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from quintet_cli.destroyer import SAM_STACK, Destroyer, Standing
+from quintet_cli.stage import StageError
+
+__all__ = ["register"]
+
+console = Console(highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the `quintet` command."""
+    app.command()(destroy)
+
+
+def destroy(
+    *,
+    stage: Annotated[str, typer.Option("--stage", help="The deployed stage.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a deployed stage: its stack, and its buckets, tables and logs with all they hold."""
+    if stage == "local":
+        raise StageError("the local AWS keeps nothing: `quintet down` stops it")
+    try:
+        _destroy(stage, yes)
+    except (BotoCoreError, ClientError) as error:
+        raise StageError(f"{error}; `quintet destroy --stage {stage}` goes on from here") from error
+
+
+def _destroy(stage: str, yes: bool) -> None:
+    session = boto3.Session()
+    destroyer = Destroyer(session.client, stage, _say)
+    _say(_where(session))
+    standing = destroyer.find()
+    if not standing:
+        _say(f"there is nothing of stage {stage} here, nor of one that was deleted")
+        return
+    _show(standing)
+    if not yes and typer.prompt(f"Type {stage} to delete all of it for good") != stage:
+        raise StageError("nothing was deleted")
+    destroyer.destroy(standing)
+    if left := destroyer.left(standing):
+        _show(left)
+        raise StageError(f"this is left; `quintet destroy --stage {stage}` tries again")
+    _say(f"nothing of stage {stage} is left")
+    _say(f"stack {SAM_STACK} stays: its bucket is shared by everything that SAM deploys here")
+
+
+def _where(session: Any) -> str:
+    account = session.client("sts").get_caller_identity()["Account"]
+    return f"account {account}, region {session.region_name}"
+
+
+def _show(standing: Standing) -> None:
+    kinds = {
+        "stack": standing.stacks,
+        "bucket": standing.buckets,
+        "table": standing.tables,
+        "log group": standing.logs,
+        "packages": standing.packages,
+    }
+    for kind, names in kinds.items():
+        for name in names:
+            _say(f"  {kind:<10}{name}")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)  # whole: these are for copying
