@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 SAM_VERSION := 1.170.0
 STAGE ?= dev
+ARCH ?= x86_64
+SAM ?= .aws-sam
 
 export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test test-browser lint bench build deploy lock clean
+.PHONY: help setup demo demo-down test test-browser test-built lint bench build deploy lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,12 @@ test: setup ## run every test, from a clean clone
 
 test-browser: setup ## look at the pages in Chromium, which must be installed
 	$(BIN)/python -m pytest -m browser tests/browser
+
+test-built: setup .venv-sam/.ready ## build for both architectures, and look at what came out
+	.venv-sam/bin/sam validate --lint
+	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
+	$(MAKE) build ARCH=arm64 SAM=.aws-sam/arm64
+	$(BIN)/python -m pytest -m built tests/built
 
 lint: setup ## ruff, mypy, cfn-lint
 	$(BIN)/ruff check .
@@ -53,21 +61,28 @@ bench: setup ## measure the handler, cold start, the local API and a unit of a b
 	VIRTUAL_ENV=.venv-sam .venv-sam/bin/uv pip install --quiet aws-sam-cli==$(SAM_VERSION)
 	@touch $@
 
-build: .venv-sam/.ready ## sam build; needs python3.13, the runtime's own, on PATH
-	.venv-sam/bin/sam build
+# The layers' makefiles take PYTHON for the runtime's, here it is the one that develops.
+SAM_BUILD := env -u MAKEFLAGS -u PYTHON .venv-sam/bin/sam build --cached --parallel
 
-deploy: build ## sam build, then sam deploy the stage STAGE (dev, prod)
+build: .venv-sam/.ready ## sam build for ARCH (x86_64, arm64); needs python3.13 on PATH
+	$(SAM_BUILD) --parameter-overrides Architecture=$(ARCH) \
+		--build-dir $(SAM)/build --cache-dir $(SAM)/cache
+
+deploy: .venv-sam/.ready ## sam build and sam deploy, both with the settings of STAGE (dev, prod)
+	$(SAM_BUILD) --config-env $(STAGE)
 	.venv-sam/bin/sam deploy --config-env $(STAGE)
 
 lock: ## resolve requirements/dev.txt anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --upgrade pyproject.toml --group dev --extra train \
 		-o requirements/dev.txt
+	# what onnxruntime names for its tools alone is left out: no session imports it
 	for layer in runtime columnar; do \
 		grep -E '^[a-z].*==' requirements/dev.txt | sed 's/ \\$$//' | grep -v "< '3.12'" > $(VENV)/dev.pins; \
 		$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
 			--generate-hashes --no-annotate --no-header -c $(VENV)/dev.pins \
-			layers/$$layer/requirements.in -o layers/$$layer/requirements.txt; \
+			--no-emit-package flatbuffers --no-emit-package packaging --no-emit-package protobuf \
+			layers/wheels/$$layer.in -o layers/wheels/$$layer.txt; \
 	done
 
 clean: ## remove what the other targets made

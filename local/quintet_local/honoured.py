@@ -131,7 +131,13 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
         "Tags",
         "Timeout",
     ),
-    "AWS::Lambda::LayerVersion": ("CompatibleRuntimes", "Content", "Description", "LayerName"),
+    "AWS::Lambda::LayerVersion": (
+        "CompatibleArchitectures",
+        "CompatibleRuntimes",
+        "Content",
+        "Description",
+        "LayerName",
+    ),
     "AWS::Lambda::Version": ("Description", "FunctionName"),
     "AWS::Logs::LogGroup": ("LogGroupName", "RetentionInDays", "Tags"),
     "AWS::S3::Bucket": (

@@ -171,6 +171,40 @@ def test_a_schedule_is_there_when_it_is_asked_for_and_in_its_zone() -> None:
     assert not without.of_type("AWS::Scheduler::Schedule")
 
 
+# ---- the architecture -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
+def test_functions_and_wheels_are_of_one_architecture(architecture: str) -> None:
+    made = plan(load(TEMPLATE, {"Architecture": architecture}), "http://127.0.0.1:4566")
+    functions = made.of_type("AWS::Lambda::Function").values()
+    assert {tuple(f["Architectures"]) for f in functions} == {(architecture,)}
+    layers = made.of_type("AWS::Lambda::LayerVersion").items()
+    told = {n: tuple(p.get("CompatibleArchitectures", ())) for n, p in layers}
+    assert sorted(told.values()) == [(), (architecture,), (architecture,)]  # quintet's is of any
+    for name in ("RuntimeLayer", "ColumnarLayer"):
+        metadata = PLAN.template.source["Resources"][name]["Metadata"]
+        # what SAM resolves when it builds
+        folder = metadata["ContextPath"]["Fn::Sub"].replace("${Architecture}", architecture)
+        assert (ROOT / folder / "Makefile").exists()
+        assert metadata["BuildArchitecture"] == {"Ref": "Architecture"}
+
+
+def test_a_stage_is_built_for_the_architecture_that_it_is_deployed_for() -> None:
+    stages = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    for name, stage in stages.items():
+        if name == "version":
+            continue
+        built, deployed = (
+            [text for text in given if text.startswith("Architecture=")]
+            for given in (
+                stage.get(command, {}).get("parameters", {}).get("parameter_overrides", [])
+                for command in ("build", "deploy")
+            )
+        )
+        assert built == deployed, name
+
+
 # ---- queues ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,28 @@
+# The layers of wheels. `sam build` runs these in a copy of this folder with ARTIFACTS_DIR, from the
+# Makefile of the architecture, which sets MACHINE. PYTHON names the interpreter.
+PYTHON ?= python3.13
+PACKAGES = $(ARTIFACTS_DIR)/python
+# Amazon Linux 2023 has glibc 2.34; pip takes no wheel for an older one unless it is named too.
+PLATFORMS := $(foreach minor,$(shell seq 34 -1 17),--platform manylinux_2_$(minor)_$(MACHINE))
+
+build-RuntimeLayer: LOCK := runtime.txt
+# The Python binding does not link the shared library, and no session needs the rest.
+build-RuntimeLayer: SURPLUS := bin onnxruntime/capi/libonnxruntime.so.* \
+	onnxruntime/transformers onnxruntime/quantization onnxruntime/tools onnxruntime/backend \
+	onnxruntime/datasets numpy/f2py numpy/_core/include numpy/_core/lib \
+	aws_lambda_powertools/event_handler/openapi/swagger_ui
+build-ColumnarLayer: LOCK := columnar.txt
+
+.PHONY: build-RuntimeLayer build-ColumnarLayer
+build-RuntimeLayer build-ColumnarLayer:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
+		{ echo "layers are built by the runtime's own Python, 3.13, and $(PYTHON) is not one:" \
+			"put python3.13 on PATH" >&2; exit 1; }
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --no-deps \
+		--require-hashes --only-binary :all: $(PLATFORMS) --python-version 3.13 \
+		--implementation cp --target "$(PACKAGES)" -r $(LOCK)
+	cd "$(PACKAGES)" && rm -rf $(SURPLUS) && find . -type d -name tests -prune -exec rm -rf {} + && \
+		find . \( -name '*.pyi' -o -name '*.h' -o -name '*.a' \) -delete
+	# /opt is read-only in Lambda: without .pyc every cold start would compile.
+	$(PYTHON) -m compileall -q --invalidation-mode unchecked-hash \
+		-s "$(ARTIFACTS_DIR)" -p /opt "$(PACKAGES)"
