@@ -21,6 +21,7 @@ from quintet_local.map_runs import tolerating
 from quintet_local.names import ACCOUNT, arn
 from quintet_local.queues import one_at_a_time, receives_whole, unix_time_millis
 from quintet_local.tables import (
+    items_in_plain_json,
     one_call_at_a_time,
     queries_of_partitions,
     transactions_of_items,
@@ -45,6 +46,9 @@ def install(call: Call) -> None:
     _replace(DynamoHandler, "call_action", call_action)
     transact = transactions_of_items(DynamoDBBackend.transact_write_items)
     _replace(DynamoDBBackend, "transact_write_items", transact)
+    for name in ("batch_get_item", "get_item", "query", "scan", "update_item"):
+        quick = items_in_plain_json(getattr(DynamoHandler, name))
+        _replace(DynamoHandler, name, quick)
     _replace(Table, "query", queries_of_partitions(Table.query))
     _replace(sqs, "unix_time_millis", unix_time_millis)
     _replace(sqs.Queue, "delete_message", one_at_a_time(sqs.Queue.delete_message))

@@ -85,6 +85,13 @@ def test_an_error_deletes_nothing(config: Config) -> None:
     assert settled(config, BATCH, b'{"batchItemFailures": []}', failed=True) == ()
 
 
+def test_a_message_that_came_twice_in_a_batch_is_deleted_once() -> None:
+    twice = (*BATCH, BATCH[0])
+    assert ids(settled(PARTIAL, twice, b"{}", failed=False)) == list("abc")
+    failures = b'{"batchItemFailures": [{"itemIdentifier": "a"}]}'
+    assert ids(settled(PARTIAL, twice, failures, failed=False)) == list("bc")
+
+
 def test_without_a_window_what_came_is_handled_at_once() -> None:
     config = Config(batch_size=10)
     state, action = decide(config, Gathering(), now=0)

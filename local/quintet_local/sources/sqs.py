@@ -158,10 +158,11 @@ def settled(
 ) -> tuple[Message, ...]:
     """The messages to delete; the others come back when their visibility time-out is over.
 
+    One that is in the batch twice is deleted once: a call takes a receipt handle but once.
     `failed` is a function error. With ReportBatchItemFailures the answer names those that
     failed; an answer that cannot be understood fails the whole batch.
     """
-    messages = tuple(batch)
+    messages = tuple({message["ReceiptHandle"]: message for message in batch}.values())
     if failed:
         return ()
     if not config.partial:
