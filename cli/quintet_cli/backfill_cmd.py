@@ -16,7 +16,7 @@ from quintet.batch.requests import keep_of
 from quintet.batch.runs import Folder
 from quintet.batch.starts import Started
 from quintet_cli.backfill import backfill, partitions
-from quintet_cli.options import Form, Keep, StageName, State
+from quintet_cli.options import Features, Form, Keep, StageName, State
 from quintet_cli.run_cmd import Model, start_on
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_view import POLL_SECONDS, colored
@@ -77,6 +77,7 @@ def backfill_command(
         Form | None, typer.Option("--output", help="The form of the scores; Parquet by default.")
     ] = None,
     keep: Keep = None,
+    features: Features = None,
     at_once: Annotated[
         int, typer.Option("--at-once", min=1, max=100, help="How many runs go on at once.")
     ] = 2,
@@ -96,6 +97,7 @@ def backfill_command(
         "bucket": bucket,
         "output": output.value if output else None,
         "keep": keep_of(keep or ""),
+        "features": features,
     }
     runs = StageRuns(opened, RunReader(opened), asked)
     console.print(f"{model} version {number}, {wanted[0]} to {wanted[-1]}")

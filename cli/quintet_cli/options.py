@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Form", "Keep", "StageName", "State"]
+__all__ = ["Features", "Form", "Keep", "StageName", "State"]
 
 
 class Form(StrEnum):
@@ -24,5 +24,9 @@ StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed st
 Keep = Annotated[
     str | None,
     typer.Option("--keep", help="Columns of the input beside the scores: a,b=new name; * is all."),
+]
+Features = Annotated[
+    str | None,
+    typer.Option("--features", help="A prefix of Parquet: what stored features were, and when."),
 ]
 State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]

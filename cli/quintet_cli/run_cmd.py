@@ -13,7 +13,7 @@ from quintet.aws.registry import Registry
 from quintet.aws.targets import EndpointIds
 from quintet.batch.requests import keep_of
 from quintet.batch.starts import Started, start_run
-from quintet_cli.options import Form, Keep, StageName, State
+from quintet_cli.options import Features, Form, Keep, StageName, State
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_view import finish, follow
 from quintet_cli.stage import DEFAULT_STATE, Stage
@@ -54,6 +54,7 @@ def run(
         Form | None, typer.Option("--output", help="The form of the scores; Parquet by default.")
     ] = None,
     keep: Keep = None,
+    features: Features = None,
     callback: Annotated[
         str | None,
         typer.Option("--callback", help="A registered endpoint that is told of the run's end."),
@@ -77,6 +78,7 @@ def run(
         "output": output.value if output else None,
         "keep": keep_of(keep or ""),
         "callback": callback,
+        "features": features,
     }
     folder, new = start_on(opened, asked)
     console.print(f"run [bold]{folder.run}[/bold]" + ("" if new else ", which has ended before"))

@@ -111,9 +111,10 @@ class RunReader:
         done: dict[str, int] = {}
         while True:
             report = self.report(folder)
-            if report and report["status"] != "succeeded":
+            if report is not None:
                 last = last_attempt(folder, self.executions)
-                report = None if last and last.running else report  # of an earlier attempt
+                # it may be of an earlier attempt, or its table's pointer is yet to be moved
+                report = None if last and last.running else report
             plan = plan if isinstance(plan, Plan) else self.plan(folder)
             for key in self.store.keys(folder.results):
                 if key not in done:

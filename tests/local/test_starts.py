@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
+from arro3 import core
+from arro3 import io as arrow_io
 from tests.local_aws import LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
 
@@ -70,6 +75,67 @@ def ended(local: LocalAws, run: str) -> dict[str, Any]:
         return found if found["finished"] else None
 
     return eventually(look, SECONDS)
+
+
+def history(months: dict[str, float]) -> bytes:
+    """What is known of customers, at noon of the last days of months: so many times a year ago."""
+    with (ROOT / "models/fraud/data/features.csv").open() as file:
+        known = list(csv.DictReader(file))
+    days = [f"{day}T12:00:00" for day in months for _ in known]
+    columns: dict[str, Any] = {"at": core.Array(days, core.DataType.string())}
+    customers = [row["customer_id"] for row in known] * len(months)
+    columns["customer_id"] = core.Array(customers, core.DataType.string())
+    for name in (name for name in known[0] if name != "customer_id"):
+        values = [float(row[name]) * times for times in months.values() for row in known]
+        columns[name] = core.Array.from_numpy(np.array(values))
+    out = io.BytesIO()
+    arrow_io.write_parquet(core.Table.from_pydict(columns), out)
+    return out.getvalue()
+
+
+def orders_scored(local: LocalAws, month: str) -> list[float]:
+    """The scores that readers see of a month's orders; none is the fallback rule's."""
+    s3, bucket = local.client("s3"), local.outputs["ScoresBucketName"]
+
+    def read(key: str) -> bytes:
+        content: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content
+
+    pointer = json.loads(read(f"tables/fraud/month={month}/current.json"))
+    (file,) = json.loads(read(pointer["manifest"]))["files"]
+    table = arrow_io.read_parquet(io.BytesIO(read(file["key"]))).read_all()
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    assert not any(columns["fallback"])
+    found = columns[next(n for n in columns if n.startswith("probabilities"))]
+    return [float(value) for value in found]
+
+
+def test_a_backfill_sees_of_each_month_what_was_known_then(local: LocalAws) -> None:
+    assert quintet("publish", str(ROOT / "models/fraud"), state=local.state).exit_code == 0
+    with (ROOT / "models/fraud/data/features.csv").open() as file:
+        known = {row["customer_id"] for row in csv.DictReader(file)}
+    lines = (ROOT / "models/fraud/data/requests.jsonl").read_bytes().splitlines()
+    orders = [line for line in lines if json.loads(line)["customer_id"] in known][:100]
+    bucket, s3 = local.outputs["InboxBucketName"], local.client("s3")
+    for month in ("2026-01", "2026-02"):
+        key = f"_data/fraud/month={month}/orders.jsonl"
+        s3.put_object(Bucket=bucket, Key=key, Body=b"\n".join(orders))
+    months = ("--from", "2026-01", "--to", "2026-02")
+    words = ("backfill", "fraud", *months, "--features", "_features/fraud/")
+    first = {"2026-01-31": 1.0, "2026-02-28": 3.0}
+    s3.put_object(Bucket=bucket, Key="_features/fraud/a.parquet", Body=history(first))
+    result = quintet(*words, state=local.state)
+    assert result.exit_code == 0, result.output
+    january, february = orders_scored(local, "2026-01"), orders_scored(local, "2026-02")
+    assert len(january) == len(february) == len(orders)
+    assert january != february
+    # what came to be known in March changes neither, though both are scored anew
+    later = {"2026-03-01": 9.0}
+    s3.put_object(Bucket=bucket, Key="_features/fraud/b.parquet", Body=history(later))
+    result = quintet(*words, state=local.state)
+    assert "2 of 2 partitions are scored" in result.output
+    assert orders_scored(local, "2026-01") == january
+    assert orders_scored(local, "2026-02") == february
 
 
 def test_the_same_run_again_changes_nothing(local: LocalAws) -> None:

@@ -105,6 +105,15 @@ def test_an_endpoint_is_pinned_with_the_request_and_has_to_be_there(desk: Desk) 
     assert len(desk.runs.started) == 2
 
 
+def test_another_history_of_features_is_another_run(desk: Desk) -> None:
+    desk.inbox.put(BUCKET, "_features/a.parquet", b"1")
+    first = desk.start(prefix=DATA, features="_features/").folder
+    assert desk.start(prefix=DATA, features="_features/").folder == first
+    desk.inbox.put(BUCKET, "_features/b.parquet", b"2")
+    assert desk.start(prefix=DATA, features="_features/").folder != first
+    assert desk.start(prefix=DATA).folder != first
+
+
 def test_another_live_version_is_another_run(desk: Desk) -> None:
     first = desk.start(prefix=DATA)
     desk.live(4)

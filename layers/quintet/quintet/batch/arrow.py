@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quintet.columns import Array
 from quintet.errors import BadInput
 
-__all__ = ["arrow_errors", "check_kind", "column", "table"]
+__all__ = ["arrow_errors", "check_kind", "column", "is_text", "table"]
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def check_kind(name: str, kind: core.DataType) -> None:
         kind = kind.value_type
     plain = types.is_numeric(kind) or types.is_decimal(kind) or types.is_boolean(kind)
     lists = types.is_list(kind) or types.is_fixed_size_list(kind)
-    if not (plain or lists or _is_text(kind) or types.is_null(kind)):
+    if not (plain or lists or is_text(kind) or types.is_null(kind)):
         raise BadInput.of(name, "numbers, text or booleans", f"a column of {_type_name(kind)}")
 
 
@@ -71,13 +71,14 @@ def column(name: str, array: core.Array, shape: tuple[int, ...]) -> tuple[Array,
         return _lists(name, array, shape), None
     if array.null_count == 0:
         return array.to_numpy(), None
-    if _is_text(array.type):
+    if is_text(array.type):
         values = np.array(array.to_pylist(), dtype=object)
         return values, np.array([value is None for value in values], dtype=np.bool_)
     return _nullable(array)
 
 
-def _is_text(kind: core.DataType) -> bool:
+def is_text(kind: core.DataType) -> bool:
+    """Whether a column of that type holds text."""
     return (
         core.DataType.is_string(kind)
         or core.DataType.is_large_string(kind)

@@ -57,17 +57,17 @@ def inputs_document(sources: Sequence[Source]) -> bytes:
     return dump({"layouts": named, "files": files})
 
 
-def sources_from(body: bytes | None, wanted: Collection[int]) -> dict[int, Source]:
-    """Some files of inputs.json, by their positions.
+def sources_from(body: bytes | None, wanted: Collection[int] | None = None) -> dict[int, Source]:
+    """Some files of inputs.json, by their positions, or all.
 
     Raises:
         BadInput: there is no inputs.json.
     """
     if body is None:
-        raise BadInput.of("the run", "its inputs.json", "nothing; it was deleted")
+        raise BadInput.of("the run", "its inputs.json or history.json", "nothing; it was deleted")
     document = orjson.loads(body)
     found = {}
-    for position in wanted:
+    for position in range(len(document["files"])) if wanted is None else wanted:
         file = document["files"][position]
         layout = document["layouts"][file["layout"]]
         found[position] = Source(

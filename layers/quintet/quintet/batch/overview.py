@@ -40,9 +40,8 @@ def show(folder: Folder, store: Store, executions: Executions) -> dict[str, Any]
         Transient: a store could not be read.
     """
     report = orjson.loads(store.get(folder.report) or b"null")
-    if report and report["status"] == "succeeded":
-        return _reported(folder, report)
     execution = last_attempt(folder, executions)
+    # one whose report is just written has its manifest and its table's pointer yet to come
     if report and not (execution and execution.running):
         return _reported(folder, report)
     body = store.get(folder.plan)

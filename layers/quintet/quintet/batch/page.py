@@ -250,6 +250,7 @@ def _lineage(report: dict[str, Any]) -> str:
         ("input etag", source.get("etag")),
         ("input size", f"{source['size']:,} bytes" if "size" in source else None),
         ("input format", source.get("format")),
+        ("stored features", _history(report.get("features"))),
         ("model digest", report.get("digest")),
         ("contract digest", report.get("contract")),
         ("code version", report.get("code")),
@@ -257,6 +258,13 @@ def _lineage(report: dict[str, Any]) -> str:
     ]
     rows = [(escape(n), f"<code>{escape(str(v))}</code>") for n, v in facts if v is not None]
     return "<h2>Lineage</h2>" + _table((), rows)
+
+
+def _history(features: dict[str, Any] | None) -> str | None:
+    """The files that said what the stored features were, where some did."""
+    if features is None:
+        return None
+    return f"as of the partition, by {features['key']} (history.json), SHA-256 {features['etag']}"
 
 
 def _table(heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:

@@ -21,7 +21,7 @@ from quintet.batch.streams import parquet_file
 from quintet.columns import Array, Batch
 from quintet.contract import Contract
 
-__all__ = ["parquet_columns", "read_parquet", "record_batches"]
+__all__ = ["parquet_columns", "parquet_schema", "read_parquet", "record_batches"]
 
 
 def parquet_columns(contract: Contract, footer: Footer) -> tuple[str, ...]:
@@ -30,9 +30,7 @@ def parquet_columns(contract: Contract, footer: Footer) -> tuple[str, ...]:
     Raises:
         BadInput: a required column is missing, or one is of a kind its feature cannot have.
     """
-    view = cast(IO[bytes], View(io.BytesIO(), 4, footer.start, footer.of(0, 0)))
-    with arrow_errors("the file", "Parquet, whole"):
-        schema = arrow_io.read_parquet(view).schema
+    schema = parquet_schema(footer)
     names = tuple(schema.names)
     check_columns(contract, names)
     kinds = {name: schema.field(name).type for name in names if name in contract.request_keys}
@@ -42,6 +40,13 @@ def parquet_columns(contract: Contract, footer: Footer) -> tuple[str, ...]:
     if not any(core.DataType.is_nested(k) or core.DataType.is_null(k) for k in kinds.values()):
         _batch_of(contract, {name: nothing.cast(kind) for name, kind in kinds.items()}, 0)
     return names
+
+
+def parquet_schema(footer: Footer) -> core.Schema:
+    """The columns of a Parquet file and their types. Raises BadInput."""
+    view = cast(IO[bytes], View(io.BytesIO(), 4, footer.start, footer.of(0, 0)))
+    with arrow_errors("the file", "Parquet, whole"):
+        return arrow_io.read_parquet(view).schema
 
 
 def _batch_of(contract: Contract, found: dict[str, core.Array], rows: int) -> Batch:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 from quintet import __version__
 from quintet.batch.files import Cut, plan_file
 from quintet.batch.formats import ignored_columns
+from quintet.batch.history import find_history
 from quintet.batch.inputs import Source, content, inputs_document, of_file
 from quintet.batch.keeping import kept_columns
 from quintet.batch.outputs import FILE
@@ -118,17 +119,20 @@ def plan_run(
         return refused
     if made.sources:
         store.put(folder.inputs, inputs_document(made.sources))
+    if made.history:
+        store.put(folder.history, inputs_document(made.history))
     store.put(folder.units, dump(made.units))
     store.put(folder.plan, dump(made.plan))
     return made.plan
 
 
 class _Made(NamedTuple):
-    """The documents of a plan; `sources` of a run over many files."""
+    """The documents of a plan; `sources` of a run over many files, `history` of their features."""
 
     plan: Plan
     units: list[Unit]
     sources: Sequence[Source] = ()
+    history: Sequence[Source] = ()
 
 
 _File = tuple[Source, list[Cut]]
@@ -150,9 +154,20 @@ def _refused(request: Request, error: BadInput | ModelFailure) -> RefusedPlan:
 
 def _plan(request: Request, catalog: Catalog, inbox: Inbox, unit_bytes: int) -> _Made:
     pinned = catalog.pin(request.model, request.version)
-    if request.scope == "key":
-        return _of_one(request, pinned, inbox, unit_bytes)
-    return _of_many(request, pinned, inbox, unit_bytes)
+    history = find_history(request, pinned.contract, inbox)
+    of_files = _of_one if request.scope == "key" else _of_many
+    made = of_files(request, pinned, inbox, unit_bytes)
+    if request.features is None:
+        return made
+    snapshots = [source.input for source in history]
+    features = Snapshot(
+        bucket=request.bucket,
+        key=request.features,
+        version_id=None,
+        etag=content(snapshots),
+        size=sum(snapshot.size for snapshot in snapshots),
+    )
+    return made._replace(plan=replace(made.plan, features=features), history=history)
 
 
 # ---- one file --------------------------------------------------------------------------------

@@ -144,6 +144,7 @@ def _counted(
         "cause": cause,
         "started": plan.started,
         "partition": plan.partition,
+        "features": asdict(plan.features) if plan.features else None,
         "input": {
             **asdict(plan.input),
             "format": plan.format,
@@ -237,6 +238,7 @@ def _manifest(plan: Plan, report: dict[str, Any]) -> dict[str, Any]:
         "code": plan.code,
         "started": plan.started,
         "partition": plan.partition,
+        "features": asdict(plan.features) if plan.features else None,
         "input": asdict(plan.input),
         "rows": plan.rows,
         "scored": report["counts"]["scored"],

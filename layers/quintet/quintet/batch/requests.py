@@ -12,7 +12,7 @@ from quintet.errors import BadInput, Refusal
 __all__ = ["ALL", "Keep", "Request", "keep_of", "model_of", "request_from"]
 
 SCOPES: tuple[Scope, ...] = ("key", "prefix", "manifest")
-TEXTS = ("bucket", "model", "version_id", "partition", "output", "callback", *SCOPES)
+TEXTS = ("bucket", "model", "version_id", "partition", "output", "callback", "features", *SCOPES)
 #: the columns of the input beside the scores: some, some under new names, or all
 Keep = list[str] | dict[str, str] | str
 ALL = "*"
@@ -29,7 +29,8 @@ class Request:
     `manifest` lists. `partition` (`month=2026-01`) takes only the files in folders of that name.
     `output` is the form of the scores, `keep` the columns of the input beside them: a list, names
     to new names, or "*"; both are asked for by the object's metadata as well. `callback` is the id
-    of an endpoint that is told of the run's end.
+    of an endpoint that is told of the run's end. `features` is a prefix of files that say what the
+    stored features were, and when.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Request:
     output: str | None = None
     keep: Keep | None = None
     callback: str | None = None
+    features: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.source.partition("/")[0])
@@ -95,6 +97,8 @@ def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -
         refusals.append(Refusal(None, "input", "one of key, prefix, manifest", got))
     elif not data[given[0]]:
         refusals.append(Refusal(None, given[0], "a text that is not empty", "nothing"))
+    if data.get("features") == "":
+        refusals.append(Refusal(None, "features", "a text that is not empty", "nothing"))
     refusals += _odd_keep(data.get("keep")) + _at_odds(data, given)
     if refusals:
         raise BadInput(refusals)

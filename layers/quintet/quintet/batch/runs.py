@@ -91,6 +91,10 @@ class Folder:
         return f"{self.root}inputs.json"
 
     @property
+    def history(self) -> str:
+        return f"{self.root}history.json"
+
+    @property
     def units(self) -> str:
         return f"{self.root}units.json"
 
@@ -185,7 +189,8 @@ class Plan:
 
     `columns` is a CSV's header, `constants` are the features that a file's folders say; each of
     many files has its own, in inputs.json. `keep` are the columns of the input that scores keep,
-    with their names there.
+    with their names there. `features` are the files of stored features that the request names, as
+    one; each is in history.json.
     """
 
     run: str
@@ -211,6 +216,7 @@ class Plan:
     keep: tuple[tuple[str, str], ...] = ()
     partition: str | None = None
     constants: Mapping[str, Scalar] = field(default_factory=dict)
+    features: Snapshot | None = None
 
     @property
     def folder(self) -> Folder:
@@ -252,6 +258,8 @@ def plan_from(body: bytes) -> Plan | RefusedPlan:
         return RefusedPlan(**data)
     data["keep"] = tuple((column, name) for column, name in data.get("keep", ()))
     data["input"] = Snapshot(**data["input"])
+    if data.get("features"):
+        data["features"] = Snapshot(**data["features"])
     return Plan(**data)
 
 

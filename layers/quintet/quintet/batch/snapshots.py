@@ -21,7 +21,7 @@ from quintet.columns import from_text
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput
 
-__all__ = ["MOST_FILES", "Found", "Item", "constants", "find", "folders"]
+__all__ = ["MOST_FILES", "Found", "Item", "constants", "find", "folders", "under_prefix"]
 
 #: the most files of one run: planning looks into each
 MOST_FILES = 100_000
@@ -58,7 +58,10 @@ def find(request: Request, inbox: Inbox) -> Found:
         BadInput: there are none, or too many, or the manifest is none.
         Transient: a store could not be read.
     """
-    found = _under_prefix(request, inbox) if request.prefix else _listed(request, inbox)
+    if request.prefix:
+        found = under_prefix(inbox, request.bucket, request.prefix)
+    else:
+        found = _listed(request, inbox)
     wanted = set(_partitions(f"{request.partition}/")) if request.partition else set()
     items = [item for item in found.items if wanted <= set(_partitions(item.key))]
     if not items:
@@ -75,20 +78,25 @@ def _nothing(request: Request, found: Found) -> BadInput:
     return BadInput.of(request.scope, f"files in {where}", f"none{hidden}")
 
 
-def _under_prefix(request: Request, inbox: Inbox) -> Found:
-    assert request.prefix is not None
-    folder = request.prefix.rpartition("/")[0]
+def under_prefix(inbox: Inbox, bucket: str, prefix: str, field: str = "prefix") -> Found:
+    """The files whose keys start with `prefix`, hidden ones left out; `field` is who names it.
+
+    Raises:
+        BadInput: there are too many, or the bucket may not be read.
+        Transient: it could not be listed.
+    """
+    folder = prefix.rpartition("/")[0]
     start = len(folder) + 1 if folder else 0
     items, hidden = [], 0
-    for key, size, etag in inbox.keys(request.bucket, request.prefix):
+    for key, size, etag in inbox.keys(bucket, prefix):
         if key.endswith(("/", "_$folder$")) and not size:  # as consoles and Hadoop mark folders
             continue
         if _hidden(key[start:]):
             hidden += 1
             continue
-        items.append(Item(request.bucket, key, None, size, etag))
+        items.append(Item(bucket, key, None, size, etag))
         if len(items) > MOST_FILES:
-            raise BadInput.of("prefix", f"at most {MOST_FILES:,} files", "more; name a partition")
+            raise BadInput.of(field, f"at most {MOST_FILES:,} files", "more; name a partition")
     return Found(items, hidden)
 
 

@@ -11,7 +11,7 @@ import orjson
 from quintet.batch.drops import Runs
 from quintet.batch.requests import Request, request_from
 from quintet.batch.runs import Folder, Inbox, hashed_name
-from quintet.batch.snapshots import find
+from quintet.batch.snapshots import Found, find, under_prefix
 from quintet.models import Routes, UnknownModel
 
 __all__ = ["Started", "start_run"]
@@ -51,6 +51,8 @@ def start_run(
     if request.callback is not None:
         check(request.callback)
     version_id, content = _state(request, inbox)
+    if request.features is not None:
+        content += f" {_listing(under_prefix(inbox, request.bucket, request.features, 'features'))}"
     known = {**data, "model": request.model, "version": version, "version_id": version_id}
     pinned = {name: value for name, value in known.items() if value is not None}
     parts = (orjson.dumps(pinned, option=orjson.OPT_SORT_KEYS).decode(), content)
@@ -64,11 +66,16 @@ def _state(request: Request, inbox: Inbox) -> tuple[str | None, str]:
         found = inbox.snapshot(request.bucket, request.source, request.version_id)
         return found.version_id, found.etag
     files = find(request, inbox)
+    own = files.manifest
+    return (own.version_id if own else None), f"{own.etag if own else ''} {_listing(files)}"
+
+
+def _listing(files: Found) -> str:
+    """A hash of the state of some files."""
     digest = hashlib.sha256()
     for item in files.items:
         digest.update(orjson.dumps(tuple(item)) + b"\n")
-    own = files.manifest
-    return (own.version_id if own else None), f"{own.etag if own else ''} {digest.hexdigest()}"
+    return digest.hexdigest()
 
 
 def _hint(request: Request) -> str:

@@ -14,6 +14,7 @@ import orjson
 from quintet.batch.chunks import Chunk, Piece
 from quintet.batch.drift import Reference, Sample
 from quintet.batch.histograms import Histogram, watched
+from quintet.batch.history import as_of, read_history
 from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
 from quintet.batch.isolation import score_apart
 from quintet.batch.keeping import kept_values
@@ -40,6 +41,8 @@ class _Part(NamedTuple):
     piece: Piece
     plan: Plan
     file: str | None
+    #: as of when its stored features are taken, in epoch seconds
+    moment: float
 
 
 class _Scored(NamedTuple):
@@ -85,10 +88,9 @@ def score_unit(
         loaded = model()
         parts = _parts(loaded.contract, plan, unit, inbox, store)
         sample = Sample(Reference(loaded.contract, baseline()), unit.rows)
-        # what is stored is taken as of the run's start, so that a retry sees the same ages
-        now = datetime.fromisoformat(plan.started).timestamp()
         found = _nothing(loaded.contract, plan, sample)
-        for one in side_by_side(_Scorer(loaded, features, now), parts, threads):
+        known = _features(loaded.contract, plan, unit, inbox, store) or (lambda _: features)
+        for one in side_by_side(_Scorer(loaded, known), parts, threads):
             found.add(one)
         result = {**found.summary(), "files": _write(unit, plan, found, store)}
     except (BadInput, ModelFailure) as error:
@@ -151,19 +153,40 @@ def _parts(
     contract: Contract, plan: Plan, unit: Unit, inbox: Inbox, store: Store
 ) -> Iterator[_Part]:
     """The rows of a unit, file by file."""
+    # without a history what is stored is taken as of the run's start: a retry sees the same ages
+    started = datetime.fromisoformat(plan.started).timestamp()
     if plan.scope == "key":
         known = with_constants(contract, plan.constants)
+        moment = as_of(plan, plan.input.key) if plan.features else started
         for piece in read_unit(known, plan, unit, inbox):
-            yield _Part(piece, plan, None)
+            yield _Part(piece, plan, None, moment)
         return
     sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
     for some in unit.slices:
         source = sources[some.file]
         known, own = with_constants(contract, source.constants), plan_of(plan, source)
         alone = replace(unit, start=some.start, end=some.end, first_row=some.first_row)
+        moment = as_of(plan, source.input.key) if plan.features else started
         with naming(source.input.key):
             for piece in read_unit(known, own, alone, inbox):
-                yield _Part(piece, own, source.input.key)
+                yield _Part(piece, own, source.input.key, moment)
+
+
+def _features(
+    contract: Contract, plan: Plan, unit: Unit, inbox: Inbox, store: Store
+) -> Callable[[float], FeatureSource] | None:
+    """What the files of stored features say of a unit's entities; None where there are none.
+
+    The unit is read twice, first for its entities: what is held is theirs, whatever the history.
+    """
+    if plan.features is None:
+        return None
+    wanted: dict[float, set[str]] = {}
+    for part in _parts(replace(contract, features=()), plan, unit, inbox, store):
+        entities = part.piece().batch.entities or []
+        wanted.setdefault(part.moment, set()).update(filter(None, entities))
+    sources = sources_from(store.get(plan.folder.history))
+    return read_history(contract, wanted, sources.values(), inbox).__getitem__
 
 
 def _nothing(contract: Contract, plan: Plan, sample: Sample) -> _Found:
@@ -177,18 +200,18 @@ def _nothing(contract: Contract, plan: Plan, sample: Sample) -> _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Scorer:
-    """Reads and scores parts, several at once if it is asked to; `now` is in epoch seconds."""
+    """Reads and scores parts, several at once if it is asked to; `features` are as of a moment."""
 
     model: Model
-    features: FeatureSource
-    now: float
+    features: Callable[[float], FeatureSource]
 
     def __call__(self, part: _Part) -> _Scored:
         with naming(part.file) if part.file is not None else nullcontext():
             chunk = part.piece()
         if not chunk.batch.rows:
             return _Scored(part, chunk, chunk.batch, None)
-        joined = join(self.model.contract, chunk.batch, self.features, self.now)
+        source = self.features(part.moment)
+        joined = join(self.model.contract, chunk.batch, source, part.moment)
         scores = score_apart(self.model, joined.batch, joined.fallback)
         return _Scored(part, chunk, joined.batch, scores)
 
