@@ -194,7 +194,7 @@ def test_costs_follow_from_their_parts() -> None:
     assert found["gb_seconds"] == 2000
     assert found["parts"] == {
         "lambda": pytest.approx(0.033333 + 102 * 2e-7, abs=1e-6),
-        "step_functions": pytest.approx(208 * 2.5e-5),
+        "step_functions": pytest.approx(209 * 2.5e-5),
         "s3": pytest.approx(100 * (8 * 4e-7 + 3 * 5e-6)),
     }
     assert found["usd"] == pytest.approx(sum(found["parts"].values()), abs=2e-6)

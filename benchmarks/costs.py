@@ -1,0 +1,185 @@
+"""What a deployed stage costs, idle and a million, and where it ends: python -m benchmarks.costs
+
+Reads the expanded template at its default parameters and the list prices of
+quintet/batch/prices.toml, and fills docs/costs.md with what comes of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.costs_million import CALL_MS, Line, assumptions, gigabytes, invocations, million
+from benchmarks.limits import limits
+
+from quintet.batch.costs import prices
+from quintet_local.plan import Plan, plan
+from quintet_local.template import load
+
+__all__ = ["MONTH_HOURS", "PAGE", "beside", "filled", "idle", "stage"]
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/costs.md"
+MONTH_HOURS = 730
+#: five pollers of Lambda for each queue, each waiting up to 20 s
+POLLS_A_MINUTE = 15
+#: of the expanded template: types that cost nothing while nobody uses them
+FREE = {
+    "AWS::ApiGateway::Deployment",
+    "AWS::ApiGateway::RestApi",
+    "AWS::ApiGateway::Stage",
+    "AWS::DynamoDB::Table",
+    "AWS::Events::Rule",
+    "AWS::Glue::Database",
+    "AWS::IAM::Role",
+    "AWS::Lambda::Function",
+    "AWS::Lambda::LayerVersion",
+    "AWS::Lambda::Permission",
+    "AWS::Lambda::Version",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::Topic",
+    "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
+    "AWS::StepFunctions::StateMachine",
+}
+#: and those that `idle` counts
+BILLED = {
+    "AWS::CloudWatch::Alarm",
+    "AWS::Kinesis::Stream",
+    "AWS::Lambda::Alias",
+    "AWS::Lambda::EventSourceMapping",
+}
+
+
+def stage(**overrides: str) -> Plan:
+    """The template, filled in."""
+    return plan(load(ROOT / "template.yaml", overrides), "http://127.0.0.1:4566")
+
+
+def idle(of: Plan) -> list[Line]:
+    """What a month costs in which nobody asks anything.
+
+    Raises:
+        ValueError: a type of resource that nobody has put into FREE or BILLED.
+    """
+    kinds = Counter(resource["Type"] for resource in of.resources.values())
+    if unknown := set(kinds) - FREE - BILLED:
+        raise ValueError(f"costs of {', '.join(sorted(unknown))}: add it to FREE or to BILLED")
+    return [line for line in (*_standing(of, kinds), _polls(of), _sweep(of)) if line.usd]
+
+
+def _standing(of: Plan, kinds: Counter[str]) -> Iterable[Line]:
+    table = prices()
+    shards = sum(s.get("ShardCount", 0) for s in of.of_type("AWS::Kinesis::Stream").values())
+    hour = table["kinesis"]["shard_hour"]
+    yield Line("Kinesis shards", shards * MONTH_HOURS * hour, f"{shards} (`StreamShards`)")
+    alarms = kinds["AWS::CloudWatch::Alarm"]
+    yield Line("alarms", alarms * table["cloudwatch"]["alarm_month"], f"{alarms}")
+    warm = sum(
+        alias.get("ProvisionedConcurrencyConfig", {}).get("ProvisionedConcurrentExecutions", 0)
+        for alias in of.of_type("AWS::Lambda::Alias").values()
+    )
+    each = gigabytes(of, "Predict") * table["lambda"]["provisioned_gb_second"] * 3600
+    how = f"{warm} environments of `predict` (`PredictProvisionedConcurrency`)"
+    yield Line("provisioned concurrency", warm * each * MONTH_HOURS, how)
+
+
+def _polls(of: Plan) -> Line:
+    sources = of.of_type("AWS::Lambda::EventSourceMapping").values()
+    queues = sum(":sqs:" in source["EventSourceArn"] for source in sources)
+    polls = queues * POLLS_A_MINUTE * 60 * MONTH_HOURS
+    how = f"Lambda asks {queues} queues {POLLS_A_MINUTE} times a minute"
+    return Line("SQS, polls of empty queues", polls * prices()["sqs"]["request"], how)
+
+
+def _sweep(of: Plan) -> Line:
+    """Once a minute: a call, some reads, its traces and lines of log."""
+    table, calls = prices(), 60 * MONTH_HOURS
+    usd = invocations(of, "Sweep", calls, 10 * CALL_MS)
+    usd += calls * (8 * table["dynamodb"]["read_unit"] + table["sqs"]["request"])
+    usd += calls * table["xray"]["trace"] + calls * 500 / 1e9 * table["cloudwatch"]["log_gb"]
+    return Line("`sweep`, once a minute", usd, "its calls, reads, traces and logs")
+
+
+def beside(of: Plan) -> list[Line]:
+    """What a month costs on top, by what there is."""
+    table, warm = prices(), stage(PredictProvisionedConcurrency="1")
+    more = sum(line.usd for line in idle(warm)) - sum(line.usd for line in idle(of))
+    metric = table["cloudwatch"]["metric_month"]
+    (body,) = (api["Body"] for api in of.of_type("AWS::ApiGateway::RestApi").values())
+    methods = sum(len(methods) for methods in body["paths"].values())
+    kept = table["dynamodb"]["gb_month"] + table["dynamodb"]["recovery_gb_month"]
+    return [
+        Line("a pre-started environment", more, "`PredictProvisionedConcurrency`"),
+        Line("a GB in tables", kept, "with point-in-time recovery"),
+        Line("a GB in buckets", table["s3"]["gb_month"], "old versions count"),
+        Line("a GB of logs", table["cloudwatch"]["log_gb_month"], "for `LogRetentionDays`"),
+        Line("a version of a model that is asked", 7 * metric, "7 metrics of `predict`"),
+        Line("the API's own metrics", methods * 5 * metric, f"5 for each of {methods} methods"),
+    ]
+
+
+def sections() -> dict[str, list[str]]:
+    """What the page has between its marks, by mark."""
+    of, table = stage(), prices()
+    patterns = (
+        line for title, lines in million(of).items() for line in ("", f"### {title}", *_bill(lines))
+    )
+    known = f"US dollars at the list prices of {table['region']} of {table['year']}."
+    return {
+        "prices": [known],
+        "idle": _bill(idle(of)),
+        "beside": _table(beside(of)),
+        "million": [*patterns],
+        "assumptions": assumptions(),
+        "template": [*limits(of)],
+    }
+
+
+def _table(lines: list[Line]) -> list[str]:
+    rows = (f"| {line.what} | {_usd(line.usd)} | {line.how} |" for line in lines)
+    return ["", "| | $ | |", "|---|---|---|", *rows]
+
+
+def _bill(lines: list[Line]) -> list[str]:
+    total = sum(line.usd for line in lines)
+    return [*_table(lines), f"| **together** | **{_usd(total)}** | |"]
+
+
+def _usd(usd: float) -> str:
+    return f"{usd:,.2f}" if usd >= 0.1 else f"{usd:.6f}".rstrip("0")
+
+
+def filled(text: str) -> str:
+    """A page with its sections as they are now.
+
+    Raises:
+        ValueError: a section has no marks in it.
+    """
+    for mark, lines in sections().items():
+        begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise ValueError(f"{PAGE.name}: no section between {begin} and {end}")
+        text = "\n".join([before + begin, *lines, "", end + after])
+    return text
+
+
+def main() -> None:
+    """Print the page, or write it."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.costs")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    text = filled(PAGE.read_text(encoding="utf-8"))
+    if parser.parse_args().write:
+        PAGE.write_text(text, encoding="utf-8")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()

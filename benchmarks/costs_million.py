@@ -1,0 +1,169 @@
+"""What a million of each pattern costs, from the template's sizes and the list prices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from quintet.batch.costs import UNIT_TRANSITIONS, estimate, prices
+from quintet_local.plan import Plan
+
+__all__ = ["CALL_MS", "Line", "assumptions", "gigabytes", "invocations", "million"]
+
+MILLION = 1_000_000
+
+#: measured and rounded, see docs/benchmarks.md: ms of predict for one row in the records form, of
+#: work for one of 100 jobs together, of score_stream for 1,000 records beside its calls; rows a
+#: second of score_unit from Parquet
+HANDLER_MS, JOB_MS, BATCH_MS, PARQUET_ROWS = 0.6, 1.6, 10, 250_000
+#: measured on the local AWS, from functions' log files: bytes of a request, and of a job more
+REQUEST_LOG, JOB_LOG = 1_600, 700
+#: assumed: ms of one call of DynamoDB, SQS or S3; ms that a receiver of a callback takes
+CALL_MS, RECEIVER_MS = 4, 200
+#: assumed: requests a second, of which X-Ray takes the first and 5 % of the others
+PER_SECOND = 100
+TRACED = (1 + 0.05 * (PER_SECOND - 1)) / PER_SECOND
+#: counted in the code, of an accepted, worked and announced job: writes of the table and its
+#: indexes (twice in transactions), consistent reads, calls of SQS
+JOB_WRITES, JOB_READS, JOB_MESSAGES = 22, 2, 4.2
+#: bytes of a row of 30 features in Parquet: 1.2 GB for ten million, see docs/benchmarks.md
+ROW_BYTES = 120
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a bill: what for, dollars, and how it comes about."""
+
+    what: str
+    usd: float
+    how: str
+
+
+def million(of: Plan) -> dict[str, list[Line]]:
+    """What a million of each pattern cost, by pattern."""
+    return {
+        "Online: a million requests, one record each, stored features": _online(of),
+        "Asynchronous: a million jobs, one record each, 100 together, with a callback": _jobs(of),
+        "Streaming: a million records in full batches, each of another entity": _stream(of),
+        "Batch: a million rows of 30 features in Parquet": _batch(of),
+        "Look-up: a million latest scores by entity": _look_up(of),
+    }
+
+
+def _online(of: Plan) -> list[Line]:
+    table = prices()
+    ms = math.ceil(HANDLER_MS + CALL_MS)
+    read = table["dynamodb"]["read_unit"] / 2
+    return [
+        *_front(MILLION),
+        Line("Lambda", invocations(of, "Predict", MILLION, ms), f"{ms} ms"),
+        Line("DynamoDB", MILLION * read, "one entity each, eventually consistent, uncached"),
+        _logs(MILLION * REQUEST_LOG),
+    ]
+
+
+def _jobs(of: Plan) -> list[Line]:
+    table = prices()
+    accept, notify = math.ceil(HANDLER_MS + 3 * CALL_MS), RECEIVER_MS + 2 * CALL_MS
+    batch = int(of.of_type("AWS::Lambda::EventSourceMapping")["WorkAccepted"]["BatchSize"])
+    usd = invocations(of, "Predict", MILLION, accept)
+    usd += invocations(of, "Work", MILLION / batch, batch * JOB_MS)
+    usd += invocations(of, "Notify", MILLION, notify)
+    writes = JOB_WRITES * table["dynamodb"]["write_unit"]
+    return [
+        *_front(MILLION),
+        Line(
+            "Lambda",
+            usd,
+            f"`predict` {accept} ms, `work` {JOB_MS}, `notify` {RECEIVER_MS + 2 * CALL_MS}",
+        ),
+        Line(
+            "DynamoDB",
+            MILLION * (writes + JOB_READS * table["dynamodb"]["read_unit"]),
+            f"{JOB_WRITES} writes (transactions, indexes, outbox), {JOB_READS} reads",
+        ),
+        Line("SQS", MILLION * JOB_MESSAGES * table["sqs"]["request"], f"{JOB_MESSAGES} calls"),
+        _logs(MILLION * (REQUEST_LOG + JOB_LOG)),
+    ]
+
+
+def _stream(of: Plan) -> list[Line]:
+    table = prices()
+    source = of.of_type("AWS::Lambda::EventSourceMapping")["ScoreStreamArrived"]
+    batches = MILLION / int(source["BatchSize"])
+    # the latest scores are put by 16 threads; beside them an object and some marks
+    ms = BATCH_MS + int(source["BatchSize"]) / 16 * CALL_MS + 10 * CALL_MS
+    return [
+        Line("Kinesis", MILLION * table["kinesis"]["put_unit"], "records of up to 25 KB"),
+        Line("Lambda", invocations(of, "ScoreStream", batches, ms), f"{ms:.0f} ms a batch"),
+        Line(
+            "DynamoDB",
+            (MILLION + 10 * batches) * table["dynamodb"]["write_unit"],
+            "the latest scores: one write an entity and batch",
+        ),
+        Line("S3", batches * 2 * table["s3"]["write"], "an object a batch, and quarantine"),
+        _logs(batches * REQUEST_LOG),
+    ]
+
+
+def _batch(of: Plan) -> list[Line]:
+    unit = int(of.template.parameters["UnitTargetBytes"])
+    units = math.ceil(MILLION * ROW_BYTES / unit)
+    memory = of.of_type("AWS::Lambda::Function")["ScoreUnit"]["MemorySize"]
+    parts = estimate(units=units, busy_seconds=MILLION / PARQUET_ROWS, memory_mb=memory)["parts"]
+    seconds = f"{units} units, {MILLION / PARQUET_ROWS:.1f} s of scoring together"
+    return [
+        Line("Lambda", parts["lambda"], seconds),
+        Line("Step Functions", parts["step_functions"], f"a run, and {UNIT_TRANSITIONS} a unit"),
+        Line("S3", parts["s3"], "reads and writes of the units"),
+    ]
+
+
+def _look_up(of: Plan) -> list[Line]:
+    ms = math.ceil(HANDLER_MS + CALL_MS)
+    return [
+        *_front(MILLION),
+        Line("Lambda", invocations(of, "LookUp", MILLION, ms), f"{ms} ms"),
+        Line("DynamoDB", MILLION * prices()["dynamodb"]["read_unit"], "one consistent read each"),
+        _logs(MILLION * REQUEST_LOG),
+    ]
+
+
+def _front(requests: int) -> Iterable[Line]:
+    table = prices()
+    yield Line("API Gateway", requests * table["api_gateway"]["request"], "REST API")
+    traced = requests * TRACED * table["xray"]["trace"]
+    yield Line("X-Ray", traced, f"at {PER_SECOND} a second {TRACED:.1%} are traced; all, at one")
+
+
+def _logs(size: float) -> Line:
+    usd = size / 1e9 * prices()["cloudwatch"]["log_gb"]
+    return Line("logs", usd, f"{size / 1e9:.2g} GB taken in, metrics among them")
+
+
+def gigabytes(of: Plan, function: str) -> float:
+    return int(of.of_type("AWS::Lambda::Function")[function]["MemorySize"]) / 1024
+
+
+def invocations(of: Plan, function: str, calls: float, ms: float) -> float:
+    table = prices()["lambda"]
+    gb_seconds = calls * ms / 1000 * gigabytes(of, function)
+    return float(calls * table["request"] + gb_seconds * table["gb_second"])
+
+
+def assumptions() -> list[str]:
+    """What the figures rest on."""
+    return [
+        "- Measured ([benchmarks](benchmarks.md)), rounded, on a machine that is not Lambda: "
+        f"{HANDLER_MS} ms of `predict` for one record, {JOB_MS} ms of `work` for one of 100 jobs, "
+        f"{BATCH_MS} ms of `score_stream` for 1,000 records beside its calls, "
+        f"{PARQUET_ROWS:,} rows a second of `score_unit` from Parquet.",
+        f"- Measured in the log files of the local AWS: {REQUEST_LOG:,} bytes a request, {JOB_LOG} "
+        f"more a job.",
+        f"- Assumed: {CALL_MS} ms for each call of DynamoDB, SQS or S3; {RECEIVER_MS} ms that a "
+        f"callback's receiver takes; {PER_SECOND} requests a second, for X-Ray's sampling; no cold "
+        f"starts.",
+        f"- Counted in the code: {JOB_WRITES} writes, {JOB_READS} reads and {JOB_MESSAGES} calls "
+        "of SQS a job.",
+    ]
