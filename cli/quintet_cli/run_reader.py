@@ -4,7 +4,7 @@ Step Functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ __all__ = ["Progress", "RunReader"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is. `report` is None until it has ended."""
+    """How far a run is: units that have ended, and rows, also those of units that go on.
+
+    `report` is None until the run has ended.
+    """
 
     plan: Plan | RefusedPlan | None
     units: int
@@ -105,6 +108,12 @@ class RunReader:
         found = self.executions.look(execution)
         return found is not None and found.running
 
+    def _going(self, folder: Folder, done: Collection[str]) -> int:
+        """The rows of units that are being scored, as their beats say."""
+        ended = {key.rpartition("/")[2] for key in done}
+        beats = [k for k in self.store.keys(folder.beats) if k.rpartition("/")[2] not in ended]
+        return sum(orjson.loads(self.store.get(key) or b'{"rows": 0}')["rows"] for key in beats)
+
     def follow(self, folder: Folder) -> Iterator[Progress]:
         """How far a run is, again and again, until it has a report."""
         plan: Plan | RefusedPlan | None = None
@@ -119,6 +128,7 @@ class RunReader:
             for key in self.store.keys(folder.results):
                 if key not in done:
                     done[key] = orjson.loads(self.store.get(key) or b'{"rows": 0}')["rows"]
-            yield Progress(plan, len(done), sum(done.values()), report)
+            rows = sum(done.values()) + self._going(folder, done)
+            yield Progress(plan, len(done), rows, report)
             if report is not None:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import typer
@@ -13,7 +14,7 @@ from quintet.batch.runs import REPLAY_OF, Folder, Plan
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
 
-__all__ = ["colored", "finish", "follow", "print_report"]
+__all__ = ["colored", "finish", "follow", "pace", "print_report"]
 
 POLL_SECONDS = 0.5
 #: after so many polls without a plan it is looked up whether the execution has failed
@@ -32,20 +33,30 @@ def follow(reader: RunReader, folder: Folder) -> dict[str, Any]:
         progress.TextColumn("{task.fields[rate]}"),
         progress.TimeElapsedColumn(),
     )
-    begun = time.monotonic()
+    first: tuple[float, int] | None = None
     with progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("waiting for the run", total=None, rate="")
         for polls, seen in enumerate(reader.follow(folder)):
             if seen.report is not None:
                 return seen.report
             if isinstance(seen.plan, Plan):
-                rate = f"{seen.rows / (time.monotonic() - begun):,.0f} rows/s"
+                first = first or (time.monotonic(), seen.rows)
+                seconds, rows = time.monotonic() - first[0], seen.rows - first[1]
+                rate = pace(rows, seen.plan.rows - seen.rows, seconds)
                 total = seen.plan.units
                 bar.update(task, description="units", total=total, completed=seen.units, rate=rate)
             if polls % PATIENCE == PATIENCE - 1 and (end := reader.ended(folder)):
                 raise StageError(f"run {folder.run} ended without a report: {end}")
             time.sleep(POLL_SECONDS)
     raise AssertionError("a run is followed until its report")
+
+
+def pace(rows: int, left: int, seconds: float) -> str:
+    """So many rows in so many seconds, as rows a second and the time that is left."""
+    if rows <= 0 or seconds <= 0:
+        return ""
+    eta = timedelta(seconds=round(max(left, 0) * seconds / rows))
+    return f"{rows / seconds:,.0f} rows/s, {eta} left"
 
 
 def finish(found: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The batch states one after the other, as the state machine calls them, over moto."""
 
-from __future__ import annotations
+from __future__ import json
 
 import dataclasses
 import hashlib
@@ -291,3 +291,14 @@ def test_runs_are_listed_as_the_command_shows_them(
     assert seen.report is not None and seen.plan is not None
     assert (seen.units, seen.rows) == (seen.report["units"]["planned"], 50)
     assert reader.ended(folder) is None
+
+
+def test_the_rows_of_units_that_go_on_are_counted(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+    folder, s3 = Folder("other", "other-run"), aws.client("s3")
+    for key, rows in ((folder.result(0), 30), (folder.beat(0), 20), (folder.beat(1), 7)):
+        s3.put_object(Bucket="scores", Key=key, Body=json.dumps({"rows": rows}).encode())
+    seen = next(RunReader(stage(aws)).follow(folder))
+    assert (seen.units, seen.rows, seen.report) == (1, 37, None)

@@ -538,6 +538,60 @@ def test_rows_wider_than_memory_allows_are_refused_with_their_file(
     )
 
 
+def test_a_column_may_change_its_type_between_files() -> None:
+    kinds = [core.DataType.int16(), core.DataType.float64(), core.DataType.string()]
+    rows = [row(n, amount=n) for n in range(4)]
+    bodies = {
+        f"data/{n}": columns(rows, amount=core.Array([str(r["amount"]) for r in rows], kind))
+        if n == 2
+        else columns(rows, amount=core.Array([r["amount"] for r in rows], kind))
+        for n, kind in enumerate(kinds)
+    }
+    bench = bench_of(bodies)
+    scored(bench, planned(bench))
+    found = [{**one, "file": ""} for one in bench.scores(planned(bench).folder)]
+    assert len(found) == 12 and found[:4] == found[4:8] == found[8:]
+
+
+def test_texts_that_drift_into_a_column_of_numbers_refuse_their_rows_alone() -> None:
+    rows = [row(n) for n in range(4)]
+    texts = core.Array(["0", "n/a", "0.5", "0.75"], core.DataType.string())
+    bench = bench_of({"data/a": parquet_bytes(rows), "data/b": columns(rows, amount=texts)})
+    plan = planned(bench)
+    assert len(scored(bench, plan)) == 7
+    (line,) = bench.quarantine(plan.folder)
+    assert (line["file"], line["row"]) == ("data/b", 1)
+    assert line["reasons"] == [
+        {"field": "amount", "expected": "a number (float32)", "got": "'n/a'"}
+    ]
+
+
+def test_encodings_may_differ_between_files_of_utf8() -> None:
+    umlaut = csv_bytes([row(1, customer="Ü")])
+    files = {
+        "data/a.csv": b"\xef\xbb\xbf" + umlaut,
+        "data/b.csv": umlaut.replace(b"\n", b"\r\n"),
+        "data/c.csv.gz": gzip.compress(b"\xef\xbb\xbf" + umlaut),
+        "data/d.csv": umlaut.replace("Ü".encode(), "Ü".encode("latin-1")),
+    }
+    bench = bench_of(files)
+    plan = planned(bench)
+    assert scored(bench, plan) == [(key, 0, "Ü") for key in list(files)[:3]]
+    (line,) = bench.quarantine(plan.folder)
+    assert (line["file"], line["encoding"]) == ("data/d.csv", "latin-1")
+    for encoding in ("utf-16", "utf-16-le", "utf-32"):
+        body = csv_bytes([row(1)]).decode().encode(encoding)
+        (refusal,) = refused(bench_of({**files, "data/e.csv": body}))
+        assert refusal.startswith("data/e.csv: expected ")
+
+
+def test_a_line_wider_than_memory_allows_is_refused_with_its_place() -> None:
+    wide = jsonl_bytes([row(1), row(2, note="x" * (1 << 20)), row(3)])
+    (refusal,) = refused(bench_of({"data/a.jsonl": jsonl_bytes(ROWS), "data/b.jsonl": wide}))
+    place = len(jsonl_bytes([row(1)]))
+    assert refusal.startswith(f"data/b.jsonl: the record at byte {place}: expected at most 1048576")
+
+
 def test_formats_may_not_be_mixed() -> None:
     bench = bench_of({"data/a.csv": GOOD, "data/b.parquet": parquet_bytes(ROWS)})
     assert refused(bench) == (

@@ -354,6 +354,27 @@ def test_plans_are_read_as_they_were_written() -> None:
     assert plan_from(dump(refused)) == refused
 
 
+def test_a_unit_that_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_rows, "CHUNK_ROWS", 20)
+    bench = Bench()
+    plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
+    ticks = iter([0.0, 4.0, 9.0, 11.0, 12.0])  # the beginning, three chunks, the end
+    (unit,) = bench.units(plan.folder)
+    result = score_unit(
+        unit,
+        plan,
+        model=lambda: MODEL,
+        inbox=bench.inbox,
+        store=bench.store,
+        features=bench.features,
+        clock=lambda: next(ticks),
+    )
+    assert (result["scored"], result["ms"]) == (49, 12_000.0)
+    beat = orjson.loads(bench.store.objects[plan.folder.beat(0)])
+    assert beat == {"unit": 0, "rows": 40, "of": 50, "seconds": 9.0}
+    assert next(iter(ticks), None) is None
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_what_is_made_side_by_side_comes_in_order_and_its_error_ends_it(threads: int) -> None:
     def items() -> Any:

@@ -108,6 +108,13 @@ class Folder:
     def result(self, unit: int) -> str:
         return f"{self.results}{unit:05d}.json"
 
+    @property
+    def beats(self) -> str:
+        return f"{self.root}beats/"
+
+    def beat(self, unit: int) -> str:
+        return f"{self.beats}{unit:05d}.json"
+
     def scores(self, unit: int, suffix: str) -> str:
         return f"{self.root}scores/part-{unit:05d}.{suffix}"
 

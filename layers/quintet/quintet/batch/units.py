@@ -28,7 +28,10 @@ from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource, join
 from quintet.scoring import Model, Scores
 
-__all__ = ["UnitFailed", "score_unit"]
+__all__ = ["BEAT_SECONDS", "UnitFailed", "score_unit"]
+
+#: how often a unit says how far it is
+BEAT_SECONDS = 5.0
 
 
 class UnitFailed(Exception):
@@ -71,6 +74,7 @@ def score_unit(
 
     `baseline` gives the model's baseline, empty where it has none: drift is told from it;
     `peak_mb` the most memory that the environment has held. `threads` read and score at once.
+    A unit that takes long says how far it is meanwhile, in its `beat`.
     What trying again cannot heal (the file is damaged or was changed, the model fails) is a
     result of its own, with status "failed", so that the run's report can name it.
 
@@ -90,8 +94,12 @@ def score_unit(
         sample = Sample(Reference(loaded.contract, baseline()), unit.rows)
         found = _nothing(loaded.contract, plan, sample)
         known = _features(loaded.contract, plan, unit, inbox, store) or (lambda _: features)
+        beat = begun
         for one in side_by_side(_Scorer(loaded, known), parts, threads):
             found.add(one)
+            if (now := clock()) - beat >= BEAT_SECONDS:
+                beat = now
+                store.put(plan.folder.beat(unit.unit), dump(found.beat(unit, now - begun)))
         result = {**found.summary(), "files": _write(unit, plan, found, store)}
     except (BadInput, ModelFailure) as error:
         result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
@@ -136,6 +144,11 @@ class _Found:
         if self.histogram and self.output:
             self.histogram.add(scores.outputs[self.output.name])
         self.sample.add(batch.columns, scores.index[~scores.fallback])
+
+    def beat(self, unit: Unit, seconds: float) -> dict[str, Any]:
+        """How far the unit is: who watches tells a slow one from one that hangs."""
+        done = self.scores.rows + self.quarantine.rows
+        return {"unit": unit.unit, "rows": done, "of": unit.rows, "seconds": round(seconds, 1)}
 
     def summary(self) -> dict[str, Any]:
         return {
