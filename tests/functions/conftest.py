@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import json
 import logging
 import os
 import time
@@ -11,12 +14,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests import onlinekit
+from arro3 import io as arrow_io
+from tests import onlinekit, streamkit
 from tests.aws_kit import client, create_table, environ, load_app, moto_server
 from tests.jobskit import table_properties
 from tests.registries import RegistryServer
 
+from quintet.aws.client import AwsClient
 from quintet.aws.features import entity_key
+from quintet.aws.windows import WindowTable
 from quintet.contract import Contract
 from quintet.wiring import jobs as _jobs
 from quintet.wiring import predict as _predict
@@ -154,3 +160,108 @@ def submit(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
     """submit's handler in a fresh environment."""
     with fresh_handler(online_aws.environ, monkeypatch, "submit") as handler:
         yield _ask(handler)
+
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class StreamAws:
+    """The stream's resources on moto, and the function in a fresh environment."""
+
+    aws: OnlineAws
+    environ: dict[str, str]
+    handler: Any
+
+    @property
+    def bucket(self) -> str:
+        return self.environ["QUINTET_STREAM_BUCKET"]
+
+    def objects(self) -> list[str]:
+        found = self.aws.client("s3").list_objects_v2(Bucket=self.bucket)
+        return [item["Key"] for item in found.get("Contents", [])]
+
+    def body(self, key: str) -> bytes:
+        body: bytes = self.aws.client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return body
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """The rows of all predictions."""
+        rows: list[dict[str, Any]] = []
+        for key in self.objects():
+            if key.startswith("predictions/"):
+                found = arrow_io.read_parquet(io.BytesIO(self.body(key))).read_all()
+                columns = {name: found[name].to_pylist() for name in found.column_names}
+                values = zip(*columns.values(), strict=True)
+                rows += [dict(zip(columns, row, strict=True)) for row in values]
+        return rows
+
+    def latest(self, meter: str) -> dict[str, Any]:
+        """The item of a meter's latest score."""
+        dynamodb, table = self.aws.client("dynamodb"), self.environ["QUINTET_SCORES_TABLE"]
+        key = {"entity": {"S": f"log#meter#{meter}"}}
+        item: dict[str, Any] = dynamodb.get_item(TableName=table, Key=key)["Item"]
+        return item
+
+    def publish(self, contract: Contract) -> None:
+        """Publish another model of the kits."""
+        bucket, table = (self.environ[f"QUINTET_REGISTRY_{name}"] for name in ("BUCKET", "TABLE"))
+        onlinekit.publish(
+            contract, self.aws.client("s3"), self.aws.client("dynamodb"), bucket, table
+        )
+
+    def windows(self) -> WindowTable:
+        """The windows that are stored."""
+        tables = (self.environ[f"QUINTET_{name}_TABLE"] for name in ("STREAM", "FEATURES"))
+        return WindowTable(AwsClient("dynamodb"), *tables)
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What was published to the topic."""
+        sqs, url = self.aws.client("sqs"), self.environ["ALERTS_QUEUE_URL"]
+        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        return [json.loads(json.loads(message["Body"])["Message"]) for message in found]
+
+    def quarantine(self) -> list[dict[str, Any]]:
+        """The lines of all quarantines."""
+        return [
+            json.loads(line)
+            for key in self.objects()
+            if key.startswith("quarantine/")
+            for line in self.body(key).splitlines()
+        ]
+
+
+@pytest.fixture
+def stream_aws(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[StreamAws]:
+    number = next(_numbers)
+    names = {
+        "QUINTET_REGISTRY_TABLE": f"stream-registry-{number}",
+        "QUINTET_STREAM_BUCKET": f"stream-{number}",
+        "QUINTET_STREAM_TABLE": f"stream-{number}",
+        "QUINTET_SCORES_TABLE": f"scores-{number}",
+        "QUINTET_FEATURES_TABLE": f"stream-features-{number}",
+    }
+    dynamodb, s3 = online_aws.client("dynamodb"), online_aws.client("s3")
+    for resource in ("RegistryTable", "StreamTable", "ScoresTable", "FeaturesTable"):
+        variable = f"QUINTET_{resource.removesuffix('Table').upper()}_TABLE"
+        dynamodb.create_table(TableName=names[variable], **table_properties(resource))
+    s3.create_bucket(Bucket=names["QUINTET_STREAM_BUCKET"])
+    s3.create_bucket(Bucket=f"stream-registry-{number}")
+    streamkit.publish(streamkit.METER, s3, dynamodb, f"stream-registry-{number}")
+    sns = online_aws.client("sns")
+    topic = sns.create_topic(Name=f"alerts-{number}")["TopicArn"]
+    queue = online_aws.queue(f"alerts-{number}")
+    sqs = online_aws.client("sqs")
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn["Attributes"]["QueueArn"])
+    environ = {
+        **online_aws.environ,
+        **names,
+        "QUINTET_REGISTRY_BUCKET": f"stream-registry-{number}",
+        "QUINTET_MODEL_MEMORY_MB": "256",
+        "QUINTET_ALERTS_TOPIC_ARN": topic,
+        "QUINTET_STREAM_MODEL": "log",
+        "ALERTS_QUEUE_URL": queue,
+    }
+    with fresh_handler(environ, monkeypatch, "score_stream") as handler:
+        yield StreamAws(online_aws, environ, handler)
