@@ -60,7 +60,8 @@ def test_an_alert_arrives_within_ten_seconds_at_the_default_settings(local_aws: 
     command(local_aws, "publish", str(ROOT / "models/sensor"))
     alerts = Alerts(local_aws, "alerts-in-time")
     alerts.until("warm-up", 60, SECONDS)
-    assert alerts.until("cold-room", 60, 10) < 10
+    # by what the stream and the topic have recorded: arrival there, sending here
+    assert 0 < alerts.until("cold-room", 60, SECONDS).recorded < 10
     # the cool-down holds back what follows; another sensor's alert comes after it, alone
     alerts.put("cold-room", 70)
     alerts.until("other-room", 60, SECONDS)
