@@ -1,9 +1,10 @@
 """The batch states one after the other, as the state machine calls them, over moto."""
 
-from __future__ import json
+from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
