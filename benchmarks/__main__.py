@@ -15,6 +15,7 @@ BENCHMARKS = (
     "sessions",
     "s3_get",
     "async_work",
+    "async_queue",
     "stream_alert",
 )
 

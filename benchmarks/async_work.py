@@ -45,9 +45,9 @@ class Slow:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         call = getattr(self._port, name)
 
-        def slow(*given: Any) -> Any:
+        def slow(*given: Any, **more: Any) -> Any:
             time.sleep(CALL_MS / 1000)
-            return call(*given)
+            return call(*given, **more)
 
         return slow
 

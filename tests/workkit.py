@@ -36,6 +36,7 @@ def job(name: str, body: Any, **changes: Any) -> Job:
         "created": NOW,
         "updated": NOW,
         "deadline": NOW + 3600,
+        "endpoint": "crm",
     }
     return Job(id=name, **given | changes)
 
@@ -69,6 +70,7 @@ class Bench:
         dispatch = Dispatch(self.jobs, work=self.queue, notify=self.notify)
         parts: dict[str, Any] = {
             "leases": self.jobs,
+            "together": self.jobs,
             "blobs": self.blobs,
             "models": self.models,
             "features": self.features,

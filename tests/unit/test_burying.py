@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from tests.onlinekit import NOW
@@ -10,7 +11,7 @@ from tests.workkit import QUIET_SECONDS, Bench, logs, message
 
 from quintet.errors import Transient
 from quintet.jobs.dispatch import Dispatch, MemoryQueue
-from quintet.jobs.job import Lease, Outcome
+from quintet.jobs.job import Outcome
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import Notice
 from quintet.working.burying import MOST_LETTERS, MemoryDeadLetters
@@ -123,11 +124,11 @@ def test_an_undertaker_that_dies_between_its_writes_is_followed_by_another() -> 
     class Dying(MemoryJobs):
         dead = False
 
-        def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> Notice:
+        def settle(self, *given: Any, **more: Any) -> Notice:
             if not self.dead:
                 self.dead = True
                 raise KeyboardInterrupt
-            return super().settle(job, lease, outcome, now)
+            return super().settle(*given, **more)
 
     bench = Bench(jobs=Dying())
     bench.put(logs("a", 1))

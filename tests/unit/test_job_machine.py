@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -43,17 +44,20 @@ class Shift(RuleBasedStateMachine):
         self.end: Any = None
         self.holder: Lease | None = None
         self.fences: list[int] = []
-        self.store.accept(job())
+        self.store.accept(job(endpoint="crm"))
 
     @rule(seconds=st.sampled_from([0.5, 7.0, LEASE / 2, LEASE, TTL / 2]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule(target=leases, worker=st.sampled_from(["w1", "w2", "w3"]))
-    def lease(self, worker: str) -> Any:
+    @rule(target=leases, worker=st.sampled_from(["w1", "w2", "w3"]), together=st.booleans())
+    def lease(self, worker: str, together: bool) -> Any:
         try:
-            found = self.store.lease("j1", worker, self.now, LEASE).lease
-        except (Conflict, Transient):
+            if together:
+                found = self.store.lease_many(["j1"], worker, self.now, LEASE)["j1"].lease
+            else:
+                found = self.store.lease("j1", worker, self.now, LEASE).lease
+        except (Conflict, Transient, KeyError):
             return multiple()
         assert found is not None
         if self.holder is not None and self.holds(self.holder):
@@ -71,18 +75,6 @@ class Shift(RuleBasedStateMachine):
         return mine and self.holder is not None and self.holder.until > self.now
 
     @rule(lease=leases)
-    def renew(self, lease: Lease) -> None:
-        allowed = self.end is None and self.holds(lease)
-        before = self.store.get("j1")
-        try:
-            self.holder = self.store.renew("j1", lease, self.now, LEASE).lease
-        except Transient:
-            assert not allowed
-            assert self.store.get("j1") == before
-        else:
-            assert allowed
-
-    @rule(lease=leases)
     def release(self, lease: Lease) -> None:
         allowed = self.end is None and self.holds(lease)
         before = self.store.get("j1")
@@ -95,16 +87,23 @@ class Shift(RuleBasedStateMachine):
             assert allowed
             self.holder = None
 
-    @rule(lease=leases, fails=st.booleans())
-    def settle(self, lease: Lease, fails: bool) -> None:
+    @rule(lease=leases, fails=st.booleans(), together=st.booleans())
+    def settle(self, lease: Lease, fails: bool, together: bool) -> None:
         allowed = self.end is None and self.holds(lease)
         before = self.store.get("j1")
         # what a worker makes carries its fence, so that a zombie's would be seen
         result = Content("text/plain", 1, str(lease.fence).encode())
         outcome = Outcome(problem={"fence": lease.fence}) if fails else Outcome(result=result)
         try:
-            notice = self.store.settle("j1", lease, outcome, self.now)
-        except Transient:
+            if together:
+                ends = [(replace(before, lease=lease), outcome)]
+                notice = self.store.settle_many(ends, self.now)["j1"]
+            else:
+                notice = self.store.settle("j1", lease, outcome, self.now)
+        except (Transient, KeyError):
+            if together and self.end is not None:  # nothing is said of it, as if it were refused
+                assert self.store.get("j1") == self.end
+                return
             assert not allowed
             assert self.store.get("j1") == before
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.aws_kit import moto_server
@@ -107,8 +108,6 @@ def test_a_zombie_changes_nothing(store: JobStore) -> None:
     with pytest.raises(LostLease):
         store.settle("j1", old, DONE, NOW + 61)
     with pytest.raises(LostLease):
-        store.renew("j1", old, NOW + 61, 60)
-    with pytest.raises(LostLease):
         store.release("j1", old, NOW + 61)
     assert store.get("j1") == before
     assert [notice.event for notice in store.outbox(NOW + 100)] == ["accepted"]
@@ -130,13 +129,6 @@ def test_a_lease_that_ran_out_settles_nothing_even_if_nobody_took_it(store: JobS
     with pytest.raises(LostLease):
         store.settle("j1", lease, DONE, NOW + 60)
     assert store.get("j1").state == "LEASED"
-
-
-def test_a_renewed_lease_holds_longer(store: JobStore) -> None:
-    store.accept(job())
-    lease = store.renew("j1", lease_of(store), NOW + 30, 60).lease
-    assert lease == Lease("w1", 1, NOW + 90)
-    assert store.settle("j1", lease, DONE, NOW + 80) == Notice("j1", "completed", NOW + 80)
 
 
 def test_a_released_job_is_free_at_once(store: JobStore) -> None:
@@ -218,6 +210,88 @@ def test_others_can_neither_see_nor_cancel_a_job(store: JobStore) -> None:
     with pytest.raises(NotFound):
         store.cancel("j1", "bob", NOW)
     assert store.get("j1", "ann") == job()
+
+
+# ---- many at once ----------------------------------------------------------------------------
+
+MANY = [f"m{number}" for number in range(12)]
+
+
+def accepted(store: JobStore, names: list[str], **changes: Any) -> None:
+    for name in names:
+        _, notice = store.accept(job(name, **changes))
+        assert notice is not None
+        store.sent(notice)
+
+
+def test_many_jobs_are_leased_as_each_alone_would_be(store: JobStore) -> None:
+    accepted(store, MANY)
+    store.lease("m1", "w2", NOW, 60)  # another's
+    store.cancel("m2", "ann", NOW)
+    asked = [*(f"nobody-{number}" for number in range(95)), *MANY]  # two transactions of leases
+    found = store.lease_many(asked, "w1", NOW + 1, 60)
+    assert set(found) == {*MANY} - {"m1", "m2"}
+    for name, held in found.items():
+        assert held == store.get(name)
+        assert (held.state, held.lease) == ("LEASED", Lease("w1", 1, NOW + 61))
+    # again, as after a reply that was lost: what is left out is asked for alone
+    again = store.lease_many(["m0", "m3"], "w1", NOW + 2, 60)
+    for name in {"m0", "m3"} - again.keys():
+        assert store.lease(name, "w1", NOW + 2, 60) == found[name]
+    assert store.lease_many([], "w1", NOW, 60) == {}
+
+
+def test_many_jobs_are_settled_as_each_alone_would_be(store: JobStore) -> None:
+    names = [f"m{number}" for number in range(51)]  # two transactions of ends and notices
+    accepted(store, names, endpoint="crm")
+    accepted(store, ["quiet"])
+    held = store.lease_many([*names, "quiet"], "w1", NOW, 60)
+    store.cancel("m1", "ann", NOW + 1)
+    outcomes = {name: Outcome(problem=PROBLEM) if name == "m3" else DONE for name in held}
+    ends = [(held[name], outcome) for name, outcome in outcomes.items()]
+    notices = store.settle_many(ends, NOW + 2)
+    states = {"m1": "CANCELLED", "m3": "FAILED"}
+    assert {name: store.get(name).state for name in held} == {
+        name: states.get(name, "DONE") for name in held
+    }
+    assert notices == {
+        name: Notice(name, "failed" if name == "m3" else "completed", NOW + 2)
+        for name in held
+        if name != "m1"
+    }
+    assert (store.get("m3").problem, store.get("m4").result) == (PROBLEM, RESULT)
+    left = store.outbox(NOW + 10, most=1000)
+    cancelled = Notice("m1", "cancelled", NOW + 1)
+    told = [notice for name, notice in notices.items() if name != "quiet"]
+    assert sorted(left, key=str) == sorted([cancelled, *told], key=str)
+    store.sent_many(told)
+    assert store.outbox(NOW + 10, most=1000) == [cancelled]
+    # again, as after a reply that was lost: the ends stay
+    store.settle_many(ends, NOW + 3)
+    assert store.settle("m0", held["m0"].lease or Lease("", 0, 0), DONE, NOW + 4) == notices["m0"]
+
+
+def test_a_lease_that_ran_out_settles_nothing_among_many_either(store: JobStore) -> None:
+    accepted(store, MANY[:3])
+    held = store.lease_many(MANY[:3], "w1", NOW, 60)
+    assert store.settle_many([(one, DONE) for one in held.values()], NOW + 60) == {}
+    assert {store.get(name).state for name in held} == {"LEASED"}
+
+
+def test_large_ends_take_several_transactions(store: JobStore) -> None:
+    accepted(store, MANY)
+    held = store.lease_many(MANY, "w1", NOW, 60)
+    body = b"x" * 380_000
+    large = Outcome(Content("text/plain", len(body), body))
+    assert set(store.settle_many([(one, large) for one in held.values()], NOW)) == set(held)
+    assert store.get("m11").result == large.result
+
+
+def test_of_an_end_that_nobody_wants_to_be_told_of_nothing_is_noted(store: JobStore) -> None:
+    accepted(store, ["j1"])
+    notice = store.settle("j1", lease_of(store), DONE, NOW + 5, told=False)
+    assert (notice, store.get("j1").state) == (Notice("j1", "completed", NOW + 5), "DONE")
+    assert store.outbox(NOW + 10) == []
 
 
 def test_a_job_expires_at_its_deadline_and_not_before(store: JobStore) -> None:

@@ -10,7 +10,7 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,9 +50,9 @@ class Faulty:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         call = getattr(self.port, name)
 
-        def faulty(*given: Any) -> Any:
+        def faulty(*given: Any, **more: Any) -> Any:
             self._fail()
-            found = call(*given)
+            found = call(*given, **more)
             self._fail()
             return found
 
@@ -94,6 +94,12 @@ class SimulatedQueue:
         name = f"m{len(self.bodies)}"
         self.bodies[name] = notice.message()
         self.visible[name] = self.clock.now
+
+    def send_many(self, notices: Sequence[Notice]) -> list[Notice]:
+        """See `quintet.jobs.dispatch.Queue.send_many`."""
+        for notice in notices:
+            self.send(notice)
+        return list(notices)
 
     def delay(self, seconds: Mapping[str, int]) -> None:
         """See `quintet.working.deliveries.Visibility.delay`."""
@@ -171,6 +177,7 @@ def work(bench: Bench, queue: SimulatedQueue, dispatch: Dispatch, chance: random
         return
     worker = bench.worker(
         leases=Faulty(bench.jobs, chance),
+        together=Faulty(bench.jobs, chance),
         blobs=Faulty(bench.blobs, chance),
         dispatch=dispatch,
         visibility=queue,

@@ -371,10 +371,12 @@ class Failing(MemoryJobs):
         super().__init__()
         self.calls = calls
 
-    def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> Notice:
+    def settle(
+        self, job: str, lease: Lease, outcome: Outcome, now: float, *, told: bool = True
+    ) -> Notice:
         if "settle" in self.calls:
             raise self.calls["settle"]
-        found = super().settle(job, lease, outcome, now)
+        found = super().settle(job, lease, outcome, now, told=told)
         if "settled" in self.calls:
             raise self.calls.pop("settled")
         return found

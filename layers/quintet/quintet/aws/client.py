@@ -13,7 +13,7 @@ import random
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -42,7 +42,14 @@ _DYNAMODB_READS = frozenset({"BatchGetItem", "DescribeTable", "GetItem", "Query"
 
 
 class ConditionFailed(QuintetError):
-    """A conditional write found another state than it asked for."""
+    """A conditional write found another state than it asked for.
+
+    `writes` are the places, in a transaction, of those whose conditions do not hold.
+    """
+
+    def __init__(self, text: str, writes: Sequence[int] = ()) -> None:
+        super().__init__(text)
+        self.writes = tuple(writes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +279,10 @@ def dynamodb_call(
         answer: dict[str, Any] = json.loads(response.body)
         return answer
     kind = _error_type(response)
-    cancelled = kind == _CANCELLED and _FALSE in _cancelled_for(response)
-    if cancelled or kind == "ConditionalCheckFailedException":
-        raise ConditionFailed(f"{operation}: the condition does not hold")
+    reasons = _cancelled_for(response) if kind == _CANCELLED else []
+    if _FALSE in reasons or kind == "ConditionalCheckFailedException":
+        writes = [place for place, reason in enumerate(reasons) if reason == _FALSE]
+        raise ConditionFailed(f"{operation}: the condition does not hold", writes)
     # the service's own message may hold ARNs: only its error's name is passed on
     raise Transient(f"dynamodb refused {operation} ({kind or f'status {response.status}'})")
 
@@ -287,15 +295,15 @@ def _is_throttle(response: Response) -> bool:
         return False
     kind = _error_type(response)
     if kind == _CANCELLED:
-        codes = _cancelled_for(response)
+        codes = set(_cancelled_for(response))
         return _FALSE not in codes and bool(codes & _PASSING)
     return kind in _THROTTLES
 
 
-def _cancelled_for(response: Response) -> set[str]:
+def _cancelled_for(response: Response) -> list[str]:
     """Why a transaction was cancelled: a code for each of its writes."""
     reasons = json.loads(response.body).get("CancellationReasons") or []
-    return {str(reason.get("Code")) for reason in reasons}
+    return [str(reason.get("Code")) for reason in reasons]
 
 
 def _error_type(response: Response) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from quintet.aws.client import AwsClient, dynamodb_call
 from quintet.aws.job_items import SHARDS, Item, moment, notice_item, text
+from quintet.errors import Transient
 from quintet.jobs.job import State
 from quintet.jobs.store import Notice
 
@@ -48,8 +49,27 @@ class JobCalls:
         condition: str,
         values: Mapping[str, Any],
         attributes: Mapping[str, Any] | None = None,
+        *,
+        told: bool = True,
     ) -> None:
-        """Bring a job to its end and write its notice, both or none."""
+        """Bring a job to its end and write its notice, both or none; no notice if not `told`."""
+        update, *puts = self.ending(notice, state, condition, values, attributes, told=told)
+        if puts:
+            self.transact([update, *puts])
+        else:
+            self._call("UpdateItem", update["Update"])
+
+    def ending(
+        self,
+        notice: Notice,
+        state: State,
+        condition: str,
+        values: Mapping[str, Any],
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        told: bool = True,
+    ) -> list[dict[str, Any]]:
+        """The writes of `end`, the job's own first, for `transact`."""
         more = attributes or {}
         sets = ["#state = :end", "updated = :now", *(f"#{name} = :{name}" for name in more)]
         names = {"#state": "state", **{f"#{name}": name for name in more}}
@@ -68,7 +88,7 @@ class JobCalls:
             },
         }
         announced = {**notice_item(notice), **expiry(notice.at + self._retention)}
-        self.transact([{"Update": update}, self.put(announced)])
+        return [{"Update": update}, *([self.put(announced)] if told else [])]
 
     def put(
         self, item: Item, condition: str | None = None, values: Item | None = None
@@ -94,16 +114,19 @@ class JobCalls:
         returned: str = "NONE",
     ) -> dict[str, Any]:
         """Change a job's item where the condition holds."""
-        payload = {
+        payload = {**self.change(job, expression, condition, values), "ReturnValues": returned}
+        return self._call("UpdateItem", payload)
+
+    def change(self, job: str, expression: str, condition: str, values: Item) -> dict[str, Any]:
+        """What `update` asks for, for `transact`."""
+        return {
             "TableName": self._table,
             "Key": {"job": text(job)},
             "UpdateExpression": expression,
             "ConditionExpression": condition,
             "ExpressionAttributeNames": {"#state": "state"},
             "ExpressionAttributeValues": values,
-            "ReturnValues": returned,
         }
-        return self._call("UpdateItem", payload)
 
     def delete(self, key: str) -> None:
         """Delete an item; again does no harm."""
@@ -114,6 +137,20 @@ class JobCalls:
         payload = {"TableName": self._table, "Key": {"job": text(key)}, "ConsistentRead": True}
         found: Item | None = self._call("GetItem", payload).get("Item")
         return found
+
+    def read_many(self, keys: Sequence[str]) -> list[Item]:
+        """Up to 100 items as they are stored now; what does not fit into one answer is left out."""
+        wanted = {"Keys": [{"job": text(key)} for key in keys], "ConsistentRead": True}
+        answer = self._call("BatchGetItem", {"RequestItems": {self._table: wanted}})
+        found: list[Item] = answer["Responses"].get(self._table, [])
+        return found
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete up to 25 items. Raises Transient also where some of them are left."""
+        deletes = [{"DeleteRequest": {"Key": {"job": text(key)}}} for key in keys]
+        answer = self._call("BatchWriteItem", {"RequestItems": {self._table: deletes}})
+        if answer.get("UnprocessedItems"):
+            raise Transient("dynamodb left some items undeleted")
 
     def query(self, query: Item) -> Iterator[Item]:
         """What a query finds, read page by page as it is taken."""

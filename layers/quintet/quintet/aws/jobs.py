@@ -9,9 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 
 from quintet.aws.client import AwsClient, ConditionFailed
 from quintet.aws.job_calls import JobCalls, expiry
+from quintet.aws.job_groups import JobGroups
+from quintet.aws.job_holding import FREE, LEASE, MINE, OPEN, STATES, leasing, mine
 from quintet.aws.job_items import (
     Item,
     job_item,
@@ -37,7 +40,6 @@ from quintet.jobs.job import (
     expired,
     leased,
     released,
-    renewed,
     settled,
     unknown,
 )
@@ -46,10 +48,8 @@ from quintet.jobs.store import Key, KeyReused, Notice, Page
 __all__ = ["JobTable"]
 
 DAY = 86_400
-_OPEN = "(#state = :accepted OR #state = :leased)"
-_FREE = "(#state = :accepted OR (#state = :leased AND lease_until <= :now))"
-_MINE = "#state = :leased AND lease_owner = :worker AND attempts = :fence AND lease_until > :now"
-_STATES = {":accepted": text("ACCEPTED"), ":leased": text("LEASED")}
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+MOST_DELETED = 25
 
 
 class JobTable:
@@ -59,6 +59,7 @@ class JobTable:
         self.name = table
         self._retention = retention_days * DAY
         self._calls = JobCalls(client, table, self._retention)
+        self._groups = JobGroups(self._calls)
 
     # ---- acceptance ------------------------------------------------------------------------
 
@@ -104,20 +105,8 @@ class JobTable:
         """See `Leases.lease`."""
         _check_id(job)
         try:
-            answer = self._calls.update(
-                job,
-                "SET #state = :leased, lease_owner = :worker, lease_until = :until, "
-                "updated = :now ADD attempts :one",
-                f"{_FREE} AND deadline > :now",
-                {
-                    **_STATES,
-                    ":worker": text(worker),
-                    ":until": number(now + seconds),
-                    ":now": number(now),
-                    ":one": {"N": "1"},
-                },
-                returned="ALL_NEW",
-            )
+            values = leasing(worker, now, seconds)
+            answer = self._calls.update(job, *LEASE, values, returned="ALL_NEW")
         except ConditionFailed:
             return self._refused_lease(job, worker, now, seconds)
         return job_of(answer["Attributes"])
@@ -134,38 +123,22 @@ class JobTable:
             return found
         raise Transient("the job changed just now")
 
-    def renew(self, job: str, lease: Lease, now: float, seconds: float) -> Job:
-        """See `Leases.renew`."""
-        values = {**_mine(lease, now), ":until": number(now + seconds)}
-        try:
-            answer = self._calls.update(
-                job,
-                "SET lease_until = :until, updated = :now",
-                _MINE,
-                values,
-                returned="ALL_NEW",
-            )
-        except ConditionFailed:
-            renewed(self.get(job), lease, now, seconds)
-            raise Transient("the job changed just now") from None
-        return job_of(answer["Attributes"])
-
     def release(self, job: str, lease: Lease, now: float) -> None:
         """See `Leases.release`."""
-        values = {**_mine(lease, now), ":accepted": text("ACCEPTED")}
+        values = {**mine(lease, now), ":accepted": text("ACCEPTED")}
         try:
-            self._calls.update(job, "SET #state = :accepted, updated = :now", _MINE, values)
+            self._calls.update(job, "SET #state = :accepted, updated = :now", MINE, values)
         except ConditionFailed:
             released(self.get(job), lease, now)
             raise Transient("the job changed just now") from None
 
-    def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> Notice:
+    def settle(
+        self, job: str, lease: Lease, outcome: Outcome, now: float, *, told: bool = True
+    ) -> Notice:
         """See `Leases.settle`."""
-        notice = Notice(job, EVENTS[outcome.state], now)
+        notice, more = Notice(job, EVENTS[outcome.state], now), outcome_attributes(outcome)
         try:
-            self._calls.end(
-                notice, outcome.state, _MINE, _mine(lease, now), outcome_attributes(outcome)
-            )
+            self._calls.end(notice, outcome.state, MINE, mine(lease, now), more, told=told)
         except ConditionFailed:
             found = self.get(job)
             end = settled(found, lease, outcome, now)
@@ -173,6 +146,16 @@ class JobTable:
                 raise Transient("the job changed just now") from None
             return Notice(job, EVENTS[end.state], end.updated)
         return notice
+
+    def lease_many(
+        self, jobs: Sequence[str], worker: str, now: float, seconds: float
+    ) -> dict[str, Job]:
+        """See `Together.lease_many`."""
+        return self._groups.lease(jobs, worker, now, seconds)
+
+    def settle_many(self, ends: Sequence[tuple[Job, Outcome]], now: float) -> dict[str, Notice]:
+        """See `Together.settle_many`."""
+        return self._groups.settle(ends, now)
 
     # ---- the desk --------------------------------------------------------------------------
 
@@ -223,8 +206,8 @@ class JobTable:
     def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, Notice | None]:
         """See `Desk.cancel`."""
         notice = Notice(job, EVENTS["CANCELLED"], now)
-        values = {**_STATES, ":now": number(now)}
-        condition = _OPEN
+        values = {**STATES, ":now": number(now)}
+        condition = OPEN
         if owner is not None:
             condition += " AND #owner = :owner"
             values[":owner"] = text(owner)
@@ -250,6 +233,12 @@ class JobTable:
         """See `Outbox.sent`."""
         self._calls.delete(notice_id(notice))
 
+    def sent_many(self, notices: Sequence[Notice]) -> None:
+        """See `Outbox.sent_many`."""
+        for start in range(0, len(notices), MOST_DELETED):
+            some = notices[start : start + MOST_DELETED]
+            self._calls.delete_many([notice_id(notice) for notice in some])
+
     def overdue(self, now: float, most: int = 100) -> list[str]:
         """See `Outbox.overdue`."""
         found = sorted(self._calls.due("open", now, most), key=lambda item: str(item["due"]["S"]))
@@ -258,9 +247,9 @@ class JobTable:
     def expire(self, job: str, now: float) -> Notice | None:
         """See `Outbox.expire`."""
         notice = Notice(job, EVENTS["EXPIRED"], now)
-        values = {**_STATES, ":now": number(now)}
+        values = {**STATES, ":now": number(now)}
         try:
-            self._calls.end(notice, "EXPIRED", f"{_FREE} AND deadline <= :now", values)
+            self._calls.end(notice, "EXPIRED", f"{FREE} AND deadline <= :now", values)
         except ConditionFailed:
             found = self.get(job)
             if expired(found, now) is not found:
@@ -273,16 +262,6 @@ def _check_id(job: str) -> None:
     """Some of what comes in URLs and messages is no key of a job."""
     if "#" in job or not 0 < len(job) <= 64:
         raise unknown(job)
-
-
-def _mine(lease: Lease, now: float) -> Item:
-    """The values of the condition `_MINE`."""
-    return {
-        ":leased": text("LEASED"),
-        ":worker": text(lease.owner),
-        ":fence": {"N": str(lease.fence)},
-        ":now": number(now),
-    }
 
 
 def _key_id(owner: str, key: Key) -> str:

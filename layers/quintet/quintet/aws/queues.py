@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from quintet.aws.client import AwsClient, Response
@@ -52,6 +53,23 @@ class NoticeQueue:
         response = _sqs(self._client, "SendMessage", message)
         if response.status != 200:
             raise Transient(f"sqs answered {response.status} to a message")
+
+    def send_many(self, notices: Sequence[Notice]) -> list[Notice]:
+        """See `Queue.send_many`."""
+        sent: list[Notice] = []
+        for start in range(0, len(notices), MOST_ENTRIES):
+            some = notices[start : start + MOST_ENTRIES]
+            entries = [
+                {"Id": str(number), "MessageBody": notice.message()}
+                for number, notice in enumerate(some)
+            ]
+            payload = {"QueueUrl": self._url, "Entries": entries}
+            with suppress(Transient):
+                response = _sqs(self._client, "SendMessageBatch", payload)
+                if response.status == 200:
+                    answer = json.loads(response.body)
+                    sent += [some[int(entry["Id"])] for entry in answer.get("Successful") or ()]
+        return sent
 
 
 class QueueVisibility:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
+from quintet.errors import Transient
 from quintet.jobs.store import Notice, Outbox
 
 __all__ = ["Dispatch", "MemoryQueue", "Queue"]
@@ -16,6 +19,14 @@ class Queue(Protocol):
         """Send a notice's message, to be seen after `delay` seconds. Raises Transient."""
         ...
 
+    def send_many(self, notices: Sequence[Notice]) -> list[Notice]:
+        """Send the messages of notices in few calls; those that were sent.
+
+        Raises:
+            Transient: it is not known of any.
+        """
+        ...
+
 
 class MemoryQueue:
     """A queue in memory."""
@@ -26,6 +37,12 @@ class MemoryQueue:
     def send(self, notice: Notice, delay: int = 0) -> None:
         """See `Queue.send`."""
         self.messages.append(notice.message())
+
+    def send_many(self, notices: Sequence[Notice]) -> list[Notice]:
+        """See `Queue.send_many`."""
+        for notice in notices:
+            self.send(notice)
+        return list(notices)
 
 
 class Dispatch:
@@ -44,3 +61,11 @@ class Dispatch:
         """
         (self._work if notice.event == "accepted" else self._notify).send(notice)
         self._outbox.sent(notice)
+
+    def announce_ends(self, notices: Sequence[Notice]) -> None:
+        """Send the notices of jobs' ends and forget them, in few calls.
+
+        What was not sent stays for the next sweep, and so may some that was.
+        """
+        with suppress(Transient):
+            self._outbox.sent_many(self._notify.send_many(notices))

@@ -29,7 +29,6 @@ __all__ = [
     "expired",
     "leased",
     "released",
-    "renewed",
     "settled",
     "unknown",
 ]
@@ -106,6 +105,11 @@ class Job:
         """Whether the job has come to its end."""
         return self.state in SETTLED
 
+    @property
+    def told(self) -> bool:
+        """Whether anyone wants to be told of its end."""
+        return self.endpoint is not None or self.announce
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -118,6 +122,11 @@ class Outcome:
     def state(self) -> State:
         """DONE with a result, FAILED with a problem."""
         return "DONE" if self.problem is None else "FAILED"
+
+    @property
+    def reason(self) -> str:
+        """The problem's title; empty where there is none."""
+        return "" if self.problem is None else str(self.problem["title"])
 
 
 class Settled(Conflict):
@@ -159,12 +168,6 @@ def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
     fence = job.attempts + 1
     lease = Lease(worker, fence, now + seconds)
     return replace(job, state="LEASED", lease=lease, attempts=fence, updated=now)
-
-
-def renewed(job: Job, lease: Lease, now: float, seconds: float) -> Job:
-    """The job with more time on its lease. Raises LostLease."""
-    held = replace(_held(job, lease, now), until=now + seconds)
-    return replace(job, lease=held, updated=now)
 
 
 def released(job: Job, lease: Lease, now: float) -> Job:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
-from quintet.errors import BadInput
+from quintet.errors import BadInput, QuintetError
 from quintet.jobs.job import (
     EVENTS,
     Job,
@@ -17,7 +18,6 @@ from quintet.jobs.job import (
     expired,
     leased,
     released,
-    renewed,
     settled,
     unknown,
 )
@@ -56,24 +56,43 @@ class MemoryJobs:
                     self._write(end.job)
                 raise
 
-    def renew(self, job: str, lease: Lease, now: float, seconds: float) -> Job:
-        """See `Leases.renew`."""
-        with self._lock:
-            return self._keep(renewed(self._get(job), lease, now, seconds))
-
     def release(self, job: str, lease: Lease, now: float) -> None:
         """See `Leases.release`."""
         with self._lock:
             self._keep(released(self._get(job), lease, now))
 
-    def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> Notice:
+    def settle(
+        self, job: str, lease: Lease, outcome: Outcome, now: float, *, told: bool = True
+    ) -> Notice:
         """See `Leases.settle`."""
         with self._lock:
             found = self._get(job)
             end = settled(found, lease, outcome, now)
             if end is found:
                 return Notice(end.id, EVENTS[end.state], end.updated)
-            return self._write(end)[1]
+            _, notice = self._write(end)
+            if not told:
+                del self.notices[notice.job, notice.event]
+            return notice
+
+    def lease_many(
+        self, jobs: Sequence[str], worker: str, now: float, seconds: float
+    ) -> dict[str, Job]:
+        """See `Together.lease_many`."""
+        found = {}
+        for job in jobs:
+            with suppress(QuintetError):
+                found[job] = self.lease(job, worker, now, seconds)
+        return found
+
+    def settle_many(self, ends: Sequence[tuple[Job, Outcome]], now: float) -> dict[str, Notice]:
+        """See `Together.settle_many`."""
+        notices = {}
+        for job, outcome in ends:
+            assert job.lease is not None
+            with suppress(QuintetError):
+                notices[job.id] = self.settle(job.id, job.lease, outcome, now, told=job.told)
+        return notices
 
     def get(self, job: str, owner: str | None = None) -> Job:
         """See `Desk.get`."""
@@ -130,6 +149,11 @@ class MemoryJobs:
         """See `Outbox.sent`."""
         with self._lock:
             self.notices.pop((notice.job, notice.event), None)
+
+    def sent_many(self, notices: Sequence[Notice]) -> None:
+        """See `Outbox.sent_many`."""
+        for notice in notices:
+            self.sent(notice)
 
     def overdue(self, now: float, most: int = 100) -> list[str]:
         """See `Outbox.overdue`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ __all__ = [
     "Outbox",
     "Page",
     "Summary",
+    "Together",
 ]
 
 
@@ -135,20 +137,38 @@ class Leases(Protocol):
         """
         ...
 
-    def renew(self, job: str, lease: Lease, now: float, seconds: float) -> Job:
-        """More time. Raises LostLease, which is Transient."""
-        ...
-
     def release(self, job: str, lease: Lease, now: float) -> None:
         """Give a job back so that the next attempt need not wait. Raises LostLease."""
         ...
 
-    def settle(self, job: str, lease: Lease, outcome: Outcome, now: float) -> Notice:
+    def settle(
+        self, job: str, lease: Lease, outcome: Outcome, now: float, *, told: bool = True
+    ) -> Notice:
         """End a job and note what is to be announced, both or none; again does no harm.
+
+        Of a job of whose end nobody wants to be `told` nothing is noted.
 
         Raises:
             LostLease: the lease does not hold (also: the job was cancelled). Transient.
         """
+        ...
+
+
+class Together(Protocol):
+    """Many jobs in few calls, where they go together: what is left out may be asked for alone.
+
+    Each is written by the conditions that it has alone. Raises Transient: nothing is known of any.
+    """
+
+    def lease_many(
+        self, jobs: Sequence[str], worker: str, now: float, seconds: float
+    ) -> Mapping[str, Job]:
+        """Take different jobs; those that could be taken so, by their ids."""
+        ...
+
+    def settle_many(self, ends: Sequence[tuple[Job, Outcome]], now: float) -> Mapping[str, Notice]:
+        """End leased jobs, and note what is to be announced of those that are to be told of;
+        the notices of those that could be ended so, by their ids."""
         ...
 
 
@@ -187,6 +207,10 @@ class Outbox(Protocol):
         """A notice was sent: forget it."""
         ...
 
+    def sent_many(self, notices: Sequence[Notice]) -> None:
+        """Notices were sent: forget them. Raises Transient; some may then be left."""
+        ...
+
     def overdue(self, now: float, most: int = 100) -> list[str]:
         """Ids of jobs past their deadline that are not settled, some of them."""
         ...
@@ -196,5 +220,5 @@ class Outbox(Protocol):
         ...
 
 
-class JobStore(Acceptance, Leases, Desk, Outbox, Protocol):
+class JobStore(Acceptance, Leases, Together, Desk, Outbox, Protocol):
     """All of them."""

@@ -55,6 +55,7 @@ def worker() -> Worker:
     cache_folder = Path(tempfile.gettempdir()) / "quintet-models"
     return Worker(
         leases=jobs,
+        together=jobs,
         blobs=PayloadBucket(s3, settings.payloads_bucket),
         models=Models(
             Registry(dynamodb, settings.registry_table),

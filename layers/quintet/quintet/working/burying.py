@@ -91,7 +91,9 @@ class Undertaker:
         assert job.lease is not None
         outcome = failed(REASON)
         keep_failure(self.blobs, job, outcome)
-        self._announce(self.leases.settle(name, job.lease, outcome, self.clock()))
+        notice = self.leases.settle(name, job.lease, outcome, self.clock(), told=job.told)
+        if job.told:
+            self._announce(notice)
         return True
 
     def _announce(self, notice: Notice) -> None:

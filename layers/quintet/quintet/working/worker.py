@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from quintet.features import FeatureSource
 from quintet.jobs.blobs import INLINE_RESULT, MOST_INPUT, Blobs
 from quintet.jobs.dispatch import Dispatch
 from quintet.jobs.job import Busy, Content, Job, LostLease, Outcome, Settled
-from quintet.jobs.store import Leases
+from quintet.jobs.store import Leases, Notice, Together
 from quintet.models import Models
 from quintet.working.deliveries import Delivery, Visibility, backoff
 from quintet.working.fates import HELD, NOT_OURS, Fate, Task
@@ -37,6 +37,9 @@ SUSPECT_ATTEMPTS = 3
 THREADS = 16
 NO_TIME = "out of time"
 
+#: a job's task, its answer or why there is none, and its rows
+Answered = tuple[Task, Response | Exception, int]
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -46,6 +49,7 @@ class Worker:
     """Everything that working takes. `lease_seconds` is longer than an invocation can be."""
 
     leases: Leases
+    together: Together
     blobs: Blobs
     models: Models
     features: FeatureSource
@@ -75,7 +79,7 @@ class Worker:
             if first.setdefault(job, delivery) is not delivery:
                 twice.append((job, delivery))
         tasks = []
-        for found in self._map(partial(self._lease, worker), list(first.items())):
+        for found in self._leased(worker, first):
             if isinstance(found, Fate):
                 fates.append(found)
             else:
@@ -139,23 +143,33 @@ class Worker:
         except Exception as error:
             return error
 
-    def _finish(self, answered: tuple[Task, Response | Exception, int]) -> Fate:
-        """Settle a job with its answer; or, where trying again may help, let it come back."""
-        task, answer, rows = answered
+    def _outcome(self, answered: Answered) -> Outcome | Exception:
+        """What a job's answer makes of it, kept where its caller looks; or why it may come back."""
+        task, answer, _ = answered
         try:
             if isinstance(answer, Response):
-                return self._settle(task, Outcome(self._result(task.job, answer)), rows)
+                return Outcome(self._result(task.job, answer))
             if isinstance(answer, BadInput | ModelFailure):
                 outcome = failed(answer)
                 keep_failure(self.blobs, task.job, outcome)
+                return outcome
+        except Exception as error:
+            return error
+        return answer
+
+    def _finish(self, ended: tuple[Task, Outcome | Exception, int]) -> Fate:
+        """Settle a job with its outcome; or, where trying again may help, let it come back."""
+        task, outcome, rows = ended
+        try:
+            if isinstance(outcome, Outcome):
                 return self._settle(task, outcome, rows)
         except LostLease as error:
             return self._lost(task, error)
         except Exception as error:
-            answer = error
+            outcome = error
         if task.delivery.last:
-            return self._give_up(task, answer)
-        return self._give_back(task, _told(answer))
+            return self._give_up(task, outcome)
+        return self._give_back(task, _told(outcome))
 
     def _result(self, job: Job, answer: Response) -> Content:
         body, kind = answer.body, answer.content_type
@@ -167,10 +181,12 @@ class Worker:
 
     def _settle(self, task: Task, outcome: Outcome, rows: int, *, last: bool = False) -> Fate:
         """End the job and announce it; a notice that cannot be sent now waits for the sweep."""
-        notice = self.leases.settle(task.job.id, task.lease, outcome, self.clock())
-        reason = "" if outcome.problem is None else str(outcome.problem["title"])
+        job = task.job
+        notice = self.leases.settle(job.id, task.lease, outcome, self.clock(), told=job.told)
+        reason = outcome.reason
         try:
-            self.dispatch.announce(notice)
+            if job.told:
+                self.dispatch.announce(notice)
         except Transient as error:
             reason = reason or _told(error)
         return task.fate(notice.event, not last, reason, rows)
@@ -205,7 +221,7 @@ class Worker:
 
     def _wave(self, tasks: Sequence[Task], has_time: Callable[[], bool]) -> list[Fate]:
         """Jobs whose requests fit in memory together."""
-        answered: list[tuple[Task, Response | Exception, int]] = []
+        answered: list[Answered] = []
         fates = []
         reads: list[Read] = []
         by_job = {task.job.id: task for task in tasks}
@@ -215,21 +231,50 @@ class Worker:
                 answered.append((task, found, 0))
             else:
                 reads.append(found)
-        fates += self._map(self._finish, answered)
+        fates += self._settled(answered)
         for together in groups(reads):
             if not has_time():
                 fates += [self._give_back(by_job[found.job.id], NO_TIME) for found in together]
                 continue
             answers = self._score(together)
             # settled before the next run, so that a worker that dies loses one run only
-            fates += self._map(
-                self._finish,
+            fates += self._settled(
                 [
                     (by_job[found.job.id], answer, found.asked.batch.rows)
                     for found, answer in zip(together, answers, strict=True)
-                ],
+                ]
             )
         return fates
+
+    def _leased(self, worker: str, jobs: Mapping[str, Delivery]) -> list[Task | Fate]:
+        """Jobs' leases, or what else becomes of their messages."""
+        held: Mapping[str, Job] = {}
+        if len(jobs) > 1:
+            with suppress(Transient):
+                held = self.together.lease_many(
+                    list(jobs), worker, self.clock(), self.lease_seconds
+                )
+        alone = [(job, delivery) for job, delivery in jobs.items() if job not in held]
+        found: list[Task | Fate] = [Task(jobs[name], job) for name, job in held.items()]
+        return found + self._map(partial(self._lease, worker), alone)
+
+    def _settled(self, answered: Sequence[Answered]) -> list[Fate]:
+        """Settle jobs with their answers and announce them: together, or alone where that fails."""
+        outcomes = self._map(self._outcome, answered)
+        ended = [(task, out, rows) for (task, _, rows), out in zip(answered, outcomes, strict=True)]
+        ends = [(task.job, out) for task, out, _ in ended if isinstance(out, Outcome)]
+        notices: Mapping[str, Notice] = {}
+        if len(ends) > 1:
+            with suppress(Transient):
+                notices = self.together.settle_many(ends, self.clock())
+            told = [notices[job.id] for job, _ in ends if job.told and job.id in notices]
+            self.dispatch.announce_ends(told)
+        alone = [one for one in ended if one[0].job.id not in notices]
+        return self._map(self._finish, alone) + [
+            task.fate(notices[task.job.id].event, True, out.reason, rows)
+            for task, out, rows in ended
+            if task.job.id in notices and isinstance(out, Outcome)
+        ]
 
     def _score(self, together: Sequence[Read]) -> Sequence[Response | Exception]:
         try:
