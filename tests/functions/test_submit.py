@@ -243,6 +243,45 @@ def test_an_input_in_s3_is_accepted(submit: Ask, jobs: JobTable, online_aws: Onl
 
 
 @pytest.mark.parametrize(
+    ("named", "key"),
+    [
+        (
+            {"S3OutputPathExtension": "team/2026/", "Filename": "out.csv"},
+            "results/team/2026/{job}/out.csv",
+        ),
+        ({"S3OutputPathExtension": "it's(1)*!"}, "results/it's(1)*!/{job}"),
+        ({"Filename": "out.csv"}, "results/{job}/out.csv"),
+    ],
+)
+def test_a_result_has_the_names_that_its_caller_wants(
+    submit: Ask, jobs: JobTable, online_aws: OnlineAws, named: dict[str, str], key: str
+) -> None:
+    answer = invoke(
+        submit, "3,1\n", Content_Type="text/csv", InvocationTimeoutSeconds="30", **named
+    )
+    (message,) = messages(online_aws, "work")
+    job = jobs.get(message["job"])
+    place = f"s3://payloads-bucket/{key.format(job=job.id)}"
+    assert answer.headers[f"{SM}OutputLocation"] == place
+    assert answer.headers[f"{SM}FailureLocation"] == f"{place}.error"
+    assert (f"s3://payloads-bucket/{job.result_key}", job.run_limit) == (place, 30)
+
+
+def test_another_name_for_the_result_is_another_request(submit: Ask) -> None:
+    first, again, other = (
+        submit(
+            "POST",
+            INVOKE,
+            "3,1\n",
+            {f"{SM}Content-Type": "text/csv", f"{SM}Filename": name, "Idempotency-Key": "k"},
+        )
+        for name in ("a", "a", "b")
+    )
+    assert (first.status, again.status, other.status) == (202, 202, 422)
+    assert first.json() == again.json()
+
+
+@pytest.mark.parametrize(
     ("headers", "said"),
     [
         ({"InputLocation": "s3://payloads-bucket/inputs/none"}, "input: expected an object"),
@@ -252,7 +291,13 @@ def test_an_input_in_s3_is_accepted(submit: Ask, jobs: JobTable, online_aws: Onl
         ({"InputLocation": "https://example.com/"}, "InputLocation: expected"),
         ({"RequestTTLSeconds": "59"}, "RequestTTLSeconds: expected 60 to 21600"),
         ({"InvocationTimeoutSeconds": "3601"}, "InvocationTimeoutSeconds: expected 1 to 3600"),
-        ({"Filename": "x"}, "Filename: expected none"),
+        ({"Filename": "a.b.c"}, "Filename: expected letters"),
+        ({"Filename": "../x"}, "Filename: expected letters"),
+        ({"Filename": "x" * 33}, "Filename: expected letters"),
+        ({"S3OutputPathExtension": "a/../b"}, "S3OutputPathExtension: expected folders"),
+        ({"S3OutputPathExtension": "/a"}, "S3OutputPathExtension: expected folders"),
+        ({"S3OutputPathExtension": "s3://other/x"}, "S3OutputPathExtension: expected folders"),
+        ({"S3OutputPathExtension": "x" * 513}, "S3OutputPathExtension: expected folders"),
         ({"Inference-Id": "x" * 65}, "InferenceId: expected"),
         ({"Accept": "image/png"}, "Accept: expected one of"),
         ({"Target-Variant": "v9"}, "unknown model"),

@@ -48,9 +48,14 @@ def test_boto3_invokes_with_an_inline_body(local: LocalAws, runtime: Any) -> Non
         EndpointName="tickets",
         ContentType="application/json",
         InferenceId="ticket-1",
+        S3OutputPathExtension="team(1)/2026",
+        Filename="answer.json",
+        InvocationTimeoutSeconds=600,
         Body=b'{"instances": ["my card was charged twice"]}',
     )
     assert answer["InferenceId"] == "ticket-1"
+    parts = answer["OutputLocation"].split("/")
+    assert (parts[3:6], parts[7]) == (["results", "team(1)", "2026"], "answer.json")
     found = eventually(lambda: read(local, answer["OutputLocation"]), SECONDS)
     now = runtime.invoke_endpoint(
         EndpointName="tickets",

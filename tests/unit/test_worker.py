@@ -137,6 +137,55 @@ def test_sagemakers_failures_are_kept_where_their_callers_look() -> None:
     assert set(bench.blobs.stored) == {"s3://payloads/results/bad.error"}
 
 
+def test_names_that_callers_want_are_in_the_keys() -> None:
+    bench = Bench()
+    bench.work(
+        logs("good", 2, inference_id="i", output="results/team/good/out.json"),
+        logs("bad", -1, inference_id="i", output="results/team/bad"),
+    )
+    assert set(bench.blobs.stored) == {
+        "s3://payloads/results/team/good/out.json",
+        "s3://payloads/results/team/bad.error",
+    }
+    assert answers(bench, "good") == [pytest.approx([math.log(2)] * 2)]
+
+
+def test_a_run_that_takes_longer_than_its_jobs_may_wait_fails_them_alone() -> None:
+    models, bench = counted(), Bench()
+    slow = {"run_limit": 5}
+
+    class Slow(Counting):
+        def get(self, name: str, version: int | None = None) -> Any:
+            model = super().get(name, version)
+            run = model.run
+
+            def late(feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+                bench.clock.now += 6
+                found: list[Array] = run(feeds, outputs)
+                return found
+
+            model.run = late
+            return model
+
+    models = Slow(online().models)
+    fates = bench.work(
+        logs("a", 1, **slow),
+        logs("b", 2, **slow),
+        logs("c", 3),
+        logs("d", 4, run_limit=6),
+        models=models,
+    )
+    assert models.runs == [2, 1, 1]
+    assert bench.states() == {"a": "FAILED", "b": "FAILED", "c": "DONE", "d": "DONE"}
+    assert all(fate.acknowledged for fate in fates.values())
+    problem = bench.jobs.jobs["a"].problem
+    assert problem is not None
+    assert (problem["status"], problem["detail"]) == (
+        424,
+        "InvocationTimeoutSeconds: expected at most 5 seconds, got 6.0",
+    )
+
+
 # ---- bad input: failed at once, acknowledged ----------------------------------------------------
 
 

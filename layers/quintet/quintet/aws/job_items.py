@@ -80,6 +80,10 @@ def job_item(job: Job) -> Item:
     }
     if job.endpoint is not None:
         item["endpoint"] = text(job.endpoint)
+    if job.output:
+        item["output"] = text(job.output)
+    if job.run_limit is not None:
+        item["run_limit"] = {"N": str(job.run_limit)}
     return item
 
 
@@ -105,6 +109,8 @@ def job_of(item: Mapping[str, Any]) -> Job:
         inference_id=item["inference_id"]["S"],
         endpoint=item["endpoint"]["S"] if "endpoint" in item else None,
         announce=item["announce"]["BOOL"],
+        output=item["output"]["S"] if "output" in item else "",
+        run_limit=int(item["run_limit"]["N"]) if "run_limit" in item else None,
         lease=lease,
         result=_content_of(item["result"]["M"]) if "result" in item else None,
         problem=json.loads(item["problem"]["S"]) if "problem" in item else None,

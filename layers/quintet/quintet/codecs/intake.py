@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from quintet.codecs import oip, records, sagemaker
 from quintet.codecs.answering import Family
@@ -21,7 +21,7 @@ from quintet.models import Model
 from quintet.online import Call, Online
 from quintet.online.checking import check_values
 
-__all__ = ["Intake", "Targets", "answer", "location"]
+__all__ = ["NAMES", "Intake", "Names", "Targets", "answer", "location"]
 
 #: seconds until a job that nobody has begun expires, unless the request says otherwise
 TTL_SECONDS = 21_600
@@ -30,6 +30,22 @@ KEY = "idempotency-key"
 
 #: the form of a family
 _FORMS: dict[Family, str] = {records: "records", oip: "oip", sagemaker: "sagemaker"}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a caller wants a result in S3 to be called: folders before it, and a file name."""
+
+    folders: str = ""
+    file: str = ""
+
+    def key(self, job: str) -> str:
+        """The key; empty without a wish. The job's id is in it, so none is written over."""
+        parts = [part for part in ("results", self.folders, job, self.file) if part]
+        return "/".join(parts) if len(parts) > 2 else ""
+
+
+NAMES = Names()
 
 
 class Targets(Protocol):
@@ -62,11 +78,14 @@ class Intake:
         ttl: float = TTL_SECONDS,
         inference_id: str | None = None,
         stored: Content | None = None,
+        names: Names = NAMES,
+        run_limit: int | None = None,
     ) -> Job:
         """Accept a request, or the earlier job of its idempotency key.
 
         An `inference_id` makes it one of SageMaker's, announced and kept as SageMaker does; an
-        empty one is the job's own. A `stored` input is in S3 already, for a worker to read.
+        empty one is the job's own. A `stored` input is in S3 already, for a worker to read; `names`
+        are what the caller wants its result in S3 to be called, `run_limit` is in seconds.
 
         Raises:
             QuintetError: it is refused, or could not be stored.
@@ -92,8 +111,10 @@ class Intake:
             inference_id=inference_id or ("" if inference_id is None else identity),
             endpoint=endpoint,
             announce=inference_id is not None,
+            output=names.key(identity),
+            run_limit=run_limit,
         )
-        key = _key(request, job, target)
+        key = _key(request, job, (target, names, run_limit))
         if content.body is not None and content.size > INLINE_REQUEST:
             kept = self.blobs.put(f"payloads/{job.id}", content.body, "application/octet-stream")
             content = replace(content, body=None, place=kept)
@@ -141,7 +162,7 @@ def location(request: Request, job: str) -> str:
     return f"{request.base}/jobs/{job}"
 
 
-def _key(request: Request, job: Job, target: tuple[str, int | None]) -> Key | None:
+def _key(request: Request, job: Job, asked: tuple[Any, ...]) -> Key | None:
     """The request's idempotency key, with the SHA-256 of all that makes the job what it is."""
     text = request.headers.get(KEY)
     if text is None:
@@ -150,7 +171,7 @@ def _key(request: Request, job: Job, target: tuple[str, int | None]) -> Key | No
         raise BadInput.of("Idempotency-Key", "1 to 255 visible ASCII characters", "others")
     content = job.request
     headers = sorted(content.headers.items())
-    subject = (target, job.form, job.endpoint, content.content_type, content.place, headers)
+    subject = (asked, job.form, job.endpoint, content.content_type, content.place, headers)
     digest = hashlib.sha256(repr(subject).encode())
     digest.update(content.body or b"")
     return Key(hashlib.sha256(text.encode()).hexdigest(), digest.hexdigest())

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from quintet.codecs import sagemaker
 from quintet.codecs.forms import kept_headers
-from quintet.codecs.intake import TTL_SECONDS, Intake, location
+from quintet.codecs.intake import TTL_SECONDS, Intake, Names, location
 from quintet.codecs.messages import Request, Response, json_body
 from quintet.errors import BadInput, TooLarge
 from quintet.jobs.blobs import MOST_INPUT
@@ -20,6 +20,10 @@ from quintet.online import Call, Online
 __all__ = ["answer", "failure"]
 
 _PREFIX = "x-amzn-sagemaker-"
+#: botocore's patterns of the two names, and no way up
+_FOLDERS = re.compile(r"[a-zA-Z0-9!_.*'()/-]+")
+_FILE = re.compile(r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+MOST_FOLDERS, MOST_FILE = 512, 32
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,64}")
 
 failure = sagemaker.failure
@@ -41,11 +45,7 @@ def answer(
     inference_id = _header(request, "inference-id") or ""
     if inference_id and not _VISIBLE.fullmatch(inference_id):
         raise BadInput.of("InferenceId", "1 to 64 visible ASCII characters", "others")
-    for name in ("S3OutputPathExtension", "Filename"):
-        if _header(request, name.lower()) is not None:
-            raise BadInput.of(name, "none: results have the names that the answer tells", "one")
     ttl = _seconds(request, "RequestTTLSeconds", 60, TTL_SECONDS)
-    _seconds(request, "InvocationTimeoutSeconds", 1, 3600)
     place = _header(request, "inputlocation")
     stored = None if place is None else _stored(intake, request, place, bucket)
     job = intake.accept(
@@ -57,10 +57,12 @@ def answer(
         ttl=TTL_SECONDS if ttl is None else ttl,
         inference_id=inference_id,
         stored=stored,
+        names=_names(request),
+        run_limit=_seconds(request, "InvocationTimeoutSeconds", 1, 3600),
     )
     headers = {
-        "X-Amzn-SageMaker-OutputLocation": f"s3://{bucket}/results/{job.id}",
-        "X-Amzn-SageMaker-FailureLocation": f"s3://{bucket}/results/{job.id}.error",
+        "X-Amzn-SageMaker-OutputLocation": f"s3://{bucket}/{job.result_key}",
+        "X-Amzn-SageMaker-FailureLocation": f"s3://{bucket}/{job.failure_key}",
         "Location": location(request, job.id),
     }
     return Response(202, json_body({"InferenceId": job.inference_id}), headers=headers)
@@ -86,6 +88,23 @@ def _seconds(request: Request, name: str, least: int, most: int) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
         raise BadInput.of(name, f"{least} to {most}", repr(text[:60]))
     return int(text)
+
+
+def _names(request: Request) -> Names:
+    """Where the result is to lie, below our own folder."""
+    folders = _header(request, "s3outputpathextension") or ""
+    if folders and not (
+        len(folders) <= MOST_FOLDERS
+        and _FOLDERS.fullmatch(folders)
+        and not {"", ".", ".."} & set(folders.removesuffix("/").split("/"))
+    ):
+        expected = "folders such as team/2026, of letters, digits and !_.*'()-, at most 512"
+        raise BadInput.of("S3OutputPathExtension", expected, repr(folders[:60]))
+    file = _header(request, "filename") or ""
+    if file and not (len(file) <= MOST_FILE and _FILE.fullmatch(file)):
+        expected = "letters, digits, - and _, with at most one full stop, at most 32"
+        raise BadInput.of("Filename", expected, repr(file[:60]))
+    return Names(folders.removesuffix("/"), file)
 
 
 def _stored(intake: Intake, request: Request, place: str, bucket: str) -> Content:

@@ -78,6 +78,8 @@ class Job:
     reads the request and writes the result (records, oip, sagemaker), `deadline` when it
     expires if no one has begun. `endpoint` is the registered one to call back, `announce` says
     whether SNS is told. The lease stays after the job is settled: it says by whom.
+    `output` is the key of its result in S3, should it go there, when the caller had a say in it;
+    `run_limit` how many seconds the run that scores it may take, None for any.
     `reopened` counts how often a replay of its dead letter took a FAILED job back to ACCEPTED.
     """
 
@@ -95,6 +97,8 @@ class Job:
     inference_id: str = ""
     endpoint: str | None = None
     announce: bool = False
+    output: str = ""
+    run_limit: int | None = None
     lease: Lease | None = None
     result: Content | None = None
     problem: Mapping[str, Any] | None = None
@@ -104,6 +108,16 @@ class Job:
     def settled(self) -> bool:
         """Whether the job has come to its end."""
         return self.state in SETTLED
+
+    @property
+    def result_key(self) -> str:
+        """The key in S3 of a result that goes there."""
+        return self.output or f"results/{self.id}"
+
+    @property
+    def failure_key(self) -> str:
+        """The key in S3 of the problem of one of SageMaker's jobs."""
+        return f"{self.result_key}.error"
 
     @property
     def told(self) -> bool:

@@ -17,7 +17,7 @@ from quintet.jobs.job import Job, Outcome
 from quintet.models import Model, Models
 from quintet.online import Prediction, predict_together
 
-__all__ = ["Read", "failed", "groups", "keep_failure", "read", "score"]
+__all__ = ["Read", "failed", "groups", "in_time", "keep_failure", "read", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,10 @@ class Read:
         """What jobs must have in common to be scored in one run.
 
         The outputs, too: a row is refused for an output that is not finite, if it is asked for.
+        And how long the run may take: no job is late for the rows of those that have time.
         """
-        return self.job.model, self.job.version, self.outputs, layout(self.asked.batch)
+        job = self.job
+        return job.model, job.version, self.outputs, layout(self.asked.batch), job.run_limit
 
 
 def failed(error: QuintetError | None) -> Outcome:
@@ -54,7 +56,7 @@ def keep_failure(blobs: Blobs, job: Job, outcome: Outcome) -> None:
     """SageMaker's callers were told of a place where a failure would be."""
     if job.inference_id:
         body = json_body(outcome.problem)
-        blobs.put(f"results/{job.id}.error", body, "application/problem+json")
+        blobs.put(job.failure_key, body, "application/problem+json")
 
 
 def read(job: Job, body: bytes, models: Models) -> Read:
@@ -107,6 +109,17 @@ def score(
         outputs=first.outputs,
     )
     return [_answer(*pair) for pair in zip(together, predictions, strict=True)]
+
+
+def in_time(
+    together: Sequence[Read], answers: list[Response | QuintetError], seconds: float
+) -> list[Response | QuintetError]:
+    """The answers of a run; none where it took longer than its jobs may wait for it."""
+    limit = together[0].job.run_limit
+    if limit is None or seconds <= limit:
+        return answers
+    text = f"InvocationTimeoutSeconds: expected at most {limit} seconds, got {seconds:.1f}"
+    return [ModelFailure(text)] * len(together)
 
 
 def _answer(found: Read, prediction: Prediction | ModelFailure) -> Response | QuintetError:

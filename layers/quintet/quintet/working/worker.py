@@ -26,7 +26,7 @@ from quintet.jobs.store import Leases, Notice, Together
 from quintet.models import Models
 from quintet.working.deliveries import Delivery, Visibility, backoff
 from quintet.working.fates import HELD, NOT_OURS, Fate, Task
-from quintet.working.grouping import Read, failed, groups, keep_failure, read, score
+from quintet.working.grouping import Read, failed, groups, in_time, keep_failure, read, score
 
 __all__ = ["Worker"]
 
@@ -176,7 +176,7 @@ class Worker:
         # SageMaker's callers were told of a place in S3
         if len(body) <= INLINE_RESULT and not job.inference_id:
             return Content(kind, len(body), body, headers=answer.headers)
-        place = self.blobs.put(f"results/{job.id}", body, kind)
+        place = self.blobs.put(job.result_key, body, kind)
         return Content(kind, len(body), place=place, headers=answer.headers)
 
     def _settle(self, task: Task, outcome: Outcome, rows: int, *, last: bool = False) -> Fate:
@@ -277,8 +277,9 @@ class Worker:
         ]
 
     def _score(self, together: Sequence[Read]) -> Sequence[Response | Exception]:
+        begun = self.clock()
         try:
-            return score(together, self.features, self.clock())
+            return in_time(together, score(together, self.features, begun), self.clock() - begun)
         except Transient as error:
             return [error] * len(together)
         except Exception as error:  # of one of them, and no one knows of which: each alone
