@@ -118,6 +118,20 @@ def test_the_record_of_a_failure_has_lambdas_form() -> None:
     }
 
 
+@pytest.mark.parametrize("window", [None, Window(1607497470, {"1": 282})])
+def test_the_document_in_s3_has_the_whole_event_as_text_beside_what_others_are_told(
+    window: Window | None,
+) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html."""
+    given = Discard((RECORD,), "RetryAttemptsExhausted", 3, Answer(b"{}", error=True), window)
+    whole, told = (
+        failure_record(SOURCE, "shard", given, 1607497476.5, full=full) for full in (True, False)
+    )
+    for document in (whole, told):
+        del document["requestContext"]["requestId"]
+    assert whole == {**told, "payload": json.dumps(event(SOURCE, "shard", (RECORD,), window))}
+
+
 def test_the_record_of_failures_that_were_reported_has_no_function_error() -> None:
     """As recorded from AWS: https://github.com/localstack/localstack/tree/main/tests/aws."""
     assert discard(Answer(b"{}"))["responseContext"] == {

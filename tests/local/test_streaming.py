@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,9 +16,10 @@ from benchmarks.stream_alert import Alerts
 from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner
 
-from quintet.streaming.alert import Alert
+from quintet.streaming.alert import Alert, content
 from quintet.streaming.windows import Window
 from quintet_cli.app import app
+from quintet_cli.receiver import Received, Receiver, receiving
 from quintet_cli.stage import Stage
 from quintet_cli.stream_reader import QUARANTINE, Scored, StreamReader
 from quintet_cli.stream_show import alert_line
@@ -35,13 +37,26 @@ def command(local: LocalAws, *words: str) -> str:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    """A local AWS with short windows and two shards."""
-    parameters = {"StreamWindowSeconds": str(WINDOW), "StreamShards": "2"}
+    """A local AWS with short windows, two shards, and an endpoint for alerts."""
+    parameters = {
+        "StreamWindowSeconds": str(WINDOW),
+        "StreamShards": "2",
+        "AlertEndpoint": "ops",
+    }
     made = start_local_aws(tmp_path_factory.mktemp("streaming"), parameters=parameters)
     command(made, "publish", str(ROOT / "models/sensor"))
     command(made, "publish", str(ROOT / "models/fraud"))
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def called(local: LocalAws) -> Iterator[Receiver]:
+    """What is listening at the endpoint for alerts."""
+    receiver = Receiver()
+    with receiving(receiver) as url:
+        receiver.secrets = re.findall(r"whsec_\S+", command(local, "endpoints", "add", "ops", url))
+        yield receiver
 
 
 @pytest.fixture
@@ -183,3 +198,22 @@ def test_tail_sees_what_comes(local: LocalAws, reader: StreamReader, tmp_path: P
     (attic,) = [one for one in seen if isinstance(one, Alert) and one.entity == "attic"]
     assert "alert" in alert_line(attic) and "attic: anomaly" in alert_line(attic)
     assert command(local, "stream", "tail", "--seconds", "0.1").startswith("following all models")
+
+
+def test_an_alert_goes_from_the_stream_to_a_signed_webhook(
+    local: LocalAws, called: Receiver, reader: StreamReader, tmp_path: Path
+) -> None:
+    hot = json.loads(readings(tmp_path / "one.jsonl", 1).read_text())
+    path = tmp_path / "hot.jsonl"
+    path.write_text(json.dumps({**hot, "sensor": "cellar", "temperature": 80}))
+    command(local, "stream", "send", str(path), "sensor", "--now")
+
+    def heard() -> list[Received]:
+        return [r for r in called.received if r.content["data"]["entity"] == "cellar"]
+
+    (received,) = eventually(heard, SECONDS)
+    raised = reader.alerts.last("sensor", "cellar")
+    assert raised is not None
+    data = content(raised.alert)
+    assert received.verified
+    assert received.content == {"type": "alert.raised", "timestamp": data["at"], "data": data}
