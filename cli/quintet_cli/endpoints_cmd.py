@@ -41,12 +41,32 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="endpoints")
 
 
-def add(id: Id, url: Url, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+def add(
+    id: Id,
+    url: Url,
+    caller: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A caller who may name it, as jobs have their owner: a user's ARN, or "
+            "arn:aws:sts::ACCOUNT:assumed-role/ROLE. Without any, all may.",
+            metavar="ARN",
+        ),
+    ] = None,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
     """Register an endpoint, and show its signing secret this once."""
     at = Stage.open(stage, state)
     scope: Scope = "loopback" if at.endpoint_url else "public"
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    endpoint = registered(id, url, scope=scope, created=created, random=secrets.token_bytes)
+    endpoint = registered(
+        id,
+        url,
+        scope=scope,
+        created=created,
+        random=secrets.token_bytes,
+        callers=caller or (),
+    )
     _table(at).put(endpoint, None)
     console.print(f"[green]✓[/green] {id} is registered; its secret, shown this once:")
     _secret(endpoint)
@@ -55,7 +75,7 @@ def add(id: Id, url: Url, stage: StageName = "local", state: State = DEFAULT_STA
 def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """List the endpoints; secrets are not shown."""
     found = _table(Stage.open(stage, state)).all()
-    table = Table("endpoint", "url", "created", "secrets", "state")
+    table = Table("endpoint", "url", "created", "secrets", "callers", "state")
     now = time.time()
     for endpoint in found:
         table.add_row(
@@ -63,6 +83,7 @@ def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
             escape(endpoint.url),
             endpoint.created,
             str(len(endpoint.signing(now))),
+            escape("\n".join(endpoint.callers)) or "all",
             f"disabled: {endpoint.disabled}" if endpoint.disabled else "enabled",
         )
     console.print(table if found else "no endpoint is registered; `quintet endpoints add` does it")

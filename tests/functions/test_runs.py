@@ -248,6 +248,14 @@ def test_what_cannot_be_started_is_refused(
     assert text in body["detail"]
 
 
+def test_an_endpoint_of_another_caller_is_not_there(aws: BatchAws, handler: Handler) -> None:
+    item = {"endpoint": {"S": "bobs"}, "callers": {"SS": ["arn:aws:iam::123456789012:user/bob"]}}
+    aws.client("dynamodb").put_item(TableName="batch-endpoints", Item=item)
+    found, _, body = started(handler, callback="bobs")
+    text = "callback: expected the id of a registered endpoint, got 'bobs'"
+    assert (found, body["detail"]) == (404, text)
+
+
 @pytest.mark.parametrize(
     "body", ["", "[]", "{", '{"model": "tiny", "model": "tiny"}', "x" * 99_999]
 )

@@ -170,7 +170,11 @@ def test_a_key_that_is_none_is_refused(predict: Ask, key: str) -> None:
 def test_a_callback_names_a_registered_endpoint(
     predict: Ask, jobs: JobTable, online_aws: OnlineAws
 ) -> None:
-    items: dict[str, Any] = {"crm": {}, "gone": {"disabled": {"S": "it answered 410"}}}
+    items: dict[str, Any] = {
+        "crm": {},
+        "gone": {"disabled": {"S": "it answered 410"}},
+        "anns": {"callers": {"SS": [ANN, f"{ANN}-2"]}},
+    }
     for name, more in items.items():
         item = {"endpoint": {"S": name}, **more}
         online_aws.client("dynamodb").put_item(TableName="endpoints", Item=item)
@@ -178,6 +182,14 @@ def test_a_callback_names_a_registered_endpoint(
     for name, status in (("gone", 400), ("nope", 404), ("http://x", 404), ("", 404)):
         headers = {**ASYNC, "X-Quintet-Callback": name}
         assert predict("POST", "/models/log/predict", GOOD, headers).status == status
+    anns = {**ASYNC, "X-Quintet-Callback": "anns"}
+    assert jobs.get(posted(predict, headers=anns, caller=ANN)).endpoint == "anns"
+    for caller in (f"{ANN}a", None):
+        refused = predict("POST", "/models/log/predict", GOOD, anns, caller=caller)
+        assert (refused.status, refused.json()["detail"]) == (
+            404,
+            "X-Quintet-Callback: expected the id of a registered endpoint, got 'anns'",
+        )
 
 
 def test_a_job_whose_message_was_not_sent_waits_in_the_outbox(

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -36,8 +36,9 @@ def random(count: int) -> bytes:
     return bytes([next(_numbers) % 256]) * count
 
 
-def made(name: str = "crm", url: str = URL) -> Endpoint:
-    return register(name, url, scope="public", created="2026-01-01T00:00:00Z", random=random)
+def made(name: str = "crm", url: str = URL, callers: Sequence[str] = ()) -> Endpoint:
+    created = "2026-01-01T00:00:00Z"
+    return register(name, url, scope="public", created=created, random=random, callers=callers)
 
 
 # ---- registering and rotating ------------------------------------------------------------------
@@ -62,6 +63,20 @@ def test_secrets_and_urls_are_not_in_what_is_printed_of_an_endpoint() -> None:
 def test_an_id_is_of_a_few_characters(name: str) -> None:
     with pytest.raises(BadInput, match="lower-case letters, digits and hyphens"):
         made(name)
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        "",
+        "x" * 2049,
+        "arn:aws:sts::123456789012:assumed-role/shop/session",
+        "arn:aws:iam::123456789012:role/shop",
+    ],
+)
+def test_a_caller_that_no_job_can_have_is_not_registered(caller: str) -> None:
+    with pytest.raises(BadInput, match=r"^caller: expected an ARN as jobs have it"):
+        made(callers=[caller])
 
 
 def test_an_address_that_callbacks_may_not_go_to_is_not_registered() -> None:
@@ -147,7 +162,11 @@ def store(request: pytest.FixtureRequest, url: str) -> Endpoints:
 
 
 def test_what_is_put_is_got(store: Endpoints) -> None:
-    first, second = made("a"), rotate(made("b"), now=NOW + 0.25, overlap=10, random=random)
+    role = "arn:aws:sts::123456789012:assumed-role/shop"
+    first, second = (
+        made("a", callers=[role, "ann"]),
+        rotate(made("b"), now=NOW + 0.25, overlap=10, random=random),
+    )
     store.put(first, None)
     store.put(second, None)
     assert [store.get("a"), store.get("b")] == [first, second]

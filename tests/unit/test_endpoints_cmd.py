@@ -65,7 +65,9 @@ def run(state: Path, *arguments: str) -> str:
 
 def test_an_endpoint_from_its_registration_to_its_removal(url: str, state: Path) -> None:
     assert "no endpoint is registered" in run(state, "list")
-    added = run(state, "add", "crm", "http://127.0.0.1:9000/hook")
+    ann = "arn:aws:iam::123456789012:user/ann"
+    added = run(state, "add", "crm", "http://127.0.0.1:9000/hook", "--caller", ann)
+    assert stored(url, "crm").callers == (ann,)
     (first,) = re.findall(SECRET, added)
     assert [secret.text for secret in stored(url, "crm").secrets] == [first]
 
@@ -75,7 +77,7 @@ def test_an_endpoint_from_its_registration_to_its_removal(url: str, state: Path)
     assert stored(url, "crm").secrets[1].expires is not None
 
     listed = run(state, "list")
-    assert re.findall(r"crm .*9000/hook .* 2 .* enabled", listed)
+    assert re.findall(r"crm .*9000/hook .* 2 .*user/ann .* enabled", listed)
     assert "whsec" not in listed
 
     assert "crm is removed" in run(state, "remove", "crm")

@@ -88,13 +88,16 @@ def _key(endpoint: str) -> dict[str, Any]:
 
 
 def _item(endpoint: Endpoint) -> dict[str, Any]:
-    return {
+    item: dict[str, Any] = {
         "endpoint": {"S": endpoint.id},
         "url": {"S": endpoint.url},
         "created": {"S": endpoint.created},
         "disabled": {"S": endpoint.disabled},
         "secrets": {"L": [{"M": _secret_item(secret)} for secret in endpoint.secrets]},
     }
+    if endpoint.callers:
+        item["callers"] = {"SS": list(endpoint.callers)}
+    return item
 
 
 def _secret_item(secret: Secret) -> dict[str, Any]:
@@ -115,4 +118,5 @@ def _endpoint(item: dict[str, Any]) -> Endpoint:
             Secret(s["secret"]["S"], float(s["expires"]["N"]) if "expires" in s else None)
             for s in secrets
         ),
+        callers=tuple(sorted(item["callers"]["SS"])) if "callers" in item else (),
     )

@@ -20,18 +20,19 @@ class EndpointIds:
         self._table = table
         self._field = field
 
-    def check(self, endpoint: str) -> None:
-        """See `Targets.check`."""
+    def check(self, endpoint: str, caller: str | None = None) -> None:
+        """See `Targets.check`. Without a caller it is one of the operators, who may name any."""
         found = None
         if _ID.fullmatch(endpoint):  # some of what comes in headers is no key of a table
             payload = {
                 "TableName": self._table,
                 "Key": {"endpoint": {"S": endpoint}},
-                "ProjectionExpression": "endpoint, disabled",
+                "ProjectionExpression": "endpoint, disabled, callers",
                 "ConsistentRead": True,
             }
             found = dynamodb_call(self._client, "GetItem", payload).get("Item")
-        if found is None:
+        callers = found.get("callers", {}).get("SS") if found else None
+        if found is None or (callers and caller not in (None, *callers)):  # nobody is told which
             expected = "the id of a registered endpoint"
             raise NotFound([Refusal(None, self._field, expected, repr(endpoint[:63]))])
         if found.get("disabled", {}).get("S"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 ENDPOINT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_SESSION = re.compile(r"arn:[^:]+:sts::\d+:assumed-role/[^/]+/.+|arn:[^:]+:iam::\d+:role/.+")
+MOST_CALLER = 2_048
 MOST_OVERLAP_SECONDS = 30 * 86_400
 #: how many secrets sign at once: more would be a rotation that nobody finishes
 MOST_SECRETS = 5
@@ -45,13 +47,17 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where callbacks go. `disabled` says why they do not any more, and is empty while they do."""
+    """Where callbacks go. `disabled` says why they do not any more, and is empty while they do.
+
+    `callers` of the API may name it, none of them for all.
+    """
 
     id: str
     url: str = field(repr=False)  # it may hold a token
     created: str
     secrets: tuple[Secret, ...]
     disabled: str = ""
+    callers: tuple[str, ...] = ()
 
     def signing(self, now: float) -> list[str]:
         """The secrets that sign now: the newest first, then those that a rotation leaves valid."""
@@ -117,18 +123,29 @@ def changed(endpoint: str, before: Endpoint | None) -> Conflict:
 
 
 def register(
-    endpoint: str, url: str, *, scope: Scope, created: str, random: Callable[[int], bytes]
+    endpoint: str,
+    url: str,
+    *,
+    scope: Scope,
+    created: str,
+    random: Callable[[int], bytes],
+    callers: Sequence[str] = (),
 ) -> Endpoint:
     """A new endpoint with its first secret.
 
     Raises:
-        BadInput: the id or the URL is not one that may be registered.
+        BadInput: the id, the URL or a caller is not one that may be registered.
     """
     if not ENDPOINT_ID.fullmatch(endpoint):
         expected = "lower-case letters, digits and hyphens, at most 63"
         raise BadInput.of("endpoint", expected, endpoint)
     parse(url, scope)
-    return Endpoint(id=endpoint, url=url, created=created, secrets=(_secret(random),))
+    for caller in callers:
+        if not 0 < len(caller) <= MOST_CALLER or _SESSION.fullmatch(caller):
+            expected = "an ARN as jobs have it for their owner, a role's without its session"
+            raise BadInput.of("caller", expected, repr(caller[:60]))
+    secret, known = _secret(random), tuple(sorted(set(callers)))
+    return Endpoint(id=endpoint, url=url, created=created, secrets=(secret,), callers=known)
 
 
 def rotate(

@@ -51,8 +51,14 @@ NAMES = Names()
 class Targets(Protocol):
     """Where endpoints for callbacks are registered."""
 
-    def check(self, endpoint: str) -> None:
-        """Refuse an endpoint that is not there or not served. Raises NotFound, Transient."""
+    def check(self, endpoint: str, caller: str) -> None:
+        """Refuse an endpoint that is not there, not the caller's to name, or not served.
+
+        Raises:
+            NotFound: it is not there, or not for this caller.
+            BadInput: it is not served.
+            Transient: the table does not answer.
+        """
         ...
 
 
@@ -95,7 +101,7 @@ class Intake:
         content = stored or self._checked(model, request, call, form)
         endpoint = request.headers.get(CALLBACK)
         if endpoint is not None:
-            self.targets.check(endpoint)
+            self.targets.check(endpoint, request.caller)
         now = math.floor(self.clock() * 1e6) / 1e6  # as the store keeps it
         identity = self.ids()
         job = Job(

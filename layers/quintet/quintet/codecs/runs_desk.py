@@ -39,7 +39,7 @@ class RunsDesk:
     `bucket` is where files are that no bucket is named of; `link` makes a link of a key.
     """
 
-    begin: Callable[[Mapping[str, Any]], Started]
+    begin: Callable[[Mapping[str, Any], str], Started]
     shelf: Shelf
     executions: Executions
     link: Callable[[str], str]
@@ -56,7 +56,7 @@ class RunsDesk:
         asked = strict_json.parse(request.content(MOST_BYTES))
         if not isinstance(asked, dict):
             raise BadInput.of("body", "an object", "something else")
-        folder, new = self.begin({"bucket": self.bucket, **asked})
+        folder, new = self.begin({"bucket": self.bucket, **asked}, request.caller)
         headers = {"Location": f"{request.base}/runs/{folder.model}/{folder.run}"}
         if not new:
             return self._answer(200, show(folder, self.shelf, self.executions), headers)

@@ -11,6 +11,7 @@ from quintet.settings import RunsSettings, read
 
 if TYPE_CHECKING:
     from quintet.aws.executions import Executions
+    from quintet.batch.starts import Started
     from quintet.codecs.runs_desk import RunsDesk
     from quintet.telemetry import Telemetry
 
@@ -69,10 +70,14 @@ def desk() -> RunsDesk:
     def link(key: str) -> str:  # a client that presigns is for those runs alone that have ended
         return _presigner()(f"s3://{settings.scores_bucket}/{key}")
 
+    inbox = S3Inbox(s3)
+
+    def begin(data: Mapping[str, Any], caller: str) -> Started:
+        check = partial(endpoints.check, caller=caller)
+        return start_run(data, routes=routes, inbox=inbox, runs=executions, check=check)
+
     return RunsDesk(
-        begin=partial(
-            start_run, routes=routes, inbox=S3Inbox(s3), runs=executions, check=endpoints.check
-        ),
+        begin=begin,
         shelf=S3Store(s3, settings.scores_bucket),
         executions=executions,
         link=link,
