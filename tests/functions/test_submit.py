@@ -254,6 +254,16 @@ def test_an_input_in_s3_is_accepted(submit: Ask, jobs: JobTable, online_aws: Onl
     assert job.deadline == pytest.approx(job.created + 60)
 
 
+def test_an_input_of_200_mb_is_refused_when_it_is_named(submit: Ask, online_aws: OnlineAws) -> None:
+    s3, place = online_aws.client("s3"), {"Bucket": "payloads-bucket", "Key": "inputs/huge"}
+    s3.put_object(**place, Body=bytes(200_000_000))
+    answer = invoke(submit, InputLocation="s3://payloads-bucket/inputs/huge")
+    s3.delete_object(**place)
+    text = "InputLocation: expected at most 100000000 bytes, got 200000000"
+    assert (answer.status, answer.json()["Message"]) == (413, text)
+    assert messages(online_aws, "work") == []
+
+
 @pytest.mark.parametrize(
     ("named", "key"),
     [
@@ -337,9 +347,29 @@ def test_an_open_job_is_shown(predict: Ask, submit: Ask, jobs: JobTable) -> None
     assert (answer.status, answer.headers["Retry-After"]) == (200, "1")
     found = answer.json()
     assert found.keys() == {
-        *("id", "state", "model", "version", "created", "updated", "deadline", "attempts")
+        *("id", "state", "model", "version", "created", "updated", "deadline", "attempts"),
+        "progress",
     }
     assert (found["id"], found["state"], found["attempts"]) == (job.id, "ACCEPTED", 0)
+
+
+def test_a_job_says_how_far_it_is(predict: Ask, submit: Ask, jobs: JobTable) -> None:
+    identity = posted(predict)
+
+    def shown() -> tuple[str, str, int]:
+        found = submit("GET", f"/jobs/{identity}").json()
+        assert found["progress"]["since"] == found["updated"]
+        return found["state"], found["progress"]["step"], found["attempts"]
+
+    created = jobs.get(identity).created
+    assert shown() == ("ACCEPTED", "waiting", 0)
+    jobs.lease(identity, "w1", created - 100, 50)  # its worker died, and the lease ran out
+    assert shown() == ("LEASED", "waiting", 1)
+    lease = jobs.lease(identity, "w2", created, 3600).lease
+    assert lease is not None
+    assert shown() == ("LEASED", "running", 2)
+    jobs.settle(identity, lease, Outcome(result=Content("text/csv", 0, b"")), created + 1)
+    assert shown() == ("DONE", "ended", 2)
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,24 @@ def test_inputs_and_results_in_s3(work_aws: WorkAws) -> None:
     }
 
 
+def test_inputs_that_changed_after_their_job_was_accepted(work_aws: WorkAws) -> None:
+    rows = json.dumps({"records": [{"x": 2.0}]}).encode()
+    names = ("vanished", "emptied", "grown")
+    work_aws.accept(*[job(name, request=work_aws.put(f"inputs/{name}", rows)) for name in names])
+    bucket = work_aws.environ["QUINTET_PAYLOADS_BUCKET"]
+    work_aws.aws.client("s3").delete_object(Bucket=bucket, Key="inputs/vanished")
+    work_aws.put("inputs/emptied", b"")
+    work_aws.put("inputs/grown", bytes(200_000_000))
+    assert work_aws.work() == []
+    problems = {name: work_aws.jobs.get(name).problem or {} for name in names}
+    assert {name: (p["status"], p["detail"]) for name, p in problems.items()} == {
+        "vanished": (404, "input: expected an object that can be read, got none"),
+        "emptied": (400, "input: expected at least one byte, got an empty object (0 bytes)"),
+        "grown": (413, "input: expected at most 100000000 bytes, got more"),
+    }
+    work_aws.aws.client("s3").delete_object(Bucket=bucket, Key="inputs/grown")
+
+
 def test_messages_that_are_not_ours_and_jobs_that_are_not_there(work_aws: WorkAws) -> None:
     work_aws.send("who is this?")
     work_aws.send(Notice("nosuch", "accepted").message())

@@ -24,6 +24,9 @@ from quintet.jobs.store import Notice
 from quintet.models import Models
 from quintet.working.deliveries import RECEIVES, Delivery, backoff, deliveries
 
+#: SQS takes no more in one message
+MESSAGE_BYTES = 1_048_576
+
 
 def answers(bench: Bench, name: str) -> list[list[float]]:
     return [prediction["logs"] for prediction in bench.result(name)["predictions"]]
@@ -115,18 +118,18 @@ def test_stored_features_are_joined_for_a_whole_group() -> None:
     assert found["nobody"]["probability"] == 0.25
 
 
-def test_a_large_result_and_sagemakers_go_to_s3() -> None:
-    models = online(renamed(LOG, limits=replace(LOG.limits, rows=10_000))).models
+def test_a_result_larger_than_a_message_and_sagemakers_go_to_s3() -> None:
+    models = online(renamed(LOG, limits=replace(LOG.limits, rows=40_000))).models
     bench = Bench(models=models)
-    bench.work(logs("large", *range(1, 5000)), logs("named", 2, inference_id="inf-1"))
+    bench.work(logs("large", *range(1, 40_000)), logs("named", 2, inference_id="inf-1"))
     for name in ("large", "named"):
         found = bench.jobs.jobs[name].result
         assert found is not None and found.body is None
         assert found.place == f"s3://payloads/results/{name}"
         assert found.size == len(bench.blobs.stored[found.place])
     large = bench.jobs.jobs["large"].result
-    assert large is not None and large.size > INLINE_RESULT
-    assert len(answers(bench, "large")) == 4999
+    assert large is not None and large.size > MESSAGE_BYTES > INLINE_RESULT
+    assert len(answers(bench, "large")) == 39_999
 
 
 def test_sagemakers_failures_are_kept_where_their_callers_look() -> None:

@@ -86,6 +86,7 @@ class JobsDesk:
             "updated": _time(job.updated),
             "deadline": _time(job.deadline),
             "attempts": job.attempts,
+            "progress": self._progress(job),
         }
         if job.inference_id:
             body["inference_id"] = job.inference_id
@@ -97,6 +98,13 @@ class JobsDesk:
             body["error"] = dict(job.problem)
         headers = {} if job.settled else {"Retry-After": str(RETRY_AFTER)}
         return Response(200, json_body(body), headers=headers)
+
+    def _progress(self, job: Job) -> dict[str, Any]:
+        """How far a job is: all of its rows are scored in one run, so it has no share to tell."""
+        step = "ended" if job.settled else "waiting"
+        if job.state == "LEASED" and job.lease is not None and job.lease.until > self.clock():
+            step = "running"  # else its worker died, and its message is on its way to another
+        return {"step": step, "since": _time(job.updated)}
 
     def _result(self, content: Content) -> dict[str, Any]:
         """A result: JSON and text as they are, other bytes in base64, what is in S3 as a link."""
