@@ -6,6 +6,7 @@ import importlib
 import sys
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
@@ -44,10 +45,10 @@ for _module in COMMANDS:
 
 
 def main() -> None:
-    """Run the command; an error made on purpose is one line, not a traceback."""
+    """Run the command; an error made on purpose, or AWS's, is one line, not a traceback."""
     try:
         app()
-    except (QuintetError, StageError) as error:
+    except (QuintetError, StageError, BotoCoreError, ClientError) as error:
         # what the error quotes may look like rich's markup; lines are the terminal's to wrap
         text = f"[red]error:[/red] {escape(str(error))}"
         Console(stderr=True).print(text, highlight=False, soft_wrap=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -97,18 +99,16 @@ def send(
         check_sizes(lines, packer, time.time())
     except BadInput as error:
         raise StageError(f"nothing was sent: {error}") from None
-    sender = Sender(opened.client("kinesis"), opened.outputs["EventsStreamName"])
-    sent, stopped = Sent(), False
-    total = None if repeat else len(lines)
-    with _bar() as bar:
+    sent, total = Sent(), None if repeat else len(lines)
+    with _heeding_ctrl_c() as stop, _bar() as bar:
         task = bar.add_task(file.name, total=total, rate="")
-        try:
-            for sent in sender.send(_entries(lines, packer, repeat), rate):
-                bar.update(task, completed=sent.records, rate=f"{sent.rate:,.0f}/s")
-        except KeyboardInterrupt:
-            stopped = not repeat
+        kinesis, name = opened.client("kinesis"), opened.outputs["EventsStreamName"]
+        sender = Sender(kinesis, name, sleep=stop.wait)
+        entries = itertools.takewhile(lambda _: not stop.is_set(), _entries(lines, packer, repeat))
+        for sent in sender.send(entries, rate):
+            bar.update(task, completed=sent.records, rate=f"{sent.rate:,.0f}/s")
     _print(sent, file, model, bare=model is None and not raw)
-    if stopped:
+    if stop.is_set() and not repeat:
         console.print(f"stopped: {len(lines) - sent.records:,} were not sent", markup=False)
         raise typer.Exit(INTERRUPTED)
 
@@ -204,6 +204,23 @@ def _time_of(contract: Contract | None) -> str:
     if contract is None or contract.stream is None or contract.stream.time is None:
         raise BadInput.of("--now", "a model whose contract names the time of a record", "none")
     return contract.stream.time
+
+
+@contextmanager
+def _heeding_ctrl_c() -> Iterator[threading.Event]:
+    """Set at Ctrl-C, which is not raised: what is being put is put, and counted. The second is."""
+    stop = threading.Event()
+
+    def heed(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, heed)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _entries(lines: Sequence[Line], packer: Packer, repeat: bool) -> Iterator[Entry]:

@@ -52,7 +52,7 @@ class Sender:
         stream: str,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._kinesis = kinesis
         self._stream = stream

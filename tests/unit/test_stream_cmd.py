@@ -19,7 +19,7 @@ from tests.registries import RegistryServer, registry_on, release_of
 from typer.testing import CliRunner
 
 from quintet.errors import BadInput
-from quintet_cli.app import app
+from quintet_cli.app import app, main
 from quintet_cli.kit import write_table
 from quintet_cli.stage import StageError
 from quintet_cli.stream_files import Line, Packer, read_lines, read_records
@@ -237,6 +237,22 @@ def test_what_ctrl_c_has_left_unsent_is_told(
     assert process.returncode == 130
     assert f"\nstopped: {5000 - sent:,} were not sent\n" in output
     assert output.startswith(f"{sent} records of in.jsonl sent in ")
+
+
+def test_a_stage_that_does_not_answer_is_told_in_a_line(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = json.loads((state / "local.json").read_text())
+    (state / "local.json").write_text(json.dumps({**told, "endpoint_url": "http://127.0.0.1:9"}))
+    path = write(tmp_path / "in.jsonl", {"a": 1})
+    words = ["quintet", "stream", "send", str(path), "--state", str(state)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        'error: Could not connect to the endpoint URL: "http://127.0.0.1:9/"\n'
+    )
 
 
 def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
