@@ -12,10 +12,10 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test test-browser test-built lint bench build deploy lock clean
+.PHONY: help setup demo demo-down test test-browser test-built test-sam-local lint bench build deploy lock clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready ## make the virtual environment from the hash-pinned lock
 
@@ -38,6 +38,11 @@ test-built: setup .venv-sam/.ready ## build for both architectures, and look at 
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(MAKE) build ARCH=arm64 SAM=.aws-sam/arm64
 	$(BIN)/python -m pytest -m built tests/built
+
+test-sam-local: setup ## sam local invoke and start-api in containers, by Podman, which root installs
+	tests/sam_local/install.sh
+	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
+	$(BIN)/python -m pytest -m sam_local tests/sam_local
 
 lint: setup ## ruff, mypy, cfn-lint
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from tests.workkit import job
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
 
-__all__ = ["CASES", "Case", "event", "plain", "prepare", "registry_of"]
+__all__ = ["CASES", "Case", "event", "jobs", "plain", "prepare", "registry_of"]
 
 JOB = "0190a5c2e7b04d6f8a1b2c3d4e5f6071"
 RUN = "tiny-customers-0123456789abcdef01234567"
@@ -72,9 +72,9 @@ def prepare(local: LocalAws) -> None:
     assert "FunctionError" not in planned, planned["Payload"].read()
     now = time.time()
     times = {"created": now, "updated": now, "deadline": now + 3600}
-    _, notice = _jobs(local).accept(job(JOB, {"records": [{"x": 2.0}]}, **times))
+    _, notice = jobs(local).accept(job(JOB, {"records": [{"x": 2.0}]}, **times))
     assert notice is not None
-    _jobs(local).sent(notice)  # the message is the event
+    jobs(local).sent(notice)  # the message is the event
 
 
 def registry_of(local: LocalAws) -> RegistryServer:
@@ -83,14 +83,15 @@ def registry_of(local: LocalAws) -> RegistryServer:
     return RegistryServer(local.endpoint_url, *names)
 
 
-def _jobs(local: LocalAws) -> JobTable:
+def jobs(local: LocalAws) -> JobTable:
+    """Its jobs."""
     client = AwsClient("dynamodb", environ=environ(local.endpoint_url))
     return JobTable(client, local.outputs["JobsTableName"], retention_days=7)
 
 
 def _job(local: LocalAws) -> Any:
     """The job's state and what was answered."""
-    found = _jobs(local).get(JOB)
+    found = jobs(local).get(JOB)
     return found.state, json.loads(found.result.body or b"") if found.result else found.problem
 
 

@@ -75,15 +75,18 @@ def start_local_aws(
     template: Path = ROOT / "template.yaml",
     parameters: Mapping[str, str] | None = None,
     options: tuple[str, ...] = FREE_PORTS,
+    through: tuple[str, ...] = (),
 ) -> LocalAws:
     """Start a local AWS, on free ports unless told otherwise, and wait until it serves.
+
+    `through` is a command that becomes it.
 
     Raises:
         LocalAwsFailed: it ended instead.
     """
     state.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "quintet_local", "--template", str(template), *options]
-    command += ["--state", str(state)]
+    command = [*through, sys.executable, "-m", "quintet_local", "--template", str(template)]
+    command += [*options, "--state", str(state)]
     command += [f"--parameter={name}={value}" for name, value in (parameters or {}).items()]
     with (state / "up.log").open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
