@@ -117,9 +117,7 @@ def test_a_model_that_is_not_published_is_a_problem_and_no_trace(api: str) -> No
 
 def test_a_job_is_accepted_for_the_local_aws_to_do(api: str, local: LocalAws) -> None:
     asked = {"records": [{"text": "The zipper of these jeans broke"}]}
-    status, served, job = ask(
-        f"{api}/models/tickets/predict", asked, {"Prefer": "respond-async"}
-    )
+    status, served, job = ask(f"{api}/models/tickets/predict", asked, {"Prefer": "respond-async"})
     assert (status, job["state"], job["model"]) == (202, "ACCEPTED", "tickets")
     assert served["X-Quintet-Version"] == "1"
     eventually(lambda: jobs(local).get(job["id"]).state == "DONE", 60)
