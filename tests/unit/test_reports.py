@@ -11,6 +11,7 @@ import orjson
 import pytest
 from tests.batch_kit import CONTRACT, Bench, csv_bytes, row
 
+from quintet.batch.attempts import STOPPED
 from quintet.batch.histograms import Histogram, merged, watched
 from quintet.batch.page import page
 from quintet.batch.reports import report_run
@@ -206,6 +207,36 @@ def test_the_page_loads_nothing_and_escapes_what_files_hold() -> None:
     assert "<script" not in text and "<img" not in text
     assert not re.search(r"src\s*=|href\s*=|url\(|@import", text)
     assert "44" in text and "succeeded" in text and "data/&lt;i&gt;.csv row " in text
+
+
+def shown(failure: str | None = None, **changes: Any) -> str:
+    """The page of a run, some of its report changed, without tags."""
+    bench, plan = finished()
+    report_run(plan.folder, store=bench.store, clock=clock, failure=failure, memory_mb=1769)
+    report = orjson.loads(bench.store.objects[plan.folder.report])
+    return re.sub(r"<[^>]+>", " ", page({**report, **changes}).decode())
+
+
+def test_the_page_tells_all_that_a_report_is_asked_for() -> None:
+    features = {"key": "_features/tiny/", "etag": "f" * 64}
+    cost = {"usd": 1.5, "parts": {"lambda": 1.25, "step_functions": 0.25}, "prices": "of a year"}
+    text = shown(features=features, cost=cost)
+    for expected in (
+        *("succeeded", "rows in", "scored", "quarantined", "from start to report"),
+        *("Scores: score", "Why rows were refused", "of 4 done", "slowest", "$1.5000"),
+        *("input version", "model digest", "contract digest", "code version", "started"),
+        "lambda $1.2500, step functions $0.2500, of a year",
+        f"as of the partition, by _features/tiny/ (history.json), SHA-256 {'f' * 64}",
+    ):
+        assert expected in text, expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "word"), [(STOPPED, "Stopped"), ("States.DataLimitExceeded", "Failed")]
+)
+def test_the_page_of_a_run_that_has_not_succeeded_says_why(failure: str, word: str) -> None:
+    text = shown(failure)
+    assert word in text.split() and word.lower() in text.split()
 
 
 @pytest.mark.parametrize(

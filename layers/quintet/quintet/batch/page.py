@@ -27,7 +27,7 @@ p{margin:4px 0}
 .top{display:flex;align-items:center;gap:12px;flex-wrap:wrap}
 .badge{font-weight:600;font-size:13px;padding:2px 10px;border-radius:99px;
 border:1.5px solid currentColor}
-.succeeded{color:var(--good)}.failed,.refused{color:var(--bad)}
+.succeeded{color:var(--good)}.failed,.refused{color:var(--bad)}.stopped{color:var(--warn)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;
 margin:22px 0 0}
 .card,.box{background:var(--card);border:1px solid var(--line);border-radius:10px;
@@ -133,8 +133,8 @@ def _trouble(report: dict[str, Any]) -> str:
         return ""
     refusals = report.get("refusals") or [report["cause"]]
     lines = "".join(f"<p>{escape(text)}</p>" for text in refusals)
-    word = "Refused" if report["status"] == "refused" else "Failed"
-    return f'<div class="box bad"><b class="failed">{word}</b>{lines}</div>'
+    status = escape(report["status"])
+    return f'<div class="box bad"><b class="{status}">{status.capitalize()}</b>{lines}</div>'
 
 
 def _histogram(histogram: dict[str, Any] | None) -> str:
@@ -147,14 +147,14 @@ def _histogram(histogram: dict[str, Any] | None) -> str:
             (escape(kind), f"{count:,}", f"{100 * count / total:.1f} %")
             for kind, count in histogram["classes"].items()
         ]
-        return f"<h2>{name}</h2>" + _table(("class", "#rows", "#share"), rows)
+        return f"<h2>Scores: {name}</h2>" + _table(("class", "#rows", "#share"), rows)
     counts, low, high = histogram["counts"], histogram["low"], histogram["high"]
     rows_in = sum(counts)
     if not rows_in:
         return ""
     mean = histogram["sum"] / rows_in
     return (
-        f'<h2>{name} <span class="soft">mean {mean:.4g}, {rows_in:,} rows</span></h2>'
+        f'<h2>Scores: {name} <span class="soft">mean {mean:.4g}, {rows_in:,} rows</span></h2>'
         f'<div class="box">{_bars(counts, low, high)}</div>'
     )
 
@@ -254,10 +254,19 @@ def _lineage(report: dict[str, Any]) -> str:
         ("model digest", report.get("digest")),
         ("contract digest", report.get("contract")),
         ("code version", report.get("code")),
-        ("cost", report.get("cost", {}).get("prices")),
+        ("cost", _cost(report.get("cost"))),
     ]
     rows = [(escape(n), f"<code>{escape(str(v))}</code>") for n, v in facts if v is not None]
     return "<h2>Lineage</h2>" + _table((), rows)
+
+
+def _cost(cost: dict[str, Any] | None) -> str | None:
+    if cost is None:
+        return None
+    parts = "".join(
+        f"{name.replace('_', ' ')} ${usd:,.4f}, " for name, usd in cost["parts"].items()
+    )
+    return f"{parts}{cost['prices']}"
 
 
 def _history(features: dict[str, Any] | None) -> str | None:
