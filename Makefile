@@ -33,7 +33,7 @@ test: setup ## run every test, from a clean clone
 test-browser: setup ## look at the pages in Chromium, which must be installed
 	$(BIN)/python -m pytest -m browser tests/browser
 
-test-built: setup .venv-sam/.ready ## build for both architectures, and look at what came out
+test-built: setup .venv-sam/.ready .venv-lambda/.ready ## build for both architectures; look at what came out, run it
 	.venv-sam/bin/sam validate --lint
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(MAKE) build ARCH=arm64 SAM=.aws-sam/arm64
@@ -66,6 +66,12 @@ bench: setup ## measure the handler, cold start, the local API and a unit of a b
 	VIRTUAL_ENV=.venv-sam .venv-sam/bin/uv pip install --quiet aws-sam-cli==$(SAM_VERSION)
 	@touch $@
 
+# What Lambda's runtime brings along, for built functions to run with here.
+.venv-lambda/.ready: requirements/lambda.txt $(VENV)/.ready
+	$(BIN)/uv venv --quiet --clear --python python3.13 .venv-lambda
+	VIRTUAL_ENV=.venv-lambda $(BIN)/uv pip install --quiet --require-hashes -r $<
+	@touch $@
+
 # The layers' makefiles take PYTHON for the runtime's, here it is the one that develops.
 SAM_BUILD := env -u MAKEFLAGS -u PYTHON .venv-sam/bin/sam build --cached --parallel
 
@@ -81,6 +87,8 @@ lock: ## resolve requirements/dev.txt anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --upgrade pyproject.toml --group dev --extra train \
 		-o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.13 --generate-hashes --no-annotate --no-header \
+		--upgrade requirements/lambda.in -o requirements/lambda.txt
 	# what onnxruntime names for its tools alone is left out: no session imports it
 	for layer in runtime columnar; do \
 		grep -E '^[a-z].*==' requirements/dev.txt | sed 's/ \\$$//' | grep -v "< '3.12'" > $(VENV)/dev.pins; \
@@ -91,4 +99,4 @@ lock: ## resolve requirements/dev.txt anew from pyproject.toml
 	done
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .venv-sam .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-sam .venv-lambda .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache

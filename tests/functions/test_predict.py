@@ -6,7 +6,6 @@ import gzip
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import yaml
 from tests.aws_kit import ROOT, load_app
 from tests.functions.conftest import OnlineAws, Predict, fresh_handler
 from tests.onlinekit import LOG, Answer, event, renamed, shop_probability
-from tests.registries import release_of
 
 JSON = {"Content-Type": "application/json"}
 GOOD = json.dumps({"records": [{"x": 3, "y": 1}]})
@@ -420,20 +418,6 @@ def test_the_routes_are_those_of_the_template() -> None:
     events = template["Resources"]["Predict"]["Properties"]["Events"].values()
     routes = {(e["Properties"]["Method"], e["Properties"]["Path"]) for e in events}
     assert set(load_app("predict").ROUTES) == routes
-
-
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "events").glob("predict_*.json")), ids=lambda p: p.stem
-)
-def test_the_committed_events_are_answered(
-    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch, path: Path
-) -> None:
-    if path.stem == "predict_infer":  # of a model that ships: the docs show it
-        online_aws.registry.publisher.publish(release_of(ROOT / "models/tickets"), "2026-01-01")
-    with fresh_handler(online_aws.environ, monkeypatch) as handler:
-        answer = Answer.of(handler(json.loads(path.read_text()), None))
-    expected = 404 if "unknown" in path.stem else 202 if "async" in path.stem else 200
-    assert answer.status == expected, answer.body
 
 
 @pytest.mark.parametrize(("prefer", "status"), [("", 200), ("respond-async", 202)])

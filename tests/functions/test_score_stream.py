@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.aws_kit import ROOT
 from tests.functions.conftest import StreamAws
 from tests.streamkit import NOW, SHARD, data, event, reading, sequence
 
@@ -170,17 +168,6 @@ def test_bad_rows_do_not_keep_their_neighbours_from_being_scored(stream_aws: Str
         (sequence(2), None, None, "data"),
     ]
     assert [line["data"] is None for line in lines] == [False, True, False, False]
-
-
-@pytest.mark.parametrize(
-    "path", sorted(ROOT.glob("events/score_stream*.json")), ids=lambda path: path.stem
-)
-def test_the_committed_events_are_scored(stream_aws: StreamAws, path: Path) -> None:
-    given = json.loads(path.read_text())
-    answer = stream_aws.handler(given, None)
-    assert answer["batchItemFailures"] == []
-    ends = len(stream_aws.predictions()) + len(stream_aws.quarantine())
-    assert ends == len(given["Records"])
 
 
 def test_marks_of_two_invocations_come_together_and_never_go_back(stream_aws: StreamAws) -> None:

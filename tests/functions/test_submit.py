@@ -7,8 +7,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from tests.aws_kit import ROOT
-from tests.functions.conftest import Ask, OnlineAws, fresh_handler
+from tests.functions.conftest import Ask, OnlineAws
 from tests.onlinekit import Answer
 
 from quintet.aws.client import AwsClient
@@ -198,27 +197,6 @@ def test_a_job_whose_message_was_not_sent_waits_in_the_outbox(
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
     job = jobs.get(posted(predict))
     assert job.id in [notice.job for notice in jobs.outbox(job.created + 1)]
-
-
-@pytest.mark.parametrize(
-    ("function", "name", "status"),
-    [
-        ("predict", "predict_records_async", 202),
-        ("submit", "submit_invoke_inline", 202),
-        ("submit", "submit_invoke_s3", 202),
-        ("submit", "submit_job", 404),
-        ("submit", "submit_cancel", 404),
-        ("submit", "submit_list", 200),
-    ],
-)
-def test_the_events_of_the_docs_are_answered(
-    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch, function: str, name: str, status: int
-) -> None:
-    s3 = online_aws.client("s3")
-    s3.put_object(Bucket="payloads-bucket", Key="inputs/rows.csv", Body=b"3,1\n")
-    event = json.loads((ROOT / f"events/{name}.json").read_text())
-    with fresh_handler(online_aws.environ, monkeypatch, function) as handler:
-        assert handler(event, None)["statusCode"] == status
 
 
 # ---- SageMaker's form ------------------------------------------------------------------------

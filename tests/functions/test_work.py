@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -307,26 +306,6 @@ def test_the_sweep_fails_the_jobs_of_dead_letters_and_leaves_the_letters(
     assert told == sorted(names)
     assert sweep({}, Context())["buried"] == 0
     assert sorted(work_aws.lying(url)) == sorted(bodies)
-
-
-@pytest.mark.parametrize("path", sorted(ROOT.glob("events/work_*.json")), ids=lambda p: p.stem)
-def test_the_committed_events_are_worked_on(work_aws: WorkAws, path: Path) -> None:
-    work_aws.accept(job("0190a5c2e7b04d6f8a1b2c3d4e5f6071", 1.0), sent=False)
-    event = json.loads(path.read_text())
-    answer = work_aws.handler("work")(event, Context())
-    failed = [item["itemIdentifier"] for item in answer["batchItemFailures"]]
-    expected = [
-        record["messageId"]
-        for record in event["Records"]
-        if path.stem == "work_not_ours" or not record["body"].startswith('{"job"')
-    ]
-    assert failed == expected
-
-
-def test_the_committed_schedule_is_swept(work_aws: WorkAws) -> None:
-    event = json.loads((ROOT / "events/sweep_schedule.json").read_text())
-    found = work_aws.handler("sweep")(event, Context())
-    assert found == {"expired": 0, "buried": 0, "announced": 0, "failed": 0}
 
 
 def test_the_worker_knows_when_the_queue_gives_a_message_up() -> None:
