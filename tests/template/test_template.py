@@ -308,6 +308,18 @@ def test_a_poison_record_of_the_stream_ends_whole_in_s3_and_holds_its_shard_for_
     }
 
 
+def test_how_jobs_are_gathered_is_for_parameters_to_say() -> None:
+    given = {"WorkBatchSize": "7", "WorkBatchSeconds": "3", "WorkMaxConcurrency": "5"}
+    found = plan(load(TEMPLATE, given), "http://127.0.0.1:4566")
+    mapping = found.of_type("AWS::Lambda::EventSourceMapping")["WorkAccepted"]
+    assert mapping["EventSourceArn"] == found.identities["WorkQueue"].attributes["Arn"]
+    assert (int(mapping["BatchSize"]), int(mapping["MaximumBatchingWindowInSeconds"])) == (7, 3)
+    assert {name: int(most) for name, most in mapping["ScalingConfig"].items()} == {
+        "MaximumConcurrency": 5
+    }
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
 def test_the_windows_of_the_stream_last_5_to_60_seconds() -> None:
     parameter = PLAN.template.source["Parameters"]["StreamWindowSeconds"]
     assert (parameter["MinValue"], parameter["MaxValue"]) == (5, 60)
