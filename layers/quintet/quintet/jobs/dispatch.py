@@ -40,9 +40,12 @@ class MemoryQueue:
 
     def send_many(self, notices: Sequence[Notice]) -> list[Notice]:
         """See `Queue.send_many`."""
+        sent = []
         for notice in notices:
-            self.send(notice)
-        return list(notices)
+            with suppress(Transient):
+                self.send(notice)
+                sent.append(notice)
+        return sent
 
 
 class Dispatch:
@@ -62,10 +65,19 @@ class Dispatch:
         (self._work if notice.event == "accepted" else self._notify).send(notice)
         self._outbox.sent(notice)
 
-    def announce_ends(self, notices: Sequence[Notice]) -> None:
-        """Send the notices of jobs' ends and forget them, in few calls.
+    def announce_many(self, notices: Sequence[Notice]) -> int:
+        """Send notices to their queues and forget them, in few calls; how many were.
 
-        What was not sent stays for the next sweep, and so may some that was.
+        The others stay for the next sweep, and so may some that were sent.
         """
-        with suppress(Transient):
-            self._outbox.sent_many(self._notify.send_many(notices))
+        accepted = [notice for notice in notices if notice.event == "accepted"]
+        ends = [notice for notice in notices if notice.event != "accepted"]
+        sent: list[Notice] = []
+        for queue, some in ((self._work, accepted), (self._notify, ends)):
+            with suppress(Transient):
+                sent += queue.send_many(some)
+        try:
+            self._outbox.sent_many(sent)
+        except Transient:
+            return 0
+        return len(sent)

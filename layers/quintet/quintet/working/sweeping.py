@@ -60,8 +60,9 @@ def sweep(
     while has_time():
         before = swept.announced
         notices = outbox.outbox(now - GRACE_SECONDS)
-        for notice in notices:
-            _announce(dispatch, notice, swept)
+        sent = dispatch.announce_many(notices)
+        swept.announced += sent
+        swept.failed += len(notices) - sent
         if not notices or swept.announced == before:
             break
     with suppress(Transient):  # the letters are there the next time, too

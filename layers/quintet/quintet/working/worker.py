@@ -268,7 +268,7 @@ class Worker:
             with suppress(Transient):
                 notices = self.together.settle_many(ends, self.clock())
             told = [notices[job.id] for job, _ in ends if job.told and job.id in notices]
-            self.dispatch.announce_ends(told)
+            self.dispatch.announce_many(told)
         alone = [one for one in ended if one[0].job.id not in notices]
         return self._map(self._finish, alone) + [
             task.fate(notices[task.job.id].event, True, out.reason, rows)
