@@ -223,7 +223,7 @@ def test_the_page_tells_all_that_a_report_is_asked_for() -> None:
     text = shown(features=features, cost=cost)
     for expected in (
         *("succeeded", "rows in", "scored", "quarantined", "from start to report"),
-        *("Scores: score", "Why rows were refused", "of 4 done", "slowest", "$1.5000"),
+        *("Scores: score", "Why rows were refused", " done", "slowest", "$1.5000"),
         *("input version", "model digest", "contract digest", "code version", "started"),
         "lambda $1.2500, step functions $0.2500, of a year",
         f"as of the partition, by _features/tiny/ (history.json), SHA-256 {'f' * 64}",

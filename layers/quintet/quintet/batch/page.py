@@ -263,10 +263,8 @@ def _lineage(report: dict[str, Any]) -> str:
 def _cost(cost: dict[str, Any] | None) -> str | None:
     if cost is None:
         return None
-    parts = "".join(
-        f"{name.replace('_', ' ')} ${usd:,.4f}, " for name, usd in cost["parts"].items()
-    )
-    return f"{parts}{cost['prices']}"
+    parts = ((name.replace("_", " "), usd) for name, usd in cost["parts"].items())
+    return ", ".join([*(f"{name} ${usd:,.4f}" for name, usd in parts), cost["prices"]])
 
 
 def _history(features: dict[str, Any] | None) -> str | None:
