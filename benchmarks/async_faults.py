@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -192,13 +192,15 @@ def _measured(local: LocalAws, receiver: Receiver, jobs: int, patience: float, s
             for _ in pool.map(submitter.submit, range(jobs)):
                 progress.advance(submitted)
         told, moved = 0, time.monotonic()
-        while told < jobs and time.monotonic() < moved + patience:
+        while time.monotonic() < moved + patience:
             time.sleep(1)
             _replay(local)
-            now_told = len({received.id for received in list(receiver.received)})
-            if now_told != told:
-                told, moved = now_told, time.monotonic()
-            progress.update(settled, completed=told)
+            if len(receiver.received) != told:
+                told, moved = len(receiver.received), time.monotonic()
+            heard = {received.content["data"]["job"] for received in receiver.received[:told]}
+            progress.update(settled, completed=len(heard))
+            if len(heard) >= jobs and _at_rest(local):
+                break
     seconds = time.monotonic() - begun
     return _found(
         local,
@@ -219,15 +221,31 @@ def _replay(local: LocalAws) -> None:
         _quintet(local, "dlq", "replay", "work")
 
 
+def _at_rest(local: LocalAws) -> bool:
+    """Whether nothing goes on any more: a job that was replayed comes to a second end."""
+    counts = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
+    for queue in ("WorkDeadLetters", "NotifyQueue"):  # of settled jobs, WorkQueue may hold some
+        url = local.outputs[f"{queue}Url"]
+        got = local.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=counts)
+        if any(int(got["Attributes"][count]) for count in counts):
+            return False
+    return all("outbox" not in item for item in _scanned(local))
+
+
 def _items(local: LocalAws) -> list[dict[str, Any]]:
     """The jobs in the table, as they are stored."""
+    return [item for item in _scanned(local) if "#" not in item["job"]["S"]]
+
+
+def _scanned(local: LocalAws) -> Iterator[dict[str, Any]]:
+    """All that is in the table: open jobs and notices that were not sent have an `outbox`."""
     pages = local.client("dynamodb").get_paginator("scan")
-    return [
-        item
-        for page in pages.paginate(TableName=local.outputs["JobsTableName"], ConsistentRead=True)
-        for item in page["Items"]
-        if "#" not in item["job"]["S"]
-    ]
+    for page in pages.paginate(TableName=local.outputs["JobsTableName"], ConsistentRead=True):
+        yield from page["Items"]
 
 
 def _expected(texts: NDArray[Any]) -> list[tuple[str, list[float]]]:
