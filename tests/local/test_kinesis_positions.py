@@ -1,4 +1,8 @@
-"""Where the stream's event source begins to read, and the order in which it reads shards."""
+"""Where the stream's event source begins to read, and the order in which it reads shards.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html (StartingPosition);
+https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html
+"""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def read_plain(contract: Contract, bodies: Sequence[bytes], model: str | None) -
     keys += 0 if model is None else 2 * len(bodies)
     if not (
         0 < min(counts) <= max(counts) <= contract.limits.rows
-        and strict_json.no_more_keys(b"".join(bodies), keys)
+        and strict_json.no_more_keys(bodies, keys)
     ):
         return None
     columns: dict[str, Any] = {n: rows.objects[at::width] for at, n in enumerate(reader.objects)}
@@ -175,7 +175,7 @@ def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, columns: dict[str, 
     packed = np.frombuffer(b"".join(rows.numbers), reader.packed)
     for dtype, names in reader.numbers.items():
         matrix = packed[dtype]
-        if matrix.dtype.kind == "f" and np.abs(matrix).max() >= _LARGE:
+        if matrix.dtype.kind == "f" and not -_LARGE < matrix.min() <= matrix.max() < _LARGE:
             return False
         columns |= {name: matrix[:, place] for place, name in enumerate(names)}
         if dtype != _NO_FEATURES:
