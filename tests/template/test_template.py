@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -203,6 +204,63 @@ def test_a_stage_is_built_for_the_architecture_that_it_is_deployed_for() -> None
             )
         )
         assert built == deployed, name
+
+
+# ---- what the alias moves on with -----------------------------------------------------------
+
+
+def published(tmp_path: Path, old: str = "", new: str = "") -> str:
+    """The logical id of predict's version, as CloudFormation is given it after a change."""
+    text = TEMPLATE.read_text()
+    assert old in text
+    path = tmp_path / "template.yaml"
+    path.write_text(text.replace(old, new, 1) if old else text)
+    versions = [n for n, r in load(path).resources.items() if r["Type"] == "AWS::Lambda::Version"]
+    (found,) = (name for name in versions if name.startswith("Predict"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("ContentUri: layers/quintet", "ContentUri: layers/other"),
+        ("ContentUri: layers/wheels", "ContentUri: layers/other"),  # the runtime's
+        ("CodeUri: functions/predict", "CodeUri: functions/other"),
+        ('OPENBLAS_NUM_THREADS: "1"', 'OPENBLAS_NUM_THREADS: "2"'),
+    ],
+)
+def test_a_change_of_code_layers_or_settings_publishes_a_version(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    before = published(tmp_path)
+    assert published(tmp_path) == before
+    assert published(tmp_path, old, new) != before
+
+
+def test_a_change_of_a_parameter_publishes_a_version() -> None:
+    resources = load(TEMPLATE).resources
+    (version,) = (r for n, r in resources.items() if n.startswith("PredictVersion"))
+    named = set(re.findall(r"\$\{(\w+)\}", version["Properties"]["Description"]["Fn::Sub"]))
+    assert named == refs(resources["Predict"]) & set(PLAN.template.source["Parameters"])
+
+
+def refs(node: Any) -> set[str]:
+    """What is referred to anywhere below."""
+    if isinstance(node, dict):
+        own = {node["Ref"]} if isinstance(node.get("Ref"), str) else set()
+        return own.union(*(refs(value) for value in node.values()))
+    return set[str]().union(*(refs(value) for value in node)) if isinstance(node, list) else set()
+
+
+def test_the_description_of_a_version_fits_whatever_the_parameters_are() -> None:
+    declared = PLAN.template.source["Parameters"]
+    values = dict.fromkeys(declared, "9" * 7) | {
+        "Stage": "s" * 16,
+        "PreloadModels": "m" * declared["PreloadModels"]["MaxLength"],
+    }
+    written = PLAN.template.source["Resources"]["Predict"]["Properties"]["VersionDescription"]
+    text = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], written["Fn::Sub"])
+    assert len(text) <= 256
 
 
 # ---- queues ---------------------------------------------------------------------------------
