@@ -43,7 +43,7 @@ class Sam:
     folder: Path
     environ: dict[str, str]
 
-    def run(self, line: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+    def run(self, line: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """What became of a command of the docs; `sam` gets the flags of this engine and image."""
         command = shlex.split(f"{line} {HOST} {IMAGE}" if line.startswith("sam ") else line)
         return subprocess.run(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-__all__ = ["GATEWAY", "READY", "Podman", "serving"]
+__all__ = ["GATEWAY", "READY", "ROOT", "Podman", "serving"]
 
 ROOT = Path(__file__).parents[2]
 READY = "ready"

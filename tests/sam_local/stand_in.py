@@ -11,16 +11,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
-from tests.sam_local.podman import Podman
+from tests.sam_local.podman import ROOT, Podman
 
 __all__ = ["NAME", "make"]
 
 NAME = "localhost/quintet/lambda-stand-in:3.13"
 PYTHON = "python3.13"
-RUNTIME_CLIENT = "awslambdaric==4.2.2"
 #: what SAM's Dockerfile runs when it adds the emulator and the layers
 TOOLS = ("sh", "chmod", "cp", "mv", "rm")
 #: of the C library and the C++ runtime: what wheels may take for granted (PEP 600)
@@ -31,7 +29,7 @@ BOOTSTRAP = """\
 export PYTHONPATH=/opt/python:/var/runtime
 exec /var/lang/bin/python3.13 -m awslambdaric "$_HANDLER"
 """
-#: as in AWS's image
+#: what AWS's image sets too, but for its locale
 VARIABLES = {
     "LANG": "C.UTF-8",
     "TZ": ":UTC",
@@ -86,10 +84,10 @@ def _libraries(programs: list[Path]) -> set[Path]:
 def _add_runtime(folder: Path) -> None:
     """AWS's runtime client and boto3, which its image has too, and what starts them."""
     folder.mkdir(parents=True)
-    packages = [RUNTIME_CLIENT, f"boto3=={version('boto3')}"]
     uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet"]
-    target = ["--target", str(folder), "--python-version", "3.13", "--only-binary", ":all:"]
-    subprocess.run([*uv, *target, *packages], check=True)
+    wheels = ["--target", str(folder), "--python-version", "3.13", "--only-binary", ":all:"]
+    locked = ["--require-hashes", "-r", str(ROOT / "requirements/lambda.txt")]
+    subprocess.run([*uv, *wheels, *locked], check=True)
     bootstrap = folder / "bootstrap"
     bootstrap.write_text(BOOTSTRAP)
     bootstrap.chmod(0o755)
