@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from quintet.errors import QuintetError
-from quintet_cli.stage import StageError
+from quintet_cli.stacks import StageError, explained
 
 __all__ = ["app", "main"]
 
@@ -50,6 +50,6 @@ def main() -> None:
         app()
     except (QuintetError, StageError, BotoCoreError, ClientError) as error:
         # what the error quotes may look like rich's markup; lines are the terminal's to wrap
-        text = f"[red]error:[/red] {escape(str(error))}"
+        text = f"[red]error:[/red] {escape(explained(error) or str(error))}"
         Console(stderr=True).print(text, highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -53,13 +53,13 @@ def ls(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """List a caller's jobs, the newest first; on the local stage there is but one caller."""
+    """List a caller's jobs, the newest first; on this machine there is but one caller."""
     wanted = next((known for known in STATES if known == (only or "").upper()), None)
     if only is not None and wanted is None:
         raise BadInput.of("--only", f"one of {', '.join(STATES)}", only)
-    if owner is None and stage != "local":
-        raise BadInput.of("--owner", "whose jobs are meant", "nothing")
     opened = Stage.open(stage, state)
+    if owner is None and opened.endpoint_url is None:
+        raise BadInput.of("--owner", "whose jobs are meant", "nothing")
     page = _store(opened).page(owner or ANONYMOUS, model=model, state=wanted, most=most)
     table = Table("job", "state", "model", "created", "took")
     for job in page.jobs:

@@ -19,6 +19,7 @@ from quintet_cli.model_yaml import contract_schema
 from quintet_cli.options import StageName, State
 from quintet_cli.publisher import Publisher
 from quintet_cli.release import prepare
+from quintet_cli.stacks import explained
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
 __all__ = ["register"]
@@ -38,7 +39,8 @@ def register(app: typer.Typer) -> None:
 
 def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """Check a model package and publish it as an immutable version."""
-    publisher = _publisher(Stage.open(stage, state))
+    opened = Stage.open(stage, state)
+    publisher = _publisher(opened)
     release = prepare(folder, _tick)
     with _aws_errors():
         published = publisher.publish(release, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
@@ -48,11 +50,13 @@ def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_S
     else:
         _tick("published", f"{name} version {version}")
     console.print(f"  digest {release.digest}")
+    console.print(f"  stage {opened.name}: {opened.api_url}")
     if published.live == version:
         console.print(f"  live: version {version} answers requests")
     else:
         console.print(
-            f"  live is version {published.live}; `quintet promote {name} {version}` changes that"
+            f"  live is version {published.live}; "
+            f"`quintet promote {name} {version}{_at(opened)}` changes that"
         )
 
 
@@ -104,6 +108,10 @@ def _publisher(stage: Stage) -> Publisher:
     )
 
 
+def _at(stage: Stage) -> str:
+    return "" if stage.name == "local" else f" --stage {stage.name}"
+
+
 def _tick(step: str, detail: str) -> None:
     console.print(f"[green]✓[/green] {step:<15} {escape(detail)}")
 
@@ -113,4 +121,4 @@ def _aws_errors() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise StageError(f"the stage's registry: {error}") from error
+        raise StageError(explained(error) or f"the stage's registry: {error}") from error

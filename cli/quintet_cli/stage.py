@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ import boto3
 from localstack_client.session import Session as LocalstackSession
 
 from quintet.aws.client import AwsClient
+from quintet_cli.stacks import ENDPOINT, NO_CREDENTIALS, StageError, api_at, stack_outputs
 
 __all__ = ["DEFAULT_STATE", "Stage", "StageError"]
 
@@ -20,15 +22,11 @@ DEFAULT_STATE = Path(".quintet")
 REGION = "us-east-1"
 
 
-class StageError(Exception):
-    """The stage cannot be reached; the text says what to do."""
-
-
 @dataclass(frozen=True)
 class Stage:
     """A deployed stack: `outputs` are its CloudFormation outputs by name.
 
-    `endpoint_url` is the local AWS's, None on AWS itself.
+    `endpoint_url` is the local AWS's, or what AWS_ENDPOINT_URL names (LocalStack); None on AWS.
     """
 
     name: str
@@ -57,26 +55,27 @@ class Stage:
 
     @classmethod
     def _deployed(cls, name: str) -> Stage:
-        stack = f"quintet-{name}"
-        client = boto3.client("cloudformation")
-        try:
-            stacks = client.describe_stacks(StackName=stack)["Stacks"]
-        except client.exceptions.ClientError as error:
-            raise StageError(f"stack {stack}: {error}") from error
-        outputs = {o["OutputKey"]: o["OutputValue"] for o in stacks[0].get("Outputs", [])}
-        return cls(name, outputs["ApiUrl"], outputs)
+        outputs = stack_outputs(f"quintet-{name}")
+        endpoint = os.environ.get(ENDPOINT)
+        api = outputs["ApiUrl"]
+        return cls(name, api_at(endpoint, api) if endpoint else api, outputs, endpoint)
 
     @cached_property
     def _session(self) -> Any:
-        if self.endpoint_url is None:
+        if self._is_boto3s:
             return boto3.Session()
         # localstack-client knows the conventions of local endpoints: dummy keys, one address
         return LocalstackSession(
             aws_access_key_id="test",
             aws_secret_access_key="test",
             region_name=REGION,
-            localstack_host=urlsplit(self.endpoint_url).netloc,
+            localstack_host=urlsplit(str(self.endpoint_url)).netloc,
         )
+
+    @property
+    def _is_boto3s(self) -> bool:
+        """Whether boto3 goes to the stage by itself: AWS, or what AWS_ENDPOINT_URL names."""
+        return self.endpoint_url in {None, os.environ.get(ENDPOINT)}
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stage's service."""
@@ -88,19 +87,21 @@ class Stage:
         Raises:
             StageError: there are no credentials.
         """
-        if self.endpoint_url is not None:
+        if not self._is_boto3s:
             keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-            at = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL": self.endpoint_url}
+            at = {"AWS_REGION": REGION, ENDPOINT: str(self.endpoint_url)}
             return AwsClient(service, environ=keys | at)
         found = self._session.get_credentials()
         if found is None:
-            raise StageError("no AWS credentials are configured")
+            raise StageError(NO_CREDENTIALS)
         key = found.get_frozen_credentials()
         environ = {
             "AWS_ACCESS_KEY_ID": key.access_key,
             "AWS_SECRET_ACCESS_KEY": key.secret_key,
             "AWS_REGION": self._session.region_name or REGION,
         }
+        if self.endpoint_url is not None:
+            environ[ENDPOINT] = self.endpoint_url
         if key.token:
             environ["AWS_SESSION_TOKEN"] = key.token
         return AwsClient(service, environ=environ)
