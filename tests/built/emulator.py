@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.local_aws import ROOT
 
-__all__ = ["ARCHITECTURE", "Emulator", "emulated"]
+__all__ = ["ARCHITECTURE", "INVOKE", "Emulator", "emulated"]
 
 #: this machine's, as Lambda calls it
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
@@ -33,8 +33,9 @@ INVOKE = "/2015-03-31/functions/function/invocations"
 
 @dataclass(frozen=True)
 class Emulator:
-    """One that runs, at a port."""
+    """One that runs, at a port; the function's process is a child of it."""
 
+    pid: int
     port: int
     log: Path
 
@@ -86,7 +87,7 @@ def emulated(
         )
     try:
         _wait_for(ports[0], log)
-        yield Emulator(ports[0], log)
+        yield Emulator(process.pid, ports[0], log)
     finally:
         process.terminate()
         process.wait(timeout=30)
