@@ -125,6 +125,10 @@ def status(state: StateOption = DEFAULT_STATE) -> None:
         values = (counts[key] for key in ("idle", "busy", "init", "waiting"))
         table.add_row(name, *(str(value) for value in values))
     console.print(table)
+    if page["not_allowed"]:
+        console.print("\n[bold]called, though the function's role does not allow it[/bold]")
+        for line in page["not_allowed"]:
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def is_running(state: Path) -> bool:

@@ -22,6 +22,7 @@ from typing import Protocol
 import psutil
 
 from quintet_local.functions import Function
+from quintet_local.permissions import access_key
 
 __all__ = ["Environment", "EnvironmentOwner", "Invocation", "LogSink", "Outcome", "error_outcome"]
 
@@ -165,6 +166,7 @@ class Environment:
         kind = "provisioned-concurrency" if self.provisioned else "on-demand"
         return {
             **common,
+            "AWS_ACCESS_KEY_ID": access_key(function.logical_id),
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(folder),
             "LANG": "en_US.UTF-8",

@@ -1,6 +1,6 @@
 """Calls of AWS services that fail by plan: who is hit, and how each service says so.
 
-Only what functions call: they sign with an access key of their own while a plan is on. What
+Only what functions call: they sign with access keys of their own. What
 tests, the command and the local AWS itself call is left alone.
 """
 
@@ -14,15 +14,14 @@ from typing import Any
 
 from quintet_local.faults import Faults
 from quintet_local.http1 import Hangup
+from quintet_local.permissions import KEY
 
-__all__ = ["FUNCTION_KEY", "FaultyCalls"]
-
-FUNCTION_KEY = "function"
+__all__ = ["FaultyCalls"]
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 #: https://docs.aws.amazon.com/general/latest/gr/create-signed-request.html
-_SIGNED = re.compile(rf"Credential={FUNCTION_KEY}/\d+/[^/]*/([^/]+)/aws4_request")
+_SIGNED = re.compile(rf"Credential={KEY}\w+/\d+/[^/]*/([^/]+)/aws4_request")
 
 #: status and code by service: of an error, of a throttle
 _ANSWERS = {

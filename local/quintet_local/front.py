@@ -10,7 +10,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,8 +20,9 @@ from quintet_local.faults import Faults
 from quintet_local.faulty_calls import FaultyCalls
 from quintet_local.http1 import Request, Response, serve
 from quintet_local.lambda_api import Answer
+from quintet_local.permissions import Permissions, Statement
 from quintet_local.state import HEALTH
-from quintet_local.wsgi import call, environ_of
+from quintet_local.wsgi import WsgiApplication, call, environ_of
 
 __all__ = ["Front"]
 
@@ -52,7 +53,7 @@ class Front:
 
     def __init__(self, listener: socket.socket, faults: Faults) -> None:
         moto = _Services()
-        self._services = FaultyCalls(moto, faults) if faults.on else moto
+        self._services: WsgiApplication = FaultyCalls(moto, faults) if faults.on else moto
         self._lambda: LambdaHandler | None = None
         self._health: Callable[[], dict[str, Any]] = lambda: {"status": "starting"}
         self._listener = listener
@@ -64,10 +65,20 @@ class Front:
     def start(self) -> None:
         self._thread.start()
 
-    def join(self, lambda_api: LambdaHandler, health: Callable[[], dict[str, Any]]) -> None:
-        """Put the Lambda API and the health page in front."""
+    def join(
+        self,
+        lambda_api: LambdaHandler,
+        health: Callable[[], dict[str, Any]],
+        allowed: Mapping[str, list[Statement]],
+    ) -> None:
+        """Put the Lambda API, the health page and the functions' permissions in front."""
+        self._services = self._permissions = Permissions(self._services, allowed)
         self._lambda = lambda_api
         self._health = health
+
+    def refused(self) -> list[str]:
+        """See `Permissions.refused`."""
+        return self._permissions.refused()
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

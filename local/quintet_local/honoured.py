@@ -231,7 +231,7 @@ NOTES: Mapping[str, Mapping[str, str]] = {
     "AWS::Glue::Database": {"": "no Athena here: the tables of scores are not catalogued"},
     "AWS::IAM::ManagedPolicy": {"": "IAM is not enforced here"},
     "AWS::IAM::Policy": {"": "IAM is not enforced here"},
-    "AWS::IAM::Role": {"": "IAM is not enforced here"},
+    "AWS::IAM::Role": {"": "nothing is refused; what functions' roles do not allow is told"},
     "AWS::Lambda::Function": {
         "Architectures": "functions run on this machine's processor",
         "LoggingConfig.LogFormat": "log lines stay as the function wrote them",

@@ -19,7 +19,6 @@ from quintet_local import hooks, rest_api
 from quintet_local.calls import AsyncCalls
 from quintet_local.environment import Outcome
 from quintet_local.faults import OFF, FaultPlan, Faults
-from quintet_local.faulty_calls import FUNCTION_KEY
 from quintet_local.front import Front
 from quintet_local.gateway import Gateway
 from quintet_local.honoured import compact, notices
@@ -27,6 +26,7 @@ from quintet_local.http1 import Response, serve
 from quintet_local.lambda_api import LambdaApi
 from quintet_local.logs import Logs
 from quintet_local.names import ACCOUNT, CREDENTIALS, REGION
+from quintet_local.permissions import policies
 from quintet_local.plan import Plan, plan
 from quintet_local.plane import Limits, Plane
 from quintet_local.runtime_api import RuntimeApi
@@ -113,7 +113,8 @@ class LocalAws:
             p.get("Protocol") == "lambda" for p in plan_.of_type("AWS::SNS::Subscription").values()
         ):
             hooks.install_sns(self._call)
-        self._front.join(LambdaApi(self._plane, self._invoke, self._submit), self.health)
+        lambda_api = LambdaApi(self._plane, self._invoke, self._submit)
+        self._front.join(lambda_api, self.health, policies(plan_))
         self._thread.start()
         self._run(self._start_plane(runtime_socket)).result()
         self._services.make(plan_, self.stack.machines)
@@ -157,14 +158,14 @@ class LocalAws:
             "outputs": self.outputs,
             "environments": self._plane.status(),
             "faults": self._faults.report(),
+            "not_allowed": self._front.refused(),
             "not_honoured": [asdict(notice) for notice in self.notices],
             "not_honoured_compact": compact(self.notices),
         }
 
     def _common(self) -> dict[str, str]:
         """How every function reaches the services here."""
-        key = {"AWS_ACCESS_KEY_ID": FUNCTION_KEY} if self._faults.on else {}
-        return {**CREDENTIALS, **key, "AWS_ENDPOINT_URL": self.endpoint_url}
+        return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint_url}
 
     def _environments(self) -> dict[str, dict[str, str]]:
         """What each function is given, with the addresses as a container finds them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from typing import Any
 
 from tests.local_aws import LocalAws, eventually
@@ -71,6 +72,16 @@ def test_a_distributed_map_calls_functions_and_retries_and_catches(stack: LocalA
         {"unit": 4, "refused": True},
         {"unit": 5, "tries": 2},
     ]
+
+
+def test_a_call_that_a_functions_role_does_not_allow_is_told(stack: LocalAws) -> None:
+    payload = json.dumps({"run": "strange", "unit": 0}).encode()
+    answer = stack.client("lambda").invoke(FunctionName="quintet-local-Unit", Payload=payload)
+    assert "FunctionError" not in answer
+    with urllib.request.urlopen(f"{stack.endpoint_url}/_quintet/health") as page:
+        told = json.load(page)["not_allowed"]
+    table = f"arn:aws:dynamodb:us-east-1:123456789012:table/{stack.outputs['Table']}"
+    assert f"Unit: dynamodb:UpdateItem on {table}" in told
 
 
 def test_executions_without_a_name_are_each_their_own(stack: LocalAws) -> None:

@@ -31,7 +31,7 @@ NARROW = """            - Effect: Allow
               Action: s3:GetObject
               Resource: !Sub "${RegistryBucket.Arn}/models/*"
             - Effect: Allow
-              Action: [dynamodb:GetItem, dynamodb:Query, dynamodb:Scan]
+              Action: [dynamodb:Query, dynamodb:Scan]
 """
 PLANTED = {
     "an action of every name": (
@@ -56,10 +56,10 @@ PLANTED = {
     ),
     "any table": (
         "              Resource: !GetAtt FeaturesTable.Arn\n            - Effect: Allow\n"
-        "              Action: [dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem]\n",
+        "              Action: [dynamodb:GetItem, dynamodb:PutItem]\n",
         '              Resource: !Sub "arn:aws:dynamodb:us-east-1:${AWS::AccountId}:table/*"\n'
         "            - Effect: Allow\n"
-        "              Action: [dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem]\n",
+        "              Action: [dynamodb:GetItem, dynamodb:PutItem]\n",
         "PredictRole: arn:aws:dynamodb:us-east-1:123456789012:table/* has no "
         "reason in a comment beside it",
     ),

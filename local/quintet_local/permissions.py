@@ -1,0 +1,124 @@
+"""Permissions of functions: whether what a function calls is allowed by its role's own policies.
+
+Nothing is refused, since templates of all kinds run here; what AWS would refuse is told. Only what
+functions call is looked at: they sign with an access key of their own. Roles with managed policies
+that are not known here, and calls of services that are not, count as allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from quintet_local.needs import Need, needs
+from quintet_local.plan import Plan
+from quintet_local.wsgi import WsgiApplication
+
+__all__ = ["KEY", "Permissions", "Statement", "access_key", "allows", "policies"]
+
+#: what the access keys of functions begin with
+KEY = "function"
+#: different calls that are remembered
+MOST = 1000
+
+_SIGNED = re.compile(rf"Credential=({KEY}\w+)/\d+/[^/]*/([^/]+)/aws4_request")
+#: managed policies that say nothing of what functions call here
+_BESIDE = re.compile(r".*/(AWSXrayWriteOnlyAccess|AWSXRayDaemonWriteAccess|AWSLambda\w+Role)")
+
+Statement = Mapping[str, Any]
+
+
+def access_key(logical_id: str) -> str:
+    """The access key that a function signs with."""
+    return KEY + logical_id
+
+
+def policies(plan: Plan) -> dict[str, list[Statement]]:
+    """What each function may do, by its access key; without those of whom not all is known."""
+    elsewhere = {
+        role
+        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+        for policy in plan.of_type(kind).values()
+        for role in policy.get("Roles") or []
+    }
+    roles = {
+        plan.identities[name].attributes["Arn"]: role
+        for name, role in plan.of_type("AWS::IAM::Role").items()
+        if all(map(_BESIDE.fullmatch, role.get("ManagedPolicyArns") or []))
+        and plan.identities[name].ref not in elsewhere
+    }
+    return {
+        access_key(name): [
+            statement
+            for policy in roles[function["Role"]].get("Policies") or []
+            for statement in _listed(policy["PolicyDocument"]["Statement"])
+        ]
+        for name, function in plan.of_type("AWS::Lambda::Function").items()
+        if function["Role"] in roles
+    }
+
+
+class Permissions:
+    """A WSGI application before the services: it lets all pass, and tells what AWS would refuse."""
+
+    def __init__(self, services: WsgiApplication, allowed: Mapping[str, list[Statement]]) -> None:
+        self._services = services
+        self._allowed = allowed
+        self._allows = lru_cache(maxsize=8192)(self._decide)
+        self._refused: dict[str, None] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
+        if signed is not None and signed[1] in self._allowed:
+            for need in needs(signed[2], environ) or []:
+                if not self._allows(signed[1], need) and len(self._refused) < MOST:
+                    name = signed[1].removeprefix(KEY)
+                    self._refused[f"{name}: {need.action} on {need.resource}"] = None
+        return self._services(environ, start_response)
+
+    def refused(self) -> list[str]:
+        """What functions called that their roles do not allow, each once, up to `MOST`."""
+        return sorted(self._refused)
+
+    def _decide(self, who: str, need: Need) -> bool:
+        return allows(self._allowed[who], need)
+
+
+def allows(statements: Iterable[Statement], need: Need) -> bool:
+    """Whether some statement allows it and none denies it."""
+    effects = {statement["Effect"] for statement in statements if _is_of(statement, need)}
+    return effects == {"Allow"}
+
+
+def _is_of(statement: Statement, need: Need) -> bool:
+    action, conditions = need.action.lower(), statement.get("Condition") or {}
+    return (
+        any(_matches(pattern.lower(), action) for pattern in _listed(statement["Action"]))
+        and any(_matches(pattern, need.resource) for pattern in _listed(statement["Resource"]))
+        and all(_holds(operator, keys, need) for operator, keys in conditions.items())
+    )
+
+
+def _holds(operator: str, keys: Mapping[str, Any], need: Need) -> bool:
+    """Whether a condition holds; one of a kind or a key that is not known here does."""
+    known = dict(need.context)
+    return operator not in ("StringLike", "StringEquals") or all(
+        key not in known or any(_matches(pattern, known[key]) for pattern in _listed(values))
+        for key, values in keys.items()
+    )
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = {"*": ".*", "?": "."}
+    return re.compile("".join(parts.get(c) or re.escape(c) for c in pattern), re.DOTALL)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
