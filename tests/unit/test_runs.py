@@ -15,6 +15,7 @@ import orjson
 import pytest
 from arro3 import io as arrow_io
 from tests.batch_kit import (
+    BUCKET,
     CONTRACT,
     MODEL,
     STARTED,
@@ -26,7 +27,7 @@ from tests.batch_kit import (
     tiny_graph,
 )
 
-from quintet.batch import parquet_rows, text_rows
+from quintet.batch import parquet_rows, text_rows, units
 from quintet.batch.runs import MemoryStore, Plan, Snapshot, dump, plan_from
 from quintet.batch.streams import side_by_side
 from quintet.batch.units import score_unit
@@ -352,6 +353,36 @@ def test_plans_are_read_as_they_were_written() -> None:
     assert isinstance(plan.input, Snapshot)
     refused = bench.plan("nosuch/a.csv", b"x")
     assert plan_from(dump(refused)) == refused
+
+
+@pytest.mark.parametrize("keep", [None, "*"])
+@pytest.mark.parametrize("bad", [ROWS, [{**one, "visits": -1} for one in ROWS]])
+def test_a_unit_that_finds_much_writes_it_in_several_files(
+    keep: str | None, bad: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_rows, "CHUNK_ROWS", 4)
+    whole, parts = Bench(), Bench()
+    results = []
+    for bench, most in ((whole, 1 << 20), (parts, 200)):
+        monkeypatch.setattr(units, "MOST_HELD", most)
+        bench.inbox.put(BUCKET, "data/a.csv", csv_bytes(bad))
+        plan = bench.plan_many(prefix="data/", keep=keep)
+        results += bench.score(plan)
+        results += bench.score(plan)  # again: it is not scored again
+    one, _, many, again = results
+    assert again == many
+    assert {**many, "files": []} == {**one, "files": []}
+    assert len(one["files"]) < len(many["files"])
+    assert sum(file["rows"] for file in many["files"]) == 50
+    assert {file["key"] for file in many["files"]} == {
+        *parts.store.keys(f"{plan.folder.root}scores/"),
+        *parts.store.keys(plan.folder.quarantines),
+    }
+    for file in many["files"]:
+        body = parts.store.objects[file["key"]]
+        assert (len(body), hashlib.sha256(body).hexdigest()) == (file["size"], file["sha256"])
+    assert parts.scores(plan.folder) == whole.scores(plan.folder)
+    assert parts.quarantine(plan.folder) == whole.quarantine(plan.folder)
 
 
 def test_a_unit_that_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,13 +149,17 @@ def _bits(address: int, offset: int, rows: int) -> NDArray[np.bool_]:
 # ---- numpy to Arrow -----------------------------------------------------------------------------
 
 
-def table(columns: Mapping[str, Array | list[str | None]]) -> core.Table:
+def table(columns: Mapping[str, Array | core.Array | list[str | None]]) -> core.Table:
     """Named one-dimensional arrays, and lists of text, as a table."""
     return core.Table.from_pydict(
         {
-            name: core.Array(values, core.DataType.string())
-            if isinstance(values, list)
-            else core.Array.from_numpy(np.ascontiguousarray(values))
+            name: values if isinstance(values, core.Array) else _array(values)
             for name, values in columns.items()
         }
     )
+
+
+def _array(values: Array | list[str | None]) -> core.Array:
+    if isinstance(values, list):
+        return core.Array(values, core.DataType.string())
+    return core.Array.from_numpy(np.ascontiguousarray(values))

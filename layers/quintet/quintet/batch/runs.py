@@ -115,15 +115,15 @@ class Folder:
     def beat(self, unit: int) -> str:
         return f"{self.beats}{unit:05d}.json"
 
-    def scores(self, unit: int, suffix: str) -> str:
-        return f"{self.root}scores/part-{unit:05d}.{suffix}"
+    def scores(self, unit: int, suffix: str, part: int = 0) -> str:
+        return f"{self.root}scores/{_part(unit, part)}.{suffix}"
 
     @property
     def quarantines(self) -> str:
         return f"{self.root}quarantine/"
 
-    def quarantine(self, unit: int) -> str:
-        return f"{self.quarantines}part-{unit:05d}.jsonl"
+    def quarantine(self, unit: int, part: int = 0) -> str:
+        return f"{self.quarantines}{_part(unit, part)}.jsonl"
 
     @property
     def replays(self) -> str:
@@ -140,6 +140,11 @@ class Folder:
     @property
     def manifest(self) -> str:
         return f"{self.root}manifest.json"
+
+
+def _part(unit: int, part: int) -> str:
+    """The name of a file of a unit; those of one that writes several sort in their order."""
+    return f"part-{unit:05d}" + (f"_{part:04d}" if part else "")
 
 
 # ---- documents -------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from arro3 import core
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
@@ -28,10 +29,10 @@ REASONS = 200
 
 
 class ScoreTable:
-    """The scores of a unit, gathered chunk by chunk.
+    """The scores of a unit, gathered chunk by chunk, and given away part by part.
 
     Of `many` files they have the column `file`; `kept` are the names of the input's columns
-    beside them.
+    beside them. `rows` are all that were added, `held` the bytes of those that were not taken.
     """
 
     def __init__(
@@ -42,7 +43,9 @@ class ScoreTable:
         self._many = many
         self._kept = kept
         self._parts: defaultdict[str, list[Any]] = defaultdict(list)
+        self._rows = 0
         self.rows = 0
+        self.held = 0
 
     def add(
         self,
@@ -56,33 +59,47 @@ class ScoreTable:
     ) -> None:
         """Add scored rows; `rows` are their numbers in the file."""
         if self._many:
-            self._parts[FILE] += [file] * len(rows)
-        self._parts["row"].append(rows)
+            self._add_texts(FILE, [file] * len(rows))
+        self._add("row", rows)
         if self._contract.entity:
             entities = [None] * len(rows) if entities is None else entities
-            self._parts[self._contract.entity] += [entity or None for entity in entities]
+            self._add_texts(self._contract.entity, [entity or None for entity in entities])
         for name in self._kept:
-            self._parts[name] += kept[name] if kept else []
+            self._add_texts(name, kept[name] if kept else [])
         for output in self._contract.outputs:
             for name, values in score_columns(output, outputs[output.name]):
                 if values.dtype.kind == "O":
-                    self._parts[name] += values.tolist()
+                    self._add_texts(name, values.tolist())
                 else:
-                    self._parts[name].append(values)
+                    self._add(name, values)
         if self._contract.fallback:
-            self._parts["fallback"].append(fallback)
+            self._add("fallback", fallback)
+        self._rows += len(rows)
         self.rows += len(rows)
 
-    def encode(self, form: FileFormat) -> bytes:
-        """The whole table: the same bytes for the same scores."""
+    def _add(self, name: str, values: Array) -> None:
+        self._parts[name].append(values)
+        self.held += values.nbytes
+
+    def _add_texts(self, name: str, texts: list[str | None]) -> None:
+        """Texts as Arrow holds them: as Python's objects they take several times their length."""
+        self._parts[name].append(core.Array(texts, core.DataType.string()))
+        self.held += sum(len(text) for text in texts if text) + 4 * len(texts)
+
+    def take(self, form: FileFormat) -> tuple[bytes, int]:
+        """What was added since the last time, and its rows: the same bytes for the same scores."""
         if not self._parts:  # every row was refused: the columns are there all the same
             nothing = {output.name: hollow(output) for output in self._contract.outputs}
             self.add(np.empty(0, dtype=np.int64), [], nothing, np.empty(0, dtype=np.bool_))
-        columns: dict[str, Any] = {}
+        columns: dict[str, Array | core.Array] = {}
         for name, parts in self._parts.items():
-            arrays = bool(parts) and isinstance(parts[0], np.ndarray)
-            columns[name] = np.concatenate(parts) if arrays else parts
-        columns["model_version"] = np.full(self.rows, self._version, dtype=np.int64)
+            arrays = isinstance(parts[0], np.ndarray)
+            whole = np.concatenate(parts) if arrays else core.ChunkedArray(parts).combine_chunks()
+            columns[name] = whole
+        rows = self._rows
+        columns["model_version"] = np.full(rows, self._version, dtype=np.int64)
+        self._parts.clear()
+        self._rows = self.held = 0
         out = io.BytesIO()
         if form == "parquet":
             _write_parquet(columns, out)
@@ -90,7 +107,7 @@ class ScoreTable:
             arrow_io.write_csv(table(columns), out)
         else:
             arrow_io.write_ndjson(table(columns), out, explicit_nulls=True)
-        return out.getvalue()
+        return out.getvalue(), rows
 
 
 def _write_parquet(columns: dict[str, Any], out: io.BytesIO) -> None:
@@ -109,12 +126,21 @@ def _write_parquet(columns: dict[str, Any], out: io.BytesIO) -> None:
 
 
 class Quarantine:
-    """The refused rows of a unit, whole, and how often which reason came."""
+    """The refused rows of a unit, whole, and how often which reason came.
+
+    `rows` are all that were added, `held` the bytes of those that were not taken.
+    """
 
     def __init__(self) -> None:
-        self._lines: list[bytes] = []
+        # not a list of lines: orjson's take 4 KiB each
+        self._body = bytearray()
+        self._held_rows = 0
         self._reasons: dict[tuple[str, str], dict[str, Any]] = {}
         self.rows = 0
+
+    @property
+    def held(self) -> int:
+        return len(self._body)
 
     def add(
         self,
@@ -127,7 +153,9 @@ class Quarantine:
         reasons = [{"field": r.field, "expected": r.expected, "got": r.got} for r in refusals]
         place = {"row": row} if file is None else {FILE: file, "row": row}
         line = {**place, **original, "reasons": reasons}
-        self._lines.append(orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS))
+        options = orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
+        self._body += orjson.dumps(line, default=str, option=options)
+        self._held_rows += 1
         self.rows += 1
         for refusal in refusals:
             key = (refusal.field, refusal.expected)
@@ -145,6 +173,9 @@ class Quarantine:
         """Field, expectation, rows and first examples of every reason, in order of coming."""
         return list(self._reasons.values())
 
-    def encode(self) -> bytes:
-        """One JSON object a line."""
-        return b"".join(line + b"\n" for line in self._lines)
+    def take(self) -> tuple[bytes, int]:
+        """What was added since the last time, one JSON object a line, and its rows."""
+        body, rows = bytes(self._body), self._held_rows
+        self._body.clear()
+        self._held_rows = 0
+        return body, rows

@@ -30,6 +30,8 @@ from quintet.scoring import Model, Scores
 
 __all__ = ["BEAT_SECONDS", "UnitFailed", "score_unit"]
 
+#: the most bytes of scores, and of refused rows, that a unit holds before it writes a file of them
+MOST_HELD = 32 << 20
 #: how often a unit says how far it is
 BEAT_SECONDS = 5.0
 
@@ -95,12 +97,14 @@ def score_unit(
         found = _nothing(loaded.contract, plan, sample)
         known = _features(loaded.contract, plan, unit, inbox, store) or (lambda _: features)
         beat = begun
+        files = _Files(unit, plan, store)
         for one in side_by_side(_Scorer(loaded, known), parts, threads):
             found.add(one)
+            files.write(found, MOST_HELD)
             if (now := clock()) - beat >= BEAT_SECONDS:
                 beat = now
                 store.put(plan.folder.beat(unit.unit), dump(found.beat(unit, now - begun)))
-        result = {**found.summary(), "files": _write(unit, plan, found, store)}
+        result = {**found.summary(), "files": files.rest(found)}
     except (BadInput, ModelFailure) as error:
         result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
     result |= {
@@ -241,14 +245,33 @@ def _refused(chunk: Chunk, refusals: list[Refusal]) -> Iterator[tuple[int, list[
     yield from sorted(by_row.items())
 
 
-def _write(unit: Unit, plan: Plan, found: _Found, store: Store) -> list[dict[str, Any]]:
-    folder, scores, quarantine = plan.folder, found.scores, found.quarantine
-    parts = [(folder.scores(unit.unit, plan.output), scores.encode(plan.output), scores.rows)]
-    if quarantine.rows:
-        parts.append((folder.quarantine(unit.unit), quarantine.encode(), quarantine.rows))
-    files = []
-    for key, body, rows in parts:
-        store.put(key, body)
+class _Files:
+    """Writes what a unit has found, a file when there is much of it, and tells of the files."""
+
+    def __init__(self, unit: Unit, plan: Plan, store: Store) -> None:
+        self._unit, self._plan, self._store = unit.unit, plan, store
+        self._scores: list[dict[str, Any]] = []
+        self._quarantine: list[dict[str, Any]] = []
+
+    def write(self, found: _Found, most: int) -> None:
+        """Write what is more than `most` bytes."""
+        folder, form = self._plan.folder, self._plan.output
+        if found.scores.held > most:
+            key = folder.scores(self._unit, form, len(self._scores))
+            self._scores.append(self._put(key, *found.scores.take(form)))
+        if found.quarantine.held > most:
+            key = folder.quarantine(self._unit, len(self._quarantine))
+            self._quarantine.append(self._put(key, *found.quarantine.take()))
+
+    def rest(self, found: _Found) -> list[dict[str, Any]]:
+        """Write the rest; every file of the unit. One of scores is there whatever was found."""
+        self.write(found, 0)
+        if not self._scores:
+            key = self._plan.folder.scores(self._unit, self._plan.output)
+            self._scores.append(self._put(key, *found.scores.take(self._plan.output)))
+        return [*self._scores, *self._quarantine]
+
+    def _put(self, key: str, body: bytes, rows: int) -> dict[str, Any]:
+        self._store.put(key, body)
         sha256 = hashlib.sha256(body).hexdigest()
-        files.append({"key": key, "rows": rows, "size": len(body), "sha256": sha256})
-    return files
+        return {"key": key, "rows": rows, "size": len(body), "sha256": sha256}
