@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -196,6 +197,44 @@ def test_a_batch_is_scored_stored_settled_announced_and_acknowledged(
     assert {(line["message"], line["model"], line["rows"]) for line in lines} == {
         ("completed", "log", 1)
     }
+
+
+@pytest.mark.parametrize(
+    ("told", "calls"),
+    [
+        (
+            {"endpoint": "crm"},
+            {
+                "TransactWriteItems": 2,  # the leases; the ends and their notices
+                "BatchGetItem": 1,
+                "SendMessageBatch": 1,
+                "BatchWriteItem": 1,
+            },
+        ),
+        ({"endpoint": None}, {"TransactWriteItems": 2, "BatchGetItem": 1}),
+    ],
+)
+def test_the_jobs_of_a_batch_take_few_calls_together(
+    work_aws: WorkAws,
+    monkeypatch: pytest.MonkeyPatch,
+    told: dict[str, Any],
+    calls: dict[str, int],
+) -> None:
+    work_aws.accept(job("warm", 1.0))  # reads the registry
+    work_aws.work()
+    work_aws.accept(*[job(str(n), n + 1.0, **told) for n in range(8)])
+    seen: Counter[str] = Counter()
+    request = AwsClient.request
+
+    def counting(client: AwsClient, *given: Any, **more: Any) -> Any:
+        seen[more["headers"]["x-amz-target"].rpartition(".")[2]] += 1
+        return request(client, *given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AwsClient, "request", counting)
+        assert work_aws.work() == []
+    assert seen == calls
+    assert {work_aws.jobs.get(str(n)).state for n in range(8)} == {"DONE"}
 
 
 def test_inputs_and_results_in_s3(work_aws: WorkAws) -> None:
