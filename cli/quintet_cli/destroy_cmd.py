@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from quintet_cli.destroyer import SAM_STACK, Destroyer, Standing
-from quintet_cli.stage import StageError
+from quintet_cli.stacks import StageError, explained
 
 __all__ = ["register"]
 
@@ -33,7 +33,8 @@ def destroy(
     try:
         _destroy(stage, yes)
     except (BotoCoreError, ClientError) as error:
-        raise StageError(f"{error}; `quintet destroy --stage {stage}` goes on from here") from error
+        why = explained(error) or str(error)
+        raise StageError(f"{why}; `quintet destroy --stage {stage}` goes on from here") from error
 
 
 def _destroy(stage: str, yes: bool) -> None:

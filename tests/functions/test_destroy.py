@@ -240,3 +240,11 @@ def test_a_call_that_aws_refuses_says_how_to_go_on(
     aws("dynamodb").update_table(TableName=names["Kept"], DeletionProtectionEnabled=False)
     assert run("--stage", stage, "--yes")[0] is None
     assert names["Kept"] not in stored(aws)["tables"]
+
+
+def test_a_stage_without_a_region_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    error, _ = run("--stage", "dev", "--yes")
+    assert str(error).startswith("no AWS region is configured: set AWS_REGION")
