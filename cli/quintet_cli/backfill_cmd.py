@@ -15,9 +15,10 @@ from quintet.batch.overview import show
 from quintet.batch.requests import keep_of
 from quintet.batch.runs import Folder
 from quintet.batch.starts import Started
+from quintet.errors import BadInput
 from quintet_cli.backfill import backfill, partitions
 from quintet_cli.options import Features, Form, Keep, StageName, State
-from quintet_cli.run_cmd import Model, start_on
+from quintet_cli.run_cmd import start_on
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_view import POLL_SECONDS, colored
 from quintet_cli.stage import DEFAULT_STATE, Stage
@@ -54,8 +55,9 @@ class StageRuns:
 
 
 def backfill_command(
-    model: Model,
+    model: Annotated[str | None, typer.Argument(help="The model's name.", metavar="MODEL")] = None,
     *,
+    named: Annotated[str | None, typer.Option("--model", help="The same.", metavar="MODEL")] = None,
     first: Annotated[
         str, typer.Option("--from", help="The first partition: 2026, 2026-01 or 2026-01-31.")
     ],
@@ -85,6 +87,9 @@ def backfill_command(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Score every partition between two, a run each; again, only what is missing."""
+    if (model is None) == (named is None):
+        raise BadInput.of("MODEL", "one model", "none" if model is None else "two")
+    model = model or named or ""
     wanted = partitions(first, last, name)
     opened = Stage.open(stage, state)
     registry = Registry(opened.signed("dynamodb"), opened.outputs["RegistryTableName"])

@@ -121,7 +121,7 @@ def test_a_backfill_sees_of_each_month_what_was_known_then(local: LocalAws) -> N
         key = f"_data/fraud/month={month}/orders.jsonl"
         s3.put_object(Bucket=bucket, Key=key, Body=b"\n".join(orders))
     months = ("--from", "2026-01", "--to", "2026-02")
-    words = ("backfill", "fraud", *months, "--features", "_features/fraud/")
+    words = ("backfill", *months, "--model", "fraud", "--features", "_features/fraud/")
     first = {"2026-01-31": 1.0, "2026-02-28": 3.0}
     s3.put_object(Bucket=bucket, Key="_features/fraud/a.parquet", Body=history(first))
     result = quintet(*words, state=local.state)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from quintet.batch.runs import Folder
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, Conflict, NotFound
+from quintet_cli.app import app
 from quintet_cli.backfill import Outcome, backfill, partitions
 
 
@@ -145,3 +147,9 @@ def test_an_unknown_model_ends_it_at_once() -> None:
 
     with pytest.raises(NotFound):
         run(Nothing(), ["a", "b"])
+
+
+@pytest.mark.parametrize(("words", "got"), [([], "none"), (["churn", "--model", "churn"], "two")])
+def test_a_backfill_is_of_one_model(words: list[str], got: str) -> None:
+    result = CliRunner().invoke(app, ["backfill", *words, "--from", "2026-01", "--to", "2026-02"])
+    assert str(result.exception) == f"MODEL: expected one model, got {got}"
