@@ -18,7 +18,6 @@ from arro3 import io as arrow_io
 from tests import onlinekit, streamkit
 from tests.aws_kit import client, create_table, environ, load_app, moto_server
 from tests.jobskit import table_properties
-from tests.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.features import entity_key
@@ -70,11 +69,6 @@ class OnlineAws:
         """A queue of that name; its URL."""
         url: str = self.client("sqs").create_queue(QueueName=name)["QueueUrl"]
         return url
-
-    @property
-    def registry(self) -> RegistryServer:
-        """Its registry."""
-        return RegistryServer(self.url, "registry-bucket", "registry")
 
     def publish(self, contract: Contract) -> None:
         """Publish a model of the kit."""
