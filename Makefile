@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test test-browser test-built test-sam-local lint bench build deploy lock clean
+.PHONY: help setup demo demo-down test test-browser test-built test-sam-local test-localstack lint bench build deploy lock lock-localstack clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ test-sam-local: setup ## sam local invoke and start-api in containers, by Podman
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(BIN)/python -m pytest -m sam_local tests/sam_local
 
+test-localstack: setup .venv-lambda/.ready .venv-localstack/.ready ## deploy to LocalStack by sam deploy, and use it
+	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
+	$(BIN)/python -m pytest -m localstack tests/localstack
+
 lint: setup ## ruff, mypy, cfn-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,6 +76,13 @@ bench: setup ## measure the handler, cold start, the local API and a unit of a b
 	VIRTUAL_ENV=.venv-lambda $(BIN)/uv pip install --quiet --require-hashes -r $<
 	@touch $@
 
+# LocalStack's package, with the plugin that stands in for Docker and for what it would download.
+.venv-localstack/.ready: requirements/localstack.txt tests/localstack/plugin/pyproject.toml $(VENV)/.ready
+	$(BIN)/uv venv --quiet --clear --python python3.13 .venv-localstack
+	VIRTUAL_ENV=.venv-localstack $(BIN)/uv pip install --quiet --require-hashes -r $<
+	VIRTUAL_ENV=.venv-localstack $(BIN)/uv pip install --quiet --no-deps -e tests/localstack/plugin
+	@touch $@
+
 # The layers' makefiles take PYTHON for the runtime's, here it is the one that develops.
 SAM_BUILD := env -u MAKEFLAGS -u PYTHON .venv-sam/bin/sam build --cached --parallel
 
@@ -79,8 +90,9 @@ build: .venv-sam/.ready ## sam build for ARCH (x86_64, arm64); needs python3.13 
 	$(SAM_BUILD) --parameter-overrides Architecture=$(ARCH) \
 		--build-dir $(SAM)/build --cache-dir $(SAM)/cache
 
-deploy: .venv-sam/.ready ## sam build and sam deploy, both with the settings of STAGE (dev, prod)
+deploy: setup .venv-sam/.ready ## sam build and sam deploy, with the settings of STAGE (localstack, dev, prod)
 	$(SAM_BUILD) --config-env $(STAGE)
+	$(if $(filter localstack,$(STAGE)),$(BIN)/python tests/localstack/adapt.py)
 	.venv-sam/bin/sam deploy --config-env $(STAGE)
 
 lock: ## resolve requirements/dev.txt anew from pyproject.toml
@@ -98,5 +110,10 @@ lock: ## resolve requirements/dev.txt anew from pyproject.toml
 			layers/wheels/$$layer.in -o layers/wheels/$$layer.txt; \
 	done
 
+# as LocalStack's last release was resolved when it came out: newer packages break it
+lock-localstack: ## resolve requirements/localstack.txt anew
+	$(BIN)/uv pip compile --quiet --python-version 3.13 --exclude-newer 2026-03-28 --generate-hashes \
+		--no-annotate --no-header requirements/localstack.in -o requirements/localstack.txt
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .venv-sam .venv-lambda .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-sam .venv-lambda .venv-localstack .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache
