@@ -91,6 +91,7 @@ build: .venv-sam/.ready ## sam build for ARCH (x86_64, arm64); needs python3.13 
 		--build-dir $(SAM)/build --cache-dir $(SAM)/cache
 
 deploy: setup .venv-sam/.ready ## sam build and sam deploy, with the settings of STAGE (localstack, dev, prod)
+	@$(BIN)/python -m quintet_cli.preflight $(STAGE)
 	$(SAM_BUILD) --config-env $(STAGE)
 	$(if $(filter localstack,$(STAGE)),$(BIN)/python tests/localstack/adapt.py)
 	.venv-sam/bin/sam deploy --config-env $(STAGE)
