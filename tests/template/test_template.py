@@ -492,3 +492,11 @@ def test_a_task_names_what_it_retries(stack: Stack) -> None:
                 assert state["Retry"], name
             else:  # a retry of the map would run every unit anew
                 assert "Retry" not in state, name
+
+
+@pytest.mark.parametrize("kind", ["AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SNS::Topic"])
+def test_outputs_name_every_bucket_queue_and_topic(kind: str) -> None:
+    found = load(TEMPLATE, {})
+    named = {json.dumps(value) for value in found.outputs.values()}
+    there = {name for name, resource in found.resources.items() if resource["Type"] == kind}
+    assert {name for name in there if not any(f'"{name}"' in value for value in named)} == set()
