@@ -251,7 +251,8 @@ def test_a_stage_that_does_not_answer_is_told_in_a_line(
         main()
     assert ended.value.code == 1
     assert capsys.readouterr().err == (
-        'error: Could not connect to the endpoint URL: "http://127.0.0.1:9/"\n'
+        "error: AWS cannot be reached: "
+        'Could not connect to the endpoint URL: "http://127.0.0.1:9/"\n'
     )
 
 
