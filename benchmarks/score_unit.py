@@ -77,8 +77,9 @@ def unit(folder: Path, threads: int, form: str) -> Measured:
     import dataclasses
 
     from quintet.batch.planning import MemoryCatalog, Pinned, plan_run
+    from quintet.batch.plans import Plan, Snapshot, unit_from
     from quintet.batch.requests import Request
-    from quintet.batch.runs import Listed, MemoryStore, Plan, Snapshot, unit_from
+    from quintet.batch.stores import Listed, MemoryStore
     from quintet.batch.units import score_unit
     from quintet.features import MemoryFeatures
     from quintet.onnx_model import OnnxModel

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from quintet.aws.registry import Registry
 from quintet.batch import attempts
+from quintet.batch.folders import Folder
 from quintet.batch.overview import show
 from quintet.batch.requests import keep_of
-from quintet.batch.runs import Folder
 from quintet.batch.starts import Started
 from quintet.errors import BadInput
 from quintet_cli.backfill import backfill, partitions

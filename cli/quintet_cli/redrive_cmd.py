@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from quintet.batch import attempts
-from quintet.batch.runs import Folder
+from quintet.batch.folders import Folder
 from quintet_cli.batch_cmd import Model, Run, runs
 from quintet_cli.options import StageName, State
 from quintet_cli.run_reader import RunReader

@@ -14,7 +14,8 @@ from arro3 import io as arrow_io
 from quintet.batch.formats import BOM, Kind, detect
 from quintet.batch.parquet import read_footer
 from quintet.batch.parquet_rows import record_batches
-from quintet.batch.runs import Inbox, Plan, Snapshot
+from quintet.batch.plans import Plan, Snapshot
+from quintet.batch.stores import Inbox
 from quintet.batch.streams import parquet_file
 from quintet.errors import BadInput
 

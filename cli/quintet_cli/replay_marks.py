@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from botocore.exceptions import ClientError
 
 from quintet.aws.blobs import S3Store
-from quintet.batch.runs import dump
+from quintet.batch.plans import dump
 from quintet_cli.stage import StageError
 
 __all__ = ["TAKEN", "Marks", "Standing"]

@@ -11,7 +11,7 @@ import numpy as np
 from arro3 import io as arrow_io
 
 from quintet.batch.outputs import hollow, score_columns
-from quintet.batch.runs import Plan
+from quintet.batch.plans import Plan
 from quintet.columns import Array, numpy_dtype, readable
 from quintet.contract import Contract, Output
 from quintet.streaming.latest import Latest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.batch.runs import unit_from
+from quintet.batch.plans import unit_from
 from quintet.batch.units import UnitFailed
 from quintet.wiring import batch as wiring
 

@@ -14,8 +14,8 @@ import pytest
 from tests.batch_kit import CONTRACT, Bench, csv_bytes, row
 
 from quintet.batch.drift import Reference
+from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
-from quintet.batch.runs import Plan
 from quintet_cli.baseline import baseline_of
 
 pytestmark = pytest.mark.browser

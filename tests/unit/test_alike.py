@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from quintet.batch import alike, text_rows
 from quintet.batch.decimals import PADDING, numbers
-from quintet.batch.runs import Plan, Snapshot
+from quintet.batch.plans import Plan, Snapshot
 from quintet.batch.splitting import records
 from quintet.columns import Batch
 from quintet.contract import Contract, Feature, Input, Output

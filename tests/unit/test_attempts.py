@@ -18,10 +18,11 @@ from quintet.batch.attempts import (
     redrive,
     stop,
 )
+from quintet.batch.folders import Folder
 from quintet.batch.planning import plan_run
+from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
-from quintet.batch.runs import Folder, Plan
 from quintet.errors import Conflict, NotFound
 
 RUN = Folder("tiny", "tiny-a-0123")

@@ -13,8 +13,8 @@ from tests.batch_kit import CONTRACT, Bench, jsonl_bytes, row
 from quintet.batch.costs import estimate
 from quintet.batch.drift import Reference, Sample, drift_of
 from quintet.batch.drift_page import drift_section
+from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
-from quintet.batch.runs import Plan
 from quintet.columns import Array
 from quintet.contract import Contract, Feature, Scalar
 from quintet_cli.baseline import baseline_of

@@ -17,7 +17,7 @@ from tests.batch_kit import BUCKET, CONTRACT, Bench, csv_bytes, jsonl_bytes, row
 
 from quintet.batch.history import as_of
 from quintet.batch.planning import MemoryCatalog, Pinned
-from quintet.batch.runs import Plan, RefusedPlan, plan_from
+from quintet.batch.plans import Plan, RefusedPlan, plan_from
 from quintet.batch.units import score_unit
 from quintet.contract import Contract, Feature
 from quintet.onnx_model import OnnxModel

@@ -11,8 +11,8 @@ from arro3 import core
 from tests.batch_kit import BUCKET, KINDS, Bench, csv_bytes, jsonl_bytes, parquet_bytes, row
 
 from quintet.batch.planning import KEEP, OUTPUT
+from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
 from quintet.batch.requests import keep_of, request_from
-from quintet.batch.runs import Plan, RefusedPlan, dump, plan_from
 from quintet.errors import BadInput
 
 TEXTS = ["plain", "", 'with "quotes", commas', "two\nlines", "ünï", " spaces ", "1.50"]

@@ -26,11 +26,12 @@ from tests.batch_kit import (
 
 from quintet.batch import files, planning, snapshots
 from quintet.batch.files import Cut
+from quintet.batch.folders import REPLAY_OF
 from quintet.batch.inputs import content
 from quintet.batch.packing import packed
 from quintet.batch.planning import MemoryCatalog, Pinned
+from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from, unit_from
 from quintet.batch.requests import Request, request_from
-from quintet.batch.runs import REPLAY_OF, Plan, RefusedPlan, dump, plan_from, unit_from
 from quintet.batch.splitting import Slice
 from quintet.contract import Contract
 from quintet.errors import BadInput

@@ -20,9 +20,10 @@ from tests.batch_kit import (
 )
 
 from quintet import __version__
+from quintet.batch.folders import run_name, slug
 from quintet.batch.formats import detect
 from quintet.batch.planning import MemoryCatalog, Pinned, contract_digest
-from quintet.batch.runs import Plan, RefusedPlan, Snapshot, run_name, slug
+from quintet.batch.plans import Plan, RefusedPlan, Snapshot
 from quintet.errors import BadInput
 
 ROWS = [row(number) for number in range(40)]

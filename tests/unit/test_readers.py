@@ -25,8 +25,9 @@ from tests.batch_kit import (
 )
 
 from quintet.batch import parquet_rows, readers, streams, text_rows
+from quintet.batch.folders import Folder
 from quintet.batch.formats import HEAD
-from quintet.batch.runs import Folder, Plan
+from quintet.batch.plans import Plan
 from quintet.columns import from_records
 from quintet.scoring import score
 

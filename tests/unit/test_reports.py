@@ -12,10 +12,12 @@ import pytest
 from tests.batch_kit import CONTRACT, Bench, csv_bytes, row
 
 from quintet.batch.attempts import STOPPED
+from quintet.batch.folders import Folder
 from quintet.batch.histograms import Histogram, merged, watched
 from quintet.batch.page import page
+from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
-from quintet.batch.runs import Folder, MemoryStore, Plan
+from quintet.batch.stores import MemoryStore
 from quintet.contract import Output
 
 ROWS = [

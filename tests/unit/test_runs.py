@@ -28,7 +28,8 @@ from tests.batch_kit import (
 )
 
 from quintet.batch import parquet_rows, text_rows, units
-from quintet.batch.runs import MemoryStore, Plan, Snapshot, dump, plan_from
+from quintet.batch.plans import Plan, Snapshot, dump, plan_from
+from quintet.batch.stores import MemoryStore
 from quintet.batch.streams import side_by_side
 from quintet.batch.units import score_unit
 from quintet.columns import Array

@@ -8,8 +8,8 @@ import pytest
 from tests.batch_kit import BUCKET
 
 from quintet.batch.drops import MemoryRuns
-from quintet.batch.runs import MemoryInbox
 from quintet.batch.starts import Started, start_run
+from quintet.batch.stores import MemoryInbox
 from quintet.errors import BadInput, NotFound
 from quintet.models import MemoryRoutes, Route, Version
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from quintet.batch.runs import Listed, Snapshot, changed, unreadable
+from quintet.batch.plans import Snapshot
+from quintet.batch.stores import Listed, changed, unreadable
 from quintet.errors import NotFound, Transient
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class S3Inbox:
         self._client = client
 
     def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        """See `quintet.batch.runs.Inbox.keys`."""
+        """See `quintet.batch.stores.Inbox.keys`."""
         pages = self._client.get_paginator("list_objects_v2")
         with _transient():
             try:
@@ -66,7 +67,7 @@ class S3Inbox:
                 raise unreadable(bucket) from error
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
-        """See `quintet.batch.runs.Inbox.snapshot`."""
+        """See `quintet.batch.stores.Inbox.snapshot`."""
         version: Any = {} if version_id is None else {"VersionId": version_id}
         with _transient():
             try:
@@ -88,7 +89,7 @@ class S3Inbox:
         )
 
     def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
-        """See `quintet.batch.runs.Inbox.read`."""
+        """See `quintet.batch.stores.Inbox.read`."""
         if start >= end:
             return b""
         version: Any = {}
@@ -118,7 +119,7 @@ class S3Store:
         self._bucket = bucket
 
     def get(self, key: str) -> bytes | None:
-        """See `quintet.batch.runs.Store.get`."""
+        """See `quintet.batch.stores.Store.get`."""
         with _transient():
             try:
                 return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
@@ -128,7 +129,7 @@ class S3Store:
                 raise
 
     def put(self, key: str, body: bytes) -> None:
-        """See `quintet.batch.runs.Store.put`."""
+        """See `quintet.batch.stores.Store.put`."""
         kind = CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
         with _transient():
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=kind)
@@ -144,7 +145,7 @@ class S3Store:
             ]
 
     def keys(self, prefix: str) -> list[str]:
-        """See `quintet.batch.runs.Store.keys`."""
+        """See `quintet.batch.stores.Store.keys`."""
         pages = self._client.get_paginator("list_objects_v2")
         with _transient():
             return [

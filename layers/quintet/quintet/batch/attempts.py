@@ -13,8 +13,10 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from quintet.batch.folders import Folder
+from quintet.batch.plans import Plan, dump
 from quintet.batch.requests import model_of
-from quintet.batch.runs import Folder, Plan, Store, dump
+from quintet.batch.stores import Store
 from quintet.errors import Conflict, NotFound
 
 __all__ = [

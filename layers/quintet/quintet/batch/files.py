@@ -10,8 +10,9 @@ from quintet.batch.formats import BOM, HEAD, detect, read_header
 from quintet.batch.inputs import Source, with_constants
 from quintet.batch.parquet import Footer, extent, read_footer
 from quintet.batch.parquet_rows import parquet_columns
-from quintet.batch.runs import Inbox, Listed, Snapshot
+from quintet.batch.plans import Snapshot
 from quintet.batch.splitting import Records, Slice, records, slices
+from quintet.batch.stores import Inbox, Listed
 from quintet.batch.streams import text_blocks
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from quintet.batch.parquet import MAGIC
-from quintet.batch.runs import FileFormat
+from quintet.batch.plans import FileFormat
 from quintet.batch.splitting import records
 from quintet.batch.streams import unpacked
 from quintet.contract import Contract

@@ -28,9 +28,10 @@ from quintet.batch.files import plan_file
 from quintet.batch.inputs import Source, naming, of_file
 from quintet.batch.parquet import read_footer
 from quintet.batch.parquet_rows import parquet_schema, record_batches
+from quintet.batch.plans import Plan
 from quintet.batch.requests import Request
-from quintet.batch.runs import Inbox, Plan
 from quintet.batch.snapshots import folders, under_prefix
+from quintet.batch.stores import Inbox
 from quintet.batch.streams import parquet_file
 from quintet.batch.survey import refuse_bad
 from quintet.columns import Array, Batch, numpy_dtype

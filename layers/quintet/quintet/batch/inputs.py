@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from quintet.batch.runs import FileFormat, Plan, Snapshot, dump
+from quintet.batch.plans import FileFormat, Plan, Snapshot, dump
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput, Refusal
 

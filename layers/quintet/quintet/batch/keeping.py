@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from quintet.batch.chunks import Chunk
 from quintet.batch.inputs import Source
 from quintet.batch.outputs import score_names
+from quintet.batch.plans import Plan
 from quintet.batch.requests import ALL
-from quintet.batch.runs import Plan
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from quintet.batch.attempts import Executions, last_attempt
-from quintet.batch.runs import Folder, Plan, RefusedPlan, Store, plan_from, slug
+from quintet.batch.folders import Folder, slug
+from quintet.batch.plans import Plan, RefusedPlan, plan_from
+from quintet.batch.stores import Store
 from quintet.errors import NotFound
 
 __all__ = ["Page", "Shelf", "newest", "show"]

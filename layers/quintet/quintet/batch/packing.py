@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quintet.batch.files import Cut
+from quintet.batch.plans import FileSlice, Unit
 from quintet.batch.requests import Request
-from quintet.batch.runs import FileSlice, Unit
 
 __all__ = ["packed"]
 

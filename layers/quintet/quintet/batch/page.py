@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from quintet.batch import drift_page
-from quintet.batch.runs import REPLAY_OF
+from quintet.batch.folders import REPLAY_OF
 
 __all__ = ["page"]
 

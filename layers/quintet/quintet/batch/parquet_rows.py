@@ -16,7 +16,8 @@ from quintet.batch.arrow import arrow_errors, check_kind, column
 from quintet.batch.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, Piece, arrays_batch
 from quintet.batch.formats import check_columns
 from quintet.batch.parquet import Footer, View, read_footer
-from quintet.batch.runs import Inbox, Plan, Unit
+from quintet.batch.plans import Plan, Unit
+from quintet.batch.stores import Inbox
 from quintet.batch.streams import parquet_file
 from quintet.columns import Array, Batch
 from quintet.contract import Contract

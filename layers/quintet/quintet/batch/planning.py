@@ -10,28 +10,26 @@ from typing import Any, NamedTuple, Protocol
 
 from quintet import __version__
 from quintet.batch.files import Cut, plan_file
+from quintet.batch.folders import REPLAY_OF, Folder
 from quintet.batch.formats import ignored_columns
 from quintet.batch.history import find_history
 from quintet.batch.inputs import Source, content, inputs_document, of_file
 from quintet.batch.keeping import kept_columns
 from quintet.batch.outputs import FILE
 from quintet.batch.packing import packed
-from quintet.batch.requests import Request, keep_of
-from quintet.batch.runs import (
+from quintet.batch.plans import (
     FORMATS,
-    REPLAY_OF,
     FileFormat,
-    Folder,
-    Inbox,
     Plan,
     RefusedPlan,
     Snapshot,
-    Store,
     Unit,
     dump,
     plan_from,
 )
+from quintet.batch.requests import Request, keep_of
 from quintet.batch.snapshots import Item, constants, find
+from quintet.batch.stores import Inbox, Store
 from quintet.batch.survey import (
     NAMED,
     left_out,

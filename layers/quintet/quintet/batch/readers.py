@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from quintet.batch.chunks import Piece
 from quintet.batch.parquet_rows import read_parquet
-from quintet.batch.runs import Inbox, Plan, Unit
+from quintet.batch.plans import Plan, Unit
 from quintet.batch.splitting import records
+from quintet.batch.stores import Inbox
 from quintet.batch.streams import text_blocks
 from quintet.batch.text_rows import read_text
 from quintet.contract import Contract

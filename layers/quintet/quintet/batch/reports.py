@@ -18,9 +18,11 @@ import orjson
 from quintet.batch.attempts import STOPPED
 from quintet.batch.costs import estimate
 from quintet.batch.drift import Reference, drift_of
+from quintet.batch.folders import Folder
 from quintet.batch.histograms import merged
 from quintet.batch.page import page
-from quintet.batch.runs import Folder, Plan, RefusedPlan, Store, dump, plan_from
+from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
+from quintet.batch.stores import Store
 
 __all__ = ["report_run"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quintet.batch.runs import Scope
+from quintet.batch.plans import Scope
 from quintet.errors import BadInput, Refusal
 
 __all__ = ["ALL", "Keep", "Request", "keep_of", "model_of", "request_from"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quintet.batch.arrow import table
 from quintet.batch.outputs import FILE, hollow, score_columns
-from quintet.batch.runs import FileFormat
+from quintet.batch.plans import FileFormat
 from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import Refusal

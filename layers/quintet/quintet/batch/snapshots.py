@@ -15,8 +15,9 @@ from urllib.parse import unquote
 
 import orjson
 
+from quintet.batch.plans import Snapshot
 from quintet.batch.requests import Request
-from quintet.batch.runs import Inbox, Snapshot
+from quintet.batch.stores import Inbox
 from quintet.columns import from_text
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput

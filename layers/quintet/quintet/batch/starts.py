@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from quintet.batch.drops import Runs
+from quintet.batch.folders import Folder, hashed_name
 from quintet.batch.requests import Request, request_from
-from quintet.batch.runs import Folder, Inbox, hashed_name
 from quintet.batch.snapshots import Found, find, under_prefix
+from quintet.batch.stores import Inbox
 from quintet.models import Routes, UnknownModel
 
 __all__ = ["Started", "start_run"]

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import IO, TypeVar, cast
 
 from quintet.batch.parquet import Footer, View, extent
-from quintet.batch.runs import Inbox, Snapshot
+from quintet.batch.plans import Snapshot
+from quintet.batch.stores import Inbox
 from quintet.errors import BadInput
 
 __all__ = ["parquet_file", "side_by_side", "text_blocks", "unpacked"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from quintet.batch.formats import ignored_columns
 from quintet.batch.inputs import Source
-from quintet.batch.runs import FileFormat
+from quintet.batch.plans import FileFormat
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 

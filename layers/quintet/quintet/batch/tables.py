@@ -15,7 +15,9 @@ from typing import Any, Protocol
 
 import orjson
 
-from quintet.batch.runs import REPLAY_OF, Folder, Store, dump, slug
+from quintet.batch.folders import REPLAY_OF, Folder, slug
+from quintet.batch.plans import dump
+from quintet.batch.stores import Store
 from quintet.errors import NotFound, Transient
 
 __all__ = [

@@ -24,7 +24,7 @@ from quintet.batch.alike import csv_batch, jsonl_batch
 from quintet.batch.arrow import column
 from quintet.batch.chunks import CHUNK_ROWS, Chunk, Piece, arrays_batch
 from quintet.batch.decimals import EXACT
-from quintet.batch.runs import Plan
+from quintet.batch.plans import Plan
 from quintet.batch.splitting import LONGEST, Positions, Records
 from quintet.columns import Array, Batch, from_records, from_text, merge
 from quintet.contract import Contract

@@ -18,9 +18,10 @@ from quintet.batch.history import as_of, read_history
 from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
 from quintet.batch.isolation import score_apart
 from quintet.batch.keeping import kept_values
+from quintet.batch.plans import Plan, Unit, dump
 from quintet.batch.readers import read_unit
-from quintet.batch.runs import Inbox, Plan, Store, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
+from quintet.batch.stores import Inbox, Store
 from quintet.batch.streams import side_by_side
 from quintet.columns import Batch
 from quintet.contract import Contract, Output

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from quintet.batch.attempts import Executions, stop
+from quintet.batch.folders import Folder
 from quintet.batch.overview import Shelf, newest, show
-from quintet.batch.runs import Folder
 from quintet.batch.starts import Started
 from quintet.codecs import records, strict_json
 from quintet.codecs.messages import Request, Response, json_body

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
 
     from quintet.batch.drops import Runs
+    from quintet.batch.folders import Folder
     from quintet.batch.planning import Request
-    from quintet.batch.runs import Folder, Inbox, Plan, RefusedPlan, Store, Unit
+    from quintet.batch.plans import Plan, RefusedPlan, Unit
+    from quintet.batch.stores import Inbox, Store
     from quintet.onnx_model import OnnxModel
 
 __all__ = ["logger", "planner", "redriver", "reporter", "runs", "scorer"]
@@ -109,8 +111,9 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
+    from quintet.batch.folders import Folder
     from quintet.batch.memory import peak_mb
-    from quintet.batch.runs import Folder, Plan, plan_from
+    from quintet.batch.plans import Plan, plan_from
     from quintet.batch.units import score_unit
     from quintet.errors import NotFound
     from quintet.onnx_model import available_threads

@@ -1,0 +1,163 @@
+"""The documents of a batch run: its input as it was, its plan, its units."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from quintet.batch.folders import Folder
+from quintet.contract import Scalar
+
+__all__ = [
+    "FORMATS",
+    "FileFormat",
+    "FileSlice",
+    "Plan",
+    "RefusedPlan",
+    "Scope",
+    "Snapshot",
+    "Unit",
+    "dump",
+    "plan_from",
+    "unit_from",
+]
+
+FileFormat = Literal["csv", "jsonl", "parquet"]
+FORMATS: tuple[FileFormat, ...] = ("csv", "jsonl", "parquet")
+#: how a run names its input: one object, all under a prefix, or those that a manifest lists
+Scope = Literal["key", "prefix", "manifest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One version of one object, as it was when the run was planned.
+
+    Of many objects: `key` is their prefix or manifest, `etag` a SHA-256 over every object's
+    version, `size` their sum; each is in inputs.json.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None
+    etag: str
+    size: int
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSlice:
+    """Some rows of one file: `file` is its position in inputs.json, the rest is as in `Unit`."""
+
+    file: int
+    start: int
+    end: int
+    first_row: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A slice of a run's input that one invocation scores: an item of units.json.
+
+    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file. Where
+    the run has many files, `slices` say what is scored, and `start` and `end` are 0.
+    """
+
+    run: str
+    model: str
+    unit: int
+    start: int
+    end: int
+    first_row: int
+    rows: int
+    slices: tuple[FileSlice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run was pinned to: plan.json, written once.
+
+    `columns` is a CSV's header, `constants` are the features that a file's folders say; each of
+    many files has its own, in inputs.json. `keep` are the columns of the input that scores keep,
+    with their names there. `features` are the files of stored features that the request names, as
+    one; each is in history.json.
+    """
+
+    run: str
+    model: str
+    version: int
+    digest: str
+    seal: str
+    contract: str
+    started: str
+    code: str
+    input: Snapshot
+    format: FileFormat
+    gzip: bool
+    delimiter: str | None
+    columns: tuple[str, ...]
+    ignored: tuple[str, ...]
+    output: FileFormat
+    rows: int
+    units: int
+    notes: tuple[str, ...] = ()
+    scope: Scope = "key"
+    files: int = 1
+    keep: tuple[tuple[str, str], ...] = ()
+    partition: str | None = None
+    constants: Mapping[str, Scalar] = field(default_factory=dict)
+    features: Snapshot | None = None
+
+    @property
+    def folder(self) -> Folder:
+        return Folder(self.model, self.run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedPlan:
+    """Why a run cannot be: plan.json of a run that scores nothing."""
+
+    run: str
+    model: str
+    started: str
+    code: str
+    bucket: str
+    key: str
+    version_id: str | None
+    refusals: tuple[str, ...]
+
+    @property
+    def folder(self) -> Folder:
+        return Folder(self.model, self.run)
+
+
+def dump(document: Any) -> bytes:
+    """A document as JSON: the same bytes for the same content."""
+    if dataclasses.is_dataclass(document) and not isinstance(document, type):
+        document = dataclasses.asdict(document)
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+
+def plan_from(body: bytes) -> Plan | RefusedPlan:
+    """A plan as `dump` wrote it."""
+    data = orjson.loads(body)
+    for name in ("columns", "ignored", "notes", "refusals"):
+        if name in data:
+            data[name] = tuple(data[name])
+    if "refusals" in data:
+        return RefusedPlan(**data)
+    data["keep"] = tuple((column, name) for column, name in data.get("keep", ()))
+    data["input"] = Snapshot(**data["input"])
+    if data.get("features"):
+        data["features"] = Snapshot(**data["features"])
+    return Plan(**data)
+
+
+def unit_from(item: Mapping[str, Any]) -> Unit:
+    """A unit as an item of units.json says it."""
+    slices = tuple(FileSlice(**part) for part in item.get("slices", ()))
+    return Unit(**{**item, "slices": slices})

@@ -1,0 +1,134 @@
+"""The ports of batch runs: where their files are, where their documents and results go."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from quintet.batch.plans import Snapshot
+from quintet.errors import BadInput, NotFound
+
+__all__ = ["Inbox", "Listed", "MemoryInbox", "MemoryStore", "Store", "changed", "unreadable"]
+
+
+class Listed(NamedTuple):
+    """An object as a listing shows it."""
+
+    key: str
+    size: int
+    etag: str = ""
+
+
+class Inbox(Protocol):
+    """Where a run's files are."""
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """The objects whose keys start with `prefix`, in the order of their keys.
+
+        Raises:
+            BadInput: there is no such bucket, or it may not be read.
+            Transient: it could not be listed.
+        """
+        ...
+
+    def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
+        """The object as it is now. Raises NotFound when it is gone."""
+        ...
+
+    def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
+        """The bytes from `start` to `end` of exactly that version.
+
+        Raises:
+            BadInput: the object was deleted or overwritten since.
+            Transient: the store could not be read.
+        """
+        ...
+
+
+class Store(Protocol):
+    """Where the documents and results of runs are."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def put(self, key: str, body: bytes) -> None: ...
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that start with `prefix`, sorted."""
+        ...
+
+
+class MemoryInbox:
+    """An inbox in memory; every put makes a version."""
+
+    def __init__(self) -> None:
+        self.versions: dict[tuple[str, str], list[tuple[Snapshot, bytes]]] = {}
+
+    def put(
+        self, bucket: str, key: str, body: bytes, metadata: dict[str, str] | None = None
+    ) -> Snapshot:
+        """Store an object, as a user would."""
+        held = self.versions.setdefault((bucket, key), [])
+        snapshot = Snapshot(
+            bucket=bucket,
+            key=key,
+            version_id=f"v{len(held) + 1}",
+            etag=hashlib.md5(body, usedforsecurity=False).hexdigest(),
+            size=len(body),
+            metadata=metadata or {},
+        )
+        held.append((snapshot, body))
+        return snapshot
+
+    def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """See `Inbox.keys`."""
+        if bucket not in {name for name, _ in self.versions}:
+            raise unreadable(bucket)
+        for (name, key), held in sorted(self.versions.items()):
+            if name == bucket and key.startswith(prefix) and held:
+                yield Listed(key, held[-1][0].size, held[-1][0].etag)
+
+    def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
+        """See `Inbox.snapshot`."""
+        for snapshot, _ in reversed(self.versions.get((bucket, key), [])):
+            if version_id in (None, snapshot.version_id):
+                return snapshot
+        raise NotFound.of("the file", f"{key} in the inbox", "nothing; it was deleted")
+
+    def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
+        """See `Inbox.read`."""
+        for held, body in self.versions.get((snapshot.bucket, snapshot.key), []):
+            if held.version_id == snapshot.version_id and held.etag == snapshot.etag:
+                return body[start:end]
+        raise changed(snapshot)
+
+
+def changed(snapshot: Snapshot) -> BadInput:
+    """The refusal of an object that is no longer what was planned."""
+    return BadInput.of(
+        "the file", f"{snapshot.key} as it was planned", "another; it was deleted or overwritten"
+    )
+
+
+def unreadable(bucket: str) -> BadInput:
+    """The refusal of a bucket that is not there, or that the stack may not read."""
+    return BadInput.of("bucket", "one that this stack may read", bucket[:63])
+
+
+class MemoryStore:
+    """A store in memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def get(self, key: str) -> bytes | None:
+        """See `Store.get`."""
+        return self.objects.get(key)
+
+    def put(self, key: str, body: bytes) -> None:
+        """See `Store.put`."""
+        self.objects[key] = body
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `Store.keys`."""
+        return sorted(key for key in self.objects if key.startswith(prefix))
