@@ -12,11 +12,13 @@ from typing import Any
 import orjson
 import pytest
 from botocore.stub import Stubber
+from tests.aws_kit import environ
 from tests.batch_aws import MACHINE, BatchAws, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
 from quintet.aws.blobs import S3Inbox, S3Store
-from quintet.batch.runs import Folder, Inbox, MemoryInbox, MemoryStore, Store
+from quintet.batch.folders import Folder
+from quintet.batch.stores import Inbox, MemoryInbox, MemoryStore, Store
 from quintet.errors import BadInput, NotFound, Transient
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
@@ -297,7 +299,8 @@ def test_runs_are_listed_as_the_command_shows_them(
 def test_the_rows_of_units_that_go_on_are_counted(
     aws: BatchAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+    for name, value in environ(aws.url).items():
+        monkeypatch.setenv(name, value)
     folder, s3 = Folder("other", "other-run"), aws.client("s3")
     for key, rows in ((folder.result(0), 30), (folder.beat(0), 20), (folder.beat(1), 7)):
         s3.put_object(Bucket="scores", Key=key, Body=json.dumps({"rows": rows}).encode())
