@@ -17,6 +17,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
 
+from quintet_local.executions import staying_stopped
 from quintet_local.map_runs import tolerating
 from quintet_local.names import ACCOUNT, arn
 from quintet_local.queues import one_at_a_time, receives_whole, unix_time_millis
@@ -110,6 +111,7 @@ def import_state_machines() -> None:
         del sys.modules[name]
     _name_executions()
     _end_maps_early()
+    _keep_stops()
 
 
 def _end_maps_early() -> None:
@@ -118,6 +120,13 @@ def _end_maps_early() -> None:
     module = importlib.import_module(f"{place}.distributed_item_processor_worker")
     worker = module.DistributedItemProcessorWorker
     _replace(worker, "_eval_job", tolerating(worker._eval_job))
+
+
+def _keep_stops() -> None:
+    """Let an execution that was stopped be ABORTED whatever its last task comes to."""
+    module = importlib.import_module("moto.stepfunctions.parser.asl.eval.environment")
+    environment = module.Environment
+    _replace(environment, "set_error", staying_stopped(environment.set_error))
 
 
 def _name_executions() -> None:

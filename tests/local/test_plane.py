@@ -117,9 +117,12 @@ def test_provisioned_environments_stay_and_are_replaced(tmp_path: Path) -> None:
             await asyncio.sleep(0.3)  # several times the idle limit
             assert int((await plane.invoke("f", b"{}", "live")).payload) == first
             os.kill(first, 9)
-            while plane.status()["f"]["idle"] != 1 or psutil.pid_exists(first):
+            # a call that comes before its end is known fails, as on AWS
+            while not (answer := (await plane.invoke("f", b"{}", "live")).payload).isdigit():
                 await asyncio.sleep(0.02)
-            assert int((await plane.invoke("f", b"{}", "live")).payload) != first
+            assert int(answer) != first
+            while plane.status()["f"]["idle"] != 1:  # one more than is provisioned may have come
+                await asyncio.sleep(0.02)
 
     run(test)
 
