@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from moto.server import ThreadedMotoServer
 
-__all__ = ["ROOT", "client", "create_table", "environ", "load_app", "moto_server"]
+__all__ = ["ROOT", "client", "create_table", "environ", "load_app", "moto_server", "reached_by"]
 
 ROOT = Path(__file__).parents[1]
 REGION = "us-east-1"
@@ -52,6 +53,12 @@ def environ(url: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": url,
     }
+
+
+def reached_by(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Let boto3 find it, in this process and its children."""
+    for name, value in environ(url).items():
+        monkeypatch.setenv(name, value)
 
 
 def create_table(url: str, name: str, *keys: str) -> None:

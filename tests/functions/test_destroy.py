@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.aws_kit import client, environ, moto_server
+from tests.aws_kit import client, moto_server, reached_by
 from typer.testing import CliRunner
 
 from quintet_cli.app import app
@@ -44,8 +44,7 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def aws(url: str, monkeypatch: pytest.MonkeyPatch) -> Client:
     """Clients of it; the command finds it too."""
-    for name, value in environ(url).items():
-        monkeypatch.setenv(name, value)
+    reached_by(monkeypatch, url)
     return partial(client, url=url)
 
 

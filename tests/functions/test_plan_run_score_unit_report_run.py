@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from botocore.stub import Stubber
-from tests.aws_kit import environ
+from tests.aws_kit import reached_by
 from tests.batch_aws import MACHINE, BatchAws, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
@@ -299,8 +299,7 @@ def test_runs_are_listed_as_the_command_shows_them(
 def test_the_rows_of_units_that_go_on_are_counted(
     aws: BatchAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in environ(aws.url).items():
-        monkeypatch.setenv(name, value)
+    reached_by(monkeypatch, aws.url)
     folder, s3 = Folder("other", "other-run"), aws.client("s3")
     for key, rows in ((folder.result(0), 30), (folder.beat(0), 20), (folder.beat(1), 7)):
         s3.put_object(Bucket="scores", Key=key, Body=json.dumps({"rows": rows}).encode())

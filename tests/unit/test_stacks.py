@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from tests.aws_kit import client, environ, moto_server
+from tests.aws_kit import client, environ, moto_server, reached_by
 
 from quintet_cli.stage import Stage, StageError
 
@@ -32,8 +32,7 @@ def moto() -> Iterator[str]:
 @pytest.fixture
 def url(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """CloudFormation, where boto3 finds it."""
-    for name, value in environ(moto).items():
-        monkeypatch.setenv(name, value)
+    reached_by(monkeypatch, moto)
     return moto
 
 
