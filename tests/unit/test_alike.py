@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quintet.batch import alike, text_rows
-from quintet.batch.decimals import PADDING, numbers
+from quintet.batch.decimals import BEFORE, Places, last_points, numbers
 from quintet.batch.plans import Plan, Snapshot
 from quintet.batch.splitting import records
 from quintet.columns import Batch
@@ -64,9 +64,12 @@ def plan(columns: tuple[str, ...], delimiter: str = ",") -> Plan:
 
 
 def parts(form: str, text: bytes) -> list[text_rows._Text]:
-    """The records of a text, as a unit reads them."""
+    """The records of a text, as a unit reads them: all of a block, and some amid it."""
     delimiter = b"," if form == "csv" else None
-    return [text_rows._Text(p, slice(0, None)) for p in records([text], delimiter) if len(p)]
+    found = records([text], delimiter)
+    chosen = slice(None), slice(1, None), slice(1, -1)
+    texts = [text_rows._Text(part, some) for part in found for some in chosen]
+    return [text for text in texts if len(text)]
 
 
 def by_row(form: str, part: text_rows._Text) -> Batch | None:
@@ -89,13 +92,13 @@ def at_once(form: str, part: text_rows._Text) -> Batch | None:
 
 def agree(form: str, text: bytes) -> bool:
     """Rows read at once are as read one by one; whether they were read at once."""
-    taken = False
+    every = True
     for part in parts(form, text):
         found = at_once(form, part)
         if found is not None:
             same(found, by_row(form, part))
-        taken = found is not None
-    return taken
+        every = every and found is not None
+    return every
 
 
 def same(found: Batch, expected: Batch | None) -> None:
@@ -229,11 +232,13 @@ def test_numbers_are_what_float_reads() -> None:
              random.integers(0, 15, 20_000).tolist(), strict=True)]  # fmt: skip
     texts += [repr(value) for value in np.round(random.normal(size=5_000) * 1e4, 3).tolist()]
     texts += [str(value) for value in random.integers(-(2**53), 2**53, 5_000).tolist()]
-    data = np.frombuffer(b"0" * PADDING + ",".join([*texts, "0"]).encode(), dtype=np.uint8)
+    text = "".join(f"{text}\n" for text in texts).encode()
     lengths = np.array([len(text) + 1 for text in texts])
-    ends = PADDING + np.cumsum(lengths) - 1
+    ends = np.cumsum(lengths) - 1
     starts = ends - lengths + 1
-    read = numbers(data, starts.reshape(-1, 1), ends.reshape(-1, 1), float)
+    data = alike.padded(text, 0, len(text))
+    points = last_points(data[BEFORE:], starts, ends)
+    read = numbers(data, Places(starts, points, ends).shaped(-1, 1), float)
     assert read is not None
     exact = np.array([float(text) for text in texts])
     near = np.zeros(len(texts), bool) if read.near is None else read.near[:, 0]

@@ -24,7 +24,7 @@ from tests.batch_kit import (
     row,
 )
 
-from quintet.batch import parquet_rows, readers, streams, text_rows
+from quintet.batch import chunks, parquet_rows, readers, streams
 from quintet.batch.folders import Folder
 from quintet.batch.formats import HEAD
 from quintet.batch.plans import Plan
@@ -319,25 +319,44 @@ def test_row_groups_are_read_from_memory_and_from_disk_alike(
 
 
 def test_chunks_hold_the_rows_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (parquet_rows, text_rows):
+    for module in (parquet_rows, chunks):
         monkeypatch.setattr(module, "CHUNK_ROWS", 16)
-    for key, body in (("tiny/a.csv", csv_bytes(ROWS)), ("tiny/a.parquet", parquet_bytes(ROWS))):
-        bench = Bench()
-        plan = bench.plan(key, body)
-        assert isinstance(plan, Plan)
-        (unit,) = bench.units(plan.folder)
-        chunks = [piece() for piece in readers.read_unit(CONTRACT, plan, unit, bench.inbox)]
-        assert [(c.first, c.size) for c in chunks] == [(0, 16), (16, 16), (32, 16), (48, 12)]
-        assert np.concatenate([c.rows for c in chunks]).tolist() == list(range(60))
+    for key, body, sizes in (
+        ("tiny/a.csv", csv_bytes(ROWS), [15, 15, 15, 15]),
+        ("tiny/a.parquet", parquet_bytes(ROWS), [16, 16, 16, 12]),
+    ):
+        found = read(key, body)
+        assert [chunk.size for chunk in found] == sizes
+        assert [chunk.first for chunk in found] == [sum(sizes[:n]) for n in range(4)]
+        assert np.concatenate([chunk.rows for chunk in found]).tolist() == list(range(60))
+
+
+def test_chunks_become_smaller_towards_the_end_of_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (parquet_rows, chunks):
+        monkeypatch.setattr(module, "CHUNK_ROWS", 16)
+    monkeypatch.setattr(chunks, "FEWEST_ROWS", 2)
+    monkeypatch.setattr(streams, "STEP", 600)  # some 30 rows of CSV
+    for key, body, sizes in (
+        ("tiny/a.csv", csv_bytes(ROWS), [11, 11, 11, 5, 5, 6, 5, 6]),
+        ("tiny/a.parquet", parquet_bytes(ROWS), [8, 8, 8, 8, 5, 5, 6, 3, 3, 3, 3]),
+    ):
+        found = read(key, body)
+        assert [chunk.size for chunk in found] == sizes
+        assert np.concatenate([chunk.rows for chunk in found]).tolist() == list(range(60))
+
+
+def read(key: str, body: bytes) -> list[chunks.Chunk]:
+    """The chunks of a file that is one unit."""
+    bench = Bench()
+    plan = bench.plan(key, body)
+    assert isinstance(plan, Plan)
+    (unit,) = bench.units(plan.folder)
+    return [piece() for piece in readers.read_unit(CONTRACT, plan, unit, bench.inbox)]
 
 
 def test_chunks_of_wide_rows_hold_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_rows, "CHUNK_BYTES", 100_000)
     rows = [row(n, note="x" * 10_000) for n in range(60)]
     body = parquet_bytes(rows, kinds={**KINDS, "note": core.DataType.string()})
-    bench = Bench()
-    plan = bench.plan("tiny/a.parquet", body)
-    assert isinstance(plan, Plan)
-    (unit,) = bench.units(plan.folder)
-    sizes = [piece().size for piece in readers.read_unit(CONTRACT, plan, unit, bench.inbox)]
+    sizes = [chunk.size for chunk in read("tiny/a.parquet", body)]
     assert max(sizes) < 10 and sum(sizes) == 60

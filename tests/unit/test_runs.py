@@ -27,7 +27,7 @@ from tests.batch_kit import (
     tiny_graph,
 )
 
-from quintet.batch import parquet_rows, text_rows, units
+from quintet.batch import chunks, parquet_rows, units
 from quintet.batch.plans import Plan, Snapshot, dump, plan_from
 from quintet.batch.stores import MemoryStore
 from quintet.batch.streams import side_by_side
@@ -361,7 +361,7 @@ def test_plans_are_read_as_they_were_written() -> None:
 def test_a_unit_that_finds_much_writes_it_in_several_files(
     keep: str | None, bad: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_rows, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 4)
     whole, parts = Bench(), Bench()
     results = []
     for bench, most in ((whole, 1 << 20), (parts, 200)):
@@ -387,7 +387,7 @@ def test_a_unit_that_finds_much_writes_it_in_several_files(
 
 
 def test_a_unit_that_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_rows, "CHUNK_ROWS", 20)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 20)
     bench = Bench()
     plan = planned(bench, "tiny/a.csv", csv_bytes(ROWS))
     ticks = iter([0.0, 4.0, 9.0, 11.0, 12.0])  # the beginning, three chunks, the end
@@ -403,7 +403,7 @@ def test_a_unit_that_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPat
     )
     assert (result["scored"], result["ms"]) == (49, 12_000.0)
     beat = orjson.loads(bench.store.objects[plan.folder.beat(0)])
-    assert beat == {"unit": 0, "rows": 40, "of": 50, "seconds": 9.0}
+    assert beat == {"unit": 0, "rows": 33, "of": 50, "seconds": 9.0}
     assert next(iter(ticks), None) is None
 
 
@@ -447,7 +447,7 @@ def test_so_many_are_made_side_by_side_and_no_more() -> None:
 def test_any_number_of_threads_gives_the_same_bytes(
     body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (parquet_rows, text_rows):
+    for module in (parquet_rows, chunks):
         monkeypatch.setattr(module, "CHUNK_ROWS", 4)
     suffix = {b"c": "csv", b"{": "jsonl", b"P": "parquet"}[body[:1]]
     found = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,12 @@ from quintet.columns import Array, Batch, from_arrays, from_records
 from quintet.contract import Contract
 from quintet.errors import Refusal
 
-__all__ = ["CHUNK_ROWS", "Chunk", "Piece", "arrays_batch"]
+__all__ = ["CHUNK_ROWS", "Chunk", "Piece", "arrays_batch", "cuts", "even"]
 
 #: rows of one run of the model: from 1,024 on the speed is that of the best batch
 CHUNK_ROWS = 8192
+#: rows of the last runs of a unit, where there are as many
+FEWEST_ROWS = 1024
 #: of wide rows only as many are read at once as have so many bytes
 CHUNK_BYTES = 32 << 20
 
@@ -42,6 +44,22 @@ class Chunk:
 
 #: rows whose bytes are at hand, still to be read: several may be at once, in several threads
 Piece = Callable[[], Chunk]
+
+
+def cuts(rows: int, left: int) -> Iterator[slice]:
+    """Cut rows that were read together into chunks; `left` are they and the unit's rows behind.
+
+    Chunks are smaller towards the end of a unit, so that threads end together (guided
+    self-scheduling: Polychronopoulos and Kuck, 1987).
+    """
+    return even(rows, min(CHUNK_ROWS, max(FEWEST_ROWS, left // 4)))
+
+
+def even(rows: int, most: int) -> Iterator[slice]:
+    """Cut rows into as few parts of at most `most` as can be, of about the same size."""
+    parts = -(-rows // most)
+    for part in range(parts):
+        yield slice(rows * part // parts, rows * (part + 1) // parts)
 
 
 def arrays_batch(

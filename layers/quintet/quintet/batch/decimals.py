@@ -12,20 +12,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EXACT", "PADDING", "Bytes", "Numbers", "Positions", "numbers", "windows"]
+__all__ = [
+    "BEFORE",
+    "BEHIND",
+    "EXACT",
+    "Bytes",
+    "Numbers",
+    "Places",
+    "Positions",
+    "last_points",
+    "numbers",
+    "windows",
+]
 
 Positions = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
 #: floats from here on are not all integers
 EXACT = 2.0**53
-#: bytes that must stand before the first cell, since eight digits are read at once; behind the
-#: last cell two must stand
-PADDING = 8
+#: bytes that must stand before a text, since eight digits are read at once, and behind it
+BEFORE, BEHIND = 8, 2
 #: the most digits before and behind the point, and together: they fit 64 bits
 WHOLE, PLACES, DIGITS = 16, 18, 19
 #: one cell in so many may be looked at by itself
@@ -34,9 +45,10 @@ ODD = 50
 PASS = 1 << 16
 MINUS, POINT, ZERO = b"-.0"
 
-_EXACT = np.uint64(EXACT)
+#: what digits are divided by for their places: first of positive numbers, then of negative ones
 _POWERS = 10.0 ** np.arange(PLACES + 1)
-_SCALES = np.array([10**n for n in range(PLACES + 1)], dtype=np.uint64)
+_POWERS = np.concatenate([_POWERS, -_POWERS])
+_SCALES = 10 ** np.arange(PLACES + 1)
 #: the last n of eight bytes, n from 0 to 8, in a little-endian integer
 _LAST = np.array([(1 << 64) - (1 << 8 * (8 - n)) for n in range(9)], dtype=np.uint64)
 _ZEROS = np.uint64(0x3030303030303030)
@@ -54,6 +66,23 @@ _FOLDS = tuple(
 )
 
 
+class Places(NamedTuple):
+    """Where cells of a text start, have their last point (their end, where none) and end."""
+
+    starts: Positions
+    points: Positions
+    ends: Positions
+
+    def at(self, index: Any) -> Places:
+        """Some of them, by an index of numpy."""
+        return Places(self.starts[index], self.points[index], self.ends[index])
+
+    def shaped(self, *shape: int) -> Places:
+        """The same in another shape."""
+        starts, points, ends = (some.reshape(shape) for some in self)
+        return Places(starts, points, ends)
+
+
 @dataclass(frozen=True, slots=True)
 class Numbers:
     """Numbers, (rows, columns). Those of `near` are not exact, but by less than 2**-50 of them."""
@@ -69,49 +98,46 @@ class Numbers:
         return Numbers(self.values[:, columns], near if near is not None and near.any() else None)
 
 
-def numbers(
-    data: Bytes, starts: Positions, ends: Positions, read: Callable[[bytes], float]
-) -> Numbers | None:
-    """The numbers from `starts` to `ends`, both (rows, columns) and ascending, in that order.
+def numbers(data: Bytes, cells: Places, read: Callable[[bytes], float]) -> Numbers | None:
+    """The numbers in the cells, (rows, columns), of a text.
 
-    None where too many are not plain; `read` gives the number of one that is not.
+    `data` is the text with `BEFORE` and `BEHIND` bytes around it, which are not counted. None
+    where too many are not plain; `read` gives the number of one that is not.
 
     Raises:
         ValueError: by `read`, a cell is no number.
     """
-    values = np.empty(starts.size)
-    near = np.zeros(starts.size, dtype=np.bool_)
-    begin, end = starts.reshape(-1), ends.reshape(-1)
+    shape = cells.starts.shape
+    values = np.empty(cells.starts.size)
+    near = np.zeros(cells.starts.size, dtype=np.bool_)
+    text, flat = data[BEFORE:], cells.shaped(-1)
     for at in range(0, len(values), PASS):
         part = slice(at, at + PASS)
-        odd = _pass(data, begin[part], end[part], values[part], near[part])
+        odd = _pass(data, flat.at(part), values[part], near[part])
         if len(odd) * ODD > len(values):
             return None
         for place in (odd + at).tolist():
-            values[place] = read(data[begin[place] : end[place]].tobytes())
-    near_any = near.reshape(starts.shape) if near.any() else None
-    return Numbers(values.reshape(starts.shape), near_any)
+            values[place] = read(text[flat.starts[place] : flat.ends[place]].tobytes())
+    return Numbers(values.reshape(shape), near.reshape(shape) if near.any() else None)
 
 
 def _pass(
-    data: Bytes,
-    starts: Positions,
-    ends: Positions,
-    values: NDArray[np.float64],
-    near: NDArray[np.bool_],
+    data: Bytes, cells: Places, values: NDArray[np.float64], near: NDArray[np.bool_]
 ) -> Positions:
     """Fill in the plain numbers of some cells, and which are only near; the other cells."""
-    minus = data[starts] == MINUS
-    begin = starts + minus
-    points = _points(data, begin, ends)
-    whole = points - begin
-    point = points < ends
+    starts, points, ends = cells
+    text = data[BEFORE:]
+    minus = text[starts] == MINUS
+    sign = minus.astype(np.int64)
+    whole = points - starts
+    whole -= sign
     places = ends - points
-    places -= point
-    # a whole number without a sign may begin with no zero but its only digit; and JSON's -0,
-    # an integer, has no sign: it is left to `read`
-    plain = (whole >= 1) & (places >= point)
-    plain &= (data[begin] != ZERO) | ((whole == 1) & (point | ~minus))
+    plain = (whole >= 1) & (places != 1)
+    if whole.max() > 1 or not places.all():
+        # a whole number without a sign may begin with no zero but its only digit; and JSON's -0,
+        # an integer, has no sign: it is left to `read`
+        plain &= (text[starts + sign] != ZERO) | ((whole == 1) & ((places > 0) | ~minus))
+    np.maximum(places - 1, 0, out=places)
     if whole.max() > WHOLE or places.max() > PLACES or (whole + places).max() > DIGITS:
         plain &= (whole <= WHOLE) & (places <= PLACES) & (whole + places <= DIGITS)
     if not plain.all():
@@ -119,32 +145,42 @@ def _pass(
     digits = _digits(data, points, whole, plain)
     digits *= _SCALES[places]
     digits += _digits(data, ends, places, plain)
-    np.copyto(values, digits, casting="unsafe")
-    near[...] = (digits > _EXACT) & point
+    if digits.min() < 0:  # past a signed integer
+        plain &= digits >= 0
+    np.copyto(values, digits)
+    if digits.max() > EXACT:
+        near[...] = (digits > EXACT) & (places > 0)
+    sign *= len(_POWERS) // 2
+    places += sign
     values /= _POWERS[places]
-    values *= 1.0 - 2.0 * minus
     return np.flatnonzero(~plain)
 
 
-def _points(data: Bytes, begin: Positions, ends: Positions) -> Positions:
-    """Where each cell has its point, behind 1 to `WHOLE` digits; `ends` where it has none."""
-    place = begin + 1  # most have one digit before it
-    found = data[place] == POINT
+def last_points(text: Bytes, starts: Positions, ends: Positions) -> Positions:
+    """Where cells have their points, behind a minus perhaps and 1 to `WHOLE` digits.
+
+    The end of a cell that has none there. All three are of one dimension.
+    """
+    place = starts + 1  # most have one digit before it
+    place += text[starts] == MINUS
+    found = text[place] == POINT
     points = np.where(found, place, ends)
     left = np.flatnonzero(~found)
-    for more in range(2, WHOLE + 1):
-        left = left[begin[left] + more < ends[left]]
+    for _ in range(1, WHOLE):
+        place = place[~found] + 1
+        inside = place < ends[left]
+        left, place = left[inside], place[inside]
         if not len(left):
             break
-        found = data[begin[left] + more] == POINT
-        points[left[found]] = begin[left[found]] + more
+        found = text[place] == POINT
+        points[left[found]] = place[found]
         left = left[~found]
     return points
 
 
 def _digits(
     data: Bytes, ends: Positions, counts: Positions, plain: NDArray[np.bool_]
-) -> NDArray[np.uint64]:
+) -> NDArray[np.int64]:
     """The integers of the `counts` bytes before `ends`; not `plain` where some are no digits."""
     most = int(counts.max(initial=0))
     if most > 2:
@@ -156,9 +192,9 @@ def _digits(
             total[more] += rest * _SCALES[done]
             plain[more] &= fine
         return total
-    total = np.zeros(len(ends), dtype=np.uint64)
+    total = np.zeros(len(ends), dtype=np.int64)
     for place in range(most):  # of one or two, a look at each is cheaper
-        digit = data[ends - (place + 1)] - np.uint8(ZERO)
+        digit = data[ends + (BEFORE - 1 - place)] - np.uint8(ZERO)
         digit *= counts > place
         plain &= digit <= 9
         total += digit * _SCALES[place]
@@ -167,21 +203,20 @@ def _digits(
 
 def _eight(
     data: Bytes, ends: Positions, counts: Positions, plain: NDArray[np.bool_]
-) -> NDArray[np.uint64]:
+) -> NDArray[np.int64]:
     """The same of at most eight bytes."""
-    found: NDArray[np.uint64] = windows(data, 8)[ends - 8].view("<u8")
+    found: NDArray[np.uint64] = windows(data, 8)[ends].view("<u8")  # from eight before
     found ^= _ZEROS
     found &= _LAST[counts]
     over = found + _OVER_9
     over |= found
-    over &= _HIGH_BITS
-    if over.any():
-        plain &= over == 0
+    if np.bitwise_or.reduce(over) & _HIGH_BITS:
+        plain &= over & _HIGH_BITS == 0
     for factor, bits, mask in _FOLDS:
         found *= factor
         found >>= bits
         found &= mask
-    return found
+    return found.view(np.int64)
 
 
 def windows(data: Bytes, size: int) -> NDArray[np.void]:

@@ -13,7 +13,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 
 from quintet.batch.arrow import arrow_errors, check_kind, column
-from quintet.batch.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, Piece, arrays_batch
+from quintet.batch.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, Piece, arrays_batch, cuts
 from quintet.batch.formats import check_columns
 from quintet.batch.parquet import Footer, View, read_footer
 from quintet.batch.plans import Plan, Unit
@@ -66,13 +66,16 @@ def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> It
     """The rows of a unit's row groups. Raises as `quintet.batch.readers.read_unit` does."""
     footer = read_footer(lambda a, b: inbox.read(plan.input, a, b), plan.input.size)
     wanted = [name for name in plan.columns if name in contract.request_keys]
-    row = unit.first_row
+    row, left = unit.first_row, unit.rows
     with parquet_file(inbox, plan.input, footer, unit.start, unit.end) as view:
         widest = max((group.width for group in footer.groups[unit.start : unit.end]), default=0)
         batches = record_batches(view, min(CHUNK_ROWS, max(1, CHUNK_BYTES // max(widest, 1))))
         for table in batches:
-            yield partial(_chunk, contract, wanted, table, row)
-            row += table.num_rows
+            for chosen in cuts(table.num_rows, left):
+                part = table.slice(chosen.start, chosen.stop - chosen.start)
+                yield partial(_chunk, contract, wanted, part, row)
+                row += part.num_rows
+            left -= table.num_rows
 
 
 def _chunk(contract: Contract, wanted: list[str], table: core.RecordBatch, first: int) -> Chunk:

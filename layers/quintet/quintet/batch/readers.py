@@ -27,4 +27,5 @@ def read_unit(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> Itera
         return read_parquet(contract, plan, unit, inbox)
     blocks = text_blocks(inbox, plan.input, plan.gzip, unit.start, unit.end)
     delimiter = plan.delimiter.encode() if plan.delimiter else None
-    return read_text(contract, plan, records(blocks, delimiter, unit.start), unit.first_row)
+    found = records(blocks, delimiter, unit.start)
+    return read_text(contract, plan, found, unit.first_row, unit.rows)

@@ -20,10 +20,10 @@ import orjson
 from arro3 import core
 from arro3 import io as arrow_io
 
-from quintet.batch.alike import csv_batch, jsonl_batch
+from quintet.batch.alike import csv_batch, jsonl_batch, padded
 from quintet.batch.arrow import column
-from quintet.batch.chunks import CHUNK_ROWS, Chunk, Piece, arrays_batch
-from quintet.batch.decimals import EXACT
+from quintet.batch.chunks import Chunk, Piece, arrays_batch, cuts, even
+from quintet.batch.decimals import EXACT, Bytes
 from quintet.batch.plans import Plan
 from quintet.batch.splitting import LONGEST, Positions, Records
 from quintet.columns import Array, Batch, from_records, from_text, merge
@@ -51,17 +51,18 @@ class _TextReader(Protocol):
 
 
 def read_text(
-    contract: Contract, plan: Plan, stream: Iterator[Records], row: int
+    contract: Contract, plan: Plan, stream: Iterator[Records], row: int, left: int
 ) -> Iterator[Piece]:
-    """The records of a stream, of which the first is row `row` of the file."""
+    """The records of a stream, the first row `row` of the file; `left` are left of its unit."""
     reader: _TextReader = (
         _CsvReader(contract, plan) if plan.format == "csv" else _JsonlReader(contract)
     )
     for part in stream:
-        for at in range(0, len(part), CHUNK_ROWS):
-            text = _Text(part, slice(at, at + CHUNK_ROWS))
+        for chosen in cuts(len(part), left):
+            text = _Text(part, chosen)
             yield partial(_chunk, reader, text, row)
             row += len(text)
+        left -= len(part)
 
 
 def _chunk(reader: _TextReader, text: _Text, first: int) -> Chunk:
@@ -82,12 +83,15 @@ class _Text:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def read_alike(self, read: Callable[[bytes, Positions], Batch | None]) -> Batch | None:
-        """All of it by `read`, which gets some records and where they end; None as it gives."""
+    def read_alike(self, read: Callable[[Bytes, Positions], Batch | None]) -> Batch | None:
+        """All of it by `read`, which gets some records, `padded`, and where they end.
+
+        None where it gives that.
+        """
         batches = []
-        for at in range(0, len(self), AT_ONCE):
-            start, ends = self.starts[at], self.ends[at : at + AT_ONCE]
-            batch = read(self._data[start : ends[-1]], ends - start)
+        for some in even(len(self), AT_ONCE):
+            start, ends = self.starts[some.start], self.ends[some]
+            batch = read(padded(self._data, start, ends[-1]), ends - start)
             if batch is None:
                 return None
             batches.append(batch)

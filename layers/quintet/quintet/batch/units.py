@@ -180,10 +180,12 @@ def _parts(
             yield _Part(piece, plan, None, moment)
         return
     sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
+    left = unit.rows
     for some in unit.slices:
         source = sources[some.file]
         known, own = with_constants(contract, source.constants), plan_of(plan, source)
-        alone = replace(unit, start=some.start, end=some.end, first_row=some.first_row)
+        alone = replace(unit, start=some.start, end=some.end, first_row=some.first_row, rows=left)
+        left -= some.rows
         moment = as_of(plan, source.input.key) if plan.features else started
         with naming(source.input.key):
             for piece in read_unit(known, own, alone, inbox):

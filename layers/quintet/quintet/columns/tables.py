@@ -118,8 +118,11 @@ def from_arrays(
     """
     _check_names(contract, arrays.keys())
     batch = empty(len(next(iter(arrays.values()))))
+    _put_floats(contract, batch, arrays, nulls)
     for feature in contract.requested:
         values = arrays.get(feature.name)
+        if feature.name in batch.columns:
+            continue
         if values is None:
             values = np.empty(batch.rows, dtype=object)
         _fill_array(batch, feature, values, nulls.get(feature.name))
@@ -127,6 +130,26 @@ def from_arrays(
         keys = arrays.get(contract.entity, np.empty(batch.rows, dtype=object))
         set_entities(contract, batch, _keys(keys, nulls.get(contract.entity)))
     return batch
+
+
+def _put_floats(
+    contract: Contract, batch: Batch, arrays: Mapping[str, Array], nulls: Mapping[str, Array]
+) -> None:
+    """Put the features that are floats side by side, as models take them, if none is missing."""
+    groups: dict[str, list[str]] = {}
+    for feature in contract.requested:
+        values = arrays.get(feature.name)
+        if values is None or feature.name in nulls or feature.shape:
+            continue
+        if values.ndim == 1 and values.dtype.kind in "fiu" and feature.dtype.startswith("float"):
+            groups.setdefault(feature.dtype, []).append(feature.name)
+    for dtype, names in groups.items():
+        matrix = np.empty((batch.rows, len(names)), dtype=numpy_dtype(dtype))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for position, name in enumerate(names):
+                matrix[:, position] = arrays[name]
+        if not np.isnan(matrix.min(initial=0)):
+            batch.put(tuple(names), matrix)
 
 
 def _keys(values: Array, null: Array | None) -> list[Any]:
