@@ -6,8 +6,8 @@ A gradient-boosted tree model (100 trees of 31 leaves, 30 float features) scores
 from an array (`session.run`, 8,192 rows a call: the best there is), from Parquet, CSV and
 JSONL by score_unit (64 MiB a unit, one after the other, Parquet out), and by the plain pandas
 script (of Parquet where pyarrow is installed). Every measurement is a process of its own, on one
-core and on two; the rounds interleave them, and medians are shown, the shares being those of the
-same round. A busy machine disturbs seconds more than it does processor time, so both shares are
+core and on two, with the memory settings that the template gives `score_unit`; the rounds
+interleave them, and medians are shown, the shares being those of the same round. A busy machine disturbs seconds more than it does processor time, so both shares are
 shown: on one core they are the same but for that.
 """
 
@@ -231,6 +231,11 @@ def make(folder: Path, rows: int) -> None:
 
 def measure(folder: Path, rounds: int, cores: list[int]) -> dict[tuple[str, int], list[Measured]]:
     """Every measurement in every round, by what is measured and on how many cores."""
+    from quintet_local.template import read
+
+    function = read(Path(__file__).parents[1] / "template.yaml")["Resources"]["ScoreUnit"]
+    variables = function["Properties"]["Environment"]["Variables"]
+    settings = {name: value for name, value in variables.items() if name.startswith("MALLOC_")}
     found: dict[tuple[str, int], list[Measured]] = {}
     available = sorted(os.sched_getaffinity(0))
     names = [name for name in MEASURED if name != "pandas parquet" or find_spec("pyarrow")]
@@ -240,6 +245,7 @@ def measure(folder: Path, rounds: int, cores: list[int]) -> dict[tuple[str, int]
                 command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
                 done = subprocess.run(
                     [*command, "--cores", str(count)],
+                    env=os.environ | settings,
                     check=True,
                     stdout=subprocess.PIPE,
                     preexec_fn=partial(os.sched_setaffinity, 0, available[:count]),
