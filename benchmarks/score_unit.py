@@ -7,8 +7,9 @@ from an array (`session.run`, 8,192 rows a call: the best there is), from Parque
 JSONL by score_unit (64 MiB a unit, one after the other, Parquet out), and by the plain pandas
 script (of Parquet where pyarrow is installed). Every measurement is a process of its own, on one
 core and on two, with the memory settings that the template gives `score_unit`; the rounds
-interleave them, and medians are shown, the shares being those of the same round. A busy machine disturbs seconds more than it does processor time, so both shares are
-shown: on one core they are the same but for that.
+interleave them, and medians are shown, the shares being those of the same round. A busy machine
+disturbs seconds more than it does processor time, so both shares are shown: on one core they are
+the same but for that.
 """
 
 from __future__ import annotations
