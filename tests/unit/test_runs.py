@@ -27,9 +27,9 @@ from tests.batch_kit import (
     tiny_graph,
 )
 
-from quintet.batch import chunks, parquet_rows, units
+from quintet.batch import chunks, parquet_rows, streams, units
 from quintet.batch.plans import Plan, Snapshot, dump, plan_from
-from quintet.batch.stores import MemoryStore
+from quintet.batch.stores import MemoryInbox, MemoryStore
 from quintet.batch.streams import side_by_side
 from quintet.batch.units import score_unit
 from quintet.columns import Array
@@ -318,6 +318,52 @@ def test_stored_features_are_joined_as_of_the_runs_start() -> None:
         ("c4", True),
         ("c6", True),
     ]
+
+
+class Failing(MemoryInbox):
+    """Cannot be read from some byte on."""
+
+    at = 1 << 40
+
+    def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
+        if start <= self.at < end:
+            raise Transient("the inbox could not be read")
+        return super().read(snapshot, start, end)
+
+
+@pytest.mark.parametrize("body", [csv_bytes(ROWS), jsonl_bytes(ROWS), parquet_bytes(ROWS, 9)])
+def test_an_inbox_that_fails_amid_a_file_is_read_again_later(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "STEP", 100)
+    bench, inbox = Bench(), Failing()
+    bench.inbox = inbox
+    suffix = {b"c": "csv", b"{": "jsonl", b"P": "parquet"}[body[:1]]
+    plan = planned(bench, f"tiny/a.{suffix}", body)
+    inbox.at = 550
+    with pytest.raises(Transient, match="the inbox"):
+        bench.score(plan)
+    assert bench.store.get(plan.folder.result(0)) is None
+    inbox.at = 1 << 40
+    (result,) = bench.score(plan)
+    assert (result["status"], result["scored"]) == ("done", 49)
+
+
+def test_what_follows_is_read_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    class Meeting(MemoryInbox):
+        """Answers when it is asked twice at once."""
+
+        def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
+            both.wait()
+            return super().read(snapshot, start, end)
+
+    monkeypatch.setattr(streams, "STEP", 100)
+    inbox, body = Meeting(), bytes(range(200)) * 2
+    snapshot = inbox.put(BUCKET, "a", body)
+    blocks = list(streams.text_blocks(inbox, snapshot, False, 0))
+    assert blocks == [body[at : at + 100] for at in range(0, 400, 100)]
 
 
 class Away:

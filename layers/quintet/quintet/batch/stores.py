@@ -37,7 +37,7 @@ class Inbox(Protocol):
         ...
 
     def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end` of exactly that version.
+        """The bytes from `start` to `end` of exactly that version; by several threads at once.
 
         Raises:
             BadInput: the object was deleted or overwritten since.

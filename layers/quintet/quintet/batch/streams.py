@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import IO, TypeVar, cast
@@ -22,6 +23,8 @@ R = TypeVar("R")
 
 #: the bytes of one ranged read
 STEP = 1 << 22
+#: how many ranges are read at once, ahead of those who use them
+READERS = 2
 #: the most that a gzip may unpack to: it is one unit, which must fit one invocation
 UNPACKED = 1 << 29
 #: row groups up to this size stay in memory, larger ones go to a file
@@ -29,9 +32,16 @@ IN_MEMORY = 128 << 20
 
 
 def ranges(inbox: Inbox, snapshot: Snapshot, start: int, end: int) -> Iterator[bytes]:
-    """The bytes from `start` to `end`, in reads of `STEP`."""
-    for at in range(start, end, STEP):
-        yield inbox.read(snapshot, at, min(at + STEP, end))
+    """The bytes from `start` to `end`, in reads of `STEP`.
+
+    What follows is read meanwhile: a store answers in the time in which a block is scored.
+    """
+
+    def read(at: int) -> bytes:
+        return inbox.read(snapshot, at, min(at + STEP, end))
+
+    starts = range(start, end, STEP)
+    return side_by_side(read, starts, READERS) if len(starts) > 1 else map(read, starts)
 
 
 def text_blocks(
@@ -96,7 +106,11 @@ def parquet_file(
     tail = footer.of(first, last)
     blocks = ranges(inbox, snapshot, start, end)
     if end - start <= IN_MEMORY:
-        yield cast(IO[bytes], View(_Blocks(list(blocks)), start, footer.start, tail))
+        held = _Blocks(blocks)
+        try:
+            yield cast(IO[bytes], View(held, start, footer.start, tail))
+        except BadInput as error:  # so arro3's reader tells of every error, also of a store's
+            raise (held.failed or error) from error
         return
     with tempfile.TemporaryFile() as body:
         body.writelines(blocks)
@@ -104,11 +118,16 @@ def parquet_file(
 
 
 class _Blocks:
-    """Blocks of `STEP` bytes, of which the last may be shorter, as a file: nothing is copied."""
+    """Blocks of `STEP` bytes, of which the last may be shorter, as a file: nothing is copied.
 
-    def __init__(self, blocks: Sequence[bytes]) -> None:
-        self._blocks = blocks
+    They are taken when they are first read; `failed` is the error that came in place of one.
+    """
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._coming = blocks
+        self._blocks: list[bytes] = []
         self._at = 0
+        self.failed: Exception | None = None
 
     def seek(self, at: int, /) -> int:
         self._at = at
@@ -116,15 +135,25 @@ class _Blocks:
 
     def read(self, size: int, /) -> bytes:
         pieces = []
-        while size > 0 and self._at < len(self._blocks) * STEP:
+        while size > 0:
             number, offset = divmod(self._at, STEP)
-            piece = self._blocks[number][offset : offset + size]
+            piece = self._block(number)[offset : offset + size]
             if not piece:
                 break
             pieces.append(piece)
             self._at += len(piece)
             size -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _block(self, number: int) -> bytes:
+        """A block, empty where there is none."""
+        try:
+            missing = number + 1 - len(self._blocks)
+            self._blocks += itertools.islice(self._coming, max(0, missing))
+        except Exception as error:
+            self.failed = error
+            raise
+        return self._blocks[number] if number < len(self._blocks) else b""
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
