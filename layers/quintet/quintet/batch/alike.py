@@ -236,11 +236,11 @@ def _json_cells(template: _Template, data: Bytes, lines: Positions) -> _Cells | 
 
 
 def _sparse(marks: NDArray[np.bool_]) -> Positions:
-    """Where marks are: twice as fast as `flatnonzero` where few are within eight of another."""
+    """Where marks are: twice as fast as `flatnonzero` where no eight in a row have two."""
     packed = np.packbits(marks, bitorder="little")
-    found = np.flatnonzero(packed != 0)
-    if len(found) != np.count_nonzero(marks):
+    if (packed & (packed - 1)).any():
         return np.flatnonzero(marks)
+    found = np.flatnonzero(packed != 0)
     lowest = _LOWEST[packed[found]]
     found *= 8
     found += lowest
