@@ -167,6 +167,14 @@ def test_ragged_rows_and_what_is_no_text_are_kept_whole() -> None:
     ]
 
 
+def test_a_return_at_the_start_of_a_row_ends_no_row_before_it() -> None:
+    bench, folder = run("tiny/a.csv", HEADER + b"\ra,1,1,de,0.5\n")
+    expected, got = "a row of CSV", "a carriage return outside quotes"
+    reasons = [{"field": "row", "expected": expected, "got": got}]
+    assert bench.scores(folder) == []
+    assert bench.quarantine(folder) == [{"row": 0, "text": "\ra,1,1,de,0.5", "reasons": reasons}]
+
+
 NINE = orjson.dumps(row(9))
 NO_JSON = "text that is not JSON"
 BEYOND = "JSON with a number out of range, or nested too deep"

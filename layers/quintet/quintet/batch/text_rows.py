@@ -70,7 +70,7 @@ def _chunk(reader: _TextReader, text: _Text, first: int) -> Chunk:
     batch, positions, broken = reader.read(text)
     rows = first + np.arange(count)
     kept = rows if positions is None else rows[np.array(positions, dtype=np.int64)]
-    return Chunk(first, count, batch, kept, text.original, broken)
+    return Chunk(first, count, batch, kept, text.original, broken, text=text.whole)
 
 
 class _Text:
@@ -148,6 +148,8 @@ class _CsvReader:
 
     def _quick(self, text: bytes, rows: int) -> Batch | None:
         if b"\0" in text:  # arro3 ends the process where it quotes such a row in an error
+            return None
+        if text.count(b"\r") != text.count(b"\r\n"):  # to arro3 any of them ends a row
             return None
         try:
             table = arrow_io.read_csv(
