@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import math
 from typing import Any
 
 import orjson
 import pytest
 from arro3 import core
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.batch_kit import BUCKET, KINDS, Bench, csv_bytes, jsonl_bytes, parquet_bytes, row
 
+from quintet.batch import keeping
 from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
 from quintet.batch.requests import keep_of, request_from
@@ -115,6 +119,59 @@ def test_values_of_any_type_are_kept_as_text() -> None:
         "gap": None,
         "yes": "true",
     }
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.sampled_from("ab é.;\t'\ufeff\r\u2028"), max_size=4),
+            st.sampled_from(["1.5", "-0.25", "n/a", "3"]),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from([b"\n", b"\r\n"]),
+)
+def test_cells_of_rows_without_quotes_are_kept_as_the_csv_module_reads_them(
+    cells: list[tuple[str, str]], newline: bytes
+) -> None:
+    lines = ["note,customer,amount,visits,country,rate"]
+    lines += [f"{note},c{n},{amount},1,de,0.5" for n, (note, amount) in enumerate(cells)]
+    body = newline.join(line.encode() for line in [*lines, ""])
+    found = []
+    for look in (keeping._csv_columns, lambda plan, chunk, columns: None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(keeping, "_csv_columns", look)
+            bench, plan = kept("a.csv", body, "note, rate", 1 << 20)
+            found.append((bench.scores(plan.folder), bench.quarantine(plan.folder)))
+    assert found[0] == found[1]
+
+
+NUMBERS = [0.1, -1.0, 1e-7, 3.4e38, None, 16777217.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "texts"),
+    [
+        ("float32", NUMBERS, ["0.1", "-1.0", "1e-7", "3.4e38", None, "16777216.0"]),
+        ("float64", NUMBERS, ["0.1", "-1.0", "1e-7", "3.4e38", None, "16777217.0"]),
+        ("float64", [math.nan, 0.1, math.inf, None], [None, "0.1", "inf", None]),
+        ("float32", [math.nan, 0.1], [None, "0.1"]),
+        ("int8", [-7, None], ["-7", None]),
+        ("uint64", [2**64 - 1], [str(2**64 - 1)]),
+        ("bool", [True, None, False], ["true", None, "false"]),
+        ("large_string", ["", "ü", None], ["", "ü", None]),
+        ("string_view", ["", "a text of more than twelve bytes", None], None),
+    ],
+)
+def test_columns_of_parquet_are_kept_with_the_digits_of_their_type(
+    kind: str, values: list[Any], texts: list[str | None] | None
+) -> None:
+    rows = [row(n, any=value) for n, value in enumerate(values)]
+    body = parquet_bytes(rows, kinds={**KINDS, "any": getattr(core.DataType, kind)()})
+    bench, plan = kept("a.parquet", body, "any")
+    assert [r["any"] for r in bench.scores(plan.folder)] == (texts or values)
+    assert plan.keep == (("any", "any"),)
 
 
 def test_a_unit_of_refused_rows_only_has_the_columns_all_the_same() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from arro3 import core
 from tests.batch_kit import CONTRACT, MODEL
 
 from quintet.batch import memory
@@ -64,7 +65,8 @@ def test_kept_texts_are_no_objects_of_pythons() -> None:
     def kept() -> ScoreTable:
         table = ScoreTable(CONTRACT, 3, kept=["note"])
         texts: list[str | None] = [f"the text of row {row}" for row in range(count)]
-        table.add(rows, None, outputs, fallback, kept={"note": texts})
+        notes = core.Array(texts, core.DataType.string())
+        table.add(rows, None, outputs, fallback, kept={"note": notes})
         return table
 
     assert kept().held > count * len("the text of row 0")

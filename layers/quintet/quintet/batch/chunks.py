@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from arro3 import core
 from numpy.typing import NDArray
 
 from quintet.columns import Array, Batch, from_arrays, from_records
@@ -29,8 +30,8 @@ class Chunk:
 
     Row i of `batch` is row `rows[i]` of the file. `broken` holds the rows that could not be
     read at all. `original(i)` is the row as it stood, for the quarantine, i counting from
-    the chunk's first row `first`, the broken ones included. `column(name)` is a whole column of
-    the chunk, where the file has columns that need not be cut out of a text.
+    the chunk's first row `first`, the broken ones included. Of Parquet, `column(name)` is a whole
+    column of the chunk; else `text()` is all of its text.
     """
 
     first: int
@@ -39,7 +40,8 @@ class Chunk:
     rows: NDArray[np.int64]
     original: Callable[[int], dict[str, Any]]
     broken: list[Refusal] = field(default_factory=list)
-    column: Callable[[str], list[Any]] | None = None
+    column: Callable[[str], core.Array] | None = None
+    text: Callable[[], bytes] | None = None
 
 
 #: rows whose bytes are at hand, still to be read: several may be at once, in several threads

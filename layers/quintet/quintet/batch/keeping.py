@@ -8,7 +8,7 @@ empty cell, a null and a NaN, is null.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
 from math import isnan
@@ -16,9 +16,14 @@ from typing import Any
 
 import numpy as np
 import orjson
+from arro3 import core
+from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
+from quintet.batch.arrow import column as column_of
+from quintet.batch.arrow import is_text
 from quintet.batch.chunks import Chunk
+from quintet.batch.formats import BOM
 from quintet.batch.inputs import Source
 from quintet.batch.outputs import score_names
 from quintet.batch.plans import Plan
@@ -73,29 +78,81 @@ def _check_there(columns: Sequence[tuple[str, str]], sources: Sequence[Source]) 
         raise BadInput(refusals)
 
 
-def kept_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dict[str, list[str | None]]:
+def kept_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dict[str, core.Array]:
     """The kept columns of some rows of a file, under their new names; `plan` is the file's own."""
     if not plan.keep:
         return {}
-    places = (rows - chunk.first).tolist()
+    places, columns = rows - chunk.first, [column for column, _ in plan.keep]
+    known = [column for column in columns if column in plan.columns]
+    whole: Mapping[str, core.Array] | None = None
     if chunk.column is not None:
-        found = {}
-        for column, name in plan.keep:
-            values = chunk.column(column) if column in plan.columns else [None] * chunk.size
-            found[name] = [_text(values[place]) for place in places]
-        return found
-    texts = [chunk.original(place)["text"] for place in places]
-    if plan.format == "jsonl":
-        records = [orjson.loads(text) for text in texts]
-        return {
-            name: [_text(record.get(column)) for record in records] for column, name in plan.keep
-        }
+        whole = {column: _texts_of(chunk.column(column)) for column in known}
+    elif plan.format == "csv":
+        whole = _csv_columns(plan, chunk, known)
+    if whole is None:
+        texts = [chunk.original(place)["text"] for place in places.tolist()]
+        read = _from_records if plan.format == "jsonl" else _from_cells
+        return {name: _array(texts) for name, texts in read(plan, texts).items()}
+    nothing = _array([None] * chunk.size)
+    arrays = {name: whole.get(column, nothing) for column, name in plan.keep}
+    if len(rows) == chunk.size:
+        return arrays
+    chosen = core.Array.from_numpy(places.astype(np.uint64))
+    return {name: array.take(chosen) for name, array in arrays.items()}
+
+
+def _array(texts: Sequence[str | None]) -> core.Array:
+    return core.Array(texts, core.DataType.string())
+
+
+def _texts_of(array: core.Array) -> core.Array:
+    """A column of Parquet as text: numbers with as many digits as their type needs."""
+    types, kind = core.DataType, array.type
+    if is_text(kind) or types.is_integer(kind) or types.is_boolean(kind):
+        return array.cast(types.string())
+    if types.is_floating(kind):
+        texts = array.cast(types.string())
+        if np.isnan(column_of("", array, ())[0]).any():
+            return _array([None if text == "NaN" else text for text in texts.to_pylist()])
+        return texts
+    return _array([_text(value) for value in array.to_pylist()])
+
+
+def _csv_columns(plan: Plan, chunk: Chunk, columns: Sequence[str]) -> dict[str, core.Array] | None:
+    """Columns of a chunk of CSV; None where each row must be looked at."""
+    text = chunk.text() if chunk.text is not None else b""
+    # of quotes and of a text's beginning readers think differently
+    if chunk.broken or b'"' in text or b"\0" in text or text.startswith(BOM):
+        return None
+    texts = core.DataType.string()
+    try:
+        table = arrow_io.read_csv(
+            text,
+            core.Schema([core.Field(str(at), texts) for at in range(len(plan.columns))]),
+            has_header=False,
+            delimiter=plan.delimiter or ",",
+            batch_size=chunk.size + 1,
+        ).read_all()
+    except Exception:  # arro3 has no other
+        return None
+    if table.num_rows != chunk.size:
+        return None
+    places = {column: plan.columns.index(column) for column in columns}
+    return {column: table.column(place).combine_chunks() for column, place in places.items()}
+
+
+def _from_cells(plan: Plan, texts: Sequence[str]) -> dict[str, list[str | None]]:
     cells = list(csv.reader(texts, delimiter=plan.delimiter or ","))
-    found = {}
+    found: dict[str, list[str | None]] = {}
     for column, name in plan.keep:
         at = plan.columns.index(column) if column in plan.columns else None
         found[name] = [None if at is None else row[at] or None for row in cells]
     return found
+
+
+def _from_records(plan: Plan, texts: Sequence[str]) -> dict[str, list[str | None]]:
+    records = [orjson.loads(text) for text in texts]
+    return {name: [_text(record.get(column)) for record in records] for column, name in plan.keep}
 
 
 def _text(value: Any) -> str | None:

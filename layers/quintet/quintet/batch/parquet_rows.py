@@ -82,7 +82,7 @@ def _chunk(contract: Contract, wanted: list[str], table: core.RecordBatch, first
     rows = table.num_rows
     batch = _batch_of(contract, {name: table.column(name) for name in wanted}, rows)
     numbers = first + np.arange(rows)
-    return Chunk(first, rows, batch, numbers, _record_of(table), column=_column_of(table))
+    return Chunk(first, rows, batch, numbers, _record_of(table), column=table.column)
 
 
 def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.RecordBatch]:
@@ -101,10 +101,6 @@ def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.Rec
             except StopIteration:
                 return
         yield table
-
-
-def _column_of(table: core.RecordBatch) -> Callable[[str], list[Any]]:
-    return lambda name: list(table.column(name).to_pylist())
 
 
 def _record_of(table: core.RecordBatch) -> Callable[[int], dict[str, Any]]:

@@ -55,7 +55,7 @@ class ScoreTable:
         fallback: NDArray[np.bool_],
         *,
         file: str | None = None,
-        kept: Mapping[str, list[str | None]] | None = None,
+        kept: Mapping[str, core.Array] | None = None,
     ) -> None:
         """Add scored rows; `rows` are their numbers in the file."""
         if self._many:
@@ -65,7 +65,7 @@ class ScoreTable:
             entities = [None] * len(rows) if entities is None else entities
             self._add_texts(self._contract.entity, [entity or None for entity in entities])
         for name in self._kept:
-            self._add_texts(name, kept[name] if kept else [])
+            self._add_array(name, kept[name] if kept else core.Array([], core.DataType.string()))
         for output in self._contract.outputs:
             for name, values in score_columns(output, outputs[output.name]):
                 if values.dtype.kind == "O":
@@ -83,8 +83,11 @@ class ScoreTable:
 
     def _add_texts(self, name: str, texts: list[str | None]) -> None:
         """Texts as Arrow holds them: as Python's objects they take several times their length."""
-        self._parts[name].append(core.Array(texts, core.DataType.string()))
-        self.held += sum(len(text) for text in texts if text) + 4 * len(texts)
+        self._add_array(name, core.Array(texts, core.DataType.string()))
+
+    def _add_array(self, name: str, array: core.Array) -> None:
+        self._parts[name].append(array)
+        self.held += array.nbytes
 
     def take(self, form: FileFormat) -> tuple[bytes, int]:
         """What was added since the last time, and its rows: the same bytes for the same scores."""
@@ -92,13 +95,13 @@ class ScoreTable:
             nothing = {output.name: hollow(output) for output in self._contract.outputs}
             self.add(np.empty(0, dtype=np.int64), [], nothing, np.empty(0, dtype=np.bool_))
         columns: dict[str, Array | core.Array] = {}
-        for name, parts in self._parts.items():
+        for name in list(self._parts):
+            parts = self._parts.pop(name)  # held once, not twice, where there is much
             arrays = isinstance(parts[0], np.ndarray)
             whole = np.concatenate(parts) if arrays else core.ChunkedArray(parts).combine_chunks()
             columns[name] = whole
         rows = self._rows
         columns["model_version"] = np.full(rows, self._version, dtype=np.int64)
-        self._parts.clear()
         self._rows = self.held = 0
         out = io.BytesIO()
         if form == "parquet":

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
+from arro3 import core
 
 from quintet.batch.chunks import Chunk, Piece
 from quintet.batch.drift import Reference, Sample
@@ -58,6 +59,7 @@ class _Scored(NamedTuple):
     chunk: Chunk
     batch: Batch
     scores: Scores | None
+    kept: Mapping[str, core.Array]
 
 
 def score_unit(
@@ -132,23 +134,19 @@ class _Found:
 
     def add(self, found: _Scored) -> None:
         """Add a part: its scores, and the rows that were refused."""
-        part, chunk, batch, scores = found
+        part, chunk, batch, scores, kept = found
         if scores is not None:
-            self._scored(part, chunk, batch, scores)
+            entities = chunk.batch.entities
+            if entities is not None:
+                entities = [entities[position] for position in scores.index.tolist()]
+            rows, file = chunk.rows[scores.index], part.file
+            self.scores.add(rows, entities, scores.outputs, scores.fallback, file=file, kept=kept)
+            self.fallback += int(scores.fallback.sum())
+            if self.histogram and self.output:
+                self.histogram.add(scores.outputs[self.output.name])
+            self.sample.add(batch.columns, scores.index[~scores.fallback])
         for row, reasons in _refused(chunk, scores.refusals if scores else []):
             self.quarantine.add(row, chunk.original(row - chunk.first), reasons, part.file)
-
-    def _scored(self, part: _Part, chunk: Chunk, batch: Batch, scores: Scores) -> None:
-        entities = chunk.batch.entities
-        if entities is not None:
-            entities = [entities[position] for position in scores.index.tolist()]
-        rows = chunk.rows[scores.index]
-        kept = kept_values(part.plan, chunk, rows)
-        self.scores.add(rows, entities, scores.outputs, scores.fallback, file=part.file, kept=kept)
-        self.fallback += int(scores.fallback.sum())
-        if self.histogram and self.output:
-            self.histogram.add(scores.outputs[self.output.name])
-        self.sample.add(batch.columns, scores.index[~scores.fallback])
 
     def beat(self, unit: Unit, seconds: float) -> dict[str, Any]:
         """How far the unit is: who watches tells a slow one from one that hangs."""
@@ -229,11 +227,12 @@ class _Scorer:
         with naming(part.file) if part.file is not None else nullcontext():
             chunk = part.piece()
         if not chunk.batch.rows:
-            return _Scored(part, chunk, chunk.batch, None)
+            return _Scored(part, chunk, chunk.batch, None, {})
         source = self.features(part.moment)
         joined = join(self.model.contract, chunk.batch, source, part.moment)
         scores = score_apart(self.model, joined.batch, joined.fallback)
-        return _Scored(part, chunk, joined.batch, scores)
+        kept = kept_values(part.plan, chunk, chunk.rows[scores.index])
+        return _Scored(part, chunk, joined.batch, scores, kept)
 
 
 def _refused(chunk: Chunk, refusals: list[Refusal]) -> Iterator[tuple[int, list[Refusal]]]:
