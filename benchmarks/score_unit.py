@@ -1,6 +1,6 @@
 """Rows a second of score_unit against raw session.run on the same rows, and its peak memory.
 
-    python -m benchmarks.score_unit [--rows 500000] [--rounds 5] [--cores 1 2]
+    python -m benchmarks.score_unit [--rows 500000] [--rounds 5] [--cores 1 2] [--keep]
 
 A gradient-boosted tree model (100 trees of 31 leaves, 30 float features) scores the same rows
 from an array (`session.run`, 8,192 rows a call: the best there is), from Parquet, CSV and
@@ -9,7 +9,7 @@ script (of Parquet where pyarrow is installed). Every measurement is a process o
 core and on two, with the memory settings that the template gives `score_unit`; the rounds
 interleave them, and medians are shown, the shares being those of the same round. A busy machine
 disturbs seconds more than it does processor time, so both shares are shown: on one core they are
-the same but for that.
+the same but for that. `--keep` keeps all 30 columns beside the scores, by both.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Watch:
 # ---- what is measured, each in a process of its own ----------------------------------------
 
 
-def raw(folder: Path, threads: int) -> Measured:
-    """session.run over an array that is in memory."""
+def raw(folder: Path, threads: int, keep: bool) -> Measured:
+    """session.run over an array that is in memory, which keeps nothing."""
     import numpy as np
     import onnxruntime
 
@@ -73,7 +73,7 @@ def raw(folder: Path, threads: int) -> Measured:
     return watch.spent(len(rows))
 
 
-def unit(folder: Path, threads: int, form: str) -> Measured:
+def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
     """score_unit over a file, all units one after the other."""
     import dataclasses
 
@@ -115,6 +115,7 @@ def unit(folder: Path, threads: int, form: str) -> Measured:
         key=f"bench/rows.{form}",
         version_id=None,
         started="2026-01-01T00:00:00Z",
+        keep=(FEATURES if form == "jsonl" else "*") if keep else None,
     )
     catalog = MemoryCatalog(Pinned(1, "d", "s", contract))
     plan = plan_run(request, catalog=catalog, inbox=inbox, store=store, unit_bytes=UNIT_BYTES)
@@ -138,7 +139,7 @@ def unit(folder: Path, threads: int, form: str) -> Measured:
     return watch.spent(scored)
 
 
-def pandas_script(folder: Path, threads: int, form: str) -> Measured:
+def pandas_script(folder: Path, threads: int, form: str, keep: bool) -> Measured:
     """What people write: read it all, score it in one call, write it all."""
     import onnxruntime
     import pandas
@@ -159,6 +160,8 @@ def pandas_script(folder: Path, threads: int, form: str) -> Measured:
     matrix = frame[FEATURES].to_numpy("float32")
     scores = session.run(["probabilities"], {"x": matrix})[0]
     out = pandas.DataFrame({"row": range(len(frame)), "score": scores[:, 1]})
+    if keep:
+        out = pandas.concat([frame, out], axis=1)
     if form == "parquet":
         out.to_parquet(folder / "scores.parquet", index=False)
     else:
@@ -185,14 +188,14 @@ def _contract() -> Any:
 
 MEASURED: dict[str, Any] = {
     "raw session.run": raw,
-    **{f"score_unit {form}": lambda f, t, form=form: unit(f, t, form) for form in FORMATS},
-    **{f"pandas {form}": lambda f, t, form=form: pandas_script(f, t, form) for form in FORMATS},
+    **{f"score_unit {form}": partial(unit, form=form) for form in FORMATS},
+    **{f"pandas {form}": partial(pandas_script, form=form) for form in FORMATS},
 }
 
 
-def child(name: str, folder: Path, threads: int) -> None:
+def child(name: str, folder: Path, threads: int, keep: bool) -> None:
     """Measure one, and print what it took and the peak of memory in MB."""
-    measured = MEASURED[name](folder, threads)
+    measured = MEASURED[name](folder, threads, keep=keep)
     # of this program alone: getrusage would count what the parent held when it forked
     status = Path("/proc/self/status").read_text()
     measured["mb"] = int(status.partition("VmHWM:")[2].split()[0]) / 1024
@@ -230,7 +233,9 @@ def make(folder: Path, rows: int) -> None:
     arrow_io.write_ndjson(columns, folder / "rows.jsonl")
 
 
-def measure(folder: Path, rounds: int, cores: list[int]) -> dict[tuple[str, int], list[Measured]]:
+def measure(
+    folder: Path, rounds: int, cores: list[int], keep: bool
+) -> dict[tuple[str, int], list[Measured]]:
     """Every measurement in every round, by what is measured and on how many cores."""
     from quintet_local.template import read
 
@@ -245,7 +250,7 @@ def measure(folder: Path, rounds: int, cores: list[int]) -> dict[tuple[str, int]
             for name in names:
                 command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
                 done = subprocess.run(
-                    [*command, "--cores", str(count)],
+                    [*command, "--cores", str(count), *["--keep"] * keep],
                     env=os.environ | settings,
                     check=True,
                     stdout=subprocess.PIPE,
@@ -281,16 +286,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        child(given.child, given.folder, given.cores[0])
+        child(given.child, given.folder, given.cores[0], given.keep)
         return
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         make(folder, given.rows)
-        show(measure(folder, given.rounds, given.cores), given.cores)
+        show(measure(folder, given.rounds, given.cores, given.keep), given.cores)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from arro3 import core
+from arro3.io import read_parquet
 from tests.batch_kit import CONTRACT, MODEL
 
-from quintet.batch import memory
+from quintet.batch import memory, sinks
 from quintet.batch.sinks import Quarantine, ScoreTable
 from quintet.errors import Refusal
 
@@ -55,19 +58,44 @@ def test_refused_rows_are_held_in_about_their_own_length() -> None:
     assert held_by(refused) < 2 * length
 
 
+COUNT = 5000
+
+
+def outputs() -> dict[str, Any]:
+    """What a model may give for so many rows."""
+    found = MODEL.contract.outputs
+    zeros = {output.name: np.zeros((COUNT, *output.shape[1:])) for output in found}
+    return {**zeros, "country_seen": np.full((COUNT, 1), "de", dtype=object)}
+
+
+def keeping(texts: list[str | None]) -> ScoreTable:
+    """So many scored rows, each with one of the texts."""
+    table = ScoreTable(CONTRACT, 3, kept=["note"])
+    notes = core.Array(texts, core.DataType.string())
+    fallback = np.zeros(COUNT, dtype=np.bool_)
+    table.add(np.arange(COUNT), None, outputs(), fallback, kept={"note": notes})
+    return table
+
+
 def test_kept_texts_are_no_objects_of_pythons() -> None:
-    scores, count = MODEL.contract.outputs, 5000
-    outputs = {output.name: np.zeros((count, *output.shape[1:])) for output in scores}
-    outputs["country_seen"] = np.full((count, 1), "de", dtype=object)
-    rows, fallback = np.arange(count), np.zeros(count, dtype=np.bool_)
-    numbers = sum(values.nbytes for values in outputs.values()) + rows.nbytes + fallback.nbytes
+    numbers = sum(values.nbytes for values in outputs().values()) + COUNT * 9
 
     def kept() -> ScoreTable:
-        table = ScoreTable(CONTRACT, 3, kept=["note"])
-        texts: list[str | None] = [f"the text of row {row}" for row in range(count)]
-        notes = core.Array(texts, core.DataType.string())
-        table.add(rows, None, outputs, fallback, kept={"note": notes})
-        return table
+        return keeping([f"the text of row {row}" for row in range(COUNT)])
 
-    assert kept().held > count * len("the text of row 0")
+    assert kept().held > COUNT * len("the text of row 0")
     assert held_by(kept) < numbers
+
+
+@pytest.mark.parametrize("kinds", [1, 40, COUNT])
+def test_only_texts_that_repeat_are_written_with_a_dictionary(
+    kinds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"the text of kind {row % kinds}" if row % 7 else None for row in range(COUNT)]
+    body, rows = keeping(texts).take("parquet")
+    notes = read_parquet(io.BytesIO(body)).read_all().column("note").to_pylist()
+    assert (rows, list(notes)) == (COUNT, texts)
+    monkeypatch.setattr(sinks, "SOME", 0)  # a dictionary of any
+    with_dictionary, _ = keeping(texts).take("parquet")
+    assert (body == with_dictionary) == (kinds < COUNT)
+    assert len(body) <= len(with_dictionary)

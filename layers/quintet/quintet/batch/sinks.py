@@ -22,6 +22,8 @@ from quintet.errors import Refusal
 
 __all__ = ["Quarantine", "ScoreTable"]
 
+#: how many texts of a column tell whether they repeat
+SOME = 1000
 #: how many refusals of one reason a report may show
 EXAMPLES = 3
 #: how many reasons are told apart; a category column can give as many as it has values
@@ -114,18 +116,25 @@ class ScoreTable:
 
 
 def _write_parquet(columns: dict[str, Any], out: io.BytesIO) -> None:
-    """Scores are hardly ever the same twice: a dictionary of numbers costs much and saves nothing.
+    """Scores are hardly ever the same twice: a dictionary of them costs much and saves nothing.
 
     Row numbers and versions are steps of one and of none, which deltas make small.
     """
     kinds = {name: c.dtype.kind for name, c in columns.items() if isinstance(c, np.ndarray)}
+    texts = {name: _repeats(c) for name, c in columns.items() if name not in kinds}
     arrow_io.write_parquet(
         table(columns),
         out,
         compression="snappy",
-        column_dictionary_enabled={name: name not in kinds for name in columns},
+        column_dictionary_enabled={name: texts.get(name, False) for name in columns},
         column_encoding={n: "delta_binary_packed" for n, kind in kinds.items() if kind in "iu"},
     )
+
+
+def _repeats(texts: core.Array) -> bool:
+    """Whether the first texts of a column come twice and more, as categories do."""
+    some = texts.slice(0, min(SOME, len(texts))).to_pylist()
+    return 2 * len(set(some)) <= len(some)
 
 
 class Quarantine:
