@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -180,6 +181,53 @@ def test_a_firing_of_a_schedule_is_one_run_however_often_it_is_delivered(
     assert json.loads(found["input"]) == fired["request"]
     later = handler({**fired, "scheduled": "2026-12-01T06:00:00+01:00"}, None)
     assert later["run"].startswith("tiny-20261201T050000Z-")
+
+
+@pytest.mark.parametrize(
+    ("hours", "request_", "found"),
+    [
+        (0, {"prefix": "_data/d={year}-{month}-{day}/h={hour}/"}, "_data/d=2026-11-01/h=05/"),
+        (24, {"prefix": "_data/month={year}-{month}/"}, "_data/month=2026-10/"),
+        (-19, {"prefix": "_data/{year}{month}{day}"}, "_data/20261102"),
+        (6, {"prefix": "_data/", "partition": "day={day}"}, "day=31"),
+        (0, {"key": "_data/{year}.csv"}, "_data/2026.csv"),
+        (0, {"manifest": "{month}.json"}, "11.json"),
+    ],
+)
+def test_a_schedule_scores_what_is_of_its_date(
+    aws: BatchAws, handler: Handler, hours: int, request_: dict[str, str], found: str
+) -> None:
+    fired = {**event("runs_scheduled"), "hours_back": hours}
+    fired["request"] = {"model": "tiny", "bucket": "inbox", **request_}
+    run = handler(fired, None)["run"]
+    arn = f"{MACHINE.replace('stateMachine', 'execution')}:{run}"
+    told = aws.client("stepfunctions").describe_execution(executionArn=arn)
+    *_, dated = request_
+    assert json.loads(told["input"]) == {**fired["request"], dated: found}
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        (
+            {"request": {"model": "tiny", "bucket": "inbox", "prefix": "a/{yaer}/"}},
+            "request.prefix: expected in braces only year, month, day, hour, got 'yaer'",
+        ),
+        (
+            {"hours_back": "24"},
+            "hours_back: expected a whole number of hours, at most 87600, got '24'",
+        ),
+        (
+            {"hours_back": 10**9},
+            "hours_back: expected a whole number of hours, at most 87600, got 1000000000",
+        ),
+    ],
+)
+def test_a_schedule_of_no_date_fails_with_its_field(
+    handler: Handler, changes: dict[str, Any], refusal: str
+) -> None:
+    with pytest.raises(BadInput, match=re.escape(refusal)):
+        handler({**event("runs_scheduled"), **changes}, None)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ SWITCHED_ON = {
     "BatchScheduleExpression": "cron(0 6 1 * ? *)",
     "BatchScheduleZone": "Europe/Berlin",
     "BatchScheduleModel": "churn",
-    "BatchSchedulePrefix": "_data/churn/",
+    "BatchSchedulePrefix": "_data/churn/month={year}-{month}/",
+    "BatchScheduleHoursBack": "24",
 }
 PLAN = plan(load(TEMPLATE, SWITCHED_ON), "http://127.0.0.1:4566")
 FUNCTIONS = sorted(PLAN.of_type("AWS::Lambda::Function"))
@@ -162,11 +163,12 @@ def test_a_schedule_is_there_when_it_is_asked_for_and_in_its_zone() -> None:
     given = json.loads(schedule["Target"]["Input"])
     runs = MemoryRuns()
     started = start_scheduled({**given, "scheduled": "2026-11-01T05:00:00Z"}, runs)
-    assert runs.started == {started.folder.run: given["request"]}
-    assert given["request"] | {"bucket": ""} == {
-        "bucket": "",
+    (request,) = runs.started.values()
+    assert list(runs.started) == [started.folder.run]
+    assert request == {
+        "bucket": given["request"]["bucket"],
         "model": "churn",
-        "prefix": "_data/churn/",
+        "prefix": "_data/churn/month=2026-10/",
     }
     without = plan(load(TEMPLATE), "http://127.0.0.1:4566")
     assert not without.of_type("AWS::Scheduler::Schedule")

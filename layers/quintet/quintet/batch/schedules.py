@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -17,9 +18,19 @@ from quintet.errors import BadInput
 __all__ = ["start_scheduled"]
 
 
+#: what a schedule's request may say in braces, as `strftime` calls it
+DATES = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H"}
+#: the fields of a request that may be dated
+DATED = ("key", "prefix", "manifest", "partition", "features")
+#: ten years
+MOST_HOURS = 87_600
+
+
 def start_scheduled(event: Mapping[str, Any], runs: Runs) -> Started:
     """Start the run of a firing: `scheduled` is its time, `request` what it asks for.
 
+    The request's places of files may name the date, as in `month={year}-{month}`: that of the
+    firing, in UTC, or of `hours_back` before it.
     EventBridge Scheduler delivers at least once, always with the time that was scheduled
     (https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html),
     so the run is named by it. What is there to score is looked up by the plan: a run that finds
@@ -32,16 +43,42 @@ def start_scheduled(event: Mapping[str, Any], runs: Runs) -> Started:
     asked = event.get("request")
     if not isinstance(asked, dict):
         raise BadInput.of("request", "what a run is asked for", "something else")
+    fired = _moment(event.get("scheduled"))
+    asked = _dated(asked, fired - _back(event.get("hours_back", 0)))
     request = request_from(asked)
-    moment = _moment(event.get("scheduled"))
+    moment = fired.strftime("%Y%m%dT%H%M%SZ")
     parts = (orjson.dumps(asked, option=orjson.OPT_SORT_KEYS).decode(), moment)
     run = hashed_name(request.model, moment, parts)
     return Started(Folder(request.model, run), runs.start(run, asked))
 
 
-def _moment(text: Any) -> str:
-    """A time in UTC as it can stand in a name: 20261101T070000Z."""
+def _moment(text: Any) -> datetime:
+    """A time in UTC."""
     try:
-        return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+        return datetime.fromisoformat(text).astimezone(UTC)
     except (TypeError, ValueError):
         raise BadInput.of("scheduled", "a time in ISO 8601", repr(text)[:60]) from None
+
+
+def _back(hours: Any) -> timedelta:
+    if type(hours) is not int or abs(hours) > MOST_HOURS:
+        expected = f"a whole number of hours, at most {MOST_HOURS}"
+        raise BadInput.of("hours_back", expected, repr(hours)[:60])
+    return timedelta(hours=hours)
+
+
+def _dated(asked: Mapping[str, Any], date: datetime) -> dict[str, Any]:
+    """The request of a date."""
+
+    def filled(field: str, text: str) -> str:
+        for word in re.findall(r"\{([^{}]*)\}", text):
+            if word not in DATES:
+                expected = "in braces only " + ", ".join(DATES)
+                raise BadInput.of(f"request.{field}", expected, repr(word[:60]))
+            text = text.replace(f"{{{word}}}", date.strftime(DATES[word]))
+        return text
+
+    return {
+        field: filled(field, value) if field in DATED and isinstance(value, str) else value
+        for field, value in asked.items()
+    }
