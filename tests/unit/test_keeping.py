@@ -121,6 +121,23 @@ def test_values_of_any_type_are_kept_as_text() -> None:
     }
 
 
+def test_fields_of_json_of_one_kind_are_kept_as_each_by_itself() -> None:
+    fields: dict[str, list[Any]] = {
+        "a": [None, 0.1, -1.0, 1e-7],
+        "b": [7, None, 2**64 - 1, -1],
+        "c": ["", "ü", None, "1"],
+    }
+    rows = [row(n, **{name: values[n] for name, values in fields.items()}) for n in range(4)]
+    bench, plan = kept("a.jsonl", jsonl_bytes(rows), "a,b,c", 1 << 20)
+    found = [tuple(r[name] for name in fields) for r in bench.scores(plan.folder)]
+    assert found == [
+        (None, "7", ""),
+        ("0.1", None, "ü"),
+        ("-1.0", str(2**64 - 1), None),
+        ("1e-7", "-1", "1"),
+    ]
+
+
 @given(
     st.lists(
         st.tuples(

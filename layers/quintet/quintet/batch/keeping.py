@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
 from math import isnan
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def kept_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dict[str, 
     if whole is None:
         texts = [chunk.original(place)["text"] for place in places.tolist()]
         read = _from_records if plan.format == "jsonl" else _from_cells
-        return {name: _array(texts) for name, texts in read(plan, texts).items()}
+        return read(plan, texts)
     nothing = _array([None] * chunk.size)
     arrays = {name: whole.get(column, nothing) for column, name in plan.keep}
     if len(rows) == chunk.size:
@@ -141,18 +142,28 @@ def _csv_columns(plan: Plan, chunk: Chunk, columns: Sequence[str]) -> dict[str, 
     return {column: table.column(place).combine_chunks() for column, place in places.items()}
 
 
-def _from_cells(plan: Plan, texts: Sequence[str]) -> dict[str, list[str | None]]:
+def _from_cells(plan: Plan, texts: Sequence[str]) -> dict[str, core.Array]:
     cells = list(csv.reader(texts, delimiter=plan.delimiter or ","))
-    found: dict[str, list[str | None]] = {}
+    found: dict[str, core.Array] = {}
     for column, name in plan.keep:
         at = plan.columns.index(column) if column in plan.columns else None
-        found[name] = [None if at is None else row[at] or None for row in cells]
+        found[name] = _array([None if at is None else row[at] or None for row in cells])
     return found
 
 
-def _from_records(plan: Plan, texts: Sequence[str]) -> dict[str, list[str | None]]:
+def _from_records(plan: Plan, texts: Sequence[str]) -> dict[str, core.Array]:
     records = [orjson.loads(text) for text in texts]
-    return {name: [_text(record.get(column)) for record in records] for column, name in plan.keep}
+    return {name: _json_texts([r.get(column) for r in records]) for column, name in plan.keep}
+
+
+def _json_texts(values: Sequence[Any]) -> core.Array:
+    """The values of a field of JSON as text; those of one kind all at once."""
+    kinds = set(map(type, values)) - {NoneType}
+    if kinds == {str}:
+        return _array(values)
+    if kinds == {float}:
+        return core.Array(values, core.DataType.float64()).cast(core.DataType.string())
+    return _array([_text(value) for value in values])
 
 
 def _text(value: Any) -> str | None:
