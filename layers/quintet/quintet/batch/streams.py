@@ -109,8 +109,10 @@ def parquet_file(
         held = _Blocks(blocks)
         try:
             yield cast(IO[bytes], View(held, start, footer.start, tail))
-        except BadInput as error:  # so arro3's reader tells of every error, also of a store's
-            raise (held.failed or error) from error
+        except BadInput:  # so arro3's reader tells of every error, also of a store's
+            if held.failed is None:
+                raise
+            raise held.failed from None
         return
     with tempfile.TemporaryFile() as body:
         body.writelines(blocks)
