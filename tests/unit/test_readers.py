@@ -175,6 +175,12 @@ def test_a_return_at_the_start_of_a_row_ends_no_row_before_it() -> None:
     assert bench.quarantine(folder) == [{"row": 0, "text": "\ra,1,1,de,0.5", "reasons": reasons}]
 
 
+def test_a_byte_order_mark_amid_a_file_belongs_to_its_row() -> None:
+    body = HEADER + '\ufeffa,1,1,de,0.5\n"b",1,1,de,0.5\n'.encode()
+    bench, folder = run("tiny/a.csv", body)
+    assert [r["customer"] for r in bench.scores(folder)] == ["\ufeffa", "b"]
+
+
 NINE = orjson.dumps(row(9))
 NO_JSON = "text that is not JSON"
 BEYOND = "JSON with a number out of range, or nested too deep"

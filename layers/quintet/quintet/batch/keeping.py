@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 import orjson
 from arro3 import core
-from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
 from quintet.batch.arrow import column as column_of
-from quintet.batch.arrow import is_text
+from quintet.batch.arrow import csv_table, is_text
 from quintet.batch.chunks import Chunk
-from quintet.batch.formats import BOM
 from quintet.batch.inputs import Source
 from quintet.batch.outputs import score_names
 from quintet.batch.plans import Plan
@@ -122,21 +120,11 @@ def _texts_of(array: core.Array) -> core.Array:
 def _csv_columns(plan: Plan, chunk: Chunk, columns: Sequence[str]) -> dict[str, core.Array] | None:
     """Columns of a chunk of CSV; None where each row must be looked at."""
     text = chunk.text() if chunk.text is not None else b""
-    # of quotes and of a text's beginning readers think differently
-    if chunk.broken or b'"' in text or b"\0" in text or text.startswith(BOM):
+    if chunk.broken or b'"' in text:  # of quotes readers think differently
         return None
-    texts = core.DataType.string()
-    try:
-        table = arrow_io.read_csv(
-            text,
-            core.Schema([core.Field(str(at), texts) for at in range(len(plan.columns))]),
-            has_header=False,
-            delimiter=plan.delimiter or ",",
-            batch_size=chunk.size + 1,
-        ).read_all()
-    except Exception:  # arro3 has no other
-        return None
-    if table.num_rows != chunk.size:
+    kinds = [core.DataType.string()] * len(plan.columns)
+    table = csv_table(text, kinds, plan.delimiter or ",", chunk.size)
+    if table is None:
         return None
     places = {column: plan.columns.index(column) for column in columns}
     return {column: table.column(place).combine_chunks() for column, place in places.items()}

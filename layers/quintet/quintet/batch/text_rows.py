@@ -18,10 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 from arro3 import core
-from arro3 import io as arrow_io
 
 from quintet.batch.alike import csv_batch, jsonl_batch, padded
-from quintet.batch.arrow import column
+from quintet.batch.arrow import column, csv_table
 from quintet.batch.chunks import Chunk, Piece, arrays_batch, cuts, even
 from quintet.batch.decimals import EXACT, Bytes
 from quintet.batch.plans import Plan
@@ -137,8 +136,7 @@ class _CsvReader:
                 kinds[position] = number
                 if "int" in feature.dtype:
                     self._whole.add(name)
-        # names in the schema are positions: a file may hold a column it does not use twice
-        self._schema = core.Schema([core.Field(str(i), k) for i, k in enumerate(kinds)])
+        self._kinds = kinds
 
     def read(self, text: _Text) -> Found:
         batch = text.read_alike(partial(csv_batch, self._contract, self._columns, self._delimiter))
@@ -147,21 +145,8 @@ class _CsvReader:
         return self._careful(text.cut()) if batch is None else (batch, None, [])
 
     def _quick(self, text: bytes, rows: int) -> Batch | None:
-        if b"\0" in text:  # arro3 ends the process where it quotes such a row in an error
-            return None
-        if text.count(b"\r") != text.count(b"\r\n"):  # to arro3 any of them ends a row
-            return None
-        try:
-            table = arrow_io.read_csv(
-                text,
-                self._schema,
-                has_header=False,
-                delimiter=self._delimiter,
-                batch_size=rows + 1,
-            ).read_all()
-        except Exception:  # a bad number, a ragged row, text that is no UTF-8
-            return None
-        if table.num_rows != rows:
+        table = csv_table(text, self._kinds, self._delimiter, rows)
+        if table is None:
             return None
         arrays: dict[str, Array] = {}
         nulls: dict[str, Array] = {}
