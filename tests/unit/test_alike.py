@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quintet.batch import alike, text_rows
-from quintet.batch.decimals import BEFORE, Places, last_points, numbers
+from quintet.batch.decimals import BEFORE, Places, numbers, points_of
 from quintet.batch.plans import Plan, Snapshot
 from quintet.batch.splitting import records
 from quintet.columns import Batch
@@ -237,7 +237,7 @@ def test_numbers_are_what_float_reads() -> None:
     ends = np.cumsum(lengths) - 1
     starts = ends - lengths + 1
     data = alike.padded(text, 0, len(text))
-    points = last_points(data[BEFORE:], starts, ends)
+    points = points_of(data[BEFORE:], starts, ends)
     read = numbers(data, Places(starts, points, ends).shaped(-1, 1), float)
     assert read is not None
     exact = np.array([float(text) for text in texts])

@@ -28,8 +28,8 @@ from quintet.batch.decimals import (
     Numbers,
     Places,
     Positions,
-    last_points,
     numbers,
+    points_of,
     windows,
 )
 from quintet.columns import Array, Batch, numpy_dtype
@@ -107,7 +107,7 @@ def csv_batch(
 
 
 def _points_and_ends(text: Bytes, stops: NDArray[np.bool_]) -> tuple[Positions, Positions]:
-    """Where each cell has its last point, its end where it has none; and its end, from `stops`."""
+    """Where each cell has a point, its end where it has none; and its end, from `stops`."""
     found = np.flatnonzero(stops | (text == POINT))
     points, ends = found[0::2], found[1::2]
     if len(points) == np.count_nonzero(stops) and (text[points] == POINT).all():
@@ -231,7 +231,7 @@ def _json_cells(template: _Template, data: Bytes, lines: Positions) -> _Cells | 
     for literal, column in zip((*heads, tail), (*places.T, ends[:, -1]), strict=True):
         if windows(text, len(literal))[column].tobytes() != literal * rows:
             return None
-    points = last_points(text, starts.reshape(-1), ends.reshape(-1)).reshape(starts.shape)
+    points = points_of(text, starts.reshape(-1), ends.reshape(-1)).reshape(starts.shape)
     return _Cells(template.names, data, Places(starts, points, ends))
 
 

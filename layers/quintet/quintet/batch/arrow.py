@@ -88,15 +88,15 @@ def column(name: str, array: core.Array, shape: tuple[int, ...]) -> tuple[Array,
     types, kind = core.DataType, array.type
     if array.null_count == 0 and (types.is_floating(kind) or types.is_integer(kind)):
         return array.to_numpy(), None  # most are: each further question takes as long as this
-    check_kind(name, array.type)
-    if core.DataType.is_dictionary(array.type):
-        assert array.type.value_type is not None
-        array = array.cast(array.type.value_type)
-    if core.DataType.is_decimal(array.type):
-        array = array.cast(core.DataType.float64())
-    if core.DataType.is_null(array.type):
+    check_kind(name, kind)
+    if types.is_dictionary(kind):
+        assert kind.value_type is not None
+        array = array.cast(kind.value_type)
+    if types.is_decimal(array.type):
+        array = array.cast(types.float64())
+    if types.is_null(array.type):
         return np.full(len(array), None, dtype=object), np.ones(len(array), dtype=np.bool_)
-    if core.DataType.is_list(array.type) or core.DataType.is_fixed_size_list(array.type):
+    if types.is_list(array.type) or types.is_fixed_size_list(array.type):
         return _lists(name, array, shape), None
     if array.null_count == 0:
         return array.to_numpy(), None

@@ -25,8 +25,8 @@ __all__ = [
     "Numbers",
     "Places",
     "Positions",
-    "last_points",
     "numbers",
+    "points_of",
     "windows",
 ]
 
@@ -67,7 +67,10 @@ _FOLDS = tuple(
 
 
 class Places(NamedTuple):
-    """Where cells of a text start, have their last point (their end, where none) and end."""
+    """Where cells of a text start, have a point (their end, where none) and end.
+
+    A cell with a second point is no number, whichever of them is told.
+    """
 
     starts: Positions
     points: Positions
@@ -156,7 +159,7 @@ def _pass(
     return np.flatnonzero(~plain)
 
 
-def last_points(text: Bytes, starts: Positions, ends: Positions) -> Positions:
+def points_of(text: Bytes, starts: Positions, ends: Positions) -> Positions:
     """Where cells have their points, behind a minus perhaps and 1 to `WHOLE` digits.
 
     The end of a cell that has none there. All three are of one dimension.

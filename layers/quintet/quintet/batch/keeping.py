@@ -81,8 +81,8 @@ def kept_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dict[str, 
     """The kept columns of some rows of a file, under their new names; `plan` is the file's own."""
     if not plan.keep:
         return {}
-    places, columns = rows - chunk.first, [column for column, _ in plan.keep]
-    known = [column for column in columns if column in plan.columns]
+    places = rows - chunk.first
+    known = [column for column, _ in plan.keep if column in plan.columns]
     whole: Mapping[str, core.Array] | None = None
     if chunk.column is not None:
         whole = {column: _texts_of(chunk.column(column)) for column in known}
@@ -92,8 +92,10 @@ def kept_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dict[str, 
         texts = [chunk.original(place)["text"] for place in places.tolist()]
         read = _from_records if plan.format == "jsonl" else _from_cells
         return read(plan, texts)
-    nothing = _array([None] * chunk.size)
-    arrays = {name: whole.get(column, nothing) for column, name in plan.keep}
+    arrays = {
+        name: whole[column] if column in whole else _array([None] * chunk.size)
+        for column, name in plan.keep
+    }
     if len(rows) == chunk.size:
         return arrays
     chosen = core.Array.from_numpy(places.astype(np.uint64))

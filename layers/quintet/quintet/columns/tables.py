@@ -120,9 +120,9 @@ def from_arrays(
     batch = empty(len(next(iter(arrays.values()))))
     _put_floats(contract, batch, arrays, nulls)
     for feature in contract.requested:
-        values = arrays.get(feature.name)
         if feature.name in batch.columns:
             continue
+        values = arrays.get(feature.name)
         if values is None:
             values = np.empty(batch.rows, dtype=object)
         _fill_array(batch, feature, values, nulls.get(feature.name))
