@@ -25,9 +25,9 @@ from tests.workkit import Bench, job, message
 from quintet.columns import numpy_dtype
 from quintet.jobs.dispatch import MemoryQueue
 from quintet.jobs.memory import MemoryJobs
-from quintet.models import MemoryRoutes, Models, Route, Version
+from quintet.jobs.worker import THREADS
 from quintet.onnx_model import OnnxModel
-from quintet.working.worker import THREADS
+from quintet.serving.model_cache import MemoryRoutes, Models, Route, Version
 from quintet_cli.model_yaml import read_contract
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -60,7 +60,7 @@ class Shelf:
         self.model = model
 
     def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
-        """See `quintet.models.Loader.load`."""
+        """See `quintet.serving.model_cache.Loader.load`."""
         return self.model
 
 

@@ -35,7 +35,7 @@ from onnx import helper
 from tests.local_aws import FREE_PORTS, LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.folders import Folder
+from quintet.batch.run_paths import Folder
 from quintet.onnx_model import session_options
 from quintet_cli.app import app
 from quintet_cli.kit import contract_of, save

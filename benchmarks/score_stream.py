@@ -40,18 +40,18 @@ import onnxruntime
 import orjson
 from benchmarks.score_unit import FEATURES, _contract, make
 
-from quintet.aws import streams
-from quintet.batch.isolation import score_apart
-from quintet.codecs.streams import decode
 from quintet.contract import Aggregate, Contract, Stream
 from quintet.features import MemoryFeatures, join
 from quintet.onnx_model import OnnxModel, session_options
+from quintet.serving.isolation import score_apart
+from quintet.streaming import kinesis_events
 from quintet.streaming.alerts import AlertDesk, MemoryAlertBook
-from quintet.streaming.flows import Arrivals, Tumbling
+from quintet.streaming.checkpoints import MemoryMarks
+from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
-from quintet.streaming.marks import MemoryMarks
+from quintet.streaming.model_rows import Arrivals, Tumbling
+from quintet.streaming.records import decode
 from quintet.streaming.scorer import Scorer
-from quintet.streaming.sink import MemorySink
 from quintet.streaming.windows import MemoryWindows, advance
 
 OURS = "from event to answer"
@@ -115,10 +115,10 @@ def vectorised(model: OnnxModel, arrived: Arrivals, window: Tumbling) -> Any:
 
 def answered(model: OnnxModel, event: dict[str, Any]) -> Any:
     """The same, from Lambda's event to the answer."""
-    window = streams.tumbling(event)
+    window = kinesis_events.tumbling(event)
     assert window is not None
-    state = vectorised(model, streams.arrivals(event), window)
-    return orjson.dumps(streams.answer(state, None))
+    state = vectorised(model, kinesis_events.arrivals(event), window)
+    return orjson.dumps(kinesis_events.answer(state, None))
 
 
 def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
@@ -133,10 +133,10 @@ def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
         windows=MemoryWindows(),
         clock=lambda: NOW,
     )
-    outcome = scorer.take(streams.arrivals(event), streams.tumbling(event))
+    outcome = scorer.take(kinesis_events.arrivals(event), kinesis_events.tumbling(event))
     assert outcome.failed is None
     assert sum(outcome.rows.values()) == len(event["Records"])
-    return orjson.dumps(streams.answer(outcome.state, outcome.failed))
+    return orjson.dumps(kinesis_events.answer(outcome.state, outcome.failed))
 
 
 def record_by_record(model: OnnxModel, event: dict[str, Any]) -> Any:
@@ -183,7 +183,7 @@ def main() -> None:
     model = OnnxModel(contract(), graph, threads=1)
     session = onnxruntime.InferenceSession(graph, session_options(1), ["CPUExecutionProvider"])
     event = event_of(rows)
-    arrived, window = streams.arrivals(event), streams.tumbling(event)
+    arrived, window = kinesis_events.arrivals(event), kinesis_events.tumbling(event)
     assert window is not None
     ways: dict[str, Callable[[], object]] = {
         "session.run": lambda: session.run(["probabilities"], {"x": rows}),

@@ -25,10 +25,10 @@ import onnxruntime
 import psutil
 from onnx import TensorProto, helper, numpy_helper
 
-from quintet import golden
 from quintet.contract import Contract
 from quintet.errors import ModelFailure
 from quintet.onnx_model import session_options
+from quintet.serving import golden
 from quintet_cli.model_yaml import read_contract
 
 ROUNDS = 30

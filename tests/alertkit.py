@@ -17,7 +17,7 @@ from quintet.contract import Contract, Feature, Input, Output
 from quintet.scoring import Scores
 from quintet.streaming.alert import Alert
 from quintet.streaming.alerts import Found, found
-from quintet.streaming.flows import Arrivals, Flow
+from quintet.streaming.model_rows import Arrivals, Flow
 
 NOW = 1_800_000_000.0
 SHARD = "events/shardId-000000000000"

@@ -12,10 +12,10 @@ from arro3 import core
 from arro3 import io as arrow_io
 from onnx import TensorProto, helper
 
-from quintet.batch.folders import Folder, run_name
 from quintet.batch.planning import OUTPUT, MemoryCatalog, Pinned, plan_run
 from quintet.batch.plans import Plan, RefusedPlan, Unit, unit_from
 from quintet.batch.requests import Request, request_from
+from quintet.batch.run_paths import Folder, run_name
 from quintet.batch.stores import MemoryInbox, MemoryStore
 from quintet.batch.units import score_unit
 from quintet.contract import Contract, Feature, Input, Output, to_dict

@@ -21,9 +21,9 @@ from quintet.aws.endpoints import EndpointTable
 from quintet.aws.features import entity_key
 from quintet.aws.jobs import JobTable
 from quintet.aws.latest import LatestTable
-from quintet.callbacks.endpoints import register
 from quintet.jobs.job import Job, Outcome
 from quintet.streaming.latest import Latest
+from quintet.webhooks.endpoints import register
 from quintet_cli.receiver import Receiver, receiving
 
 __all__ = ["ANN", "world"]

@@ -25,9 +25,9 @@ from quintet.contract import (
 )
 from quintet.features import FeatureSource, MemoryFeatures
 from quintet.manifest import digest_of, sha256
-from quintet.models import MemoryRoutes, Models, Route, Version
-from quintet.online import Online, PredictionCache
 from quintet.onnx_model import OnnxModel
+from quintet.serving import Online, PredictionCache
+from quintet.serving.model_cache import MemoryRoutes, Models, Route, Version
 from quintet_cli.publisher import Publisher
 from quintet_cli.release import Release
 
@@ -249,7 +249,7 @@ class Shelf:
     contracts: Mapping[tuple[str, int], Contract]
 
     def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
-        """See `quintet.models.Loader.load`."""
+        """See `quintet.serving.model_cache.Loader.load`."""
         return OnnxModel(self.contracts[model, version], GRAPHS[model]())
 
 

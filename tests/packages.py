@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from quintet.contract import Contract
-from quintet.golden import Golden
+from quintet.serving.golden import Golden
 from quintet_cli.model_yaml import read_contract
 
 MODEL_YAML = """\

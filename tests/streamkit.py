@@ -12,7 +12,7 @@ import numpy as np
 from tests import onlinekit
 
 from quintet.contract import Aggregate, Alert, Contract, Stream
-from quintet.streaming.flows import Arrivals, Tumbling
+from quintet.streaming.model_rows import Arrivals, Tumbling
 
 NOW = 1_800_000_000.0
 STREAM = "events"

@@ -15,16 +15,16 @@ from arro3 import io as arrow_io
 from tests import onlinekit
 from tests.streamkit import METER, NOW, arrivals, data, reading, sequence
 
-from quintet.codecs.streams import decode
 from quintet.errors import Transient
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.streaming.alerts import AlertDesk, MemoryAlertBook, MemoryTeller
-from quintet.streaming.flows import Arrivals
+from quintet.streaming.checkpoints import MemoryMarks
+from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
-from quintet.streaming.marks import MemoryMarks
+from quintet.streaming.model_rows import Arrivals
+from quintet.streaming.records import decode
 from quintet.streaming.scorer import Scorer
-from quintet.streaming.sink import MemorySink
 from quintet.streaming.windows import MemoryWindows
 
 __all__ = ["Adversary", "Crash", "Records", "World", "check"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from quintet.columns import Batch
 from quintet.contract import Aggregate, Contract, Feature, Input, Output, Scalar, Stream
-from quintet.streaming.flows import Arrivals, Flow, Tumbling
+from quintet.streaming.model_rows import Arrivals, Flow, Tumbling
 from quintet.streaming.windows import Advanced, Part, WindowStore, advance
 
 ALL = (

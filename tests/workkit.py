@@ -11,14 +11,14 @@ from tests.onlinekit import NOW, Clock, online, shop_features
 
 from quintet.features import FeatureSource
 from quintet.jobs.blobs import MemoryBlobs
+from quintet.jobs.burying import DeadLetters, MemoryDeadLetters, Undertaker
+from quintet.jobs.deliveries import Delivery, MemoryVisibility
 from quintet.jobs.dispatch import Dispatch, MemoryQueue
+from quintet.jobs.fates import Fate
 from quintet.jobs.job import Content, Job
 from quintet.jobs.memory import MemoryJobs
-from quintet.models import Models
-from quintet.working.burying import DeadLetters, MemoryDeadLetters, Undertaker
-from quintet.working.deliveries import Delivery, MemoryVisibility
-from quintet.working.fates import Fate
-from quintet.working.worker import Worker
+from quintet.jobs.worker import Worker
+from quintet.serving.model_cache import Models
 
 LEASE_SECONDS = 90.0
 QUIET_SECONDS = 360.0

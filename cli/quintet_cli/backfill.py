@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any, NamedTuple, Protocol
 
-from quintet.batch.folders import Folder
+from quintet.batch.run_paths import Folder
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, Conflict, NotFound
 
@@ -79,7 +79,7 @@ class Runs(Protocol):
         ...
 
     def show(self, folder: Folder) -> dict[str, Any]:
-        """See `quintet.batch.overview.show`."""
+        """See `quintet.batch.run_status.show`."""
         ...
 
 

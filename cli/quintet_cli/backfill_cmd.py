@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 
 from quintet.aws.registry import Registry
-from quintet.batch import attempts
-from quintet.batch.folders import Folder
-from quintet.batch.overview import show
+from quintet.batch import executions
 from quintet.batch.requests import keep_of
+from quintet.batch.run_paths import Folder
+from quintet.batch.run_status import show
 from quintet.batch.starts import Started
 from quintet.errors import BadInput
 from quintet_cli.backfill import backfill, partitions
@@ -47,7 +47,7 @@ class StageRuns:
 
     def redrive(self, folder: Folder) -> None:
         """See `quintet_cli.backfill.Runs.redrive`."""
-        attempts.redrive(folder, self.reader.executions)
+        executions.redrive(folder, self.reader.executions)
 
     def show(self, folder: Folder) -> dict[str, Any]:
         """See `quintet_cli.backfill.Runs.show`."""

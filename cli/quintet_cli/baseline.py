@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.batch.drift import category
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Feature
+from quintet.monitoring.drift import category
 
 __all__ = ["Columns", "baseline_of"]
 

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from quintet.batch.folders import Folder, run_name
 from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.plans import Plan
+from quintet.batch.run_paths import Folder, run_name
 from quintet_cli.options import Form, Keep, StageName, State
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_view import colored, finish, follow, print_report

@@ -10,7 +10,7 @@ import numpy as np
 
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Fallback, Feature, Input, Output
-from quintet.models import NAME
+from quintet.serving.model_cache import NAME
 from quintet_cli.contract_terms import FIELD, RESERVED, Found, Path
 from quintet_cli.stream_checks import check_stream
 

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from quintet.batch.drops import dropped
-from quintet.callbacks.runs import is_run_end, run_call
 from quintet.errors import BadInput
 from quintet.jobs.store import Notice
 from quintet.streaming.alert import Callout, is_callout
+from quintet.webhooks.runs import is_run_end, run_call
 from quintet_cli.refused import Depth, Outcome, Pace, Thing
 from quintet_cli.stage import Stage, StageError
 

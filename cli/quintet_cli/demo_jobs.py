@@ -14,7 +14,7 @@ from pathlib import Path
 import urllib3
 
 from quintet.aws.endpoints import EndpointTable
-from quintet.callbacks.endpoints import UnknownEndpoint, register
+from quintet.webhooks.endpoints import UnknownEndpoint, register
 from quintet_cli.kit import read_table
 from quintet_cli.receiver import Received, Receiver, receiving
 from quintet_cli.stage import Stage, StageError

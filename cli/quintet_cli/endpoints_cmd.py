@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from quintet.aws.endpoints import EndpointTable
-from quintet.callbacks.endpoints import Endpoint
-from quintet.callbacks.endpoints import register as registered
-from quintet.callbacks.endpoints import rotate as rotated
-from quintet.callbacks.targets import Scope
+from quintet.webhooks.endpoints import Endpoint
+from quintet.webhooks.endpoints import register as registered
+from quintet.webhooks.endpoints import rotate as rotated
+from quintet.webhooks.url_guard import Scope
 from quintet_cli.options import StageName, State
 from quintet_cli.receiver import Received, Receiver, receiving
 from quintet_cli.stage import DEFAULT_STATE, Stage

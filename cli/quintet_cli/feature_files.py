@@ -14,10 +14,10 @@ import numpy as np
 from arro3 import core
 from arro3 import io as arro3_io
 
-from quintet.batch.arrow import arrow_errors, column
 from quintet.columns import Array, Batch, from_arrays, from_text, shown
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput, Refusal
+from quintet.formats.arrow import arrow_errors, column
 
 __all__ = ["FeatureFile", "FeatureRow", "read"]
 

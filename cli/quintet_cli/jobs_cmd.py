@@ -12,10 +12,10 @@ from rich.table import Table
 
 from quintet.aws.jobs import JobTable
 from quintet.aws.queues import NoticeQueue
-from quintet.codecs.messages import ANONYMOUS
 from quintet.errors import BadInput
 from quintet.jobs.dispatch import Dispatch
 from quintet.jobs.job import OPEN, SETTLED, Content, Job
+from quintet.protocols.http import ANONYMOUS
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage
 

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from quintet.contract import Contract, to_dict
-from quintet.golden import Golden
+from quintet.serving.golden import Golden
 from quintet_cli.model_yaml import PackageError, Problem
 
 __all__ = ["Checked", "Limits", "load_check"]

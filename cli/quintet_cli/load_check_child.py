@@ -13,10 +13,10 @@ from typing import Any
 
 import psutil
 
-from quintet import golden
 from quintet.contract import Contract, from_dict
 from quintet.errors import ModelFailure
 from quintet.onnx_model import OnnxModel
+from quintet.serving import golden
 
 SINGLES = 8  # rows that are also scored one by one
 FULL_SECONDS = 5  # what the largest request may take here, about

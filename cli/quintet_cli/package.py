@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from quintet.contract import Contract
-from quintet.golden import Golden, golden_from_dict
 from quintet.manifest import GRAPH, digest_of, sha256
+from quintet.serving.golden import Golden, golden_from_dict
 from quintet_cli.model_yaml import MAX_BYTES, PackageError, Problem, read_contract
 from quintet_cli.safety import CAPS
 from quintet_cli.training_data import SUFFIXES

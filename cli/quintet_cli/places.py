@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quintet.batch.folders import Folder
+from quintet.batch.run_paths import Folder
 from quintet_cli.dead_letters import DeadLetters, dead_letters
 from quintet_cli.job_table import jobs_of
 from quintet_cli.refused import Place

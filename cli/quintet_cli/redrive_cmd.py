@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from quintet.batch import attempts
-from quintet.batch.folders import Folder
+from quintet.batch import executions
+from quintet.batch.run_paths import Folder
 from quintet_cli.batch_cmd import Model, Run, runs
 from quintet_cli.options import StageName, State
 from quintet_cli.run_reader import RunReader
@@ -33,7 +33,7 @@ def stop(
     """Stop a run; what it has scored is counted, and stays for a redrive."""
     reader = RunReader(Stage.open(stage, state))
     folder = Folder(model, run) if run else reader.newest(model)
-    counting = attempts.stop(folder, reader.executions).name
+    counting = executions.stop(folder, reader.executions).name
     while reader.ended(folder) is None or reader.running(counting):
         time.sleep(POLL_SECONDS)
     report = reader.report(folder)
@@ -55,7 +55,7 @@ def redrive(
     """Score what a run lacks that has failed or was stopped; plan anew one that was refused."""
     reader = RunReader(Stage.open(stage, state))
     folder = Folder(model, run) if run else reader.newest(model)
-    started = attempts.redrive(folder, reader.executions)
+    started = executions.redrive(folder, reader.executions)
     console.print(f"run [bold]{folder.run}[/bold], execution {started.name}")
     if wait:
         finish(follow(reader, folder))

@@ -11,13 +11,13 @@ from typing import Any
 from arro3 import core
 from arro3 import io as arrow_io
 
-from quintet.batch.formats import BOM, Kind, detect
-from quintet.batch.parquet import read_footer
-from quintet.batch.parquet_rows import record_batches
 from quintet.batch.plans import Plan, Snapshot
 from quintet.batch.stores import Inbox
-from quintet.batch.streams import parquet_file
 from quintet.errors import BadInput
+from quintet.formats.byte_streams import parquet_file
+from quintet.formats.kinds import BOM, Kind, detect
+from quintet.formats.parquet import read_footer
+from quintet.formats.parquet_rows import record_batches
 
 __all__ = ["Rebuilder", "text_of"]
 

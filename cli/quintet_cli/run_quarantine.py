@@ -12,13 +12,13 @@ import orjson
 from botocore.exceptions import ClientError
 
 from quintet.aws.blobs import S3Inbox
-from quintet.batch.folders import REPLAY_OF, Folder, run_name
+from quintet.batch.input_listing import folders
 from quintet.batch.inputs import plan_of, sources_from
 from quintet.batch.outputs import FILE
 from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.plans import Plan
 from quintet.batch.requests import keep_of
-from quintet.batch.snapshots import folders
+from quintet.batch.run_paths import REPLAY_OF, Folder, run_name
 from quintet_cli.refused import Depth, Outcome, Pace, Thing
 from quintet_cli.replay_files import Rebuilder, text_of
 from quintet_cli.replay_marks import TAKEN, Marks

@@ -12,9 +12,9 @@ import orjson
 
 from quintet.aws.blobs import S3Store
 from quintet.aws.executions import Executions
-from quintet.batch.attempts import last_attempt
-from quintet.batch.folders import Folder, slug
+from quintet.batch.executions import last_attempt
 from quintet.batch.plans import Plan, RefusedPlan, plan_from
+from quintet.batch.run_paths import Folder, slug
 from quintet.batch.tables import tables_of
 from quintet_cli.stage import Stage, StageError
 

@@ -10,8 +10,8 @@ import typer
 from rich import progress
 from rich.console import Console
 
-from quintet.batch.folders import REPLAY_OF, Folder
 from quintet.batch.plans import Plan
+from quintet.batch.run_paths import REPLAY_OF, Folder
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
 

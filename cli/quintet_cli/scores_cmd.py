@@ -13,8 +13,8 @@ from quintet.aws.artifacts import Artifacts
 from quintet.aws.blobs import S3Store
 from quintet.aws.cells import S3Cells
 from quintet.aws.latest import LatestTable
-from quintet.batch.folders import Folder
 from quintet.batch.plans import Plan, plan_from
+from quintet.batch.run_paths import Folder
 from quintet.batch.tables import current_run
 from quintet_cli.options import StageName, State
 from quintet_cli.score_loader import latest_of

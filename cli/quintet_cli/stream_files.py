@@ -15,13 +15,13 @@ import numpy as np
 import orjson
 
 from quintet.aws.contracts import Described
-from quintet.batch.arrow import arrow_errors
-from quintet.codecs.streams import decode
-from quintet.codecs.strict_json import parse
 from quintet.columns import numpy_dtype, shown
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
-from quintet.streaming.flows import Arrivals
+from quintet.formats.arrow import arrow_errors
+from quintet.formats.strict_json import parse
+from quintet.streaming.model_rows import Arrivals
+from quintet.streaming.records import decode
 from quintet_cli.kit import read_table
 from quintet_cli.stream_sender import RECORD_BYTES, size_of
 

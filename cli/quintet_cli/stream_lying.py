@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from quintet.aws import streams
+from quintet.streaming import kinesis_events
 from quintet_cli.stream_rows import alone, row_count, text_of
 from quintet_cli.stream_sunk import Found, Sunk
 
@@ -137,7 +137,7 @@ def given_up(sunk: Sunk, bodies: Bodies, replayed: Replayed) -> Iterator[list[Ly
         try:
             document = orjson.loads(body)
             why = document["requestContext"]["condition"]
-            arrivals = streams.arrivals(orjson.loads(document["payload"]))
+            arrivals = kinesis_events.arrivals(orjson.loads(document["payload"]))
         except (ValueError, KeyError, TypeError, IndexError):
             why = "no document of records"
             yield [Lying(key, "", "", None, None, "", 0.0, b"", f"{key}: {why}", [], [], None)]

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from quintet.codecs.streams import unpacked
 from quintet.errors import BadInput
+from quintet.streaming.records import unpacked
 from quintet_cli.stream_sender import RECORD_BYTES
 
 __all__ = ["alone", "row_count", "text_of"]

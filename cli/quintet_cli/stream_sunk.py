@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 
-from quintet.streaming.marks import padded
+from quintet.streaming.checkpoints import padded
 from quintet.streaming.objects import rows_of
 from quintet_cli.stream_reader import HOUR, PREDICTIONS, QUARANTINE, StreamReader
 

@@ -15,7 +15,7 @@ from quintet.aws.blobs import S3Store
 from quintet.aws.cells import S3Cells
 from quintet.aws.glue import GlueDatabase
 from quintet.batch.athena import follow_pointer
-from quintet.batch.folders import Folder
+from quintet.batch.run_paths import Folder
 from quintet.batch.tables import show_run
 from quintet_cli.batch_cmd import Model, runs
 from quintet_cli.options import StageName, State

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from quintet import coldstart
-from quintet.aws import events
-from quintet.codecs.scores_desk import failure
-from quintet.wiring import look_up as wiring
+from quintet.api import gateway
+from quintet.api.scores import failure
+from quintet.wiring import get_scores as wiring
 
-ROUTES: events.Routes = {
+ROUTES: gateway.Routes = {
     ("GET", "/scores/{model}/{entity}"): (
         lambda request, call: wiring.desk().show(request),
         failure,
@@ -20,4 +20,4 @@ coldstart.started()
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return events.respond(event, ROUTES, wiring.telemetry)
+    return gateway.respond(event, ROUTES, wiring.telemetry)

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 from quintet import coldstart
-from quintet.aws import events
-from quintet.codecs import oip, records, sagemaker
-from quintet.codecs.answering import Family, answer
-from quintet.codecs.messages import Request, Response
-from quintet.online import Call
+from quintet.api import gateway
+from quintet.api.predict import Family, answer
+from quintet.protocols import oip, records, sagemaker
+from quintet.protocols.http import Request, Response
+from quintet.serving import Call
 from quintet.wiring import predict as wiring
 
 
@@ -32,7 +32,7 @@ FAMILIES: dict[tuple[str, str], Family] = {
     ("POST", "/v2/{proxy+}"): oip,
     ("POST", "/endpoints/{endpoint}/invocations"): sagemaker,
 }
-ROUTES: events.Routes = {
+ROUTES: gateway.Routes = {
     route: (partial(predict, family), family.failure) for route, family in FAMILIES.items()
 }
 
@@ -43,4 +43,4 @@ coldstart.started()
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return events.respond(event, ROUTES, wiring.predict_telemetry)
+    return gateway.respond(event, ROUTES, wiring.predict_telemetry)

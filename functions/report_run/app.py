@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.batch.attempts import attempt_from
+from quintet.batch.executions import attempt_from
 from quintet.wiring import batch as wiring
 
 

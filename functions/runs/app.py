@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from quintet import coldstart
-from quintet.aws import events
-from quintet.codecs.runs_desk import failure
+from quintet.api import gateway
+from quintet.api.runs import failure
 from quintet.wiring import runs as wiring
 
-ROUTES: events.Routes = {
+ROUTES: gateway.Routes = {
     ("POST", "/runs"): (lambda request, call: wiring.desk().start(request), failure),
     ("GET", "/runs"): (lambda request, call: wiring.desk().list(request), failure),
     ("GET", "/runs/{model}/{run}"): (lambda request, call: wiring.desk().show(request), failure),
@@ -22,4 +22,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway, or start the run that a schedule asks for."""
     if "scheduled" in event:
         return wiring.start_scheduled(event)
-    return events.respond(event, ROUTES, wiring.telemetry)
+    return gateway.respond(event, ROUTES, wiring.telemetry)

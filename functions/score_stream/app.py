@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.aws import streams
+from quintet.streaming import kinesis_events
 from quintet.wiring import stream as wiring
 
 
@@ -14,6 +14,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     What cannot be scored is kept in the quarantine and is no failure. A failure of the world is no
     exception either: that would have the event source cut the batch in halves.
     """
-    outcome = wiring.scorer().take(streams.arrivals(event), streams.tumbling(event))
+    outcome = wiring.scorer().take(kinesis_events.arrivals(event), kinesis_events.tumbling(event))
     wiring.telemetry().settle(outcome)
-    return streams.answer(outcome.state, outcome.failed)
+    return kinesis_events.answer(outcome.state, outcome.failed)

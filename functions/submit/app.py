@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from quintet import coldstart
-from quintet.aws import events
-from quintet.codecs import jobs_desk, sagemaker_async
-from quintet.codecs.messages import Request, Response
-from quintet.online import Call
+from quintet.api import gateway, jobs, sagemaker_async
+from quintet.protocols.http import Request, Response
+from quintet.serving import Call
 from quintet.wiring import jobs as wiring
 
 
@@ -18,13 +17,13 @@ def invoke(request: Request, call: Call) -> Response:
     return sagemaker_async.answer(wiring.intake(), wiring.contracts(), request, call, bucket=bucket)
 
 
-ROUTES: events.Routes = {
+ROUTES: gateway.Routes = {
     ("POST", "/endpoints/{endpoint}/async-invocations"): (invoke, sagemaker_async.failure),
-    ("GET", "/jobs"): (lambda request, call: wiring.desk().list(request), jobs_desk.failure),
-    ("GET", "/jobs/{job}"): (lambda request, call: wiring.desk().show(request), jobs_desk.failure),
+    ("GET", "/jobs"): (lambda request, call: wiring.desk().list(request), jobs.failure),
+    ("GET", "/jobs/{job}"): (lambda request, call: wiring.desk().show(request), jobs.failure),
     ("DELETE", "/jobs/{job}"): (
         lambda request, call: wiring.desk().cancel(request),
-        jobs_desk.failure,
+        jobs.failure,
     ),
 }
 coldstart.started()
@@ -32,4 +31,4 @@ coldstart.started()
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return events.respond(event, ROUTES, wiring.submit_telemetry)
+    return gateway.respond(event, ROUTES, wiring.submit_telemetry)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from quintet.jobs.deliveries import deliveries
 from quintet.wiring import work as wiring
-from quintet.working.deliveries import deliveries
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

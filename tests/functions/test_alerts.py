@@ -24,11 +24,11 @@ from tests.functions.test_notify import (
 from quintet.aws.alerts import AlertCallouts, AlertTable, AlertTopic
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import CalloutDeliveries
-from quintet.callbacks.alerts import webhook_id
-from quintet.callbacks.delivery import Delivery
 from quintet.errors import Transient
 from quintet.streaming.alert import Callout, content
 from quintet.streaming.alerts import AlertDesk, Counts, Raised
+from quintet.webhooks.alerts import webhook_id
+from quintet.webhooks.delivery import Delivery
 from quintet_cli.receiver import Receiver, receiving
 
 __all__ = ["handler"]  # the fixture of notify's handler

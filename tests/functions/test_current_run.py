@@ -15,7 +15,7 @@ from tests.batch_kit import csv_bytes, row
 from typer.testing import CliRunner
 
 from quintet.aws.cells import S3Cells
-from quintet.batch.folders import REPLAY_OF
+from quintet.batch.run_paths import REPLAY_OF
 from quintet.batch.tables import Cells, MemoryCells
 from quintet.errors import Transient
 from quintet_cli.app import app

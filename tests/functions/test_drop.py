@@ -9,7 +9,7 @@ import pytest
 from tests.batch_aws import MACHINE, BatchAws, Handler, event, function, serving
 
 from quintet.batch.drops import Dropped, MemoryRuns, Outcome, dropped, start
-from quintet.batch.folders import run_name
+from quintet.batch.run_paths import run_name
 from quintet.errors import BadInput
 
 KEY = "tiny/My File (é+1).csv"

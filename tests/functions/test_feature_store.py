@@ -19,7 +19,7 @@ from quintet.aws.client import AwsClient, Response
 from quintet.aws.features import FeatureTable
 from quintet.errors import Transient
 from quintet.features import FeatureSource, MemoryFeatures, StoredValue
-from quintet.online import FeatureCache
+from quintet.serving import FeatureCache
 
 
 def client(environ: dict[str, str], **changes: Any) -> AwsClient:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from quintet.aws.client import AwsClient
 from quintet.aws.latest import LatestTable
 from quintet.streaming.latest import Latest
-from quintet.wiring import look_up as wiring
+from quintet.wiring import get_scores as wiring
 from quintet_cli.app import app
 
 ROWS = [row(number, country="xx" if number == 7 else "de") for number in range(50)]

@@ -19,9 +19,9 @@ from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords
 from quintet.aws.endpoints import EndpointTable
 from quintet.aws.jobs import JobTable
-from quintet.callbacks.delivery import Delivery
-from quintet.callbacks.endpoints import Endpoint, register
 from quintet.jobs.job import Job, Outcome
+from quintet.webhooks.delivery import Delivery
+from quintet.webhooks.endpoints import Endpoint, register
 from quintet.wiring import notify as wiring
 from quintet_cli.receiver import Receiver, receiving
 

@@ -17,7 +17,7 @@ from tests.batch_aws import MACHINE, BatchAws, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
 from quintet.aws.blobs import S3Inbox, S3Store
-from quintet.batch.folders import Folder
+from quintet.batch.run_paths import Folder
 from quintet.batch.stores import Inbox, MemoryInbox, MemoryStore, Store
 from quintet.errors import BadInput, NotFound, Transient
 from quintet_cli.run_reader import RunReader

@@ -433,7 +433,7 @@ answer = app.handler(event, None)
 assert answer["statusCode"] == {status}, answer
 heavy = {{"boto3", "botocore.session", "botocore.client", "pydantic", "arro3", "urllib3"}}
 if {status} == 200:  # who does not ask for a job does not pay for jobs
-    heavy |= {{"quintet.jobs", "quintet.wiring.jobs", "quintet.codecs.intake"}}
+    heavy |= {{"quintet.jobs", "quintet.wiring.jobs", "quintet.jobs.submit"}}
 print("LOADED", sorted(heavy & set(sys.modules)))
 """
     body = '{"records": [{"customer": "c", "amount": 1}]}'

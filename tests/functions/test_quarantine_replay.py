@@ -28,11 +28,11 @@ from tests.batch_kit import (
 from typer.testing import CliRunner
 
 from quintet.aws.blobs import S3Inbox, S3Store
-from quintet.batch.folders import Folder, run_name
 from quintet.batch.planning import MemoryCatalog, Pinned, Request, plan_run
 from quintet.batch.plans import Plan, unit_from
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
+from quintet.batch.run_paths import Folder, run_name
 from quintet.batch.units import score_unit
 from quintet.contract import Contract
 from quintet.features import MemoryFeatures

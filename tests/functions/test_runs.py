@@ -12,8 +12,8 @@ import pytest
 from tests.batch_aws import MACHINE, BatchAws, Handler, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
-from quintet.batch.folders import Folder
 from quintet.batch.plans import RefusedPlan, dump
+from quintet.batch.run_paths import Folder
 from quintet.errors import BadInput
 
 PREFIX = "_data/tiny/month=2026-01/"

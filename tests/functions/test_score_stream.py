@@ -11,13 +11,13 @@ import pytest
 from tests.functions.conftest import StreamAws
 from tests.streamkit import NOW, SHARD, data, event, reading, sequence
 
+from quintet.aws.checkpoints import MarkTable
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
-from quintet.aws.marks import MarkTable
 from quintet.aws.sink import StreamBucket
 from quintet.errors import Transient
-from quintet.streaming.marks import Ahead, Mark, padded
-from quintet.streaming.sink import Stored
+from quintet.streaming.checkpoints import Ahead, Mark, padded
+from quintet.streaming.commit_log import Stored
 
 
 def test_a_batch_is_scored_kept_and_gathered(

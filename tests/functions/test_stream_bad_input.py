@@ -17,8 +17,8 @@ from tests import onlinekit
 from tests.functions.conftest import StreamAws
 from tests.streamkit import NOW, TIMED, data, event, reading, sequence
 
-from quintet.aws import streams
 from quintet.contract import Aggregate, Limits, Stream
+from quintet.streaming import kinesis_events
 from quintet.streaming.windows import MOST_STATE
 from quintet.wiring import stream as wiring
 
@@ -218,7 +218,7 @@ def test_two_invocations_racing_on_one_shard_write_each_row_once(
     def invoke(end: int) -> Any:
         given = event(records[:end], window=NOW)
         together.wait()
-        return wiring.scorer().take(streams.arrivals(given), streams.tumbling(given))
+        return wiring.scorer().take(kinesis_events.arrivals(given), kinesis_events.tumbling(given))
 
     with ThreadPoolExecutor(len(ends)) as pool:
         outcomes = dict(zip(ends, pool.map(invoke, ends), strict=True))

@@ -19,15 +19,15 @@ from tests.streamkit import METER, NOW, SHARD, arrivals, data, reading, sequence
 from typer.testing import CliRunner
 
 from quintet.aws.sink import StreamBucket
-from quintet.codecs.streams import decode
 from quintet.errors import NotFound
 from quintet.features import MemoryFeatures
-from quintet.models import Model
 from quintet.onnx_model import OnnxModel
+from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertDesk
-from quintet.streaming.flows import Arrivals
+from quintet.streaming.checkpoints import MemoryMarks
 from quintet.streaming.latest import MemoryLatest
-from quintet.streaming.marks import MemoryMarks
+from quintet.streaming.model_rows import Arrivals
+from quintet.streaming.records import decode
 from quintet.streaming.scorer import Outcome, Scorer
 from quintet.streaming.windows import MemoryWindows
 from quintet_cli.app import app

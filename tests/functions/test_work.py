@@ -21,10 +21,10 @@ from tests.workkit import job as accepted_job
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
+from quintet.jobs.deliveries import RECEIVES
 from quintet.jobs.job import Content, Job
 from quintet.jobs.store import Notice
 from quintet.wiring import work as wiring
-from quintet.working.deliveries import RECEIVES
 
 _numbers = itertools.count(1)
 

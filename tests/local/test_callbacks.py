@@ -14,9 +14,9 @@ from quintet.aws.alerts import AlertCallouts
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import CalloutDeliveries, DeliveryRecords
 from quintet.aws.jobs import JobTable
-from quintet.callbacks.alerts import webhook_id
 from quintet.jobs.job import Outcome
 from quintet.streaming.alert import content
+from quintet.webhooks.alerts import webhook_id
 from quintet_cli.app import app
 from quintet_cli.receiver import Receiver, receiving
 from quintet_cli.stage import Stage

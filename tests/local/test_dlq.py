@@ -15,7 +15,7 @@ from tests.local_aws import ROOT, LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet.batch.drops import Dropped
-from quintet.batch.folders import Folder, run_name
+from quintet.batch.run_paths import Folder, run_name
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage

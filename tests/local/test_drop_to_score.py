@@ -15,7 +15,7 @@ from arro3 import io as arrow_io
 from tests.local_aws import LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.folders import Folder, run_name
+from quintet.batch.run_paths import Folder, run_name
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage

@@ -16,7 +16,7 @@ from arro3 import io as arrow_io
 from tests.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
-from quintet.batch.folders import Folder, run_name
+from quintet.batch.run_paths import Folder, run_name
 from quintet.contract import Contract
 from quintet_cli.app import app
 from quintet_cli.kit import contract_of

@@ -18,8 +18,8 @@ from tests.aws_kit import ROOT
 from tests.streamkit import NOW, data, reading, sequence
 from tests.streamworld import Adversary, Crash, Records, World, check
 
-from quintet.aws import streams
 from quintet.errors import Transient
+from quintet.streaming import kinesis_events
 from quintet_local.plan import plan
 from quintet_local.sources.kinesis import (
     Call,
@@ -162,10 +162,12 @@ class Lambda:
 def scored(world: World, given: dict[str, Any], adversary: Adversary | None = None) -> Answer:
     """score_stream's answer to an event."""
     try:
-        outcome = world.scorer(adversary).take(streams.arrivals(given), streams.tumbling(given))
+        outcome = world.scorer(adversary).take(
+            kinesis_events.arrivals(given), kinesis_events.tumbling(given)
+        )
     except (Crash, Transient):
         return FAILED
-    return Answer(json.dumps(streams.answer(outcome.state, outcome.failed)).encode())
+    return Answer(json.dumps(kinesis_events.answer(outcome.state, outcome.failed)).encode())
 
 
 def filled(records: Records, killers: dict[int, bytes], seconds: float) -> Stream:

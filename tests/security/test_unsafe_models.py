@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.packages import contract, graph, model_of, package, parsed, vectors
 
-from quintet.golden import Golden
+from quintet.serving.golden import Golden
 from quintet_cli.load_check import Limits, load_check
 from quintet_cli.model_yaml import PackageError
 from quintet_cli.package import read_package

@@ -15,7 +15,7 @@ from tests.iam_rules import actions, resources, statements
 
 from quintet.batch.drops import MemoryRuns
 from quintet.batch.schedules import start_scheduled
-from quintet.codecs.intake import TTL_SECONDS
+from quintet.jobs.submit import TTL_SECONDS
 from quintet.settings import (
     DropSettings,
     LookUpSettings,

@@ -182,7 +182,7 @@ def test_a_callout_is_read_back_and_nothing_else_is() -> None:
 
 def test_who_reads_an_alert_loads_no_arrays() -> None:
     # notify reads them, and needs nothing of numpy
-    code = "import sys, quintet.callbacks.alerts; print('numpy' in sys.modules)"
+    code = "import sys, quintet.webhooks.alerts; print('numpy' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert found.stdout == b"False\n"
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quintet.batch import alike, text_rows
-from quintet.batch.decimals import BEFORE, Places, numbers, points_of
 from quintet.batch.plans import Plan, Snapshot
-from quintet.batch.splitting import records
 from quintet.columns import Batch
 from quintet.contract import Contract, Feature, Input, Output
+from quintet.formats import alike, text_rows
+from quintet.formats.decimals import BEFORE, Places, numbers, points_of
+from quintet.formats.splitting import records
 
 CONTRACT = Contract(
     name="many",

@@ -11,9 +11,9 @@ from arro3 import io as arrow_io
 from tests.batch_kit import CONTRACT, Bench, csv_bytes, row
 
 from quintet.batch.athena import MemoryTables, follow_pointer
-from quintet.batch.folders import Folder
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
+from quintet.batch.run_paths import Folder
 from quintet.batch.tables import MemoryCells, show_run
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

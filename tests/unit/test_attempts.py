@@ -9,7 +9,7 @@ import pytest
 from tests.batch_kit import Bench, csv_bytes, row
 from tests.unit.test_reports import clock
 
-from quintet.batch.attempts import (
+from quintet.batch.executions import (
     STOPPED,
     MemoryExecutions,
     attempt_from,
@@ -18,11 +18,11 @@ from quintet.batch.attempts import (
     redrive,
     stop,
 )
-from quintet.batch.folders import Folder
 from quintet.batch.planning import plan_run
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
+from quintet.batch.run_paths import Folder
 from quintet.errors import Conflict, NotFound
 
 RUN = Folder("tiny", "tiny-a-0123")

@@ -373,7 +373,7 @@ def test_a_service_endpoint_goes_before_the_common_one() -> None:
 
 def test_the_online_adapters_load_nothing_heavy() -> None:
     program = (
-        "import sys, quintet.aws.artifacts, quintet.aws.registry, quintet.models; "
+        "import sys, quintet.aws.artifacts, quintet.aws.registry, quintet.serving.model_cache; "
         "print({'boto3', 'botocore', 'onnx', 'pydantic', 'yaml'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

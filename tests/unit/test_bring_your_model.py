@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from quintet import contract
-from quintet.golden import golden_from_dict
+from quintet.serving.golden import golden_from_dict
 from quintet_cli import kit
 from quintet_cli.model_yaml import read_contract
 

@@ -10,11 +10,11 @@ from tests.onlinekit import NOW
 from tests.workkit import QUIET_SECONDS, Bench, logs, message
 
 from quintet.errors import Transient
+from quintet.jobs.burying import MOST_LETTERS, MemoryDeadLetters
 from quintet.jobs.dispatch import Dispatch, MemoryQueue
 from quintet.jobs.job import Outcome
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import Notice
-from quintet.working.burying import MOST_LETTERS, MemoryDeadLetters
 
 PROBLEM = {
     "type": "about:blank",

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from quintet.callbacks.targets import Blocked, Scope, Target, check_addresses, is_global, parse
 from quintet.errors import BadInput
+from quintet.webhooks.url_guard import Blocked, Scope, Target, check_addresses, is_global, parse
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8"]
 LOOPBACK = ["127.0.0.1", "127.255.0.1", "::1", "::ffff:127.0.0.1"]

@@ -15,7 +15,11 @@ from tests.registries import RegistryServer
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords
 from quintet.aws.webhooks import HttpWebhooks
-from quintet.callbacks.delivery import (
+from quintet.errors import BadInput, Transient
+from quintet.jobs.job import Job
+from quintet.jobs.memory import MemoryJobs
+from quintet.jobs.store import Notice
+from quintet.webhooks.delivery import (
     Answer,
     Attempt,
     Deliveries,
@@ -25,14 +29,10 @@ from quintet.callbacks.delivery import (
     WebhookChannel,
     after,
 )
-from quintet.callbacks.endpoints import MemoryEndpoints, register, rotate
-from quintet.callbacks.notifier import Notifier
-from quintet.callbacks.retry_after import seconds_of
-from quintet.callbacks.targets import Blocked
-from quintet.errors import BadInput, Transient
-from quintet.jobs.job import Job
-from quintet.jobs.memory import MemoryJobs
-from quintet.jobs.store import Notice
+from quintet.webhooks.endpoints import MemoryEndpoints, register, rotate
+from quintet.webhooks.notifier import Notifier
+from quintet.webhooks.retry_after import seconds_of
+from quintet.webhooks.url_guard import Blocked
 from quintet_cli.receiver import Received, Receiver, receiving
 
 DAY = 86_400

@@ -11,12 +11,12 @@ import pytest
 from tests.batch_kit import CONTRACT, Bench, jsonl_bytes, row
 
 from quintet.batch.costs import estimate
-from quintet.batch.drift import Reference, Sample, drift_of
-from quintet.batch.drift_page import drift_section
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
 from quintet.columns import Array
 from quintet.contract import Contract, Feature, Scalar
+from quintet.monitoring.drift import Reference, Sample, drift_of
+from quintet.monitoring.drift_page import drift_section
 from quintet_cli.baseline import baseline_of
 
 RANDOM = np.random.default_rng(7)

@@ -15,7 +15,8 @@ from tests.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.endpoints import EndpointTable
-from quintet.callbacks.endpoints import (
+from quintet.errors import BadInput, Conflict, Transient
+from quintet.webhooks.endpoints import (
     Endpoint,
     Endpoints,
     MemoryEndpoints,
@@ -24,8 +25,7 @@ from quintet.callbacks.endpoints import (
     register,
     rotate,
 )
-from quintet.callbacks.signing import headers
-from quintet.errors import BadInput, Conflict, Transient
+from quintet.webhooks.signing import headers
 
 URL = "https://hooks.example.com/jobs"
 NOW = 1_800_000_000.0

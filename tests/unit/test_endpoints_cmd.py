@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 from quintet.aws.client import AwsClient
 from quintet.aws.endpoints import EndpointTable
 from quintet.aws.webhooks import HttpWebhooks
-from quintet.callbacks.endpoints import Endpoint, UnknownEndpoint
-from quintet.callbacks.signing import headers
 from quintet.errors import BadInput, Conflict
+from quintet.webhooks.endpoints import Endpoint, UnknownEndpoint
+from quintet.webhooks.signing import headers
 from quintet_cli.app import app
 from quintet_cli.stage import Stage
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from tests.onlinekit import event
 
-from quintet.aws import events
-from quintet.codecs.messages import Request, Response
+from quintet.api import gateway
 from quintet.errors import BadInput, TooLarge, UnsupportedMedia
+from quintet.protocols.http import Request, Response
 
 
 def test_an_event_is_read_without_its_body_being_decoded() -> None:
     asked = event("POST", "/models/a%20b/versions/3/predict", b"{}", {"X-Request-ID": "r"})
-    request = events.read(asked)
+    request = gateway.read(asked)
     assert request == Request(
         method="POST",
         route="/models/{model}/versions/{version}/predict",
@@ -31,7 +31,7 @@ def test_an_event_is_read_without_its_body_being_decoded() -> None:
 
 def test_nulls_of_an_event_are_nothing() -> None:
     nulls = dict.fromkeys(("headers", "pathParameters", "requestContext", "body"))
-    request = events.read({"httpMethod": "GET", "resource": "/v2", **nulls})
+    request = gateway.read({"httpMethod": "GET", "resource": "/v2", **nulls})
     assert request == Request("GET", "/v2", raw="")
     assert request.content(0) == b""
 
@@ -51,7 +51,7 @@ def test_nulls_of_an_event_are_nothing() -> None:
     ],
 )
 def test_the_caller_is_who_the_api_authenticated(context: dict[str, Any], caller: str) -> None:
-    request = events.read({"httpMethod": "GET", "resource": "/jobs", "requestContext": context})
+    request = gateway.read({"httpMethod": "GET", "resource": "/jobs", "requestContext": context})
     assert request.caller == caller
 
 
@@ -60,7 +60,7 @@ def test_the_caller_is_who_the_api_authenticated(context: dict[str, Any], caller
 )
 def test_the_base_is_what_stands_before_the_path(whole: str, base: str) -> None:
     asked = {"path": "/jobs", "requestContext": {"path": whole}}
-    assert events.read(asked).base == base
+    assert gateway.read(asked).base == base
 
 
 def test_the_size_is_looked_at_before_the_body_is_decoded() -> None:
@@ -108,7 +108,7 @@ def test_only_known_media_types_are_read() -> None:
 def test_text_goes_out_as_it_is_and_the_rest_in_base64(
     response: Response, rendered: dict[str, object]
 ) -> None:
-    assert events.render(response) == rendered
+    assert gateway.render(response) == rendered
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_text_goes_out_as_it_is_and_the_rest_in_base64(
 def test_an_answer_that_lambda_would_not_carry_is_refused(
     unit: bytes, content_type: str, size: int
 ) -> None:
-    count = events.MOST_BYTES_OUT // size
-    events.check_size(Response(200, unit * count, content_type))
+    count = gateway.MOST_BYTES_OUT // size
+    gateway.check_size(Response(200, unit * count, content_type))
     with pytest.raises(TooLarge, match="answer: expected at most"):
-        events.check_size(Response(200, unit * (count + 1), content_type))
+        gateway.check_size(Response(200, unit * (count + 1), content_type))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.packages import contract, golden, graph, vectors
 
-from quintet.golden import Difference, Golden, check, golden_from_dict
 from quintet.onnx_model import OnnxModel
+from quintet.serving.golden import Difference, Golden, check, golden_from_dict
 from quintet_cli.model_yaml import read_contract
 
 STORED = b"""

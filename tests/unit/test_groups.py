@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.onlinekit import CONTRACTS, GRAPHS, LOG, NOW, SHOP, online, shop_features
 
-from quintet.codecs import records
 from quintet.columns import Array, Batch, from_records, from_tensors, layout, merge
 from quintet.contract import Contract
 from quintet.errors import ModelFailure, Transient
 from quintet.features import MemoryFeatures, StoredValue
-from quintet.models import Model
-from quintet.online import Call, Prediction, predict_together
 from quintet.onnx_model import OnnxModel
+from quintet.protocols import records
+from quintet.serving import Call, Prediction, predict_together
+from quintet.serving.model_cache import Model
 
 MODELS = {name: OnnxModel(CONTRACTS[name], GRAPHS[name]()) for name in ("shop", "log", "text")}
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.batch_kit import BUCKET, CONTRACT, Bench, csv_bytes, jsonl_bytes, row, tiny_graph
 
-from quintet.batch.history import as_of
+from quintet.batch.offline_features import as_of
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.plans import Plan, RefusedPlan, plan_from
 from quintet.batch.units import score_unit

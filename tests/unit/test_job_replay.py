@@ -13,10 +13,10 @@ from tests.jobskit import NOW, RESULT, TTL, job, job_table
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords
 from quintet.aws.jobs import JobTable as Store
-from quintet.callbacks.delivery import Delivery
-from quintet.callbacks.notices import webhook_id
 from quintet.jobs.job import Lease, LostLease, Outcome, Settled
 from quintet.jobs.store import Notice
+from quintet.webhooks.delivery import Delivery
+from quintet.webhooks.notices import webhook_id
 from quintet_cli.dead_letters import KnownJob
 from quintet_cli.job_table import JobTable
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.batch_kit import BUCKET, KINDS, Bench, csv_bytes, jsonl_bytes, parquet_bytes, row
 
-from quintet.batch import keeping
+from quintet.batch import passthrough
 from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
 from quintet.batch.requests import keep_of, request_from
@@ -156,9 +156,9 @@ def test_cells_of_rows_without_quotes_are_kept_as_the_csv_module_reads_them(
     lines += [f"{note},c{n},{amount},1,de,0.5" for n, (note, amount) in enumerate(cells)]
     body = newline.join(line.encode() for line in [*lines, ""])
     found = []
-    for look in (keeping._csv_columns, lambda plan, chunk, columns: None):
+    for look in (passthrough._csv_columns, lambda plan, chunk, columns: None):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(keeping, "_csv_columns", look)
+            patch.setattr(passthrough, "_csv_columns", look)
             bench, plan = kept("a.csv", body, "note, rate", 1 << 20)
             found.append((bench.scores(plan.folder), bench.quarantine(plan.folder)))
     assert found[0] == found[1]

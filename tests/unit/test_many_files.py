@@ -24,17 +24,17 @@ from tests.batch_kit import (
     row,
 )
 
-from quintet.batch import files, planning, snapshots
+from quintet.batch import files, input_listing, planning
 from quintet.batch.files import Cut
-from quintet.batch.folders import REPLAY_OF
 from quintet.batch.inputs import content
 from quintet.batch.packing import packed
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from, unit_from
 from quintet.batch.requests import Request, request_from
-from quintet.batch.splitting import Slice
+from quintet.batch.run_paths import REPLAY_OF
 from quintet.contract import Contract
 from quintet.errors import BadInput
+from quintet.formats.splitting import Slice
 
 ROWS = [row(number) for number in range(60)]
 
@@ -351,15 +351,15 @@ def test_a_partition_chooses_its_files() -> None:
 
 
 def test_values_of_folders_are_read_as_hive_writes_them() -> None:
-    assert snapshots.constants(CONTRACT, "visits=7/rate=0.25/country=d%2Fe/x/a=1/f") == {
+    assert input_listing.constants(CONTRACT, "visits=7/rate=0.25/country=d%2Fe/x/a=1/f") == {
         "visits": 7,
         "rate": 0.25,
         "country": "d/e",
     }
     # no value, no feature of the request, and a file that only looks like a folder
-    assert snapshots.constants(CONTRACT, "rate=__HIVE_DEFAULT_PARTITION__/visits=7") == {}
+    assert input_listing.constants(CONTRACT, "rate=__HIVE_DEFAULT_PARTITION__/visits=7") == {}
     with pytest.raises(BadInput, match=r"folder visits=: expected a number \(int64\), got 'x'"):
-        snapshots.constants(CONTRACT, "visits=x/f")
+        input_listing.constants(CONTRACT, "visits=x/f")
 
 
 def test_a_column_that_is_also_a_folder_is_refused() -> None:
@@ -628,7 +628,7 @@ def test_an_empty_prefix_is_refused() -> None:
 
 
 def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "MOST_FILES", 3)
+    monkeypatch.setattr(input_listing, "MOST_FILES", 3)
     names = [f"data/{n}.csv" for n in range(4)]
     files = {**dict.fromkeys(names, GOOD), "m.json": orjson.dumps(names)}
     assert refused(bench_of(files)) == (

@@ -12,7 +12,14 @@ from tests.packages import contract
 from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import ModelFailure, NotFound, Transient
-from quintet.models import MemoryRoutes, Models, Route, UnknownModel, Version, memory_needed
+from quintet.serving.model_cache import (
+    MemoryRoutes,
+    Models,
+    Route,
+    UnknownModel,
+    Version,
+    memory_needed,
+)
 
 MB = 1_000_000
 

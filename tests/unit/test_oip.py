@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from tests.onlinekit import ECHO_DTYPES, LOG, NOW, online, renamed, shop_probability
 
-from quintet.codecs import oip
-from quintet.codecs.answering import answer
-from quintet.codecs.messages import Request, Response
+from quintet.api.predict import answer
 from quintet.errors import QuintetError
-from quintet.online import Call, Online
+from quintet.protocols import oip
+from quintet.protocols.http import Request, Response
+from quintet.serving import Call, Online
 
 HEADER = "Inference-Header-Content-Length"
 

@@ -10,8 +10,8 @@ from tests.onlinekit import LOG, SHOP, Clock, online, renamed, shop_features
 
 from quintet.columns import Batch, from_records
 from quintet.errors import BadInput
-from quintet.online import Call, Online, PredictionCache
 from quintet.scoring import Scores
+from quintet.serving import Call, Online, PredictionCache
 
 CACHED = renamed(LOG, cache_ttl=30.0)
 

@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 from tests.packages import contract, golden, graph, model_of, package, parsed, vectors
 
-from quintet.golden import Golden
 from quintet.manifest import digest_of, sha256
+from quintet.serving.golden import Golden
 from quintet_cli.graph_checks import check_graph
 from quintet_cli.model_yaml import PackageError
 from quintet_cli.package import read_package

@@ -20,11 +20,11 @@ from tests.batch_kit import (
 )
 
 from quintet import __version__
-from quintet.batch.folders import run_name, slug
-from quintet.batch.formats import detect
 from quintet.batch.planning import MemoryCatalog, Pinned, contract_digest
 from quintet.batch.plans import Plan, RefusedPlan, Snapshot
+from quintet.batch.run_paths import run_name, slug
 from quintet.errors import BadInput
+from quintet.formats.kinds import detect
 
 ROWS = [row(number) for number in range(40)]
 GOOD = csv_bytes(ROWS)

@@ -24,11 +24,11 @@ from tests.batch_kit import (
     row,
 )
 
-from quintet.batch import chunks, parquet_rows, readers, streams
-from quintet.batch.folders import Folder
-from quintet.batch.formats import HEAD
 from quintet.batch.plans import Plan
+from quintet.batch.run_paths import Folder
 from quintet.columns import from_records
+from quintet.formats import byte_streams, chunks, parquet_rows, readers
+from quintet.formats.kinds import HEAD
 from quintet.scoring import score
 
 ROWS = [row(number) for number in range(60)]
@@ -326,8 +326,8 @@ def test_any_target_size_gives_the_same_rows(unit_bytes: int, count: int) -> Non
 def test_row_groups_are_read_from_memory_and_from_disk_alike(
     monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
-    monkeypatch.setattr(streams, "STEP", 100)
-    monkeypatch.setattr(streams, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(byte_streams, "STEP", 100)
+    monkeypatch.setattr(byte_streams, "IN_MEMORY", in_memory)
     bench, folder = run("tiny/a.parquet", parquet_bytes(ROWS, 7))
     close(bench.scores(folder), online(ROWS))
 
@@ -349,7 +349,7 @@ def test_chunks_become_smaller_towards_the_end_of_a_unit(monkeypatch: pytest.Mon
     for module in (parquet_rows, chunks):
         monkeypatch.setattr(module, "CHUNK_ROWS", 16)
     monkeypatch.setattr(chunks, "FEWEST_ROWS", 2)
-    monkeypatch.setattr(streams, "STEP", 600)  # some 30 rows of CSV
+    monkeypatch.setattr(byte_streams, "STEP", 600)  # some 30 rows of CSV
     for key, body, sizes in (
         ("tiny/a.csv", csv_bytes(ROWS), [11, 11, 11, 5, 5, 6, 5, 6]),
         ("tiny/a.parquet", parquet_bytes(ROWS), [8, 8, 8, 8, 5, 5, 6, 3, 3, 3, 3]),

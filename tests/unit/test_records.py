@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from tests.onlinekit import LOG, NOW, SHOP, online, renamed, shop_features, shop_probability
 
-from quintet.codecs import records
-from quintet.codecs.answering import answer
-from quintet.codecs.messages import Request, Response
+from quintet.api.predict import answer
 from quintet.errors import QuintetError
 from quintet.features import MemoryFeatures
-from quintet.online import Call, Online
+from quintet.protocols import records
+from quintet.protocols.http import Request, Response
+from quintet.serving import Call, Online
 
 
 @pytest.fixture(scope="module")

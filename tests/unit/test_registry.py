@@ -11,7 +11,7 @@ from tests.packages import graph, package
 from tests.registries import RegistryServer, registry_on, release_of
 
 from quintet.errors import NotFound, Transient
-from quintet.models import Route, Version
+from quintet.serving.model_cache import Route, Version
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.batch_kit import KINDS, Bench, csv_bytes, jsonl_bytes, parquet_bytes, row
 
-from quintet.batch.folders import Folder
-from quintet.batch.formats import HEAD
 from quintet.batch.plans import Plan
+from quintet.batch.run_paths import Folder
 from quintet.errors import BadInput
+from quintet.formats.kinds import HEAD
 from quintet_cli.replay_files import Rebuilder, text_of
 
 

@@ -11,14 +11,14 @@ import orjson
 import pytest
 from tests.batch_kit import CONTRACT, Bench, csv_bytes, row
 
-from quintet.batch.attempts import STOPPED
-from quintet.batch.folders import Folder
-from quintet.batch.histograms import Histogram, merged, watched
+from quintet.batch.executions import STOPPED
 from quintet.batch.page import page
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
+from quintet.batch.run_paths import Folder
 from quintet.batch.stores import MemoryStore
 from quintet.contract import Output
+from quintet.monitoring.histograms import Histogram, merged, watched
 
 ROWS = [
     row(number, country="xx" if number % 10 == 7 else "de", amount=number if number < 49 else "?")

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from quintet.callbacks.runs import is_run_end, run_call
 from quintet.errors import BadInput
+from quintet.webhooks.runs import is_run_end, run_call
 
 TOLD: dict[str, Any] = {
     "run": "churn-2026-abc",

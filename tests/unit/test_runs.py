@@ -27,15 +27,16 @@ from tests.batch_kit import (
     tiny_graph,
 )
 
-from quintet.batch import chunks, parquet_rows, streams, units
+from quintet.batch import units
 from quintet.batch.plans import Plan, Snapshot, dump, plan_from
 from quintet.batch.stores import MemoryInbox, MemoryStore
-from quintet.batch.streams import side_by_side
 from quintet.batch.units import score_unit
 from quintet.columns import Array
 from quintet.contract import Contract, Fallback, Feature
 from quintet.errors import ModelFailure, Transient
 from quintet.features import MemoryFeatures, StoredValue
+from quintet.formats import byte_streams, chunks, parquet_rows
+from quintet.formats.byte_streams import side_by_side
 from quintet.onnx_model import OnnxModel
 
 ROWS = [row(number, country="xx" if number == 7 else "de") for number in range(50)]
@@ -335,7 +336,7 @@ class Failing(MemoryInbox):
 def test_an_inbox_that_fails_amid_a_file_is_read_again_later(
     body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "STEP", 100)
+    monkeypatch.setattr(byte_streams, "STEP", 100)
     bench, inbox = Bench(), Failing()
     bench.inbox = inbox
     suffix = {b"c": "csv", b"{": "jsonl", b"P": "parquet"}[body[:1]]
@@ -359,10 +360,10 @@ def test_what_follows_is_read_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None
             both.wait()
             return super().read(snapshot, start, end)
 
-    monkeypatch.setattr(streams, "STEP", 100)
+    monkeypatch.setattr(byte_streams, "STEP", 100)
     inbox, body = Meeting(), bytes(range(200)) * 2
     snapshot = inbox.put(BUCKET, "a", body)
-    blocks = list(streams.text_blocks(inbox, snapshot, False, 0))
+    blocks = list(byte_streams.text_blocks(inbox, snapshot, False, 0))
     assert blocks == [body[at : at + 100] for at in range(0, 400, 100)]
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from tests.onlinekit import LOG, online, renamed, shop_probability
 
-from quintet.codecs import sagemaker
-from quintet.codecs.answering import answer
-from quintet.codecs.messages import Request, Response
+from quintet.api.predict import answer
 from quintet.errors import QuintetError
-from quintet.online import Call, Online
+from quintet.protocols import sagemaker
+from quintet.protocols.http import Request, Response
+from quintet.serving import Call, Online
 
 JSON, CSV, NPY, LINES = (
     "application/json",

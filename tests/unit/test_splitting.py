@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quintet.batch.splitting import LONGEST, Records, Slice, record_ends, records, slices
 from quintet.errors import BadInput
+from quintet.formats.splitting import LONGEST, Records, Slice, record_ends, records, slices
 
 CELL = st.text(st.sampled_from('ab",;\n\r é'), max_size=6)
 ROWS = st.lists(st.lists(CELL, min_size=2, max_size=3), max_size=25)
@@ -57,7 +57,7 @@ def test_stray_quotes_are_read_as_the_csv_module_reads_them(text: str, size: int
 
 @given(st.text(st.sampled_from('ab",\n\r'), max_size=60))
 def test_the_vectorised_scan_and_the_one_by_field_agree(text: str) -> None:
-    from quintet.batch.splitting import _ends_by_field
+    from quintet.formats.splitting import _ends_by_field
 
     data = text.encode()
     assert record_ends(data, b",").tolist() == _ends_by_field(data, b",").tolist()

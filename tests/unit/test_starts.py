@@ -11,7 +11,7 @@ from quintet.batch.drops import MemoryRuns
 from quintet.batch.starts import Started, start_run
 from quintet.batch.stores import MemoryInbox
 from quintet.errors import BadInput, NotFound
-from quintet.models import MemoryRoutes, Route, Version
+from quintet.serving.model_cache import MemoryRoutes, Route, Version
 
 DATA = "_data/tiny/"
 

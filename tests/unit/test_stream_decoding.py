@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from tests import onlinekit
 from tests.streamkit import METER, NOW, TIMED, arrivals, data, reading
 
-from quintet.codecs import strict_json
-from quintet.codecs.stream_typed import read_plain
-from quintet.codecs.streams import MOST_BYTES, decode
 from quintet.contract import Aggregate, Contract, Feature, Limits, Stream
 from quintet.errors import BadInput, ModelFailure
-from quintet.models import UnknownModel
+from quintet.formats import strict_json
 from quintet.onnx_model import OnnxModel
-from quintet.streaming.flows import Decoded, Flow
+from quintet.serving.model_cache import UnknownModel
+from quintet.streaming.model_rows import Decoded, Flow
+from quintet.streaming.records import MOST_BYTES, decode
+from quintet.streaming.typed_records import read_plain
 
 Reason = tuple[str, str, str]
 

@@ -14,19 +14,19 @@ from arro3 import io as arrow_io
 from tests import onlinekit
 from tests.streamkit import METER, NOW, arrivals, data, reading, sequence, tumbling
 
-from quintet.codecs.streams import decode
 from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource, MemoryFeatures
-from quintet.models import Model
 from quintet.onnx_model import OnnxModel
+from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertDesk, MemoryAlertBook, MemoryTeller
-from quintet.streaming.flows import Arrivals
+from quintet.streaming.checkpoints import Ahead, Mark, MemoryMarks, further
+from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
-from quintet.streaming.marks import Ahead, Mark, MemoryMarks, further
+from quintet.streaming.model_rows import Arrivals
+from quintet.streaming.records import decode
 from quintet.streaming.scorer import Outcome, Scorer
-from quintet.streaming.sink import MemorySink
 from quintet.streaming.windows import MemoryWindows
 
 

@@ -21,7 +21,7 @@ from tests.streamkit import tumbling
 from tests.streamworld import Adversary, Crash, Records, World, check
 
 from quintet.errors import Transient
-from quintet.streaming.flows import Arrivals, Tumbling
+from quintet.streaming.model_rows import Arrivals, Tumbling
 from quintet.streaming.scorer import Outcome
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quintet.codecs import strict_json
 from quintet.errors import BadInput, Refusal
+from quintet.formats import strict_json
 
 INTEGERS = st.integers(min_value=-(2**63), max_value=2**64 - 1)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

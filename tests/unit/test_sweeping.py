@@ -9,10 +9,10 @@ from tests.onlinekit import NOW
 from tests.workkit import Bench, logs, message
 
 from quintet.errors import Transient
+from quintet.jobs.burying import DeadLetters, MemoryDeadLetters
 from quintet.jobs.dispatch import Dispatch, MemoryQueue
 from quintet.jobs.store import Notice
-from quintet.working.burying import DeadLetters, MemoryDeadLetters
-from quintet.working.sweeping import GRACE_SECONDS, Swept, sweep
+from quintet.jobs.sweeping import GRACE_SECONDS, Swept, sweep
 
 
 class Down(MemoryQueue):

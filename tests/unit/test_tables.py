@@ -9,9 +9,9 @@ import orjson
 import pytest
 from tests.batch_kit import BUCKET, Bench, csv_bytes, row
 
-from quintet.batch.folders import REPLAY_OF, Folder
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
+from quintet.batch.run_paths import REPLAY_OF, Folder
 from quintet.batch.tables import (
     MemoryCells,
     current_run,

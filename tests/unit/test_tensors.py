@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from quintet.codecs import tensors
-from quintet.codecs.messages import json_body
-from quintet.codecs.strict_json import parse
 from quintet.columns import Array
 from quintet.errors import BadInput
+from quintet.formats.strict_json import parse
+from quintet.protocols import tensors
+from quintet.protocols.http import json_body
 
 NUMBERS = [name for name in tensors.DATATYPES if name != "string"]
 

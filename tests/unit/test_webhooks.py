@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from quintet.aws.webhooks import HttpWebhooks, resolve
-from quintet.callbacks.delivery import Answer, Undelivered
-from quintet.callbacks.targets import Blocked
 from quintet.errors import BadInput
+from quintet.webhooks.delivery import Answer, Undelivered
+from quintet.webhooks.url_guard import Blocked
 from quintet_cli.receiver import Receiver, receiving
 
 HEADERS = {"content-type": "application/json", "webhook-id": "job_1"}

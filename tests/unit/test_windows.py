@@ -16,7 +16,7 @@ from quintet.contract import Aggregate
 from quintet.errors import Transient
 from quintet.features import StoredValue
 from quintet.streaming import windows
-from quintet.streaming.flows import Tumbling
+from quintet.streaming.model_rows import Tumbling
 from quintet.streaming.parts import Counters
 from quintet.streaming.windows import MemoryWindows, Part, advance
 

@@ -20,13 +20,13 @@ from tests.onlinekit import NOW, Clock
 from tests.workkit import LEASE_SECONDS, Bench, logs
 
 from quintet.errors import Transient
+from quintet.jobs.burying import MemoryDeadLetters
+from quintet.jobs.deliveries import RECEIVES, Delivery
 from quintet.jobs.dispatch import Dispatch
 from quintet.jobs.job import Job
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import Notice
-from quintet.working.burying import MemoryDeadLetters
-from quintet.working.deliveries import RECEIVES, Delivery
-from quintet.working.sweeping import sweep
+from quintet.jobs.sweeping import sweep
 
 JOBS = 120
 BATCH = 16
@@ -102,7 +102,7 @@ class SimulatedQueue:
         return list(notices)
 
     def delay(self, seconds: Mapping[str, int]) -> None:
-        """See `quintet.working.deliveries.Visibility.delay`."""
+        """See `quintet.jobs.deliveries.Visibility.delay`."""
         for name, wait in seconds.items():
             if name in self.visible:
                 self.visible[name] = self.clock.now + wait

@@ -18,11 +18,11 @@ from quintet.contract import Contract
 from quintet.errors import ModelFailure, Transient
 from quintet.features import StoredValue
 from quintet.jobs.blobs import INLINE_RESULT, MemoryBlobs
+from quintet.jobs.deliveries import RECEIVES, Delivery, backoff, deliveries
 from quintet.jobs.job import Content, Job, Lease, Outcome
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import Notice
-from quintet.models import Models
-from quintet.working.deliveries import RECEIVES, Delivery, backoff, deliveries
+from quintet.serving.model_cache import Models
 
 #: SQS takes no more in one message
 MESSAGE_BYTES = 1_048_576

@@ -13,16 +13,16 @@ import orjson
 from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
-from quintet.codecs.messages import Request, Response
 from quintet.errors import BadInput, QuintetError
-from quintet.online import Call
+from quintet.protocols.http import Request, Response
+from quintet.serving import Call
 
 if TYPE_CHECKING:  # predict tells no caller of a job
-    from quintet.callbacks.callouts import Outgoing
-    from quintet.callbacks.delivery import Delivery
-    from quintet.callbacks.delivery import State as DeliveryState
     from quintet.jobs.job import Job
     from quintet.streaming.scorer import Outcome
+    from quintet.webhooks.callouts import Outgoing
+    from quintet.webhooks.delivery import Delivery
+    from quintet.webhooks.delivery import State as DeliveryState
 
 __all__ = ["METRICS", "CallbackTelemetry", "StreamTelemetry", "Telemetry", "make_logger"]
 

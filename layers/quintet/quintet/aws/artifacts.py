@@ -9,12 +9,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from quintet import golden
 from quintet.aws.client import AwsClient
 from quintet.contract import Contract, from_dict
 from quintet.errors import ModelFailure, Transient
 from quintet.manifest import BASELINE, GRAPH, MANIFEST, Manifest, manifest_from_json, prefix, sha256
 from quintet.onnx_model import OnnxModel, available_threads
+from quintet.serving import golden
 
 __all__ = ["Artifacts"]
 

@@ -135,7 +135,7 @@ class S3Store:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=kind)
 
     def folders(self, prefix: str) -> list[str]:
-        """See `quintet.batch.overview.Shelf.folders`."""
+        """See `quintet.batch.run_status.Shelf.folders`."""
         pages = self._client.get_paginator("list_objects_v2")
         with _transient():
             return [

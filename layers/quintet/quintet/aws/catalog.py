@@ -5,7 +5,7 @@ from __future__ import annotations
 from quintet.aws.artifacts import Artifacts
 from quintet.batch.planning import Pinned
 from quintet.contract import from_dict
-from quintet.models import Routes, UnknownModel
+from quintet.serving.model_cache import Routes, UnknownModel
 
 __all__ = ["RegistryCatalog"]
 

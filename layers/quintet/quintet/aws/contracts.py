@@ -15,7 +15,7 @@ __all__ = ["Contracts", "Described"]
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A version without its graph; see `quintet.models.Model`."""
+    """A version without its graph; see `quintet.serving.model_cache.Model`."""
 
     contract: Contract
     digest: str
@@ -26,12 +26,12 @@ class Described:
 
 
 class Contracts:
-    """Loads contracts; see `quintet.models.Loader`."""
+    """Loads contracts; see `quintet.serving.model_cache.Loader`."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
 
     def load(self, model: str, version: int, seal: str | None = None) -> Described:
-        """See `quintet.models.Loader.load`."""
+        """See `quintet.serving.model_cache.Loader.load`."""
         manifest = self._artifacts.manifest(model, version, seal)
         return Described(from_dict(manifest.contract), manifest.digest)

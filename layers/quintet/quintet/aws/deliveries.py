@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
-from quintet.callbacks.delivery import Delivery, State
+from quintet.webhooks.delivery import Delivery, State
 
 __all__ = ["CalloutDeliveries", "DeliveryRecords"]
 
@@ -23,7 +23,7 @@ class DeliveryRecords:
         self._table = table
 
     def get(self, job: str, channel: str) -> Delivery:
-        """See `quintet.callbacks.delivery.Deliveries.get`."""
+        """See `quintet.webhooks.delivery.Deliveries.get`."""
         answer = self._call(
             "GetItem",
             job,
@@ -35,7 +35,7 @@ class DeliveryRecords:
         return _delivery(item["M"]) if item else Delivery()
 
     def put(self, job: str, channel: str, delivery: Delivery) -> None:
-        """See `quintet.callbacks.delivery.Deliveries.put`."""
+        """See `quintet.webhooks.delivery.Deliveries.put`."""
         # nor does a job that its time to live has removed come back as half an item
         condition = "attribute_exists(job) AND (attribute_not_exists(#delivery)"
         condition += " OR #delivery.#state <> :delivered)"
@@ -65,13 +65,13 @@ class CalloutDeliveries:
         self._table = table
 
     def get(self, subject: str, channel: str) -> Delivery:
-        """See `quintet.callbacks.delivery.Deliveries.get`."""
+        """See `quintet.webhooks.delivery.Deliveries.get`."""
         payload = {"Key": _key(subject, channel), "ConsistentRead": True}
         answer = dynamodb_call(self._client, "GetItem", {"TableName": self._table, **payload})
         return _delivery(answer["Item"]) if "Item" in answer else Delivery()
 
     def put(self, subject: str, channel: str, delivery: Delivery) -> None:
-        """See `quintet.callbacks.delivery.Deliveries.put`."""
+        """See `quintet.webhooks.delivery.Deliveries.put`."""
         expires = {"N": str(int(delivery.started) + KEPT_SECONDS)}
         payload = {
             "TableName": self._table,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
-from quintet.callbacks.endpoints import Endpoint, Secret, UnknownEndpoint, changed
+from quintet.webhooks.endpoints import Endpoint, Secret, UnknownEndpoint, changed
 
 __all__ = ["EndpointTable"]
 
@@ -19,14 +19,14 @@ class EndpointTable:
         self._table = table
 
     def get(self, endpoint: str) -> Endpoint:
-        """See `quintet.callbacks.endpoints.Endpoints.get`."""
+        """See `quintet.webhooks.endpoints.Endpoints.get`."""
         answer = self._call("GetItem", Key=_key(endpoint), ConsistentRead=True)
         if "Item" not in answer:
             raise UnknownEndpoint(endpoint)
         return _endpoint(answer["Item"])
 
     def put(self, endpoint: Endpoint, before: Endpoint | None) -> None:
-        """See `quintet.callbacks.endpoints.Endpoints.put`."""
+        """See `quintet.webhooks.endpoints.Endpoints.put`."""
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(endpoint)"}
         if before is not None:
             stored = _item(before)
@@ -41,7 +41,7 @@ class EndpointTable:
             raise changed(endpoint.id, before) from error
 
     def disable(self, endpoint: str, reason: str) -> None:
-        """See `quintet.callbacks.endpoints.Endpoints.disable`."""
+        """See `quintet.webhooks.endpoints.Endpoints.disable`."""
         with suppress(ConditionFailed):  # there is none
             self._call(
                 "UpdateItem",

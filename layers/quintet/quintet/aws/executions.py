@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quintet.batch.attempts import Execution
+from quintet.batch.executions import Execution
 from quintet.errors import Transient
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Executions:
         return True
 
     def look(self, name: str) -> Execution | None:
-        """See `quintet.batch.attempts.Executions.look`."""
+        """See `quintet.batch.executions.Executions.look`."""
         try:
             found = self._client.describe_execution(executionArn=self._arn_of(name))
         except self._client.exceptions.ExecutionDoesNotExist:
@@ -59,7 +59,7 @@ class Executions:
         return Execution(name, found["status"], cause, json.loads(found.get("input") or "{}"))
 
     def stop(self, name: str, error: str) -> None:
-        """See `quintet.batch.attempts.Executions.stop`."""
+        """See `quintet.batch.executions.Executions.stop`."""
         try:
             self._client.stop_execution(executionArn=self._arn_of(name), error=error)
         except ClientError as error_:

@@ -73,7 +73,7 @@ class NoticeQueue:
 
 
 class QueueVisibility:
-    """When a queue's messages come back; see `quintet.working.deliveries.Visibility`."""
+    """When a queue's messages come back; see `quintet.jobs.deliveries.Visibility`."""
 
     def __init__(self, client: AwsClient, url: str) -> None:
         self._client = client
@@ -95,7 +95,7 @@ class QueueVisibility:
 
 
 class DeadLetterQueue:
-    """Looks at dead letters; see `quintet.working.burying.DeadLetters`."""
+    """Looks at dead letters; see `quintet.jobs.burying.DeadLetters`."""
 
     def __init__(self, client: AwsClient, url: str) -> None:
         self._client = client

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from quintet.aws.client import AwsClient, dynamodb_call
-from quintet.models import NAME, Route, UnknownModel, Version
+from quintet.serving.model_cache import NAME, Route, UnknownModel, Version
 
 __all__ = ["Registry"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quintet.aws.client import AwsClient, Response
 from quintet.errors import Transient
-from quintet.streaming.sink import Stored
+from quintet.streaming.commit_log import Stored
 
 __all__ = ["StreamBucket"]
 
@@ -13,7 +13,7 @@ _CONTENT_TYPES = {"parquet": "application/vnd.apache.parquet", "jsonl": "applica
 
 
 class StreamBucket:
-    """See `quintet.streaming.sink.Sink`."""
+    """See `quintet.streaming.commit_log.Sink`."""
 
     def __init__(self, client: AwsClient, bucket: str) -> None:
         self._client = client

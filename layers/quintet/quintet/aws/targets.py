@@ -13,7 +13,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class EndpointIds:
-    """See `quintet.codecs.intake.Targets`. `field` is what a refusal calls an endpoint."""
+    """See `quintet.jobs.submit.Targets`. `field` is what a refusal calls an endpoint."""
 
     def __init__(self, client: AwsClient, table: str, field: str = "X-Quintet-Callback") -> None:
         self._client = client

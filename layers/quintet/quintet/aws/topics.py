@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from quintet.callbacks.delivery import Attempt
-from quintet.callbacks.notices import sagemaker_body
 from quintet.jobs.job import Job
+from quintet.webhooks.delivery import Attempt
+from quintet.webhooks.notices import sagemaker_body
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -25,7 +25,7 @@ class TopicChannel:
         self._arn = topic_arn
 
     def __call__(self, job: Job, now: float) -> Attempt:
-        """See `quintet.callbacks.delivery.Channel`."""
+        """See `quintet.webhooks.delivery.Channel`."""
         client = self._client()
         body = sagemaker_body(job, client.meta.region_name)
         try:

@@ -28,7 +28,7 @@ from quintet.aws.window_items import Item, index_key, part_items, parts_of, wind
 from quintet.contract import Scalar
 from quintet.errors import Transient
 from quintet.streaming.parts import Part, Window, summed
-from quintet.streaming.standing import Claim, Standing, claims, taken
+from quintet.streaming.window_features import Claim, Standing, claims, taken
 
 __all__ = ["WindowTable", "standing_name"]
 

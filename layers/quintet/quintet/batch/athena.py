@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from quintet.batch.folders import Folder, slug
 from quintet.batch.outputs import FILE, hollow, score_columns
 from quintet.batch.plans import FileFormat, Plan, plan_from
+from quintet.batch.run_paths import Folder, slug
 from quintet.batch.stores import Store
 from quintet.batch.tables import Cells, current_run
 from quintet.contract import Contract

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from quintet.batch.formats import BOM, HEAD, detect, read_header
 from quintet.batch.inputs import Source, with_constants
-from quintet.batch.parquet import Footer, extent, read_footer
-from quintet.batch.parquet_rows import parquet_columns
 from quintet.batch.plans import Snapshot
-from quintet.batch.splitting import Records, Slice, records, slices
 from quintet.batch.stores import Inbox, Listed
-from quintet.batch.streams import text_blocks
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput
+from quintet.formats.byte_streams import text_blocks
+from quintet.formats.kinds import BOM, HEAD, detect, read_header
+from quintet.formats.parquet import Footer, extent, read_footer
+from quintet.formats.parquet_rows import parquet_columns
+from quintet.formats.splitting import Records, Slice, records, slices
 
 __all__ = ["Cut", "plan_file"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from quintet.batch import drift_page
-from quintet.batch.folders import REPLAY_OF
+from quintet.batch.run_paths import REPLAY_OF
+from quintet.monitoring import drift_page
 
 __all__ = ["page"]
 

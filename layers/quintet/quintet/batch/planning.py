@@ -10,13 +10,20 @@ from typing import Any, NamedTuple, Protocol
 
 from quintet import __version__
 from quintet.batch.files import Cut, plan_file
-from quintet.batch.folders import REPLAY_OF, Folder
-from quintet.batch.formats import ignored_columns
-from quintet.batch.history import find_history
+from quintet.batch.input_checks import (
+    NAMED,
+    left_out,
+    notes_of_files,
+    notes_of_many,
+    one_format,
+    refuse_bad,
+)
+from quintet.batch.input_listing import Item, constants, find
 from quintet.batch.inputs import Source, content, inputs_document, of_file
-from quintet.batch.keeping import kept_columns
+from quintet.batch.offline_features import find_history
 from quintet.batch.outputs import FILE
 from quintet.batch.packing import packed
+from quintet.batch.passthrough import kept_columns
 from quintet.batch.plans import (
     FORMATS,
     FileFormat,
@@ -28,18 +35,11 @@ from quintet.batch.plans import (
     plan_from,
 )
 from quintet.batch.requests import Request, keep_of
-from quintet.batch.snapshots import Item, constants, find
+from quintet.batch.run_paths import REPLAY_OF, Folder
 from quintet.batch.stores import Inbox, Store
-from quintet.batch.survey import (
-    NAMED,
-    left_out,
-    notes_of_files,
-    notes_of_many,
-    one_format,
-    refuse_bad,
-)
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure, NotFound
+from quintet.formats.kinds import ignored_columns
 
 __all__ = ["Catalog", "MemoryCatalog", "Pinned", "Request", "contract_digest", "plan_run"]
 

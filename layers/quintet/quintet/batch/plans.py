@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from quintet.batch.folders import Folder
+from quintet.batch.run_paths import Folder
 from quintet.contract import Scalar
 
 __all__ = [

@@ -15,14 +15,14 @@ from typing import Any
 
 import orjson
 
-from quintet.batch.attempts import STOPPED
 from quintet.batch.costs import estimate
-from quintet.batch.drift import Reference, drift_of
-from quintet.batch.folders import Folder
-from quintet.batch.histograms import merged
+from quintet.batch.executions import STOPPED
 from quintet.batch.page import page
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
+from quintet.batch.run_paths import Folder
 from quintet.batch.stores import Store
+from quintet.monitoring.drift import Reference, drift_of
+from quintet.monitoring.histograms import merged
 
 __all__ = ["report_run"]
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from quintet.batch.drops import Runs
-from quintet.batch.folders import Folder, hashed_name
+from quintet.batch.input_listing import Found, find, under_prefix
 from quintet.batch.requests import Request, request_from
-from quintet.batch.snapshots import Found, find, under_prefix
+from quintet.batch.run_paths import Folder, hashed_name
 from quintet.batch.stores import Inbox
-from quintet.models import Routes, UnknownModel
+from quintet.serving.model_cache import Routes, UnknownModel
 
 __all__ = ["Started", "start_run"]
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from quintet.batch.folders import REPLAY_OF, Folder, slug
 from quintet.batch.plans import dump
+from quintet.batch.run_paths import REPLAY_OF, Folder, slug
 from quintet.batch.stores import Store
 from quintet.errors import NotFound, Transient
 

@@ -12,23 +12,23 @@ from typing import Any, NamedTuple
 import orjson
 from arro3 import core
 
-from quintet.batch.chunks import Chunk, Piece
-from quintet.batch.drift import Reference, Sample
-from quintet.batch.histograms import Histogram, watched
-from quintet.batch.history import as_of, read_history
 from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
-from quintet.batch.isolation import score_apart
-from quintet.batch.keeping import kept_values
+from quintet.batch.offline_features import as_of, read_history
+from quintet.batch.passthrough import kept_values
 from quintet.batch.plans import Plan, Unit, dump
-from quintet.batch.readers import read_unit
 from quintet.batch.sinks import Quarantine, ScoreTable
 from quintet.batch.stores import Inbox, Store
-from quintet.batch.streams import side_by_side
 from quintet.columns import Batch
 from quintet.contract import Contract, Output
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource, join
+from quintet.formats.byte_streams import side_by_side
+from quintet.formats.chunks import Chunk, Piece
+from quintet.formats.readers import read_unit
+from quintet.monitoring.drift import Reference, Sample
+from quintet.monitoring.histograms import Histogram, watched
 from quintet.scoring import Model, Scores
+from quintet.serving.isolation import score_apart
 
 __all__ = ["BEAT_SECONDS", "UnitFailed", "score_unit"]
 

@@ -1,1 +1,1 @@
-"""Asynchronous serving: jobs, where they are kept, and what is announced of them."""
+"""Asynchronous jobs: submitted, leased, scored together, settled, published."""

@@ -24,7 +24,7 @@ from quintet.contract import Contract
 from quintet.errors import Transient
 from quintet.scoring import Scores
 from quintet.streaming.alert import Alert, bounded
-from quintet.streaming.flows import Arrivals, Flow
+from quintet.streaming.model_rows import Arrivals, Flow
 
 __all__ = [
     "Alert",

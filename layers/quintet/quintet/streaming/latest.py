@@ -11,7 +11,7 @@ import numpy as np
 from quintet.columns import readable
 from quintet.contract import Contract
 from quintet.scoring import Scores
-from quintet.streaming.flows import Arrivals, Flow
+from quintet.streaming.model_rows import Arrivals, Flow
 
 __all__ = ["Latest", "LatestScores", "MemoryLatest", "latest"]
 
@@ -69,7 +69,7 @@ class MemoryLatest:
         return newer
 
     def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
-        """See `quintet.codecs.scores_desk.Lookup`."""
+        """See `quintet.api.scores.Lookup`."""
         return self.stored.get((model, entity_key, entity))
 
 

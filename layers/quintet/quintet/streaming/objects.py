@@ -12,12 +12,12 @@ import orjson
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
-from quintet.batch.arrow import table
 from quintet.batch.outputs import score_columns
 from quintet.contract import Contract
 from quintet.errors import Refusal
+from quintet.formats.arrow import table
 from quintet.scoring import Scores
-from quintet.streaming.flows import Arrivals, Flow
+from quintet.streaming.model_rows import Arrivals, Flow
 
 __all__ = ["predictions", "quarantine_line", "rows_of"]
 

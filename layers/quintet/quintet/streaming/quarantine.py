@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.errors import Refusal
-from quintet.streaming.flows import Arrivals, Flow, Undecodable
+from quintet.streaming.model_rows import Arrivals, Flow, Undecodable
 from quintet.streaming.objects import quarantine_line
 
 __all__ = ["Quarantine"]

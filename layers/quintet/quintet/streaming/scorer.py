@@ -10,19 +10,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.batch.isolation import score_apart
 from quintet.batch.outputs import hollow
 from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource, join, unavailable
-from quintet.models import Model
 from quintet.scoring import Scores
+from quintet.serving.isolation import score_apart
+from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertDesk, Counts, found
-from quintet.streaming.flows import Arrivals, Decoded, Flow, Tumbling
+from quintet.streaming.checkpoints import Mark, Marks, padded
+from quintet.streaming.commit_log import Chain, Ledger, Sink
 from quintet.streaming.latest import LatestScores, latest
-from quintet.streaming.marks import Mark, Marks, padded
+from quintet.streaming.model_rows import Arrivals, Decoded, Flow, Tumbling
 from quintet.streaming.objects import predictions, rows_of
 from quintet.streaming.quarantine import Quarantine
-from quintet.streaming.sink import Chain, Ledger, Sink
 from quintet.streaming.windows import Advanced, WindowStore, advance
 
 __all__ = ["Outcome", "Scorer", "Step"]
@@ -69,7 +69,7 @@ class Outcome:
 class Scorer:
     """What an invocation of the stream's function needs.
 
-    `decode` reads the arrivals (see `quintet.codecs.streams`); `clock` is seconds since the epoch.
+    `decode` reads the arrivals (see `streaming.records`); `clock` is seconds since the epoch.
     """
 
     decode: Callable[[Arrivals], Decoded]

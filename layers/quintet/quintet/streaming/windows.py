@@ -17,9 +17,9 @@ from quintet.contract import Stream
 from quintet.features import MemoryFeatures
 from quintet.streaming import window_state
 from quintet.streaming.aggregates import reduce, units
-from quintet.streaming.flows import AHEAD_SECONDS, Arrivals, Flow, Tumbling
+from quintet.streaming.model_rows import AHEAD_SECONDS, Arrivals, Flow, Tumbling
 from quintet.streaming.parts import Counters, Part, Window, padded, summed
-from quintet.streaming.standing import Standing, claims, taken
+from quintet.streaming.window_features import Standing, claims, taken
 from quintet.streaming.window_state import Open
 
 __all__ = ["Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advance"]

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
 
     from quintet.batch.drops import Runs
-    from quintet.batch.folders import Folder
     from quintet.batch.planning import Request
     from quintet.batch.plans import Plan, RefusedPlan, Unit
+    from quintet.batch.run_paths import Folder
     from quintet.batch.stores import Inbox, Store
     from quintet.onnx_model import OnnxModel
 
@@ -99,7 +99,7 @@ def planner() -> Callable[[Request, bool], Plan | RefusedPlan]:
 @cache
 def redriver() -> Callable[[Plan, str], tuple[str, int]]:
     """What plans an execution that scores the rest of a run."""
-    from quintet.batch.attempts import plan_redrive
+    from quintet.batch.executions import plan_redrive
 
     store = _store(read(PlanSettings, os.environ).scores_bucket)
     return lambda plan, execution: plan_redrive(plan, execution, store)
@@ -111,9 +111,9 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
-    from quintet.batch.folders import Folder
     from quintet.batch.memory import peak_mb
     from quintet.batch.plans import Plan, plan_from
+    from quintet.batch.run_paths import Folder
     from quintet.batch.units import score_unit
     from quintet.errors import NotFound
     from quintet.onnx_model import available_threads
@@ -174,10 +174,10 @@ def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
     from quintet.aws.client import AwsClient
     from quintet.aws.glue import GlueDatabase
     from quintet.batch.athena import follow_pointer
-    from quintet.batch.drift import Reference
     from quintet.batch.reports import report_run
     from quintet.batch.tables import show_run, shows_itself
     from quintet.errors import ModelFailure, Transient
+    from quintet.monitoring.drift import Reference
 
     settings = read(ReportSettings, os.environ)
     store, cells = _store(settings.scores_bucket), S3Cells(_s3(), settings.scores_bucket)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from quintet.settings import AcceptSettings, SubmitSettings, read
 
 if TYPE_CHECKING:
+    from quintet.api.jobs import JobsDesk
+    from quintet.api.predict import Family
     from quintet.aws.jobs import JobTable
-    from quintet.codecs.answering import Family
-    from quintet.codecs.intake import Intake
-    from quintet.codecs.jobs_desk import JobsDesk
-    from quintet.codecs.messages import Request, Response
-    from quintet.online import Call, Online
+    from quintet.jobs.submit import Intake
+    from quintet.protocols.http import Request, Response
+    from quintet.serving import Call, Online
     from quintet.telemetry import Telemetry
 
 __all__ = ["accept", "contracts", "desk", "intake", "submit_settings", "submit_telemetry"]
@@ -59,8 +59,8 @@ def intake() -> Intake:
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import NoticeQueue
     from quintet.aws.targets import EndpointIds
-    from quintet.codecs.intake import Intake
     from quintet.jobs.dispatch import Dispatch
+    from quintet.jobs.submit import Intake
 
     settings = _accept_settings()
     work = NoticeQueue(AwsClient("sqs"), settings.work_queue_url)
@@ -76,7 +76,7 @@ def intake() -> Intake:
 
 def accept(family: Family, online: Online, request: Request, call: Call) -> Response:
     """Answer a request for predictions with a job."""
-    from quintet.codecs.intake import answer
+    from quintet.jobs.submit import answer
 
     return answer(intake(), family, online, request, call)
 
@@ -89,8 +89,8 @@ def contracts() -> Online:
     from quintet.aws.contracts import Contracts
     from quintet.aws.registry import Registry
     from quintet.features import MemoryFeatures
-    from quintet.models import Models
-    from quintet.online import Online, PredictionCache
+    from quintet.serving import Online, PredictionCache
+    from quintet.serving.model_cache import Models
 
     settings = submit_settings()
     registry = Registry(AwsClient("dynamodb"), settings.registry_table)
@@ -103,9 +103,9 @@ def contracts() -> Online:
 @cache
 def desk() -> JobsDesk:
     """What shows and cancels jobs."""
+    from quintet.api.jobs import JobsDesk
     from quintet.aws.client import AwsClient
     from quintet.aws.queues import NoticeQueue
-    from quintet.codecs.jobs_desk import JobsDesk
     from quintet.jobs.dispatch import Dispatch
 
     sqs, settings = AwsClient("sqs"), submit_settings()

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-    from quintet.callbacks.callouts import CalloutNotifier, Outgoing
-    from quintet.callbacks.delivery import WebhookChannel
-    from quintet.callbacks.notifier import Notifier
     from quintet.settings import NotifySettings
     from quintet.telemetry import CallbackTelemetry
+    from quintet.webhooks.callouts import CalloutNotifier, Outgoing
+    from quintet.webhooks.delivery import WebhookChannel
+    from quintet.webhooks.notifier import Notifier
 
 __all__ = ["logger", "notify", "postpone"]
 
@@ -48,8 +48,8 @@ def logger() -> Logger:
 
 def notify(message: str, receives: int) -> float | None:
     """Handle a message of the queue: of a job, an alert, or the end of a run. See `Notifier`."""
-    from quintet.callbacks.runs import is_run_end
     from quintet.streaming.alert import is_callout
+    from quintet.webhooks.runs import is_run_end
 
     if is_callout(message):
         return _alert_notifier()(message, receives)
@@ -63,7 +63,7 @@ def _notifier() -> Notifier:
     from quintet.aws.deliveries import DeliveryRecords
     from quintet.aws.jobs import JobTable
     from quintet.aws.topics import TopicChannel
-    from quintet.callbacks.notifier import Notifier
+    from quintet.webhooks.notifier import Notifier
 
     settings = _settings()
     dynamodb = AwsClient("dynamodb")
@@ -81,7 +81,7 @@ def _notifier() -> Notifier:
 @cache
 def _alert_notifier() -> CalloutNotifier:
     """What calls alerts out."""
-    from quintet.callbacks.alerts import alert_call
+    from quintet.webhooks.alerts import alert_call
 
     return _callouts(alert_call)
 
@@ -89,7 +89,7 @@ def _alert_notifier() -> CalloutNotifier:
 @cache
 def _run_notifier() -> CalloutNotifier:
     """What calls the ends of runs out."""
-    from quintet.callbacks.runs import run_call
+    from quintet.webhooks.runs import run_call
 
     return _callouts(run_call)
 
@@ -97,7 +97,7 @@ def _run_notifier() -> CalloutNotifier:
 def _callouts(read: Callable[[str], Outgoing]) -> CalloutNotifier:
     from quintet.aws.client import AwsClient
     from quintet.aws.deliveries import CalloutDeliveries
-    from quintet.callbacks.callouts import CalloutNotifier
+    from quintet.webhooks.callouts import CalloutNotifier
 
     return CalloutNotifier(
         read,
@@ -113,7 +113,7 @@ def _webhooks() -> WebhookChannel:
     from quintet.aws.client import AwsClient
     from quintet.aws.endpoints import EndpointTable
     from quintet.aws.webhooks import HttpWebhooks
-    from quintet.callbacks.delivery import WebhookChannel
+    from quintet.webhooks.delivery import WebhookChannel
 
     settings = _settings()
     return WebhookChannel(

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quintet.online import Online
+    from quintet.serving import Online
     from quintet.settings import PredictSettings
     from quintet.telemetry import Telemetry
 
@@ -42,8 +42,8 @@ def online() -> Online:
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
     from quintet.aws.registry import Registry
-    from quintet.models import Models
-    from quintet.online import FeatureCache, Online, PredictionCache
+    from quintet.serving import FeatureCache, Online, PredictionCache
+    from quintet.serving.model_cache import Models
 
     settings, telemetry = predict_settings(), predict_telemetry()
     # routes are remembered while the registry does not answer, so it is not waited for long

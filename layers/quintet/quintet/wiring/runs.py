@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from quintet.settings import RunsSettings, read
 
 if TYPE_CHECKING:
+    from quintet.api.runs import RunsDesk
     from quintet.aws.executions import Executions
     from quintet.batch.starts import Started
-    from quintet.codecs.runs_desk import RunsDesk
     from quintet.telemetry import Telemetry
 
 __all__ = ["desk", "start_scheduled", "telemetry"]
@@ -54,12 +54,12 @@ def desk() -> RunsDesk:
     """What starts and shows runs."""
     import boto3
 
+    from quintet.api.runs import RunsDesk
     from quintet.aws.blobs import S3Inbox, S3Store
     from quintet.aws.client import AwsClient
     from quintet.aws.registry import Registry
     from quintet.aws.targets import EndpointIds
     from quintet.batch.starts import start_run
-    from quintet.codecs.runs_desk import RunsDesk
 
     settings, s3 = _settings(), boto3.client("s3")
     executions = _executions()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from quintet.settings import StreamSettings
     from quintet.streaming.alerts import AlertDesk
-    from quintet.streaming.flows import Arrivals, Decoded
+    from quintet.streaming.model_rows import Arrivals, Decoded
     from quintet.streaming.scorer import Scorer
     from quintet.telemetry import StreamTelemetry
 
@@ -42,15 +42,15 @@ def telemetry() -> StreamTelemetry:
 def scorer() -> Scorer:
     """What scores. The models used last stay loaded between invocations."""
     from quintet.aws.artifacts import Artifacts
+    from quintet.aws.checkpoints import MarkTable
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
     from quintet.aws.latest import LatestTable
-    from quintet.aws.marks import MarkTable
     from quintet.aws.registry import Registry
     from quintet.aws.sink import StreamBucket
     from quintet.aws.windows import WindowTable
-    from quintet.codecs.streams import decode
-    from quintet.models import Models
+    from quintet.serving.model_cache import Models
+    from quintet.streaming.records import decode
     from quintet.streaming.scorer import Scorer
 
     settings = _settings()

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from quintet.aws.client import AwsClient
     from quintet.jobs.dispatch import Dispatch
     from quintet.jobs.store import Outbox
+    from quintet.jobs.sweeping import Swept
+    from quintet.jobs.worker import Worker
     from quintet.settings import SweepSettings, WorkSettings
-    from quintet.working.sweeping import Swept
-    from quintet.working.worker import Worker
 
 __all__ = ["logger", "sweeper", "worker"]
 
@@ -45,9 +45,9 @@ def worker() -> Worker:
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import QueueVisibility
     from quintet.aws.registry import Registry
-    from quintet.models import Models
+    from quintet.jobs.worker import Worker
+    from quintet.serving.model_cache import Models
     from quintet.settings import WorkSettings, read
-    from quintet.working.worker import Worker
 
     settings = read(WorkSettings, os.environ)
     dynamodb, s3, sqs = AwsClient("dynamodb"), AwsClient("s3"), AwsClient("sqs")
@@ -78,9 +78,9 @@ def sweeper() -> Callable[[Callable[[], bool]], Swept]:
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import DeadLetterQueue
+    from quintet.jobs.burying import Undertaker
+    from quintet.jobs.sweeping import sweep
     from quintet.settings import SweepSettings, read
-    from quintet.working.burying import Undertaker
-    from quintet.working.sweeping import sweep
 
     settings, sqs = read(SweepSettings, os.environ), AwsClient("sqs")
     days = settings.job_retention_days

@@ -1,0 +1,1 @@
+"""The HTTP resources: predictions, jobs, runs, scores, and the events of API Gateway."""

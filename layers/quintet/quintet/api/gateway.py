@@ -1,0 +1,158 @@
+"""API Gateway's proxy events (REST API, format 1.0) to requests, and responses back.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from quintet.errors import QuintetError, TooLarge
+from quintet.protocols.http import ANONYMOUS, Request, Response
+from quintet.serving import Call
+
+__all__ = ["Routes", "check_size", "read", "render", "respond", "standard_headers", "trace_id"]
+
+Answer = Callable[[Request, Call], Response]
+Failure = Callable[[QuintetError | None, Call], Response]
+#: who answers a method and resource of template.yaml, and in whose form its errors are told
+Routes = Mapping[tuple[str, str], tuple[Answer, Failure]]
+
+#: text goes out as it is; everything else in base64, or API Gateway would take it for UTF-8
+_TEXT = ("application/json", "application/problem+json", "application/jsonlines", "text/csv")
+
+#: Lambda's 6 MB less the headers
+#: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MOST_BYTES_OUT = 6_280_000
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_ASSUMED_ROLE = re.compile(r"(arn:[^:]+:sts::\d+:assumed-role/.+)/[^/]+")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+class Telemetry(Protocol):
+    """What keeps the line and the metrics of a request."""
+
+    def settle(
+        self, call: Call, request: Request, response: Response, error: Exception | None
+    ) -> None:
+        """Keep those of one that was answered."""
+        ...
+
+
+def respond(
+    event: Mapping[str, Any], routes: Routes, telemetry: Callable[[], Telemetry]
+) -> dict[str, Any]:
+    """Answer a proxy event by its route; what goes wrong is an answer too, in the route's form."""
+    request = read(event)
+    answer, failure = routes[request.method, request.route]
+    call = Call(request.id, trace_id(request))
+    problem: Exception | None = None
+    try:
+        response = answer(request, call)
+        check_size(response)
+    except Exception as error:
+        problem = error
+        response = failure(error if isinstance(error, QuintetError) else None, call)
+    response.headers |= standard_headers(request, call)
+    telemetry().settle(call, request, response, problem)
+    return render(response)
+
+
+def read(event: Mapping[str, Any]) -> Request:
+    """The request in a proxy event. The body is not decoded yet: its size is looked at first.
+
+    The request's id is the caller's X-Request-Id where that is sane, else API Gateway's.
+    """
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    own = headers.get("x-request-id", "")
+    context = event.get("requestContext") or {}
+    return Request(
+        method=event.get("httpMethod", ""),
+        route=event.get("resource", ""),
+        parameters={k: unquote(v) for k, v in (event.get("pathParameters") or {}).items()},
+        headers=headers,
+        raw=event.get("body") or "",
+        encoded=bool(event.get("isBase64Encoded")),
+        id=own if _SANE_ID.fullmatch(own) else str(context.get("requestId", "")),
+        query=event.get("queryStringParameters") or {},
+        caller=_caller(context),
+        base=_base(event, context),
+    )
+
+
+def _caller(context: Mapping[str, Any]) -> str:
+    """Who called: an IAM user or role, the subject of an authoriser, else nobody in particular.
+
+    The sessions of a role are one caller: they come and go with the machines that hold them.
+    """
+    identity = context.get("identity") or {}
+    if arn := identity.get("userArn"):
+        role = _ASSUMED_ROLE.fullmatch(arn)
+        return str(role[1] if role else arn)
+    subject = (context.get("authorizer") or {}).get("principalId") or identity.get("accountId")
+    return str(subject or ANONYMOUS)
+
+
+def _base(event: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    """What stands before the path in the URL: the stage, or a custom domain's mapping."""
+    whole, path = context.get("path") or "", event.get("path") or ""
+    return whole.removesuffix(path) if path and whole.endswith(path) else ""
+
+
+def trace_id(request: Request) -> str:
+    """The trace of W3C's traceparent header; empty where there is none, or it is not valid.
+
+    https://www.w3.org/TR/trace-context/
+    """
+    match = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    if match is None or match[0].startswith("ff") or not int(match[1], 16) or not int(match[2], 16):
+        return ""
+    return match[1]
+
+
+def check_size(response: Response) -> None:
+    """Refuse an answer that Lambda would not carry, as text in JSON or in base64.
+
+    Raises:
+        TooLarge: it is too large; fewer rows or outputs make it smaller.
+    """
+    body = response.body
+    if response.content_type in _TEXT:
+        size = len(body) + body.count(b'"') + body.count(b"\\")  # each is escaped
+    else:
+        size = len(body) * 4 // 3
+    if size > MOST_BYTES_OUT:
+        raise TooLarge.of("answer", f"at most {MOST_BYTES_OUT} bytes: ask for less", f"{size}")
+
+
+def standard_headers(request: Request, call: Call) -> dict[str, str]:
+    """The headers that every answer carries: what answered, and the ids to find it by."""
+    headers = {"X-Request-Id": call.id}
+    if call.trace_id:
+        headers["traceparent"] = request.headers["traceparent"]
+    if call.version:
+        headers["X-Quintet-Model"] = call.model
+        headers["X-Quintet-Version"] = str(call.version)
+        headers["X-Quintet-Route"] = call.route
+    if call.cache:
+        headers["X-Quintet-Cache"] = call.cache
+    if call.fallback:
+        headers["X-Quintet-Fallback"] = str(call.fallback)
+    return headers
+
+
+def render(response: Response) -> dict[str, Any]:
+    """A response as API Gateway takes it."""
+    headers = {"Content-Type": response.content_type, **response.headers}
+    text = response.content_type in _TEXT
+    return {
+        "statusCode": response.status,
+        "headers": headers,
+        "body": response.body.decode() if text else base64.b64encode(response.body).decode(),
+        "isBase64Encoded": not text,
+    }

@@ -1,0 +1,147 @@
+"""Jobs over HTTP: one, a caller's list, and the cancelling of one; errors as problem+json."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from quintet.api.queries import check_keys, read_limit
+from quintet.errors import BadInput, Transient
+from quintet.jobs.job import OPEN, SETTLED, Content, Job, State
+from quintet.jobs.store import Desk, Notice, Summary
+from quintet.jobs.submit import location
+from quintet.protocols import records
+from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
+from quintet.serving.model_cache import NAME
+
+__all__ = ["JobsDesk", "failure"]
+
+MOST_LISTED = 100
+LISTED = 50
+_QUERY = {"model", "state", "next", "limit"}
+
+failure = records.failure
+
+
+@dataclass(frozen=True)
+class JobsDesk:
+    """Everything that answering about jobs takes. `link` makes a link of a result's place."""
+
+    store: Desk
+    announce: Callable[[Notice], None]
+    link: Callable[[str], str]
+    clock: Callable[[], float]
+
+    def show(self, request: Request) -> Response:
+        """Answer GET /jobs/{job}. Raises NotFound: it is not one of the caller's."""
+        return self._answer(self.store.get(request.parameters["job"], request.caller))
+
+    def cancel(self, request: Request) -> Response:
+        """Answer DELETE /jobs/{job}; again does no harm.
+
+        Raises:
+            NotFound: it is not one of the caller's.
+            Conflict: it has come to another end.
+        """
+        job, notice = self.store.cancel(request.parameters["job"], request.caller, self.clock())
+        if notice is not None:
+            with suppress(Transient):  # it stays in the outbox, and is swept from there
+                self.announce(notice)
+        return self._answer(job)
+
+    def list(self, request: Request) -> Response:
+        """Answer GET /jobs?model=&state=&limit=&next=.
+
+        Raises:
+            BadInput: the query is not one of this route.
+        """
+        query = request.query
+        check_keys(query, _QUERY)
+        model = query.get("model")
+        if model is not None and not NAME.fullmatch(model):
+            raise BadInput.of("model", "a model's name", repr(model[:60]))
+        found = self.store.page(
+            request.caller,
+            model=model,
+            state=_state(query.get("state")),
+            after=query.get("next"),
+            most=read_limit(query.get("limit"), LISTED, MOST_LISTED),
+        )
+        jobs = [_summary(request, summary) for summary in found.jobs]
+        return Response(200, json_body({"jobs": jobs, "next": found.next}))
+
+    def _answer(self, job: Job) -> Response:
+        body: dict[str, Any] = {
+            "id": job.id,
+            "state": job.state,
+            "model": job.model,
+            "version": job.version,
+            "created": _time(job.created),
+            "updated": _time(job.updated),
+            "deadline": _time(job.deadline),
+            "attempts": job.attempts,
+            "progress": self._progress(job),
+        }
+        if job.inference_id:
+            body["inference_id"] = job.inference_id
+        if job.endpoint is not None:
+            body["callback"] = job.endpoint
+        if job.result is not None:
+            body["result"] = self._result(job.result)
+        if job.problem is not None:
+            body["error"] = dict(job.problem)
+        headers = {} if job.settled else {"Retry-After": str(RETRY_AFTER)}
+        return Response(200, json_body(body), headers=headers)
+
+    def _progress(self, job: Job) -> dict[str, Any]:
+        """How far a job is: all of its rows are scored in one run, so it has no share to tell."""
+        step = "ended" if job.settled else "waiting"
+        if job.state == "LEASED" and job.lease is not None and job.lease.until > self.clock():
+            step = "running"  # else its worker died, and its message is on its way to another
+        return {"step": step, "since": _time(job.updated)}
+
+    def _result(self, content: Content) -> dict[str, Any]:
+        """A result: JSON and text as they are, other bytes in base64, what is in S3 as a link."""
+        found: dict[str, Any] = {"content_type": content.content_type, "size": content.size}
+        if content.headers:
+            found["headers"] = dict(content.headers)
+        if content.place is not None:
+            found["url"] = self.link(content.place)
+        elif content.content_type == "application/json":
+            found["body"] = orjson.Fragment(content.body or b"null")
+        elif content.content_type in ("text/csv", "application/jsonlines"):
+            found["body"] = (content.body or b"").decode()
+        else:
+            found["base64"] = base64.b64encode(content.body or b"").decode()
+        return found
+
+
+def _summary(request: Request, job: Summary) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "state": job.state,
+        "model": job.model,
+        "version": job.version,
+        "created": _time(job.created),
+        "updated": _time(job.updated),
+        "location": location(request, job.id),
+    }
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+
+
+def _state(text: str | None) -> State | None:
+    if text is None:
+        return None
+    known = (*OPEN, *SETTLED)
+    if text not in known:
+        raise BadInput.of("state", f"one of {', '.join(known)}", repr(text[:60]))
+    return text

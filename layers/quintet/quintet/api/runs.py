@@ -1,0 +1,111 @@
+"""Batch runs over HTTP: the start of one, one, a model's list; errors as problem+json."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quintet.api.queries import check_keys, read_limit
+from quintet.batch.executions import Executions, stop
+from quintet.batch.run_paths import Folder
+from quintet.batch.run_status import Shelf, newest, show
+from quintet.batch.starts import Started
+from quintet.errors import BadInput, NotFound
+from quintet.formats import strict_json
+from quintet.protocols import records
+from quintet.protocols.http import Request, Response, json_body
+from quintet.serving.model_cache import NAME
+
+__all__ = ["RunsDesk", "failure"]
+
+MOST_LISTED = 100
+LISTED = 20
+#: of a request for a run, which names files and holds none
+MOST_BYTES = 64_000
+#: seconds after which it is worth asking about a run again
+RETRY_AFTER = 5
+_QUERY = {"model", "next", "limit"}
+_RUN = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_ENDED = {"succeeded", "failed", "refused", "stopped"}
+
+failure = records.failure
+
+
+@dataclass(frozen=True)
+class RunsDesk:
+    """Everything that answering about runs takes.
+
+    `bucket` is where files are that no bucket is named of; `link` makes a link of a key.
+    """
+
+    begin: Callable[[Mapping[str, Any], str], Started]
+    shelf: Shelf
+    executions: Executions
+    link: Callable[[str], str]
+    bucket: str
+
+    def start(self, request: Request) -> Response:
+        """Answer POST /runs; the same again is the same run.
+
+        Raises:
+            BadInput: the request is no good, or names no files.
+            NotFound: there is no such model, version or object.
+        """
+        request.accepts("application/json")
+        asked = strict_json.parse(request.content(MOST_BYTES))
+        if not isinstance(asked, dict):
+            raise BadInput.of("body", "an object", "something else")
+        folder, new = self.begin({"bucket": self.bucket, **asked}, request.caller)
+        headers = {"Location": f"{request.base}/runs/{folder.model}/{folder.run}"}
+        if not new:
+            return self._answer(200, show(folder, self.shelf, self.executions), headers)
+        body = {"run": folder.run, "model": folder.model, "status": "starting"}
+        headers["Retry-After"] = str(RETRY_AFTER)
+        return Response(202, json_body(body), headers=headers)
+
+    def show(self, request: Request) -> Response:
+        """Answer GET /runs/{model}/{run}. Raises NotFound."""
+        return self._answer(200, show(_folder(request), self.shelf, self.executions), {})
+
+    def stop(self, request: Request) -> Response:
+        """Answer DELETE /runs/{model}/{run}; again does no harm.
+
+        Raises:
+            NotFound: there is no such run.
+            Conflict: it has ended by itself.
+        """
+        folder = _folder(request)
+        stop(folder, self.executions)
+        return self._answer(202, show(folder, self.shelf, self.executions), {})
+
+    def list(self, request: Request) -> Response:
+        """Answer GET /runs?model=&limit=&next=, the newest first.
+
+        Raises:
+            BadInput: the query is not one of this route.
+        """
+        query = request.query
+        check_keys(query, _QUERY)
+        model = query.get("model", "")
+        if not NAME.fullmatch(model):
+            raise BadInput.of("model", "a model's name", repr(model[:60]))
+        most = read_limit(query.get("limit"), LISTED, MOST_LISTED)
+        page = newest(model, self.shelf, most, query.get("next"))
+        return Response(200, json_body({"runs": page.runs, "next": page.after}))
+
+    def _answer(self, status: int, found: dict[str, Any], headers: dict[str, str]) -> Response:
+        if found["finished"]:
+            folder = Folder(found["model"], found["run"])
+            found["links"] = {"report": self.link(folder.report), "page": self.link(folder.page)}
+        if found["status"] not in _ENDED:
+            headers = {**headers, "Retry-After": str(RETRY_AFTER)}
+        return Response(status, json_body(found), headers=headers)
+
+
+def _folder(request: Request) -> Folder:
+    model, run = request.parameters["model"], request.parameters["run"]
+    if not (NAME.fullmatch(model) and _RUN.fullmatch(run)):
+        raise NotFound.of("run", "a run of a model", repr(f"{model}/{run}"[:80]))
+    return Folder(model, run)

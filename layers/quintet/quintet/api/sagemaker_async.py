@@ -1,0 +1,122 @@
+"""SageMaker's InvokeEndpointAsync, so that boto3's `sagemaker-runtime` works with an endpoint URL.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointAsync.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from quintet.errors import BadInput, TooLarge
+from quintet.jobs.blobs import MOST_INPUT
+from quintet.jobs.forms import kept_headers
+from quintet.jobs.job import Content
+from quintet.jobs.submit import TTL_SECONDS, Intake, Names, location
+from quintet.protocols import sagemaker
+from quintet.protocols.http import Request, Response, json_body
+from quintet.serving import Call, Online
+
+__all__ = ["answer", "failure"]
+
+_PREFIX = "x-amzn-sagemaker-"
+#: botocore's patterns of the two names, and no way up
+_FOLDERS = re.compile(r"[a-zA-Z0-9!_.*'()/-]+")
+_FILE = re.compile(r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+MOST_FOLDERS, MOST_FILE = 512, 32
+_VISIBLE = re.compile(r"[\x20-\x7e]{1,64}")
+
+failure = sagemaker.failure
+
+
+def answer(
+    intake: Intake, online: Online, request: Request, call: Call, *, bucket: str
+) -> Response:
+    """Answer POST /endpoints/{endpoint}/async-invocations.
+
+    Inputs in S3 are those of `bucket` under inputs/: what a caller may put there, they may use.
+
+    Raises:
+        QuintetError: it is refused or could not be answered; `failure` renders it.
+    """
+    target = sagemaker.target(request)
+    request = _as_invocation(request)
+    sagemaker.accepted(request)
+    inference_id = _header(request, "inference-id") or ""
+    if inference_id and not _VISIBLE.fullmatch(inference_id):
+        raise BadInput.of("InferenceId", "1 to 64 visible ASCII characters", "others")
+    ttl = _seconds(request, "RequestTTLSeconds", 60, TTL_SECONDS)
+    place = _header(request, "inputlocation")
+    stored = None if place is None else _stored(intake, request, place, bucket)
+    job = intake.accept(
+        online,
+        request,
+        call,
+        form="sagemaker",
+        target=target,
+        ttl=TTL_SECONDS if ttl is None else ttl,
+        inference_id=inference_id,
+        stored=stored,
+        names=_names(request),
+        run_limit=_seconds(request, "InvocationTimeoutSeconds", 1, 3600),
+    )
+    headers = {
+        "X-Amzn-SageMaker-OutputLocation": f"s3://{bucket}/{job.result_key}",
+        "X-Amzn-SageMaker-FailureLocation": f"s3://{bucket}/{job.failure_key}",
+        "Location": location(request, job.id),
+    }
+    return Response(202, json_body({"InferenceId": job.inference_id}), headers=headers)
+
+
+def _as_invocation(request: Request) -> Request:
+    """The request with the headers of the synchronous one, whose body and answer it has."""
+    headers = dict(request.headers)
+    for name in ("content-type", "accept"):
+        if (value := _header(request, name)) is not None:
+            headers[name] = value
+    return replace(request, headers=headers)
+
+
+def _header(request: Request, name: str) -> str | None:
+    return request.headers.get(f"{_PREFIX}{name}")
+
+
+def _seconds(request: Request, name: str, least: int, most: int) -> int | None:
+    text = _header(request, name.lower())
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
+        raise BadInput.of(name, f"{least} to {most}", repr(text[:60]))
+    return int(text)
+
+
+def _names(request: Request) -> Names:
+    """Where the result is to lie, below our own folder."""
+    folders = _header(request, "s3outputpathextension") or ""
+    if folders and not (
+        len(folders) <= MOST_FOLDERS
+        and _FOLDERS.fullmatch(folders)
+        and not {"", ".", ".."} & set(folders.removesuffix("/").split("/"))
+    ):
+        expected = "folders such as team/2026, of letters, digits and !_.*'()-, at most 512"
+        raise BadInput.of("S3OutputPathExtension", expected, repr(folders[:60]))
+    file = _header(request, "filename") or ""
+    if file and not (len(file) <= MOST_FILE and _FILE.fullmatch(file)):
+        expected = "letters, digits, - and _, with at most one full stop, at most 32"
+        raise BadInput.of("Filename", expected, repr(file[:60]))
+    return Names(folders.removesuffix("/"), file)
+
+
+def _stored(intake: Intake, request: Request, place: str, bucket: str) -> Content:
+    """An input in S3, as far as it can be checked unread."""
+    if request.raw:
+        raise BadInput.of("InputLocation", "it or a body", "both")
+    start = f"s3://{bucket}/inputs/"
+    if not place.startswith(start) or len(place) > 1024 or ".." in place.split("/"):
+        raise BadInput.of("InputLocation", f"an object under {start}", repr(place[:60]))
+    size = intake.blobs.size(place)
+    if size == 0:
+        raise BadInput.of("InputLocation", "an object that is not empty", "0 bytes")
+    if size > MOST_INPUT:
+        raise TooLarge.of("InputLocation", f"at most {MOST_INPUT} bytes", f"{size}")
+    return Content(request.media_type, size, place=place, headers=kept_headers(request))

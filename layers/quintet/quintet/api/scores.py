@@ -1,0 +1,66 @@
+"""The latest score of an entity over HTTP, whatever path made it; errors as problem+json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from quintet.contract import Contract
+from quintet.errors import NotFound
+from quintet.protocols import records
+from quintet.protocols.http import Request, Response, json_body
+from quintet.serving.model_cache import NAME, UnknownModel
+from quintet.streaming.latest import Latest
+
+__all__ = ["Lookup", "ScoresDesk", "failure"]
+
+failure = records.failure
+
+
+class Lookup(Protocol):
+    """Where the latest predictions are looked up."""
+
+    def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
+        """The latest prediction of an entity, None where there is none that has not expired.
+
+        Raises:
+            Transient: it could not be read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ScoresDesk:
+    """Everything that looking a score up takes; `contract` is that of a model's live version."""
+
+    contract: Callable[[str], Contract]
+    scores: Lookup
+    clock: Callable[[], float]
+
+    def show(self, request: Request) -> Response:
+        """Answer GET /scores/{model}/{entity}.
+
+        Raises:
+            NotFound: there is no such model, it has no entities, or this one has no score.
+        """
+        model, entity = request.parameters["model"], request.parameters["entity"]
+        if not NAME.fullmatch(model):
+            raise UnknownModel(model)
+        key = self.contract(model).entity
+        if key is None:
+            raise NotFound.of("model", "a model with an entity key", repr(model))
+        found = self.scores.get(model, key, entity, self.clock())
+        if found is None:
+            raise NotFound.of(key, f"one that {model} has scored", repr(entity[:60]))
+        scored = datetime.fromtimestamp(found.arrived, UTC).isoformat(timespec="milliseconds")
+        body = {
+            "model": model,
+            "version": found.version,
+            key: entity,
+            "outputs": found.outputs,
+            "scored": scored.replace("+00:00", "Z"),
+            "source": found.source,
+        }
+        return Response(200, json_body(body))

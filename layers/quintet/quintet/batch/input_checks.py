@@ -1,0 +1,79 @@
+"""The files of a run seen together: what is wrong, what they share, what a report notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quintet.batch.inputs import Source
+from quintet.batch.plans import FileFormat
+from quintet.contract import Contract
+from quintet.errors import BadInput, Refusal
+from quintet.formats.kinds import ignored_columns
+
+__all__ = ["NAMED", "left_out", "notes_of_files", "notes_of_many", "one_format", "refuse_bad"]
+
+#: how many refusals a refused run names
+NAMED = 100
+
+
+def notes_of_files(gzip: bool, ignored: tuple[str, ...]) -> list[str]:
+    """What a report notes of any input."""
+    notes = []
+    if ignored:
+        shown = ", ".join(name[:60] for name in ignored[:20])
+        more = f" and {len(ignored) - 20} more" if len(ignored) > 20 else ""
+        notes.append(f"Columns that the model does not take were left out: {shown}{more}.")
+    if gzip:
+        notes.append("A gzip cannot be read from its middle, so it was scored as one unit.")
+    return notes
+
+
+def refuse_bad(bad: list[BadInput]) -> None:
+    """Name all bad files; of very many, each by its first reason.
+
+    Raises:
+        BadInput: there are any.
+    """
+    every = [refusal for error in bad for refusal in error.refusals]
+    if len(every) > NAMED:
+        every = [error.refusals[0] for error in bad]
+    if len(every) > NAMED:
+        more = Refusal(None, "other files", "files that can be scored", f"{len(bad) - NAMED + 1:,}")
+        every = [*every[: NAMED - 1], more]
+    if every:
+        raise BadInput(every)
+
+
+def one_format(sources: Sequence[Source]) -> FileFormat:
+    """The format of all files.
+
+    Raises:
+        BadInput: they are of several.
+    """
+    first: dict[FileFormat, str] = {}
+    for source in sources:
+        first.setdefault(source.format, source.input.key)
+    if len(first) > 1:
+        got = ", ".join(f"{form} ({key[-200:]})" for form, key in sorted(first.items()))
+        raise BadInput.of("the files", "files of one format", got)
+    return next(iter(first))
+
+
+def left_out(contract: Contract, sources: Sequence[Source]) -> tuple[str, ...]:
+    """The columns of any file that the model does not take."""
+    layouts = dict.fromkeys(source.columns for source in sources)
+    every = (name for columns in layouts for name in ignored_columns(contract, columns))
+    return tuple(dict.fromkeys(every))[:1000]
+
+
+def notes_of_many(sources: Sequence[Source], files: int, hidden: int) -> list[str]:
+    """What a report notes of many files, of which `files` were found."""
+    what = "One file is" if len(sources) == 1 else f"{len(sources):,} files are"
+    notes = [f"{what} in this run; inputs.json lists them with their versions."]
+    if not any(source.rows for source in sources):
+        notes.append("The files have no rows.")
+    if empty := files - len(sources):
+        notes.append(f"{empty:,} empty files (0 bytes) were left out.")
+    if hidden:
+        notes.append(f"{hidden:,} hidden files (their names begin with _ or .) were left out.")
+    return notes

@@ -1,0 +1,167 @@
+"""Columns of the input that scores keep beside them: which, under which names, and their values.
+
+Batch Transform calls this a join with the input. Kept values are text, as CSV and JSONL hold
+them, whatever the format: a column has one type over all files and runs. What is missing, an
+empty cell, a null and a NaN, is null.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
+from math import isnan
+from types import NoneType
+from typing import Any
+
+import numpy as np
+import orjson
+from arro3 import core
+from numpy.typing import NDArray
+
+from quintet.batch.inputs import Source
+from quintet.batch.outputs import score_names
+from quintet.batch.plans import Plan
+from quintet.batch.requests import ALL
+from quintet.contract import Contract
+from quintet.errors import BadInput, Refusal
+from quintet.formats.arrow import column as column_of
+from quintet.formats.arrow import csv_table, is_text
+from quintet.formats.chunks import Chunk
+
+__all__ = ["kept_columns", "kept_values"]
+
+
+def kept_columns(
+    asked: Any, contract: Contract, sources: Sequence[Source], *, many: bool
+) -> tuple[tuple[str, str], ...]:
+    """The columns to keep and their new names, each checked to be in every file.
+
+    All of them are those of any file; the entity key is in the scores already.
+
+    Raises:
+        BadInput: a column is not in a file, or has the name of a column of the scores.
+    """
+    if not asked:
+        return ()
+    if asked == ALL:
+        if sources[0].format == "jsonl":
+            raise BadInput.of("keep", "the names of columns, as JSONL has no header", "all")
+        every = dict.fromkeys(name for source in sources for name in source.columns)
+        columns = [(name, name) for name in every if name != contract.entity]
+    else:
+        pairs = asked.items() if isinstance(asked, dict) else zip(asked, asked, strict=True)
+        columns = list(pairs)
+        _check_there(columns, sources)
+    taken = set(score_names(contract, many=many))
+    for _, name in columns:
+        if name in taken:
+            raise BadInput.of("keep", "names that no column of the scores has", repr(name)[:60])
+        taken.add(name)
+    return tuple(columns)
+
+
+def _check_there(columns: Sequence[tuple[str, str]], sources: Sequence[Source]) -> None:
+    refusals = []
+    for source in sources:
+        if source.format == "jsonl":
+            continue
+        for column, _ in columns:
+            if (times := source.columns.count(column)) != 1:
+                field = f"keep: {column[:60]}"
+                refusals.append(
+                    Refusal(None, field, f"one such column in {source.input.key}", f"{times}")
+                )
+    if refusals:
+        raise BadInput(refusals)
+
+
+def kept_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dict[str, core.Array]:
+    """The kept columns of some rows of a file, under their new names; `plan` is the file's own."""
+    if not plan.keep:
+        return {}
+    places = rows - chunk.first
+    known = [column for column, _ in plan.keep if column in plan.columns]
+    whole: Mapping[str, core.Array] | None = None
+    if chunk.column is not None:
+        whole = {column: _texts_of(chunk.column(column)) for column in known}
+    elif plan.format == "csv":
+        whole = _csv_columns(plan, chunk, known)
+    if whole is None:
+        texts = [chunk.original(place)["text"] for place in places.tolist()]
+        read = _from_records if plan.format == "jsonl" else _from_cells
+        return read(plan, texts)
+    arrays = {
+        name: whole[column] if column in whole else _array([None] * chunk.size)
+        for column, name in plan.keep
+    }
+    if len(rows) == chunk.size:
+        return arrays
+    chosen = core.Array.from_numpy(places.astype(np.uint64))
+    return {name: array.take(chosen) for name, array in arrays.items()}
+
+
+def _array(texts: Sequence[str | None]) -> core.Array:
+    return core.Array(texts, core.DataType.string())
+
+
+def _texts_of(array: core.Array) -> core.Array:
+    """A column of Parquet as text: numbers with as many digits as their type needs."""
+    types, kind = core.DataType, array.type
+    if is_text(kind) or types.is_integer(kind) or types.is_boolean(kind):
+        return array.cast(types.string())
+    if types.is_floating(kind):
+        texts = array.cast(types.string())
+        if np.isnan(column_of("", array, ())[0]).any():
+            return _array([None if text == "NaN" else text for text in texts.to_pylist()])
+        return texts
+    return _array([_text(value) for value in array.to_pylist()])
+
+
+def _csv_columns(plan: Plan, chunk: Chunk, columns: Sequence[str]) -> dict[str, core.Array] | None:
+    """Columns of a chunk of CSV; None where each row must be looked at."""
+    text = chunk.text() if chunk.text is not None else b""
+    if chunk.broken or b'"' in text:  # of quotes readers think differently
+        return None
+    kinds = [core.DataType.string()] * len(plan.columns)
+    table = csv_table(text, kinds, plan.delimiter or ",", chunk.size)
+    if table is None:
+        return None
+    places = {column: plan.columns.index(column) for column in columns}
+    return {column: table.column(place).combine_chunks() for column, place in places.items()}
+
+
+def _from_cells(plan: Plan, texts: Sequence[str]) -> dict[str, core.Array]:
+    cells = list(csv.reader(texts, delimiter=plan.delimiter or ","))
+    found: dict[str, core.Array] = {}
+    for column, name in plan.keep:
+        at = plan.columns.index(column) if column in plan.columns else None
+        found[name] = _array([None if at is None else row[at] or None for row in cells])
+    return found
+
+
+def _from_records(plan: Plan, texts: Sequence[str]) -> dict[str, core.Array]:
+    records = [orjson.loads(text) for text in texts]
+    return {name: _json_texts([r.get(column) for r in records]) for column, name in plan.keep}
+
+
+def _json_texts(values: Sequence[Any]) -> core.Array:
+    """The values of a field of JSON as text; those of one kind all at once."""
+    kinds = set(map(type, values)) - {NoneType}
+    if kinds == {str}:
+        return _array(values)
+    if kinds == {float}:
+        return core.Array(values, core.DataType.float64()).cast(core.DataType.string())
+    return _array([_text(value) for value in values])
+
+
+def _text(value: Any) -> str | None:
+    """A value as JSONL would hold it, texts without their quotes."""
+    if value is None or (isinstance(value, float) and isnan(value)):
+        return None
+    if isinstance(value, str | Decimal):
+        return str(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

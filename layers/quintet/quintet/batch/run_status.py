@@ -1,0 +1,124 @@
+"""Runs as people look at them: what one has come to, and the newest of a model."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from quintet.batch.executions import Executions, last_attempt
+from quintet.batch.plans import Plan, RefusedPlan, plan_from
+from quintet.batch.run_paths import Folder, slug
+from quintet.batch.stores import Store
+from quintet.errors import NotFound
+
+__all__ = ["Page", "Shelf", "newest", "show"]
+
+#: how many documents are fetched at once
+THREADS = 16
+
+
+class Shelf(Store, Protocol):
+    """A store whose folders can be listed."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names of the folders right below `prefix`, sorted."""
+        ...
+
+
+class Page(NamedTuple):
+    """Some runs of a model, the newest first, and what to ask for the next ones."""
+
+    runs: list[dict[str, Any]]
+    after: str | None
+
+
+def show(folder: Folder, store: Store, executions: Executions) -> dict[str, Any]:
+    """What a run has come to.
+
+    Raises:
+        NotFound: there is no such run.
+        Transient: a store could not be read.
+    """
+    report = orjson.loads(store.get(folder.report) or b"null")
+    execution = last_attempt(folder, executions)
+    # one whose report is just written has its manifest and its table's pointer yet to come
+    if report and not (execution and execution.running):
+        return _reported(folder, report)
+    body = store.get(folder.plan)
+    plan = plan_from(body) if body else None
+    if execution is None and plan is None:
+        raise NotFound.of("run", f"a run of {folder.model}", repr(folder.run[:80]))
+    found = _planned(folder, plan)
+    if isinstance(plan, Plan):
+        found["units"]["done"] = len(store.keys(folder.results))
+    if execution is not None and not execution.running:
+        stopped = execution.status == "ABORTED"
+        found |= {"status": "stopped" if stopped else "failed", "cause": execution.cause}
+    return found
+
+
+def newest(model: str, shelf: Shelf, most: int, after: str | None = None) -> Page:
+    """The runs of a model that were started last; `after` is what a page before has said.
+
+    Raises:
+        Transient: the store could not be read.
+    """
+    folders = [Folder(model, name) for name in shelf.folders(f"runs/{slug(model)}/")]
+
+    def planned(folder: Folder) -> tuple[str, Folder, Plan | RefusedPlan | None]:
+        body = shelf.get(folder.plan)
+        plan = plan_from(body) if body else None
+        # one that is about to be planned is the newest of all
+        return f"{plan.started if plan else '9'}_{folder.run}", folder, plan
+
+    def told(found: tuple[str, Folder, Plan | RefusedPlan | None]) -> dict[str, Any]:
+        _, folder, plan = found
+        report = shelf.get(folder.report)
+        return _reported(folder, orjson.loads(report)) if report else _planned(folder, plan)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        known = sorted(pool.map(planned, folders), key=lambda found: found[0], reverse=True)
+        left = [found for found in known if after is None or found[0] < after]
+        runs = list(pool.map(told, left[:most]))
+    return Page(runs, left[most - 1][0] if len(left) > most else None)
+
+
+def _reported(folder: Folder, report: dict[str, Any]) -> dict[str, Any]:
+    units = report.get("units")
+    return {
+        "run": folder.run,
+        "model": folder.model,
+        "version": report.get("version"),
+        "status": report["status"],
+        "cause": report["cause"],
+        "started": report["started"],
+        "finished": report["finished"],
+        "input": {n: report["input"].get(n) for n in ("bucket", "key", "version_id")},
+        "counts": report["counts"],
+        "units": {name: units[name] for name in ("planned", "done")} if units else None,
+    }
+
+
+def _planned(folder: Folder, plan: Plan | RefusedPlan | None) -> dict[str, Any]:
+    """A run that has no report yet."""
+    found: dict[str, Any] = {
+        "run": folder.run,
+        "model": folder.model,
+        "version": None,
+        "status": "running" if plan else "starting",
+        "cause": "",
+        "started": plan.started if plan else None,
+        "finished": None,
+        "input": None,
+        "counts": None,
+        "units": None,
+    }
+    if isinstance(plan, Plan):
+        source = plan.input
+        found["version"] = plan.version
+        found["input"] = {n: getattr(source, n) for n in ("bucket", "key", "version_id")}
+        found["counts"] = {"rows": plan.rows}
+        found["units"] = {"planned": plan.units, "done": None}
+    return found

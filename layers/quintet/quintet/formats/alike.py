@@ -1,0 +1,355 @@
+"""Read rows of text that are all alike, straight into columns: most files are of such rows.
+
+In CSV they have no quotes; in JSONL the same fields in the same order, spaced and typed as in
+the first row, and no escapes. So every byte between the values is known, and is compared; the
+values are numbers of JSON's grammar, or plain texts. Where a chunk is anything else, it is left
+to the readers of `quintet.formats.text_rows`: what is read here could be read in no other way.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from quintet.columns import Array, Batch, numpy_dtype
+from quintet.columns.batch import empty, set_entities
+from quintet.contract import Contract
+from quintet.formats.decimals import (
+    BEFORE,
+    BEHIND,
+    EXACT,
+    POINT,
+    Bytes,
+    Numbers,
+    Places,
+    Positions,
+    numbers,
+    points_of,
+    windows,
+)
+
+__all__ = ["csv_batch", "jsonl_batch", "padded"]
+
+NEWLINE, RETURN, QUOTE, ESCAPE = b'\n\r"\\'
+NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+FIELD = re.compile(rb'[{,][ \t]*"([^"\\\x00-\x1f]*)"[ \t]*:[ \t]*')
+TEXT = re.compile(rb'"[^"\\\x00-\x1f]*"')
+END = re.compile(rb"[ \t]*}[ \t]*\r?\n")
+#: the place of the lowest bit of a byte that has one alone
+_LOWEST = np.array([max(0, byte.bit_length() - 1) for byte in range(256)])
+#: how far, of itself, a number that is only near may be from what its text says
+NEAR = 2.0**-50
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Where the values of rows are in a text, all (rows, columns); see `decimals.numbers`."""
+
+    names: Sequence[str]
+    data: Bytes
+    places: Places
+
+
+def padded(data: bytes, start: int, end: int) -> Bytes:
+    """The rows of a text from `start` to `end`, as the functions here and `decimals` take them.
+
+    Other bytes are around them, and the last row ends in a newline. Hardly ever a copy.
+    """
+    if start >= BEFORE and end + BEHIND <= len(data):  # what is behind a row has its newline
+        return np.frombuffer(data, dtype=np.uint8)[start - BEFORE : end + BEHIND]
+    text = data[start:end]
+    newline = b"" if text.endswith(b"\n") else b"\n"
+    return np.frombuffer(b"".join((b"0" * BEFORE, text, newline, b"0" * BEHIND)), dtype=np.uint8)
+
+
+# ---- CSV ---------------------------------------------------------------------------------------
+
+
+def csv_batch(
+    contract: Contract, columns: Sequence[str], delimiter: str, data: Bytes, ends: Positions
+) -> Batch | None:
+    """Rows of CSV, `padded`, which end at `ends`, as a batch; None where they are not alike."""
+    rows, text = len(ends), data[BEFORE:-BEHIND]
+    if (text == RETURN).any():
+        plain = text.tobytes().replace(b"\r\n", b"\n")
+        data = padded(plain, 0, len(plain))
+        text = data[BEFORE:-BEHIND]
+        if b"\r" in plain:
+            return None
+    if (text == QUOTE).any() or not _is_utf8(text):
+        return None
+    newlines = text == NEWLINE
+    stops = newlines | (text == ord(delimiter))
+    if np.count_nonzero(newlines) != rows or np.count_nonzero(stops) != rows * len(columns):
+        return None
+    points, ends = _points_and_ends(text, stops)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    cells = _Cells(columns, data, Places(starts, points, ends).shaped(rows, len(columns)))
+    if not newlines[cells.places.ends[:, -1]].all():
+        return None
+    numeric: list[int] = []
+    texts: list[int] = []
+    for place, name in enumerate(columns):
+        if name in contract.request_keys:
+            (numeric if _is_number(contract, name) else texts).append(place)
+    found = _texts(cells, texts)
+    if any("" in values for name, values in found.items() if name != contract.entity):
+        return None  # an empty cell is a missing value
+    return _batch(contract, cells, numeric, _csv_number, found)
+
+
+def _points_and_ends(text: Bytes, stops: NDArray[np.bool_]) -> tuple[Positions, Positions]:
+    """Where each cell has a point, its end where it has none; and its end, from `stops`."""
+    found = np.flatnonzero(stops | (text == POINT))
+    points, ends = found[0::2], found[1::2]
+    if len(points) == np.count_nonzero(stops) and (text[points] == POINT).all():
+        return points, ends  # one in every cell
+    point = text[found] == POINT
+    last = np.flatnonzero(~point)
+    ends = found[last]
+    # of the first cell, the one before is the last mark of all, which ends a row
+    return np.where(point[last - 1], found[last - 1], ends), ends
+
+
+def _is_number(contract: Contract, name: str) -> bool:
+    if name == contract.entity or name not in contract.by_name:
+        return False
+    return contract.by_name[name].dtype not in ("string", "bool")
+
+
+def _csv_number(cell: bytes) -> float:
+    return _finite(float(cell) if NUMBER.fullmatch(cell) else math.nan)
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(number)
+    return number
+
+
+# ---- JSONL -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A row's fields, which of them are texts, and the `literals` around the values.
+
+    There is one literal more than there are fields; quotes of texts belong to them.
+    """
+
+    names: tuple[str, ...]
+    texts: tuple[bool, ...]
+    literals: tuple[bytes, ...]
+
+
+def jsonl_batch(contract: Contract, data: Bytes, ends: Positions) -> Batch | None:
+    """Rows of JSONL, `padded`, as a batch; None where they are not alike.
+
+    `ends` are where they end in the text; its own end is that of the last.
+    """
+    text = data[BEFORE:-BEHIND]
+    template = _template(text[: ends[0]].tobytes())
+    if template is None or (text == ESCAPE).any() or not _is_utf8(text):
+        return None
+    if any(template.texts) and not _no_controls(text):
+        return None
+    cells = _json_cells(template, data, np.append(ends[:-1], len(text)))
+    if cells is None:
+        return None
+    entity = contract.entity
+    numeric: list[int] = []
+    texts: list[int] = []
+    for place, (name, is_text) in enumerate(zip(template.names, template.texts, strict=True)):
+        if not is_text:  # also of fields that nobody wants: the row must be JSON
+            numeric.append(place)
+        if name in contract.request_keys and (is_text or name == entity):
+            texts.append(place)
+    found = _texts(cells, texts)
+    if entity in found and not template.texts[template.names.index(entity)]:
+        # a key that is a whole number is its digits; what else it may be is not for here
+        keys = found[entity]
+        if not all(map(str.isdecimal, keys)) or not "".join(keys).isascii():
+            return None
+    return _batch(contract, cells, numeric, _json_number, found)
+
+
+def _template(row: bytes) -> _Template | None:
+    """What the rows are like, by the first; None where it is none to go by."""
+    names: list[bytes] = []
+    texts: list[bool] = []
+    literals: list[bytes] = []
+    closing, at = b"", 0
+    while field := FIELD.match(row, at):
+        text = TEXT.match(row, field.end())
+        value = text or NUMBER.match(row, field.end())
+        if value is None or field[0].startswith(b"{") == bool(names):
+            return None
+        literals.append(closing + field[0] + (b'"' if text else b""))
+        names.append(field[1])
+        texts.append(text is not None)
+        closing, at = b'"' if text else b"", value.end()
+    end = END.fullmatch(row if row.endswith(b"\n") else row + b"\n", at)
+    if not names or end is None or len(set(names)) < len(names):
+        return None
+    literals.append(closing + end[0])
+    try:
+        return _Template(tuple(map(bytes.decode, names)), tuple(texts), tuple(literals))
+    except UnicodeDecodeError:
+        return None
+
+
+def _json_cells(template: _Template, data: Bytes, lines: Positions) -> _Cells | None:
+    """The values of rows that are as the template says, and end at `lines`; None else."""
+    rows, text = len(lines), data[BEFORE:]
+    # a literal is found by a byte that no value holds: of numbers a colon is the rarest
+    anchor = b'"' if any(template.texts) else b":"
+    counts = [literal.count(anchor) for literal in template.literals]
+    found = _sparse(text[: lines[-1]] == anchor[0])
+    if len(found) != rows * sum(counts):
+        return None
+    anchors = found.reshape(rows, -1)
+    *heads, tail = template.literals
+    firsts = [sum(counts[:number]) for number in range(len(heads))]
+    places: Positions = anchors.take(firsts, axis=1)
+    places -= np.array([literal.index(anchor) for literal in heads])
+    starts: Positions = places + np.array([len(literal) for literal in heads])
+    ends = np.empty_like(starts)
+    ends[:, :-1] = places[:, 1:]
+    ends[:, -1] = lines - len(tail)
+    if places[0, 0] != 0 or (places[1:, 0] != lines[:-1]).any():
+        return None
+    if (anchors[:, -1] >= lines).any() or starts[-1].max() > lines[-1]:
+        return None
+    for literal, column in zip((*heads, tail), (*places.T, ends[:, -1]), strict=True):
+        if windows(text, len(literal))[column].tobytes() != literal * rows:
+            return None
+    points = points_of(text, starts.reshape(-1), ends.reshape(-1)).reshape(starts.shape)
+    return _Cells(template.names, data, Places(starts, points, ends))
+
+
+def _sparse(marks: NDArray[np.bool_]) -> Positions:
+    """Where marks are: twice as fast as `flatnonzero` where no eight in a row have two."""
+    packed = np.packbits(marks, bitorder="little")
+    if (packed & (packed - 1)).any():
+        return np.flatnonzero(marks)
+    found = np.flatnonzero(packed != 0)
+    lowest = _LOWEST[packed[found]]
+    found *= 8
+    found += lowest
+    return found
+
+
+def _json_number(cell: bytes) -> float:
+    found = orjson.loads(cell)
+    if type(found) not in (int, float):
+        raise ValueError(cell)
+    return _finite(float(found))
+
+
+# ---- both --------------------------------------------------------------------------------------
+
+
+def _is_utf8(text: Bytes) -> bool:
+    try:
+        return bool(text.max() < 128) or str(text.data, "utf-8") != ""
+    except UnicodeDecodeError:
+        return False
+
+
+def _no_controls(text: Bytes) -> bool:
+    """Whether the only control characters are those that end lines."""
+    newlines = text == NEWLINE
+    returns = (text[:-1] == RETURN) & newlines[1:]
+    controls = np.count_nonzero(text < ord(" "))
+    return bool(controls == np.count_nonzero(newlines) + np.count_nonzero(returns))
+
+
+def _texts(cells: _Cells, columns: list[int]) -> dict[str, list[str]]:
+    """The texts of some columns, by name."""
+    data, places = cells.data[BEFORE:].tobytes() if columns else b"", cells.places
+    return {
+        cells.names[column]: [
+            str(data[start:end], "utf-8")
+            for start, end in zip(
+                places.starts[:, column].tolist(), places.ends[:, column].tolist(), strict=True
+            )
+        ]
+        for column in columns
+    }
+
+
+@lru_cache(maxsize=64)
+def _groups(contract: Contract) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
+    """The features by dtype; None where some are of a kind that is not read here."""
+    groups: dict[str, list[str]] = {}
+    for feature in contract.requested:
+        if feature.shape or feature.dtype == "bool":
+            return None
+        groups.setdefault(feature.dtype, []).append(feature.name)
+    return tuple((dtype, tuple(names)) for dtype, names in groups.items())
+
+
+def _batch(
+    contract: Contract,
+    cells: _Cells,
+    numeric: list[int],
+    read: Callable[[bytes], float],
+    texts: dict[str, list[str]],
+) -> Batch | None:
+    """The numeric columns of `cells`, and texts, as a batch; None where a value is missing."""
+    groups = _groups(contract)
+    if groups is None or (contract.entity and contract.entity not in texts):
+        return None
+    places = {cells.names[column]: place for place, column in enumerate(numeric)}
+    if not all((texts if t == "string" else places).keys() >= set(names) for t, names in groups):
+        return None
+    found = _numbers(cells, numeric, read)
+    if found is None:
+        return None
+    batch = empty(len(cells.places.starts))
+    for dtype, names in groups:
+        if dtype == "string":
+            batch.columns |= {name: np.array(texts[name], dtype=object) for name in names}
+            continue
+        matrix = _typed(found.of([places[name] for name in names]), numpy_dtype(dtype))
+        if matrix is None:
+            return None
+        batch.put(names, matrix)
+    if contract.entity:
+        set_entities(contract, batch, texts[contract.entity])
+    return batch
+
+
+def _numbers(cells: _Cells, columns: list[int], read: Callable[[bytes], float]) -> Numbers | None:
+    places = cells.places
+    if columns != list(range(len(cells.names))):
+        places = places.at((slice(None), columns))
+    try:
+        return numbers(cells.data, places, read)
+    except ValueError:
+        return None
+
+
+def _typed(found: Numbers, dtype: np.dtype[Any]) -> Array | None:
+    """Numbers in a dtype, (rows, columns); None where one may not be in it what its text says."""
+    values, near = found.values, found.near
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            matrix: Array = values.astype(dtype, copy=False)
+            if near is not None:
+                low, high = ((values[near] * scale).astype(dtype) for scale in (1 - NEAR, 1 + NEAR))
+                if dtype.itemsize == 8 or not np.array_equal(low, high):
+                    return None
+        return matrix
+    info = np.iinfo(dtype)
+    fits = (np.abs(values) < EXACT) & (values == np.floor(values))
+    fits &= (values >= info.min) & (values <= info.max)
+    return values.astype(dtype) if near is None and fits.all() else None

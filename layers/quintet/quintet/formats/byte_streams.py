@@ -1,0 +1,177 @@
+"""The bytes of a dropped file: ranges, gzip unpacked on the way, memory bounded."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import IO, TypeVar, cast
+
+from quintet.batch.plans import Snapshot
+from quintet.batch.stores import Inbox
+from quintet.errors import BadInput
+from quintet.formats.parquet import Footer, View, extent
+
+__all__ = ["parquet_file", "side_by_side", "text_blocks", "unpacked"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: the bytes of one ranged read
+STEP = 1 << 22
+#: how many ranges are read at once, ahead of those who use them
+READERS = 2
+#: the most that a gzip may unpack to: it is one unit, which must fit one invocation
+UNPACKED = 1 << 29
+#: row groups up to this size stay in memory, larger ones go to a file
+IN_MEMORY = 128 << 20
+
+
+def ranges(inbox: Inbox, snapshot: Snapshot, start: int, end: int) -> Iterator[bytes]:
+    """The bytes from `start` to `end`, in reads of `STEP`.
+
+    What follows is read meanwhile: a store answers in the time in which a block is scored.
+    """
+
+    def read(at: int) -> bytes:
+        return inbox.read(snapshot, at, min(at + STEP, end))
+
+    starts = range(start, end, STEP)
+    return side_by_side(read, starts, READERS) if len(starts) > 1 else map(read, starts)
+
+
+def text_blocks(
+    inbox: Inbox, snapshot: Snapshot, gzip: bool, start: int, end: int | None = None
+) -> Iterator[bytes]:
+    """The (unpacked) bytes of a text file from `start` to `end`, block by block.
+
+    Raises:
+        BadInput: the gzip is damaged, or the file was changed.
+    """
+    if not gzip:
+        yield from ranges(inbox, snapshot, start, snapshot.size if end is None else end)
+        return
+    at = 0
+    for block in unpacked(ranges(inbox, snapshot, 0, snapshot.size)):
+        if piece := block[max(0, start - at) : None if end is None else max(0, end - at)]:
+            yield piece
+        at += len(block)
+        if end is not None and at >= end:
+            return
+
+
+def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[bytes]:
+    """The content of a gzip, in blocks of bounded size. `partial` takes a cut stream as it is.
+
+    Raises:
+        BadInput: the gzip is damaged or truncated, or unpacks to more than `UNPACKED`.
+    """
+    total = 0
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        for block in blocks:
+            left = block
+            while left:
+                if unpacker.eof:  # one more member of the same gzip; padding may follow
+                    left = left.lstrip(b"\0")
+                    if not left:
+                        break
+                    unpacker = zlib.decompressobj(wbits=31)
+                out = unpacker.decompress(left, STEP)
+                total += len(out)
+                if total > UNPACKED:
+                    most = f"a gzip of at most {UNPACKED >> 20} MiB unpacked"
+                    raise BadInput.of("the file", most, "more; drop it unpacked, or as Parquet")
+                if out:
+                    yield out
+                left = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+        if not unpacker.eof and (rest := unpacker.flush()):
+            yield rest
+    except zlib.error:
+        raise BadInput.of("the file", "a whole gzip", "a damaged one") from None
+    if not unpacker.eof and not partial:
+        raise BadInput.of("the file", "a whole gzip", "a truncated one")
+
+
+@contextmanager
+def parquet_file(
+    inbox: Inbox, snapshot: Snapshot, footer: Footer, first: int, last: int
+) -> Iterator[IO[bytes]]:
+    """A file of only the row groups from `first` to before `last`."""
+    start, end = extent(footer.groups[first:last])
+    tail = footer.of(first, last)
+    blocks = ranges(inbox, snapshot, start, end)
+    if end - start <= IN_MEMORY:
+        held = _Blocks(blocks)
+        try:
+            yield cast(IO[bytes], View(held, start, footer.start, tail))
+        except BadInput:  # so arro3's reader tells of every error, also of a store's
+            if held.failed is None:
+                raise
+            raise held.failed from None
+        return
+    with tempfile.TemporaryFile() as body:
+        body.writelines(blocks)
+        yield cast(IO[bytes], View(body, start, footer.start, tail))
+
+
+class _Blocks:
+    """Blocks of `STEP` bytes, of which the last may be shorter, as a file: nothing is copied.
+
+    They are taken when they are first read; `failed` is the error that came in place of one.
+    """
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._coming = blocks
+        self._blocks: list[bytes] = []
+        self._at = 0
+        self.failed: Exception | None = None
+
+    def seek(self, at: int, /) -> int:
+        self._at = at
+        return at
+
+    def read(self, size: int, /) -> bytes:
+        pieces = []
+        while size > 0:
+            number, offset = divmod(self._at, STEP)
+            piece = self._block(number)[offset : offset + size]
+            if not piece:
+                break
+            pieces.append(piece)
+            self._at += len(piece)
+            size -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _block(self, number: int) -> bytes:
+        """A block, empty where there is none."""
+        try:
+            missing = number + 1 - len(self._blocks)
+            self._blocks += itertools.islice(self._coming, max(0, missing))
+        except Exception as error:
+            self.failed = error
+            raise
+        return self._blocks[number] if number < len(self._blocks) else b""
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """What `work` makes of each item, in their order, by so many threads.
+
+    The next item is made meanwhile; one waits, so that no thread has to.
+    """
+    going: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads, "worker") as pool:
+        try:
+            for item in items:
+                going.append(pool.submit(work, item))
+                if len(going) > threads:
+                    yield going.popleft().result()
+            while going:
+                yield going.popleft().result()
+        finally:
+            for one in going:
+                one.cancel()

@@ -1,0 +1,167 @@
+"""What a dropped file is: its format by magic and name, a CSV's delimiter and header."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from quintet.batch.plans import FileFormat
+from quintet.contract import Contract
+from quintet.errors import BadInput, Refusal
+from quintet.formats.byte_streams import unpacked
+from quintet.formats.parquet import MAGIC
+from quintet.formats.splitting import records
+
+__all__ = [
+    "BOM",
+    "HEAD",
+    "Header",
+    "Kind",
+    "check_columns",
+    "detect",
+    "ignored_columns",
+    "read_header",
+]
+
+BOM = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"
+DELIMITERS = ",;\t|"
+SUFFIXES: dict[str, FileFormat] = {
+    "csv": "csv",
+    "tsv": "csv",
+    "txt": "csv",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "json": "jsonl",
+}
+#: how much of a file tells what it is
+HEAD = 1 << 18
+EXPECTED = "CSV, JSONL (both also gzipped) or Parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A file's format, and whether it is gzipped."""
+
+    format: FileFormat
+    gzip: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A CSV's first record: the columns, the delimiter and where the rows begin."""
+
+    columns: tuple[str, ...]
+    delimiter: str
+    end: int
+
+
+def detect(key: str, head: bytes) -> Kind:
+    """The format of a file from its key and its first bytes; what the bytes say wins.
+
+    Raises:
+        BadInput: it is none that can be read.
+    """
+    if not head:
+        raise BadInput.of("the file", EXPECTED, "an empty file (0 bytes)")
+    if head.startswith(MAGIC):
+        return Kind("parquet", False)
+    name = key.rpartition("/")[2].lower()
+    packed = head.startswith(GZIP)
+    if packed:
+        name = name.removesuffix(".gz")
+        head = next(unpacked([head], partial=True), b"")
+        if head.startswith(MAGIC):
+            raise BadInput.of("the file", EXPECTED, "gzipped Parquet; drop it unpacked")
+    elif name.endswith(".parquet"):
+        raise BadInput.of("the file", "Parquet", "a file that does not begin as Parquet does")
+    _check_text(head)
+    text = head.removeprefix(BOM).lstrip()
+    if text.startswith(b"["):
+        raise BadInput.of("the file", "one JSON object a line (JSONL)", "a JSON array")
+    suffix = name.rpartition(".")[2] if "." in name else ""
+    found = SUFFIXES.get(suffix, "jsonl" if text.startswith(b"{") else None)
+    if found is None:
+        raise BadInput.of("the file", EXPECTED, f"the unknown suffix {suffix[:20]!r}")
+    return Kind(found, packed)
+
+
+def _check_text(head: bytes) -> None:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise BadInput.of("the file", "text in UTF-8", "UTF-16")
+    if b"\0" in head:
+        raise BadInput.of("the file", EXPECTED, "binary data of an unknown format")
+
+
+def read_header(contract: Contract, head: bytes) -> Header:
+    """A CSV's header, from the file's first `HEAD` bytes.
+
+    The delimiter is the one that finds the most of the contract's columns.
+
+    Raises:
+        BadInput: there is none, it is no text, or the columns are not the contract's.
+    """
+    shift = len(BOM) if head.startswith(BOM) else 0
+    text = head[shift:].lstrip(b"\r\n")
+    shift = len(head) - len(text)
+    line = _decoded(text.partition(b"\n")[0])
+    if not line:
+        raise BadInput.of("the file", "a header and rows", "empty lines only")
+    best = max(DELIMITERS, key=lambda d: (_found(contract, line, d), line.count(d)))
+    first = next(records([text], best.encode()))
+    end = int(first.ends[0])
+    columns = _names(_decoded(text[:end]), best)
+    check_columns(contract, columns)
+    return Header(columns, best, shift + end)
+
+
+def _decoded(raw: bytes) -> str:
+    if len(raw) > HEAD // 2:
+        raise BadInput.of("the header", f"at most {HEAD // 2} bytes", "a longer one")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise BadInput.of("the header", "text in UTF-8", "another encoding") from None
+    if "\r" in text.rstrip("\r\n"):
+        raise BadInput.of("the file", "lines that end in \\n or \\r\\n", "lines that end in \\r")
+    return text
+
+
+def _names(text: str, delimiter: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in next(csv.reader([text], delimiter=delimiter), []))
+
+
+def _found(contract: Contract, line: str, delimiter: str) -> int:
+    return len(contract.request_keys & set(_names(line, delimiter)))
+
+
+def check_columns(contract: Contract, columns: Sequence[str]) -> None:
+    """Refuse what a file's columns lack, with the column that may have been meant.
+
+    Raises:
+        BadInput: a required column is missing, or one of the contract's is there twice.
+    """
+    spare = [name for name in columns if name not in contract.request_keys]
+    refusals = []
+    for name in sorted(_required(contract) - set(columns)):
+        close = difflib.get_close_matches(name.lower(), [s.lower() for s in spare], 1, 0.75)
+        meant = next((s for s in spare if close and s.lower() == close[0]), None)
+        hint = f"; is it {meant[:60]!r}?" if meant else ""
+        refusals.append(Refusal(None, name, "a column of that name", f"no such column{hint}"))
+    for name in sorted(contract.request_keys):
+        if (times := columns.count(name)) > 1:
+            refusals.append(Refusal(None, name, "one column of that name", f"{times}"))
+    if refusals:
+        raise BadInput(refusals)
+
+
+def _required(contract: Contract) -> set[str]:
+    needed = {feature.name for feature in contract.requested if feature.default is None}
+    return needed | {contract.entity} if contract.entity and contract.needs_entity else needed
+
+
+def ignored_columns(contract: Contract, columns: Iterable[str]) -> tuple[str, ...]:
+    """The columns that the contract does not know: files have them, and they are left alone."""
+    return tuple(name for name in columns if name not in contract.request_keys)

@@ -1,0 +1,111 @@
+"""Read row groups of Parquet in chunks, as columns, with the record that each row was."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import IO, Any, cast
+
+import numpy as np
+from arro3 import core
+from arro3 import io as arrow_io
+
+from quintet.batch.plans import Plan, Unit
+from quintet.batch.stores import Inbox
+from quintet.columns import Array, Batch
+from quintet.contract import Contract
+from quintet.formats.arrow import arrow_errors, check_kind, column
+from quintet.formats.byte_streams import parquet_file
+from quintet.formats.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, Piece, arrays_batch, cuts
+from quintet.formats.kinds import check_columns
+from quintet.formats.parquet import Footer, View, read_footer
+
+__all__ = ["parquet_columns", "parquet_schema", "read_parquet", "record_batches"]
+
+
+def parquet_columns(contract: Contract, footer: Footer) -> tuple[str, ...]:
+    """The columns of a Parquet file, checked against the contract.
+
+    Raises:
+        BadInput: a required column is missing, or one is of a kind its feature cannot have.
+    """
+    schema = parquet_schema(footer)
+    names = tuple(schema.names)
+    check_columns(contract, names)
+    kinds = {name: schema.field(name).type for name in names if name in contract.request_keys}
+    nothing = core.Array([], core.DataType.int64())
+    for name, kind in kinds.items():
+        check_kind(name, kind)
+    if not any(core.DataType.is_nested(k) or core.DataType.is_null(k) for k in kinds.values()):
+        _batch_of(contract, {name: nothing.cast(kind) for name, kind in kinds.items()}, 0)
+    return names
+
+
+def parquet_schema(footer: Footer) -> core.Schema:
+    """The columns of a Parquet file and their types. Raises BadInput."""
+    view = cast(IO[bytes], View(io.BytesIO(), 4, footer.start, footer.of(0, 0)))
+    with arrow_errors("the file", "Parquet, whole"):
+        return arrow_io.read_parquet(view).schema
+
+
+def _batch_of(contract: Contract, found: dict[str, core.Array], rows: int) -> Batch:
+    arrays: dict[str, Array] = {}
+    nulls: dict[str, Array] = {}
+    for name, array in found.items():
+        feature = contract.by_name.get(name)
+        values, null = column(name, array, feature.shape if feature else ())
+        arrays[name] = values
+        if null is not None:
+            nulls[name] = null
+    return arrays_batch(contract, arrays, nulls, rows)
+
+
+def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> Iterator[Piece]:
+    """The rows of a unit's row groups. Raises as `quintet.formats.readers.read_unit` does."""
+    footer = read_footer(lambda a, b: inbox.read(plan.input, a, b), plan.input.size)
+    wanted = [name for name in plan.columns if name in contract.request_keys]
+    row, left = unit.first_row, unit.rows
+    with parquet_file(inbox, plan.input, footer, unit.start, unit.end) as view:
+        widest = max((group.width for group in footer.groups[unit.start : unit.end]), default=0)
+        batches = record_batches(view, min(CHUNK_ROWS, max(1, CHUNK_BYTES // max(widest, 1))))
+        for table in batches:
+            for chosen in cuts(table.num_rows, left):
+                part = table.slice(chosen.start, chosen.stop - chosen.start)
+                yield partial(_chunk, contract, wanted, part, row)
+                row += part.num_rows
+            left -= table.num_rows
+
+
+def _chunk(contract: Contract, wanted: list[str], table: core.RecordBatch, first: int) -> Chunk:
+    rows = table.num_rows
+    batch = _batch_of(contract, {name: table.column(name) for name in wanted}, rows)
+    numbers = first + np.arange(rows)
+    return Chunk(first, rows, batch, numbers, _record_of(table), column=table.column)
+
+
+def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.RecordBatch]:
+    """The rows of a Parquet file, `rows` at a time or fewer.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    words = ("the file", "Parquet, whole")
+    with arrow_errors(*words):
+        reader = arrow_io.read_parquet(view, batch_size=rows)
+    for _ in itertools.count():
+        with arrow_errors(*words):
+            try:
+                table = reader.read_next_batch()
+            except StopIteration:
+                return
+        yield table
+
+
+def _record_of(table: core.RecordBatch) -> Callable[[int], dict[str, Any]]:
+    def original(position: int) -> dict[str, Any]:
+        row = table.slice(position, 1)
+        return {"record": {name: row.column(name).to_pylist()[0] for name in row.schema.names}}
+
+    return original

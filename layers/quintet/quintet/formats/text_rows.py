@@ -1,0 +1,280 @@
+"""Read records of CSV and JSONL in chunks, as columns, with the text that each row was.
+
+Rows that are alike are read by `quintet.formats.alike`. arro3 parses any chunk of CSV many times
+faster than Python does, but fails all of it on one bad row. So its result counts only where it is
+sure to be what a look at each row would give; every other chunk gets that look, which refuses the
+bad rows only. Its JSON reader is not used: it takes what the online path refuses (a number in
+quotes, 1.7 for an integer, a field given twice), which only a second reading would find.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+from arro3 import core
+
+from quintet.batch.plans import Plan
+from quintet.columns import Array, Batch, from_records, from_text, merge
+from quintet.contract import Contract
+from quintet.errors import Refusal
+from quintet.formats.alike import csv_batch, jsonl_batch, padded
+from quintet.formats.arrow import column, csv_table
+from quintet.formats.chunks import Chunk, Piece, arrays_batch, cuts, even
+from quintet.formats.decimals import EXACT, Bytes
+from quintet.formats.splitting import LONGEST, Positions, Records
+
+__all__ = ["read_text"]
+
+csv.field_size_limit(LONGEST)
+
+Found = tuple[Batch, Sequence[int] | None, list[Refusal]]
+
+
+#: rows that are read at once: their text fits a processor's cache
+AT_ONCE = 2048
+
+
+class _TextReader(Protocol):
+    def read(self, text: _Text) -> Found:
+        """A chunk as a batch of the rows that could be read.
+
+        With it come their positions (None: all), and the refusals of the others.
+        """
+        ...
+
+
+def read_text(
+    contract: Contract, plan: Plan, stream: Iterator[Records], row: int, left: int
+) -> Iterator[Piece]:
+    """The records of a stream, the first row `row` of the file; `left` are left of its unit."""
+    reader: _TextReader = (
+        _CsvReader(contract, plan) if plan.format == "csv" else _JsonlReader(contract)
+    )
+    for part in stream:
+        for chosen in cuts(len(part), left):
+            text = _Text(part, chosen)
+            yield partial(_chunk, reader, text, row)
+            row += len(text)
+        left -= len(part)
+
+
+def _chunk(reader: _TextReader, text: _Text, first: int) -> Chunk:
+    count = len(text)
+    batch, positions, broken = reader.read(text)
+    rows = first + np.arange(count)
+    kept = rows if positions is None else rows[np.array(positions, dtype=np.int64)]
+    return Chunk(first, count, batch, kept, text.original, broken, text=text.whole)
+
+
+class _Text:
+    """Some records, as one text or cut into rows."""
+
+    def __init__(self, part: Records, chosen: slice) -> None:
+        self._data = part.data
+        self.starts, self.ends = part.starts[chosen], part.ends[chosen]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def read_alike(self, read: Callable[[Bytes, Positions], Batch | None]) -> Batch | None:
+        """All of it by `read`, which gets some records, `padded`, and where they end.
+
+        None where it gives that.
+        """
+        batches = []
+        for some in even(len(self), AT_ONCE):
+            start, ends = self.starts[some.start], self.ends[some]
+            batch = read(padded(self._data, start, ends[-1]), ends - start)
+            if batch is None:
+                return None
+            batches.append(batch)
+        return merge(batches) if len(batches) > 1 else batches[0]
+
+    def whole(self) -> bytes:
+        return self._data[self.starts[0] : self.ends[-1]]
+
+    def cut(self) -> list[bytes]:
+        data = self._data
+        pairs = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return [data[start:end] for start, end in pairs]
+
+    def original(self, position: int) -> dict[str, Any]:
+        return _shown_text(self._data[self.starts[position] : self.ends[position]])
+
+
+def _shown_text(text: bytes) -> dict[str, Any]:
+    text = text.rstrip(b"\r\n")
+    try:
+        return {"text": text.decode()}
+    except UnicodeDecodeError:
+        # what is no UTF-8 is kept byte by byte, each as the character of its number
+        return {"text": text.decode("latin-1"), "encoding": "latin-1"}
+
+
+class _CsvReader:
+    def __init__(self, contract: Contract, plan: Plan) -> None:
+        self._contract = contract
+        self._delimiter = plan.delimiter or ","
+        self._columns = plan.columns
+        self._wanted = [
+            (position, name)
+            for position, name in enumerate(plan.columns)
+            if name in contract.request_keys
+        ]
+        text, number = core.DataType.string(), core.DataType.float64()
+        self._whole = set()
+        kinds = [text] * len(plan.columns)
+        for position, name in self._wanted:
+            feature = contract.by_name.get(name)
+            if feature is not None and feature.dtype not in ("string", "bool"):
+                kinds[position] = number
+                if "int" in feature.dtype:
+                    self._whole.add(name)
+        self._kinds = kinds
+
+    def read(self, text: _Text) -> Found:
+        batch = text.read_alike(partial(csv_batch, self._contract, self._columns, self._delimiter))
+        if batch is None:
+            batch = self._quick(text.whole(), len(text))
+        return self._careful(text.cut()) if batch is None else (batch, None, [])
+
+    def _quick(self, text: bytes, rows: int) -> Batch | None:
+        table = csv_table(text, self._kinds, self._delimiter, rows)
+        if table is None:
+            return None
+        arrays: dict[str, Array] = {}
+        nulls: dict[str, Array] = {}
+        for position, name in self._wanted:
+            values, null = column(name, table.column(position).combine_chunks(), ())
+            if values.dtype.kind == "f" and not self._sure(name, values):
+                return None
+            arrays[name] = values
+            if null is not None:
+                nulls[name] = null
+        batch = arrays_batch(self._contract, arrays, nulls, rows)
+        return None if batch.refusals else batch
+
+    def _sure(self, name: str, values: Array) -> bool:
+        """Whether the floats of a column are surely what its text says: no NaN, exact."""
+        return not np.isnan(values).any() and (
+            name not in self._whole or bool((np.abs(values) < EXACT).all())
+        )
+
+    def _careful(self, texts: Sequence[bytes]) -> Found:
+        cells: list[list[str]] = []
+        positions: list[int] = []
+        broken: list[Refusal] = []
+        for position, text in enumerate(texts):
+            try:
+                row = next(csv.reader([text.decode()], delimiter=self._delimiter), [])
+            except UnicodeDecodeError:
+                broken.append(Refusal(position, "row", "text in UTF-8", "another encoding"))
+                continue
+            except csv.Error as error:
+                broken.append(Refusal(position, "row", "a row of CSV", _csv_words(error)))
+                continue
+            if len(row) != len(self._columns):
+                expected = f"{len(self._columns)} cells"
+                broken.append(Refusal(position, "row", expected, str(len(row))))
+                continue
+            cells.append(row)
+            positions.append(position)
+        by_name = {name: [row[i] for row in cells] for i, name in self._wanted}
+        return _from_text(self._contract, by_name, len(cells)), positions, broken
+
+
+def _csv_words(error: csv.Error) -> str:
+    return "a carriage return outside quotes" if "new-line" in str(error) else "a field too long"
+
+
+def _from_text(contract: Contract, cells: dict[str, list[str]], rows: int) -> Batch:
+    # a file of none of the contract's columns (all have defaults) still has rows
+    return from_text(contract, cells) if cells else from_records(contract, [{}] * rows)
+
+
+class _JsonlReader:
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._keys = contract.request_keys
+
+    def read(self, text: _Text) -> Found:
+        if batch := text.read_alike(partial(jsonl_batch, self._contract)):
+            return batch, None, []
+        texts = text.cut()
+        try:
+            found = list(map(orjson.loads, texts))
+        except ValueError:
+            return self._careful(texts)
+        # every field has a colon: where there are no more colons, no field came twice
+        if set(map(type, found)) != {dict} or text.whole().count(b":") != sum(map(len, found)):
+            return self._careful(texts)
+        return self._batch(found), None, []
+
+    def _batch(self, found: list[Any]) -> Batch:
+        plain = [record for record in found if type(record) is dict]
+        if set().union(*plain) - self._keys:
+            keys = self._keys
+            found = [
+                {name: record[name] for name in record.keys() & keys}
+                if type(record) is dict
+                else record
+                for record in found
+            ]
+        return from_records(self._contract, found)
+
+    def _careful(self, texts: Sequence[bytes]) -> Found:
+        found: list[Any] = []
+        positions: list[int] = []
+        broken: list[Refusal] = []
+        for position, text in enumerate(texts):
+            try:
+                record = orjson.loads(text)
+                if type(record) is dict and text.count(b":") != len(record):
+                    json.loads(text, object_pairs_hook=_once)
+            except _Twice as error:
+                got = "it twice"
+                broken.append(Refusal(position, str(error)[:60], "the field once", got))
+                continue
+            except (ValueError, RecursionError):
+                broken.append(Refusal(position, "row", "a JSON object", _json_words(text)))
+                continue
+            found.append(record)
+            positions.append(position)
+        return self._batch(found), positions, broken
+
+
+class _Twice(Exception):
+    """A JSON object holds this field twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(name)
+        found[name] = value
+    return found
+
+
+def _json_words(text: bytes) -> str:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return "text that is not UTF-8"
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:  # Python 3.13 follows far deeper than 3.11
+        pass
+    except ValueError:
+        return "text that is not JSON"
+    return "JSON with a number out of range, or nested too deep"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)

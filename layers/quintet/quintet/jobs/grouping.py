@@ -1,0 +1,134 @@
+"""Jobs to outcomes: each request is read, those that can go together are scored in one run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from quintet.columns import layout
+from quintet.errors import ModelFailure, QuintetError, Transient
+from quintet.features import FeatureSource
+from quintet.jobs.blobs import MOST_INPUT, Blobs
+from quintet.jobs.forms import FORMS, Asked, Form, request_of
+from quintet.jobs.job import Job, Outcome
+from quintet.protocols import records
+from quintet.protocols.http import Response, json_body
+from quintet.serving import Prediction, predict_together
+from quintet.serving.model_cache import Model, Models
+
+__all__ = ["Read", "failed", "groups", "in_time", "keep_failure", "read", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A job whose request was read."""
+
+    job: Job
+    model: Model
+    form: Form
+    asked: Asked
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The outputs asked for, in the contract's order."""
+        wanted = self.asked.outputs
+        names = (output.name for output in self.model.contract.outputs)
+        return tuple(name for name in names if wanted is None or name in wanted)
+
+    @property
+    def group(self) -> Hashable:
+        """What jobs must have in common to be scored in one run.
+
+        The outputs, too: a row is refused for an output that is not finite, if it is asked for.
+        And how long the run may take: no job is late for the rows of those that have time.
+        """
+        job = self.job
+        return job.model, job.version, self.outputs, layout(self.asked.batch), job.run_limit
+
+
+def failed(error: QuintetError | None) -> Outcome:
+    """The outcome of a job that failed; None stands for an error that was not foreseen."""
+    return Outcome(problem=records.problem(error))
+
+
+def keep_failure(blobs: Blobs, job: Job, outcome: Outcome) -> None:
+    """SageMaker's callers were told of a place where a failure would be."""
+    if job.inference_id:
+        body = json_body(outcome.problem)
+        blobs.put(job.failure_key, body, "application/problem+json")
+
+
+def read(job: Job, body: bytes, models: Models) -> Read:
+    """A job's request, read by its form against the contract of its pinned version.
+
+    Raises:
+        BadInput: it is not one of this model, or the version is not published any more.
+        ModelFailure: the version does not load.
+        Transient: the registry could not be read.
+    """
+    model = models.get(job.model, job.version)
+    form = FORMS[job.form]
+    request = request_of(job, body)
+    contract = model.contract
+    if job.request.place is not None:  # the contract bounds the bytes of what comes over HTTP
+        limits = replace(contract.limits, bytes=MOST_INPUT)
+        contract = replace(contract, limits=limits)
+    return Read(job, model, form, form.decode(contract, request))
+
+
+def groups(jobs: Sequence[Read]) -> Iterator[list[Read]]:
+    """The jobs that are scored in one run: of one group, and of no more rows than one request
+    of the model may have, unless a job has more by itself."""
+    open_groups: dict[Hashable, list[Read]] = {}
+    rows: Counter[Hashable] = Counter()
+    for found in jobs:
+        group, more = found.group, found.asked.batch.rows
+        if group in open_groups and rows[group] + more > found.model.contract.limits.rows:
+            yield open_groups.pop(group)
+            rows[group] = 0
+        open_groups.setdefault(group, []).append(found)
+        rows[group] += more
+    yield from open_groups.values()
+
+
+def score(
+    together: Sequence[Read], features: FeatureSource, now: float
+) -> list[Response | QuintetError]:
+    """The answer to each job of a group, or why there is none.
+
+    Raises:
+        Transient: the feature store could not be read.
+    """
+    first = together[0]
+    predictions = predict_together(
+        first.model,
+        [found.asked.batch for found in together],
+        features,
+        now,
+        outputs=first.outputs,
+    )
+    return [_answer(*pair) for pair in zip(together, predictions, strict=True)]
+
+
+def in_time(
+    together: Sequence[Read], answers: list[Response | QuintetError], seconds: float
+) -> list[Response | QuintetError]:
+    """The answers of a run; none where it took longer than its jobs may wait for it."""
+    limit = together[0].job.run_limit
+    if limit is None or seconds <= limit:
+        return answers
+    text = f"InvocationTimeoutSeconds: expected at most {limit} seconds, got {seconds:.1f}"
+    return [ModelFailure(text)] * len(together)
+
+
+def _answer(found: Read, prediction: Prediction | ModelFailure) -> Response | QuintetError:
+    if isinstance(prediction, ModelFailure):
+        return prediction
+    try:
+        prediction.check(found.asked.partial)
+        return found.form.encode(found.asked, prediction)
+    except Transient:
+        raise
+    except QuintetError as error:
+        return error

@@ -1,0 +1,183 @@
+"""Accepting jobs: what is wrong with a request is said now, not by a worker later."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from quintet.api.predict import Family
+from quintet.errors import BadInput, Transient
+from quintet.jobs.blobs import INLINE_REQUEST, Blobs
+from quintet.jobs.forms import FORMS, kept_headers
+from quintet.jobs.job import Content, Job
+from quintet.jobs.store import Acceptance, Key, Notice
+from quintet.protocols import oip, records, sagemaker
+from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
+from quintet.serving import Call, Online
+from quintet.serving.checking import check_values
+from quintet.serving.model_cache import Model
+
+__all__ = ["NAMES", "Intake", "Names", "Targets", "answer", "location"]
+
+#: seconds until a job that nobody has begun expires, unless the request says otherwise
+TTL_SECONDS = 21_600
+CALLBACK = "x-quintet-callback"
+KEY = "idempotency-key"
+
+#: the form of a family
+_FORMS: dict[Family, str] = {records: "records", oip: "oip", sagemaker: "sagemaker"}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a caller wants a result in S3 to be called: folders before it, and a file name."""
+
+    folders: str = ""
+    file: str = ""
+
+    def key(self, job: str) -> str:
+        """The key; empty without a wish. The job's id is in it, so none is written over."""
+        parts = [part for part in ("results", self.folders, job, self.file) if part]
+        return "/".join(parts) if len(parts) > 2 else ""
+
+
+NAMES = Names()
+
+
+class Targets(Protocol):
+    """Where endpoints for callbacks are registered."""
+
+    def check(self, endpoint: str, caller: str) -> None:
+        """Refuse an endpoint that is not there, not the caller's to name, or not served.
+
+        Raises:
+            NotFound: it is not there, or not for this caller.
+            BadInput: it is not served.
+            Transient: the table does not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Everything that accepting takes. `ids` makes a new job's id."""
+
+    store: Acceptance
+    blobs: Blobs
+    targets: Targets
+    announce: Callable[[Notice], None]
+    clock: Callable[[], float]
+    ids: Callable[[], str]
+
+    def accept(
+        self,
+        online: Online,
+        request: Request,
+        call: Call,
+        *,
+        form: str,
+        target: tuple[str, int | None],
+        ttl: float = TTL_SECONDS,
+        inference_id: str | None = None,
+        stored: Content | None = None,
+        names: Names = NAMES,
+        run_limit: int | None = None,
+    ) -> Job:
+        """Accept a request, or the earlier job of its idempotency key.
+
+        An `inference_id` makes it one of SageMaker's, announced and kept as SageMaker does; an
+        empty one is the job's own. A `stored` input is in S3 already, for a worker to read; `names`
+        are what the caller wants its result in S3 to be called, `run_limit` is in seconds.
+
+        Raises:
+            QuintetError: it is refused, or could not be stored.
+        """
+        model = online.model(call, *target)
+        contract = model.contract
+        content = stored or self._checked(model, request, call, form)
+        endpoint = request.headers.get(CALLBACK)
+        if endpoint is not None:
+            self.targets.check(endpoint, request.caller)
+        now = math.floor(self.clock() * 1e6) / 1e6  # as the store keeps it
+        identity = self.ids()
+        job = Job(
+            id=identity,
+            owner=request.caller,
+            model=contract.name,
+            version=contract.version,
+            form=form,
+            request=content,
+            created=now,
+            updated=now,
+            deadline=now + ttl,
+            inference_id=inference_id or ("" if inference_id is None else identity),
+            endpoint=endpoint,
+            announce=inference_id is not None,
+            output=names.key(identity),
+            run_limit=run_limit,
+        )
+        key = _key(request, job, (target, names, run_limit))
+        if content.body is not None and content.size > INLINE_REQUEST:
+            kept = self.blobs.put(f"payloads/{job.id}", content.body, "application/octet-stream")
+            content = replace(content, body=None, place=kept)
+        accepted, notice = self.store.accept(replace(job, request=content), key)
+        if notice is not None:
+            with suppress(Transient):  # it stays in the outbox, and is swept from there
+                self.announce(notice)
+        call.job = accepted.id
+        return accepted
+
+    def _checked(self, model: Model, request: Request, call: Call, form: str) -> Content:
+        """The request's content, once nothing is found to be wrong with it."""
+        asked = FORMS[form].decode(model.contract, request)
+        call.rows = asked.batch.rows
+        call.lap("decode_ms")
+        if not asked.partial:
+            check_values(model, asked.batch)
+        body = request.content(model.contract.limits.bytes)
+        return Content(request.media_type, len(body), body, headers=kept_headers(request))
+
+
+def answer(
+    intake: Intake, family: Family, online: Online, request: Request, call: Call
+) -> Response:
+    """Answer a request for predictions with a job: 202, and where to look.
+
+    Raises:
+        QuintetError: it is refused or could not be answered; the family's `failure` renders it.
+    """
+    if family is oip and not oip.infers(request):  # a preference may be ignored
+        return oip.about(online, request, call)
+    target = family.target(request)
+    job = intake.accept(online, request, call, form=_FORMS[family], target=target)
+    body = {"id": job.id, "state": job.state, "model": job.model, "version": job.version}
+    headers = {
+        "Location": location(request, job.id),
+        "Preference-Applied": "respond-async",
+        "Retry-After": str(RETRY_AFTER),
+    }
+    return Response(202, json_body(body), headers=headers)
+
+
+def location(request: Request, job: str) -> str:
+    """The path of a job, as the API is reached."""
+    return f"{request.base}/jobs/{job}"
+
+
+def _key(request: Request, job: Job, asked: tuple[Any, ...]) -> Key | None:
+    """The request's idempotency key, with the SHA-256 of all that makes the job what it is."""
+    text = request.headers.get(KEY)
+    if text is None:
+        return None
+    if not (0 < len(text) <= 255 and text.isascii() and text.isprintable()):
+        raise BadInput.of("Idempotency-Key", "1 to 255 visible ASCII characters", "others")
+    content = job.request
+    headers = sorted(content.headers.items())
+    subject = (asked, job.form, job.endpoint, content.content_type, content.place, headers)
+    digest = hashlib.sha256(repr(subject).encode())
+    digest.update(content.body or b"")
+    return Key(hashlib.sha256(text.encode()).hexdigest(), digest.hexdigest())

@@ -1,0 +1,1 @@
+"""The wire forms of predictions: Open Inference Protocol, SageMaker, records."""

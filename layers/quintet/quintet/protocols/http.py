@@ -1,0 +1,182 @@
+"""A request and a response as the codecs see them, whatever carried them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from quintet.contract import Contract
+from quintet.errors import (
+    BadInput,
+    Conflict,
+    ModelFailure,
+    NotFound,
+    QuintetError,
+    TooLarge,
+    Transient,
+    Unprocessable,
+    UnsupportedMedia,
+)
+from quintet.serving.model_cache import UnknownModel
+
+__all__ = ["STATUS", "Request", "Response", "check_rows", "json_body", "read_version", "status_of"]
+
+#: seconds after which a client may try again what a store could not answer
+RETRY_AFTER = 1
+
+#: the caller where the API does not authenticate, as on this machine
+ANONYMOUS = "anonymous"
+
+#: the first class that matches says the status; the families differ only where they must
+STATUS: tuple[tuple[type[QuintetError], int], ...] = (
+    (NotFound, 404),
+    (Unprocessable, 422),
+    (TooLarge, 413),
+    (UnsupportedMedia, 415),
+    (Conflict, 409),
+    (BadInput, 400),
+    (ModelFailure, 424),
+    (Transient, 503),
+)
+
+
+def status_of(error: QuintetError | None) -> int:
+    """The HTTP status of an error; None stands for one that was not foreseen."""
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request: header names in lower case, the body as it came.
+
+    `route` is the path as template.yaml writes it, `parameters` are the values of its braces.
+    `caller` is who sent it, as the API authenticated them; `base` is what stands before the
+    API's paths where it is reached, such as its stage.
+    """
+
+    method: str
+    route: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: str | bytes = b""
+    encoded: bool = False
+    id: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    caller: str = ANONYMOUS
+    base: str = ""
+
+    @property
+    def media_type(self) -> str:
+        """The content type without its parameters, in lower case; empty where none came."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def wants_job(self) -> bool:
+        """Whether it says `Prefer: respond-async` (RFC 7240)."""
+        preferences = self.headers.get("prefer", "").lower().replace(";", ",").split(",")
+        return "respond-async" in (preference.strip() for preference in preferences)
+
+    def accepts(self, *known: str) -> None:
+        """Refuse a content type that is not among `known`.
+
+        None at all is fine, and so is what `curl -d` says when it is told nothing: no route
+        here reads forms, so nobody means one.
+
+        Raises:
+            UnsupportedMedia: it is of another type.
+        """
+        if self.media_type not in ("", "application/x-www-form-urlencoded", *known):
+            raise UnsupportedMedia.of("Content-Type", " or ".join(known), repr(self.media_type))
+
+    def content(self, most: int) -> bytes:
+        """The body, decoded and decompressed, of at most `most` bytes. Size comes first.
+
+        Raises:
+            TooLarge: it is larger, before or after it is decompressed.
+            UnsupportedMedia: it is compressed in a way not known here.
+            BadInput: it cannot be decoded.
+        """
+        size = len(self.raw)
+        if (size * 3 // 4 - 2 if self.encoded else size) > most:
+            raise TooLarge.of("body", f"at most {most} bytes", "more")
+        body = self._decoded()
+        if len(body) > most:
+            raise TooLarge.of("body", f"at most {most} bytes", f"{len(body)}")
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        if encoding in ("", "identity"):
+            return body
+        if encoding not in ("gzip", "deflate"):
+            raise UnsupportedMedia.of("Content-Encoding", "gzip or deflate", repr(encoding))
+        return _inflate(body, most)
+
+    def _decoded(self) -> bytes:
+        if isinstance(self.raw, bytes) and not self.encoded:
+            return self.raw
+        try:
+            if self.encoded:
+                return base64.b64decode(self.raw, validate=True)
+            assert isinstance(self.raw, str)
+            return self.raw.encode()
+        except (binascii.Error, ValueError):
+            raise BadInput.of("body", "bytes, or text in UTF-8", "something else") from None
+
+
+@dataclass(slots=True)
+class Response:
+    """An HTTP response."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_body(value: Any) -> bytes:
+    """A value as JSON, numpy's arrays and numbers included; it holds no NaN by then."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def check_rows(contract: Contract, rows: int, field_name: str) -> None:
+    """Refuse a batch of no row, or of more than the contract allows.
+
+    Raises:
+        BadInput: there is none.
+        TooLarge: there are too many.
+    """
+    if rows == 0:
+        raise BadInput.of(field_name, "at least one row", "none")
+    if rows > contract.limits.rows:
+        raise TooLarge.of(field_name, f"at most {contract.limits.rows} rows", f"{rows}")
+
+
+def read_version(model: str, text: str | None) -> int | None:
+    """A model's version out of a path, None where the path names none.
+
+    Raises:
+        UnknownModel: it is not a number.
+    """
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise UnknownModel(model, text)
+    return int(text)
+
+
+def _inflate(body: bytes, most: int) -> bytes:
+    """Decompress gzip or zlib, never making more than `most` bytes."""
+    inflater = zlib.decompressobj(wbits=47)  # 32 + 15: the header tells gzip from zlib
+    try:
+        content = inflater.decompress(body, most + 1)
+    except zlib.error:
+        raise BadInput.of("body", "what Content-Encoding says", "bytes that it is not") from None
+    if len(content) > most:
+        raise TooLarge.of("body", f"at most {most} bytes when decompressed", "more")
+    if not inflater.eof or inflater.unused_data:
+        raise BadInput.of("body", "one whole compressed stream", "less or more than one")
+    return content

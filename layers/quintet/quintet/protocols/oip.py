@@ -1,0 +1,116 @@
+"""The Open Inference Protocol V2 over HTTP, with Triton's binary tensors both ways."""
+
+from __future__ import annotations
+
+import re
+
+from quintet.errors import BadInput, NotFound, QuintetError, Transient
+from quintet.protocols import oip_metadata
+from quintet.protocols.http import (
+    RETRY_AFTER,
+    Request,
+    Response,
+    json_body,
+    read_version,
+    status_of,
+)
+from quintet.protocols.oip_infer import decode, encode
+from quintet.serving import Call, Online, Tally
+
+__all__ = ["about", "decode", "encode", "failure", "infers", "target"]
+
+_UNLOAD = BadInput.of(
+    "unload", "no such request", "one: the model least recently used goes when memory is needed"
+)
+
+
+def about(online: Online, request: Request, call: Call) -> Response:
+    """Answer a request on /v2 or below it that is none for inference.
+
+    Raises:
+        QuintetError: it is refused or could not be answered; `failure` renders it.
+    """
+    return Response(200, json_body(_about(online, request, call, _path(request))))
+
+
+def infers(request: Request) -> bool:
+    """Whether a request is one for inference."""
+    return request.method == "POST" and _path(request)[-1:] == ["infer"]
+
+
+def target(request: Request) -> tuple[str, int | None]:
+    """The model that an inference request asks for, and its version, None for the live one.
+
+    Raises:
+        NotFound: the protocol has no such path.
+    """
+    match _path(request):
+        case ["models", name, "infer"]:
+            return name, None
+        case ["models", name, "versions", version, "infer"]:
+            return name, read_version(name, version)
+    raise _no_such_path(request)
+
+
+def failure(error: QuintetError | None, call: Call) -> Response:
+    """An error in the protocol's form."""
+    status = status_of(error)
+    text = f"internal error; request {call.id}" if error is None else str(error)
+    headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, Transient) else {}
+    return Response(status, json_body({"error": text}), headers=headers)
+
+
+def _path(request: Request) -> list[str]:
+    return [part for part in request.parameters.get("proxy", "").split("/") if part]
+
+
+def _about(online: Online, request: Request, call: Call, path: list[str]) -> object:
+    """What the protocol answers apart from inference; the clients' extras among it."""
+    match [request.method, *path]:
+        case ["GET"]:
+            return oip_metadata.SERVER
+        case ["GET", "health", "live" | "ready"]:
+            # the protocol says `live` on both, KServe's client reads `ready`
+            return {"live": True, "ready": True}
+        case ["GET", "models", "stats"]:
+            return oip_metadata.statistics(online.tallies)
+        case ["POST", "repository", "index"]:
+            return [
+                {"name": name, "version": str(version), "state": "READY", "reason": ""}
+                for name in online.names()
+                for version in sorted(online.models.route(name).versions)
+            ]
+        case ["POST", "repository", "models", name, "load"]:
+            online.model(call, name, None)
+            return {}
+        case ["POST", "repository", "models", _, "unload"]:
+            raise _UNLOAD
+        case ["GET", "models", name, *rest]:
+            return _about_model(online, request, call, name, rest)
+    raise _no_such_path(request)
+
+
+def _about_model(
+    online: Online, request: Request, call: Call, name: str, rest: list[str]
+) -> object:
+    version = None
+    if len(rest) >= 2 and rest[0] == "versions":
+        version = read_version(name, rest[1])
+        rest = rest[2:]
+    contract = online.model(call, name, version).contract
+    match rest:
+        case []:
+            return oip_metadata.model(contract, sorted(online.models.route(name).versions))
+        case ["ready"]:
+            return {"name": contract.name, "ready": True}
+        case ["config"]:
+            return oip_metadata.config(contract)
+        case ["stats"]:
+            key = (contract.name, contract.version)
+            return oip_metadata.statistics({key: online.tallies.get(key, Tally())})
+    raise _no_such_path(request)
+
+
+def _no_such_path(request: Request) -> BadInput:
+    path = re.sub(r"[^\w/.-]", "?", request.parameters.get("proxy", ""))[:100]
+    return NotFound.of("path", "one of the protocol's paths", f"{request.method} /v2/{path}")

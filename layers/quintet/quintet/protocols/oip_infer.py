@@ -1,0 +1,220 @@
+"""Inference requests and answers of the Open Inference Protocol, in JSON and with raw tensors.
+
+https://github.com/triton-inference-server/server, docs/protocol/extension_binary_data.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quintet.columns import Array, Batch, from_tensors
+from quintet.contract import Contract
+from quintet.errors import BadInput
+from quintet.formats import strict_json
+from quintet.protocols import tensors
+from quintet.protocols.http import Request, Response, check_rows, json_body
+from quintet.serving import Prediction
+
+__all__ = ["Asked", "decode", "encode", "tensors_of"]
+
+#: the length of the JSON where raw tensors follow it; of the body as decompressed
+HEADER = "Inference-Header-Content-Length"
+
+_REQUEST_KEYS = {"id", "parameters", "inputs", "outputs", "model_name", "model_version"}
+_INPUT_KEYS = {"name", "shape", "datatype", "parameters", "data"}
+_OUTPUT_KEYS = {"name", "parameters"}
+
+
+@dataclass(slots=True)
+class Asked:
+    """What an inference request asks for: `raw` names the outputs wanted as raw tensors."""
+
+    id: str | None
+    batch: Batch
+    outputs: list[str]
+    raw: set[str]
+    partial: bool = False  # the protocol knows no partial answer
+
+
+def decode(contract: Contract, request: Request) -> Asked:
+    """Read an inference request.
+
+    Raises:
+        BadInput: it is not one of this model.
+        TooLarge: it has too many bytes or rows.
+    """
+    request.accepts("application/json", "application/octet-stream")
+    body = request.content(contract.limits.bytes)
+    text, raw = _parts(request.headers.get(HEADER.lower()), body)
+    asked = _object("body", strict_json.parse(text), _REQUEST_KEYS)
+    if "id" in asked and type(asked["id"]) is not str:
+        raise BadInput.of("id", "a string", f"a {type(asked['id']).__name__}")
+    parameters = _parameters("parameters", asked)
+    names, as_raw = _outputs(contract, asked.get("outputs"), parameters)
+    arrays = _inputs(contract, asked.get("inputs"), raw)
+    return Asked(asked.get("id"), from_tensors(contract, arrays), names, as_raw)
+
+
+def tensors_of(contract: Contract, value: Any) -> dict[str, Array]:
+    """The tensors of an inference request that has no raw ones behind it.
+
+    Raises:
+        BadInput: it is not such a request.
+        TooLarge: it has too many rows.
+    """
+    return _inputs(contract, _object("body", value, _REQUEST_KEYS).get("inputs"), None)
+
+
+def encode(asked: Asked, prediction: Prediction) -> Response:
+    """An inference answer: JSON, with the raw tensors behind it where some were asked for."""
+    outputs, raw = [], []
+    for name in asked.outputs:
+        array = prediction.scores.outputs[name]
+        output: dict[str, Any] = {
+            "name": name,
+            "shape": list(array.shape),
+            "datatype": tensors.datatype_of(array),
+        }
+        if name in asked.raw:
+            raw.append(tensors.to_bytes(array))
+            output["parameters"] = {"binary_data_size": len(raw[-1])}
+        else:
+            flat = np.ascontiguousarray(array).ravel()
+            output["data"] = flat.tolist() if flat.dtype.kind == "O" else flat
+        outputs.append(output)
+    contract = prediction.contract
+    answer: dict[str, Any] = {
+        "model_name": contract.name,
+        "model_version": str(contract.version),
+        "outputs": outputs,
+    }
+    if asked.id is not None:
+        answer["id"] = asked.id
+    if fallback := int(prediction.scores.fallback.sum()):
+        answer["parameters"] = {"fallback_rows": fallback}
+    text = json_body(answer)
+    if not raw:
+        return Response(200, text)
+    body = b"".join([text, *raw])
+    return Response(200, body, "application/octet-stream", {HEADER: str(len(text))})
+
+
+def _parts(length: str | None, body: bytes) -> tuple[bytes, memoryview | None]:
+    """The JSON of a body and the raw tensors behind it, None where the header names none."""
+    if length is None:
+        return body, None
+    if not (length.isascii() and length.isdigit() and len(length) <= 9):
+        raise BadInput.of(HEADER, "a number of bytes", repr(length[:60]))
+    if int(length) > len(body):
+        raise BadInput.of(HEADER, f"at most the body's {len(body)} bytes", length)
+    return body[: int(length)], memoryview(body)[int(length) :]
+
+
+def _inputs(contract: Contract, inputs: Any, raw: memoryview | None) -> dict[str, Array]:
+    """The request's tensors by name."""
+    arrays: dict[str, Array] = {}
+    at = 0
+    for item in _list("inputs", inputs):
+        tensor = _object("inputs", item, _INPUT_KEYS)
+        name = _name("inputs", tensor)
+        if name in arrays:
+            raise BadInput.of(name, "one tensor of that name", "two")
+        shape = tensors.check_shape(name, tensor.get("datatype"), tensor.get("shape"))
+        check_rows(contract, shape[0], name)
+        size = _parameters(name, tensor).get("binary_data_size")
+        if size is None:
+            if "data" not in tensor:
+                raise BadInput.of(name, "data, or binary_data_size in its parameters", "neither")
+            arrays[name] = tensors.from_json(name, tensor["datatype"], shape, tensor["data"])
+            continue
+        if "data" in tensor:
+            raise BadInput.of(name, "data or binary_data_size", "both")
+        piece = _piece(name, size, at, raw)
+        arrays[name] = tensors.from_bytes(name, tensor["datatype"], shape, piece)
+        at += len(piece)
+    if raw is not None and at != len(raw):
+        raise BadInput.of("body", f"{at} bytes of raw tensors", f"{len(raw)}")
+    return arrays
+
+
+def _piece(name: str, size: Any, at: int, raw: memoryview | None) -> memoryview:
+    """The next `size` bytes of the raw tensors, from `at` on."""
+    if raw is None:
+        raise BadInput.of(name, f"the header {HEADER} with raw data", "no such header")
+    if type(size) is not int or size < 0:
+        raise BadInput.of(name, "binary_data_size as a number of bytes", repr(size)[:60])
+    if size > len(raw) - at:
+        raise BadInput.of(name, f"binary_data_size of at most {len(raw) - at}", f"{size}")
+    return raw[at : at + size]
+
+
+def _outputs(
+    contract: Contract, asked: Any, parameters: Mapping[str, Any]
+) -> tuple[list[str], set[str]]:
+    """The names of the wanted outputs, in order, and those that are wanted as raw tensors."""
+    known = [output.name for output in contract.outputs]
+    by_default = _flag("binary_data_output", parameters, False)
+    if asked is None or asked == []:
+        return known, set(known) if by_default else set()
+    names: list[str] = []
+    raw = set()
+    for item in _list("outputs", asked):
+        output = _object("outputs", item, _OUTPUT_KEYS)
+        name = _name("outputs", output)
+        if name not in known or name in names:
+            got = f"{_short(name)} twice" if name in names else _short(name)
+            raise BadInput.of("outputs", f"each once of {', '.join(known)}", got)
+        wanted = _parameters(name, output)
+        if wanted.get("classification"):
+            raise BadInput.of(name, "no classification: the model has its own labels", "it")
+        names.append(name)
+        if _flag("binary_data", wanted, by_default):
+            raw.add(name)
+    return names, raw
+
+
+def _list(field: str, value: Any) -> Sequence[Any]:
+    if type(value) is not list:
+        got = "nothing" if value is None else f"a {type(value).__name__}"
+        raise BadInput.of(field, "an array of tensors", got)
+    return value
+
+
+def _object(field: str, value: Any, known: set[str]) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise BadInput.of(field, "an object", f"a {type(value).__name__}")
+    if unknown := sorted(value.keys() - known):
+        raise BadInput.of(field, f"keys of {', '.join(sorted(known))}", _short(unknown[0]))
+    return value
+
+
+def _name(field: str, tensor: Mapping[str, Any]) -> str:
+    name = tensor.get("name")
+    if type(name) is not str or not name:
+        raise BadInput.of(field, "each with its name", "one without")
+    return name if len(name) <= 60 else name[:60] + "..."
+
+
+def _parameters(field: str, holder: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Parameters are open: clients send their own, and what is not known is passed over."""
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    if type(parameters) is not dict:
+        raise BadInput.of(field, "parameters as an object", f"a {type(parameters).__name__}")
+    return parameters
+
+
+def _flag(name: str, parameters: Mapping[str, Any], default: bool) -> bool:
+    value = parameters.get(name, default)
+    if type(value) is not bool:
+        raise BadInput.of(name, "true or false", f"a {type(value).__name__}")
+    return value
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")

@@ -1,0 +1,109 @@
+"""What the Open Inference Protocol tells about the server and its models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import quintet
+from quintet.contract import Contract
+from quintet.protocols.tensors import DATATYPES
+from quintet.serving import Tally
+
+__all__ = ["SERVER", "config", "inputs", "model", "outputs", "statistics"]
+
+SERVER = {
+    "name": "quintet",
+    "version": quintet.__version__,
+    "extensions": [
+        "binary_tensor_data",
+        "model_configuration",
+        "model_repository",
+        "statistics",
+    ],
+}
+
+
+def inputs(contract: Contract) -> list[dict[str, Any]]:
+    """The tensors that a request carries: name, datatype, and shape with -1 for the rows.
+
+    The graph's own inputs where the request carries all of them; else one tensor for each
+    feature of the request, and the entity key.
+    """
+    if not contract.stored:
+        return [
+            {
+                "name": i.name,
+                "datatype": DATATYPES[i.dtype],
+                "shape": [-1, *(i.shape[1:] if i.features is None else (len(i.features),))],
+            }
+            for i in contract.inputs
+        ]
+    tensors: list[dict[str, Any]] = [
+        {"name": f.name, "datatype": DATATYPES[f.dtype], "shape": [-1, *f.shape]}
+        for f in contract.requested
+    ]
+    if contract.entity:
+        tensors.append({"name": contract.entity, "datatype": "BYTES", "shape": [-1]})
+    return tensors
+
+
+def outputs(contract: Contract) -> list[dict[str, Any]]:
+    """The tensors of an answer."""
+    return [
+        {"name": o.name, "datatype": DATATYPES[o.dtype], "shape": [-1, *o.shape[1:]]}
+        for o in contract.outputs
+    ]
+
+
+def model(contract: Contract, versions: list[int]) -> dict[str, Any]:
+    """A model's metadata."""
+    return {
+        "name": contract.name,
+        "versions": [str(version) for version in versions],
+        "platform": "onnx_onnxv1",
+        "inputs": inputs(contract),
+        "outputs": outputs(contract),
+    }
+
+
+def config(contract: Contract) -> dict[str, Any]:
+    """A model's configuration, as Triton's clients ask for it; dims are without the rows."""
+    return {
+        "name": contract.name,
+        "platform": "onnxruntime_onnx",
+        "backend": "onnxruntime",
+        "max_batch_size": contract.limits.rows,
+        "input": [_config_tensor(tensor) for tensor in inputs(contract)],
+        "output": [_config_tensor(tensor) for tensor in outputs(contract)],
+    }
+
+
+def _config_tensor(tensor: dict[str, Any]) -> dict[str, Any]:
+    datatype = "STRING" if tensor["datatype"] == "BYTES" else tensor["datatype"]
+    return {
+        "name": tensor["name"],
+        "data_type": f"TYPE_{datatype}",
+        # Triton writes a scalar per row as one dimension of 1
+        "dims": tensor["shape"][1:] or [1],
+    }
+
+
+def statistics(tallies: Mapping[tuple[str, int], Tally]) -> dict[str, Any]:
+    """What the models did in this execution environment, in the form of Triton's extension."""
+    return {
+        "model_stats": [
+            {
+                "name": name,
+                "version": str(version),
+                "last_inference": int(tally.last * 1000),
+                "inference_count": tally.rows,
+                "execution_count": tally.runs,
+                "inference_stats": {
+                    "success": {"count": tally.runs, "ns": int(tally.score_ms * 1e6)}
+                },
+                "batch_stats": [],
+            }
+            for (name, version), tally in tallies.items()
+        ]
+    }

@@ -1,0 +1,172 @@
+"""Our own form: records in, one prediction for each out, errors as problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+
+from quintet.columns import Batch, from_records, readable
+from quintet.contract import Contract
+from quintet.errors import BadInput, QuintetError, Refusal, Transient
+from quintet.formats import strict_json
+from quintet.protocols.http import (
+    RETRY_AFTER,
+    Request,
+    Response,
+    check_rows,
+    json_body,
+    read_version,
+    status_of,
+)
+from quintet.serving import Call, Prediction
+
+__all__ = [
+    "Asked",
+    "decode",
+    "encode",
+    "failure",
+    "predictions",
+    "problem",
+    "read",
+    "result",
+    "target",
+]
+
+_KEYS = {"records", "partial", "outputs"}
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a request asks for; `outputs` None is all of them."""
+
+    batch: Batch
+    partial: bool = False
+    outputs: list[str] | None = None
+
+
+def target(request: Request) -> tuple[str, int | None]:
+    """The model that a request asks for, and its version, None for the live one."""
+    name = request.parameters["model"]
+    return name, read_version(name, request.parameters.get("version"))
+
+
+def decode(contract: Contract, request: Request) -> Asked:
+    """Read a request. Raises as `read` does."""
+    request.accepts("application/json")
+    return read(contract, strict_json.parse(request.content(contract.limits.bytes)))
+
+
+def encode(asked: Asked, prediction: Prediction) -> Response:
+    """The answer to a request."""
+    return Response(200, json_body(result(prediction, asked.partial)))
+
+
+def failure(error: QuintetError | None, call: Call) -> Response:
+    """An error as problem+json."""
+    headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, Transient) else {}
+    body = {**problem(error), "request_id": call.id}
+    return Response(status_of(error), json_body(body), "application/problem+json", headers)
+
+
+def problem(error: QuintetError | None) -> dict[str, Any]:
+    """An error in RFC 9457's form; it names the first ten values that were refused."""
+    status = status_of(error)
+    found: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": "internal error" if error is None else str(error),
+    }
+    if isinstance(error, BadInput):
+        found["errors"] = [_error(refusal) for refusal in error.refusals[: BadInput.SHOWN]]
+        found["refused"] = len(error.refusals)
+    return found
+
+
+def read(contract: Contract, value: Any) -> Asked:
+    """The records form: {"records": [...], "partial": false, "outputs": [...]}.
+
+    Raises:
+        BadInput: it is not of that form.
+        TooLarge: there are too many records.
+    """
+    if type(value) is not dict:
+        raise BadInput.of("body", 'an object with "records"', f"a {type(value).__name__}")
+    if unknown := sorted(value.keys() - _KEYS):
+        got = repr(unknown[0][:60])
+        raise BadInput.of("body", f"keys of {', '.join(sorted(_KEYS))}", got)
+    records = value.get("records")
+    if type(records) is not list:
+        got = "nothing" if records is None else f"a {type(records).__name__}"
+        raise BadInput.of("records", "an array of objects", got)
+    check_rows(contract, len(records), "records")
+    partial = value.get("partial", False)
+    if type(partial) is not bool:
+        raise BadInput.of("partial", "true or false", f"a {type(partial).__name__}")
+    return Asked(from_records(contract, records), partial, _outputs(contract, value))
+
+
+def result(prediction: Prediction, partial: bool) -> dict[str, Any]:
+    """The answer as JSON has it, with the refused rows' errors where they were asked for."""
+    contract = prediction.contract
+    found: dict[str, Any] = {
+        "model": contract.name,
+        "version": contract.version,
+        "predictions": predictions(prediction),
+    }
+    if partial:
+        found["errors"] = [_error(refusal) for refusal in prediction.scores.refusals]
+    return found
+
+
+def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
+    """One object for each row of the batch, in its order; None for a refused row.
+
+    It holds the outputs by name, `fallback` where the contract has such a rule, and
+    `features_age_s` (seconds, null for none) where it has stored features.
+    """
+    contract, scores = prediction.contract, prediction.scores
+    columns: dict[str, Sequence[Any]] = {}
+    for output in contract.outputs:
+        if output.name in scores.outputs:
+            columns |= readable(output, scores.outputs[output.name])
+    if contract.fallback is not None:
+        columns["fallback"] = scores.fallback.tolist()
+    if contract.stored:
+        # NaN is an age of nothing: JSON's null, as orjson writes it
+        ages = {n: np.round(age[scores.index], 3).tolist() for n, age in prediction.ages.items()}
+        columns["features_age_s"] = [
+            dict(zip(ages, row, strict=True)) for row in zip(*ages.values(), strict=True)
+        ]
+    names = tuple(columns)
+    scored = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if len(scored) == prediction.batch.rows:
+        return [*scored]
+    found: list[dict[str, Any] | None] = [None] * prediction.batch.rows
+    for row, item in zip(scores.index.tolist(), scored, strict=True):
+        found[row] = item
+    return found
+
+
+def _outputs(contract: Contract, value: dict[str, Any]) -> list[str] | None:
+    asked = value.get("outputs")
+    if asked is None:
+        return None
+    known = [output.name for output in contract.outputs]
+    if type(asked) is not list or not asked or any(name not in known for name in asked):
+        got = repr(asked)
+        raise BadInput.of("outputs", f"names of {', '.join(known)}", got[:60])
+    return asked
+
+
+def _error(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "row": refusal.row,
+        "field": refusal.field,
+        "expected": refusal.expected,
+        "got": refusal.got,
+    }

@@ -1,0 +1,192 @@
+"""SageMaker's InvokeEndpoint, so that boto3's `sagemaker-runtime` works with an endpoint URL.
+
+An endpoint's name is a model's name, a variant `v3` its version 3. The bodies are in
+`codecs.rows` (what comes in) and here (what goes out).
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from quintet.contract import Contract
+from quintet.errors import (
+    BadInput,
+    ModelFailure,
+    NotFound,
+    QuintetError,
+    Transient,
+    UnsupportedMedia,
+)
+from quintet.protocols import records, sagemaker_bodies
+from quintet.protocols.http import (
+    RETRY_AFTER,
+    Request,
+    Response,
+    json_body,
+    read_version,
+    status_of,
+)
+from quintet.serving import Call, Prediction
+
+__all__ = ["Asked", "accepted", "decode", "encode", "failure", "target"]
+
+_PREFIX = "x-amzn-sagemaker-"
+_JSON, _CSV, _NPY, _LINES = (
+    "application/json",
+    "text/csv",
+    "application/x-npy",
+    "application/jsonlines",
+)
+_ACCEPTED = {
+    "": _JSON,
+    "*/*": _JSON,
+    "application/*": _JSON,
+    _JSON: _JSON,
+    _CSV: _CSV,
+    _NPY: _NPY,
+    _LINES: _LINES,
+    "application/jsonl": _LINES,
+}
+
+
+@dataclass(slots=True)
+class Asked(records.Asked):
+    """What a request asks for: `media` is the answer's type, `attributes` are echoed headers."""
+
+    media: str = _JSON
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def target(request: Request) -> tuple[str, int | None]:
+    """The model that a request asks for, and its version, None for the live one.
+
+    Raises:
+        BadInput: it asks for a model that the endpoint does not serve.
+    """
+    endpoint = request.parameters["endpoint"]
+    if request.headers.get(f"{_PREFIX}target-model", endpoint) != endpoint:
+        raise BadInput.of("TargetModel", "none: an endpoint here serves its own model", "another")
+    return endpoint, _variant(endpoint, request)
+
+
+def decode(contract: Contract, request: Request) -> Asked:
+    """Read a request.
+
+    Raises:
+        BadInput: it is not one of this model.
+        TooLarge: it has too many bytes or rows.
+        UnsupportedMedia: its type, or the one it wants, is not known here.
+    """
+    media = accepted(request)
+    attributes = _attributes(request)
+    asked = sagemaker_bodies.decode(contract, request)
+    if asked.partial and media != _JSON:
+        raise BadInput.of("partial", f"Accept: {_JSON} with it", media)
+    return Asked(asked.batch, asked.partial, asked.outputs, media, attributes)
+
+
+def encode(asked: Asked, prediction: Prediction) -> Response:
+    """The answer to a request."""
+    contract = prediction.contract
+    return Response(
+        200,
+        _body(contract, prediction, asked.media, asked.partial),
+        asked.media,
+        {"x-Amzn-Invoked-Production-Variant": f"v{contract.version}", **asked.attributes},
+    )
+
+
+def failure(error: QuintetError | None, call: Call) -> Response:
+    """An error in SageMaker's form: its class in a header, the text as Message."""
+    status = 400 if isinstance(error, NotFound) else status_of(error)  # as SageMaker has it
+    body: dict[str, Any] = {"Message": "internal error" if error is None else str(error)}
+    headers = {}
+    match error:
+        case None:
+            kind = "InternalFailure"
+            body["Message"] += f"; request {call.id}"
+        case ModelFailure():
+            kind = "ModelError"
+            # botocore makes its message of these
+            body |= {"OriginalStatusCode": 500, "OriginalMessage": str(error)}
+        case Transient():
+            kind = "ServiceUnavailable"
+            headers = {"Retry-After": str(RETRY_AFTER)}
+        case _:
+            kind = "ValidationError"
+    return Response(status, json_body(body), headers={"x-amzn-errortype": kind, **headers})
+
+
+def _variant(endpoint: str, request: Request) -> int | None:
+    variant = request.headers.get(f"{_PREFIX}target-variant")
+    return None if variant is None else read_version(endpoint, variant.removeprefix("v"))
+
+
+def accepted(request: Request) -> str:
+    """The media type of the answer: the first of Accept that is known here."""
+    wanted = request.headers.get("accept") or request.headers.get(f"{_PREFIX}accept") or ""
+    kinds = [kind.partition(";")[0].strip().lower() for kind in wanted.split(",")]
+    for kind in kinds:
+        if kind in _ACCEPTED:
+            return _ACCEPTED[kind]
+    known = ", ".join((_JSON, _CSV, _NPY, _LINES))
+    raise UnsupportedMedia.of("Accept", f"one of {known}", repr(wanted[:60]))
+
+
+def _attributes(request: Request) -> dict[str, str]:
+    """The custom attributes, echoed: visible ASCII only, so that no header can be smuggled in."""
+    text = request.headers.get(f"{_PREFIX}custom-attributes")
+    if text is None:
+        return {}
+    if len(text) > 1024 or not (text.isascii() and text.isprintable()):
+        raise BadInput.of("CustomAttributes", "at most 1,024 visible ASCII characters", "others")
+    return {"X-Amzn-SageMaker-Custom-Attributes": text}
+
+
+def _body(contract: Contract, prediction: Prediction, media: str, partial: bool) -> bytes:
+    if media == _CSV:
+        return _csv(contract, prediction)
+    if media == _NPY:
+        return _npy(contract, prediction)
+    found = records.predictions(prediction)
+    if media == _LINES:
+        return b"".join(json_body(item) + b"\n" for item in found)
+    return json_body(records.result(prediction, partial))
+
+
+def _matrices(contract: Contract, prediction: Prediction) -> list[Any]:
+    """The outputs in the contract's order, each (rows, values)."""
+    outputs = prediction.scores.outputs
+    return [
+        outputs[o.name].reshape(len(outputs[o.name]), -1)
+        for o in contract.outputs
+        if o.name in outputs
+    ]
+
+
+def _csv(contract: Contract, prediction: Prediction) -> bytes:
+    """A line for each row: every value of every output, without a header."""
+    matrices = _matrices(contract, prediction)
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    # str() of a numpy float is the shortest text that reads back as the same float
+    for parts in zip(*matrices, strict=True):
+        writer.writerow([str(value) for part in parts for value in part])
+    return file.getvalue().encode()
+
+
+def _npy(contract: Contract, prediction: Prediction) -> bytes:
+    """One array: the outputs side by side, in the dtype that holds them all."""
+    matrices = _matrices(contract, prediction)
+    if any(matrix.dtype.kind == "O" for matrix in matrices):
+        raise UnsupportedMedia.of("Accept", "another type than npy for text outputs", _NPY)
+    file = io.BytesIO()
+    np.save(file, np.concatenate(matrices, axis=1), allow_pickle=False)
+    return file.getvalue()

@@ -1,0 +1,234 @@
+"""Rows in the forms that SageMaker's clients send: JSON, JSON lines, CSV and npy.
+
+Where rows come without names, the values stand in the contract's order: the entity key first
+where the model joins stored features, then the request's features, an array value by value.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from quintet.columns import Array, Batch, from_arrays, from_records, from_text
+from quintet.contract import Contract, Feature
+from quintet.errors import BadInput, Refusal, UnsupportedMedia
+from quintet.formats import strict_json
+from quintet.protocols.http import Request, check_rows
+from quintet.protocols.records import Asked, read
+
+__all__ = ["decode"]
+
+_ROWS = "rows"
+
+
+def decode(contract: Contract, request: Request) -> Asked:
+    """Read a request's rows by its content type; none, and that of `curl -d`, is JSON.
+
+    Raises:
+        BadInput: the body is not of that type, or not of this model.
+        TooLarge: it has too many bytes or rows.
+        UnsupportedMedia: the type is not known here.
+    """
+    body = request.content(contract.limits.bytes)
+    match request.media_type:
+        case "application/json" | "" | "application/x-www-form-urlencoded":  # as curl -d says
+            return _json(contract, strict_json.parse(body))
+        case "application/jsonlines" | "application/jsonl" | "application/x-ndjson":
+            lines = [line for line in body.splitlines() if line.strip()]
+            check_rows(contract, len(lines), _ROWS)
+            return Asked(_batch(contract, [_line(row, line) for row, line in enumerate(lines)]))
+        case "text/csv":
+            return Asked(_csv(contract, body))
+        case "application/x-npy":
+            return Asked(_npy(contract, body))
+    known = "application/json, application/jsonlines, text/csv or application/x-npy"
+    raise UnsupportedMedia.of("Content-Type", known, repr(request.media_type[:60]))
+
+
+def _fields(contract: Contract) -> list[tuple[str, Feature | None, int]]:
+    """Name, feature (None for the entity key) and number of values, in the order of a row."""
+    key: list[tuple[str, Feature | None, int]] = []
+    if contract.entity and contract.needs_entity:
+        key = [(contract.entity, None, 1)]
+    return key + [(f.name, f, math.prod(f.shape)) for f in contract.requested]
+
+
+# ---- JSON ------------------------------------------------------------------------------------
+
+
+def _json(contract: Contract, value: Any) -> Asked:
+    """The records form, {"instances": [...]}, {"inputs": ...}, or the rows alone."""
+    if type(value) is dict:
+        if "records" in value:
+            return read(contract, value)
+        if len(value) != 1 or not value.keys() <= {"instances", "inputs"}:
+            expected = 'one key: "records", "instances" or "inputs"'
+            raise BadInput.of("body", expected, f"{len(value)} keys, or another")
+        (value,) = value.values()
+    found = value if type(value) is list else [value]
+    check_rows(contract, len(found), _ROWS)
+    return Asked(_batch(contract, found))
+
+
+def _line(row: int, line: bytes) -> Any:
+    """One of the JSON lines; a refusal says which."""
+    try:
+        return strict_json.parse(line)
+    except BadInput as error:
+        raise BadInput(replace(refusal, row=row) for refusal in error.refusals) from None
+
+
+def _batch(contract: Contract, found: Sequence[Any]) -> Batch:
+    """Rows as objects by name, or as arrays of values in order (one value may stand alone)."""
+    if any(type(row) is dict for row in found):
+        return from_records(contract, found)
+    fields = _fields(contract)
+    if len(fields) == 1:
+        name, feature, _ = fields[0]
+        alone = [row[0] if _is_wrapped(row, feature) else row for row in found]
+        shape = feature.shape if feature else ()
+        return from_records(contract, [{name: _nested(row, shape)} for row in alone])
+    width = sum(size for _, _, size in fields)
+    _check_widths(found, width)
+    return from_records(contract, [_record(fields, row) for row in found])
+
+
+def _is_wrapped(row: Any, feature: Feature | None) -> bool:
+    """Whether a row is [value] of a scalar."""
+    return type(row) is list and len(row) == 1 and not (feature and feature.shape)
+
+
+def _check_widths(found: Sequence[Any], width: int) -> None:
+    refusals = [
+        Refusal(
+            row,
+            "row",
+            f"{width} values",
+            f"{len(values)}" if type(values) is list else f"a {type(values).__name__}",
+        )
+        for row, values in enumerate(found)
+        if type(values) is not list or len(values) != width
+    ]
+    if refusals:
+        raise BadInput(refusals)
+
+
+def _record(fields: list[tuple[str, Feature | None, int]], row: list[Any]) -> dict[str, Any]:
+    record = {}
+    at = 0
+    for name, feature, size in fields:
+        if feature is not None and feature.shape:
+            record[name] = _nested(row[at : at + size], feature.shape)
+        else:
+            record[name] = row[at]
+        at += size
+    return record
+
+
+def _nested(values: Any, shape: tuple[int, ...]) -> Any:
+    """Flat values in the nesting of `shape`; what is not flat stays as it is."""
+    if len(shape) < 2 or type(values) is not list or any(type(v) is list for v in values):
+        return values
+    for size in reversed(shape[1:]):
+        values = [values[i : i + size] for i in range(0, len(values), size)]
+    return values
+
+
+# ---- CSV -------------------------------------------------------------------------------------
+
+
+def _csv(contract: Contract, body: bytes) -> Batch:
+    """Lines of values; the first may be a header, which one known name in it makes it."""
+    try:
+        text = body.decode("utf-8-sig")
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+    except UnicodeDecodeError:
+        raise BadInput.of("body", "CSV in UTF-8", "other bytes") from None
+    except csv.Error as error:
+        raise BadInput.of("body", "CSV", str(error)) from None
+    fields = _fields(contract)
+    names = [name for name, _, _ in fields]
+    if lines and set(lines[0]) & contract.request_keys:
+        names = lines.pop(0)
+        if len(set(names)) < len(names):
+            raise BadInput.of("header", "each column once", "one twice")
+    check_rows(contract, len(lines), _ROWS)
+    vectors = [name for name, feature, _ in fields if feature is not None and feature.shape]
+    if not vectors:
+        _check_widths(lines, len(names))
+        return from_text(contract, dict(zip(names, zip(*lines, strict=True), strict=True)))
+    if names is not None and set(names) != {name for name, _, _ in fields}:
+        raise BadInput.of("header", f"no header, for {vectors[0]} is an array", "one")
+    _check_widths(lines, sum(size for _, _, size in fields))
+    return from_records(contract, [_record(fields, _numbers(fields, line)) for line in lines])
+
+
+def _numbers(fields: list[tuple[str, Feature | None, int]], line: list[str]) -> list[Any]:
+    """The cells of a line, those of numeric features as numbers where they are such."""
+    cells: list[Any] = []
+    at = 0
+    for _, feature, size in fields:
+        text = feature is None or feature.dtype in ("string", "bool")
+        cells += [cell if text else _number(cell) for cell in line[at : at + size]]
+        at += size
+    return cells
+
+
+def _number(cell: str) -> Any:
+    try:
+        number = float(cell)
+    except ValueError:
+        return cell
+    return int(number) if number.is_integer() else number
+
+
+# ---- npy -------------------------------------------------------------------------------------
+
+
+def _npy(contract: Contract, body: bytes) -> Batch:
+    """An array of numbers, (rows, values) or (rows, *shape) of the only feature."""
+    array = _read_npy(body)
+    fields = _fields(contract)
+    width = sum(size for _, _, size in fields)
+    if array.ndim == 0 or (array.ndim == 1 and array.size == width and width > 1):
+        array = array.reshape(1, -1)
+    check_rows(contract, len(array), _ROWS)
+    matrix = array.reshape(len(array), -1)
+    if matrix.shape[1] != width:
+        raise BadInput.of("body", f"{width} values in a row", f"shape {list(array.shape)}")
+    columns: dict[str, Array] = {}
+    at = 0
+    for name, feature, size in fields:
+        part = matrix[:, at : at + size]
+        columns[name] = part.reshape(len(part), *(feature.shape if feature else ()))
+        at += size
+    return from_arrays(contract, columns, {})
+
+
+def _read_npy(body: bytes) -> Array:
+    """An npy file's array. Its header is held against the bytes there are before it is made."""
+    file = io.BytesIO(body)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, EOFError):
+        raise BadInput.of("body", "an npy file", "other bytes") from None
+    if dtype.kind not in "biuf":  # never objects: they are pickles
+        raise BadInput.of("body", "an array of numbers", f"one of {dtype.kind!r}")
+    if any(size < 0 for size in shape):
+        raise BadInput.of("body", "an npy file", "other bytes")
+    left = len(body) - file.tell()
+    if math.prod(shape) * dtype.itemsize != left:
+        got = f"{left} bytes for the shape {list(shape)[:8]}"
+        raise BadInput.of("body", "as many values as the npy header says", got)
+    flat = np.frombuffer(body, dtype, offset=file.tell()).astype(dtype.newbyteorder("="))
+    return flat.reshape(shape, order="F" if fortran else "C")

@@ -1,0 +1,59 @@
+"""Lambda's events of a Kinesis stream, and the answers that its event source reads.
+
+https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pybase64
+
+from quintet.streaming.model_rows import Arrivals, Tumbling
+
+__all__ = ["answer", "arrivals", "tumbling"]
+
+# validated, it is quicker: nothing is looked for that it would have to leave out
+_bytes_of = pybase64.b64decode
+
+
+def arrivals(event: Mapping[str, Any]) -> Arrivals:
+    """The records of an event: all of one shard, in its order."""
+    records = event["Records"]
+    kinesis = [record["kinesis"] for record in records]
+    first = records[0] if records else event
+    stream = first["eventSourceARN"].rpartition("/")[2]
+    shard = event.get("shardId") or first["eventID"].partition(":")[0]
+    return Arrivals(
+        f"{stream}/{shard}",
+        [record["sequenceNumber"] for record in kinesis],
+        [record["partitionKey"] for record in kinesis],
+        [_bytes_of(record["data"], None, True) for record in kinesis],
+        np.array([record["approximateArrivalTimestamp"] for record in kinesis], dtype=np.float64),
+    )
+
+
+def tumbling(event: Mapping[str, Any]) -> Tumbling | None:
+    """The window that an event is in; None where its source has none."""
+    window = event.get("window")
+    if not window:
+        return None
+    return Tumbling(
+        start=datetime.fromisoformat(window["start"]).timestamp(),
+        end=datetime.fromisoformat(window["end"]).timestamp(),
+        state=event.get("state"),
+        final=bool(event.get("isFinalInvokeForWindow")),
+        early=bool(event.get("isWindowTerminatedEarly")),
+    )
+
+
+def answer(state: Any, failed: str | None) -> dict[str, Any]:
+    """What Lambda returns: the window's state, and the first record that is to come again."""
+    failures = [] if failed is None else [{"itemIdentifier": failed}]
+    found: dict[str, Any] = {"batchItemFailures": failures}
+    if state is not None:
+        found["state"] = state
+    return found

@@ -1,0 +1,91 @@
+"""What arrived in one invocation: the records as they came, and the rows that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.columns import Array, Batch
+from quintet.contract import Contract
+from quintet.errors import Refusal
+from quintet.serving.model_cache import Model
+
+__all__ = ["AHEAD_SECONDS", "Arrivals", "Decoded", "Flow", "Tumbling", "Undecodable"]
+
+#: how far a row's own time may be ahead of its arrival, in seconds: clocks differ
+AHEAD_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """The records of one shard in one invocation, in the shard's order.
+
+    `shard` is "<stream>/<shard id>". `sequences` are the sequence numbers as they came (digits),
+    `data` the producers' bytes, `keys` the partition keys, `arrived` the approximate arrival in
+    epoch seconds, (records,).
+    """
+
+    shard: str
+    sequences: Sequence[str]
+    keys: Sequence[str]
+    data: Sequence[bytes]
+    arrived: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tumbling:
+    """The tumbling window that an invocation is in: epoch seconds, and the state so far.
+
+    `state` is what the last invocation of the window returned, {} for the first. `final` is the
+    last invocation of the window, `early` one that ends before the window does, because the
+    state has grown too large for the event source: a window has further parts then.
+    """
+
+    start: float
+    end: float
+    state: Any
+    final: bool
+    early: bool
+
+
+@dataclass(slots=True)
+class Flow:
+    """The rows of one model in one invocation.
+
+    `record` (rows,) is the position of each row's record in the arrivals, ascending; `row`
+    (rows,) its number within that record. `fields` holds, (rows,), what the contract's
+    aggregates read, by name: float64, or an object array of str for texts. `times` (rows,) is
+    when each row happened, in epoch seconds: its own time where the contract names a field for
+    that, else its record's arrival.
+    `counted` (rows,) is False for rows that cannot be aggregated (no entity, a field or a time
+    that is no good): the batch refuses those.
+    """
+
+    contract: Contract
+    batch: Batch
+    record: NDArray[np.int64]
+    row: NDArray[np.int64]
+    fields: dict[str, Array]
+    times: NDArray[np.float64]
+    counted: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Undecodable:
+    """A record that cannot be read, by its position; `model` where it names one."""
+
+    record: int
+    reasons: Sequence[Refusal]
+    model: str | None = None
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What the arrivals hold: each model with its rows, and the records that cannot be read."""
+
+    flows: Sequence[tuple[Model, Flow]]
+    undecodable: Sequence[Undecodable]

@@ -1,0 +1,230 @@
+"""What the aggregates of a stream read of its rows: fields, times, and whether a row counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from quintet.columns import Array, Batch, shown
+from quintet.contract import Contract, Feature
+from quintet.errors import BadInput
+from quintet.streaming.model_rows import AHEAD_SECONDS, Flow
+
+__all__ = ["Values", "flow_of", "given_of", "kinds_of", "take_from_rows", "take_from_tensors"]
+
+#: what the rows hold in each field, as it came, or an array of numbers; None where nothing came
+Values = dict[str, list[Any] | Array]
+
+_NUMBERS = {int, float}
+
+
+class _Field(NamedTuple):
+    """A field that aggregates read, and the kind of its values."""
+
+    name: str
+    feature: Feature | None
+    kind: Literal["number", "text", "either"]
+
+
+@lru_cache(maxsize=64)
+def _fields(contract: Contract) -> tuple[_Field, ...]:
+    if contract.stream is None:
+        return ()
+    hows: dict[str, set[str]] = {}
+    for aggregate in contract.stream.aggregates:
+        if aggregate.of is not None:
+            hows.setdefault(aggregate.of, set()).add(aggregate.how)
+    fields = []
+    for name, how in hows.items():
+        feature = contract.by_name.get(name)
+        if feature is not None:
+            fields.append(_Field(name, feature, "text" if feature.dtype == "string" else "number"))
+        else:
+            fields.append(_Field(name, None, "either" if how <= {"last", "distinct"} else "number"))
+    return tuple(fields)
+
+
+@lru_cache(maxsize=64)
+def _names(contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names that are taken out of a record, as no features; those that are only looked at."""
+    names = [field.name for field in _fields(contract)]
+    if contract.stream is not None and contract.stream.time is not None:
+        names.append(contract.stream.time)
+    known = contract.request_keys
+    names = list(dict.fromkeys(names))
+    return tuple(n for n in names if n not in known), tuple(n for n in names if n in known)
+
+
+@lru_cache(maxsize=64)
+def kinds_of(contract: Contract) -> dict[str, str]:
+    """What the aggregates read, with the kind of its values; a time is a number or a text."""
+    kinds: dict[str, str] = {field.name: field.kind for field in _fields(contract)}
+    if contract.stream is not None and contract.stream.time is not None:
+        kinds.setdefault(contract.stream.time, "either")
+    return kinds
+
+
+def take_from_rows(contract: Contract, rows: Sequence[Any]) -> Values:
+    """The values of records, without those that are no features of the model."""
+    taken, seen = _names(contract)
+    if not taken and not seen:
+        return {}
+    if set(map(type, rows)) != {dict}:
+        rows = [row if type(row) is dict else {} for row in rows]
+    values: Values = {name: [row.get(name) for row in rows] for name in seen}
+    return values | {name: [row.pop(name, None) for row in rows] for name in taken}
+
+
+def take_from_tensors(contract: Contract, tensors: dict[str, Array]) -> Values:
+    """The values in tensors, without those that are no features; the features' come in the batch.
+
+    Raises:
+        BadInput: a tensor has other than one value for each row.
+    """
+    values: Values = {}
+    for name in _names(contract)[0]:
+        tensor = tensors.pop(name, None)
+        if tensor is not None:
+            if tensor.size != len(tensor):
+                raise BadInput.of(name, "one value for each row", f"shape {list(tensor.shape)}")
+            values[name] = tensor.reshape(-1).tolist()
+    return values
+
+
+def flow_of(
+    contract: Contract,
+    batch: Batch,
+    values: Values,
+    *,
+    record: NDArray[np.int64],
+    row: NDArray[np.int64],
+    arrived: NDArray[np.float64],
+) -> Flow:
+    """A batch with what is aggregated of it; rows that cannot be aggregated are refused.
+
+    Where `values` holds nothing of a name, the batch's own column does. `arrived` is that of the
+    rows.
+    """
+    flow = Flow(contract, batch, record, row, {}, arrived, np.ones(batch.rows, dtype=np.bool_))
+    stream = contract.stream
+    if stream is None:
+        return flow
+    refused_before = {(refusal.field, refusal.row) for refusal in batch.refusals}
+    for field in _fields(contract):
+        given = given_of(batch, field.name, values)
+        column, bad = _column(field, given)
+        flow.fields[field.name] = column
+        for position in bad:
+            flow.counted[position] = False
+            if (field.name, position) not in refused_before and batch.good[position]:
+                expected = {"number": "a number", "text": "a string"}.get(field.kind)
+                batch.refuse(
+                    position,
+                    field.name,
+                    expected or "a number or a string",
+                    "nothing" if given[position] is None else shown(given[position], field.feature),
+                )
+        for name, place in refused_before:
+            if name == field.name and place is not None:
+                flow.counted[place] = False
+    if stream.time is not None:
+        _set_times(flow, stream.time, given_of(batch, stream.time, values))
+    if stream.aggregates and batch.entities is not None:
+        _check_entities(flow, batch.entities)
+    return flow
+
+
+def given_of(batch: Batch, name: str, values: Values) -> list[Any] | Array:
+    """What the rows of a batch hold in a field."""
+    if name in values:
+        return values[name]
+    if name in batch.columns:
+        found: list[Any] = batch.columns[name].tolist()
+        return found
+    return [None] * batch.rows
+
+
+def _column(field: _Field, given: list[Any] | Array) -> tuple[Array, list[int]]:
+    """A field's values as an array, and the positions of those that are no good."""
+    if isinstance(given, np.ndarray):
+        return _finite(given.astype(np.float64))
+    kinds = set(map(type, given))
+    if field.kind != "text" and kinds <= _NUMBERS:
+        return _finite(np.array(given, dtype=np.float64))
+    if field.kind != "number" and kinds == {str}:
+        return np.array(given, dtype=object), []
+    if field.feature is not None and field.feature.default is not None:
+        given = [field.feature.default if value is None else value for value in given]
+    allowed: set[type] = {str} if field.kind == "text" else _NUMBERS
+    if field.feature is not None and field.feature.dtype == "bool":
+        allowed = {bool}
+    elif field.kind == "either" and str in kinds:
+        # a field is of one kind: where some values are texts, so are the numbers beside them
+        given = [orjson.dumps(v).decode() if type(v) in _NUMBERS else v for v in given]
+        allowed = {str}
+    bad = [position for position, value in enumerate(given) if type(value) not in allowed]
+    filler: Any = "" if allowed == {str} else 0.0
+    held = list(given)
+    for position in bad:
+        held[position] = filler
+    column = np.array(held, dtype=object if allowed == {str} else np.float64)
+    return column, bad
+
+
+def _finite(column: NDArray[np.float64]) -> tuple[Array, list[int]]:
+    fine = np.isfinite(column)
+    if fine.all():
+        return column, []
+    return np.where(fine, column, 0.0), np.flatnonzero(~fine).tolist()
+
+
+def _set_times(flow: Flow, name: str, given: list[Any] | Array) -> None:
+    """The rows' own times; those that cannot be read, or that are yet to come, are refused."""
+    if isinstance(given, np.ndarray) or set(map(type, given)) <= _NUMBERS:
+        times = np.array(given, dtype=np.float64)
+    else:
+        times = np.array([_moment(value) for value in given], dtype=np.float64)
+    batch, latest = flow.batch, flow.times + AHEAD_SECONDS
+    readable = np.isfinite(times)
+    fine = readable & (times <= latest)
+    flow.times = np.where(readable, times, flow.times)
+    flow.counted &= fine
+    for position in np.flatnonzero(~fine).tolist():
+        if not batch.good[position]:
+            continue
+        if readable[position]:
+            expected, got = "a time that is not in the future", shown(given[position])
+        else:
+            expected = "a time: epoch seconds, or ISO 8601"
+            got = "nothing" if given[position] is None else shown(given[position])
+        batch.refuse(position, name, expected, got)
+
+
+def _moment(value: Any) -> float:
+    """A time as epoch seconds, NaN where it is none; ISO 8601 without a zone is in UTC."""
+    if type(value) in _NUMBERS:
+        return float(value)
+    if type(value) is str:
+        try:
+            moment = datetime.fromisoformat(value)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            pass
+    return float("nan")
+
+
+def _check_entities(flow: Flow, entities: list[str]) -> None:
+    if all(entities):
+        return
+    assert flow.contract.entity is not None
+    for position, entity in enumerate(entities):
+        if not entity:
+            flow.counted[position] = False
+            if flow.batch.good[position]:
+                flow.batch.refuse(position, flow.contract.entity, "the entity key", "nothing")

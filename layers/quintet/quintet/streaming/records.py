@@ -1,0 +1,350 @@
+"""What the records of a stream hold: rows by model, or why a record cannot be read.
+
+A record's data is JSON in one of the forms that the HTTP API takes, with the model's name:
+{"model": ..., "records": [...]}, {"model_name": ..., "inputs": [...]} of the Open Inference
+Protocol; or a bare object or array, which are records of the stream's own model. It may be
+compressed by gzip.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from quintet.columns import Batch, from_records, from_tensors, merge
+from quintet.contract import Contract
+from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge
+from quintet.formats import strict_json
+from quintet.protocols import oip_infer
+from quintet.serving.model_cache import NAME, Model
+from quintet.streaming.model_rows import Arrivals, Decoded, Flow, Undecodable
+from quintet.streaming.record_fields import (
+    Values,
+    flow_of,
+    given_of,
+    take_from_rows,
+    take_from_tensors,
+)
+from quintet.streaming.typed_records import read_plain
+
+__all__ = ["MOST_BYTES", "decode", "unpacked"]
+
+#: the most that a record may unpack to; a contract may allow less
+MOST_BYTES = 4_500_000
+
+_GZIP = b"\x1f\x8b"
+# https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md
+_KPL = b"\xf3\x89\x9a\xc2"
+_PACKED = {_GZIP, _KPL[:2], b""}
+
+_ENVELOPE = re.compile(rb'\{"model": ?"([a-z0-9_-]+)", ?"records": ?\[')
+_RECORDS_KEYS = {"model", "records"}
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the arrivals hold of one model: rows as JSON has them, and requests with tensors."""
+
+    rows: list[Any] = field(default_factory=list)
+    records: list[int] = field(default_factory=list)  # of each row, its record
+    numbers: list[int] = field(default_factory=list)  # and its number within it
+    tensors: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+
+    def leave_out(self, records: Container[int]) -> None:
+        """Forget what some records hold."""
+        kept = [place for place, record in enumerate(self.records) if record not in records]
+        self.rows = [self.rows[place] for place in kept]
+        self.numbers = [self.numbers[place] for place in kept]
+        self.records = [self.records[place] for place in kept]
+        self.tensors = [item for item in self.tensors if item[0] not in records]
+
+
+def decode(arrivals: Arrivals, models: Callable[[str], Model], default: str = "") -> Decoded:
+    """The rows of the arrivals by model, as its contract has them; what cannot be read, refused.
+
+    `models` gives the live version of a name; `default` is the model of records that name none.
+
+    Raises:
+        Transient: a model's version could not be read.
+    """
+    if (plain := _plain(arrivals.data, models, default, arrivals)) is not None:
+        return Decoded([plain], [])
+    broken: dict[int, Undecodable] = {}
+    bodies = _bodies(arrivals.data, broken)
+    if bodies is not arrivals.data and not broken:
+        plain = _plain(bodies, models, default, arrivals)
+        if plain is not None:
+            return Decoded([plain], [])
+    gathered: dict[str, _Gathered] = {}
+    for record, value in enumerate(strict_json.parse_all(bodies)):
+        try:
+            if record not in broken:
+                _gather(gathered, record, value, default)
+        except BadInput as error:
+            broken[record] = _undecodable(record, error)
+    flows = []
+    for name, found in gathered.items():
+        try:
+            model = models(name)
+        except (BadInput, ModelFailure) as error:
+            for record in (*found.records, *(record for record, _ in found.tensors)):
+                broken[record] = _undecodable(record, error, name)
+            continue
+        if (flow := _flow(model.contract, found, bodies, arrivals, broken)) is not None:
+            flows.append((model, flow))
+    return Decoded(flows, [broken[record] for record in sorted(broken)])
+
+
+# ---- bytes ------------------------------------------------------------------------------------
+
+
+def _bodies(data: Sequence[bytes], broken: dict[int, Undecodable]) -> Sequence[bytes]:
+    """The unpacked data of each record; of one that cannot be unpacked, what passes for JSON."""
+    if _PACKED.isdisjoint({packed[:2] for packed in data}):
+        return data
+    bodies = list(data)
+    for record, packed in enumerate(data):
+        try:
+            bodies[record] = unpacked(packed)
+        except BadInput as error:
+            broken[record] = _undecodable(record, error)
+            bodies[record] = b"null"
+    return bodies
+
+
+def unpacked(data: bytes) -> bytes:
+    """A record's data, unpacked where it is compressed.
+
+    Raises:
+        BadInput: it cannot be.
+    """
+    if not data:
+        raise BadInput.of("data", "JSON", "nothing")
+    if data[:4] == _KPL:
+        expected = "records that the producer does not aggregate: AggregationEnabled = false"
+        raise BadInput.of("data", expected, "an aggregated record of the KPL")
+    if data[:2] != _GZIP:
+        return data
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        body = inflater.decompress(data, MOST_BYTES + 1)
+    except zlib.error:
+        raise BadInput.of("data", "a whole gzip", "a damaged one") from None
+    if len(body) > MOST_BYTES:
+        raise TooLarge.of("data", f"at most {MOST_BYTES} bytes unpacked", "more")
+    if not inflater.eof or inflater.unused_data:
+        raise BadInput.of("data", "one whole gzip", "less or more than one")
+    return body
+
+
+# ---- the straight way ---------------------------------------------------------------------------
+
+
+def _plain(
+    bodies: Sequence[bytes], models: Callable[[str], Model], default: str, arrivals: Arrivals
+) -> tuple[Model, Flow] | None:
+    """The flow of records that are all of the first one's model and form, and all good.
+
+    Raises:
+        Transient: the model's version could not be read.
+    """
+    if not bodies or not bodies[0].startswith(b"{"):
+        return None
+    envelope = _ENVELOPE.match(bodies[0])
+    try:
+        model = models(_name(envelope and envelope[1].decode(), default))
+    except (BadInput, ModelFailure):
+        return None
+    contract = model.contract
+    if max(map(len, bodies)) > contract.limits.bytes:
+        return None
+    plain = read_plain(contract, bodies, envelope and envelope[1].decode())
+    if plain is None:
+        return None
+    places = np.arange(len(bodies))
+    row = np.zeros(len(bodies), dtype=np.int64)
+    if plain.counts is not None:
+        places = np.repeat(places, plain.counts)
+        row = np.concatenate([np.arange(count) for count in plain.counts])
+    arrived = arrivals.arrived[places]
+    flow = flow_of(contract, plain.batch, plain.values, record=places, row=row, arrived=arrived)
+    return model, flow
+
+
+# ---- forms ------------------------------------------------------------------------------------
+
+
+def _gather(gathered: dict[str, _Gathered], record: int, value: Any, default: str) -> None:
+    """Put a record's rows to those of its model.
+
+    Raises:
+        BadInput: the record is of no known form, or names no model.
+    """
+    kind = type(value)
+    rows: list[Any]
+    if kind is dict:
+        if "records" in value:
+            name, rows = _name(value.get("model"), default), value["records"]
+            if len(value) > 1 + ("model" in value):
+                (other, *_) = sorted(value.keys() - _RECORDS_KEYS)
+                raise BadInput.of("data", 'the keys "model" and "records"', repr(other[:60]))
+            if type(rows) is not list:
+                raise BadInput.of("records", "an array of objects", f"a {type(rows).__name__}")
+        elif "inputs" in value:
+            name = _name(value.pop("model", None) or value.get("model_name"), default)
+            gathered.setdefault(name, _Gathered()).tensors.append((record, value))
+            return
+        else:
+            name, rows = _name(None, default), [value]
+    elif kind is list:
+        name, rows = _name(None, default), value
+    elif isinstance(value, BadInput):
+        raise value
+    else:
+        raise BadInput.of("data", "an object or an array", f"a {kind.__name__}")
+    found = gathered.get(name)
+    if found is None:
+        found = gathered[name] = _Gathered()
+    if len(rows) == 1:
+        found.rows.append(rows[0])
+        found.records.append(record)
+        found.numbers.append(0)
+        return
+    if not rows:
+        raise BadInput.of("records", "at least one row", "none")
+    found.rows += rows
+    found.records += [record] * len(rows)
+    found.numbers += range(len(rows))
+
+
+def _name(given: Any, default: str) -> str:
+    if given is None or given == "":
+        if not default:
+            expected = "the name of a model, for the stream has none of its own"
+            raise BadInput.of("model", expected, "nothing")
+        return default
+    if type(given) is not str or not NAME.fullmatch(given):
+        raise BadInput.of("model", "the name of a model", repr(given)[:60])
+    return given
+
+
+# ---- rows -------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Part:
+    """Rows of one form: their batch, where they are from, and what the aggregates read of them."""
+
+    batch: Batch
+    records: Sequence[int]
+    numbers: Sequence[int]
+    values: Values
+
+
+def _flow(
+    contract: Contract,
+    found: _Gathered,
+    bodies: Sequence[bytes],
+    arrivals: Arrivals,
+    broken: dict[int, Undecodable],
+) -> Flow | None:
+    """The flow of one model; None where every record of it is refused whole."""
+    refused = dict(_too_large(contract, found, bodies))
+    if refused:
+        found.leave_out(refused)
+    parts = []
+    if found.rows:
+        values = take_from_rows(contract, found.rows)
+        batch = from_records(contract, found.rows)
+        parts.append(_Part(batch, found.records, found.numbers, values))
+    for record, value in found.tensors:
+        try:
+            parts.append(_tensors(contract, record, value))
+        except BadInput as error:
+            refused[record] = error
+    for record, reason in refused.items():
+        broken[record] = _undecodable(record, reason, contract.name)
+    if not parts:
+        return None
+    part = parts[0] if len(parts) == 1 else _together(parts)
+    places = np.array(part.records, dtype=np.int64)
+    return flow_of(
+        contract,
+        part.batch,
+        part.values,
+        record=places,
+        row=np.array(part.numbers, dtype=np.int64),
+        arrived=arrivals.arrived[places],
+    )
+
+
+def _together(parts: Sequence[_Part]) -> _Part:
+    """Parts as one, in the order of their records."""
+    records = [record for part in parts for record in part.records]
+    numbers = [number for part in parts for number in part.numbers]
+    order = np.argsort(records, kind="stable").tolist()
+    values: Values = {}
+    for name in dict.fromkeys(name for part in parts for name in part.values):
+        column: list[Any] = []
+        for part in parts:
+            column += given_of(part.batch, name, part.values)
+        values[name] = [column[place] for place in order]
+    return _Part(
+        _reordered(merge([part.batch for part in parts]), order),
+        [records[place] for place in order],
+        [numbers[place] for place in order],
+        values,
+    )
+
+
+def _reordered(batch: Batch, order: list[int]) -> Batch:
+    places = {old: new for new, old in enumerate(order)}
+    refusals = [r if r.row is None else replace(r, row=places[r.row]) for r in batch.refusals]
+    moved = Batch(batch.rows, {}, batch.good[order], None, refusals)
+    if batch.entities is not None:
+        moved.entities = [batch.entities[place] for place in order]
+    moved.columns = {name: column[order] for name, column in batch.columns.items()}
+    return moved
+
+
+def _too_large(
+    contract: Contract, found: _Gathered, bodies: Sequence[bytes]
+) -> Iterator[tuple[int, BadInput]]:
+    """The records with more bytes or rows than one request of the model may have."""
+    limits = contract.limits
+    if max(map(len, bodies)) > limits.bytes:
+        for record in {*found.records, *(record for record, _ in found.tensors)}:
+            if (size := len(bodies[record])) > limits.bytes:
+                yield record, TooLarge.of("data", f"at most {limits.bytes} bytes", f"{size}")
+    if max(found.numbers, default=0) >= limits.rows:
+        rows = dict(zip(found.records, found.numbers, strict=True))  # the last of each
+        for record, last in rows.items():
+            if last >= limits.rows:
+                yield record, TooLarge.of("records", f"at most {limits.rows} rows", f"{last + 1}")
+
+
+def _tensors(contract: Contract, record: int, value: dict[str, Any]) -> _Part:
+    """One request of the Open Inference Protocol.
+
+    Raises:
+        BadInput: it is not one of this model.
+    """
+    tensors = oip_infer.tensors_of(contract, value)
+    values = take_from_tensors(contract, tensors)
+    batch = from_tensors(contract, tensors)
+    return _Part(batch, [record] * batch.rows, range(batch.rows), values)
+
+
+def _undecodable(
+    record: int, error: BadInput | ModelFailure, model: str | None = None
+) -> Undecodable:
+    if isinstance(error, ModelFailure):
+        return Undecodable(record, [Refusal(None, "model", "one that loads", str(error))], model)
+    # what the body is to a request, a record's data is to a stream
+    reasons = [replace(r, field="data") if r.field == "body" else r for r in error.refusals]
+    return Undecodable(record, reasons, model)

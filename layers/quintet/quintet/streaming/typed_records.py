@@ -1,0 +1,220 @@
+"""The straight way of a stream's records: all of one model and one form, and nothing wrong in them.
+
+They are read by a decoder that the contract makes: what it lets pass has all fields, each of its
+kind, and no other. Nothing is refused here: whatever is not as plain as that is `None`, and goes
+the general way, which says what is wrong, and comes to the same where nothing is.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec.structs import astuple
+
+from quintet.columns import Batch, numpy_dtype
+from quintet.contract import Contract
+from quintet.formats import strict_json
+from quintet.streaming.record_fields import Values, kinds_of
+
+__all__ = ["Plain", "read_plain"]
+
+#: the kinds of JSON by the kind of the numpy dtype
+_KINDS: dict[str, Any] = {"f": float, "i": int, "u": int, "b": bool, "O": str}
+
+#: an integer of more than 64 bits has become a float as large as this
+_LARGE = 2.0**63
+
+#: numbers that are no features, among the features' dtypes
+_NO_FEATURES = "none"
+
+
+@dataclass(slots=True)
+class Plain:
+    """Rows that were read: their batch, what the aggregates read of them, and of each record its
+    number of rows, None where that is one."""
+
+    batch: Batch
+    values: Values
+    counts: list[int] | None
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How the records of a contract are read.
+
+    A row begins with its numbers: `numbers` holds their names by the dtype of the features, and
+    `packer` makes bytes of them, an array of `packed` with one field for each of these dtypes.
+    What comes behind them are the fields of `objects`.
+    """
+
+    decode: Callable[[bytes], Any]
+    numbers: Mapping[str, tuple[str, ...]]
+    packer: struct.Struct
+    packed: np.dtype[Any]
+    objects: Sequence[str]
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What was read: of all rows the numbers, packed, and the objects; of each record its rows."""
+
+    numbers: list[bytes]
+    objects: list[Any]
+    counts: list[int]
+
+
+def read_plain(contract: Contract, bodies: Sequence[bytes], model: str | None) -> Plain | None:
+    """The rows of records that are all of `model` in the records form; None: all bare objects."""
+    reader = _reader(contract, model)
+    if reader is None:
+        return None
+    try:
+        rows = _read(reader, bodies, enveloped=model is not None)
+    except (msgspec.MsgspecError, UnicodeError, struct.error):
+        return None
+    counts, width = rows.counts, len(reader.objects)
+    # no key has gone unseen because it came again
+    keys = len(rows.numbers) * (sum(map(len, reader.numbers.values())) + width)
+    keys += 0 if model is None else 2 * len(bodies)
+    if not (
+        0 < min(counts) <= max(counts) <= contract.limits.rows
+        and strict_json.no_more_keys(bodies, keys)
+    ):
+        return None
+    columns: dict[str, Any] = {n: rows.objects[at::width] for at, n in enumerate(reader.objects)}
+    batch = Batch(len(rows.numbers), {}, np.ones(len(rows.numbers), dtype=np.bool_))
+    if not (_put_objects(contract, batch, columns) and _put_numbers(reader, rows, batch, columns)):
+        return None
+    values: Values = {name: columns[name] for name in kinds_of(contract)}
+    if not all(map(_is_plain, values.values())):
+        return None
+    return Plain(batch, values, counts if max(counts) > 1 else None)
+
+
+@lru_cache(maxsize=64)
+def _reader(contract: Contract, model: str | None) -> _Reader | None:
+    """The reader of a contract's records; None where it has features of several dimensions."""
+    kinds: dict[str, Any] = {}
+    numbers: dict[str, tuple[str, ...]] = {}
+    for feature in contract.requested:
+        dtype = numpy_dtype(feature.dtype)
+        kind = kinds[feature.name] = _KINDS[dtype.kind]
+        if feature.shape:
+            kinds[feature.name] = list.__class_getitem__(kind)
+        elif kind is not str:
+            numbers[feature.dtype] = (*numbers.get(feature.dtype, ()), feature.name)
+        if len(feature.shape) > 1 or (feature.name == contract.entity and dtype.kind != "O"):
+            return None
+    if contract.entity is not None:
+        kinds[contract.entity] = str
+    for name, read in kinds_of(contract).items():
+        if name not in kinds:
+            kinds[name] = {"number": float, "text": str}.get(read, float | str)
+            if read == "number":
+                numbers[_NO_FEATURES] = (*numbers.get(_NO_FEATURES, ()), name)
+    # floats are read in 64 bits, whatever their feature has
+    wide = {d: np.dtype("float64" if d == _NO_FEATURES or d[0] == "f" else d) for d in numbers}
+    # the largest first: then nothing has to be aligned, and `struct` is quickest as C has it
+    numbers = {d: numbers[d] for d in sorted(numbers, key=lambda d: -wide[d].itemsize)}
+    packed = [name for names in numbers.values() for name in names]
+    objects = [name for name in kinds if name not in packed]
+    record = _record({name: kinds[name] for name in packed + objects}, model)
+    return _Reader(
+        msgspec.json.Decoder(record).decode,
+        numbers,
+        struct.Struct("".join(f"{len(names)}{wide[d].char}" for d, names in numbers.items())),
+        np.dtype([(d, wide[d], (len(names),)) for d, names in numbers.items()]),
+        objects,
+    )
+
+
+def _record(kinds: Mapping[str, Any], model: str | None) -> Any:
+    """The type of a record whose rows have these fields, in this order."""
+    names = {f"f{number}": name for number, name in enumerate(kinds)}
+    forbid: Any = {"forbid_unknown_fields": True, "gc": False}
+    fields = list(zip(names, kinds.values(), strict=True))
+    row = msgspec.defstruct("Row", fields, rename=names, **forbid)
+    if model is None:
+        return row
+    literal: Any = Literal
+    envelope = [("model", literal[model]), ("records", list.__class_getitem__(row))]
+    return msgspec.defstruct("Record", envelope, **forbid)
+
+
+def _read(reader: _Reader, bodies: Sequence[bytes], *, enveloped: bool) -> _Rows:
+    """Read row by row: packed, a row's numbers leave their memory to the next row's.
+
+    Raises:
+        MsgspecError, UnicodeError, struct.error: something is not plain.
+    """
+    decode, pack, width = reader.decode, reader.packer.pack, sum(map(len, reader.numbers.values()))
+    numbers: list[bytes] = []
+    objects: list[Any] = []
+    counts: list[int] = []
+    for body in bodies:
+        record = decode(body)
+        rows = record.records if enveloped else (record,)
+        counts.append(len(rows))
+        for row in rows:
+            values = astuple(row)
+            numbers.append(pack(*values[:width]))
+            objects += values[width:]
+    return _Rows(numbers, objects, counts)
+
+
+def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, columns: dict[str, Any]) -> bool:
+    """Set the columns of scalar numbers, in `columns` as read; False where one needs a look."""
+    if not reader.numbers:
+        return True
+    packed = np.frombuffer(b"".join(rows.numbers), reader.packed)
+    for dtype, names in reader.numbers.items():
+        matrix = packed[dtype]
+        if matrix.dtype.kind == "f" and not -_LARGE < matrix.min() <= matrix.max() < _LARGE:
+            return False
+        columns |= {name: matrix[:, place] for place, name in enumerate(names)}
+        if dtype != _NO_FEATURES:
+            with np.errstate(over="ignore"):
+                batch.put(names, matrix.astype(dtype, order="C"))
+    return True
+
+
+def _put_objects(contract: Contract, batch: Batch, columns: Mapping[str, Any]) -> bool:
+    """Set the columns of all else, and the entities; False where one needs a look."""
+    texts = []
+    for feature in contract.requested:
+        dtype = numpy_dtype(feature.dtype)
+        if feature.shape:
+            try:
+                wide = np.float64 if dtype.kind == "f" else dtype
+                values = np.array(columns[feature.name], dtype=wide)
+            except (ValueError, OverflowError):
+                return False
+            if values.shape != (batch.rows, *feature.shape):
+                return False
+            if dtype.kind == "f" and values.size and np.abs(values).max() >= _LARGE:
+                return False
+            with np.errstate(over="ignore"):
+                batch.columns[feature.name] = values.astype(dtype)
+        elif dtype.kind == "O":
+            texts.append(feature.name)
+    if texts:
+        matrix = np.array([columns[name] for name in texts], dtype=object)
+        batch.put(tuple(texts), np.ascontiguousarray(matrix.T))
+    if contract.entity is not None:
+        batch.entities = list(columns[contract.entity])
+        return "" not in batch.entities
+    return True
+
+
+def _is_plain(values: Any) -> bool:
+    """Whether values are of one kind, and no integer of more than 64 bits is among them."""
+    if isinstance(values, np.ndarray):
+        return True
+    kinds = set(map(type, values))
+    return len(kinds) <= 1 and (kinds != {float} or max(map(abs, values)) < _LARGE)

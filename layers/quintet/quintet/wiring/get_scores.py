@@ -1,0 +1,54 @@
+"""What looks latest scores up, from the settings."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+from quintet.settings import LookUpSettings, read
+
+if TYPE_CHECKING:
+    from quintet.api.scores import ScoresDesk
+    from quintet.telemetry import Telemetry
+
+__all__ = ["desk", "telemetry"]
+
+
+@cache
+def _settings() -> LookUpSettings:
+    return read(LookUpSettings, os.environ)
+
+
+@cache
+def telemetry() -> Telemetry:
+    """The logs and metrics of `look_up`."""
+    from quintet.telemetry import Telemetry
+
+    return Telemetry(_settings().stage)
+
+
+@cache
+def desk() -> ScoresDesk:
+    """What answers with latest scores. Contracts stay known between invocations."""
+    from quintet.api.scores import ScoresDesk
+    from quintet.aws.artifacts import Artifacts
+    from quintet.aws.client import AwsClient
+    from quintet.aws.contracts import Contracts
+    from quintet.aws.latest import LatestTable
+    from quintet.aws.registry import Registry
+    from quintet.serving.model_cache import Models
+
+    settings, dynamodb = _settings(), AwsClient("dynamodb")
+    models = Models(
+        Registry(dynamodb, settings.registry_table),
+        Contracts(Artifacts(AwsClient("s3"), settings.registry_bucket)),
+        memory=2**62,
+        clock=time.monotonic,
+    )
+    return ScoresDesk(
+        contract=lambda name: models.get(name).contract,
+        scores=LatestTable(dynamodb, settings.scores_table, kept_seconds=0),
+        clock=time.time,
+    )
