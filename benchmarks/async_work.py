@@ -27,7 +27,7 @@ from quintet.jobs.dispatch import MemoryQueue
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.worker import THREADS
 from quintet.onnx_model import OnnxModel
-from quintet.serving.model_cache import MemoryRoutes, Models, Route, Version
+from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
 from quintet_cli.model_yaml import read_contract
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -84,7 +84,7 @@ def worked(model: OnnxModel, values: Sequence[Any], size: int, slow: bool) -> fl
     contract = model.contract
     version = Version(contract.version, "", "", model.size, "")
     route = Route(contract.name, contract.version, 1, {contract.version: version})
-    models = Models(MemoryRoutes([route]), Shelf(model), memory=10**9, clock=time.monotonic)
+    models = ModelCache(MemoryRoutes([route]), Shelf(model), memory=10**9, clock=time.monotonic)
     jobs, queue = MemoryJobs(), MemoryQueue()
     bench = Bench(models=models, jobs=jobs, notify=queue)
     feature = contract.features[0].name

@@ -27,7 +27,7 @@ from quintet.features import FeatureSource, MemoryFeatures
 from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
 from quintet.serving import Online, PredictionCache
-from quintet.serving.model_cache import MemoryRoutes, Models, Route, Version
+from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
 from quintet_cli.publisher import Publisher
 from quintet_cli.release import Release
 
@@ -275,7 +275,7 @@ def online(
         versions = {number: Version(number, "d", "s", 1000, "now") for number in numbers}
         routes[name] = Route(name, max(numbers), 1, versions)
     memory = MemoryRoutes(list(routes.values()))
-    models = Models(memory, Shelf(known), memory=10**9, clock=clock)
+    models = ModelCache(memory, Shelf(known), memory=10**9, clock=clock)
     return Online(
         models,
         lambda: sorted(memory.stored),

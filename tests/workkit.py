@@ -18,7 +18,7 @@ from quintet.jobs.fates import Fate
 from quintet.jobs.job import Content, Job
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.worker import Worker
-from quintet.serving.model_cache import Models
+from quintet.serving.model_cache import ModelCache
 
 LEASE_SECONDS = 90.0
 QUIET_SECONDS = 360.0
@@ -63,7 +63,7 @@ class Bench:
     visibility: MemoryVisibility = field(default_factory=MemoryVisibility)
     clock: Clock = field(default_factory=Clock)
     features: FeatureSource = field(default_factory=shop_features)
-    models: Models = field(default_factory=lambda: online().models)
+    models: ModelCache = field(default_factory=lambda: online().models)
 
     def worker(self, **changes: Any) -> Worker:
         """A worker; `changes` replace its parts."""

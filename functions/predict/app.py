@@ -11,17 +11,17 @@ from quintet.api import gateway
 from quintet.api.predict import Family, answer
 from quintet.protocols import oip, records, sagemaker
 from quintet.protocols.http import Request, Response
-from quintet.serving import Call
+from quintet.serving import RequestContext
 from quintet.wiring import predict as wiring
 
 
-def predict(family: Family, request: Request, call: Call) -> Response:
+def predict(family: Family, request: Request, context: RequestContext) -> Response:
     """Answer with predictions, or with a job where the caller would rather have that."""
     if request.wants_job:  # what that takes is imported by those who ask for it
         from quintet.wiring import jobs
 
-        return jobs.accept(family, wiring.online(), request, call)
-    return answer(family, wiring.online(), request, call)
+        return jobs.accept(family, wiring.online(), request, context)
+    return answer(family, wiring.online(), request, context)
 
 
 FAMILIES: dict[tuple[str, str], Family] = {

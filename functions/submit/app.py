@@ -7,22 +7,24 @@ from typing import Any
 from quintet import coldstart
 from quintet.api import gateway, jobs, sagemaker_async
 from quintet.protocols.http import Request, Response
-from quintet.serving import Call
+from quintet.serving import RequestContext
 from quintet.wiring import jobs as wiring
 
 
-def invoke(request: Request, call: Call) -> Response:
+def invoke(request: Request, context: RequestContext) -> Response:
     """Accept one of SageMaker's asynchronous invocations."""
     bucket = wiring.submit_settings().payloads_bucket
-    return sagemaker_async.answer(wiring.intake(), wiring.contracts(), request, call, bucket=bucket)
+    return sagemaker_async.answer(
+        wiring.intake(), wiring.contracts(), request, context, bucket=bucket
+    )
 
 
 ROUTES: gateway.Routes = {
     ("POST", "/endpoints/{endpoint}/async-invocations"): (invoke, sagemaker_async.failure),
-    ("GET", "/jobs"): (lambda request, call: wiring.desk().list(request), jobs.failure),
-    ("GET", "/jobs/{job}"): (lambda request, call: wiring.desk().show(request), jobs.failure),
+    ("GET", "/jobs"): (lambda request, context: wiring.desk().list(request), jobs.failure),
+    ("GET", "/jobs/{job}"): (lambda request, context: wiring.desk().show(request), jobs.failure),
     ("DELETE", "/jobs/{job}"): (
-        lambda request, call: wiring.desk().cancel(request),
+        lambda request, context: wiring.desk().cancel(request),
         jobs.failure,
     ),
 }

@@ -17,7 +17,7 @@ from quintet.errors import ModelFailure, Transient
 from quintet.features import MemoryFeatures, StoredValue
 from quintet.onnx_model import OnnxModel
 from quintet.protocols import records
-from quintet.serving import Call, Prediction, predict_together
+from quintet.serving import Prediction, RequestContext, predict_together
 from quintet.serving.model_cache import Model
 
 MODELS = {name: OnnxModel(CONTRACTS[name], GRAPHS[name]()) for name in ("shop", "log", "text")}
@@ -78,8 +78,10 @@ def test_it_is_what_answers_online() -> None:
     batches = [from_records(LOG, rows) for rows in asked]
     found = predict_together(MODELS["log"], batches, MemoryFeatures(), NOW)
     for rows, prediction in zip(asked, found, strict=True):
-        call = Call()
-        answered = service.predict(call, service.model(call, "log", None), from_records(LOG, rows))
+        context = RequestContext()
+        answered = service.predict(
+            context, service.model(context, "log", None), from_records(LOG, rows)
+        )
         assert alike(told(prediction), told(answered))
 
 

@@ -14,7 +14,7 @@ from quintet.contract import Contract
 from quintet.errors import ModelFailure, NotFound, Transient
 from quintet.serving.model_cache import (
     MemoryRoutes,
-    Models,
+    ModelCache,
     Route,
     UnknownModel,
     Version,
@@ -80,8 +80,8 @@ def loader() -> MemoryLoader:
 
 def models(
     routes: MemoryRoutes, loader: MemoryLoader, clock: Clock, memory: int = 100 * MB
-) -> Models:
-    return Models(routes, loader, memory=memory, clock=clock)
+) -> ModelCache:
+    return ModelCache(routes, loader, memory=memory, clock=clock)
 
 
 def test_gives_the_live_version_or_the_one_asked_for(loader: MemoryLoader, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from quintet.api.predict import answer
 from quintet.errors import QuintetError
 from quintet.protocols import oip
 from quintet.protocols.http import Request, Response
-from quintet.serving import Call, Online
+from quintet.serving import Online, RequestContext
 
 HEADER = "Inference-Header-Content-Length"
 
@@ -39,11 +39,11 @@ def ask(
         {name.lower(): value for name, value in (headers or {}).items()},
         body,
     )
-    call = Call("id")
+    context = RequestContext("id")
     try:
-        return answer(oip, service, request, call)
+        return answer(oip, service, request, context)
     except QuintetError as error:
-        return oip.failure(error, call)
+        return oip.failure(error, context)
 
 
 def infer(

@@ -1,4 +1,4 @@
-"""Online scoring: the prediction cache, and what is known of a call."""
+"""Online scoring: the prediction cache, and what is known of a request."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tests.onlinekit import LOG, SHOP, Clock, online, renamed, shop_features
 from quintet.columns import Batch, from_records
 from quintet.errors import BadInput
 from quintet.scoring import Scores
-from quintet.serving import Call, Online, PredictionCache
+from quintet.serving import Online, PredictionCache, RequestContext
 
 CACHED = renamed(LOG, cache_ttl=30.0)
 
 
-def call() -> Call:
-    """A call whose every look at the clock is a millisecond later."""
+def new_context() -> RequestContext:
+    """A context whose every look at the clock is a millisecond later."""
     ticks = itertools.count()
-    return Call("id", timer=lambda: next(ticks) / 1000)
+    return RequestContext("id", timer=lambda: next(ticks) / 1000)
 
 
 def ask(
     service: Online, records: list[dict[str, object]], outputs: list[str] | None = None
-) -> tuple[Call, Scores]:
-    told = call()
+) -> tuple[RequestContext, Scores]:
+    told = new_context()
     name = service.names()[0]
     model = service.model(told, name, None)
     batch = from_records(model.contract, records)
@@ -87,7 +87,7 @@ def test_texts_that_join_alike_are_told_apart() -> None:
     assert len({key("ab", "c"), key("a", "bc"), key("abc"), key("abc", "")}) == 4
 
 
-def test_a_call_knows_names_counts_and_times() -> None:
+def test_a_context_holds_names_counts_and_times() -> None:
     service = online(SHOP)
     asked: list[dict[str, object]] = [{"customer": c, "amount": 1} for c in ("c1", "c2", "c3")]
     told, _ = ask(service, asked)
@@ -99,7 +99,7 @@ def test_a_call_knows_names_counts_and_times() -> None:
 
 def test_a_refusal_names_what_decoding_found_and_what_values_are() -> None:
     service = online(SHOP)
-    told = call()
+    told = new_context()
     model = service.model(told, "shop", None)
     records = [{"customer": "c1", "amount": -1}, {"amount": 1}, {"customer": "c1", "amount": 1}]
     batch: Batch = from_records(model.contract, records)

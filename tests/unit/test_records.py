@@ -13,7 +13,7 @@ from quintet.errors import QuintetError
 from quintet.features import MemoryFeatures
 from quintet.protocols import records
 from quintet.protocols.http import Request, Response
-from quintet.serving import Call, Online
+from quintet.serving import Online, RequestContext
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,11 @@ def post(
     parameters = {"model": model} | ({} if version is None else {"version": version})
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = Request("POST", "/models/{model}/predict", parameters, named, raw)
-    call = Call("id")
+    context = RequestContext("id")
     try:
-        return answer(records, service, request, call)
+        return answer(records, service, request, context)
     except QuintetError as error:
-        return records.failure(error, call)
+        return records.failure(error, context)
 
 
 def told(response: Response) -> Any:

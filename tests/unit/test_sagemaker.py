@@ -14,7 +14,7 @@ from quintet.api.predict import answer
 from quintet.errors import QuintetError
 from quintet.protocols import sagemaker
 from quintet.protocols.http import Request, Response
-from quintet.serving import Call, Online
+from quintet.serving import Online, RequestContext
 
 JSON, CSV, NPY, LINES = (
     "application/json",
@@ -45,11 +45,11 @@ def invoke(
     raw = body.encode() if isinstance(body, str) else body
     route = "/endpoints/{endpoint}/invocations"
     request = Request("POST", route, {"endpoint": endpoint}, named, raw)
-    call = Call("id")
+    context = RequestContext("id")
     try:
-        return answer(sagemaker, service, request, call)
+        return answer(sagemaker, service, request, context)
     except QuintetError as error:
-        return sagemaker.failure(error, call)
+        return sagemaker.failure(error, context)
 
 
 def npy(array: Any) -> bytes:
@@ -242,6 +242,6 @@ def test_a_model_failure_carries_what_botocore_shows(service: Online) -> None:
 
 
 def test_what_was_not_foreseen_says_nothing_but_the_request() -> None:
-    response = sagemaker.failure(None, Call("id"))
+    response = sagemaker.failure(None, RequestContext("id"))
     assert (response.status, response.headers) == (500, {"x-amzn-errortype": "InternalFailure"})
     assert json.loads(response.body) == {"Message": "internal error; request id"}

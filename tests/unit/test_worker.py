@@ -22,7 +22,7 @@ from quintet.jobs.deliveries import RECEIVES, Delivery, backoff, deliveries
 from quintet.jobs.job import Content, Job, Lease, Outcome
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import Notice
-from quintet.serving.model_cache import Models
+from quintet.serving.model_cache import ModelCache
 
 #: SQS takes no more in one message
 MESSAGE_BYTES = 1_048_576
@@ -56,7 +56,7 @@ def test_jobs_are_scored_settled_announced_and_acknowledged() -> None:
 class Counting:
     """The kit's models, counting the rows of each run; 13 breaks them, 666 worse."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: ModelCache) -> None:
         self._models = models
         self.runs: list[int] = []
 

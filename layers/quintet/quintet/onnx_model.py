@@ -73,6 +73,6 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     # a pattern is kept for every batch size ever seen
     options.enable_mem_pattern = False
     # an arena keeps what the largest batch ever took (43 MB for 500 texts), for every model, and
-    # runs are as fast without: `Models` could not hold its bound
+    # runs are as fast without: `ModelCache` could not hold its bound
     options.enable_cpu_mem_arena = False
     return options

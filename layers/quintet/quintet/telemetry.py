@@ -15,7 +15,7 @@ from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
 from quintet.errors import BadInput, QuintetError
 from quintet.protocols.http import Request, Response
-from quintet.serving import Call
+from quintet.serving import RequestContext
 
 if TYPE_CHECKING:  # predict tells no caller of a job
     from quintet.jobs.job import Job
@@ -100,33 +100,33 @@ class Telemetry:
         self._stage = stage
 
     def settle(
-        self, call: Call, request: Request, response: Response, error: Exception | None
+        self, context: RequestContext, request: Request, response: Response, error: Exception | None
     ) -> None:
         """Write the line and the metrics of a request that was answered.
 
         Models and versions become dimensions only once they were found: what callers make up
         must not make metrics.
         """
-        total_ms = call.total_ms()
-        self._log(call, request, response, error, total_ms)
+        total_ms = context.total_ms()
+        self._log(context, request, response, error, total_ms)
         metrics = self.metrics
         metrics.add_dimension("stage", self._stage)
-        if call.version:
-            metrics.add_dimension("model", call.model)
-            metrics.add_dimension("version", str(call.version))
+        if context.version:
+            metrics.add_dimension("model", context.model)
+            metrics.add_dimension("version", str(context.version))
         self._count("requests_count", 1)
         if error is not None:
             bad = isinstance(error, BadInput)
             self._count("refused_requests_count" if bad else "failed_requests_count", 1)
         for name, count in (
-            ("rows_count", call.rows),
-            ("refused_rows_count", call.refused),
-            ("fallback_rows_count", call.fallback),
-            ("cache_hits_count", int(call.cache == "hit")),
+            ("rows_count", context.rows),
+            ("refused_rows_count", context.refused),
+            ("fallback_rows_count", context.fallback),
+            ("cache_hits_count", int(context.cache == "hit")),
         ):
             if count:
                 self._count(name, count)
-        for step, milliseconds in call.times.items():
+        for step, milliseconds in context.times.items():
             self._count(step, milliseconds)
         self._count("total_ms", total_ms)
         metrics.flush_metrics()
@@ -143,35 +143,35 @@ class Telemetry:
 
     def _log(
         self,
-        call: Call,
+        context: RequestContext,
         request: Request,
         response: Response,
         error: Exception | None,
         total_ms: float,
     ) -> None:
         line: dict[str, Any] = {
-            "request_id": call.id,
+            "request_id": context.id,
             "route": f"{request.method} {request.route}",
-            "model": call.model,
-            "version": call.version,
-            "served": call.route,
-            "rows": call.rows,
-            "refused_rows": call.refused,
-            "fallback_rows": call.fallback,
+            "model": context.model,
+            "version": context.version,
+            "served": context.route,
+            "rows": context.rows,
+            "refused_rows": context.refused,
+            "fallback_rows": context.fallback,
             "bytes_in": len(request.raw),
             "bytes_out": len(response.body),
             "status": response.status,
-            **{step: round(value, 3) for step, value in call.times.items()},
+            **{step: round(value, 3) for step, value in context.times.items()},
             "total_ms": round(total_ms, 3),
         }
-        if call.trace_id:
-            line["trace_id"] = call.trace_id
-        if call.cache:
-            line["cache"] = call.cache
-        if call.job:
-            line["job"] = call.job
+        if context.trace_id:
+            line["trace_id"] = context.trace_id
+        if context.cache:
+            line["cache"] = context.cache
+        if context.job:
+            line["job"] = context.job
         if error is None:
-            self.logger.info(_event(call, request), **line)
+            self.logger.info(_event(context, request), **line)
             return
         line["error"] = type(error).__name__
         if isinstance(error, BadInput):
@@ -305,9 +305,9 @@ class StreamTelemetry:
             self.logger.warning("to be tried again", **line, reason=str(outcome.error))
 
 
-def _event(call: Call, request: Request) -> str:
+def _event(context: RequestContext, request: Request) -> str:
     """What happened to a request that was answered."""
-    if call.job:
+    if context.job:
         return "accepted"
     return "answered" if request.route.startswith("/jobs") else "predicted"
 

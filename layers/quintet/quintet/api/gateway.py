@@ -13,12 +13,12 @@ from urllib.parse import unquote
 
 from quintet.errors import QuintetError, TooLarge
 from quintet.protocols.http import ANONYMOUS, Request, Response
-from quintet.serving import Call
+from quintet.serving import RequestContext
 
 __all__ = ["Routes", "check_size", "read", "render", "respond", "standard_headers", "trace_id"]
 
-Answer = Callable[[Request, Call], Response]
-Failure = Callable[[QuintetError | None, Call], Response]
+Answer = Callable[[Request, RequestContext], Response]
+Failure = Callable[[QuintetError | None, RequestContext], Response]
 #: who answers a method and resource of template.yaml, and in whose form its errors are told
 Routes = Mapping[tuple[str, str], tuple[Answer, Failure]]
 
@@ -38,7 +38,7 @@ class Telemetry(Protocol):
     """What keeps the line and the metrics of a request."""
 
     def settle(
-        self, call: Call, request: Request, response: Response, error: Exception | None
+        self, context: RequestContext, request: Request, response: Response, error: Exception | None
     ) -> None:
         """Keep those of one that was answered."""
         ...
@@ -50,16 +50,16 @@ def respond(
     """Answer a proxy event by its route; what goes wrong is an answer too, in the route's form."""
     request = read(event)
     answer, failure = routes[request.method, request.route]
-    call = Call(request.id, trace_id(request))
+    context = RequestContext(request.id, trace_id(request))
     problem: Exception | None = None
     try:
-        response = answer(request, call)
+        response = answer(request, context)
         check_size(response)
     except Exception as error:
         problem = error
-        response = failure(error if isinstance(error, QuintetError) else None, call)
-    response.headers |= standard_headers(request, call)
-    telemetry().settle(call, request, response, problem)
+        response = failure(error if isinstance(error, QuintetError) else None, context)
+    response.headers |= standard_headers(request, context)
+    telemetry().settle(context, request, response, problem)
     return render(response)
 
 
@@ -130,19 +130,19 @@ def check_size(response: Response) -> None:
         raise TooLarge.of("answer", f"at most {MOST_BYTES_OUT} bytes: ask for less", f"{size}")
 
 
-def standard_headers(request: Request, call: Call) -> dict[str, str]:
+def standard_headers(request: Request, context: RequestContext) -> dict[str, str]:
     """The headers that every answer carries: what answered, and the ids to find it by."""
-    headers = {"X-Request-Id": call.id}
-    if call.trace_id:
+    headers = {"X-Request-Id": context.id}
+    if context.trace_id:
         headers["traceparent"] = request.headers["traceparent"]
-    if call.version:
-        headers["X-Quintet-Model"] = call.model
-        headers["X-Quintet-Version"] = str(call.version)
-        headers["X-Quintet-Route"] = call.route
-    if call.cache:
-        headers["X-Quintet-Cache"] = call.cache
-    if call.fallback:
-        headers["X-Quintet-Fallback"] = str(call.fallback)
+    if context.version:
+        headers["X-Quintet-Model"] = context.model
+        headers["X-Quintet-Version"] = str(context.version)
+        headers["X-Quintet-Route"] = context.route
+    if context.cache:
+        headers["X-Quintet-Cache"] = context.cache
+    if context.fallback:
+        headers["X-Quintet-Fallback"] = str(context.fallback)
     return headers
 
 

@@ -8,7 +8,7 @@ from quintet.contract import Contract
 from quintet.errors import QuintetError
 from quintet.protocols import oip
 from quintet.protocols.http import Request, Response
-from quintet.serving import Call, Online, Prediction
+from quintet.serving import Online, Prediction, RequestContext
 
 __all__ = ["Family", "answer"]
 
@@ -28,22 +28,22 @@ class Family(Protocol):
         """The answer to a request."""
         ...
 
-    def failure(self, error: QuintetError | None, call: Call, /) -> Response:
+    def failure(self, error: QuintetError | None, context: RequestContext, /) -> Response:
         """An error in the family's form; None stands for one that was not foreseen."""
         ...
 
 
-def answer(family: Family, online: Online, request: Request, call: Call) -> Response:
+def answer(family: Family, online: Online, request: Request, context: RequestContext) -> Response:
     """Answer a request.
 
     Raises:
         QuintetError: it is refused or could not be answered; the family's `failure` renders it.
     """
     if family is oip and not oip.infers(request):
-        return oip.about(online, request, call)
-    model = online.model(call, *family.target(request))
+        return oip.about(online, request, context)
+    model = online.model(context, *family.target(request))
     asked = family.decode(model.contract, request)
     prediction = online.predict(
-        call, model, asked.batch, outputs=asked.outputs, partial=asked.partial
+        context, model, asked.batch, outputs=asked.outputs, partial=asked.partial
     )
     return family.encode(asked, prediction)

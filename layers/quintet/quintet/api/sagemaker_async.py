@@ -15,7 +15,7 @@ from quintet.jobs.job import Content
 from quintet.jobs.submit import TTL_SECONDS, Intake, Names, location
 from quintet.protocols import sagemaker
 from quintet.protocols.http import Request, Response, json_body
-from quintet.serving import Call, Online
+from quintet.serving import Online, RequestContext
 
 __all__ = ["answer", "failure"]
 
@@ -30,7 +30,7 @@ failure = sagemaker.failure
 
 
 def answer(
-    intake: Intake, online: Online, request: Request, call: Call, *, bucket: str
+    intake: Intake, online: Online, request: Request, context: RequestContext, *, bucket: str
 ) -> Response:
     """Answer POST /endpoints/{endpoint}/async-invocations.
 
@@ -51,7 +51,7 @@ def answer(
     job = intake.accept(
         online,
         request,
-        call,
+        context,
         form="sagemaker",
         target=target,
         ttl=TTL_SECONDS if ttl is None else ttl,

@@ -15,7 +15,7 @@ from quintet.jobs.job import Job, Outcome
 from quintet.protocols import records
 from quintet.protocols.http import Response, json_body
 from quintet.serving import Prediction, predict_together
-from quintet.serving.model_cache import Model, Models
+from quintet.serving.model_cache import Model, ModelCache
 
 __all__ = ["Read", "failed", "groups", "in_time", "keep_failure", "read", "score"]
 
@@ -59,7 +59,7 @@ def keep_failure(blobs: Blobs, job: Job, outcome: Outcome) -> None:
         blobs.put(job.failure_key, body, "application/problem+json")
 
 
-def read(job: Job, body: bytes, models: Models) -> Read:
+def read(job: Job, body: bytes, models: ModelCache) -> Read:
     """A job's request, read by its form against the contract of its pinned version.
 
     Raises:

@@ -17,7 +17,7 @@ from quintet.jobs.job import Content, Job
 from quintet.jobs.store import Acceptance, Key, Notice
 from quintet.protocols import oip, records, sagemaker
 from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
-from quintet.serving import Call, Online
+from quintet.serving import Online, RequestContext
 from quintet.serving.checking import check_values
 from quintet.serving.model_cache import Model
 
@@ -77,7 +77,7 @@ class Intake:
         self,
         online: Online,
         request: Request,
-        call: Call,
+        context: RequestContext,
         *,
         form: str,
         target: tuple[str, int | None],
@@ -96,9 +96,9 @@ class Intake:
         Raises:
             QuintetError: it is refused, or could not be stored.
         """
-        model = online.model(call, *target)
+        model = online.model(context, *target)
         contract = model.contract
-        content = stored or self._checked(model, request, call, form)
+        content = stored or self._checked(model, request, context, form)
         endpoint = request.headers.get(CALLBACK)
         if endpoint is not None:
             self.targets.check(endpoint, request.caller)
@@ -128,14 +128,16 @@ class Intake:
         if notice is not None:
             with suppress(Transient):  # it stays in the outbox, and is swept from there
                 self.announce(notice)
-        call.job = accepted.id
+        context.job = accepted.id
         return accepted
 
-    def _checked(self, model: Model, request: Request, call: Call, form: str) -> Content:
+    def _checked(
+        self, model: Model, request: Request, context: RequestContext, form: str
+    ) -> Content:
         """The request's content, once nothing is found to be wrong with it."""
         asked = FORMS[form].decode(model.contract, request)
-        call.rows = asked.batch.rows
-        call.lap("decode_ms")
+        context.rows = asked.batch.rows
+        context.lap("decode_ms")
         if not asked.partial:
             check_values(model, asked.batch)
         body = request.content(model.contract.limits.bytes)
@@ -143,7 +145,7 @@ class Intake:
 
 
 def answer(
-    intake: Intake, family: Family, online: Online, request: Request, call: Call
+    intake: Intake, family: Family, online: Online, request: Request, context: RequestContext
 ) -> Response:
     """Answer a request for predictions with a job: 202, and where to look.
 
@@ -151,9 +153,9 @@ def answer(
         QuintetError: it is refused or could not be answered; the family's `failure` renders it.
     """
     if family is oip and not oip.infers(request):  # a preference may be ignored
-        return oip.about(online, request, call)
+        return oip.about(online, request, context)
     target = family.target(request)
-    job = intake.accept(online, request, call, form=_FORMS[family], target=target)
+    job = intake.accept(online, request, context, form=_FORMS[family], target=target)
     body = {"id": job.id, "state": job.state, "model": job.model, "version": job.version}
     headers = {
         "Location": location(request, job.id),

@@ -26,7 +26,7 @@ from quintet.jobs.grouping import Read, failed, groups, in_time, keep_failure, r
 from quintet.jobs.job import Busy, Content, Job, LostLease, Outcome, Settled
 from quintet.jobs.store import Leases, Notice, Together
 from quintet.protocols.http import Response
-from quintet.serving.model_cache import Models
+from quintet.serving.model_cache import ModelCache
 
 __all__ = ["Worker"]
 
@@ -51,7 +51,7 @@ class Worker:
     leases: Leases
     together: Together
     blobs: Blobs
-    models: Models
+    models: ModelCache
     features: FeatureSource
     dispatch: Dispatch
     visibility: Visibility

@@ -15,7 +15,7 @@ from quintet.protocols.http import (
     status_of,
 )
 from quintet.protocols.oip_infer import decode, encode
-from quintet.serving import Call, Online, Tally
+from quintet.serving import ModelStats, Online, RequestContext
 
 __all__ = ["about", "decode", "encode", "failure", "infers", "target"]
 
@@ -24,13 +24,13 @@ _UNLOAD = BadInput.of(
 )
 
 
-def about(online: Online, request: Request, call: Call) -> Response:
+def about(online: Online, request: Request, context: RequestContext) -> Response:
     """Answer a request on /v2 or below it that is none for inference.
 
     Raises:
         QuintetError: it is refused or could not be answered; `failure` renders it.
     """
-    return Response(200, json_body(_about(online, request, call, _path(request))))
+    return Response(200, json_body(_about(online, request, context, _path(request))))
 
 
 def infers(request: Request) -> bool:
@@ -52,10 +52,10 @@ def target(request: Request) -> tuple[str, int | None]:
     raise _no_such_path(request)
 
 
-def failure(error: QuintetError | None, call: Call) -> Response:
+def failure(error: QuintetError | None, context: RequestContext) -> Response:
     """An error in the protocol's form."""
     status = status_of(error)
-    text = f"internal error; request {call.id}" if error is None else str(error)
+    text = f"internal error; request {context.id}" if error is None else str(error)
     headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, Transient) else {}
     return Response(status, json_body({"error": text}), headers=headers)
 
@@ -64,7 +64,7 @@ def _path(request: Request) -> list[str]:
     return [part for part in request.parameters.get("proxy", "").split("/") if part]
 
 
-def _about(online: Online, request: Request, call: Call, path: list[str]) -> object:
+def _about(online: Online, request: Request, context: RequestContext, path: list[str]) -> object:
     """What the protocol answers apart from inference; the clients' extras among it."""
     match [request.method, *path]:
         case ["GET"]:
@@ -73,7 +73,7 @@ def _about(online: Online, request: Request, call: Call, path: list[str]) -> obj
             # the protocol says `live` on both, KServe's client reads `ready`
             return {"live": True, "ready": True}
         case ["GET", "models", "stats"]:
-            return oip_metadata.statistics(online.tallies)
+            return oip_metadata.statistics(online.stats)
         case ["POST", "repository", "index"]:
             return [
                 {"name": name, "version": str(version), "state": "READY", "reason": ""}
@@ -81,23 +81,23 @@ def _about(online: Online, request: Request, call: Call, path: list[str]) -> obj
                 for version in sorted(online.models.route(name).versions)
             ]
         case ["POST", "repository", "models", name, "load"]:
-            online.model(call, name, None)
+            online.model(context, name, None)
             return {}
         case ["POST", "repository", "models", _, "unload"]:
             raise _UNLOAD
         case ["GET", "models", name, *rest]:
-            return _about_model(online, request, call, name, rest)
+            return _about_model(online, request, context, name, rest)
     raise _no_such_path(request)
 
 
 def _about_model(
-    online: Online, request: Request, call: Call, name: str, rest: list[str]
+    online: Online, request: Request, context: RequestContext, name: str, rest: list[str]
 ) -> object:
     version = None
     if len(rest) >= 2 and rest[0] == "versions":
         version = read_version(name, rest[1])
         rest = rest[2:]
-    contract = online.model(call, name, version).contract
+    contract = online.model(context, name, version).contract
     match rest:
         case []:
             return oip_metadata.model(contract, sorted(online.models.route(name).versions))
@@ -107,7 +107,7 @@ def _about_model(
             return oip_metadata.config(contract)
         case ["stats"]:
             key = (contract.name, contract.version)
-            return oip_metadata.statistics({key: online.tallies.get(key, Tally())})
+            return oip_metadata.statistics({key: online.stats.get(key, ModelStats())})
     raise _no_such_path(request)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import quintet
 from quintet.contract import Contract
 from quintet.protocols.tensors import DATATYPES
-from quintet.serving import Tally
+from quintet.serving import ModelStats
 
 __all__ = ["SERVER", "config", "inputs", "model", "outputs", "statistics"]
 
@@ -89,21 +89,21 @@ def _config_tensor(tensor: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def statistics(tallies: Mapping[tuple[str, int], Tally]) -> dict[str, Any]:
+def statistics(stats: Mapping[tuple[str, int], ModelStats]) -> dict[str, Any]:
     """What the models did in this execution environment, in the form of Triton's extension."""
     return {
         "model_stats": [
             {
                 "name": name,
                 "version": str(version),
-                "last_inference": int(tally.last * 1000),
-                "inference_count": tally.rows,
-                "execution_count": tally.runs,
+                "last_inference": int(found.last * 1000),
+                "inference_count": found.rows,
+                "execution_count": found.runs,
                 "inference_stats": {
-                    "success": {"count": tally.runs, "ns": int(tally.score_ms * 1e6)}
+                    "success": {"count": found.runs, "ns": int(found.score_ms * 1e6)}
                 },
                 "batch_stats": [],
             }
-            for (name, version), tally in tallies.items()
+            for (name, version), found in stats.items()
         ]
     }

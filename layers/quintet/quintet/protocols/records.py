@@ -22,7 +22,7 @@ from quintet.protocols.http import (
     read_version,
     status_of,
 )
-from quintet.serving import Call, Prediction
+from quintet.serving import Prediction, RequestContext
 
 __all__ = [
     "Asked",
@@ -65,10 +65,10 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
     return Response(200, json_body(result(prediction, asked.partial)))
 
 
-def failure(error: QuintetError | None, call: Call) -> Response:
+def failure(error: QuintetError | None, context: RequestContext) -> Response:
     """An error as problem+json."""
     headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, Transient) else {}
-    body = {**problem(error), "request_id": call.id}
+    body = {**problem(error), "request_id": context.id}
     return Response(status_of(error), json_body(body), "application/problem+json", headers)
 
 

@@ -33,7 +33,7 @@ from quintet.protocols.http import (
     read_version,
     status_of,
 )
-from quintet.serving import Call, Prediction
+from quintet.serving import Prediction, RequestContext
 
 __all__ = ["Asked", "accepted", "decode", "encode", "failure", "target"]
 
@@ -103,7 +103,7 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
     )
 
 
-def failure(error: QuintetError | None, call: Call) -> Response:
+def failure(error: QuintetError | None, context: RequestContext) -> Response:
     """An error in SageMaker's form: its class in a header, the text as Message."""
     status = 400 if isinstance(error, NotFound) else status_of(error)  # as SageMaker has it
     body: dict[str, Any] = {"Message": "internal error" if error is None else str(error)}
@@ -111,7 +111,7 @@ def failure(error: QuintetError | None, call: Call) -> Response:
     match error:
         case None:
             kind = "InternalFailure"
-            body["Message"] += f"; request {call.id}"
+            body["Message"] += f"; request {context.id}"
         case ModelFailure():
             kind = "ModelError"
             # botocore makes its message of these

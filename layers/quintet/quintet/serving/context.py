@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Call", "Step", "Tally"]
+__all__ = ["ModelStats", "RequestContext", "Step"]
 
 Step = Literal["load_ms", "decode_ms", "features_ms", "score_ms"]
 
 
 @dataclass(slots=True)
-class Call:
+class RequestContext:
     """One request, as far as it has come. It holds counts, names and times, never values.
 
     `version` is 0 until the model is known. `cache` is "hit" or "miss" where the model's
@@ -51,7 +51,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Tally:
+class ModelStats:
     """What one model did in this execution environment; `last` is seconds since the epoch."""
 
     rows: int = 0

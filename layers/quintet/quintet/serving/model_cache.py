@@ -18,7 +18,7 @@ __all__ = [
     "Loader",
     "MemoryRoutes",
     "Model",
-    "Models",
+    "ModelCache",
     "Route",
     "Routes",
     "UnknownModel",
@@ -150,7 +150,7 @@ class _Flight:
     error: Exception | None = None
 
 
-class Models:
+class ModelCache:
     """Loaded models by (name, version), the least recently used leaving at the memory bound.
 
     Routes are remembered for `ROUTE_SECONDS`, and beyond that while the registry does not

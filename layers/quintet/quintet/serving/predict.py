@@ -15,8 +15,8 @@ from quintet.features import FeatureSource, Joined, join, unavailable
 from quintet.scoring import Scores, score
 from quintet.serving.caches import PredictionCache
 from quintet.serving.checking import by_row, check_values
-from quintet.serving.context import Call, Tally
-from quintet.serving.model_cache import Model, Models
+from quintet.serving.context import ModelStats, RequestContext
+from quintet.serving.model_cache import Model, ModelCache
 
 __all__ = ["Online", "Prediction"]
 
@@ -53,29 +53,29 @@ class Online:
     `names` lists the published models; `clock` is seconds since the epoch.
     """
 
-    models: Models
+    models: ModelCache
     names: Callable[[], list[str]]
     features: FeatureSource
     cache: PredictionCache
     clock: Callable[[], float]
-    tallies: dict[tuple[str, int], Tally] = field(default_factory=dict)
+    stats: dict[tuple[str, int], ModelStats] = field(default_factory=dict)
 
-    def model(self, call: Call, name: str, version: int | None) -> Model:
-        """The model that answers; the call knows it from here on.
+    def model(self, context: RequestContext, name: str, version: int | None) -> Model:
+        """The model that answers; the context names it from here on.
 
         Raises:
             NotFound: there is no such model, or no such version.
             Transient: it could not be read.
         """
         model = self.models.get(name, version)
-        call.model, call.version = model.contract.name, model.contract.version
-        call.route = "live" if version is None else "pinned"
-        call.lap("load_ms")
+        context.model, context.version = model.contract.name, model.contract.version
+        context.route = "live" if version is None else "pinned"
+        context.lap("load_ms")
         return model
 
     def predict(
         self,
-        call: Call,
+        context: RequestContext,
         model: Model,
         batch: Batch,
         *,
@@ -89,37 +89,37 @@ class Online:
             ModelFailure: the model failed, or an output of a row is not finite.
             Transient: the feature store cannot be read, and there is no fallback rule.
         """
-        call.rows = batch.rows
-        call.lap("decode_ms")
+        context.rows = batch.rows
+        context.lap("decode_ms")
         if batch.refusals and not partial:
-            self._refuse(call, model, batch)
+            self._refuse(context, model, batch)
         joined = self._join(model.contract, batch)
-        call.lap("features_ms")
+        context.lap("features_ms")
         if batch.refusals and not partial:
-            self._refuse(call, model, batch)
-        scores = self._score(call, model, joined, outputs)
-        call.lap("score_ms")
-        call.refused = batch.rows - len(scores.index)
-        call.fallback = int(scores.fallback.sum())
-        self._count(call)
+            self._refuse(context, model, batch)
+        scores = self._score(context, model, joined, outputs)
+        context.lap("score_ms")
+        context.refused = batch.rows - len(scores.index)
+        context.fallback = int(scores.fallback.sum())
+        self._count(context)
         prediction = Prediction(model.contract, batch, scores, joined.ages)
         prediction.check(partial)
         return prediction
 
-    def _count(self, call: Call) -> None:
-        tally = self.tallies.setdefault((call.model, call.version), Tally())
-        tally.rows += call.rows
-        tally.runs += 1
-        tally.score_ms += call.times["score_ms"]
-        tally.last = self.clock()
+    def _count(self, context: RequestContext) -> None:
+        stats = self.stats.setdefault((context.model, context.version), ModelStats())
+        stats.rows += context.rows
+        stats.runs += 1
+        stats.score_ms += context.times["score_ms"]
+        stats.last = self.clock()
 
     @staticmethod
-    def _refuse(call: Call, model: Model, batch: Batch) -> None:
+    def _refuse(context: RequestContext, model: Model, batch: Batch) -> None:
         """Refuse a whole request, so that a caller need not come twice: for its values, too."""
         try:
             check_values(model, batch)
         finally:
-            call.refused = len({refusal.row for refusal in batch.refusals})
+            context.refused = len({refusal.row for refusal in batch.refusals})
 
     def _join(self, contract: Contract, batch: Batch) -> Joined:
         try:
@@ -128,7 +128,7 @@ class Online:
             return unavailable(contract, batch)
 
     def _score(
-        self, call: Call, model: Model, joined: Joined, outputs: Sequence[str] | None
+        self, context: RequestContext, model: Model, joined: Joined, outputs: Sequence[str] | None
     ) -> Scores:
         """Score, or find the scores of the same columns in the cache, where it is on."""
         contract, batch = model.contract, joined.batch
@@ -137,7 +137,7 @@ class Online:
         subject = (contract.name, contract.version, outputs)
         key = PredictionCache.key(subject, batch.columns, [joined.fallback])
         scores = self.cache.get(key)
-        call.cache = "miss" if scores is None else "hit"
+        context.cache = "miss" if scores is None else "hit"
         if scores is None:
             scores = score(model, batch, fallback=joined.fallback, outputs=outputs)
             if not scores.refusals:

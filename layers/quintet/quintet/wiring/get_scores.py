@@ -38,10 +38,10 @@ def desk() -> ScoresDesk:
     from quintet.aws.contracts import Contracts
     from quintet.aws.latest import LatestTable
     from quintet.aws.registry import Registry
-    from quintet.serving.model_cache import Models
+    from quintet.serving.model_cache import ModelCache
 
     settings, dynamodb = _settings(), AwsClient("dynamodb")
-    models = Models(
+    models = ModelCache(
         Registry(dynamodb, settings.registry_table),
         Contracts(Artifacts(AwsClient("s3"), settings.registry_bucket)),
         memory=2**62,

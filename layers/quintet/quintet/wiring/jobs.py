@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from quintet.aws.jobs import JobTable
     from quintet.jobs.submit import Intake
     from quintet.protocols.http import Request, Response
-    from quintet.serving import Call, Online
+    from quintet.serving import Online, RequestContext
     from quintet.telemetry import Telemetry
 
 __all__ = ["accept", "contracts", "desk", "intake", "submit_settings", "submit_telemetry"]
@@ -74,11 +74,11 @@ def intake() -> Intake:
     )
 
 
-def accept(family: Family, online: Online, request: Request, call: Call) -> Response:
+def accept(family: Family, online: Online, request: Request, context: RequestContext) -> Response:
     """Answer a request for predictions with a job."""
     from quintet.jobs.submit import answer
 
-    return answer(intake(), family, online, request, call)
+    return answer(intake(), family, online, request, context)
 
 
 @cache
@@ -90,12 +90,12 @@ def contracts() -> Online:
     from quintet.aws.registry import Registry
     from quintet.features import MemoryFeatures
     from quintet.serving import Online, PredictionCache
-    from quintet.serving.model_cache import Models
+    from quintet.serving.model_cache import ModelCache
 
     settings = submit_settings()
     registry = Registry(AwsClient("dynamodb"), settings.registry_table)
     loader = Contracts(Artifacts(AwsClient("s3"), settings.registry_bucket))
-    models = Models(registry, loader, memory=2**62, clock=time.monotonic)
+    models = ModelCache(registry, loader, memory=2**62, clock=time.monotonic)
     cache = PredictionCache(clock=time.monotonic)
     return Online(models, registry.models, MemoryFeatures(), cache, time.time)
 

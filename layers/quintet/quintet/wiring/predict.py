@@ -43,13 +43,13 @@ def online() -> Online:
     from quintet.aws.features import FeatureTable
     from quintet.aws.registry import Registry
     from quintet.serving import FeatureCache, Online, PredictionCache
-    from quintet.serving.model_cache import Models
+    from quintet.serving.model_cache import ModelCache
 
     settings, telemetry = predict_settings(), predict_telemetry()
     # routes are remembered while the registry does not answer, so it is not waited for long
     routes = AwsClient("dynamodb", connect_seconds=0.5, read_seconds=1.0, attempts=2)
     registry = Registry(routes, settings.registry_table)
-    models = Models(
+    models = ModelCache(
         registry,
         Artifacts(AwsClient("s3"), settings.registry_bucket),
         memory=settings.model_memory_mb * 1_000_000,

@@ -49,13 +49,13 @@ def scorer() -> Scorer:
     from quintet.aws.registry import Registry
     from quintet.aws.sink import StreamBucket
     from quintet.aws.windows import WindowTable
-    from quintet.serving.model_cache import Models
+    from quintet.serving.model_cache import ModelCache
     from quintet.streaming.records import decode
     from quintet.streaming.scorer import Scorer
 
     settings = _settings()
     dynamodb, s3 = AwsClient("dynamodb"), AwsClient("s3")
-    models = Models(
+    models = ModelCache(
         Registry(dynamodb, settings.registry_table),
         Artifacts(
             s3, settings.registry_bucket, cache=Path(tempfile.gettempdir()) / "quintet-models"

@@ -46,7 +46,7 @@ def worker() -> Worker:
     from quintet.aws.queues import QueueVisibility
     from quintet.aws.registry import Registry
     from quintet.jobs.worker import Worker
-    from quintet.serving.model_cache import Models
+    from quintet.serving.model_cache import ModelCache
     from quintet.settings import WorkSettings, read
 
     settings = read(WorkSettings, os.environ)
@@ -57,7 +57,7 @@ def worker() -> Worker:
         leases=jobs,
         together=jobs,
         blobs=PayloadBucket(s3, settings.payloads_bucket),
-        models=Models(
+        models=ModelCache(
             Registry(dynamodb, settings.registry_table),
             Artifacts(s3, settings.registry_bucket, cache=cache_folder),
             memory=settings.model_memory_mb * 1_000_000,
