@@ -47,7 +47,7 @@ def million(of: Plan) -> dict[str, list[Line]]:
         "Asynchronous: a million jobs, one record each, 100 together, with a callback": _jobs(of),
         "Streaming: a million records in full batches, each of another entity": _stream(of),
         "Batch: a million rows of 30 features in Parquet": _batch(of),
-        "Look-up: a million latest scores by entity": _look_up(of),
+        "Look-up: a million latest scores by entity": _get_scores(of),
     }
 
 
@@ -120,11 +120,11 @@ def _batch(of: Plan) -> list[Line]:
     ]
 
 
-def _look_up(of: Plan) -> list[Line]:
+def _get_scores(of: Plan) -> list[Line]:
     ms = math.ceil(HANDLER_MS + CALL_MS)
     return [
         *_front(MILLION),
-        Line("Lambda", invocations(of, "LookUp", MILLION, ms), f"{ms} ms"),
+        Line("Lambda", invocations(of, "GetScores", MILLION, ms), f"{ms} ms"),
         Line("DynamoDB", MILLION * prices()["dynamodb"]["read_unit"], "one consistent read each"),
         _logs(MILLION * REQUEST_LOG),
     ]

@@ -237,8 +237,8 @@ _ANSWERS: tuple[tuple[str, str, Any], ...] = (
     ("Runs", "runs_start", http(202, {"model": "tiny", "run": ANY, "status": "starting"})),
     ("Runs", "runs_scheduled", {"model": "tiny", "run": ANY, "new": True}),
     (
-        "LookUp",
-        "look_up",
+        "GetScores",
+        "get_scores",
         http(
             200,
             {

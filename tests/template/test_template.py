@@ -18,7 +18,7 @@ from quintet.batch.schedules import start_scheduled
 from quintet.jobs.submit import TTL_SECONDS
 from quintet.settings import (
     DropSettings,
-    LookUpSettings,
+    GetScoresSettings,
     NotifySettings,
     PlanSettings,
     PredictSettings,
@@ -39,7 +39,7 @@ TEMPLATE = ROOT / "template.yaml"
 DAY = 86_400
 SETTINGS: dict[str, Any] = {
     "Drop": DropSettings,
-    "LookUp": LookUpSettings,
+    "GetScores": GetScoresSettings,
     "Notify": NotifySettings,
     "PlanRun": PlanSettings,
     "Predict": PredictSettings,
@@ -143,7 +143,7 @@ def test_the_routes_of_the_api_are_those_that_their_functions_know(stack: Stack)
     assert found == {
         PLAN.identities["PredictAliaslive"].ref: routes_of("predict"),
         identity("Runs"): routes_of("runs"),
-        identity("LookUp"): routes_of("look_up"),
+        identity("GetScores"): routes_of("get_scores"),
         identity("Submit"): routes_of("submit"),
     }
     assert stack.api.binary_types == ("*/*",)

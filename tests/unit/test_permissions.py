@@ -176,9 +176,9 @@ def test_what_a_role_does_not_allow_is_told_once_and_passes() -> None:
         return [b"the service"]
 
     permissions = Permissions(service, ALLOWED)
-    calls = [put(access_key("ScoreStream")), put("test"), *[put(access_key("LookUp"))] * 2]
+    calls = [put(access_key("ScoreStream")), put("test"), *[put(access_key("GetScores"))] * 2]
     for call in calls:
         assert permissions(call, lambda *_: None) == [b"the service"]
     assert served == calls
     table_arn = table("quintet-local-ScoresTable")
-    assert permissions.refused() == [f"LookUp: dynamodb:PutItem on {table_arn}"]
+    assert permissions.refused() == [f"GetScores: dynamodb:PutItem on {table_arn}"]

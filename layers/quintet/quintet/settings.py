@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 __all__ = [
     "AcceptSettings",
     "DropSettings",
-    "LookUpSettings",
+    "GetScoresSettings",
     "NotifySettings",
     "PlanSettings",
     "PredictSettings",
@@ -187,8 +187,8 @@ class RunsSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookUpSettings:
-    """Settings of `look_up`."""
+class GetScoresSettings:
+    """Settings of `get_scores`."""
 
     stage: str
     registry_bucket: str

@@ -7,7 +7,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING
 
-from quintet.settings import LookUpSettings, read
+from quintet.settings import GetScoresSettings, read
 
 if TYPE_CHECKING:
     from quintet.api.scores import ScoresDesk
@@ -17,13 +17,13 @@ __all__ = ["desk", "telemetry"]
 
 
 @cache
-def _settings() -> LookUpSettings:
-    return read(LookUpSettings, os.environ)
+def _settings() -> GetScoresSettings:
+    return read(GetScoresSettings, os.environ)
 
 
 @cache
 def telemetry() -> Telemetry:
-    """The logs and metrics of `look_up`."""
+    """The logs and metrics of `get_scores`."""
     from quintet.telemetry import Telemetry
 
     return Telemetry(_settings().stage)

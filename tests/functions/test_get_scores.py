@@ -1,4 +1,4 @@
-"""look_up: the latest score of an entity; `quintet scores load` puts those of a run there."""
+"""get_scores: the latest score of an entity; `quintet scores load` puts those of a run there."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def asked(
     """What the API answers."""
     for name in ("desk", "telemetry", "_settings"):
         getattr(wiring, name).cache_clear()
-    request = {**event("look_up"), "pathParameters": {"model": model, "entity": entity}}
-    with function("look_up", aws, monkeypatch) as handler:
+    request = {**event("get_scores"), "pathParameters": {"model": model, "entity": entity}}
+    with function("get_scores", aws, monkeypatch) as handler:
         monkeypatch.setenv("QUINTET_SCORES_TABLE", table)
         answer = handler(request, None)
     return answer["statusCode"], json.loads(answer["body"])

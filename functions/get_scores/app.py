@@ -1,4 +1,4 @@
-"""look_up: answers with the latest score of an entity, whatever path made it."""
+"""get_scores: returns the latest score of an entity, from whichever path wrote it."""
 
 from __future__ import annotations
 

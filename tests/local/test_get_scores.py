@@ -21,7 +21,7 @@ CUSTOMERS = ROOT / "models/churn/data/customers.csv"
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """A local AWS with a scored file of customers."""
-    found = start_local_aws(tmp_path_factory.mktemp("look-up"))
+    found = start_local_aws(tmp_path_factory.mktemp("get-scores"))
     try:
         for words in (["publish", str(ROOT / "models/churn")], ["drop", str(CUSTOMERS), "churn"]):
             done = quintet(found, *words)
