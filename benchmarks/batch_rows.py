@@ -35,7 +35,7 @@ from onnx import helper
 from tests.local_aws import FREE_PORTS, LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.onnx_model import session_options
 from quintet_cli.app import app
 from quintet_cli.kit import contract_of, save
@@ -262,10 +262,10 @@ def _status(reader: RunReader) -> str:
 
 def _stop_halfway(local: LocalAws, reader: RunReader) -> None:
     """Stop the run's execution when a third of its units is done."""
-    folder: Folder | None = None
+    folder: RunPaths | None = None
     while folder is None:
         names = reader.names(MODEL)
-        folder = Folder(MODEL, names[0]) if names else None
+        folder = RunPaths(MODEL, names[0]) if names else None
         time.sleep(0.05)
     while (units := reader.store.get(folder.units)) is None:
         time.sleep(0.05)
@@ -281,7 +281,7 @@ def _killed(local: LocalAws) -> int:
     return int(faults["happened"].get("kill", 0))
 
 
-def _files(reader: RunReader, folder: Folder) -> Iterator[tuple[str, NDArray[np.int64], Rows]]:
+def _files(reader: RunReader, folder: RunPaths) -> Iterator[tuple[str, NDArray[np.int64], Rows]]:
     """The scores of each file, whose parts lie one behind the other."""
     parts = (
         part

@@ -80,7 +80,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
     from quintet.batch.planning import MemoryCatalog, Pinned, plan_run
     from quintet.batch.plans import Plan, Snapshot, unit_from
     from quintet.batch.requests import Request
-    from quintet.batch.stores import Listed, MemoryStore
+    from quintet.batch.stores import Listed, MemoryObjectStore
     from quintet.batch.units import score_unit
     from quintet.features import MemoryFeatures
     from quintet.onnx_model import OnnxModel
@@ -100,7 +100,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
             with (folder / Path(snapshot.key).name).open("rb") as file:
                 return os.pread(file.fileno(), end - start, start)
 
-    class NullStore(MemoryStore):
+    class NullStore(MemoryObjectStore):
         """Keeps the plans, and only measures the rest."""
 
         def put(self, key: str, body: bytes) -> None:

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 from quintet.batch.planning import OUTPUT, MemoryCatalog, Pinned, plan_run
 from quintet.batch.plans import Plan, RefusedPlan, Unit, unit_from
 from quintet.batch.requests import Request, request_from
-from quintet.batch.run_paths import Folder, run_name
-from quintet.batch.stores import MemoryInbox, MemoryStore
+from quintet.batch.run_paths import RunPaths, run_name
+from quintet.batch.stores import MemoryInputBucket, MemoryObjectStore
 from quintet.batch.units import score_unit
 from quintet.contract import Contract, Feature, Input, Output, to_dict
 from quintet.features import MemoryFeatures
@@ -167,8 +167,8 @@ class Bench:
     """A run in memory, step by step."""
 
     def __init__(self, catalog: MemoryCatalog = CATALOG) -> None:
-        self.inbox = MemoryInbox()
-        self.store = MemoryStore()
+        self.inbox = MemoryInputBucket()
+        self.store = MemoryObjectStore()
         self.features = MemoryFeatures()
         self.catalog = catalog
         self.baseline: dict[str, Any] = {}
@@ -206,7 +206,7 @@ class Bench:
             unit_bytes=unit_bytes,
         )
 
-    def units(self, folder: Folder) -> list[Unit]:
+    def units(self, folder: RunPaths) -> list[Unit]:
         """The units of a planned run."""
         return [unit_from(item) for item in orjson.loads(self.store.objects[folder.units])]
 
@@ -228,7 +228,7 @@ class Bench:
             for unit in self.units(plan.folder)
         ]
 
-    def scores(self, folder: Folder) -> list[dict[str, Any]]:
+    def scores(self, folder: RunPaths) -> list[dict[str, Any]]:
         """All scored rows of a run (Parquet), as dicts."""
         rows: list[dict[str, Any]] = []
         for key in self.store.keys(f"{folder.root}scores/"):
@@ -239,7 +239,7 @@ class Bench:
             ]
         return rows
 
-    def quarantine(self, folder: Folder) -> list[dict[str, Any]]:
+    def quarantine(self, folder: RunPaths) -> list[dict[str, Any]]:
         """All quarantined rows of a run."""
         found: list[dict[str, Any]] = []
         for key in self.store.keys(f"{folder.root}quarantine/"):

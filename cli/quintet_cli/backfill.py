@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any, NamedTuple, Protocol
 
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, Conflict, NotFound
 
@@ -74,11 +74,11 @@ class Runs(Protocol):
         """Start the run of a partition. Raises BadInput where it has no files."""
         ...
 
-    def redrive(self, folder: Folder) -> None:
+    def redrive(self, folder: RunPaths) -> None:
         """Start a run again. Raises Conflict where it has nothing to be redriven, or runs."""
         ...
 
-    def show(self, folder: Folder) -> dict[str, Any]:
+    def show(self, folder: RunPaths) -> dict[str, Any]:
         """See `quintet.batch.run_status.show`."""
         ...
 
@@ -95,7 +95,7 @@ def backfill(
         NotFound: there is no such model or version.
         Transient: a store could not be read.
     """
-    left, going = deque(wanted), dict[str, Folder]()
+    left, going = deque(wanted), dict[str, RunPaths]()
     while left or going:
         while left and len(going) < at_once:
             partition = left.popleft()
@@ -114,7 +114,7 @@ def backfill(
             wait()
 
 
-def _begin(partition: str, runs: Runs) -> Folder:
+def _begin(partition: str, runs: Runs) -> RunPaths:
     folder, new = runs.start(partition)
     if not new and runs.show(folder)["status"] != "succeeded":
         with suppress(Conflict):  # it runs: somebody else was faster

@@ -12,7 +12,7 @@ from rich.console import Console
 from quintet.aws.registry import Registry
 from quintet.batch import executions
 from quintet.batch.requests import keep_of
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.batch.run_status import show
 from quintet.batch.starts import Started
 from quintet.errors import BadInput
@@ -45,11 +45,11 @@ class StageRuns:
         """See `quintet_cli.backfill.Runs.start`."""
         return start_on(self.stage, {**self.asked, "partition": partition})
 
-    def redrive(self, folder: Folder) -> None:
+    def redrive(self, folder: RunPaths) -> None:
         """See `quintet_cli.backfill.Runs.redrive`."""
         executions.redrive(folder, self.reader.executions)
 
-    def show(self, folder: Folder) -> dict[str, Any]:
+    def show(self, folder: RunPaths) -> dict[str, Any]:
         """See `quintet_cli.backfill.Runs.show`."""
         return show(folder, self.reader.store, self.reader.executions)
 

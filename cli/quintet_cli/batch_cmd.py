@@ -11,7 +11,7 @@ from rich.table import Table
 
 from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.plans import Plan
-from quintet.batch.run_paths import Folder, run_name
+from quintet.batch.run_paths import RunPaths, run_name
 from quintet_cli.options import Form, Keep, StageName, State
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_view import colored, finish, follow, print_report
@@ -57,7 +57,7 @@ def drop(
     metadata = {OUTPUT: output.value} | ({KEEP: keep} if keep else {})
     with file.open("rb") as body:
         put = opened.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
-    folder = Folder(model, run_name(bucket, key, put["VersionId"]))
+    folder = RunPaths(model, run_name(bucket, key, put["VersionId"]))
     console.print(f"run [bold]{folder.run}[/bold]")
     if wait:
         finish(follow(RunReader(opened), folder))
@@ -75,7 +75,7 @@ def list_runs(model: Model, stage: StageName = "local", state: State = DEFAULT_S
         table.add_column(name, justify="right")
     table.add_column("readers")
     seen = {pointer["run"] for pointer in reader.pointers(model)}
-    lines = [_line(reader, Folder(model, name)) for name in reader.names(model)]
+    lines = [_line(reader, RunPaths(model, name)) for name in reader.names(model)]
     for line in sorted(lines, reverse=True):
         table.add_row(*line, "see it" if line[1] in seen else "")
     # a run's name must come out whole, to be copied: the table may be wider than the terminal
@@ -88,7 +88,7 @@ def _moment(text: str | None) -> str:
     return (text or "")[:19].replace("T", " ")
 
 
-def _line(reader: RunReader, folder: Folder) -> tuple[str, ...]:
+def _line(reader: RunReader, folder: RunPaths) -> tuple[str, ...]:
     report = reader.report(folder)
     if report is None:
         plan = reader.plan(folder)
@@ -115,7 +115,7 @@ def show(
 ) -> None:
     """Print what came of a run."""
     reader = RunReader(Stage.open(stage, state))
-    folder = Folder(model, run) if run else reader.newest(model)
+    folder = RunPaths(model, run) if run else reader.newest(model)
     print_report(reader.reported(folder))
 
 
@@ -125,7 +125,7 @@ def watch(
 ) -> None:
     """Follow a run until its report, and print what came of it."""
     reader = RunReader(Stage.open(stage, state))
-    finish(follow(reader, Folder(model, run) if run else reader.newest(model)))
+    finish(follow(reader, RunPaths(model, run) if run else reader.newest(model)))
 
 
 @runs.command()
@@ -140,7 +140,7 @@ def report(
 ) -> None:
     """Fetch a run's report as a page of HTML."""
     reader = RunReader(Stage.open(stage, state))
-    folder = Folder(model, run) if run else reader.newest(model)
+    folder = RunPaths(model, run) if run else reader.newest(model)
     page = reader.store.get(folder.page)
     if page is None:
         raise StageError(f"run {folder.run} has no report yet; `quintet runs watch {model}`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet_cli.dead_letters import DeadLetters, dead_letters
 from quintet_cli.job_table import jobs_of
 from quintet_cli.refused import Place
@@ -32,7 +32,7 @@ def named(stage: Stage, name: str) -> Place:
     """
     model, slash, run = name.partition("/")
     if slash:
-        return _quarantine(stage, Folder(model, run))
+        return _quarantine(stage, RunPaths(model, run))
     known: list[Place] = [*_queues(stage), *stream_places(stage)]
     wanted = name.lower().removesuffix("deadletters")
     for place in known:
@@ -61,7 +61,7 @@ def _quarantines(stage: Stage, model: str | None = None) -> list[RunQuarantine]:
     return sorted(found, key=lambda place: str(place.report["started"]), reverse=True)
 
 
-def _quarantine(stage: Stage, folder: Folder) -> RunQuarantine:
+def _quarantine(stage: Stage, folder: RunPaths) -> RunQuarantine:
     reader = RunReader(stage)
     report = reader.reported(folder)
     if not report["counts"]["quarantined"]:
@@ -70,7 +70,7 @@ def _quarantine(stage: Stage, folder: Folder) -> RunQuarantine:
 
 
 def _place(
-    stage: Stage, reader: RunReader, folder: Folder, report: dict[str, object]
+    stage: Stage, reader: RunReader, folder: RunPaths, report: dict[str, object]
 ) -> RunQuarantine:
     return RunQuarantine(
         folder, report, reader, stage.client("s3"), stage.outputs["InboxBucketName"]

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from quintet.batch import executions
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet_cli.batch_cmd import Model, Run, runs
 from quintet_cli.options import StageName, State
 from quintet_cli.run_reader import RunReader
@@ -32,7 +32,7 @@ def stop(
 ) -> None:
     """Stop a run; what it has scored is counted, and stays for a redrive."""
     reader = RunReader(Stage.open(stage, state))
-    folder = Folder(model, run) if run else reader.newest(model)
+    folder = RunPaths(model, run) if run else reader.newest(model)
     counting = executions.stop(folder, reader.executions).name
     while reader.ended(folder) is None or reader.running(counting):
         time.sleep(POLL_SECONDS)
@@ -54,7 +54,7 @@ def redrive(
 ) -> None:
     """Score what a run lacks that has failed or was stopped; plan anew one that was refused."""
     reader = RunReader(Stage.open(stage, state))
-    folder = Folder(model, run) if run else reader.newest(model)
+    folder = RunPaths(model, run) if run else reader.newest(model)
     started = executions.redrive(folder, reader.executions)
     console.print(f"run [bold]{folder.run}[/bold], execution {started.name}")
     if wait:

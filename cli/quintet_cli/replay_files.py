@@ -12,7 +12,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 
 from quintet.batch.plans import Plan, Snapshot
-from quintet.batch.stores import Inbox
+from quintet.batch.stores import InputBucket
 from quintet.errors import BadInput
 from quintet.formats.byte_streams import parquet_file
 from quintet.formats.kinds import BOM, Kind, detect
@@ -33,7 +33,7 @@ def text_of(line: Mapping[str, Any]) -> bytes | None:
 class Rebuilder:
     """Makes files of a run's rows."""
 
-    def __init__(self, plan: Plan, inbox: Inbox) -> None:
+    def __init__(self, plan: Plan, inbox: InputBucket) -> None:
         self._plan = plan
         self._inbox = inbox
         self._header = _header(plan) if plan.format == "csv" else b""
@@ -72,14 +72,16 @@ def _header(plan: Plan) -> bytes:
     return out.getvalue().encode()
 
 
-def _parquet(numbers: Sequence[int], source: Snapshot, inbox: Inbox) -> bytes:
+def _parquet(numbers: Sequence[int], source: Snapshot, inbox: InputBucket) -> bytes:
     batches = list(_chosen(numbers, source, inbox))
     out = io.BytesIO()
     arrow_io.write_parquet(core.Table.from_batches(batches, schema=batches[0].schema), out)
     return out.getvalue()
 
 
-def _chosen(numbers: Sequence[int], source: Snapshot, inbox: Inbox) -> Iterator[core.RecordBatch]:
+def _chosen(
+    numbers: Sequence[int], source: Snapshot, inbox: InputBucket
+) -> Iterator[core.RecordBatch]:
     """The rows of those numbers; row groups that have none of them are not read."""
     footer = read_footer(lambda a, b: inbox.read(source, a, b), source.size)
     first = 0

@@ -18,7 +18,7 @@ from quintet.batch.outputs import FILE
 from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.plans import Plan
 from quintet.batch.requests import keep_of
-from quintet.batch.run_paths import REPLAY_OF, Folder, run_name
+from quintet.batch.run_paths import REPLAY_OF, RunPaths, run_name
 from quintet_cli.refused import Depth, Outcome, Pace, Thing
 from quintet_cli.replay_files import Rebuilder, text_of
 from quintet_cli.replay_marks import TAKEN, Marks
@@ -101,7 +101,7 @@ class Mark:
 class RunQuarantine:
     """The quarantine of a run that has a report; see `Place`."""
 
-    folder: Folder
+    folder: RunPaths
     report: Mapping[str, Any]
     reader: RunReader
     s3: Any

@@ -14,7 +14,7 @@ from quintet.aws.blobs import S3Store
 from quintet.aws.executions import Executions
 from quintet.batch.executions import last_attempt
 from quintet.batch.plans import Plan, RefusedPlan, plan_from
-from quintet.batch.run_paths import Folder, slug
+from quintet.batch.run_paths import RunPaths, slug
 from quintet.batch.tables import tables_of
 from quintet_cli.stage import Stage, StageError
 
@@ -47,18 +47,18 @@ class RunReader:
         """The names of a model's runs."""
         return self.store.folders(f"runs/{slug(model)}/")
 
-    def plan(self, folder: Folder) -> Plan | RefusedPlan | None:
+    def plan(self, folder: RunPaths) -> Plan | RefusedPlan | None:
         """What a run was planned as, None before it was."""
         body = self.store.get(folder.plan)
         return plan_from(body) if body else None
 
-    def report(self, folder: Folder) -> dict[str, Any] | None:
+    def report(self, folder: RunPaths) -> dict[str, Any] | None:
         """A run's report, None before it has one."""
         body = self.store.get(folder.report)
         report: dict[str, Any] | None = orjson.loads(body) if body else None
         return report
 
-    def reported(self, folder: Folder) -> dict[str, Any]:
+    def reported(self, folder: RunPaths) -> dict[str, Any]:
         """The report of a run that ended.
 
         Raises:
@@ -71,33 +71,33 @@ class RunReader:
             raise StageError(f"run {folder.run} has no report: {hint}")
         return found
 
-    def quarantined(self, model: str | None = None) -> list[Folder]:
+    def quarantined(self, model: str | None = None) -> list[RunPaths]:
         """The runs that have refused rows so far, of one model or of all."""
         root = f"runs/{slug(model)}/" if model else "runs/"
         keys = (key.split("/") for key in self.store.keys(root))
-        return [*dict.fromkeys(Folder(k[1], k[2]) for k in keys if k[3:4] == ["quarantine"])]
+        return [*dict.fromkeys(RunPaths(k[1], k[2]) for k in keys if k[3:4] == ["quarantine"])]
 
     def pointers(self, model: str) -> list[dict[str, Any]]:
         """Which run the readers of a model's table see, and of each partition's."""
         keys = [key for key in self.store.keys(tables_of(model)) if key.endswith("/current.json")]
         return [orjson.loads(self.store.get(key) or b"{}") for key in keys]
 
-    def newest(self, model: str) -> Folder:
+    def newest(self, model: str) -> RunPaths:
         """The run of a model that was started last.
 
         Raises:
             StageError: there is none.
         """
-        folders = [Folder(model, name) for name in self.names(model)]
+        folders = [RunPaths(model, name) for name in self.names(model)]
         if not folders:
             raise StageError(f"no file was dropped for {model} yet; `quintet drop FILE {model}`")
         return max(folders, key=self._started)
 
-    def _started(self, folder: Folder) -> str:
+    def _started(self, folder: RunPaths) -> str:
         plan = self.plan(folder)
         return plan.started if plan else ""
 
-    def ended(self, folder: Folder) -> str | None:
+    def ended(self, folder: RunPaths) -> str | None:
         """How the run's last execution ended; None while it may yet."""
         found = last_attempt(folder, self.executions)
         if found is None or found.running:
@@ -109,13 +109,13 @@ class RunReader:
         found = self.executions.look(execution)
         return found is not None and found.running
 
-    def _going(self, folder: Folder, done: Collection[str]) -> int:
+    def _going(self, folder: RunPaths, done: Collection[str]) -> int:
         """The rows of units that are being scored, as their beats say."""
         ended = {key.rpartition("/")[2] for key in done}
         beats = [k for k in self.store.keys(folder.beats) if k.rpartition("/")[2] not in ended]
         return sum(orjson.loads(self.store.get(key) or b'{"rows": 0}')["rows"] for key in beats)
 
-    def follow(self, folder: Folder) -> Iterator[Progress]:
+    def follow(self, folder: RunPaths) -> Iterator[Progress]:
         """How far a run is, again and again, until it has a report."""
         plan: Plan | RefusedPlan | None = None
         done: dict[str, int] = {}

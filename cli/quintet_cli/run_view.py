@@ -11,7 +11,7 @@ from rich import progress
 from rich.console import Console
 
 from quintet.batch.plans import Plan
-from quintet.batch.run_paths import REPLAY_OF, Folder
+from quintet.batch.run_paths import REPLAY_OF, RunPaths
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
 
@@ -24,7 +24,7 @@ PATIENCE = 20
 console = Console(highlight=False)
 
 
-def follow(reader: RunReader, folder: Folder) -> dict[str, Any]:
+def follow(reader: RunReader, folder: RunPaths) -> dict[str, Any]:
     """Show a run's progress until its report, which is returned."""
     columns = (
         progress.SpinnerColumn(),

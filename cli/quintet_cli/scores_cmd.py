@@ -14,7 +14,7 @@ from quintet.aws.blobs import S3Store
 from quintet.aws.cells import S3Cells
 from quintet.aws.latest import LatestTable
 from quintet.batch.plans import Plan, plan_from
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.batch.tables import current_run
 from quintet_cli.options import StageName, State
 from quintet_cli.score_loader import latest_of
@@ -82,7 +82,7 @@ def _plan(opened: Stage, store: S3Store, model: str, run: str | None) -> Plan:
         if pointer is None:
             raise StageError(f"no run of {model} has succeeded yet")
         run = str(pointer["run"])
-    folder = Folder(model, run)
+    folder = RunPaths(model, run)
     body = store.get(folder.plan) if store.get(folder.manifest) else None
     plan = plan_from(body) if body else None
     if not isinstance(plan, Plan):

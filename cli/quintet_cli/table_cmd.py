@@ -15,7 +15,7 @@ from quintet.aws.blobs import S3Store
 from quintet.aws.cells import S3Cells
 from quintet.aws.glue import GlueDatabase
 from quintet.batch.athena import follow_pointer
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.batch.tables import show_run
 from quintet_cli.batch_cmd import Model, runs
 from quintet_cli.options import StageName, State
@@ -47,7 +47,7 @@ def promote(
     s3, bucket = opened.client("s3"), opened.outputs["ScoresBucketName"]
     store, cells = S3Store(s3, bucket), S3Cells(s3, bucket)
     pointer = show_run(
-        Folder(model, run),
+        RunPaths(model, run),
         store=store,
         cells=cells,
         clock=lambda: datetime.now(UTC),

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from quintet.aws.cells import S3Cells
 from quintet.batch.run_paths import REPLAY_OF
-from quintet.batch.tables import Cells, MemoryCells
+from quintet.batch.tables import ConditionalObjects, MemoryConditionalObjects
 from quintet.errors import Transient
 from quintet_cli.app import app
 
@@ -32,11 +32,15 @@ def aws() -> Iterator[BatchAws]:
 
 
 @pytest.fixture(params=["memory", "s3"])
-def cells(request: pytest.FixtureRequest, aws: BatchAws) -> Cells:
-    return MemoryCells() if request.param == "memory" else S3Cells(aws.client("s3"), "scores")
+def cells(request: pytest.FixtureRequest, aws: BatchAws) -> ConditionalObjects:
+    return (
+        MemoryConditionalObjects()
+        if request.param == "memory"
+        else S3Cells(aws.client("s3"), "scores")
+    )
 
 
-def test_cells_are_replaced_only_as_they_were_read(cells: Cells) -> None:
+def test_cells_are_replaced_only_as_they_were_read(cells: ConditionalObjects) -> None:
     assert cells.read("cells/a.json") is None
     assert cells.swap("cells/a.json", b"1", "of-none") is False
     assert cells.swap("cells/a.json", b"1", None) is True
@@ -49,7 +53,7 @@ def test_cells_are_replaced_only_as_they_were_read(cells: Cells) -> None:
     assert now is not None and now[0] == b"2"
 
 
-def test_of_many_who_swap_at_once_one_does(cells: Cells) -> None:
+def test_of_many_who_swap_at_once_one_does(cells: ConditionalObjects) -> None:
     assert cells.swap("cells/b.json", b"0", None)
     held = cells.read("cells/b.json")
     assert held is not None

@@ -17,8 +17,8 @@ from tests.batch_aws import MACHINE, BatchAws, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
 from quintet.aws.blobs import S3Inbox, S3Store
-from quintet.batch.run_paths import Folder
-from quintet.batch.stores import Inbox, MemoryInbox, MemoryStore, Store
+from quintet.batch.run_paths import RunPaths
+from quintet.batch.stores import InputBucket, MemoryInputBucket, MemoryObjectStore, ObjectStore
 from quintet.errors import BadInput, NotFound, Transient
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
@@ -187,9 +187,9 @@ def stage(aws: BatchAws) -> Stage:
 
 
 @pytest.fixture(params=["memory", "s3"])
-def inbox(request: pytest.FixtureRequest, aws: BatchAws) -> tuple[Inbox, Any]:
+def inbox(request: pytest.FixtureRequest, aws: BatchAws) -> tuple[InputBucket, Any]:
     if request.param == "memory":
-        memory = MemoryInbox()
+        memory = MemoryInputBucket()
         return memory, memory.put
     s3 = aws.client("s3")
 
@@ -199,7 +199,7 @@ def inbox(request: pytest.FixtureRequest, aws: BatchAws) -> tuple[Inbox, Any]:
     return S3Inbox(s3), put
 
 
-def test_inboxes_read_the_version_that_was_pinned(inbox: tuple[Inbox, Any]) -> None:
+def test_inboxes_read_the_version_that_was_pinned(inbox: tuple[InputBucket, Any]) -> None:
     port, put = inbox
     key = "tiny/ü +&.csv"
     put("inbox", key, b"0123456789", {"quintet-output": "csv"})
@@ -239,7 +239,7 @@ def test_a_bucket_that_may_not_be_read_is_refused(aws: BatchAws) -> None:
 
 
 def test_inboxes_list_what_is_under_a_prefix_in_the_order_of_keys(
-    inbox: tuple[Inbox, Any],
+    inbox: tuple[InputBucket, Any],
 ) -> None:
     port, put = inbox
     names = [f"listed/{number:04d}" for number in range(1005)]
@@ -258,11 +258,11 @@ def test_inboxes_list_what_is_under_a_prefix_in_the_order_of_keys(
 
 
 @pytest.fixture(params=["memory", "s3"])
-def store(request: pytest.FixtureRequest, aws: BatchAws) -> Store:
-    return MemoryStore() if request.param == "memory" else S3Store(aws.client("s3"), "scores")
+def store(request: pytest.FixtureRequest, aws: BatchAws) -> ObjectStore:
+    return MemoryObjectStore() if request.param == "memory" else S3Store(aws.client("s3"), "scores")
 
 
-def test_stores_give_back_what_was_put(store: Store) -> None:
+def test_stores_give_back_what_was_put(store: ObjectStore) -> None:
     assert store.get("stored/none.json") is None
     for number in (2, 1):
         store.put(f"stored/{number}.json", b"%d" % number)
@@ -288,7 +288,7 @@ def test_runs_are_listed_as_the_command_shows_them(
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
     reader = RunReader(stage(aws))
     assert RUN in reader.names("tiny")
-    folder = Folder("tiny", RUN)  # other tests' runs were started at the same moment
+    folder = RunPaths("tiny", RUN)  # other tests' runs were started at the same moment
     assert reader.newest("tiny").run in reader.names("tiny")
     (seen,) = reader.follow(folder)
     assert seen.report is not None and seen.plan is not None
@@ -300,7 +300,7 @@ def test_the_rows_of_units_that_go_on_are_counted(
     aws: BatchAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached_by(monkeypatch, aws.url)
-    folder, s3 = Folder("other", "other-run"), aws.client("s3")
+    folder, s3 = RunPaths("other", "other-run"), aws.client("s3")
     for key, rows in ((folder.result(0), 30), (folder.beat(0), 20), (folder.beat(1), 7)):
         s3.put_object(Bucket="scores", Key=key, Body=json.dumps({"rows": rows}).encode())
     seen = next(RunReader(stage(aws)).follow(folder))

@@ -32,7 +32,7 @@ from quintet.batch.planning import MemoryCatalog, Pinned, Request, plan_run
 from quintet.batch.plans import Plan, unit_from
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
-from quintet.batch.run_paths import Folder, run_name
+from quintet.batch.run_paths import RunPaths, run_name
 from quintet.batch.units import score_unit
 from quintet.contract import Contract
 from quintet.features import MemoryFeatures
@@ -72,25 +72,25 @@ class House:
     def s3(self) -> Any:
         return self.aws.client("s3")
 
-    def drop(self, key: str, body: bytes, **metadata: str) -> Folder:
+    def drop(self, key: str, body: bytes, **metadata: str) -> RunPaths:
         """Put a file into the inbox, and run it."""
         put = self.s3.put_object(Bucket="inbox", Key=key, Body=body, Metadata=metadata)
         return self.run(key, put["VersionId"])
 
-    def run(self, key: str, version: str, *, report: bool = True) -> Folder:
+    def run(self, key: str, version: str, *, report: bool = True) -> RunPaths:
         """What the notification of an object does."""
         run = run_name("inbox", key, version)
         asked = {"bucket": "inbox", "key": key, "version_id": version}
         return self.score(request_from(asked, run=run, started=STARTED), report=report)
 
-    def many(self, files: dict[str, bytes], **asked: Any) -> Folder:
+    def many(self, files: dict[str, bytes], **asked: Any) -> RunPaths:
         """Put files into the inbox, and run them as one."""
         for key, body in files.items():
             self.s3.put_object(Bucket="inbox", Key=key, Body=body)
         data = {"model": "tiny", "bucket": "inbox", "prefix": "_data/", **asked}
         return self.score(request_from(data, run="tiny-many", started=STARTED))
 
-    def score(self, request: Request, *, report: bool = True) -> Folder:
+    def score(self, request: Request, *, report: bool = True) -> RunPaths:
         """All that a run does."""
         inbox, store = S3Inbox(self.s3), S3Store(self.s3, "scores")
         catalog = MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, self.contract))
@@ -112,7 +112,7 @@ class House:
             )
         return plan.folder
 
-    def report(self, folder: Folder) -> dict[str, Any]:
+    def report(self, folder: RunPaths) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.aws.objects(folder.report)[folder.report])
         return found
 
@@ -140,7 +140,7 @@ class House:
         assert isinstance(result.exception, StageError), result.exception
         return str(result.exception)
 
-    def place(self, folder: Folder) -> RunQuarantine:
+    def place(self, folder: RunPaths) -> RunQuarantine:
         found = named(self.stage, f"tiny/{folder.run}")
         assert isinstance(found, RunQuarantine)
         return found
@@ -231,7 +231,7 @@ def test_ls_lists_the_runs_with_quarantined_rows(house: House) -> None:
     folder = house.drop("tiny/[b]a.csv", csv_bytes(rows_with(2, 7)))
     house.drop("tiny/going.csv", csv_bytes(rows_with(2)))
     going = house.s3.list_object_versions(Bucket="inbox", Prefix="tiny/going")["Versions"][0]
-    running = Folder("tiny", run_name("inbox", going["Key"], going["VersionId"]))
+    running = RunPaths("tiny", run_name("inbox", going["Key"], going["VersionId"]))
     house.s3.delete_object(Bucket="scores", Key=running.report)
     house.dlq("replay", f"tiny/{folder.run}", "--filter", "row=2")
     lines = house.dlq("ls").splitlines()[1:]
@@ -470,7 +470,7 @@ def flipped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [dict(reversed(one.items())) for one in rows]
 
 
-def sent_of(house: House, folder: Folder, *words: str) -> list[dict[str, Any]]:
+def sent_of(house: House, folder: RunPaths, *words: str) -> list[dict[str, Any]]:
     """What the record of a replay says it has sent."""
     output = house.dlq("replay", f"tiny/{folder.run}", *words)
     address = output.strip().splitlines()[-1].strip().removeprefix("record: s3://scores/")

@@ -13,7 +13,7 @@ from tests.batch_aws import MACHINE, BatchAws, Handler, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
 from quintet.batch.plans import RefusedPlan, dump
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.errors import BadInput
 
 PREFIX = "_data/tiny/month=2026-01/"
@@ -75,7 +75,7 @@ def report(aws: BatchAws, run: str, **changes: Any) -> None:
         **changes,
     }
     aws.client("s3").put_object(
-        Bucket="scores", Key=Folder(found["model"], run).report, Body=json.dumps(found).encode()
+        Bucket="scores", Key=RunPaths(found["model"], run).report, Body=json.dumps(found).encode()
     )
 
 
@@ -126,7 +126,7 @@ def test_a_run_is_shown_from_its_start_to_its_report(aws: BatchAws, handler: Han
     status, headers, found = shown(handler, "tiny", run)
     assert (status, found["status"], found["units"]) == (200, "starting", None)
     assert "Retry-After" in headers
-    folder = Folder("tiny", run)
+    folder = RunPaths("tiny", run)
     s3 = aws.client("s3")
     s3.put_object(Bucket="scores", Key=folder.plan, Body=dump(refused(run)))
     assert shown(handler, "tiny", run)[2]["status"] == "running"
@@ -248,7 +248,7 @@ def test_a_schedule_that_asks_for_nothing_fails_loudly(
 
 def test_the_newest_runs_come_first_page_by_page(aws: BatchAws, handler: Handler) -> None:
     for day in range(1, 6):
-        folder = Folder("other", f"other-{9 - day}")
+        folder = RunPaths("other", f"other-{9 - day}")
         started = f"2026-11-0{day}T08:00:00.000Z"
         body = dump(replace(refused(folder.run), started=started))
         aws.client("s3").put_object(Bucket="scores", Key=folder.plan, Body=body)

@@ -15,7 +15,7 @@ from tests.local_aws import ROOT, LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet.batch.drops import Dropped
-from quintet.batch.run_paths import Folder, run_name
+from quintet.batch.run_paths import RunPaths, run_name
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
@@ -104,7 +104,7 @@ def strict_fraud(folder: Path) -> Path:
     return package
 
 
-def scored(reader: RunReader, folder: Folder) -> dict[str, int]:
+def scored(reader: RunReader, folder: RunPaths) -> dict[str, int]:
     """The counts of a run, once it has a report."""
     report = eventually(lambda: reader.report(folder), 60)
     assert report["status"] == "succeeded", report
@@ -122,7 +122,7 @@ def test_rows_are_scored_once_what_refused_them_is_healed(
     bucket, s3 = local_aws.outputs["InboxBucketName"], local_aws.client("s3")
     key, body = "strict-fraud/orders.csv", "\r\n".join([head, *lines]).encode()
     version = s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
-    folder = Folder("strict-fraud", run_name(bucket, key, version))
+    folder = RunPaths("strict-fraud", run_name(bucket, key, version))
     reader = RunReader(Stage.open("local", local_aws.state))
     assert scored(reader, folder) == {"rows": 4, "scored": 1, "quarantined": 3}
     name = f"strict-fraud/{folder.run}"
@@ -135,7 +135,7 @@ def test_rows_are_scored_once_what_refused_them_is_healed(
     output = dlq(local_aws, "replay", name, "--filter", "field=days_since_order")
     assert f"2 sent to s3://{bucket}/strict-fraud/, 1 left in {name}" in output
     (run,) = [line.split()[-1] for line in output.splitlines() if "quintet runs watch" in line]
-    again = Folder("strict-fraud", run)
+    again = RunPaths("strict-fraud", run)
     assert scored(reader, again) == {"rows": 2, "scored": 2, "quarantined": 0}
     (part,) = reader.store.keys(f"{again.root}scores/")
     table = arrow_io.read_parquet(reader.store.get(part) or b"").read_all()

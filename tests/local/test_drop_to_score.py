@@ -15,7 +15,7 @@ from arro3 import io as arrow_io
 from tests.local_aws import LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.run_paths import Folder, run_name
+from quintet.batch.run_paths import RunPaths, run_name
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
@@ -45,15 +45,15 @@ def reader(local: LocalAws) -> RunReader:
     return RunReader(Stage.open("local", local.state))
 
 
-def put(local: LocalAws, key: str, body: bytes, **metadata: str) -> Folder:
+def put(local: LocalAws, key: str, body: bytes, **metadata: str) -> RunPaths:
     """Drop a file as any client of S3 does; where its run will be."""
     bucket = local.outputs["InboxBucketName"]
     s3 = local.client("s3")
     version = s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)["VersionId"]
-    return Folder(key.partition("/")[0], run_name(bucket, key, version))
+    return RunPaths(key.partition("/")[0], run_name(bucket, key, version))
 
 
-def finished(reader: RunReader, folder: Folder) -> dict[str, Any]:
+def finished(reader: RunReader, folder: RunPaths) -> dict[str, Any]:
     """The run's report, once it has one and its execution has ended."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
@@ -64,7 +64,7 @@ def finished(reader: RunReader, folder: Folder) -> dict[str, Any]:
     raise AssertionError(f"{folder.run} did not end in {SECONDS} s")
 
 
-def scores(reader: RunReader, folder: Folder) -> list[tuple[Any, ...]]:
+def scores(reader: RunReader, folder: RunPaths) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for key in reader.store.keys(f"{folder.root}scores/"):
         table = arrow_io.read_parquet(reader.store.get(key) or b"").read_all()
@@ -153,7 +153,7 @@ def test_a_partition_of_many_files_is_one_run(local: LocalAws, reader: RunReader
     for name, part in parts.items():
         body = b"" if part is None else b"".join([header, *part])
         s3.put_object(Bucket=bucket, Key=f"_data/churn/{name}", Body=body)
-    folder = Folder("churn", "churn-2026-01")
+    folder = RunPaths("churn", "churn-2026-01")
     request = {
         "model": "churn",
         "bucket": bucket,
@@ -197,7 +197,7 @@ def test_a_unit_that_crashes_fails_the_run_and_not_its_siblings(
     done = put(local, "churn/whole.csv", CUSTOMERS.read_bytes())
     whole = finished(reader, done)
     # the same run planned under another name, with one unit that no function can take
-    folder = Folder("churn", "churn-with-a-crash")
+    folder = RunPaths("churn", "churn-with-a-crash")
     plan = json.loads(reader.store.get(done.plan) or b"{}")
     units = [
         {**unit, "run": folder.run} for unit in json.loads(reader.store.get(done.units) or b"[]")
@@ -233,7 +233,7 @@ def test_the_command_drops_follows_and_shows(local: LocalAws, tmp_path: Path) ->
     assert "4,335 rows = 4,335 scored + 0 quarantined" in dropped.output
     run = dropped.output.split()[1]
     reader = RunReader(Stage.open("local", state))
-    (first, *_) = reader.store.keys(f"{Folder('churn', run).root}scores/")
+    (first, *_) = reader.store.keys(f"{RunPaths('churn', run).root}scores/")
     found = csv.DictReader(io.StringIO((reader.store.get(first) or b"").decode()))
     given = csv.DictReader(io.StringIO(CUSTOMERS.read_text()))
     kept = [r["spent"] for r in found]

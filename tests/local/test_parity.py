@@ -16,7 +16,7 @@ from arro3 import io as arrow_io
 from tests.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
-from quintet.batch.run_paths import Folder, run_name
+from quintet.batch.run_paths import RunPaths, run_name
 from quintet.contract import Contract
 from quintet_cli.app import app
 from quintet_cli.kit import contract_of
@@ -117,7 +117,7 @@ def test_as_a_dropped_file(
     body = as_csv(rows) if form == "csv" else as_jsonl(rows)
     put = local_aws.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
     reader = RunReader(Stage.open("local", local_aws.state))
-    folder = Folder(name, run_name(bucket, key, put["VersionId"]))
+    folder = RunPaths(name, run_name(bucket, key, put["VersionId"]))
     report = eventually(lambda: reader.report(folder), 60)
     assert report["counts"] == {**report["counts"], "rows": len(rows), "scored": len(rows)}
     (part,) = reader.store.keys(f"{folder.root}scores/")

@@ -13,7 +13,7 @@ import yaml
 from tests.local_aws import FREE_PORTS, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
@@ -60,7 +60,7 @@ def publish(local: LocalAws) -> None:
     assert done.exit_code == 0, done.output
 
 
-def written(reader: RunReader, folder: Folder) -> list[tuple[str, str, int]]:
+def written(reader: RunReader, folder: RunPaths) -> list[tuple[str, str, int]]:
     """What a run that succeeded has committed, but for its own name."""
     manifest: dict[str, Any] = json.loads(reader.store.get(folder.manifest) or b"{}")
     return sorted(
@@ -69,7 +69,7 @@ def written(reader: RunReader, folder: Folder) -> list[tuple[str, str, int]]:
     )
 
 
-def redriven(local: LocalAws, folder: Folder) -> Result:
+def redriven(local: LocalAws, folder: RunPaths) -> Result:
     """The last of as many redrives as it takes."""
     for _ in range(5):
         done = quintet("runs", "redrive", "churn", folder.run, state=local.state)
@@ -87,7 +87,7 @@ def test_a_file_that_came_before_its_model_is_scored_by_a_redrive(
     assert refused.exit_code == 1
     assert "expected a published model" in refused.output
     publish(local)
-    done = redriven(local, Folder("churn", refused.output.split()[1]))
+    done = redriven(local, RunPaths("churn", refused.output.split()[1]))
     assert "49 rows = 49 scored + 0 quarantined" in done.output
 
 
@@ -96,7 +96,7 @@ def test_a_run_that_is_stopped_and_redriven_comes_to_what_it_would_have(
 ) -> None:
     publish(local)
     begun = quintet("run", "churn", "--prefix", DATA, "--no-wait", state=local.state)
-    folder = Folder("churn", begun.output.split()[1])
+    folder = RunPaths("churn", begun.output.split()[1])
     eventually(lambda: len(reader.store.keys(folder.results)) >= 3, SECONDS)
     stopped = quintet("runs", "stop", "churn", folder.run, state=local.state)
     assert stopped.exit_code == 0, stopped.output
@@ -126,7 +126,7 @@ def test_a_run_that_is_stopped_and_redriven_comes_to_what_it_would_have(
     assert 0 < len(first) <= units["planned"] - units["done"]
 
     # the same files under another name, from one end to the other
-    reference = Folder("churn", "reference")
+    reference = RunPaths("churn", "reference")
     asked = reader.executions.look(folder.run)
     assert asked is not None
     reader.executions.start(reference.run, asked.request)
@@ -164,7 +164,7 @@ def test_a_run_is_stopped_over_http_at_once_and_redriven(
 
     found = eventually(stopped, SECONDS)
     assert found["cause"].startswith("The run ")
-    folder = Folder("churn", run)
+    folder = RunPaths("churn", run)
     assert reader.store.get(folder.manifest) is None
     eventually(lambda: not reader.running(f"{run}-x"), SECONDS)
     done = redriven(local, folder)

@@ -13,7 +13,7 @@ from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet.aws.deliveries import CalloutDeliveries
-from quintet.batch.run_paths import Folder, run_name
+from quintet.batch.run_paths import RunPaths, run_name
 from quintet_cli.app import app
 from quintet_cli.receiver import Receiver, receiving
 from quintet_cli.run_reader import RunReader
@@ -53,11 +53,11 @@ def told(local: LocalAws, url: str) -> list[dict[str, Any]]:
     return [json.loads(message["Body"]) for message in found.get("Messages", [])]
 
 
-def drop(local: LocalAws, name: str, body: bytes) -> Folder:
+def drop(local: LocalAws, name: str, body: bytes) -> RunPaths:
     bucket = local.outputs["InboxBucketName"]
     key = f"churn/{name}"
     put = local.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
-    return Folder("churn", run_name(bucket, key, put["VersionId"]))
+    return RunPaths("churn", run_name(bucket, key, put["VersionId"]))
 
 
 def test_the_end_of_a_run_is_told(local: LocalAws, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.local_aws import start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
@@ -52,9 +52,9 @@ def test_too_many_failed_units_end_a_run_early(tmp_path: Path) -> None:
         whole = quintet("drop", str(CUSTOMERS), "churn")
         assert whole.exit_code == 0, whole.output
         reader = RunReader(Stage.open("local", tmp_path))
-        done = Folder("churn", whole.output.split()[1])
+        done = RunPaths("churn", whole.output.split()[1])
         # the same run planned under another name, with units that no function can take
-        folder = Folder("churn", "churn-with-crashes")
+        folder = RunPaths("churn", "churn-with-crashes")
         plan = json.loads(reader.store.get(done.plan) or b"{}")
         good = [
             {**unit, "run": folder.run}

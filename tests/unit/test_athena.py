@@ -13,8 +13,8 @@ from tests.batch_kit import CONTRACT, Bench, csv_bytes, row
 from quintet.batch.athena import MemoryTables, follow_pointer
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
-from quintet.batch.run_paths import Folder
-from quintet.batch.tables import MemoryCells, show_run
+from quintet.batch.run_paths import RunPaths
+from quintet.batch.tables import MemoryConditionalObjects, show_run
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ARROW = {"Int64": "bigint", "Utf8": "string", "Float32": "float", "Boolean": "boolean"}
@@ -22,7 +22,7 @@ ARROW = {"Int64": "bigint", "Utf8": "string", "Float32": "float", "Boolean": "bo
 
 def finished(
     bench: Bench, name: str, day: int, partition: str | None = None, output: str | None = None
-) -> Folder:
+) -> RunPaths:
     """A run that was started on a day of November, and has succeeded."""
     body = csv_bytes([row(number) for number in range(5)])
     plan = bench.plan(f"tiny/{name}.csv", body, output=output)
@@ -36,9 +36,12 @@ def finished(
 
 
 def followed(
-    bench: Bench, folder: Folder, tables: MemoryTables, cells: MemoryCells | None = None
+    bench: Bench,
+    folder: RunPaths,
+    tables: MemoryTables,
+    cells: MemoryConditionalObjects | None = None,
 ) -> None:
-    cells = cells or MemoryCells()
+    cells = cells or MemoryConditionalObjects()
     pointer = show_run(folder, store=bench.store, cells=cells, clock=lambda: NOW)
     follow_pointer(
         pointer,
@@ -120,7 +123,7 @@ def test_texts_are_read_by_their_own_serde(output: str, serde: str) -> None:
 class Moving(MemoryTables):
     """Another run moves the pointer while the first table is written."""
 
-    def __init__(self, bench: Bench, cells: MemoryCells, other: Folder) -> None:
+    def __init__(self, bench: Bench, cells: MemoryConditionalObjects, other: RunPaths) -> None:
         super().__init__()
         self.moves = [lambda: show_run(other, store=bench.store, cells=cells, clock=lambda: NOW)]
 
@@ -131,7 +134,7 @@ class Moving(MemoryTables):
 
 
 def test_a_pointer_that_is_moved_meanwhile_is_followed() -> None:
-    bench, cells = Bench(), MemoryCells()
+    bench, cells = Bench(), MemoryConditionalObjects()
     old, new = finished(bench, "old", 1), finished(bench, "new", 2)
     tables = Moving(bench, cells, new)
     followed(bench, old, tables, cells)

@@ -22,10 +22,10 @@ from quintet.batch.planning import plan_run
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.errors import Conflict, NotFound
 
-RUN = Folder("tiny", "tiny-a-0123")
+RUN = RunPaths("tiny", "tiny-a-0123")
 ASKED = {"bucket": "inbox", "key": "tiny/a.csv", "version_id": "v1"}
 ROWS = [row(number, country="xx" if number % 10 == 7 else "de") for number in range(50)]
 
@@ -102,10 +102,11 @@ def test_what_has_succeeded_is_not_redriven(executions: MemoryExecutions) -> Non
 
 
 @pytest.mark.parametrize(
-    "folder", [Folder("tiny", "none"), Folder("other", RUN.run), Folder("tiny", f"{RUN.run}-r1")]
+    "folder",
+    [RunPaths("tiny", "none"), RunPaths("other", RUN.run), RunPaths("tiny", f"{RUN.run}-r1")],
 )
 def test_what_is_no_run_is_neither_stopped_nor_redriven(
-    executions: MemoryExecutions, folder: Folder
+    executions: MemoryExecutions, folder: RunPaths
 ) -> None:
     executions.ended(RUN.run, "FAILED")
     redrive(RUN, executions)

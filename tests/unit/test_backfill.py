@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, Conflict, NotFound
 from quintet_cli.app import app
@@ -70,23 +70,23 @@ class Desk:
     def start(self, partition: str) -> Started:
         if partition == self.missing:
             raise BadInput.of("partition", f"files of {partition}", "none")
-        folder = Folder("tiny", f"run-{partition}")
+        folder = RunPaths("tiny", f"run-{partition}")
         if folder.run in self.known:
             return Started(folder, self.known[folder.run] == "running")
         self._run(folder, "start")
         return Started(folder, True)
 
-    def redrive(self, folder: Folder) -> None:
+    def redrive(self, folder: RunPaths) -> None:
         if self.known[folder.run] in ("running", "succeeded"):
             raise Conflict.of("run", "one that has ended", "one that is running")
         self._run(folder, "redrive")
 
-    def _run(self, folder: Folder, how: str) -> None:
+    def _run(self, folder: RunPaths, how: str) -> None:
         self.known[folder.run] = "running"
         self.done.append(f"{how} {folder.run.removeprefix('run-')}")
         self.most = max(self.most, list(self.known.values()).count("running"))
 
-    def show(self, folder: Folder) -> dict[str, Any]:
+    def show(self, folder: RunPaths) -> dict[str, Any]:
         return {
             "status": self.known[folder.run],
             "cause": "" if self.known[folder.run] == "succeeded" else "it broke",

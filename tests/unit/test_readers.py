@@ -25,7 +25,7 @@ from tests.batch_kit import (
 )
 
 from quintet.batch.plans import Plan
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.columns import from_records
 from quintet.formats import byte_streams, chunks, parquet_rows, readers
 from quintet.formats.kinds import HEAD
@@ -35,7 +35,7 @@ ROWS = [row(number) for number in range(60)]
 HEADER = b"customer,amount,visits,country,rate\n"
 
 
-def run(key: str, body: bytes, unit_bytes: int = 700) -> tuple[Bench, Folder]:
+def run(key: str, body: bytes, unit_bytes: int = 700) -> tuple[Bench, RunPaths]:
     """A file planned and scored; every row of it must have ended somewhere."""
     bench = Bench()
     plan = bench.plan(key, body, unit_bytes)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from tests.batch_kit import KINDS, Bench, csv_bytes, jsonl_bytes, parquet_bytes, row
 
 from quintet.batch.plans import Plan
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.errors import BadInput
 from quintet.formats.kinds import HEAD
 from quintet_cli.replay_files import Rebuilder, text_of
 
 
-def scored(bench: Bench, key: str, body: bytes) -> Folder:
+def scored(bench: Bench, key: str, body: bytes) -> RunPaths:
     plan = bench.plan(key, body)
     bench.score(plan)
     return plan.folder

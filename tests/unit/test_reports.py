@@ -15,8 +15,8 @@ from quintet.batch.executions import STOPPED
 from quintet.batch.page import page
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
-from quintet.batch.run_paths import Folder
-from quintet.batch.stores import MemoryStore
+from quintet.batch.run_paths import RunPaths
+from quintet.batch.stores import MemoryObjectStore
 from quintet.contract import Output
 from quintet.monitoring.histograms import Histogram, merged, watched
 
@@ -30,7 +30,7 @@ def clock() -> datetime:
     return datetime(2026, 11, 20, 8, 0, 20, tzinfo=UTC)
 
 
-class Journal(MemoryStore):
+class Journal(MemoryObjectStore):
     """Notes the order of what is written."""
 
     def __init__(self) -> None:
@@ -172,8 +172,8 @@ def test_a_refused_run_says_why() -> None:
 
 
 def test_a_run_that_could_not_be_planned_has_a_report() -> None:
-    store = MemoryStore()
-    folder = Folder("tiny", "tiny-run")
+    store = MemoryObjectStore()
+    folder = RunPaths("tiny", "tiny-run")
     summary = report_run(folder, store=store, clock=clock, failure="Lambda.Unknown")
     assert summary == {
         "run": "tiny-run",

@@ -29,7 +29,7 @@ from tests.batch_kit import (
 
 from quintet.batch import units
 from quintet.batch.plans import Plan, Snapshot, dump, plan_from
-from quintet.batch.stores import MemoryInbox, MemoryStore
+from quintet.batch.stores import MemoryInputBucket, MemoryObjectStore
 from quintet.batch.units import score_unit
 from quintet.columns import Array
 from quintet.contract import Contract, Fallback, Feature
@@ -88,7 +88,7 @@ def test_a_units_result_says_what_was_written() -> None:
     assert orjson.loads(bench.store.objects[plan.folder.result(0)]) == result
 
 
-class FailingStore(MemoryStore):
+class FailingStore(MemoryObjectStore):
     """Fails once at the n-th call from now, as a network does."""
 
     def __init__(self) -> None:
@@ -321,7 +321,7 @@ def test_stored_features_are_joined_as_of_the_runs_start() -> None:
     ]
 
 
-class Failing(MemoryInbox):
+class Failing(MemoryInputBucket):
     """Cannot be read from some byte on."""
 
     at = 1 << 40
@@ -353,7 +353,7 @@ def test_an_inbox_that_fails_amid_a_file_is_read_again_later(
 def test_what_follows_is_read_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     both = threading.Barrier(2, timeout=30)
 
-    class Meeting(MemoryInbox):
+    class Meeting(MemoryInputBucket):
         """Answers when it is asked twice at once."""
 
         def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:

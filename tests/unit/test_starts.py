@@ -9,7 +9,7 @@ from tests.batch_kit import BUCKET
 
 from quintet.batch.drops import MemoryRuns
 from quintet.batch.starts import Started, start_run
-from quintet.batch.stores import MemoryInbox
+from quintet.batch.stores import MemoryInputBucket
 from quintet.errors import BadInput, NotFound
 from quintet.serving.model_cache import MemoryRoutes, Route, Version
 
@@ -20,7 +20,7 @@ class Desk:
     """What starts runs, in memory."""
 
     def __init__(self) -> None:
-        self.inbox = MemoryInbox()
+        self.inbox = MemoryInputBucket()
         self.runs = MemoryRuns()
         self.routes = MemoryRoutes()
         self.live(3)

@@ -11,9 +11,9 @@ from tests.batch_kit import BUCKET, Bench, csv_bytes, row
 
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
-from quintet.batch.run_paths import REPLAY_OF, Folder
+from quintet.batch.run_paths import REPLAY_OF, RunPaths
 from quintet.batch.tables import (
-    MemoryCells,
+    MemoryConditionalObjects,
     current_run,
     pointer_key,
     show_run,
@@ -26,7 +26,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 AT_DAY = "2026-11-{:02d}T08:00:00.000Z"
 
 
-def finished(bench: Bench, name: str, day: int, partition: str | None = None) -> Folder:
+def finished(bench: Bench, name: str, day: int, partition: str | None = None) -> RunPaths:
     """A run that was started on a day of November, and has succeeded."""
     plan = bench.plan(f"tiny/{name}.csv", csv_bytes([row(number) for number in range(5)]))
     assert isinstance(plan, Plan)
@@ -38,12 +38,14 @@ def finished(bench: Bench, name: str, day: int, partition: str | None = None) ->
     return plan.folder
 
 
-def move(bench: Bench, cells: MemoryCells, folder: Folder, **by: str) -> dict[str, Any]:
+def move(
+    bench: Bench, cells: MemoryConditionalObjects, folder: RunPaths, **by: str
+) -> dict[str, Any]:
     return show_run(folder, store=bench.store, cells=cells, clock=lambda: NOW, **by)
 
 
 def test_a_run_that_succeeded_is_shown_with_its_manifest() -> None:
-    bench, cells = Bench(), MemoryCells()
+    bench, cells = Bench(), MemoryConditionalObjects()
     folder = finished(bench, "a", 1)
     pointer = move(bench, cells, folder)
     assert pointer == {
@@ -66,7 +68,7 @@ def test_a_run_that_succeeded_is_shown_with_its_manifest() -> None:
 
 
 def test_a_late_old_run_does_not_replace_a_newer_one() -> None:
-    bench, cells = Bench(), MemoryCells()
+    bench, cells = Bench(), MemoryConditionalObjects()
     old, new = finished(bench, "old", 1), finished(bench, "new", 2)
     shown = move(bench, cells, new)
     assert move(bench, cells, old) == shown
@@ -74,7 +76,7 @@ def test_a_late_old_run_does_not_replace_a_newer_one() -> None:
 
 
 def test_by_hand_an_older_run_is_shown_until_a_newer_one_succeeds() -> None:
-    bench, cells = Bench(), MemoryCells()
+    bench, cells = Bench(), MemoryConditionalObjects()
     first, late, bad = (finished(bench, name, day) for name, day in (("f", 1), ("l", 2), ("b", 3)))
     move(bench, cells, first)
     move(bench, cells, bad)
@@ -89,7 +91,7 @@ def test_by_hand_an_older_run_is_shown_until_a_newer_one_succeeds() -> None:
 
 
 def test_a_partition_has_a_table_of_its_own() -> None:
-    bench, cells = Bench(), MemoryCells()
+    bench, cells = Bench(), MemoryConditionalObjects()
     whole = finished(bench, "whole", 1)
     january = finished(bench, "january", 3, "month=2026-01")
     for folder in (whole, january):
@@ -119,9 +121,9 @@ def test_a_replay_of_refused_rows_does_not_show_itself() -> None:
 
 
 def test_a_run_that_is_not_whole_is_not_shown() -> None:
-    bench, cells = Bench(), MemoryCells()
+    bench, cells = Bench(), MemoryConditionalObjects()
     with pytest.raises(NotFound, match="expected a run of tiny that has succeeded, got never"):
-        move(bench, cells, Folder("tiny", "never"))
+        move(bench, cells, RunPaths("tiny", "never"))
     folder = finished(bench, "a", 1)
     (part,) = bench.store.keys(f"{folder.root}scores/")
     del bench.store.objects[part]
@@ -130,7 +132,7 @@ def test_a_run_that_is_not_whole_is_not_shown() -> None:
     assert cells.held == {}
 
 
-class Busy(MemoryCells):
+class Busy(MemoryConditionalObjects):
     """Others write right before each of the next swaps."""
 
     def __init__(self, others: list[bytes]) -> None:

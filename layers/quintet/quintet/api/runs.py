@@ -9,8 +9,8 @@ from typing import Any
 
 from quintet.api.queries import check_keys, read_limit
 from quintet.batch.executions import Executions, stop
-from quintet.batch.run_paths import Folder
-from quintet.batch.run_status import Shelf, newest, show
+from quintet.batch.run_paths import RunPaths
+from quintet.batch.run_status import RunIndex, newest, show
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, NotFound
 from quintet.formats import strict_json
@@ -41,7 +41,7 @@ class RunsDesk:
     """
 
     begin: Callable[[Mapping[str, Any], str], Started]
-    shelf: Shelf
+    shelf: RunIndex
     executions: Executions
     link: Callable[[str], str]
     bucket: str
@@ -97,15 +97,15 @@ class RunsDesk:
 
     def _answer(self, status: int, found: dict[str, Any], headers: dict[str, str]) -> Response:
         if found["finished"]:
-            folder = Folder(found["model"], found["run"])
+            folder = RunPaths(found["model"], found["run"])
             found["links"] = {"report": self.link(folder.report), "page": self.link(folder.page)}
         if found["status"] not in _ENDED:
             headers = {**headers, "Retry-After": str(RETRY_AFTER)}
         return Response(status, json_body(found), headers=headers)
 
 
-def _folder(request: Request) -> Folder:
+def _folder(request: Request) -> RunPaths:
     model, run = request.parameters["model"], request.parameters["run"]
     if not (NAME.fullmatch(model) and _RUN.fullmatch(run)):
         raise NotFound.of("run", "a run of a model", repr(f"{model}/{run}"[:80]))
-    return Folder(model, run)
+    return RunPaths(model, run)

@@ -52,7 +52,7 @@ class S3Inbox:
         self._client = client
 
     def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        """See `quintet.batch.stores.Inbox.keys`."""
+        """See `quintet.batch.stores.InputBucket.keys`."""
         pages = self._client.get_paginator("list_objects_v2")
         with _transient():
             try:
@@ -67,7 +67,7 @@ class S3Inbox:
                 raise unreadable(bucket) from error
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
-        """See `quintet.batch.stores.Inbox.snapshot`."""
+        """See `quintet.batch.stores.InputBucket.snapshot`."""
         version: Any = {} if version_id is None else {"VersionId": version_id}
         with _transient():
             try:
@@ -89,7 +89,7 @@ class S3Inbox:
         )
 
     def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
-        """See `quintet.batch.stores.Inbox.read`."""
+        """See `quintet.batch.stores.InputBucket.read`."""
         if start >= end:
             return b""
         version: Any = {}
@@ -119,7 +119,7 @@ class S3Store:
         self._bucket = bucket
 
     def get(self, key: str) -> bytes | None:
-        """See `quintet.batch.stores.Store.get`."""
+        """See `quintet.batch.stores.ObjectStore.get`."""
         with _transient():
             try:
                 return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
@@ -129,13 +129,13 @@ class S3Store:
                 raise
 
     def put(self, key: str, body: bytes) -> None:
-        """See `quintet.batch.stores.Store.put`."""
+        """See `quintet.batch.stores.ObjectStore.put`."""
         kind = CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
         with _transient():
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=kind)
 
     def folders(self, prefix: str) -> list[str]:
-        """See `quintet.batch.run_status.Shelf.folders`."""
+        """See `quintet.batch.run_status.RunIndex.folders`."""
         pages = self._client.get_paginator("list_objects_v2")
         with _transient():
             return [
@@ -145,7 +145,7 @@ class S3Store:
             ]
 
     def keys(self, prefix: str) -> list[str]:
-        """See `quintet.batch.stores.Store.keys`."""
+        """See `quintet.batch.stores.ObjectStore.keys`."""
         pages = self._client.get_paginator("list_objects_v2")
         with _transient():
             return [

@@ -23,14 +23,14 @@ LOST = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict", "404",
 
 
 class S3Cells:
-    """See `quintet.batch.tables.Cells`; a cell's tag is its object's ETag."""
+    """See `quintet.batch.tables.ConditionalObjects`; a cell's tag is its object's ETag."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """See `quintet.batch.tables.Cells.read`."""
+        """See `quintet.batch.tables.ConditionalObjects.read`."""
         try:
             found = self._client.get_object(Bucket=self._bucket, Key=key)
             return found["Body"].read(), found["ETag"]
@@ -42,7 +42,7 @@ class S3Cells:
             raise Transient(f"S3 could not be reached ({type(error).__name__})") from error
 
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        """See `quintet.batch.tables.Cells.swap`."""
+        """See `quintet.batch.tables.ConditionalObjects.swap`."""
         condition: Any = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
         try:
             self._client.put_object(

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from quintet.batch.outputs import FILE, hollow, score_columns
 from quintet.batch.plans import FileFormat, Plan, plan_from
-from quintet.batch.run_paths import Folder, slug
-from quintet.batch.stores import Store
-from quintet.batch.tables import Cells, current_run
+from quintet.batch.run_paths import RunPaths, slug
+from quintet.batch.stores import ObjectStore
+from quintet.batch.tables import ConditionalObjects, current_run
 from quintet.contract import Contract
 
 __all__ = ["Catalogued", "GlueTables", "MemoryTables", "catalogue", "follow_pointer"]
@@ -78,8 +78,8 @@ def follow_pointer(
     pointer: Mapping[str, Any],
     *,
     bucket: str,
-    store: Store,
-    cells: Cells,
+    store: ObjectStore,
+    cells: ConditionalObjects,
     tables: GlueTables,
     contract: Callable[[Plan], Contract],
 ) -> None:
@@ -90,7 +90,7 @@ def follow_pointer(
     """
     model, partition = pointer["model"], pointer["partition"]
     for _ in range(ATTEMPTS):
-        body = store.get(Folder(model, pointer["run"]).plan)
+        body = store.get(RunPaths(model, pointer["run"]).plan)
         plan = plan_from(body) if body else None
         if not isinstance(plan, Plan):
             return

@@ -15,8 +15,8 @@ import orjson
 
 from quintet.batch.plans import Plan, dump
 from quintet.batch.requests import model_of
-from quintet.batch.run_paths import Folder
-from quintet.batch.stores import Store
+from quintet.batch.run_paths import RunPaths
+from quintet.batch.stores import ObjectStore
 from quintet.errors import Conflict, NotFound
 
 __all__ = [
@@ -103,7 +103,7 @@ class MemoryExecutions:
 class Attempt(NamedTuple):
     """What an execution is to do: for which run, and what that run was asked for."""
 
-    folder: Folder
+    folder: RunPaths
     request: Mapping[str, Any]
     redrive: bool
 
@@ -112,10 +112,10 @@ def attempt_from(execution: str, given: Mapping[str, Any]) -> Attempt:
     """What the execution of that name and input is to do."""
     run = given.get("redrive") or given.get("stop")
     request = given["request"] if run else given
-    return Attempt(Folder(model_of(request), run or execution), request, "redrive" in given)
+    return Attempt(RunPaths(model_of(request), run or execution), request, "redrive" in given)
 
 
-def last_attempt(folder: Folder, executions: Executions) -> Execution | None:
+def last_attempt(folder: RunPaths, executions: Executions) -> Execution | None:
     """The newest execution of a run; None where Step Functions knows of none.
 
     It forgets an execution 90 days after its end.
@@ -131,7 +131,7 @@ def last_attempt(folder: Folder, executions: Executions) -> Execution | None:
     return found
 
 
-def stop(folder: Folder, executions: Executions) -> Execution:
+def stop(folder: RunPaths, executions: Executions) -> Execution:
     """Stop a run and have what it has scored reported; again does no harm. The report's execution.
 
     Raises:
@@ -149,7 +149,7 @@ def stop(folder: Folder, executions: Executions) -> Execution:
     return Execution(_stopping(last), "RUNNING", "", given)
 
 
-def redrive(folder: Folder, executions: Executions) -> Execution:
+def redrive(folder: RunPaths, executions: Executions) -> Execution:
     """Start a run again over the units that lack a result; two at once are one.
 
     Raises:
@@ -170,7 +170,7 @@ def redrive(folder: Folder, executions: Executions) -> Execution:
     return Execution(name, "RUNNING", "", given)
 
 
-def plan_redrive(plan: Plan, execution: str, store: Store) -> tuple[str, int]:
+def plan_redrive(plan: Plan, execution: str, store: ObjectStore) -> tuple[str, int]:
     """Store the units of a run that are not done; the key of the list, and how many there are.
 
     Raises:
@@ -189,7 +189,7 @@ def plan_redrive(plan: Plan, execution: str, store: Store) -> tuple[str, int]:
     return key, len(left)
 
 
-def _known(folder: Folder, executions: Executions) -> Execution:
+def _known(folder: RunPaths, executions: Executions) -> Execution:
     found = last_attempt(folder, executions)
     if found is None:
         raise NotFound.of("run", f"a run of {folder.model}", repr(folder.run[:80]))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from quintet.batch.inputs import Source, with_constants
 from quintet.batch.plans import Snapshot
-from quintet.batch.stores import Inbox, Listed
+from quintet.batch.stores import InputBucket, Listed
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput
 from quintet.formats.byte_streams import text_blocks
@@ -34,7 +34,7 @@ class Cut(NamedTuple):
 
 def plan_file(
     contract: Contract,
-    inbox: Inbox,
+    inbox: InputBucket,
     snapshot: Snapshot,
     unit_bytes: int,
     constants: Mapping[str, Scalar],
@@ -88,7 +88,7 @@ def plan_file(
 class _Begun:
     """An inbox that does not fetch the first bytes of a file again."""
 
-    inbox: Inbox
+    inbox: InputBucket
     head: bytes
 
     def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:

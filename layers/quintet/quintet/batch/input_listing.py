@@ -17,7 +17,7 @@ import orjson
 
 from quintet.batch.plans import Snapshot
 from quintet.batch.requests import Request
-from quintet.batch.stores import Inbox
+from quintet.batch.stores import InputBucket
 from quintet.columns import from_text
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput
@@ -52,7 +52,7 @@ class Found:
     manifest: Snapshot | None = None
 
 
-def find(request: Request, inbox: Inbox) -> Found:
+def find(request: Request, inbox: InputBucket) -> Found:
     """The objects of a request for many.
 
     Raises:
@@ -79,7 +79,7 @@ def _nothing(request: Request, found: Found) -> BadInput:
     return BadInput.of(request.scope, f"files in {where}", f"none{hidden}")
 
 
-def under_prefix(inbox: Inbox, bucket: str, prefix: str, field: str = "prefix") -> Found:
+def under_prefix(inbox: InputBucket, bucket: str, prefix: str, field: str = "prefix") -> Found:
     """The files whose keys start with `prefix`, hidden ones left out; `field` is who names it.
 
     Raises:
@@ -109,7 +109,7 @@ def _hidden(path: str) -> bool:
     )
 
 
-def _listed(request: Request, inbox: Inbox) -> Found:
+def _listed(request: Request, inbox: InputBucket) -> Found:
     assert request.manifest is not None
     own = inbox.snapshot(request.bucket, request.manifest, request.version_id)
     if own.size > LARGEST_MANIFEST:

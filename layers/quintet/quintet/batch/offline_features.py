@@ -28,7 +28,7 @@ from quintet.batch.input_listing import folders, under_prefix
 from quintet.batch.inputs import Source, naming, of_file
 from quintet.batch.plans import Plan
 from quintet.batch.requests import Request
-from quintet.batch.stores import Inbox
+from quintet.batch.stores import InputBucket
 from quintet.columns import Array, Batch, numpy_dtype
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
@@ -84,7 +84,7 @@ def _ends(dated: Mapping[str, str]) -> Iterator[date]:
 # ---- which files ------------------------------------------------------------------------------
 
 
-def find_history(request: Request, contract: Contract, inbox: Inbox) -> list[Source]:
+def find_history(request: Request, contract: Contract, inbox: InputBucket) -> list[Source]:
     """The files of stored features that a request names, each as it is now.
 
     Raises:
@@ -113,7 +113,7 @@ def find_history(request: Request, contract: Contract, inbox: Inbox) -> list[Sou
     return [file for file in files if isinstance(file, Source)]
 
 
-def _looked_into(bucket: str, key: str, contract: Contract, inbox: Inbox) -> Source:
+def _looked_into(bucket: str, key: str, contract: Contract, inbox: InputBucket) -> Source:
     snapshot = inbox.snapshot(bucket, key, None)
     known = _as_requested(contract)
     source, _ = plan_file(known, inbox, snapshot, snapshot.size, {})
@@ -155,7 +155,7 @@ def read_history(
     contract: Contract,
     wanted: Mapping[float, Iterable[str]],
     sources: Iterable[Source],
-    inbox: Inbox,
+    inbox: InputBucket,
 ) -> dict[float, FeatureSource]:
     """What files say of the `wanted` entities, by the moment as of which they are wanted.
 
@@ -226,7 +226,7 @@ class _AsOf:
         return found
 
 
-def _rows(contract: Contract, source: Source, inbox: Inbox) -> Iterator[_Rows]:
+def _rows(contract: Contract, source: Source, inbox: InputBucket) -> Iterator[_Rows]:
     snapshot, known = source.input, _as_requested(contract)
     footer = read_footer(lambda a, b: inbox.read(snapshot, a, b), snapshot.size)
     wanted = [name for name in source.columns if name in known.request_keys]

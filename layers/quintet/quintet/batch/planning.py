@@ -35,8 +35,8 @@ from quintet.batch.plans import (
     plan_from,
 )
 from quintet.batch.requests import Request, keep_of
-from quintet.batch.run_paths import REPLAY_OF, Folder
-from quintet.batch.stores import Inbox, Store
+from quintet.batch.run_paths import REPLAY_OF, RunPaths
+from quintet.batch.stores import InputBucket, ObjectStore
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure, NotFound
 from quintet.formats.kinds import ignored_columns
@@ -92,8 +92,8 @@ def plan_run(
     request: Request,
     *,
     catalog: Catalog,
-    inbox: Inbox,
-    store: Store,
+    inbox: InputBucket,
+    store: ObjectStore,
     unit_bytes: int,
     again: bool = False,
 ) -> Plan | RefusedPlan:
@@ -104,7 +104,7 @@ def plan_run(
     Raises:
         Transient: a store could not be read.
     """
-    folder = Folder(request.model, request.run)
+    folder = RunPaths(request.model, request.run)
     stored = store.get(folder.plan)
     known = plan_from(stored) if stored else None
     if isinstance(known, Plan) or (known and not again):
@@ -150,7 +150,7 @@ def _refused(request: Request, error: BadInput | ModelFailure) -> RefusedPlan:
     )
 
 
-def _plan(request: Request, catalog: Catalog, inbox: Inbox, unit_bytes: int) -> _Made:
+def _plan(request: Request, catalog: Catalog, inbox: InputBucket, unit_bytes: int) -> _Made:
     pinned = catalog.pin(request.model, request.version)
     history = find_history(request, pinned.contract, inbox)
     of_files = _of_one if request.scope == "key" else _of_many
@@ -171,7 +171,7 @@ def _plan(request: Request, catalog: Catalog, inbox: Inbox, unit_bytes: int) -> 
 # ---- one file --------------------------------------------------------------------------------
 
 
-def _of_one(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) -> _Made:
+def _of_one(request: Request, pinned: Pinned, inbox: InputBucket, unit_bytes: int) -> _Made:
     snapshot = inbox.snapshot(request.bucket, request.source, request.version_id)
     # a dropped file's folders are free, but a replay stands in those of the file that it is from
     given = constants(pinned.contract, snapshot.key) if REPLAY_OF in snapshot.metadata else {}
@@ -245,7 +245,7 @@ def _output(request: Request, metadata: Mapping[str, str], kind: FileFormat) -> 
 # ---- many files ------------------------------------------------------------------------------
 
 
-def _of_many(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) -> _Made:
+def _of_many(request: Request, pinned: Pinned, inbox: InputBucket, unit_bytes: int) -> _Made:
     contract = pinned.contract
     _check_names(contract)
     found = find(request, inbox)
@@ -297,7 +297,7 @@ def _of_many(request: Request, pinned: Pinned, inbox: Inbox, unit_bytes: int) ->
     return _Made(plan, units, sources)
 
 
-def _planned(contract: Contract, inbox: Inbox, item: Item, unit_bytes: int) -> _File | None:
+def _planned(contract: Contract, inbox: InputBucket, item: Item, unit_bytes: int) -> _File | None:
     """One of many files; None for an empty one, which has no rows whatever its format."""
     if item.size == 0:
         return None

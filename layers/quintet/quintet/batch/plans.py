@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from quintet.batch.run_paths import Folder
+from quintet.batch.run_paths import RunPaths
 from quintet.contract import Scalar
 
 __all__ = [
@@ -113,8 +113,8 @@ class Plan:
     features: Snapshot | None = None
 
     @property
-    def folder(self) -> Folder:
-        return Folder(self.model, self.run)
+    def folder(self) -> RunPaths:
+        return RunPaths(self.model, self.run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +131,8 @@ class RefusedPlan:
     refusals: tuple[str, ...]
 
     @property
-    def folder(self) -> Folder:
-        return Folder(self.model, self.run)
+    def folder(self) -> RunPaths:
+        return RunPaths(self.model, self.run)
 
 
 def dump(document: Any) -> bytes:

@@ -19,8 +19,8 @@ from quintet.batch.costs import estimate
 from quintet.batch.executions import STOPPED
 from quintet.batch.page import page
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
-from quintet.batch.run_paths import Folder
-from quintet.batch.stores import Store
+from quintet.batch.run_paths import RunPaths
+from quintet.batch.stores import ObjectStore
 from quintet.monitoring.drift import Reference, drift_of
 from quintet.monitoring.histograms import merged
 
@@ -35,9 +35,9 @@ THREADS = 16
 
 
 def report_run(
-    folder: Folder,
+    folder: RunPaths,
     *,
-    store: Store,
+    store: ObjectStore,
     clock: Callable[[], datetime],
     failure: str | None = None,
     reference: Callable[[Plan], Reference | None] = lambda plan: None,
@@ -74,7 +74,7 @@ def report_run(
     return _summary(folder, report)
 
 
-def _summary(folder: Folder, report: dict[str, Any]) -> dict[str, Any]:
+def _summary(folder: RunPaths, report: dict[str, Any]) -> dict[str, Any]:
     """What goes back to the state machine: small, whatever the run's size."""
     drift = report.get("drift") or {}
     return {
@@ -103,7 +103,7 @@ def _ended(failure: str | None) -> str:
     return "stopped" if failure == STOPPED else "failed"
 
 
-def _unplanned(folder: Folder, plan: RefusedPlan | None, failure: str | None) -> dict[str, Any]:
+def _unplanned(folder: RunPaths, plan: RefusedPlan | None, failure: str | None) -> dict[str, Any]:
     """The report of a run that could not be planned."""
     if plan is not None:
         status, cause = "refused", "; ".join(plan.refusals[:10])
@@ -125,7 +125,7 @@ def _unplanned(folder: Folder, plan: RefusedPlan | None, failure: str | None) ->
 
 
 def _counted(
-    plan: Plan, store: Store, failure: str | None, reference: Reference | None
+    plan: Plan, store: ObjectStore, failure: str | None, reference: Reference | None
 ) -> dict[str, Any]:
     units = orjson.loads(store.get(plan.folder.units) or b"[]")
     with ThreadPoolExecutor(THREADS) as pool:
@@ -174,7 +174,7 @@ def _counted(
     }
 
 
-def _result(plan: Plan, unit: dict[str, Any], store: Store) -> dict[str, Any]:
+def _result(plan: Plan, unit: dict[str, Any], store: ObjectStore) -> dict[str, Any]:
     """A unit's result as it was written; one that is missing or does not add up has failed."""
     empty = {"scored": 0, "quarantined": 0, "fallback": 0}
     known = {name: unit[name] for name in ("unit", "first_row", "rows")}

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["REPLAY_OF", "Folder", "hashed_name", "run_name", "slug"]
+__all__ = ["REPLAY_OF", "RunPaths", "hashed_name", "run_name", "slug"]
 
 #: the object metadata that names the run whose quarantined rows a file holds
 REPLAY_OF = "quintet-replay-of"
@@ -37,7 +37,7 @@ def hashed_name(model: str, hint: str, parts: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class RunPaths:
     """Where everything of one run lies in the scores bucket."""
 
     model: str

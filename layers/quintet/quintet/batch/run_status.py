@@ -9,17 +9,17 @@ import orjson
 
 from quintet.batch.executions import Executions, last_attempt
 from quintet.batch.plans import Plan, RefusedPlan, plan_from
-from quintet.batch.run_paths import Folder, slug
-from quintet.batch.stores import Store
+from quintet.batch.run_paths import RunPaths, slug
+from quintet.batch.stores import ObjectStore
 from quintet.errors import NotFound
 
-__all__ = ["Page", "Shelf", "newest", "show"]
+__all__ = ["Page", "RunIndex", "newest", "show"]
 
 #: how many documents are fetched at once
 THREADS = 16
 
 
-class Shelf(Store, Protocol):
+class RunIndex(ObjectStore, Protocol):
     """A store whose folders can be listed."""
 
     def folders(self, prefix: str) -> list[str]:
@@ -34,7 +34,7 @@ class Page(NamedTuple):
     after: str | None
 
 
-def show(folder: Folder, store: Store, executions: Executions) -> dict[str, Any]:
+def show(folder: RunPaths, store: ObjectStore, executions: Executions) -> dict[str, Any]:
     """What a run has come to.
 
     Raises:
@@ -59,21 +59,21 @@ def show(folder: Folder, store: Store, executions: Executions) -> dict[str, Any]
     return found
 
 
-def newest(model: str, shelf: Shelf, most: int, after: str | None = None) -> Page:
+def newest(model: str, shelf: RunIndex, most: int, after: str | None = None) -> Page:
     """The runs of a model that were started last; `after` is what a page before has said.
 
     Raises:
         Transient: the store could not be read.
     """
-    folders = [Folder(model, name) for name in shelf.folders(f"runs/{slug(model)}/")]
+    folders = [RunPaths(model, name) for name in shelf.folders(f"runs/{slug(model)}/")]
 
-    def planned(folder: Folder) -> tuple[str, Folder, Plan | RefusedPlan | None]:
+    def planned(folder: RunPaths) -> tuple[str, RunPaths, Plan | RefusedPlan | None]:
         body = shelf.get(folder.plan)
         plan = plan_from(body) if body else None
         # one that is about to be planned is the newest of all
         return f"{plan.started if plan else '9'}_{folder.run}", folder, plan
 
-    def told(found: tuple[str, Folder, Plan | RefusedPlan | None]) -> dict[str, Any]:
+    def told(found: tuple[str, RunPaths, Plan | RefusedPlan | None]) -> dict[str, Any]:
         _, folder, plan = found
         report = shelf.get(folder.report)
         return _reported(folder, orjson.loads(report)) if report else _planned(folder, plan)
@@ -85,7 +85,7 @@ def newest(model: str, shelf: Shelf, most: int, after: str | None = None) -> Pag
     return Page(runs, left[most - 1][0] if len(left) > most else None)
 
 
-def _reported(folder: Folder, report: dict[str, Any]) -> dict[str, Any]:
+def _reported(folder: RunPaths, report: dict[str, Any]) -> dict[str, Any]:
     units = report.get("units")
     return {
         "run": folder.run,
@@ -101,7 +101,7 @@ def _reported(folder: Folder, report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _planned(folder: Folder, plan: Plan | RefusedPlan | None) -> dict[str, Any]:
+def _planned(folder: RunPaths, plan: Plan | RefusedPlan | None) -> dict[str, Any]:
     """A run that has no report yet."""
     found: dict[str, Any] = {
         "run": folder.run,

@@ -11,7 +11,7 @@ import orjson
 
 from quintet.batch.drops import Runs
 from quintet.batch.requests import request_from
-from quintet.batch.run_paths import Folder, hashed_name
+from quintet.batch.run_paths import RunPaths, hashed_name
 from quintet.batch.starts import Started
 from quintet.errors import BadInput
 
@@ -49,7 +49,7 @@ def start_scheduled(event: Mapping[str, Any], runs: Runs) -> Started:
     moment = fired.strftime("%Y%m%dT%H%M%SZ")
     parts = (orjson.dumps(asked, option=orjson.OPT_SORT_KEYS).decode(), moment)
     run = hashed_name(request.model, moment, parts)
-    return Started(Folder(request.model, run), runs.start(run, asked))
+    return Started(RunPaths(request.model, run), runs.start(run, asked))
 
 
 def _moment(text: Any) -> datetime:

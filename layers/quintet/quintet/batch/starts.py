@@ -11,8 +11,8 @@ import orjson
 from quintet.batch.drops import Runs
 from quintet.batch.input_listing import Found, find, under_prefix
 from quintet.batch.requests import Request, request_from
-from quintet.batch.run_paths import Folder, hashed_name
-from quintet.batch.stores import Inbox
+from quintet.batch.run_paths import RunPaths, hashed_name
+from quintet.batch.stores import InputBucket
 from quintet.serving.model_cache import Routes, UnknownModel
 
 __all__ = ["Started", "start_run"]
@@ -21,7 +21,7 @@ __all__ = ["Started", "start_run"]
 class Started(NamedTuple):
     """The run that a request asks for; `new` is False where it had ended before."""
 
-    folder: Folder
+    folder: RunPaths
     new: bool
 
 
@@ -29,7 +29,7 @@ def start_run(
     data: Mapping[str, Any],
     *,
     routes: Routes,
-    inbox: Inbox,
+    inbox: InputBucket,
     runs: Runs,
     check: Callable[[str], None],
 ) -> Started:
@@ -58,10 +58,10 @@ def start_run(
     pinned = {name: value for name, value in known.items() if value is not None}
     parts = (orjson.dumps(pinned, option=orjson.OPT_SORT_KEYS).decode(), content)
     run = hashed_name(request.model, _hint(request), parts)
-    return Started(Folder(request.model, run), runs.start(run, pinned))
+    return Started(RunPaths(request.model, run), runs.start(run, pinned))
 
 
-def _state(request: Request, inbox: Inbox) -> tuple[str | None, str]:
+def _state(request: Request, inbox: InputBucket) -> tuple[str | None, str]:
     """The version of the object or manifest that is named, and a hash of all there is to score."""
     if request.scope == "key":
         found = inbox.snapshot(request.bucket, request.source, request.version_id)

@@ -9,7 +9,15 @@ from typing import NamedTuple, Protocol
 from quintet.batch.plans import Snapshot
 from quintet.errors import BadInput, NotFound
 
-__all__ = ["Inbox", "Listed", "MemoryInbox", "MemoryStore", "Store", "changed", "unreadable"]
+__all__ = [
+    "InputBucket",
+    "Listed",
+    "MemoryInputBucket",
+    "MemoryObjectStore",
+    "ObjectStore",
+    "changed",
+    "unreadable",
+]
 
 
 class Listed(NamedTuple):
@@ -20,7 +28,7 @@ class Listed(NamedTuple):
     etag: str = ""
 
 
-class Inbox(Protocol):
+class InputBucket(Protocol):
     """Where a run's files are."""
 
     def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
@@ -46,7 +54,7 @@ class Inbox(Protocol):
         ...
 
 
-class Store(Protocol):
+class ObjectStore(Protocol):
     """Where the documents and results of runs are."""
 
     def get(self, key: str) -> bytes | None: ...
@@ -58,7 +66,7 @@ class Store(Protocol):
         ...
 
 
-class MemoryInbox:
+class MemoryInputBucket:
     """An inbox in memory; every put makes a version."""
 
     def __init__(self) -> None:
@@ -81,7 +89,7 @@ class MemoryInbox:
         return snapshot
 
     def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        """See `Inbox.keys`."""
+        """See `InputBucket.keys`."""
         if bucket not in {name for name, _ in self.versions}:
             raise unreadable(bucket)
         for (name, key), held in sorted(self.versions.items()):
@@ -89,14 +97,14 @@ class MemoryInbox:
                 yield Listed(key, held[-1][0].size, held[-1][0].etag)
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
-        """See `Inbox.snapshot`."""
+        """See `InputBucket.snapshot`."""
         for snapshot, _ in reversed(self.versions.get((bucket, key), [])):
             if version_id in (None, snapshot.version_id):
                 return snapshot
         raise NotFound.of("the file", f"{key} in the inbox", "nothing; it was deleted")
 
     def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
-        """See `Inbox.read`."""
+        """See `InputBucket.read`."""
         for held, body in self.versions.get((snapshot.bucket, snapshot.key), []):
             if held.version_id == snapshot.version_id and held.etag == snapshot.etag:
                 return body[start:end]
@@ -115,20 +123,20 @@ def unreadable(bucket: str) -> BadInput:
     return BadInput.of("bucket", "one that this stack may read", bucket[:63])
 
 
-class MemoryStore:
+class MemoryObjectStore:
     """A store in memory."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
 
     def get(self, key: str) -> bytes | None:
-        """See `Store.get`."""
+        """See `ObjectStore.get`."""
         return self.objects.get(key)
 
     def put(self, key: str, body: bytes) -> None:
-        """See `Store.put`."""
+        """See `ObjectStore.put`."""
         self.objects[key] = body
 
     def keys(self, prefix: str) -> list[str]:
-        """See `Store.keys`."""
+        """See `ObjectStore.keys`."""
         return sorted(key for key in self.objects if key.startswith(prefix))

@@ -16,14 +16,14 @@ from typing import Any, Protocol
 import orjson
 
 from quintet.batch.plans import dump
-from quintet.batch.run_paths import REPLAY_OF, Folder, slug
-from quintet.batch.stores import Store
+from quintet.batch.run_paths import REPLAY_OF, RunPaths, slug
+from quintet.batch.stores import ObjectStore
 from quintet.errors import NotFound, Transient
 
 __all__ = [
     "RUN",
-    "Cells",
-    "MemoryCells",
+    "ConditionalObjects",
+    "MemoryConditionalObjects",
     "current_run",
     "pointer_key",
     "show_run",
@@ -37,7 +37,7 @@ RUN = "the run itself"
 ATTEMPTS = 20
 
 
-class Cells(Protocol):
+class ConditionalObjects(Protocol):
     """Objects that are replaced only as they were read."""
 
     def read(self, key: str) -> tuple[bytes, str] | None:
@@ -53,19 +53,19 @@ class Cells(Protocol):
         ...
 
 
-class MemoryCells:
+class MemoryConditionalObjects:
     """Cells in memory."""
 
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """See `Cells.read`."""
+        """See `ConditionalObjects.read`."""
         body = self.held.get(key)
         return None if body is None else (body, hashlib.sha256(body).hexdigest())
 
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        """See `Cells.swap`."""
+        """See `ConditionalObjects.swap`."""
         found = self.read(key)
         if (found[1] if found else None) != tag:
             return False
@@ -84,14 +84,16 @@ def pointer_key(model: str, partition: str | None) -> str:
     return tables_of(model) + "".join(f"{folder}/" for folder in folders) + "current.json"
 
 
-def current_run(model: str, partition: str | None, cells: Cells) -> dict[str, Any] | None:
+def current_run(
+    model: str, partition: str | None, cells: ConditionalObjects
+) -> dict[str, Any] | None:
     """What a pointer says: the run, its manifest with its SHA-256, who moved it when."""
     held = cells.read(pointer_key(model, partition))
     pointer: dict[str, Any] | None = orjson.loads(held[0]) if held else None
     return pointer
 
 
-def shows_itself(folder: Folder, store: Store) -> bool:
+def shows_itself(folder: RunPaths, store: ObjectStore) -> bool:
     """Whether a run that succeeded moves its table's pointer; a replay waits for a person.
 
     Raises:
@@ -101,10 +103,10 @@ def shows_itself(folder: Folder, store: Store) -> bool:
 
 
 def show_run(
-    folder: Folder,
+    folder: RunPaths,
     *,
-    store: Store,
-    cells: Cells,
+    store: ObjectStore,
+    cells: ConditionalObjects,
     clock: Callable[[], datetime],
     by: str = RUN,
 ) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def show_run(
     raise Transient(f"the pointer {key} is moved by too many at once")
 
 
-def _manifest(folder: Folder, store: Store) -> dict[str, Any]:
+def _manifest(folder: RunPaths, store: ObjectStore) -> dict[str, Any]:
     """The manifest of a whole run, with its own SHA-256."""
     body = store.get(folder.manifest)
     if body is None:
@@ -142,7 +144,7 @@ def _manifest(folder: Folder, store: Store) -> dict[str, Any]:
     return {**manifest, "partition": manifest.get("partition"), "sha256": sha256}
 
 
-def _check_files(folder: Folder, manifest: dict[str, Any], store: Store) -> None:
+def _check_files(folder: RunPaths, manifest: dict[str, Any], store: ObjectStore) -> None:
     """Refuse a run of which files were deleted since."""
     there = set(store.keys(folder.root))
     if gone := [file["key"] for file in manifest["files"] if file["key"] not in there]:
@@ -162,7 +164,7 @@ def _moment(started: str) -> datetime:
 
 
 def _pointer(
-    folder: Folder,
+    folder: RunPaths,
     manifest: dict[str, Any],
     stands: dict[str, Any] | None,
     now: datetime,

@@ -17,7 +17,7 @@ from quintet.batch.offline_features import as_of, read_history
 from quintet.batch.passthrough import kept_values
 from quintet.batch.plans import Plan, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
-from quintet.batch.stores import Inbox, Store
+from quintet.batch.stores import InputBucket, ObjectStore
 from quintet.columns import Batch
 from quintet.contract import Contract, Output
 from quintet.errors import BadInput, ModelFailure, Refusal
@@ -67,8 +67,8 @@ def score_unit(
     plan: Plan,
     *,
     model: Callable[[], Model],
-    inbox: Inbox,
-    store: Store,
+    inbox: InputBucket,
+    store: ObjectStore,
     features: FeatureSource,
     clock: Callable[[], float],
     baseline: Callable[[], Mapping[str, Any]] = dict,
@@ -166,7 +166,7 @@ class _Found:
 
 
 def _parts(
-    contract: Contract, plan: Plan, unit: Unit, inbox: Inbox, store: Store
+    contract: Contract, plan: Plan, unit: Unit, inbox: InputBucket, store: ObjectStore
 ) -> Iterator[_Part]:
     """The rows of a unit, file by file."""
     # without a history what is stored is taken as of the run's start: a retry sees the same ages
@@ -191,7 +191,7 @@ def _parts(
 
 
 def _features(
-    contract: Contract, plan: Plan, unit: Unit, inbox: Inbox, store: Store
+    contract: Contract, plan: Plan, unit: Unit, inbox: InputBucket, store: ObjectStore
 ) -> Callable[[float], FeatureSource] | None:
     """What the files of stored features say of a unit's entities; None where there are none.
 
@@ -250,7 +250,7 @@ def _refused(chunk: Chunk, refusals: list[Refusal]) -> Iterator[tuple[int, list[
 class _Files:
     """Writes what a unit has found, a file when there is much of it, and tells of the files."""
 
-    def __init__(self, unit: Unit, plan: Plan, store: Store) -> None:
+    def __init__(self, unit: Unit, plan: Plan, store: ObjectStore) -> None:
         self._unit, self._plan, self._store = unit.unit, plan, store
         self._scores: list[dict[str, Any]] = []
         self._quarantine: list[dict[str, Any]] = []

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import IO, TypeVar, cast
 
 from quintet.batch.plans import Snapshot
-from quintet.batch.stores import Inbox
+from quintet.batch.stores import InputBucket
 from quintet.errors import BadInput
 from quintet.formats.parquet import Footer, View, extent
 
@@ -31,7 +31,7 @@ UNPACKED = 1 << 29
 IN_MEMORY = 128 << 20
 
 
-def ranges(inbox: Inbox, snapshot: Snapshot, start: int, end: int) -> Iterator[bytes]:
+def ranges(inbox: InputBucket, snapshot: Snapshot, start: int, end: int) -> Iterator[bytes]:
     """The bytes from `start` to `end`, in reads of `STEP`.
 
     What follows is read meanwhile: a store answers in the time in which a block is scored.
@@ -45,7 +45,7 @@ def ranges(inbox: Inbox, snapshot: Snapshot, start: int, end: int) -> Iterator[b
 
 
 def text_blocks(
-    inbox: Inbox, snapshot: Snapshot, gzip: bool, start: int, end: int | None = None
+    inbox: InputBucket, snapshot: Snapshot, gzip: bool, start: int, end: int | None = None
 ) -> Iterator[bytes]:
     """The (unpacked) bytes of a text file from `start` to `end`, block by block.
 
@@ -99,7 +99,7 @@ def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[byte
 
 @contextmanager
 def parquet_file(
-    inbox: Inbox, snapshot: Snapshot, footer: Footer, first: int, last: int
+    inbox: InputBucket, snapshot: Snapshot, footer: Footer, first: int, last: int
 ) -> Iterator[IO[bytes]]:
     """A file of only the row groups from `first` to before `last`."""
     start, end = extent(footer.groups[first:last])

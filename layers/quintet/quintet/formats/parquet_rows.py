@@ -13,7 +13,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 
 from quintet.batch.plans import Plan, Unit
-from quintet.batch.stores import Inbox
+from quintet.batch.stores import InputBucket
 from quintet.columns import Array, Batch
 from quintet.contract import Contract
 from quintet.formats.arrow import arrow_errors, check_kind, column
@@ -62,7 +62,7 @@ def _batch_of(contract: Contract, found: dict[str, core.Array], rows: int) -> Ba
     return arrays_batch(contract, arrays, nulls, rows)
 
 
-def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> Iterator[Piece]:
+def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: InputBucket) -> Iterator[Piece]:
     """The rows of a unit's row groups. Raises as `quintet.formats.readers.read_unit` does."""
     footer = read_footer(lambda a, b: inbox.read(plan.input, a, b), plan.input.size)
     wanted = [name for name in plan.columns if name in contract.request_keys]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from quintet.batch.plans import Plan, Unit
-from quintet.batch.stores import Inbox
+from quintet.batch.stores import InputBucket
 from quintet.contract import Contract
 from quintet.formats.byte_streams import text_blocks
 from quintet.formats.chunks import Piece
@@ -16,7 +16,7 @@ from quintet.formats.text_rows import read_text
 __all__ = ["read_unit"]
 
 
-def read_unit(contract: Contract, plan: Plan, unit: Unit, inbox: Inbox) -> Iterator[Piece]:
+def read_unit(contract: Contract, plan: Plan, unit: Unit, inbox: InputBucket) -> Iterator[Piece]:
     """The rows of a unit in their order, `CHUNK_ROWS` at a time or fewer.
 
     Raises:

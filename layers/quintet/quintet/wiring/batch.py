@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from quintet.batch.drops import Runs
     from quintet.batch.planning import Request
     from quintet.batch.plans import Plan, RefusedPlan, Unit
-    from quintet.batch.run_paths import Folder
-    from quintet.batch.stores import Inbox, Store
+    from quintet.batch.run_paths import RunPaths
+    from quintet.batch.stores import InputBucket, ObjectStore
     from quintet.onnx_model import OnnxModel
 
 __all__ = ["logger", "planner", "redriver", "reporter", "runs", "scorer"]
@@ -44,13 +44,13 @@ def _s3() -> Any:
     return boto3.client("s3", config=Config(retries=retries, max_pool_connections=16))
 
 
-def _inbox() -> Inbox:
+def _inbox() -> InputBucket:
     from quintet.aws.blobs import S3Inbox
 
     return S3Inbox(_s3())
 
 
-def _store(bucket: str) -> Store:
+def _store(bucket: str) -> ObjectStore:
     from quintet.aws.blobs import S3Store
 
     return S3Store(_s3(), bucket)
@@ -113,7 +113,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     from quintet.aws.features import FeatureTable
     from quintet.batch.memory import peak_mb
     from quintet.batch.plans import Plan, plan_from
-    from quintet.batch.run_paths import Folder
+    from quintet.batch.run_paths import RunPaths
     from quintet.batch.units import score_unit
     from quintet.errors import NotFound
     from quintet.onnx_model import available_threads
@@ -139,7 +139,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
         return artifacts.baseline(model, version, seal)
 
     @lru_cache(maxsize=4)
-    def planned(folder: Folder) -> Plan:
+    def planned(folder: RunPaths) -> Plan:
         found = store.get(folder.plan)
         plan = plan_from(found) if found else None
         if not isinstance(plan, Plan):
@@ -147,7 +147,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
         return plan
 
     def score(unit: Unit) -> dict[str, Any]:
-        plan = planned(Folder(unit.model, unit.run))
+        plan = planned(RunPaths(unit.model, unit.run))
         return score_unit(
             unit,
             plan,
@@ -165,7 +165,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
 
 
 @cache
-def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
+def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
     """What reports a run, and moves its table's pointer to it if it succeeded."""
     import boto3
 
@@ -193,7 +193,7 @@ def reporter() -> Callable[[Folder, str | None], dict[str, Any]]:
         except ModelFailure:  # the report says what it can
             return None
 
-    def report(folder: Folder, failure: str | None) -> dict[str, Any]:
+    def report(folder: RunPaths, failure: str | None) -> dict[str, Any]:
         summary = report_run(
             folder,
             store=store,
