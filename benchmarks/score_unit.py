@@ -79,7 +79,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
 
     from quintet.batch.planning import MemoryCatalog, Pinned, plan_run
     from quintet.batch.plans import Plan, Snapshot, unit_from
-    from quintet.batch.requests import Request
+    from quintet.batch.requests import RunRequest
     from quintet.batch.stores import Listed, MemoryObjectStore
     from quintet.batch.units import score_unit
     from quintet.features import MemoryFeatures
@@ -109,7 +109,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
     contract = _contract()
     model = OnnxModel(contract, (folder / "model.onnx").read_bytes())
     inbox, store = FileInbox(), NullStore()
-    request = Request(
+    request = RunRequest(
         run="bench",
         bucket="b",
         key=f"bench/rows.{form}",

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from quintet.batch.planning import OUTPUT, MemoryCatalog, Pinned, plan_run
 from quintet.batch.plans import Plan, RefusedPlan, Unit, unit_from
-from quintet.batch.requests import Request, request_from
+from quintet.batch.requests import RunRequest, request_from
 from quintet.batch.run_paths import RunPaths, run_name
 from quintet.batch.stores import MemoryInputBucket, MemoryObjectStore
 from quintet.batch.units import score_unit
@@ -180,7 +180,7 @@ class Bench:
         metadata = {OUTPUT: output} if output else {}
         snapshot = self.inbox.put(BUCKET, key, body, metadata)
         assert snapshot.version_id is not None
-        request = Request(
+        request = RunRequest(
             run=run_name(BUCKET, key, snapshot.version_id),
             bucket=BUCKET,
             key=key,

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from quintet.aws.registry import Registry
 from quintet.batch import executions
-from quintet.batch.requests import keep_of
+from quintet.batch.requests import passthrough_of
 from quintet.batch.run_paths import RunPaths
 from quintet.batch.run_status import show
 from quintet.batch.starts import Started
@@ -101,7 +101,7 @@ def backfill_command(
         "version": number,
         "bucket": bucket,
         "output": output.value if output else None,
-        "keep": keep_of(keep or ""),
+        "keep": passthrough_of(keep or ""),
         "features": features,
     }
     runs = StageRuns(opened, RunReader(opened), asked)

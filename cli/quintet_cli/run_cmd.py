@@ -11,7 +11,7 @@ from quintet.aws.blobs import S3Inbox
 from quintet.aws.executions import Executions
 from quintet.aws.registry import Registry
 from quintet.aws.targets import EndpointIds
-from quintet.batch.requests import keep_of
+from quintet.batch.requests import passthrough_of
 from quintet.batch.starts import Started, start_run
 from quintet_cli.options import Features, Form, Keep, StageName, State
 from quintet_cli.run_reader import RunReader
@@ -76,7 +76,7 @@ def run(
         "version": version,
         "bucket": bucket,
         "output": output.value if output else None,
-        "keep": keep_of(keep or ""),
+        "keep": passthrough_of(keep or ""),
         "callback": callback,
         "features": features,
     }

@@ -17,7 +17,7 @@ from quintet.batch.inputs import plan_of, sources_from
 from quintet.batch.outputs import FILE
 from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.plans import Plan
-from quintet.batch.requests import keep_of
+from quintet.batch.requests import passthrough_of
 from quintet.batch.run_paths import REPLAY_OF, RunPaths, run_name
 from quintet_cli.refused import Depth, Outcome, Pace, Thing
 from quintet_cli.replay_files import Rebuilder, text_of
@@ -291,6 +291,6 @@ def _asked(plan: Plan) -> dict[str, str]:
     asked: dict[str, str] = {OUTPUT: plan.output}
     pairs = [p for p in plan.keep if plan.format == "jsonl" or plan.columns.count(p[0]) == 1]
     text = ", ".join(f"{column}={name}" for column, name in pairs)
-    if text.isascii() and len(text) <= LONGEST_KEEP and keep_of(text) == dict(pairs):
+    if text.isascii() and len(text) <= LONGEST_KEEP and passthrough_of(text) == dict(pairs):
         asked[KEEP] = text
     return asked

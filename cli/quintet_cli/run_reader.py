@@ -12,7 +12,7 @@ import orjson
 
 from quintet.aws.blobs import S3Store
 from quintet.aws.executions import Executions
-from quintet.batch.executions import last_attempt
+from quintet.batch.executions import last_execution
 from quintet.batch.plans import Plan, RefusedPlan, plan_from
 from quintet.batch.run_paths import RunPaths, slug
 from quintet.batch.tables import tables_of
@@ -99,7 +99,7 @@ class RunReader:
 
     def ended(self, folder: RunPaths) -> str | None:
         """How the run's last execution ended; None while it may yet."""
-        found = last_attempt(folder, self.executions)
+        found = last_execution(folder, self.executions)
         if found is None or found.running:
             return None
         return f"{found.status}: {found.cause or 'no cause is given'}"
@@ -122,7 +122,7 @@ class RunReader:
         while True:
             report = self.report(folder)
             if report is not None:
-                last = last_attempt(folder, self.executions)
+                last = last_execution(folder, self.executions)
                 # it may be of an earlier attempt, or its table's pointer is yet to be moved
                 report = None if last and last.running else report
             plan = plan if isinstance(plan, Plan) else self.plan(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.batch.executions import attempt_from
+from quintet.batch.executions import execution_input
 from quintet.batch.plans import Plan
 from quintet.batch.requests import request_from
 from quintet.wiring import batch as wiring
@@ -12,7 +12,7 @@ from quintet.wiring import batch as wiring
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Plan a run; where its documents are, and how many units there are to score."""
-    attempt = attempt_from(event["run"], event["request"])
+    attempt = execution_input(event["run"], event["request"])
     run, started = attempt.folder.run, event["started"]
     request = request_from(attempt.request, run=run, started=started)
     plan = wiring.planner()(request, attempt.redrive)

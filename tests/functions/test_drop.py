@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.batch_aws import MACHINE, BatchAws, Handler, event, function, serving
 
-from quintet.batch.drops import Dropped, MemoryRuns, Outcome, dropped, start
+from quintet.batch.drops import Dropped, DropResult, MemoryRunStarter, dropped, start
 from quintet.batch.run_paths import run_name
 from quintet.errors import BadInput
 
@@ -110,14 +110,14 @@ def test_keys_are_decoded_from_their_form(sent: str, key: str) -> None:
     "key", ["a.csv", "tiny/", "tiny/sub/", "/a.csv", "tiny", "_data/tiny/a.csv"]
 )
 def test_what_is_no_file_of_a_model_is_ignored(key: str) -> None:
-    runs = MemoryRuns()
+    runs = MemoryRunStarter()
     found = Dropped("inbox", key, "v1", "s")
-    assert start(found, runs) == Outcome(found.run, "ignored")
+    assert start(found, runs) == DropResult(found.run, "ignored")
     assert runs.started == {}
 
 
 def test_versions_are_told_apart_where_the_bucket_keeps_none() -> None:
-    runs = MemoryRuns()
+    runs = MemoryRunStarter()
     first, second = (dropped(record("tiny/a.csv", sequencer=s))[0] for s in ("01", "02"))
     assert [start(found, runs).status for found in (first, first, second)] == [
         "started",

@@ -28,7 +28,7 @@ from tests.batch_kit import (
 from typer.testing import CliRunner
 
 from quintet.aws.blobs import S3Inbox, S3Store
-from quintet.batch.planning import MemoryCatalog, Pinned, Request, plan_run
+from quintet.batch.planning import MemoryCatalog, Pinned, RunRequest, plan_run
 from quintet.batch.plans import Plan, unit_from
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
@@ -90,7 +90,7 @@ class House:
         data = {"model": "tiny", "bucket": "inbox", "prefix": "_data/", **asked}
         return self.score(request_from(data, run="tiny-many", started=STARTED))
 
-    def score(self, request: Request, *, report: bool = True) -> RunPaths:
+    def score(self, request: RunRequest, *, report: bool = True) -> RunPaths:
         """All that a run does."""
         inbox, store = S3Inbox(self.s3), S3Store(self.s3, "scores")
         catalog = MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, self.contract))

@@ -13,7 +13,7 @@ import pytest
 from tests.aws_kit import ROOT, load_app
 from tests.iam_rules import actions, resources, statements
 
-from quintet.batch.drops import MemoryRuns
+from quintet.batch.drops import MemoryRunStarter
 from quintet.batch.schedules import start_scheduled
 from quintet.jobs.submit import TTL_SECONDS
 from quintet.settings import (
@@ -161,7 +161,7 @@ def test_a_schedule_is_there_when_it_is_asked_for_and_in_its_zone() -> None:
     assert schedule["ScheduleExpressionTimezone"] == "Europe/Berlin"
     assert schedule["Target"]["Arn"] == identity("Runs")
     given = json.loads(schedule["Target"]["Input"])
-    runs = MemoryRuns()
+    runs = MemoryRunStarter()
     started = start_scheduled({**given, "scheduled": "2026-11-01T05:00:00Z"}, runs)
     (request,) = runs.started.values()
     assert list(runs.started) == [started.folder.run]

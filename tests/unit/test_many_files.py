@@ -30,7 +30,7 @@ from quintet.batch.inputs import content
 from quintet.batch.packing import packed
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from, unit_from
-from quintet.batch.requests import Request, request_from
+from quintet.batch.requests import RunRequest, request_from
 from quintet.batch.run_paths import REPLAY_OF
 from quintet.contract import Contract
 from quintet.errors import BadInput
@@ -531,7 +531,7 @@ def test_dictionaries_and_decimals_read_as_the_values_that_they_hold() -> None:
 def test_rows_wider_than_memory_allows_are_refused_with_their_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(files, "WIDEST_ROW", 1 << 20)
+    monkeypatch.setattr(files, "MAX_ROW_BYTES", 1 << 20)
     body = columns(ROWS[:2], note=core.Array(["x" * (2 << 20)] * 2, core.DataType.string()))
     bench = bench_of({"data/a": parquet_bytes(ROWS), "data/b": body})
     assert refused(bench) == (
@@ -628,7 +628,7 @@ def test_an_empty_prefix_is_refused() -> None:
 
 
 def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_listing, "MOST_FILES", 3)
+    monkeypatch.setattr(input_listing, "MAX_FILES", 3)
     names = [f"data/{n}.csv" for n in range(4)]
     files = {**dict.fromkeys(names, GOOD), "m.json": orjson.dumps(names)}
     assert refused(bench_of(files)) == (
@@ -731,7 +731,7 @@ def test_a_run_whose_list_of_files_is_gone_fails_its_units() -> None:
 
 def test_requests_are_read_as_starters_send_them() -> None:
     dropped = {"bucket": "inbox", "key": "tiny/a.csv", "version_id": None}
-    assert request_from(dropped, run="r", started="s") == Request(
+    assert request_from(dropped, run="r", started="s") == RunRequest(
         run="r", started="s", bucket="inbox", key="tiny/a.csv", model="tiny"
     )
     asked = {"model": "tiny", "bucket": "b", "prefix": "p/", "partition": "m=1/d=2", "version": 3}

@@ -348,7 +348,7 @@ def test_chunks_hold_the_rows_of_one_run(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_chunks_become_smaller_towards_the_end_of_a_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (parquet_rows, chunks):
         monkeypatch.setattr(module, "CHUNK_ROWS", 16)
-    monkeypatch.setattr(chunks, "FEWEST_ROWS", 2)
+    monkeypatch.setattr(chunks, "MIN_CHUNK_ROWS", 2)
     monkeypatch.setattr(byte_streams, "STEP", 600)  # some 30 rows of CSV
     for key, body, sizes in (
         ("tiny/a.csv", csv_bytes(ROWS), [11, 11, 11, 5, 5, 6, 5, 6]),

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quintet.errors import BadInput
-from quintet.formats.splitting import LONGEST, Records, Slice, record_ends, records, slices
+from quintet.formats.splitting import MAX_RECORD_BYTES, Records, Slice, record_ends, records, slices
 
 CELL = st.text(st.sampled_from('ab",;\n\r é'), max_size=6)
 ROWS = st.lists(st.lists(CELL, min_size=2, max_size=3), max_size=25)
@@ -92,7 +92,7 @@ def test_trailing_empty_lines_belong_to_the_last_slice() -> None:
 
 
 def test_a_quote_left_open_is_refused_before_memory_runs_out() -> None:
-    data = b'1,2\n3,"' + b"x" * LONGEST
+    data = b'1,2\n3,"' + b"x" * MAX_RECORD_BYTES
     with pytest.raises(BadInput, match="the record at byte 4: expected at most 1048576 bytes"):
         list(records(blocks(data, 65536), b","))
 

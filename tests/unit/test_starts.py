@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.batch_kit import BUCKET
 
-from quintet.batch.drops import MemoryRuns
+from quintet.batch.drops import MemoryRunStarter
 from quintet.batch.starts import Started, start_run
 from quintet.batch.stores import MemoryInputBucket
 from quintet.errors import BadInput, NotFound
@@ -21,7 +21,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.inbox = MemoryInputBucket()
-        self.runs = MemoryRuns()
+        self.runs = MemoryRunStarter()
         self.routes = MemoryRoutes()
         self.live(3)
         for month in ("2026-01", "2026-02"):

@@ -24,7 +24,7 @@ class Executions:
         self._machine = state_machine_arn
 
     def start(self, run: str, request: dict[str, Any]) -> bool:
-        """See `quintet.batch.drops.Runs.start`.
+        """See `quintet.batch.drops.RunStarter.start`.
 
         Step Functions answers a second start like the first while the first runs, and refuses
         it once it has ended, for 90 days. An answer with an older start date is no new start,

@@ -11,7 +11,7 @@ import orjson
 from quintet.batch.run_paths import run_name
 from quintet.errors import BadInput
 
-__all__ = ["Dropped", "MemoryRuns", "Outcome", "Runs", "dropped", "start"]
+__all__ = ["DropResult", "Dropped", "MemoryRunStarter", "RunStarter", "dropped", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class Dropped:
         return bool(model and slash and rest) and not ignored
 
 
-class Outcome(NamedTuple):
+class DropResult(NamedTuple):
     """What became of one object: its run, and whether it was started now."""
 
     run: str
     status: Literal["started", "already started", "ignored"]
 
 
-class Runs(Protocol):
+class RunStarter(Protocol):
     """Where runs are started."""
 
     def start(self, run: str, request: dict[str, Any]) -> bool:
@@ -61,14 +61,14 @@ class Runs(Protocol):
         ...
 
 
-class MemoryRuns:
+class MemoryRunStarter:
     """Runs that are only noted."""
 
     def __init__(self) -> None:
         self.started: dict[str, dict[str, Any]] = {}
 
     def start(self, run: str, request: dict[str, Any]) -> bool:
-        """See `Runs.start`."""
+        """See `RunStarter.start`."""
         return self.started.setdefault(run, request) is request
 
 
@@ -103,14 +103,14 @@ def _object(record: dict[str, Any]) -> Dropped:
     )
 
 
-def start(found: Dropped, runs: Runs) -> Outcome:
+def start(found: Dropped, runs: RunStarter) -> DropResult:
     """Start the run of a dropped file, once.
 
     Raises:
         Transient: it could not be started now.
     """
     if not found.ours:
-        return Outcome(found.run, "ignored")
+        return DropResult(found.run, "ignored")
     # the same for every notice of this version: Step Functions compares the input too
     request = {"bucket": found.bucket, "key": found.key, "version_id": found.version_id}
-    return Outcome(found.run, "started" if runs.start(found.run, request) else "already started")
+    return DropResult(found.run, "started" if runs.start(found.run, request) else "already started")

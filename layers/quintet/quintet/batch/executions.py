@@ -21,12 +21,12 @@ from quintet.errors import Conflict, NotFound
 
 __all__ = [
     "STOPPED",
-    "Attempt",
     "Execution",
+    "ExecutionInput",
     "Executions",
     "MemoryExecutions",
-    "attempt_from",
-    "last_attempt",
+    "execution_input",
+    "last_execution",
     "plan_redrive",
     "redrive",
     "stop",
@@ -55,7 +55,7 @@ class Executions(Protocol):
     """Where executions are started, looked up and stopped."""
 
     def start(self, run: str, request: dict[str, Any]) -> bool:
-        """See `quintet.batch.drops.Runs.start`."""
+        """See `quintet.batch.drops.RunStarter.start`."""
         ...
 
     def look(self, name: str) -> Execution | None:
@@ -100,7 +100,7 @@ class MemoryExecutions:
         self.held[name] = self.held[name]._replace(status=status, cause=cause)
 
 
-class Attempt(NamedTuple):
+class ExecutionInput(NamedTuple):
     """What an execution is to do: for which run, and what that run was asked for."""
 
     folder: RunPaths
@@ -108,14 +108,16 @@ class Attempt(NamedTuple):
     redrive: bool
 
 
-def attempt_from(execution: str, given: Mapping[str, Any]) -> Attempt:
+def execution_input(execution: str, given: Mapping[str, Any]) -> ExecutionInput:
     """What the execution of that name and input is to do."""
     run = given.get("redrive") or given.get("stop")
     request = given["request"] if run else given
-    return Attempt(RunPaths(model_of(request), run or execution), request, "redrive" in given)
+    return ExecutionInput(
+        RunPaths(model_of(request), run or execution), request, "redrive" in given
+    )
 
 
-def last_attempt(folder: RunPaths, executions: Executions) -> Execution | None:
+def last_execution(folder: RunPaths, executions: Executions) -> Execution | None:
     """The newest execution of a run; None where Step Functions knows of none.
 
     It forgets an execution 90 days after its end.
@@ -124,7 +126,7 @@ def last_attempt(folder: RunPaths, executions: Executions) -> Execution | None:
         Transient: it could not be looked up now.
     """
     found, number = executions.look(folder.run), 0
-    if found is None or attempt_from(found.name, found.request).folder != folder:
+    if found is None or execution_input(found.name, found.request).folder != folder:
         return None  # of another model, or not the first of its run
     while after := executions.look(f"{folder.run}-r{number + 1}"):
         found, number = after, number + 1
@@ -190,7 +192,7 @@ def plan_redrive(plan: Plan, execution: str, store: ObjectStore) -> tuple[str, i
 
 
 def _known(folder: RunPaths, executions: Executions) -> Execution:
-    found = last_attempt(folder, executions)
+    found = last_execution(folder, executions)
     if found is None:
         raise NotFound.of("run", f"a run of {folder.model}", repr(folder.run[:80]))
     return found

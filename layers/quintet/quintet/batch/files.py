@@ -20,9 +20,9 @@ from quintet.formats.splitting import Records, Slice, records, slices
 __all__ = ["Cut", "plan_file"]
 
 #: the most bytes of row groups that one unit may copy to its disk
-LARGEST_GROUP = 448 << 20
+MAX_GROUP_BYTES = 448 << 20
 #: the most bytes of a row, of the mean of its row group
-WIDEST_ROW = 16 << 20
+MAX_ROW_BYTES = 16 << 20
 
 
 class Cut(NamedTuple):
@@ -126,16 +126,16 @@ def _row_groups(footer: Footer, unit_bytes: int) -> list[Cut]:
     groups = footer.groups
     for number, group in enumerate(groups):
         start, end = extent(groups[first : number + 1])
-        if group.end - group.start > LARGEST_GROUP:
+        if group.end - group.start > MAX_GROUP_BYTES:
             raise BadInput.of(
                 f"row group {number}",
-                f"at most {LARGEST_GROUP >> 20} MiB",
+                f"at most {MAX_GROUP_BYTES >> 20} MiB",
                 f"{(group.end - group.start) >> 20} MiB; write smaller row groups",
             )
-        if group.width > WIDEST_ROW:
+        if group.width > MAX_ROW_BYTES:
             raise BadInput.of(
                 f"row group {number}",
-                f"rows of at most {WIDEST_ROW >> 20} MiB",
+                f"rows of at most {MAX_ROW_BYTES >> 20} MiB",
                 f"rows of {group.width >> 20} MiB, about",
             )
         if end - start >= unit_bytes or number == len(groups) - 1:

@@ -16,24 +16,32 @@ from urllib.parse import unquote
 import orjson
 
 from quintet.batch.plans import Snapshot
-from quintet.batch.requests import Request
+from quintet.batch.requests import RunRequest
 from quintet.batch.stores import InputBucket
 from quintet.columns import from_text
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput
 
-__all__ = ["MOST_FILES", "Found", "Item", "constants", "find", "folders", "under_prefix"]
+__all__ = [
+    "MAX_FILES",
+    "InputListing",
+    "ListedInput",
+    "constants",
+    "folders",
+    "list_inputs",
+    "list_prefix",
+]
 
 #: the most files of one run: planning looks into each
-MOST_FILES = 100_000
+MAX_FILES = 100_000
 #: the most bytes of a manifest
-LARGEST_MANIFEST = 32 << 20
+MAX_MANIFEST_BYTES = 32 << 20
 FORM = 'a list of keys, or [{"prefix": "s3://..."}, "key", ...]'
 #: what Hive and Spark write for a partition without a value
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
-class Item(NamedTuple):
+class ListedInput(NamedTuple):
     """An object to score. `size` and `etag` are known where it was listed."""
 
     bucket: str
@@ -44,15 +52,15 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class InputListing:
     """The objects that a request names. `manifest` is the manifest's own version."""
 
-    items: list[Item]
+    items: list[ListedInput]
     hidden: int = 0
     manifest: Snapshot | None = None
 
 
-def find(request: Request, inbox: InputBucket) -> Found:
+def list_inputs(request: RunRequest, inbox: InputBucket) -> InputListing:
     """The objects of a request for many.
 
     Raises:
@@ -60,17 +68,17 @@ def find(request: Request, inbox: InputBucket) -> Found:
         Transient: a store could not be read.
     """
     if request.prefix:
-        found = under_prefix(inbox, request.bucket, request.prefix)
+        found = list_prefix(inbox, request.bucket, request.prefix)
     else:
         found = _listed(request, inbox)
     wanted = set(_partitions(f"{request.partition}/")) if request.partition else set()
     items = [item for item in found.items if wanted <= set(_partitions(item.key))]
     if not items:
         raise _nothing(request, found)
-    return Found(items, found.hidden, found.manifest)
+    return InputListing(items, found.hidden, found.manifest)
 
 
-def _nothing(request: Request, found: Found) -> BadInput:
+def _nothing(request: RunRequest, found: InputListing) -> BadInput:
     where = f"s3://{request.bucket}/{request.source}"
     if found.items:
         got = f"none among {len(found.items):,} files"
@@ -79,7 +87,9 @@ def _nothing(request: Request, found: Found) -> BadInput:
     return BadInput.of(request.scope, f"files in {where}", f"none{hidden}")
 
 
-def under_prefix(inbox: InputBucket, bucket: str, prefix: str, field: str = "prefix") -> Found:
+def list_prefix(
+    inbox: InputBucket, bucket: str, prefix: str, field: str = "prefix"
+) -> InputListing:
     """The files whose keys start with `prefix`, hidden ones left out; `field` is who names it.
 
     Raises:
@@ -95,10 +105,10 @@ def under_prefix(inbox: InputBucket, bucket: str, prefix: str, field: str = "pre
         if _hidden(key[start:]):
             hidden += 1
             continue
-        items.append(Item(bucket, key, None, size, etag))
-        if len(items) > MOST_FILES:
-            raise BadInput.of(field, f"at most {MOST_FILES:,} files", "more; name a partition")
-    return Found(items, hidden)
+        items.append(ListedInput(bucket, key, None, size, etag))
+        if len(items) > MAX_FILES:
+            raise BadInput.of(field, f"at most {MAX_FILES:,} files", "more; name a partition")
+    return InputListing(items, hidden)
 
 
 def _hidden(path: str) -> bool:
@@ -109,19 +119,19 @@ def _hidden(path: str) -> bool:
     )
 
 
-def _listed(request: Request, inbox: InputBucket) -> Found:
+def _listed(request: RunRequest, inbox: InputBucket) -> InputListing:
     assert request.manifest is not None
     own = inbox.snapshot(request.bucket, request.manifest, request.version_id)
-    if own.size > LARGEST_MANIFEST:
-        raise BadInput.of("manifest", f"at most {LARGEST_MANIFEST >> 20} MiB", "a larger one")
+    if own.size > MAX_MANIFEST_BYTES:
+        raise BadInput.of("manifest", f"at most {MAX_MANIFEST_BYTES >> 20} MiB", "a larger one")
     try:
         entries = orjson.loads(inbox.read(own, 0, own.size))
     except ValueError:
         raise BadInput.of("manifest", FORM, "text that is not JSON") from None
     if not isinstance(entries, list):
         raise BadInput.of("manifest", FORM, "something else")
-    if len(entries) > MOST_FILES:
-        raise BadInput.of("manifest", f"at most {MOST_FILES:,} files", f"{len(entries):,}")
+    if len(entries) > MAX_FILES:
+        raise BadInput.of("manifest", f"at most {MAX_FILES:,} files", f"{len(entries):,}")
     bucket, prefix = request.bucket, ""
     if entries and isinstance(entries[0], dict) and entries[0].keys() == {"prefix"}:
         bucket, prefix = _address(request.bucket, entries.pop(0)["prefix"], 0)
@@ -131,10 +141,10 @@ def _listed(request: Request, inbox: InputBucket) -> Found:
         if item[:2] in seen:
             raise BadInput.of("manifest", "every file once", f"{item.key[:200]} twice")
         seen.add(item[:2])
-    return Found(items, 0, own)
+    return InputListing(items, 0, own)
 
 
-def _entry(bucket: str, prefix: str, entry: Any, number: int) -> Item:
+def _entry(bucket: str, prefix: str, entry: Any, number: int) -> ListedInput:
     version = None
     if isinstance(entry, dict) and entry.keys() <= {"key", "version_id"}:
         entry, version = entry.get("key"), entry.get("version_id")
@@ -142,7 +152,7 @@ def _entry(bucket: str, prefix: str, entry: Any, number: int) -> Item:
         raise BadInput.of(f"entry {number} of the manifest", "a version_id of text", "another")
     if isinstance(entry, str) and not entry.startswith("s3://"):
         entry = f"{prefix}{entry}"
-    item = Item(*_address(bucket, entry, number), version)
+    item = ListedInput(*_address(bucket, entry, number), version)
     if not item.key or item.key.endswith("/"):
         raise BadInput.of(f"entry {number} of the manifest", "the key of a file", "a folder")
     return item

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from quintet.batch.files import plan_file
 from quintet.batch.input_checks import refuse_bad
-from quintet.batch.input_listing import folders, under_prefix
+from quintet.batch.input_listing import folders, list_prefix
 from quintet.batch.inputs import Source, naming, of_file
 from quintet.batch.plans import Plan
-from quintet.batch.requests import Request
+from quintet.batch.requests import RunRequest
 from quintet.batch.stores import InputBucket
 from quintet.columns import Array, Batch, numpy_dtype
 from quintet.contract import Contract, Feature
@@ -39,7 +39,7 @@ from quintet.formats.chunks import arrays_batch
 from quintet.formats.parquet import read_footer
 from quintet.formats.parquet_rows import parquet_schema, record_batches
 
-__all__ = ["AT", "as_of", "find_history", "read_history"]
+__all__ = ["AT", "as_of", "find_offline_features", "read_offline_features"]
 
 #: the column of the moment that a row describes
 AT = "at"
@@ -84,7 +84,9 @@ def _ends(dated: Mapping[str, str]) -> Iterator[date]:
 # ---- which files ------------------------------------------------------------------------------
 
 
-def find_history(request: Request, contract: Contract, inbox: InputBucket) -> list[Source]:
+def find_offline_features(
+    request: RunRequest, contract: Contract, inbox: InputBucket
+) -> list[Source]:
     """The files of stored features that a request names, each as it is now.
 
     Raises:
@@ -95,7 +97,7 @@ def find_history(request: Request, contract: Contract, inbox: InputBucket) -> li
         return []
     if not contract.stored:
         raise BadInput.of("features", "none, as the model has no stored features", "a prefix")
-    found = under_prefix(inbox, request.bucket, request.features, "features")
+    found = list_prefix(inbox, request.bucket, request.features, "features")
     keys = [item.key for item in found.items if item.size]
     if not keys:
         place = f"s3://{request.bucket}/{request.features}"
@@ -151,7 +153,7 @@ def _hollow(feature: Feature) -> Any:
 # ---- what they say ------------------------------------------------------------------------------
 
 
-def read_history(
+def read_offline_features(
     contract: Contract,
     wanted: Mapping[float, Iterable[str]],
     sources: Iterable[Source],

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 from quintet.batch.files import Cut
 from quintet.batch.plans import FileSlice, Unit
-from quintet.batch.requests import Request
+from quintet.batch.requests import RunRequest
 
 __all__ = ["packed"]
 
 #: the most slices of one unit, which is an item of the map: at most 256 KiB
-MOST_SLICES = 1000
+MAX_SLICES = 1000
 
 
-def packed(request: Request, files: Sequence[Sequence[Cut]], unit_bytes: int) -> list[Unit]:
+def packed(request: RunRequest, files: Sequence[Sequence[Cut]], unit_bytes: int) -> list[Unit]:
     """Units of about `unit_bytes` each, of the files' slices in their order."""
     packs: list[list[FileSlice]] = []
     room = 0
     for number, cuts in enumerate(files):
         for cut, size in cuts:
-            if not packs or size > room or len(packs[-1]) == MOST_SLICES:
+            if not packs or size > room or len(packs[-1]) == MAX_SLICES:
                 packs.append([])
                 room = unit_bytes
             room -= size

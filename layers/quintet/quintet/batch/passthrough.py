@@ -30,10 +30,10 @@ from quintet.formats.arrow import column as column_of
 from quintet.formats.arrow import csv_table, is_text
 from quintet.formats.chunks import Chunk
 
-__all__ = ["kept_columns", "kept_values"]
+__all__ = ["passthrough_columns", "passthrough_values"]
 
 
-def kept_columns(
+def passthrough_columns(
     asked: Any, contract: Contract, sources: Sequence[Source], *, many: bool
 ) -> tuple[tuple[str, str], ...]:
     """The columns to keep and their new names, each checked to be in every file.
@@ -77,7 +77,7 @@ def _check_there(columns: Sequence[tuple[str, str]], sources: Sequence[Source]) 
         raise BadInput(refusals)
 
 
-def kept_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dict[str, core.Array]:
+def passthrough_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dict[str, core.Array]:
     """The kept columns of some rows of a file, under their new names; `plan` is the file's own."""
     if not plan.keep:
         return {}

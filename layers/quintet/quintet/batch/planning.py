@@ -18,12 +18,12 @@ from quintet.batch.input_checks import (
     one_format,
     refuse_bad,
 )
-from quintet.batch.input_listing import Item, constants, find
+from quintet.batch.input_listing import ListedInput, constants, list_inputs
 from quintet.batch.inputs import Source, content, inputs_document, of_file
-from quintet.batch.offline_features import find_history
+from quintet.batch.offline_features import find_offline_features
 from quintet.batch.outputs import FILE
 from quintet.batch.packing import packed
-from quintet.batch.passthrough import kept_columns
+from quintet.batch.passthrough import passthrough_columns
 from quintet.batch.plans import (
     FORMATS,
     FileFormat,
@@ -34,14 +34,14 @@ from quintet.batch.plans import (
     dump,
     plan_from,
 )
-from quintet.batch.requests import Request, keep_of
+from quintet.batch.requests import RunRequest, passthrough_of
 from quintet.batch.run_paths import REPLAY_OF, RunPaths
 from quintet.batch.stores import InputBucket, ObjectStore
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure, NotFound
 from quintet.formats.kinds import ignored_columns
 
-__all__ = ["Catalog", "MemoryCatalog", "Pinned", "Request", "contract_digest", "plan_run"]
+__all__ = ["Catalog", "MemoryCatalog", "Pinned", "RunRequest", "contract_digest", "plan_run"]
 
 #: how many files are planned at once
 THREADS = 16
@@ -89,7 +89,7 @@ def contract_digest(contract: Contract) -> str:
 
 
 def plan_run(
-    request: Request,
+    request: RunRequest,
     *,
     catalog: Catalog,
     inbox: InputBucket,
@@ -136,7 +136,7 @@ class _Made(NamedTuple):
 _File = tuple[Source, list[Cut]]
 
 
-def _refused(request: Request, error: BadInput | ModelFailure) -> RefusedPlan:
+def _refused(request: RunRequest, error: BadInput | ModelFailure) -> RefusedPlan:
     reasons = error.refusals[:NAMED] if isinstance(error, BadInput) else (error,)
     return RefusedPlan(
         run=request.run,
@@ -150,9 +150,9 @@ def _refused(request: Request, error: BadInput | ModelFailure) -> RefusedPlan:
     )
 
 
-def _plan(request: Request, catalog: Catalog, inbox: InputBucket, unit_bytes: int) -> _Made:
+def _plan(request: RunRequest, catalog: Catalog, inbox: InputBucket, unit_bytes: int) -> _Made:
     pinned = catalog.pin(request.model, request.version)
-    history = find_history(request, pinned.contract, inbox)
+    history = find_offline_features(request, pinned.contract, inbox)
     of_files = _of_one if request.scope == "key" else _of_many
     made = of_files(request, pinned, inbox, unit_bytes)
     if request.features is None:
@@ -171,7 +171,7 @@ def _plan(request: Request, catalog: Catalog, inbox: InputBucket, unit_bytes: in
 # ---- one file --------------------------------------------------------------------------------
 
 
-def _of_one(request: Request, pinned: Pinned, inbox: InputBucket, unit_bytes: int) -> _Made:
+def _of_one(request: RunRequest, pinned: Pinned, inbox: InputBucket, unit_bytes: int) -> _Made:
     snapshot = inbox.snapshot(request.bucket, request.source, request.version_id)
     # a dropped file's folders are free, but a replay stands in those of the file that it is from
     given = constants(pinned.contract, snapshot.key) if REPLAY_OF in snapshot.metadata else {}
@@ -209,7 +209,7 @@ def _of_one(request: Request, pinned: Pinned, inbox: InputBucket, unit_bytes: in
     return _Made(plan, units)
 
 
-def _who(request: Request, pinned: Pinned) -> dict[str, Any]:
+def _who(request: RunRequest, pinned: Pinned) -> dict[str, Any]:
     """Which run of which model it is."""
     return {
         "run": request.run,
@@ -225,13 +225,13 @@ def _who(request: Request, pinned: Pinned) -> dict[str, Any]:
 
 
 def _keep(
-    request: Request, metadata: Mapping[str, str], contract: Contract, sources: Sequence[Source]
+    request: RunRequest, metadata: Mapping[str, str], contract: Contract, sources: Sequence[Source]
 ) -> tuple[tuple[str, str], ...]:
-    asked = request.keep or keep_of(metadata.get(KEEP, ""))
-    return kept_columns(asked, contract, sources, many=request.scope != "key")
+    asked = request.keep or passthrough_of(metadata.get(KEEP, ""))
+    return passthrough_columns(asked, contract, sources, many=request.scope != "key")
 
 
-def _output(request: Request, metadata: Mapping[str, str], kind: FileFormat) -> FileFormat:
+def _output(request: RunRequest, metadata: Mapping[str, str], kind: FileFormat) -> FileFormat:
     asked = request.output or metadata.get(OUTPUT, "parquet")
     if asked == "input":
         return kind
@@ -245,12 +245,12 @@ def _output(request: Request, metadata: Mapping[str, str], kind: FileFormat) -> 
 # ---- many files ------------------------------------------------------------------------------
 
 
-def _of_many(request: Request, pinned: Pinned, inbox: InputBucket, unit_bytes: int) -> _Made:
+def _of_many(request: RunRequest, pinned: Pinned, inbox: InputBucket, unit_bytes: int) -> _Made:
     contract = pinned.contract
     _check_names(contract)
-    found = find(request, inbox)
+    found = list_inputs(request, inbox)
 
-    def planned(item: Item) -> _File | BadInput | None:
+    def planned(item: ListedInput) -> _File | BadInput | None:
         try:
             return _planned(contract, inbox, item, unit_bytes)
         except BadInput as error:
@@ -297,7 +297,9 @@ def _of_many(request: Request, pinned: Pinned, inbox: InputBucket, unit_bytes: i
     return _Made(plan, units, sources)
 
 
-def _planned(contract: Contract, inbox: InputBucket, item: Item, unit_bytes: int) -> _File | None:
+def _planned(
+    contract: Contract, inbox: InputBucket, item: ListedInput, unit_bytes: int
+) -> _File | None:
     """One of many files; None for an empty one, which has no rows whatever its format."""
     if item.size == 0:
         return None

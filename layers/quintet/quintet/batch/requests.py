@@ -9,20 +9,20 @@ from typing import Any
 from quintet.batch.plans import Scope
 from quintet.errors import BadInput, Refusal
 
-__all__ = ["ALL", "Keep", "Request", "keep_of", "model_of", "request_from"]
+__all__ = ["ALL", "Passthrough", "RunRequest", "model_of", "passthrough_of", "request_from"]
 
 SCOPES: tuple[Scope, ...] = ("key", "prefix", "manifest")
 TEXTS = ("bucket", "model", "version_id", "partition", "output", "callback", "features", *SCOPES)
 #: the columns of the input beside the scores: some, some under new names, or all
-Keep = list[str] | dict[str, str] | str
+Passthrough = list[str] | dict[str, str] | str
 ALL = "*"
-MOST_KEPT = 200
+MAX_PASSTHROUGH = 200
 KEEP_FORM = 'a list of columns, {"column": "new name"}, or "*" for all'
 FIELDS = (*TEXTS, "version", "keep")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class RunRequest:
     """What a run is asked to score. `started` is ISO 8601; `version` None means the live one.
 
     The input is one object (`key`), all objects under a `prefix`, or those that the object
@@ -44,7 +44,7 @@ class Request:
     version: int | None = None
     model: str = ""
     output: str | None = None
-    keep: Keep | None = None
+    keep: Passthrough | None = None
     callback: str | None = None
     features: str | None = None
 
@@ -71,7 +71,7 @@ def model_of(data: Mapping[str, Any]) -> str:
     return str(data.get("model") or str(data.get("key") or "").partition("/")[0])
 
 
-def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -> Request:
+def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -> RunRequest:
     """A request as the starter of a run sends it.
 
     Raises:
@@ -102,10 +102,10 @@ def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -
     refusals += _odd_keep(data.get("keep")) + _at_odds(data, given)
     if refusals:
         raise BadInput(refusals)
-    return Request(run=run, started=started, **data)
+    return RunRequest(run=run, started=started, **data)
 
 
-def keep_of(text: str) -> Keep | None:
+def passthrough_of(text: str) -> Passthrough | None:
     """What to keep, as object metadata and the command say it: `customer_id, segment=group`."""
     if text.strip() in ("", ALL):
         return text.strip() or None
@@ -117,7 +117,7 @@ def _odd_keep(value: Any) -> list[Refusal]:
     """What is wrong with a request's `keep`."""
     names = [*value, *value.values()] if isinstance(value, dict) else value
     good = value is None or value == ALL
-    if isinstance(names, list) and 0 < len(names) <= 2 * MOST_KEPT:
+    if isinstance(names, list) and 0 < len(names) <= 2 * MAX_PASSTHROUGH:
         good = all(isinstance(name, str) and 0 < len(name) <= 200 for name in names)
     return [] if good else [Refusal(None, "keep", KEEP_FORM, "something else")]
 

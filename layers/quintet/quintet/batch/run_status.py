@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from quintet.batch.executions import Executions, last_attempt
+from quintet.batch.executions import Executions, last_execution
 from quintet.batch.plans import Plan, RefusedPlan, plan_from
 from quintet.batch.run_paths import RunPaths, slug
 from quintet.batch.stores import ObjectStore
 from quintet.errors import NotFound
 
-__all__ = ["Page", "RunIndex", "newest", "show"]
+__all__ = ["RunIndex", "RunPage", "newest", "show"]
 
 #: how many documents are fetched at once
 THREADS = 16
@@ -27,7 +27,7 @@ class RunIndex(ObjectStore, Protocol):
         ...
 
 
-class Page(NamedTuple):
+class RunPage(NamedTuple):
     """Some runs of a model, the newest first, and what to ask for the next ones."""
 
     runs: list[dict[str, Any]]
@@ -42,7 +42,7 @@ def show(folder: RunPaths, store: ObjectStore, executions: Executions) -> dict[s
         Transient: a store could not be read.
     """
     report = orjson.loads(store.get(folder.report) or b"null")
-    execution = last_attempt(folder, executions)
+    execution = last_execution(folder, executions)
     # one whose report is just written has its manifest and its table's pointer yet to come
     if report and not (execution and execution.running):
         return _reported(folder, report)
@@ -59,7 +59,7 @@ def show(folder: RunPaths, store: ObjectStore, executions: Executions) -> dict[s
     return found
 
 
-def newest(model: str, shelf: RunIndex, most: int, after: str | None = None) -> Page:
+def newest(model: str, shelf: RunIndex, most: int, after: str | None = None) -> RunPage:
     """The runs of a model that were started last; `after` is what a page before has said.
 
     Raises:
@@ -82,7 +82,7 @@ def newest(model: str, shelf: RunIndex, most: int, after: str | None = None) -> 
         known = sorted(pool.map(planned, folders), key=lambda found: found[0], reverse=True)
         left = [found for found in known if after is None or found[0] < after]
         runs = list(pool.map(told, left[:most]))
-    return Page(runs, left[most - 1][0] if len(left) > most else None)
+    return RunPage(runs, left[most - 1][0] if len(left) > most else None)
 
 
 def _reported(folder: RunPaths, report: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from quintet.batch.drops import Runs
+from quintet.batch.drops import RunStarter
 from quintet.batch.requests import request_from
 from quintet.batch.run_paths import RunPaths, hashed_name
 from quintet.batch.starts import Started
@@ -23,10 +23,10 @@ DATES = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H"}
 #: the fields of a request that may be dated
 DATED = ("key", "prefix", "manifest", "partition", "features")
 #: ten years
-MOST_HOURS = 87_600
+MAX_HOURS = 87_600
 
 
-def start_scheduled(event: Mapping[str, Any], runs: Runs) -> Started:
+def start_scheduled(event: Mapping[str, Any], runs: RunStarter) -> Started:
     """Start the run of a firing: `scheduled` is its time, `request` what it asks for.
 
     The request's places of files may name the date, as in `month={year}-{month}`: that of the
@@ -61,8 +61,8 @@ def _moment(text: Any) -> datetime:
 
 
 def _back(hours: Any) -> timedelta:
-    if type(hours) is not int or abs(hours) > MOST_HOURS:
-        expected = f"a whole number of hours, at most {MOST_HOURS}"
+    if type(hours) is not int or abs(hours) > MAX_HOURS:
+        expected = f"a whole number of hours, at most {MAX_HOURS}"
         raise BadInput.of("hours_back", expected, repr(hours)[:60])
     return timedelta(hours=hours)
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from quintet.batch.drops import Runs
-from quintet.batch.input_listing import Found, find, under_prefix
-from quintet.batch.requests import Request, request_from
+from quintet.batch.drops import RunStarter
+from quintet.batch.input_listing import InputListing, list_inputs, list_prefix
+from quintet.batch.requests import RunRequest, request_from
 from quintet.batch.run_paths import RunPaths, hashed_name
 from quintet.batch.stores import InputBucket
 from quintet.serving.model_cache import Routes, UnknownModel
@@ -30,7 +30,7 @@ def start_run(
     *,
     routes: Routes,
     inbox: InputBucket,
-    runs: Runs,
+    runs: RunStarter,
     check: Callable[[str], None],
 ) -> Started:
     """Start the run of a request, unless it was started before.
@@ -53,7 +53,7 @@ def start_run(
         check(request.callback)
     version_id, content = _state(request, inbox)
     if request.features is not None:
-        content += f" {_listing(under_prefix(inbox, request.bucket, request.features, 'features'))}"
+        content += f" {_listing(list_prefix(inbox, request.bucket, request.features, 'features'))}"
     known = {**data, "model": request.model, "version": version, "version_id": version_id}
     pinned = {name: value for name, value in known.items() if value is not None}
     parts = (orjson.dumps(pinned, option=orjson.OPT_SORT_KEYS).decode(), content)
@@ -61,17 +61,17 @@ def start_run(
     return Started(RunPaths(request.model, run), runs.start(run, pinned))
 
 
-def _state(request: Request, inbox: InputBucket) -> tuple[str | None, str]:
+def _state(request: RunRequest, inbox: InputBucket) -> tuple[str | None, str]:
     """The version of the object or manifest that is named, and a hash of all there is to score."""
     if request.scope == "key":
         found = inbox.snapshot(request.bucket, request.source, request.version_id)
         return found.version_id, found.etag
-    files = find(request, inbox)
+    files = list_inputs(request, inbox)
     own = files.manifest
     return (own.version_id if own else None), f"{own.etag if own else ''} {_listing(files)}"
 
 
-def _listing(files: Found) -> str:
+def _listing(files: InputListing) -> str:
     """A hash of the state of some files."""
     digest = hashlib.sha256()
     for item in files.items:
@@ -79,7 +79,7 @@ def _listing(files: Found) -> str:
     return digest.hexdigest()
 
 
-def _hint(request: Request) -> str:
+def _hint(request: RunRequest) -> str:
     """The words by which people tell the runs of a model apart."""
     if request.partition:
         return request.partition

@@ -13,8 +13,8 @@ import orjson
 from arro3 import core
 
 from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
-from quintet.batch.offline_features import as_of, read_history
-from quintet.batch.passthrough import kept_values
+from quintet.batch.offline_features import as_of, read_offline_features
+from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
 from quintet.batch.sinks import Quarantine, ScoreTable
 from quintet.batch.stores import InputBucket, ObjectStore
@@ -204,7 +204,7 @@ def _features(
         entities = part.piece().batch.entities or []
         wanted.setdefault(part.moment, set()).update(filter(None, entities))
     sources = sources_from(store.get(plan.folder.history))
-    return read_history(contract, wanted, sources.values(), inbox).__getitem__
+    return read_offline_features(contract, wanted, sources.values(), inbox).__getitem__
 
 
 def _nothing(contract: Contract, plan: Plan, sample: Sample) -> _Found:
@@ -231,7 +231,7 @@ class _Scorer:
         source = self.features(part.moment)
         joined = join(self.model.contract, chunk.batch, source, part.moment)
         scores = score_apart(self.model, joined.batch, joined.fallback)
-        kept = kept_values(part.plan, chunk, chunk.rows[scores.index])
+        kept = passthrough_values(part.plan, chunk, chunk.rows[scores.index])
         return _Scored(part, chunk, joined.batch, scores, kept)
 
 

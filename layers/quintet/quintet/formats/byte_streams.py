@@ -26,7 +26,7 @@ STEP = 1 << 22
 #: how many ranges are read at once, ahead of those who use them
 READERS = 2
 #: the most that a gzip may unpack to: it is one unit, which must fit one invocation
-UNPACKED = 1 << 29
+MAX_UNPACKED = 1 << 29
 #: row groups up to this size stay in memory, larger ones go to a file
 IN_MEMORY = 128 << 20
 
@@ -68,7 +68,7 @@ def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[byte
     """The content of a gzip, in blocks of bounded size. `partial` takes a cut stream as it is.
 
     Raises:
-        BadInput: the gzip is damaged or truncated, or unpacks to more than `UNPACKED`.
+        BadInput: the gzip is damaged or truncated, or unpacks to more than `MAX_UNPACKED`.
     """
     total = 0
     unpacker = zlib.decompressobj(wbits=31)
@@ -83,8 +83,8 @@ def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[byte
                     unpacker = zlib.decompressobj(wbits=31)
                 out = unpacker.decompress(left, STEP)
                 total += len(out)
-                if total > UNPACKED:
-                    most = f"a gzip of at most {UNPACKED >> 20} MiB unpacked"
+                if total > MAX_UNPACKED:
+                    most = f"a gzip of at most {MAX_UNPACKED >> 20} MiB unpacked"
                     raise BadInput.of("the file", most, "more; drop it unpacked, or as Parquet")
                 if out:
                     yield out

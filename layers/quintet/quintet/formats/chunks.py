@@ -19,7 +19,7 @@ __all__ = ["CHUNK_ROWS", "Chunk", "Piece", "arrays_batch", "cuts", "even"]
 #: rows of one run of the model: from 1,024 on the speed is that of the best batch
 CHUNK_ROWS = 8192
 #: rows of the last runs of a unit, where there are as many
-FEWEST_ROWS = 1024
+MIN_CHUNK_ROWS = 1024
 #: of wide rows only as many are read at once as have so many bytes
 CHUNK_BYTES = 32 << 20
 
@@ -54,7 +54,7 @@ def cuts(rows: int, left: int) -> Iterator[slice]:
     Chunks are smaller towards the end of a unit, so that threads end together (guided
     self-scheduling: Polychronopoulos and Kuck, 1987).
     """
-    return even(rows, min(CHUNK_ROWS, max(FEWEST_ROWS, left // 4)))
+    return even(rows, min(CHUNK_ROWS, max(MIN_CHUNK_ROWS, left // 4)))
 
 
 def even(rows: int, most: int) -> Iterator[slice]:

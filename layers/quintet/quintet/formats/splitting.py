@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from quintet.errors import BadInput
 
-__all__ = ["LONGEST", "Positions", "Records", "Slice", "record_ends", "records", "slices"]
+__all__ = ["MAX_RECORD_BYTES", "Positions", "Records", "Slice", "record_ends", "records", "slices"]
 
 #: the longest record in bytes; beyond it a quote was surely left open
-LONGEST = 1 << 20
+MAX_RECORD_BYTES = 1 << 20
 
 #: bytes that are looked through at once
 CACHED = 1 << 18
@@ -61,7 +61,7 @@ def records(blocks: Iterable[bytes], delimiter: bytes | None, offset: int = 0) -
     `delimiter` is the CSV's, None for JSONL; `offset` is the place of the first block.
 
     Raises:
-        BadInput: a record is longer than `LONGEST`.
+        BadInput: a record is longer than `MAX_RECORD_BYTES`.
     """
     tail = b""
     for block in blocks:
@@ -72,7 +72,7 @@ def records(blocks: Iterable[bytes], delimiter: bytes | None, offset: int = 0) -
             yield _records(offset, data, ends)
         tail = data[cut:]
         offset += cut
-        if len(tail) > LONGEST:
+        if len(tail) > MAX_RECORD_BYTES:
             raise _too_long(offset)
     if tail:
         yield _records(offset, tail, np.array([len(tail)], dtype=np.int64))
@@ -81,7 +81,7 @@ def records(blocks: Iterable[bytes], delimiter: bytes | None, offset: int = 0) -
 def _records(offset: int, data: bytes, ends: Positions) -> Records:
     starts = np.concatenate([[0], ends[:-1]])
     longest = int(np.argmax(ends - starts))
-    if ends[longest] - starts[longest] > LONGEST:
+    if ends[longest] - starts[longest] > MAX_RECORD_BYTES:
         raise _too_long(offset + int(starts[longest]))
     array = np.frombuffer(data, dtype=np.uint8)
     first, last = array[starts], array[ends - 1]
@@ -95,7 +95,7 @@ def _records(offset: int, data: bytes, ends: Positions) -> Records:
 def _too_long(offset: int) -> BadInput:
     return BadInput.of(
         f"the record at byte {offset}",
-        f"at most {LONGEST} bytes",
+        f"at most {MAX_RECORD_BYTES} bytes",
         "a longer one; is a quote left open?",
     )
 

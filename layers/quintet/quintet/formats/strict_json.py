@@ -26,7 +26,7 @@ _SHIFTS = (1, 2, 4, 8, 3)
 _COLON = ord(":")
 _TOGETHER = 64  # texts that are looked at in one go: what is joined stays in the processor's cache
 _BEFORE_COLON = np.frombuffer(b'" \t\n\r', np.uint8)
-_MOST, _LEAST = 2**64 - 1, -(2**63)
+_MAX_INTEGER, _MIN_INTEGER = 2**64 - 1, -(2**63)
 
 
 def parse(body: bytes) -> Any:
@@ -131,7 +131,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _in_range(digits: str) -> None:
-    if len(digits) > 20 or not _LEAST <= int(digits) <= _MOST:
+    if len(digits) > 20 or not _MIN_INTEGER <= int(digits) <= _MAX_INTEGER:
         raise BadInput.of("body", "integers of at most 64 bits", _short(digits))
 
 

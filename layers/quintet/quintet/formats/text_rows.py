@@ -27,11 +27,11 @@ from quintet.formats.alike import csv_batch, jsonl_batch, padded
 from quintet.formats.arrow import column, csv_table
 from quintet.formats.chunks import Chunk, Piece, arrays_batch, cuts, even
 from quintet.formats.decimals import EXACT, Bytes
-from quintet.formats.splitting import LONGEST, Positions, Records
+from quintet.formats.splitting import MAX_RECORD_BYTES, Positions, Records
 
 __all__ = ["read_text"]
 
-csv.field_size_limit(LONGEST)
+csv.field_size_limit(MAX_RECORD_BYTES)
 
 Found = tuple[Batch, Sequence[int] | None, list[Refusal]]
 

@@ -16,8 +16,8 @@ from quintet.settings import DropSettings, PlanSettings, ReportSettings, ScoreSe
 if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
 
-    from quintet.batch.drops import Runs
-    from quintet.batch.planning import Request
+    from quintet.batch.drops import RunStarter
+    from quintet.batch.planning import RunRequest
     from quintet.batch.plans import Plan, RefusedPlan, Unit
     from quintet.batch.run_paths import RunPaths
     from quintet.batch.stores import InputBucket, ObjectStore
@@ -57,7 +57,7 @@ def _store(bucket: str) -> ObjectStore:
 
 
 @cache
-def runs() -> Runs:
+def runs() -> RunStarter:
     """Where `drop` starts runs."""
     import boto3
 
@@ -68,7 +68,7 @@ def runs() -> Runs:
 
 
 @cache
-def planner() -> Callable[[Request, bool], Plan | RefusedPlan]:
+def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
     """What plans a run, or plans anew what was refused."""
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.catalog import RegistryCatalog
@@ -83,7 +83,7 @@ def planner() -> Callable[[Request, bool], Plan | RefusedPlan]:
     )
     inbox, store = _inbox(), _store(settings.scores_bucket)
 
-    def plan(request: Request, again: bool) -> Plan | RefusedPlan:
+    def plan(request: RunRequest, again: bool) -> Plan | RefusedPlan:
         return plan_run(
             request,
             catalog=catalog,

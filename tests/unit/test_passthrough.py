@@ -16,7 +16,7 @@ from tests.batch_kit import BUCKET, KINDS, Bench, csv_bytes, jsonl_bytes, parque
 from quintet.batch import passthrough
 from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
-from quintet.batch.requests import keep_of, request_from
+from quintet.batch.requests import passthrough_of, request_from
 from quintet.errors import BadInput
 
 TEXTS = ["plain", "", 'with "quotes", commas', "two\nlines", "ünï", " spaces ", "1.50"]
@@ -251,8 +251,8 @@ def test_the_form_of_the_scores_may_be_asked_for_by_the_request() -> None:
 
 
 def test_what_to_keep_is_read_from_text() -> None:
-    assert keep_of("a, b=c ,d") == {"a": "a", "b": "c", "d": "d"}
-    assert (keep_of(" * "), keep_of("")) == ("*", None)
+    assert passthrough_of("a, b=c ,d") == {"a": "a", "b": "c", "d": "d"}
+    assert (passthrough_of(" * "), passthrough_of("")) == ("*", None)
 
 
 @pytest.mark.parametrize("keep", [[], {}, "a", 7, [1], [""], {"a": 1}, {"a": None}, ["a"] * 401])

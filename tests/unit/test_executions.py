@@ -12,8 +12,8 @@ from tests.unit.test_reports import clock
 from quintet.batch.executions import (
     STOPPED,
     MemoryExecutions,
-    attempt_from,
-    last_attempt,
+    execution_input,
+    last_execution,
     plan_redrive,
     redrive,
     stop,
@@ -42,12 +42,12 @@ def names(executions: MemoryExecutions) -> dict[str, str]:
 
 
 def test_an_execution_says_what_it_is_to_do() -> None:
-    first = attempt_from(RUN.run, ASKED)
+    first = execution_input(RUN.run, ASKED)
     assert (first.folder, first.request, first.redrive) == (RUN, ASKED, False)
-    again = attempt_from(f"{RUN.run}-r1", {"redrive": RUN.run, "request": ASKED})
+    again = execution_input(f"{RUN.run}-r1", {"redrive": RUN.run, "request": ASKED})
     assert (again.folder, again.request, again.redrive) == (RUN, ASKED, True)
     given = {"stop": RUN.run, "request": ASKED, "failure": {"Error": STOPPED}}
-    told = attempt_from(f"{RUN.run}-x", given)
+    told = execution_input(f"{RUN.run}-x", given)
     assert (told.folder, told.request, told.redrive) == (RUN, ASKED, False)
 
 
@@ -79,7 +79,7 @@ def test_redrives_are_numbered_and_two_at_once_are_one(executions: MemoryExecuti
         redrive(RUN, executions)
     executions.ended(f"{RUN.run}-r1", "TIMED_OUT")
     assert redrive(RUN, executions).name == f"{RUN.run}-r2"
-    last = last_attempt(RUN, executions)
+    last = last_execution(RUN, executions)
     assert last is not None and last.name == f"{RUN.run}-r2"
     assert last.request == {"redrive": RUN.run, "request": ASKED}
 
