@@ -49,7 +49,7 @@ from quintet.streaming.alerts import AlertDesk, MemoryAlertBook
 from quintet.streaming.checkpoints import MemoryMarks
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
-from quintet.streaming.model_rows import Arrivals, Tumbling
+from quintet.streaming.model_rows import ShardBatch, Tumbling
 from quintet.streaming.records import decode
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows, advance
@@ -103,21 +103,23 @@ def event_of(rows: Any) -> dict[str, Any]:
     }
 
 
-def vectorised(model: OnnxModel, arrived: Arrivals, window: Tumbling) -> Any:
+def vectorised(model: OnnxModel, arrived: ShardBatch, window: Tumbling) -> Any:
     """Decode, score and aggregate as score_stream does; the windows' state."""
     decoded = decode(arrived, lambda name: model)
-    for _, flow in decoded.flows:
-        joined = join(model.contract, flow.batch, MemoryFeatures(), NOW)
+    for _, model_rows in decoded.by_model:
+        joined = join(model.contract, model_rows.batch, MemoryFeatures(), NOW)
         scores = score_apart(model, joined.batch, joined.fallback)
         assert len(scores.index) == len(arrived.data)
-    return advance(window, arrived, [flow for _, flow in decoded.flows], MemoryWindows()).state
+    return advance(
+        window, arrived, [model_rows for _, model_rows in decoded.by_model], MemoryWindows()
+    ).state
 
 
 def answered(model: OnnxModel, event: dict[str, Any]) -> Any:
     """The same, from Lambda's event to the answer."""
     window = kinesis_events.tumbling(event)
     assert window is not None
-    state = vectorised(model, kinesis_events.arrivals(event), window)
+    state = vectorised(model, kinesis_events.shard_batch(event), window)
     return orjson.dumps(kinesis_events.answer(state, None))
 
 
@@ -133,7 +135,7 @@ def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
         windows=MemoryWindows(),
         clock=lambda: NOW,
     )
-    outcome = scorer.take(kinesis_events.arrivals(event), kinesis_events.tumbling(event))
+    outcome = scorer.take(kinesis_events.shard_batch(event), kinesis_events.tumbling(event))
     assert outcome.failed is None
     assert sum(outcome.rows.values()) == len(event["Records"])
     return orjson.dumps(kinesis_events.answer(outcome.state, outcome.failed))
@@ -183,7 +185,7 @@ def main() -> None:
     model = OnnxModel(contract(), graph, threads=1)
     session = onnxruntime.InferenceSession(graph, session_options(1), ["CPUExecutionProvider"])
     event = event_of(rows)
-    arrived, window = kinesis_events.arrivals(event), kinesis_events.tumbling(event)
+    arrived, window = kinesis_events.shard_batch(event), kinesis_events.tumbling(event)
     assert window is not None
     ways: dict[str, Callable[[], object]] = {
         "session.run": lambda: session.run(["probabilities"], {"x": rows}),

@@ -17,7 +17,7 @@ from quintet.contract import Contract, Feature, Input, Output
 from quintet.scoring import Scores
 from quintet.streaming.alert import Alert
 from quintet.streaming.alerts import Found, found
-from quintet.streaming.model_rows import Arrivals, Flow
+from quintet.streaming.model_rows import ModelRows, ShardBatch
 
 NOW = 1_800_000_000.0
 SHARD = "events/shardId-000000000000"
@@ -48,11 +48,11 @@ def sequence(record: int) -> str:
 
 def scored(
     rows: Sequence[Row], contract: Contract = ROOM, shard: str = SHARD
-) -> tuple[Flow, Scores, Arrivals]:
+) -> tuple[ModelRows, Scores, ShardBatch]:
     """Rows as they come out of the scorer, ascending by record."""
     records = sorted({row[0] for row in rows})
     arrived = {row[0]: NOW + row[3] for row in rows}
-    arrivals = Arrivals(
+    shard_batch = ShardBatch(
         shard=shard,
         sequences=[sequence(record) for record in records],
         keys=[f"key-{record}" for record in records],
@@ -63,7 +63,7 @@ def scored(
     places = np.array([records.index(row[0]) for row in rows], dtype=np.int64)
     within = [sum(other[0] == row[0] for other in rows[:n]) for n, row in enumerate(rows)]
     values: Array = np.array([[row[2]] for row in rows], dtype=np.float32).reshape(count, 1)
-    flow = Flow(
+    model_rows = ModelRows(
         contract=contract,
         batch=Batch(
             count,
@@ -74,13 +74,13 @@ def scored(
         record=places,
         row=np.array(within, dtype=np.int64),
         fields={},
-        times=arrivals.arrived[places],
+        times=shard_batch.arrived[places],
         counted=np.ones(count, dtype=np.bool_),
     )
     return (
-        flow,
+        model_rows,
         Scores(np.arange(count), {"anomaly": values}, np.zeros(count, np.bool_), []),
-        arrivals,
+        shard_batch,
     )
 
 

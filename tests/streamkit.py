@@ -12,7 +12,7 @@ import numpy as np
 from tests import onlinekit
 
 from quintet.contract import Aggregate, Alert, Contract, Stream
-from quintet.streaming.model_rows import Arrivals, Tumbling
+from quintet.streaming.model_rows import ShardBatch, Tumbling
 
 NOW = 1_800_000_000.0
 STREAM = "events"
@@ -54,10 +54,10 @@ def sequence(number: int) -> str:
     return str(49_590_338_271_490_256_608_559_692_538_361_571_095_921_575_989_136_588_898 + number)
 
 
-def arrivals(*records: bytes, first: int = 0, at: float = NOW, shard: str = SHARD) -> Arrivals:
+def shard_batch(*records: bytes, first: int = 0, at: float = NOW, shard: str = SHARD) -> ShardBatch:
     """Records that came at one moment."""
     numbers = range(first, first + len(records))
-    return Arrivals(
+    return ShardBatch(
         f"{STREAM}/{shard}",
         [sequence(number) for number in numbers],
         [f"key-{number}" for number in numbers],

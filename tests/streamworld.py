@@ -13,7 +13,7 @@ from typing import Any
 
 from arro3 import io as arrow_io
 from tests import onlinekit
-from tests.streamkit import METER, NOW, arrivals, data, reading, sequence
+from tests.streamkit import METER, NOW, data, reading, sequence, shard_batch
 
 from quintet.errors import Transient
 from quintet.features import MemoryFeatures
@@ -22,7 +22,7 @@ from quintet.streaming.alerts import AlertDesk, MemoryAlertBook, MemoryTeller
 from quintet.streaming.checkpoints import MemoryMarks
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
-from quintet.streaming.model_rows import Arrivals
+from quintet.streaming.model_rows import ShardBatch
 from quintet.streaming.records import decode
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows
@@ -167,9 +167,9 @@ class Records:
             self.good[at, place] += 1
             self.last[meter] = at
 
-    def arrivals(self, start: int, end: int) -> Arrivals:
+    def shard_batch(self, start: int, end: int) -> ShardBatch:
         """Some of them."""
-        return arrivals(*self.data[start:end], first=start)
+        return shard_batch(*self.data[start:end], first=start)
 
 
 def check(world: World, records: Records) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from quintet.columns import Batch
 from quintet.contract import Aggregate, Contract, Feature, Input, Output, Scalar, Stream
-from quintet.streaming.model_rows import Arrivals, Flow, Tumbling
+from quintet.streaming.model_rows import ModelRows, ShardBatch, Tumbling
 from quintet.streaming.windows import Advanced, Part, WindowStore, advance
 
 ALL = (
@@ -69,14 +69,14 @@ class Row:
 
 def arrive(
     model: Contract, rows: Sequence[Row], first: int = 1, shard: str = "events/shard-0"
-) -> tuple[Arrivals, Flow]:
+) -> tuple[ShardBatch, ModelRows]:
     """Rows as an invocation gets them, one a record, numbered from `first`."""
     count = len(rows)
     words = np.empty(count, dtype=object)
     words[:] = [row.word for row in rows]
     times = np.array([row.at for row in rows], dtype=np.float64)
     arrived = [row.at if row.arrived is None else row.arrived for row in rows]
-    arrivals = Arrivals(
+    shard_batch = ShardBatch(
         shard,
         [str(first + number) for number in range(count)],
         [row.entity for row in rows],
@@ -84,7 +84,7 @@ def arrive(
         np.array(arrived, dtype=np.float64),
     )
     batch = Batch(count, {}, np.ones(count, dtype=np.bool_), [row.entity for row in rows])
-    flow = Flow(
+    model_rows = ModelRows(
         model,
         batch,
         np.arange(count),
@@ -93,7 +93,7 @@ def arrive(
         times,
         np.array([row.counted for row in rows], dtype=np.bool_),
     )
-    return arrivals, flow
+    return shard_batch, model_rows
 
 
 NOTHING = arrive(contract(), [])[0]
@@ -121,10 +121,14 @@ class Shard:
         accept: bool = True,
     ) -> Advanced:
         """An invocation with these rows; it is repeated later where it is not accepted."""
-        arrivals, flow = arrive(model, rows, self.next, self.name)
+        shard_batch, model_rows = arrive(model, rows, self.next, self.name)
         tumbling = Tumbling(self.start, self.start + self.length, self.state or {}, final, early)
         found = advance(
-            tumbling, arrivals, [flow] if rows else [], self.store, most_state=self.most_state
+            tumbling,
+            shard_batch,
+            [model_rows] if rows else [],
+            self.store,
+            most_state=self.most_state,
         )
         if accept:
             self.next += len(rows)

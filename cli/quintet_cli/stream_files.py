@@ -20,7 +20,7 @@ from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors
 from quintet.formats.strict_json import parse
-from quintet.streaming.model_rows import Arrivals
+from quintet.streaming.model_rows import ShardBatch
 from quintet.streaming.records import decode
 from quintet_cli.kit import read_table
 from quintet_cli.stream_sender import RECORD_BYTES, size_of
@@ -164,20 +164,21 @@ def _refusals(
 ) -> list[Refusal]:
     """What the stream's own reader has against records that arrive then."""
     count = len(records)
-    arrivals = Arrivals(
+    shard_batch = ShardBatch(
         shard="",
         sequences=[str(number) for number in range(count)],
         keys=[""] * count,
         data=[orjson.dumps(_envelope(contract.name, record)) for record in records],
         arrived=np.full(count, arrival),
     )
-    decoded = decode(arrivals, lambda _: Described(contract, ""))
+    decoded = decode(shard_batch, lambda _: Described(contract, ""))
     refusals = [
         replace(reason, row=item.record) for item in decoded.undecodable for reason in item.reasons
     ]
-    for _, flow in decoded.flows:
+    for _, model_rows in decoded.by_model:
         refusals += [
-            replace(reason, row=int(flow.record[reason.row or 0])) for reason in flow.batch.refusals
+            replace(reason, row=int(model_rows.record[reason.row or 0]))
+            for reason in model_rows.batch.refusals
         ]
     return refusals
 

@@ -137,17 +137,17 @@ def given_up(sunk: Sunk, bodies: Bodies, replayed: Replayed) -> Iterator[list[Ly
         try:
             document = orjson.loads(body)
             why = document["requestContext"]["condition"]
-            arrivals = kinesis_events.arrivals(orjson.loads(document["payload"]))
+            shard_batch = kinesis_events.shard_batch(orjson.loads(document["payload"]))
         except (ValueError, KeyError, TypeError, IndexError):
             why = "no document of records"
             yield [Lying(key, "", "", None, None, "", 0.0, b"", f"{key}: {why}", [], [], None)]
             continue
-        shard = arrivals.shard.rpartition("/")[2]
-        for place, sequence in enumerate(arrivals.sequences):
+        shard = shard_batch.shard.rpartition("/")[2]
+        for place, sequence in enumerate(shard_batch.sequences):
             if (shard, sequence) in seen:
                 continue
             seen.add((shard, sequence))
-            arrived, data = float(arrivals.arrived[place]), arrivals.data[place]
+            arrived, data = float(shard_batch.arrived[place]), shard_batch.data[place]
             found = sunk.find(shard, sequence, arrived)
             gone = replayed.get((shard, sequence), {})
             yield [
@@ -157,7 +157,7 @@ def given_up(sunk: Sunk, bodies: Bodies, replayed: Replayed) -> Iterator[list[Ly
                     sequence,
                     None,
                     found.model or _model(data),
-                    arrivals.keys[place],
+                    shard_batch.keys[place],
                     arrived,
                     data,
                     why,

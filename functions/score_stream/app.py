@@ -14,6 +14,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     What cannot be scored is kept in the quarantine and is no failure. A failure of the world is no
     exception either: that would have the event source cut the batch in halves.
     """
-    outcome = wiring.scorer().take(kinesis_events.arrivals(event), kinesis_events.tumbling(event))
+    outcome = wiring.scorer().take(
+        kinesis_events.shard_batch(event), kinesis_events.tumbling(event)
+    )
     wiring.telemetry().settle(outcome)
     return kinesis_events.answer(outcome.state, outcome.failed)

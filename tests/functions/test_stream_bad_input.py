@@ -218,7 +218,9 @@ def test_two_invocations_racing_on_one_shard_write_each_row_once(
     def invoke(end: int) -> Any:
         given = event(records[:end], window=NOW)
         together.wait()
-        return wiring.scorer().take(kinesis_events.arrivals(given), kinesis_events.tumbling(given))
+        return wiring.scorer().take(
+            kinesis_events.shard_batch(given), kinesis_events.tumbling(given)
+        )
 
     with ThreadPoolExecutor(len(ends)) as pool:
         outcomes = dict(zip(ends, pool.map(invoke, ends), strict=True))

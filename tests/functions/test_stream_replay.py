@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests import onlinekit
 from tests.aws_kit import client, moto_server
-from tests.streamkit import METER, NOW, SHARD, arrivals, data, reading, sequence
+from tests.streamkit import METER, NOW, SHARD, data, reading, sequence, shard_batch
 from typer.testing import CliRunner
 
 from quintet.aws.sink import StreamBucket
@@ -26,9 +26,9 @@ from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertDesk
 from quintet.streaming.checkpoints import MemoryMarks
 from quintet.streaming.latest import MemoryLatest
-from quintet.streaming.model_rows import Arrivals
+from quintet.streaming.model_rows import ShardBatch
 from quintet.streaming.records import decode
-from quintet.streaming.scorer import Outcome, Scorer
+from quintet.streaming.scorer import Scorer, ShardOutcome
 from quintet.streaming.windows import MemoryWindows
 from quintet_cli.app import app
 from quintet_cli.places import named
@@ -61,12 +61,12 @@ class House:
     def bucket(self) -> str:
         return self.stage.outputs["StreamBucketName"]
 
-    def arrivals(self, *records: bytes, first: int = 0) -> Arrivals:
-        found = arrivals(*records, first=first)
+    def shard_batch(self, *records: bytes, first: int = 0) -> ShardBatch:
+        found = shard_batch(*records, first=first)
         found.shard = f"{self.name}/{SHARD}"
         return found
 
-    def take(self, found: Arrivals, marks: MemoryMarks | None = None) -> Outcome:
+    def take(self, found: ShardBatch, marks: MemoryMarks | None = None) -> ShardOutcome:
         """What the stream's function does with records."""
 
         def model(name: str) -> Model:
@@ -90,7 +90,7 @@ class House:
 
     def give_up(self, *records: bytes, first: int = 0) -> str:
         """Lambda's document of records that it gave up; its key."""
-        given = self.arrivals(*records, first=first)
+        given = self.shard_batch(*records, first=first)
         source = Source(
             "mapping", f"arn:aws:kinesis:us-east-1:123456789012:stream/{self.name}", "f", "r"
         )
@@ -175,12 +175,12 @@ def sent_by(house: House, filters: list[str] | None = None, name: str = "r1") ->
 
 def test_a_record_of_an_unknown_model_is_scored_once_there_is_one(house: House) -> None:
     body = b'{ "model": "later", "records": [{"meter": "m1", "x": 2, "cost": 1, "state": "on"}] }'
-    house.take(house.arrivals(data(reading()), body, b"\xff\xfe"))
+    house.take(house.shard_batch(data(reading()), body, b"\xff\xfe"))
     output = house.dlq("replay", "StreamQuarantine", "--filter", "model=later")
     assert f"1 sent to {house.name}, 1 left in StreamQuarantine" in output
     assert house.sent() == [("key-1", body)]
     house.models["later"] = OnnxModel(onlinekit.renamed(METER, name="later"), onlinekit.log_graph())
-    outcome = house.take(house.arrivals(*(d for _, d in house.sent()), first=10))
+    outcome = house.take(house.shard_batch(*(d for _, d in house.sent()), first=10))
     assert (outcome.rows, outcome.undecodable) == ({("later", 1): 1}, 0)
     address = re.search(r"record: s3://([^/]+)/(\S+)", output)
     assert address is not None
@@ -198,7 +198,7 @@ def test_a_record_of_an_unknown_model_is_scored_once_there_is_one(house: House) 
 
 
 def test_rows_whose_record_was_scored_go_back_alone(house: House) -> None:
-    house.take(house.arrivals(data(*rows(1, 3)), data(*rows(0, 1, count=2)), data(*rows(2))))
+    house.take(house.shard_batch(data(*rows(1, 3)), data(*rows(0, 1, count=2)), data(*rows(2))))
     assert sent_by(house) == [
         [
             {"key": key, "sequence": sequence(number), "rows": some}
@@ -215,7 +215,7 @@ def test_rows_whose_record_was_scored_go_back_alone(house: House) -> None:
     assert whole == ("key-1", data(*rows(0, 1, count=2)))
     assert json.loads(last[1]) == {"model": "log", "records": [rows(2)[2]]}
     # what is refused again is a new record's, and lies there anew
-    house.take(house.arrivals(*(d for _, d in house.sent()), first=10))
+    house.take(house.shard_batch(*(d for _, d in house.sent()), first=10))
     assert house.place().depth() == Depth(5, "5 replayed")
 
 
@@ -242,19 +242,19 @@ def test_rows_of_tensors_and_of_a_gzip_go_back_in_that_form(
         }
 
     body = json.dumps(request([2.0, 0.0, 3.0])).encode()
-    outcome = house.take(house.arrivals(gzip.compress(body) if packed else body))
+    outcome = house.take(house.shard_batch(gzip.compress(body) if packed else body))
     assert outcome.refused == {("log", 1): 1}
     sent_by(house)
     ((_, got),) = house.sent()
     assert got.startswith(b"\x1f\x8b") is packed
     found = json.loads(gzip.decompress(got) if packed else got)
     assert found == {**request([0.0]), "model": "log"}
-    again = house.take(house.arrivals(got, first=10))
+    again = house.take(house.shard_batch(got, first=10))
     assert (again.undecodable, again.refused) == (0, {("log", 1): 1})
 
 
 def test_things_are_sent_once_unless_asked(house: House) -> None:
-    house.take(house.arrivals(data(*rows(1, 3)), b"broken"))
+    house.take(house.shard_batch(data(*rows(1, 3)), b"broken"))
     assert house.place().depth() == Depth(3)
     assert "1 sent to" in house.dlq("replay", "streamquarantine", "--filter", "row=3")
     assert house.place().depth() == Depth(2, "1 replayed")
@@ -268,7 +268,7 @@ def test_things_are_sent_once_unless_asked(house: House) -> None:
 
 
 def test_ls_and_show_tell_of_them_and_change_nothing(house: House) -> None:
-    house.take(house.arrivals(data(*rows(1)), b"\x1b]0;x", first=5))
+    house.take(house.shard_batch(data(*rows(1)), b"\x1b]0;x", first=5))
     key = house.give_up(data(*rows()), data(reading("m9"), model="nobody"), first=20)
     s3 = house.stage.client("s3")
     s3.put_object(Bucket=house.bucket, Key="aws/lambda/other", Body=b"{}")
@@ -298,7 +298,7 @@ def test_ls_and_show_tell_of_them_and_change_nothing(house: House) -> None:
 
 
 def test_filters_choose(house: House) -> None:
-    house.take(house.arrivals(data(*rows(1, 3)), b"broken", data(reading(x="no"))))
+    house.take(house.shard_batch(data(*rows(1, 3)), b"broken", data(reading(x="no"))))
     things = list(house.place().things())
     chosen = {
         "row=3": [1],
@@ -339,7 +339,7 @@ class Stops(BaseException):
 def test_what_the_sink_has_of_a_record_does_not_go_again(house: House) -> None:
     scored, mixed, broken = data(*rows(count=2)), data(*rows(1, 2)), b"broken"
     # the invocation ended between the sink's two objects, and before its mark
-    records = house.arrivals(scored, mixed, broken, first=3)
+    records = house.shard_batch(scored, mixed, broken, first=3)
     house.take(records, MemoryMarks())
     (kept,) = [key for key in house.objects() if key.startswith("quarantine/")]
     quarantine = house.objects()[kept]
@@ -395,7 +395,7 @@ class Breaks:
 def test_a_replay_that_was_killed_is_finished_by_the_next(
     house: House, service: str, call: str, after: bool, marked: bool
 ) -> None:
-    house.take(house.arrivals(data(*rows(1, 2)), b"broken", b"broken"))
+    house.take(house.shard_batch(data(*rows(1, 2)), b"broken", b"broken"))
     place = house.place()
     clients = {name: getattr(place, name) for name in ("s3", "kinesis")}
     clients[service] = Breaks(clients[service], call, after)
@@ -422,7 +422,7 @@ def test_a_replay_that_was_killed_is_finished_by_the_next(
 
 
 def test_of_equal_records_as_many_go_as_there_were(house: House) -> None:
-    house.take(house.arrivals(b"broken", b"broken", b"broken"))
+    house.take(house.shard_batch(b"broken", b"broken", b"broken"))
     for found in house.objects():
         if found.startswith("quarantine/"):
             body = house.objects()[found].replace(b"key-1", b"key-0").replace(b"key-2", b"key-0")
@@ -438,20 +438,20 @@ def test_of_equal_records_as_many_go_as_there_were(house: House) -> None:
 
 
 def test_a_killed_replay_of_what_was_deleted_stops_no_other(house: House) -> None:
-    house.take(house.arrivals(b"one"))
+    house.take(house.shard_batch(b"one"))
     place = house.place()
     killed = replace(place, kinesis=Breaks(place.kinesis, "put_records", after=False))
     with pytest.raises(Stops):
         [*killed.send_back(fitting([]), "killed", AT_ONCE)]
     (key,) = [key for key in house.objects() if key.startswith("quarantine/")]
     house.stage.client("s3").delete_object(Bucket=house.bucket, Key=key)
-    house.take(house.arrivals(b"two", first=5))
+    house.take(house.shard_batch(b"two", first=5))
     done = [*replace(place, hold=0).send_back(fitting([]), "next", AT_ONCE)]
     assert ([outcome.sent for outcome in done], house.sent()) == ([0, 1], [("key-5", b"two")])
 
 
 def test_two_replays_at_once_do_not_send_a_row_twice(house: House) -> None:
-    house.take(house.arrivals(b"one", b"two"))
+    house.take(house.shard_batch(b"one", b"two"))
     first = house.place().send_back(fitting([]), "first", Pace(1, sleep=lambda seconds: None))
     assert next(first).sent == 1
     second = house.place().send_back(_again, "second", AT_ONCE)
@@ -466,7 +466,7 @@ def _again(thing: object) -> bool:
 
 
 def test_a_pace_cuts_what_goes_into_a_second_s(house: House) -> None:
-    house.take(house.arrivals(*(b"broken" for _ in range(5))))
+    house.take(house.shard_batch(*(b"broken" for _ in range(5))))
     waits: list[float] = []
     pace = Pace(2, lambda: 0.0, waits.append)
     done = [*house.place().send_back(fitting([]), "r1", pace)]

@@ -163,7 +163,7 @@ def scored(world: World, given: dict[str, Any], adversary: Adversary | None = No
     """score_stream's answer to an event."""
     try:
         outcome = world.scorer(adversary).take(
-            kinesis_events.arrivals(given), kinesis_events.tumbling(given)
+            kinesis_events.shard_batch(given), kinesis_events.tumbling(given)
         )
     except (Crash, Transient):
         return FAILED

@@ -92,19 +92,19 @@ def test_a_threshold_is_compared_in_the_precision_of_the_output() -> None:
 
 
 def test_the_last_column_of_an_output_counts() -> None:
-    flow, scores, arrivals = scored([(1, "s1", 0.0, 0.0), (2, "s2", 0.0, 0.0)])
+    model_rows, scores, shard_batch = scored([(1, "s1", 0.0, 0.0), (2, "s2", 0.0, 0.0)])
     output = Output(name="anomaly", dtype="float64", shape=(-1, 2), meaning="probabilities")
     contract = replace(ROOM, outputs=(output,), alert=Rule(output="anomaly", above=0.5))
     scores.outputs["anomaly"] = np.array([[0.9, 0.1], [0.1, 0.9]])
-    assert found(contract, 2, flow, scores, arrivals).positions == {"s2": [1]}
+    assert found(contract, 2, model_rows, scores, shard_batch).positions == {"s2": [1]}
 
 
 def test_only_scored_rows_count_and_an_answer_of_the_fallback_says_so() -> None:
-    flow, scores, arrivals = scored([(n, f"s{n}", 8.2, 0.0) for n in range(1, 4)])
+    model_rows, scores, shard_batch = scored([(n, f"s{n}", 8.2, 0.0) for n in range(1, 4)])
     scores.index = np.array([0, 2])  # the second row was refused
     scores.outputs["anomaly"] = scores.outputs["anomaly"][[0, 2]]
     scores.fallback = np.array([False, True])
-    things = found(ROOM, 2, flow, scores, arrivals)
+    things = found(ROOM, 2, model_rows, scores, shard_batch)
     assert things.positions == {"s1": [0], "s3": [1]}
     assert ROOM.alert is not None
     assert things.alert(ROOM.alert, "s3", 1) == alert(3, "s3", fallback=True)
@@ -413,9 +413,9 @@ class Faults:
 @pytest.mark.parametrize("seed", range(60))
 def test_none_is_lost_whatever_breaks_off(seed: int) -> None:
     dice = random.Random(seed)
-    arrivals = sorted(dice.uniform(0, 2_000) for _ in range(40))
+    moments = sorted(dice.uniform(0, 2_000) for _ in range(40))
     rows = [
-        (n, f"s{dice.randrange(3)}", dice.choice((0.0, 8.2)), at) for n, at in enumerate(arrivals)
+        (n, f"s{dice.randrange(3)}", dice.choice((0.0, 8.2)), at) for n, at in enumerate(moments)
     ]
     wanted, quiet = [], dict.fromkeys(("s0", "s1", "s2"), -1e9)
     for record, entity, value, at in rows:

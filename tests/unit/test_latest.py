@@ -55,11 +55,11 @@ def test_what_arrived_last_counts() -> None:
 
 
 def test_only_scored_rows_with_an_entity_count() -> None:
-    flow, scores, arrivals = scored([(n, "s1", 0.25, 0.0) for n in range(3)])
+    model_rows, scores, shard_batch = scored([(n, "s1", 0.25, 0.0) for n in range(3)])
     scores.index = np.array([0, 1])  # the last row was refused
     scores.outputs["anomaly"] = scores.outputs["anomaly"][:2]
     scores.fallback = scores.fallback[:2]
-    assert latest(ROOM, 2, flow, scores, arrivals) == [one(1)]
+    assert latest(ROOM, 2, model_rows, scores, shard_batch) == [one(1)]
     assert latest_of([(1, "", 0.25, 0.0)]) == []
     assert latest_of([(1, "s1", 0.25, 0.0)], replace(ROOM, entity=None)) == []
     assert latest_of([]) == []
@@ -72,9 +72,9 @@ def test_outputs_are_as_the_api_writes_them() -> None:
     contract = replace(
         ROOM, outputs=(label, *ROOM.outputs), fallback=Fallback(otherwise={"label": 0})
     )
-    flow, scores, arrivals = scored([(1, "s1", 0.25, 0.0)], contract)
+    model_rows, scores, shard_batch = scored([(1, "s1", 0.25, 0.0)], contract)
     scores.outputs["label"] = np.array([1])
-    (made,) = latest(contract, 2, flow, scores, arrivals)
+    (made,) = latest(contract, 2, model_rows, scores, shard_batch)
     outputs = {"label": 1, "label_class": "odd", "anomaly": 0.25, "fallback": False}
     assert made.outputs == outputs
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests import onlinekit
-from tests.streamkit import METER, NOW, TIMED, arrivals, data, reading
+from tests.streamkit import METER, NOW, TIMED, data, reading, shard_batch
 
 from quintet.contract import Aggregate, Contract, Feature, Limits, Stream
 from quintet.errors import BadInput, ModelFailure
 from quintet.formats import strict_json
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import UnknownModel
-from quintet.streaming.model_rows import Decoded, Flow
+from quintet.streaming.model_rows import Decoded, ModelRows
 from quintet.streaming.records import MOST_BYTES, decode
 from quintet.streaming.typed_records import read_plain
 
@@ -36,15 +36,15 @@ def decoded(*records: bytes, contract: Contract = METER, default: str = "log") -
             raise UnknownModel(name)
         return OnnxModel(contract, onlinekit.log_graph())
 
-    return decode(arrivals(*records), models, default)
+    return decode(shard_batch(*records), models, default)
 
 
-def flow_of(*records: bytes, contract: Contract = METER) -> Flow:
-    """The flow of records that can all be read."""
+def model_rows_of(*records: bytes, contract: Contract = METER) -> ModelRows:
+    """The rows of records that can all be read."""
     found = decoded(*records, contract=contract)
     assert found.undecodable == []
-    ((_, flow),) = found.flows
-    return flow
+    ((_, model_rows),) = found.by_model
+    return model_rows
 
 
 def refused(record: bytes, **more: Any) -> tuple[list[Reason], str | None]:
@@ -53,8 +53,8 @@ def refused(record: bytes, **more: Any) -> tuple[list[Reason], str | None]:
     found = decoded(good, record, good, **more)
     (undecodable,) = found.undecodable
     assert undecodable.record == 1
-    ((_, flow),) = found.flows
-    assert flow.record.tolist() == [0, 2]
+    ((_, model_rows),) = found.by_model
+    assert model_rows.record.tolist() == [0, 2]
     reasons = [(r.field, r.expected, r.got) for r in undecodable.reasons]
     assert {r.row for r in undecodable.reasons} == {None}
     return reasons, undecodable.model
@@ -76,33 +76,33 @@ def tensors(*values: float, **more: Any) -> dict[str, Any]:
 
 
 def test_every_form_is_read_and_the_rows_keep_the_order_of_their_records() -> None:
-    flow = flow_of(
+    model_rows = model_rows_of(
         data(reading("a", 1.0), reading("b", 2.0)),
         json.dumps(tensors(3.0, 4.0)).encode(),
         gzip.compress(data(reading("c", 5.0), model=None)),
         json.dumps(reading("d", 6.0)).encode(),
         json.dumps({"records": [reading("e", 7.0)]}).encode(),
     )
-    assert flow.record.tolist() == [0, 0, 1, 1, 2, 3, 4]
-    assert flow.row.tolist() == [0, 1, 0, 1, 0, 0, 0]
-    assert flow.batch.entities == ["a", "b", "t0", "t1", "c", "d", "e"]
-    assert flow.batch.columns["x"].tolist() == [1, 2, 3, 4, 5, 6, 7]
-    assert flow.fields["cost"].tolist() == [1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 1.5]
-    assert flow.fields["state"].tolist() == ["on", "on", "off", "off", "on", "on", "on"]
-    assert flow.times.tolist() == [NOW] * 7
-    assert flow.counted.all()
-    assert flow.batch.good.all()
-    assert set(flow.batch.columns) == {"x", "y"}
+    assert model_rows.record.tolist() == [0, 0, 1, 1, 2, 3, 4]
+    assert model_rows.row.tolist() == [0, 1, 0, 1, 0, 0, 0]
+    assert model_rows.batch.entities == ["a", "b", "t0", "t1", "c", "d", "e"]
+    assert model_rows.batch.columns["x"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert model_rows.fields["cost"].tolist() == [1.5, 1.5, 2.5, 2.5, 1.5, 1.5, 1.5]
+    assert model_rows.fields["state"].tolist() == ["on", "on", "off", "off", "on", "on", "on"]
+    assert model_rows.times.tolist() == [NOW] * 7
+    assert model_rows.counted.all()
+    assert model_rows.batch.good.all()
+    assert set(model_rows.batch.columns) == {"x", "y"}
 
 
 def test_a_row_that_is_refused_keeps_its_place_between_tensors_and_records() -> None:
-    flow = flow_of(
+    model_rows = model_rows_of(
         json.dumps(tensors(1.0)).encode(),
         data({"meter": "m", "x": "three", "cost": 1, "state": "on"}),
         json.dumps(tensors(2.0)).encode(),
     )
-    assert flow.batch.good.tolist() == [True, False, True]
-    assert [str(r) for r in flow.batch.refusals] == [
+    assert model_rows.batch.good.tolist() == [True, False, True]
+    assert [str(r) for r in model_rows.batch.refusals] == [
         "row 1: x: expected a number (float32), got 'three'"
     ]
 
@@ -111,7 +111,7 @@ def test_models_come_apart_and_the_default_is_for_records_that_name_none() -> No
     shop = OnnxModel(onlinekit.SHOP, onlinekit.shop_graph())
     meter = OnnxModel(METER, onlinekit.log_graph())
     found = decode(
-        arrivals(
+        shard_batch(
             data(reading()),
             data({"customer": "c", "amount": 3.0}, model="shop"),
             data(reading(), model=None),
@@ -119,12 +119,12 @@ def test_models_come_apart_and_the_default_is_for_records_that_name_none() -> No
         {"log": meter, "shop": shop}.__getitem__,
         "log",
     )
-    assert [(model, flow.record.tolist()) for model, flow in found.flows] == [
+    assert [(model, model_rows.record.tolist()) for model, model_rows in found.by_model] == [
         (meter, [0, 2]),
         (shop, [1]),
     ]
     assert found.undecodable == []
-    assert found.flows[1][1].fields == {}
+    assert found.by_model[1][1].fields == {}
 
 
 # ---- what cannot be read ------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_a_record_may_be_as_large_as_a_request_of_its_model() -> None:
     large = data(reading(note="n" * 1_000_000))
     small = replace(METER, limits=Limits(rows=10, bytes=1_000_000))
     assert refused(large, contract=small)[0] == [("data", "at most 1000000 bytes", str(len(large)))]
-    assert not flow_of(large).batch.good.any()  # it has a field that is none of the model's
+    assert not model_rows_of(large).batch.good.any()  # it has a field that is none of the model's
 
 
 # ---- rows -------------------------------------------------------------------------------------
@@ -243,9 +243,13 @@ def test_a_record_may_be_as_large_as_a_request_of_its_model() -> None:
 
 def rows_refused(*rows: Any, contract: Contract = METER) -> tuple[list[Reason], list[bool]]:
     """What is refused of rows of one record, and which of them are aggregated."""
-    flow = flow_of(data(*rows), contract=contract)
-    assert {r.row for r in flow.batch.refusals} == set(np.flatnonzero(~flow.batch.good).tolist())
-    return [(r.field, r.expected, r.got) for r in flow.batch.refusals], flow.counted.tolist()
+    model_rows = model_rows_of(data(*rows), contract=contract)
+    assert {r.row for r in model_rows.batch.refusals} == set(
+        np.flatnonzero(~model_rows.batch.good).tolist()
+    )
+    return [
+        (r.field, r.expected, r.got) for r in model_rows.batch.refusals
+    ], model_rows.counted.tolist()
 
 
 def test_a_row_is_refused_for_what_the_aggregates_need_of_it() -> None:
@@ -276,9 +280,9 @@ def test_a_row_that_the_model_refuses_is_aggregated_all_the_same() -> None:
     ranged = replace(
         METER, features=(Feature(name="x", dtype="float32", range=(0, 10)), METER.features[1])
     )
-    flow = flow_of(data(reading(x=11.0), reading(other=1)), contract=ranged)
-    assert flow.counted.tolist() == [True, True]
-    assert flow.fields["x"].tolist() == [11.0, 2.0]
+    model_rows = model_rows_of(data(reading(x=11.0), reading(other=1)), contract=ranged)
+    assert model_rows.counted.tolist() == [True, True]
+    assert model_rows.fields["x"].tolist() == [11.0, 2.0]
 
 
 def test_a_feature_that_is_of_another_kind_is_not_aggregated() -> None:
@@ -292,15 +296,15 @@ def test_aggregates_see_what_the_record_says_and_the_defaults() -> None:
         METER, stream=Stream(aggregates=(Aggregate(name="y_sum", how="sum", of="y"),))
     )
     row = {"meter": "m", "x": 1.0}
-    flow = flow_of(data({**row, "y": 0.1}, row), contract=contract)
+    model_rows = model_rows_of(data({**row, "y": 0.1}, row), contract=contract)
     # 0.1 itself, not as float32 has it
-    assert flow.fields["y"].tolist() == [0.1, 0.0]
+    assert model_rows.fields["y"].tolist() == [0.1, 0.0]
 
 
 def test_texts_and_numbers_in_one_field_are_texts() -> None:
-    flow = flow_of(data(reading(state="on"), reading(state=1), reading(state=2.5)))
-    assert flow.fields["state"].tolist() == ["on", "1", "2.5"]
-    assert flow_of(data(reading(state=1))).fields["state"].tolist() == [1.0]
+    model_rows = model_rows_of(data(reading(state="on"), reading(state=1), reading(state=2.5)))
+    assert model_rows.fields["state"].tolist() == ["on", "1", "2.5"]
+    assert model_rows_of(data(reading(state=1))).fields["state"].tolist() == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -317,7 +321,7 @@ def test_texts_and_numbers_in_one_field_are_texts() -> None:
 )
 def test_times_of_records(at: Any, moment: float) -> None:
     row = {"meter": "m", "x": 1.0, "at": at}
-    assert flow_of(data(row), contract=TIMED).times.tolist() == [moment]
+    assert model_rows_of(data(row), contract=TIMED).times.tolist() == [moment]
 
 
 @pytest.mark.parametrize(
@@ -371,7 +375,7 @@ def test_texts_are_parsed_together_as_each_is_alone(texts: list[bytes]) -> None:
 @given(st.lists(TEXTS, min_size=1, max_size=5))
 def test_no_data_raises_and_every_record_ends_somewhere(records: list[bytes]) -> None:
     found = decoded(*records)
-    rows = {int(record) for _, flow in found.flows for record in flow.record}
+    rows = {int(record) for _, model_rows in found.by_model for record in model_rows.record}
     broken = {item.record for item in found.undecodable}
     assert rows | broken == set(range(len(records)))
     assert rows & broken == set()
@@ -416,20 +420,20 @@ def plain_row(**more: Any) -> dict[str, Any]:
 
 def shown(found: Decoded) -> Any:
     """All that was read, to compare."""
-    flows = [
+    by_model = [
         (
-            flow.record.tolist(),
-            flow.row.tolist(),
-            {name: (c.dtype, c.shape, c.tolist()) for name, c in flow.batch.columns.items()},
-            flow.batch.entities,
-            [str(refusal) for refusal in flow.batch.refusals],
-            {name: (column.dtype, column.tolist()) for name, column in flow.fields.items()},
-            flow.times.tolist(),
-            flow.counted.tolist(),
+            model_rows.record.tolist(),
+            model_rows.row.tolist(),
+            {name: (c.dtype, c.shape, c.tolist()) for name, c in model_rows.batch.columns.items()},
+            model_rows.batch.entities,
+            [str(refusal) for refusal in model_rows.batch.refusals],
+            {name: (column.dtype, column.tolist()) for name, column in model_rows.fields.items()},
+            model_rows.times.tolist(),
+            model_rows.counted.tolist(),
         )
-        for _, flow in found.flows
+        for _, model_rows in found.by_model
     ]
-    return flows, [(item.record, item.model, item.reasons) for item in found.undecodable]
+    return by_model, [(item.record, item.model, item.reasons) for item in found.undecodable]
 
 
 @given(
@@ -446,9 +450,9 @@ def test_the_straight_way_and_the_general_one_come_to_the_same(
         records = [json.dumps(r).encode() if form == "bare" else data(r) for r in rows]
     # a gzip and a record of another form keep all from the straight way
     packed = [*map(gzip.compress, records), b"[]"]
-    flows, undecodable = shown(decoded(*packed, contract=WIDE))
+    by_model, undecodable = shown(decoded(*packed, contract=WIDE))
     assert undecodable.pop()[0] == len(records)
-    assert shown(decoded(*records, contract=WIDE)) == (flows, undecodable)
+    assert shown(decoded(*records, contract=WIDE)) == (by_model, undecodable)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from arro3 import io as arrow_io
 from tests import onlinekit
-from tests.streamkit import METER, NOW, arrivals, data, reading, sequence, tumbling
+from tests.streamkit import METER, NOW, data, reading, sequence, shard_batch, tumbling
 
 from quintet.columns import Array
 from quintet.contract import Contract
@@ -24,9 +24,9 @@ from quintet.streaming.alerts import AlertDesk, MemoryAlertBook, MemoryTeller
 from quintet.streaming.checkpoints import Ahead, Mark, MemoryMarks, further
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
-from quintet.streaming.model_rows import Arrivals
+from quintet.streaming.model_rows import ShardBatch
 from quintet.streaming.records import decode
-from quintet.streaming.scorer import Outcome, Scorer
+from quintet.streaming.scorer import Scorer, ShardOutcome
 from quintet.streaming.windows import MemoryWindows
 
 
@@ -63,7 +63,7 @@ class Place:
         self.marks = MemoryMarks()
         self.latest = MemoryLatest()
 
-    def take(self, batch: Arrivals, window: Any = None) -> Outcome:
+    def take(self, batch: ShardBatch, window: Any = None) -> ShardOutcome:
         scorer = Scorer(
             decode=lambda found: decode(found, lambda name: self.model, "log"),
             features=self.features,
@@ -106,7 +106,7 @@ ORDER = {"customer": "c1", "amount": 10.0, "items": 1.0}
 
 def test_a_feature_store_that_is_down_leaves_it_to_the_fallback_rule() -> None:
     place = Place(SHOP, Down())
-    outcome = place.take(arrivals(data(ORDER), data({**ORDER, "amount": 2000.0})))
+    outcome = place.take(shard_batch(data(ORDER), data({**ORDER, "amount": 2000.0})))
     assert outcome.failed is None
     found = place.predictions()
     assert found["probability"] == [0.25, 0.75]
@@ -116,7 +116,7 @@ def test_a_feature_store_that_is_down_leaves_it_to_the_fallback_rule() -> None:
 
 def test_without_a_rule_all_comes_again_and_the_state_is_as_it_was() -> None:
     place = Place(OnnxModel(replace(onlinekit.SHOP, fallback=None), onlinekit.shop_graph()), Down())
-    outcome = place.take(arrivals(b"broken", data(ORDER)), tumbling(state={"as": "it was"}))
+    outcome = place.take(shard_batch(b"broken", data(ORDER)), tumbling(state={"as": "it was"}))
     assert (outcome.failed, outcome.state) == (sequence(0), {"as": "it was"})
     assert str(outcome.error) == (
         "the feature store cannot be read now, and the model has no fallback rule"
@@ -127,7 +127,7 @@ def test_without_a_rule_all_comes_again_and_the_state_is_as_it_was() -> None:
 
 def test_a_row_that_breaks_the_model_is_refused_alone() -> None:
     place = Place(Fragile(7.0))
-    place.take(arrivals(*(data(reading(x=float(n))) for n in range(5, 10))))
+    place.take(shard_batch(*(data(reading(x=float(n))) for n in range(5, 10))))
     assert place.predictions()["sequence"] == [sequence(n) for n in (0, 1, 3, 4)]
     failure = "model log version 1 failed (Fail)"
     assert place.quarantine() == [(sequence(2), 0, [("model", failure)])]
@@ -135,7 +135,7 @@ def test_a_row_that_breaks_the_model_is_refused_alone() -> None:
 
 def test_a_model_that_fails_on_all_rows_refuses_them() -> None:
     place = Place(Fragile(*range(100)))
-    outcome = place.take(arrivals(*(data(reading(x=float(n))) for n in range(1, 41))))
+    outcome = place.take(shard_batch(*(data(reading(x=float(n))) for n in range(1, 41))))
     assert outcome.failed is None
     assert outcome.refused == {("log", 1): 40}
     assert place.predictions()["sequence"] == []
@@ -146,14 +146,14 @@ def test_the_word_of_who_wrote_first_counts() -> None:
     """A repeat with another version of the model, which refuses other rows."""
     records = [data(reading(f"m{n}", x=float(n))) for n in range(4)]
     place = Place(Fragile(1.0))
-    place.take(arrivals(*records))
+    place.take(shard_batch(*records))
     place.marks.marks.clear()  # it ended before its mark, and before its quarantine
     place.sink.objects = {
         key: stored for key, stored in place.sink.objects.items() if key.startswith("predictions/")
     }
     place.latest.stored.clear()
     place.model = Fragile(2.0, version=2)
-    outcome = place.take(arrivals(*records))
+    outcome = place.take(shard_batch(*records))
     assert place.predictions()["sequence"] == [sequence(2), sequence(3)]
     assert place.predictions()["model_version"] == [1, 1]
     assert place.quarantine() == [
@@ -168,7 +168,7 @@ def test_columns_that_tell_where_a_row_is_from_are_not_hidden_by_outputs() -> No
     output = replace(METER.outputs[0], name="logs")
     contract = replace(METER, entity="row", outputs=(output,), stream=None)
     place = Place(OnnxModel(contract, onlinekit.log_graph()))
-    place.take(arrivals(data({"row": "m1", "x": 2.0})))
+    place.take(shard_batch(data({"row": "m1", "x": 2.0})))
     assert place.predictions()["row"] == [0]
 
 

@@ -21,8 +21,8 @@ from tests.streamkit import tumbling
 from tests.streamworld import Adversary, Crash, Records, World, check
 
 from quintet.errors import Transient
-from quintet.streaming.model_rows import Arrivals, Tumbling
-from quintet.streaming.scorer import Outcome
+from quintet.streaming.model_rows import ShardBatch, Tumbling
+from quintet.streaming.scorer import ShardOutcome
 
 
 class Source:
@@ -43,16 +43,16 @@ class Source:
                 end = self.attempt(end)
         while True:
             final = tumbling(state=self.state, final=True)
-            found = self.invoke(self.records.arrivals(0, 0), final)
+            found = self.invoke(self.records.shard_batch(0, 0), final)
             if found is not None:
                 return
 
     def attempt(self, end: int) -> int:
         """Invoke with the records up to `end`; up to where to go on, before others are read."""
-        draw, batch = self.adversary.random, self.records.arrivals(self.at, end)
+        draw, batch = self.adversary.random, self.records.shard_batch(self.at, end)
         if draw.random() < 0.25:  # another invocation with more or fewer of them
             most = min(len(self.records.data), self.at + 40)
-            other = self.records.arrivals(self.at, draw.randint(self.at + 1, most))
+            other = self.records.shard_batch(self.at, draw.randint(self.at + 1, most))
             found, _ = race(self, batch, other)
         else:
             found = self.invoke(batch, tumbling(state=self.state))
@@ -67,7 +67,7 @@ class Source:
         self.at, self.state = end, json.loads(json.dumps(found.state))
         return end
 
-    def invoke(self, batch: Arrivals, window: Tumbling) -> Outcome | None:
+    def invoke(self, batch: ShardBatch, window: Tumbling) -> ShardOutcome | None:
         """One invocation; None if it crashed, or had nothing to return."""
         try:
             return self.world.scorer(self.adversary).take(batch, window)
@@ -78,9 +78,9 @@ class Source:
             return None
 
 
-def race(source: Source, *batches: Arrivals) -> Sequence[Outcome | None]:
+def race(source: Source, *batches: ShardBatch) -> Sequence[ShardOutcome | None]:
     """Invocations at once, taking turns at every call of a port by the adversary's will."""
-    found: list[Outcome | None] = [None] * len(batches)
+    found: list[ShardOutcome | None] = [None] * len(batches)
     gates = [threading.Semaphore(0) for _ in batches]
     back = threading.Semaphore(0)
     running = set(range(len(batches)))
@@ -140,7 +140,7 @@ def test_the_sums_of_a_crash_are_not_those_of_its_repeat(seed: int) -> None:
 
 
 def test_arrivals_are_not_changed() -> None:
-    batch = Records.made(30, 3).arrivals(0, 30)
+    batch = Records.made(30, 3).shard_batch(0, 30)
     before = list(batch.data), batch.arrived.copy()
     World().scorer().take(batch, tumbling())
     assert list(batch.data) == before[0]

@@ -235,8 +235,8 @@ def test_a_window_of_late_rows_alone_has_counters_and_no_entities() -> None:
 )
 def test_a_state_that_is_none_of_ours_is_counted_and_begun_anew(state: object) -> None:
     store = MemoryWindows()
-    arrivals, flow = arrive(contract(), [Row("ann", 2.0)])
-    found = advance(Tumbling(0.0, 30.0, state, True, False), arrivals, [flow], store)
+    shard_batch, model_rows = arrive(contract(), [Row("ann", 2.0)])
+    found = advance(Tumbling(0.0, 30.0, state, True, False), shard_batch, [model_rows], store)
     assert (found.state_lost, found.state, found.parts) == (True, {}, 1)
     window = store.read("shop", 0.0)
     assert window is not None and window.entities["ann"]["pounds"] == 2.0
@@ -246,9 +246,11 @@ def test_a_state_that_is_none_of_ours_is_counted_and_begun_anew(state: object) -
 @given(data=st.data())
 def test_a_state_that_was_tampered_with_never_raises(data: st.DataObject) -> None:
     model = contract(window=60.0)
-    arrivals, flow = arrive(model, [Row("ann", 2.0), Row("bob", 3.0, at=70.0, arrived=80.0)])
+    shard_batch, model_rows = arrive(
+        model, [Row("ann", 2.0), Row("bob", 3.0, at=70.0, arrived=80.0)]
+    )
     store = MemoryWindows()
-    state = advance(Tumbling(0.0, 30.0, {}, False, False), arrivals, [flow], store).state
+    state = advance(Tumbling(0.0, 30.0, {}, False, False), shard_batch, [model_rows], store).state
     state = json.loads(json.dumps(state))
     node = state["models"]["shop"]
     junk: st.SearchStrategy[object] = st.sampled_from(
@@ -258,7 +260,7 @@ def test_a_state_that_was_tampered_with_never_raises(data: st.DataObject) -> Non
         target = data.draw(st.sampled_from([node, node.get("columns"), node.get("stream")]))
         if isinstance(target, dict) and target:
             target[data.draw(st.sampled_from(sorted(target)))] = data.draw(junk)
-    advance(Tumbling(0.0, 30.0, state, True, False), arrivals, [flow], store)
+    advance(Tumbling(0.0, 30.0, state, True, False), shard_batch, [model_rows], store)
 
 
 def test_a_state_past_the_limit_is_closed_as_a_part_and_the_batch_begins_another() -> None:
@@ -331,11 +333,11 @@ def test_a_contract_that_changes_within_a_window_closes_what_was_gathered_for_th
 
 def test_models_without_a_stream_are_passed_over_and_models_share_a_window() -> None:
     store = MemoryWindows()
-    arrivals, one = arrive(contract(PLAIN), [Row("ann", 1.0)])
+    shard_batch, one = arrive(contract(PLAIN), [Row("ann", 1.0)])
     other = arrive(contract(PLAIN, name="other"), [Row("ann", 2.0)])[1]
     none = arrive(contract((), name="none"), [Row("ann", 2.0)])[1]
     tumbling = Tumbling(0.0, 30.0, {}, False, False)
-    state = advance(tumbling, arrivals, [one, other, none], store).state
+    state = advance(tumbling, shard_batch, [one, other, none], store).state
     final = Tumbling(0.0, 30.0, json.loads(json.dumps(state)), True, False)
     assert advance(final, NOTHING, [], store).parts == 2
     assert {model: store.starts(model) for model in ("shop", "other", "none")} == {

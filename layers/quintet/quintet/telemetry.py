@@ -19,7 +19,7 @@ from quintet.serving import RequestContext
 
 if TYPE_CHECKING:  # predict tells no caller of a job
     from quintet.jobs.job import Job
-    from quintet.streaming.scorer import Outcome
+    from quintet.streaming.scorer import ShardOutcome
     from quintet.webhooks.callouts import Outgoing
     from quintet.webhooks.delivery import Delivery
     from quintet.webhooks.delivery import State as DeliveryState
@@ -238,7 +238,7 @@ class StreamTelemetry:
         self._stage = stage
         self._warned = False
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: ShardOutcome) -> None:
         """Write the line and the metrics of an invocation: its own, and those of each model."""
         self._log(outcome)
         windows = outcome.windows
@@ -279,7 +279,7 @@ class StreamTelemetry:
             self.metrics.add_metric(name, METRICS[name], value)
         self.metrics.flush_metrics()
 
-    def _log(self, outcome: Outcome) -> None:
+    def _log(self, outcome: ShardOutcome) -> None:
         line: dict[str, Any] = {
             "shard": outcome.shard,
             "records": outcome.records,

@@ -24,7 +24,7 @@ from quintet.contract import Contract
 from quintet.errors import Transient
 from quintet.scoring import Scores
 from quintet.streaming.alert import Alert, bounded
-from quintet.streaming.model_rows import Arrivals, Flow
+from quintet.streaming.model_rows import ModelRows, ShardBatch
 
 __all__ = [
     "Alert",
@@ -141,32 +141,32 @@ class Counts:
 
 @dataclass(slots=True)
 class Found:
-    """The predictions of a flow that are past its threshold.
+    """The predictions of one model's rows that are past its threshold.
 
     `positions` are theirs in the scores, by entity, each entity's in the order of the shard.
     """
 
     contract: Contract
     version: int
-    flow: Flow
+    model_rows: ModelRows
     scores: Scores
-    arrivals: Arrivals
+    shard_batch: ShardBatch
     positions: dict[str, list[int]] = field(default_factory=dict)
 
     def place(self, position: int) -> tuple[int, int]:
-        """The record of a prediction, by its position in the arrivals, and the row within."""
+        """The record of a prediction, by its position in the batch, and the row within."""
         row = self.scores.index[position]
-        return int(self.flow.record[row]), int(self.flow.row[row])
+        return int(self.model_rows.record[row]), int(self.model_rows.row[row])
 
     def alert(self, rule: Rule, entity: str, position: int) -> Alert:
         """The alert that a prediction is."""
         record, row = self.place(position)
-        sequence = self.arrivals.sequences[record]
+        sequence = self.shard_batch.sequences[record]
         given = _last_column(self.scores.outputs[rule.output])[position]
         value = float(str(given))  # of a float32 0.1, not 0.10000000149011612
         over = rule.above is not None and bool(given > rule.above)
         return Alert(
-            id=f"{self.arrivals.shard}/{sequence}/{row}",
+            id=f"{self.shard_batch.shard}/{sequence}/{row}",
             model=self.contract.name,
             version=self.version,
             entity=entity,
@@ -177,25 +177,25 @@ class Found:
             below=None if over else rule.below,
             fallback=bool(self.scores.fallback[position]),
             cooldown=rule.cooldown,
-            at=float(self.arrivals.arrived[record]),
-            shard=self.arrivals.shard,
+            at=float(self.shard_batch.arrived[record]),
+            shard=self.shard_batch.shard,
             sequence=sequence,
             row=row,
         )
 
 
 def found(
-    contract: Contract, version: int, flow: Flow, scores: Scores, arrivals: Arrivals
+    contract: Contract, version: int, model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch
 ) -> Found:
     """The predictions past the contract's threshold; none where it has no alert."""
-    made = Found(contract, version, flow, scores, arrivals)
+    made = Found(contract, version, model_rows, scores, shard_batch)
     rule = contract.alert
     if rule is None or rule.output not in scores.outputs:
         return made
     past = _past(rule, _last_column(scores.outputs[rule.output]))
     positions: defaultdict[str, list[int]] = defaultdict(list)
     for position in np.flatnonzero(past).tolist():
-        positions[_entity(flow, scores, arrivals, position)].append(position)
+        positions[_entity(model_rows, scores, shard_batch, position)].append(position)
     made.positions = dict(positions)
     return made
 
@@ -266,7 +266,7 @@ def _verdict(
     if last is None:
         return "due"
     record, row = found.place(position)
-    here, there = found.arrivals, last.alert
+    here, there = found.shard_batch, last.alert
     place = int(here.sequences[record]), row
     if there.shard == here.shard and place <= (int(there.sequence), there.row):
         return "known"  # an earlier try has decided it
@@ -290,8 +290,8 @@ def _last_column(values: Array) -> Array:
     return values.reshape(len(values), math.prod(values.shape[1:]))[:, -1]
 
 
-def _entity(flow: Flow, scores: Scores, arrivals: Arrivals, position: int) -> str:
+def _entity(model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch, position: int) -> str:
     """Whom an alert is about: the row's entity, else the record's partition key."""
     row = scores.index[position]
-    entity = flow.batch.entities[row] if flow.batch.entities else ""
-    return bounded(entity or arrivals.keys[flow.record[row]])
+    entity = model_rows.batch.entities[row] if model_rows.batch.entities else ""
+    return bounded(entity or shard_batch.keys[model_rows.record[row]])

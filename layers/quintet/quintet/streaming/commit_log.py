@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from quintet.streaming.checkpoints import Ahead, Mark, padded
-from quintet.streaming.model_rows import Arrivals
+from quintet.streaming.model_rows import ShardBatch
 
 __all__ = ["Chain", "Ledger", "MemorySink", "Sink", "Stored"]
 
@@ -67,11 +67,11 @@ class Chain:
     name: str
     suffix: str
 
-    def key(self, arrivals: Arrivals, record: int) -> str:
+    def key(self, shard_batch: ShardBatch, record: int) -> str:
         """The key of the object that begins with a record."""
-        at = datetime.fromtimestamp(float(arrivals.arrived[record]), UTC)
-        shard = arrivals.shard.replace("/", ".")
-        sequence = padded(arrivals.sequences[record])
+        at = datetime.fromtimestamp(float(shard_batch.arrived[record]), UTC)
+        shard = shard_batch.shard.replace("/", ".")
+        sequence = padded(shard_batch.sequences[record])
         return f"{self.name}/date={at:%Y-%m-%d}/hour={at:%H}/{shard}-{sequence}.{self.suffix}"
 
 
@@ -84,7 +84,7 @@ class Ledger:
 
     sink: Sink
     mark: Mark
-    arrivals: Arrivals
+    shard_batch: ShardBatch
     ahead: dict[str, Ahead] = field(default_factory=dict)
 
     def settle(
@@ -102,15 +102,15 @@ class Ledger:
         Raises:
             Transient: not all of it could be stored; repeat all.
         """
-        sequences = [padded(self.arrivals.sequences[record]) for record in records]
+        sequences = [padded(self.shard_batch.sequences[record]) for record in records]
         place = bisect_right(sequences, self.mark.done)
         reaching = self.mark.ahead.get(chain.name)
         if reaching is not None and (end := bisect_right(sequences, reaching.last)) > place:
             taken(records[place:end], self.sink.get(reaching.key).body)
             place = end
         while place < len(records):
-            ours = Stored(encode(records[place:]), padded(self.arrivals.sequences[-1]))
-            key = chain.key(self.arrivals, records[place])
+            ours = Stored(encode(records[place:]), padded(self.shard_batch.sequences[-1]))
+            key = chain.key(self.shard_batch, records[place])
             found = self.sink.put(key, ours)
             end = bisect_right(sequences, found.last)
             if found != ours:
@@ -119,4 +119,4 @@ class Ledger:
 
     def done(self) -> Mark:
         """The mark once all is done."""
-        return Mark(padded(self.arrivals.sequences[-1]), self.ahead)
+        return Mark(padded(self.shard_batch.sequences[-1]), self.ahead)

@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 import pybase64
 
-from quintet.streaming.model_rows import Arrivals, Tumbling
+from quintet.streaming.model_rows import ShardBatch, Tumbling
 
-__all__ = ["answer", "arrivals", "tumbling"]
+__all__ = ["answer", "shard_batch", "tumbling"]
 
 # validated, it is quicker: nothing is looked for that it would have to leave out
 _bytes_of = pybase64.b64decode
 
 
-def arrivals(event: Mapping[str, Any]) -> Arrivals:
+def shard_batch(event: Mapping[str, Any]) -> ShardBatch:
     """The records of an event: all of one shard, in its order."""
     records = event["Records"]
     kinesis = [record["kinesis"] for record in records]
     first = records[0] if records else event
     stream = first["eventSourceARN"].rpartition("/")[2]
     shard = event.get("shardId") or first["eventID"].partition(":")[0]
-    return Arrivals(
+    return ShardBatch(
         f"{stream}/{shard}",
         [record["sequenceNumber"] for record in kinesis],
         [record["partitionKey"] for record in kinesis],

@@ -11,7 +11,7 @@ import numpy as np
 from quintet.columns import readable
 from quintet.contract import Contract
 from quintet.scoring import Scores
-from quintet.streaming.model_rows import Arrivals, Flow
+from quintet.streaming.model_rows import ModelRows, ShardBatch
 
 __all__ = ["Latest", "LatestScores", "MemoryLatest", "latest"]
 
@@ -74,14 +74,14 @@ class MemoryLatest:
 
 
 def latest(
-    contract: Contract, version: int, flow: Flow, scores: Scores, arrivals: Arrivals
+    contract: Contract, version: int, model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch
 ) -> list[Latest]:
-    """The last prediction of each entity in a flow; none where the contract has no entity."""
-    entities = flow.batch.entities
+    """The last prediction of each entity; none where the contract has no entity."""
+    entities = model_rows.batch.entities
     if contract.entity is None or entities is None or not len(scores.index):
         return []
-    records = flow.record[scores.index]
-    order = np.argsort(arrivals.arrived[records], kind="stable").tolist()
+    records = model_rows.record[scores.index]
+    order = np.argsort(shard_batch.arrived[records], kind="stable").tolist()
     rows = scores.index.tolist()
     last = {entities[rows[position]]: position for position in order}
     last.pop("", None)
@@ -100,8 +100,8 @@ def latest(
             entity=entity,
             outputs=dict(zip(names, values, strict=True)),
             version=version,
-            arrived=float(arrivals.arrived[record]),
-            sequence=arrivals.sequences[record],
+            arrived=float(shard_batch.arrived[record]),
+            sequence=shard_batch.sequences[record],
         )
         for entity, record, values in zip(
             last, records[chosen].tolist(), zip(*columns.values(), strict=True), strict=True

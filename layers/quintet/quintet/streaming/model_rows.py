@@ -14,14 +14,14 @@ from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.serving.model_cache import Model
 
-__all__ = ["AHEAD_SECONDS", "Arrivals", "Decoded", "Flow", "Tumbling", "Undecodable"]
+__all__ = ["AHEAD_SECONDS", "Decoded", "ModelRows", "ShardBatch", "Tumbling", "Undecodable"]
 
 #: how far a row's own time may be ahead of its arrival, in seconds: clocks differ
 AHEAD_SECONDS = 300.0
 
 
 @dataclass(slots=True)
-class Arrivals:
+class ShardBatch:
     """The records of one shard in one invocation, in the shard's order.
 
     `shard` is "<stream>/<shard id>". `sequences` are the sequence numbers as they came (digits),
@@ -53,10 +53,10 @@ class Tumbling:
 
 
 @dataclass(slots=True)
-class Flow:
+class ModelRows:
     """The rows of one model in one invocation.
 
-    `record` (rows,) is the position of each row's record in the arrivals, ascending; `row`
+    `record` (rows,) is the position of each row's record in the shard's batch, ascending; `row`
     (rows,) its number within that record. `fields` holds, (rows,), what the contract's
     aggregates read, by name: float64, or an object array of str for texts. `times` (rows,) is
     when each row happened, in epoch seconds: its own time where the contract names a field for
@@ -85,7 +85,7 @@ class Undecodable:
 
 @dataclass(slots=True)
 class Decoded:
-    """What the arrivals hold: each model with its rows, and the records that cannot be read."""
+    """A decoded batch: each model with its rows, and the records that cannot be read."""
 
-    flows: Sequence[tuple[Model, Flow]]
+    by_model: Sequence[tuple[Model, ModelRows]]
     undecodable: Sequence[Undecodable]

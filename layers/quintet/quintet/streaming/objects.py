@@ -17,13 +17,13 @@ from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.formats.arrow import table
 from quintet.scoring import Scores
-from quintet.streaming.model_rows import Arrivals, Flow
+from quintet.streaming.model_rows import ModelRows, ShardBatch
 
 __all__ = ["predictions", "quarantine_line", "rows_of"]
 
 
 def predictions(
-    flow: Flow, scores: Scores, chosen: NDArray[np.int64], arrivals: Arrivals, version: int
+    flow: ModelRows, scores: Scores, chosen: NDArray[np.int64], arrivals: ShardBatch, version: int
 ) -> bytes:
     """The scores at the positions `chosen`, one row each: where it is from, and the outputs."""
     contract, rows = flow.contract, scores.index[chosen]
@@ -64,7 +64,7 @@ def rows_of(body: bytes) -> set[tuple[str, int]]:
 
 
 def quarantine_line(
-    arrivals: Arrivals,
+    arrivals: ShardBatch,
     record: int,
     row: int | None,
     model: str | None,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.errors import Refusal
-from quintet.streaming.model_rows import Arrivals, Flow, Undecodable
+from quintet.streaming.model_rows import ModelRows, ShardBatch, Undecodable
 from quintet.streaming.objects import quarantine_line
 
 __all__ = ["Quarantine"]
@@ -31,7 +31,7 @@ class _Entry:
 class Quarantine:
     """The refused rows and records of one invocation, by record."""
 
-    arrivals: Arrivals
+    arrivals: ShardBatch
     entries: dict[int, list[_Entry]] = field(default_factory=dict)
 
     def add_undecodable(self, found: Iterable[Undecodable]) -> None:
@@ -39,7 +39,9 @@ class Quarantine:
         for item in found:
             self.entries[item.record] = [_Entry(None, item.model, item.reasons)]
 
-    def add_rows(self, flow: Flow, rows: NDArray[np.int64], refusals: Iterable[Refusal]) -> None:
+    def add_rows(
+        self, flow: ModelRows, rows: NDArray[np.int64], refusals: Iterable[Refusal]
+    ) -> None:
         """Add rows of a flow, by their positions in it, each with its own of the refusals."""
         if not len(rows):
             return

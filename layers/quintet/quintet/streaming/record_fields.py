@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from quintet.columns import Array, Batch, shown
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
-from quintet.streaming.model_rows import AHEAD_SECONDS, Flow
+from quintet.streaming.model_rows import AHEAD_SECONDS, ModelRows
 
-__all__ = ["Values", "flow_of", "given_of", "kinds_of", "take_from_rows", "take_from_tensors"]
+__all__ = ["Values", "given_of", "kinds_of", "take_from_rows", "take_from_tensors", "to_model_rows"]
 
 #: what the rows hold in each field, as it came, or an array of numbers; None where nothing came
 Values = dict[str, list[Any] | Array]
@@ -97,7 +97,7 @@ def take_from_tensors(contract: Contract, tensors: dict[str, Array]) -> Values:
     return values
 
 
-def flow_of(
+def to_model_rows(
     contract: Contract,
     batch: Batch,
     values: Values,
@@ -105,23 +105,25 @@ def flow_of(
     record: NDArray[np.int64],
     row: NDArray[np.int64],
     arrived: NDArray[np.float64],
-) -> Flow:
+) -> ModelRows:
     """A batch with what is aggregated of it; rows that cannot be aggregated are refused.
 
     Where `values` holds nothing of a name, the batch's own column does. `arrived` is that of the
     rows.
     """
-    flow = Flow(contract, batch, record, row, {}, arrived, np.ones(batch.rows, dtype=np.bool_))
+    model_rows = ModelRows(
+        contract, batch, record, row, {}, arrived, np.ones(batch.rows, dtype=np.bool_)
+    )
     stream = contract.stream
     if stream is None:
-        return flow
+        return model_rows
     refused_before = {(refusal.field, refusal.row) for refusal in batch.refusals}
     for field in _fields(contract):
         given = given_of(batch, field.name, values)
         column, bad = _column(field, given)
-        flow.fields[field.name] = column
+        model_rows.fields[field.name] = column
         for position in bad:
-            flow.counted[position] = False
+            model_rows.counted[position] = False
             if (field.name, position) not in refused_before and batch.good[position]:
                 expected = {"number": "a number", "text": "a string"}.get(field.kind)
                 batch.refuse(
@@ -132,12 +134,12 @@ def flow_of(
                 )
         for name, place in refused_before:
             if name == field.name and place is not None:
-                flow.counted[place] = False
+                model_rows.counted[place] = False
     if stream.time is not None:
-        _set_times(flow, stream.time, given_of(batch, stream.time, values))
+        _set_times(model_rows, stream.time, given_of(batch, stream.time, values))
     if stream.aggregates and batch.entities is not None:
-        _check_entities(flow, batch.entities)
-    return flow
+        _check_entities(model_rows, batch.entities)
+    return model_rows
 
 
 def given_of(batch: Batch, name: str, values: Values) -> list[Any] | Array:
@@ -184,17 +186,17 @@ def _finite(column: NDArray[np.float64]) -> tuple[Array, list[int]]:
     return np.where(fine, column, 0.0), np.flatnonzero(~fine).tolist()
 
 
-def _set_times(flow: Flow, name: str, given: list[Any] | Array) -> None:
+def _set_times(model_rows: ModelRows, name: str, given: list[Any] | Array) -> None:
     """The rows' own times; those that cannot be read, or that are yet to come, are refused."""
     if isinstance(given, np.ndarray) or set(map(type, given)) <= _NUMBERS:
         times = np.array(given, dtype=np.float64)
     else:
         times = np.array([_moment(value) for value in given], dtype=np.float64)
-    batch, latest = flow.batch, flow.times + AHEAD_SECONDS
+    batch, latest = model_rows.batch, model_rows.times + AHEAD_SECONDS
     readable = np.isfinite(times)
     fine = readable & (times <= latest)
-    flow.times = np.where(readable, times, flow.times)
-    flow.counted &= fine
+    model_rows.times = np.where(readable, times, model_rows.times)
+    model_rows.counted &= fine
     for position in np.flatnonzero(~fine).tolist():
         if not batch.good[position]:
             continue
@@ -219,12 +221,14 @@ def _moment(value: Any) -> float:
     return float("nan")
 
 
-def _check_entities(flow: Flow, entities: list[str]) -> None:
+def _check_entities(model_rows: ModelRows, entities: list[str]) -> None:
     if all(entities):
         return
-    assert flow.contract.entity is not None
+    assert model_rows.contract.entity is not None
     for position, entity in enumerate(entities):
         if not entity:
-            flow.counted[position] = False
-            if flow.batch.good[position]:
-                flow.batch.refuse(position, flow.contract.entity, "the entity key", "nothing")
+            model_rows.counted[position] = False
+            if model_rows.batch.good[position]:
+                model_rows.batch.refuse(
+                    position, model_rows.contract.entity, "the entity key", "nothing"
+                )

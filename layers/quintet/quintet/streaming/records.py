@@ -22,13 +22,13 @@ from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge
 from quintet.formats import strict_json
 from quintet.protocols import oip_infer
 from quintet.serving.model_cache import NAME, Model
-from quintet.streaming.model_rows import Arrivals, Decoded, Flow, Undecodable
+from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, Undecodable
 from quintet.streaming.record_fields import (
     Values,
-    flow_of,
     given_of,
     take_from_rows,
     take_from_tensors,
+    to_model_rows,
 )
 from quintet.streaming.typed_records import read_plain
 
@@ -48,7 +48,7 @@ _RECORDS_KEYS = {"model", "records"}
 
 @dataclass(slots=True)
 class _Gathered:
-    """What the arrivals hold of one model: rows as JSON has them, and requests with tensors."""
+    """What a batch holds of one model: rows as JSON has them, and requests with tensors."""
 
     rows: list[Any] = field(default_factory=list)
     records: list[int] = field(default_factory=list)  # of each row, its record
@@ -64,20 +64,20 @@ class _Gathered:
         self.tensors = [item for item in self.tensors if item[0] not in records]
 
 
-def decode(arrivals: Arrivals, models: Callable[[str], Model], default: str = "") -> Decoded:
-    """The rows of the arrivals by model, as its contract has them; what cannot be read, refused.
+def decode(shard_batch: ShardBatch, models: Callable[[str], Model], default: str = "") -> Decoded:
+    """The batch's rows by model, as its contract has them; what cannot be read, refused.
 
     `models` gives the live version of a name; `default` is the model of records that name none.
 
     Raises:
         Transient: a model's version could not be read.
     """
-    if (plain := _plain(arrivals.data, models, default, arrivals)) is not None:
+    if (plain := _plain(shard_batch.data, models, default, shard_batch)) is not None:
         return Decoded([plain], [])
     broken: dict[int, Undecodable] = {}
-    bodies = _bodies(arrivals.data, broken)
-    if bodies is not arrivals.data and not broken:
-        plain = _plain(bodies, models, default, arrivals)
+    bodies = _bodies(shard_batch.data, broken)
+    if bodies is not shard_batch.data and not broken:
+        plain = _plain(bodies, models, default, shard_batch)
         if plain is not None:
             return Decoded([plain], [])
     gathered: dict[str, _Gathered] = {}
@@ -87,7 +87,7 @@ def decode(arrivals: Arrivals, models: Callable[[str], Model], default: str = ""
                 _gather(gathered, record, value, default)
         except BadInput as error:
             broken[record] = _undecodable(record, error)
-    flows = []
+    by_model = []
     for name, found in gathered.items():
         try:
             model = models(name)
@@ -95,9 +95,9 @@ def decode(arrivals: Arrivals, models: Callable[[str], Model], default: str = ""
             for record in (*found.records, *(record for record, _ in found.tensors)):
                 broken[record] = _undecodable(record, error, name)
             continue
-        if (flow := _flow(model.contract, found, bodies, arrivals, broken)) is not None:
-            flows.append((model, flow))
-    return Decoded(flows, [broken[record] for record in sorted(broken)])
+        if (model_rows := _flow(model.contract, found, bodies, shard_batch, broken)) is not None:
+            by_model.append((model, model_rows))
+    return Decoded(by_model, [broken[record] for record in sorted(broken)])
 
 
 # ---- bytes ------------------------------------------------------------------------------------
@@ -146,9 +146,9 @@ def unpacked(data: bytes) -> bytes:
 
 
 def _plain(
-    bodies: Sequence[bytes], models: Callable[[str], Model], default: str, arrivals: Arrivals
-) -> tuple[Model, Flow] | None:
-    """The flow of records that are all of the first one's model and form, and all good.
+    bodies: Sequence[bytes], models: Callable[[str], Model], default: str, shard_batch: ShardBatch
+) -> tuple[Model, ModelRows] | None:
+    """The rows of records that are all of the first one's model and form, and all good.
 
     Raises:
         Transient: the model's version could not be read.
@@ -171,9 +171,11 @@ def _plain(
     if plain.counts is not None:
         places = np.repeat(places, plain.counts)
         row = np.concatenate([np.arange(count) for count in plain.counts])
-    arrived = arrivals.arrived[places]
-    flow = flow_of(contract, plain.batch, plain.values, record=places, row=row, arrived=arrived)
-    return model, flow
+    arrived = shard_batch.arrived[places]
+    model_rows = to_model_rows(
+        contract, plain.batch, plain.values, record=places, row=row, arrived=arrived
+    )
+    return model, model_rows
 
 
 # ---- forms ------------------------------------------------------------------------------------
@@ -250,10 +252,10 @@ def _flow(
     contract: Contract,
     found: _Gathered,
     bodies: Sequence[bytes],
-    arrivals: Arrivals,
+    shard_batch: ShardBatch,
     broken: dict[int, Undecodable],
-) -> Flow | None:
-    """The flow of one model; None where every record of it is refused whole."""
+) -> ModelRows | None:
+    """The rows of one model; None where every record of it is refused whole."""
     refused = dict(_too_large(contract, found, bodies))
     if refused:
         found.leave_out(refused)
@@ -273,13 +275,13 @@ def _flow(
         return None
     part = parts[0] if len(parts) == 1 else _together(parts)
     places = np.array(part.records, dtype=np.int64)
-    return flow_of(
+    return to_model_rows(
         contract,
         part.batch,
         part.values,
         record=places,
         row=np.array(part.numbers, dtype=np.int64),
-        arrived=arrivals.arrived[places],
+        arrived=shard_batch.arrived[places],
     )
 
 

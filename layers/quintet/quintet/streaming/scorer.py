@@ -20,12 +20,12 @@ from quintet.streaming.alerts import AlertDesk, Counts, found
 from quintet.streaming.checkpoints import Mark, Marks, padded
 from quintet.streaming.commit_log import Chain, Ledger, Sink
 from quintet.streaming.latest import LatestScores, latest
-from quintet.streaming.model_rows import Arrivals, Decoded, Flow, Tumbling
+from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, Tumbling
 from quintet.streaming.objects import predictions, rows_of
 from quintet.streaming.quarantine import Quarantine
 from quintet.streaming.windows import Advanced, WindowStore, advance
 
-__all__ = ["Outcome", "Scorer", "Step"]
+__all__ = ["Scorer", "ShardOutcome", "Step"]
 
 Step = Literal["decode_ms", "features_ms", "score_ms", "sink_ms", "windows_ms"]
 
@@ -35,13 +35,13 @@ class Scored:
     """The rows of one model with their scores; `kept` are the positions of those in the sink."""
 
     model: Model
-    flow: Flow
+    flow: ModelRows
     scores: Scores
     kept: NDArray[np.int64]
 
 
 @dataclass(slots=True)
-class Outcome:
+class ShardOutcome:
     """What an invocation came to: counts and times, never values.
 
     `failed` is the first record that has to come again, `error` why. `state` is the window's,
@@ -72,7 +72,7 @@ class Scorer:
     `decode` reads the arrivals (see `streaming.records`); `clock` is seconds since the epoch.
     """
 
-    decode: Callable[[Arrivals], Decoded]
+    decode: Callable[[ShardBatch], Decoded]
     features: FeatureSource
     sink: Sink
     marks: Marks
@@ -82,7 +82,7 @@ class Scorer:
     clock: Callable[[], float]
     timer: Callable[[], float] = time.perf_counter
 
-    def take(self, arrivals: Arrivals, tumbling: Tumbling | None) -> Outcome:
+    def take(self, arrivals: ShardBatch, tumbling: Tumbling | None) -> ShardOutcome:
         """Score the arrivals and gather them into windows. All of it may be repeated.
 
         What was done for good stays done when it is repeated. Where something is transient, all
@@ -91,7 +91,7 @@ class Scorer:
         Raises:
             Transient: there are no records that could come again.
         """
-        outcome = Outcome(arrivals.shard, len(arrivals.sequences))
+        outcome = ShardOutcome(arrivals.shard, len(arrivals.sequences))
         if tumbling is not None:
             outcome.state = tumbling.state if isinstance(tumbling.state, dict) else {}
         try:
@@ -102,8 +102,8 @@ class Scorer:
             outcome.failed, outcome.error = arrivals.sequences[0], error
         return outcome
 
-    def _take(self, arrivals: Arrivals, tumbling: Tumbling | None, outcome: Outcome) -> None:
-        flows: list[Flow] = []
+    def _take(self, arrivals: ShardBatch, tumbling: Tumbling | None, outcome: ShardOutcome) -> None:
+        flows: list[ModelRows] = []
         if arrivals.sequences:
             outcome.oldest_seconds = self.clock() - float(arrivals.arrived.min())
             begun = self.timer()
@@ -114,18 +114,20 @@ class Scorer:
                 self._settle(arrivals, decoded, mark, outcome)
             else:
                 outcome.skipped = outcome.records
-            flows = [flow for _, flow in decoded.flows]
+            flows = [flow for _, flow in decoded.by_model]
         if tumbling is not None:
             begun = self.timer()
             outcome.windows = advance(tumbling, arrivals, flows, self.windows)
             outcome.state = outcome.windows.state
             self._lap(outcome, "windows_ms", begun)
 
-    def _settle(self, arrivals: Arrivals, decoded: Decoded, mark: Mark, outcome: Outcome) -> None:
+    def _settle(
+        self, arrivals: ShardBatch, decoded: Decoded, mark: Mark, outcome: ShardOutcome
+    ) -> None:
         """All records behind the mark into the sink; then what follows of them, then the mark."""
         new = np.array([padded(s) > mark.done for s in arrivals.sequences], dtype=np.bool_)
         outcome.skipped = int((~new).sum())
-        scored = [self._score(model, flow, new, outcome) for model, flow in decoded.flows]
+        scored = [self._score(model, flow, new, outcome) for model, flow in decoded.by_model]
         begun = self.timer()
         quarantine = Quarantine(arrivals)
         quarantine.add_undecodable(item for item in decoded.undecodable if new[item.record])
@@ -140,7 +142,9 @@ class Scorer:
         self.marks.advance(arrivals.shard, ledger.done(), mark)
         self._lap(outcome, "sink_ms", begun)
 
-    def _score(self, model: Model, flow: Flow, new: NDArray[np.bool_], outcome: Outcome) -> Scored:
+    def _score(
+        self, model: Model, flow: ModelRows, new: NDArray[np.bool_], outcome: ShardOutcome
+    ) -> Scored:
         """The rows of one model that are new, scored in one run."""
         contract, batch = model.contract, flow.batch
         if not new.all():
@@ -162,7 +166,7 @@ class Scorer:
         self._lap(outcome, "score_ms", begun)
         return Scored(model, flow, scores, np.arange(len(scores.index)))
 
-    def _tell(self, one: Scored, arrivals: Arrivals, outcome: Outcome) -> None:
+    def _tell(self, one: Scored, arrivals: ShardBatch, outcome: ShardOutcome) -> None:
         """The latest scores and the alerts of what is in the sink."""
         scores = one.scores
         if len(one.kept) < len(scores.index):
@@ -178,7 +182,7 @@ class Scorer:
         past = found(contract, version, one.flow, scores, arrivals)
         outcome.alerts = outcome.alerts + self.alerts.raise_all(past)
 
-    def _lap(self, outcome: Outcome, step: Step, begun: float) -> float:
+    def _lap(self, outcome: ShardOutcome, step: Step, begun: float) -> float:
         """The time since `begun` went into `step`; now."""
         now = self.timer()
         outcome.times[step] = outcome.times.get(step, 0.0) + (now - begun) * 1000
@@ -186,11 +190,11 @@ class Scorer:
 
 
 def _predict(
-    one: Scored, new: NDArray[np.bool_], ledger: Ledger, outcome: Outcome
+    one: Scored, new: NDArray[np.bool_], ledger: Ledger, outcome: ShardOutcome
 ) -> NDArray[np.int64]:
     """The predictions of one model into the sink; the rows that are refused."""
     flow, scores, contract = one.flow, one.scores, one.model.contract
-    arrivals, records = ledger.arrivals, flow.record[scores.index]
+    arrivals, records = ledger.shard_batch, flow.record[scores.index]
     refused = new[flow.record]
     refused[scores.index] = False
 

@@ -17,7 +17,7 @@ from quintet.contract import Stream
 from quintet.features import MemoryFeatures
 from quintet.streaming import window_state
 from quintet.streaming.aggregates import reduce, units
-from quintet.streaming.model_rows import AHEAD_SECONDS, Arrivals, Flow, Tumbling
+from quintet.streaming.model_rows import AHEAD_SECONDS, ModelRows, ShardBatch, Tumbling
 from quintet.streaming.parts import Counters, Part, Window, padded, summed
 from quintet.streaming.window_features import Standing, claims, taken
 from quintet.streaming.window_state import Open
@@ -91,8 +91,8 @@ class Advanced:
 
 def advance(
     tumbling: Tumbling,
-    arrivals: Arrivals,
-    flows: Sequence[Flow],
+    shard_batch: ShardBatch,
+    rows_by_model: Sequence[ModelRows],
     store: WindowStore,
     *,
     most_state: int = MOST_STATE,
@@ -113,26 +113,26 @@ def advance(
     counts = Counters()
     spilled = False
     fresh: dict[str, Open] = {}
-    for flow in flows:
-        stream = flow.contract.stream
-        if stream is None or not stream.aggregates or flow.batch.entities is None:
+    for model_rows in rows_by_model:
+        stream = model_rows.contract.stream
+        if stream is None or not stream.aggregates or model_rows.batch.entities is None:
             continue
-        name = flow.contract.name
+        name = model_rows.contract.name
         came = before.get(name)
         fresh[name] = found = _gathered(
-            tumbling, arrivals, flow, stream, -np.inf if came is None else came.greatest
+            tumbling, shard_batch, model_rows, stream, -np.inf if came is None else came.greatest
         )
         for counters in found.counters.values():
             counts = counts.plus(counters)
         if came is not None and not came.alike(found):
-            parts += window_state.closed(name, before.pop(name), arrivals.shard, tumbling.start)
+            parts += window_state.closed(name, before.pop(name), shard_batch.shard, tumbling.start)
     whole = before | fresh
     for name in before.keys() & fresh.keys():
         whole[name] = window_state.joined(before[name], fresh[name])
 
     def close(gathered: dict[str, Open]) -> None:
         for name, found in gathered.items():
-            parts.extend(window_state.closed(name, found, arrivals.shard, tumbling.start))
+            parts.extend(window_state.closed(name, found, shard_batch.shard, tumbling.start))
 
     state: dict[str, Any] = {}
     if tumbling.final or tumbling.early:
@@ -152,12 +152,16 @@ def advance(
 
 
 def _gathered(
-    tumbling: Tumbling, arrivals: Arrivals, flow: Flow, stream: Stream, greatest: float
+    tumbling: Tumbling,
+    shard_batch: ShardBatch,
+    model_rows: ModelRows,
+    stream: Stream,
+    greatest: float,
 ) -> Open:
     """The rows of one model in one invocation, by window and entity."""
-    assert flow.contract.entity is not None and flow.batch.entities is not None
-    entities = flow.batch.entities
-    used, times = flow.counted.copy(), flow.times
+    assert model_rows.contract.entity is not None and model_rows.batch.entities is not None
+    entities = model_rows.batch.entities
+    used, times = model_rows.counted.copy(), model_rows.times
     if max(map(len, entities), default=0) > MOST_ENTITY:
         used &= np.array([len(entity) <= MOST_ENTITY for entity in entities])
     counters: dict[float, Counters] = {}
@@ -166,10 +170,10 @@ def _gathered(
         starts = np.full(len(times), tumbling.start)
     else:
         length = stream.window
-        arrived = arrivals.arrived[flow.record]
+        arrived = shard_batch.arrived[model_rows.record]
         starts = np.floor(times / length) * length
         late = used & (arrived > starts + length + stream.allowed_lateness)
-        future = ~flow.counted & (times > arrived + AHEAD_SECONDS)
+        future = ~model_rows.counted & (times > arrived + AHEAD_SECONDS)
         used &= ~late
         # a time of before 1970 is no time: all of them count in one window
         _tally(counters, "late", np.maximum(starts[late], 0.0))
@@ -183,16 +187,16 @@ def _gathered(
         stream,
         starts=starts,
         entities=entities if len(rows) == len(used) else [entities[row] for row in rows.tolist()],
-        fields={name: column[used] for name, column in flow.fields.items()},
+        fields={name: column[used] for name, column in model_rows.fields.items()},
         times=times,
-        sequences=lambda: np.array(arrivals.sequences, dtype=object)[flow.record[used]],
+        sequences=lambda: np.array(shard_batch.sequences, dtype=object)[model_rows.record[used]],
     )
     return Open(
-        flow.contract.entity,
+        model_rows.contract.entity,
         stream,
         length,
-        arrivals.sequences[0],
-        arrivals.sequences[-1],
+        shard_batch.sequences[0],
+        shard_batch.sequences[-1],
         float(seen[-1]),
         reduce(partials),
         counters,

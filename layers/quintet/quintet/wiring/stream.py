@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from quintet.settings import StreamSettings
     from quintet.streaming.alerts import AlertDesk
-    from quintet.streaming.model_rows import Arrivals, Decoded
+    from quintet.streaming.model_rows import Decoded, ShardBatch
     from quintet.streaming.scorer import Scorer
     from quintet.telemetry import StreamTelemetry
 
@@ -64,8 +64,8 @@ def scorer() -> Scorer:
         clock=time.monotonic,
     )
 
-    def read(arrivals: Arrivals) -> Decoded:
-        return decode(arrivals, models.get, settings.stream_model)
+    def read(shard_batch: ShardBatch) -> Decoded:
+        return decode(shard_batch, models.get, settings.stream_model)
 
     return Scorer(
         decode=read,
