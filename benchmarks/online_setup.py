@@ -50,7 +50,6 @@ def _quintet(*arguments: str, state: str) -> None:
 
 def environment(local: LocalAws) -> dict[str, str]:
     """predict's environment, as the template sets it."""
-    tables = local.client("dynamodb").list_tables()["TableNames"]
     return {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -65,7 +64,6 @@ def environment(local: LocalAws) -> dict[str, str]:
         "QUINTET_REGISTRY_BUCKET": local.outputs["RegistryBucketName"],
         "QUINTET_REGISTRY_TABLE": local.outputs["RegistryTableName"],
         "QUINTET_FEATURES_TABLE": local.outputs["FeaturesTableName"],
-        "QUINTET_BREAKER_TABLE": next(name for name in tables if "Breaker" in name),
         "QUINTET_JOBS_TABLE": local.outputs["JobsTableName"],
         "QUINTET_ENDPOINTS_TABLE": local.outputs["EndpointsTableName"],
         "QUINTET_PAYLOADS_BUCKET": local.outputs["PayloadsBucketName"],

@@ -1,25 +1,22 @@
-"""The feature store: its table, what is remembered of it, and its circuit breaker."""
+"""The feature store: its table, the feature cache, and the circuit breaker."""
 
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from aws_lambda_powertools.utilities.circuit_breaker.base import CircuitBreakerHandler
 from tests.functions.conftest import OnlineAws
 from tests.onlinekit import NOW, Clock
 
-from quintet.aws.breaker import CircuitStates, GuardedFeatures
-from quintet.aws.client import AwsClient, Response
+from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
 from quintet.errors import Transient
 from quintet.features import FeatureSource, MemoryFeatures, StoredValue
 from quintet.serving import FeatureCache
+from quintet.serving.breaker import CircuitBreaker, GuardedFeatures
 
 
 def client(environ: dict[str, str], **changes: Any) -> AwsClient:
@@ -150,39 +147,8 @@ def test_the_cache_is_bounded_and_remembers_no_failure() -> None:
 # ---- the circuit breaker -------------------------------------------------------------------------
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock for the circuit and for Powertools' state machine, which has its own."""
-    clock = Clock()
-    monkeypatch.setattr(CircuitBreakerHandler, "_now", staticmethod(lambda: int(clock())))
-    return clock
-
-
-@pytest.fixture
-def name() -> str:
-    """A circuit of the test's own: Powertools counts failures by name in the process."""
-    return f"circuit-{uuid4()}"
-
-
-Seen = list[str]
-
-
-def guard(
-    source: FeatureSource, environ: dict[str, str], clock: Clock, name: str, seen: Seen
-) -> GuardedFeatures:
-    states = CircuitStates(client(environ, attempts=1), "breaker", clock=clock)
-    return GuardedFeatures(
-        source,
-        states,
-        name=name,
-        failures=3,
-        recovery_seconds=10,
-        on_transition=lambda change: seen.append(change.to_state.value),
-    )
-
-
 def tries(guarded: FeatureSource, count: int) -> list[str]:
-    """What some reads come to."""
+    """How some reads end."""
     found = []
     for _ in range(count):
         try:
@@ -190,99 +156,6 @@ def tries(guarded: FeatureSource, count: int) -> list[str]:
             found.append("read")
         except Transient as error:
             found.append("open" if "circuit" in str(error) else "lost")
-    return found
-
-
-def stored(aws: OnlineAws, name: str) -> dict[str, Any]:
-    item = aws.client("dynamodb").get_item(TableName="breaker", Key={"id": {"S": name}})["Item"]
-    return {key: next(iter(value.values())) for key, value in item.items()}
-
-
-def test_the_circuit_opens_after_failures_and_closes_after_a_probe(
-    online_aws: OnlineAws, clock: Clock, name: str
-) -> None:
-    source, seen = counted(), Seen()
-    guarded = guard(source, online_aws.environ, clock, name, seen)
-    source.failing = True
-    assert tries(guarded, 5) == ["lost"] * 3 + ["open"] * 2
-    assert len(source.asked) == 3
-    assert stored(online_aws, name) == {
-        "id": name,
-        "state": "OPEN",
-        "failure_count": "3",
-        "opened_at": str(int(NOW)),
-        "expiration": str(int(NOW) + 3610),
-    }
-    clock.now += 10
-    assert tries(guarded, 2) == ["lost", "open"]
-    clock.now += 10
-    source.failing = False
-    assert tries(guarded, 3) == ["read"] * 3
-    assert stored(online_aws, name)["state"] == "CLOSED"
-    assert seen == ["OPEN", "HALF_OPEN", "OPEN", "HALF_OPEN", "CLOSED"]
-
-
-def test_a_success_between_failures_keeps_it_closed(
-    online_aws: OnlineAws, clock: Clock, name: str
-) -> None:
-    source, seen = counted(), Seen()
-    guarded = guard(source, online_aws.environ, clock, name, seen)
-    for failing in (True, True, False, True, True, False):
-        source.failing = failing
-        tries(guarded, 1)
-    assert (len(source.asked), seen) == (6, [])
-
-
-def test_another_environment_learns_of_an_open_circuit_at_its_start_or_first_failure(
-    online_aws: OnlineAws, clock: Clock, name: str
-) -> None:
-    source = counted()
-    early = guard(source, online_aws.environ, clock, name, Seen())
-    assert tries(early, 1) == ["read"]
-    source.failing = True
-    tripping = guard(source, online_aws.environ, clock, name, Seen())
-    assert tries(tripping, 3) == ["lost"] * 3
-    late = guard(source, online_aws.environ, clock, name, Seen())
-    assert tries(late, 1) == ["open"]
-    assert tries(early, 2) == ["lost", "open"]
-
-
-def test_only_one_environment_probes(online_aws: OnlineAws, clock: Clock, name: str) -> None:
-    source = counted()
-    source.failing = True
-    one = guard(source, online_aws.environ, clock, name, Seen())
-    other = guard(source, online_aws.environ, clock, name, Seen())
-    assert tries(one, 3) + tries(other, 1) == ["lost"] * 3 + ["open"]
-    clock.now += 10
-    source.failing = False
-    probes: list[str] = []
-    source.source = Hooked(source.source, lambda: probes.extend(in_thread(other)))
-    assert tries(one, 1) == ["read"]
-    assert probes == ["open"]
-
-
-class Hooked:
-    """A source during whose first read something else happens."""
-
-    def __init__(self, source: FeatureSource, hook: Callable[[], None]) -> None:
-        self.source = source
-        self.hooks = [hook]
-
-    def fetch(
-        self, key: str, entities: Sequence[str], names: Sequence[str]
-    ) -> dict[str, dict[str, StoredValue]]:
-        """See `FeatureSource.fetch`."""
-        if self.hooks:
-            self.hooks.pop()()
-        return self.source.fetch(key, entities, names)
-
-
-def in_thread(guarded: FeatureSource) -> list[str]:
-    """One read by another worker: Powertools tells them apart by thread."""
-    found: list[str] = []
-    thread = threading.Thread(target=lambda: found.extend(tries(guarded, 1)))
-    thread.start()
-    thread.join()
     return found
 
 
@@ -302,21 +175,16 @@ def hanging() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("failing", [refusing, hanging])
-def test_the_circuit_opens_without_its_table_when_all_of_dynamodb_fails(
-    online_aws: OnlineAws, clock: Clock, name: str, failing: Any
+def test_the_circuit_opens_while_dynamodb_fails_and_closes_after(
+    online_aws: OnlineAws, failing: Any
 ) -> None:
-    environ = dict(online_aws.environ)
+    environ, clock = dict(online_aws.environ), Clock()
     quick = {"connect_seconds": 0.05, "read_seconds": 0.05, "attempts": 1}
     table = FeatureTable(client(environ, **quick), "features", clock=clock)
-    counting, seen = Counting(table), Seen()
-    states = CircuitStates(client(environ, **quick), "breaker", clock=clock)
-    guarded = GuardedFeatures(
-        counting,
-        states,
-        name=name,
-        recovery_seconds=10,
-        on_transition=lambda change: seen.append(change.to_state.value),
-    )
+    counting = Counting(table)
+    seen: list[str] = []
+    breaker = CircuitBreaker(failures=3, recovery_seconds=10, clock=clock, on_change=seen.append)
+    guarded = GuardedFeatures(counting, breaker)
     with failing() as url:
         environ["AWS_ENDPOINT_URL"] = url
         assert tries(guarded, 5) == ["lost"] * 3 + ["open"] * 2
@@ -327,25 +195,3 @@ def test_the_circuit_opens_without_its_table_when_all_of_dynamodb_fails(
     assert tries(guarded, 2) == ["read"] * 2
     assert len(counting.asked) == 6
     assert seen == ["OPEN", "HALF_OPEN", "OPEN", "HALF_OPEN", "CLOSED"]
-    assert stored(online_aws, name)["state"] == "CLOSED"
-
-
-def test_the_healthy_path_reads_the_state_once(clock: Clock, name: str) -> None:
-    reads = Counted("dynamodb")
-    states = CircuitStates(reads, "breaker", clock=clock)
-    guarded = GuardedFeatures(counted(), states, name=name)
-    for _ in range(100):
-        assert tries(guarded, 1) == ["read"]
-        clock.now += 60
-    assert reads.count == 1
-
-
-class Counted(AwsClient):
-    """A client that counts its requests, to a DynamoDB that has no items."""
-
-    count = 0
-
-    def request(self, *_: Any, **__: Any) -> Response:
-        """See `AwsClient.request`."""
-        self.count += 1
-        return Response(200, {}, b"{}")

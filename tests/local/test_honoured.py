@@ -74,8 +74,8 @@ def test_the_template_as_it_is_has_these_notices() -> None:
             "DropQueue.Unheard: not honoured here",
         ),
         (
-            {"BreakerTable": {"TableClass": "STANDARD"}},
-            "BreakerTable.TableClass: not honoured here",
+            {"FeaturesTable": {"TableClass": "STANDARD"}},
+            "FeaturesTable.TableClass: not honoured here",
         ),
     ],
 )

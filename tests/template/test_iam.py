@@ -55,11 +55,9 @@ PLANTED = {
         "PredictRole: arn:aws:s3:::quintet-*/* has no reason in a comment beside it",
     ),
     "any table": (
-        "              Resource: !GetAtt FeaturesTable.Arn\n            - Effect: Allow\n"
-        "              Action: [dynamodb:GetItem, dynamodb:PutItem]\n",
+        "              Resource: !GetAtt FeaturesTable.Arn\n            - &accepts_jobs\n",
         '              Resource: !Sub "arn:aws:dynamodb:us-east-1:${AWS::AccountId}:table/*"\n'
-        "            - Effect: Allow\n"
-        "              Action: [dynamodb:GetItem, dynamodb:PutItem]\n",
+        "            - &accepts_jobs\n",
         "PredictRole: arn:aws:dynamodb:us-east-1:123456789012:table/* has no "
         "reason in a comment beside it",
     ),

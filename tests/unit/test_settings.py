@@ -11,7 +11,6 @@ ENVIRON = {
     "QUINTET_REGISTRY_BUCKET": "bucket",
     "QUINTET_REGISTRY_TABLE": "registry",
     "QUINTET_FEATURES_TABLE": "features",
-    "QUINTET_BREAKER_TABLE": "breaker",
     "QUINTET_JOBS_TABLE": "jobs",
     "QUINTET_ENDPOINTS_TABLE": "endpoints",
     "QUINTET_PAYLOADS_BUCKET": "payloads",
@@ -27,7 +26,6 @@ def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
         registry_bucket="bucket",
         registry_table="registry",
         features_table="features",
-        breaker_table="breaker",
         jobs_table="jobs",
         endpoints_table="endpoints",
         payloads_bucket="payloads",
@@ -39,8 +37,8 @@ def test_what_is_set_is_read_and_the_rest_has_defaults() -> None:
 
 
 def test_a_missing_variable_is_named() -> None:
-    environ = {name: value for name, value in ENVIRON.items() if name != "QUINTET_BREAKER_TABLE"}
-    with pytest.raises(SettingsError, match=r"^QUINTET_BREAKER_TABLE is not set$"):
+    environ = {name: value for name, value in ENVIRON.items() if name != "QUINTET_FEATURES_TABLE"}
+    with pytest.raises(SettingsError, match=r"^QUINTET_FEATURES_TABLE is not set$"):
         read(PredictSettings, environ)
 
 

@@ -52,7 +52,6 @@ class PredictSettings(AcceptSettings):
     registry_bucket: str
     registry_table: str
     features_table: str
-    breaker_table: str
     preload: tuple[str, ...] = ()
     model_memory_mb: int = 512
     feature_cache_seconds: float = 5.0

@@ -38,11 +38,11 @@ def predict_telemetry() -> Telemetry:
 def online() -> Online:
     """What answers requests."""
     from quintet.aws.artifacts import Artifacts
-    from quintet.aws.breaker import CircuitStates, GuardedFeatures
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
     from quintet.aws.registry import Registry
     from quintet.serving import FeatureCache, Online, PredictionCache
+    from quintet.serving.breaker import CircuitBreaker, GuardedFeatures
     from quintet.serving.model_cache import ModelCache
 
     settings, telemetry = predict_settings(), predict_telemetry()
@@ -64,11 +64,11 @@ def online() -> Online:
     )
     guarded = GuardedFeatures(
         FeatureTable(features, settings.features_table, clock=time.time),
-        CircuitStates(features, settings.breaker_table, clock=time.time),
-        failures=settings.breaker_failures,
-        recovery_seconds=settings.breaker_recovery_seconds,
-        on_transition=lambda change: telemetry.circuit_changed(
-            change.circuit_name, change.to_state.value
+        CircuitBreaker(
+            failures=settings.breaker_failures,
+            recovery_seconds=settings.breaker_recovery_seconds,
+            clock=time.monotonic,
+            on_change=lambda state: telemetry.circuit_changed("feature-store", state),
         ),
     )
     return Online(

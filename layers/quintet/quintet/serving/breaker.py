@@ -1,0 +1,95 @@
+"""A circuit breaker: a feature store that fails often is left alone for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from quintet.errors import Transient
+from quintet.features import FeatureSource, StoredValue
+
+__all__ = ["CircuitBreaker", "GuardedFeatures", "State"]
+
+State = Literal["CLOSED", "OPEN", "HALF_OPEN"]
+
+
+class CircuitBreaker:
+    """The state of one circuit: closed, open after failures in a row, half open during a probe.
+
+    After `recovery_seconds` one call may probe. It closes the circuit or opens it again; a probe
+    that never reports frees the place for another after `recovery_seconds`. Safe to share
+    between threads. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        failures: int,
+        recovery_seconds: float,
+        clock: Callable[[], float],
+        on_change: Callable[[State], None] = lambda state: None,
+    ) -> None:
+        self._threshold = failures
+        self._recovery = recovery_seconds
+        self._clock = clock
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._failures = 0  # in a row
+        self._probe_at = 0.0
+        self.state: State = "CLOSED"
+
+    def allows(self) -> bool:
+        """Whether to call now; report the call by `succeeded` or `failed`."""
+        if self.state == "CLOSED":
+            return True
+        with self._lock:
+            if self._clock() < self._probe_at:
+                return False
+            self._probe_at = self._clock() + self._recovery
+            self._change("HALF_OPEN")
+        return True
+
+    def succeeded(self) -> None:
+        """A call that was allowed succeeded."""
+        with self._lock:
+            self._failures = 0
+            # a call from before the circuit opened proves less than the failures after it
+            if self.state == "HALF_OPEN":
+                self._change("CLOSED")
+
+    def failed(self) -> None:
+        """A call that was allowed failed."""
+        with self._lock:
+            self._failures += 1
+            tripped = self.state == "CLOSED" and self._failures >= self._threshold
+            if tripped or self.state == "HALF_OPEN":
+                self._probe_at = self._clock() + self._recovery
+                self._change("OPEN")
+
+    def _change(self, state: State) -> None:
+        if state != self.state:
+            self.state = state
+            self._on_change(state)
+
+
+class GuardedFeatures:
+    """A feature source behind a circuit breaker."""
+
+    def __init__(self, source: FeatureSource, breaker: CircuitBreaker) -> None:
+        self._source = source
+        self._breaker = breaker
+
+    def fetch(
+        self, key: str, entities: Sequence[str], names: Sequence[str]
+    ) -> dict[str, dict[str, StoredValue]]:
+        """See `FeatureSource.fetch`; raises Transient while the circuit is open."""
+        if not self._breaker.allows():
+            raise Transient("the feature store failed often; its circuit is open")
+        try:
+            found = self._source.fetch(key, entities, names)
+        except Transient:
+            self._breaker.failed()
+            raise
+        self._breaker.succeeded()
+        return found
