@@ -21,27 +21,27 @@ app = typer.Typer(
     help="Serve ONNX models through every pattern, on this machine or on AWS.",
 )
 
-# Each module has a function `register(app)` that adds its commands.
+# Each module of commands/ has a function `register(app)` that adds its commands.
 COMMANDS = (
-    "local_cmd",
-    "publish_cmd",
-    "features_cmd",
-    "batch_cmd",
-    "run_cmd",
-    "redrive_cmd",
-    "backfill_cmd",
-    "table_cmd",
-    "scores_cmd",
-    "jobs_cmd",
-    "endpoints_cmd",
-    "dlq_cmd",
-    "stream_cmd",
-    "destroy_cmd",
-    "demo_cmd",
+    "local",
+    "publish",
+    "features",
+    "batch",
+    "run",
+    "redrive",
+    "backfill",
+    "table",
+    "scores",
+    "jobs",
+    "endpoints",
+    "dlq",
+    "stream",
+    "destroy",
+    "demo",
 )
 
 for _module in COMMANDS:
-    importlib.import_module(f"quintet_cli.{_module}").register(app)
+    importlib.import_module(f"quintet_cli.commands.{_module}").register(app)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from quintet.aws.alerts import AlertTable
 from quintet.aws.windows import WindowTable
 from quintet.contract import Contract
 from quintet.streaming.windows import Window
-from quintet_cli.features_cmd import live_contract
+from quintet_cli.commands.features import live_contract
 from quintet_cli.stage import Stage
 
 __all__ = ["Cursor", "Scored", "StreamReader"]

@@ -22,8 +22,8 @@ from quintet_cli.app import app
 from quintet_cli.receiver import Received, Receiver, receiving
 from quintet_cli.stage import Stage
 from quintet_cli.stream_reader import QUARANTINE, Scored, StreamReader
-from quintet_cli.stream_show import alert_line
 from quintet_cli.stream_tail import Seen, Tail
+from quintet_cli.views.stream import alert_line
 
 WINDOW = 5
 SECONDS = 30

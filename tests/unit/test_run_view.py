@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quintet_cli.run_view import pace
+from quintet_cli.views.run import pace
 
 
 @pytest.mark.parametrize(

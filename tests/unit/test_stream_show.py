@@ -13,8 +13,8 @@ from quintet.contract import Contract, Output, Scalar
 from quintet.streaming.parts import Counters
 from quintet.streaming.windows import Window
 from quintet_cli.stream_reader import Cursor, Scored
-from quintet_cli.stream_show import refused_lines, scored_lines, window_line, window_table
 from quintet_cli.stream_tail import Refused, past
+from quintet_cli.views.stream import refused_lines, scored_lines, window_line, window_table
 
 HOUR = 1_795_485_600.0  # 2026-11-24 02:00:00 UTC
 

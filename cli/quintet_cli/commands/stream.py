@@ -19,21 +19,21 @@ from rich.console import Console
 from quintet.contract import Contract
 from quintet.errors import BadInput
 from quintet.streaming.alert import Alert
-from quintet_cli.features_cmd import live_contract
+from quintet_cli.commands.features import live_contract
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read_records
 from quintet_cli.stream_reader import FAILURES, QUARANTINE, Scored, StreamReader
 from quintet_cli.stream_sender import Entry, Sender, Sent
-from quintet_cli.stream_show import (
+from quintet_cli.stream_status import status_of
+from quintet_cli.stream_tail import Refused, Seen, Tail
+from quintet_cli.views.stream import (
     alert_line,
     refused_lines,
     scored_lines,
     window_line,
     window_table,
 )
-from quintet_cli.stream_status import status_of
-from quintet_cli.stream_tail import Refused, Seen, Tail
 
 __all__ = ["register", "send"]
 

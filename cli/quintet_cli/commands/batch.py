@@ -14,8 +14,8 @@ from quintet.batch.plans import Plan
 from quintet.batch.run_paths import RunPaths, run_name
 from quintet_cli.options import Form, Keep, StageName, State
 from quintet_cli.run_reader import RunReader
-from quintet_cli.run_view import colored, finish, follow, print_report
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.views.run import colored, finish, follow, print_report
 
 __all__ = ["register"]
 

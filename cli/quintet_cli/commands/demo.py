@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from quintet_cli import batch_cmd, dlq_cmd, features_cmd, local_cmd, publish_cmd
-from quintet_cli.demo_jobs import dead_letter, drain, read_texts
-from quintet_cli.demo_orders import Served, predict, read_records, serve_orders
-from quintet_cli.demo_stream import burst, watch
+from quintet_cli.commands import batch, dlq, features, local, publish
+from quintet_cli.demo.jobs import dead_letter, drain, read_texts
+from quintet_cli.demo.orders import Served, predict, read_records, serve_orders
+from quintet_cli.demo.stream import burst, watch
 from quintet_cli.options import State
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
@@ -56,14 +56,14 @@ def demo(
     _act("Publish the shop's four models")
     for name in ("fraud", "churn", "tickets", "sensor"):
         _say(f"quintet publish models/{name}")
-        publish_cmd.publish(MODELS / name, state=state)
+        publish.publish(MODELS / name, state=state)
 
     _act("Load the customers' history into the feature store")
     if _has_features(stage):
         console.print("they are there already")
     else:
         _say("quintet features load models/fraud/data/features.csv --model fraud")
-        features_cmd.load(MODELS / "fraud/data/features.csv", model="fraud", state=state)
+        features.load(MODELS / "fraud/data/features.csv", model="fraud", state=state)
 
     _act("Score orders at checkout, one request each")
     _score_orders(stage, orders)
@@ -78,16 +78,16 @@ def demo(
 
     _act("Drop a file of customers: who will not buy again?")
     _say("quintet drop models/churn/data/customers.csv churn")
-    batch_cmd.drop(MODELS / "churn/data/customers.csv", "churn", state=state)
+    batch.drop(MODELS / "churn/data/customers.csv", "churn", state=state)
     page = state / "churn-report.html"
-    batch_cmd.report("churn", out=page, state=state)
+    batch.report("churn", out=page, state=state)
 
     _act("A message that is not ours: it dies, and nothing else does")
     dead_letter(stage)
     _say("quintet dlq ls")
-    dlq_cmd.list_places(state=state)
+    dlq.list_places(state=state)
     _say("quintet dlq replay WorkDeadLetters")
-    dlq_cmd.replay("WorkDeadLetters", state=state)
+    dlq.replay("WorkDeadLetters", state=state)
 
     console.print(f"\n[green]done in {time.monotonic() - start:.0f} s[/green]")
     _next(stage, page)
@@ -96,11 +96,11 @@ def demo(
 def _start(state: Path, port: int, api_port: int) -> Stage:
     """The local AWS that runs from this folder already, or a new one."""
     _act("Start the local AWS from template.yaml")
-    if local_cmd.is_running(state):
+    if local.is_running(state):
         console.print("one runs already")
     else:
         _say("quintet up --detach")
-        local_cmd.up(detach=True, port=port, api_port=api_port, state=state)
+        local.up(detach=True, port=port, api_port=api_port, state=state)
     return Stage.open("local", state)
 
 

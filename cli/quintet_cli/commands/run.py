@@ -15,8 +15,8 @@ from quintet.batch.requests import passthrough_of
 from quintet.batch.starts import Started, start_run
 from quintet_cli.options import Features, Form, Keep, StageName, State
 from quintet_cli.run_reader import RunReader
-from quintet_cli.run_view import finish, follow
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.views.run import finish, follow
 
 __all__ = ["register", "start_on"]
 

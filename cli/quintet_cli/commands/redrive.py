@@ -10,11 +10,11 @@ from rich.console import Console
 
 from quintet.batch import executions
 from quintet.batch.run_paths import RunPaths
-from quintet_cli.batch_cmd import Model, Run, runs
+from quintet_cli.commands.batch import Model, Run, runs
 from quintet_cli.options import StageName, State
 from quintet_cli.run_reader import RunReader
-from quintet_cli.run_view import POLL_SECONDS, finish, follow, print_report
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.views.run import POLL_SECONDS, finish, follow, print_report
 
 __all__ = ["register"]
 

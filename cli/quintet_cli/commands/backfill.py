@@ -17,11 +17,11 @@ from quintet.batch.run_status import show
 from quintet.batch.starts import Started
 from quintet.errors import BadInput
 from quintet_cli.backfill import backfill, partitions
+from quintet_cli.commands.run import start_on
 from quintet_cli.options import Features, Form, Keep, StageName, State
-from quintet_cli.run_cmd import start_on
 from quintet_cli.run_reader import RunReader
-from quintet_cli.run_view import POLL_SECONDS, colored
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.views.run import POLL_SECONDS, colored
 
 __all__ = ["register"]
 

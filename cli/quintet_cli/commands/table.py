@@ -17,7 +17,7 @@ from quintet.aws.glue import GlueDatabase
 from quintet.batch.athena import follow_pointer
 from quintet.batch.run_paths import RunPaths
 from quintet.batch.tables import show_run
-from quintet_cli.batch_cmd import Model, runs
+from quintet_cli.commands.batch import Model, runs
 from quintet_cli.options import StageName, State
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import DEFAULT_STATE, Stage
