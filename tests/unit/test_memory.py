@@ -15,7 +15,7 @@ from arro3.io import read_parquet
 from tests.batch_kit import CONTRACT, MODEL
 
 from quintet.batch import memory, sinks
-from quintet.batch.sinks import Quarantine, ScoreTable
+from quintet.batch.sinks import QuarantineLines, ScoreTable
 from quintet.errors import Refusal
 
 
@@ -48,10 +48,10 @@ def held_by(make: Callable[[], object]) -> int:
 def test_refused_rows_are_held_in_about_their_own_length() -> None:
     reasons = [Refusal(None, "amount", "a number (float32)", "'n/a'")]
 
-    def refused() -> Quarantine:
-        quarantine = Quarantine()
+    def refused() -> QuarantineLines:
+        quarantine = QuarantineLines()
         for row in range(5000):
-            quarantine.add(row, {"text": f"c{row},n/a,1,de,0.5"}, reasons)
+            quarantine.add(row, f"c{row},n/a,1,de,0.5".encode(), reasons)
         return quarantine
 
     length = len(refused().take()[0])

@@ -29,6 +29,7 @@ from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import column as column_of
 from quintet.formats.arrow import csv_table, is_text
 from quintet.formats.chunks import Chunk
+from quintet.formats.quarantined import text_of
 
 __all__ = ["passthrough_columns", "passthrough_values"]
 
@@ -89,7 +90,8 @@ def passthrough_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dic
     elif plan.format == "csv":
         whole = _csv_columns(plan, chunk, known)
     if whole is None:
-        texts = [chunk.original(place)["text"] for place in places.tolist()]
+        originals = map(chunk.original, places.tolist())
+        texts = [text_of(original) for original in originals if isinstance(original, bytes)]
         read = _from_records if plan.format == "jsonl" else _from_cells
         return read(plan, texts)
     arrays = {

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 from arro3 import core
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
@@ -19,8 +18,9 @@ from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.formats.arrow import table
+from quintet.formats.quarantined import Original, Quarantined
 
-__all__ = ["Quarantine", "ScoreTable"]
+__all__ = ["QuarantineLines", "ScoreTable"]
 
 #: how many texts of a column tell whether they repeat
 SOME = 1000
@@ -137,7 +137,7 @@ def _repeats(texts: core.Array) -> bool:
     return 2 * len(set(some)) <= len(some)
 
 
-class Quarantine:
+class QuarantineLines:
     """The refused rows of a unit, whole, and how often which reason came.
 
     `rows` are all that were added, `held` the bytes of those that were not taken.
@@ -157,16 +157,13 @@ class Quarantine:
     def add(
         self,
         row: int,
-        original: dict[str, Any],
+        original: Original,
         refusals: Sequence[Refusal],
         file: str | None = None,
     ) -> None:
         """Add one row of a file, refused for some reasons; `file` is named where there are many."""
-        reasons = [{"field": r.field, "expected": r.expected, "got": r.got} for r in refusals]
         place = {"row": row} if file is None else {FILE: file, "row": row}
-        line = {**place, **original, "reasons": reasons}
-        options = orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
-        self._body += orjson.dumps(line, default=str, option=options)
+        self._body += Quarantined(place, refusals, original).to_line()
         self._held_rows += 1
         self.rows += 1
         for refusal in refusals:

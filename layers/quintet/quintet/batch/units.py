@@ -16,7 +16,7 @@ from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
 from quintet.batch.offline_features import as_of, read_offline_features
 from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
-from quintet.batch.sinks import Quarantine, ScoreTable
+from quintet.batch.sinks import QuarantineLines, ScoreTable
 from quintet.batch.stores import InputBucket, ObjectStore
 from quintet.columns import Batch
 from quintet.contract import Contract, Output
@@ -126,7 +126,7 @@ class _Found:
     """What the rows of a unit came to."""
 
     scores: ScoreTable
-    quarantine: Quarantine
+    quarantine: QuarantineLines
     output: Output | None
     histogram: Histogram | None
     sample: Sample
@@ -213,7 +213,7 @@ def _nothing(contract: Contract, plan: Plan, sample: Sample) -> _Found:
     names = [name for _, name in plan.keep]
     table = ScoreTable(contract, plan.version, many=plan.scope != "key", kept=names)
     histogram = Histogram(output) if output else None
-    return _Found(table, Quarantine(), output, histogram, sample)
+    return _Found(table, QuarantineLines(), output, histogram, sample)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from arro3 import core
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from quintet.columns import Array, Batch, from_arrays, from_records
 from quintet.contract import Contract
 from quintet.errors import Refusal
+from quintet.formats.quarantined import Original
 
 __all__ = ["CHUNK_ROWS", "Chunk", "Piece", "arrays_batch", "cuts", "even"]
 
@@ -38,7 +38,7 @@ class Chunk:
     size: int
     batch: Batch
     rows: NDArray[np.int64]
-    original: Callable[[int], dict[str, Any]]
+    original: Callable[[int], Original]
     broken: list[Refusal] = field(default_factory=list)
     column: Callable[[str], core.Array] | None = None
     text: Callable[[], bytes] | None = None

@@ -106,6 +106,6 @@ def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.Rec
 def _record_of(table: core.RecordBatch) -> Callable[[int], dict[str, Any]]:
     def original(position: int) -> dict[str, Any]:
         row = table.slice(position, 1)
-        return {"record": {name: row.column(name).to_pylist()[0] for name in row.schema.names}}
+        return {name: row.column(name).to_pylist()[0] for name in row.schema.names}
 
     return original

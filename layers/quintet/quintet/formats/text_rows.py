@@ -104,17 +104,8 @@ class _Text:
         pairs = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         return [data[start:end] for start, end in pairs]
 
-    def original(self, position: int) -> dict[str, Any]:
-        return _shown_text(self._data[self.starts[position] : self.ends[position]])
-
-
-def _shown_text(text: bytes) -> dict[str, Any]:
-    text = text.rstrip(b"\r\n")
-    try:
-        return {"text": text.decode()}
-    except UnicodeDecodeError:
-        # what is no UTF-8 is kept byte by byte, each as the character of its number
-        return {"text": text.decode("latin-1"), "encoding": "latin-1"}
+    def original(self, position: int) -> bytes:
+        return self._data[self.starts[position] : self.ends[position]].rstrip(b"\r\n")
 
 
 class _CsvReader:

@@ -1,25 +1,21 @@
-"""What the sink's objects hold: predictions as Parquet, what was refused as JSON lines."""
+"""What the sink's objects hold: predictions as Parquet."""
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import orjson
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
 from quintet.batch.outputs import score_columns
 from quintet.contract import Contract
-from quintet.errors import Refusal
 from quintet.formats.arrow import table
 from quintet.scoring import Scores
 from quintet.streaming.model_rows import ModelRows, ShardBatch
 
-__all__ = ["predictions", "quarantine_line", "rows_of"]
+__all__ = ["predictions", "rows_of"]
 
 
 def predictions(
@@ -61,27 +57,3 @@ def rows_of(body: bytes) -> set[tuple[str, int]]:
     found = arrow_io.read_parquet(io.BytesIO(body)).read_all()
     places = (found["sequence"].to_pylist(), found["row"].to_pylist())
     return set(zip(*places, strict=True))
-
-
-def quarantine_line(
-    arrivals: ShardBatch,
-    record: int,
-    row: int | None,
-    model: str | None,
-    reasons: Iterable[Refusal],
-    *,
-    whole: bool,
-) -> bytes:
-    """One refused row, or a record that cannot be read; with the record's bytes if `whole`."""
-    data = base64.b64encode(arrivals.data[record]).decode() if whole else None
-    line = {
-        "shard": arrivals.shard,
-        "sequence": arrivals.sequences[record],
-        "row": row,
-        "model": model,
-        "partition_key": arrivals.keys[record],
-        "arrived": float(arrivals.arrived[record]),
-        "reasons": [{"field": r.field, "expected": r.expected, "got": r.got} for r in reasons],
-        "data": data,
-    }
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

@@ -9,35 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.errors import Refusal
+from quintet.formats.quarantined import Quarantined
 from quintet.streaming.model_rows import ModelRows, ShardBatch, Undecodable
-from quintet.streaming.objects import quarantine_line
 
-__all__ = ["Quarantine"]
+__all__ = ["ShardQuarantine"]
 
 #: why a row is refused that another invocation, whose word counts, has refused
 _DECIDED = Refusal(None, "row", "a prediction", "none by the invocation that wrote first")
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A refused row, None for a record that cannot be read."""
-
-    row: int | None
-    model: str | None
-    reasons: Sequence[Refusal]
-
-
 @dataclass(slots=True)
-class Quarantine:
-    """The refused rows and records of one invocation, by record."""
+class ShardQuarantine:
+    """The refused rows and records of one invocation, by record; `row` None is a whole record."""
 
     arrivals: ShardBatch
-    entries: dict[int, list[_Entry]] = field(default_factory=dict)
+    entries: dict[int, list[Quarantined]] = field(default_factory=dict)
 
     def add_undecodable(self, found: Iterable[Undecodable]) -> None:
         """Add records that cannot be read."""
         for item in found:
-            self.entries[item.record] = [_Entry(None, item.model, item.reasons)]
+            self._add(item.record, None, item.model, item.reasons)
 
     def add_rows(
         self, flow: ModelRows, rows: NDArray[np.int64], refusals: Iterable[Refusal]
@@ -50,10 +41,26 @@ class Quarantine:
             if refusal.row is not None:
                 reasons.setdefault(refusal.row, []).append(refusal)
         for position in rows.tolist():
-            entry = _Entry(
-                int(flow.row[position]), flow.contract.name, reasons.get(position, [_DECIDED])
-            )
-            self.entries.setdefault(int(flow.record[position]), []).append(entry)
+            why = reasons.get(position, [_DECIDED])
+            record, row = int(flow.record[position]), int(flow.row[position])
+            self._add(record, row, flow.contract.name, why)
+
+    def _add(
+        self, record: int, row: int | None, model: str | None, reasons: Sequence[Refusal]
+    ) -> None:
+        arrivals = self.arrivals
+        place = {
+            "shard": arrivals.shard,
+            "sequence": arrivals.sequences[record],
+            "row": row,
+            "model": model,
+            "partition_key": arrivals.keys[record],
+            "arrived": float(arrivals.arrived[record]),
+        }
+        entries = self.entries.setdefault(record, [])
+        # the first line of a record carries its bytes
+        original = None if entries else arrivals.data[record]
+        entries.append(Quarantined(place, reasons, original))
 
     @property
     def records(self) -> list[int]:
@@ -61,11 +68,6 @@ class Quarantine:
         return sorted(self.entries)
 
     def encode(self, records: Sequence[int]) -> bytes:
-        """The lines of some records; the first of each carries its bytes."""
-        return b"".join(
-            quarantine_line(
-                self.arrivals, record, entry.row, entry.model, entry.reasons, whole=place == 0
-            )
-            for record in records
-            for place, entry in enumerate(self.entries[record])
-        )
+        """The lines of some records."""
+        entries = (entry for record in records for entry in self.entries[record])
+        return b"".join(entry.to_line(binary=True) for entry in entries)

@@ -22,7 +22,7 @@ from quintet.streaming.commit_log import Chain, Ledger, Sink
 from quintet.streaming.latest import LatestScores, latest
 from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, Tumbling
 from quintet.streaming.objects import predictions, rows_of
-from quintet.streaming.quarantine import Quarantine
+from quintet.streaming.quarantine import ShardQuarantine
 from quintet.streaming.windows import Advanced, WindowStore, advance
 
 __all__ = ["Scorer", "ShardOutcome", "Step"]
@@ -129,7 +129,7 @@ class Scorer:
         outcome.skipped = int((~new).sum())
         scored = [self._score(model, flow, new, outcome) for model, flow in decoded.by_model]
         begun = self.timer()
-        quarantine = Quarantine(arrivals)
+        quarantine = ShardQuarantine(arrivals)
         quarantine.add_undecodable(item for item in decoded.undecodable if new[item.record])
         outcome.undecodable = len(quarantine.records)
         ledger = Ledger(self.sink, mark, arrivals)
