@@ -23,7 +23,7 @@ from benchmarks.online_setup import report
 from tests.workkit import Bench, job, message
 
 from quintet.columns import numpy_dtype
-from quintet.jobs.dispatch import MemoryQueue
+from quintet.jobs.dispatch import MemoryEventQueue
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.worker import THREADS
 from quintet.onnx_model import OnnxModel
@@ -85,7 +85,7 @@ def worked(model: OnnxModel, values: Sequence[Any], size: int, slow: bool) -> fl
     version = Version(contract.version, "", "", model.size, "")
     route = Route(contract.name, contract.version, 1, {contract.version: version})
     models = ModelCache(MemoryRoutes([route]), Shelf(model), memory=10**9, clock=time.monotonic)
-    jobs, queue = MemoryJobs(), MemoryQueue()
+    jobs, queue = MemoryJobs(), MemoryEventQueue()
     bench = Bench(models=models, jobs=jobs, notify=queue)
     feature = contract.features[0].name
     for number, value in enumerate(values):

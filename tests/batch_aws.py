@@ -117,7 +117,7 @@ def forget() -> None:
     """Drop what the wiring keeps between invocations."""
     for name in ("logger", "runs", "planner", "redriver", "scorer", "reporter", "_s3"):
         getattr(wiring, name).cache_clear()
-    for name in ("desk", "telemetry", "_settings", "_executions", "_presigner"):
+    for name in ("api", "telemetry", "_settings", "_executions", "_presigner"):
         getattr(runs_wiring, name).cache_clear()
 
 

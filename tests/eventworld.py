@@ -21,7 +21,7 @@ from quintet.aws.endpoints import EndpointTable
 from quintet.aws.features import entity_key
 from quintet.aws.jobs import JobTable
 from quintet.aws.latest import LatestTable
-from quintet.jobs.job import Job, Outcome
+from quintet.jobs.job import Job, JobOutcome
 from quintet.streaming.latest import Latest
 from quintet.webhooks.endpoints import register
 from quintet_cli.receiver import Receiver, receiving
@@ -77,7 +77,7 @@ def _jobs(local: LocalAws) -> None:
     made: list[Job] = [
         job("0190a5c2e7b04d6f8a1b2c3d4e5f6072", {"records": [{"x": 9.0}]}, **times),
         job("0f8c2f0e5d6b4d0a9b1e3c7a5f4e2d1c", body, owner=ANN, endpoint=None, **times),
-        any_job("j1", announce=True, endpoint="ops", **times),
+        any_job("j1", notify_topic=True, endpoint="ops", **times),
     ]
     for one in made:
         _, notice = store.accept(one)
@@ -85,7 +85,7 @@ def _jobs(local: LocalAws) -> None:
         store.sent(notice)  # the message is the event
     lease = store.lease("j1", "worker", now, 60).lease
     assert lease is not None
-    store.settle("j1", lease, Outcome(RESULT), now)
+    store.settle("j1", lease, JobOutcome(RESULT), now)
 
 
 def _scores(local: LocalAws) -> None:

@@ -11,10 +11,10 @@ from tests.onlinekit import NOW, Clock, online, shop_features
 
 from quintet.features import FeatureSource
 from quintet.jobs.blobs import MemoryBlobs
-from quintet.jobs.burying import DeadLetters, MemoryDeadLetters, Undertaker
+from quintet.jobs.burying import DeadLetterReconciler, DeadLetters, MemoryDeadLetters
 from quintet.jobs.deliveries import Delivery, MemoryVisibility
-from quintet.jobs.dispatch import Dispatch, MemoryQueue
-from quintet.jobs.fates import Fate
+from quintet.jobs.dispatch import MemoryEventQueue, OutboxPublisher
+from quintet.jobs.fates import MessageResult
 from quintet.jobs.job import Content, Job
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.worker import Worker
@@ -58,8 +58,8 @@ class Bench:
 
     jobs: MemoryJobs = field(default_factory=MemoryJobs)
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
-    notify: MemoryQueue = field(default_factory=MemoryQueue)
-    queue: MemoryQueue = field(default_factory=MemoryQueue)
+    notify: MemoryEventQueue = field(default_factory=MemoryEventQueue)
+    queue: MemoryEventQueue = field(default_factory=MemoryEventQueue)
     visibility: MemoryVisibility = field(default_factory=MemoryVisibility)
     clock: Clock = field(default_factory=Clock)
     features: FeatureSource = field(default_factory=shop_features)
@@ -67,14 +67,14 @@ class Bench:
 
     def worker(self, **changes: Any) -> Worker:
         """A worker; `changes` replace its parts."""
-        dispatch = Dispatch(self.jobs, work=self.queue, notify=self.notify)
+        publisher = OutboxPublisher(self.jobs, work=self.queue, notify=self.notify)
         parts: dict[str, Any] = {
             "leases": self.jobs,
             "together": self.jobs,
             "blobs": self.blobs,
             "models": self.models,
             "features": self.features,
-            "dispatch": dispatch,
+            "publisher": publisher,
             "visibility": self.visibility,
             "clock": self.clock,
             "lease_seconds": LEASE_SECONDS,
@@ -82,18 +82,20 @@ class Bench:
         }
         return Worker(**parts | changes)
 
-    def undertaker(self, letters: DeadLetters | None = None, **changes: Any) -> Undertaker:
+    def reconciler(
+        self, letters: DeadLetters | None = None, **changes: Any
+    ) -> DeadLetterReconciler:
         """What fails the jobs of dead letters; `changes` replace its parts."""
         parts: dict[str, Any] = {
             "letters": letters or MemoryDeadLetters(),
             "get": self.jobs.get,
             "leases": self.jobs,
             "blobs": self.blobs,
-            "dispatch": Dispatch(self.jobs, work=self.queue, notify=self.notify),
+            "publisher": OutboxPublisher(self.jobs, work=self.queue, notify=self.notify),
             "clock": self.clock,
             "quiet_seconds": QUIET_SECONDS,
         }
-        return Undertaker(**parts | changes)
+        return DeadLetterReconciler(**parts | changes)
 
     def put(self, *jobs: Job) -> None:
         """Accept jobs; their messages are on their way."""
@@ -108,12 +110,12 @@ class Bench:
         receives: int = 1,
         has_time: Callable[[], bool] = lambda: True,
         **changes: Any,
-    ) -> dict[str, Fate]:
-        """Accept jobs and work on them; the fate of each one's message."""
+    ) -> dict[str, MessageResult]:
+        """Accept jobs and work on them; the result of each one's message."""
         self.put(*jobs)
         deliveries = [message(one.id, receives) for one in jobs]
-        fates = self.worker(**changes).work(deliveries, has_time)
-        return {fate.job: fate for fate in fates}
+        results = self.worker(**changes).work(deliveries, has_time)
+        return {result.job: result for result in results}
 
     def states(self) -> Mapping[str, str]:
         """Every job's state."""

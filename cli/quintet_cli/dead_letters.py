@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from quintet.batch.drops import dropped
 from quintet.errors import BadInput
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 from quintet.streaming.alert import Callout, is_callout
 from quintet.webhooks.runs import is_run_end, run_call
 from quintet_cli.refused import Depth, Outcome, Pace, Thing
@@ -91,10 +91,10 @@ class Letter:
         return self.notice.job if self.notice else None
 
     @cached_property
-    def notice(self) -> Notice | None:
+    def notice(self) -> JobEvent | None:
         """The notice of a job that it is; None for any other message."""
         try:
-            return Notice.read(self.body)
+            return JobEvent.read(self.body)
         except BadInput:
             return None
 
@@ -147,7 +147,7 @@ class Letter:
     def reopen(self) -> bool:
         """Reopen its job, where it is one's work; an answer not delivered is only told again."""
         notice = self.notice
-        return notice is not None and notice.event == "accepted" and self.jobs.reopen(notice.job)
+        return notice is not None and notice.kind == "accepted" and self.jobs.reopen(notice.job)
 
 
 @dataclass(frozen=True)

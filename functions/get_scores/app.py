@@ -11,7 +11,7 @@ from quintet.wiring import get_scores as wiring
 
 ROUTES: gateway.Routes = {
     ("GET", "/scores/{model}/{entity}"): (
-        lambda request, call: wiring.desk().show(request),
+        lambda request, call: wiring.api().show(request),
         failure,
     )
 }

@@ -15,16 +15,16 @@ def invoke(request: Request, context: RequestContext) -> Response:
     """Accept one of SageMaker's asynchronous invocations."""
     bucket = wiring.submit_settings().payloads_bucket
     return sagemaker_async.answer(
-        wiring.intake(), wiring.contracts(), request, context, bucket=bucket
+        wiring.submitter(), wiring.contracts(), request, context, bucket=bucket
     )
 
 
 ROUTES: gateway.Routes = {
     ("POST", "/endpoints/{endpoint}/async-invocations"): (invoke, sagemaker_async.failure),
-    ("GET", "/jobs"): (lambda request, context: wiring.desk().list(request), jobs.failure),
-    ("GET", "/jobs/{job}"): (lambda request, context: wiring.desk().show(request), jobs.failure),
+    ("GET", "/jobs"): (lambda request, context: wiring.api().list(request), jobs.failure),
+    ("GET", "/jobs/{job}"): (lambda request, context: wiring.api().show(request), jobs.failure),
     ("DELETE", "/jobs/{job}"): (
-        lambda request, context: wiring.desk().cancel(request),
+        lambda request, context: wiring.api().cancel(request),
         jobs.failure,
     ),
 }

@@ -15,9 +15,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """
     logger, left = wiring.logger(), context.get_remaining_time_in_millis
     last_start = left() / 3  # the last third is for what was begun
-    fates = wiring.worker().work(deliveries(event), lambda: left() > last_start)
-    for fate in fates:
-        level = logger.info if fate.acknowledged else logger.warning
-        level(fate.event, **fate.line())
-    failed = [fate.delivery.message for fate in fates if not fate.acknowledged]
+    results = wiring.worker().work(deliveries(event), lambda: left() > last_start)
+    for result in results:
+        level = logger.info if result.acknowledged else logger.warning
+        level(result.event, **result.line())
+    failed = [result.delivery.message for result in results if not result.acknowledged]
     return {"batchItemFailures": [{"itemIdentifier": message} for message in failed]}

@@ -77,7 +77,7 @@ def asked(
     aws: BatchAws, table: str, monkeypatch: pytest.MonkeyPatch, model: str, entity: str
 ) -> tuple[int, Any]:
     """What the API answers."""
-    for name in ("desk", "telemetry", "_settings"):
+    for name in ("api", "telemetry", "_settings"):
         getattr(wiring, name).cache_clear()
     request = {**event("get_scores"), "pathParameters": {"model": model, "entity": entity}}
     with function("get_scores", aws, monkeypatch) as handler:

@@ -19,7 +19,7 @@ from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords
 from quintet.aws.endpoints import EndpointTable
 from quintet.aws.jobs import JobTable
-from quintet.jobs.job import Job, Outcome
+from quintet.jobs.job import Job, JobOutcome
 from quintet.webhooks.delivery import Delivery
 from quintet.webhooks.endpoints import Endpoint, register
 from quintet.wiring import notify as wiring
@@ -84,7 +84,7 @@ class Aws:
         self.jobs.accept(made)
         lease = self.jobs.lease(made.id, "worker", now, 60).lease
         assert lease is not None
-        self.jobs.settle(made.id, lease, Outcome(RESULT), now)
+        self.jobs.settle(made.id, lease, JobOutcome(RESULT), now)
         return self.jobs.get(made.id)
 
     def register(self, url: str, name: str = "crm") -> Endpoint:
@@ -162,7 +162,7 @@ def test_a_job_is_announced_on_both_channels(
     receiver = Receiver()
     with receiving(receiver) as url:
         receiver.secrets = [aws.register(f"{url}/hook?token=canary").secrets[0].text]
-        done = aws.settle(endpoint="crm", announce=True)
+        done = aws.settle(endpoint="crm", notify_topic=True)
         assert handler(event("notify_completed"), None) == SETTLED
         assert handler(event("notify_completed"), None) == SETTLED  # SQS delivers it twice
     (received,) = receiver.received
@@ -264,7 +264,7 @@ def test_a_topic_that_does_not_answer_is_tried_again(
     aws: Aws, handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUINTET_JOBS_TOPIC_ARN", aws.environ["QUINTET_JOBS_TOPIC_ARN"] + "-none")
-    aws.settle(announce=True)
+    aws.settle(notify_topic=True)
     assert handler(event("notify_completed"), None) == FAILED
     delivery = aws.deliveries.get("j1", "sns")
     assert (delivery.state, delivery.last) == ("waiting", "NotFound")

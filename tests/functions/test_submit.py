@@ -12,7 +12,7 @@ from tests.onlinekit import Answer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
-from quintet.jobs.job import Content, Job, Outcome
+from quintet.jobs.job import Content, Job, JobOutcome
 
 ASYNC = {"Content-Type": "application/json", "Prefer": "respond-async"}
 GOOD = json.dumps({"records": [{"x": 3, "y": 1}]})
@@ -48,7 +48,7 @@ def messages(aws: OnlineAws, queue: str) -> list[dict[str, Any]]:
     return found
 
 
-def settle(jobs: JobTable, job: str, outcome: Outcome) -> Job:
+def settle(jobs: JobTable, job: str, outcome: JobOutcome) -> Job:
     """What a worker does."""
     now = jobs.get(job).created
     leased = jobs.lease(job, "worker", now, 60)
@@ -217,7 +217,7 @@ def test_an_inline_body_is_accepted(submit: Ask, jobs: JobTable, online_aws: Onl
     assert answer.headers[f"{SM}OutputLocation"] == f"s3://payloads-bucket/results/{job.id}"
     assert answer.headers[f"{SM}FailureLocation"] == f"s3://payloads-bucket/results/{job.id}.error"
     assert job.request == Content("text/csv", 4, b"3,1\n", headers={"accept": "text/csv"})
-    assert (job.form, job.announce, job.inference_id) == ("sagemaker", True, "mine")
+    assert (job.form, job.notify_topic, job.inference_id) == ("sagemaker", True, "mine")
 
 
 def test_an_input_in_s3_is_accepted(submit: Ask, jobs: JobTable, online_aws: OnlineAws) -> None:
@@ -346,7 +346,7 @@ def test_a_job_says_how_far_it_is(predict: Ask, submit: Ask, jobs: JobTable) -> 
     lease = jobs.lease(identity, "w2", created, 3600).lease
     assert lease is not None
     assert shown() == ("LEASED", "running", 2)
-    jobs.settle(identity, lease, Outcome(result=Content("text/csv", 0, b"")), created + 1)
+    jobs.settle(identity, lease, JobOutcome(result=Content("text/csv", 0, b"")), created + 1)
     assert shown() == ("DONE", "ended", 2)
 
 
@@ -376,7 +376,7 @@ def test_a_small_result_is_shown_inline(
     predict: Ask, submit: Ask, jobs: JobTable, result: Content, shown: dict[str, Any]
 ) -> None:
     identity = posted(predict)
-    settle(jobs, identity, Outcome(result=result))
+    settle(jobs, identity, JobOutcome(result=result))
     answer = submit("GET", f"/jobs/{identity}")
     assert "Retry-After" not in answer.headers
     assert (answer.json()["state"], answer.json()["result"]) == ("DONE", shown)
@@ -391,7 +391,7 @@ def test_a_large_result_is_a_link(
         Bucket="payloads-bucket", Key=f"results/{identity}", Body=body
     )
     place = f"s3://payloads-bucket/results/{identity}"
-    settle(jobs, identity, Outcome(result=Content("application/json", 100_000, place=place)))
+    settle(jobs, identity, JobOutcome(result=Content("application/json", 100_000, place=place)))
     shown = submit("GET", f"/jobs/{identity}").json()["result"]
     assert (shown["size"], "body" in shown) == (100_000, False)
     with urlopen(shown["url"]) as found:
@@ -401,7 +401,7 @@ def test_a_large_result_is_a_link(
 def test_a_failed_job_shows_its_problem(predict: Ask, submit: Ask, jobs: JobTable) -> None:
     identity = posted(predict)
     problem = {"type": "about:blank", "title": "Failed Dependency", "status": 424, "detail": "NaN"}
-    settle(jobs, identity, Outcome(problem=problem))
+    settle(jobs, identity, JobOutcome(problem=problem))
     found = submit("GET", f"/jobs/{identity}").json()
     assert (found["state"], found["error"]) == ("FAILED", problem)
 
@@ -418,7 +418,7 @@ def test_a_cancelled_job_is_announced_once(
 
 def test_a_job_that_is_done_is_not_cancelled(predict: Ask, submit: Ask, jobs: JobTable) -> None:
     identity = posted(predict)
-    settle(jobs, identity, Outcome(result=Content("text/csv", 0, b"")))
+    settle(jobs, identity, JobOutcome(result=Content("text/csv", 0, b"")))
     answer = submit("DELETE", f"/jobs/{identity}")
     assert answer.status == 409
     assert answer.json()["detail"] == "job: expected one that is not settled, got DONE"

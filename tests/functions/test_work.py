@@ -21,9 +21,9 @@ from tests.workkit import job as accepted_job
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
-from quintet.jobs.deliveries import RECEIVES
+from quintet.jobs.deliveries import MAX_RECEIVES
 from quintet.jobs.job import Content, Job
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 from quintet.wiring import work as wiring
 
 _numbers = itertools.count(1)
@@ -278,15 +278,15 @@ def test_inputs_that_changed_after_their_job_was_accepted(work_aws: WorkAws) -> 
 
 def test_messages_that_are_not_ours_and_jobs_that_are_not_there(work_aws: WorkAws) -> None:
     work_aws.send("who is this?")
-    work_aws.send(Notice("nosuch", "accepted").message())
+    work_aws.send(JobEvent("nosuch", "accepted").message())
     assert work_aws.work() == ["who is this?"]
     assert work_aws.told() == []
 
 
 def test_poison_is_settled_at_its_last_receive_and_its_message_fails(work_aws: WorkAws) -> None:
     work_aws.accept(job("poison", 1.0, form="nosuch"))
-    body = Notice("poison", "accepted").message()
-    assert work_aws.work(receives=RECEIVES) == [body]
+    body = JobEvent("poison", "accepted").message()
+    assert work_aws.work(receives=MAX_RECEIVES) == [body]
     kept = work_aws.jobs.get("poison")
     assert (kept.state, (kept.problem or {})["status"]) == ("FAILED", 500)
     assert work_aws.told() == [{"job": "poison", "event": "failed"}]
@@ -295,14 +295,14 @@ def test_poison_is_settled_at_its_last_receive_and_its_message_fails(work_aws: W
 def test_a_job_that_may_do_better_comes_back_with_its_backoff(work_aws: WorkAws) -> None:
     work_aws.aws.client("s3").delete_bucket(Bucket=work_aws.environ["QUINTET_PAYLOADS_BUCKET"])
     work_aws.accept(job("a", 1.0, inference_id="i"))
-    assert work_aws.work() == [Notice("a", "accepted").message()]
+    assert work_aws.work() == [JobEvent("a", "accepted").message()]
     assert work_aws.jobs.get("a").state == "ACCEPTED"
     # not after the queue's 360 s: at most two
     deadline = time.monotonic() + 10
     back: list[dict[str, Any]] = []
     while not back and time.monotonic() < deadline:
         back = work_aws.received("WORK")
-    assert [message["Body"] for message in back] == [Notice("a", "accepted").message()]
+    assert [message["Body"] for message in back] == [JobEvent("a", "accepted").message()]
 
 
 def test_the_sweep_sends_what_was_not_sent_and_expires_what_is_late(work_aws: WorkAws) -> None:
@@ -331,10 +331,10 @@ def test_the_sweep_fails_the_jobs_of_dead_letters_and_leaves_the_letters(
     names = [f"dead-{number}" for number in range(12)]
     work_aws.accept(*(job(name, 1.0, **old) for name in names), job("ok", 1.0), sent=False)
     for name in names:
-        work_aws.jobs.sent(Notice(name, "accepted"))
+        work_aws.jobs.sent(JobEvent(name, "accepted"))
     url = work_aws.environ["QUINTET_WORK_DEAD_LETTERS_URL"]
     sqs = work_aws.aws.client("sqs")
-    bodies = [Notice(name, "accepted").message() for name in [*names, "ok"]] + ["not ours"]
+    bodies = [JobEvent(name, "accepted").message() for name in [*names, "ok"]] + ["not ours"]
     for body in bodies:
         sqs.send_message(QueueUrl=url, MessageBody=body)
     sweep = work_aws.handler("sweep")
@@ -354,4 +354,4 @@ def test_the_worker_knows_when_the_queue_gives_a_message_up() -> None:
     Loader.add_multi_constructor("!", lambda loader, tag, node: str(node.value))
     template = yaml.load((ROOT / "template.yaml").read_text(), Loader)
     policy = template["Resources"]["WorkQueue"]["Properties"]["RedrivePolicy"]
-    assert policy["maxReceiveCount"] == RECEIVES
+    assert policy["maxReceiveCount"] == MAX_RECEIVES

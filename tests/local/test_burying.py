@@ -10,7 +10,7 @@ from tests.workkit import job
 from typer.testing import CliRunner
 
 from quintet.aws.jobs import JobTable
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 from quintet_cli.app import app
 from quintet_cli.stage import Stage
 
@@ -33,7 +33,7 @@ def test_the_job_of_a_dead_letter_fails_and_can_be_replayed(local_aws: LocalAws)
     body = {"records": [{"text": "my card was charged twice"}]}
     # its workers died: it is open, nobody has it, and its message is a dead letter
     table.accept(job(name, body, model="tickets", **times))
-    letter = Notice(name, "accepted")
+    letter = JobEvent(name, "accepted")
     table.sent(letter)
     dead = local_aws.outputs["WorkDeadLettersUrl"]
     sqs = local_aws.client("sqs")

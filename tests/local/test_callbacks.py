@@ -14,7 +14,7 @@ from quintet.aws.alerts import AlertCallouts
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import CalloutDeliveries, DeliveryRecords
 from quintet.aws.jobs import JobTable
-from quintet.jobs.job import Outcome
+from quintet.jobs.job import JobOutcome
 from quintet.streaming.alert import content
 from quintet.webhooks.alerts import webhook_id
 from quintet_cli.app import app
@@ -42,7 +42,7 @@ def settle(local: LocalAws, name: str) -> str:
     table.accept(job(f"job-{name}", created=now, updated=now, deadline=now + 600, endpoint=name))
     lease = table.lease(f"job-{name}", "worker", now, 60).lease
     assert lease is not None
-    return table.settle(f"job-{name}", lease, Outcome(RESULT), now).message()
+    return table.settle(f"job-{name}", lease, JobOutcome(RESULT), now).message()
 
 
 def send(local: LocalAws, body: str) -> None:

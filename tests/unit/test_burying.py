@@ -10,11 +10,11 @@ from tests.onlinekit import NOW
 from tests.workkit import QUIET_SECONDS, Bench, logs, message
 
 from quintet.errors import Transient
-from quintet.jobs.burying import MOST_LETTERS, MemoryDeadLetters
-from quintet.jobs.dispatch import Dispatch, MemoryQueue
-from quintet.jobs.job import Outcome
+from quintet.jobs.burying import MAX_DEAD_LETTERS, MemoryDeadLetters
+from quintet.jobs.dispatch import MemoryEventQueue, OutboxPublisher
+from quintet.jobs.job import JobOutcome
 from quintet.jobs.memory import MemoryJobs
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 
 PROBLEM = {
     "type": "about:blank",
@@ -35,12 +35,12 @@ def test_a_job_whose_worker_died_each_time_fails_and_is_announced() -> None:
         bench.jobs.lease("a", f"w{attempt}", NOW + 360 * attempt, 90)
     bench.clock.now = NOW + 360 * 5
     dead = letters("a")
-    assert bench.undertaker(dead).bury() == 1
+    assert bench.reconciler(dead).fail_dead_jobs() == 1
     found = bench.jobs.get("a")
     assert (found.state, found.problem, found.attempts) == ("FAILED", PROBLEM, 6)
     assert bench.told() == [("a", "failed")]
     # the letter stays, and nothing happens to its job again
-    assert bench.undertaker(dead).bury() == 0
+    assert bench.reconciler(dead).fail_dead_jobs() == 0
     assert bench.told() == [("a", "failed")]
 
 
@@ -51,9 +51,9 @@ def test_an_accepted_job_fails_once_nobody_touched_it_for_as_long_as_a_message_h
     assert lease is not None
     bench.jobs.release("a", lease, NOW + 20)
     bench.clock.now = NOW + 20 + QUIET_SECONDS - 1
-    assert bench.undertaker(letters("a")).bury() == 0
+    assert bench.reconciler(letters("a")).fail_dead_jobs() == 0
     bench.clock.now += 1
-    assert bench.undertaker(letters("a")).bury() == 1
+    assert bench.reconciler(letters("a")).fail_dead_jobs() == 1
     assert bench.states() == {"a": "FAILED"}
 
 
@@ -62,12 +62,12 @@ def test_a_job_that_is_worked_on_is_let_be() -> None:
     bench.put(logs("a", 1))
     found = bench.jobs.lease("a", "w", NOW, 2 * QUIET_SECONDS)
     bench.clock.now = NOW + QUIET_SECONDS + 1
-    assert bench.undertaker(letters("a")).bury() == 0
+    assert bench.reconciler(letters("a")).fail_dead_jobs() == 0
     assert bench.jobs.get("a") == found
 
 
-@pytest.mark.parametrize("outcome", [Outcome(problem={"status": 400}), None])
-def test_an_end_stays(outcome: Outcome | None) -> None:
+@pytest.mark.parametrize("outcome", [JobOutcome(problem={"status": 400}), None])
+def test_an_end_stays(outcome: JobOutcome | None) -> None:
     bench = Bench()
     bench.put(logs("a", 1))
     if outcome is None:
@@ -78,7 +78,7 @@ def test_an_end_stays(outcome: Outcome | None) -> None:
         bench.jobs.settle("a", lease, outcome, NOW)
     before = bench.jobs.get("a")
     bench.clock.now += 1000
-    assert bench.undertaker(letters("a")).bury() == 0
+    assert bench.reconciler(letters("a")).fail_dead_jobs() == 0
     assert bench.jobs.get("a") == before
 
 
@@ -86,16 +86,16 @@ def test_a_job_past_its_deadline_expires() -> None:
     bench = Bench()
     bench.put(logs("a", 1))
     bench.clock.now = NOW + 3600
-    assert bench.undertaker(letters("a")).bury() == 0
+    assert bench.reconciler(letters("a")).fail_dead_jobs() == 0
     assert bench.states() == {"a": "EXPIRED"}
-    assert ("a", "expired") in bench.jobs.notices
+    assert ("a", "expired") in bench.jobs.pending
 
 
 def test_sagemakers_callers_find_the_failure_where_they_were_told() -> None:
     bench = Bench()
     bench.put(logs("a", 1, inference_id="i"))
     bench.clock.now += 1000
-    assert bench.undertaker(letters("a")).bury() == 1
+    assert bench.reconciler(letters("a")).fail_dead_jobs() == 1
     assert json.loads(bench.blobs.stored["s3://payloads/results/a.error"]) == PROBLEM
 
 
@@ -112,11 +112,11 @@ def test_what_is_not_ours_and_what_fails_holds_nobody_up() -> None:
     dead = MemoryDeadLetters(
         [
             "who is this?",
-            Notice("a", "failed").message(),
+            JobEvent("a", "failed").message(),
             *letters("unknown", "b", "a", "a").bodies,
         ]
     )
-    assert bench.undertaker(dead).bury() == 1
+    assert bench.reconciler(dead).fail_dead_jobs() == 1
     assert bench.states() == {"a": "FAILED", "b": "ACCEPTED"}
 
 
@@ -124,7 +124,7 @@ def test_an_undertaker_that_dies_between_its_writes_is_followed_by_another() -> 
     class Dying(MemoryJobs):
         dead = False
 
-        def settle(self, *given: Any, **more: Any) -> Notice:
+        def settle(self, *given: Any, **more: Any) -> JobEvent:
             if not self.dead:
                 self.dead = True
                 raise KeyboardInterrupt
@@ -134,30 +134,30 @@ def test_an_undertaker_that_dies_between_its_writes_is_followed_by_another() -> 
     bench.put(logs("a", 1))
     bench.clock.now += 1000
     with pytest.raises(KeyboardInterrupt):
-        bench.undertaker(letters("a")).bury()
+        bench.reconciler(letters("a")).fail_dead_jobs()
     bench.clock.now += QUIET_SECONDS
-    assert bench.undertaker(letters("a")).bury() == 1
+    assert bench.reconciler(letters("a")).fail_dead_jobs() == 1
     assert bench.states() == {"a": "FAILED"}
 
 
 def test_an_end_that_cannot_be_sent_waits_in_the_outbox() -> None:
-    class Down(MemoryQueue):
-        def send(self, notice: Notice, delay: int = 0) -> None:
+    class Down(MemoryEventQueue):
+        def send(self, notice: JobEvent, delay: int = 0) -> None:
             raise Transient("sqs did not answer")
 
     bench = Bench()
     bench.put(logs("a", 1))
     bench.clock.now += 1000
-    dispatch = Dispatch(bench.jobs, work=bench.queue, notify=Down())
-    assert bench.undertaker(letters("a"), dispatch=dispatch).bury() == 1
-    assert set(bench.jobs.notices) == {("a", "failed")}
+    publisher = OutboxPublisher(bench.jobs, work=bench.queue, notify=Down())
+    assert bench.reconciler(letters("a"), publisher=publisher).fail_dead_jobs() == 1
+    assert set(bench.jobs.pending) == {("a", "failed")}
 
 
 def test_a_look_is_bounded_by_letters_and_by_time() -> None:
     bench = Bench()
-    names = [str(number) for number in range(MOST_LETTERS + 1)]
+    names = [str(number) for number in range(MAX_DEAD_LETTERS + 1)]
     bench.put(*(logs(name, 1) for name in names))
     bench.clock.now += 1000
     times = iter([True] * 3)
-    assert bench.undertaker(letters(*names)).bury(lambda: next(times, False)) == 3
-    assert bench.undertaker(letters(*names)).bury() == MOST_LETTERS - 3
+    assert bench.reconciler(letters(*names)).fail_dead_jobs(lambda: next(times, False)) == 3
+    assert bench.reconciler(letters(*names)).fail_dead_jobs() == MAX_DEAD_LETTERS - 3

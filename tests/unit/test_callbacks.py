@@ -18,7 +18,7 @@ from quintet.aws.webhooks import HttpWebhooks
 from quintet.errors import BadInput, Transient
 from quintet.jobs.job import Job
 from quintet.jobs.memory import MemoryJobs
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 from quintet.webhooks.delivery import (
     Answer,
     Attempt,
@@ -37,7 +37,7 @@ from quintet_cli.receiver import Received, Receiver, receiving
 
 DAY = 86_400
 DONE = job(state="DONE", endpoint="crm", updated=NOW + 1)
-MESSAGE = Notice("j1", "completed").message()
+MESSAGE = JobEvent("j1", "completed").message()
 
 
 # ---- the schedule, pure --------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_410_stops_and_disables_the_endpoint() -> None:
         assert world.notify() is None
         assert world.delivery() == Delivery("stopped", 1, "410", started=NOW + 10)
         assert world.endpoints.get("crm").disabled == "it answered 410 Gone"
-        assert world.notify(Notice("j2", "completed").message(), receives=1) is None
+        assert world.notify(JobEvent("j2", "completed").message(), receives=1) is None
     assert len(receiver.received) == 1
     assert world.deliveries.get("j2", "webhook").last == "endpoint disabled"
 
@@ -272,7 +272,7 @@ def test_signatures_verify_with_the_library_through_a_rotation() -> None:
         before = world.endpoints.get("crm")
         rotated = rotate(before, now=world.now, overlap=60, random=lambda count: b"n" * count)
         world.endpoints.put(rotated, before)
-        assert world.notify(Notice("j2", "completed").message()) is None
+        assert world.notify(JobEvent("j2", "completed").message()) is None
     assert [received.verified for received in receiver.received] == [True, True]
     new = Receiver([rotated.secrets[0].text])
     assert [new.take(r.headers, r.body) for r in receiver.received] == [401, 204]
@@ -290,7 +290,7 @@ def test_signatures_verify_with_the_library_through_a_rotation() -> None:
 def test_channels_are_settled_apart() -> None:
     receiver = Receiver(answer=lambda received: 500)
     with receiving(receiver) as url:
-        world = World(url, replace(DONE, announce=True))
+        world = World(url, replace(DONE, notify_topic=True))
         assert world.notify() == 5
         world.now += 5
         assert world.notify() == 30
@@ -345,7 +345,7 @@ def test_a_receiver_that_is_busy_says_when_to_come_back(status: int, wait: float
 def test_a_job_that_wants_no_answer_and_one_that_is_gone_are_done_with() -> None:
     world = World("http://127.0.0.1:9/", job(state="DONE"))
     assert world.notify() is None
-    assert world.notify(Notice("other", "completed").message()) is None
+    assert world.notify(JobEvent("other", "completed").message()) is None
     assert world.told == []
 
 
@@ -359,7 +359,7 @@ def test_a_message_that_is_not_ours_is_refused(message: str) -> None:
 
 def test_a_message_of_the_work_queue_is_refused_and_an_open_job_is_not_told_of() -> None:
     with pytest.raises(BadInput, match=r"^event: expected the end of a job, got accepted$"):
-        World("http://127.0.0.1:9/").notify(Notice("j1", "accepted").message())
+        World("http://127.0.0.1:9/").notify(JobEvent("j1", "accepted").message())
     with pytest.raises(Transient, match=r"^the job is not settled$"):
         World("http://127.0.0.1:9/", job(endpoint="crm")).notify()
 

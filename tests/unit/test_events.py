@@ -118,7 +118,7 @@ def test_text_goes_out_as_it_is_and_the_rest_in_base64(
 def test_an_answer_that_lambda_would_not_carry_is_refused(
     unit: bytes, content_type: str, size: int
 ) -> None:
-    count = gateway.MOST_BYTES_OUT // size
+    count = gateway.MAX_RESPONSE_BYTES // size
     gateway.check_size(Response(200, unit * count, content_type))
     with pytest.raises(TooLarge, match="answer: expected at most"):
         gateway.check_size(Response(200, unit * (count + 1), content_type))

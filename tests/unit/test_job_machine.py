@@ -21,7 +21,7 @@ from tests.aws_kit import moto_server
 from tests.jobskit import NOW, TTL, job, job_table
 
 from quintet.errors import Conflict, Transient
-from quintet.jobs.job import EVENTS, Content, Lease, Outcome
+from quintet.jobs.job import EVENTS, Content, JobOutcome, Lease
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import JobStore
 
@@ -93,7 +93,7 @@ class Shift(RuleBasedStateMachine):
         before = self.store.get("j1")
         # what a worker makes carries its fence, so that a zombie's would be seen
         result = Content("text/plain", 1, str(lease.fence).encode())
-        outcome = Outcome(problem={"fence": lease.fence}) if fails else Outcome(result=result)
+        outcome = JobOutcome(problem={"fence": lease.fence}) if fails else JobOutcome(result=result)
         try:
             if together:
                 ends = [(replace(before, lease=lease), outcome)]
@@ -118,7 +118,7 @@ class Shift(RuleBasedStateMachine):
         else:  # the same worker again, after a reply that was lost: nothing changes
             assert self.end is not None and after == self.end
             assert after.lease is not None and after.lease.fence == lease.fence
-        assert notice.event == EVENTS[after.state]
+        assert notice.kind == EVENTS[after.state]
 
     @rule()
     def cancel(self) -> None:
@@ -155,7 +155,7 @@ class Shift(RuleBasedStateMachine):
     @invariant()
     def an_end_stays_and_is_in_the_outbox_once(self) -> None:
         assert self.store.get("j1") == self.end
-        events = [n.event for n in self.store.outbox(self.now + 1) if n.event != "accepted"]
+        events = [n.kind for n in self.store.outbox(self.now + 1) if n.kind != "accepted"]
         assert events == [EVENTS[self.end.state]]
         assert self.store.overdue(self.now + 10 * TTL) == []
 

@@ -13,16 +13,16 @@ from tests.jobskit import NOW, RESULT, TTL, job, job_table
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import DeliveryRecords
 from quintet.aws.jobs import JobTable as Store
-from quintet.jobs.job import Lease, LostLease, Outcome, Settled
-from quintet.jobs.store import Notice
+from quintet.jobs.job import JobOutcome, Lease, LostLease, Settled
+from quintet.jobs.store import JobEvent
 from quintet.webhooks.delivery import Delivery
 from quintet.webhooks.notices import webhook_id
 from quintet_cli.dead_letters import KnownJob
 from quintet_cli.job_table import JobTable
 
 LATER = NOW + 86_400
-POISON = Outcome(problem={"title": "Service Unavailable", "status": 503, "detail": "no answer"})
-REFUSED = Outcome(problem={"title": "Bad Request", "status": 400, "detail": "amount"})
+POISON = JobOutcome(problem={"title": "Service Unavailable", "status": 503, "detail": "no answer"})
+REFUSED = JobOutcome(problem={"title": "Bad Request", "status": 400, "detail": "amount"})
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def table(url: str, store: Store) -> JobTable:
     return JobTable(client("dynamodb", url), store.name, lambda: LATER)
 
 
-def end(store: Store, outcome: Outcome) -> Lease:
+def end(store: Store, outcome: JobOutcome) -> Lease:
     """Accept a job and settle it, by a lease that comes back."""
     store.accept(job())
     lease = store.lease("j1", "w1", NOW, 60).lease
@@ -80,12 +80,12 @@ def test_a_worker_of_before_can_change_nothing(store: Store, table: JobTable) ->
     lease = end(store, POISON)
     table.reopen("j1")
     with pytest.raises(LostLease):
-        store.settle("j1", lease, Outcome(result=RESULT), NOW + 2)
+        store.settle("j1", lease, JobOutcome(result=RESULT), NOW + 2)
     again = store.lease("j1", "w1", LATER, 60).lease
     assert again is not None
     assert again.fence == lease.fence + 1
     with pytest.raises(LostLease):
-        store.settle("j1", lease, Outcome(result=RESULT), NOW + 2)
+        store.settle("j1", lease, JobOutcome(result=RESULT), NOW + 2)
 
 
 def test_its_second_end_is_told_as_news(url: str, store: Store, table: JobTable) -> None:
@@ -97,14 +97,14 @@ def test_its_second_end_is_told_as_news(url: str, store: Store, table: JobTable)
     assert records.get("j1", "webhook") == Delivery()
     lease = store.lease("j1", "w2", LATER, 60).lease
     assert lease is not None
-    done = Outcome(result=RESULT)
-    assert store.settle("j1", lease, done, LATER + 1) == Notice("j1", "completed", LATER + 1)
+    done = JobOutcome(result=RESULT)
+    assert store.settle("j1", lease, done, LATER + 1) == JobEvent("j1", "completed", LATER + 1)
     assert (first, webhook_id(store.get("j1"))) == ("job_j1", "job_j1_1")
 
 
-@pytest.mark.parametrize("outcome", [REFUSED, Outcome(result=RESULT)])
+@pytest.mark.parametrize("outcome", [REFUSED, JobOutcome(result=RESULT)])
 def test_a_job_that_came_to_its_own_end_stays_so(
-    store: Store, table: JobTable, outcome: Outcome
+    store: Store, table: JobTable, outcome: JobOutcome
 ) -> None:
     end(store, outcome)
     before = store.get("j1")

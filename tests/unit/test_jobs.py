@@ -11,11 +11,11 @@ from tests.aws_kit import moto_server
 from tests.jobskit import NOW, RESULT, TTL, job, job_table
 
 from quintet.errors import BadInput, NotFound
-from quintet.jobs.job import Busy, Content, Lease, LostLease, Outcome, Settled
+from quintet.jobs.job import Busy, Content, JobOutcome, Lease, LostLease, Settled
 from quintet.jobs.memory import MemoryJobs
-from quintet.jobs.store import JobStore, Key, KeyReused, Notice, Summary
+from quintet.jobs.store import IdempotencyKey, JobEvent, JobStore, JobSummary, KeyReused
 
-DONE = Outcome(result=RESULT)
+DONE = JobOutcome(result=RESULT)
 PROBLEM = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "amount"}
 
 
@@ -43,9 +43,9 @@ def lease_of(store: JobStore, worker: str = "w1", now: float = NOW, seconds: flo
 
 def test_an_accepted_job_is_stored_with_its_notice(store: JobStore) -> None:
     body = Content("application/octet-stream", 3, b"\x00\xff\n", headers={"a": "b"})
-    made = job(request=body, endpoint="crm", announce=True, inference_id="i-1")
+    made = job(request=body, endpoint="crm", notify_topic=True, inference_id="i-1")
     made = replace(made, output="results/team/j1", run_limit=30)
-    notice = Notice("j1", "accepted", NOW)
+    notice = JobEvent("j1", "accepted", NOW)
     assert store.accept(made) == (made, notice)
     assert store.get("j1") == made
     assert store.outbox(NOW + 1) == [notice]
@@ -59,25 +59,25 @@ def test_a_request_in_s3_is_kept_by_its_place(store: JobStore) -> None:
 
 
 def test_the_same_key_and_payload_lead_to_the_same_job(store: JobStore) -> None:
-    store.accept(job("j1"), Key("k", "payload"))
-    assert store.accept(job("j2"), Key("k", "payload")) == (job("j1"), None)
+    store.accept(job("j1"), IdempotencyKey("k", "payload"))
+    assert store.accept(job("j2"), IdempotencyKey("k", "payload")) == (job("j1"), None)
     with pytest.raises(NotFound):
         store.get("j2")
     assert [notice.job for notice in store.outbox(NOW + 1)] == ["j1"]
 
 
 def test_the_same_key_with_another_payload_is_refused(store: JobStore) -> None:
-    store.accept(job("j1"), Key("k", "payload"))
+    store.accept(job("j1"), IdempotencyKey("k", "payload"))
     with pytest.raises(KeyReused, match="Idempotency-Key: expected a new key"):
-        store.accept(job("j2"), Key("k", "other"))
+        store.accept(job("j2"), IdempotencyKey("k", "other"))
     with pytest.raises(NotFound):
         store.get("j2")
 
 
 def test_a_key_is_its_callers_own(store: JobStore) -> None:
-    store.accept(job("j1"), Key("k", "payload"))
+    store.accept(job("j1"), IdempotencyKey("k", "payload"))
     other = job("j2", owner="bob")
-    assert store.accept(other, Key("k", "other"))[0] == other
+    assert store.accept(other, IdempotencyKey("k", "other"))[0] == other
 
 
 # ---- leases --------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_a_zombie_changes_nothing(store: JobStore) -> None:
     with pytest.raises(LostLease):
         store.release("j1", old, NOW + 61)
     assert store.get("j1") == before
-    assert [notice.event for notice in store.outbox(NOW + 100)] == ["accepted"]
+    assert [notice.kind for notice in store.outbox(NOW + 100)] == ["accepted"]
 
 
 def test_a_workers_own_older_lease_changes_nothing(store: JobStore) -> None:
@@ -144,7 +144,7 @@ def test_a_released_job_is_free_at_once(store: JobStore) -> None:
 
 @pytest.mark.parametrize("identity", ["nobody", "", "a#b", "x" * 3000])
 def test_an_unknown_job_is_not_found(store: JobStore, identity: str) -> None:
-    store.accept(job(), Key("k", "payload"))
+    store.accept(job(), IdempotencyKey("k", "payload"))
     with pytest.raises(NotFound):
         store.get(identity)
     with pytest.raises(NotFound):
@@ -158,15 +158,15 @@ def test_an_unknown_job_is_not_found(store: JobStore, identity: str) -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "state", "event"),
-    [(DONE, "DONE", "completed"), (Outcome(problem=PROBLEM), "FAILED", "failed")],
+    [(DONE, "DONE", "completed"), (JobOutcome(problem=PROBLEM), "FAILED", "failed")],
 )
 def test_a_settled_job_keeps_its_outcome_and_is_announced(
-    store: JobStore, outcome: Outcome, state: str, event: str
+    store: JobStore, outcome: JobOutcome, state: str, event: str
 ) -> None:
     store.accept(job())
-    store.sent(Notice("j1", "accepted"))
+    store.sent(JobEvent("j1", "accepted"))
     lease = lease_of(store)
-    notice = Notice("j1", event, NOW + 5)
+    notice = JobEvent("j1", event, NOW + 5)
     assert store.settle("j1", lease, outcome, NOW + 5) == notice
     end = job(
         state=state,
@@ -195,7 +195,7 @@ def test_a_cancelled_job_costs_its_worker_the_lease(store: JobStore) -> None:
     store.accept(job())
     lease = lease_of(store)
     end, notice = store.cancel("j1", "ann", NOW + 1)
-    assert (end.state, notice) == ("CANCELLED", Notice("j1", "cancelled", NOW + 1))
+    assert (end.state, notice) == ("CANCELLED", JobEvent("j1", "cancelled", NOW + 1))
     with pytest.raises(LostLease):
         store.settle("j1", lease, DONE, NOW + 2)
     with pytest.raises(Settled):
@@ -248,7 +248,7 @@ def test_many_jobs_are_settled_as_each_alone_would_be(store: JobStore) -> None:
     accepted(store, ["quiet"])
     held = store.lease_many([*names, "quiet"], "w1", NOW, 60)
     store.cancel("m1", "ann", NOW + 1)
-    outcomes = {name: Outcome(problem=PROBLEM) if name == "m3" else DONE for name in held}
+    outcomes = {name: JobOutcome(problem=PROBLEM) if name == "m3" else DONE for name in held}
     ends = [(held[name], outcome) for name, outcome in outcomes.items()]
     notices = store.settle_many(ends, NOW + 2)
     states = {"m1": "CANCELLED", "m3": "FAILED"}
@@ -256,13 +256,13 @@ def test_many_jobs_are_settled_as_each_alone_would_be(store: JobStore) -> None:
         name: states.get(name, "DONE") for name in held
     }
     assert notices == {
-        name: Notice(name, "failed" if name == "m3" else "completed", NOW + 2)
+        name: JobEvent(name, "failed" if name == "m3" else "completed", NOW + 2)
         for name in held
         if name != "m1"
     }
     assert (store.get("m3").problem, store.get("m4").result) == (PROBLEM, RESULT)
     left = store.outbox(NOW + 10, most=1000)
-    cancelled = Notice("m1", "cancelled", NOW + 1)
+    cancelled = JobEvent("m1", "cancelled", NOW + 1)
     told = [notice for name, notice in notices.items() if name != "quiet"]
     assert sorted(left, key=str) == sorted([cancelled, *told], key=str)
     store.sent_many(told)
@@ -283,26 +283,26 @@ def test_large_ends_take_several_transactions(store: JobStore) -> None:
     accepted(store, MANY)
     held = store.lease_many(MANY, "w1", NOW, 60)
     body = b"x" * 380_000
-    large = Outcome(Content("text/plain", len(body), body))
+    large = JobOutcome(Content("text/plain", len(body), body))
     assert set(store.settle_many([(one, large) for one in held.values()], NOW)) == set(held)
     assert store.get("m11").result == large.result
 
 
 def test_of_an_end_that_nobody_wants_to_be_told_of_nothing_is_noted(store: JobStore) -> None:
     accepted(store, ["j1"])
-    notice = store.settle("j1", lease_of(store), DONE, NOW + 5, told=False)
-    assert (notice, store.get("j1").state) == (Notice("j1", "completed", NOW + 5), "DONE")
+    notice = store.settle("j1", lease_of(store), DONE, NOW + 5, notify=False)
+    assert (notice, store.get("j1").state) == (JobEvent("j1", "completed", NOW + 5), "DONE")
     assert store.outbox(NOW + 10) == []
 
 
 def test_a_job_expires_at_its_deadline_and_not_before(store: JobStore) -> None:
     store.accept(job())
-    store.sent(Notice("j1", "accepted"))
+    store.sent(JobEvent("j1", "accepted"))
     with pytest.raises(Busy):
         store.expire("j1", NOW + TTL - 1)
     assert store.overdue(NOW + TTL - 1) == []
     assert store.overdue(NOW + TTL + 1) == ["j1"]
-    notice = Notice("j1", "expired", NOW + TTL)
+    notice = JobEvent("j1", "expired", NOW + TTL)
     assert store.expire("j1", NOW + TTL) == notice
     assert store.get("j1") == job(state="EXPIRED", updated=NOW + TTL)
     assert store.expire("j1", NOW + TTL + 1) is None
@@ -334,8 +334,8 @@ def test_a_callers_jobs_come_newest_first_in_pages(store: JobStore) -> None:
     store.accept(job("other", owner="bob"))
     first = store.page("ann", most=2)
     assert first.jobs == [
-        Summary("j4", "shop", 3, "ACCEPTED", NOW + 4, NOW + 4),
-        Summary("j3", "shop", 3, "ACCEPTED", NOW + 3, NOW + 3),
+        JobSummary("j4", "shop", 3, "ACCEPTED", NOW + 4, NOW + 4),
+        JobSummary("j3", "shop", 3, "ACCEPTED", NOW + 3, NOW + 3),
     ]
     second = store.page("ann", most=2, after=first.next)
     third = store.page("ann", most=2, after=second.next)
@@ -351,7 +351,7 @@ def test_a_list_is_filtered_by_model_and_state(store: JobStore) -> None:
     store.cancel("j3", "ann", NOW + 1)
     assert [found.id for found in store.page("ann", model="log").jobs] == ["j2"]
     cancelled = store.page("ann", model="shop", state="CANCELLED").jobs
-    assert cancelled == [Summary("j3", "shop", 3, "CANCELLED", NOW, NOW + 1)]
+    assert cancelled == [JobSummary("j3", "shop", 3, "CANCELLED", NOW, NOW + 1)]
 
 
 @pytest.mark.parametrize("token", ["x", "", "bm8=", "WzFd", "[]"])
@@ -365,8 +365,8 @@ def test_the_oldest_notices_come_first_until_they_are_sent(store: JobStore) -> N
     for number in range(6):
         store.accept(job(f"j{number}", updated=NOW - number))
     assert [notice.job for notice in store.outbox(NOW + 1, most=3)] == ["j5", "j4", "j3"]
-    store.sent(Notice("j5", "accepted"))
-    store.sent(Notice("j5", "accepted"))
+    store.sent(JobEvent("j5", "accepted"))
+    store.sent(JobEvent("j5", "accepted"))
     assert [notice.job for notice in store.outbox(NOW + 1, most=2)] == ["j4", "j3"]
 
 
@@ -377,8 +377,8 @@ def test_the_jobs_longest_overdue_come_first(store: JobStore) -> None:
 
 
 def test_a_notice_is_read_back_from_its_message() -> None:
-    notice = Notice("j1", "accepted", NOW)
-    assert Notice.read(notice.message()) == replace(notice, at=0.0)
+    notice = JobEvent("j1", "accepted", NOW)
+    assert JobEvent.read(notice.message()) == replace(notice, at=0.0)
 
 
 @pytest.mark.parametrize(
@@ -393,4 +393,4 @@ def test_a_notice_is_read_back_from_its_message() -> None:
 )
 def test_a_message_that_is_not_ours_is_refused(body: str) -> None:
     with pytest.raises(BadInput, match="message: expected a job and an event"):
-        Notice.read(body)
+        JobEvent.read(body)

@@ -23,8 +23,8 @@ PROBLEM = {
 def test_a_job_is_told_on_the_channels_that_it_asks_for() -> None:
     assert channels(job()) == []
     assert channels(job(endpoint="crm")) == ["webhook"]
-    assert channels(job(announce=True)) == ["sns"]
-    assert channels(job(endpoint="crm", announce=True)) == ["webhook", "sns"]
+    assert channels(job(notify_topic=True)) == ["sns"]
+    assert channels(job(endpoint="crm", notify_topic=True)) == ["webhook", "sns"]
 
 
 def test_a_webhook_names_the_job_and_holds_a_small_result() -> None:

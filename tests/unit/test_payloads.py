@@ -11,11 +11,11 @@ from tests.aws_kit import client, environ, moto_server
 
 from quintet.aws.client import AwsClient
 from quintet.aws.payloads import PayloadBucket
-from quintet.aws.queues import NoticeQueue
+from quintet.aws.queues import JobEventQueue
 from quintet.errors import NotFound, TooLarge
 from quintet.jobs.blobs import Blobs, MemoryBlobs
-from quintet.jobs.dispatch import Queue
-from quintet.jobs.store import Notice
+from quintet.jobs.dispatch import EventQueue
+from quintet.jobs.store import JobEvent
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_what_is_not_there_is_not_found(blobs: Blobs, place: str) -> None:
 def test_a_notice_is_sent_as_its_message(url: str) -> None:
     sqs = client("sqs", url)
     address = sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex}")["QueueUrl"]
-    queue: Queue = NoticeQueue(AwsClient("sqs", environ=environ(url)), address)
-    queue.send(Notice("j1", "accepted", 5.0))
+    queue: EventQueue = JobEventQueue(AwsClient("sqs", environ=environ(url)), address)
+    queue.send(JobEvent("j1", "accepted", 5.0))
     (message,) = sqs.receive_message(QueueUrl=address)["Messages"]
     assert json.loads(message["Body"]) == {"job": "j1", "event": "accepted"}

@@ -10,19 +10,19 @@ from tests.workkit import Bench, logs, message
 
 from quintet.errors import Transient
 from quintet.jobs.burying import DeadLetters, MemoryDeadLetters
-from quintet.jobs.dispatch import Dispatch, MemoryQueue
-from quintet.jobs.store import Notice
+from quintet.jobs.dispatch import MemoryEventQueue, OutboxPublisher
+from quintet.jobs.store import JobEvent
 from quintet.jobs.sweeping import GRACE_SECONDS, Swept, sweep
 
 
-class Down(MemoryQueue):
+class Down(MemoryEventQueue):
     """A queue that takes nothing for some jobs."""
 
     def __init__(self, *jobs: str) -> None:
         super().__init__()
         self.jobs = jobs
 
-    def send(self, notice: Notice, delay: int = 0) -> None:
+    def send(self, notice: JobEvent, delay: int = 0) -> None:
         if notice.job in self.jobs:
             raise Transient("sqs did not answer")
         super().send(notice, delay)
@@ -33,9 +33,9 @@ def swept(
     has_time: Callable[[], bool] = lambda: True,
     letters: DeadLetters | None = None,
 ) -> Swept:
-    dispatch = Dispatch(bench.jobs, work=bench.queue, notify=bench.notify)
-    bury = bench.undertaker(letters).bury
-    return sweep(bench.jobs, dispatch, bury, bench.clock(), has_time)
+    publisher = OutboxPublisher(bench.jobs, work=bench.queue, notify=bench.notify)
+    fail_dead_jobs = bench.reconciler(letters).fail_dead_jobs
+    return sweep(bench.jobs, publisher, fail_dead_jobs, bench.clock(), has_time)
 
 
 def test_late_notices_are_sent_to_the_queue_of_their_event_once() -> None:
@@ -44,7 +44,7 @@ def test_late_notices_are_sent_to_the_queue_of_their_event_once() -> None:
     bench.jobs.accept(logs("b", 1))
     assert swept(bench) == Swept()  # whoever wrote them sends them
     bench.clock.now += GRACE_SECONDS + 1
-    bench.notify = MemoryQueue()
+    bench.notify = MemoryEventQueue()
     assert swept(bench) == Swept(announced=2)
     assert bench.told() == [("a", "completed")]
     assert bench.queue.messages == [message("b").body]
@@ -77,7 +77,7 @@ def test_what_cannot_be_sent_stays_and_holds_nobody_up() -> None:
     bench.queue = Down("3")
     found = swept(bench)
     assert (found.announced, found.expired) == (249, 0)
-    assert set(bench.jobs.notices) == {("3", "accepted")}
+    assert set(bench.jobs.pending) == {("3", "accepted")}
     assert len(bench.queue.messages) == 249
 
 
@@ -89,7 +89,7 @@ def test_without_time_the_rest_waits(most: int) -> None:
     bench.clock.now += GRACE_SECONDS + 1
     times = iter([False] + [True] * most)
     assert swept(bench, lambda: next(times, False)) == Swept(announced=100 * most)
-    assert len(bench.jobs.notices) == 150 - 100 * most
+    assert len(bench.jobs.pending) == 150 - 100 * most
 
 
 def test_the_jobs_of_dead_letters_fail_whether_or_not_the_rest_was_sent() -> None:

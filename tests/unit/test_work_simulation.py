@@ -1,6 +1,6 @@
 """Workers that die, stores that fail and messages that come twice, from a seed, on a set clock.
 
-Every port call of the worker, its dispatch and the sweep may fail before it is done, after (its
+Every port call of the worker, its publisher and the sweep may fail before it is done, after (its
 reply is lost), or kill who calls. Whatever happens, each job comes to one end and is announced.
 """
 
@@ -21,11 +21,11 @@ from tests.workkit import LEASE_SECONDS, Bench, logs
 
 from quintet.errors import Transient
 from quintet.jobs.burying import MemoryDeadLetters
-from quintet.jobs.deliveries import RECEIVES, Delivery
-from quintet.jobs.dispatch import Dispatch
+from quintet.jobs.deliveries import MAX_RECEIVES, Delivery
+from quintet.jobs.dispatch import OutboxPublisher
 from quintet.jobs.job import Job
 from quintet.jobs.memory import MemoryJobs
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 from quintet.jobs.sweeping import sweep
 
 JOBS = 120
@@ -73,7 +73,7 @@ class Watched(MemoryJobs):
         super().__init__()
         self.ends: Counter[str] = Counter()
 
-    def _write(self, job: Job) -> tuple[Job, Notice]:
+    def _write(self, job: Job) -> tuple[Job, JobEvent]:
         self.ends[job.id] += job.settled
         return super()._write(job)
 
@@ -89,14 +89,14 @@ class SimulatedQueue:
     visible: dict[str, float] = field(default_factory=dict)
     dead: list[str] = field(default_factory=list)
 
-    def send(self, notice: Notice, delay: int = 0) -> None:
-        """See `quintet.jobs.dispatch.Queue.send`."""
+    def send(self, notice: JobEvent, delay: int = 0) -> None:
+        """See `quintet.jobs.dispatch.EventQueue.send`."""
         name = f"m{len(self.bodies)}"
         self.bodies[name] = notice.message()
         self.visible[name] = self.clock.now
 
-    def send_many(self, notices: Sequence[Notice]) -> list[Notice]:
-        """See `quintet.jobs.dispatch.Queue.send_many`."""
+    def send_many(self, notices: Sequence[JobEvent]) -> list[JobEvent]:
+        """See `quintet.jobs.dispatch.EventQueue.send_many`."""
         for notice in notices:
             self.send(notice)
         return list(notices)
@@ -111,7 +111,7 @@ class SimulatedQueue:
         """Some of the visible messages, now and then one of them twice."""
         found = []
         for name in [n for n, at in self.visible.items() if at <= self.clock.now][:BATCH]:
-            if self.receives[name] == RECEIVES:
+            if self.receives[name] == MAX_RECEIVES:
                 self.dead.append(self.bodies[name])
                 del self.visible[name]
                 continue
@@ -134,7 +134,7 @@ def test_each_job_comes_to_one_end_and_is_announced(seed: int) -> None:
     queue = SimulatedQueue(clock, chance)
     store = Watched()
     bench = Bench(jobs=store, clock=clock)
-    dispatch = Dispatch(
+    publisher = OutboxPublisher(
         Faulty(store, chance), work=Faulty(queue, chance), notify=Faulty(bench.notify, chance)
     )
     for number in range(JOBS):
@@ -145,13 +145,15 @@ def test_each_job_comes_to_one_end_and_is_announced(seed: int) -> None:
             store.sent(notice)
     swept = clock.now
     while clock.now < NOW + DEADLINE + LEASE_SECONDS + 600:
-        work(bench, queue, dispatch, chance)
+        work(bench, queue, publisher, chance)
         if clock.now - swept >= 60:
             swept = clock.now
             with suppress(Killed, Transient):
                 letters = MemoryDeadLetters(queue.dead)
-                bury = bench.undertaker(letters, leases=Faulty(store, chance)).bury
-                sweep(Faulty(store, chance), dispatch, bury, clock.now)
+                fail_dead_jobs = bench.reconciler(
+                    letters, leases=Faulty(store, chance)
+                ).fail_dead_jobs
+                sweep(Faulty(store, chance), publisher, fail_dead_jobs, clock.now)
         busy = any(at <= clock.now for at in queue.visible.values())
         clock.now += chance.uniform(0, 2 if busy else 60)
     states = Counter(bench.states().values())
@@ -165,12 +167,14 @@ def test_each_job_comes_to_one_end_and_is_announced(seed: int) -> None:
     # what ended otherwise had its chances
     lost = {json.loads(body)["job"] for body in queue.dead}
     assert {name for name, state in bench.states().items() if state != "DONE"} <= lost
-    assert (store.notices, queue.visible) == ({}, {})
+    assert (store.pending, queue.visible) == ({}, {})
     events = {"DONE": "completed", "FAILED": "failed"}
     assert set(bench.told()) == {(n, events[state]) for n, state in bench.states().items()}
 
 
-def work(bench: Bench, queue: SimulatedQueue, dispatch: Dispatch, chance: random.Random) -> None:
+def work(
+    bench: Bench, queue: SimulatedQueue, publisher: OutboxPublisher, chance: random.Random
+) -> None:
     """One invocation, which may be killed."""
     batch = queue.receive()
     if not batch:
@@ -179,13 +183,13 @@ def work(bench: Bench, queue: SimulatedQueue, dispatch: Dispatch, chance: random
         leases=Faulty(bench.jobs, chance),
         together=Faulty(bench.jobs, chance),
         blobs=Faulty(bench.blobs, chance),
-        dispatch=dispatch,
+        publisher=publisher,
         visibility=queue,
     )
     try:
-        fates = worker.work(batch)
+        results = worker.work(batch)
     except Killed:
         return
-    for fate in fates:
-        if fate.acknowledged:
-            queue.delete(fate.delivery.message)
+    for result in results:
+        if result.acknowledged:
+            queue.delete(result.delivery.message)

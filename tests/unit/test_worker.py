@@ -18,10 +18,10 @@ from quintet.contract import Contract
 from quintet.errors import ModelFailure, Transient
 from quintet.features import StoredValue
 from quintet.jobs.blobs import INLINE_RESULT, MemoryBlobs
-from quintet.jobs.deliveries import RECEIVES, Delivery, backoff, deliveries
-from quintet.jobs.job import Content, Job, Lease, Outcome
+from quintet.jobs.deliveries import MAX_RECEIVES, Delivery, backoff, deliveries
+from quintet.jobs.job import Content, Job, JobOutcome, Lease
 from quintet.jobs.memory import MemoryJobs
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 from quintet.serving.model_cache import ModelCache
 
 #: SQS takes no more in one message
@@ -37,8 +37,8 @@ def answers(bench: Bench, name: str) -> list[list[float]]:
 
 def test_jobs_are_scored_settled_announced_and_acknowledged() -> None:
     bench = Bench()
-    fates = bench.work(logs("a", 3), logs("b", 2, 4))
-    assert {name: (f.event, f.acknowledged, f.rows) for name, f in fates.items()} == {
+    results = bench.work(logs("a", 3), logs("b", 2, 4))
+    assert {name: (f.event, f.acknowledged, f.rows) for name, f in results.items()} == {
         "a": ("completed", True, 1),
         "b": ("completed", True, 2),
     }
@@ -50,7 +50,7 @@ def test_jobs_are_scored_settled_announced_and_acknowledged() -> None:
     }
     assert answers(bench, "b") == [pytest.approx([math.log(x)] * 2) for x in (2, 4)]
     assert bench.told() == [("a", "completed"), ("b", "completed")]
-    assert (bench.jobs.notices, bench.visibility.delays) == ({}, {})
+    assert (bench.jobs.pending, bench.visibility.delays) == ({}, {})
 
 
 class Counting:
@@ -171,7 +171,7 @@ def test_a_run_that_takes_longer_than_its_jobs_may_wait_fails_them_alone() -> No
             return model
 
     models = Slow(online().models)
-    fates = bench.work(
+    results = bench.work(
         logs("a", 1, **slow),
         logs("b", 2, **slow),
         logs("c", 3),
@@ -180,7 +180,7 @@ def test_a_run_that_takes_longer_than_its_jobs_may_wait_fails_them_alone() -> No
     )
     assert models.runs == [2, 1, 1]
     assert bench.states() == {"a": "FAILED", "b": "FAILED", "c": "DONE", "d": "DONE"}
-    assert all(fate.acknowledged for fate in fates.values())
+    assert all(result.acknowledged for result in results.values())
     problem = bench.jobs.jobs["a"].problem
     assert problem is not None
     assert (problem["status"], problem["detail"]) == (
@@ -232,8 +232,8 @@ def test_what_cannot_be_scored_fails_and_is_acknowledged(
     blobs = Sized()
     blobs.stored |= {"s3://inbox/empty": b"", "s3://inbox/huge": b"", "s3://inbox/other": b"{}"}
     bench = Bench(blobs=blobs)
-    fates = bench.work(logs("bad", 1, **changes), logs("good", 1))
-    assert [fates[name].acknowledged for name in ("bad", "good")] == [True, True]
+    results = bench.work(logs("bad", 1, **changes), logs("good", 1))
+    assert [results[name].acknowledged for name in ("bad", "good")] == [True, True]
     assert bench.states() == {"bad": "FAILED", "good": "DONE"}
     problem = bench.jobs.jobs["bad"].problem
     assert problem is not None and problem["status"] == status
@@ -285,7 +285,7 @@ def test_messages_that_are_not_ours_go_to_the_dead_letters_soon() -> None:
     bench = Bench()
     bodies = ["", "{}", "[1]", '{"job": "a"}', '{"job": "a", "event": "completed"}']
     found = bench.worker().work([Delivery(f"m{n}", f"r{n}", b) for n, b in enumerate(bodies)])
-    assert [(fate.event, fate.acknowledged) for fate in found] == [("not ours", False)] * 5
+    assert [(result.event, result.acknowledged) for result in found] == [("not ours", False)] * 5
     assert bench.visibility.delays == {f"r{n}": 0 for n in range(5)}
 
 
@@ -294,7 +294,7 @@ def test_unknown_and_settled_jobs_are_acknowledged() -> None:
     bench.put(logs("gone", 1), logs("late", 1, deadline=NOW - 1), logs("done", 1))
     bench.jobs.cancel("gone", None, NOW)
     bench.worker().work([message("done")])
-    notices = dict(bench.jobs.notices)
+    notices = dict(bench.jobs.pending)
     found = bench.worker().work([message(n) for n in ("nosuch", "gone", "late", "done")])
     assert [(f.job, f.event, f.acknowledged, f.reason) for f in found] == [
         ("nosuch", "unknown job", True, ""),
@@ -304,14 +304,14 @@ def test_unknown_and_settled_jobs_are_acknowledged() -> None:
     ]
     assert bench.states() == {"gone": "CANCELLED", "late": "EXPIRED", "done": "DONE"}
     # the expiry waits in the outbox for the sweep
-    assert bench.jobs.notices.keys() - notices.keys() == {("late", "expired")}
+    assert bench.jobs.pending.keys() - notices.keys() == {("late", "expired")}
 
 
 def test_a_job_that_another_worker_has_comes_back() -> None:
     bench = Bench()
     bench.put(logs("a", 1))
     before = bench.jobs.lease("a", "other", NOW, 60)
-    (found,) = bench.worker().work([message("a", receives=RECEIVES)])
+    (found,) = bench.worker().work([message("a", receives=MAX_RECEIVES)])
     assert (found.event, found.acknowledged) == ("held by another", False)
     assert bench.jobs.jobs["a"] == before
     # by five receives so far apart the lease of a worker that died has run out
@@ -322,7 +322,7 @@ def test_a_job_delivered_twice_in_one_batch_is_done_once() -> None:
     bench = Bench()
     bench.put(logs("a", 1))
     found = bench.worker().work([message("a"), message("a", number=1)])
-    assert [(fate.event, fate.acknowledged) for fate in found] == [
+    assert [(result.event, result.acknowledged) for result in found] == [
         ("completed", True),
         ("delivered twice", True),
     ]
@@ -353,7 +353,7 @@ def held(bench: Bench, happens: Callable[[], object]) -> Job:
     return logs("a", 1, request=Content("application/json", len(asked), place=place))
 
 
-@pytest.mark.parametrize("receives", [1, RECEIVES])
+@pytest.mark.parametrize("receives", [1, MAX_RECEIVES])
 def test_a_job_cancelled_while_it_is_worked_on_stays_cancelled(receives: int) -> None:
     bench = Bench()
     asked = held(bench, lambda: bench.jobs.cancel("a", "ann", NOW))
@@ -394,8 +394,8 @@ def test_a_lease_that_ran_out_and_that_nobody_took_is_given_back() -> None:
 
 def test_without_time_jobs_are_given_back() -> None:
     bench = Bench()
-    fates = bench.work(logs("a", 1), logs("b", 1), has_time=lambda: False)
-    assert {(f.event, f.reason) for f in fates.values()} == {("to be tried again", "out of time")}
+    results = bench.work(logs("a", 1), logs("b", 1), has_time=lambda: False)
+    assert {(f.event, f.reason) for f in results.values()} == {("to be tried again", "out of time")}
     assert bench.states() == {"a": "ACCEPTED", "b": "ACCEPTED"}
     assert set(bench.visibility.delays) == {"r-a-0", "r-b-0"}
 
@@ -403,10 +403,10 @@ def test_without_time_jobs_are_given_back() -> None:
 def test_what_is_left_when_time_runs_out_is_given_back() -> None:
     bench = Bench()
     times = iter([True, True, False])
-    fates = bench.work(
+    results = bench.work(
         logs("a", 1), logs("b", *range(1, 10)), logs("c", 1, 2), has_time=lambda: next(times, False)
     )
-    assert {name: fate.event for name, fate in fates.items()} == {
+    assert {name: result.event for name, result in results.items()} == {
         "a": "completed",
         "b": "completed",
         "c": "to be tried again",
@@ -424,16 +424,16 @@ class Failing(MemoryJobs):
         self.calls = calls
 
     def settle(
-        self, job: str, lease: Lease, outcome: Outcome, now: float, *, told: bool = True
-    ) -> Notice:
+        self, job: str, lease: Lease, outcome: JobOutcome, now: float, *, notify: bool = True
+    ) -> JobEvent:
         if "settle" in self.calls:
             raise self.calls["settle"]
-        found = super().settle(job, lease, outcome, now, told=told)
+        found = super().settle(job, lease, outcome, now, notify=notify)
         if "settled" in self.calls:
             raise self.calls.pop("settled")
         return found
 
-    def sent(self, notice: Notice) -> None:
+    def sent(self, notice: JobEvent) -> None:
         if "sent" in self.calls:
             raise self.calls["sent"]
         super().sent(notice)
@@ -455,10 +455,10 @@ def shop(customer: str) -> Job:
 
 def test_a_store_that_fails_lets_the_jobs_come_back_sooner_or_later() -> None:
     bench = Bench(features=Down())  # type: ignore[arg-type]
-    fates = bench.work(shop("a"), shop("b"), logs("fine", 1), receives=3)
+    results = bench.work(shop("a"), shop("b"), logs("fine", 1), receives=3)
     assert bench.states() == {"a": "ACCEPTED", "b": "ACCEPTED", "fine": "DONE"}
-    assert fates["a"].reason == "the feature store did not answer"
-    assert not fates["a"].acknowledged and fates["fine"].acknowledged
+    assert results["a"].reason == "the feature store did not answer"
+    assert not results["a"].acknowledged and results["fine"].acknowledged
     assert set(bench.visibility.delays) == {"r-a-0", "r-b-0"}
     assert all(0 <= seconds <= 8 for seconds in bench.visibility.delays.values())
 
@@ -466,15 +466,15 @@ def test_a_store_that_fails_lets_the_jobs_come_back_sooner_or_later() -> None:
 def test_poison_fails_at_its_last_receive_and_goes_to_the_dead_letters() -> None:
     bench = Bench(models=counted())  # type: ignore[arg-type]
     asked = [logs("good", 1), logs("poison", 666)]
-    fates = bench.work(*asked)
+    results = bench.work(*asked)
     assert bench.states() == {"good": "DONE", "poison": "ACCEPTED"}
-    assert (fates["poison"].acknowledged, fates["poison"].reason) == (False, "RuntimeError")
-    for receives in range(2, RECEIVES + 1):
-        (fate,) = bench.worker().work([message("poison", receives)])
-        assert not fate.acknowledged
-    assert (fate.event, bench.visibility.delays) == ("failed", {"r-poison-0": 0})
+    assert (results["poison"].acknowledged, results["poison"].reason) == (False, "RuntimeError")
+    for receives in range(2, MAX_RECEIVES + 1):
+        (result,) = bench.worker().work([message("poison", receives)])
+        assert not result.acknowledged
+    assert (result.event, bench.visibility.delays) == ("failed", {"r-poison-0": 0})
     kept = bench.jobs.jobs["poison"]
-    assert (kept.state, kept.attempts) == ("FAILED", RECEIVES)
+    assert (kept.state, kept.attempts) == ("FAILED", MAX_RECEIVES)
     assert kept.problem == {
         "type": "about:blank",
         "title": "Internal Server Error",
@@ -496,7 +496,7 @@ def test_what_killed_its_worker_is_worked_on_alone_and_last() -> None:
         bench.jobs.lease("suspect", f"dead {number}", now, LEASE_SECONDS)
     found = bench.worker().work([message(name) for name in ("suspect", "a", "b")])
     assert models.runs == [2, 2]
-    assert [fate.job for fate in found] == ["a", "b", "suspect"]
+    assert [result.job for result in found] == ["a", "b", "suspect"]
 
 
 def test_a_result_that_cannot_be_stored_lets_the_job_come_back() -> None:
@@ -505,24 +505,24 @@ def test_a_result_that_cannot_be_stored_lets_the_job_come_back() -> None:
             raise Transient("S3 did not answer")
 
     bench = Bench(blobs=Full())
-    fates = bench.work(logs("a", 1, inference_id="i"), logs("b", 1))
+    results = bench.work(logs("a", 1, inference_id="i"), logs("b", 1))
     assert bench.states() == {"a": "ACCEPTED", "b": "DONE"}
-    assert fates["a"].reason == "S3 did not answer"
+    assert results["a"].reason == "S3 did not answer"
 
 
 def test_a_settlement_that_fails_lets_the_job_come_back() -> None:
     bench = Bench(jobs=Failing(settle=Transient("dynamodb did not answer")))
-    (fate,) = bench.work(logs("a", 1)).values()
-    assert (fate.event, fate.acknowledged) == ("to be tried again", False)
-    (fate,) = bench.worker().work([message("a", RECEIVES)])
-    assert (fate.event, fate.acknowledged) == ("not settled", False)
+    (result,) = bench.work(logs("a", 1)).values()
+    assert (result.event, result.acknowledged) == ("to be tried again", False)
+    (result,) = bench.worker().work([message("a", MAX_RECEIVES)])
+    assert (result.event, result.acknowledged) == ("not settled", False)
 
 
-@pytest.mark.parametrize("receives", [1, RECEIVES])
+@pytest.mark.parametrize("receives", [1, MAX_RECEIVES])
 def test_a_settlement_whose_reply_was_lost_stands(receives: int) -> None:
     bench = Bench(jobs=Failing(settled=Transient("dynamodb did not answer")))
-    (fate,) = bench.work(logs("a", 1), receives=receives).values()
-    assert not fate.acknowledged
+    (result,) = bench.work(logs("a", 1), receives=receives).values()
+    assert not result.acknowledged
     assert bench.states() == {"a": "DONE"}
     (again,) = bench.worker().work([message("a", receives=2)])
     assert (again.event, again.acknowledged) == ("settled before", True)
@@ -534,14 +534,14 @@ def test_a_notice_that_was_sent_but_not_forgotten_waits_for_the_sweep() -> None:
     failing = Failing(sent=Transient("dynamodb did not answer"))
     failing.jobs = bench.jobs.jobs
     bench.jobs = failing
-    (fate,) = bench.worker().work([message("a")])
-    assert (fate.event, fate.acknowledged, fate.reason) == (
+    (result,) = bench.worker().work([message("a")])
+    assert (result.event, result.acknowledged, result.reason) == (
         "completed",
         True,
         "dynamodb did not answer",
     )
     assert bench.told() == [("a", "completed")]
-    assert set(failing.notices) == {("a", "completed")}
+    assert set(failing.pending) == {("a", "completed")}
 
 
 # ---- deliveries -----------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from quintet.aws.jobs import JobTable
-from quintet.aws.queues import NoticeQueue
+from quintet.aws.queues import JobEventQueue
 from quintet.errors import BadInput
-from quintet.jobs.dispatch import Dispatch
+from quintet.jobs.dispatch import OutboxPublisher
 from quintet.jobs.job import OPEN, SETTLED, Content, Job
 from quintet.protocols.http import ANONYMOUS
 from quintet_cli.options import StageName, State
@@ -85,9 +85,9 @@ def cancel(job: Identity, stage: StageName = "local", state: State = DEFAULT_STA
     if notice is not None:
         sqs = opened.signed("sqs")
         work, notify = (
-            NoticeQueue(sqs, opened.outputs[name]) for name in ("WorkQueueUrl", "NotifyQueueUrl")
+            JobEventQueue(sqs, opened.outputs[name]) for name in ("WorkQueueUrl", "NotifyQueueUrl")
         )
-        Dispatch(store, work=work, notify=notify).announce(notice)
+        OutboxPublisher(store, work=work, notify=notify).publish(notice)
     _print(found)
 
 

@@ -27,7 +27,7 @@ _TEXT = ("application/json", "application/problem+json", "application/jsonlines"
 
 #: Lambda's 6 MB less the headers
 #: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-MOST_BYTES_OUT = 6_280_000
+MAX_RESPONSE_BYTES = 6_280_000
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _ASSUMED_ROLE = re.compile(r"(arn:[^:]+:sts::\d+:assumed-role/.+)/[^/]+")
@@ -126,8 +126,8 @@ def check_size(response: Response) -> None:
         size = len(body) + body.count(b'"') + body.count(b"\\")  # each is escaped
     else:
         size = len(body) * 4 // 3
-    if size > MOST_BYTES_OUT:
-        raise TooLarge.of("answer", f"at most {MOST_BYTES_OUT} bytes: ask for less", f"{size}")
+    if size > MAX_RESPONSE_BYTES:
+        raise TooLarge.of("answer", f"at most {MAX_RESPONSE_BYTES} bytes: ask for less", f"{size}")
 
 
 def standard_headers(request: Request, context: RequestContext) -> dict[str, str]:

@@ -14,27 +14,27 @@ import orjson
 from quintet.api.queries import check_keys, read_limit
 from quintet.errors import BadInput, Transient
 from quintet.jobs.job import OPEN, SETTLED, Content, Job, State
-from quintet.jobs.store import Desk, Notice, Summary
+from quintet.jobs.store import JobEvent, JobQueries, JobSummary
 from quintet.jobs.submit import location
 from quintet.protocols import records
 from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
 from quintet.serving.model_cache import NAME
 
-__all__ = ["JobsDesk", "failure"]
+__all__ = ["JobsApi", "failure"]
 
-MOST_LISTED = 100
-LISTED = 50
+MAX_PAGE = 100
+DEFAULT_PAGE = 50
 _QUERY = {"model", "state", "next", "limit"}
 
 failure = records.failure
 
 
 @dataclass(frozen=True)
-class JobsDesk:
+class JobsApi:
     """Everything that answering about jobs takes. `link` makes a link of a result's place."""
 
-    store: Desk
-    announce: Callable[[Notice], None]
+    store: JobQueries
+    publish: Callable[[JobEvent], None]
     link: Callable[[str], str]
     clock: Callable[[], float]
 
@@ -49,10 +49,10 @@ class JobsDesk:
             NotFound: it is not one of the caller's.
             Conflict: it has come to another end.
         """
-        job, notice = self.store.cancel(request.parameters["job"], request.caller, self.clock())
-        if notice is not None:
+        job, event = self.store.cancel(request.parameters["job"], request.caller, self.clock())
+        if event is not None:
             with suppress(Transient):  # it stays in the outbox, and is swept from there
-                self.announce(notice)
+                self.publish(event)
         return self._answer(job)
 
     def list(self, request: Request) -> Response:
@@ -71,7 +71,7 @@ class JobsDesk:
             model=model,
             state=_state(query.get("state")),
             after=query.get("next"),
-            most=read_limit(query.get("limit"), LISTED, MOST_LISTED),
+            most=read_limit(query.get("limit"), DEFAULT_PAGE, MAX_PAGE),
         )
         jobs = [_summary(request, summary) for summary in found.jobs]
         return Response(200, json_body({"jobs": jobs, "next": found.next}))
@@ -122,7 +122,7 @@ class JobsDesk:
         return found
 
 
-def _summary(request: Request, job: Summary) -> dict[str, Any]:
+def _summary(request: Request, job: JobSummary) -> dict[str, Any]:
     return {
         "id": job.id,
         "state": job.state,

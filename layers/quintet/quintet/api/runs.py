@@ -18,12 +18,12 @@ from quintet.protocols import records
 from quintet.protocols.http import Request, Response, json_body
 from quintet.serving.model_cache import NAME
 
-__all__ = ["RunsDesk", "failure"]
+__all__ = ["RunsApi", "failure"]
 
-MOST_LISTED = 100
-LISTED = 20
+MAX_PAGE = 100
+DEFAULT_PAGE = 20
 #: of a request for a run, which names files and holds none
-MOST_BYTES = 64_000
+MAX_REQUEST_BYTES = 64_000
 #: seconds after which it is worth asking about a run again
 RETRY_AFTER = 5
 _QUERY = {"model", "next", "limit"}
@@ -34,7 +34,7 @@ failure = records.failure
 
 
 @dataclass(frozen=True)
-class RunsDesk:
+class RunsApi:
     """Everything that answering about runs takes.
 
     `bucket` is where files are that no bucket is named of; `link` makes a link of a key.
@@ -54,7 +54,7 @@ class RunsDesk:
             NotFound: there is no such model, version or object.
         """
         request.accepts("application/json")
-        asked = strict_json.parse(request.content(MOST_BYTES))
+        asked = strict_json.parse(request.content(MAX_REQUEST_BYTES))
         if not isinstance(asked, dict):
             raise BadInput.of("body", "an object", "something else")
         folder, new = self.begin({"bucket": self.bucket, **asked}, request.caller)
@@ -91,7 +91,7 @@ class RunsDesk:
         model = query.get("model", "")
         if not NAME.fullmatch(model):
             raise BadInput.of("model", "a model's name", repr(model[:60]))
-        most = read_limit(query.get("limit"), LISTED, MOST_LISTED)
+        most = read_limit(query.get("limit"), DEFAULT_PAGE, MAX_PAGE)
         page = newest(model, self.shelf, most, query.get("next"))
         return Response(200, json_body({"runs": page.runs, "next": page.after}))
 

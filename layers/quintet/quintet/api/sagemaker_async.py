@@ -9,10 +9,10 @@ import re
 from dataclasses import replace
 
 from quintet.errors import BadInput, TooLarge
-from quintet.jobs.blobs import MOST_INPUT
+from quintet.jobs.blobs import MAX_INPUT_BYTES
 from quintet.jobs.forms import kept_headers
 from quintet.jobs.job import Content
-from quintet.jobs.submit import TTL_SECONDS, Intake, Names, location
+from quintet.jobs.submit import TTL_SECONDS, ResultName, Submitter, location
 from quintet.protocols import sagemaker
 from quintet.protocols.http import Request, Response, json_body
 from quintet.serving import Online, RequestContext
@@ -23,14 +23,14 @@ _PREFIX = "x-amzn-sagemaker-"
 #: botocore's patterns of the two names, and no way up
 _FOLDERS = re.compile(r"[a-zA-Z0-9!_.*'()/-]+")
 _FILE = re.compile(r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-MOST_FOLDERS, MOST_FILE = 512, 32
+MAX_FOLDERS, MAX_FILE = 512, 32
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,64}")
 
 failure = sagemaker.failure
 
 
 def answer(
-    intake: Intake, online: Online, request: Request, context: RequestContext, *, bucket: str
+    submitter: Submitter, online: Online, request: Request, context: RequestContext, *, bucket: str
 ) -> Response:
     """Answer POST /endpoints/{endpoint}/async-invocations.
 
@@ -47,8 +47,8 @@ def answer(
         raise BadInput.of("InferenceId", "1 to 64 visible ASCII characters", "others")
     ttl = _seconds(request, "RequestTTLSeconds", 60, TTL_SECONDS)
     place = _header(request, "inputlocation")
-    stored = None if place is None else _stored(intake, request, place, bucket)
-    job = intake.accept(
+    stored = None if place is None else _stored(submitter, request, place, bucket)
+    job = submitter.accept(
         online,
         request,
         context,
@@ -90,33 +90,33 @@ def _seconds(request: Request, name: str, least: int, most: int) -> int | None:
     return int(text)
 
 
-def _names(request: Request) -> Names:
+def _names(request: Request) -> ResultName:
     """Where the result is to lie, below our own folder."""
     folders = _header(request, "s3outputpathextension") or ""
     if folders and not (
-        len(folders) <= MOST_FOLDERS
+        len(folders) <= MAX_FOLDERS
         and _FOLDERS.fullmatch(folders)
         and not {"", ".", ".."} & set(folders.removesuffix("/").split("/"))
     ):
         expected = "folders such as team/2026, of letters, digits and !_.*'()-, at most 512"
         raise BadInput.of("S3OutputPathExtension", expected, repr(folders[:60]))
     file = _header(request, "filename") or ""
-    if file and not (len(file) <= MOST_FILE and _FILE.fullmatch(file)):
+    if file and not (len(file) <= MAX_FILE and _FILE.fullmatch(file)):
         expected = "letters, digits, - and _, with at most one full stop, at most 32"
         raise BadInput.of("Filename", expected, repr(file[:60]))
-    return Names(folders.removesuffix("/"), file)
+    return ResultName(folders.removesuffix("/"), file)
 
 
-def _stored(intake: Intake, request: Request, place: str, bucket: str) -> Content:
+def _stored(submitter: Submitter, request: Request, place: str, bucket: str) -> Content:
     """An input in S3, as far as it can be checked unread."""
     if request.raw:
         raise BadInput.of("InputLocation", "it or a body", "both")
     start = f"s3://{bucket}/inputs/"
     if not place.startswith(start) or len(place) > 1024 or ".." in place.split("/"):
         raise BadInput.of("InputLocation", f"an object under {start}", repr(place[:60]))
-    size = intake.blobs.size(place)
+    size = submitter.blobs.size(place)
     if size == 0:
         raise BadInput.of("InputLocation", "an object that is not empty", "0 bytes")
-    if size > MOST_INPUT:
-        raise TooLarge.of("InputLocation", f"at most {MOST_INPUT} bytes", f"{size}")
+    if size > MAX_INPUT_BYTES:
+        raise TooLarge.of("InputLocation", f"at most {MAX_INPUT_BYTES} bytes", f"{size}")
     return Content(request.media_type, size, place=place, headers=kept_headers(request))

@@ -14,12 +14,12 @@ from quintet.protocols.http import Request, Response, json_body
 from quintet.serving.model_cache import NAME, UnknownModel
 from quintet.streaming.latest import Latest
 
-__all__ = ["Lookup", "ScoresDesk", "failure"]
+__all__ = ["ScoreReader", "ScoresApi", "failure"]
 
 failure = records.failure
 
 
-class Lookup(Protocol):
+class ScoreReader(Protocol):
     """Where the latest predictions are looked up."""
 
     def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
@@ -32,11 +32,11 @@ class Lookup(Protocol):
 
 
 @dataclass(frozen=True)
-class ScoresDesk:
+class ScoresApi:
     """Everything that looking a score up takes; `contract` is that of a model's live version."""
 
     contract: Callable[[str], Contract]
-    scores: Lookup
+    scores: ScoreReader
     clock: Callable[[], float]
 
     def show(self, request: Request) -> Response:

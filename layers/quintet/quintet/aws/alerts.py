@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
-from quintet.aws.queues import NoticeQueue
+from quintet.aws.queues import JobEventQueue
 from quintet.errors import Transient
 from quintet.streaming.alert import Alert, Callout, content, of_content, sns_message
 from quintet.streaming.alerts import Raised
@@ -110,7 +110,7 @@ class AlertCallouts:
     """Has the stack's endpoint called by `notify`; see `quintet.streaming.alerts.Teller`."""
 
     def __init__(self, client: AwsClient, queue_url: str, endpoint: str) -> None:
-        self._queue = NoticeQueue(client, queue_url)
+        self._queue = JobEventQueue(client, queue_url)
         self._endpoint = endpoint
 
     def send(self, alert: Alert) -> None:

@@ -9,7 +9,7 @@ from quintet.aws.client import AwsClient, dynamodb_call
 from quintet.aws.job_items import SHARDS, Item, moment, notice_item, text
 from quintet.errors import Transient
 from quintet.jobs.job import State
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 
 __all__ = ["JobCalls", "expiry"]
 
@@ -44,16 +44,16 @@ class JobCalls:
 
     def end(
         self,
-        notice: Notice,
+        notice: JobEvent,
         state: State,
         condition: str,
         values: Mapping[str, Any],
         attributes: Mapping[str, Any] | None = None,
         *,
-        told: bool = True,
+        notify: bool = True,
     ) -> None:
-        """Bring a job to its end and write its notice, both or none; no notice if not `told`."""
-        update, *puts = self.ending(notice, state, condition, values, attributes, told=told)
+        """Bring a job to its end and write its notice, both or none; no notice if not `notify`."""
+        update, *puts = self.ending(notice, state, condition, values, attributes, notify=notify)
         if puts:
             self.transact([update, *puts])
         else:
@@ -61,13 +61,13 @@ class JobCalls:
 
     def ending(
         self,
-        notice: Notice,
+        notice: JobEvent,
         state: State,
         condition: str,
         values: Mapping[str, Any],
         attributes: Mapping[str, Any] | None = None,
         *,
-        told: bool = True,
+        notify: bool = True,
     ) -> list[dict[str, Any]]:
         """The writes of `end`, the job's own first, for `transact`."""
         more = attributes or {}
@@ -88,7 +88,7 @@ class JobCalls:
             },
         }
         announced = {**notice_item(notice), **expiry(notice.at + self._retention)}
-        return [{"Update": update}, *([self.put(announced)] if told else [])]
+        return [{"Update": update}, *([self.put(announced)] if notify else [])]
 
     def put(
         self, item: Item, condition: str | None = None, values: Item | None = None

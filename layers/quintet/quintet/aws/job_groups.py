@@ -14,8 +14,8 @@ from quintet.aws.job_calls import JobCalls
 from quintet.aws.job_holding import LEASE, MINE, leasing, mine
 from quintet.aws.job_items import job_of, outcome_attributes
 from quintet.errors import Transient
-from quintet.jobs.job import EVENTS, Job, Outcome
-from quintet.jobs.store import Notice
+from quintet.jobs.job import EVENTS, Job, JobOutcome
+from quintet.jobs.store import JobEvent
 
 __all__ = ["JobGroups"]
 
@@ -33,7 +33,7 @@ class JobGroups:
         self._calls = calls
 
     def lease(self, jobs: Sequence[str], worker: str, now: float, seconds: float) -> dict[str, Job]:
-        """See `quintet.jobs.store.Together.lease_many`."""
+        """See `quintet.jobs.store.JobBatches.lease_many`."""
         values = leasing(worker, now, seconds)
         found: dict[str, Job] = {}
         for start in range(0, len(jobs), MOST_WRITES):
@@ -50,17 +50,17 @@ class JobGroups:
             if job.state == "LEASED" and job.lease is not None and job.lease.owner == worker
         }
 
-    def settle(self, ends: Sequence[tuple[Job, Outcome]], now: float) -> dict[str, Notice]:
-        """See `quintet.jobs.store.Together.settle_many`."""
-        notices: dict[str, Notice] = {}
+    def settle(self, ends: Sequence[tuple[Job, JobOutcome]], now: float) -> dict[str, JobEvent]:
+        """See `quintet.jobs.store.JobBatches.settle_many`."""
+        notices: dict[str, JobEvent] = {}
         for some in _transactions(ends):
             writes, told = {}, {}
             for job, outcome in some:
                 assert job.lease is not None
-                notice = told[job.id] = Notice(job.id, EVENTS[outcome.state], now)
+                notice = told[job.id] = JobEvent(job.id, EVENTS[outcome.state], now)
                 more, values = outcome_attributes(outcome), mine(job.lease, now)
                 writes[job.id] = self._calls.ending(
-                    notice, outcome.state, MINE, values, more, told=job.told
+                    notice, outcome.state, MINE, values, more, notify=job.notify
                 )
             with suppress(Transient):
                 notices |= {job: told[job] for job in self._written(writes)}
@@ -90,18 +90,18 @@ class JobGroups:
 
 
 def _transactions(
-    ends: Sequence[tuple[Job, Outcome]],
-) -> Iterator[list[tuple[Job, Outcome]]]:
+    ends: Sequence[tuple[Job, JobOutcome]],
+) -> Iterator[list[tuple[Job, JobOutcome]]]:
     """The ends that go into one transaction each, by count and by bytes."""
-    some: list[tuple[Job, Outcome]] = []
+    some: list[tuple[Job, JobOutcome]] = []
     size = writes = 0
     for job, outcome in ends:
         content = outcome.result
         more = ITEM_BYTES + len(job.request.body or b"") + len((content and content.body) or b"")
-        if some and (writes + 1 + job.told > MOST_WRITES or size + more > MOST_BYTES):
+        if some and (writes + 1 + job.notify > MOST_WRITES or size + more > MOST_BYTES):
             yield some
             some, size, writes = [], 0, 0
         some.append((job, outcome))
-        size, writes = size + more, writes + 1 + job.told
+        size, writes = size + more, writes + 1 + job.notify
     if some:
         yield some

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from quintet.jobs.job import Content, Job, Lease, Outcome, State
-from quintet.jobs.store import Notice, Summary
+from quintet.jobs.job import Content, Job, JobOutcome, Lease, State
+from quintet.jobs.store import JobEvent, JobSummary
 
 __all__ = [
     "Item",
@@ -74,7 +74,7 @@ def job_item(job: Job) -> Item:
         "deadline": number(job.deadline),
         "attempts": {"N": str(job.attempts)},
         "inference_id": text(job.inference_id),
-        "announce": {"BOOL": job.announce},
+        "announce": {"BOOL": job.notify_topic},
         "outbox": text(shard("open", job.id)),
         "due": text(moment(job.deadline)),
     }
@@ -108,7 +108,7 @@ def job_of(item: Mapping[str, Any]) -> Job:
         attempts=attempts,
         inference_id=item["inference_id"]["S"],
         endpoint=item["endpoint"]["S"] if "endpoint" in item else None,
-        announce=item["announce"]["BOOL"],
+        notify_topic=item["announce"]["BOOL"],
         output=item["output"]["S"] if "output" in item else "",
         run_limit=int(item["run_limit"]["N"]) if "run_limit" in item else None,
         lease=lease,
@@ -118,9 +118,9 @@ def job_of(item: Mapping[str, Any]) -> Job:
     )
 
 
-def summary_of(item: Mapping[str, Any]) -> Summary:
+def summary_of(item: Mapping[str, Any]) -> JobSummary:
     """A job as the index by owner holds it."""
-    return Summary(
+    return JobSummary(
         item["job"]["S"],
         item["model"]["S"],
         int(item["version"]["N"]),
@@ -130,7 +130,7 @@ def summary_of(item: Mapping[str, Any]) -> Summary:
     )
 
 
-def outcome_attributes(outcome: Outcome) -> Item:
+def outcome_attributes(outcome: JobOutcome) -> Item:
     """What a job's end adds to its item."""
     found: Item = {}
     if outcome.result is not None:
@@ -140,12 +140,12 @@ def outcome_attributes(outcome: Outcome) -> Item:
     return found
 
 
-def notice_id(notice: Notice) -> str:
+def notice_id(notice: JobEvent) -> str:
     """The key of a notice's item; it says all that the message holds."""
-    return f"{_NOTICE}{notice.event}#{notice.job}"
+    return f"{_NOTICE}{notice.kind}#{notice.job}"
 
 
-def notice_item(notice: Notice) -> Item:
+def notice_item(notice: JobEvent) -> Item:
     """The item of a notice."""
     return {
         "job": text(notice_id(notice)),
@@ -154,10 +154,10 @@ def notice_item(notice: Notice) -> Item:
     }
 
 
-def notice_of(item: Mapping[str, Any]) -> Notice:
+def notice_of(item: Mapping[str, Any]) -> JobEvent:
     """The notice of an item."""
     event, _, job = item["job"]["S"].removeprefix(_NOTICE).partition("#")
-    return Notice(job, event, seconds(item["due"]["S"]))
+    return JobEvent(job, event, seconds(item["due"]["S"]))
 
 
 def _content_item(content: Content) -> Item:

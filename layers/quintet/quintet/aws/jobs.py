@@ -32,8 +32,8 @@ from quintet.errors import BadInput, Transient
 from quintet.jobs.job import (
     EVENTS,
     Job,
+    JobOutcome,
     Lease,
-    Outcome,
     Settled,
     State,
     cancelled,
@@ -43,7 +43,7 @@ from quintet.jobs.job import (
     settled,
     unknown,
 )
-from quintet.jobs.store import Key, KeyReused, Notice, Page
+from quintet.jobs.store import IdempotencyKey, JobEvent, JobPage, KeyReused
 
 __all__ = ["JobTable"]
 
@@ -63,9 +63,9 @@ class JobTable:
 
     # ---- acceptance ------------------------------------------------------------------------
 
-    def accept(self, job: Job, key: Key | None = None) -> tuple[Job, Notice | None]:
-        """See `Acceptance.accept`."""
-        notice = Notice(job.id, EVENTS[job.state], job.updated)
+    def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
+        """See `JobSubmissions.accept`."""
+        notice = JobEvent(job.id, EVENTS[job.state], job.updated)
         # a key is forgotten before its job is, or it would lead to nothing
         expires = job.created + self._retention
         puts = [
@@ -89,7 +89,9 @@ class JobTable:
             return self._earlier(job, key, notice)
         return job, notice
 
-    def _earlier(self, job: Job, key: Key, notice: Notice) -> tuple[Job, Notice | None]:
+    def _earlier(
+        self, job: Job, key: IdempotencyKey, notice: JobEvent
+    ) -> tuple[Job, JobEvent | None]:
         """The job that an idempotency key led to before."""
         found = self._calls.read(_key_id(job.owner, key))
         if found is None:
@@ -102,7 +104,7 @@ class JobTable:
     # ---- leases ----------------------------------------------------------------------------
 
     def lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
-        """See `Leases.lease`."""
+        """See `JobLeases.lease`."""
         _check_id(job)
         try:
             values = leasing(worker, now, seconds)
@@ -124,7 +126,7 @@ class JobTable:
         raise Transient("the job changed just now")
 
     def release(self, job: str, lease: Lease, now: float) -> None:
-        """See `Leases.release`."""
+        """See `JobLeases.release`."""
         values = {**mine(lease, now), ":accepted": text("ACCEPTED")}
         try:
             self._calls.update(job, "SET #state = :accepted, updated = :now", MINE, values)
@@ -133,34 +135,36 @@ class JobTable:
             raise Transient("the job changed just now") from None
 
     def settle(
-        self, job: str, lease: Lease, outcome: Outcome, now: float, *, told: bool = True
-    ) -> Notice:
-        """See `Leases.settle`."""
-        notice, more = Notice(job, EVENTS[outcome.state], now), outcome_attributes(outcome)
+        self, job: str, lease: Lease, outcome: JobOutcome, now: float, *, notify: bool = True
+    ) -> JobEvent:
+        """See `JobLeases.settle`."""
+        notice, more = JobEvent(job, EVENTS[outcome.state], now), outcome_attributes(outcome)
         try:
-            self._calls.end(notice, outcome.state, MINE, mine(lease, now), more, told=told)
+            self._calls.end(notice, outcome.state, MINE, mine(lease, now), more, notify=notify)
         except ConditionFailed:
             found = self.get(job)
             end = settled(found, lease, outcome, now)
             if end is not found:
                 raise Transient("the job changed just now") from None
-            return Notice(job, EVENTS[end.state], end.updated)
+            return JobEvent(job, EVENTS[end.state], end.updated)
         return notice
 
     def lease_many(
         self, jobs: Sequence[str], worker: str, now: float, seconds: float
     ) -> dict[str, Job]:
-        """See `Together.lease_many`."""
+        """See `JobBatches.lease_many`."""
         return self._groups.lease(jobs, worker, now, seconds)
 
-    def settle_many(self, ends: Sequence[tuple[Job, Outcome]], now: float) -> dict[str, Notice]:
-        """See `Together.settle_many`."""
+    def settle_many(
+        self, ends: Sequence[tuple[Job, JobOutcome]], now: float
+    ) -> dict[str, JobEvent]:
+        """See `JobBatches.settle_many`."""
         return self._groups.settle(ends, now)
 
     # ---- the desk --------------------------------------------------------------------------
 
     def get(self, job: str, owner: str | None = None) -> Job:
-        """See `Desk.get`."""
+        """See `JobQueries.get`."""
         _check_id(job)
         item = self._calls.read(job)
         if item is None or owner not in (None, item["owner"]["S"]):
@@ -175,8 +179,8 @@ class JobTable:
         state: State | None = None,
         after: str | None = None,
         most: int = 50,
-    ) -> Page:
-        """See `Desk.page`."""
+    ) -> JobPage:
+        """See `JobQueries.page`."""
         query: Item = {
             "IndexName": "by_owner",
             "KeyConditionExpression": "#owner = :owner",
@@ -201,11 +205,11 @@ class JobTable:
             if len(found) > most:
                 break
         last = found[most - 1] if len(found) > most else None
-        return Page(found[:most], _token(last.id, moment(last.created)) if last else None)
+        return JobPage(found[:most], _token(last.id, moment(last.created)) if last else None)
 
-    def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, Notice | None]:
-        """See `Desk.cancel`."""
-        notice = Notice(job, EVENTS["CANCELLED"], now)
+    def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, JobEvent | None]:
+        """See `JobQueries.cancel`."""
+        notice = JobEvent(job, EVENTS["CANCELLED"], now)
         values = {**STATES, ":now": number(now)}
         condition = OPEN
         if owner is not None:
@@ -224,16 +228,16 @@ class JobTable:
 
     # ---- the outbox ------------------------------------------------------------------------
 
-    def outbox(self, before: float, most: int = 100) -> list[Notice]:
+    def outbox(self, before: float, most: int = 100) -> list[JobEvent]:
         """See `Outbox.outbox`."""
         found = [notice_of(item) for item in self._calls.due("notice", before, most)]
         return sorted(found, key=lambda notice: notice.at)[:most]
 
-    def sent(self, notice: Notice) -> None:
+    def sent(self, notice: JobEvent) -> None:
         """See `Outbox.sent`."""
         self._calls.delete(notice_id(notice))
 
-    def sent_many(self, notices: Sequence[Notice]) -> None:
+    def sent_many(self, notices: Sequence[JobEvent]) -> None:
         """See `Outbox.sent_many`."""
         for start in range(0, len(notices), MOST_DELETED):
             some = notices[start : start + MOST_DELETED]
@@ -244,9 +248,9 @@ class JobTable:
         found = sorted(self._calls.due("open", now, most), key=lambda item: str(item["due"]["S"]))
         return [item["job"]["S"] for item in found[:most]]
 
-    def expire(self, job: str, now: float) -> Notice | None:
+    def expire(self, job: str, now: float) -> JobEvent | None:
         """See `Outbox.expire`."""
-        notice = Notice(job, EVENTS["EXPIRED"], now)
+        notice = JobEvent(job, EVENTS["EXPIRED"], now)
         values = {**STATES, ":now": number(now)}
         try:
             self._calls.end(notice, "EXPIRED", f"{FREE} AND deadline <= :now", values)
@@ -264,7 +268,7 @@ def _check_id(job: str) -> None:
         raise unknown(job)
 
 
-def _key_id(owner: str, key: Key) -> str:
+def _key_id(owner: str, key: IdempotencyKey) -> str:
     return f"idem#{owner}#{key.digest}"
 
 

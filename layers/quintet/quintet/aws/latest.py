@@ -48,7 +48,7 @@ class LatestTable:
             return sum(pool.map(self._put, stored))
 
     def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
-        """See `quintet.api.scores.Lookup`."""
+        """See `quintet.api.scores.ScoreReader`."""
         key = latest_key(model, entity_key, entity)
         if len(key.encode()) > MOST_KEY_BYTES:
             return None

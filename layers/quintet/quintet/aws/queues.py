@@ -12,10 +12,10 @@ from typing import Any
 
 from quintet.aws.client import AwsClient, Response
 from quintet.errors import Transient
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 from quintet.streaming.alert import Callout
 
-__all__ = ["DeadLetterQueue", "NoticeQueue", "QueueVisibility"]
+__all__ = ["DeadLetterQueue", "JobEventQueue", "QueueVisibility"]
 
 MOST_ENTRIES = 10
 #: how long a letter that was looked at is out of sight, should it not be released
@@ -36,15 +36,15 @@ def _sqs(client: AwsClient, operation: str, payload: Mapping[str, Any]) -> Respo
     )
 
 
-class NoticeQueue:
-    """Sends notices, and alerts that are to be called out; see `quintet.jobs.dispatch.Queue`."""
+class JobEventQueue:
+    """Sends events of jobs, and webhook messages; see `quintet.jobs.dispatch.EventQueue`."""
 
     def __init__(self, client: AwsClient, url: str) -> None:
         self._client = client
         self._url = url
 
-    def send(self, notice: Notice | Callout, delay: int = 0) -> None:
-        """See `Queue.send`. Sent twice does no harm: what was done is recorded."""
+    def send(self, notice: JobEvent | Callout, delay: int = 0) -> None:
+        """See `EventQueue.send`. Sent twice does no harm: what was done is recorded."""
         message = {
             "QueueUrl": self._url,
             "MessageBody": notice.message(),
@@ -54,9 +54,9 @@ class NoticeQueue:
         if response.status != 200:
             raise Transient(f"sqs answered {response.status} to a message")
 
-    def send_many(self, notices: Sequence[Notice]) -> list[Notice]:
-        """See `Queue.send_many`."""
-        sent: list[Notice] = []
+    def send_many(self, notices: Sequence[JobEvent]) -> list[JobEvent]:
+        """See `EventQueue.send_many`."""
+        sent: list[JobEvent] = []
         for start in range(0, len(notices), MOST_ENTRIES):
             some = notices[start : start + MOST_ENTRIES]
             entries = [

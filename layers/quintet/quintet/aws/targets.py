@@ -13,7 +13,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class EndpointIds:
-    """See `quintet.jobs.submit.Targets`. `field` is what a refusal calls an endpoint."""
+    """See `quintet.jobs.submit.CallbackEndpoints`. `field` is what a refusal calls an endpoint."""
 
     def __init__(self, client: AwsClient, table: str, field: str = "X-Quintet-Callback") -> None:
         self._client = client
@@ -21,7 +21,7 @@ class EndpointIds:
         self._field = field
 
     def check(self, endpoint: str, caller: str | None = None) -> None:
-        """See `Targets.check`. Without a caller it is one of the operators, who may name any."""
+        """See `CallbackEndpoints.check`. Without a caller: an operator, who may name any."""
         found = None
         if _ID.fullmatch(endpoint):  # some of what comes in headers is no key of a table
             payload = {

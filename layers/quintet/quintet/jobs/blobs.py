@@ -6,12 +6,12 @@ from typing import Protocol
 
 from quintet.errors import NotFound, Refusal, TooLarge
 
-__all__ = ["INLINE_REQUEST", "INLINE_RESULT", "MOST_INPUT", "Blobs", "MemoryBlobs"]
+__all__ = ["INLINE_REQUEST", "INLINE_RESULT", "MAX_INPUT_BYTES", "Blobs", "MemoryBlobs"]
 
 INLINE_REQUEST = 128 * 1024
 INLINE_RESULT = 64 * 1024
 #: the most bytes of an input that its caller put into S3
-MOST_INPUT = 100_000_000
+MAX_INPUT_BYTES = 100_000_000
 
 
 class Blobs(Protocol):

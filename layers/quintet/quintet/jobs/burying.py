@@ -15,15 +15,15 @@ from typing import Protocol
 from quintet.errors import QuintetError, Transient
 from quintet.jobs.blobs import Blobs
 from quintet.jobs.deliveries import Delivery
-from quintet.jobs.dispatch import Dispatch
+from quintet.jobs.dispatch import OutboxPublisher
 from quintet.jobs.grouping import failed, keep_failure
 from quintet.jobs.job import Job
-from quintet.jobs.store import Leases, Notice
+from quintet.jobs.store import JobEvent, JobLeases
 
-__all__ = ["MOST_LETTERS", "DeadLetters", "MemoryDeadLetters", "Undertaker"]
+__all__ = ["MAX_DEAD_LETTERS", "DeadLetterReconciler", "DeadLetters", "MemoryDeadLetters"]
 
 #: letters that are looked at in one go
-MOST_LETTERS = 1_000
+MAX_DEAD_LETTERS = 1_000
 LEASE_SECONDS = 60.0
 # 503: what a replay takes back to ACCEPTED is what failed on our side
 REASON = Transient("every attempt to work on the job broke off")
@@ -53,7 +53,7 @@ class MemoryDeadLetters:
 
 
 @dataclass(frozen=True)
-class Undertaker:
+class DeadLetterReconciler:
     """Fails the jobs of dead letters. It leases them first, as a worker does, and so can change
     nothing that a worker holds.
 
@@ -63,27 +63,27 @@ class Undertaker:
 
     letters: DeadLetters
     get: Callable[[str], Job]
-    leases: Leases
+    leases: JobLeases
     blobs: Blobs
-    dispatch: Dispatch
+    publisher: OutboxPublisher
     clock: Callable[[], float]
     quiet_seconds: float
 
-    def bury(self, has_time: Callable[[], bool] = lambda: True) -> int:
+    def fail_dead_jobs(self, has_time: Callable[[], bool] = lambda: True) -> int:
         """Look at the letters; how many jobs were failed.
 
         Raises:
             Transient: the queue could not be read.
         """
         count = 0
-        for body in self.letters.look(MOST_LETTERS):
+        for body in self.letters.look(MAX_DEAD_LETTERS):
             if not has_time():
                 break
             with suppress(QuintetError):  # not ours, unknown, or a store fails: the next time
-                count += self._bury(Delivery("", "", body).job())
+                count += self._fail(Delivery("", "", body).job())
         return count
 
-    def _bury(self, name: str) -> bool:
+    def _fail(self, name: str) -> bool:
         job = self.get(name)
         if job.settled or job.updated > self.clock() - self.quiet_seconds:
             return False
@@ -91,11 +91,11 @@ class Undertaker:
         assert job.lease is not None
         outcome = failed(REASON)
         keep_failure(self.blobs, job, outcome)
-        notice = self.leases.settle(name, job.lease, outcome, self.clock(), told=job.told)
-        if job.told:
-            self._announce(notice)
+        event = self.leases.settle(name, job.lease, outcome, self.clock(), notify=job.notify)
+        if job.notify:
+            self._publish(event)
         return True
 
-    def _announce(self, notice: Notice) -> None:
+    def _publish(self, event: JobEvent) -> None:
         with suppress(Transient):  # it waits for the sweep
-            self.dispatch.announce(notice)
+            self.publisher.publish(event)

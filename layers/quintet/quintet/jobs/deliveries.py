@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quintet.errors import BadInput
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 
-__all__ = ["RECEIVES", "Delivery", "MemoryVisibility", "Visibility", "backoff", "deliveries"]
+__all__ = ["MAX_RECEIVES", "Delivery", "MemoryVisibility", "Visibility", "backoff", "deliveries"]
 
 #: the queue's maxReceiveCount: after so many receives a message goes to the dead letters
-RECEIVES = 5
+MAX_RECEIVES = 5
 
 BACKOFF_SECONDS = 2.0  # the ceiling of the first wait; it doubles
-MOST_BACKOFF_SECONDS = 300.0
+MAX_BACKOFF_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Delivery:
     @property
     def last(self) -> bool:
         """Whether it goes to the dead letters if it fails once more."""
-        return self.receives >= RECEIVES
+        return self.receives >= MAX_RECEIVES
 
     def job(self) -> str:
         """The id of the job that it is about.
@@ -39,10 +39,10 @@ class Delivery:
         Raises:
             BadInput: the message is not ours.
         """
-        notice = Notice.read(self.body)
-        if notice.event != "accepted":
-            raise BadInput.of("message", "an accepted job", f"event {notice.event}")
-        return notice.job
+        event = JobEvent.read(self.body)
+        if event.kind != "accepted":
+            raise BadInput.of("message", "an accepted job", f"event {event.kind}")
+        return event.job
 
 
 class Visibility(Protocol):
@@ -90,6 +90,6 @@ def backoff(
     """
     waits = {}
     for delivery in failed:
-        ceiling = min(MOST_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** (delivery.receives - 1))
+        ceiling = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** (delivery.receives - 1))
         waits[delivery.receipt] = round(uniform(0, ceiling))
     return waits

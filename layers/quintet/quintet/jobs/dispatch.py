@@ -1,4 +1,4 @@
-"""Announcing: a notice goes to its queue, then out of the outbox."""
+"""Announcing: a event goes to its queue, then out of the outbox."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from contextlib import suppress
 from typing import Protocol
 
 from quintet.errors import Transient
-from quintet.jobs.store import Notice, Outbox
+from quintet.jobs.store import JobEvent, Outbox
 
-__all__ = ["Dispatch", "MemoryQueue", "Queue"]
+__all__ = ["EventQueue", "MemoryEventQueue", "OutboxPublisher"]
 
 
-class Queue(Protocol):
-    """A queue of notices."""
+class EventQueue(Protocol):
+    """A queue of events."""
 
-    def send(self, notice: Notice, delay: int = 0) -> None:
-        """Send a notice's message, to be seen after `delay` seconds. Raises Transient."""
+    def send(self, event: JobEvent, delay: int = 0) -> None:
+        """Send a event's message, to be seen after `delay` seconds. Raises Transient."""
         ...
 
-    def send_many(self, notices: Sequence[Notice]) -> list[Notice]:
-        """Send the messages of notices in few calls; those that were sent.
+    def send_many(self, events: Sequence[JobEvent]) -> list[JobEvent]:
+        """Send the messages of events in few calls; those that were sent.
 
         Raises:
             Transient: it is not known of any.
@@ -28,51 +28,51 @@ class Queue(Protocol):
         ...
 
 
-class MemoryQueue:
+class MemoryEventQueue:
     """A queue in memory."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
 
-    def send(self, notice: Notice, delay: int = 0) -> None:
-        """See `Queue.send`."""
-        self.messages.append(notice.message())
+    def send(self, event: JobEvent, delay: int = 0) -> None:
+        """See `EventQueue.send`."""
+        self.messages.append(event.message())
 
-    def send_many(self, notices: Sequence[Notice]) -> list[Notice]:
-        """See `Queue.send_many`."""
+    def send_many(self, events: Sequence[JobEvent]) -> list[JobEvent]:
+        """See `EventQueue.send_many`."""
         sent = []
-        for notice in notices:
+        for event in events:
             with suppress(Transient):
-                self.send(notice)
-                sent.append(notice)
+                self.send(event)
+                sent.append(event)
         return sent
 
 
-class Dispatch:
-    """Sends notices to the queue of their event."""
+class OutboxPublisher:
+    """Sends events to the queue of their event."""
 
-    def __init__(self, outbox: Outbox, *, work: Queue, notify: Queue) -> None:
+    def __init__(self, outbox: Outbox, *, work: EventQueue, notify: EventQueue) -> None:
         self._outbox = outbox
         self._work = work
         self._notify = notify
 
-    def announce(self, notice: Notice) -> None:
-        """Send a notice and forget it.
+    def publish(self, event: JobEvent) -> None:
+        """Send a event and forget it.
 
         Raises:
             Transient: it was not sent, or not forgotten; it stays for the next sweep.
         """
-        (self._work if notice.event == "accepted" else self._notify).send(notice)
-        self._outbox.sent(notice)
+        (self._work if event.kind == "accepted" else self._notify).send(event)
+        self._outbox.sent(event)
 
-    def announce_many(self, notices: Sequence[Notice]) -> int:
-        """Send notices to their queues and forget them, in few calls; how many were.
+    def publish_many(self, events: Sequence[JobEvent]) -> int:
+        """Send events to their queues and forget them, in few calls; how many were.
 
         The others stay for the next sweep, and so may some that were sent.
         """
-        accepted = [notice for notice in notices if notice.event == "accepted"]
-        ends = [notice for notice in notices if notice.event != "accepted"]
-        sent: list[Notice] = []
+        accepted = [event for event in events if event.kind == "accepted"]
+        ends = [event for event in events if event.kind != "accepted"]
+        sent: list[JobEvent] = []
         for queue, some in ((self._work, accepted), (self._notify, ends)):
             with suppress(Transient):
                 sent += queue.send_many(some)

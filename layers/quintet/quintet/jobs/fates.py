@@ -8,14 +8,14 @@ from typing import Any
 from quintet.jobs.deliveries import Delivery
 from quintet.jobs.job import Job, Lease
 
-__all__ = ["HELD", "NOT_OURS", "Fate", "Task"]
+__all__ = ["LEASED_ELSEWHERE", "NOT_OURS", "MessageResult", "Task"]
 
 NOT_OURS = "not ours"
-HELD = "held by another"
+LEASED_ELSEWHERE = "held by another"
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class MessageResult:
     """What became of a message: it is acknowledged, or it failed and comes back."""
 
     delivery: Delivery
@@ -52,7 +52,9 @@ class Task:
         assert self.job.lease is not None
         return self.job.lease
 
-    def fate(self, event: str, acknowledged: bool, reason: str = "", rows: int = 0) -> Fate:
+    def result(
+        self, event: str, acknowledged: bool, reason: str = "", rows: int = 0
+    ) -> MessageResult:
         job = self.job
         place = (job.id, job.model, job.version)
-        return Fate(self.delivery, event, acknowledged, *place, rows, reason)
+        return MessageResult(self.delivery, event, acknowledged, *place, rows, reason)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
-from quintet.jobs.blobs import MOST_INPUT, Blobs
+from quintet.jobs.blobs import MAX_INPUT_BYTES, Blobs
 from quintet.jobs.forms import FORMS, Asked, Form, request_of
-from quintet.jobs.job import Job, Outcome
+from quintet.jobs.job import Job, JobOutcome
 from quintet.protocols import records
 from quintet.protocols.http import Response, json_body
 from quintet.serving import Prediction, predict_together
@@ -47,12 +47,12 @@ class Read:
         return job.model, job.version, self.outputs, layout(self.asked.batch), job.run_limit
 
 
-def failed(error: QuintetError | None) -> Outcome:
+def failed(error: QuintetError | None) -> JobOutcome:
     """The outcome of a job that failed; None stands for an error that was not foreseen."""
-    return Outcome(problem=records.problem(error))
+    return JobOutcome(problem=records.problem(error))
 
 
-def keep_failure(blobs: Blobs, job: Job, outcome: Outcome) -> None:
+def keep_failure(blobs: Blobs, job: Job, outcome: JobOutcome) -> None:
     """SageMaker's callers were told of a place where a failure would be."""
     if job.inference_id:
         body = json_body(outcome.problem)
@@ -72,7 +72,7 @@ def read(job: Job, body: bytes, models: ModelCache) -> Read:
     request = request_of(job, body)
     contract = model.contract
     if job.request.place is not None:  # the contract bounds the bytes of what comes over HTTP
-        limits = replace(contract.limits, bytes=MOST_INPUT)
+        limits = replace(contract.limits, bytes=MAX_INPUT_BYTES)
         contract = replace(contract, limits=limits)
     return Read(job, model, form, form.decode(contract, request))
 

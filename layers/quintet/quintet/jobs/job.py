@@ -20,9 +20,9 @@ __all__ = [
     "Busy",
     "Content",
     "Job",
+    "JobOutcome",
     "Lease",
     "LostLease",
-    "Outcome",
     "Settled",
     "State",
     "cancelled",
@@ -37,7 +37,7 @@ State = Literal["ACCEPTED", "LEASED", "DONE", "FAILED", "EXPIRED", "CANCELLED"]
 OPEN: tuple[State, ...] = ("ACCEPTED", "LEASED")
 SETTLED: tuple[State, ...] = ("DONE", "FAILED", "EXPIRED", "CANCELLED")
 
-#: what is announced of a job that came to a state
+#: the event of a job that enters a state
 EVENTS: Mapping[State, str] = {
     "ACCEPTED": "accepted",
     "DONE": "completed",
@@ -76,8 +76,8 @@ class Job:
 
     `owner` is its caller, `version` the one pinned when it was accepted, `form` whose codec
     reads the request and writes the result (records, oip, sagemaker), `deadline` when it
-    expires if no one has begun. `endpoint` is the registered one to call back, `announce` says
-    whether SNS is told. The lease stays after the job is settled: it says by whom.
+    expires if no one has begun. `endpoint` is the registered one to call back, `notify_topic`
+    whether its end is published to SNS. The lease stays after the job is settled: it says by whom.
     `output` is the key of its result in S3, should it go there, when the caller had a say in it;
     `run_limit` how many seconds the run that scores it may take, None for any.
     `reopened` counts how often a replay of its dead letter took a FAILED job back to ACCEPTED.
@@ -96,7 +96,7 @@ class Job:
     attempts: int = 0
     inference_id: str = ""
     endpoint: str | None = None
-    announce: bool = False
+    notify_topic: bool = False
     output: str = ""
     run_limit: int | None = None
     lease: Lease | None = None
@@ -120,13 +120,13 @@ class Job:
         return f"{self.result_key}.error"
 
     @property
-    def told(self) -> bool:
-        """Whether anyone wants to be told of its end."""
-        return self.endpoint is not None or self.announce
+    def notify(self) -> bool:
+        """Whether anyone is to be notified of its end: an endpoint, or the SNS topic."""
+        return self.endpoint is not None or self.notify_topic
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobOutcome:
     """What a worker made of a job: a result, or the problem in RFC 9457's form."""
 
     result: Content | None = None
@@ -189,7 +189,7 @@ def released(job: Job, lease: Lease, now: float) -> Job:
     return replace(job, state="ACCEPTED", lease=_held(job, lease, now), updated=now)
 
 
-def settled(job: Job, lease: Lease, outcome: Outcome, now: float) -> Job:
+def settled(job: Job, lease: Lease, outcome: JobOutcome, now: float) -> Job:
     """The job with what its worker made of it; the same again for the same lease.
 
     Raises:

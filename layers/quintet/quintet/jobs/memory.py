@@ -10,8 +10,8 @@ from quintet.errors import BadInput, QuintetError
 from quintet.jobs.job import (
     EVENTS,
     Job,
+    JobOutcome,
     Lease,
-    Outcome,
     Settled,
     State,
     cancelled,
@@ -21,7 +21,7 @@ from quintet.jobs.job import (
     settled,
     unknown,
 )
-from quintet.jobs.store import Key, KeyReused, Notice, Page, Summary
+from quintet.jobs.store import IdempotencyKey, JobEvent, JobPage, JobSummary, KeyReused
 
 __all__ = ["MemoryJobs"]
 
@@ -32,11 +32,11 @@ class MemoryJobs:
     def __init__(self, jobs: Sequence[Job] = ()) -> None:
         self.jobs = {job.id: job for job in jobs}
         self.keys: dict[tuple[str, str], tuple[str, str]] = {}
-        self.notices: dict[tuple[str, str], Notice] = {}
+        self.pending: dict[tuple[str, str], JobEvent] = {}
         self._lock = threading.Lock()
 
-    def accept(self, job: Job, key: Key | None = None) -> tuple[Job, Notice | None]:
-        """See `Acceptance.accept`."""
+    def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
+        """See `JobSubmissions.accept`."""
         with self._lock:
             if key is not None:
                 earlier = self.keys.setdefault((job.owner, key.digest), (job.id, key.payload))
@@ -47,7 +47,7 @@ class MemoryJobs:
             return self._write(job)
 
     def lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
-        """See `Leases.lease`."""
+        """See `JobLeases.lease`."""
         with self._lock:
             try:
                 return self._keep(leased(self._get(job), worker, now, seconds))
@@ -57,45 +57,47 @@ class MemoryJobs:
                 raise
 
     def release(self, job: str, lease: Lease, now: float) -> None:
-        """See `Leases.release`."""
+        """See `JobLeases.release`."""
         with self._lock:
             self._keep(released(self._get(job), lease, now))
 
     def settle(
-        self, job: str, lease: Lease, outcome: Outcome, now: float, *, told: bool = True
-    ) -> Notice:
-        """See `Leases.settle`."""
+        self, job: str, lease: Lease, outcome: JobOutcome, now: float, *, notify: bool = True
+    ) -> JobEvent:
+        """See `JobLeases.settle`."""
         with self._lock:
             found = self._get(job)
             end = settled(found, lease, outcome, now)
             if end is found:
-                return Notice(end.id, EVENTS[end.state], end.updated)
-            _, notice = self._write(end)
-            if not told:
-                del self.notices[notice.job, notice.event]
-            return notice
+                return JobEvent(end.id, EVENTS[end.state], end.updated)
+            _, event = self._write(end)
+            if not notify:
+                del self.pending[event.job, event.kind]
+            return event
 
     def lease_many(
         self, jobs: Sequence[str], worker: str, now: float, seconds: float
     ) -> dict[str, Job]:
-        """See `Together.lease_many`."""
+        """See `JobBatches.lease_many`."""
         found = {}
         for job in jobs:
             with suppress(QuintetError):
                 found[job] = self.lease(job, worker, now, seconds)
         return found
 
-    def settle_many(self, ends: Sequence[tuple[Job, Outcome]], now: float) -> dict[str, Notice]:
-        """See `Together.settle_many`."""
-        notices = {}
+    def settle_many(
+        self, ends: Sequence[tuple[Job, JobOutcome]], now: float
+    ) -> dict[str, JobEvent]:
+        """See `JobBatches.settle_many`."""
+        events = {}
         for job, outcome in ends:
             assert job.lease is not None
             with suppress(QuintetError):
-                notices[job.id] = self.settle(job.id, job.lease, outcome, now, told=job.told)
-        return notices
+                events[job.id] = self.settle(job.id, job.lease, outcome, now, notify=job.notify)
+        return events
 
     def get(self, job: str, owner: str | None = None) -> Job:
-        """See `Desk.get`."""
+        """See `JobQueries.get`."""
         with self._lock:
             return self._get(job, owner)
 
@@ -107,8 +109,8 @@ class MemoryJobs:
         state: State | None = None,
         after: str | None = None,
         most: int = 50,
-    ) -> Page:
-        """See `Desk.page`."""
+    ) -> JobPage:
+        """See `JobQueries.page`."""
         with self._lock:
             found = sorted(
                 (
@@ -127,33 +129,33 @@ class MemoryJobs:
                 raise BadInput.of("next", "what a page gave as next", repr(after[:60]))
             found = found[ids.index(after) + 1 :]
         page = [
-            Summary(job.id, job.model, job.version, job.state, job.created, job.updated)
+            JobSummary(job.id, job.model, job.version, job.state, job.created, job.updated)
             for job in found[:most]
         ]
-        return Page(page, page[-1].id if len(found) > most else None)
+        return JobPage(page, page[-1].id if len(found) > most else None)
 
-    def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, Notice | None]:
-        """See `Desk.cancel`."""
+    def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, JobEvent | None]:
+        """See `JobQueries.cancel`."""
         with self._lock:
             found = self._get(job, owner)
             end = cancelled(found, now)
             return (end, None) if end is found else self._write(end)
 
-    def outbox(self, before: float, most: int = 100) -> list[Notice]:
+    def outbox(self, before: float, most: int = 100) -> list[JobEvent]:
         """See `Outbox.outbox`."""
         with self._lock:
-            due = [notice for notice in self.notices.values() if notice.at < before]
-        return sorted(due, key=lambda notice: notice.at)[:most]
+            due = [event for event in self.pending.values() if event.at < before]
+        return sorted(due, key=lambda event: event.at)[:most]
 
-    def sent(self, notice: Notice) -> None:
+    def sent(self, event: JobEvent) -> None:
         """See `Outbox.sent`."""
         with self._lock:
-            self.notices.pop((notice.job, notice.event), None)
+            self.pending.pop((event.job, event.kind), None)
 
-    def sent_many(self, notices: Sequence[Notice]) -> None:
+    def sent_many(self, events: Sequence[JobEvent]) -> None:
         """See `Outbox.sent_many`."""
-        for notice in notices:
-            self.sent(notice)
+        for event in events:
+            self.sent(event)
 
     def overdue(self, now: float, most: int = 100) -> list[str]:
         """See `Outbox.overdue`."""
@@ -161,7 +163,7 @@ class MemoryJobs:
             late = [job for job in self.jobs.values() if not job.settled and job.deadline <= now]
         return [job.id for job in sorted(late, key=lambda job: job.deadline)[:most]]
 
-    def expire(self, job: str, now: float) -> Notice | None:
+    def expire(self, job: str, now: float) -> JobEvent | None:
         """See `Outbox.expire`."""
         with self._lock:
             found = self._get(job)
@@ -178,8 +180,8 @@ class MemoryJobs:
         self.jobs[job.id] = job
         return job
 
-    def _write(self, job: Job) -> tuple[Job, Notice]:
+    def _write(self, job: Job) -> tuple[Job, JobEvent]:
         """Keep a job in a state that is announced."""
-        notice = Notice(job.id, EVENTS[job.state], job.updated)
-        self.notices[notice.job, notice.event] = notice
-        return self._keep(job), notice
+        event = JobEvent(job.id, EVENTS[job.state], job.updated)
+        self.pending[event.job, event.kind] = event
+        return self._keep(job), event

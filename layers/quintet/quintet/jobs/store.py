@@ -11,28 +11,28 @@ from quintet.errors import BadInput, Unprocessable
 from quintet.jobs.job import (
     EVENTS,
     Job,
+    JobOutcome,
     Lease,
-    Outcome,
     State,
 )
 
 __all__ = [
-    "Acceptance",
-    "Desk",
+    "IdempotencyKey",
+    "JobBatches",
+    "JobEvent",
+    "JobLeases",
+    "JobPage",
+    "JobQueries",
     "JobStore",
-    "Key",
+    "JobSubmissions",
+    "JobSummary",
     "KeyReused",
-    "Leases",
-    "Notice",
     "Outbox",
-    "Page",
-    "Summary",
-    "Together",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class IdempotencyKey:
     """An idempotency key: the SHA-256 of what the caller sent, and that of the payload."""
 
     digest: str
@@ -48,23 +48,23 @@ class KeyReused(Unprocessable):
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class JobEvent:
     """What is to be announced of a job: `accepted` to the workers, any other event to its owner.
 
     The message on either queue is its JSON; it refers to the job and holds nothing of it.
     """
 
     job: str
-    event: str
+    kind: str
     at: float = 0.0
 
     def message(self) -> str:
         """The message's body."""
-        return json.dumps({"job": self.job, "event": self.event})
+        return json.dumps({"job": self.job, "event": self.kind})
 
     @classmethod
-    def read(cls, body: str) -> Notice:
-        """The notice in a message.
+    def read(cls, body: str) -> JobEvent:
+        """The event in a message.
 
         Raises:
             BadInput: the message is not ours.
@@ -84,7 +84,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class JobSummary:
     """A job as lists show it."""
 
     id: str
@@ -96,21 +96,21 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class JobPage:
     """Some jobs, newest first; `next` asks for those after them, None where there are none."""
 
-    jobs: list[Summary]
+    jobs: list[JobSummary]
     next: str | None
 
 
-class Acceptance(Protocol):
+class JobSubmissions(Protocol):
     """Where jobs come in."""
 
-    def accept(self, job: Job, key: Key | None = None) -> tuple[Job, Notice | None]:
-        """Store a job with its key and its notice, all or none; what is stored, and the notice.
+    def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
+        """Store a job with its key and its event, all or none; what is stored, and the event.
 
         Where the key came before with the same payload, that earlier job comes back, and no
-        notice.
+        event.
 
         Raises:
             KeyReused: the key came before with another payload.
@@ -119,7 +119,7 @@ class Acceptance(Protocol):
         ...
 
 
-class Leases(Protocol):
+class JobLeases(Protocol):
     """What workers need. `seconds` is how long a lease holds; `now` is the worker's clock.
 
     Every write is conditional on owner and fence, and the lease's end is in the condition.
@@ -142,11 +142,11 @@ class Leases(Protocol):
         ...
 
     def settle(
-        self, job: str, lease: Lease, outcome: Outcome, now: float, *, told: bool = True
-    ) -> Notice:
+        self, job: str, lease: Lease, outcome: JobOutcome, now: float, *, notify: bool = True
+    ) -> JobEvent:
         """End a job and note what is to be announced, both or none; again does no harm.
 
-        Of a job of whose end nobody wants to be `told` nothing is noted.
+        Without `notify` no event is written: nobody asked for one.
 
         Raises:
             LostLease: the lease does not hold (also: the job was cancelled). Transient.
@@ -154,7 +154,7 @@ class Leases(Protocol):
         ...
 
 
-class Together(Protocol):
+class JobBatches(Protocol):
     """Many jobs in few calls, where they go together: what is left out may be asked for alone.
 
     Each is written by the conditions that it has alone. Raises Transient: nothing is known of any.
@@ -166,13 +166,15 @@ class Together(Protocol):
         """Take different jobs; those that could be taken so, by their ids."""
         ...
 
-    def settle_many(self, ends: Sequence[tuple[Job, Outcome]], now: float) -> Mapping[str, Notice]:
-        """End leased jobs, and note what is to be announced of those that are to be told of;
-        the notices of those that could be ended so, by their ids."""
+    def settle_many(
+        self, ends: Sequence[tuple[Job, JobOutcome]], now: float
+    ) -> Mapping[str, JobEvent]:
+        """End leased jobs, and write the events of those with `notify`;
+        the events of those that could be ended so, by their ids."""
         ...
 
 
-class Desk(Protocol):
+class JobQueries(Protocol):
     """What callers may do with their jobs. With an `owner`, others' jobs are unknown."""
 
     def get(self, job: str, owner: str | None = None) -> Job:
@@ -187,27 +189,27 @@ class Desk(Protocol):
         state: State | None = None,
         after: str | None = None,
         most: int = 50,
-    ) -> Page:
+    ) -> JobPage:
         """A caller's jobs, newest first. Raises BadInput: `after` is not a page's `next`."""
         ...
 
-    def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, Notice | None]:
-        """Cancel a job; no notice if it was cancelled before. Raises NotFound, Settled."""
+    def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, JobEvent | None]:
+        """Cancel a job; no event if it was cancelled before. Raises NotFound, Settled."""
         ...
 
 
 class Outbox(Protocol):
     """What is to be announced, or to be expired, and was not yet."""
 
-    def outbox(self, before: float, most: int = 100) -> list[Notice]:
+    def outbox(self, before: float, most: int = 100) -> list[JobEvent]:
         """Notices written before a moment, some of the oldest."""
         ...
 
-    def sent(self, notice: Notice) -> None:
-        """A notice was sent: forget it."""
+    def sent(self, event: JobEvent) -> None:
+        """A event was sent: forget it."""
         ...
 
-    def sent_many(self, notices: Sequence[Notice]) -> None:
+    def sent_many(self, events: Sequence[JobEvent]) -> None:
         """Notices were sent: forget them. Raises Transient; some may then be left."""
         ...
 
@@ -215,10 +217,10 @@ class Outbox(Protocol):
         """Ids of jobs past their deadline that are not settled, some of them."""
         ...
 
-    def expire(self, job: str, now: float) -> Notice | None:
-        """Expire a job; no notice if it was before. Raises NotFound, Settled, Busy."""
+    def expire(self, job: str, now: float) -> JobEvent | None:
+        """Expire a job; no event if it was before. Raises NotFound, Settled, Busy."""
         ...
 
 
-class JobStore(Acceptance, Leases, Together, Desk, Outbox, Protocol):
+class JobStore(JobSubmissions, JobLeases, JobBatches, JobQueries, Outbox, Protocol):
     """All of them."""

@@ -14,14 +14,14 @@ from quintet.errors import BadInput, Transient
 from quintet.jobs.blobs import INLINE_REQUEST, Blobs
 from quintet.jobs.forms import FORMS, kept_headers
 from quintet.jobs.job import Content, Job
-from quintet.jobs.store import Acceptance, Key, Notice
+from quintet.jobs.store import IdempotencyKey, JobEvent, JobSubmissions
 from quintet.protocols import oip, records, sagemaker
 from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
 from quintet.serving import Online, RequestContext
 from quintet.serving.checking import check_values
 from quintet.serving.model_cache import Model
 
-__all__ = ["NAMES", "Intake", "Names", "Targets", "answer", "location"]
+__all__ = ["NAMES", "CallbackEndpoints", "ResultName", "Submitter", "answer", "location"]
 
 #: seconds until a job that nobody has begun expires, unless the request says otherwise
 TTL_SECONDS = 21_600
@@ -33,7 +33,7 @@ _FORMS: dict[Family, str] = {records: "records", oip: "oip", sagemaker: "sagemak
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ResultName:
     """What a caller wants a result in S3 to be called: folders before it, and a file name."""
 
     folders: str = ""
@@ -45,10 +45,10 @@ class Names:
         return "/".join(parts) if len(parts) > 2 else ""
 
 
-NAMES = Names()
+NAMES = ResultName()
 
 
-class Targets(Protocol):
+class CallbackEndpoints(Protocol):
     """Where endpoints for callbacks are registered."""
 
     def check(self, endpoint: str, caller: str) -> None:
@@ -63,13 +63,13 @@ class Targets(Protocol):
 
 
 @dataclass(frozen=True)
-class Intake:
+class Submitter:
     """Everything that accepting takes. `ids` makes a new job's id."""
 
-    store: Acceptance
+    store: JobSubmissions
     blobs: Blobs
-    targets: Targets
-    announce: Callable[[Notice], None]
+    targets: CallbackEndpoints
+    publish: Callable[[JobEvent], None]
     clock: Callable[[], float]
     ids: Callable[[], str]
 
@@ -84,7 +84,7 @@ class Intake:
         ttl: float = TTL_SECONDS,
         inference_id: str | None = None,
         stored: Content | None = None,
-        names: Names = NAMES,
+        names: ResultName = NAMES,
         run_limit: int | None = None,
     ) -> Job:
         """Accept a request, or the earlier job of its idempotency key.
@@ -116,7 +116,7 @@ class Intake:
             deadline=now + ttl,
             inference_id=inference_id or ("" if inference_id is None else identity),
             endpoint=endpoint,
-            announce=inference_id is not None,
+            notify_topic=inference_id is not None,
             output=names.key(identity),
             run_limit=run_limit,
         )
@@ -124,10 +124,10 @@ class Intake:
         if content.body is not None and content.size > INLINE_REQUEST:
             kept = self.blobs.put(f"payloads/{job.id}", content.body, "application/octet-stream")
             content = replace(content, body=None, place=kept)
-        accepted, notice = self.store.accept(replace(job, request=content), key)
-        if notice is not None:
+        accepted, event = self.store.accept(replace(job, request=content), key)
+        if event is not None:
             with suppress(Transient):  # it stays in the outbox, and is swept from there
-                self.announce(notice)
+                self.publish(event)
         context.job = accepted.id
         return accepted
 
@@ -145,7 +145,7 @@ class Intake:
 
 
 def answer(
-    intake: Intake, family: Family, online: Online, request: Request, context: RequestContext
+    submitter: Submitter, family: Family, online: Online, request: Request, context: RequestContext
 ) -> Response:
     """Answer a request for predictions with a job: 202, and where to look.
 
@@ -155,7 +155,7 @@ def answer(
     if family is oip and not oip.infers(request):  # a preference may be ignored
         return oip.about(online, request, context)
     target = family.target(request)
-    job = intake.accept(online, request, context, form=_FORMS[family], target=target)
+    job = submitter.accept(online, request, context, form=_FORMS[family], target=target)
     body = {"id": job.id, "state": job.state, "model": job.model, "version": job.version}
     headers = {
         "Location": location(request, job.id),
@@ -170,7 +170,7 @@ def location(request: Request, job: str) -> str:
     return f"{request.base}/jobs/{job}"
 
 
-def _key(request: Request, job: Job, asked: tuple[Any, ...]) -> Key | None:
+def _key(request: Request, job: Job, asked: tuple[Any, ...]) -> IdempotencyKey | None:
     """The request's idempotency key, with the SHA-256 of all that makes the job what it is."""
     text = request.headers.get(KEY)
     if text is None:
@@ -182,4 +182,4 @@ def _key(request: Request, job: Job, asked: tuple[Any, ...]) -> Key | None:
     subject = (asked, job.form, job.endpoint, content.content_type, content.place, headers)
     digest = hashlib.sha256(repr(subject).encode())
     digest.update(content.body or b"")
-    return Key(hashlib.sha256(text.encode()).hexdigest(), digest.hexdigest())
+    return IdempotencyKey(hashlib.sha256(text.encode()).hexdigest(), digest.hexdigest())

@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from quintet.errors import QuintetError, Transient
-from quintet.jobs.dispatch import Dispatch
-from quintet.jobs.store import Notice, Outbox
+from quintet.jobs.dispatch import OutboxPublisher
+from quintet.jobs.store import JobEvent, Outbox
 
 __all__ = ["GRACE_SECONDS", "Swept", "sweep"]
 
-#: younger notices are on their way: whoever wrote them sends them
+#: younger events are on their way: whoever wrote them sends them
 GRACE_SECONDS = 60.0
 
 
@@ -20,7 +20,7 @@ GRACE_SECONDS = 60.0
 class Swept:
     """What a sweep did.
 
-    `buried` are the jobs that failed as their messages are dead letters, `failed` the notices that
+    `buried` are the jobs that failed as their messages are dead letters, `failed` the events that
     the next sweep meets again.
     """
 
@@ -32,12 +32,12 @@ class Swept:
 
 def sweep(
     outbox: Outbox,
-    dispatch: Dispatch,
-    bury: Callable[[Callable[[], bool]], int],
+    publisher: OutboxPublisher,
+    fail_dead_jobs: Callable[[Callable[[], bool]], int],
     now: float,
     has_time: Callable[[], bool] = lambda: True,
 ) -> Swept:
-    """Expire what is overdue, announce what has waited for longer than the grace, and `bury` the
+    """Expire what is overdue, announce what has waited for longer than the grace, and fail the
     jobs of dead letters for as long as there is time.
 
     Raises:
@@ -49,30 +49,30 @@ def sweep(
         jobs = outbox.overdue(now)
         for job in jobs:
             try:
-                notice = outbox.expire(job, now)
+                event = outbox.expire(job, now)
                 swept.expired += 1
             except QuintetError:  # it was settled meanwhile, or is worked on
                 continue
-            if notice is not None:
-                _announce(dispatch, notice, swept)
+            if event is not None:
+                _publish(publisher, event, swept)
         if not jobs or swept.expired == before:
             break
     while has_time():
         before = swept.announced
-        notices = outbox.outbox(now - GRACE_SECONDS)
-        sent = dispatch.announce_many(notices)
+        events = outbox.outbox(now - GRACE_SECONDS)
+        sent = publisher.publish_many(events)
         swept.announced += sent
-        swept.failed += len(notices) - sent
-        if not notices or swept.announced == before:
+        swept.failed += len(events) - sent
+        if not events or swept.announced == before:
             break
     with suppress(Transient):  # the letters are there the next time, too
-        swept.buried = bury(has_time)
+        swept.buried = fail_dead_jobs(has_time)
     return swept
 
 
-def _announce(dispatch: Dispatch, notice: Notice, swept: Swept) -> None:
+def _publish(publisher: OutboxPublisher, event: JobEvent, swept: Swept) -> None:
     try:
-        dispatch.announce(notice)
+        publisher.publish(event)
         swept.announced += 1
     except QuintetError:
         swept.failed += 1

@@ -18,13 +18,13 @@ from typing import TypeVar
 
 from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
-from quintet.jobs.blobs import INLINE_RESULT, MOST_INPUT, Blobs
+from quintet.jobs.blobs import INLINE_RESULT, MAX_INPUT_BYTES, Blobs
 from quintet.jobs.deliveries import Delivery, Visibility, backoff
-from quintet.jobs.dispatch import Dispatch
-from quintet.jobs.fates import HELD, NOT_OURS, Fate, Task
+from quintet.jobs.dispatch import OutboxPublisher
+from quintet.jobs.fates import LEASED_ELSEWHERE, NOT_OURS, MessageResult, Task
 from quintet.jobs.grouping import Read, failed, groups, in_time, keep_failure, read, score
-from quintet.jobs.job import Busy, Content, Job, LostLease, Outcome, Settled
-from quintet.jobs.store import Leases, Notice, Together
+from quintet.jobs.job import Busy, Content, Job, JobOutcome, LostLease, Settled
+from quintet.jobs.store import JobBatches, JobEvent, JobLeases
 from quintet.protocols.http import Response
 from quintet.serving.model_cache import ModelCache
 
@@ -48,12 +48,12 @@ R = TypeVar("R")
 class Worker:
     """Everything that working takes. `lease_seconds` is longer than an invocation can be."""
 
-    leases: Leases
-    together: Together
+    leases: JobLeases
+    together: JobBatches
     blobs: Blobs
     models: ModelCache
     features: FeatureSource
-    dispatch: Dispatch
+    publisher: OutboxPublisher
     visibility: Visibility
     clock: Callable[[], float]
     lease_seconds: float
@@ -61,7 +61,7 @@ class Worker:
 
     def work(
         self, deliveries: Sequence[Delivery], has_time: Callable[[], bool] = lambda: True
-    ) -> list[Fate]:
+    ) -> list[MessageResult]:
         """Work on the jobs of a batch of messages; what became of each message.
 
         Jobs that are not begun when `has_time` says no more are given back.
@@ -69,59 +69,59 @@ class Worker:
         worker = uuid.uuid4().hex
         first: dict[str, Delivery] = {}
         twice = []
-        fates = []
+        results = []
         for delivery in deliveries:
             try:
                 job = delivery.job()
             except BadInput as error:
-                fates.append(Fate(delivery, NOT_OURS, False, reason=str(error)))
+                results.append(MessageResult(delivery, NOT_OURS, False, reason=str(error)))
                 continue
             if first.setdefault(job, delivery) is not delivery:
                 twice.append((job, delivery))
         tasks = []
         for found in self._leased(worker, first):
-            if isinstance(found, Fate):
-                fates.append(found)
+            if isinstance(found, MessageResult):
+                results.append(found)
             else:
                 tasks.append(found)
         for wave in _waves(tasks):
             if has_time():
-                fates += self._wave(wave, has_time)
+                results += self._wave(wave, has_time)
             else:
-                fates += [self._give_back(task, NO_TIME) for task in wave]
-        done = {fate.job: fate for fate in fates}
-        fates += [
-            Fate(delivery, "delivered twice", done[job].acknowledged, job)
+                results += [self._give_back(task, NO_TIME) for task in wave]
+        done = {result.job: result for result in results}
+        results += [
+            MessageResult(delivery, "delivered twice", done[job].acknowledged, job)
             for job, delivery in twice
         ]
-        self.visibility.delay(self._waits([fate for fate in fates if not fate.acknowledged]))
-        return fates
+        self.visibility.delay(self._waits([one for one in results if not one.acknowledged]))
+        return results
 
-    def _waits(self, failed: Sequence[Fate]) -> dict[str, int]:
+    def _waits(self, failed: Sequence[MessageResult]) -> dict[str, int]:
         """Seconds until each message comes back, by its receipt."""
-        waits = backoff([fate.delivery for fate in failed])
-        for fate in failed:
-            if fate.event == HELD:  # if the other is dead, its lease must run out first
+        waits = backoff([result.delivery for result in failed])
+        for result in failed:
+            if result.event == LEASED_ELSEWHERE:  # a crashed one still holds its lease
                 seconds = random.uniform(self.lease_seconds / 2, self.lease_seconds)
-                waits[fate.delivery.receipt] = round(seconds)
-            elif fate.event == NOT_OURS or fate.delivery.last:  # nothing heals it
-                waits[fate.delivery.receipt] = 0
+                waits[result.delivery.receipt] = round(seconds)
+            elif result.event == NOT_OURS or result.delivery.last:  # nothing heals it
+                waits[result.delivery.receipt] = 0
         return waits
 
     # ---- one by one ------------------------------------------------------------------------
 
-    def _lease(self, worker: str, asked: tuple[str, Delivery]) -> Task | Fate:
+    def _lease(self, worker: str, asked: tuple[str, Delivery]) -> Task | MessageResult:
         job, delivery = asked
         try:
             leased = self.leases.lease(job, worker, self.clock(), self.lease_seconds)
         except Settled as error:
-            return Fate(delivery, "settled before", True, job, reason=error.job.state)
+            return MessageResult(delivery, "settled before", True, job, reason=error.job.state)
         except BadInput:
-            return Fate(delivery, "unknown job", True, job)
+            return MessageResult(delivery, "unknown job", True, job)
         except Busy as error:
-            return Fate(delivery, HELD, False, job, reason=str(error))
+            return MessageResult(delivery, LEASED_ELSEWHERE, False, job, reason=str(error))
         except Exception as error:
-            return Fate(delivery, "not leased", False, job, reason=_told(error))
+            return MessageResult(delivery, "not leased", False, job, reason=_told(error))
         return Task(delivery, leased)
 
     def _load(self, task: Task) -> tuple[Task, bytes | Exception]:
@@ -130,7 +130,7 @@ class Worker:
         try:
             if content.place is None:
                 return task, content.body or b""
-            body = self.blobs.get(content.place, MOST_INPUT)
+            body = self.blobs.get(content.place, MAX_INPUT_BYTES)
             if not body:
                 raise BadInput.of("input", "at least one byte", "an empty object (0 bytes)")
         except Exception as error:
@@ -143,12 +143,12 @@ class Worker:
         except Exception as error:
             return error
 
-    def _outcome(self, answered: Answered) -> Outcome | Exception:
+    def _outcome(self, answered: Answered) -> JobOutcome | Exception:
         """What a job's answer makes of it, kept where its caller looks; or why it may come back."""
         task, answer, _ = answered
         try:
             if isinstance(answer, Response):
-                return Outcome(self._result(task.job, answer))
+                return JobOutcome(self._result(task.job, answer))
             if isinstance(answer, BadInput | ModelFailure):
                 outcome = failed(answer)
                 keep_failure(self.blobs, task.job, outcome)
@@ -157,11 +157,11 @@ class Worker:
             return error
         return answer
 
-    def _finish(self, ended: tuple[Task, Outcome | Exception, int]) -> Fate:
+    def _finish(self, ended: tuple[Task, JobOutcome | Exception, int]) -> MessageResult:
         """Settle a job with its outcome; or, where trying again may help, let it come back."""
         task, outcome, rows = ended
         try:
-            if isinstance(outcome, Outcome):
+            if isinstance(outcome, JobOutcome):
                 return self._settle(task, outcome, rows)
         except LostLease as error:
             return self._lost(task, error)
@@ -179,26 +179,28 @@ class Worker:
         place = self.blobs.put(job.result_key, body, kind)
         return Content(kind, len(body), place=place, headers=answer.headers)
 
-    def _settle(self, task: Task, outcome: Outcome, rows: int, *, last: bool = False) -> Fate:
-        """End the job and announce it; a notice that cannot be sent now waits for the sweep."""
+    def _settle(
+        self, task: Task, outcome: JobOutcome, rows: int, *, last: bool = False
+    ) -> MessageResult:
+        """End the job and announce it; an event that cannot be sent now waits for the sweep."""
         job = task.job
-        notice = self.leases.settle(job.id, task.lease, outcome, self.clock(), told=job.told)
+        event = self.leases.settle(job.id, task.lease, outcome, self.clock(), notify=job.notify)
         reason = outcome.reason
         try:
-            if job.told:
-                self.dispatch.announce(notice)
+            if job.notify:
+                self.publisher.publish(event)
         except Transient as error:
             reason = reason or _told(error)
-        return task.fate(notice.event, not last, reason, rows)
+        return task.result(event.kind, not last, reason, rows)
 
-    def _lost(self, task: Task, error: LostLease) -> Fate:
+    def _lost(self, task: Task, error: LostLease) -> MessageResult:
         """The lease is gone: the job was cancelled, or took too long and is another's now."""
         found = self._lease(task.lease.owner, (task.job.id, task.delivery))
-        if isinstance(found, Fate):
+        if isinstance(found, MessageResult):
             return found
         return self._give_back(found, str(error))
 
-    def _give_up(self, task: Task, error: Exception) -> Fate:
+    def _give_up(self, task: Task, error: Exception) -> MessageResult:
         """The last receive failed, too: the job fails, its message goes to the dead letters."""
         outcome = failed(error if isinstance(error, QuintetError) else None)
         with suppress(Transient):  # the job says it, too
@@ -208,21 +210,21 @@ class Worker:
         except LostLease as lost:
             return self._lost(task, lost)
         except Exception as again:
-            return task.fate("not settled", False, _told(again))
+            return task.result("not settled", False, _told(again))
 
-    def _give_back(self, task: Task, reason: str) -> Fate:
+    def _give_back(self, task: Task, reason: str) -> MessageResult:
         try:
             self.leases.release(task.job.id, task.lease, self.clock())
         except Exception as error:  # the lease runs out by itself
-            return task.fate("not released", False, f"{reason}; {_told(error)}")
-        return task.fate("to be tried again", False, reason)
+            return task.result("not released", False, f"{reason}; {_told(error)}")
+        return task.result("to be tried again", False, reason)
 
     # ---- many at once ------------------------------------------------------------------------
 
-    def _wave(self, tasks: Sequence[Task], has_time: Callable[[], bool]) -> list[Fate]:
+    def _wave(self, tasks: Sequence[Task], has_time: Callable[[], bool]) -> list[MessageResult]:
         """Jobs whose requests fit in memory together."""
         answered: list[Answered] = []
-        fates = []
+        results = []
         reads: list[Read] = []
         by_job = {task.job.id: task for task in tasks}
         for task, body in self._map(self._load, tasks):
@@ -231,22 +233,22 @@ class Worker:
                 answered.append((task, found, 0))
             else:
                 reads.append(found)
-        fates += self._settled(answered)
+        results += self._settled(answered)
         for together in groups(reads):
             if not has_time():
-                fates += [self._give_back(by_job[found.job.id], NO_TIME) for found in together]
+                results += [self._give_back(by_job[found.job.id], NO_TIME) for found in together]
                 continue
             answers = self._score(together)
             # settled before the next run, so that a worker that dies loses one run only
-            fates += self._settled(
+            results += self._settled(
                 [
                     (by_job[found.job.id], answer, found.asked.batch.rows)
                     for found, answer in zip(together, answers, strict=True)
                 ]
             )
-        return fates
+        return results
 
-    def _leased(self, worker: str, jobs: Mapping[str, Delivery]) -> list[Task | Fate]:
+    def _leased(self, worker: str, jobs: Mapping[str, Delivery]) -> list[Task | MessageResult]:
         """Jobs' leases, or what else becomes of their messages."""
         held: Mapping[str, Job] = {}
         if len(jobs) > 1:
@@ -255,25 +257,25 @@ class Worker:
                     list(jobs), worker, self.clock(), self.lease_seconds
                 )
         alone = [(job, delivery) for job, delivery in jobs.items() if job not in held]
-        found: list[Task | Fate] = [Task(jobs[name], job) for name, job in held.items()]
+        found: list[Task | MessageResult] = [Task(jobs[name], job) for name, job in held.items()]
         return found + self._map(partial(self._lease, worker), alone)
 
-    def _settled(self, answered: Sequence[Answered]) -> list[Fate]:
+    def _settled(self, answered: Sequence[Answered]) -> list[MessageResult]:
         """Settle jobs with their answers and announce them: together, or alone where that fails."""
         outcomes = self._map(self._outcome, answered)
         ended = [(task, out, rows) for (task, _, rows), out in zip(answered, outcomes, strict=True)]
-        ends = [(task.job, out) for task, out, _ in ended if isinstance(out, Outcome)]
-        notices: Mapping[str, Notice] = {}
+        ends = [(task.job, out) for task, out, _ in ended if isinstance(out, JobOutcome)]
+        events: Mapping[str, JobEvent] = {}
         if len(ends) > 1:
             with suppress(Transient):
-                notices = self.together.settle_many(ends, self.clock())
-            told = [notices[job.id] for job, _ in ends if job.told and job.id in notices]
-            self.dispatch.announce_many(told)
-        alone = [one for one in ended if one[0].job.id not in notices]
+                events = self.together.settle_many(ends, self.clock())
+            told = [events[job.id] for job, _ in ends if job.notify and job.id in events]
+            self.publisher.publish_many(told)
+        alone = [one for one in ended if one[0].job.id not in events]
         return self._map(self._finish, alone) + [
-            task.fate(notices[task.job.id].event, True, out.reason, rows)
+            task.result(events[task.job.id].kind, True, out.reason, rows)
             for task, out, rows in ended
-            if task.job.id in notices and isinstance(out, Outcome)
+            if task.job.id in events and isinstance(out, JobOutcome)
         ]
 
     def _score(self, together: Sequence[Read]) -> Sequence[Response | Exception]:

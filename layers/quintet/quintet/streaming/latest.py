@@ -69,7 +69,7 @@ class MemoryLatest:
         return newer
 
     def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
-        """See `quintet.api.scores.Lookup`."""
+        """See `quintet.api.scores.ScoreReader`."""
         return self.stored.get((model, entity_key, entity))
 
 

@@ -21,7 +21,7 @@ MOST_TEXT = 1_000
 
 def channels(job: Job) -> list[str]:
     """The channels on which a job's caller wants to be told."""
-    wanted = {"webhook": job.endpoint is not None, "sns": job.announce}
+    wanted = {"webhook": job.endpoint is not None, "sns": job.notify_topic}
     return [name for name, asked in wanted.items() if asked]
 
 

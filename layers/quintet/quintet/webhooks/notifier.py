@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from quintet.errors import BadInput, NotFound, Transient
 from quintet.jobs.job import Job
-from quintet.jobs.store import Notice
+from quintet.jobs.store import JobEvent
 from quintet.webhooks.delivery import Channel, Deliveries, Delivery
 from quintet.webhooks.notices import channels as wanted
 from quintet.webhooks.tries import come_back, tried
@@ -48,13 +48,13 @@ class Notifier:
             BadInput: the message is not ours.
             Transient: a store failed; nothing is lost, some of it may be sent twice.
         """
-        notice = Notice.read(message)
+        notice = JobEvent.read(message)
         try:
             job = self._job(notice.job)
         except NotFound:  # its time to live is over: there is nothing left to tell
             return None
-        if notice.event == "accepted":
-            raise BadInput.of("event", "the end of a job", notice.event)
+        if notice.kind == "accepted":
+            raise BadInput.of("event", "the end of a job", notice.kind)
         if not job.settled:
             raise Transient("the job is not settled")
         found = [self._channel(job, name, receives == 1) for name in wanted(job)]

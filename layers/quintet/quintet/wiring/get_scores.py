@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from quintet.settings import GetScoresSettings, read
 
 if TYPE_CHECKING:
-    from quintet.api.scores import ScoresDesk
+    from quintet.api.scores import ScoresApi
     from quintet.telemetry import Telemetry
 
-__all__ = ["desk", "telemetry"]
+__all__ = ["api", "telemetry"]
 
 
 @cache
@@ -30,9 +30,9 @@ def telemetry() -> Telemetry:
 
 
 @cache
-def desk() -> ScoresDesk:
+def api() -> ScoresApi:
     """What answers with latest scores. Contracts stay known between invocations."""
-    from quintet.api.scores import ScoresDesk
+    from quintet.api.scores import ScoresApi
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.client import AwsClient
     from quintet.aws.contracts import Contracts
@@ -47,7 +47,7 @@ def desk() -> ScoresDesk:
         memory=2**62,
         clock=time.monotonic,
     )
-    return ScoresDesk(
+    return ScoresApi(
         contract=lambda name: models.get(name).contract,
         scores=LatestTable(dynamodb, settings.scores_table, kept_seconds=0),
         clock=time.time,

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from quintet.settings import AcceptSettings, SubmitSettings, read
 
 if TYPE_CHECKING:
-    from quintet.api.jobs import JobsDesk
+    from quintet.api.jobs import JobsApi
     from quintet.api.predict import Family
     from quintet.aws.jobs import JobTable
-    from quintet.jobs.submit import Intake
+    from quintet.jobs.submit import Submitter
     from quintet.protocols.http import Request, Response
     from quintet.serving import Online, RequestContext
     from quintet.telemetry import Telemetry
 
-__all__ = ["accept", "contracts", "desk", "intake", "submit_settings", "submit_telemetry"]
+__all__ = ["accept", "api", "contracts", "submit_settings", "submit_telemetry", "submitter"]
 
 
 @cache
@@ -53,22 +53,22 @@ def _jobs() -> JobTable:
 
 
 @cache
-def intake() -> Intake:
+def submitter() -> Submitter:
     """What accepts jobs."""
     from quintet.aws.client import AwsClient
     from quintet.aws.payloads import PayloadBucket
-    from quintet.aws.queues import NoticeQueue
+    from quintet.aws.queues import JobEventQueue
     from quintet.aws.targets import EndpointIds
-    from quintet.jobs.dispatch import Dispatch
-    from quintet.jobs.submit import Intake
+    from quintet.jobs.dispatch import OutboxPublisher
+    from quintet.jobs.submit import Submitter
 
     settings = _accept_settings()
-    work = NoticeQueue(AwsClient("sqs"), settings.work_queue_url)
-    return Intake(
+    work = JobEventQueue(AwsClient("sqs"), settings.work_queue_url)
+    return Submitter(
         store=_jobs(),
         blobs=PayloadBucket(AwsClient("s3"), settings.payloads_bucket),
         targets=EndpointIds(AwsClient("dynamodb"), settings.endpoints_table),
-        announce=Dispatch(_jobs(), work=work, notify=work).announce,
+        publish=OutboxPublisher(_jobs(), work=work, notify=work).publish,
         clock=time.time,
         ids=lambda: uuid.uuid4().hex,
     )
@@ -78,7 +78,7 @@ def accept(family: Family, online: Online, request: Request, context: RequestCon
     """Answer a request for predictions with a job."""
     from quintet.jobs.submit import answer
 
-    return answer(intake(), family, online, request, context)
+    return answer(submitter(), family, online, request, context)
 
 
 @cache
@@ -101,24 +101,24 @@ def contracts() -> Online:
 
 
 @cache
-def desk() -> JobsDesk:
+def api() -> JobsApi:
     """What shows and cancels jobs."""
-    from quintet.api.jobs import JobsDesk
+    from quintet.api.jobs import JobsApi
     from quintet.aws.client import AwsClient
-    from quintet.aws.queues import NoticeQueue
-    from quintet.jobs.dispatch import Dispatch
+    from quintet.aws.queues import JobEventQueue
+    from quintet.jobs.dispatch import OutboxPublisher
 
     sqs, settings = AwsClient("sqs"), submit_settings()
-    dispatch = Dispatch(
+    publisher = OutboxPublisher(
         _jobs(),
-        work=NoticeQueue(sqs, settings.work_queue_url),
-        notify=NoticeQueue(sqs, settings.notify_queue_url),
+        work=JobEventQueue(sqs, settings.work_queue_url),
+        notify=JobEventQueue(sqs, settings.notify_queue_url),
     )
 
     def link(place: str) -> str:  # boto3 is for those results alone that are large
         return _presigner()(place)
 
-    return JobsDesk(_jobs(), dispatch.announce, link, time.time)
+    return JobsApi(_jobs(), publisher.publish, link, time.time)
 
 
 @cache

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from quintet.settings import RunsSettings, read
 
 if TYPE_CHECKING:
-    from quintet.api.runs import RunsDesk
+    from quintet.api.runs import RunsApi
     from quintet.aws.executions import Executions
     from quintet.batch.starts import Started
     from quintet.telemetry import Telemetry
 
-__all__ = ["desk", "start_scheduled", "telemetry"]
+__all__ = ["api", "start_scheduled", "telemetry"]
 
 
 @cache
@@ -50,11 +50,11 @@ def _executions() -> Executions:
 
 
 @cache
-def desk() -> RunsDesk:
+def api() -> RunsApi:
     """What starts and shows runs."""
     import boto3
 
-    from quintet.api.runs import RunsDesk
+    from quintet.api.runs import RunsApi
     from quintet.aws.blobs import S3Inbox, S3Store
     from quintet.aws.client import AwsClient
     from quintet.aws.registry import Registry
@@ -76,7 +76,7 @@ def desk() -> RunsDesk:
         check = partial(endpoints.check, caller=caller)
         return start_run(data, routes=routes, inbox=inbox, runs=executions, check=check)
 
-    return RunsDesk(
+    return RunsApi(
         begin=begin,
         shelf=S3Store(s3, settings.scores_bucket),
         executions=executions,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
 
     from quintet.aws.client import AwsClient
-    from quintet.jobs.dispatch import Dispatch
+    from quintet.jobs.dispatch import OutboxPublisher
     from quintet.jobs.store import Outbox
     from quintet.jobs.sweeping import Swept
     from quintet.jobs.worker import Worker
@@ -64,7 +64,7 @@ def worker() -> Worker:
             clock=time.monotonic,
         ),
         features=FeatureTable(dynamodb, settings.features_table, clock=time.time),
-        dispatch=_dispatch(jobs, settings, sqs),
+        publisher=_publisher(jobs, settings, sqs),
         visibility=QueueVisibility(sqs, settings.work_queue_url),
         clock=time.time,
         lease_seconds=settings.work_timeout_seconds + LEASE_GRACE_SECONDS,
@@ -78,32 +78,34 @@ def sweeper() -> Callable[[Callable[[], bool]], Swept]:
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import DeadLetterQueue
-    from quintet.jobs.burying import Undertaker
+    from quintet.jobs.burying import DeadLetterReconciler
     from quintet.jobs.sweeping import sweep
     from quintet.settings import SweepSettings, read
 
     settings, sqs = read(SweepSettings, os.environ), AwsClient("sqs")
     days = settings.job_retention_days
     jobs = JobTable(AwsClient("dynamodb"), settings.jobs_table, retention_days=days)
-    dispatch = _dispatch(jobs, settings, sqs)
-    undertaker = Undertaker(
+    publisher = _publisher(jobs, settings, sqs)
+    reconciler = DeadLetterReconciler(
         letters=DeadLetterQueue(sqs, settings.work_dead_letters_url),
         get=jobs.get,
         leases=jobs,
         blobs=PayloadBucket(AwsClient("s3"), settings.payloads_bucket),
-        dispatch=dispatch,
+        publisher=publisher,
         clock=time.time,
         quiet_seconds=settings.work_visibility_seconds,
     )
-    return lambda has_time: sweep(jobs, dispatch, undertaker.bury, time.time(), has_time)
+    return lambda has_time: sweep(jobs, publisher, reconciler.fail_dead_jobs, time.time(), has_time)
 
 
-def _dispatch(outbox: Outbox, settings: WorkSettings | SweepSettings, sqs: AwsClient) -> Dispatch:
-    from quintet.aws.queues import NoticeQueue
-    from quintet.jobs.dispatch import Dispatch
+def _publisher(
+    outbox: Outbox, settings: WorkSettings | SweepSettings, sqs: AwsClient
+) -> OutboxPublisher:
+    from quintet.aws.queues import JobEventQueue
+    from quintet.jobs.dispatch import OutboxPublisher
 
-    return Dispatch(
+    return OutboxPublisher(
         outbox,
-        work=NoticeQueue(sqs, settings.work_queue_url),
-        notify=NoticeQueue(sqs, settings.notify_queue_url),
+        work=JobEventQueue(sqs, settings.work_queue_url),
+        notify=JobEventQueue(sqs, settings.notify_queue_url),
     )
