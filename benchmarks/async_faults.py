@@ -49,7 +49,6 @@ TRIES = 30
 PARAMETERS = {
     "WorkBatchSize": "20",
     "WorkTimeoutSeconds": "5",
-    "WorkVisibilitySeconds": "30",
     "WorkMaxConcurrency": "4",
 }
 #: 10 % of the calls fail, in one way or another

@@ -297,7 +297,7 @@ def notices(plan: Plan) -> list[Notice]:
         path = local_path(content.get("S3Bucket", ""), content.get("S3Key", ""))
         if path is None or not (plan.template.folder / path / "python").is_dir():
             found.add(Notice(name, "Content", NOT_BUILT))
-    for section in sorted(set(plan.template.source) & {"Rules", "Hooks"}):
+    for section in sorted(set(plan.template.source) & {"Hooks"}):
         found.add(Notice("template", section, UNKNOWN))
     return sorted(found)
 

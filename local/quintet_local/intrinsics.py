@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["NO_VALUE", "IntrinsicError", "Scope", "references", "resolve"]
+__all__ = ["NO_VALUE", "IntrinsicError", "Scope", "holds", "references", "resolve"]
 
 #: what `AWS::NoValue` resolves to; it vanishes from objects and lists
 NO_VALUE = object()
@@ -42,7 +42,7 @@ class Scope:
     def condition(self, name: str) -> bool:
         if name not in self.conditions:
             raise IntrinsicError(f"condition {name} is not in the template")
-        return _holds(self.conditions[name], self)
+        return holds(self.conditions[name], self)
 
 
 def resolve(node: Any, scope: Scope) -> Any:
@@ -152,7 +152,7 @@ def _find_in_map(argument: Any, scope: Scope) -> Any:
     try:
         value = scope.mappings[name]
         for key in path:
-            value = value[key]
+            value = value[_text(key)]
     except KeyError as error:
         raise IntrinsicError(f"mapping {name}: no {error}") from error
     return value
@@ -170,19 +170,26 @@ def _to_json(argument: Any, scope: Scope) -> Any:
     return json.dumps(value) if _known(value) else {"Fn::ToJsonString": value}
 
 
-def _holds(condition: Any, scope: Scope) -> bool:
+def holds(condition: Any, scope: Scope) -> bool:
+    """Whether a condition, or an assertion of a rule, is true.
+
+    Raises:
+        IntrinsicError: it has a function that is not one of conditions.
+    """
     ((name, argument),) = condition.items()
     if name == "Condition":
         return scope.condition(argument)
     if name == "Fn::Equals":
         left, right = (_text(resolve(side, scope)) for side in argument)
         return left == right
+    if name == "Fn::Contains":
+        return _text(resolve(argument[1], scope)) in {_text(item) for item in argument[0]}
     if name == "Fn::Not":
-        return not _holds(argument[0], scope)
+        return not holds(argument[0], scope)
     if name == "Fn::And":
-        return all(_holds(part, scope) for part in argument)
+        return all(holds(part, scope) for part in argument)
     if name == "Fn::Or":
-        return any(_holds(part, scope) for part in argument)
+        return any(holds(part, scope) for part in argument)
     raise IntrinsicError(f"{name} is not a condition function")
 
 

@@ -268,6 +268,9 @@ def _definition(plan: Plan, logical_id: str, properties: Mapping[str, Any]) -> d
     for name, value in (properties.get("DefinitionSubstitutions") or {}).items():
         text = text.replace("${" + name + "}", _text(value))
     try:
+        # CloudFormation's own reader takes an alias for a text
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise TemplateError(f"{logical_id}: its definition has a YAML alias, write it out")
         definition = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise TemplateError(f"{logical_id}: its definition is not YAML: {error}") from error

@@ -22,11 +22,9 @@ from samtranslator.utils.py27hash_fix import (
 from samtranslator.yaml_helper import yaml_parse
 
 from quintet_local.names import REGION
+from quintet_local.parameters import ParameterError, parameters
 
-__all__ = ["LOCAL_PARAMETERS", "Template", "TemplateError", "load", "local_path"]
-
-#: Parameters of the local stage where samconfig.toml has none.
-LOCAL_PARAMETERS: Mapping[str, str] = {"Stage": "local"}
+__all__ = ["Template", "TemplateError", "load", "local_path"]
 
 # SAM wants packaged code; as `sam package` would, a local path becomes an S3 address,
 # which `local_path` turns back.
@@ -66,9 +64,12 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> Template:
     """
     source = read(path)
     configured = _samconfig(path.with_name("samconfig.toml"))
-    parameters = _parameters(source, {**configured, **(overrides or {})})
     try:
-        expanded = _expand(source, parameters)
+        values = parameters(source, {**configured, **(overrides or {})})
+    except ParameterError as error:
+        raise TemplateError(str(error)) from error
+    try:
+        expanded = _expand(source, values)
     except InvalidDocumentException as error:
         causes = "; ".join(cause.message for cause in error.causes)
         raise TemplateError(f"{path}: {causes}") from error
@@ -79,7 +80,7 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> Template:
         conditions=expanded.get("Conditions") or {},
         outputs=expanded.get("Outputs") or {},
         mappings=expanded.get("Mappings") or {},
-        parameters=parameters,
+        parameters=values,
     )
 
 
@@ -123,31 +124,14 @@ def _samconfig(path: Path) -> dict[str, str]:
     return dict(text.partition("=")[::2] for text in overrides)
 
 
-def _parameters(source: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, str]:
-    declared: Mapping[str, Any] = source.get("Parameters") or {}
-    for name in overrides:
-        if name not in declared:
-            known = ", ".join(sorted(declared)) or "none"
-            raise TemplateError(f"parameter {name}: not in the template, which has {known}")
-    local = {name: value for name, value in LOCAL_PARAMETERS.items() if name in declared}
-    values = {name: spec["Default"] for name, spec in declared.items() if "Default" in spec} | {
-        **local,
-        **overrides,
-    }
-    missing = sorted(set(declared) - set(values))
-    if missing:
-        raise TemplateError(f"parameter {missing[0]}: has no default and was not given")
-    return {name: str(value) for name, value in values.items()}
-
-
-def _expand(source: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
+def _expand(source: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
     for resource in source["Resources"].values():
         properties = resource.get("Properties") or {}
         for name in _PATH_PROPERTIES:
             value = properties.get(name)
             if isinstance(value, str) and not value.startswith("s3://"):
                 properties[name] = f"s3://{_BUCKET}/{os.path.normpath(value)}"
-    values: dict[str, Any] = dict(parameters)
+    values: dict[str, Any] = dict(given)
     to_py27_compatible_template(source, values)
     # its feature toggles are read from AWS; each look-up that fails here would be a warning
     logging.getLogger("samtranslator").setLevel(logging.ERROR)

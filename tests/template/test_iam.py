@@ -17,6 +17,8 @@ EVERYTHING = {
     "PredictProvisionedConcurrency": "1",
     "PredictMaxProvisionedConcurrency": "2",
     "BatchScheduleExpression": "rate(1 day)",
+    "BatchScheduleModel": "churn",
+    "BatchSchedulePrefix": "_data/churn/",
     "BatchInputBucketArn": "arn:aws:s3:::their-files",
 }
 

@@ -360,7 +360,7 @@ def test_a_poison_record_of_the_stream_ends_whole_in_s3_and_holds_its_shard_for_
         "TumblingWindowInSeconds": 30,
         "ParallelizationFactor": 1,
         "BisectBatchOnFunctionError": True,
-        "MaximumRetryAttempts": 5,
+        "MaximumRetryAttempts": 10_000,
         "MaximumRecordAgeInSeconds": 3600,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "MetricsConfig": {"Metrics": ["EventCount"]},
@@ -432,7 +432,7 @@ def test_data_outlives_its_stack() -> None:
     kept = {
         name
         for name, resource in PLAN.resources.items()
-        if resource.get("DeletionPolicy") == "Retain"
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate"
         and resource.get("UpdateReplacePolicy") == "Retain"
     }
     data = {*properties("AWS::S3::Bucket"), *properties("AWS::DynamoDB::Table")}
