@@ -33,8 +33,8 @@ from typer.testing import CliRunner
 
 from quintet.jobs.job import SETTLED
 from quintet_cli.app import app
-from quintet_cli.kit import contract_of, predict, read_table
 from quintet_cli.receiver import Received, Receiver, receiving
+from quintet_publish.kit import contract_of, predict, read_table
 
 MODEL = "tickets"
 NOTE = "10 % of the functions' calls fail, 5 % of the messages come twice, 20 % of work's calls die"

@@ -33,7 +33,7 @@ from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
 from quintet.jobs.job import Content, Job
 from quintet_cli.app import app
-from quintet_cli.model_yaml import read_contract
+from quintet_publish.model_yaml import read_contract
 
 MODELS = ("tickets", "digits")
 GROUP = 100

@@ -28,7 +28,7 @@ from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.worker import THREADS
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
-from quintet_cli.model_yaml import read_contract
+from quintet_publish.model_yaml import read_contract
 
 MODELS = Path(__file__).parents[1] / "models"
 ROUNDS = 5

@@ -38,9 +38,9 @@ from typer.testing import CliRunner, Result
 from quintet.batch.run_paths import RunPaths
 from quintet.onnx_model import session_options
 from quintet_cli.app import app
-from quintet_cli.kit import contract_of, save
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
+from quintet_publish.kit import contract_of, save
 
 MODEL = "forest"
 FEATURES = [f"feature_{number}" for number in range(30)]

@@ -29,7 +29,7 @@ from quintet.contract import Contract
 from quintet.errors import ModelFailure
 from quintet.onnx_model import session_options
 from quintet.serving import golden
-from quintet_cli.model_yaml import read_contract
+from quintet_publish.model_yaml import read_contract
 
 ROUNDS = 30
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from tests.batch_kit import publish
 
 from quintet.wiring import batch as wiring
 from quintet.wiring import runs as runs_wiring
-from quintet_cli.publisher import Publisher
+from quintet_publish.publisher import Publisher
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
 

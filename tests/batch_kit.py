@@ -22,8 +22,8 @@ from quintet.contract import Contract, Feature, Input, Output, to_dict
 from quintet.features import MemoryFeatures
 from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
-from quintet_cli.publisher import Publisher
-from quintet_cli.release import Release
+from quintet_publish.publisher import Publisher
+from quintet_publish.release import Release
 
 STARTED = "2026-11-20T08:00:00.000Z"
 BUCKET = "inbox"

@@ -28,8 +28,8 @@ from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
 from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
-from quintet_cli.publisher import Publisher
-from quintet_cli.release import Release
+from quintet_publish.publisher import Publisher
+from quintet_publish.release import Release
 
 NOW = 1_700_000_000.0
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quintet.contract import Contract
 from quintet.serving.golden import Golden
-from quintet_cli.model_yaml import read_contract
+from quintet_publish.model_yaml import read_contract
 
 MODEL_YAML = """\
 name: {name}

@@ -13,8 +13,8 @@ from tests.aws_kit import client, create_table, environ
 from quintet.aws.artifacts import Artifacts
 from quintet.aws.client import AwsClient
 from quintet.aws.registry import Registry
-from quintet_cli.publisher import Publisher
-from quintet_cli.release import Release, prepare
+from quintet_publish.publisher import Publisher
+from quintet_publish.release import Release, prepare
 
 _numbers = itertools.count(1)
 

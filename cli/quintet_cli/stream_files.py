@@ -22,8 +22,8 @@ from quintet.formats.arrow import arrow_errors
 from quintet.formats.strict_json import parse
 from quintet.streaming.model_rows import ShardBatch
 from quintet.streaming.records import decode
-from quintet_cli.kit import read_table
 from quintet_cli.stream_sender import RECORD_BYTES, size_of
+from quintet_publish.kit import read_table
 
 __all__ = ["Line", "Packer", "check_sizes", "read_lines", "read_records"]
 

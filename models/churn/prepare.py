@@ -15,7 +15,7 @@ import pandas as pd
 from models.retail import read_lines, split_lines
 from numpy.typing import NDArray
 
-from quintet_cli.kit import contract_of, write_table
+from quintet_publish.kit import contract_of, write_table
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from quintet_cli.kit import write_table
+from quintet_publish.kit import write_table
 
 HERE = Path(__file__).parent
 SEED = 19980701

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
 from quintet.contract import Contract
-from quintet_cli.kit import Columns, clean, contract_of, predict, read_table, save
+from quintet_publish.kit import Columns, clean, contract_of, predict, read_table, save
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"

@@ -20,7 +20,7 @@ from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from quintet.contract import Contract, Fallback
-from quintet_cli.kit import Columns, clean, contract_of, predict, read_table, save
+from quintet_publish.kit import Columns, clean, contract_of, predict, read_table, save
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"

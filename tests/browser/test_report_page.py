@@ -15,8 +15,8 @@ from tests.batch_kit import CONTRACT, Bench, csv_bytes, row
 
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
+from quintet.monitoring.baseline import baseline_of
 from quintet.monitoring.drift import Reference
-from quintet_cli.baseline import baseline_of
 
 pytestmark = pytest.mark.browser
 

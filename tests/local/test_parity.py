@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from quintet.batch.run_paths import RunPaths, run_name
 from quintet.contract import Contract
 from quintet_cli.app import app
-from quintet_cli.kit import contract_of
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
+from quintet_publish.kit import contract_of
 
 ROOT = Path(__file__).parents[2]
 MODELS = ("fraud", "churn", "tickets")

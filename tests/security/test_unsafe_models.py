@@ -14,10 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.packages import contract, graph, model_of, package, parsed, vectors
 
 from quintet.serving.golden import Golden
-from quintet_cli.load_check import Limits, load_check
-from quintet_cli.model_yaml import PackageError
-from quintet_cli.package import read_package
-from quintet_cli.safety import Caps, read_graph
+from quintet_publish.load_check import Limits, load_check
+from quintet_publish.model_yaml import PackageError
+from quintet_publish.package import read_package
+from quintet_publish.safety import Caps, read_graph
 
 
 def refusals(content: bytes, **caps: int) -> list[str]:

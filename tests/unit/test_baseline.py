@@ -14,10 +14,10 @@ from arro3.io import write_parquet
 from tests.packages import package
 
 from quintet.contract import Contract
-from quintet_cli.baseline import baseline_of
-from quintet_cli.model_yaml import PackageError, read_contract
-from quintet_cli.release import prepare
-from quintet_cli.training_data import read_training_data
+from quintet.monitoring.baseline import baseline_of
+from quintet_publish.model_yaml import PackageError, read_contract
+from quintet_publish.release import prepare
+from quintet_publish.training_data import read_training_data
 
 YAML = b"""
 name: mixed

@@ -12,8 +12,8 @@ import pytest
 
 from quintet import contract
 from quintet.serving.golden import golden_from_dict
-from quintet_cli import kit
-from quintet_cli.model_yaml import read_contract
+from quintet_publish import kit
+from quintet_publish.model_yaml import read_contract
 
 TEXT = (Path(__file__).parents[2] / "docs" / "bring-your-model.md").read_text(encoding="utf-8")
 SECTIONS = {

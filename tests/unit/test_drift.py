@@ -15,9 +15,9 @@ from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
 from quintet.columns import Array
 from quintet.contract import Contract, Feature, Scalar
+from quintet.monitoring.baseline import baseline_of
 from quintet.monitoring.drift import Reference, Sample, drift_of
 from quintet.monitoring.drift_page import drift_section
-from quintet_cli.baseline import baseline_of
 
 RANDOM = np.random.default_rng(7)
 

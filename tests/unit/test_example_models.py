@@ -16,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from quintet.contract import Contract
-from quintet_cli.kit import contract_of, predict, read_table
-from quintet_cli.package import read_package
 from quintet_cli.stream_files import read_records
+from quintet_publish.kit import contract_of, predict, read_table
+from quintet_publish.package import read_package
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"

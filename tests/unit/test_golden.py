@@ -10,7 +10,7 @@ from tests.packages import contract, golden, graph, vectors
 
 from quintet.onnx_model import OnnxModel
 from quintet.serving.golden import Difference, Golden, check, golden_from_dict
-from quintet_cli.model_yaml import read_contract
+from quintet_publish.model_yaml import read_contract
 
 STORED = b"""
 name: stored

@@ -10,6 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers/quintet/quintet"
 
+#: packages that are never deployed
+OUTER = {"quintet_cli", "quintet_local", "quintet_publish"}
+
 #: The rooms of the package, top to bottom. A room imports from rooms above it, or from itself.
 ORDER = [
     {"errors", "coldstart", "manifest", "settings"},
@@ -80,7 +83,7 @@ def test_every_room_of_the_order_is_there() -> None:
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_one_module_imports_onnxruntime_and_nothing_sees_the_outer_rooms(path: Path) -> None:
     tops = {name.split(".")[0] for name in imported(path)}
-    assert tops.isdisjoint({"quintet_cli", "quintet_local", "moto", "onnx", "typer", "rich"})
+    assert tops.isdisjoint({"moto", "onnx", "typer", "rich"} | OUTER)
     assert ("onnxruntime" in tops) == (path == PACKAGE / "onnx_model.py")
 
 
@@ -88,12 +91,19 @@ def test_only_one_module_imports_onnxruntime_and_nothing_sees_the_outer_rooms(pa
 def test_functions_import_the_package_and_no_sibling(path: Path) -> None:
     siblings = {folder.name for folder in (ROOT / "functions").iterdir()}
     tops = {name.split(".")[0] for name in imported(path)}
-    assert tops.isdisjoint(siblings | {"quintet_cli", "quintet_local", "app"})
+    assert tops.isdisjoint(siblings | {"app"} | OUTER)
 
 
-def test_the_command_is_not_seen_by_the_local_aws() -> None:
+def test_the_command_and_publishing_are_not_seen_by_the_local_aws() -> None:
     for path in ROOT.glob("local/**/*.py"):
-        assert "quintet_cli" not in {name.split(".")[0] for name in imported(path)}, path
+        tops = {name.split(".")[0] for name in imported(path)}
+        assert tops.isdisjoint({"quintet_cli", "quintet_publish"}), path
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("publish/**/*.py")), ids=str)
+def test_publishing_imports_the_package_and_no_terminal(path: Path) -> None:
+    tops = {name.split(".")[0] for name in imported(path)}
+    assert tops.isdisjoint({"quintet_cli", "quintet_local", "typer", "rich"})
 
 
 @pytest.mark.parametrize("name", ["drops", "reports", "requests", "input_listing", "tables"])

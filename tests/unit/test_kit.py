@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from quintet.contract import Contract, Feature, Input, Output
-from quintet_cli.kit import clean, predict, read_table, save, write_table
+from quintet_publish.kit import clean, predict, read_table, save, write_table
 
 CONTRACT = Contract(
     name="doubled",

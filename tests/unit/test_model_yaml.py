@@ -19,7 +19,7 @@ from quintet.contract import (
     from_dict,
     to_dict,
 )
-from quintet_cli.model_yaml import PackageError, contract_schema, read_contract
+from quintet_publish.model_yaml import PackageError, contract_schema, read_contract
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,10 +12,10 @@ from tests.packages import contract, golden, graph, model_of, package, parsed, v
 
 from quintet.manifest import digest_of, sha256
 from quintet.serving.golden import Golden
-from quintet_cli.graph_checks import check_graph
-from quintet_cli.model_yaml import PackageError
-from quintet_cli.package import read_package
-from quintet_cli.release import prepare
+from quintet_publish.graph_checks import check_graph
+from quintet_publish.model_yaml import PackageError
+from quintet_publish.package import read_package
+from quintet_publish.release import prepare
 
 
 def refusals(folder: Path) -> list[str]:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from quintet.errors import Conflict, NotFound
 from quintet.manifest import manifest_from_json, sha256
 from quintet_cli.app import app, main
-from quintet_cli.publisher import Listed, Published, Publisher
+from quintet_publish.publisher import Listed, Published, Publisher
 
 PREFIX = "models/small/1/"
 FILES = [

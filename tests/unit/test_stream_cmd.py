@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 from quintet.errors import BadInput
 from quintet_cli.app import app, main
-from quintet_cli.kit import write_table
 from quintet_cli.stage import StageError
 from quintet_cli.stream_files import Line, Packer, read_lines, read_records
 from quintet_cli.stream_sender import Sender
+from quintet_publish.kit import write_table
 
 STREAM = """\
 entity: sensor

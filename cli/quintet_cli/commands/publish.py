@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from quintet_cli.model_yaml import contract_schema
 from quintet_cli.options import StageName, State
-from quintet_cli.publisher import Publisher
-from quintet_cli.release import prepare
 from quintet_cli.stacks import explained
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_publish.model_yaml import contract_schema
+from quintet_publish.publisher import Publisher
+from quintet_publish.release import prepare
 
 __all__ = ["register"]
 

@@ -15,9 +15,9 @@ import urllib3
 
 from quintet.aws.endpoints import EndpointTable
 from quintet.webhooks.endpoints import UnknownEndpoint, register
-from quintet_cli.kit import read_table
 from quintet_cli.receiver import Received, Receiver, receiving
 from quintet_cli.stage import Stage, StageError
+from quintet_publish.kit import read_table
 
 __all__ = ["Drained", "dead_letter", "drain", "read_texts"]
 

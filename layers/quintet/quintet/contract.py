@@ -1,7 +1,7 @@
 """The contract of a model: what `model.yaml` says, as plain dataclasses.
 
 These classes hold a *validated* contract. They import nothing heavy, because `predict`
-reads one in Lambda's init; the publisher (`quintet_cli.package`) validates `model.yaml`
+reads one in Lambda's init; the publisher (`quintet_publish.package`) validates `model.yaml`
 with pydantic against these very classes and writes the result as `contract.json`.
 """
 

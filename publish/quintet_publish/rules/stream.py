@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quintet.columns import numpy_dtype
 from quintet.contract import Aggregate, Contract, Stream
-from quintet_cli.contract_terms import FIELD, RESERVED, Found
+from quintet_publish.rules.terms import FIELD, RESERVED, Found
 
 __all__ = ["check_stream"]
 

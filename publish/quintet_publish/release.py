@@ -10,13 +10,13 @@ from typing import Any
 
 from quintet.contract import Contract, to_dict
 from quintet.manifest import BASELINE, GRAPH
-from quintet_cli.baseline import baseline_of
-from quintet_cli.graph_checks import check_graph
-from quintet_cli.load_check import load_check
-from quintet_cli.model_yaml import PackageError
-from quintet_cli.package import CONTRACT, GOLDEN, Package, read_package
-from quintet_cli.safety import read_graph
-from quintet_cli.training_data import read_training_data
+from quintet.monitoring.baseline import baseline_of
+from quintet_publish.graph_checks import check_graph
+from quintet_publish.load_check import load_check
+from quintet_publish.model_yaml import PackageError
+from quintet_publish.package import CONTRACT, GOLDEN, Package, read_package
+from quintet_publish.safety import read_graph
+from quintet_publish.training_data import read_training_data
 
 __all__ = ["GOLDEN_AT_LOAD", "Release", "prepare"]
 

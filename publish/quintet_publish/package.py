@@ -14,9 +14,9 @@ from typing import Any
 from quintet.contract import Contract
 from quintet.manifest import GRAPH, digest_of, sha256
 from quintet.serving.golden import Golden, golden_from_dict
-from quintet_cli.model_yaml import MAX_BYTES, PackageError, Problem, read_contract
-from quintet_cli.safety import CAPS
-from quintet_cli.training_data import SUFFIXES
+from quintet_publish.model_yaml import MAX_BYTES, PackageError, Problem, read_contract
+from quintet_publish.safety import CAPS
+from quintet_publish.training_data import SUFFIXES
 
 __all__ = ["CONTRACT", "GOLDEN", "Package", "read_package"]
 

@@ -11,8 +11,8 @@ from arro3.io import read_parquet
 
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Feature
-from quintet_cli.baseline import Columns
-from quintet_cli.model_yaml import PackageError
+from quintet.monitoring.baseline import Columns
+from quintet_publish.model_yaml import PackageError
 
 __all__ = ["SUFFIXES", "read_training_data"]
 

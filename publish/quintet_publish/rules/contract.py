@@ -11,8 +11,8 @@ import numpy as np
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Fallback, Feature, Input, Output
 from quintet.serving.model_cache import NAME
-from quintet_cli.contract_terms import FIELD, RESERVED, Found, Path
-from quintet_cli.stream_checks import check_stream
+from quintet_publish.rules.stream import check_stream
+from quintet_publish.rules.terms import FIELD, RESERVED, Found, Path
 
 __all__ = ["check_contract"]
 

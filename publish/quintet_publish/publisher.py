@@ -23,7 +23,7 @@ from quintet.manifest import (
     prefix,
     sha256,
 )
-from quintet_cli.release import Release
+from quintet_publish.release import Release
 
 __all__ = ["Listed", "Published", "Publisher"]
 

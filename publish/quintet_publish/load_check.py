@@ -21,13 +21,13 @@ import psutil
 
 from quintet.contract import Contract, to_dict
 from quintet.serving.golden import Golden
-from quintet_cli.model_yaml import PackageError, Problem
+from quintet_publish.model_yaml import PackageError, Problem
 
 __all__ = ["Checked", "Limits", "load_check"]
 
 POLL_SECONDS = 0.02
 SHOWN = 10
-KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "LANG")
+KEPT_ENVIRONMENT = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "LANG")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,10 @@ def load_check(
 
 def _run_child(folder: str, limits: Limits) -> dict[str, Any]:
     environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+    # the child finds this package wherever the parent found it
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     child = subprocess.Popen(
-        [sys.executable, "-m", "quintet_cli.load_check_child", folder],
+        [sys.executable, "-m", "quintet_publish.load_check_child", folder],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

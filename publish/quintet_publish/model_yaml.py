@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 
 from quintet.contract import Contract
 from quintet.errors import QuintetError
-from quintet_cli.contract_checks import check_contract
-from quintet_cli.contract_terms import Path
+from quintet_publish.rules.contract import check_contract
+from quintet_publish.rules.terms import Path
 
 __all__ = ["MAX_BYTES", "PackageError", "Problem", "contract_schema", "read_contract"]
 

@@ -15,7 +15,7 @@ from arro3.io import read_parquet, write_parquet
 from numpy.typing import NDArray
 
 from quintet.contract import Contract
-from quintet_cli.model_yaml import read_contract
+from quintet_publish.model_yaml import read_contract
 
 __all__ = ["Columns", "clean", "contract_of", "predict", "read_table", "save", "write_table"]
 

@@ -1,0 +1,1 @@
+"""Checking and publishing model packages: a library, beside the command and never deployed."""
