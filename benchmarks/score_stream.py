@@ -11,7 +11,7 @@ event, as Lambda hands it over, in one process on one thread:
 - `from event to answer`: the same with the base64 of the event, and the state written as JSON:
   score_stream without what it stores;
 - `whole invocation`: the same with the Parquet of the sink, the latest score of each entity, alerts
-  and marks, all in stores in memory: what the tables and the bucket take is AWS's time;
+  and checkpoints, all in stores in memory: what the tables and the bucket take is AWS's time;
 - `record by record`: from event to answer as above, one record at a time, as a batch processor
   calls it;
 - `record by record, plain`: base64, json, one run and one update of the window's dictionary for
@@ -46,7 +46,7 @@ from quintet.onnx_model import OnnxModel, session_options
 from quintet.serving.isolation import score_apart
 from quintet.streaming import kinesis_events
 from quintet.streaming.alerts import AlertDesk, MemoryAlertBook
-from quintet.streaming.checkpoints import MemoryMarks
+from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch, Tumbling
@@ -129,7 +129,7 @@ def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
         decode=lambda found: decode(found, lambda name: model),
         features=MemoryFeatures(),
         sink=MemorySink(),
-        marks=MemoryMarks(),
+        checkpoints=MemoryCheckpoints(),
         latest=MemoryLatest(),
         alerts=AlertDesk(MemoryAlertBook(), []),
         windows=MemoryWindows(),

@@ -19,7 +19,7 @@ from quintet.errors import Transient
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.streaming.alerts import AlertDesk, MemoryAlertBook, MemoryTeller
-from quintet.streaming.checkpoints import MemoryMarks
+from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
@@ -78,7 +78,7 @@ class World:
     """What outlives invocations."""
 
     sink: MemorySink = field(default_factory=MemorySink)
-    marks: MemoryMarks = field(default_factory=MemoryMarks)
+    checkpoints: MemoryCheckpoints = field(default_factory=MemoryCheckpoints)
     latest: MemoryLatest = field(default_factory=MemoryLatest)
     book: MemoryAlertBook = field(default_factory=MemoryAlertBook)
     teller: MemoryTeller = field(default_factory=MemoryTeller)
@@ -88,7 +88,7 @@ class World:
         """A scorer on its ports, each with the adversary around it."""
         ports: list[Any] = [
             self.sink,
-            self.marks,
+            self.checkpoints,
             self.latest,
             self.book,
             self.teller,
@@ -96,12 +96,12 @@ class World:
         ]
         if adversary is not None:
             ports = [Struck(port, adversary) for port in ports]
-        sink, marks, latest, book, teller, windows = ports
+        sink, checkpoints, latest, book, teller, windows = ports
         return Scorer(
             decode=lambda found: decode(found, lambda name: MODEL, "log"),
             features=MemoryFeatures(),
             sink=sink,
-            marks=marks,
+            checkpoints=checkpoints,
             latest=latest,
             alerts=AlertDesk(book, [teller]),
             windows=windows,

@@ -11,12 +11,12 @@ import pytest
 from tests.functions.conftest import StreamAws
 from tests.streamkit import NOW, SHARD, data, event, reading, sequence
 
-from quintet.aws.checkpoints import MarkTable
+from quintet.aws.checkpoints import CheckpointTable
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
 from quintet.aws.sink import StreamBucket
 from quintet.errors import Transient
-from quintet.streaming.checkpoints import Ahead, Mark, padded
+from quintet.streaming.checkpoints import Ahead, Checkpoint, padded
 from quintet.streaming.commit_log import Stored
 
 
@@ -72,7 +72,7 @@ def test_a_batch_that_comes_twice_is_stored_and_told_once(stream_aws: StreamAws)
 def test_a_repeat_with_other_records_goes_on_behind_what_is_stored(stream_aws: StreamAws) -> None:
     records = [data(reading(f"m{n}")) for n in range(6)]
     stream_aws.handler(event(records[:4]), None)
-    stream_aws.aws.client("dynamodb").delete_item(  # it ended before its mark
+    stream_aws.aws.client("dynamodb").delete_item(  # it ended before its checkpoint
         TableName=stream_aws.environ["QUINTET_STREAM_TABLE"],
         Key={"key": {"S": f"mark#events/{SHARD}"}, "part": {"S": "-"}},
     )
@@ -172,15 +172,17 @@ def test_bad_rows_do_not_keep_their_neighbours_from_being_scored(stream_aws: Str
 
 def test_marks_of_two_invocations_come_together_and_never_go_back(stream_aws: StreamAws) -> None:
     table = stream_aws.environ["QUINTET_STREAM_TABLE"]
-    marks = MarkTable(AwsClient("dynamodb"), table, clock=lambda: NOW)
-    assert marks.read("s/1") == Mark()
+    checkpoints = CheckpointTable(AwsClient("dynamodb"), table, clock=lambda: NOW)
+    assert checkpoints.read("s/1") == Checkpoint()
     beyond = {"predictions/a": Ahead("a", padded("9"))}
-    marks.advance("s/1", Mark(padded("5"), beyond), Mark())
-    marks.advance("s/1", Mark(padded("7")), Mark())  # it knew nothing of the first
-    expected = Mark(padded("7"), beyond)
-    assert marks.read("s/1") == expected
-    marks.advance("s/1", Mark(padded("6")), Mark(padded("5"), beyond))
-    assert marks.read("s/1") == expected
+    checkpoints.advance("s/1", Checkpoint(padded("5"), beyond), Checkpoint())
+    checkpoints.advance(
+        "s/1", Checkpoint(padded("7")), Checkpoint()
+    )  # it knew nothing of the first
+    expected = Checkpoint(padded("7"), beyond)
+    assert checkpoints.read("s/1") == expected
+    checkpoints.advance("s/1", Checkpoint(padded("6")), Checkpoint(padded("5"), beyond))
+    assert checkpoints.read("s/1") == expected
 
 
 def test_an_object_is_put_once(stream_aws: StreamAws) -> None:

@@ -24,7 +24,7 @@ from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertDesk
-from quintet.streaming.checkpoints import MemoryMarks
+from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
 from quintet.streaming.records import decode
@@ -51,7 +51,7 @@ class House:
     stage: Stage
     state: Path
     models: dict[str, Model] = field(default_factory=lambda: {"log": MODEL})
-    marks: MemoryMarks = field(default_factory=MemoryMarks)
+    checkpoints: MemoryCheckpoints = field(default_factory=MemoryCheckpoints)
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ class House:
         found.shard = f"{self.name}/{SHARD}"
         return found
 
-    def take(self, found: ShardBatch, marks: MemoryMarks | None = None) -> ShardOutcome:
+    def take(self, found: ShardBatch, checkpoints: MemoryCheckpoints | None = None) -> ShardOutcome:
         """What the stream's function does with records."""
 
         def model(name: str) -> Model:
@@ -78,7 +78,7 @@ class House:
             decode=lambda these: decode(these, model, "log"),
             features=MemoryFeatures(),
             sink=StreamBucket(self.stage.signed("s3"), self.bucket),
-            marks=marks or self.marks,
+            checkpoints=checkpoints or self.checkpoints,
             latest=MemoryLatest(),
             alerts=AlertDesk(_NoBook(), []),
             windows=MemoryWindows(),
@@ -338,9 +338,9 @@ class Stops(BaseException):
 
 def test_what_the_sink_has_of_a_record_does_not_go_again(house: House) -> None:
     scored, mixed, broken = data(*rows(count=2)), data(*rows(1, 2)), b"broken"
-    # the invocation ended between the sink's two objects, and before its mark
+    # the invocation ended between the sink's two objects, and before its checkpoint
     records = house.shard_batch(scored, mixed, broken, first=3)
-    house.take(records, MemoryMarks())
+    house.take(records, MemoryCheckpoints())
     (kept,) = [key for key in house.objects() if key.startswith("quarantine/")]
     quarantine = house.objects()[kept]
     s3 = house.stage.client("s3")

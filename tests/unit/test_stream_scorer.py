@@ -21,7 +21,7 @@ from quintet.features import FeatureSource, MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertDesk, MemoryAlertBook, MemoryTeller
-from quintet.streaming.checkpoints import Ahead, Mark, MemoryMarks, further
+from quintet.streaming.checkpoints import Ahead, Checkpoint, MemoryCheckpoints, furthest
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
@@ -60,7 +60,7 @@ class Place:
         self.model = model
         self.features = features or MemoryFeatures()
         self.sink = MemorySink()
-        self.marks = MemoryMarks()
+        self.checkpoints = MemoryCheckpoints()
         self.latest = MemoryLatest()
 
     def take(self, batch: ShardBatch, window: Any = None) -> ShardOutcome:
@@ -68,7 +68,7 @@ class Place:
             decode=lambda found: decode(found, lambda name: self.model, "log"),
             features=self.features,
             sink=self.sink,
-            marks=self.marks,
+            checkpoints=self.checkpoints,
             latest=self.latest,
             alerts=AlertDesk(MemoryAlertBook(), [MemoryTeller()]),
             windows=MemoryWindows(),
@@ -122,7 +122,7 @@ def test_without_a_rule_all_comes_again_and_the_state_is_as_it_was() -> None:
         "the feature store cannot be read now, and the model has no fallback rule"
     )
     assert place.sink.objects == {}
-    assert place.marks.marks == {}
+    assert place.checkpoints.stored == {}
 
 
 def test_a_row_that_breaks_the_model_is_refused_alone() -> None:
@@ -147,7 +147,7 @@ def test_the_word_of_who_wrote_first_counts() -> None:
     records = [data(reading(f"m{n}", x=float(n))) for n in range(4)]
     place = Place(Fragile(1.0))
     place.take(shard_batch(*records))
-    place.marks.marks.clear()  # it ended before its mark, and before its quarantine
+    place.checkpoints.stored.clear()  # it ended before its checkpoint, and before its quarantine
     place.sink.objects = {
         key: stored for key, stored in place.sink.objects.items() if key.startswith("predictions/")
     }
@@ -173,15 +173,15 @@ def test_columns_that_tell_where_a_row_is_from_are_not_hidden_by_outputs() -> No
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_two_marks_the_further_counts_with_what_reaches_beyond(order: int) -> None:
-    first = Mark("3", {"a": Ahead("a1", "5"), "b": Ahead("b1", "9"), "c": Ahead("c1", "8")})
-    second = Mark("6", {"b": Ahead("b2", "8"), "c": Ahead("c2", "9")})
-    found = further(*[first, second][::order])
-    assert found == Mark("6", {"b": Ahead("b1", "9"), "c": Ahead("c2", "9")})
+def test_of_two_checkpoints_the_furthest_counts_with_what_reaches_beyond(order: int) -> None:
+    first = Checkpoint("3", {"a": Ahead("a1", "5"), "b": Ahead("b1", "9"), "c": Ahead("c1", "8")})
+    second = Checkpoint("6", {"b": Ahead("b2", "8"), "c": Ahead("c2", "9")})
+    found = furthest(*[first, second][::order])
+    assert found == Checkpoint("6", {"b": Ahead("b1", "9"), "c": Ahead("c2", "9")})
 
 
 def test_a_mark_never_goes_back() -> None:
-    marks = MemoryMarks()
-    marks.advance("s", Mark("5"), Mark())
-    marks.advance("s", Mark("4", {"a": Ahead("a", "9")}), Mark())
-    assert marks.read("s") == Mark("5")
+    checkpoints = MemoryCheckpoints()
+    checkpoints.advance("s", Checkpoint("5"), Checkpoint())
+    checkpoints.advance("s", Checkpoint("4", {"a": Ahead("a", "9")}), Checkpoint())
+    assert checkpoints.read("s") == Checkpoint("5")

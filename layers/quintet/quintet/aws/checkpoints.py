@@ -1,4 +1,4 @@
-"""Marks of shards, in the stream's table: the key "mark#<stream>/<shard>", the part "-"."""
+"""Checkpoints of shards, in the stream's table: the key "mark#<stream>/<shard>", the part "-"."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ from typing import Any
 
 from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
 from quintet.errors import Transient
-from quintet.streaming.checkpoints import Ahead, Mark, further
+from quintet.streaming.checkpoints import Ahead, Checkpoint, furthest
 
-__all__ = ["MarkTable"]
+__all__ = ["CheckpointTable"]
 
 #: a shard's records are gone by then: Lambda gives them up after an hour
 KEPT_SECONDS = 7 * 86_400
 TRIES = 3
 
 
-class MarkTable:
-    """See `quintet.streaming.checkpoints.Marks`."""
+class CheckpointTable:
+    """See `quintet.streaming.checkpoints.Checkpoints`."""
 
     def __init__(self, client: AwsClient, table: str, *, clock: Callable[[], float]) -> None:
         self._client = client
         self._table = table
         self._clock = clock
 
-    def read(self, shard: str) -> Mark:
-        """See `Marks.read`."""
+    def read(self, shard: str) -> Checkpoint:
+        """See `Checkpoints.read`."""
         answer = self._call("GetItem", Key=_key(shard), ConsistentRead=True)
         item = answer.get("Item")
         if item is None:
-            return Mark()
+            return Checkpoint()
         ahead = {
             chain: Ahead(found["M"]["key"]["S"], found["M"]["last"]["S"])
             for chain, found in item["ahead"]["M"].items()
         }
-        return Mark(item["done"]["S"], ahead)
+        return Checkpoint(item["done"]["S"], ahead)
 
-    def advance(self, shard: str, mark: Mark, before: Mark) -> None:
-        """See `Marks.advance`."""
+    def advance(self, shard: str, checkpoint: Checkpoint, before: Checkpoint) -> None:
+        """See `Checkpoints.advance`."""
         for _ in range(TRIES):
-            if mark.done <= before.done:
+            if checkpoint.done <= before.done:
                 return
             with suppress(ConditionFailed):
-                self._put(shard, further(before, mark), before)
+                self._put(shard, furthest(before, checkpoint), before)
                 return
             before = self.read(shard)
-        raise Transient("a shard's mark changes too fast")
+        raise Transient("a shard's checkpoint changes too fast")
 
-    def _put(self, shard: str, mark: Mark, before: Mark) -> None:
+    def _put(self, shard: str, checkpoint: Checkpoint, before: Checkpoint) -> None:
         ahead = {
             chain: {"M": {"key": {"S": found.key}, "last": {"S": found.last}}}
-            for chain, found in mark.ahead.items()
+            for chain, found in checkpoint.ahead.items()
         }
         item = {
             **_key(shard),
-            "done": {"S": mark.done},
+            "done": {"S": checkpoint.done},
             "ahead": {"M": ahead},
             "expires": {"N": str(int(self._clock()) + KEPT_SECONDS)},
         }
@@ -68,7 +68,7 @@ class MarkTable:
         self._call("PutItem", Item=item, **condition)
 
     def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        # a write that is sent twice finds its own: then the mark is read again
+        # a write that is sent twice finds its own: then the checkpoint is read again
         payload = {"TableName": self._table, **arguments}
         return dynamodb_call(self._client, operation, payload, idempotent=True)
 

@@ -1,4 +1,4 @@
-"""How far a shard is done: what the sink holds of the records up to its mark is whole."""
+"""How far a shard is done: what the sink holds of the records up to its checkpoint is whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Ahead", "Mark", "Marks", "MemoryMarks", "further", "padded"]
+__all__ = ["Ahead", "Checkpoint", "Checkpoints", "MemoryCheckpoints", "furthest", "padded"]
 
 #: the digits of a sequence number, so that they sort as text
 DIGITS = 56
@@ -19,14 +19,14 @@ def padded(sequence: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """An object of the sink that reaches beyond its shard's mark: its key, its last sequence."""
+    """An object of the sink that reaches beyond the checkpoint: its key, its last sequence."""
 
     key: str
     last: str
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Checkpoint:
     """All records up to the sequence `done` are done; "" is none.
 
     `ahead` holds, by chain of the sink, the object that covers records beyond that: one that
@@ -38,40 +38,40 @@ class Mark:
     ahead: Mapping[str, Ahead] = field(default_factory=dict)
 
 
-class Marks(Protocol):
-    """Where the marks of shards are kept."""
+class Checkpoints(Protocol):
+    """Where the checkpoints of shards are kept."""
 
-    def read(self, shard: str) -> Mark:
-        """A shard's mark, as it is now. Raises Transient."""
+    def read(self, shard: str) -> Checkpoint:
+        """A shard's checkpoint, as it is now. Raises Transient."""
         ...
 
-    def advance(self, shard: str, mark: Mark, before: Mark) -> None:
-        """Move a shard's mark forward, never back; `before` is what was read. Raises Transient."""
+    def advance(self, shard: str, checkpoint: Checkpoint, before: Checkpoint) -> None:
+        """Move a checkpoint forward, never back; `before` is what was read. Raises Transient."""
         ...
 
 
-class MemoryMarks:
-    """Marks in memory."""
+class MemoryCheckpoints:
+    """Checkpoints in memory."""
 
     def __init__(self) -> None:
-        self.marks: dict[str, Mark] = {}
+        self.stored: dict[str, Checkpoint] = {}
 
-    def read(self, shard: str) -> Mark:
-        """See `Marks.read`."""
-        return self.marks.get(shard, Mark())
+    def read(self, shard: str) -> Checkpoint:
+        """See `Checkpoints.read`."""
+        return self.stored.get(shard, Checkpoint())
 
-    def advance(self, shard: str, mark: Mark, before: Mark) -> None:
-        """See `Marks.advance`."""
+    def advance(self, shard: str, checkpoint: Checkpoint, before: Checkpoint) -> None:
+        """See `Checkpoints.advance`."""
         stands = self.read(shard)
-        if mark.done > stands.done:
-            self.marks[shard] = further(stands, mark)
+        if checkpoint.done > stands.done:
+            self.stored[shard] = furthest(stands, checkpoint)
 
 
-def further(one: Mark, other: Mark) -> Mark:
-    """What two marks of a shard say together: the later, with what reaches beyond it."""
+def furthest(one: Checkpoint, other: Checkpoint) -> Checkpoint:
+    """What two checkpoints of a shard say together: the later, with what reaches beyond it."""
     done = max(one.done, other.done)
     ahead: dict[str, Ahead] = {}
     for chain, found in (*one.ahead.items(), *other.ahead.items()):
         if found.last > done and (chain not in ahead or ahead[chain].last < found.last):
             ahead[chain] = found
-    return Mark(done, ahead)
+    return Checkpoint(done, ahead)

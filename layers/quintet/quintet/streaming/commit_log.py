@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from quintet.streaming.checkpoints import Ahead, Mark, padded
+from quintet.streaming.checkpoints import Ahead, Checkpoint, padded
 from quintet.streaming.model_rows import ShardBatch
 
-__all__ = ["Chain", "Ledger", "MemorySink", "Sink", "Stored"]
+__all__ = ["CommitLog", "MemorySink", "ObjectChain", "Sink", "Stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class MemorySink:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class ObjectChain:
     """A chain of a shard: `name` tells it from the shard's others and begins its keys."""
 
     name: str
@@ -76,20 +76,20 @@ class Chain:
 
 
 @dataclass(slots=True)
-class Ledger:
+class CommitLog:
     """The chains of one shard, as one invocation goes along them.
 
     `ahead` gathers the last object of each.
     """
 
     sink: Sink
-    mark: Mark
+    checkpoint: Checkpoint
     shard_batch: ShardBatch
     ahead: dict[str, Ahead] = field(default_factory=dict)
 
     def settle(
         self,
-        chain: Chain,
+        chain: ObjectChain,
         records: Sequence[int],
         encode: Callable[[Sequence[int]], bytes],
         taken: Callable[[Sequence[int], bytes], None] = lambda records, body: None,
@@ -103,8 +103,8 @@ class Ledger:
             Transient: not all of it could be stored; repeat all.
         """
         sequences = [padded(self.shard_batch.sequences[record]) for record in records]
-        place = bisect_right(sequences, self.mark.done)
-        reaching = self.mark.ahead.get(chain.name)
+        place = bisect_right(sequences, self.checkpoint.done)
+        reaching = self.checkpoint.ahead.get(chain.name)
         if reaching is not None and (end := bisect_right(sequences, reaching.last)) > place:
             taken(records[place:end], self.sink.get(reaching.key).body)
             place = end
@@ -117,6 +117,6 @@ class Ledger:
                 taken(records[place:end], found.body)
             place, self.ahead[chain.name] = end, Ahead(key, found.last)
 
-    def done(self) -> Mark:
-        """The mark once all is done."""
-        return Mark(padded(self.shard_batch.sequences[-1]), self.ahead)
+    def checkpoint_after(self) -> Checkpoint:
+        """The checkpoint once all is done."""
+        return Checkpoint(padded(self.shard_batch.sequences[-1]), self.ahead)

@@ -17,8 +17,8 @@ from quintet.scoring import Scores
 from quintet.serving.isolation import score_apart
 from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertDesk, Counts, found
-from quintet.streaming.checkpoints import Mark, Marks, padded
-from quintet.streaming.commit_log import Chain, Ledger, Sink
+from quintet.streaming.checkpoints import Checkpoint, Checkpoints, padded
+from quintet.streaming.commit_log import CommitLog, ObjectChain, Sink
 from quintet.streaming.latest import LatestScores, latest
 from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, Tumbling
 from quintet.streaming.objects import predictions, rows_of
@@ -75,7 +75,7 @@ class Scorer:
     decode: Callable[[ShardBatch], Decoded]
     features: FeatureSource
     sink: Sink
-    marks: Marks
+    checkpoints: Checkpoints
     latest: LatestScores
     alerts: AlertDesk
     windows: WindowStore
@@ -109,9 +109,9 @@ class Scorer:
             begun = self.timer()
             decoded = self.decode(arrivals)
             begun = self._lap(outcome, "decode_ms", begun)
-            mark = self.marks.read(arrivals.shard)
-            if padded(arrivals.sequences[-1]) > mark.done:
-                self._settle(arrivals, decoded, mark, outcome)
+            checkpoint = self.checkpoints.read(arrivals.shard)
+            if padded(arrivals.sequences[-1]) > checkpoint.done:
+                self._settle(arrivals, decoded, checkpoint, outcome)
             else:
                 outcome.skipped = outcome.records
             flows = [flow for _, flow in decoded.by_model]
@@ -122,24 +122,24 @@ class Scorer:
             self._lap(outcome, "windows_ms", begun)
 
     def _settle(
-        self, arrivals: ShardBatch, decoded: Decoded, mark: Mark, outcome: ShardOutcome
+        self, arrivals: ShardBatch, decoded: Decoded, checkpoint: Checkpoint, outcome: ShardOutcome
     ) -> None:
-        """All records behind the mark into the sink; then what follows of them, then the mark."""
-        new = np.array([padded(s) > mark.done for s in arrivals.sequences], dtype=np.bool_)
+        """Put all records behind the checkpoint into the sink, then tell of them, then move it."""
+        new = np.array([padded(s) > checkpoint.done for s in arrivals.sequences], dtype=np.bool_)
         outcome.skipped = int((~new).sum())
         scored = [self._score(model, flow, new, outcome) for model, flow in decoded.by_model]
         begun = self.timer()
         quarantine = ShardQuarantine(arrivals)
         quarantine.add_undecodable(item for item in decoded.undecodable if new[item.record])
         outcome.undecodable = len(quarantine.records)
-        ledger = Ledger(self.sink, mark, arrivals)
+        commit_log = CommitLog(self.sink, checkpoint, arrivals)
         for one in scored:
-            rows = _predict(one, new, ledger, outcome)
+            rows = _predict(one, new, commit_log, outcome)
             quarantine.add_rows(one.flow, rows, one.scores.refusals)
-        ledger.settle(Chain("quarantine", "jsonl"), quarantine.records, quarantine.encode)
+        commit_log.settle(ObjectChain("quarantine", "jsonl"), quarantine.records, quarantine.encode)
         for one in scored:
             self._tell(one, arrivals, outcome)
-        self.marks.advance(arrivals.shard, ledger.done(), mark)
+        self.checkpoints.advance(arrivals.shard, commit_log.checkpoint_after(), checkpoint)
         self._lap(outcome, "sink_ms", begun)
 
     def _score(
@@ -190,11 +190,11 @@ class Scorer:
 
 
 def _predict(
-    one: Scored, new: NDArray[np.bool_], ledger: Ledger, outcome: ShardOutcome
+    one: Scored, new: NDArray[np.bool_], commit_log: CommitLog, outcome: ShardOutcome
 ) -> NDArray[np.int64]:
     """The predictions of one model into the sink; the rows that are refused."""
     flow, scores, contract = one.flow, one.scores, one.model.contract
-    arrivals, records = ledger.shard_batch, flow.record[scores.index]
+    arrivals, records = commit_log.shard_batch, flow.record[scores.index]
     refused = new[flow.record]
     refused[scores.index] = False
 
@@ -208,8 +208,8 @@ def _predict(
             place = arrivals.sequences[flow.record[row]], int(flow.row[row])
             refused[row] = place not in there
 
-    chain = Chain(f"predictions/{contract.name}", "parquet")
-    ledger.settle(chain, np.unique(flow.record).tolist(), encode, taken)
+    chain = ObjectChain(f"predictions/{contract.name}", "parquet")
+    commit_log.settle(chain, np.unique(flow.record).tolist(), encode, taken)
     one.kept = np.flatnonzero(~refused[scores.index])
     rows = np.flatnonzero(refused)
     key = (contract.name, contract.version)

@@ -42,7 +42,7 @@ def telemetry() -> StreamTelemetry:
 def scorer() -> Scorer:
     """What scores. The models used last stay loaded between invocations."""
     from quintet.aws.artifacts import Artifacts
-    from quintet.aws.checkpoints import MarkTable
+    from quintet.aws.checkpoints import CheckpointTable
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
     from quintet.aws.latest import LatestTable
@@ -71,7 +71,7 @@ def scorer() -> Scorer:
         decode=read,
         features=FeatureTable(dynamodb, settings.features_table, clock=time.time),
         sink=StreamBucket(s3, settings.stream_bucket),
-        marks=MarkTable(dynamodb, settings.stream_table, clock=time.time),
+        checkpoints=CheckpointTable(dynamodb, settings.stream_table, clock=time.time),
         latest=LatestTable(
             dynamodb, settings.scores_table, kept_seconds=settings.scores_retention_days * DAY
         ),
