@@ -176,9 +176,7 @@ def test_marks_of_two_invocations_come_together_and_never_go_back(stream_aws: St
     assert checkpoints.read("s/1") == Checkpoint()
     beyond = {"predictions/a": Ahead("a", padded("9"))}
     checkpoints.advance("s/1", Checkpoint(padded("5"), beyond), Checkpoint())
-    checkpoints.advance(
-        "s/1", Checkpoint(padded("7")), Checkpoint()
-    )  # it knew nothing of the first
+    checkpoints.advance("s/1", Checkpoint(padded("7")), Checkpoint())  # had not read the first
     expected = Checkpoint(padded("7"), beyond)
     assert checkpoints.read("s/1") == expected
     checkpoints.advance("s/1", Checkpoint(padded("6")), Checkpoint(padded("5"), beyond))

@@ -17,7 +17,7 @@ from tests.windowkit import ALL, PLAIN, Row, Shard, by_hand, close_to, contract
 
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
-from quintet.aws.windows import WindowTable, standing_name
+from quintet.aws.windows import WindowTable, window_attribute
 from quintet.columns import Batch
 from quintet.contract import Contract, Feature
 from quintet.errors import Transient
@@ -217,8 +217,8 @@ def test_features_of_other_origins_stay_in_the_item(
     Shard(store).call(contract(PLAIN[:2], name="other"), [Row("ann", 4.0)], final=True)
     (item,) = scan(online_aws, tables[1]).values()
     assert {name for name in item if name.startswith("window#")} == {
-        standing_name("shop"),
-        standing_name("other"),
+        window_attribute("shop"),
+        window_attribute("other"),
     }
     assert {name: value for name, value in item.items() if not name.startswith("window#")} == {
         **loaded,
@@ -331,8 +331,8 @@ def test_standings_hold_two_rows_of_a_shard_however_many_parts_there_were(
         shard.call(model, [Row("ann", 1.0, at=10.0 * number)], final=True)
         shard.turn()
     (item,) = scan(online_aws, tables[1]).values()
-    standing = json.loads(item[standing_name("shop")]["S"])
-    assert [len(found[2]["n"]) for found in standing["shards"].values()] == [2]
+    stored = json.loads(item[window_attribute("shop")]["S"])
+    assert [len(found[2]["n"]) for found in stored["shards"].values()] == [2]
     assert item["orders"] == {"N": "20"}
     window = store.read("shop", 0.0)
     assert window is not None and (window.parts, window.counters.records) == (20, 20)

@@ -2,7 +2,7 @@
 
 A feature of a window stands in its entity's item as every other does: the value under the
 aggregate's name, the window's end under `<name>@`. Beside them `window#<model>` holds the
-`Standing` that they come from; it is read by nobody else, and every write is conditional on it.
+`WindowFeatures` that they come from; nothing else reads it, and every write is conditional on it.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from quintet.aws.window_items import Item, index_key, part_items, parts_of, wind
 from quintet.contract import Scalar
 from quintet.errors import Transient
 from quintet.streaming.parts import Part, Window, summed
-from quintet.streaming.window_features import Claim, Standing, claims, taken
+from quintet.streaming.window_features import WindowFeatures, WindowUpdate, updated, window_updates
 
-__all__ = ["WindowTable", "standing_name"]
+__all__ = ["WindowTable", "window_attribute"]
 
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MOST_PUTS = 25
 THREADS = 16
 ATTEMPTS = 8  # shards close the same window at the same moment, and may share an entity
 BACKOFF_SECONDS = 0.02  # the ceiling of the first wait; it doubles, with full jitter
-#: characters of a standing: an item takes 400 KB, and has other attributes
-MOST_STANDING = 200_000
+#: characters of stored window features: an item takes 400 KB, and has other attributes
+MAX_FEATURES_CHARACTERS = 200_000
 #: a number in DynamoDB lies between these, or is zero
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MOST_NUMBER, LEAST_NUMBER = 9.9e125, 1e-130
 
 #: an entity's item, and what a part says of it
-Change = tuple[str, Sequence[Claim]]
+Change = tuple[str, Sequence[WindowUpdate]]
 
 
-def standing_name(model: str) -> str:
-    """The attribute of a model's standing."""
+def window_attribute(model: str) -> str:
+    """The attribute that holds the window features of a model."""
     return f"window#{model}"
 
 
@@ -83,7 +83,7 @@ class WindowTable:
         chunks = [item for item in items.values() if "stream" not in item]
         heads = [item for item in items.values() if "stream" in item]
         changes: dict[str, list[Change]] = {}
-        for (model, entity), found in claims(parts).items():
+        for (model, entity), found in window_updates(parts).items():
             key = entity_key(found[0].part.entity, entity)
             if len(key.encode()) <= MOST_BYTES:
                 changes.setdefault(model, []).append((key, found))
@@ -109,56 +109,56 @@ class WindowTable:
         raise Transient(f"the stream table left {len(left)} items unwritten")
 
     def _gather(self, some: tuple[str, Sequence[Change]]) -> list[tuple[str, Change, str | None]]:
-        """Changes with the standings that are stored."""
+        """Changes with the window features that are stored."""
         model, changes = some
         keys = [key for key, _ in changes]
         stored = self._stored(model, keys)
         return [(model, change, stored.get(change[0])) for change in changes]
 
     def _stored(self, model: str, keys: Sequence[str]) -> dict[str, str]:
-        name = standing_name(model)
+        name = window_attribute(model)
         options = {
             "ConsistentRead": True,
-            "ProjectionExpression": "#key, #standing",
-            "ExpressionAttributeNames": {"#key": KEY, "#standing": name},
+            "ProjectionExpression": "#key, #window",
+            "ExpressionAttributeNames": {"#key": KEY, "#window": name},
         }
         items = read_items(self._client, self._features, keys, options, sleep=self._sleep)
         return {item[KEY]["S"]: item[name]["S"] for item in items if name in item}
 
     def _settle(self, model: str, change: Change, stored: str | None) -> None:
-        """Bring one entity's item up to date: whoever else does has its part taken, too."""
+        """Bring one entity's item up to date: parts of other writers are kept."""
         key, found = change
         for attempt in range(ATTEMPTS):
             if attempt:
                 self._wait(attempt)
                 stored = self._stored(model, [key]).get(key)
-            before = standing = None if stored is None else Standing.of(stored, {})
-            for claim in found:
-                standing = taken(standing, claim) or standing
-            if standing is None or standing is before:
+            before = features = None if stored is None else WindowFeatures.of(stored, {})
+            for update in found:
+                features = updated(features, update) or features
+            if features is None or features is before:
                 return
-            text = standing.text()
-            if text == stored or len(text) > MOST_STANDING:
+            text = features.text()
+            if text == stored or len(text) > MAX_FEATURES_CHARACTERS:
                 return
             try:
-                self._update(standing_name(model), key, standing, stored)
+                self._update(window_attribute(model), key, features, stored)
             except ConditionFailed:
                 continue
             return
         raise Transient("an entity's window features are written by too many at once")
 
-    def _update(self, name: str, key: str, standing: Standing, stored: str | None) -> None:
-        names = {"#standing": name}
-        put: Item = {":standing": {"S": standing.text()}, ":end": {"N": repr(standing.end)}}
-        sets = ["#standing = :standing"]
-        for position, (feature, value) in enumerate(standing.values.items()):
+    def _update(self, name: str, key: str, features: WindowFeatures, stored: str | None) -> None:
+        names = {"#window": name}
+        put: Item = {":window": {"S": features.text()}, ":end": {"N": repr(features.end)}}
+        sets = ["#window = :window"]
+        for position, (feature, value) in enumerate(features.values.items()):
             names |= {f"#v{position}": feature, f"#m{position}": moment_name(feature)}
             put[f":v{position}"] = attribute(_stored_scalar(value))
             sets.append(f"#v{position} = :v{position}, #m{position} = :end")
-        condition = "attribute_not_exists(#standing)"
+        condition = "attribute_not_exists(#window)"
         if stored is not None:
             put[":stored"] = {"S": stored}
-            condition = "#standing = :stored"
+            condition = "#window = :stored"
         request = {
             "TableName": self._features,
             "Key": {KEY: {"S": key}},
@@ -167,7 +167,7 @@ class WindowTable:
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": put,
         }
-        # sent twice, the second finds its own standing and is refused: read again, it is equal
+        # sent twice, the second finds its own write and is refused: read again, it is equal
         dynamodb_call(self._client, "UpdateItem", request, idempotent=True)
 
     def _wait(self, attempt: int) -> None:

@@ -19,13 +19,13 @@ from quintet.contract import Scalar, Stream
 from quintet.streaming.aggregates import Partials, pack, reduce, statistics, unpack, values
 from quintet.streaming.parts import Part, in_order, padded
 
-__all__ = ["Claim", "Standing", "claims", "taken"]
+__all__ = ["WindowFeatures", "WindowUpdate", "updated", "window_updates"]
 
 #: columns of packed partials
 Rows = dict[str, list[Any]]
 
 
-class Claim(NamedTuple):
+class WindowUpdate(NamedTuple):
     """What a part says of one entity: its partials (one row), and their values."""
 
     part: Part
@@ -42,7 +42,7 @@ class Shard(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WindowFeatures:
     """The newest window of an entity of a model, by shard, and the values of its aggregates."""
 
     start: float
@@ -62,21 +62,21 @@ class Standing:
         return orjson.dumps(stored).decode()
 
     @classmethod
-    def of(cls, text: str, values: Mapping[str, Scalar]) -> Standing:
-        """The standing of its text."""
+    def of(cls, text: str, values: Mapping[str, Scalar]) -> WindowFeatures:
+        """Read what `text` wrote."""
         stored = orjson.loads(text)
         shards = {shard: Shard(*found) for shard, found in stored["shards"].items()}
         return cls(stored["start"], stored["length"], shards, values)
 
 
-def claims(parts: Sequence[Part]) -> dict[tuple[str, str], list[Claim]]:
+def window_updates(parts: Sequence[Part]) -> dict[tuple[str, str], list[WindowUpdate]]:
     """What parts say of each model's entities: of each its newest window, in the shard's order."""
-    found: dict[tuple[str, str], list[Claim]] = {}
+    found: dict[tuple[str, str], list[WindowUpdate]] = {}
     for part in sorted(parts, key=lambda part: (part.end, padded(part.first))):
         packed = pack(part.partials.columns)
         by_name = values(part.stream, part.partials)
         for position, entity in enumerate(part.partials.entities):
-            claim = Claim(
+            update = WindowUpdate(
                 part,
                 {name: column[position : position + 1] for name, column in packed.items()},
                 {name: column[position] for name, column in by_name.items()},
@@ -84,19 +84,19 @@ def claims(parts: Sequence[Part]) -> dict[tuple[str, str], list[Claim]]:
             mine = found.setdefault((part.model, entity), [])
             if mine and mine[-1].part.end < part.end:
                 mine.clear()
-            mine.append(claim)
+            mine.append(update)
     return found
 
 
-def taken(standing: Standing | None, claim: Claim) -> Standing | None:
-    """The standing with a claim; None where the claim is of an older window or part."""
-    part, name = claim.part, claim.part.shard
-    mine = Shard(padded(part.first), padded(part.last), claim.rows)
-    if standing is None or not _same_window(standing, claim):
-        if standing is not None and standing.end > part.end:
+def updated(features: WindowFeatures | None, update: WindowUpdate) -> WindowFeatures | None:
+    """The features with an update; None where the update is of an older window or part."""
+    part, name = update.part, update.part.shard
+    mine = Shard(padded(part.first), padded(part.last), update.rows)
+    if features is None or not _same_window(features, update):
+        if features is not None and features.end > part.end:
             return None
-        return Standing(part.start, part.length, {name: mine}, claim.values)
-    before = standing.shards.get(name)
+        return WindowFeatures(part.start, part.length, {name: mine}, update.values)
+    before = features.shards.get(name)
     if before is not None:
         if mine.first < before.first:
             return None
@@ -105,18 +105,18 @@ def taken(standing: Standing | None, claim: Claim) -> Standing | None:
         settled = {k: column[:-1] for k, column in before.rows.items()} if overlaps else before.rows
         if len(settled["n"]) > 1:
             settled = pack(_one(part.stream, [settled]).columns)
-        mine = mine._replace(rows={k: settled[k] + column for k, column in claim.rows.items()})
-    shards = {**standing.shards, name: mine}
+        mine = mine._replace(rows={k: settled[k] + column for k, column in update.rows.items()})
+    shards = {**features.shards, name: mine}
     whole = _one(part.stream, [shard.rows for shard in shards.values()])
     served = {name: column[0] for name, column in values(part.stream, whole).items()}
-    return Standing(part.start, part.length, shards, served)
+    return WindowFeatures(part.start, part.length, shards, served)
 
 
-def _same_window(standing: Standing, claim: Claim) -> bool:
-    """Whether a claim adds to a standing, and does not begin one: a contract may change, too."""
-    part = claim.part
-    same = (standing.start, standing.length) == (part.start, part.length)
-    return same and all(set(shard.rows) == set(claim.rows) for shard in standing.shards.values())
+def _same_window(features: WindowFeatures, update: WindowUpdate) -> bool:
+    """Whether an update adds to the window, and does not begin one: a contract may change, too."""
+    part = update.part
+    same = (features.start, features.length) == (part.start, part.length)
+    return same and all(set(shard.rows) == set(update.rows) for shard in features.shards.values())
 
 
 def _one(stream: Stream, parts: Sequence[Rows]) -> Partials:

@@ -19,7 +19,7 @@ from quintet.streaming import window_state
 from quintet.streaming.aggregates import reduce, units
 from quintet.streaming.model_rows import AHEAD_SECONDS, ModelRows, ShardBatch, Tumbling
 from quintet.streaming.parts import Counters, Part, Window, padded, summed
-from quintet.streaming.window_features import Standing, claims, taken
+from quintet.streaming.window_features import WindowFeatures, updated, window_updates
 from quintet.streaming.window_state import Open
 
 __all__ = ["Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advance"]
@@ -48,21 +48,21 @@ class MemoryWindows:
     def __init__(self) -> None:
         self.parts: dict[tuple[str, float], dict[tuple[str, float, str], Part]] = {}
         self.features = MemoryFeatures()
-        self._standing: dict[tuple[str, str, str], Standing] = {}
+        self._window_features: dict[tuple[str, str, str], WindowFeatures] = {}
 
     def close(self, parts: Sequence[Part]) -> None:
         """See `WindowStore.close`."""
         for part in parts:
             of_window = self.parts.setdefault((part.model, part.start), {})
             of_window[part.shard, part.arrival, padded(part.first)] = part
-        for (model, entity), found in claims(parts).items():
-            for claim in found:
-                key = (model, claim.part.entity, entity)
-                standing = taken(self._standing.get(key), claim)
-                if standing is not None:
-                    self._standing[key] = standing
-                    for name, value in standing.values.items():
-                        self.features.put(claim.part.entity, entity, name, value, standing.end)
+        for (model, entity), found in window_updates(parts).items():
+            for update in found:
+                key = (model, update.part.entity, entity)
+                features = updated(self._window_features.get(key), update)
+                if features is not None:
+                    self._window_features[key] = features
+                    for name, value in features.values.items():
+                        self.features.put(update.part.entity, entity, name, value, features.end)
 
     def read(self, model: str, start: float) -> Window | None:
         """A window, summed over its parts; None where there are none."""
