@@ -45,7 +45,7 @@ from quintet.features import MemoryFeatures, join
 from quintet.onnx_model import OnnxModel, session_options
 from quintet.serving.isolation import score_apart
 from quintet.streaming import kinesis_events
-from quintet.streaming.alerts import AlertDesk, MemoryAlertBook
+from quintet.streaming.alerts import AlertNotifier, MemoryAlertState
 from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
@@ -131,7 +131,7 @@ def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
         sink=MemorySink(),
         checkpoints=MemoryCheckpoints(),
         latest=MemoryLatest(),
-        alerts=AlertDesk(MemoryAlertBook(), []),
+        alerts=AlertNotifier(MemoryAlertState(), []),
         windows=MemoryWindows(),
         clock=lambda: NOW,
     )

@@ -18,7 +18,7 @@ from tests.streamkit import METER, NOW, data, reading, sequence, shard_batch
 from quintet.errors import Transient
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
-from quintet.streaming.alerts import AlertDesk, MemoryAlertBook, MemoryTeller
+from quintet.streaming.alerts import AlertNotifier, MemoryAlertChannel, MemoryAlertState
 from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
@@ -80,8 +80,8 @@ class World:
     sink: MemorySink = field(default_factory=MemorySink)
     checkpoints: MemoryCheckpoints = field(default_factory=MemoryCheckpoints)
     latest: MemoryLatest = field(default_factory=MemoryLatest)
-    book: MemoryAlertBook = field(default_factory=MemoryAlertBook)
-    teller: MemoryTeller = field(default_factory=MemoryTeller)
+    alert_state: MemoryAlertState = field(default_factory=MemoryAlertState)
+    alert_channel: MemoryAlertChannel = field(default_factory=MemoryAlertChannel)
     windows: MemoryWindows = field(default_factory=MemoryWindows)
 
     def scorer(self, adversary: Adversary | None = None) -> Scorer:
@@ -90,20 +90,20 @@ class World:
             self.sink,
             self.checkpoints,
             self.latest,
-            self.book,
-            self.teller,
+            self.alert_state,
+            self.alert_channel,
             self.windows,
         ]
         if adversary is not None:
             ports = [Struck(port, adversary) for port in ports]
-        sink, checkpoints, latest, book, teller, windows = ports
+        sink, checkpoints, latest, alert_state, alert_channel, windows = ports
         return Scorer(
             decode=lambda found: decode(found, lambda name: MODEL, "log"),
             features=MemoryFeatures(),
             sink=sink,
             checkpoints=checkpoints,
             latest=latest,
-            alerts=AlertDesk(book, [teller]),
+            alerts=AlertNotifier(alert_state, [alert_channel]),
             windows=windows,
             clock=lambda: NOW + 1,
         )
@@ -194,6 +194,6 @@ def check(world: World, records: Records) -> None:
             sums[entity] = before[0] + values["readings"], before[1] + values["spent"]
     assert sums == records.sums
     assert {key[2]: one.sequence for key, one in world.latest.stored.items()} == records.last
-    told = {alert.entity for alert in world.teller.alerts}
-    assert told == {raised.alert.entity for raised in world.book.stored.values()}
-    assert all(raised.sent for raised in world.book.stored.values())
+    told = {alert.entity for alert in world.alert_channel.alerts}
+    assert told == {raised.alert.entity for raised in world.alert_state.stored.values()}
+    assert all(raised.sent for raised in world.alert_state.stored.values())

@@ -109,7 +109,7 @@ class Shard:
     length: float = 30.0
     state: Any = None
     next: int = 1
-    most_state: int = 256 * 1024
+    max_state: int = 256 * 1024
 
     def call(
         self,
@@ -128,7 +128,7 @@ class Shard:
             shard_batch,
             [model_rows] if rows else [],
             self.store,
-            most_state=self.most_state,
+            max_state=self.max_state,
         )
         if accept:
             self.next += len(rows)

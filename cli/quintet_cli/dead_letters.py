@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from quintet.batch.drops import dropped
 from quintet.errors import BadInput
 from quintet.jobs.store import JobEvent
-from quintet.streaming.alert import Callout, is_callout
+from quintet.streaming.alert import WebhookMessage, is_callout
 from quintet.webhooks.runs import is_run_end, run_call
 from quintet_cli.refused import Depth, Outcome, Pace, Thing
 from quintet_cli.stage import Stage, StageError
@@ -106,7 +106,7 @@ class Letter:
             return known.model if known else None
         try:
             if is_callout(self.body):
-                return Callout.read(self.body).alert.model
+                return WebhookMessage.read(self.body).alert.model
             if is_run_end(self.body):
                 return run_call(self.body).model
             files = dropped(self.body)

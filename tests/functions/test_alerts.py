@@ -21,12 +21,12 @@ from tests.functions.test_notify import (
     written,
 )
 
-from quintet.aws.alerts import AlertCallouts, AlertTable, AlertTopic
+from quintet.aws.alerts import AlertTable, AlertTopic, AlertWebhooks
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import CalloutDeliveries
 from quintet.errors import Transient
-from quintet.streaming.alert import Callout, content
-from quintet.streaming.alerts import AlertDesk, Counts, Raised
+from quintet.streaming.alert import WebhookMessage, content
+from quintet.streaming.alerts import AlertNotifier, Counts, LastAlert
 from quintet.webhooks.alerts import webhook_id
 from quintet.webhooks.delivery import Delivery
 from quintet_cli.receiver import Receiver, receiving
@@ -49,7 +49,7 @@ class World:
     def __init__(self, url: str) -> None:
         self.url = url
         self.table = stream_table(url)
-        self.book = AlertTable(self.lean("dynamodb"), self.table)
+        self.state = AlertTable(self.lean("dynamodb"), self.table)
         self.sqs, sns = client("sqs", url), client("sns", url)
         self.notices = self._queue("notices")
         self.inbox = self._queue("inbox")
@@ -67,11 +67,11 @@ class World:
         """A client as the functions have it."""
         return AwsClient(service, environ=environ(self.url), sleep=lambda seconds: None)
 
-    def desk(self, topic: str | None = None) -> AlertDesk:
-        """A desk that tells both ways."""
-        callouts = AlertCallouts(self.lean("sqs"), self.notices, "ops")
-        return AlertDesk(
-            self.book, [AlertTopic(self.lean("sns"), topic or self.topic), callouts], threads=4
+    def notifier(self, topic: str | None = None) -> AlertNotifier:
+        """A notifier that tells both ways."""
+        callouts = AlertWebhooks(self.lean("sqs"), self.notices, "ops")
+        return AlertNotifier(
+            self.state, [AlertTopic(self.lean("sns"), topic or self.topic), callouts], threads=4
         )
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
@@ -94,7 +94,7 @@ def world(url: str) -> World:
 
 def test_subscribers_get_the_alerts_that_they_filter_for(world: World) -> None:
     rows = [(n, entity, 8.2, 0.0) for n, entity in enumerate(("s1", "s2", "t1", "s1"))]
-    assert world.desk().raise_all(found_in(rows)) == Counts(raised=3, suppressed=1)
+    assert world.notifier().raise_all(found_in(rows)) == Counts(raised=3, suppressed=1)
     told = sorted(world.messages(world.inbox), key=lambda message: str(message["Message"]))
     assert [message["Subject"] for message in told] == ["Alert: room, s1", "Alert: room, s2"]
     assert [json.loads(message["Message"]) for message in told] == [
@@ -113,7 +113,7 @@ def test_subscribers_get_the_alerts_that_they_filter_for(world: World) -> None:
 
 
 def test_the_item_of_an_alert(world: World) -> None:
-    world.desk().raise_all(found_in([(1, "s1", 8.2, 0.125)]))
+    world.notifier().raise_all(found_in([(1, "s1", 8.2, 0.125)]))
     key = {"key": {"S": "alert#room#s1"}, "part": {"S": "-"}}
     item = client("dynamodb", world.url).get_item(TableName=world.table, Key=key)["Item"]
     assert json.loads(item.pop("alert")["S"]) == content(alert(at=0.125))
@@ -130,16 +130,16 @@ def test_a_topic_that_does_not_answer_leaves_the_alert_to_the_retry(world: World
     rows = [(1, "s1", 8.2, 0.0)]
     for _ in range(2):
         with pytest.raises(Transient, match=r"^sns answered 404 to an alert$"):
-            world.desk(f"{world.topic}-none").raise_all(found_in(rows))
-    assert world.book.last("room", "s1") == Raised(alert(), sent=False)
-    assert world.desk().raise_all(found_in(rows)) == Counts(resent=1)
+            world.notifier(f"{world.topic}-none").raise_all(found_in(rows))
+    assert world.state.last("room", "s1") == LastAlert(alert(), sent=False)
+    assert world.notifier().raise_all(found_in(rows)) == Counts(resent=1)
     assert len(world.messages(world.inbox)) == len(world.messages(world.notices)) == 1
 
 
 def test_whatever_an_entity_is_called_it_is_told_of(world: World) -> None:
     names = ("Zür ich", "a\nb\x01", "\ufffe", "x" * 5_000, '"', "ü" * 300)
     rows = [(n, name, 8.2, 0.0) for n, name in enumerate(names)]
-    assert world.desk().raise_all(found_in(rows)) == Counts(raised=len(names))
+    assert world.notifier().raise_all(found_in(rows)) == Counts(raised=len(names))
     assert len(world.messages(world.notices)) == len(names)
 
 
@@ -245,4 +245,4 @@ def test_a_delivered_callout_stays_so(aws: Aws) -> None:
 
 def test_the_sample_event_holds_a_callout_as_it_is_sent() -> None:
     (record,) = event("notify_alert")["Records"]
-    assert record["body"] == Callout(CALLED_OUT, "ops").message()
+    assert record["body"] == WebhookMessage(CALLED_OUT, "ops").message()

@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from tests.alertkit import alert
 from typer.testing import CliRunner, Result
 
-from quintet.streaming.alert import Callout
+from quintet.streaming.alert import WebhookMessage
 from quintet_cli.app import app
 from quintet_cli.dead_letters import DeadLetters, Jobs, KnownJob, Letter, NoJobs, dead_letters
 from quintet_cli.places import named
@@ -175,7 +175,7 @@ def run_end() -> str:
         ({"Event": "s3:TestEvent"}, None, None),
         ({"job": "gone", "event": "failed"}, "gone", None),
         ({"job": 7}, None, None),
-        (Callout(alert(), "pager").message(), None, "room"),
+        (WebhookMessage(alert(), "pager").message(), None, "room"),
         ('{"alert": {}, "endpoint": "pager"}', None, None),
         (run_end(), None, "churn"),
         ('{"run": {}, "endpoint": "pager"}', None, None),

@@ -19,7 +19,7 @@ from tests.streamkit import NOW, TIMED, data, event, reading, sequence
 
 from quintet.contract import Aggregate, Limits, Stream
 from quintet.streaming import kinesis_events
-from quintet.streaming.windows import MOST_STATE
+from quintet.streaming.windows import MAX_STATE
 from quintet.wiring import stream as wiring
 
 MEGABYTE = 1024 * 1024
@@ -177,8 +177,8 @@ def test_a_state_that_grows_past_256_kb_is_stored_as_a_part(stream_aws: StreamAw
         state = stream_aws.handler(given, None)["state"]
         sizes.append(len(json.dumps(state, separators=(",", ":"))))
     stream_aws.handler(event([], window=NOW, state=state, final=True), None)
-    assert max(sizes) <= MOST_STATE
-    assert [size > MOST_STATE // 2 for size in sizes] == [False, True, False, True]
+    assert max(sizes) <= MAX_STATE
+    assert [size > MAX_STATE // 2 for size in sizes] == [False, True, False, True]
     window = stream_aws.windows().read("log", NOW)
     assert window is not None
     assert (window.parts, window.counters.records, len(window.entities)) == (2, 400, 400)

@@ -23,7 +23,7 @@ from quintet.errors import NotFound
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import Model
-from quintet.streaming.alerts import AlertDesk
+from quintet.streaming.alerts import AlertNotifier
 from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
@@ -80,7 +80,7 @@ class House:
             sink=StreamBucket(self.stage.signed("s3"), self.bucket),
             checkpoints=checkpoints or self.checkpoints,
             latest=MemoryLatest(),
-            alerts=AlertDesk(_NoBook(), []),
+            alerts=AlertNotifier(_NoAlertState(), []),
             windows=MemoryWindows(),
             clock=lambda: NOW + 1,
         )
@@ -133,7 +133,7 @@ class House:
         return result.output
 
 
-class _NoBook:
+class _NoAlertState:
     """No alert is looked for here."""
 
     def __getattr__(self, name: str) -> Any:

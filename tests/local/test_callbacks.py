@@ -10,7 +10,7 @@ from tests.jobskit import RESULT, job
 from tests.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
-from quintet.aws.alerts import AlertCallouts
+from quintet.aws.alerts import AlertWebhooks
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import CalloutDeliveries, DeliveryRecords
 from quintet.aws.jobs import JobTable
@@ -71,7 +71,7 @@ def test_an_alert_is_called_out(local_aws: LocalAws) -> None:
     sqs = Stage.open("local", local_aws.state).signed("sqs")
     with receiving(receiver) as url:
         receiver.secrets = [register(local_aws, name, url)]
-        AlertCallouts(sqs, local_aws.outputs["NotifyQueueUrl"], name).send(found)
+        AlertWebhooks(sqs, local_aws.outputs["NotifyQueueUrl"], name).send(found)
         eventually(lambda: book.get(found.id, "webhook").state == "delivered", 30)
     (received,) = receiver.received
     assert (received.id, received.verified) == (webhook_id(found), True)

@@ -238,13 +238,13 @@ def test_an_alert_is_told_within_ten_seconds_at_the_default_settings() -> None:
     told: dict[str, float] = {}
 
     def invoke(given: dict[str, Any], ended: float) -> Answer:
-        before = len(world.teller.alerts)
+        before = len(world.alert_channel.alerts)
         answer = scored(world, given)
-        told.update({alert.id: ended - alert.at for alert in world.teller.alerts[before:]})
+        told.update({alert.id: ended - alert.at for alert in world.alert_channel.alerts[before:]})
         return answer
 
     source = Lambda(mapping(), filled(records, {}, 90), invoke, seconds=2.0)
     source.run(NOW + 160)
-    assert len(told) == len(world.teller.alerts) == 900
+    assert len(told) == len(world.alert_channel.alerts) == 900
     assert 3 * 2.0 < max(told.values()) < 10
     assert min(told.values()) >= 2.0

@@ -15,7 +15,7 @@ from tests.windowkit import ALL, PLAIN
 
 from quintet.contract import Aggregate, Stream
 from quintet.streaming.aggregates import (
-    MOST_TEXT,
+    MAX_TEXT,
     Partials,
     concatenate,
     pack,
@@ -164,7 +164,7 @@ def test_long_texts_are_cut() -> None:
         times=np.zeros(1),
         sequences=lambda: np.array(["1"], dtype=object),
     )
-    assert values(STREAM, reduce(one))["last_word"] == ["w" * MOST_TEXT]
+    assert values(STREAM, reduce(one))["last_word"] == ["w" * MAX_TEXT]
 
 
 def test_numbers_and_texts_are_different_values() -> None:

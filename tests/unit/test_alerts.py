@@ -30,14 +30,14 @@ from quintet.aws.client import AwsClient
 from quintet.contract import Alert as Rule
 from quintet.contract import Contract, Output
 from quintet.errors import BadInput, Transient
-from quintet.streaming.alert import Alert, Callout, bounded, content, of_content, sns_message
+from quintet.streaming.alert import Alert, WebhookMessage, bounded, content, of_content, sns_message
 from quintet.streaming.alerts import (
-    AlertBook,
-    AlertDesk,
+    AlertNotifier,
+    AlertState,
     Counts,
-    MemoryAlertBook,
-    MemoryTeller,
-    Raised,
+    LastAlert,
+    MemoryAlertChannel,
+    MemoryAlertState,
     found,
 )
 
@@ -120,7 +120,7 @@ def test_without_an_entity_the_partition_key_stands_for_it() -> None:
 def test_where_there_is_no_alert_none_is_found() -> None:
     assert found_in([]).positions == {}
     assert found_in([(1, "s1", 8.2, 0.0)], replace(ROOM, alert=None)).positions == {}
-    assert AlertDesk(MemoryAlertBook(), []).raise_all(found_in([])) == Counts()
+    assert AlertNotifier(MemoryAlertState(), []).raise_all(found_in([])) == Counts()
 
 
 # ---- the forms in which it is told ---------------------------------------------------------------
@@ -172,12 +172,12 @@ def test_a_long_entity_is_cut_and_still_its_own() -> None:
 
 
 def test_a_callout_is_read_back_and_nothing_else_is() -> None:
-    callout = Callout(alert(), "ops")
-    assert Callout.read(callout.message()) == callout
+    callout = WebhookMessage(alert(), "ops")
+    assert WebhookMessage.read(callout.message()) == callout
     broken = {**json.loads(callout.message())["alert"], "at": "soon"}
     for body in ("", "[]", "{}", '{"alert": 1}', '{"alert": {}}', json.dumps({"alert": broken})):
         with pytest.raises(BadInput, match=r"^message: expected an alert and an endpoint"):
-            Callout.read(body)
+            WebhookMessage.read(body)
 
 
 def test_who_reads_an_alert_loads_no_arrays() -> None:
@@ -197,80 +197,80 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["memory", "dynamodb"])
-def book(request: pytest.FixtureRequest, url: str) -> AlertBook:
+def state(request: pytest.FixtureRequest, url: str) -> AlertState:
     if request.param == "memory":
-        return MemoryAlertBook()
+        return MemoryAlertState()
     return AlertTable(AwsClient("dynamodb", environ=environ(url)), stream_table(url))
 
 
-def test_the_book_replaces_only_what_was_read(book: AlertBook) -> None:
-    assert book.last("room", "s1") is None
+def test_the_state_replaces_only_what_was_read(state: AlertState) -> None:
+    assert state.last("room", "s1") is None
     first, second = alert(1, at=0.125), alert(2, at=400, entity="s1")
-    assert book.put(first, None)
-    assert not book.put(second, None)
-    assert book.last("room", "s1") == Raised(first)
-    book.sent(first)
-    book.sent(second)  # it is not the last one
-    book.sent(alert(3, "s2"))
-    assert (book.last("room", "s1") or Raised(second)).sent
-    assert book.put(second, Raised(first))
-    assert not book.put(alert(3, at=800), Raised(first))
-    assert book.last("room", "s1") == Raised(second)
-    assert book.last("room", "s2") is None
-    assert book.last("hall", "s1") is None
+    assert state.put(first, None)
+    assert not state.put(second, None)
+    assert state.last("room", "s1") == LastAlert(first)
+    state.sent(first)
+    state.sent(second)  # it is not the last one
+    state.sent(alert(3, "s2"))
+    assert (state.last("room", "s1") or LastAlert(second)).sent
+    assert state.put(second, LastAlert(first))
+    assert not state.put(alert(3, at=800), LastAlert(first))
+    assert state.last("room", "s1") == LastAlert(second)
+    assert state.last("room", "s2") is None
+    assert state.last("hall", "s1") is None
 
 
-def test_an_entity_gives_one_alert_in_a_cool_down(book: AlertBook) -> None:
-    teller = MemoryTeller()
-    desk = AlertDesk(book, [teller])
+def test_an_entity_gives_one_alert_in_a_cool_down(state: AlertState) -> None:
+    channel = MemoryAlertChannel()
+    notifier = AlertNotifier(state, [channel])
     rows = [(n, "s1", 8.2, at) for n, at in enumerate((0.0, 1.0, 299.0, 300.0, 599.0))]
-    assert desk.raise_all(found_in(rows)) == Counts(raised=2, suppressed=3)
-    assert teller.alerts == [alert(0), alert(3, at=300.0)]
-    assert book.last("room", "s1") == Raised(alert(3, at=300.0), sent=True)
-    assert desk.raise_all(found_in([(5, "s1", 8.2, 600.0)])) == Counts(raised=1)
+    assert notifier.raise_all(found_in(rows)) == Counts(raised=2, suppressed=3)
+    assert channel.alerts == [alert(0), alert(3, at=300.0)]
+    assert state.last("room", "s1") == LastAlert(alert(3, at=300.0), sent=True)
+    assert notifier.raise_all(found_in([(5, "s1", 8.2, 600.0)])) == Counts(raised=1)
     # another entity, another model
-    assert desk.raise_all(found_in([(6, "s2", 8.2, 600.0)])) == Counts(raised=1)
+    assert notifier.raise_all(found_in([(6, "s2", 8.2, 600.0)])) == Counts(raised=1)
     hall = replace(ROOM, name="hall")
-    assert desk.raise_all(found_in([(7, "s1", 8.2, 600.0)], hall)) == Counts(raised=1)
+    assert notifier.raise_all(found_in([(7, "s1", 8.2, 600.0)], hall)) == Counts(raised=1)
 
 
-def test_what_a_cool_down_holds_back_starts_none(book: AlertBook) -> None:
-    teller = MemoryTeller()
-    desk = AlertDesk(book, [teller])
-    desk.raise_all(found_in([(1, "s1", 8.2, 0.0)]))
+def test_what_a_cool_down_holds_back_starts_none(state: AlertState) -> None:
+    channel = MemoryAlertChannel()
+    notifier = AlertNotifier(state, [channel])
+    notifier.raise_all(found_in([(1, "s1", 8.2, 0.0)]))
     # 299 is held back by 0; it does not hold 301 back in turn
     later = found_in([(2, "s1", 8.2, 299.0), (3, "s1", 8.2, 301.0)])
-    assert desk.raise_all(later) == Counts(raised=1, suppressed=1)
-    assert teller.alerts == [alert(1), alert(3, at=301.0)]
+    assert notifier.raise_all(later) == Counts(raised=1, suppressed=1)
+    assert channel.alerts == [alert(1), alert(3, at=301.0)]
 
 
-def test_a_batch_that_comes_again_sends_nothing_again(book: AlertBook) -> None:
-    teller = MemoryTeller()
-    desk = AlertDesk(book, [teller])
+def test_a_batch_that_comes_again_sends_nothing_again(state: AlertState) -> None:
+    channel = MemoryAlertChannel()
+    notifier = AlertNotifier(state, [channel])
     rows = [(n, "s1", 8.2, at) for n, at in enumerate((0.0, 1.0, 300.0, 301.0))]
-    assert desk.raise_all(found_in(rows)) == Counts(raised=2, suppressed=2)
-    assert desk.raise_all(found_in(rows)) == Counts(suppressed=1)  # the last one is not decided yet
-    assert desk.raise_all(found_in(rows[:2])) == Counts()
-    assert len(teller.alerts) == 2
+    assert notifier.raise_all(found_in(rows)) == Counts(raised=2, suppressed=2)
+    assert notifier.raise_all(found_in(rows)) == Counts(suppressed=1)  # the last is undecided
+    assert notifier.raise_all(found_in(rows[:2])) == Counts()
+    assert len(channel.alerts) == 2
 
 
-def test_a_record_of_another_shard_that_came_earlier_is_held_back(book: AlertBook) -> None:
-    teller = MemoryTeller()
-    desk = AlertDesk(book, [teller])
-    desk.raise_all(found_in([(5, "s1", 8.2, 600.0)]))
+def test_a_record_of_another_shard_that_came_earlier_is_held_back(state: AlertState) -> None:
+    channel = MemoryAlertChannel()
+    notifier = AlertNotifier(state, [channel])
+    notifier.raise_all(found_in([(5, "s1", 8.2, 600.0)]))
     other = found_in([(1, "s1", 8.2, 0.0)], shard="events/shardId-000000000001")
-    assert desk.raise_all(other) == Counts(suppressed=1)
-    assert teller.alerts == [alert(5, at=600.0)]
+    assert notifier.raise_all(other) == Counts(suppressed=1)
+    assert channel.alerts == [alert(5, at=600.0)]
 
 
-def test_no_cool_down_is_an_alert_a_prediction(book: AlertBook) -> None:
+def test_no_cool_down_is_an_alert_a_prediction(state: AlertState) -> None:
     assert ROOM.alert is not None
     contract = replace(ROOM, alert=replace(ROOM.alert, cooldown=0.0))
-    teller = MemoryTeller()
+    channel = MemoryAlertChannel()
     rows = [(n, "s1", 8.2, 0.0) for n in range(3)]
-    assert AlertDesk(book, [teller]).raise_all(found_in(rows, contract)) == Counts(raised=3)
-    assert AlertDesk(book, [teller]).raise_all(found_in(rows, contract)) == Counts()
-    assert [one.sequence for one in teller.alerts] == [sequence(n) for n in range(3)]
+    assert AlertNotifier(state, [channel]).raise_all(found_in(rows, contract)) == Counts(raised=3)
+    assert AlertNotifier(state, [channel]).raise_all(found_in(rows, contract)) == Counts()
+    assert [one.sequence for one in channel.alerts] == [sequence(n) for n in range(3)]
 
 
 # ---- what breaks off, and who races --------------------------------------------------------------
@@ -284,119 +284,121 @@ class Down:
         raise Transient("sns did not answer")
 
 
-def test_an_alert_that_was_not_sent_is_sent_by_the_retry(book: AlertBook) -> None:
-    teller, rows = MemoryTeller(), [(1, "s1", 8.2, 0.0), (2, "s1", 8.2, 1.0)]
+def test_an_alert_that_was_not_sent_is_sent_by_the_retry(state: AlertState) -> None:
+    channel, rows = MemoryAlertChannel(), [(1, "s1", 8.2, 0.0), (2, "s1", 8.2, 1.0)]
     with pytest.raises(Transient, match=r"^sns did not answer$"):
-        AlertDesk(book, [Down()]).raise_all(found_in(rows))
-    assert book.last("room", "s1") == Raised(alert(1), sent=False)
-    assert AlertDesk(book, [teller]).raise_all(found_in(rows)) == Counts(suppressed=1, resent=1)
-    assert teller.alerts == [alert(1)]
-    assert book.last("room", "s1") == Raised(alert(1), sent=True)
+        AlertNotifier(state, [Down()]).raise_all(found_in(rows))
+    assert state.last("room", "s1") == LastAlert(alert(1), sent=False)
+    assert AlertNotifier(state, [channel]).raise_all(found_in(rows)) == Counts(
+        suppressed=1, resent=1
+    )
+    assert channel.alerts == [alert(1)]
+    assert state.last("room", "s1") == LastAlert(alert(1), sent=True)
 
 
 def test_an_alert_that_is_not_known_to_be_sent_is_sent_again_under_its_id() -> None:
-    class Forgetful(MemoryAlertBook):
+    class Forgetful(MemoryAlertState):
         def sent(self, alert: Alert) -> None:
             raise Transient("the reply was lost")
 
-    book, teller, rows = MemoryAlertBook(), MemoryTeller(), [(1, "s1", 8.2, 0.0)]
+    state, channel, rows = MemoryAlertState(), MemoryAlertChannel(), [(1, "s1", 8.2, 0.0)]
     forgetful = Forgetful()
-    forgetful.stored = book.stored
+    forgetful.stored = state.stored
     with pytest.raises(Transient):
-        AlertDesk(forgetful, [teller]).raise_all(found_in(rows))
-    assert AlertDesk(book, [teller]).raise_all(found_in(rows)) == Counts(resent=1)
-    assert teller.alerts == [alert(1), alert(1)]
+        AlertNotifier(forgetful, [channel]).raise_all(found_in(rows))
+    assert AlertNotifier(state, [channel]).raise_all(found_in(rows)) == Counts(resent=1)
+    assert channel.alerts == [alert(1), alert(1)]
 
 
-def test_an_alert_that_nobody_retries_is_sent_by_the_next_of_its_entity(book: AlertBook) -> None:
-    teller = MemoryTeller()
+def test_an_alert_that_nobody_retries_is_sent_by_the_next_of_its_entity(state: AlertState) -> None:
+    channel = MemoryAlertChannel()
     with pytest.raises(Transient):
-        AlertDesk(book, [Down()]).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
+        AlertNotifier(state, [Down()]).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
     later = found_in([(9, "s1", 8.2, 900.0)])
-    assert AlertDesk(book, [teller]).raise_all(later) == Counts(raised=1, resent=1)
-    assert teller.alerts == [alert(1), alert(9, at=900.0)]
+    assert AlertNotifier(state, [channel]).raise_all(later) == Counts(raised=1, resent=1)
+    assert channel.alerts == [alert(1), alert(9, at=900.0)]
 
 
-def test_one_channel_that_fails_leaves_the_alert_unsent(book: AlertBook) -> None:
-    teller = MemoryTeller()
+def test_one_channel_that_fails_leaves_the_alert_unsent(state: AlertState) -> None:
+    channel = MemoryAlertChannel()
     with pytest.raises(Transient):
-        AlertDesk(book, [teller, Down()]).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
-    assert book.last("room", "s1") == Raised(alert(1), sent=False)
+        AlertNotifier(state, [channel, Down()]).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
+    assert state.last("room", "s1") == LastAlert(alert(1), sent=False)
 
 
 class Meeting:
-    """A book in which somebody else is at work between the first read and what follows."""
+    """Alert state where somebody else is at work between the first read and what follows."""
 
-    def __init__(self, book: AlertBook, meanwhile: Callable[[], object]) -> None:
-        self._book = book
+    def __init__(self, state: AlertState, meanwhile: Callable[[], object]) -> None:
+        self._state = state
         self._meanwhile: list[Callable[[], object]] = [meanwhile]
-        self.put, self.sent = book.put, book.sent
+        self.put, self.sent = state.put, state.sent
 
-    def last(self, model: str, entity: str) -> Raised | None:
-        """See `AlertBook.last`."""
-        found = self._book.last(model, entity)
+    def last(self, model: str, entity: str) -> LastAlert | None:
+        """See `AlertState.last`."""
+        found = self._state.last(model, entity)
         while self._meanwhile:
             self._meanwhile.pop()()
         return found
 
 
 @pytest.mark.parametrize("second", [(1, "s1", 8.2, 0.0), (2, "s1", 8.2, 1.0)])
-def test_of_two_invocations_at_once_one_raises(book: AlertBook, second: Row) -> None:
-    teller = MemoryTeller()
+def test_of_two_invocations_at_once_one_raises(state: AlertState, second: Row) -> None:
+    channel = MemoryAlertChannel()
     rows = [(1, "s1", 8.2, 0.0)]
 
     def other() -> None:
-        counts = AlertDesk(book, [teller]).raise_all(found_in([second]))
+        counts = AlertNotifier(state, [channel]).raise_all(found_in([second]))
         assert counts == Counts(raised=1)
 
-    counts = AlertDesk(Meeting(book, other), [teller]).raise_all(found_in(rows))
+    counts = AlertNotifier(Meeting(state, other), [channel]).raise_all(found_in(rows))
     assert counts == Counts()  # what the other raised is this one, or a later one of the shard
-    assert [one.sequence for one in teller.alerts] == [sequence(second[0])]
+    assert [one.sequence for one in channel.alerts] == [sequence(second[0])]
 
 
-def test_one_that_was_overtaken_by_another_shard_is_held_back(book: AlertBook) -> None:
-    teller = MemoryTeller()
+def test_one_that_was_overtaken_by_another_shard_is_held_back(state: AlertState) -> None:
+    channel = MemoryAlertChannel()
     far = found_in([(7, "s1", 8.2, 0.5)], shard="events/shardId-000000000001")
-    meeting = Meeting(book, lambda: AlertDesk(book, [teller]).raise_all(far))
-    counts = AlertDesk(meeting, [teller]).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
+    meeting = Meeting(state, lambda: AlertNotifier(state, [channel]).raise_all(far))
+    counts = AlertNotifier(meeting, [channel]).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
     assert counts == Counts(suppressed=1)
-    assert [one.shard for one in teller.alerts] == ["events/shardId-000000000001"]
+    assert [one.shard for one in channel.alerts] == ["events/shardId-000000000001"]
 
 
 def test_an_entity_that_never_stands_still_is_left_for_later() -> None:
-    class Changing(MemoryAlertBook):
-        def put(self, alert: Alert, before: Raised | None) -> bool:
+    class Changing(MemoryAlertState):
+        def put(self, alert: Alert, before: LastAlert | None) -> bool:
             return False
 
     with pytest.raises(Transient, match="changes too fast"):
-        AlertDesk(Changing(), []).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
+        AlertNotifier(Changing(), []).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
 
 
-def test_many_threads_raise_one_alert_an_entity(book: AlertBook) -> None:
-    teller = MemoryTeller()
-    desk = AlertDesk(book, [teller], threads=4)
+def test_many_threads_raise_one_alert_an_entity(state: AlertState) -> None:
+    channel = MemoryAlertChannel()
+    notifier = AlertNotifier(state, [channel], threads=4)
     shards = [f"events/shardId-{number:012}" for number in range(6)]
     with ThreadPoolExecutor(len(shards)) as pool:
         found = [
             found_in([(n, f"s{n}", 8.2, 0.0) for n in range(3)], shard=shard) for shard in shards
         ]
-        counts = sum(pool.map(desk.raise_all, found), Counts())
+        counts = sum(pool.map(notifier.raise_all, found), Counts())
     assert counts.raised == 3
     assert counts.suppressed == 3 * (len(shards) - 1)
     # who meets one that is being sent sends it, too
-    assert len({one.id for one in teller.alerts}) == 3
-    assert len(teller.alerts) == 3 + counts.resent
+    assert len({one.id for one in channel.alerts}) == 3
+    assert len(channel.alerts) == 3 + counts.resent
 
 
 class Faults:
-    """A book and a teller that fail before or after they do what they are asked."""
+    """Alert state and a channel that fail before or after they do what they are asked."""
 
     def __init__(self, seed: int) -> None:
-        self.book, self.teller = MemoryAlertBook(), MemoryTeller()
+        self.state, self.channel = MemoryAlertState(), MemoryAlertChannel()
         self._random = random.Random(seed)
 
     def __getattr__(self, name: str) -> Callable[..., object]:
-        real = getattr(self.teller if name == "send" else self.book, name)
+        real = getattr(self.channel if name == "send" else self.state, name)
 
         def faulty(*arguments: object) -> object:
             dice = self._random.random()
@@ -423,15 +425,15 @@ def test_none_is_lost_whatever_breaks_off(seed: int) -> None:
             wanted.append(alert(record, entity, at))
             quiet[entity] = at
     faults = Faults(seed)
-    desk = AlertDesk(faults, [faults])  # type: ignore[arg-type, list-item]
+    notifier = AlertNotifier(faults, [faults])  # type: ignore[arg-type, list-item]
     start = 0
     while start < len(rows):
         end = start + dice.randrange(1, 15)  # a retry may come in another batch
         try:
-            desk.raise_all(found_in(rows[start:end]))
+            notifier.raise_all(found_in(rows[start:end]))
             start = end
         except Transient:
             continue
-    first_sent = list(dict.fromkeys(faults.teller.alerts))
+    first_sent = list(dict.fromkeys(faults.channel.alerts))
     assert sorted(first_sent, key=lambda one: int(one.sequence)) == wanted
-    assert all(raised.sent for raised in faults.book.stored.values())
+    assert all(raised.sent for raised in faults.state.stored.values())

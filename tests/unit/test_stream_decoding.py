@@ -20,7 +20,7 @@ from quintet.formats import strict_json
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import UnknownModel
 from quintet.streaming.model_rows import Decoded, ModelRows
-from quintet.streaming.records import MOST_BYTES, decode
+from quintet.streaming.records import MAX_BYTES, decode
 from quintet.streaming.typed_records import read_plain
 
 Reason = tuple[str, str, str]
@@ -161,7 +161,7 @@ JSON = ("data", "JSON in UTF-8 with finite numbers")
         (gzip.compress(b"{}") + b"x", "data", "one whole gzip", "less or more than one"),
         (b"\x1f\x8bgzip?", "data", "a whole gzip", "a damaged one"),
         (
-            gzip.compress(b" " * (MOST_BYTES + 1)),
+            gzip.compress(b" " * (MAX_BYTES + 1)),
             "data",
             "at most 4500000 bytes unpacked",
             "more",

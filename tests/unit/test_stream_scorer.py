@@ -20,7 +20,7 @@ from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource, MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import Model
-from quintet.streaming.alerts import AlertDesk, MemoryAlertBook, MemoryTeller
+from quintet.streaming.alerts import AlertNotifier, MemoryAlertChannel, MemoryAlertState
 from quintet.streaming.checkpoints import Ahead, Checkpoint, MemoryCheckpoints, furthest
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.latest import MemoryLatest
@@ -70,7 +70,7 @@ class Place:
             sink=self.sink,
             checkpoints=self.checkpoints,
             latest=self.latest,
-            alerts=AlertDesk(MemoryAlertBook(), [MemoryTeller()]),
+            alerts=AlertNotifier(MemoryAlertState(), [MemoryAlertChannel()]),
             windows=MemoryWindows(),
             clock=lambda: NOW + 1,
         )

@@ -126,7 +126,7 @@ def test_nothing_happens_to_a_calm_stream_twice() -> None:
     source = Source(world, records, Adversary(1, rate=0.0))
     source.run()
     check(world, records)
-    ids = [alert.id for alert in world.teller.alerts]
+    ids = [alert.id for alert in world.alert_channel.alerts]
     assert len(ids) == len(set(ids))
 
 

@@ -58,7 +58,7 @@ def test_any_cut_into_calls_parts_and_shards_gives_the_aggregates_of_all(
         Shard(
             store,
             name=f"events/shard-{n}",
-            most_state=data.draw(st.sampled_from([900, 2000, 10**6])),
+            max_state=data.draw(st.sampled_from([900, 2000, 10**6])),
         )
         for n in range(2)
     ]
@@ -103,7 +103,7 @@ def test_calls_that_fail_anywhere_and_are_repeated_with_other_records_change_not
     rows: list[Row], data: st.DataObject
 ) -> None:
     store, model = Failing(), contract(window=60.0, lateness=1000.0)
-    shard = Shard(store, most_state=data.draw(st.sampled_from([700, 2000, 10**6])))
+    shard = Shard(store, max_state=data.draw(st.sampled_from([700, 2000, 10**6])))
     left = list(rows)
     while left:
         size = data.draw(st.integers(1, len(left)))
@@ -265,7 +265,7 @@ def test_a_state_that_was_tampered_with_never_raises(data: st.DataObject) -> Non
 
 def test_a_state_past_the_limit_is_closed_as_a_part_and_the_batch_begins_another() -> None:
     store, model = MemoryWindows(), contract(PLAIN)
-    shard = Shard(store, most_state=2000)
+    shard = Shard(store, max_state=2000)
     crowd = [Row(f"customer {number}", float(number)) for number in range(40)]
     first = shard.call(model, crowd[:20])
     assert (first.parts, first.spilled) == (0, False)
@@ -297,7 +297,7 @@ def test_state_is_measured_in_bytes_and_stays_under_the_limit() -> None:
         sizes.append(
             len(json.dumps(found.state, ensure_ascii=False, separators=(",", ":")).encode())
         )
-    assert max(sizes) <= windows.MOST_STATE
+    assert max(sizes) <= windows.MAX_STATE
     assert len(store.parts["shop", 0.0]) >= 1
     shard.call(model, [], final=True)
     window = store.read("shop", 0.0)

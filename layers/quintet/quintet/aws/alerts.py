@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
 from quintet.aws.queues import JobEventQueue
 from quintet.errors import Transient
-from quintet.streaming.alert import Alert, Callout, content, of_content, sns_message
-from quintet.streaming.alerts import Raised
+from quintet.streaming.alert import Alert, WebhookMessage, content, of_content, sns_message
+from quintet.streaming.alerts import LastAlert
 
-__all__ = ["AlertCallouts", "AlertTable", "AlertTopic"]
+__all__ = ["AlertTable", "AlertTopic", "AlertWebhooks"]
 
 _PREFIX = "alert#"
 #: an item outlives its cool-down by what a retry or a look may take
@@ -24,19 +24,19 @@ KEPT_SECONDS = 7 * 86_400
 
 
 class AlertTable:
-    """The last alerts; see `quintet.streaming.alerts.AlertBook`."""
+    """The last alerts; see `quintet.streaming.alerts.AlertState`."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
         self._client = client
         self._table = table
 
-    def last(self, model: str, entity: str) -> Raised | None:
-        """See `AlertBook.last`."""
+    def last(self, model: str, entity: str) -> LastAlert | None:
+        """See `AlertState.last`."""
         answer = self._call("GetItem", Key=_key(model, entity), ConsistentRead=True)
         return _raised(answer["Item"]) if "Item" in answer else None
 
-    def put(self, alert: Alert, before: Raised | None) -> bool:
-        """See `AlertBook.put`."""
+    def put(self, alert: Alert, before: LastAlert | None) -> bool:
+        """See `AlertState.put`."""
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(id)"}
         if before is not None:
             condition = {
@@ -58,7 +58,7 @@ class AlertTable:
         return True
 
     def sent(self, alert: Alert) -> None:
-        """See `AlertBook.sent`."""
+        """See `AlertState.sent`."""
         with suppress(ConditionFailed):  # a later one has replaced it
             self._call(
                 "UpdateItem",
@@ -74,14 +74,14 @@ class AlertTable:
 
 
 class AlertTopic:
-    """Publishes alerts; see `quintet.streaming.alerts.Teller`. The client is of `sns`."""
+    """Publishes alerts; see `quintet.streaming.alerts.AlertChannel`. The client is of `sns`."""
 
     def __init__(self, client: AwsClient, arn: str) -> None:
         self._client = client
         self._arn = arn
 
     def send(self, alert: Alert) -> None:
-        """See `Teller.send`."""
+        """See `AlertChannel.send`."""
         subject, message, attributes = sns_message(alert)
         form = {
             "Action": "Publish",
@@ -106,21 +106,21 @@ class AlertTopic:
             raise Transient(f"sns answered {response.status} to an alert")
 
 
-class AlertCallouts:
-    """Has the stack's endpoint called by `notify`; see `quintet.streaming.alerts.Teller`."""
+class AlertWebhooks:
+    """Has the stack's endpoint called by `notify`; see `quintet.streaming.alerts.AlertChannel`."""
 
     def __init__(self, client: AwsClient, queue_url: str, endpoint: str) -> None:
         self._queue = JobEventQueue(client, queue_url)
         self._endpoint = endpoint
 
     def send(self, alert: Alert) -> None:
-        """See `Teller.send`."""
-        self._queue.send(Callout(alert, self._endpoint))
+        """See `AlertChannel.send`."""
+        self._queue.send(WebhookMessage(alert, self._endpoint))
 
 
 def _key(model: str, entity: str) -> dict[str, Any]:
     return {"key": {"S": f"{_PREFIX}{model}#{entity}"}, "part": {"S": "-"}}
 
 
-def _raised(item: dict[str, Any]) -> Raised:
-    return Raised(of_content(json.loads(item["alert"]["S"])), item["sent"]["BOOL"])
+def _raised(item: dict[str, Any]) -> LastAlert:
+    return LastAlert(of_content(json.loads(item["alert"]["S"])), item["sent"]["BOOL"])

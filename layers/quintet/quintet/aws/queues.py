@@ -13,7 +13,7 @@ from typing import Any
 from quintet.aws.client import AwsClient, Response
 from quintet.errors import Transient
 from quintet.jobs.store import JobEvent
-from quintet.streaming.alert import Callout
+from quintet.streaming.alert import WebhookMessage
 
 __all__ = ["DeadLetterQueue", "JobEventQueue", "QueueVisibility"]
 
@@ -43,7 +43,7 @@ class JobEventQueue:
         self._client = client
         self._url = url
 
-    def send(self, notice: JobEvent | Callout, delay: int = 0) -> None:
+    def send(self, notice: JobEvent | WebhookMessage, delay: int = 0) -> None:
         """See `EventQueue.send`. Sent twice does no harm: what was done is recorded."""
         message = {
             "QueueUrl": self._url,

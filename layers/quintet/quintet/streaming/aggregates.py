@@ -23,7 +23,7 @@ from quintet.contract import Scalar, Stream
 from quintet.streaming.sketches import estimate, sketch
 
 __all__ = [
-    "MOST_TEXT",
+    "MAX_TEXT",
     "Partials",
     "concatenate",
     "pack",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 #: characters of a text that are looked at
-MOST_TEXT = 1000
+MAX_TEXT = 1000
 
 _MOST = float(np.finfo(np.float64).max)
 #: what each kind of aggregate needs, besides the number of rows, which all have
@@ -226,7 +226,7 @@ def unpack(
 
 def _scalars(column: Array) -> Array:
     """Numbers and texts as objects, texts cut to what is kept of them."""
-    items = [item[:MOST_TEXT] if isinstance(item, str) else item for item in column.tolist()]
+    items = [item[:MAX_TEXT] if isinstance(item, str) else item for item in column.tolist()]
     found = np.empty(len(items), dtype=object)
     found[:] = items
     return found

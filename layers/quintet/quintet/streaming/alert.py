@@ -12,9 +12,9 @@ from typing import Any
 from quintet.errors import BadInput
 
 __all__ = [
-    "MOST_ENTITY_CHARACTERS",
+    "MAX_ENTITY_CHARACTERS",
     "Alert",
-    "Callout",
+    "WebhookMessage",
     "bounded",
     "content",
     "is_callout",
@@ -22,7 +22,7 @@ __all__ = [
     "sns_message",
 ]
 
-MOST_ENTITY_CHARACTERS = 400
+MAX_ENTITY_CHARACTERS = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Alert:
 
 def bounded(entity: str) -> str:
     """An entity short enough for keys and messages: a long one ends in its SHA-256."""
-    if len(entity) <= MOST_ENTITY_CHARACTERS:
+    if len(entity) <= MAX_ENTITY_CHARACTERS:
         return entity
     digest = hashlib.sha256(entity.encode()).hexdigest()
     return f"{entity[:100]}...sha256:{digest}"
@@ -124,7 +124,7 @@ def sns_message(alert: Alert) -> tuple[str, str, dict[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Callout:
+class WebhookMessage:
     """An alert, and the registered endpoint that is to be told of it.
 
     The message holds all there is to tell: the alert's item is replaced by its entity's next one,
@@ -139,7 +139,7 @@ class Callout:
         return json.dumps({"alert": content(self.alert), "endpoint": self.endpoint})
 
     @classmethod
-    def read(cls, body: str) -> Callout:
+    def read(cls, body: str) -> WebhookMessage:
         """The callout in a message.
 
         Raises:

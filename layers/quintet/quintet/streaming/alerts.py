@@ -28,14 +28,14 @@ from quintet.streaming.model_rows import ModelRows, ShardBatch
 
 __all__ = [
     "Alert",
-    "AlertBook",
-    "AlertDesk",
+    "AlertChannel",
+    "AlertNotifier",
+    "AlertState",
     "Counts",
     "Found",
-    "MemoryAlertBook",
-    "MemoryTeller",
-    "Raised",
-    "Teller",
+    "LastAlert",
+    "MemoryAlertChannel",
+    "MemoryAlertState",
     "found",
 ]
 
@@ -44,21 +44,21 @@ TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
+class LastAlert:
     """The last alert of an entity, and whether it was sent."""
 
     alert: Alert
     sent: bool = False
 
 
-class AlertBook(Protocol):
+class AlertState(Protocol):
     """Where the last alert of each entity is kept."""
 
-    def last(self, model: str, entity: str) -> Raised | None:
+    def last(self, model: str, entity: str) -> LastAlert | None:
         """The last alert of an entity, as it is now. Raises Transient."""
         ...
 
-    def put(self, alert: Alert, before: Raised | None) -> bool:
+    def put(self, alert: Alert, before: LastAlert | None) -> bool:
         """Store an alert that is not sent yet over `before`; False where another one stands there.
 
         Raises:
@@ -71,8 +71,8 @@ class AlertBook(Protocol):
         ...
 
 
-class Teller(Protocol):
-    """What tells of alerts."""
+class AlertChannel(Protocol):
+    """Where alerts are sent."""
 
     def send(self, alert: Alert) -> None:
         """Send an alert.
@@ -83,43 +83,43 @@ class Teller(Protocol):
         ...
 
 
-class MemoryAlertBook:
+class MemoryAlertState:
     """The last alerts in memory."""
 
     def __init__(self) -> None:
-        self.stored: dict[tuple[str, str], Raised] = {}
+        self.stored: dict[tuple[str, str], LastAlert] = {}
         self._lock = threading.Lock()
 
-    def last(self, model: str, entity: str) -> Raised | None:
-        """See `AlertBook.last`."""
+    def last(self, model: str, entity: str) -> LastAlert | None:
+        """See `AlertState.last`."""
         return self.stored.get((model, entity))
 
-    def put(self, alert: Alert, before: Raised | None) -> bool:
-        """See `AlertBook.put`."""
+    def put(self, alert: Alert, before: LastAlert | None) -> bool:
+        """See `AlertState.put`."""
         key = alert.model, alert.entity
         with self._lock:
             stands = self.stored.get(key)
             if (stands and stands.alert.id) != (before and before.alert.id):
                 return False
-            self.stored[key] = Raised(alert)
+            self.stored[key] = LastAlert(alert)
             return True
 
     def sent(self, alert: Alert) -> None:
-        """See `AlertBook.sent`."""
+        """See `AlertState.sent`."""
         key = alert.model, alert.entity
         with self._lock:
             if (stands := self.stored.get(key)) and stands.alert.id == alert.id:
                 self.stored[key] = replace(stands, sent=True)
 
 
-class MemoryTeller:
+class MemoryAlertChannel:
     """Alerts that were sent, in memory."""
 
     def __init__(self) -> None:
         self.alerts: list[Alert] = []
 
     def send(self, alert: Alert) -> None:
-        """See `Teller.send`."""
+        """See `AlertChannel.send`."""
         self.alerts.append(alert)
 
 
@@ -200,12 +200,14 @@ def found(
     return made
 
 
-class AlertDesk:
+class AlertNotifier:
     """Raises alerts; `threads` is for how many entities at a time."""
 
-    def __init__(self, book: AlertBook, tellers: Sequence[Teller], *, threads: int = 1) -> None:
-        self._book = book
-        self._tellers = tellers
+    def __init__(
+        self, state: AlertState, channels: Sequence[AlertChannel], *, threads: int = 1
+    ) -> None:
+        self._state = state
+        self._channels = channels
         self._threads = threads
 
     def raise_all(self, found: Found) -> Counts:
@@ -232,9 +234,9 @@ class AlertDesk:
                 if verdict != "due":
                     break
                 alert = found.alert(rule, entity, position)
-                if self._book.put(alert, last):
+                if self._state.put(alert, last):
                     self._send(alert)
-                    last = Raised(alert, sent=True)
+                    last = LastAlert(alert, sent=True)
                     counts.raised += 1
                     break
                 last = self._met(found, entity, counts)
@@ -243,9 +245,9 @@ class AlertDesk:
             counts.suppressed += verdict == "held back"
         return counts
 
-    def _met(self, found: Found, entity: str, counts: Counts) -> Raised | None:
+    def _met(self, found: Found, entity: str, counts: Counts) -> LastAlert | None:
         """The entity's last alert; one that was not sent, as its raiser was cut off, is now."""
-        last = self._book.last(found.contract.name, entity)
+        last = self._state.last(found.contract.name, entity)
         if last is None or last.sent:
             return last
         self._send(last.alert)
@@ -253,13 +255,13 @@ class AlertDesk:
         return replace(last, sent=True)
 
     def _send(self, alert: Alert) -> None:
-        for teller in self._tellers:
-            teller.send(alert)
-        self._book.sent(alert)
+        for channel in self._channels:
+            channel.send(alert)
+        self._state.sent(alert)
 
 
 def _verdict(
-    found: Found, position: int, last: Raised | None
+    found: Found, position: int, last: LastAlert | None
 ) -> Literal["due", "held back", "known"]:
     """What becomes of a prediction past the threshold, after the last alert of its entity."""
     assert found.contract.alert is not None

@@ -32,10 +32,10 @@ from quintet.streaming.record_fields import (
 )
 from quintet.streaming.typed_records import read_plain
 
-__all__ = ["MOST_BYTES", "decode", "unpacked"]
+__all__ = ["MAX_BYTES", "decode", "unpacked"]
 
 #: the most that a record may unpack to; a contract may allow less
-MOST_BYTES = 4_500_000
+MAX_BYTES = 4_500_000
 
 _GZIP = b"\x1f\x8b"
 # https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md
@@ -132,11 +132,11 @@ def unpacked(data: bytes) -> bytes:
         return data
     inflater = zlib.decompressobj(wbits=31)
     try:
-        body = inflater.decompress(data, MOST_BYTES + 1)
+        body = inflater.decompress(data, MAX_BYTES + 1)
     except zlib.error:
         raise BadInput.of("data", "a whole gzip", "a damaged one") from None
-    if len(body) > MOST_BYTES:
-        raise TooLarge.of("data", f"at most {MOST_BYTES} bytes unpacked", "more")
+    if len(body) > MAX_BYTES:
+        raise TooLarge.of("data", f"at most {MAX_BYTES} bytes unpacked", "more")
     if not inflater.eof or inflater.unused_data:
         raise BadInput.of("data", "one whole gzip", "less or more than one")
     return body

@@ -16,7 +16,7 @@ from quintet.features import FeatureSource, join, unavailable
 from quintet.scoring import Scores
 from quintet.serving.isolation import score_apart
 from quintet.serving.model_cache import Model
-from quintet.streaming.alerts import AlertDesk, Counts, found
+from quintet.streaming.alerts import AlertNotifier, Counts, found
 from quintet.streaming.checkpoints import Checkpoint, Checkpoints, padded
 from quintet.streaming.commit_log import CommitLog, ObjectChain, Sink
 from quintet.streaming.latest import LatestScores, latest
@@ -77,7 +77,7 @@ class Scorer:
     sink: Sink
     checkpoints: Checkpoints
     latest: LatestScores
-    alerts: AlertDesk
+    alerts: AlertNotifier
     windows: WindowStore
     clock: Callable[[], float]
     timer: Callable[[], float] = time.perf_counter

@@ -25,9 +25,9 @@ from quintet.streaming.window_state import Open
 __all__ = ["Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advance"]
 
 #: bytes of state: the event source takes 1 MB, with less compact JSON
-MOST_STATE = 256 * 1024
+MAX_STATE = 256 * 1024
 #: characters of an entity: it is a key of the feature store
-MOST_ENTITY = 1024
+MAX_ENTITY = 1024
 
 
 class WindowStore(Protocol):
@@ -95,7 +95,7 @@ def advance(
     rows_by_model: Sequence[ModelRows],
     store: WindowStore,
     *,
-    most_state: int = MOST_STATE,
+    max_state: int = MAX_STATE,
 ) -> Advanced:
     """Add the rows of an invocation to its windows, and close what is to be closed.
 
@@ -139,11 +139,11 @@ def advance(
         close(whole)
     else:
         state = window_state.write(whole)
-        if window_state.size(state) > most_state:
+        if window_state.size(state) > max_state:
             spilled = True
             close(before)
             state = window_state.write(fresh)
-            if window_state.size(state) > most_state:
+            if window_state.size(state) > max_state:
                 close(fresh)
                 state = {}
     if parts:
@@ -162,8 +162,8 @@ def _gathered(
     assert model_rows.contract.entity is not None and model_rows.batch.entities is not None
     entities = model_rows.batch.entities
     used, times = model_rows.counted.copy(), model_rows.times
-    if max(map(len, entities), default=0) > MOST_ENTITY:
-        used &= np.array([len(entity) <= MOST_ENTITY for entity in entities])
+    if max(map(len, entities), default=0) > MAX_ENTITY:
+        used &= np.array([len(entity) <= MAX_ENTITY for entity in entities])
     counters: dict[float, Counters] = {}
     if stream.time is None or stream.window is None:
         length = tumbling.end - tumbling.start

@@ -6,7 +6,7 @@ import hashlib
 
 import orjson
 
-from quintet.streaming.alert import Alert, Callout, content
+from quintet.streaming.alert import Alert, WebhookMessage, content
 from quintet.webhooks.callouts import Outgoing
 
 __all__ = ["alert_call", "webhook_body", "webhook_id"]
@@ -32,7 +32,7 @@ def alert_call(message: str) -> Outgoing:
     Raises:
         BadInput: the message is not ours.
     """
-    callout = Callout.read(message)
+    callout = WebhookMessage.read(message)
     alert = callout.alert
     return Outgoing(
         kind="alert",

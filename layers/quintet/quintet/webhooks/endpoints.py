@@ -24,10 +24,10 @@ __all__ = [
 
 ENDPOINT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SESSION = re.compile(r"arn:[^:]+:sts::\d+:assumed-role/[^/]+/.+|arn:[^:]+:iam::\d+:role/.+")
-MOST_CALLER = 2_048
-MOST_OVERLAP_SECONDS = 30 * 86_400
+MAX_CALLER = 2_048
+MAX_OVERLAP_SECONDS = 30 * 86_400
 #: how many secrets sign at once: more would be a rotation that nobody finishes
-MOST_SECRETS = 5
+MAX_SECRETS = 5
 
 
 class UnknownEndpoint(NotFound):
@@ -141,7 +141,7 @@ def register(
         raise BadInput.of("endpoint", expected, endpoint)
     parse(url, scope)
     for caller in callers:
-        if not 0 < len(caller) <= MOST_CALLER or _SESSION.fullmatch(caller):
+        if not 0 < len(caller) <= MAX_CALLER or _SESSION.fullmatch(caller):
             expected = "an ARN as jobs have it for their owner, a role's without its session"
             raise BadInput.of("caller", expected, repr(caller[:60]))
     secret, known = _secret(random), tuple(sorted(set(callers)))
@@ -157,7 +157,7 @@ def rotate(
         BadInput: the overlap is too long.
         Conflict: too many secrets are still valid.
     """
-    if not 0 <= overlap <= MOST_OVERLAP_SECONDS:
+    if not 0 <= overlap <= MAX_OVERLAP_SECONDS:
         raise BadInput.of("overlap", "0 to 30 days", f"{overlap:g} seconds")
     until = now + overlap
     kept = [
@@ -166,8 +166,8 @@ def rotate(
         if s.expires is None or s.expires > now
     ]
     kept = [secret for secret in kept if secret.expires is not None and secret.expires > now]
-    if len(kept) >= MOST_SECRETS:
-        raise _conflict(f"less than {MOST_SECRETS} secrets that are still valid", f"{len(kept)}")
+    if len(kept) >= MAX_SECRETS:
+        raise _conflict(f"less than {MAX_SECRETS} secrets that are still valid", f"{len(kept)}")
     return replace(endpoint, secrets=(_secret(random), *kept))
 
 

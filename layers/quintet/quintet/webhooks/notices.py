@@ -13,10 +13,10 @@ from quintet.jobs.job import EVENTS, Job
 __all__ = ["channels", "sagemaker_body", "webhook_body", "webhook_id"]
 
 #: Standard Webhooks wants payloads below 20 kB
-MOST_WEBHOOK_BYTES = 20_000
+MAX_WEBHOOK_BYTES = 20_000
 #: SageMaker's notices hold a response of at most 128 KB; SNS takes 256 KB in all
-MOST_SAGEMAKER_RESPONSE = 128_000
-MOST_TEXT = 1_000
+MAX_SAGEMAKER_RESPONSE = 128_000
+MAX_TEXT = 1_000
 
 
 def channels(job: Job) -> list[str]:
@@ -39,7 +39,7 @@ def webhook_body(job: Job) -> bytes:
     The same for every attempt.
     """
     body = _webhook(job, _result(job))
-    return body if len(body) < MOST_WEBHOOK_BYTES else _webhook(job, None)
+    return body if len(body) < MAX_WEBHOOK_BYTES else _webhook(job, None)
 
 
 def sagemaker_body(job: Job, region: str) -> str:
@@ -65,14 +65,14 @@ def sagemaker_body(job: Job, region: str) -> str:
     }
     if job.state != "DONE":
         detail = (job.problem or {}).get("detail")
-        body["failureReason"] = str(detail or f"the job was {EVENTS[job.state]}")[:MOST_TEXT]
+        body["failureReason"] = str(detail or f"the job was {EVENTS[job.state]}")[:MAX_TEXT]
     if job.result is not None:
         body["responseParameters"] = {
             "contentType": job.result.content_type,
             "outputLocation": job.result.place or "",
         }
         content = base64.b64encode(job.result.body or b"").decode()
-        if content and len(content) <= MOST_SAGEMAKER_RESPONSE:
+        if content and len(content) <= MAX_SAGEMAKER_RESPONSE:
             body["responseBody"] = {"content": content, "message": "", "encoding": "BASE64"}
     return orjson.dumps(body).decode()
 
@@ -98,7 +98,7 @@ def _webhook(job: Job, result: Any) -> bytes:
 
 def _result(job: Job) -> Any:
     """The result where the job holds it, it is JSON and it may fit; else None."""
-    if job.result is None or job.result.body is None or job.result.size >= MOST_WEBHOOK_BYTES:
+    if job.result is None or job.result.body is None or job.result.size >= MAX_WEBHOOK_BYTES:
         return None
     if not job.result.content_type.startswith("application/json"):
         return None  # CSV, or tensors in binary: they are at the job's location
@@ -111,7 +111,7 @@ def _result(job: Job) -> Any:
 def _short(problem: Any) -> dict[str, Any]:
     """A problem without its list of refusals: that is at the job's location."""
     return {
-        name: value[:MOST_TEXT] if isinstance(value, str) else value
+        name: value[:MAX_TEXT] if isinstance(value, str) else value
         for name, value in problem.items()
         if isinstance(value, str | int)
     }

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 __all__ = ["seconds_of"]
 
-MOST_CHARACTERS = 64
+MAX_CHARACTERS = 64
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -20,7 +20,7 @@ def seconds_of(text: str | None, now: float) -> float:
     text = (text or "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)
-    if not text.isascii() or len(text) > MOST_CHARACTERS:
+    if not text.isascii() or len(text) > MAX_CHARACTERS:
         return 0.0
     try:
         at = parsedate_to_datetime(text)

@@ -17,7 +17,7 @@ from quintet.webhooks.callouts import Outgoing
 __all__ = ["is_run_end", "run_call"]
 
 #: of a cause, which names up to 10 refusals: Standard Webhooks wants payloads below 20 kB
-MOST_TEXT = 2_000
+MAX_TEXT = 2_000
 
 
 def is_run_end(body: str) -> bool:
@@ -38,7 +38,7 @@ def run_call(message: str) -> Outgoing:
         execution, endpoint = str(found["execution"]), str(found["endpoint"])
         finished, status = str(told.pop("finished")), str(told["status"])
         at = datetime.fromisoformat(finished).timestamp()
-        told["cause"] = str(told["cause"])[:MOST_TEXT]
+        told["cause"] = str(told["cause"])[:MAX_TEXT]
         told.pop("callback", None)
         model = str(told["model"])
     except (ValueError, KeyError, TypeError):

@@ -24,7 +24,7 @@ Scope = Literal["public", "loopback"]
 Address = IPv4Address | IPv6Address
 _Refusal = Callable[[str, str], QuintetError]
 
-MOST_URL_CHARACTERS = 2_048
+MAX_URL_CHARACTERS = 2_048
 _PRINTABLE = re.compile(r"[!-~]+")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # the last label has a letter first: 127.1, 0x7f.1 and 2130706433 are addresses in disguise, and
@@ -62,7 +62,7 @@ def parse(url: str, scope: Scope) -> Target:
     Raises:
         BadInput: it is not one that callbacks may go to.
     """
-    if len(url) > MOST_URL_CHARACTERS or not _PRINTABLE.fullmatch(url) or "\\" in url:
+    if len(url) > MAX_URL_CHARACTERS or not _PRINTABLE.fullmatch(url) or "\\" in url:
         raise _refused("printable ASCII without spaces, at most 2,048 characters", "another text")
     try:
         parts = urlsplit(url)

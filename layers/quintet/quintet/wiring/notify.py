@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["logger", "notify", "postpone"]
 
 #: SQS holds a message back for 12 hours at most, from when it was received
-MOST_SECONDS = 43_200 - 60
+MAX_SECONDS = 43_200 - 60
 
 
 @cache
@@ -147,7 +147,7 @@ def postpone(receipt: str, seconds: float) -> None:
         _sqs().change_message_visibility(
             QueueUrl=_settings().notify_queue_url,
             ReceiptHandle=receipt,
-            VisibilityTimeout=min(math.ceil(seconds), MOST_SECONDS),
+            VisibilityTimeout=min(math.ceil(seconds), MAX_SECONDS),
         )
     except (BotoCoreError, ClientError) as error:
         logger().warning("not postponed", error=type(error).__name__)

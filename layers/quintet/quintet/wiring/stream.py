@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quintet.settings import StreamSettings
-    from quintet.streaming.alerts import AlertDesk
+    from quintet.streaming.alerts import AlertNotifier
     from quintet.streaming.model_rows import Decoded, ShardBatch
     from quintet.streaming.scorer import Scorer
     from quintet.telemetry import StreamTelemetry
@@ -81,14 +81,14 @@ def scorer() -> Scorer:
     )
 
 
-def _alerts(settings: StreamSettings) -> AlertDesk:
-    from quintet.aws.alerts import AlertCallouts, AlertTable, AlertTopic
+def _alerts(settings: StreamSettings) -> AlertNotifier:
+    from quintet.aws.alerts import AlertTable, AlertTopic, AlertWebhooks
     from quintet.aws.client import AwsClient
-    from quintet.streaming.alerts import AlertDesk, Teller
+    from quintet.streaming.alerts import AlertChannel, AlertNotifier
 
-    tellers: list[Teller] = [AlertTopic(AwsClient("sns"), settings.alerts_topic_arn)]
+    channels: list[AlertChannel] = [AlertTopic(AwsClient("sns"), settings.alerts_topic_arn)]
     if settings.alert_endpoint:
         queue = AwsClient("sqs"), settings.notify_queue_url
-        tellers.append(AlertCallouts(*queue, settings.alert_endpoint))
-    book = AlertTable(AwsClient("dynamodb"), settings.stream_table)
-    return AlertDesk(book, tellers, threads=THREADS)
+        channels.append(AlertWebhooks(*queue, settings.alert_endpoint))
+    state = AlertTable(AwsClient("dynamodb"), settings.stream_table)
+    return AlertNotifier(state, channels, threads=THREADS)
