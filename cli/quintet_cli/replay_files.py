@@ -11,13 +11,14 @@ from typing import Any
 from arro3 import core
 from arro3 import io as arrow_io
 
-from quintet.batch.plans import Plan, Snapshot
-from quintet.batch.stores import InputBucket
+from quintet.batch.plans import Plan
+from quintet.batch.stores import InputBucket, PinnedSource
 from quintet.errors import BadInput
 from quintet.formats.byte_streams import parquet_file
 from quintet.formats.kinds import BOM, Kind, detect
 from quintet.formats.parquet import read_footer
 from quintet.formats.parquet_rows import record_batches
+from quintet.formats.sources import ByteSource
 
 __all__ = ["Rebuilder", "text_of"]
 
@@ -60,7 +61,8 @@ class Rebuilder:
             BadInput: that file is gone, or not what it was.
         """
         if self._plan.format == "parquet":
-            return _parquet([number for number, _ in rows], self._plan.input, self._inbox)
+            source = PinnedSource(self._inbox, self._plan.input)
+            return _parquet([number for number, _ in rows], source)
         body = self._header + b"".join((text or b"") + b"\n" for _, text in rows)
         # a reader takes the first BOM for none of the row that begins with it
         return BOM + body if body.startswith(BOM) else body
@@ -72,23 +74,21 @@ def _header(plan: Plan) -> bytes:
     return out.getvalue().encode()
 
 
-def _parquet(numbers: Sequence[int], source: Snapshot, inbox: InputBucket) -> bytes:
-    batches = list(_chosen(numbers, source, inbox))
+def _parquet(numbers: Sequence[int], source: ByteSource) -> bytes:
+    batches = list(_chosen(numbers, source))
     out = io.BytesIO()
     arrow_io.write_parquet(core.Table.from_batches(batches, schema=batches[0].schema), out)
     return out.getvalue()
 
 
-def _chosen(
-    numbers: Sequence[int], source: Snapshot, inbox: InputBucket
-) -> Iterator[core.RecordBatch]:
+def _chosen(numbers: Sequence[int], source: ByteSource) -> Iterator[core.RecordBatch]:
     """The rows of those numbers; row groups that have none of them are not read."""
-    footer = read_footer(lambda a, b: inbox.read(source, a, b), source.size)
+    footer = read_footer(source)
     first = 0
     for position, group in enumerate(footer.groups):
         if _within(numbers, first, group.rows):
             row = first
-            with parquet_file(inbox, source, footer, position, position + 1) as view:
+            with parquet_file(source, footer, position, position + 1) as view:
                 for batch in record_batches(view):
                     if wanted := _within(numbers, row, batch.num_rows):
                         places = core.Array([n - row for n in wanted], core.DataType.int64())

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quintet.batch.plans import Plan, Snapshot
 from quintet.columns import Batch
 from quintet.contract import Contract, Feature, Input, Output
 from quintet.formats import alike, text_rows
 from quintet.formats.decimals import BEFORE, Places, numbers, points_of
+from quintet.formats.sources import Layout
 from quintet.formats.splitting import records
 
 CONTRACT = Contract(
@@ -40,27 +40,9 @@ NUMERIC = ("amount", "exact", "small", "visits", "count")
 COLUMNS = ("customer", "amount", "extra", "exact", "small", "visits", "count", "country")
 
 
-def plan(columns: tuple[str, ...], delimiter: str = ",") -> Plan:
-    """A plan of a CSV of these columns."""
-    return Plan(
-        run="r",
-        model="many",
-        version=1,
-        digest="",
-        seal="",
-        contract="",
-        started="",
-        code="",
-        input=Snapshot(bucket="b", key="k", version_id=None, etag="", size=0),
-        format="csv",
-        gzip=False,
-        delimiter=delimiter,
-        columns=columns,
-        ignored=(),
-        output="parquet",
-        rows=0,
-        units=0,
-    )
+def layout(columns: tuple[str, ...], delimiter: str = ",") -> Layout:
+    """The layout of a CSV of these columns."""
+    return Layout("csv", False, delimiter, columns)
 
 
 def parts(form: str, text: bytes) -> list[text_rows._Text]:
@@ -75,7 +57,7 @@ def parts(form: str, text: bytes) -> list[text_rows._Text]:
 def by_row(form: str, part: text_rows._Text) -> Batch | None:
     """What the look at each row makes of them; None where it refuses some."""
     reader: Any = (
-        text_rows._CsvReader(CONTRACT, plan(COLUMNS))
+        text_rows._CsvReader(CONTRACT, layout(COLUMNS))
         if form == "csv"
         else text_rows._JsonlReader(CONTRACT)
     )

@@ -24,17 +24,18 @@ from tests.batch_kit import (
     row,
 )
 
-from quintet.batch import files, input_listing, planning
-from quintet.batch.files import Cut
+from quintet.batch import input_listing, planning
 from quintet.batch.inputs import content
-from quintet.batch.packing import packed
+from quintet.batch.packing import units_of
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from, unit_from
 from quintet.batch.requests import RunRequest, request_from
 from quintet.batch.run_paths import REPLAY_OF
 from quintet.contract import Contract
 from quintet.errors import BadInput
-from quintet.formats.splitting import Slice
+from quintet.formats import inspection
+from quintet.formats.inspection import Cut
+from quintet.formats.sources import Slice
 
 ROWS = [row(number) for number in range(60)]
 
@@ -172,7 +173,7 @@ def test_many_small_files_share_a_unit_and_a_large_one_has_many() -> None:
 def test_packing_takes_every_slice_once_and_in_order(sizes: list[list[int]], target: int) -> None:
     cuts = [[Cut(Slice(n, n + 1, n, n + 1), size) for n, size in enumerate(file)] for file in sizes]
     request = request_from({"bucket": "b", "model": "m", "prefix": "p"})
-    units = packed(request, cuts, target)
+    units = units_of(request, cuts, target)
     taken = [(part.file, part.start) for unit in units for part in unit.slices]
     assert taken == [(number, n) for number, file in enumerate(sizes) for n in range(len(file))]
     for unit in units:
@@ -531,7 +532,7 @@ def test_dictionaries_and_decimals_read_as_the_values_that_they_hold() -> None:
 def test_rows_wider_than_memory_allows_are_refused_with_their_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(files, "MAX_ROW_BYTES", 1 << 20)
+    monkeypatch.setattr(inspection, "MAX_ROW_BYTES", 1 << 20)
     body = columns(ROWS[:2], note=core.Array(["x" * (2 << 20)] * 2, core.DataType.string()))
     bench = bench_of({"data/a": parquet_bytes(ROWS), "data/b": body})
     assert refused(bench) == (

@@ -26,9 +26,11 @@ from tests.batch_kit import (
 
 from quintet.batch.plans import Plan
 from quintet.batch.run_paths import RunPaths
+from quintet.batch.stores import PinnedSource
 from quintet.columns import from_records
 from quintet.formats import byte_streams, chunks, parquet_rows, readers
 from quintet.formats.kinds import HEAD
+from quintet.formats.sources import Slice
 from quintet.scoring import score
 
 ROWS = [row(number) for number in range(60)]
@@ -365,7 +367,10 @@ def read(key: str, body: bytes) -> list[chunks.Chunk]:
     plan = bench.plan(key, body)
     assert isinstance(plan, Plan)
     (unit,) = bench.units(plan.folder)
-    return [piece() for piece in readers.read_unit(CONTRACT, plan, unit, bench.inbox)]
+    source = PinnedSource(bench.inbox, plan.input)
+    part = Slice(unit.start, unit.end, unit.first_row, unit.rows)
+    pieces = readers.read_slice(CONTRACT, source, plan.layout, part, unit.rows)
+    return [piece() for piece in pieces]
 
 
 def test_chunks_of_wide_rows_hold_fewer(monkeypatch: pytest.MonkeyPatch) -> None:

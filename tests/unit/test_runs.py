@@ -29,7 +29,7 @@ from tests.batch_kit import (
 
 from quintet.batch import units
 from quintet.batch.plans import Plan, Snapshot, dump, plan_from
-from quintet.batch.stores import MemoryInputBucket, MemoryObjectStore
+from quintet.batch.stores import MemoryInputBucket, MemoryObjectStore, PinnedSource
 from quintet.batch.units import score_unit
 from quintet.columns import Array
 from quintet.contract import Contract, Fallback, Feature
@@ -363,7 +363,7 @@ def test_what_follows_is_read_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(byte_streams, "STEP", 100)
     inbox, body = Meeting(), bytes(range(200)) * 2
     snapshot = inbox.put(BUCKET, "a", body)
-    blocks = list(byte_streams.text_blocks(inbox, snapshot, False, 0))
+    blocks = list(byte_streams.text_blocks(PinnedSource(inbox, snapshot), False, 0))
     assert blocks == [body[at : at + 100] for at in range(0, 400, 100)]
 
 

@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quintet.errors import BadInput
-from quintet.formats.splitting import MAX_RECORD_BYTES, Records, Slice, record_ends, records, slices
+from quintet.formats.sources import Slice
+from quintet.formats.splitting import MAX_RECORD_BYTES, Records, record_ends, records, slices
 
 CELL = st.text(st.sampled_from('ab",;\n\r é'), max_size=6)
 ROWS = st.lists(st.lists(CELL, min_size=2, max_size=3), max_size=25)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quintet.batch.outputs import FILE, hollow, score_columns
-from quintet.batch.plans import FileFormat, Plan, plan_from
+from quintet.batch.plans import Plan, plan_from
 from quintet.batch.run_paths import RunPaths, slug
 from quintet.batch.stores import ObjectStore
 from quintet.batch.tables import ConditionalObjects, current_run
 from quintet.contract import Contract
+from quintet.formats.sources import FileFormat
 
 __all__ = ["Catalogued", "GlueTables", "MemoryTables", "catalogue", "follow_pointer"]
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quintet.batch.inputs import Source
-from quintet.batch.plans import FileFormat
+from quintet.batch.inputs import InputFile
 from quintet.contract import Contract
-from quintet.errors import BadInput, Refusal
+from quintet.errors import BadInput
 from quintet.formats.kinds import ignored_columns
+from quintet.formats.sources import FileFormat
 
-__all__ = ["NAMED", "left_out", "notes_of_files", "notes_of_many", "one_format", "refuse_bad"]
-
-#: how many refusals a refused run names
-NAMED = 100
+__all__ = ["left_out", "notes_of_files", "notes_of_many", "one_format"]
 
 
 def notes_of_files(gzip: bool, ignored: tuple[str, ...]) -> list[str]:
@@ -28,23 +25,7 @@ def notes_of_files(gzip: bool, ignored: tuple[str, ...]) -> list[str]:
     return notes
 
 
-def refuse_bad(bad: list[BadInput]) -> None:
-    """Name all bad files; of very many, each by its first reason.
-
-    Raises:
-        BadInput: there are any.
-    """
-    every = [refusal for error in bad for refusal in error.refusals]
-    if len(every) > NAMED:
-        every = [error.refusals[0] for error in bad]
-    if len(every) > NAMED:
-        more = Refusal(None, "other files", "files that can be scored", f"{len(bad) - NAMED + 1:,}")
-        every = [*every[: NAMED - 1], more]
-    if every:
-        raise BadInput(every)
-
-
-def one_format(sources: Sequence[Source]) -> FileFormat:
+def one_format(sources: Sequence[InputFile]) -> FileFormat:
     """The format of all files.
 
     Raises:
@@ -52,21 +33,21 @@ def one_format(sources: Sequence[Source]) -> FileFormat:
     """
     first: dict[FileFormat, str] = {}
     for source in sources:
-        first.setdefault(source.format, source.input.key)
+        first.setdefault(source.layout.format, source.input.key)
     if len(first) > 1:
         got = ", ".join(f"{form} ({key[-200:]})" for form, key in sorted(first.items()))
         raise BadInput.of("the files", "files of one format", got)
     return next(iter(first))
 
 
-def left_out(contract: Contract, sources: Sequence[Source]) -> tuple[str, ...]:
+def left_out(contract: Contract, sources: Sequence[InputFile]) -> tuple[str, ...]:
     """The columns of any file that the model does not take."""
-    layouts = dict.fromkeys(source.columns for source in sources)
+    layouts = dict.fromkeys(source.layout.columns for source in sources)
     every = (name for columns in layouts for name in ignored_columns(contract, columns))
     return tuple(dict.fromkeys(every))[:1000]
 
 
-def notes_of_many(sources: Sequence[Source], files: int, hidden: int) -> list[str]:
+def notes_of_many(sources: Sequence[InputFile], files: int, hidden: int) -> list[str]:
     """What a report notes of many files, of which `files` were found."""
     what = "One file is" if len(sources) == 1 else f"{len(sources):,} files are"
     notes = [f"{what} in this run; inputs.json lists them with their versions."]

@@ -61,12 +61,14 @@ class InputListing:
 
 
 def list_inputs(request: RunRequest, inbox: InputBucket) -> InputListing:
-    """The objects of a request for many.
+    """The objects that a request names; the only one of a `key` is not looked for here.
 
     Raises:
         BadInput: there are none, or too many, or the manifest is none.
         Transient: a store could not be read.
     """
+    if request.scope == "key":
+        return InputListing([ListedInput(request.bucket, request.source, request.version_id)])
     if request.prefix:
         found = list_prefix(inbox, request.bucket, request.prefix)
     else:

@@ -7,16 +7,16 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
-from quintet.batch.plans import FileFormat, Plan, Snapshot, dump
+from quintet.batch.plans import Plan, Snapshot, dump
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput, Refusal
+from quintet.formats.sources import Layout
 
 __all__ = [
-    "Source",
+    "InputFile",
     "content",
     "inputs_document",
     "naming",
@@ -26,38 +26,32 @@ __all__ = [
     "with_constants",
 ]
 
-#: what many files have in common is written once
-LAYOUT = ("format", "gzip", "delimiter", "columns")
 PINNED = ("bucket", "key", "version_id", "etag", "size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class InputFile:
     """One file of a run. `constants` are the features that its folders say (`month=2026-01`)."""
 
     input: Snapshot
-    format: FileFormat
-    gzip: bool
-    delimiter: str | None
-    columns: tuple[str, ...]
+    layout: Layout
     rows: int
     constants: Mapping[str, Scalar] = field(default_factory=dict)
 
 
-def inputs_document(sources: Sequence[Source]) -> bytes:
-    """inputs.json: every file with the version that was pinned."""
-    layouts: dict[tuple[Any, ...], int] = {}
+def inputs_document(sources: Sequence[InputFile]) -> bytes:
+    """inputs.json: every file with the version that was pinned; layouts are written once."""
+    layouts: dict[Layout, int] = {}
     files = []
     for source in sources:
-        layout = layouts.setdefault(tuple(getattr(source, n) for n in LAYOUT), len(layouts))
+        layout = layouts.setdefault(source.layout, len(layouts))
         pinned = {name: getattr(source.input, name) for name in PINNED}
         rest = {"rows": source.rows, "constants": dict(source.constants), "layout": layout}
         files.append({**pinned, **rest})
-    named = [dict(zip(LAYOUT, layout, strict=True)) for layout in layouts]
-    return dump({"layouts": named, "files": files})
+    return dump({"layouts": [*map(dataclasses.asdict, layouts)], "files": files})
 
 
-def sources_from(body: bytes | None, wanted: Collection[int] | None = None) -> dict[int, Source]:
+def sources_from(body: bytes | None, wanted: Collection[int] | None = None) -> dict[int, InputFile]:
     """Some files of inputs.json, by their positions, or all.
 
     Raises:
@@ -66,15 +60,17 @@ def sources_from(body: bytes | None, wanted: Collection[int] | None = None) -> d
     if body is None:
         raise BadInput.of("the run", "its inputs.json or history.json", "nothing; it was deleted")
     document = orjson.loads(body)
+    layouts = [
+        Layout(**{**layout, "columns": tuple(layout["columns"])}) for layout in document["layouts"]
+    ]
     found = {}
     for position in range(len(document["files"])) if wanted is None else wanted:
         file = document["files"][position]
-        layout = document["layouts"][file["layout"]]
-        found[position] = Source(
+        found[position] = InputFile(
             input=Snapshot(**{name: file[name] for name in PINNED}),
+            layout=layouts[file["layout"]],
             rows=file["rows"],
             constants=file["constants"],
-            **{**layout, "columns": tuple(layout["columns"])},
         )
     return found
 
@@ -88,15 +84,15 @@ def content(snapshots: Sequence[Snapshot]) -> str:
     return digest.hexdigest()
 
 
-def plan_of(plan: Plan, source: Source) -> Plan:
+def plan_of(plan: Plan, source: InputFile) -> Plan:
     """The plan as if the file were alone in its run, which is how readers read it."""
     return dataclasses.replace(
         plan,
         input=source.input,
-        format=source.format,
-        gzip=source.gzip,
-        delimiter=source.delimiter,
-        columns=source.columns,
+        format=source.layout.format,
+        gzip=source.layout.gzip,
+        delimiter=source.layout.delimiter,
+        columns=source.layout.columns,
         constants=source.constants,
     )
 

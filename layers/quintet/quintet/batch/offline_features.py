@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from calendar import isleap, monthrange
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -22,13 +22,12 @@ import numpy as np
 from arro3 import core
 from numpy.typing import NDArray
 
-from quintet.batch.files import plan_file
-from quintet.batch.input_checks import refuse_bad
-from quintet.batch.input_listing import folders, list_prefix
-from quintet.batch.inputs import Source, naming, of_file
+from quintet.batch.input_inspection import inspect_each
+from quintet.batch.input_listing import ListedInput, folders, list_prefix
+from quintet.batch.inputs import InputFile, naming
 from quintet.batch.plans import Plan
 from quintet.batch.requests import RunRequest
-from quintet.batch.stores import InputBucket
+from quintet.batch.stores import InputBucket, PinnedSource
 from quintet.columns import Array, Batch, numpy_dtype
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
@@ -36,6 +35,7 @@ from quintet.features import FeatureSource, StoredValue
 from quintet.formats.arrow import arrow_errors, column, is_text
 from quintet.formats.byte_streams import parquet_file
 from quintet.formats.chunks import arrays_batch
+from quintet.formats.inspection import cut, inspect
 from quintet.formats.parquet import read_footer
 from quintet.formats.parquet_rows import parquet_schema, record_batches
 
@@ -45,8 +45,6 @@ __all__ = ["AT", "as_of", "find_offline_features", "read_offline_features"]
 AT = "at"
 #: folders of these names say when the rows below them are of
 DATED = ("year", "month", "day", "date", "dt", "ds")
-#: how many files are looked into at once
-THREADS = 16
 
 
 # ---- when -----------------------------------------------------------------------------------
@@ -86,7 +84,7 @@ def _ends(dated: Mapping[str, str]) -> Iterator[date]:
 
 def find_offline_features(
     request: RunRequest, contract: Contract, inbox: InputBucket
-) -> list[Source]:
+) -> list[InputFile]:
     """The files of stored features that a request names, each as it is now.
 
     Raises:
@@ -98,40 +96,33 @@ def find_offline_features(
     if not contract.stored:
         raise BadInput.of("features", "none, as the model has no stored features", "a prefix")
     found = list_prefix(inbox, request.bucket, request.features, "features")
-    keys = [item.key for item in found.items if item.size]
-    if not keys:
+    items = [item for item in found.items if item.size]
+    if not items:
         place = f"s3://{request.bucket}/{request.features}"
         raise BadInput.of("features", f"Parquet files in {place}", "none")
 
-    def looked(key: str) -> Source | BadInput:
-        try:
-            return _looked_into(request.bucket, key, contract, inbox)
-        except BadInput as error:
-            return of_file(key, error)
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        files = list(pool.map(looked, keys))
-    refuse_bad([bad for bad in files if isinstance(bad, BadInput)])
-    return [file for file in files if isinstance(file, Source)]
+    return inspect_each(items, partial(_inspected, contract, inbox))
 
 
-def _looked_into(bucket: str, key: str, contract: Contract, inbox: InputBucket) -> Source:
-    snapshot = inbox.snapshot(bucket, key, None)
+def _inspected(contract: Contract, inbox: InputBucket, item: ListedInput) -> InputFile:
+    snapshot = inbox.snapshot(item.bucket, item.key, None)
     known = _as_requested(contract)
-    source, _ = plan_file(known, inbox, snapshot, snapshot.size, {})
-    if source.format != "parquet":
-        raise BadInput.of("the file", "Parquet", source.format)
-    kinds = parquet_schema(read_footer(lambda a, b: inbox.read(snapshot, a, b), snapshot.size))
+    found = inspect(known, PinnedSource(inbox, snapshot), snapshot.key)
+    columns = found.layout.columns
+    if found.footer is None:
+        raise BadInput.of("the file", "Parquet", found.layout.format)
+    kinds = parquet_schema(found.footer)
     for name in (contract.entity or "", AT):
-        if source.columns.count(name) != 1:
-            raise BadInput.of(name, "one column of that name", f"{source.columns.count(name)}")
-    if not {feature.name for feature in contract.stored} & set(source.columns):
+        if columns.count(name) != 1:
+            raise BadInput.of(name, "one column of that name", f"{columns.count(name)}")
+    if not {feature.name for feature in contract.stored} & set(columns):
         names = ", ".join(feature.name for feature in contract.stored)
         raise BadInput.of("the file", f"some of the columns {names}", "none of them")
     kind = kinds.field(AT).type
     if not (core.DataType.is_temporal(kind) or core.DataType.is_numeric(kind) or is_text(kind)):
         raise BadInput.of(AT, "timestamps, seconds since 1970, or ISO 8601", "another type")
-    return source
+    rows = sum(part.slice.rows for part in cut(found, snapshot.size))
+    return InputFile(input=snapshot, layout=found.layout, rows=rows)
 
 
 def _as_requested(contract: Contract) -> Contract:
@@ -156,7 +147,7 @@ def _hollow(feature: Feature) -> Any:
 def read_offline_features(
     contract: Contract,
     wanted: Mapping[float, Iterable[str]],
-    sources: Iterable[Source],
+    sources: Iterable[InputFile],
     inbox: InputBucket,
 ) -> dict[float, FeatureSource]:
     """What files say of the `wanted` entities, by the moment as of which they are wanted.
@@ -228,13 +219,13 @@ class _AsOf:
         return found
 
 
-def _rows(contract: Contract, source: Source, inbox: InputBucket) -> Iterator[_Rows]:
-    snapshot, known = source.input, _as_requested(contract)
-    footer = read_footer(lambda a, b: inbox.read(snapshot, a, b), snapshot.size)
-    wanted = [name for name in source.columns if name in known.request_keys]
+def _rows(contract: Contract, file: InputFile, inbox: InputBucket) -> Iterator[_Rows]:
+    source, known = PinnedSource(inbox, file.input), _as_requested(contract)
+    footer = read_footer(source)
+    wanted = [name for name in file.layout.columns if name in known.request_keys]
     row = 0
     for group in range(len(footer.groups)):
-        with parquet_file(inbox, snapshot, footer, group, group + 1) as view:
+        with parquet_file(source, footer, group, group + 1) as view:
             for table in record_batches(view):
                 yield _typed(known, wanted, table, row)
                 row += table.num_rows

@@ -1,33 +1,28 @@
-"""Pack slices of many files into units: a large file has many, many small files share one."""
+"""Pack the slices of a run's files into units: a large file has many, small files share one."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from quintet.batch.files import Cut
 from quintet.batch.plans import FileSlice, Unit
 from quintet.batch.requests import RunRequest
+from quintet.formats.inspection import Cut
 
-__all__ = ["packed"]
+__all__ = ["units_of"]
 
 #: the most slices of one unit, which is an item of the map: at most 256 KiB
 MAX_SLICES = 1000
 
 
-def packed(request: RunRequest, files: Sequence[Sequence[Cut]], unit_bytes: int) -> list[Unit]:
-    """Units of about `unit_bytes` each, of the files' slices in their order."""
-    packs: list[list[FileSlice]] = []
-    room = 0
-    for number, cuts in enumerate(files):
-        for cut, size in cuts:
-            if not packs or size > room or len(packs[-1]) == MAX_SLICES:
-                packs.append([])
-                room = unit_bytes
-            room -= size
-            part = FileSlice(
-                file=number, start=cut.start, end=cut.end, first_row=cut.first_row, rows=cut.rows
-            )
-            packs[-1].append(part)
+def units_of(request: RunRequest, files: Sequence[Sequence[Cut]], unit_bytes: int) -> list[Unit]:
+    """The units of a run: of one file each of its slices, of many as many as fit `unit_bytes`."""
+    if request.scope == "key":
+        slices = [part for cuts in files for part, _ in cuts]
+        return [
+            Unit(run=request.run, model=request.model, unit=number, **dataclasses.asdict(part))
+            for number, part in enumerate(slices)
+        ]
     return [
         Unit(
             run=request.run,
@@ -35,9 +30,23 @@ def packed(request: RunRequest, files: Sequence[Sequence[Cut]], unit_bytes: int)
             unit=number,
             start=0,
             end=0,
-            first_row=slices[0].first_row,
-            rows=sum(part.rows for part in slices),
-            slices=tuple(slices),
+            first_row=parts[0].first_row,
+            rows=sum(part.rows for part in parts),
+            slices=tuple(parts),
         )
-        for number, slices in enumerate(packs)
+        for number, parts in enumerate(_packed(files, unit_bytes))
     ]
+
+
+def _packed(files: Sequence[Sequence[Cut]], unit_bytes: int) -> list[list[FileSlice]]:
+    """The files' slices in their order, together about `unit_bytes` each."""
+    packs: list[list[FileSlice]] = []
+    room = 0
+    for number, cuts in enumerate(files):
+        for part, size in cuts:
+            if not packs or size > room or len(packs[-1]) == MAX_SLICES:
+                packs.append([])
+                room = unit_bytes
+            room -= size
+            packs[-1].append(FileSlice(file=number, **dataclasses.asdict(part)))
+    return packs

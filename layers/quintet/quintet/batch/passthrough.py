@@ -20,9 +20,8 @@ import orjson
 from arro3 import core
 from numpy.typing import NDArray
 
-from quintet.batch.inputs import Source
+from quintet.batch.inputs import InputFile
 from quintet.batch.outputs import score_names
-from quintet.batch.plans import Plan
 from quintet.batch.requests import ALL
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
@@ -30,12 +29,16 @@ from quintet.formats.arrow import column as column_of
 from quintet.formats.arrow import csv_table, is_text
 from quintet.formats.chunks import Chunk
 from quintet.formats.quarantined import text_of
+from quintet.formats.sources import Layout
 
 __all__ = ["passthrough_columns", "passthrough_values"]
 
+#: columns of the input, each with its name beside the scores
+Names = Sequence[tuple[str, str]]
+
 
 def passthrough_columns(
-    asked: Any, contract: Contract, sources: Sequence[Source], *, many: bool
+    asked: Any, contract: Contract, sources: Sequence[InputFile], *, many: bool
 ) -> tuple[tuple[str, str], ...]:
     """The columns to keep and their new names, each checked to be in every file.
 
@@ -47,9 +50,9 @@ def passthrough_columns(
     if not asked:
         return ()
     if asked == ALL:
-        if sources[0].format == "jsonl":
+        if sources[0].layout.format == "jsonl":
             raise BadInput.of("keep", "the names of columns, as JSONL has no header", "all")
-        every = dict.fromkeys(name for source in sources for name in source.columns)
+        every = dict.fromkeys(name for source in sources for name in source.layout.columns)
         columns = [(name, name) for name in every if name != contract.entity]
     else:
         pairs = asked.items() if isinstance(asked, dict) else zip(asked, asked, strict=True)
@@ -63,13 +66,13 @@ def passthrough_columns(
     return tuple(columns)
 
 
-def _check_there(columns: Sequence[tuple[str, str]], sources: Sequence[Source]) -> None:
+def _check_there(columns: Sequence[tuple[str, str]], sources: Sequence[InputFile]) -> None:
     refusals = []
     for source in sources:
-        if source.format == "jsonl":
+        if source.layout.format == "jsonl":
             continue
         for column, _ in columns:
-            if (times := source.columns.count(column)) != 1:
+            if (times := source.layout.columns.count(column)) != 1:
                 field = f"keep: {column[:60]}"
                 refusals.append(
                     Refusal(None, field, f"one such column in {source.input.key}", f"{times}")
@@ -78,25 +81,28 @@ def _check_there(columns: Sequence[tuple[str, str]], sources: Sequence[Source]) 
         raise BadInput(refusals)
 
 
-def passthrough_values(plan: Plan, chunk: Chunk, rows: NDArray[np.int64]) -> dict[str, core.Array]:
-    """The kept columns of some rows of a file, under their new names; `plan` is the file's own."""
-    if not plan.keep:
+def passthrough_values(
+    keep: Names, layout: Layout, chunk: Chunk, rows: NDArray[np.int64]
+) -> dict[str, core.Array]:
+    """The kept columns of some rows of a file, under their new names."""
+    if not keep:
         return {}
     places = rows - chunk.first
-    known = [column for column, _ in plan.keep if column in plan.columns]
+    known = [column for column, _ in keep if column in layout.columns]
     whole: Mapping[str, core.Array] | None = None
     if chunk.column is not None:
         whole = {column: _texts_of(chunk.column(column)) for column in known}
-    elif plan.format == "csv":
-        whole = _csv_columns(plan, chunk, known)
+    elif layout.format == "csv":
+        whole = _csv_columns(layout, chunk, known)
     if whole is None:
         originals = map(chunk.original, places.tolist())
         texts = [text_of(original) for original in originals if isinstance(original, bytes)]
-        read = _from_records if plan.format == "jsonl" else _from_cells
-        return read(plan, texts)
+        if layout.format == "jsonl":
+            return _from_records(keep, texts)
+        return _from_cells(keep, layout, texts)
     arrays = {
         name: whole[column] if column in whole else _array([None] * chunk.size)
-        for column, name in plan.keep
+        for column, name in keep
     }
     if len(rows) == chunk.size:
         return arrays
@@ -121,31 +127,33 @@ def _texts_of(array: core.Array) -> core.Array:
     return _array([_text(value) for value in array.to_pylist()])
 
 
-def _csv_columns(plan: Plan, chunk: Chunk, columns: Sequence[str]) -> dict[str, core.Array] | None:
+def _csv_columns(
+    layout: Layout, chunk: Chunk, columns: Sequence[str]
+) -> dict[str, core.Array] | None:
     """Columns of a chunk of CSV; None where each row must be looked at."""
     text = chunk.text() if chunk.text is not None else b""
     if chunk.broken or b'"' in text:  # of quotes readers think differently
         return None
-    kinds = [core.DataType.string()] * len(plan.columns)
-    table = csv_table(text, kinds, plan.delimiter or ",", chunk.size)
+    kinds = [core.DataType.string()] * len(layout.columns)
+    table = csv_table(text, kinds, layout.delimiter or ",", chunk.size)
     if table is None:
         return None
-    places = {column: plan.columns.index(column) for column in columns}
+    places = {column: layout.columns.index(column) for column in columns}
     return {column: table.column(place).combine_chunks() for column, place in places.items()}
 
 
-def _from_cells(plan: Plan, texts: Sequence[str]) -> dict[str, core.Array]:
-    cells = list(csv.reader(texts, delimiter=plan.delimiter or ","))
+def _from_cells(keep: Names, layout: Layout, texts: Sequence[str]) -> dict[str, core.Array]:
+    cells = list(csv.reader(texts, delimiter=layout.delimiter or ","))
     found: dict[str, core.Array] = {}
-    for column, name in plan.keep:
-        at = plan.columns.index(column) if column in plan.columns else None
+    for column, name in keep:
+        at = layout.columns.index(column) if column in layout.columns else None
         found[name] = _array([None if at is None else row[at] or None for row in cells])
     return found
 
 
-def _from_records(plan: Plan, texts: Sequence[str]) -> dict[str, core.Array]:
+def _from_records(keep: Names, texts: Sequence[str]) -> dict[str, core.Array]:
     records = [orjson.loads(text) for text in texts]
-    return {name: _json_texts([r.get(column) for r in records]) for column, name in plan.keep}
+    return {name: _json_texts([r.get(column) for r in records]) for column, name in keep}
 
 
 def _json_texts(values: Sequence[Any]) -> core.Array:

@@ -4,47 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from quintet import __version__
-from quintet.batch.files import Cut, plan_file
-from quintet.batch.input_checks import (
-    NAMED,
-    left_out,
-    notes_of_files,
-    notes_of_many,
-    one_format,
-    refuse_bad,
+from quintet.batch.input_checks import left_out, notes_of_files, notes_of_many, one_format
+from quintet.batch.input_inspection import (
+    MAX_NAMED,
+    InspectedInput,
+    inspect_each,
+    inspect_file,
+    inspect_one,
 )
-from quintet.batch.input_listing import ListedInput, constants, list_inputs
-from quintet.batch.inputs import Source, content, inputs_document, of_file
+from quintet.batch.input_listing import InputListing, list_inputs
+from quintet.batch.inputs import InputFile, content, inputs_document
 from quintet.batch.offline_features import find_offline_features
 from quintet.batch.outputs import FILE
-from quintet.batch.packing import packed
+from quintet.batch.packing import units_of
 from quintet.batch.passthrough import passthrough_columns
-from quintet.batch.plans import (
-    FORMATS,
-    FileFormat,
-    Plan,
-    RefusedPlan,
-    Snapshot,
-    Unit,
-    dump,
-    plan_from,
-)
+from quintet.batch.plans import Plan, RefusedPlan, Snapshot, dump, plan_from
 from quintet.batch.requests import RunRequest, passthrough_of
-from quintet.batch.run_paths import REPLAY_OF, RunPaths
+from quintet.batch.run_paths import RunPaths
 from quintet.batch.stores import InputBucket, ObjectStore
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure, NotFound
 from quintet.formats.kinds import ignored_columns
+from quintet.formats.sources import FORMATS, FileFormat
 
 __all__ = ["Catalog", "MemoryCatalog", "Pinned", "RunRequest", "contract_digest", "plan_run"]
 
-#: how many files are planned at once
-THREADS = 16
 #: the object metadata that asks for another form of the scores
 OUTPUT = "quintet-output"
 #: the object metadata that asks for columns of the input beside the scores
@@ -110,125 +99,137 @@ def plan_run(
     if isinstance(known, Plan) or (known and not again):
         return known
     try:
-        made = _plan(request, catalog, inbox, unit_bytes)
+        found = _gather(request, catalog, inbox, unit_bytes)
+        units = units_of(request, [one.cuts for one in found.inputs], unit_bytes)
+        plan = _decide(request, found, len(units))
     except (BadInput, ModelFailure) as error:
         refused = _refused(request, error)
         store.put(folder.plan, dump(refused))
         return refused
-    if made.sources:
-        store.put(folder.inputs, inputs_document(made.sources))
-    if made.history:
-        store.put(folder.history, inputs_document(made.history))
-    store.put(folder.units, dump(made.units))
-    store.put(folder.plan, dump(made.plan))
-    return made.plan
+    if request.scope != "key":
+        store.put(folder.inputs, inputs_document(found.files))
+    if found.features:
+        store.put(folder.history, inputs_document(found.features))
+    store.put(folder.units, dump(units))
+    store.put(folder.plan, dump(plan))
+    return plan
 
 
-class _Made(NamedTuple):
-    """The documents of a plan; `sources` of a run over many files, `history` of their features."""
-
-    plan: Plan
-    units: list[Unit]
-    sources: Sequence[Source] = ()
-    history: Sequence[Source] = ()
+# ---- gather ----------------------------------------------------------------------------------
 
 
-_File = tuple[Source, list[Cut]]
+class _Gathered(NamedTuple):
+    """All that a plan is made of; `features` are the files of the stored features' history."""
+
+    pinned: Pinned
+    listing: InputListing
+    inputs: list[InspectedInput]
+    features: list[InputFile]
+
+    @property
+    def files(self) -> list[InputFile]:
+        return [one.file for one in self.inputs]
 
 
-def _refused(request: RunRequest, error: BadInput | ModelFailure) -> RefusedPlan:
-    reasons = error.refusals[:NAMED] if isinstance(error, BadInput) else (error,)
-    return RefusedPlan(
+def _gather(
+    request: RunRequest, catalog: Catalog, inbox: InputBucket, unit_bytes: int
+) -> _Gathered:
+    """Pin the model, list the files, look into each."""
+    pinned = catalog.pin(request.model, request.version)
+    contract = pinned.contract
+    features = find_offline_features(request, contract, inbox)
+    if request.scope == "key":
+        listing = list_inputs(request, inbox)
+        (only,) = listing.items
+        inputs = [inspect_one(contract, inbox, only, unit_bytes)]
+        return _Gathered(pinned, listing, inputs, features)
+    _check_names(contract)
+    listing = list_inputs(request, inbox)
+    inspected = partial(inspect_file, contract, inbox, unit_bytes=unit_bytes)
+    inputs = inspect_each(listing.items, inspected)
+    if not inputs:
+        got = f"{len(listing.items):,} empty files (0 bytes)"
+        raise BadInput.of(request.scope, "files with rows", got)
+    return _Gathered(pinned, listing, inputs, features)
+
+
+def _check_names(contract: Contract) -> None:
+    """Refuse a model whose scores have a column of the name that says the file."""
+    if FILE in (contract.entity, *(output.name for output in contract.outputs)):
+        raise BadInput.of("model", f"no entity or output named {FILE!r}, for many files", "one")
+
+
+# ---- decide ----------------------------------------------------------------------------------
+
+
+def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
+    """The plan of what was gathered.
+
+    Raises:
+        BadInput: the files do not go together, or not with what is asked for.
+    """
+    pinned, files, many = found.pinned, found.files, request.scope != "key"
+    first = files[0]
+    form = one_format(files)
+    gzip = any(file.layout.gzip for file in files)
+    snapshot, features = first.input, None
+    if request.features is not None:
+        features = _together(request, request.features, found.features)
+    if many:
+        snapshot = _together(request, request.source, files, found.listing.manifest)
+        ignored = left_out(pinned.contract, files)
+        notes = notes_of_many(files, len(found.listing.items), found.listing.hidden)
+    else:
+        ignored = ignored_columns(pinned.contract, first.layout.columns)
+        notes = ["The file has no rows."] if first.rows == 0 else []
+    return Plan(
         run=request.run,
         model=request.model,
+        version=pinned.version,
+        digest=pinned.digest,
+        seal=pinned.seal,
+        contract=contract_digest(pinned.contract),
         started=request.started,
         code=__version__,
-        bucket=request.bucket,
-        key=request.source,
-        version_id=request.version_id,
-        refusals=tuple(map(str, reasons)),
+        input=snapshot,
+        format=form,
+        gzip=gzip,
+        delimiter=None if many else first.layout.delimiter,
+        columns=() if many else first.layout.columns,
+        ignored=ignored,
+        output=_output(request, snapshot.metadata, form),
+        rows=sum(file.rows for file in files),
+        units=units,
+        notes=(*notes, *notes_of_files(gzip, ignored)),
+        scope=request.scope,
+        files=len(files),
+        keep=_keep(request, snapshot.metadata, pinned.contract, files),
+        partition=request.partition,
+        constants={} if many else first.constants,
+        features=features,
     )
 
 
-def _plan(request: RunRequest, catalog: Catalog, inbox: InputBucket, unit_bytes: int) -> _Made:
-    pinned = catalog.pin(request.model, request.version)
-    history = find_offline_features(request, pinned.contract, inbox)
-    of_files = _of_one if request.scope == "key" else _of_many
-    made = of_files(request, pinned, inbox, unit_bytes)
-    if request.features is None:
-        return made
-    snapshots = [source.input for source in history]
-    features = Snapshot(
+def _together(
+    request: RunRequest, key: str, files: Sequence[InputFile], manifest: Snapshot | None = None
+) -> Snapshot:
+    """Many files as one input, which has the version and metadata of their manifest."""
+    snapshots = [file.input for file in files]
+    return Snapshot(
         bucket=request.bucket,
-        key=request.features,
-        version_id=None,
+        key=key,
+        version_id=manifest.version_id if manifest else None,
         etag=content(snapshots),
         size=sum(snapshot.size for snapshot in snapshots),
+        metadata=manifest.metadata if manifest else {},
     )
-    return made._replace(plan=replace(made.plan, features=features), history=history)
-
-
-# ---- one file --------------------------------------------------------------------------------
-
-
-def _of_one(request: RunRequest, pinned: Pinned, inbox: InputBucket, unit_bytes: int) -> _Made:
-    snapshot = inbox.snapshot(request.bucket, request.source, request.version_id)
-    # a dropped file's folders are free, but a replay stands in those of the file that it is from
-    given = constants(pinned.contract, snapshot.key) if REPLAY_OF in snapshot.metadata else {}
-    source, cuts = plan_file(pinned.contract, inbox, snapshot, unit_bytes, given)
-    output = _output(request, snapshot.metadata, source.format)
-    ignored = ignored_columns(pinned.contract, source.columns)
-    notes = ["The file has no rows."] if source.rows == 0 else []
-    plan = Plan(
-        **_who(request, pinned),
-        input=snapshot,
-        format=source.format,
-        gzip=source.gzip,
-        delimiter=source.delimiter,
-        columns=source.columns,
-        ignored=ignored,
-        output=output,
-        rows=source.rows,
-        units=len(cuts),
-        notes=(*notes, *notes_of_files(source.gzip, ignored)),
-        keep=_keep(request, snapshot.metadata, pinned.contract, [source]),
-        constants=source.constants,
-    )
-    units = [
-        Unit(
-            run=request.run,
-            model=request.model,
-            unit=number,
-            start=cut.start,
-            end=cut.end,
-            first_row=cut.first_row,
-            rows=cut.rows,
-        )
-        for number, (cut, _) in enumerate(cuts)
-    ]
-    return _Made(plan, units)
-
-
-def _who(request: RunRequest, pinned: Pinned) -> dict[str, Any]:
-    """Which run of which model it is."""
-    return {
-        "run": request.run,
-        "model": request.model,
-        "version": pinned.version,
-        "digest": pinned.digest,
-        "seal": pinned.seal,
-        "contract": contract_digest(pinned.contract),
-        "started": request.started,
-        "partition": request.partition,
-        "code": __version__,
-    }
 
 
 def _keep(
-    request: RunRequest, metadata: Mapping[str, str], contract: Contract, sources: Sequence[Source]
+    request: RunRequest, metadata: Mapping[str, str], contract: Contract, files: Sequence[InputFile]
 ) -> tuple[tuple[str, str], ...]:
     asked = request.keep or passthrough_of(metadata.get(KEEP, ""))
-    return passthrough_columns(asked, contract, sources, many=request.scope != "key")
+    return passthrough_columns(asked, contract, files, many=request.scope != "key")
 
 
 def _output(request: RunRequest, metadata: Mapping[str, str], kind: FileFormat) -> FileFormat:
@@ -242,74 +243,15 @@ def _output(request: RunRequest, metadata: Mapping[str, str], kind: FileFormat) 
     raise BadInput.of(field, f"input, {', '.join(FORMATS)}", asked[:60])
 
 
-# ---- many files ------------------------------------------------------------------------------
-
-
-def _of_many(request: RunRequest, pinned: Pinned, inbox: InputBucket, unit_bytes: int) -> _Made:
-    contract = pinned.contract
-    _check_names(contract)
-    found = list_inputs(request, inbox)
-
-    def planned(item: ListedInput) -> _File | BadInput | None:
-        try:
-            return _planned(contract, inbox, item, unit_bytes)
-        except BadInput as error:
-            return of_file(item.key, error)
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        files = list(pool.map(planned, found.items))
-    refuse_bad([bad for bad in files if isinstance(bad, BadInput)])
-    whole = [file for file in files if isinstance(file, tuple)]
-    if not whole:
-        got = f"{len(files):,} empty files (0 bytes)"
-        raise BadInput.of(request.scope, "files with rows", got)
-    sources = [source for source, _ in whole]
-    form = one_format(sources)
-    snapshots = [source.input for source in sources]
-    own = found.manifest
-    metadata = own.metadata if own else {}
-    ignored = left_out(contract, sources)
-    units = packed(request, [cuts for _, cuts in whole], unit_bytes)
-    gzip = any(source.gzip for source in sources)
-    plan = Plan(
-        **_who(request, pinned),
-        input=Snapshot(
-            bucket=request.bucket,
-            key=request.source,
-            version_id=own.version_id if own else None,
-            etag=content(snapshots),
-            size=sum(snapshot.size for snapshot in snapshots),
-            metadata=metadata,
-        ),
-        format=form,
-        gzip=gzip,
-        delimiter=None,
-        columns=(),
-        ignored=ignored,
-        output=_output(request, metadata, form),
-        rows=sum(source.rows for source in sources),
-        units=len(units),
-        notes=(*notes_of_many(sources, len(files), found.hidden), *notes_of_files(gzip, ignored)),
-        scope=request.scope,
-        files=len(sources),
-        keep=_keep(request, metadata, contract, sources),
+def _refused(request: RunRequest, error: BadInput | ModelFailure) -> RefusedPlan:
+    reasons = error.refusals[:MAX_NAMED] if isinstance(error, BadInput) else (error,)
+    return RefusedPlan(
+        run=request.run,
+        model=request.model,
+        started=request.started,
+        code=__version__,
+        bucket=request.bucket,
+        key=request.source,
+        version_id=request.version_id,
+        refusals=tuple(map(str, reasons)),
     )
-    return _Made(plan, units, sources)
-
-
-def _planned(
-    contract: Contract, inbox: InputBucket, item: ListedInput, unit_bytes: int
-) -> _File | None:
-    """One of many files; None for an empty one, which has no rows whatever its format."""
-    if item.size == 0:
-        return None
-    snapshot = inbox.snapshot(item.bucket, item.key, item.version_id)
-    if snapshot.size == 0:
-        return None
-    return plan_file(contract, inbox, snapshot, unit_bytes, constants(contract, item.key))
-
-
-def _check_names(contract: Contract) -> None:
-    """Refuse a model whose scores have a column of the name that says the file."""
-    if FILE in (contract.entity, *(output.name for output in contract.outputs)):
-        raise BadInput.of("model", f"no entity or output named {FILE!r}, for many files", "one")

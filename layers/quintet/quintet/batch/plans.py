@@ -11,10 +11,9 @@ import orjson
 
 from quintet.batch.run_paths import RunPaths
 from quintet.contract import Scalar
+from quintet.formats.sources import FileFormat, Layout
 
 __all__ = [
-    "FORMATS",
-    "FileFormat",
     "FileSlice",
     "Plan",
     "RefusedPlan",
@@ -26,8 +25,6 @@ __all__ = [
     "unit_from",
 ]
 
-FileFormat = Literal["csv", "jsonl", "parquet"]
-FORMATS: tuple[FileFormat, ...] = ("csv", "jsonl", "parquet")
 #: how a run names its input: one object, all under a prefix, or those that a manifest lists
 Scope = Literal["key", "prefix", "manifest"]
 
@@ -115,6 +112,11 @@ class Plan:
     @property
     def folder(self) -> RunPaths:
         return RunPaths(self.model, self.run)
+
+    @property
+    def layout(self) -> Layout:
+        """How the only file of a run over one is written."""
+        return Layout(self.format, self.gzip, self.delimiter, self.columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

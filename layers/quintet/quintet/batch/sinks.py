@@ -13,12 +13,12 @@ from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
 from quintet.batch.outputs import FILE, hollow, score_columns
-from quintet.batch.plans import FileFormat
 from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.formats.arrow import table
 from quintet.formats.quarantined import Original, Quarantined
+from quintet.formats.sources import FileFormat
 
 __all__ = ["QuarantineLines", "ScoreTable"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from quintet.batch.plans import Snapshot
@@ -15,6 +16,7 @@ __all__ = [
     "MemoryInputBucket",
     "MemoryObjectStore",
     "ObjectStore",
+    "PinnedSource",
     "changed",
     "unreadable",
 ]
@@ -52,6 +54,23 @@ class InputBucket(Protocol):
             Transient: the store could not be read.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedSource:
+    """The bytes of one version of an object, as `quintet.formats.sources.ByteSource` has them."""
+
+    inbox: InputBucket
+    snapshot: Snapshot
+
+    @property
+    def size(self) -> int:
+        """See `ByteSource.size`."""
+        return self.snapshot.size
+
+    def read(self, start: int, end: int) -> bytes:
+        """See `ByteSource.read`."""
+        return self.inbox.read(self.snapshot, start, end)
 
 
 class ObjectStore(Protocol):

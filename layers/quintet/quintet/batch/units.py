@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,19 +12,20 @@ from typing import Any, NamedTuple
 import orjson
 from arro3 import core
 
-from quintet.batch.inputs import naming, plan_of, sources_from, with_constants
+from quintet.batch.inputs import naming, sources_from, with_constants
 from quintet.batch.offline_features import as_of, read_offline_features
 from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
 from quintet.batch.sinks import QuarantineLines, ScoreTable
-from quintet.batch.stores import InputBucket, ObjectStore
+from quintet.batch.stores import InputBucket, ObjectStore, PinnedSource
 from quintet.columns import Batch
 from quintet.contract import Contract, Output
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource, join
 from quintet.formats.byte_streams import side_by_side
 from quintet.formats.chunks import Chunk, Piece
-from quintet.formats.readers import read_unit
+from quintet.formats.readers import read_slice
+from quintet.formats.sources import Layout, Slice
 from quintet.monitoring.drift import Reference, Sample
 from quintet.monitoring.histograms import Histogram, watched
 from quintet.scoring import Model, Scores
@@ -43,10 +44,10 @@ class UnitFailed(Exception):
 
 
 class _Part(NamedTuple):
-    """Some rows, the plan of their file, and its key where the run has many."""
+    """Some rows, the layout of their file, and its key where the run has many."""
 
     piece: Piece
-    plan: Plan
+    layout: Layout
     file: str | None
     #: as of when its stored features are taken, in epoch seconds
     moment: float
@@ -101,7 +102,7 @@ def score_unit(
         known = _features(loaded.contract, plan, unit, inbox, store) or (lambda _: features)
         beat = begun
         files = _Files(unit, plan, store)
-        for one in side_by_side(_Scorer(loaded, known), parts, threads):
+        for one in side_by_side(_Scorer(loaded, known, plan.keep), parts, threads):
             found.add(one)
             files.write(found, MOST_HELD)
             if (now := clock()) - beat >= BEAT_SECONDS:
@@ -174,20 +175,22 @@ def _parts(
     if plan.scope == "key":
         known = with_constants(contract, plan.constants)
         moment = as_of(plan, plan.input.key) if plan.features else started
-        for piece in read_unit(known, plan, unit, inbox):
-            yield _Part(piece, plan, None, moment)
+        file = PinnedSource(inbox, plan.input)
+        only = Slice(unit.start, unit.end, unit.first_row, unit.rows)
+        for piece in read_slice(known, file, plan.layout, only, unit.rows):
+            yield _Part(piece, plan.layout, None, moment)
         return
     sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
     left = unit.rows
     for some in unit.slices:
         source = sources[some.file]
-        known, own = with_constants(contract, source.constants), plan_of(plan, source)
-        alone = replace(unit, start=some.start, end=some.end, first_row=some.first_row, rows=left)
-        left -= some.rows
+        known, file = with_constants(contract, source.constants), PinnedSource(inbox, source.input)
+        part = Slice(some.start, some.end, some.first_row, some.rows)
         moment = as_of(plan, source.input.key) if plan.features else started
         with naming(source.input.key):
-            for piece in read_unit(known, own, alone, inbox):
-                yield _Part(piece, own, source.input.key, moment)
+            for piece in read_slice(known, file, source.layout, part, left):
+                yield _Part(piece, source.layout, source.input.key, moment)
+        left -= some.rows
 
 
 def _features(
@@ -222,6 +225,7 @@ class _Scorer:
 
     model: Model
     features: Callable[[float], FeatureSource]
+    keep: Sequence[tuple[str, str]]
 
     def __call__(self, part: _Part) -> _Scored:
         with naming(part.file) if part.file is not None else nullcontext():
@@ -231,7 +235,7 @@ class _Scorer:
         source = self.features(part.moment)
         joined = join(self.model.contract, chunk.batch, source, part.moment)
         scores = score_apart(self.model, joined.batch, joined.fallback)
-        kept = passthrough_values(part.plan, chunk, chunk.rows[scores.index])
+        kept = passthrough_values(self.keep, part.layout, chunk, chunk.rows[scores.index])
         return _Scored(part, chunk, joined.batch, scores, kept)
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a dropped file: ranges, gzip unpacked on the way, memory bounded."""
+"""The bytes of a file: ranges, gzip unpacked on the way, memory bounded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import IO, TypeVar, cast
 
-from quintet.batch.plans import Snapshot
-from quintet.batch.stores import InputBucket
 from quintet.errors import BadInput
 from quintet.formats.parquet import Footer, View, extent
+from quintet.formats.sources import ByteSource
 
 __all__ = ["parquet_file", "side_by_side", "text_blocks", "unpacked"]
 
@@ -31,21 +30,21 @@ MAX_UNPACKED = 1 << 29
 IN_MEMORY = 128 << 20
 
 
-def ranges(inbox: InputBucket, snapshot: Snapshot, start: int, end: int) -> Iterator[bytes]:
+def ranges(source: ByteSource, start: int, end: int) -> Iterator[bytes]:
     """The bytes from `start` to `end`, in reads of `STEP`.
 
     What follows is read meanwhile: a store answers in the time in which a block is scored.
     """
 
     def read(at: int) -> bytes:
-        return inbox.read(snapshot, at, min(at + STEP, end))
+        return source.read(at, min(at + STEP, end))
 
     starts = range(start, end, STEP)
     return side_by_side(read, starts, READERS) if len(starts) > 1 else map(read, starts)
 
 
 def text_blocks(
-    inbox: InputBucket, snapshot: Snapshot, gzip: bool, start: int, end: int | None = None
+    source: ByteSource, gzip: bool, start: int, end: int | None = None
 ) -> Iterator[bytes]:
     """The (unpacked) bytes of a text file from `start` to `end`, block by block.
 
@@ -53,10 +52,10 @@ def text_blocks(
         BadInput: the gzip is damaged, or the file was changed.
     """
     if not gzip:
-        yield from ranges(inbox, snapshot, start, snapshot.size if end is None else end)
+        yield from ranges(source, start, source.size if end is None else end)
         return
     at = 0
-    for block in unpacked(ranges(inbox, snapshot, 0, snapshot.size)):
+    for block in unpacked(ranges(source, 0, source.size)):
         if piece := block[max(0, start - at) : None if end is None else max(0, end - at)]:
             yield piece
         at += len(block)
@@ -98,13 +97,11 @@ def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[byte
 
 
 @contextmanager
-def parquet_file(
-    inbox: InputBucket, snapshot: Snapshot, footer: Footer, first: int, last: int
-) -> Iterator[IO[bytes]]:
+def parquet_file(source: ByteSource, footer: Footer, first: int, last: int) -> Iterator[IO[bytes]]:
     """A file of only the row groups from `first` to before `last`."""
     start, end = extent(footer.groups[first:last])
     tail = footer.of(first, last)
-    blocks = ranges(inbox, snapshot, start, end)
+    blocks = ranges(source, start, end)
     if end - start <= IN_MEMORY:
         held = _Blocks(blocks)
         try:

@@ -7,11 +7,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from quintet.batch.plans import FileFormat
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 from quintet.formats.byte_streams import unpacked
 from quintet.formats.parquet import MAGIC
+from quintet.formats.sources import FileFormat
 from quintet.formats.splitting import records
 
 __all__ = [

@@ -9,12 +9,13 @@ are in https://github.com/apache/parquet-format/blob/master/src/main/thrift/parq
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from quintet.errors import BadInput
+from quintet.formats.sources import ByteSource
 
 __all__ = ["MAGIC", "Footer", "RowGroup", "View", "extent", "read_footer"]
 
@@ -81,20 +82,21 @@ class Footer:
         return out + len(out).to_bytes(4, "little") + MAGIC
 
 
-def read_footer(read: Callable[[int, int], bytes], size: int) -> Footer:
-    """The footer of a file of `size` bytes, of which `read(start, end)` gives bytes.
+def read_footer(source: ByteSource) -> Footer:
+    """The footer of a file.
 
     Raises:
         BadInput: the file is truncated, encrypted, or no Parquet.
     """
-    tail = read(max(0, size - 8), size)
+    size = source.size
+    tail = source.read(max(0, size - 8), size)
     if tail[-4:] == b"PARE":
         raise BadInput.of("the file", "plain Parquet", "an encrypted footer")
     length = int.from_bytes(tail[:4], "little")
     start = size - 8 - length
     if size < 12 or tail[-4:] != MAGIC or start < 4:
         raise BadInput.of("the file", "Parquet, whole", "a truncated file: its footer is missing")
-    meta = read(start, size - 8)
+    meta = source.read(start, size - 8)
     try:
         return _parse(meta, start)
     except (IndexError, KeyError, ValueError, TypeError, RecursionError):

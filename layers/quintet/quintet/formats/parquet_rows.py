@@ -12,8 +12,6 @@ import numpy as np
 from arro3 import core
 from arro3 import io as arrow_io
 
-from quintet.batch.plans import Plan, Unit
-from quintet.batch.stores import InputBucket
 from quintet.columns import Array, Batch
 from quintet.contract import Contract
 from quintet.formats.arrow import arrow_errors, check_kind, column
@@ -21,6 +19,7 @@ from quintet.formats.byte_streams import parquet_file
 from quintet.formats.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, Piece, arrays_batch, cuts
 from quintet.formats.kinds import check_columns
 from quintet.formats.parquet import Footer, View, read_footer
+from quintet.formats.sources import ByteSource, Layout, Slice
 
 __all__ = ["parquet_columns", "parquet_schema", "read_parquet", "record_batches"]
 
@@ -62,19 +61,21 @@ def _batch_of(contract: Contract, found: dict[str, core.Array], rows: int) -> Ba
     return arrays_batch(contract, arrays, nulls, rows)
 
 
-def read_parquet(contract: Contract, plan: Plan, unit: Unit, inbox: InputBucket) -> Iterator[Piece]:
-    """The rows of a unit's row groups. Raises as `quintet.formats.readers.read_unit` does."""
-    footer = read_footer(lambda a, b: inbox.read(plan.input, a, b), plan.input.size)
-    wanted = [name for name in plan.columns if name in contract.request_keys]
-    row, left = unit.first_row, unit.rows
-    with parquet_file(inbox, plan.input, footer, unit.start, unit.end) as view:
-        widest = max((group.width for group in footer.groups[unit.start : unit.end]), default=0)
+def read_parquet(
+    contract: Contract, source: ByteSource, layout: Layout, part: Slice, left: int
+) -> Iterator[Piece]:
+    """The rows of some row groups. Raises as `quintet.formats.readers.read_slice` does."""
+    footer = read_footer(source)
+    wanted = [name for name in layout.columns if name in contract.request_keys]
+    row = part.first_row
+    with parquet_file(source, footer, part.start, part.end) as view:
+        widest = max((group.width for group in footer.groups[part.start : part.end]), default=0)
         batches = record_batches(view, min(CHUNK_ROWS, max(1, CHUNK_BYTES // max(widest, 1))))
         for table in batches:
             for chosen in cuts(table.num_rows, left):
-                part = table.slice(chosen.start, chosen.stop - chosen.start)
-                yield partial(_chunk, contract, wanted, part, row)
-                row += part.num_rows
+                some = table.slice(chosen.start, chosen.stop - chosen.start)
+                yield partial(_chunk, contract, wanted, some, row)
+                row += some.num_rows
             left -= table.num_rows
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.errors import BadInput
+from quintet.formats.sources import Slice
 
-__all__ = ["MAX_RECORD_BYTES", "Positions", "Records", "Slice", "record_ends", "records", "slices"]
+__all__ = ["MAX_RECORD_BYTES", "Positions", "Records", "record_ends", "records", "slices"]
 
 #: the longest record in bytes; beyond it a quote was surely left open
 MAX_RECORD_BYTES = 1 << 20
@@ -43,16 +44,6 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.ends)
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A range of bytes that holds whole records, and which records of the file they are."""
-
-    start: int
-    end: int
-    first_row: int
-    rows: int
 
 
 def records(blocks: Iterable[bytes], delimiter: bytes | None, offset: int = 0) -> Iterator[Records]:

@@ -19,7 +19,6 @@ import numpy as np
 import orjson
 from arro3 import core
 
-from quintet.batch.plans import Plan
 from quintet.columns import Array, Batch, from_records, from_text, merge
 from quintet.contract import Contract
 from quintet.errors import Refusal
@@ -27,6 +26,7 @@ from quintet.formats.alike import csv_batch, jsonl_batch, padded
 from quintet.formats.arrow import column, csv_table
 from quintet.formats.chunks import Chunk, Piece, arrays_batch, cuts, even
 from quintet.formats.decimals import EXACT, Bytes
+from quintet.formats.sources import Layout
 from quintet.formats.splitting import MAX_RECORD_BYTES, Positions, Records
 
 __all__ = ["read_text"]
@@ -50,11 +50,11 @@ class _TextReader(Protocol):
 
 
 def read_text(
-    contract: Contract, plan: Plan, stream: Iterator[Records], row: int, left: int
+    contract: Contract, layout: Layout, stream: Iterator[Records], row: int, left: int
 ) -> Iterator[Piece]:
-    """The records of a stream, the first row `row` of the file; `left` are left of its unit."""
+    """The records of a stream, the first row `row` of the file; `left` are left of the unit."""
     reader: _TextReader = (
-        _CsvReader(contract, plan) if plan.format == "csv" else _JsonlReader(contract)
+        _CsvReader(contract, layout) if layout.format == "csv" else _JsonlReader(contract)
     )
     for part in stream:
         for chosen in cuts(len(part), left):
@@ -109,18 +109,18 @@ class _Text:
 
 
 class _CsvReader:
-    def __init__(self, contract: Contract, plan: Plan) -> None:
+    def __init__(self, contract: Contract, layout: Layout) -> None:
         self._contract = contract
-        self._delimiter = plan.delimiter or ","
-        self._columns = plan.columns
+        self._delimiter = layout.delimiter or ","
+        self._columns = layout.columns
         self._wanted = [
             (position, name)
-            for position, name in enumerate(plan.columns)
+            for position, name in enumerate(layout.columns)
             if name in contract.request_keys
         ]
         text, number = core.DataType.string(), core.DataType.float64()
         self._whole = set()
-        kinds = [text] * len(plan.columns)
+        kinds = [text] * len(layout.columns)
         for position, name in self._wanted:
             feature = contract.by_name.get(name)
             if feature is not None and feature.dtype not in ("string", "bool"):
