@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -13,7 +15,16 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-__all__ = ["ROOT", "client", "create_table", "environ", "load_app", "moto_server", "reached_by"]
+__all__ = [
+    "ROOT",
+    "client",
+    "create_table",
+    "environ",
+    "forget_built",
+    "load_app",
+    "moto_server",
+    "reached_by",
+]
 
 ROOT = Path(__file__).parents[1]
 REGION = "us-east-1"
@@ -72,6 +83,17 @@ def create_table(url: str, name: str, *keys: str) -> None:
             for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)
         ],
     )
+
+
+def forget_built(function: str) -> None:
+    """Drop what the wiring, and Powertools, keep between a function's invocations."""
+    # Powertools keeps one logger a service, bound to the stdout of its first use
+    logging.root.manager.loggerDict.pop(function, None)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("quintet.wiring."):
+            for builder in vars(module).values():
+                if hasattr(builder, "cache_clear"):
+                    builder.cache_clear()
 
 
 def load_app(function: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.aws_kit import ROOT, client, create_table, environ, load_app, moto_server
+from tests.aws_kit import (
+    ROOT,
+    client,
+    create_table,
+    environ,
+    forget_built,
+    load_app,
+    moto_server,
+)
 from tests.batch_kit import publish
 
-from quintet.wiring import batch as wiring
-from quintet.wiring import runs as runs_wiring
 from quintet_publish.publisher import Publisher
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
@@ -106,19 +111,9 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
     }
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    # Powertools keeps one logger a service, bound to the stdout of its first use
-    logging.root.manager.loggerDict.pop(name, None)
-    forget()
+    forget_built(name)
     yield load_app(name).handler
-    forget()
-
-
-def forget() -> None:
-    """Drop what the wiring keeps between invocations."""
-    for name in ("logger", "runs", "planner", "redriver", "scorer", "reporter", "_s3"):
-        getattr(wiring, name).cache_clear()
-    for name in ("api", "telemetry", "_settings", "_executions", "_presigner"):
-        getattr(runs_wiring, name).cache_clear()
+    forget_built(name)
 
 
 def event(name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from quintet.batch.drops import dropped, start
 from quintet.errors import QuintetError
 from quintet.wiring import batch as wiring
+from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
     A message that is not S3's fails every time, and so ends among the dead letters.
     """
-    logger = wiring.logger()
+    logger = common.logger()
     failed = []
     for message in event["Records"]:
         try:

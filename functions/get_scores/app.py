@@ -7,6 +7,7 @@ from typing import Any
 from quintet import coldstart
 from quintet.api import gateway
 from quintet.api.scores import failure
+from quintet.wiring import common
 from quintet.wiring import get_scores as wiring
 
 ROUTES: gateway.Routes = {
@@ -20,4 +21,4 @@ coldstart.started()
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return gateway.respond(event, ROUTES, wiring.telemetry)
+    return gateway.respond(event, ROUTES, common.request_telemetry)

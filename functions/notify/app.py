@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quintet.errors import BadInput, QuintetError
+from quintet.wiring import common
 from quintet.wiring import notify as wiring
 
 
@@ -22,7 +23,7 @@ def _handled(message: dict[str, Any]) -> bool:
         receives = int(message["attributes"]["ApproximateReceiveCount"])
         wait = wiring.notify(message["body"], receives)
     except QuintetError as error:
-        wiring.logger().warning("not handled", message_id=message["messageId"], reason=str(error))
+        common.logger().warning("not handled", message_id=message["messageId"], reason=str(error))
         if not isinstance(error, BadInput):
             return False
         wait = 0.0  # it is not ours and never will be: off to the dead letters

@@ -8,6 +8,7 @@ from quintet.batch.executions import execution_input
 from quintet.batch.plans import Plan
 from quintet.batch.requests import request_from
 from quintet.wiring import batch as wiring
+from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -21,5 +22,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         status, units = "planned", plan.units
         if attempt.redrive:
             key, units = wiring.redriver()(plan, event["run"])
-    wiring.logger().info("planned", run=run, status=status, units=units, redrive=attempt.redrive)
+    common.logger().info("planned", run=run, status=status, units=units, redrive=attempt.redrive)
     return {"status": status, "units": units, "units_key": key}

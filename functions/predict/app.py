@@ -12,6 +12,7 @@ from quintet.api.predict import Family, answer
 from quintet.protocols import oip, records, sagemaker
 from quintet.protocols.http import Request, Response
 from quintet.serving import RequestContext
+from quintet.wiring import common
 from quintet.wiring import predict as wiring
 
 
@@ -43,4 +44,4 @@ coldstart.started()
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return gateway.respond(event, ROUTES, wiring.predict_telemetry)
+    return gateway.respond(event, ROUTES, common.request_telemetry)

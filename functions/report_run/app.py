@@ -6,11 +6,12 @@ from typing import Any
 
 from quintet.batch.executions import execution_input
 from quintet.wiring import batch as wiring
+from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Report a run: its status, the cause if it failed, the report's key, and whom to call."""
     attempt = execution_input(event["run"], event["request"])
     summary = wiring.reporter()(attempt.folder, event.get("failure"))
-    wiring.logger().info("reported", **summary)
+    common.logger().info("reported", **summary)
     return {**summary, "callback": attempt.request.get("callback")}

@@ -7,6 +7,7 @@ from typing import Any
 from quintet import coldstart
 from quintet.api import gateway
 from quintet.api.runs import failure
+from quintet.wiring import common
 from quintet.wiring import runs as wiring
 
 ROUTES: gateway.Routes = {
@@ -22,4 +23,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway, or start the run that a schedule asks for."""
     if "scheduled" in event:
         return wiring.start_scheduled(event)
-    return gateway.respond(event, ROUTES, wiring.telemetry)
+    return gateway.respond(event, ROUTES, common.request_telemetry)

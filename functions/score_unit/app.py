@@ -7,6 +7,7 @@ from typing import Any
 from quintet.batch.plans import unit_from
 from quintet.batch.units import UnitFailed
 from quintet.wiring import batch as wiring
+from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     result = wiring.scorer()(unit)
     counts = {name: result[name] for name in ("unit", "status", "rows", "scored", "quarantined")}
     took = {name: result[name] for name in ("ms", "peak_mb")}
-    wiring.logger().info("scored", run=unit.run, **took, **counts)
+    common.logger().info("scored", run=unit.run, **took, **counts)
     if result["status"] == "failed":
         raise UnitFailed(f"unit {unit.unit} of {unit.run}: {result['reason']}")
     return counts

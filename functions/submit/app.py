@@ -8,6 +8,7 @@ from quintet import coldstart
 from quintet.api import gateway, jobs, sagemaker_async
 from quintet.protocols.http import Request, Response
 from quintet.serving import RequestContext
+from quintet.wiring import common
 from quintet.wiring import jobs as wiring
 
 
@@ -33,4 +34,4 @@ coldstart.started()
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return gateway.respond(event, ROUTES, wiring.submit_telemetry)
+    return gateway.respond(event, ROUTES, common.request_telemetry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from quintet.wiring import common
 from quintet.wiring import work as wiring
 
 
@@ -14,5 +15,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     last_start = left() / 3  # the last third is for the page that was begun
     found = wiring.sweeper()(lambda: left() > last_start)
     counts = dataclasses.asdict(found)
-    wiring.logger().info("swept", **counts)
+    common.logger().info("swept", **counts)
     return counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quintet.jobs.deliveries import deliveries
+from quintet.wiring import common
 from quintet.wiring import work as wiring
 
 
@@ -13,7 +14,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     A message that is not ours fails every time, and so ends among the dead letters.
     """
-    logger, left = wiring.logger(), context.get_remaining_time_in_millis
+    logger, left = common.logger(), context.get_remaining_time_in_millis
     last_start = left() / 3  # the last third is for what was begun
     results = wiring.worker().work(deliveries(event), lambda: left() > last_start)
     for result in results:

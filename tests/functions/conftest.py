@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,16 +15,13 @@ from typing import Any
 import pytest
 from arro3 import io as arrow_io
 from tests import onlinekit, streamkit
-from tests.aws_kit import client, create_table, environ, load_app, moto_server
+from tests.aws_kit import client, create_table, environ, forget_built, load_app, moto_server
 from tests.jobskit import table_properties
 
 from quintet.aws.client import AwsClient
 from quintet.aws.features import entity_key
 from quintet.aws.windows import WindowTable
 from quintet.contract import Contract
-from quintet.wiring import jobs as _jobs
-from quintet.wiring import predict as _predict
-from quintet.wiring import stream as _stream
 
 
 @dataclass
@@ -109,18 +105,9 @@ def fresh_handler(
         monkeypatch.delenv(name)
     for name, value in {**environ, "POWERTOOLS_SERVICE_NAME": function}.items():
         monkeypatch.setenv(name, value)
-    # Powertools keeps one logger a service, bound to the stdout of its first use
-    logging.root.manager.loggerDict.pop(function, None)
-    _forget_built()
+    forget_built(function)
     yield load_app(function).handler
-    _forget_built()
-
-
-def _forget_built() -> None:
-    for module in (_predict, _jobs, _stream):
-        for builder in vars(module).values():
-            if hasattr(builder, "cache_clear"):
-                builder.cache_clear()
+    forget_built(function)
 
 
 Ask = Callable[..., onlinekit.Answer]

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from quintet.aws.client import AwsClient
 from quintet.aws.latest import LatestTable
 from quintet.streaming.latest import Latest
-from quintet.wiring import get_scores as wiring
 from quintet_cli.app import app
 
 ROWS = [row(number, country="xx" if number == 7 else "de") for number in range(50)]
@@ -77,8 +76,6 @@ def asked(
     aws: BatchAws, table: str, monkeypatch: pytest.MonkeyPatch, model: str, entity: str
 ) -> tuple[int, Any]:
     """What the API answers."""
-    for name in ("api", "telemetry", "_settings"):
-        getattr(wiring, name).cache_clear()
     request = {**event("get_scores"), "pathParameters": {"model": model, "entity": entity}}
     with function("get_scores", aws, monkeypatch) as handler:
         monkeypatch.setenv("QUINTET_SCORES_TABLE", table)

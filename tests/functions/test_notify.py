@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.aws_kit import ROOT, load_app, moto_server
+from tests.aws_kit import ROOT, forget_built, load_app, moto_server
 from tests.jobskit import RESULT, job, job_table, table_properties
 from tests.registries import RegistryServer
 
@@ -22,7 +21,6 @@ from quintet.aws.jobs import JobTable
 from quintet.jobs.job import Job, JobOutcome
 from quintet.webhooks.delivery import Delivery
 from quintet.webhooks.endpoints import Endpoint, register
-from quintet.wiring import notify as wiring
 from quintet_cli.receiver import Receiver, receiving
 
 Handler = Callable[[dict[str, Any], object], dict[str, Any]]
@@ -119,17 +117,9 @@ def handler(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handler]:
         monkeypatch.delenv(variable)
     for variable, value in aws.environ.items():
         monkeypatch.setenv(variable, value)
-    # Powertools keeps one logger a service, bound to the stdout of its first use
-    logging.root.manager.loggerDict.pop("notify", None)
-    forget()
+    forget_built("notify")
     yield load_app("notify").handler
-    forget()
-
-
-def forget() -> None:
-    """Drop what the wiring keeps between invocations."""
-    for name in ("_telemetry", "_notifier", "_alert_notifier", "_settings", "_sns", "_sqs"):
-        getattr(wiring, name).cache_clear()
+    forget_built("notify")
 
 
 def event(name: str) -> dict[str, Any]:

@@ -421,7 +421,7 @@ def test_the_routes_are_those_of_the_template() -> None:
 
 
 @pytest.mark.parametrize(("prefer", "status"), [("", 200), ("respond-async", 202)])
-def test_a_whole_request_loads_neither_boto3_nor_pydantic(
+def test_a_whole_request_loads_nothing_heavy(
     online_aws: OnlineAws, prefer: str, status: int
 ) -> None:
     script = f"""
@@ -432,6 +432,7 @@ event = json.loads(sys.stdin.read())
 answer = app.handler(event, None)
 assert answer["statusCode"] == {status}, answer
 heavy = {{"boto3", "botocore.session", "botocore.client", "pydantic", "arro3", "urllib3"}}
+heavy |= {{"aws_lambda_powertools"}}
 if {status} == 200:  # who does not ask for a job does not pay for jobs
     heavy |= {{"quintet.jobs", "quintet.wiring.jobs", "quintet.jobs.submit"}}
 print("LOADED", sorted(heavy & set(sys.modules)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import math
 import time
 from collections import Counter
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.aws_kit import ROOT, load_app
+from tests.aws_kit import ROOT, forget_built, load_app
 from tests.functions.conftest import OnlineAws
 from tests.jobskit import table_properties
 from tests.workkit import job as accepted_job
@@ -24,7 +23,6 @@ from quintet.aws.jobs import JobTable
 from quintet.jobs.deliveries import MAX_RECEIVES
 from quintet.jobs.job import Content, Job
 from quintet.jobs.store import JobEvent
-from quintet.wiring import work as wiring
 
 _numbers = itertools.count(1)
 
@@ -152,14 +150,10 @@ def work_aws(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator
     }
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    logging.root.manager.loggerDict.pop("work", None)
-    built = (wiring.worker, wiring.sweeper, wiring.logger)
-    for builder in built:
-        builder.cache_clear()
+    forget_built("work")
     jobs = JobTable(AwsClient("dynamodb"), names["QUINTET_JOBS_TABLE"], retention_days=7)
     yield WorkAws(online_aws, environ, jobs)
-    for builder in built:
-        builder.cache_clear()
+    forget_built("work")
 
 
 def job(name: str, *values: float, **changes: Any) -> Job:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from quintet import settings, telemetry
+from quintet import settings
+from quintet.telemetry.metrics import METRICS
 from quintet_cli.app import app
 from quintet_local import template
 
@@ -38,7 +39,7 @@ def test_every_parameter_is_documented(parameter: str) -> None:
     assert f"| `{parameter}` |" in OPERATIONS
 
 
-@pytest.mark.parametrize("metric", telemetry.METRICS)
+@pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_is_documented(metric: str) -> None:
     assert f"`{metric}`" in OPERATIONS
 

@@ -15,7 +15,7 @@ OUTER = {"quintet_cli", "quintet_local", "quintet_publish"}
 
 #: The rooms of the package, top to bottom. A room imports from rooms above it, or from itself.
 ORDER = [
-    {"errors", "coldstart", "manifest", "settings"},
+    {"errors", "coldstart", "manifest", "settings", "telemetry"},
     {"contract"},
     {"columns"},
     {"onnx_model"},
@@ -28,7 +28,7 @@ ORDER = [
     {"streaming"},
     {"webhooks"},
     {"api"},
-    {"aws", "telemetry"},
+    {"aws"},
     {"wiring"},
 ]
 #: imports against the order that are still to go

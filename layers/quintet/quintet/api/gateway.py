@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote
 
+from quintet.api.telemetry import RequestTelemetry
 from quintet.errors import QuintetError, TooLarge
 from quintet.protocols.http import ANONYMOUS, Request, Response
 from quintet.serving import RequestContext
@@ -34,18 +35,8 @@ _ASSUMED_ROLE = re.compile(r"(arn:[^:]+:sts::\d+:assumed-role/.+)/[^/]+")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
-class Telemetry(Protocol):
-    """What keeps the line and the metrics of a request."""
-
-    def settle(
-        self, context: RequestContext, request: Request, response: Response, error: Exception | None
-    ) -> None:
-        """Keep those of one that was answered."""
-        ...
-
-
 def respond(
-    event: Mapping[str, Any], routes: Routes, telemetry: Callable[[], Telemetry]
+    event: Mapping[str, Any], routes: Routes, telemetry: Callable[[], RequestTelemetry]
 ) -> dict[str, Any]:
     """Answer a proxy event by its route; what goes wrong is an answer too, in the route's form."""
     request = read(event)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quintet.settings import DropSettings, PlanSettings, ReportSettings, ScoreSettings, read
+from quintet.wiring import common
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.logging import Logger
-
     from quintet.batch.drops import RunStarter
     from quintet.batch.planning import RunRequest
     from quintet.batch.plans import Plan, RefusedPlan, Unit
@@ -23,15 +20,7 @@ if TYPE_CHECKING:
     from quintet.batch.stores import InputBucket, ObjectStore
     from quintet.onnx_model import OnnxModel
 
-__all__ = ["logger", "planner", "redriver", "reporter", "runs", "scorer"]
-
-
-@cache
-def logger() -> Logger:
-    """The logger of a batch function."""
-    from quintet.telemetry import make_logger
-
-    return make_logger(os.environ.get("QUINTET_STAGE", ""))
+__all__ = ["planner", "redriver", "reporter", "runs", "scorer"]
 
 
 @cache
@@ -70,16 +59,12 @@ def runs() -> RunStarter:
 @cache
 def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
     """What plans a run, or plans anew what was refused."""
-    from quintet.aws.artifacts import Artifacts
     from quintet.aws.catalog import RegistryCatalog
-    from quintet.aws.client import AwsClient
-    from quintet.aws.registry import Registry
     from quintet.batch.planning import plan_run
 
     settings = read(PlanSettings, os.environ)
     catalog = RegistryCatalog(
-        Registry(AwsClient("dynamodb"), settings.registry_table),
-        Artifacts(AwsClient("s3"), settings.registry_bucket),
+        common.registry(settings.registry_table), common.artifacts(settings.registry_bucket)
     )
     inbox, store = _inbox(), _store(settings.scores_bucket)
 
@@ -108,9 +93,6 @@ def redriver() -> Callable[[Plan, str], tuple[str, int]]:
 @cache
 def scorer() -> Callable[[Unit], dict[str, Any]]:
     """What scores a unit. The models and plans used last stay loaded between invocations."""
-    from quintet.aws.artifacts import Artifacts
-    from quintet.aws.client import AwsClient
-    from quintet.aws.features import FeatureTable
     from quintet.batch.memory import peak_mb
     from quintet.batch.plans import Plan, plan_from
     from quintet.batch.run_paths import RunPaths
@@ -120,14 +102,9 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
 
     settings = read(ScoreSettings, os.environ)
     inbox, store = _inbox(), _store(settings.scores_bucket)
-    features = FeatureTable(AwsClient("dynamodb"), settings.features_table, clock=time.time)
-    artifacts = Artifacts(
-        AwsClient("s3"),
-        settings.registry_bucket,
-        # rows are scored by as many threads as there are processors: a run needs but one
-        threads=1,
-        cache=Path(tempfile.gettempdir()) / "quintet-models",
-    )
+    features = common.features(settings.features_table)
+    # rows are scored by as many threads as there are processors: a run needs but one
+    artifacts = common.artifacts(settings.registry_bucket, threads=1, cached=True)
     threads = available_threads(os.environ)
 
     @lru_cache(maxsize=1)
@@ -169,9 +146,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
     """What reports a run, and moves its table's pointer to it if it succeeded."""
     import boto3
 
-    from quintet.aws.artifacts import Artifacts
     from quintet.aws.cells import S3Cells
-    from quintet.aws.client import AwsClient
     from quintet.aws.glue import GlueDatabase
     from quintet.batch.athena import follow_pointer
     from quintet.batch.reports import report_run
@@ -181,7 +156,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
 
     settings = read(ReportSettings, os.environ)
     store, cells = _store(settings.scores_bucket), S3Cells(_s3(), settings.scores_bucket)
-    artifacts = Artifacts(AwsClient("s3"), settings.registry_bucket)
+    artifacts = common.artifacts(settings.registry_bucket)
 
     def now() -> datetime:
         return datetime.now(UTC)
@@ -217,6 +192,6 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
                 contract=lambda plan: artifacts.contract(plan.model, plan.version, plan.seal),
             )
         except (ModelFailure, Transient) as error:  # the run is whole, and its pointer moved
-            logger().warning("not catalogued", run=pointer["run"], reason=str(error))
+            common.logger().warning("not catalogued", run=pointer["run"], reason=str(error))
 
     return report

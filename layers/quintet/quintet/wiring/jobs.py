@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from quintet.settings import AcceptSettings, SubmitSettings, read
+from quintet.wiring import common
 
 if TYPE_CHECKING:
     from quintet.api.jobs import JobsApi
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from quintet.jobs.submit import Submitter
     from quintet.protocols.http import Request, Response
     from quintet.serving import Online, RequestContext
-    from quintet.telemetry import Telemetry
 
-__all__ = ["accept", "api", "contracts", "submit_settings", "submit_telemetry", "submitter"]
+__all__ = ["accept", "api", "contracts", "submit_settings", "submitter"]
 
 
 @cache
@@ -30,32 +30,22 @@ def submit_settings() -> SubmitSettings:
 
 
 @cache
-def submit_telemetry() -> Telemetry:
-    """The logs and metrics of `submit`."""
-    from quintet.telemetry import Telemetry
-
-    return Telemetry(submit_settings().stage)
-
-
-@cache
 def _accept_settings() -> AcceptSettings:
     return read(AcceptSettings, os.environ)
 
 
 @cache
 def _jobs() -> JobTable:
-    from quintet.aws.client import AwsClient
     from quintet.aws.jobs import JobTable
 
     settings = _accept_settings()
-    client = AwsClient("dynamodb")
-    return JobTable(client, settings.jobs_table, retention_days=settings.job_retention_days)
+    days = settings.job_retention_days
+    return JobTable(common.client("dynamodb"), settings.jobs_table, retention_days=days)
 
 
 @cache
 def submitter() -> Submitter:
     """What accepts jobs."""
-    from quintet.aws.client import AwsClient
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import JobEventQueue
     from quintet.aws.targets import EndpointIds
@@ -63,11 +53,11 @@ def submitter() -> Submitter:
     from quintet.jobs.submit import Submitter
 
     settings = _accept_settings()
-    work = JobEventQueue(AwsClient("sqs"), settings.work_queue_url)
+    work = JobEventQueue(common.client("sqs"), settings.work_queue_url)
     return Submitter(
         store=_jobs(),
-        blobs=PayloadBucket(AwsClient("s3"), settings.payloads_bucket),
-        targets=EndpointIds(AwsClient("dynamodb"), settings.endpoints_table),
+        blobs=PayloadBucket(common.client("s3"), settings.payloads_bucket),
+        targets=EndpointIds(common.client("dynamodb"), settings.endpoints_table),
         publish=OutboxPublisher(_jobs(), work=work, notify=work).publish,
         clock=time.time,
         ids=lambda: uuid.uuid4().hex,
@@ -84,31 +74,23 @@ def accept(family: Family, online: Online, request: Request, context: RequestCon
 @cache
 def contracts() -> Online:
     """The published models, known by their contracts: none of them can be run."""
-    from quintet.aws.artifacts import Artifacts
-    from quintet.aws.client import AwsClient
-    from quintet.aws.contracts import Contracts
-    from quintet.aws.registry import Registry
     from quintet.features import MemoryFeatures
     from quintet.serving import Online, PredictionCache
-    from quintet.serving.model_cache import ModelCache
 
     settings = submit_settings()
-    registry = Registry(AwsClient("dynamodb"), settings.registry_table)
-    loader = Contracts(Artifacts(AwsClient("s3"), settings.registry_bucket))
-    models = ModelCache(registry, loader, memory=2**62, clock=time.monotonic)
+    models, names = common.contracts(settings), common.registry(settings.registry_table).models
     cache = PredictionCache(clock=time.monotonic)
-    return Online(models, registry.models, MemoryFeatures(), cache, time.time)
+    return Online(models, names, MemoryFeatures(), cache, time.time)
 
 
 @cache
 def api() -> JobsApi:
     """What shows and cancels jobs."""
     from quintet.api.jobs import JobsApi
-    from quintet.aws.client import AwsClient
     from quintet.aws.queues import JobEventQueue
     from quintet.jobs.dispatch import OutboxPublisher
 
-    sqs, settings = AwsClient("sqs"), submit_settings()
+    sqs, settings = common.client("sqs"), submit_settings()
     publisher = OutboxPublisher(
         _jobs(),
         work=JobEventQueue(sqs, settings.work_queue_url),

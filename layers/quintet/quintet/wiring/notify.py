@@ -10,18 +10,19 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
+from quintet.wiring import common
+
 if TYPE_CHECKING:
-    from aws_lambda_powertools.logging import Logger
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
     from quintet.settings import NotifySettings
-    from quintet.telemetry import CallbackTelemetry
     from quintet.webhooks.callouts import CalloutNotifier, Outgoing
     from quintet.webhooks.delivery import WebhookChannel
     from quintet.webhooks.notifier import Notifier
+    from quintet.webhooks.telemetry import DeliveryTelemetry
 
-__all__ = ["logger", "notify", "postpone"]
+__all__ = ["notify", "postpone"]
 
 #: SQS holds a message back for 12 hours at most, from when it was received
 MAX_SECONDS = 43_200 - 60
@@ -35,15 +36,10 @@ def _settings() -> NotifySettings:
 
 
 @cache
-def _telemetry() -> CallbackTelemetry:
-    from quintet.telemetry import CallbackTelemetry
+def _telemetry() -> DeliveryTelemetry:
+    from quintet.webhooks.telemetry import DeliveryTelemetry
 
-    return CallbackTelemetry(os.environ.get("QUINTET_STAGE", ""))
-
-
-def logger() -> Logger:
-    """The logger of `notify`."""
-    return _telemetry().logger
+    return DeliveryTelemetry(common.logger(), common.metrics())
 
 
 def notify(message: str, receives: int) -> float | None:
@@ -59,14 +55,13 @@ def notify(message: str, receives: int) -> float | None:
 @cache
 def _notifier() -> Notifier:
     """What tells callers that their jobs are settled."""
-    from quintet.aws.client import AwsClient
     from quintet.aws.deliveries import DeliveryRecords
     from quintet.aws.jobs import JobTable
     from quintet.aws.topics import TopicChannel
     from quintet.webhooks.notifier import Notifier
 
     settings = _settings()
-    dynamodb = AwsClient("dynamodb")
+    dynamodb = common.client("dynamodb")
     jobs = JobTable(dynamodb, settings.jobs_table, retention_days=settings.job_retention_days)
     return Notifier(
         jobs.get,
@@ -95,13 +90,12 @@ def _run_notifier() -> CalloutNotifier:
 
 
 def _callouts(read: Callable[[str], Outgoing]) -> CalloutNotifier:
-    from quintet.aws.client import AwsClient
     from quintet.aws.deliveries import CalloutDeliveries
     from quintet.webhooks.callouts import CalloutNotifier
 
     return CalloutNotifier(
         read,
-        CalloutDeliveries(AwsClient("dynamodb"), _settings().stream_table),
+        CalloutDeliveries(common.client("dynamodb"), _settings().stream_table),
         _webhooks(),
         clock=time.time,
         random=random.random,
@@ -110,14 +104,13 @@ def _callouts(read: Callable[[str], Outgoing]) -> CalloutNotifier:
 
 
 def _webhooks() -> WebhookChannel:
-    from quintet.aws.client import AwsClient
     from quintet.aws.endpoints import EndpointTable
     from quintet.aws.webhooks import HttpWebhooks
     from quintet.webhooks.delivery import WebhookChannel
 
     settings = _settings()
     return WebhookChannel(
-        EndpointTable(AwsClient("dynamodb"), settings.endpoints_table),
+        EndpointTable(common.client("dynamodb"), settings.endpoints_table),
         HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
     )
 
@@ -150,4 +143,4 @@ def postpone(receipt: str, seconds: float) -> None:
             VisibilityTimeout=min(math.ceil(seconds), MAX_SECONDS),
         )
     except (BotoCoreError, ClientError) as error:
-        logger().warning("not postponed", error=type(error).__name__)
+        common.logger().warning("not postponed", error=type(error).__name__)

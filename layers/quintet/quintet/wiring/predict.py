@@ -1,7 +1,4 @@
-"""The only place that builds things: each function's objects, from its settings.
-
-What a function does not need is not imported: each builder imports its own.
-"""
+"""What `predict` is given, from its settings."""
 
 from __future__ import annotations
 
@@ -10,34 +7,25 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING
 
+from quintet.wiring import common
+
 if TYPE_CHECKING:
     from quintet.serving import Online
     from quintet.settings import PredictSettings
-    from quintet.telemetry import Telemetry
 
-__all__ = ["online", "predict_settings", "predict_telemetry", "warm_predict"]
+__all__ = ["online", "warm_predict"]
 
 
 @cache
-def predict_settings() -> PredictSettings:
-    """The settings of `predict`."""
+def _settings() -> PredictSettings:
     from quintet.settings import PredictSettings, read
 
     return read(PredictSettings, os.environ)
 
 
 @cache
-def predict_telemetry() -> Telemetry:
-    """The logs and metrics of `predict`."""
-    from quintet.telemetry import Telemetry
-
-    return Telemetry(predict_settings().stage)
-
-
-@cache
 def online() -> Online:
     """What answers requests."""
-    from quintet.aws.artifacts import Artifacts
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
     from quintet.aws.registry import Registry
@@ -45,13 +33,13 @@ def online() -> Online:
     from quintet.serving.breaker import CircuitBreaker, GuardedFeatures
     from quintet.serving.model_cache import ModelCache
 
-    settings, telemetry = predict_settings(), predict_telemetry()
+    settings, telemetry = _settings(), common.request_telemetry()
     # routes are remembered while the registry does not answer, so it is not waited for long
     routes = AwsClient("dynamodb", connect_seconds=0.5, read_seconds=1.0, attempts=2)
     registry = Registry(routes, settings.registry_table)
     models = ModelCache(
         registry,
-        Artifacts(AwsClient("s3"), settings.registry_bucket),
+        common.artifacts(settings.registry_bucket),
         memory=settings.model_memory_mb * 1_000_000,
         clock=time.monotonic,
     )
@@ -85,9 +73,9 @@ def warm_predict() -> None:
 
     A model that does not load now is tried again by the first request for it, which is told.
     """
-    service, telemetry = online(), predict_telemetry()
-    for name in predict_settings().preload:
+    service, output = online(), common.request_telemetry().output
+    for name in _settings().preload:
         try:
             service.models.get(name)
         except Exception as error:
-            telemetry.logger.warning("not preloaded", model=name, error=type(error).__name__)
+            output.warning("not preloaded", model=name, error=type(error).__name__)

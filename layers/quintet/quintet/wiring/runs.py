@@ -8,14 +8,14 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from quintet.settings import RunsSettings, read
+from quintet.wiring import common
 
 if TYPE_CHECKING:
     from quintet.api.runs import RunsApi
     from quintet.aws.executions import Executions
     from quintet.batch.starts import Started
-    from quintet.telemetry import Telemetry
 
-__all__ = ["api", "start_scheduled", "telemetry"]
+__all__ = ["api", "start_scheduled"]
 
 
 @cache
@@ -23,20 +23,12 @@ def _settings() -> RunsSettings:
     return read(RunsSettings, os.environ)
 
 
-@cache
-def telemetry() -> Telemetry:
-    """The logs and metrics of `runs`."""
-    from quintet.telemetry import Telemetry
-
-    return Telemetry(_settings().stage)
-
-
 def start_scheduled(event: Mapping[str, Any]) -> dict[str, Any]:
     """Start the run of a schedule's firing; what was started."""
     from quintet.batch.schedules import start_scheduled
 
     folder, new = start_scheduled(event, _executions())
-    telemetry().logger.info("scheduled", model=folder.model, run=folder.run, new=new)
+    common.request_telemetry().output.info("scheduled", model=folder.model, run=folder.run, new=new)
     return {"model": folder.model, "run": folder.run, "new": new}
 
 
@@ -56,16 +48,13 @@ def api() -> RunsApi:
 
     from quintet.api.runs import RunsApi
     from quintet.aws.blobs import S3Inbox, S3Store
-    from quintet.aws.client import AwsClient
-    from quintet.aws.registry import Registry
     from quintet.aws.targets import EndpointIds
     from quintet.batch.starts import start_run
 
     settings, s3 = _settings(), boto3.client("s3")
     executions = _executions()
-    dynamodb = AwsClient("dynamodb")
-    routes = Registry(dynamodb, settings.registry_table)
-    endpoints = EndpointIds(dynamodb, settings.endpoints_table, "callback")
+    routes = common.registry(settings.registry_table)
+    endpoints = EndpointIds(common.client("dynamodb"), settings.endpoints_table, "callback")
 
     def link(key: str) -> str:  # a client that presigns is for those runs alone that have ended
         return _presigner()(f"s3://{settings.scores_bucket}/{key}")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from quintet.wiring import common
 
 if TYPE_CHECKING:
     from quintet.settings import StreamSettings
     from quintet.streaming.alerts import AlertNotifier
     from quintet.streaming.model_rows import Decoded, ShardBatch
     from quintet.streaming.scorer import Scorer
-    from quintet.telemetry import StreamTelemetry
+    from quintet.streaming.telemetry import StreamTelemetry
 
 __all__ = ["scorer", "telemetry"]
 
@@ -33,43 +33,31 @@ def _settings() -> StreamSettings:
 @cache
 def telemetry() -> StreamTelemetry:
     """The logs and metrics."""
-    from quintet.telemetry import StreamTelemetry
+    from quintet.streaming.telemetry import StreamTelemetry
 
-    return StreamTelemetry(_settings().stage)
+    return StreamTelemetry(common.logger(), common.metrics())
 
 
 @cache
 def scorer() -> Scorer:
     """What scores. The models used last stay loaded between invocations."""
-    from quintet.aws.artifacts import Artifacts
     from quintet.aws.checkpoints import CheckpointTable
-    from quintet.aws.client import AwsClient
-    from quintet.aws.features import FeatureTable
     from quintet.aws.latest import LatestTable
-    from quintet.aws.registry import Registry
     from quintet.aws.sink import StreamBucket
     from quintet.aws.windows import WindowTable
-    from quintet.serving.model_cache import ModelCache
     from quintet.streaming.records import decode
     from quintet.streaming.scorer import Scorer
 
     settings = _settings()
-    dynamodb, s3 = AwsClient("dynamodb"), AwsClient("s3")
-    models = ModelCache(
-        Registry(dynamodb, settings.registry_table),
-        Artifacts(
-            s3, settings.registry_bucket, cache=Path(tempfile.gettempdir()) / "quintet-models"
-        ),
-        memory=settings.model_memory_mb * 1_000_000,
-        clock=time.monotonic,
-    )
+    dynamodb, s3 = common.client("dynamodb"), common.client("s3")
+    models = common.models(settings)
 
     def read(shard_batch: ShardBatch) -> Decoded:
         return decode(shard_batch, models.get, settings.stream_model)
 
     return Scorer(
         decode=read,
-        features=FeatureTable(dynamodb, settings.features_table, clock=time.time),
+        features=common.features(settings.features_table),
         sink=StreamBucket(s3, settings.stream_bucket),
         checkpoints=CheckpointTable(dynamodb, settings.stream_table, clock=time.time),
         latest=LatestTable(
@@ -83,12 +71,11 @@ def scorer() -> Scorer:
 
 def _alerts(settings: StreamSettings) -> AlertNotifier:
     from quintet.aws.alerts import AlertTable, AlertTopic, AlertWebhooks
-    from quintet.aws.client import AwsClient
     from quintet.streaming.alerts import AlertChannel, AlertNotifier
 
-    channels: list[AlertChannel] = [AlertTopic(AwsClient("sns"), settings.alerts_topic_arn)]
+    channels: list[AlertChannel] = [AlertTopic(common.client("sns"), settings.alerts_topic_arn)]
     if settings.alert_endpoint:
-        queue = AwsClient("sqs"), settings.notify_queue_url
+        queue = common.client("sqs"), settings.notify_queue_url
         channels.append(AlertWebhooks(*queue, settings.alert_endpoint))
-    state = AlertTable(AwsClient("dynamodb"), settings.stream_table)
+    state = AlertTable(common.client("dynamodb"), settings.stream_table)
     return AlertNotifier(state, channels, threads=THREADS)

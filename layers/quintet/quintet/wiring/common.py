@@ -1,0 +1,139 @@
+"""What several functions are given: telemetry, AWS clients, models, features. Each is built once.
+
+What a function does not need is not imported: each builder imports its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.logging import Logger
+
+    from quintet.api.telemetry import RequestTelemetry
+    from quintet.aws.artifacts import Artifacts
+    from quintet.aws.client import AwsClient
+    from quintet.aws.features import FeatureTable
+    from quintet.aws.registry import Registry
+    from quintet.serving.model_cache import ModelCache
+    from quintet.telemetry.powertools import MetricsWriter
+
+__all__ = [
+    "artifacts",
+    "client",
+    "contracts",
+    "features",
+    "logger",
+    "metrics",
+    "models",
+    "registry",
+    "request_telemetry",
+]
+
+#: verified files of models, kept between invocations
+MODEL_FILES = Path(tempfile.gettempdir()) / "quintet-models"
+
+
+class RegistrySettings(Protocol):
+    """Where published models are."""
+
+    @property
+    def registry_bucket(self) -> str: ...
+
+    @property
+    def registry_table(self) -> str: ...
+
+
+class ModelSettings(RegistrySettings, Protocol):
+    """The same, and how much memory models may take."""
+
+    @property
+    def model_memory_mb(self) -> int: ...
+
+
+@cache
+def request_telemetry() -> RequestTelemetry:
+    """The log and the metrics of a function that answers HTTP requests."""
+    from quintet.api.telemetry import RequestTelemetry
+    from quintet.telemetry.stdout import StdoutTelemetry
+
+    return RequestTelemetry(StdoutTelemetry(_stage(), os.environ))
+
+
+@cache
+def logger() -> Logger:
+    """The log of any other function."""
+    from quintet.telemetry.powertools import make_logger
+
+    return make_logger(_stage())
+
+
+@cache
+def metrics() -> MetricsWriter:
+    """The metrics of any other function."""
+    from quintet.telemetry.powertools import MetricsWriter
+
+    return MetricsWriter(_stage())
+
+
+def _stage() -> str:
+    return os.environ.get("QUINTET_STAGE", "")
+
+
+@cache
+def client(service: str) -> AwsClient:
+    """The client of an AWS service, with its default times: one, so that connections are few."""
+    from quintet.aws.client import AwsClient
+
+    return AwsClient(service)
+
+
+def registry(table: str) -> Registry:
+    """The registry's table."""
+    from quintet.aws.registry import Registry
+
+    return Registry(client("dynamodb"), table)
+
+
+def artifacts(bucket: str, *, threads: int | None = None, cached: bool = False) -> Artifacts:
+    """The registry's bucket; `cached` keeps verified files on disk, `threads` is each session's."""
+    from quintet.aws.artifacts import Artifacts
+
+    return Artifacts(client("s3"), bucket, threads=threads, cache=MODEL_FILES if cached else None)
+
+
+def models(settings: ModelSettings) -> ModelCache:
+    """Models that can be run; those used last stay loaded between invocations."""
+    from quintet.serving.model_cache import ModelCache
+
+    return ModelCache(
+        registry(settings.registry_table),
+        artifacts(settings.registry_bucket, cached=True),
+        memory=settings.model_memory_mb * 1_000_000,
+        clock=time.monotonic,
+    )
+
+
+def contracts(settings: RegistrySettings) -> ModelCache:
+    """Models known by their contracts: none of them can be run."""
+    from quintet.aws.contracts import Contracts
+    from quintet.serving.model_cache import ModelCache
+
+    return ModelCache(
+        registry(settings.registry_table),
+        Contracts(artifacts(settings.registry_bucket)),
+        memory=2**62,
+        clock=time.monotonic,
+    )
+
+
+def features(table: str) -> FeatureTable:
+    """The feature store."""
+    from quintet.aws.features import FeatureTable
+
+    return FeatureTable(client("dynamodb"), table, clock=time.time)
