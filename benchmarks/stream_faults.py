@@ -29,10 +29,11 @@ from tests.local_aws import FREE_PORTS, LocalAws, start_local_aws
 from tests.packages import MODEL_YAML, golden, graph
 from typer.testing import CliRunner
 
+from quintet.aws.stream_sender import Entry, Sender
+from quintet.replay.stream_objects import FAILURES, PREDICTIONS, QUARANTINE
 from quintet_cli.app import app
 from quintet_cli.stage import Stage
-from quintet_cli.stream_reader import FAILURES, PREDICTIONS, QUARANTINE, StreamReader
-from quintet_cli.stream_sender import Entry, Sender
+from quintet_cli.stream_reader import StreamReader
 
 MODEL = "numbered"
 NOTE = (

@@ -50,6 +50,7 @@ def main() -> None:
         app()
     except (QuintetError, StageError, BotoCoreError, ClientError) as error:
         # what the error quotes may look like rich's markup; lines are the terminal's to wrap
-        text = f"[red]error:[/red] {escape(explained(error) or str(error))}"
-        Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+        text = explained(error) or explained(error.__cause__) or str(error)
+        console = Console(stderr=True)
+        console.print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -71,12 +71,6 @@ class RunReader:
             raise StageError(f"run {folder.run} has no report: {hint}")
         return found
 
-    def quarantined(self, model: str | None = None) -> list[RunPaths]:
-        """The runs that have refused rows so far, of one model or of all."""
-        root = f"runs/{slug(model)}/" if model else "runs/"
-        keys = (key.split("/") for key in self.store.keys(root))
-        return [*dict.fromkeys(RunPaths(k[1], k[2]) for k in keys if k[3:4] == ["quarantine"])]
-
     def pointers(self, model: str) -> list[dict[str, Any]]:
         """Which run the readers of a model's table see, and of each partition's."""
         keys = [key for key in self.store.keys(tables_of(model)) if key.endswith("/current.json")]

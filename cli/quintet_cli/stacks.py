@@ -60,7 +60,7 @@ def api_at(endpoint: str, api_url: str) -> str:
     return f"{endpoint.rstrip('/')}/_aws/execute-api/{api}{parts.path}"
 
 
-def explained(error: Exception) -> str | None:
+def explained(error: BaseException | None) -> str | None:
     """What to do about an error of credentials, region or network; None for any other."""
     match error:
         case NoRegionError():

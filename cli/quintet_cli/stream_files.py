@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from quintet.aws.contracts import Described
+from quintet.aws.stream_sender import RECORD_BYTES, size_of
 from quintet.columns import numpy_dtype, shown
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
@@ -22,7 +23,6 @@ from quintet.formats.arrow import arrow_errors
 from quintet.formats.strict_json import parse
 from quintet.streaming.model_rows import ShardBatch
 from quintet.streaming.records import decode
-from quintet_cli.stream_sender import RECORD_BYTES, size_of
 from quintet_publish.kit import read_table
 
 __all__ = ["Line", "Packer", "check_sizes", "read_lines", "read_records"]

@@ -15,17 +15,13 @@ from arro3 import io as arrow_io
 from quintet.aws.alerts import AlertTable
 from quintet.aws.windows import WindowTable
 from quintet.contract import Contract
+from quintet.replay.stream_objects import HOUR, PREDICTIONS
 from quintet.streaming.windows import Window
 from quintet_cli.commands.features import live_contract
 from quintet_cli.stage import Stage
 
 __all__ = ["Cursor", "Scored", "StreamReader"]
 
-PREDICTIONS = "predictions/"
-QUARANTINE = "quarantine/"
-#: Lambda's documents of what it gave up
-FAILURES = "aws/lambda/"
-HOUR = 3600
 #: columns of a prediction beside the entity and the outputs
 ORIGIN = ("sequence", "row", "arrived", "model_version")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from quintet.replay.stream_objects import FAILURES, QUARANTINE
 from quintet_cli.stage import Stage
-from quintet_cli.stream_reader import FAILURES, QUARANTINE, StreamReader
+from quintet_cli.stream_reader import StreamReader
 
 __all__ = ["Status", "status_of"]
 

@@ -11,9 +11,10 @@ import numpy as np
 from quintet.batch.outputs import hollow, score_columns
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Output
+from quintet.replay.stream_objects import PREDICTIONS, QUARANTINE
 from quintet.streaming.alert import Alert, bounded
 from quintet.streaming.windows import Window
-from quintet_cli.stream_reader import PREDICTIONS, QUARANTINE, Cursor, Scored, StreamReader
+from quintet_cli.stream_reader import Cursor, Scored, StreamReader
 
 __all__ = ["Refused", "Tail", "past"]
 

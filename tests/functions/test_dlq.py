@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from moto.server import ThreadedMotoServer
 from tests.alertkit import alert
 from typer.testing import CliRunner, Result
 
+from quintet.replay.aws.catalog import catalog_of, dead_letters
+from quintet.replay.aws.messages import SqsMessages
+from quintet.replay.dead_letters import DeadLetter, DeadLetters, Message
+from quintet.replay.items import Pace, ReplayDepth, ReplayError, ReplaySource, matching
+from quintet.replay.jobs import KnownJob, NoJobs, ReplayJobs
 from quintet.streaming.alert import WebhookMessage
 from quintet_cli.app import app
-from quintet_cli.dead_letters import DeadLetters, Jobs, KnownJob, Letter, NoJobs, dead_letters
-from quintet_cli.places import named
-from quintet_cli.refused import Depth, Pace, fitting
-from quintet_cli.stage import Stage, StageError
+from quintet_cli.stage import Stage
 
 BUCKET = "scores-bucket"
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
@@ -33,7 +36,7 @@ class SomeJobs:
         self.failed = failed
         self.reopened: list[str] = []
 
-    def look(self, job: str) -> KnownJob | None:
+    def find(self, job: str) -> KnownJob | None:
         model = self.models.get(job)
         return KnownJob(model, "FAILED" if job in self.failed else "DONE") if model else None
 
@@ -77,10 +80,15 @@ def stage(endpoint: str) -> Iterator[Stage]:
         s3.delete_object(Bucket=BUCKET, Key=found["Key"])
 
 
+def sqs_of(queue: DeadLetters) -> SqsMessages:
+    assert isinstance(queue.messages, SqsMessages)
+    return queue.messages
+
+
 def put(queue: DeadLetters, *bodies: Any) -> None:
     for body in bodies:
         text = body if isinstance(body, str) else json.dumps(body)
-        queue.sqs.send_message(QueueUrl=queue.url, MessageBody=text)
+        sqs_of(queue).sqs.send_message(QueueUrl=sqs_of(queue).url, MessageBody=text)
 
 
 def drain(stage: Stage, url: str) -> list[dict[str, Any]]:
@@ -108,14 +116,18 @@ def work(job: str) -> dict[str, str]:
     return {"job": job, "event": "accepted"}
 
 
-def queue_of(stage: Stage, name: str = "work", jobs: Jobs | None = None) -> DeadLetters:
+def queue_of(stage: Stage, name: str = "work", jobs: ReplayJobs | None = None) -> DeadLetters:
     """A queue of the stage, about these jobs."""
-    found = {queue.name: queue for queue in dead_letters(stage, jobs or NoJobs())}
-    return found[f"{name.title()}DeadLetters"]
+    found = {queue.name: queue for queue in dead_letters(stage.outputs, stage.client)}
+    return replace(found[f"{name.title()}DeadLetters"], jobs=jobs or NoJobs())
+
+
+def source_named(stage: Stage, name: str) -> ReplaySource:
+    return catalog_of(stage.name, stage.outputs, stage.client).named(name)
 
 
 def test_the_queues_are_those_of_the_outputs(stage: Stage) -> None:
-    assert [(q.name, q.source) for q in dead_letters(stage, NoJobs())] == [
+    assert [(q.name, q.destination) for q in dead_letters(stage.outputs, stage.client)] == [
         ("DropDeadLetters", "DropQueue"),
         ("WorkDeadLetters", "WorkQueue"),
     ]
@@ -123,24 +135,24 @@ def test_the_queues_are_those_of_the_outputs(stage: Stage) -> None:
 
 @pytest.mark.parametrize("name", ["WorkDeadLetters", "work", "Work"])
 def test_a_queue_is_found_by_its_name(stage: Stage, name: str) -> None:
-    assert named(stage, name).name == "WorkDeadLetters"
+    assert source_named(stage, name).name == "WorkDeadLetters"
 
 
 def test_an_unknown_queue_is_refused_with_the_known_ones(stage: Stage) -> None:
-    with pytest.raises(StageError, match=r"queues: DropDeadLetters, WorkDeadLetters$"):
-        named(stage, "other")
+    with pytest.raises(ReplayError, match=r"queues: DropDeadLetters, WorkDeadLetters$"):
+        source_named(stage, "other")
 
 
 def test_a_queue_without_a_source_is_refused(stage: Stage) -> None:
     sqs = stage.client("sqs")
     url = sqs.create_queue(QueueName="LoneDeadLetters")["QueueUrl"]
-    with pytest.raises(StageError, match="LoneDeadLetters: 0 queues"):
-        _ = DeadLetters("LoneDeadLetters", url, sqs).source
+    with pytest.raises(ReplayError, match="LoneDeadLetters: 0 queues"):
+        _ = DeadLetters("LoneDeadLetters", SqsMessages(url, sqs)).destination
 
 
-def letter(body: Any, jobs: Jobs) -> Letter:
+def letter(body: Any, jobs: ReplayJobs) -> DeadLetter:
     text = body if isinstance(body, str) else json.dumps(body)
-    return Letter("id", text, {}, 0.0, "handle", jobs)
+    return DeadLetter(Message("id", text, {}, 0.0, "handle"), jobs)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +171,7 @@ def letter(body: Any, jobs: Jobs) -> Letter:
 )
 def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
     jobs = SomeJobs({"a1": "tickets"}, set())
-    assert fitting(filters)(letter(work("a1"), jobs)) is fits
+    assert matching(filters)(letter(work("a1"), jobs)) is fits
 
 
 def run_end() -> str:
@@ -193,22 +205,22 @@ def test_replay_sends_what_fits_and_leaves_the_rest_in_sight(stage: Stage) -> No
     jobs = SomeJobs({f"j{n}": "tickets" if n % 2 else "churn" for n in range(25)}, {"j1", "j3"})
     queue = queue_of(stage, jobs=jobs)
     put(queue, *(work(f"j{n}") for n in range(25)), "not ours")
-    done = [*queue.send_back(fitting(["model=tickets"]), "r1", AT_ONCE)]
+    done = [*queue.send_back(matching(["model=tickets"]), "r1", AT_ONCE)]
     sent = {outcome.record["job"]: outcome.record["reopened"] for outcome in done if outcome.sent}
     assert sent == {f"j{n}": n in (1, 3) for n in range(1, 25, 2)}
     assert sorted(jobs.reopened) == ["j1", "j3"]
-    arrived = drain(stage, queue.source_url)
+    arrived = drain(stage, sqs_of(queue).source_url)
     assert bodies(arrived) == sorted(json.dumps(work(job)) for job in sent)
     assert {m["MessageAttributes"]["quintet-replay"]["StringValue"] for m in arrived} == {"r1"}
     left = [json.dumps(work(f"j{n}")) for n in range(0, 25, 2)]
-    assert bodies(drain(stage, queue.url)) == sorted([*left, "not ours"])
+    assert bodies(drain(stage, sqs_of(queue).url)) == sorted([*left, "not ours"])
 
 
 def test_an_answer_that_is_told_again_does_not_reopen_its_job(stage: Stage) -> None:
     jobs = SomeJobs({"a": "churn"}, {"a"})
     queue = queue_of(stage, jobs=jobs)
     put(queue, {"job": "a", "event": "failed"})
-    (done,) = queue.send_back(fitting([]), "r1", AT_ONCE)
+    (done,) = queue.send_back(matching([]), "r1", AT_ONCE)
     assert (done.sent, done.reopened, jobs.reopened) == (1, 0, [])
 
 
@@ -217,19 +229,19 @@ def test_a_message_that_fails_again_at_once_is_not_replayed_twice(stage: Stage) 
     put(queue, {"job": "a"})
 
     def fails_again() -> None:
-        for message in drain(stage, queue.source_url):
+        for message in drain(stage, sqs_of(queue).source_url):
             sent = message["MessageAttributes"]["quintet-replay"]
             mark = {"quintet-replay": {k: sent[k] for k in ("DataType", "StringValue")}}
-            queue.sqs.send_message(
-                QueueUrl=queue.url, MessageBody=message["Body"], MessageAttributes=mark
+            sqs_of(queue).sqs.send_message(
+                QueueUrl=sqs_of(queue).url, MessageBody=message["Body"], MessageAttributes=mark
             )
 
     outcomes = []
-    for done in queue.send_back(fitting([]), "r1", AT_ONCE):
+    for done in queue.send_back(matching([]), "r1", AT_ONCE):
         outcomes.append((done.sent, done.left))
         fails_again()
     assert outcomes == [(1, 0), (0, 1)]
-    assert bodies(drain(stage, queue.url)) == ['{"job": "a"}']
+    assert bodies(drain(stage, sqs_of(queue).url)) == ['{"job": "a"}']
 
 
 class _SendingFails:
@@ -252,10 +264,11 @@ class _SendingFails:
 def test_a_replay_that_breaks_off_loses_nothing(stage: Stage) -> None:
     queue = queue_of(stage)
     put(queue, *({"job": f"j{n}"} for n in range(7)))
-    broken = DeadLetters(queue.name, queue.url, _SendingFails(queue.sqs, fails_at=4))
+    sqs = _SendingFails(sqs_of(queue).sqs, fails_at=4)
+    broken = replace(queue, messages=SqsMessages(sqs_of(queue).url, sqs))
     with pytest.raises(ConnectionError):
-        [*broken.send_back(fitting([]), "r1", AT_ONCE)]
-    sent, left = drain(stage, queue.source_url), drain(stage, queue.url)
+        [*broken.send_back(matching([]), "r1", AT_ONCE)]
+    sent, left = drain(stage, sqs_of(queue).source_url), drain(stage, sqs_of(queue).url)
     assert (len(sent), len(left)) == (3, 4)
     assert bodies(sent + left) == sorted(json.dumps({"job": f"j{n}"}) for n in range(7))
 
@@ -317,8 +330,8 @@ def test_show_prints_what_fits_and_takes_nothing(stage: Stage, run: Any) -> None
     assert json.dumps(notice("churn/[red]a.csv")) in shown
     assert "fraud" not in shown
     assert len(run("show", "drop", "--limit", "2").output.splitlines()) == 4
-    assert "nothing that fits" in run("show", "drop", "--filter", "nowhere").output
-    assert queue.depth() == Depth(3)
+    assert "nothing in DropDeadLetters fits" in run("show", "drop", "--filter", "nowhere").output
+    assert queue.depth() == ReplayDepth(3)
 
 
 def test_a_dry_run_says_what_would_go_and_changes_nothing(stage: Stage, run: Any) -> None:
@@ -326,8 +339,8 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(stage: Stage, run: Any
     put(queue, notice("churn/a.csv"), notice("fraud/b.csv"))
     output = run("replay", "drop", "--filter", "model=churn", "--dry-run").output
     assert "1 of 2 messages would go to DropQueue" in output
-    assert (queue.depth(), records(stage)) == (Depth(2), {})
-    assert drain(stage, queue.source_url) == []
+    assert (queue.depth(), records(stage)) == (ReplayDepth(2), {})
+    assert drain(stage, sqs_of(queue).source_url) == []
 
 
 def test_a_replay_leaves_a_record_of_who_sent_what(stage: Stage, run: Any) -> None:
@@ -335,7 +348,9 @@ def test_a_replay_leaves_a_record_of_who_sent_what(stage: Stage, run: Any) -> No
     put(queue, work("a"), work("b"), "not ours")
     output = run("replay", "work", "--filter", '"job"', "--rate", "1000").output
     assert "2 sent to WorkQueue, 1 left in WorkDeadLetters" in output
-    arrived = {m["MessageId"]: json.loads(m["Body"])["job"] for m in drain(stage, queue.source_url)}
+    arrived = {
+        m["MessageId"]: json.loads(m["Body"])["job"] for m in drain(stage, sqs_of(queue).source_url)
+    }
     ((key, record),) = records(stage).items()
     assert re.fullmatch(r"audit/dlq/\d{8}T\d{6}Z-[0-9a-f]{12}\.json", key)
     assert f"record: s3://{BUCKET}/{key}" in output

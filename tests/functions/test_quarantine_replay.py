@@ -37,11 +37,12 @@ from quintet.batch.units import score_unit
 from quintet.contract import Contract
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
+from quintet.replay.aws.catalog import catalog_of
+from quintet.replay.aws.objects import S3MarkObjects, S3ReplayInbox
+from quintet.replay.items import Pace, ReplayDepth, ReplayError, ReplaySource, matching
+from quintet.replay.run_quarantine import RunQuarantine
 from quintet_cli.app import app
-from quintet_cli.places import named
-from quintet_cli.refused import Depth, Pace, fitting
-from quintet_cli.run_quarantine import RunQuarantine
-from quintet_cli.stage import Stage, StageError
+from quintet_cli.stage import Stage
 
 AT_ONCE = Pace(None)
 #: the model after its fix: it takes the country that it refused
@@ -137,11 +138,15 @@ class House:
 
     def refuses(self, *words: str) -> str:
         result = CliRunner().invoke(app, ["dlq", *words, "--state", str(self.state)])
-        assert isinstance(result.exception, StageError), result.exception
+        assert isinstance(result.exception, ReplayError), result.exception
         return str(result.exception)
 
+    def named(self, name: str) -> ReplaySource:
+        stage = self.stage
+        return catalog_of(stage.name, stage.outputs, stage.client).named(name)
+
     def place(self, folder: RunPaths) -> RunQuarantine:
-        found = named(self.stage, f"tiny/{folder.run}")
+        found = self.named(f"tiny/{folder.run}")
         assert isinstance(found, RunQuarantine)
         return found
 
@@ -215,7 +220,7 @@ def test_rows_are_sent_once_unless_asked(house: House) -> None:
     folder = house.drop("tiny/a.csv", csv_bytes(rows_with(2, 7, 11)))
     name = f"tiny/{folder.run}"
     assert "1 sent to" in house.dlq("replay", name, "--filter", "row=7")
-    assert house.place(folder).depth() == Depth(2, "1 replayed")
+    assert house.place(folder).depth() == ReplayDepth(2, "1 replayed")
     assert "2 sent to s3://inbox/tiny/, 1 left" in house.dlq("replay", name)
     assert "0 sent to s3://inbox/tiny/, 3 left" in house.dlq("replay", name)
     assert "0 of 3 rows would go" in house.dlq("replay", name, "--dry-run")
@@ -245,7 +250,7 @@ def test_ls_lists_the_runs_with_quarantined_rows(house: House) -> None:
 
 
 def test_filters_choose_rows(house: House) -> None:
-    rows = list(house.place(house.drop("tiny/a.csv", MIXED)).things())
+    rows = list(house.place(house.drop("tiny/a.csv", MIXED)).items())
     chosen = {
         "row=2": [2],
         "row=20": [],
@@ -256,9 +261,9 @@ def test_filters_choose_rows(house: House) -> None:
         "xx": [0, 2, 6],
         "\xe9": [2],
     }
-    found = {text: [r.number for r in rows if fitting([text])(r)] for text in chosen}
+    found = {text: [r.number for r in rows if matching([text])(r)] for text in chosen}
     assert found == chosen
-    several = fitting(["xx", "field=country", "c4"])
+    several = matching(["xx", "field=country", "c4"])
     assert [r.number for r in rows if several(r)] == [6]
 
 
@@ -269,7 +274,7 @@ def test_show_prints_rows_with_their_reasons_and_no_commands(house: House) -> No
     assert shown.splitlines()[1] == "  c1,0.25,1,\\x1b]0;[red]x\\x07,0.5"
     assert shown.startswith("row 1  country: expected one of de, fr, got ")
     assert "\x1b" not in shown
-    assert house.dlq("show", "tiny", "--filter", "row=9").startswith("nothing that fits lies in")
+    assert house.dlq("show", "tiny", "--filter", "row=9").startswith("nothing in tiny/")
 
 
 def test_a_model_means_its_newest_run_with_quarantined_rows(house: House) -> None:
@@ -277,7 +282,7 @@ def test_a_model_means_its_newest_run_with_quarantined_rows(house: House) -> Non
     newest = house.drop("tiny/new.csv", csv_bytes(rows_with(4)))
     report = house.report(newest) | {"started": "2026-11-21T08:00:00.000Z"}
     house.s3.put_object(Bucket="scores", Key=newest.report, Body=json.dumps(report))
-    assert named(house.stage, "tiny").name == f"tiny/{newest.run}"
+    assert house.named("tiny").name == f"tiny/{newest.run}"
 
 
 def test_a_dry_run_changes_nothing(house: House) -> None:
@@ -321,9 +326,10 @@ def test_rows_of_parquet_stay_unmarked_where_their_file_is_gone(house: House) ->
     house.s3.delete_object(Bucket="inbox", Key=source["key"], VersionId=source["version_id"])
     assert house.refuses("replay", "tiny").startswith(
         "the file: expected tiny/a.parquet as it was planned, got another; it was deleted or "
-        "overwritten; 0 rows were sent, the others lie where they lay. Record: s3://scores/audit/"
+        "overwritten; 0 rows were sent, the others stay in "
+        f"tiny/{folder.run}. Record: s3://scores/audit/"
     )
-    assert house.place(folder).depth() == Depth(1)
+    assert house.place(folder).depth() == ReplayDepth(1)
 
 
 class Failing:
@@ -344,6 +350,12 @@ class Failing:
         return done
 
 
+def failing(place: RunQuarantine, fails: Callable[[str], bool], after: bool) -> RunQuarantine:
+    """The place over an S3 of which putting some objects fails."""
+    s3 = Failing(place.inbox.s3, fails, after)  # type: ignore[attr-defined]
+    return replace(place, marked=S3MarkObjects(s3, "scores"), inbox=S3ReplayInbox(s3, "inbox"))
+
+
 @pytest.mark.parametrize(
     ("at", "after", "marked"),
     [
@@ -358,12 +370,12 @@ def test_a_replay_that_was_killed_is_finished_by_the_next(
 ) -> None:
     folder = house.drop("tiny/a.csv", csv_bytes(rows_with(2, 7, 11)))
     place = house.place(folder)
-    broken = replace(place, s3=Failing(house.s3, lambda key: key.endswith(at), after))
+    broken = failing(place, lambda key: key.endswith(at), after)
     with pytest.raises(ConnectionError):
-        [*broken.send_back(fitting(["row=7"]), "killed", AT_ONCE)]
-    assert place.depth().lying == (2 if marked else 3)
+        [*broken.send_back(matching(["row=7"]), "killed", AT_ONCE)]
+    assert place.depth().waiting == (2 if marked else 3)
     # what was begun is done first, whatever the next one wants; and only once
-    done = [*place.send_back(fitting(["row=2"]), "next", AT_ONCE)]
+    done = [*place.send_back(matching(["row=2"]), "next", AT_ONCE)]
     sent = {outcome.record["key"]: outcome.record["rows"] for outcome in done if outcome.sent}
     root = f"tiny/replays/{folder.run}/replay-"
     assert sent == (
@@ -380,11 +392,11 @@ def test_two_replays_at_once_do_not_send_a_row_twice(house: House) -> None:
     folder = house.drop("tiny/a.csv", csv_bytes(rows_with(2, 7)))
     one, two = house.place(folder), house.place(folder)
     slow = Pace(1 / 60, sleep=lambda seconds: None)
-    first = one.send_back(fitting([]), "one", slow)
+    first = one.send_back(matching([]), "one", slow)
     assert next(first).record["rows"] == [2]
     sent = [outcome.record["rows"] for outcome in two.send_back(_again, "two", AT_ONCE)]
     assert sent == [[2, 7]]
-    with pytest.raises(StageError, match=f"another replay of tiny/{folder.run} is under way"):
+    with pytest.raises(ReplayError, match=f"another replay of tiny/{folder.run} is under way"):
         next(first)
     assert len(house.replays()) == 2
 
@@ -395,8 +407,9 @@ def _again(thing: object) -> bool:
 
 def test_a_lost_reply_to_its_mark_stops_no_replay(house: House) -> None:
     place = house.place(house.drop("tiny/a.csv", csv_bytes(rows_with(2))))
-    lost = replace(place, s3=LosesReplies(house.s3))
-    (done,) = lost.send_back(fitting([]), "r1", AT_ONCE)
+    s3 = LosesReplies(house.s3)
+    lost = replace(place, marked=S3MarkObjects(s3, "scores"), inbox=S3ReplayInbox(s3, "inbox"))
+    (done,) = lost.send_back(matching([]), "r1", AT_ONCE)
     assert (done.sent, len(house.replays())) == (1, 1)
 
 
@@ -419,7 +432,7 @@ def test_a_rate_cuts_the_rows_into_files_of_a_minute(house: House) -> None:
     place = house.place(house.drop("tiny/a.csv", csv_bytes(rows_with(*range(5)))))
     waits: list[float] = []
     pace = Pace(2 / 60, lambda: 0.0, waits.append)
-    done = [outcome.record["rows"] for outcome in place.send_back(fitting([]), "r1", pace)]
+    done = [outcome.record["rows"] for outcome in place.send_back(matching([]), "r1", pace)]
     assert done == [[0, 1], [2, 3], [4]]
     assert waits == [pytest.approx(60.0), pytest.approx(120.0)]
 
@@ -449,7 +462,7 @@ def test_a_quarantine_that_is_gone_or_changed_sends_nothing(
     assert f"{name} is not what the run wrote: {key}" in house.refuses(*words, f"tiny/{folder.run}")
     house.s3.delete_object(Bucket="scores", Key=key)
     assert f"{name} is gone: {key}" in house.refuses(*words, f"tiny/{folder.run}")
-    assert (house.replays(), house.place(folder).depth()) == ({}, Depth(1))
+    assert (house.replays(), house.place(folder).depth()) == ({}, ReplayDepth(1))
 
 
 def test_a_run_without_its_plan_sends_nothing(house: House) -> None:
@@ -506,7 +519,7 @@ def test_rows_of_many_files_go_back_as_rows_of_each(house: House) -> None:
     for one in sent:
         counts = house.report(house.run(one["key"], one["version_id"]))["counts"]
         assert (counts["scored"], counts["rows"]) == (len(one["rows"]),) * 2
-    assert house.place(folder).depth() == Depth(0, "5 replayed")
+    assert house.place(folder).depth() == ReplayDepth(0, "5 replayed")
     assert "0 sent to s3://inbox/tiny/, 5 left" in house.dlq("replay", f"tiny/{folder.run}")
 
 
@@ -520,7 +533,7 @@ def test_rows_of_many_files_are_told_apart_by_file_and_row(house: House) -> None
     assert [(one["file"], one["rows"]) for one in sent_of(house, folder, *only)] == [
         ("_data/b.csv", [7])
     ]
-    assert house.place(folder).depth() == Depth(3, "1 replayed")
+    assert house.place(folder).depth() == ReplayDepth(3, "1 replayed")
     assert [(one["file"], one["rows"]) for one in sent_of(house, folder)] == [
         ("_data/a.csv", [2, 7]),
         ("_data/b.csv", [2]),
@@ -574,10 +587,10 @@ def test_a_replay_of_one_of_many_files_that_was_killed_is_finished(house: House)
     body = csv_bytes(rows_with(2, 7))
     folder = house.many({"_data/a.csv": body, "_data/b.csv": body.replace(b",", b"|")})
     place = house.place(folder)
-    broken = replace(place, s3=Failing(house.s3, lambda key: key.endswith("-2.csv"), False))
+    broken = failing(place, lambda key: key.endswith("-2.csv"), False)
     with pytest.raises(ConnectionError):
-        [*broken.send_back(fitting([]), "killed", AT_ONCE)]
-    assert place.depth() == Depth(0, "4 replayed")
+        [*broken.send_back(matching([]), "killed", AT_ONCE)]
+    assert place.depth() == ReplayDepth(0, "4 replayed")
     (done,) = [found for found in place.send_back(_none, "next", AT_ONCE) if found.sent]
     assert (done.record["file"], done.record["rows"]) == ("_data/b.csv", [2, 7])
     head, *lines = body.replace(b",", b"|").splitlines(keepends=True)
@@ -630,4 +643,4 @@ def test_rows_whose_key_s3_would_not_take_are_not_marked(house: House) -> None:
     folder = house.many({key: csv_bytes(rows_with(2))})
     refused = house.refuses("replay", f"tiny/{folder.run}")
     assert refused.startswith(f"S3 takes no key as long as that of a replay of {key}; its rows")
-    assert (house.place(folder).depth(), house.replays()) == (Depth(1), {})
+    assert (house.place(folder).depth(), house.replays()) == (ReplayDepth(1), {})

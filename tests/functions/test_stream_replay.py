@@ -22,6 +22,11 @@ from quintet.aws.sink import StreamBucket
 from quintet.errors import NotFound
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
+from quintet.replay.aws.catalog import catalog_of
+from quintet.replay.aws.objects import S3MarkObjects
+from quintet.replay.aws.stream import KinesisStream
+from quintet.replay.items import Pace, ReplayDepth, ReplayError, matching
+from quintet.replay.stream_quarantine import StreamQuarantine
 from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertNotifier
 from quintet.streaming.checkpoints import MemoryCheckpoints
@@ -31,10 +36,7 @@ from quintet.streaming.records import decode
 from quintet.streaming.scorer import Scorer, ShardOutcome
 from quintet.streaming.windows import MemoryWindows
 from quintet_cli.app import app
-from quintet_cli.places import named
-from quintet_cli.refused import Depth, Pace, fitting
-from quintet_cli.stage import Stage, StageError
-from quintet_cli.stream_replay import StreamPlace
+from quintet_cli.stage import Stage
 from quintet_local.sources.kinesis import Discard, Record
 from quintet_local.sources.kinesis_events import Source, failure_key, failure_record
 
@@ -120,9 +122,10 @@ class House:
             for found in listed
         }
 
-    def place(self, name: str = "StreamQuarantine") -> StreamPlace:
-        found = named(self.stage, name)
-        assert isinstance(found, StreamPlace)
+    def place(self, name: str = "StreamQuarantine") -> StreamQuarantine:
+        stage = self.stage
+        found = catalog_of(stage.name, stage.outputs, stage.client).named(name)
+        assert isinstance(found, StreamQuarantine)
         return found
 
     def dlq(self, *words: str) -> str:
@@ -169,7 +172,7 @@ def rows(*bad: int, count: int = 4) -> list[dict[str, Any]]:
 
 
 def sent_by(house: House, filters: list[str] | None = None, name: str = "r1") -> list[Any]:
-    done = house.place().send_back(fitting(filters or []), name, AT_ONCE)
+    done = house.place().send_back(matching(filters or []), name, AT_ONCE)
     return [outcome.record["records"] for outcome in done if outcome.sent]
 
 
@@ -216,7 +219,7 @@ def test_rows_whose_record_was_scored_go_back_alone(house: House) -> None:
     assert json.loads(last[1]) == {"model": "log", "records": [rows(2)[2]]}
     # what is refused again is a new record's, and lies there anew
     house.take(house.shard_batch(*(d for _, d in house.sent()), first=10))
-    assert house.place().depth() == Depth(5, "5 replayed")
+    assert house.place().depth() == ReplayDepth(5, "5 replayed")
 
 
 def tensor(name: str, values: list[Any], shape: list[int], kind: str = "FP32") -> dict[str, Any]:
@@ -255,9 +258,9 @@ def test_rows_of_tensors_and_of_a_gzip_go_back_in_that_form(
 
 def test_things_are_sent_once_unless_asked(house: House) -> None:
     house.take(house.shard_batch(data(*rows(1, 3)), b"broken"))
-    assert house.place().depth() == Depth(3)
+    assert house.place().depth() == ReplayDepth(3)
     assert "1 sent to" in house.dlq("replay", "streamquarantine", "--filter", "row=3")
-    assert house.place().depth() == Depth(2, "1 replayed")
+    assert house.place().depth() == ReplayDepth(2, "1 replayed")
     assert "2 sent to" in house.dlq("replay", "StreamQuarantine")
     assert "0 sent to" in house.dlq("replay", "StreamQuarantine")
     assert "0 of 3 rows would go to" in house.dlq("replay", "StreamQuarantine", "--dry-run")
@@ -299,7 +302,7 @@ def test_ls_and_show_tell_of_them_and_change_nothing(house: House) -> None:
 
 def test_filters_choose(house: House) -> None:
     house.take(house.shard_batch(data(*rows(1, 3)), b"broken", data(reading(x="no"))))
-    things = list(house.place().things())
+    things = list(house.place().items())
     chosen = {
         "row=3": [1],
         "row=None": [],
@@ -325,11 +328,11 @@ def test_what_lambda_gave_up_goes_back_whole(house: House) -> None:
     records = [data(*rows()), b"\xff\xfe", gzip.compress(data(reading()))]
     house.give_up(*records)
     house.give_up(*records)  # a document may come twice
-    assert house.place("StreamFailures").depth() == Depth(3)
+    assert house.place("StreamFailures").depth() == ReplayDepth(3)
     assert "3 sent to" in house.dlq("replay", "StreamFailures")
     assert house.sent() == [(f"key-{number}", body) for number, body in enumerate(records)]
     assert "0 sent to" in house.dlq("replay", "StreamFailures")
-    assert house.place("StreamFailures").depth() == Depth(0, "3 replayed")
+    assert house.place("StreamFailures").depth() == ReplayDepth(0, "3 replayed")
 
 
 class Stops(BaseException):
@@ -347,11 +350,11 @@ def test_what_the_sink_has_of_a_record_does_not_go_again(house: House) -> None:
     s3.delete_object(Bucket=house.bucket, Key=kept)
     house.give_up(scored, mixed, broken, data(reading("m7")), first=3)
     place = house.place("StreamFailures")
-    assert [thing.goes for thing in place.things()] == [[], [1, 2], None, None]
+    assert [thing.goes for thing in place.items()] == [[], [1, 2], None, None]
     # with it, all is decided but the last
     s3.put_object(Bucket=house.bucket, Key=kept, Body=quarantine)
     place = house.place("StreamFailures")
-    assert [thing.goes for thing in place.things()] == [[], [], [], None]
+    assert [thing.goes for thing in place.items()] == [[], [], [], None]
     s3.delete_object(Bucket=house.bucket, Key=kept)
     assert "3 sent to" in house.dlq("replay", "StreamFailures", "--again")
     alone = json.dumps({"model": "log", "records": rows(1, 2)[1:3]}, separators=(",", ":"))
@@ -383,6 +386,16 @@ class Breaks:
         return broken
 
 
+def broken(
+    house: House, place: StreamQuarantine, service: str, call: str, after: bool
+) -> StreamQuarantine:
+    """The place over a client of which one call ends the replay."""
+    client = Breaks(house.stage.client(service), call, after)
+    if service == "s3":
+        return replace(place, marked=S3MarkObjects(client, house.bucket))
+    return replace(place, stream=KinesisStream(house.name, client))
+
+
 @pytest.mark.parametrize(
     ("service", "call", "after", "marked"),
     [
@@ -397,21 +410,19 @@ def test_a_replay_that_was_killed_is_finished_by_the_next(
 ) -> None:
     house.take(house.shard_batch(data(*rows(1, 2)), b"broken", b"broken"))
     place = house.place()
-    clients = {name: getattr(place, name) for name in ("s3", "kinesis")}
-    clients[service] = Breaks(clients[service], call, after)
-    killed = replace(place, s3=clients["s3"], kinesis=clients["kinesis"])
+    killed = broken(house, place, service, call, after)
     with pytest.raises(Stops):
-        [*killed.send_back(fitting(["row=1"]), "killed", AT_ONCE)]
+        [*killed.send_back(matching(["row=1"]), "killed", AT_ONCE)]
     if marked:
         told = (
             r"^replay killed of StreamQuarantine is under way, or was killed: in 1\d\d s the next"
         )
-        with pytest.raises(StageError, match=told):
-            [*place.send_back(fitting([]), "next", AT_ONCE)]
+        with pytest.raises(ReplayError, match=told):
+            [*place.send_back(matching([]), "next", AT_ONCE)]
     next_one = replace(place, hold=0)
 
     def wanted(thing: Any) -> bool:
-        return fitting(["row=2"])(thing) and not thing.stays(again=False)
+        return matching(["row=2"])(thing) and not thing.stays(again=False)
 
     outcomes = [*next_one.send_back(wanted, "next", AT_ONCE)]
     done = [one["rows"] for o in outcomes if o.sent for one in o.record["records"]]
@@ -428,11 +439,13 @@ def test_of_equal_records_as_many_go_as_there_were(house: House) -> None:
             body = house.objects()[found].replace(b"key-1", b"key-0").replace(b"key-2", b"key-0")
             house.stage.client("s3").put_object(Bucket=house.bucket, Key=found, Body=body)
     place = house.place()
-    killed = replace(place, kinesis=Breaks(place.kinesis, "put_records", after=False))
+    killed = broken(house, place, "kinesis", "put_records", after=False)
     with pytest.raises(Stops):
-        [*killed.send_back(fitting([]), "killed", AT_ONCE)]
+        [*killed.send_back(matching([]), "killed", AT_ONCE)]
     # one had gone
-    place.kinesis.put_record(StreamName=house.name, PartitionKey="key-0", Data=b"broken")
+    house.stage.client("kinesis").put_record(
+        StreamName=house.name, PartitionKey="key-0", Data=b"broken"
+    )
     done, *_ = replace(place, hold=0).send_back(lambda thing: False, "next", AT_ONCE)
     assert (done.sent, house.sent()) == (3, [("key-0", b"broken")] * 3)
 
@@ -440,23 +453,23 @@ def test_of_equal_records_as_many_go_as_there_were(house: House) -> None:
 def test_a_killed_replay_of_what_was_deleted_stops_no_other(house: House) -> None:
     house.take(house.shard_batch(b"one"))
     place = house.place()
-    killed = replace(place, kinesis=Breaks(place.kinesis, "put_records", after=False))
+    killed = broken(house, place, "kinesis", "put_records", after=False)
     with pytest.raises(Stops):
-        [*killed.send_back(fitting([]), "killed", AT_ONCE)]
+        [*killed.send_back(matching([]), "killed", AT_ONCE)]
     (key,) = [key for key in house.objects() if key.startswith("quarantine/")]
     house.stage.client("s3").delete_object(Bucket=house.bucket, Key=key)
     house.take(house.shard_batch(b"two", first=5))
-    done = [*replace(place, hold=0).send_back(fitting([]), "next", AT_ONCE)]
+    done = [*replace(place, hold=0).send_back(matching([]), "next", AT_ONCE)]
     assert ([outcome.sent for outcome in done], house.sent()) == ([0, 1], [("key-5", b"two")])
 
 
 def test_two_replays_at_once_do_not_send_a_row_twice(house: House) -> None:
     house.take(house.shard_batch(b"one", b"two"))
-    first = house.place().send_back(fitting([]), "first", Pace(1, sleep=lambda seconds: None))
+    first = house.place().send_back(matching([]), "first", Pace(1, sleep=lambda seconds: None))
     assert next(first).sent == 1
     second = house.place().send_back(_again, "second", AT_ONCE)
     assert next(second).sent == 2
-    with pytest.raises(StageError, match="another replay of StreamQuarantine is under way"):
+    with pytest.raises(ReplayError, match="another replay of StreamQuarantine is under way"):
         next(first)
     assert [d for _, d in house.sent()] == [b"one", b"one", b"two"]
 
@@ -469,6 +482,6 @@ def test_a_pace_cuts_what_goes_into_a_second_s(house: House) -> None:
     house.take(house.shard_batch(*(b"broken" for _ in range(5))))
     waits: list[float] = []
     pace = Pace(2, lambda: 0.0, waits.append)
-    done = [*house.place().send_back(fitting([]), "r1", pace)]
+    done = [*house.place().send_back(matching([]), "r1", pace)]
     assert [outcome.sent for outcome in done] == [2, 2, 1]
     assert waits == [pytest.approx(1.0), pytest.approx(2.0)]

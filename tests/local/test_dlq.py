@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 from quintet.batch.drops import Dropped
 from quintet.batch.run_paths import RunPaths, run_name
+from quintet.replay.stream_objects import QUARANTINE
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
-from quintet_cli.stream_reader import QUARANTINE, StreamReader
+from quintet_cli.stream_reader import StreamReader
 from quintet_local.sources.kinesis import Discard, Record
 from quintet_local.sources.kinesis_events import Source, failure_key, failure_record
 

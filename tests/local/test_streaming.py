@@ -16,12 +16,13 @@ from benchmarks.stream_alert import Alerts
 from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner
 
+from quintet.replay.stream_objects import QUARANTINE
 from quintet.streaming.alert import Alert, content
 from quintet.streaming.windows import Window
 from quintet_cli.app import app
 from quintet_cli.receiver import Received, Receiver, receiving
 from quintet_cli.stage import Stage
-from quintet_cli.stream_reader import QUARANTINE, Scored, StreamReader
+from quintet_cli.stream_reader import Scored, StreamReader
 from quintet_cli.stream_tail import Seen, Tail
 from quintet_cli.views.stream import alert_line
 

@@ -29,7 +29,7 @@ ORDER = [
     {"webhooks"},
     {"api"},
     {"aws"},
-    {"wiring"},
+    {"wiring", "replay"},
 ]
 #: imports against the order that are still to go
 PENDING = {

@@ -15,10 +15,10 @@ from quintet.aws.deliveries import DeliveryRecords
 from quintet.aws.jobs import JobTable as Store
 from quintet.jobs.job import JobOutcome, Lease, LostLease, Settled
 from quintet.jobs.store import JobEvent
+from quintet.replay.aws.jobs import ReplayJobTable
+from quintet.replay.jobs import KnownJob
 from quintet.webhooks.delivery import Delivery
 from quintet.webhooks.notices import webhook_id
-from quintet_cli.dead_letters import KnownJob
-from quintet_cli.job_table import JobTable
 
 LATER = NOW + 86_400
 POISON = JobOutcome(problem={"title": "Service Unavailable", "status": 503, "detail": "no answer"})
@@ -37,8 +37,8 @@ def store(url: str) -> Store:
 
 
 @pytest.fixture
-def table(url: str, store: Store) -> JobTable:
-    return JobTable(client("dynamodb", url), store.name, lambda: LATER)
+def table(url: str, store: Store) -> ReplayJobTable:
+    return ReplayJobTable(client("dynamodb", url), store.name, lambda: LATER)
 
 
 def end(store: Store, outcome: JobOutcome) -> Lease:
@@ -56,10 +56,12 @@ def item(url: str, store: Store) -> dict[str, Any]:
     return dict(found)
 
 
-def test_a_job_that_poison_failed_is_accepted_anew(url: str, store: Store, table: JobTable) -> None:
+def test_a_job_that_poison_failed_is_accepted_anew(
+    url: str, store: Store, table: ReplayJobTable
+) -> None:
     end(store, POISON)
     before = item(url, store)
-    assert table.look("j1") == KnownJob("shop", "FAILED", "no answer")
+    assert table.find("j1") == KnownJob("shop", "FAILED", "no answer")
     assert table.reopen("j1")
     assert store.get("j1") == replace(
         job(), attempts=1, updated=LATER, deadline=LATER + TTL, reopened=1
@@ -68,15 +70,15 @@ def test_a_job_that_poison_failed_is_accepted_anew(url: str, store: Store, table
     assert int(after["expires"]["N"]) - int(before["expires"]["N"]) == LATER - NOW
     # the sweep would expire it again, should its message be lost
     assert store.overdue(LATER + TTL + 1) == ["j1"]
-    assert table.look("j1") == KnownJob("shop", "ACCEPTED")
+    assert table.find("j1") == KnownJob("shop", "ACCEPTED")
 
 
-def test_it_is_reopened_once(store: Store, table: JobTable) -> None:
+def test_it_is_reopened_once(store: Store, table: ReplayJobTable) -> None:
     end(store, POISON)
     assert [table.reopen("j1"), table.reopen("j1")] == [True, False]
 
 
-def test_a_worker_of_before_can_change_nothing(store: Store, table: JobTable) -> None:
+def test_a_worker_of_before_can_change_nothing(store: Store, table: ReplayJobTable) -> None:
     lease = end(store, POISON)
     table.reopen("j1")
     with pytest.raises(LostLease):
@@ -88,7 +90,7 @@ def test_a_worker_of_before_can_change_nothing(store: Store, table: JobTable) ->
         store.settle("j1", lease, JobOutcome(result=RESULT), NOW + 2)
 
 
-def test_its_second_end_is_told_as_news(url: str, store: Store, table: JobTable) -> None:
+def test_its_second_end_is_told_as_news(url: str, store: Store, table: ReplayJobTable) -> None:
     end(store, POISON)
     records = DeliveryRecords(AwsClient("dynamodb", environ=environ(url)), store.name)
     records.put("j1", "webhook", Delivery("delivered", 1, "200", NOW, 0.0, NOW))
@@ -104,7 +106,7 @@ def test_its_second_end_is_told_as_news(url: str, store: Store, table: JobTable)
 
 @pytest.mark.parametrize("outcome", [REFUSED, JobOutcome(result=RESULT)])
 def test_a_job_that_came_to_its_own_end_stays_so(
-    store: Store, table: JobTable, outcome: JobOutcome
+    store: Store, table: ReplayJobTable, outcome: JobOutcome
 ) -> None:
     end(store, outcome)
     before = store.get("j1")
@@ -114,13 +116,13 @@ def test_a_job_that_came_to_its_own_end_stays_so(
         store.lease("j1", "w2", LATER, 60)
 
 
-def test_an_open_job_stays_as_it_is(store: Store, table: JobTable) -> None:
+def test_an_open_job_stays_as_it_is(store: Store, table: ReplayJobTable) -> None:
     store.accept(job())
     assert not table.reopen("j1")
     assert store.get("j1") == job()
 
 
 @pytest.mark.parametrize("name", ["j2", "", "outbox#failed#j1"])
-def test_what_is_no_job_is_unknown(store: Store, table: JobTable, name: str) -> None:
+def test_what_is_no_job_is_unknown(store: Store, table: ReplayJobTable, name: str) -> None:
     end(store, POISON)
-    assert (table.look(name), table.reopen(name)) == (None, False)
+    assert (table.find(name), table.reopen(name)) == (None, False)

@@ -17,7 +17,7 @@ from quintet.batch.plans import Plan
 from quintet.batch.run_paths import RunPaths
 from quintet.errors import BadInput
 from quintet.formats.kinds import HEAD
-from quintet_cli.replay_files import Rebuilder, text_of
+from quintet.replay.row_files import Rebuilder, text_of
 
 
 def scored(bench: Bench, key: str, body: bytes) -> RunPaths:

@@ -18,11 +18,11 @@ from tests.packages import package
 from tests.registries import RegistryServer, registry_on, release_of
 from typer.testing import CliRunner
 
-from quintet.errors import BadInput
+from quintet.aws.stream_sender import Sender
+from quintet.errors import BadInput, TooLarge, Transient
 from quintet_cli.app import app, main
 from quintet_cli.stage import StageError
 from quintet_cli.stream_files import Line, Packer, read_lines, read_records
-from quintet_cli.stream_sender import Sender
 from quintet_publish.kit import write_table
 
 STREAM = """\
@@ -327,10 +327,10 @@ def test_what_the_stream_refused_is_put_again() -> None:
 
 def test_a_stream_that_goes_on_refusing_is_given_up() -> None:
     kinesis = Kinesis(refuse=1_000_000)
-    with pytest.raises(StageError, match="refused 1 records 10 times: ProvisionedThroughput"):
+    with pytest.raises(Transient, match="refused 1 records 10 times: ProvisionedThroughput"):
         list(kinesis.sender().send([("k", b"x")]))
 
 
 def test_a_record_that_no_stream_takes_is_told() -> None:
-    with pytest.raises(StageError, match="a record of 1,048,577 bytes"):
+    with pytest.raises(TooLarge, match="expected at most 1,048,576 bytes, got 1,048,577 bytes"):
         list(Kinesis().sender().send([("k", bytes(1024 * 1024))]))

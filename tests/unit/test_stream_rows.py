@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from quintet_cli.stream_rows import alone, row_count, text_of
-from quintet_cli.stream_sender import RECORD_BYTES
+from quintet.aws.stream_sender import RECORD_BYTES
+from quintet.replay.stream_rows import alone, row_count, text_of
 
 ROWS = [{"x": 1}, {"x": 2.5, "y": "\u00e9"}, {"x": None}]
 

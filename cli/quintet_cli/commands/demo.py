@@ -85,7 +85,7 @@ def demo(
     _act("A message that is not ours: it dies, and nothing else does")
     dead_letter(stage)
     _say("quintet dlq ls")
-    dlq.list_places(state=state)
+    dlq.list_sources(state=state)
     _say("quintet dlq replay WorkDeadLetters")
     dlq.replay("WorkDeadLetters", state=state)
 

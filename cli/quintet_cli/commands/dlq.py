@@ -1,36 +1,34 @@
-"""`quintet dlq`: look at what was refused, wherever it lies, and put it back."""
+"""`quintet dlq`: look at what was refused, wherever it is, and send it back."""
 
 from __future__ import annotations
 
+import getpass
 import re
-import uuid
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
 from rich import progress
 from rich.console import Console
 from rich.table import Table
 
-from quintet.errors import QuintetError
+from quintet.aws.blobs import S3Store
+from quintet.replay.aws.catalog import catalog_of
+from quintet.replay.catalog import ReplayCatalog
+from quintet.replay.items import ReplayItem
+from quintet.replay.replays import Replay, ReplayRun
 from quintet_cli.options import StageName, State
-from quintet_cli.places import named, places
-from quintet_cli.refused import Outcome, Pace, Place, Thing, fitting
-from quintet_cli.replay_audit import Audit, who
-from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.stage import DEFAULT_STATE, Stage
 
 __all__ = ["register"]
 
 WIDTH = 200
-#: what a terminal could take for commands; lines and tabs are left
+#: characters that a terminal may take for commands; lines and tabs are left
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 dlq = typer.Typer(
-    no_args_is_help=True, help="See and replay what was refused: letters, rows, records."
+    no_args_is_help=True, help="See and replay what was refused: messages, rows, records."
 )
 console = Console(highlight=False)
 
@@ -47,9 +45,9 @@ Filters = Annotated[
         "--filter",
         metavar="TEXT",
         help=(
-            "Of messages job=ID or model=NAME, of rows row=NUMBER, field=NAME or file=KEY, of a "
-            "stream's also model=, key=, sequence= or arrived=TIME, of all text; several must all "
-            "fit."
+            "For messages job=ID or model=NAME; for rows row=NUMBER, field=NAME or file=KEY; for a "
+            "stream's records also model=, key=, sequence= or arrived=TIME; for all of them text. "
+            "Given several times, all must fit."
         ),
     ),
 ]
@@ -61,18 +59,18 @@ def register(app: typer.Typer) -> None:
 
 
 @dlq.command("ls")
-def list_places(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """List dead-letter queues, the stream's places and runs' quarantines; how much lies there."""
+def list_sources(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """List dead-letter queues, the stream's places and runs' quarantines, with their depth."""
     table = Table(box=None, header_style="dim")
     table.add_column("name", no_wrap=True)
     table.add_column("there", justify="right")
     table.add_column("", no_wrap=True)
     table.add_column("from", no_wrap=True)
-    for place in places(Stage.open(stage, state)):
-        depth = place.depth()
-        cells = (place.name, f"{depth.lying:,} {place.noun}", depth.note, place.about)
+    for source in _catalog(Stage.open(stage, state)).all():
+        depth = source.depth()
+        cells = (source.name, f"{depth.waiting:,} {source.noun}", depth.note, source.about)
         table.add_row(*map(_harmless, cells))
-    # names must come out whole, to be copied: the table may be wider than the terminal
+    # names must be complete, to be copied: the table may be wider than the terminal
     Console(highlight=False, markup=False, width=max(console.width, WIDTH)).print(table)
 
 
@@ -84,12 +82,12 @@ def show(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Print what lies in a place, and why. It stays there."""
-    _, place, fits = _opened(name, filters, stage, state)
-    with closing(place.things()) as things:
-        shown = [_show(thing) for thing in islice(filter(fits, things), limit)]
+    """Print what a place holds, and why. Nothing changes."""
+    source = _catalog(Stage.open(stage, state)).named(name)
+    with closing(Replay(source, filters or []).items()) as items:
+        shown = [_show(item) for item in islice(items, limit)]
     if not shown:
-        console.print(f"nothing that fits lies in {place.name}")
+        console.print(f"nothing in {source.name} fits")
 
 
 @dlq.command()
@@ -98,85 +96,66 @@ def replay(
     *,
     filters: Filters = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be sent; change nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be sent; change nothing.")
     ] = False,
     rate: Annotated[
         float | None,
         typer.Option(
             min=0.1,
             help=(
-                "How many a second, at most; unless told, 20 messages, 100 records of a stream, "
-                "and rows of a run at once."
+                "The most items a second. Default: 20 messages, 100 records of a stream, all rows "
+                "of a run at once."
             ),
         ),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Send rows and records, too, that were replayed before.")
+        bool, typer.Option("--again", help="Also send rows and records that were replayed before.")
     ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Send messages, rows or records back to where they came from; who did is recorded."""
-    opened, place, fits = _opened(name, filters, stage, state)
-
-    def wanted(thing: Thing) -> bool:
-        return fits(thing) and not thing.stays(again)
-
-    if dry_run:
-        _dry_run(place, wanted)
-        return
-    rate = rate or place.rate
-    audit = Audit(
-        opened.client("s3"),
-        opened.outputs["ScoresBucketName"],
-        uuid.uuid4().hex[:12],
-        place,
-        who(opened),
-        filters or [],
-        again,
-        rate,
-    )
-    audit.write("running")
-    try:
-        left = _followed(audit, place.send_back(wanted, audit.id, Pace(rate)))
-        audit.write("done")
-    except BaseException as error:
-        audit.write("stopped")
-        if isinstance(error, BotoCoreError | ClientError | QuintetError | StageError):
-            sent = f"{_sent(audit)} {place.noun} were sent, the others lie where they lay"
-            raise StageError(f"{error}; {sent}. Record: {audit.address}") from error
-        raise
-    reopened = sum(outcome.reopened for outcome in audit.sent)
-    jobs = f", {reopened} jobs reopened" if reopened else ""
-    _plain(f"{_sent(audit)} sent to {place.source}{jobs}, {left} left in {place.name}")
-    for outcome in audit.sent:
-        if outcome.told:
-            _plain(f"  {outcome.told}")
-    _plain(f"record: {audit.address}")
-
-
-def _opened(
-    name: str, filters: list[str] | None, stage: str, state: Path
-) -> tuple[Stage, Place, Callable[[Thing], bool]]:
-    """A stage, one of its places, and what of that fits the filters."""
+    """Send messages, rows or records back to where they came from, and record who did."""
     opened = Stage.open(stage, state)
-    return opened, named(opened, name), fitting(filters or [])
+    asked = Replay(_catalog(opened).named(name), filters or [], again, rate)
+    if dry_run:
+        _dry_run(asked)
+        return
+    bucket = opened.outputs["ScoresBucketName"]
+    run = ReplayRun(asked, S3Store(opened.client("s3"), bucket), bucket, _caller(opened))
+    _follow(run)
+    jobs = f", {run.reopened} jobs reopened" if run.reopened else ""
+    source = asked.source
+    _plain(f"{run.sent} sent to {source.destination}{jobs}, {run.left} left in {source.name}")
+    for step in run.steps:
+        if step.hint:
+            _plain(f"  {step.hint}")
+    _plain(f"record: {run.address}")
 
 
-def _dry_run(place: Place, wanted: Callable[[Thing], bool]) -> None:
+def _catalog(stage: Stage) -> ReplayCatalog:
+    return catalog_of(stage.name, stage.outputs, stage.client)
+
+
+def _caller(stage: Stage) -> dict[str, str]:
+    """The caller's identity on AWS, and the account on this machine."""
+    arn: str = stage.client("sts").get_caller_identity()["Arn"]
+    return {"arn": arn, "user": getpass.getuser()}
+
+
+def _dry_run(asked: Replay) -> None:
     count = would = 0
-    with closing(place.things()) as things:
-        for thing in things:
+    with closing(asked.preview()) as items:
+        for item, wanted in items:
             count += 1
-            if wanted(thing):
-                _show(thing)
+            if wanted:
+                _show(item)
                 would += 1
-    _plain(f"{would} of {count} {place.noun} would go to {place.source}")
+    source = asked.source
+    _plain(f"{would} of {count} {source.noun} would go to {source.destination}")
 
 
-def _followed(audit: Audit, outcomes: Iterator[Outcome]) -> int:
-    """Show a replay's progress and note what it sends; how many things it left."""
-    left = 0
+def _follow(run: ReplayRun) -> None:
+    """Run a replay, and show its progress."""
     columns = (
         progress.SpinnerColumn(),
         progress.TextColumn("{task.description}"),
@@ -184,28 +163,21 @@ def _followed(audit: Audit, outcomes: Iterator[Outcome]) -> int:
         progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
     )
+    source = run.replay.source
     with progress.Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(audit.place.name, total=audit.place.depth().lying)
-        for outcome in outcomes:
-            left += outcome.left
-            if outcome.sent:
-                audit.sent.append(outcome)
-            bar.advance(task, outcome.sent + outcome.left)
-    return left
+        task = bar.add_task(source.name, total=source.depth().waiting)
+        for step in run.run():
+            bar.advance(task, step.sent + step.left)
 
 
-def _sent(audit: Audit) -> int:
-    return sum(outcome.sent for outcome in audit.sent)
-
-
-def _show(thing: Thing) -> Thing:
-    for line in thing.lines():
+def _show(item: ReplayItem) -> ReplayItem:
+    for line in item.lines():
         _plain(line)
-    return thing
+    return item
 
 
 def _plain(text: str) -> None:
-    """A line as it is: what places hold is no markup and no command, and is not wrapped."""
+    """Print a line as it is: items may hold markup and control characters; no wrapping."""
     console.print(_harmless(text), markup=False, soft_wrap=True)
 
 

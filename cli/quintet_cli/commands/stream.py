@@ -16,15 +16,16 @@ import typer
 from rich import filesize, progress
 from rich.console import Console
 
+from quintet.aws.stream_sender import Entry, Sender, Sent
 from quintet.contract import Contract
 from quintet.errors import BadInput
+from quintet.replay.stream_objects import FAILURES, QUARANTINE
 from quintet.streaming.alert import Alert
 from quintet_cli.commands.features import live_contract
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read_records
-from quintet_cli.stream_reader import FAILURES, QUARANTINE, Scored, StreamReader
-from quintet_cli.stream_sender import Entry, Sender, Sent
+from quintet_cli.stream_reader import Scored, StreamReader
 from quintet_cli.stream_status import status_of
 from quintet_cli.stream_tail import Refused, Seen, Tail
 from quintet_cli.views.stream import (

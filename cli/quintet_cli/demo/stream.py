@@ -11,6 +11,7 @@ from typing import Any
 
 import urllib3
 
+from quintet.aws.stream_sender import Sender
 from quintet.streaming.alert import Alert
 from quintet.streaming.windows import Window
 from quintet_cli.commands.features import live_contract
@@ -19,7 +20,6 @@ from quintet_cli.stage import Stage, StageError
 from quintet_cli.stream_files import Line, Packer
 from quintet_cli.stream_files import read_records as read_lines
 from quintet_cli.stream_reader import Scored, StreamReader
-from quintet_cli.stream_sender import Sender
 from quintet_cli.stream_tail import Tail
 
 __all__ = ["Burst", "Watched", "burst", "watch"]

@@ -1,4 +1,4 @@
-"""Rows of a stream's record, as a record of their own."""
+"""Some rows of a stream's record, as a record of their own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
+from quintet.aws.stream_sender import RECORD_BYTES
 from quintet.errors import BadInput
 from quintet.streaming.records import unpacked
-from quintet_cli.stream_sender import RECORD_BYTES
 
 __all__ = ["alone", "row_count", "text_of"]
 
@@ -20,10 +20,10 @@ _GZIP = b"\x1f\x8b"
 
 
 def alone(data: bytes, rows: Sequence[int], model: str | None) -> bytes:
-    """A record of some rows of a record that can be read; the record itself where it has no others.
+    """A record of some rows of a decodable record; the record itself if it has no others.
 
-    The rows are in the form that they came in, compressed where they came so; `model` is whose
-    they are, as the record need not say it.
+    The rows keep their form and compression. `model` is their model, which the record need not
+    name.
     """
     value = orjson.loads(unpacked(data))
     if len(rows) == _count(value):
@@ -36,18 +36,18 @@ def alone(data: bytes, rows: Sequence[int], model: str | None) -> bytes:
         held = _held(value)
         part = {"model": model, "records": [held[row] for row in rows]}
     body = orjson.dumps(part)
-    # with the model's name beside it, one that is large may be too large for a stream
+    # the model's name could make a large record too large for a stream
     packed = data.startswith(_GZIP) or len(body) > RECORD_BYTES // 2
     return gzip.compress(body, mtime=0) if packed else body
 
 
 def row_count(data: bytes) -> int:
-    """How many rows a record has, that can be read."""
+    """The number of rows of a decodable record."""
     return _count(orjson.loads(unpacked(data)))
 
 
 def text_of(data: bytes) -> str:
-    """The text of a record, or of the bytes that it is where it cannot be unpacked."""
+    """The text of a record, unpacked if that is possible."""
     with suppress(BadInput):
         data = unpacked(data)
     return data.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Put records onto a Kinesis stream, at a steady pace, and what it did not take once more."""
+"""Put records onto a Kinesis stream, at a steady pace; records it did not take are sent again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from quintet_cli.stage import StageError
+from quintet.errors import TooLarge, Transient
 
 __all__ = ["RECORD_BYTES", "Sender", "Sent", "size_of"]
 
@@ -65,7 +65,8 @@ class Sender:
         What was put so far is yielded after each batch, always the same object.
 
         Raises:
-            StageError: the stream did not take some of them, time after time.
+            Transient: the stream refused some of them again and again.
+            TooLarge: a record is larger than a stream takes.
         """
         sent = Sent()
         begun = self._clock()
@@ -112,20 +113,20 @@ class Sender:
             sent.again += len(refused)
             batch = refused
             self._sleep(random.uniform(0, min(LONGEST_WAIT, 0.1 * 2**attempt)))
-        raise StageError(f"the stream refused {len(batch)} records {TRIES} times: {_why(answer)}")
+        raise Transient(f"the stream refused {len(batch)} records {TRIES} times: {_why(answer)}")
 
 
 def _batch(held: list[Entry]) -> list[Entry]:
     """As many of the first entries as one call takes.
 
     Raises:
-        StageError: the first is larger than a record may be.
+        TooLarge: the first is larger than a record may be.
     """
     total = 0
     for position, (key, data) in enumerate(held):
         size = size_of(key, data)
         if size > RECORD_BYTES:
-            raise StageError(f"a record of {size:,} bytes; a stream takes {RECORD_BYTES:,}")
+            raise TooLarge.of("record", f"at most {RECORD_BYTES:,} bytes", f"{size:,} bytes")
         total += size
         if total > BATCH_BYTES:
             return held[:position]

@@ -1,7 +1,7 @@
 """What the sink already has of a record that Lambda gave up.
 
-Objects of a shard stand under their first record, and none begins within another: what a record
-came to stands in the last object that does not begin behind it.
+An object of a shard is named after its first record, and objects do not overlap: the results of a
+record are in the last object that does not begin after it.
 """
 
 from __future__ import annotations
@@ -10,35 +10,38 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 
+import orjson
+
+from quintet.replay.stream_objects import HOUR, PREDICTIONS, QUARANTINE, StreamObjects
 from quintet.streaming.checkpoints import padded
 from quintet.streaming.objects import rows_of
-from quintet_cli.stream_reader import HOUR, PREDICTIONS, QUARANTINE, StreamReader
 
-__all__ = ["Found", "Sunk"]
+__all__ = ["SinkIndex", "SinkRows"]
 
 
 @dataclass(slots=True)
-class Found:
-    """The rows of a record that the sink has, None among them for one that cannot be read.
+class SinkRows:
+    """The rows of a record that the sink has; None among them for an undecodable record.
 
-    `model` is whose rows they are, None where none were scored.
+    `model` is the model of its scored rows, None if none were scored.
     """
 
     rows: set[int | None] = field(default_factory=set)
     model: str | None = None
 
 
-class Sunk:
-    """Looks into the sink."""
+class SinkIndex:
+    """Finds records of the stream `stream` in the sink."""
 
-    def __init__(self, reader: StreamReader) -> None:
-        self._reader = reader
-        self._keys = lru_cache(maxsize=1024)(reader.keys)
+    def __init__(self, objects: StreamObjects, stream: str) -> None:
+        self._objects = objects
+        self._stream = stream
+        self._keys = lru_cache(maxsize=1024)(self._keys_below)
         self._rows = lru_cache(maxsize=64)(self._rows_in)
 
-    def find(self, shard: str, sequence: str, arrived: float) -> Found:
-        """What it has of a record of a shard."""
-        found = Found()
+    def find(self, shard: str, sequence: str, arrived: float) -> SinkRows:
+        """What the sink has of a record of a shard."""
+        found = SinkRows()
         for model in self._models:
             if rows := self._of(f"{PREDICTIONS}{model}/", shard, sequence, arrived):
                 found.rows |= rows
@@ -48,28 +51,33 @@ class Sunk:
 
     @cached_property
     def _models(self) -> list[str]:
-        return self._reader.models()
+        return [*self._objects.folders(PREDICTIONS)]
 
     def _of(self, folder: str, shard: str, sequence: str, arrived: float) -> set[int | None]:
         """The rows of a record in the objects of a shard below a folder."""
         keys: list[str] = []
-        # records are given up when they are an hour old: so are all that one object covers
+        # records are given up after an hour, so an object covers records of two hours at most
         for at in (arrived - HOUR, arrived):
             hour = datetime.fromtimestamp(at, UTC)
-            name = f"date={hour:%Y-%m-%d}/hour={hour:%H}/{self._reader.name}.{shard}-"
+            name = f"date={hour:%Y-%m-%d}/hour={hour:%H}/{self._stream}.{shard}-"
             keys += self._keys(f"{folder}{name}")
         began = [key for key in keys if _first(key) <= padded(sequence)]
         if not began:
             return set()
         return self._rows(max(began, key=_first)).get(sequence, set())
 
+    def _keys_below(self, prefix: str) -> list[str]:
+        return [found.key for found in self._objects.list(prefix)]
+
     def _rows_in(self, key: str) -> dict[str, set[int | None]]:
         """The rows of an object by their records."""
         places: set[tuple[str, int | None]]
+        body = self._objects.read(key)
         if key.startswith(QUARANTINE):
-            places = {(line["sequence"], line["row"]) for line in self._reader.refused(key)}
+            lines = map(orjson.loads, body.splitlines())
+            places = {(line["sequence"], line["row"]) for line in lines}
         else:
-            places = {*rows_of(self._reader.body(key))}
+            places = {*rows_of(body)}
         found: dict[str, set[int | None]] = {}
         for sequence, row in places:
             found.setdefault(sequence, set()).add(row)
@@ -77,5 +85,5 @@ class Sunk:
 
 
 def _first(key: str) -> str:
-    """The (padded) sequence that an object begins with."""
+    """The (padded) sequence number that an object begins with."""
     return key.rpartition("-")[2].partition(".")[0]

@@ -1,4 +1,4 @@
-"""What a stream has left behind: quarantined rows and records, and records that Lambda gave up."""
+"""What a stream refused: quarantined rows and records, and records that Lambda gave up."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 
 import orjson
 
+from quintet.replay.sink_index import SinkIndex, SinkRows
+from quintet.replay.stream_rows import alone, row_count, text_of
 from quintet.streaming import kinesis_events
-from quintet_cli.stream_rows import alone, row_count, text_of
-from quintet_cli.stream_sunk import Found, Sunk
 
-__all__ = ["Bodies", "Lying", "Replayed", "given_up", "quarantined"]
+__all__ = ["Bodies", "QuarantinedRecord", "Replayed", "given_up", "quarantined"]
 
-#: how much of a record is shown
-MOST_SHOWN = 2000
+#: how many characters of a record are shown
+MAX_SHOWN = 2000
 
 Bodies = Iterable[tuple[str, bytes]]
-#: which replay put which row of a record (shard, sequence) back; None is the record as a whole
+#: the replay that sent a row, by record (shard, sequence) and row; row None is the whole record
 Replayed = Mapping[tuple[str, str], Mapping[int | None, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Lying:
-    """A refused row of a record, or a whole record where `row` is None, in the object `key`.
+class QuarantinedRecord:
+    """A refused row of a record, or a whole record if `row` is None, from the object `key`.
 
-    `goes` are the rows of the record that a replay sends, None for the record as it is; there are
-    none where nothing is left of it to send. `replay` is the replay that put it back.
+    `goes` are the rows of the record that a replay sends, None for the record as it is, empty if
+    nothing is left to send. `replay` is the replay that sent it.
     """
 
     key: str
@@ -47,7 +47,7 @@ class Lying:
     replay: str | None
 
     def fits(self, wanted: str) -> bool:
-        """Whether it fits one of the filters by name, or a text that it holds."""
+        """Whether it fits a filter by name, or a text in it."""
         name, _, value = wanted.partition("=")
         exact = {
             "row": None if self.row is None else str(self.row),
@@ -64,26 +64,26 @@ class Lying:
         return wanted in self._text
 
     def stays(self, again: bool) -> bool:
-        """Once it was put back, unless it is to go again; and if there is nothing to send."""
-        return self.left_over == 0 or (self.replay is not None and not again)
+        """Whether it was sent (unless `again`), or nothing is left to send."""
+        return self.nothing_left or (self.replay is not None and not again)
 
     @property
-    def left_over(self) -> int | None:
-        """How many of its rows are to be sent, None for all."""
-        return None if self.goes is None else len(self.goes)
+    def nothing_left(self) -> bool:
+        """Whether the sink has all of it."""
+        return self.goes is not None and not self.goes
 
     def lines(self) -> Sequence[str]:
-        """When it came and from where, why it lies here, and itself."""
+        """When it arrived and from where, why it was refused, and itself."""
         what = self.model or "no model"
         line = f"{self._moment}  {self.sequence}  key {self.partition_key}  {what}"
         line += f"  {self.why}" if self.row is None else f"  row {self.row}  {self.why}"
         if self.replay is not None:
             line += f"  (replayed before, by {self.replay})"
-        if self.left_over == 0:
+        if self.nothing_left:
             line += "  (nothing is left of it to send)"
         text = self._text
-        more = f"... and {len(text) - MOST_SHOWN:,} more" if len(text) > MOST_SHOWN else ""
-        return line, f"  {text[:MOST_SHOWN]}{more}"
+        more = f"... and {len(text) - MAX_SHOWN:,} more" if len(text) > MAX_SHOWN else ""
+        return line, f"  {text[:MAX_SHOWN]}{more}"
 
     @property
     def _moment(self) -> str:
@@ -94,8 +94,8 @@ class Lying:
         return text_of(alone(self.data, self.goes, self.model) if self.goes else self.data)
 
 
-def quarantined(bodies: Bodies, replayed: Replayed) -> Iterator[list[Lying]]:
-    """What the objects of the quarantine hold, record by record."""
+def quarantined(bodies: Bodies, replayed: Replayed) -> Iterator[list[QuarantinedRecord]]:
+    """The refused rows in objects of the quarantine, record by record."""
     for key, body in bodies:
         lines = map(orjson.loads, body.splitlines())
         for sequence, entries in groupby(lines, key=lambda line: line["sequence"]):
@@ -109,9 +109,9 @@ def quarantined(bodies: Bodies, replayed: Replayed) -> Iterator[list[Lying]]:
 
 def _refused(
     key: str, shard: str, line: Mapping[str, Any], data: bytes, replay: str | None
-) -> Lying:
+) -> QuarantinedRecord:
     reasons = (f"{r['field']}: expected {r['expected']}, got {r['got']}" for r in line["reasons"])
-    return Lying(
+    return QuarantinedRecord(
         key,
         shard,
         line["sequence"],
@@ -127,8 +127,10 @@ def _refused(
     )
 
 
-def given_up(sunk: Sunk, bodies: Bodies, replayed: Replayed) -> Iterator[list[Lying]]:
-    """The records of Lambda's documents, each once; what the sink has of one does not go again.
+def given_up(
+    sink: SinkIndex, bodies: Bodies, replayed: Replayed
+) -> Iterator[list[QuarantinedRecord]]:
+    """The records of Lambda's documents, each once, without the rows that the sink has.
 
     https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
     """
@@ -140,7 +142,11 @@ def given_up(sunk: Sunk, bodies: Bodies, replayed: Replayed) -> Iterator[list[Ly
             shard_batch = kinesis_events.shard_batch(orjson.loads(document["payload"]))
         except (ValueError, KeyError, TypeError, IndexError):
             why = "no document of records"
-            yield [Lying(key, "", "", None, None, "", 0.0, b"", f"{key}: {why}", [], [], None)]
+            yield [
+                QuarantinedRecord(
+                    key, "", "", None, None, "", 0.0, b"", f"{key}: {why}", [], [], None
+                )
+            ]
             continue
         shard = shard_batch.shard.rpartition("/")[2]
         for place, sequence in enumerate(shard_batch.sequences):
@@ -148,10 +154,10 @@ def given_up(sunk: Sunk, bodies: Bodies, replayed: Replayed) -> Iterator[list[Ly
                 continue
             seen.add((shard, sequence))
             arrived, data = float(shard_batch.arrived[place]), shard_batch.data[place]
-            found = sunk.find(shard, sequence, arrived)
+            found = sink.find(shard, sequence, arrived)
             gone = replayed.get((shard, sequence), {})
             yield [
-                Lying(
+                QuarantinedRecord(
                     key,
                     shard,
                     sequence,
@@ -168,7 +174,7 @@ def given_up(sunk: Sunk, bodies: Bodies, replayed: Replayed) -> Iterator[list[Ly
             ]
 
 
-def _left(data: bytes, found: Found) -> Sequence[int] | None:
+def _left(data: bytes, found: SinkRows) -> Sequence[int] | None:
     """The rows of a record that the sink does not have; None for the whole record."""
     if not found.rows:
         return None

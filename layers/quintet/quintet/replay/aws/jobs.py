@@ -1,4 +1,4 @@
-"""The jobs of a stage, as the replay of their dead letters needs them."""
+"""The jobs table as a replay of dead letters needs it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from quintet.aws.job_items import moment, number, seconds, shard, text
-from quintet_cli.dead_letters import Jobs, KnownJob, NoJobs
-from quintet_cli.stage import Stage
+from quintet.replay.aws.errors import replay_errors
+from quintet.replay.jobs import KnownJob, failed_on_our_side
 
-__all__ = ["JobTable", "jobs_of"]
-
-#: a problem of at least this status is ours, not the request's: another attempt may go better
-OURS = 500
+__all__ = ["ReplayJobTable"]
 
 
-class JobTable:
-    """The jobs table; see `Jobs`."""
+class ReplayJobTable:
+    """The jobs table; see `quintet.replay.jobs.ReplayJobs`."""
 
     def __init__(self, dynamodb: Any, table: str, clock: Callable[[], float] = time.time) -> None:
         self._dynamodb = dynamodb
         self._table = table
         self._clock = clock
 
-    def look(self, job: str) -> KnownJob | None:
-        """See `Jobs.look`."""
+    def find(self, job: str) -> KnownJob | None:
+        """See `ReplayJobs.find`."""
         item = self._read(job)
         if item is None:
             return None
@@ -34,17 +31,22 @@ class JobTable:
         return KnownJob(item["model"]["S"], item["state"]["S"], detail)
 
     def reopen(self, job: str) -> bool:
-        """See `Jobs.reopen`. The job gets the time anew that it had when it was accepted.
+        """See `ReplayJobs.reopen` and `quintet.replay.jobs.reopened`.
 
-        The fence stays, so that a worker of before can change nothing; what its caller was told
-        is forgotten, so that the second end is told, too.
+        The record of what its owner was sent is removed, so that its second end is sent, too.
         """
         item = self._read(job)
-        if item is None or not _is_poisoned(item):
+        if item is None or not failed_on_our_side(item["state"]["S"], _problem(item)):
             return False
         now, created = self._clock(), seconds(item["created"]["S"])
         deadline = now + float(item["deadline"]["N"]) - created
         expires = int(now + int(item["expires"]["N"]) - created)
+        with replay_errors():
+            return self._update(job, item, now, deadline, expires)
+
+    def _update(
+        self, job: str, item: Mapping[str, Any], now: float, deadline: float, expires: int
+    ) -> bool:
         try:
             self._dynamodb.update_item(
                 TableName=self._table,
@@ -75,30 +77,20 @@ class JobTable:
         return True
 
     def _read(self, job: str) -> Mapping[str, Any] | None:
-        if "#" in job or not job:  # the table's other items are no jobs
+        if "#" in job or not job:  # the table has other items, too
             return None
-        found = self._dynamodb.get_item(
-            TableName=self._table,
-            Key={"job": text(job)},
-            ConsistentRead=True,
-            ProjectionExpression="#state, #model, problem, created, updated, deadline, expires",
-            ExpressionAttributeNames={"#state": "state", "#model": "model"},
-        )
+        with replay_errors():
+            found = self._dynamodb.get_item(
+                TableName=self._table,
+                Key={"job": text(job)},
+                ConsistentRead=True,
+                ProjectionExpression="#state, #model, problem, created, updated, deadline, expires",
+                ExpressionAttributeNames={"#state": "state", "#model": "model"},
+            )
         item: Mapping[str, Any] | None = found.get("Item")
         return item
-
-
-def _is_poisoned(item: Mapping[str, Any]) -> bool:
-    """Whether a job failed because its message could not be handled, not by its own request."""
-    return item["state"]["S"] == "FAILED" and int(_problem(item).get("status", 0)) >= OURS
 
 
 def _problem(item: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(item["problem"]["S"]) if "problem" in item else {}
     return found
-
-
-def jobs_of(stage: Stage) -> Jobs:
-    """The jobs of a stage."""
-    table = stage.outputs.get("JobsTableName")
-    return JobTable(stage.client("dynamodb"), table) if table else NoJobs()

@@ -1,4 +1,4 @@
-"""Quarantined rows as a file again, in the form that they were dropped in."""
+"""Quarantined rows as a file again, in the format of the file that they came from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def text_of(line: Mapping[str, Any]) -> bytes | None:
 
 
 class Rebuilder:
-    """Makes files of a run's rows."""
+    """Makes files of rows of one file of a run."""
 
     def __init__(self, plan: Plan, inbox: InputBucket) -> None:
         self._plan = plan
@@ -40,9 +40,9 @@ class Rebuilder:
         self._header = _header(plan) if plan.format == "csv" else b""
 
     def takes(self, text: bytes | None) -> bool:
-        """Whether a file may hold the row: what it may not hold would refuse all of it.
+        """Whether a file may hold the row without becoming unreadable as a whole.
 
-        Such are a row with a byte of 0, and in JSONL one that begins as other formats do.
+        It may not hold a row with a NUL byte, or in JSONL one that begins as another format does.
         """
         if text is None:
             return True
@@ -55,16 +55,16 @@ class Rebuilder:
     def file(self, rows: Iterable[tuple[int, bytes | None]]) -> bytes:
         """A file of rows, given by their numbers in the run's file, ascending, and their bytes.
 
-        Rows of Parquet are copied from the run's own file: JSON could not say what each was.
+        Rows of Parquet are copied from the run's own file, since JSON lacks their types.
 
         Raises:
-            BadInput: that file is gone, or not what it was.
+            BadInput: that file was deleted or overwritten.
         """
         if self._plan.format == "parquet":
             source = PinnedSource(self._inbox, self._plan.input)
             return _parquet([number for number, _ in rows], source)
         body = self._header + b"".join((text or b"") + b"\n" for _, text in rows)
-        # a reader takes the first BOM for none of the row that begins with it
+        # a reader drops one BOM, which a row may begin with
         return BOM + body if body.startswith(BOM) else body
 
 
