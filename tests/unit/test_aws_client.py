@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
-from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.aws.signing import Credentials, Request, sign
 from quintet.errors import Transient
 
@@ -302,6 +303,14 @@ def test_transactions_that_met_are_sent_again() -> None:
         assert len(server.requests) == 2
 
 
+def test_a_write_that_met_a_transaction_is_sent_again() -> None:
+    met = b'{"__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException"}'
+    with scripted(answer(400, met), answer(200, b"{}")) as server:
+        client = AwsClient("dynamodb", environ=environment(server.url), sleep=lambda _: None)
+        assert dynamodb_call(client, "PutItem", {}) == {}
+        assert len(server.requests) == 2
+
+
 def test_a_transaction_whose_condition_does_not_hold_is_not() -> None:
     refused = cancelled("TransactionConflict", "ConditionalCheckFailed")
     with scripted(answer(400, refused)) as server:
@@ -347,28 +356,6 @@ def test_many_threads_share_a_client(moto_url: str) -> None:
     for thread in threads:
         thread.join()
     assert sorted(got) == sorted(str(n).encode() for n in range(8) for _ in range(5))
-
-
-@pytest.mark.parametrize(
-    ("service", "region", "path", "expected"),
-    [
-        ("s3", "eu-west-1", "/bucket/a/b", ("https://bucket.s3.eu-west-1.amazonaws.com", "/a/b")),
-        ("s3", "eu-west-1", "/bu.cket/a", ("https://s3.eu-west-1.amazonaws.com", "/bu.cket/a")),
-        ("s3", "cn-north-1", "/b/a", ("https://b.s3.cn-north-1.amazonaws.com.cn", "/a")),
-        ("dynamodb", "eu-west-1", "/", ("https://dynamodb.eu-west-1.amazonaws.com", "/")),
-    ],
-)
-def test_finds_aws_own_endpoints(
-    service: str, region: str, path: str, expected: tuple[str, str]
-) -> None:
-    endpoint, rest = AwsClient(service, environ={})._locate(region, path)
-    assert (f"{endpoint.scheme}://{endpoint.authority}", rest) == expected
-
-
-def test_a_service_endpoint_goes_before_the_common_one() -> None:
-    environ = {"AWS_ENDPOINT_URL_S3": "https://h:8443/base/", "AWS_ENDPOINT_URL": "http://other"}
-    endpoint, path = AwsClient("s3", environ=environ)._locate("us-east-1", "/bucket/key")
-    assert (endpoint.authority, endpoint.prefix, path) == ("h:8443", "/base", "/bucket/key")
 
 
 def test_the_online_adapters_load_nothing_heavy() -> None:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
-from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.aws.queues import JobEventQueue
 from quintet.errors import Transient
 from quintet.streaming.alert import Alert, WebhookMessage, content, of_content, sns_message

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.errors import Transient
 from quintet.streaming.checkpoints import Ahead, Checkpoint, furthest
 

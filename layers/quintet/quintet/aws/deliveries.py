@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, cast
 
-from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.webhooks.delivery import Delivery, State
 
 __all__ = ["CalloutDeliveries", "DeliveryRecords"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.webhooks.endpoints import Endpoint, Secret, UnknownEndpoint, changed
 
 __all__ = ["EndpointTable"]

@@ -13,7 +13,8 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from quintet.aws.client import AwsClient, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import dynamodb_call
 from quintet.contract import Scalar
 from quintet.errors import Transient
 from quintet.features import StoredValue

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from quintet.aws.client import AwsClient, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import dynamodb_call
 from quintet.aws.job_items import SHARDS, Item, moment, notice_item, text
 from quintet.errors import Transient
 from quintet.jobs.job import State

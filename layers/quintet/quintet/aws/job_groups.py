@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from quintet.aws.client import ConditionFailed
+from quintet.aws.dynamodb import ConditionFailed
 from quintet.aws.job_calls import JobCalls
 from quintet.aws.job_holding import LEASE, MINE, leasing, mine
 from quintet.aws.job_items import job_of, outcome_attributes

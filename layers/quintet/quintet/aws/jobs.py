@@ -11,7 +11,8 @@ import binascii
 import json
 from collections.abc import Sequence
 
-from quintet.aws.client import AwsClient, ConditionFailed
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed
 from quintet.aws.job_calls import JobCalls, expiry
 from quintet.aws.job_groups import JobGroups
 from quintet.aws.job_holding import FREE, LEASE, MINE, OPEN, STATES, leasing, mine

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.streaming.latest import Latest
 
 __all__ = ["LatestTable", "latest_key"]

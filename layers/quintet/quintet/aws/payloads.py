@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from quintet.aws.client import AwsClient, Response
+from quintet.aws.client import AwsClient
+from quintet.aws.responses import Response
 from quintet.errors import NotFound, Refusal, TooLarge, Transient
 
 __all__ = ["PayloadBucket", "presigner"]
@@ -60,17 +61,6 @@ def _nothing() -> NotFound:
     return NotFound([Refusal(None, "input", "an object that can be read", "none")])
 
 
-def presigner() -> Callable[[str], str]:
-    """What makes a link of a place that works without credentials, for `LINK_SECONDS`."""
-    import boto3
-    from botocore.config import Config
-
-    client = boto3.client("s3", config=Config(signature_version="s3v4"))
-
-    def link(place: str) -> str:
-        bucket, _, key = place.removeprefix("s3://").partition("/")
-        return client.generate_presigned_url(
-            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=LINK_SECONDS
-        )
-
-    return link
+def presigner(client: AwsClient) -> Callable[[str], str]:
+    """What makes a link of a place, s3://bucket/key, that reads it for `LINK_SECONDS`."""
+    return lambda place: client.presigned(place.removeprefix("s3:/"), LINK_SECONDS)

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from quintet.aws.client import AwsClient, Response
+from quintet.aws.client import AwsClient
+from quintet.aws.responses import Response
 from quintet.errors import Transient
 from quintet.jobs.store import JobEvent
 from quintet.streaming.alert import WebhookMessage

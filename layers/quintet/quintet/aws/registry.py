@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from quintet.aws.client import AwsClient, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import dynamodb_call
 from quintet.serving.model_cache import NAME, Route, UnknownModel, Version
 
 __all__ = ["Registry"]

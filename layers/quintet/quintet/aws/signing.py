@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
-__all__ = ["Credentials", "Request", "sign"]
+__all__ = ["Credentials", "Request", "presign", "sign"]
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
 
 
 class Credentials(NamedTuple):
@@ -53,8 +55,47 @@ def sign(
         signed["x-amz-security-token"] = credentials.token
     if service == "s3":
         signed["x-amz-content-sha256"] = payload
+    scope = f"{at[:8]}/{region}/{service}/aws4_request"
     names = ";".join(sorted(signed))
-    canonical = "\n".join(
+    canonical = _canonical(request, service, signed, payload)
+    signature = _signature(canonical, scope, credentials, at)
+    signed["authorization"] = (
+        f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, "
+        f"SignedHeaders={names}, Signature={signature}"
+    )
+    return signed
+
+
+def presign(
+    request: Request, service: str, region: str, credentials: Credentials, at: str, *, seconds: int
+) -> str:
+    """The request's target, signed in its query: it works without credentials for `seconds`.
+
+    The request has the header `host` and no body that is signed.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+    """
+    scope = f"{at[:8]}/{region}/{service}/aws4_request"
+    fields = {
+        "X-Amz-Algorithm": _ALGORITHM,
+        "X-Amz-Credential": f"{credentials.access_key}/{scope}",
+        "X-Amz-Date": at,
+        "X-Amz-Expires": str(seconds),
+        "X-Amz-SignedHeaders": "host",
+    }
+    if credentials.token:
+        fields["X-Amz-Security-Token"] = credentials.token
+    pairs = [f"{name}={quote(value, safe='~')}" for name, value in fields.items()]
+    query = "&".join(sorted([*filter(None, request.query.split("&")), *pairs]))
+    signed = {"host": request.headers["host"]}
+    whole = replace(request, query=query)
+    canonical = _canonical(whole, service, signed, "UNSIGNED-PAYLOAD")
+    signature = _signature(canonical, scope, credentials, at)
+    return f"{whole.target}&X-Amz-Signature={signature}"
+
+
+def _canonical(request: Request, service: str, signed: dict[str, str], payload: str) -> str:
+    """The text that is signed, of a request with these headers and this hash of its body."""
+    return "\n".join(
         (
             request.method,
             # all services but S3 encode the path once more
@@ -62,20 +103,18 @@ def sign(
             request.query,
             *(f"{name}:{' '.join(signed[name].split())}" for name in sorted(signed)),
             "",
-            names,
+            ";".join(sorted(signed)),
             payload,
         )
     )
-    scope = f"{at[:8]}/{region}/{service}/aws4_request"
+
+
+def _signature(canonical: str, scope: str, credentials: Credentials, at: str) -> str:
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    text = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}"
-    key = _signing_key(credentials.secret_key, at[:8], region, service)
-    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    signed["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
-        f"SignedHeaders={names}, Signature={signature}"
-    )
-    return signed
+    text = f"{_ALGORITHM}\n{at}\n{scope}\n{digest}"
+    day, region, service, _ = scope.split("/")
+    key = _signing_key(credentials.secret_key, day, region, service)
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 @lru_cache(maxsize=8)

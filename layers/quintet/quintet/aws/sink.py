@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from quintet.aws.client import AwsClient, Response
+from quintet.aws.client import AwsClient
+from quintet.aws.responses import Response
 from quintet.errors import Transient
 from quintet.streaming.commit_log import Stored
 

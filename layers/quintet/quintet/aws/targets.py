@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from quintet.aws.client import AwsClient, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import dynamodb_call
 from quintet.errors import BadInput, NotFound, Refusal
 
 __all__ = ["EndpointIds"]

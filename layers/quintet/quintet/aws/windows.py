@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any
 
-from quintet.aws.client import AwsClient, ConditionFailed, dynamodb_call
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.aws.features import (
     KEY,
     MOST_BYTES,

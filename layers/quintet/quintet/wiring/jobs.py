@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -87,6 +86,7 @@ def contracts() -> Online:
 def api() -> JobsApi:
     """What shows and cancels jobs."""
     from quintet.api.jobs import JobsApi
+    from quintet.aws.payloads import presigner
     from quintet.aws.queues import JobEventQueue
     from quintet.jobs.dispatch import OutboxPublisher
 
@@ -97,14 +97,4 @@ def api() -> JobsApi:
         notify=JobEventQueue(sqs, settings.notify_queue_url),
     )
 
-    def link(place: str) -> str:  # boto3 is for those results alone that are large
-        return _presigner()(place)
-
-    return JobsApi(_jobs(), publisher.publish, link, time.time)
-
-
-@cache
-def _presigner() -> Callable[[str], str]:
-    from quintet.aws.payloads import presigner
-
-    return presigner()
+    return JobsApi(_jobs(), publisher.publish, presigner(common.client("s3")), time.time)

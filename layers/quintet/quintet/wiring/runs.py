@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ def api() -> RunsApi:
 
     from quintet.api.runs import RunsApi
     from quintet.aws.blobs import S3Inbox, S3Store
+    from quintet.aws.payloads import presigner
     from quintet.aws.targets import EndpointIds
     from quintet.batch.starts import start_run
 
@@ -56,8 +57,10 @@ def api() -> RunsApi:
     routes = common.registry(settings.registry_table)
     endpoints = EndpointIds(common.client("dynamodb"), settings.endpoints_table, "callback")
 
-    def link(key: str) -> str:  # a client that presigns is for those runs alone that have ended
-        return _presigner()(f"s3://{settings.scores_bucket}/{key}")
+    presign = presigner(common.client("s3"))
+
+    def link(key: str) -> str:
+        return presign(f"s3://{settings.scores_bucket}/{key}")
 
     inbox = S3Inbox(s3)
 
@@ -72,10 +75,3 @@ def api() -> RunsApi:
         link=link,
         bucket=settings.inbox_bucket,
     )
-
-
-@cache
-def _presigner() -> Callable[[str], str]:
-    from quintet.aws.payloads import presigner
-
-    return presigner()

@@ -1,0 +1,90 @@
+"""Where AWS's services answer: hosts by service, region and partition.
+
+The rules are those of botocore's endpoint data, for the services that this package calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+__all__ = ["PARTITIONS", "Address", "locate"]
+
+#: prefix of a partition's regions -> DNS suffix, DNS suffix of dual-stack endpoints; the
+#: commercial partition, whose regions share no prefix, is the default
+PARTITIONS = {
+    "": ("amazonaws.com", "api.aws"),
+    "cn-": ("amazonaws.com.cn", "api.amazonwebservices.com.cn"),
+    "eusc-": ("amazonaws.eu", "api.amazonwebservices.eu"),
+    "us-iso-": ("c2s.ic.gov", "api.aws.ic.gov"),
+    "us-isob-": ("sc2s.sgov.gov", "api.aws.scloud"),
+    "eu-isoe-": ("cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"),
+    "us-isof-": ("csp.hci.ic.gov", "api.aws.hci.ic.gov"),
+    "us-gov-": ("amazonaws.com", "api.aws"),
+}
+#: services whose usual endpoints in GovCloud are the FIPS ones, by region
+_FIPS_ALREADY = {
+    "dynamodb": ("us-gov-east-1", "us-gov-west-1"),
+    "sns": ("us-gov-east-1", "us-gov-west-1"),
+    "sqs": ("us-gov-east-1", "us-gov-west-1"),
+    "states": ("us-gov-west-1",),
+}
+#: the service's name in AWS_ENDPOINT_URL_<SERVICE>, where it is not the host's
+_SERVICE_IDS = {"states": "SFN"}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a request goes: scheme, host, port, and the prefix of its path."""
+
+    scheme: str
+    host: str
+    port: int
+    prefix: str = ""
+
+    @property
+    def authority(self) -> str:
+        """The Host header: the port only where it is not the scheme's own."""
+        usual = {"http": 80, "https": 443}[self.scheme]
+        return self.host if self.port == usual else f"{self.host}:{self.port}"
+
+
+def locate(service: str, region: str, path: str, environ: Mapping[str, str]) -> tuple[Address, str]:
+    """The address of a service, and the path there.
+
+    `environ` may override the endpoint (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>) or ask
+    for FIPS or dual-stack ones (AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT). S3 takes
+    the bucket in the host, except where the endpoint is overridden or the bucket has dots,
+    which AWS's wildcard certificate does not cover.
+    """
+    variable = f"AWS_ENDPOINT_URL_{_SERVICE_IDS.get(service, service.upper())}"
+    url = environ.get(variable) or environ.get("AWS_ENDPOINT_URL")
+    if url:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return Address(parts.scheme, parts.hostname or "", port, parts.path.rstrip("/")), path
+    host = _host(
+        service,
+        region,
+        fips=environ.get("AWS_USE_FIPS_ENDPOINT", "").lower() == "true",
+        dual_stack=environ.get("AWS_USE_DUALSTACK_ENDPOINT", "").lower() == "true",
+    )
+    bucket, _, key = path[1:].partition("/")
+    if service == "s3" and bucket and "." not in bucket:
+        return Address("https", f"{bucket}.{host}", 443), f"/{key}"
+    return Address("https", host, 443), path
+
+
+def _host(service: str, region: str, *, fips: bool, dual_stack: bool) -> str:
+    prefix = next((p for p in PARTITIONS if p and region.startswith(p)), "")
+    suffix, dual_stack_suffix = PARTITIONS[prefix]
+    if dual_stack:
+        # Step Functions has no other dual-stack endpoints in GovCloud
+        fips = fips or (service == "states" and prefix == "us-gov-")
+    elif region in _FIPS_ALREADY.get(service, ()):
+        fips = False
+    name = f"{service}-fips" if fips else service
+    if service == "s3":
+        return f"{name}.dualstack.{region}.{suffix}" if dual_stack else f"{name}.{region}.{suffix}"
+    return f"{name}.{region}.{dual_stack_suffix if dual_stack else suffix}"

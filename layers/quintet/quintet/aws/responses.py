@@ -1,0 +1,61 @@
+"""HTTP responses of AWS's services, and the errors that the JSON protocols name in them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+__all__ = ["CONDITION_FAILED", "Response", "cancellation_codes", "error_name", "may_be_sent_again"]
+
+CONDITION_FAILED = "ConditionalCheckFailed"
+_CANCELLED = "TransactionCanceledException"
+# a refusal of these kinds did nothing, and the same call may succeed in a moment
+_THROTTLES = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottlingException",
+        "TransactionConflictException",
+    }
+)
+#: why a transaction is cancelled that may succeed in a moment
+_PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def error_name(response: Response) -> str:
+    """The error's name in a JSON protocol's response, empty where it has none."""
+    try:
+        kind = json.loads(response.body).get("__type", "")
+    except (ValueError, AttributeError):
+        return ""
+    return str(kind).rpartition("#")[2]
+
+
+def cancellation_codes(response: Response) -> list[str]:
+    """Why a transaction was cancelled: a code for each of its writes; empty for other errors."""
+    if error_name(response) != _CANCELLED:
+        return []
+    reasons = json.loads(response.body).get("CancellationReasons") or []
+    return [str(reason.get("Code")) for reason in reasons]
+
+
+def may_be_sent_again(response: Response) -> bool:
+    """Whether any request may: a throttle, or a conflict of transactions, after which nothing was
+    done."""
+    if response.status in (429, 503):
+        return True
+    if response.status != 400:
+        return False
+    codes = set(cancellation_codes(response))
+    if codes:
+        return CONDITION_FAILED not in codes and bool(codes & _PASSING)
+    return error_name(response) in _THROTTLES
