@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import onnx
 
 from quintet.contract import Contract, Input, Output
-from quintet_publish.model_yaml import PackageError, Problem
+from quintet_publish.problems import PackageError, Problem
 
 __all__ = ["check_graph"]
 

@@ -21,7 +21,7 @@ import psutil
 
 from quintet.contract import Contract, to_dict
 from quintet.serving.golden import Golden
-from quintet_publish.model_yaml import PackageError, Problem
+from quintet_publish.problems import PackageError, Problem
 
 __all__ = ["Checked", "Limits", "load_check"]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -13,48 +12,17 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from quintet.contract import Contract
-from quintet.errors import QuintetError
-from quintet_publish.rules.contract import check_contract
+from quintet_publish.problems import PackageError, Problem
+from quintet_publish.rules import check_contract
 from quintet_publish.rules.terms import Path
 
-__all__ = ["MAX_BYTES", "PackageError", "Problem", "contract_schema", "read_contract"]
+__all__ = ["MAX_BYTES", "contract_schema", "read_contract"]
 
 MAX_BYTES = 1_000_000
 PLAIN_TAGS = {
     f"tag:yaml.org,2002:{kind}"
     for kind in ("bool", "float", "int", "map", "null", "seq", "str", "timestamp")
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with a package: in which file, at which line and field where known."""
-
-    file: str
-    text: str
-    line: int | None = None
-    field: str = ""
-
-    def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}, line {self.line}"
-        return f"{place}: {self.field}: {self.text}" if self.field else f"{place}: {self.text}"
-
-
-class PackageError(QuintetError):
-    """A model package cannot be published; the text lists all the problems found."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
-        if len(self.problems) == 1:
-            super().__init__(str(self.problems[0]))
-        else:
-            lines = "".join(f"\n  {problem}" for problem in self.problems)
-            super().__init__(f"{len(self.problems)} problems:{lines}")
-
-    @classmethod
-    def of(cls, file: str, text: str) -> PackageError:
-        """A single problem of a whole file."""
-        return cls([Problem(file, text)])
 
 
 @lru_cache(maxsize=1)

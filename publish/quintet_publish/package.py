@@ -14,7 +14,8 @@ from typing import Any
 from quintet.contract import Contract
 from quintet.manifest import GRAPH, digest_of, sha256
 from quintet.serving.golden import Golden, golden_from_dict
-from quintet_publish.model_yaml import MAX_BYTES, PackageError, Problem, read_contract
+from quintet_publish.model_yaml import MAX_BYTES, read_contract
+from quintet_publish.problems import PackageError, Problem
 from quintet_publish.safety import CAPS
 from quintet_publish.training_data import SUFFIXES
 

@@ -13,8 +13,8 @@ from quintet.manifest import BASELINE, GRAPH
 from quintet.monitoring.baseline import baseline_of
 from quintet_publish.graph_checks import check_graph
 from quintet_publish.load_check import load_check
-from quintet_publish.model_yaml import PackageError
 from quintet_publish.package import CONTRACT, GOLDEN, Package, read_package
+from quintet_publish.problems import PackageError
 from quintet_publish.safety import read_graph
 from quintet_publish.training_data import read_training_data
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from quintet_publish.model_yaml import PackageError, Problem
+from quintet_publish.problems import PackageError, Problem
 
 __all__ = ["CAPS", "Caps", "read_graph"]
 

@@ -12,7 +12,7 @@ from arro3.io import read_parquet
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Feature
 from quintet.monitoring.baseline import Columns
-from quintet_publish.model_yaml import PackageError
+from quintet_publish.problems import PackageError
 
 __all__ = ["SUFFIXES", "read_training_data"]
 

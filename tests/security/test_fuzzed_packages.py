@@ -14,8 +14,9 @@ from tests.packages import MODEL_YAML, contract, graph, package
 
 from quintet.manifest import File, Manifest, digest_of, manifest_from_json
 from quintet_publish.graph_checks import check_graph
-from quintet_publish.model_yaml import PackageError, read_contract
+from quintet_publish.model_yaml import read_contract
 from quintet_publish.package import read_package
+from quintet_publish.problems import PackageError
 from quintet_publish.safety import read_graph
 
 YAML = MODEL_YAML.format(name="small", version=1)

@@ -15,8 +15,8 @@ from tests.packages import contract, graph, model_of, package, parsed, vectors
 
 from quintet.serving.golden import Golden
 from quintet_publish.load_check import Limits, load_check
-from quintet_publish.model_yaml import PackageError
 from quintet_publish.package import read_package
+from quintet_publish.problems import PackageError
 from quintet_publish.safety import Caps, read_graph
 
 

@@ -15,7 +15,8 @@ from tests.packages import package
 
 from quintet.contract import Contract
 from quintet.monitoring.baseline import baseline_of
-from quintet_publish.model_yaml import PackageError, read_contract
+from quintet_publish.model_yaml import read_contract
+from quintet_publish.problems import PackageError
 from quintet_publish.release import prepare
 from quintet_publish.training_data import read_training_data
 

@@ -19,7 +19,8 @@ from quintet.contract import (
     from_dict,
     to_dict,
 )
-from quintet_publish.model_yaml import PackageError, contract_schema, read_contract
+from quintet_publish.model_yaml import contract_schema, read_contract
+from quintet_publish.problems import PackageError
 
 ROOT = Path(__file__).parents[2]
 

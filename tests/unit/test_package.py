@@ -13,8 +13,8 @@ from tests.packages import contract, golden, graph, model_of, package, parsed, v
 from quintet.manifest import digest_of, sha256
 from quintet.serving.golden import Golden
 from quintet_publish.graph_checks import check_graph
-from quintet_publish.model_yaml import PackageError
 from quintet_publish.package import read_package
+from quintet_publish.problems import PackageError
 from quintet_publish.release import prepare
 
 

@@ -1,1 +1,5 @@
-"""The rules of a contract: pure functions that yield each place and what was expected there."""
+"""The rules of a contract: each place that breaks one, and what was expected there. Pure."""
+
+from quintet_publish.rules.contract import check_contract
+
+__all__ = ["check_contract"]

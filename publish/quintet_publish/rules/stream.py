@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from quintet.columns import numpy_dtype
 from quintet.contract import Aggregate, Contract, Stream
-from quintet_publish.rules.terms import FIELD, RESERVED, Found
+from quintet_publish.rules.terms import FIELD, RESERVED, Found, under
 
 __all__ = ["check_stream"]
 
-MOST_AGGREGATES = 50  # one update of the feature store sets them all
-MOST_WINDOW = 86_400
-MOST_LATENESS = 604_800  # parts of windows are kept for seven days
+MAX_AGGREGATES = 50  # one update of the feature store sets them all
+MAX_WINDOW = 86_400
+MAX_LATENESS = 604_800  # parts of windows are kept for seven days
 #: what holds epoch seconds to the second, or a text
 TIMES = ("int32", "int64", "uint32", "uint64", "float64", "string")
 TEXTS = ("last", "distinct")
@@ -20,16 +20,16 @@ def check_stream(contract: Contract, stream: Stream) -> Found:
     """Where the stream contradicts itself or the features, and what was expected."""
     if contract.entity is None:
         yield (), "needs the contract's `entity`: windows are gathered by it"
-    if not 1 <= len(stream.aggregates) <= MOST_AGGREGATES:
+    if not 1 <= len(stream.aggregates) <= MAX_AGGREGATES:
         got = len(stream.aggregates)
-        yield ("aggregates",), f"expected from 1 to {MOST_AGGREGATES}, got {got}"
+        yield ("aggregates",), f"expected from 1 to {MAX_AGGREGATES}, got {got}"
     names = [aggregate.name for aggregate in stream.aggregates]
     for position, aggregate in enumerate(stream.aggregates):
         here = ("aggregates", position)
         if aggregate.name in names[:position]:
             yield (*here, "name"), f"{aggregate.name} stands twice"
-        for path, text in (*_name(contract, aggregate), *_field(contract, aggregate)):
-            yield (*here, *path), text
+        yield from under(here, _name(contract, aggregate))
+        yield from under(here, _field(contract, aggregate))
     yield from _time(contract, stream)
 
 
@@ -90,15 +90,15 @@ def _field(contract: Contract, aggregate: Aggregate) -> Found:
 
 
 def _time(contract: Contract, stream: Stream) -> Found:
-    if not 0 <= stream.allowed_lateness <= MOST_LATENESS:
+    if not 0 <= stream.allowed_lateness <= MAX_LATENESS:
         yield (
             ("allowed_lateness",),
-            f"expected seconds from 0 to {MOST_LATENESS}, got {stream.allowed_lateness:g}",
+            f"expected seconds from 0 to {MAX_LATENESS}, got {stream.allowed_lateness:g}",
         )
-    if stream.window is not None and not 1 <= stream.window <= MOST_WINDOW:
+    if stream.window is not None and not 1 <= stream.window <= MAX_WINDOW:
         yield (
             ("window",),
-            f"expected seconds from 1 to {MOST_WINDOW}, got {stream.window:g}",
+            f"expected seconds from 1 to {MAX_WINDOW}, got {stream.window:g}",
         )
     if stream.time is None:
         if stream.window is not None:

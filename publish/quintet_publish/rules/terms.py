@@ -1,15 +1,49 @@
-"""What the rules of a contract are written with: places in it, and names that it may have."""
+"""The vocabulary of the rules: places in a contract, the names it may have, shared checks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-__all__ = ["FIELD", "RESERVED", "Found", "Path"]
+import numpy as np
 
-#: where in the contract: ("features", 2, "dtype")
+from quintet.columns import numpy_dtype
+
+__all__ = ["FIELD", "RESERVED", "Found", "Path", "dimensions", "is_of", "under"]
+
+#: a place in the contract: ("features", 2, "dtype")
 Path = tuple[str | int, ...]
+#: each place that breaks a rule, and what was expected there
 Found = Iterator[tuple[Path, str]]
 
 FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 RESERVED = ("entity", "expires")  # the feature store's own attributes
+MAX_ELEMENTS = 2**24  # of one row of a tensor
+
+
+def under(place: Path, found: Found) -> Found:
+    """The problems of a part, at their places in the whole."""
+    for path, text in found:
+        yield (*place, *path), text
+
+
+def dimensions(shape: Sequence[int], offset: int = 0) -> Found:
+    """Problems of a shape; `offset` dimensions came before it."""
+    if any(size < 1 for size in shape):
+        yield ("shape",), f"expected sizes of at least 1 after position {offset}, got {list(shape)}"
+    elif np.prod(shape, dtype=np.float64) > MAX_ELEMENTS:
+        yield ("shape",), f"expected at most {MAX_ELEMENTS} elements a row"
+
+
+def is_of(dtype: str, value: Any) -> bool:
+    """Whether a value of YAML or JSON is of a dtype."""
+    kind = numpy_dtype(dtype).kind
+    if kind == "O":
+        return isinstance(value, str)
+    if kind == "b" or isinstance(value, bool):
+        return kind == "b" and isinstance(value, bool)
+    if kind == "f":
+        return isinstance(value, int | float)
+    limits = np.iinfo(dtype)
+    return isinstance(value, int) and int(limits.min) <= value <= int(limits.max)

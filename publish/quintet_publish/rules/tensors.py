@@ -1,0 +1,78 @@
+"""The rules of a graph's inputs and outputs. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from quintet.columns import numpy_dtype
+from quintet.contract import Contract, Input, Output
+from quintet_publish.rules.terms import Found, dimensions
+
+__all__ = ["check_input", "check_output"]
+
+TENSOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+
+
+def check_input(contract: Contract, graph_input: Input) -> Found:
+    """Where an input disagrees with the features that feed it, and what was expected."""
+    yield from _tensor(graph_input)
+    if graph_input.features is None:
+        yield from _fed_by_one(contract, graph_input)
+        return
+    names = graph_input.features
+    expected = (-1, len(names))
+    if graph_input.shape != expected:
+        yield ("shape",), f"expected {list(expected)} for {len(names)} features"
+    for position, name in enumerate(names):
+        feature = contract.by_name.get(name)
+        if feature is None:
+            yield ("features", position), f"expected a feature of the contract, got {name!r}"
+        elif feature.shape:
+            yield ("features", position), f"expected a single value, {name} is a vector"
+        elif feature.dtype != graph_input.dtype:
+            yield (
+                ("features", position),
+                f"expected {graph_input.dtype}, as the input is; {name} is {feature.dtype}",
+            )
+        if name in names[:position]:
+            yield ("features", position), f"{name} stands twice"
+
+
+def _fed_by_one(contract: Contract, graph_input: Input) -> Found:
+    feature = contract.by_name.get(graph_input.name)
+    if feature is None:
+        yield ("features",), f"is required, since no feature is called {graph_input.name}"
+        return
+    if feature.dtype != graph_input.dtype:
+        yield ("dtype",), f"expected {feature.dtype}, as the feature {feature.name} is"
+    allowed = [feature.shape] if feature.shape else [(), (1,)]
+    if graph_input.shape[1:] not in allowed:
+        shapes = " or ".join(str([-1, *shape]) for shape in allowed)
+        yield ("shape",), f"expected {shapes}, as the feature {feature.name} is"
+
+
+def check_output(output: Output) -> Found:
+    """Where an output disagrees with its meaning, and what was expected."""
+    yield from _tensor(output)
+    kind = numpy_dtype(output.dtype).kind
+    if output.meaning == "label" and kind not in "iuOb":
+        yield ("dtype",), "expected an integer, a string or a bool for a label"
+    if output.meaning in ("score", "probabilities", "embedding") and kind != "f":
+        yield ("dtype",), f"expected a float for {output.meaning}"
+    if output.meaning in ("probabilities", "embedding") and len(output.shape) != 2:
+        yield ("shape",), f"expected [-1, n] for {output.meaning}"
+    if output.classes is None:
+        return
+    if len(set(output.classes)) != len(output.classes) or not output.classes:
+        yield ("classes",), "expected different names, at least one"
+    if output.meaning == "probabilities" and output.shape[1:] != (len(output.classes),):
+        yield ("classes",), f"expected as many as the columns of {list(output.shape)}"
+
+
+def _tensor(tensor: Input | Output) -> Found:
+    if not TENSOR.fullmatch(tensor.name):
+        yield ("name",), "expected letters, digits, _ . : / or -"
+    if tensor.shape[:1] != (-1,):
+        yield ("shape",), f"expected -1, the rows, first, got {list(tensor.shape)}"
+    else:
+        yield from dimensions(tensor.shape[1:], 1)
