@@ -22,6 +22,7 @@ from tests.aws_kit import (
 )
 from tests.batch_kit import publish
 
+from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.publisher import Publisher
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
@@ -61,13 +62,13 @@ class BatchAws:
 
     def publish(self) -> None:
         """Publish the tiny model."""
-        publisher = Publisher(
+        registry = AwsRegistry(
             self.client("s3"),
             self.client("dynamodb"),
             bucket="batch-registry",
             table="batch-registry",
         )
-        publish(publisher)
+        publish(Publisher(registry))
 
     def objects(self, prefix: str) -> dict[str, bytes]:
         """What the scores bucket holds under a prefix."""

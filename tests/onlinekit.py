@@ -28,6 +28,7 @@ from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
 from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
+from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.publisher import Publisher
 from quintet_publish.release import Release
 
@@ -238,7 +239,7 @@ def publish(contract: Contract, s3: Any, dynamodb: Any, bucket: str, table: str)
     sources = {name: sha256(content) for name, content in files.items()}
     golden = {"columns": ROWS[kind], "outputs": {}, "tolerance": 1e-6}
     release = Release(contract, digest_of(sources), sources, files, golden)
-    publisher = Publisher(s3, dynamodb, bucket=bucket, table=table)
+    publisher = Publisher(AwsRegistry(s3, dynamodb, bucket=bucket, table=table))
     publisher.publish(release, "2026-01-01T00:00:00+00:00")
 
 

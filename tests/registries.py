@@ -13,6 +13,7 @@ from tests.aws_kit import client, create_table, environ
 from quintet.aws.artifacts import Artifacts
 from quintet.aws.client import AwsClient
 from quintet.aws.registry import Registry
+from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.publisher import Publisher
 from quintet_publish.release import Release, prepare
 
@@ -49,7 +50,12 @@ class RegistryServer:
     @property
     def publisher(self) -> Publisher:
         """What the command publishes with."""
-        return Publisher(
+        return Publisher(self.written)
+
+    @property
+    def written(self) -> AwsRegistry:
+        """What publishing writes to."""
+        return AwsRegistry(
             self.client("s3"), self.client("dynamodb"), bucket=self.bucket, table=self.table
         )
 

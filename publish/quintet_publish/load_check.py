@@ -115,14 +115,14 @@ class _Watch:
         self.over = False
         self.stop = threading.Event()
         self._pid = pid
-        self._most = limits.memory + self.BASE
+        self._max_bytes = limits.memory + self.BASE
 
     def run(self) -> None:
         """Look every few milliseconds until stopped."""
         try:
             process = psutil.Process(self._pid)
             while not self.stop.wait(POLL_SECONDS):
-                if process.memory_info().rss > self._most:
+                if process.memory_info().rss > self._max_bytes:
                     self.over = True
                     process.kill()
                     return

@@ -44,8 +44,8 @@ def _limit(limits: dict[str, Any]) -> None:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except OSError:  # not Linux: the parent watches
         return
-    most = pages * os.sysconf("SC_PAGE_SIZE") + limits["memory"]
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + limits["memory"]
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _check(task: dict[str, Any], graph: bytes) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _check(task: dict[str, Any], graph: bytes) -> dict[str, Any]:
     model, load_ms = _timed(lambda: OnnxModel(contract, graph))
     differences, run_ms = _timed(lambda: golden.check(model, vectors))
     texts = [str(difference) for difference in differences]
-    rows = _most_rows(contract, vectors.rows, run_ms)
+    rows = _max_rows(contract, vectors.rows, run_ms)
     if not texts:
         for row in range(min(SINGLES, vectors.rows)):
             for found in golden.check(model, vectors.slice(row, row + 1)):
@@ -71,7 +71,7 @@ def _check(task: dict[str, Any], graph: bytes) -> dict[str, Any]:
     }
 
 
-def _most_rows(contract: Contract, rows: int, run_ms: float) -> int:
+def _max_rows(contract: Contract, rows: int, run_ms: float) -> int:
     """What one request may hold, or as much as takes a few seconds."""
     affordable = int(FULL_SECONDS * 1000 / (run_ms / rows))
     return max(rows, min(contract.limits.rows, affordable))

@@ -93,7 +93,7 @@ def _unsafe(folder: Path) -> Iterator[Problem]:
                 yield Problem(place, "is a pickle, which can run code; Quintet reads ONNX only")
 
 
-def _read(folder: Path, name: str, most: int) -> bytes:
+def _read(folder: Path, name: str, max_bytes: int) -> bytes:
     """A regular file within the folder, of bounded size."""
     path = folder / name
     try:
@@ -106,9 +106,9 @@ def _read(folder: Path, name: str, most: int) -> bytes:
     except OSError as error:
         raise PackageError.of(name, f"cannot be read ({error.strerror})") from error
     with os.fdopen(descriptor, "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise PackageError.of(name, f"expected at most {most:,} bytes")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise PackageError.of(name, f"expected at most {max_bytes:,} bytes")
     return content
 
 

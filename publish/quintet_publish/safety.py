@@ -145,7 +145,7 @@ class _Count:
                     "its weights inside"
                 )
             yield from self._shape(tensor.name, tensor.dims)
-            yield from _lying(tensor)
+            yield from _wrong_size(tensor)
 
     def _shape(self, name: str, dims: Sequence[int]) -> Iterator[str]:
         if any(size < 0 for size in dims):
@@ -161,7 +161,7 @@ class _Count:
         yield from self._shape(info.name, sizes)
 
 
-def _lying(tensor: onnx.TensorProto) -> Iterator[str]:
+def _wrong_size(tensor: onnx.TensorProto) -> Iterator[str]:
     """Raw bytes must be as many as the shape says."""
     if not tensor.HasField("raw_data") or tensor.data_type in (TENSOR.UNDEFINED, TENSOR.STRING):
         return

@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 from quintet.errors import Conflict, NotFound
 from quintet.manifest import manifest_from_json, sha256
 from quintet_cli.app import app, main
-from quintet_publish.publisher import Listed, Published, Publisher
+from quintet_publish.aws_registry import AwsRegistry
+from quintet_publish.publisher import Published, Publisher
+from quintet_publish.registry import Listed
 
 PREFIX = "models/small/1/"
 FILES = [
@@ -100,7 +102,7 @@ def test_only_published_versions_are_promoted(server: RegistryServer, tmp_path: 
     with pytest.raises(NotFound, match=r"^version: expected a published version of small, got 1$"):
         server.publisher.promote("small", 1)
     server.publisher.publish(release_of(package(tmp_path / "1")), "now")
-    server.publisher._claim(release_of(package(tmp_path / "2", version=2)))
+    server.written.claim("small", 2, release_of(package(tmp_path / "2", version=2)).digest)
     with pytest.raises(NotFound):
         server.publisher.promote("small", 2)
     assert server.registry.route("small").live == 1
@@ -143,7 +145,7 @@ def dying(server: RegistryServer, at: int, *, after: bool) -> Publisher:
         DyingClient(server.client(service), calls, at=at, after=after)
         for service in ("s3", "dynamodb")
     )
-    return Publisher(*clients, bucket=server.bucket, table=server.table)
+    return Publisher(AwsRegistry(*clients, bucket=server.bucket, table=server.table))
 
 
 #: the claim, six files, the seal, the route

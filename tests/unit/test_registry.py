@@ -65,7 +65,7 @@ def test_lists_models_with_a_route(server: RegistryServer, tmp_path: Path) -> No
 
 def test_a_version_half_published_is_not_seen(server: RegistryServer, tmp_path: Path) -> None:
     server.publisher.publish(release_of(package(tmp_path / "1")), "now")
-    server.publisher._claim(release_of(package(tmp_path / "2", version=2)))
+    server.written.claim("small", 2, release_of(package(tmp_path / "2", version=2)).digest)
     assert server.registry.versions("small") == [1]
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from quintet_cli.options import StageName, State
 from quintet_cli.stacks import explained
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.model_yaml import contract_schema
 from quintet_publish.publisher import Publisher
 from quintet_publish.release import prepare
@@ -100,12 +101,13 @@ def schema() -> None:
 
 
 def _publisher(stage: Stage) -> Publisher:
-    return Publisher(
+    registry = AwsRegistry(
         stage.client("s3"),
         stage.client("dynamodb"),
         bucket=stage.outputs["RegistryBucketName"],
         table=stage.outputs["RegistryTableName"],
     )
+    return Publisher(registry)
 
 
 def _at(stage: Stage) -> str:

@@ -53,12 +53,12 @@ def _header(contract: Contract) -> Found:
             yield ("entity",), "expected a letter or _, then letters, digits, _ . or -"
         if any(feature.name == contract.entity for feature in contract.stored):
             yield ("entity",), "is also the name of a stored feature, which it cannot be"
-    for name, value, most in (
+    for name, value, maximum in (
         ("rows", contract.limits.rows, MAX_ROWS),
         ("bytes", contract.limits.bytes, MAX_BODY),
     ):
-        if not 1 <= value <= most:
-            yield ("limits", name), f"expected a number from 1 to {most}, got {value}"
+        if not 1 <= value <= maximum:
+            yield ("limits", name), f"expected a number from 1 to {maximum}, got {value}"
     if contract.slo.p95_ms <= 0:
         yield ("slo", "p95_ms"), f"expected more than 0, got {contract.slo.p95_ms:g}"
     if not 0 <= contract.cache_ttl <= MAX_CACHE_SECONDS:

@@ -1,0 +1,158 @@
+"""The registry on AWS: a bucket of files, a table of versions and routes, through boto3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from quintet.manifest import Manifest
+from quintet_publish.registry import Claim, Listed, Route
+
+__all__ = ["AwsRegistry"]
+
+ROUTE = "route"
+
+
+class AwsRegistry:
+    """See `quintet_publish.registry.Registry`; every write is conditional."""
+
+    def __init__(self, s3: Any, dynamodb: Any, *, bucket: str, table: str) -> None:
+        self._s3 = s3
+        self._dynamodb = dynamodb
+        self._bucket = bucket
+        self._table = table
+
+    def add(self, key: str, content: bytes) -> bytes:
+        """See `Files.add`."""
+        try:
+            self._s3.put_object(Bucket=self._bucket, Key=key, Body=content, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+            stored: bytes = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return stored
+        return content
+
+    # ---- versions -------------------------------------------------------------------------------
+
+    def claim(self, model: str, version: int, digest: str) -> Claim:
+        """See `Versions.claim`."""
+        item = {"version": {"N": str(version)}, "digest": {"S": digest}}
+        return _claim(self._add_item(model, _key(version), item))
+
+    def find(self, model: str, version: int) -> Claim | None:
+        """See `Versions.find`."""
+        item = self._get(model, _key(version))
+        return _claim(item) if item else None
+
+    def seal(self, manifest: Manifest, seal: str, size: int) -> None:
+        """See `Versions.seal`."""
+        self._dynamodb.update_item(
+            TableName=self._table,
+            Key=_at(manifest.name, _key(manifest.version)),
+            UpdateExpression="SET seal = :seal, #size = :size, created = :created",
+            ExpressionAttributeNames={"#size": "size"},  # a reserved word
+            ExpressionAttributeValues={
+                ":seal": {"S": seal},
+                ":size": {"N": str(size)},
+                ":created": {"S": manifest.created},
+            },
+        )
+
+    def listed(self) -> list[Listed]:
+        """See `Registry.listed`."""
+        pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table)
+        items = [item for page in pages for item in page["Items"]]
+        live = {i["model"]["S"]: int(i["live"]["N"]) for i in items if i["item"]["S"] == ROUTE}
+        return [
+            Listed(
+                model=item["model"]["S"],
+                version=int(item["version"]["N"]),
+                digest=item["digest"]["S"],
+                size=int(item["size"]["N"]),
+                created=item["created"]["S"],
+                live=live.get(item["model"]["S"]) == int(item["version"]["N"]),
+            )
+            for item in items
+            if "seal" in item
+        ]
+
+    # ---- routes ---------------------------------------------------------------------------------
+
+    def start(self, model: str, version: int) -> Route:
+        """See `Routes.start`."""
+        item = {"live": {"N": str(version)}, "revision": {"N": "1"}}
+        return _route(self._add_item(model, ROUTE, item))
+
+    def read(self, model: str) -> Route | None:
+        """See `Routes.read`."""
+        item = self._get(model, ROUTE)
+        return _route(item) if item else None
+
+    def replace(self, model: str, read: Route, live: int) -> bool:
+        """See `Routes.replace`."""
+        try:
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key=_at(model, ROUTE),
+                UpdateExpression="SET live = :live, revision = revision + :one",
+                ConditionExpression="revision = :revision",
+                ExpressionAttributeValues={
+                    ":live": {"N": str(live)},
+                    ":one": {"N": "1"},
+                    ":revision": {"N": str(read.revision)},
+                },
+            )
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise
+            # boto3 sends again when a reply is lost: the change may be our own
+            found = self.read(model)
+            return found is not None and found.live == live
+        return True
+
+    # ---- items ----------------------------------------------------------------------------------
+
+    def _add_item(self, model: str, item: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Add an item unless its key exists; returns the stored item."""
+        added = _at(model, item) | content
+        try:
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item=added,
+                ConditionExpression="attribute_not_exists(#item)",
+                ExpressionAttributeNames={"#item": "item"},
+            )
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise
+            return self._get(model, item)
+        return added
+
+    def _get(self, model: str, item: str) -> dict[str, Any]:
+        found = self._dynamodb.get_item(
+            TableName=self._table, Key=_at(model, item), ConsistentRead=True
+        )
+        stored: dict[str, Any] = found.get("Item", {})
+        return stored
+
+
+def _at(model: str, item: str) -> dict[str, Any]:
+    return {"model": {"S": model}, "item": {"S": item}}
+
+
+def _key(version: int) -> str:
+    return f"version#{version:08d}"
+
+
+def _claim(item: dict[str, Any]) -> Claim:
+    return Claim(item["digest"]["S"], "seal" in item)
+
+
+def _route(item: dict[str, Any]) -> Route:
+    return Route(int(item["live"]["N"]), int(item["revision"]["N"]))
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
