@@ -41,9 +41,10 @@ import orjson
 from benchmarks.score_unit import FEATURES, _contract, make
 
 from quintet.contract import Aggregate, Contract, Stream
-from quintet.features import MemoryFeatures, join
+from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel, session_options
-from quintet.serving.isolation import score_apart
+from quintet.serving import ModelRoute
+from quintet.serving.predict import predict
 from quintet.streaming import kinesis_events
 from quintet.streaming.alerts import AlertNotifier, MemoryAlertState
 from quintet.streaming.checkpoints import MemoryCheckpoints
@@ -107,9 +108,9 @@ def vectorised(model: OnnxModel, arrived: ShardBatch, window: Tumbling) -> Any:
     """Decode, score and aggregate as score_stream does; the windows' state."""
     decoded = decode(arrived, lambda name: model)
     for _, model_rows in decoded.by_model:
-        joined = join(model.contract, model_rows.batch, MemoryFeatures(), NOW)
-        scores = score_apart(model, joined.batch, joined.fallback)
-        assert len(scores.index) == len(arrived.data)
+        route, batch = ModelRoute(model), model_rows.batch
+        (found,) = predict(route, batch, MemoryFeatures(), NOW, isolate="rows")
+        assert len(found.scores.index) == len(arrived.data)
     return advance(
         window, arrived, [model_rows for _, model_rows in decoded.by_model], MemoryWindows()
     ).state

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from arro3 import io as arrow_io
 
-from quintet.batch.outputs import hollow, score_columns
+from quintet.batch.outputs import score_columns
 from quintet.batch.plans import Plan
-from quintet.columns import Array, numpy_dtype, readable
+from quintet.columns import Array, empty_output, json_columns, numpy_dtype
 from quintet.contract import Contract, Output
 from quintet.streaming.latest import Latest
 
@@ -34,7 +34,7 @@ def latest_of(plan: Plan, contract: Contract, parts: Iterable[bytes]) -> Iterato
         rows = list(last.values())
         outputs: dict[str, Sequence[Any]] = {}
         for output in contract.outputs:
-            outputs |= readable(output, _values(output, columns, rows))
+            outputs |= json_columns(output, _values(output, columns, rows))
         if contract.fallback is not None:
             outputs["fallback"] = [columns["fallback"][row] for row in rows]
         yield [
@@ -57,7 +57,7 @@ def latest_of(plan: Plan, contract: Contract, parts: Iterable[bytes]) -> Iterato
 
 def _values(output: Output, columns: Mapping[str, Any], rows: Sequence[int]) -> Array:
     """An output of some rows, put together from the columns that it was written as."""
-    names = [name for name, _ in score_columns(output, hollow(output))]
+    names = [name for name, _ in score_columns(output, empty_output(output))]
     dtype = numpy_dtype(output.dtype)
     flat = [np.array([columns[name][row] for row in rows], dtype=dtype) for name in names]
     return flat[0] if len(flat) == 1 else np.stack(flat, axis=1)

@@ -17,7 +17,7 @@ from quintet.errors import ModelFailure, Transient
 from quintet.features import MemoryFeatures, StoredValue
 from quintet.onnx_model import OnnxModel
 from quintet.protocols import records
-from quintet.serving import Prediction, RequestContext, predict_together
+from quintet.serving import ModelRoute, Prediction, RequestContext, predict_groups
 from quintet.serving.model_cache import Model
 
 MODELS = {name: OnnxModel(CONTRACTS[name], GRAPHS[name]()) for name in ("shop", "log", "text")}
@@ -66,9 +66,11 @@ def test_result_i_of_a_group_is_the_result_alone(name: str, data: st.DataObject)
     many = st.lists(st.lists(ROWS[name], min_size=1, max_size=4), min_size=1, max_size=6)
     asked = data.draw(many)
     batches = [from_records(model.contract, rows) for rows in asked]
-    together = predict_together(model, batches, features, NOW)
+    together = predict_groups(ModelRoute(model), batches, features, NOW)
     for rows, found in zip(asked, together, strict=True):
-        (alone,) = predict_together(model, [from_records(model.contract, rows)], features, NOW)
+        (alone,) = predict_groups(
+            ModelRoute(model), [from_records(model.contract, rows)], features, NOW
+        )
         assert alike(told(found), told(alone)), (told(found), told(alone))
 
 
@@ -76,11 +78,11 @@ def test_it_is_what_answers_online() -> None:
     service = online()
     asked = [[{"x": 3.0, "y": 1.0}], [{"x": 2.5}, {"x": 9.0, "y": 2.0}]]
     batches = [from_records(LOG, rows) for rows in asked]
-    found = predict_together(MODELS["log"], batches, MemoryFeatures(), NOW)
+    found = predict_groups(ModelRoute(MODELS["log"]), batches, MemoryFeatures(), NOW)
     for rows, prediction in zip(asked, found, strict=True):
         context = RequestContext()
         answered = service.predict(
-            context, service.model(context, "log", None), from_records(LOG, rows)
+            context, service.route(context, "log", None), from_records(LOG, rows)
         )
         assert alike(told(prediction), told(answered))
 
@@ -110,21 +112,21 @@ def logs(*values: float) -> Batch:
 
 def test_a_group_is_one_run() -> None:
     model = Counting(MODELS["log"])
-    predict_together(model, [logs(1), logs(2, 3), logs(4)], MemoryFeatures(), NOW)
+    predict_groups(ModelRoute(model), [logs(1), logs(2, 3), logs(4)], MemoryFeatures(), NOW)
     assert model.runs == [4]
 
 
 def test_a_batch_that_breaks_the_model_fails_alone() -> None:
     model = Counting(MODELS["log"])
     batches = [logs(1), logs(2, 13), logs(4), logs(5)]
-    found = predict_together(model, batches, MemoryFeatures(), NOW)
+    found = predict_groups(ModelRoute(model), batches, MemoryFeatures(), NOW)
     assert [isinstance(item, ModelFailure) for item in found] == [False, True, False, False]
     assert model.runs == [5, 3, 1, 2, 2]
 
 
 def test_only_the_outputs_asked_for_are_computed_and_checked() -> None:
-    (found,) = predict_together(
-        MODELS["shop"],
+    (found,) = predict_groups(
+        ModelRoute(MODELS["shop"]),
         [from_records(SHOP, [{"amount": 5.0, "customer": "c1"}])],
         shop_features(),
         NOW,
@@ -142,7 +144,7 @@ def test_a_store_that_cannot_be_read_fails_the_group() -> None:
 
     batch = from_records(SHOP, [{"amount": 5.0, "customer": "c1"}])
     with pytest.raises(Transient, match="down"):
-        predict_together(MODELS["shop"], [batch], Down(), NOW)
+        predict_groups(ModelRoute(MODELS["shop"]), [batch], Down(), NOW)
 
 
 def test_merging_keeps_what_came_side_by_side_and_leaves_its_parts_alone() -> None:

@@ -27,9 +27,9 @@ def ask(
 ) -> tuple[RequestContext, Scores]:
     told = new_context()
     name = service.names()[0]
-    model = service.model(told, name, None)
-    batch = from_records(model.contract, records)
-    return told, service.predict(told, model, batch, outputs=outputs).scores
+    route = service.route(told, name, None)
+    batch = from_records(route.model.contract, records)
+    return told, service.predict(told, route, batch, outputs=outputs).scores
 
 
 def test_the_same_columns_are_found_until_they_expire() -> None:
@@ -100,11 +100,11 @@ def test_a_context_holds_names_counts_and_times() -> None:
 def test_a_refusal_names_what_decoding_found_and_what_values_are() -> None:
     service = online(SHOP)
     told = new_context()
-    model = service.model(told, "shop", None)
+    route = service.route(told, "shop", None)
     records = [{"customer": "c1", "amount": -1}, {"amount": 1}, {"customer": "c1", "amount": 1}]
-    batch: Batch = from_records(model.contract, records)
+    batch: Batch = from_records(route.model.contract, records)
     with pytest.raises(BadInput) as caught:
-        service.predict(told, model, batch)
+        service.predict(told, route, batch)
     found = [(refusal.row, refusal.field) for refusal in caught.value.refusals]
     assert found == [(0, "amount"), (1, "customer")]
     assert (told.rows, told.refused) == (3, 2)

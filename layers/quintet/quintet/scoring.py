@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, numpy_dtype, shown
+from quintet.columns import Array, Batch, empty_output, numpy_dtype, shown
 from quintet.contract import Contract, Feature, Input, Output
 from quintet.errors import ModelFailure, Refusal
 
@@ -216,16 +216,12 @@ def _run(
     """Run the chosen rows; what comes back is checked against the contract."""
     index = np.flatnonzero(chosen)
     if len(index) == 0:
-        return index, {o.name: _hollow(o, 0) for o in wanted}
+        return index, {o.name: empty_output(o, 0) for o in wanted}
     if len(index) < batch.rows:
         feeds = {name: tensor[index] for name, tensor in feeds.items()}
     arrays = model.run(feeds, [output.name for output in wanted])
     results = {o.name: _checked(o, a, len(index)) for o, a in zip(wanted, arrays, strict=True)}
     return _finite_rows(batch, wanted, index, results)
-
-
-def _hollow(output: Output, rows: int) -> Array:
-    return np.empty((rows, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
 
 
 def _checked(output: Output, array: Array, rows: int) -> Array:
@@ -275,7 +271,7 @@ def _fallback(
         raise ModelFailure("rows need a fallback answer, and the contract has no fallback rule")
     results = {}
     for output in wanted:
-        values = _hollow(output, len(index))
+        values = empty_output(output, len(index))
         values[...] = _constant(rule.otherwise[output.name], output)
         results[output.name] = values
     for case in reversed(rule.rules):

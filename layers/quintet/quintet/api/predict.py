@@ -41,9 +41,9 @@ def answer(family: Family, online: Online, request: Request, context: RequestCon
     """
     if family is oip and not oip.infers(request):
         return oip.about(online, request, context)
-    model = online.model(context, *family.target(request))
-    asked = family.decode(model.contract, request)
+    route = online.route(context, *family.target(request))
+    asked = family.decode(route.model.contract, request)
     prediction = online.predict(
-        context, model, asked.batch, outputs=asked.outputs, partial=asked.partial
+        context, route, asked.batch, outputs=asked.outputs, partial=asked.partial
     )
     return family.encode(asked, prediction)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from quintet.columns import Array, numpy_dtype
+from quintet.columns import Array, empty_output
 from quintet.contract import Contract, Output
 
-__all__ = ["FILE", "hollow", "score_columns", "score_names"]
+__all__ = ["FILE", "score_columns", "score_names"]
 
 #: the column that says which of many files a row is of
 FILE = "file"
@@ -17,15 +15,10 @@ FILE = "file"
 
 def score_names(contract: Contract, *, many: bool) -> list[str]:
     """The columns that scores have, whatever is kept beside them."""
-    outputs = [n for o in contract.outputs for n, _ in score_columns(o, hollow(o))]
+    outputs = [n for o in contract.outputs for n, _ in score_columns(o, empty_output(o))]
     file, entity = [FILE] * many, [contract.entity] if contract.entity else []
     fallback = ["fallback"] if contract.fallback else []
     return [*file, "row", *entity, *outputs, *fallback, "model_version"]
-
-
-def hollow(output: Output) -> Array:
-    """An output of no rows."""
-    return np.empty((0, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
 
 
 def score_columns(output: Output, values: Array) -> list[tuple[str, Array]]:

@@ -12,8 +12,8 @@ from arro3 import core
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
-from quintet.batch.outputs import FILE, hollow, score_columns
-from quintet.columns import Array
+from quintet.batch.outputs import FILE, score_columns
+from quintet.columns import Array, empty_output
 from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.formats.arrow import table
@@ -94,7 +94,7 @@ class ScoreTable:
     def take(self, form: FileFormat) -> tuple[bytes, int]:
         """What was added since the last time, and its rows: the same bytes for the same scores."""
         if not self._parts:  # every row was refused: the columns are there all the same
-            nothing = {output.name: hollow(output) for output in self._contract.outputs}
+            nothing = {output.name: empty_output(output) for output in self._contract.outputs}
             self.add(np.empty(0, dtype=np.int64), [], nothing, np.empty(0, dtype=np.bool_))
         columns: dict[str, Array | core.Array] = {}
         for name in list(self._parts):

@@ -18,18 +18,19 @@ from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
 from quintet.batch.sinks import QuarantineLines, ScoreTable
 from quintet.batch.stores import InputBucket, ObjectStore, PinnedSource
-from quintet.columns import Batch
 from quintet.contract import Contract, Output
 from quintet.errors import BadInput, ModelFailure, Refusal
-from quintet.features import FeatureSource, join
+from quintet.features import FeatureSource
 from quintet.formats.byte_streams import side_by_side
 from quintet.formats.chunks import Chunk, Piece
 from quintet.formats.readers import read_slice
 from quintet.formats.sources import Layout, Slice
 from quintet.monitoring.drift import Reference, Sample
 from quintet.monitoring.histograms import Histogram, watched
-from quintet.scoring import Model, Scores
-from quintet.serving.isolation import score_apart
+from quintet.scoring import Model
+from quintet.serving import ModelRoute, Prediction
+from quintet.serving.predict import predict
+from quintet.serving.prediction import in_caller_order
 
 __all__ = ["BEAT_SECONDS", "UnitFailed", "score_unit"]
 
@@ -58,8 +59,7 @@ class _Scored(NamedTuple):
 
     part: _Part
     chunk: Chunk
-    batch: Batch
-    scores: Scores | None
+    prediction: Prediction | None
     kept: Mapping[str, core.Array]
 
 
@@ -102,7 +102,7 @@ def score_unit(
         known = _features(loaded.contract, plan, unit, inbox, store) or (lambda _: features)
         beat = begun
         files = _Files(unit, plan, store)
-        for one in side_by_side(_Scorer(loaded, known, plan.keep), parts, threads):
+        for one in side_by_side(_Scorer(ModelRoute(loaded), known, plan.keep), parts, threads):
             found.add(one)
             files.write(found, MOST_HELD)
             if (now := clock()) - beat >= BEAT_SECONDS:
@@ -135,8 +135,11 @@ class _Found:
 
     def add(self, found: _Scored) -> None:
         """Add a part: its scores, and the rows that were refused."""
-        part, chunk, batch, scores, kept = found
-        if scores is not None:
+        part, chunk, prediction, kept = found
+        refusals: Sequence[Refusal] = ()
+        if prediction is not None:
+            scores = prediction.scores
+            refusals = scores.refusals
             entities = chunk.batch.entities
             if entities is not None:
                 entities = [entities[position] for position in scores.index.tolist()]
@@ -145,8 +148,8 @@ class _Found:
             self.fallback += int(scores.fallback.sum())
             if self.histogram and self.output:
                 self.histogram.add(scores.outputs[self.output.name])
-            self.sample.add(batch.columns, scores.index[~scores.fallback])
-        for row, reasons in _refused(chunk, scores.refusals if scores else []):
+            self.sample.add(prediction.batch.columns, scores.index[~scores.fallback])
+        for row, reasons in _refused(chunk, refusals):
             self.quarantine.add(row, chunk.original(row - chunk.first), reasons, part.file)
 
     def beat(self, unit: Unit, seconds: float) -> dict[str, Any]:
@@ -223,7 +226,7 @@ def _nothing(contract: Contract, plan: Plan, sample: Sample) -> _Found:
 class _Scorer:
     """Reads and scores parts, several at once if it is asked to; `features` are as of a moment."""
 
-    model: Model
+    route: ModelRoute
     features: Callable[[float], FeatureSource]
     keep: Sequence[tuple[str, str]]
 
@@ -231,15 +234,19 @@ class _Scorer:
         with naming(part.file) if part.file is not None else nullcontext():
             chunk = part.piece()
         if not chunk.batch.rows:
-            return _Scored(part, chunk, chunk.batch, None, {})
+            return _Scored(part, chunk, None, {})
         source = self.features(part.moment)
-        joined = join(self.model.contract, chunk.batch, source, part.moment)
-        scores = score_apart(self.model, joined.batch, joined.fallback)
-        kept = passthrough_values(self.keep, part.layout, chunk, chunk.rows[scores.index])
-        return _Scored(part, chunk, joined.batch, scores, kept)
+        found = predict(
+            self.route, chunk.batch, source, part.moment, store_away="raise", isolate="rows"
+        )
+        prediction = in_caller_order(found)
+        kept = passthrough_values(
+            self.keep, part.layout, chunk, chunk.rows[prediction.scores.index]
+        )
+        return _Scored(part, chunk, prediction, kept)
 
 
-def _refused(chunk: Chunk, refusals: list[Refusal]) -> Iterator[tuple[int, list[Refusal]]]:
+def _refused(chunk: Chunk, refusals: Sequence[Refusal]) -> Iterator[tuple[int, list[Refusal]]]:
     """The refused rows of a chunk, by their number in the file, each with all its reasons."""
     by_row: dict[int, list[Refusal]] = {}
     for refusal in refusals:

@@ -7,7 +7,7 @@ every column once, wherever it came from.
 
 from quintet.columns.batch import Array, Batch, numpy_dtype, shown
 from quintet.columns.merging import layout, merge
-from quintet.columns.outputs import readable
+from quintet.columns.outputs import empty_output, json_columns
 from quintet.columns.records import from_records
 from quintet.columns.tables import from_arrays, from_text
 from quintet.columns.tensors import from_tensors
@@ -15,13 +15,14 @@ from quintet.columns.tensors import from_tensors
 __all__ = [
     "Array",
     "Batch",
+    "empty_output",
     "from_arrays",
     "from_records",
     "from_tensors",
     "from_text",
+    "json_columns",
     "layout",
     "merge",
     "numpy_dtype",
-    "readable",
     "shown",
 ]

@@ -7,13 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from quintet.columns.batch import Array
+from quintet.columns.batch import Array, numpy_dtype
 from quintet.contract import Output
 
-__all__ = ["readable"]
+__all__ = ["empty_output", "json_columns"]
 
 
-def readable(output: Output, values: Array) -> dict[str, Sequence[Any]]:
+def empty_output(output: Output, rows: int = 0) -> Array:
+    """An output of so many rows, its values not set."""
+    return np.empty((rows, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
+
+
+def json_columns(output: Output, values: Array) -> dict[str, Sequence[Any]]:
     """An output's values by row; with classes, a label's name and probabilities by name."""
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]

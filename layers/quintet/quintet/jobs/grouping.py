@@ -14,7 +14,7 @@ from quintet.jobs.forms import FORMS, Asked, Form, request_of
 from quintet.jobs.job import Job, JobOutcome
 from quintet.protocols import records
 from quintet.protocols.http import Response, json_body
-from quintet.serving import Prediction, predict_together
+from quintet.serving import ModelRoute, Prediction, predict_groups
 from quintet.serving.model_cache import Model, ModelCache
 
 __all__ = ["Read", "failed", "groups", "in_time", "keep_failure", "read", "score"]
@@ -101,8 +101,8 @@ def score(
         Transient: the feature store could not be read.
     """
     first = together[0]
-    predictions = predict_together(
-        first.model,
+    predictions = predict_groups(
+        ModelRoute(first.model),
         [found.asked.batch for found in together],
         features,
         now,

@@ -17,9 +17,9 @@ from quintet.jobs.job import Content, Job
 from quintet.jobs.store import IdempotencyKey, JobEvent, JobSubmissions
 from quintet.protocols import oip, records, sagemaker
 from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
+from quintet.scoring import Model
 from quintet.serving import Online, RequestContext
 from quintet.serving.checking import check_values
-from quintet.serving.model_cache import Model
 
 __all__ = ["NAMES", "CallbackEndpoints", "ResultName", "Submitter", "answer", "location"]
 
@@ -96,7 +96,7 @@ class Submitter:
         Raises:
             QuintetError: it is refused, or could not be stored.
         """
-        model = online.model(context, *target)
+        model = online.route(context, *target).model
         contract = model.contract
         content = stored or self._checked(model, request, context, form)
         endpoint = request.headers.get(CALLBACK)

@@ -81,7 +81,7 @@ def _about(online: Online, request: Request, context: RequestContext, path: list
                 for version in sorted(online.models.route(name).versions)
             ]
         case ["POST", "repository", "models", name, "load"]:
-            online.model(context, name, None)
+            online.route(context, name, None)
             return {}
         case ["POST", "repository", "models", _, "unload"]:
             raise _UNLOAD
@@ -97,7 +97,7 @@ def _about_model(
     if len(rest) >= 2 and rest[0] == "versions":
         version = read_version(name, rest[1])
         rest = rest[2:]
-    contract = online.model(context, name, version).contract
+    contract = online.route(context, name, version).model.contract
     match rest:
         case []:
             return oip_metadata.model(contract, sorted(online.models.route(name).versions))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.columns import Batch, from_records, readable
+from quintet.columns import Batch, from_records, json_columns
 from quintet.contract import Contract
 from quintet.errors import BadInput, QuintetError, Refusal, Transient
 from quintet.formats import strict_json
@@ -133,7 +133,7 @@ def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
     columns: dict[str, Sequence[Any]] = {}
     for output in contract.outputs:
         if output.name in scores.outputs:
-            columns |= readable(output, scores.outputs[output.name])
+            columns |= json_columns(output, scores.outputs[output.name])
     if contract.fallback is not None:
         columns["fallback"] = scores.fallback.tolist()
     if contract.stored:

@@ -1,16 +1,19 @@
-"""Online scoring: a batch of a request in, its prediction out; the caches; what was observed."""
+"""Serving predictions on every path: the pipeline, the caches, the model cache, golden vectors."""
 
 from quintet.serving.caches import FeatureCache, PredictionCache
 from quintet.serving.context import ModelStats, RequestContext
-from quintet.serving.groups import predict_together
-from quintet.serving.predict import Online, Prediction
+from quintet.serving.groups import predict_groups
+from quintet.serving.online import Online
+from quintet.serving.predict import ModelRoute
+from quintet.serving.prediction import Prediction
 
 __all__ = [
     "FeatureCache",
+    "ModelRoute",
     "ModelStats",
     "Online",
     "Prediction",
     "PredictionCache",
     "RequestContext",
-    "predict_together",
+    "predict_groups",
 ]

@@ -7,9 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
-from quintet.columns import Array
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.columns import Array, Batch
 from quintet.features import FeatureSource, StoredValue
-from quintet.scoring import Scores
+from quintet.scoring import Model, Scores, score
+from quintet.serving.context import RequestContext
+from quintet.serving.isolation import Scoring
 
 __all__ = ["FeatureCache", "PredictionCache"]
 
@@ -98,6 +103,35 @@ class PredictionCache:
     def put(self, key: bytes, scores: Scores, seconds: float) -> None:
         """Remember scores for `seconds`."""
         self._scores.put(key, scores, seconds)
+
+    def scoring(self, context: RequestContext) -> Scoring:
+        """`quintet.scoring.score` for one request, by way of this cache.
+
+        It wraps the scoring and not the whole prediction, since stored features are part of the
+        key: a value that has changed is seen at once.
+        """
+
+        def cached(
+            model: Model,
+            batch: Batch,
+            *,
+            fallback: NDArray[np.bool_] | None = None,
+            outputs: Sequence[str] | None = None,
+        ) -> Scores:
+            contract = model.contract
+            if not batch.good.all():
+                return score(model, batch, fallback=fallback, outputs=outputs)
+            subject = (contract.name, contract.version, outputs)
+            key = self.key(subject, batch.columns, [] if fallback is None else [fallback])
+            scores = self.get(key)
+            context.cache = "miss" if scores is None else "hit"
+            if scores is None:
+                scores = score(model, batch, fallback=fallback, outputs=outputs)
+                if not scores.refusals:
+                    self.put(key, scores, contract.cache_ttl)
+            return scores
+
+        return cached
 
     @staticmethod
     def key(

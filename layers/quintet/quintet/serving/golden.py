@@ -18,8 +18,9 @@ import numpy as np
 
 from quintet.columns import Array, from_records, numpy_dtype, shown
 from quintet.contract import Output
-from quintet.features import MemoryFeatures, join
-from quintet.scoring import Model, Scores, score
+from quintet.features import MemoryFeatures
+from quintet.scoring import Model, Scores
+from quintet.serving.predict import ModelRoute, predict
 
 __all__ = ["Difference", "Golden", "check", "golden_from_dict"]
 
@@ -125,8 +126,9 @@ def _score(model: Model, golden: Golden) -> Scores:
     if contract.entity:
         for row, record in enumerate(records):
             record[contract.entity] = str(row)
-    joined = join(contract, from_records(contract, records), source, 0.0)
-    return score(model, joined.batch, fallback=joined.fallback)
+    batch = from_records(contract, records)
+    (prediction,) = predict(ModelRoute(model), batch, source, 0.0, store_away="raise")
+    return prediction.scores
 
 
 def _compare(

@@ -9,15 +9,16 @@ import numpy as np
 
 from quintet.columns import Batch, merge
 from quintet.errors import ModelFailure
-from quintet.features import FeatureSource, join
-from quintet.scoring import Model, Scores, score
-from quintet.serving.predict import Prediction
+from quintet.features import FeatureSource
+from quintet.scoring import Scores
+from quintet.serving.predict import ModelRoute, predict
+from quintet.serving.prediction import Prediction, in_caller_order
 
-__all__ = ["predict_together"]
+__all__ = ["predict_groups"]
 
 
-def predict_together(
-    model: Model,
+def predict_groups(
+    route: ModelRoute,
     batches: Sequence[Batch],
     features: FeatureSource,
     now: float,
@@ -26,48 +27,49 @@ def predict_together(
 ) -> list[Prediction | ModelFailure]:
     """The prediction of each batch, all of one `layout`, from one run of the model.
 
-    Refused rows are in the predictions' refusals. Where the run fails, the batches that break
-    it are found by halving: they alone get the failure, as they would have alone.
+    Refused rows are in the predictions' refusals. A batch that breaks the model gets the failure,
+    as it would have alone; the others get their predictions.
 
     Raises:
         Transient: the feature store could not be read.
     """
     merged = merge(batches)
-    joined = join(model.contract, merged, features, now)
-    try:
-        scores = score(model, merged, fallback=joined.fallback, outputs=outputs)
-    except ModelFailure as error:
-        if len(batches) == 1:
-            return [error]
-        middle = len(batches) // 2
-        return [
-            found
-            for half in (batches[:middle], batches[middle:])
-            for found in predict_together(model, half, features, now, outputs=outputs)
-        ]
-    return [*_split(Prediction(model.contract, merged, scores, joined.ages), batches)]
+    sizes = [batch.rows for batch in batches]
+    found = predict(
+        route, merged, features, now, outputs=outputs, store_away="raise", isolate=sizes
+    )
+    return _split(in_caller_order(found), batches)
 
 
-def _split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction]:
+def _split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | ModelFailure]:
     """The prediction of the merged batch as those of its parts."""
     ends = np.cumsum([batch.rows for batch in batches])
     starts = ends - [batch.rows for batch in batches]
-    # the scored rows are in order: those of a part lie side by side
-    lows = np.searchsorted(whole.scores.index, starts)
-    highs = np.searchsorted(whole.scores.index, ends)
-    found = []
-    for batch, start, end, low, high in zip(batches, starts, ends, lows, highs, strict=True):
-        scores = Scores(
-            whole.scores.index[low:high] - start,
-            {name: values[low:high] for name, values in whole.scores.outputs.items()},
-            whole.scores.fallback[low:high],
-            [],
-        )
-        ages = {name: age[start:end] for name, age in whole.ages.items()}
-        found.append(Prediction(whole.contract, batch, scores, ages))
-    for refusal in whole.scores.refusals:
+    refusals: list[list[int]] = [[] for _ in batches]
+    for place, refusal in enumerate(whole.scores.refusals):
         assert refusal.row is not None  # what is refused whole never becomes a batch
-        part = int(np.searchsorted(ends, refusal.row, side="right"))
-        row = refusal.row - int(starts[part])
-        found[part].scores.refusals.append(replace(refusal, row=row))
+        refusals[int(np.searchsorted(ends, refusal.row, side="right"))].append(place)
+    found: list[Prediction | ModelFailure] = []
+    for number, batch in enumerate(batches):
+        if number in whole.failures:
+            found.append(whole.failures[number])
+            continue
+        start, end = int(starts[number]), int(ends[number])
+        scores = _part(whole.scores, start, end, refusals[number])
+        ages = {name: age[start:end] for name, age in whole.ages.items()}
+        rows = np.arange(batch.rows)
+        found.append(Prediction(whole.contract, whole.route, batch, rows, scores, ages))
     return found
+
+
+def _part(scores: Scores, start: int, end: int, refusals: Sequence[int]) -> Scores:
+    """The scores of rows `start` to `end`; `refusals` are the places of theirs."""
+    # the scored rows are in order: those of a part lie side by side
+    some = slice(*np.searchsorted(scores.index, (start, end)))
+    own = (scores.refusals[place] for place in refusals)
+    return Scores(
+        scores.index[some] - start,
+        {name: values[some] for name, values in scores.outputs.items()},
+        scores.fallback[some],
+        [replace(refusal, row=(refusal.row or 0) - start) for refusal in own],
+    )

@@ -1,72 +1,108 @@
-"""Score a chunk of which one row may break the model: only that row is refused."""
+"""Find by halving which rows, or groups of rows, the model fails on: all others are scored."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.columns import Batch
 from quintet.errors import ModelFailure
-from quintet.scoring import Model, Scores, score
+from quintet.scoring import Model, Scores
+from quintet.serving.prediction import joined_scores
 
-__all__ = ["score_apart"]
+__all__ = ["MAX_FAILING_ROWS", "Isolate", "Scoring", "score_isolating_failures"]
 
-#: how many rows of a chunk may break the model before the model itself is taken for broken
-MOST = 8
+#: how many rows of a batch may fail before the model itself is taken for broken
+MAX_FAILING_ROWS = 8
 
-
-def score_apart(model: Model, batch: Batch, fallback: NDArray[np.bool_]) -> Scores:
-    """`score`, but rows on which the model fails are refused one by one.
-
-    They are found by halving: about 2 log2(rows) runs for each.
-
-    Raises:
-        ModelFailure: the model fails on more than `MOST` rows.
-    """
-    try:
-        return score(model, batch, fallback=fallback)
-    except ModelFailure as error:
-        broken: dict[int, ModelFailure] = {}
-        parts = _halves(model, batch, fallback, np.flatnonzero(batch.good), broken)
-        if not parts:
-            raise error
-    for row, failure in broken.items():
-        batch.refuse(row, "model", "an answer for this row", str(failure))
-    return _joined(parts, batch)
+#: what fails alone: each row, or each of the groups of so many consecutive rows
+Isolate = Literal["rows"] | Sequence[int]
 
 
-def _halves(
+class Scoring(Protocol):
+    """Scores a joined batch: `quintet.scoring.score`, or a wrapper of it such as a cache."""
+
+    def __call__(
+        self,
+        model: Model,
+        batch: Batch,
+        *,
+        fallback: NDArray[np.bool_] | None = None,
+        outputs: Sequence[str] | None = None,
+    ) -> Scores: ...
+
+
+def score_isolating_failures(
+    scoring: Scoring,
     model: Model,
     batch: Batch,
+    isolate: Isolate,
+    *,
     fallback: NDArray[np.bool_],
-    rows: NDArray[np.int64],
-    broken: dict[int, ModelFailure],
-) -> list[Scores]:
-    """The scores of `rows`, known to fail together, without those noted in `broken`."""
-    if len(rows) == 1:
-        return []
-    parts: list[Scores] = []
-    for half in np.array_split(rows, 2):
-        good = np.zeros(batch.rows, dtype=np.bool_)
-        good[half] = True
-        try:
-            parts.append(score(model, dataclasses.replace(batch, good=good), fallback=fallback))
-        except ModelFailure as error:
-            if len(half) == 1:
-                broken[int(half[0])] = error
-            if len(broken) > MOST:
-                raise
-            parts += _halves(model, batch, fallback, half, broken)
-    return parts
+    outputs: Sequence[str] | None = None,
+) -> tuple[Scores, dict[int, ModelFailure]]:
+    """Score a batch; what the model fails on is found in about 2 log2(parts) runs each.
+
+    With "rows" those rows are refused; with groups, the failures are returned by their numbers.
+
+    Raises:
+        ModelFailure: with "rows", the model fails on all, or on more than `MAX_FAILING_ROWS`.
+    """
+    try:
+        return scoring(model, batch, fallback=fallback, outputs=outputs), {}
+    except ModelFailure as error:
+        first = error
+    by_row = isinstance(isolate, str)
+    rows = np.flatnonzero(batch.good) if by_row else np.arange(batch.rows)
+    bounds = np.arange(len(rows) + 1) if by_row else np.cumsum([0, *isolate])
+
+    def run(low: int, high: int) -> Scores:
+        chosen = np.zeros(batch.rows, dtype=np.bool_)
+        chosen[rows[bounds[low] : bounds[high]]] = True
+        part = replace(batch, good=batch.good & chosen)
+        return scoring(model, part, fallback=fallback, outputs=outputs)
+
+    search = _Search(run, MAX_FAILING_ROWS if by_row else len(bounds))
+    search.fails(0, len(bounds) - 1, first)
+    if not by_row:
+        return joined_scores(search.parts or [run(0, 0)]), search.failures
+    if not search.parts:
+        raise first
+    for position, failure in search.failures.items():
+        batch.refuse(int(rows[position]), "model", "an answer for this row", str(failure))
+    scores = joined_scores(search.parts)
+    return replace(scores, refusals=batch.refusals), {}
 
 
-def _joined(parts: list[Scores], batch: Batch) -> Scores:
-    """Parts of one chunk, which come in the order of its rows."""
-    return Scores(
-        np.concatenate([part.index for part in parts]),
-        {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs},
-        np.concatenate([part.fallback for part in parts]),
-        batch.refusals,
-    )
+class _Run(Protocol):
+    def __call__(self, low: int, high: int, /) -> Scores:
+        """The scores of parts `low` to `high`. Raises ModelFailure."""
+        ...
+
+
+@dataclass(slots=True)
+class _Search:
+    """The scores of what succeeded, in order, and the failures by part."""
+
+    run: _Run
+    most: int
+    parts: list[Scores] = field(default_factory=list)
+    failures: dict[int, ModelFailure] = field(default_factory=dict)
+
+    def fails(self, low: int, high: int, error: ModelFailure) -> None:
+        """Search parts `low` to `high`, which fail together."""
+        if high - low == 1:
+            self.failures[low] = error
+        if len(self.failures) > self.most:
+            raise error
+        if high - low > 1:
+            middle = (low + high + 1) // 2
+            for start, end in ((low, middle), (middle, high)):
+                try:
+                    self.parts.append(self.run(start, end))
+                except ModelFailure as failure:
+                    self.fails(start, end, failure)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from quintet.columns import readable
+from quintet.columns import json_columns
 from quintet.contract import Contract
 from quintet.scoring import Scores
 from quintet.streaming.model_rows import ModelRows, ShardBatch
@@ -89,7 +89,7 @@ def latest(
     columns: dict[str, Sequence[Any]] = {}
     for output in contract.outputs:
         if output.name in scores.outputs:
-            columns |= readable(output, scores.outputs[output.name][chosen])
+            columns |= json_columns(output, scores.outputs[output.name][chosen])
     if contract.fallback is not None:
         columns["fallback"] = scores.fallback[chosen].tolist()
     names = tuple(columns)

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.batch.outputs import hollow
 from quintet.errors import ModelFailure, Transient
-from quintet.features import FeatureSource, join, unavailable
-from quintet.scoring import Scores
-from quintet.serving.isolation import score_apart
+from quintet.features import FeatureSource
+from quintet.serving import ModelRoute, Prediction
 from quintet.serving.model_cache import Model
+from quintet.serving.predict import predict
+from quintet.serving.prediction import failed_prediction, in_caller_order
 from quintet.streaming.alerts import AlertNotifier, Counts, found
 from quintet.streaming.checkpoints import Checkpoint, Checkpoints, padded
 from quintet.streaming.commit_log import CommitLog, ObjectChain, Sink
@@ -34,9 +34,8 @@ Step = Literal["decode_ms", "features_ms", "score_ms", "sink_ms", "windows_ms"]
 class Scored:
     """The rows of one model with their scores; `kept` are the positions of those in the sink."""
 
-    model: Model
     flow: ModelRows
-    scores: Scores
+    prediction: Prediction
     kept: NDArray[np.int64]
 
 
@@ -135,7 +134,7 @@ class Scorer:
         commit_log = CommitLog(self.sink, checkpoint, arrivals)
         for one in scored:
             rows = _predict(one, new, commit_log, outcome)
-            quarantine.add_rows(one.flow, rows, one.scores.refusals)
+            quarantine.add_rows(one.flow, rows, one.prediction.scores.refusals)
         commit_log.settle(ObjectChain("quarantine", "jsonl"), quarantine.records, quarantine.encode)
         for one in scored:
             self._tell(one, arrivals, outcome)
@@ -146,29 +145,25 @@ class Scorer:
         self, model: Model, flow: ModelRows, new: NDArray[np.bool_], outcome: ShardOutcome
     ) -> Scored:
         """The rows of one model that are new, scored in one run."""
-        contract, batch = model.contract, flow.batch
+        batch, route, begun = flow.batch, ModelRoute(model, "live"), self.timer()
         if not new.all():
             batch.good &= new[flow.record]
-        begun = self.timer()
+
+        def lap(step: Step) -> None:
+            nonlocal begun
+            begun = self._lap(outcome, step, begun)
+
         try:
-            joined = join(contract, batch, self.features, self.clock())
-        except Transient:
-            joined = unavailable(contract, batch)
-        begun = self._lap(outcome, "features_ms", begun)
-        try:
-            scores = score_apart(model, joined.batch, joined.fallback)
+            found = predict(route, batch, self.features, self.clock(), isolate="rows", lap=lap)
+            prediction = in_caller_order(found)
         except ModelFailure as error:
-            for row in np.flatnonzero(batch.good).tolist():
-                batch.refuse(row, "model", "an answer for this row", str(error))
-            nothing = {output.name: hollow(output) for output in contract.outputs}
-            none = np.empty(0, dtype=np.int64)
-            scores = Scores(none, nothing, none.astype(np.bool_), batch.refusals)
-        self._lap(outcome, "score_ms", begun)
-        return Scored(model, flow, scores, np.arange(len(scores.index)))
+            lap("score_ms")
+            prediction = failed_prediction(model.contract, route.name, batch, error)
+        return Scored(flow, prediction, np.arange(len(prediction.scores.index)))
 
     def _tell(self, one: Scored, arrivals: ShardBatch, outcome: ShardOutcome) -> None:
         """The latest scores and the alerts of what is in the sink."""
-        scores = one.scores
+        contract, scores = one.prediction.contract, one.prediction.scores
         if len(one.kept) < len(scores.index):
             scores = replace(
                 scores,
@@ -176,7 +171,6 @@ class Scorer:
                 outputs={name: values[one.kept] for name, values in scores.outputs.items()},
                 fallback=scores.fallback[one.kept],
             )
-        contract = one.model.contract
         version = contract.version
         self.latest.put(latest(contract, version, one.flow, scores, arrivals))
         past = found(contract, version, one.flow, scores, arrivals)
@@ -193,7 +187,7 @@ def _predict(
     one: Scored, new: NDArray[np.bool_], commit_log: CommitLog, outcome: ShardOutcome
 ) -> NDArray[np.int64]:
     """The predictions of one model into the sink; the rows that are refused."""
-    flow, scores, contract = one.flow, one.scores, one.model.contract
+    flow, scores, contract = one.flow, one.prediction.scores, one.prediction.contract
     arrivals, records = commit_log.shard_batch, flow.record[scores.index]
     refused = new[flow.record]
     refused[scores.index] = False
