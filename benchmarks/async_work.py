@@ -23,9 +23,9 @@ from benchmarks.online_setup import report
 from tests.workkit import Bench, job, message
 
 from quintet.columns import numpy_dtype
-from quintet.jobs.dispatch import MemoryEventQueue
 from quintet.jobs.memory import MemoryJobs
-from quintet.jobs.worker import THREADS
+from quintet.jobs.messages import MemoryEventQueue
+from quintet.jobs.transitions import THREADS
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
 from quintet_publish.model_yaml import read_contract

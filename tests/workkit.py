@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tests.onlinekit import NOW, Clock, online, shop_features
 
 from quintet.features import FeatureSource
-from quintet.jobs.blobs import MemoryBlobs
-from quintet.jobs.burying import DeadLetterReconciler, DeadLetters, MemoryDeadLetters
-from quintet.jobs.deliveries import Delivery, MemoryVisibility
-from quintet.jobs.dispatch import MemoryEventQueue, OutboxPublisher
-from quintet.jobs.fates import MessageResult
 from quintet.jobs.job import Content, Job
-from quintet.jobs.memory import MemoryJobs
+from quintet.jobs.memory import MemoryBlobs, MemoryJobs
+from quintet.jobs.messages import (
+    Delivery,
+    MemoryEventQueue,
+    MemoryVisibility,
+    MessageResult,
+    OutboxPublisher,
+)
+from quintet.jobs.sweep import DeadLetterReconciler, DeadLetters, MemoryDeadLetters
+from quintet.jobs.transitions import JobTransitions
 from quintet.jobs.worker import Worker
 from quintet.serving.model_cache import ModelCache
 
@@ -66,21 +70,21 @@ class Bench:
     models: ModelCache = field(default_factory=lambda: online().models)
 
     def worker(self, **changes: Any) -> Worker:
-        """A worker; `changes` replace its parts."""
-        publisher = OutboxPublisher(self.jobs, work=self.queue, notify=self.notify)
-        parts: dict[str, Any] = {
+        """A worker; `changes` replace its ports, and those of what it does to jobs."""
+        ports: dict[str, Any] = {
             "leases": self.jobs,
-            "together": self.jobs,
+            "batches": self.jobs,
             "blobs": self.blobs,
             "models": self.models,
             "features": self.features,
-            "publisher": publisher,
+            "publisher": OutboxPublisher(self.jobs, work=self.queue, notify=self.notify),
             "visibility": self.visibility,
             "clock": self.clock,
             "lease_seconds": LEASE_SECONDS,
             "threads": 1,
-        }
-        return Worker(**parts | changes)
+        } | changes
+        ports["jobs"] = JobTransitions(**{f.name: ports[f.name] for f in fields(JobTransitions)})
+        return Worker(**{f.name: ports[f.name] for f in fields(Worker)})
 
     def reconciler(
         self, letters: DeadLetters | None = None, **changes: Any

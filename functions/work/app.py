@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.jobs.deliveries import deliveries
+from quintet.jobs.messages import deliveries
 from quintet.wiring import common
 from quintet.wiring import work as wiring
 

@@ -20,8 +20,8 @@ from tests.workkit import job as accepted_job
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
-from quintet.jobs.deliveries import MAX_RECEIVES
 from quintet.jobs.job import Content, Job
+from quintet.jobs.messages import MAX_RECEIVES
 from quintet.jobs.store import JobEvent
 
 _numbers = itertools.count(1)

@@ -13,9 +13,9 @@ from quintet.aws.client import AwsClient
 from quintet.aws.payloads import PayloadBucket
 from quintet.aws.queues import JobEventQueue
 from quintet.errors import NotFound, TooLarge
-from quintet.jobs.blobs import Blobs, MemoryBlobs
-from quintet.jobs.dispatch import EventQueue
-from quintet.jobs.store import JobEvent
+from quintet.jobs.memory import MemoryBlobs
+from quintet.jobs.messages import EventQueue
+from quintet.jobs.store import Blobs, JobEvent
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,11 @@ from tests.onlinekit import NOW, Clock
 from tests.workkit import LEASE_SECONDS, Bench, logs
 
 from quintet.errors import Transient
-from quintet.jobs.burying import MemoryDeadLetters
-from quintet.jobs.deliveries import MAX_RECEIVES, Delivery
-from quintet.jobs.dispatch import OutboxPublisher
 from quintet.jobs.job import Job
 from quintet.jobs.memory import MemoryJobs
+from quintet.jobs.messages import MAX_RECEIVES, Delivery, OutboxPublisher
 from quintet.jobs.store import JobEvent
-from quintet.jobs.sweeping import sweep
+from quintet.jobs.sweep import MemoryDeadLetters, sweep
 
 JOBS = 120
 BATCH = 16
@@ -90,19 +88,19 @@ class SimulatedQueue:
     dead: list[str] = field(default_factory=list)
 
     def send(self, notice: JobEvent, delay: int = 0) -> None:
-        """See `quintet.jobs.dispatch.EventQueue.send`."""
+        """See `quintet.jobs.messages.EventQueue.send`."""
         name = f"m{len(self.bodies)}"
         self.bodies[name] = notice.message()
         self.visible[name] = self.clock.now
 
     def send_many(self, notices: Sequence[JobEvent]) -> list[JobEvent]:
-        """See `quintet.jobs.dispatch.EventQueue.send_many`."""
+        """See `quintet.jobs.messages.EventQueue.send_many`."""
         for notice in notices:
             self.send(notice)
         return list(notices)
 
     def delay(self, seconds: Mapping[str, int]) -> None:
-        """See `quintet.jobs.deliveries.Visibility.delay`."""
+        """See `quintet.jobs.messages.Visibility.delay`."""
         for name, wait in seconds.items():
             if name in self.visible:
                 self.visible[name] = self.clock.now + wait
@@ -181,7 +179,7 @@ def work(
         return
     worker = bench.worker(
         leases=Faulty(bench.jobs, chance),
-        together=Faulty(bench.jobs, chance),
+        batches=Faulty(bench.jobs, chance),
         blobs=Faulty(bench.blobs, chance),
         publisher=publisher,
         visibility=queue,

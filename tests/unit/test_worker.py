@@ -17,11 +17,10 @@ from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import ModelFailure, Transient
 from quintet.features import StoredValue
-from quintet.jobs.blobs import INLINE_RESULT, MemoryBlobs
-from quintet.jobs.deliveries import MAX_RECEIVES, Delivery, backoff, deliveries
 from quintet.jobs.job import Content, Job, JobOutcome, Lease
-from quintet.jobs.memory import MemoryJobs
-from quintet.jobs.store import JobEvent
+from quintet.jobs.memory import MemoryBlobs, MemoryJobs
+from quintet.jobs.messages import MAX_RECEIVES, Delivery, backoff, deliveries
+from quintet.jobs.store import INLINE_RESULT, JobEvent
 from quintet.serving.model_cache import ModelCache
 
 #: SQS takes no more in one message

@@ -13,8 +13,8 @@ from rich.table import Table
 from quintet.aws.jobs import JobTable
 from quintet.aws.queues import JobEventQueue
 from quintet.errors import BadInput
-from quintet.jobs.dispatch import OutboxPublisher
 from quintet.jobs.job import OPEN, SETTLED, Content, Job
+from quintet.jobs.messages import OutboxPublisher
 from quintet.protocols.http import ANONYMOUS
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage

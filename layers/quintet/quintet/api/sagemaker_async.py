@@ -9,9 +9,9 @@ import re
 from dataclasses import replace
 
 from quintet.errors import BadInput, TooLarge
-from quintet.jobs.blobs import MAX_INPUT_BYTES
 from quintet.jobs.forms import kept_headers
 from quintet.jobs.job import Content
+from quintet.jobs.store import MAX_INPUT_BYTES
 from quintet.jobs.submit import TTL_SECONDS, ResultName, Submitter, location
 from quintet.protocols import sagemaker
 from quintet.protocols.http import Request, Response, json_body

@@ -15,7 +15,7 @@ LINK_SECONDS = 900
 
 
 class PayloadBucket:
-    """Blobs in S3; see `quintet.jobs.blobs.Blobs`. Only this bucket's places are read."""
+    """Blobs in S3; see `quintet.jobs.store.Blobs`. Only this bucket's places are read."""
 
     def __init__(self, client: AwsClient, bucket: str) -> None:
         self.bucket = bucket

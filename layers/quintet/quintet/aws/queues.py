@@ -38,7 +38,7 @@ def _sqs(client: AwsClient, operation: str, payload: Mapping[str, Any]) -> Respo
 
 
 class JobEventQueue:
-    """Sends events of jobs, and webhook messages; see `quintet.jobs.dispatch.EventQueue`."""
+    """Sends events of jobs, and webhook messages; see `quintet.jobs.messages.EventQueue`."""
 
     def __init__(self, client: AwsClient, url: str) -> None:
         self._client = client
@@ -74,7 +74,7 @@ class JobEventQueue:
 
 
 class QueueVisibility:
-    """When a queue's messages come back; see `quintet.jobs.deliveries.Visibility`."""
+    """When a queue's messages come back; see `quintet.jobs.messages.Visibility`."""
 
     def __init__(self, client: AwsClient, url: str) -> None:
         self._client = client
@@ -96,7 +96,7 @@ class QueueVisibility:
 
 
 class DeadLetterQueue:
-    """Looks at dead letters; see `quintet.jobs.burying.DeadLetters`."""
+    """Looks at dead letters; see `quintet.jobs.sweep.DeadLetters`."""
 
     def __init__(self, client: AwsClient, url: str) -> None:
         self._client = client

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
-from quintet.jobs.blobs import MAX_INPUT_BYTES, Blobs
 from quintet.jobs.forms import FORMS, Asked, Form, request_of
 from quintet.jobs.job import Job, JobOutcome
+from quintet.jobs.store import MAX_INPUT_BYTES, Blobs
 from quintet.protocols import records
 from quintet.protocols.http import Response, json_body
 from quintet.serving import ModelRoute, Prediction, predict_groups

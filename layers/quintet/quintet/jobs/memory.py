@@ -1,4 +1,4 @@
-"""Jobs in memory: every port of `quintet.jobs.store`."""
+"""Jobs and payloads in memory: every port of `quintet.jobs.store`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from quintet.errors import BadInput, QuintetError
+from quintet.errors import BadInput, NotFound, QuintetError, Refusal, TooLarge
 from quintet.jobs.job import (
     EVENTS,
     Job,
@@ -23,7 +23,7 @@ from quintet.jobs.job import (
 )
 from quintet.jobs.store import IdempotencyKey, JobEvent, JobPage, JobSummary, KeyReused
 
-__all__ = ["MemoryJobs"]
+__all__ = ["MemoryBlobs", "MemoryJobs"]
 
 
 class MemoryJobs:
@@ -158,13 +158,13 @@ class MemoryJobs:
             self.sent(event)
 
     def overdue(self, now: float, most: int = 100) -> list[str]:
-        """See `Outbox.overdue`."""
+        """See `JobExpiry.overdue`."""
         with self._lock:
             late = [job for job in self.jobs.values() if not job.settled and job.deadline <= now]
         return [job.id for job in sorted(late, key=lambda job: job.deadline)[:most]]
 
     def expire(self, job: str, now: float) -> JobEvent | None:
-        """See `Outbox.expire`."""
+        """See `JobExpiry.expire`."""
         with self._lock:
             found = self._get(job)
             end = expired(found, now)
@@ -181,7 +181,33 @@ class MemoryJobs:
         return job
 
     def _write(self, job: Job) -> tuple[Job, JobEvent]:
-        """Keep a job in a state that is announced."""
+        """Keep a job in its new state, with the event."""
         event = JobEvent(job.id, EVENTS[job.state], job.updated)
         self.pending[event.job, event.kind] = event
         return self._keep(job), event
+
+
+class MemoryBlobs:
+    """Blobs in memory."""
+
+    def __init__(self, bucket: str = "payloads") -> None:
+        self.bucket = bucket
+        self.stored: dict[str, bytes] = {}
+
+    def put(self, key: str, body: bytes, content_type: str) -> str:
+        """See `Blobs.put`."""
+        place = f"s3://{self.bucket}/{key}"
+        self.stored[place] = body
+        return place
+
+    def get(self, place: str, most: int) -> bytes:
+        """See `Blobs.get`."""
+        if self.size(place) > most:
+            raise TooLarge([Refusal(None, "input", f"at most {most} bytes", "more")])
+        return self.stored[place]
+
+    def size(self, place: str) -> int:
+        """See `Blobs.size`."""
+        if place not in self.stored:
+            raise NotFound([Refusal(None, "input", "an object that can be read", "none")])
+        return len(self.stored[place])

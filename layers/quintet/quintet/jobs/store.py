@@ -1,4 +1,4 @@
-"""Where jobs are kept: one port for each need. `quintet.jobs.memory` has all of them in memory."""
+"""Where jobs and payloads are stored: one port a need. `quintet.jobs.memory` implements all."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quintet.errors import BadInput, Unprocessable
-from quintet.jobs.job import (
-    EVENTS,
-    Job,
-    JobOutcome,
-    Lease,
-    State,
-)
+from quintet.jobs.job import EVENTS, Job, JobOutcome, Lease, State
 
 __all__ = [
+    "INLINE_REQUEST",
+    "INLINE_RESULT",
+    "MAX_INPUT_BYTES",
+    "Blobs",
     "IdempotencyKey",
     "JobBatches",
     "JobEvent",
+    "JobExpiry",
     "JobLeases",
     "JobPage",
     "JobQueries",
@@ -30,17 +29,23 @@ __all__ = [
     "Outbox",
 ]
 
+#: bytes of a request, and of a result, that a job's item holds; larger ones go to S3
+INLINE_REQUEST = 128 * 1024
+INLINE_RESULT = 64 * 1024
+#: of an input that its caller put into S3
+MAX_INPUT_BYTES = 100_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """An idempotency key: the SHA-256 of what the caller sent, and that of the payload."""
+    """An idempotency key: the SHA-256 of the caller's text, and that of the request."""
 
     digest: str
     payload: str
 
 
 class KeyReused(Unprocessable):
-    """The idempotency key came before, with another payload (422)."""
+    """The idempotency key was used before, with another request (422)."""
 
     def __init__(self) -> None:
         refused = BadInput.of("Idempotency-Key", "a new key, or the payload it came with", "other")
@@ -49,9 +54,9 @@ class KeyReused(Unprocessable):
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """What is to be announced of a job: `accepted` to the workers, any other event to its owner.
+    """What happened to a job: `accepted` goes to the workers, any other kind to its owner.
 
-    The message on either queue is its JSON; it refers to the job and holds nothing of it.
+    The message on either queue is its JSON; it names the job and holds nothing of it.
     """
 
     job: str
@@ -64,11 +69,7 @@ class JobEvent:
 
     @classmethod
     def read(cls, body: str) -> JobEvent:
-        """The event in a message.
-
-        Raises:
-            BadInput: the message is not ours.
-        """
+        """The event in a message. Raises BadInput: the message is not ours."""
         try:
             found: Any = json.loads(body)
         except (ValueError, RecursionError):
@@ -97,23 +98,22 @@ class JobSummary:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Some jobs, newest first; `next` asks for those after them, None where there are none."""
+    """Some jobs, newest first. `next` asks for the page after, None on the last one."""
 
     jobs: list[JobSummary]
     next: str | None
 
 
 class JobSubmissions(Protocol):
-    """Where jobs come in."""
+    """Stores new jobs."""
 
     def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
-        """Store a job with its key and its event, all or none; what is stored, and the event.
+        """Store a job with its key and its event, all or none; the job stored, and the event.
 
-        Where the key came before with the same payload, that earlier job comes back, and no
-        event.
+        If the key was used before with the same request, return that earlier job and no event.
 
         Raises:
-            KeyReused: the key came before with another payload.
+            KeyReused: the key was used with another request.
             Transient: the store does not answer.
         """
         ...
@@ -126,27 +126,27 @@ class JobLeases(Protocol):
     """
 
     def lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
-        """Take a job; its `lease` is the right to settle it. One past its deadline expires.
+        """Lease a job; its `lease` is the right to settle it. One past its deadline expires.
 
-        The same worker, asking again, gets the lease that it has.
+        A worker that asks again gets the lease that it has.
 
         Raises:
-            NotFound: there is no such job.
-            Settled: it has come to its end.
+            NotFound: the job does not exist.
+            Settled: the job has ended.
             Busy: another worker has it; this is Transient.
         """
         ...
 
     def release(self, job: str, lease: Lease, now: float) -> None:
-        """Give a job back so that the next attempt need not wait. Raises LostLease."""
+        """Release a job, so that the next attempt need not wait. Raises LostLease."""
         ...
 
     def settle(
         self, job: str, lease: Lease, outcome: JobOutcome, now: float, *, notify: bool = True
     ) -> JobEvent:
-        """End a job and note what is to be announced, both or none; again does no harm.
+        """End a job and write its event, both or none; idempotent.
 
-        Without `notify` no event is written: nobody asked for one.
+        Without `notify` no event is written.
 
         Raises:
             LostLease: the lease does not hold (also: the job was cancelled). Transient.
@@ -155,27 +155,28 @@ class JobLeases(Protocol):
 
 
 class JobBatches(Protocol):
-    """Many jobs in few calls, where they go together: what is left out may be asked for alone.
+    """Leases and ends of many jobs in few calls. What a call leaves out may be asked for alone.
 
-    Each is written by the conditions that it has alone. Raises Transient: nothing is known of any.
+    Each job is written under the conditions that it has alone. Raises Transient: the state of all
+    of them is unknown.
     """
 
     def lease_many(
         self, jobs: Sequence[str], worker: str, now: float, seconds: float
     ) -> Mapping[str, Job]:
-        """Take different jobs; those that could be taken so, by their ids."""
+        """Lease different jobs; those that were leased, by id."""
         ...
 
     def settle_many(
         self, ends: Sequence[tuple[Job, JobOutcome]], now: float
     ) -> Mapping[str, JobEvent]:
-        """End leased jobs, and write the events of those with `notify`;
-        the events of those that could be ended so, by their ids."""
+        """End leased jobs, and write the events of those with `notify`; the event of each job that
+        was ended, by id."""
         ...
 
 
 class JobQueries(Protocol):
-    """What callers may do with their jobs. With an `owner`, others' jobs are unknown."""
+    """What callers may do with their jobs. With an `owner`, the jobs of others are not found."""
 
     def get(self, job: str, owner: str | None = None) -> Job:
         """A job. Raises NotFound."""
@@ -199,28 +200,54 @@ class JobQueries(Protocol):
 
 
 class Outbox(Protocol):
-    """What is to be announced, or to be expired, and was not yet."""
+    """Events that are stored and not published yet."""
 
     def outbox(self, before: float, most: int = 100) -> list[JobEvent]:
-        """Notices written before a moment, some of the oldest."""
+        """Events written before a moment, some of the oldest."""
         ...
 
     def sent(self, event: JobEvent) -> None:
-        """A event was sent: forget it."""
+        """Remove an event that was sent."""
         ...
 
     def sent_many(self, events: Sequence[JobEvent]) -> None:
-        """Notices were sent: forget them. Raises Transient; some may then be left."""
+        """Remove events that were sent. Raises Transient; some may then be left."""
         ...
+
+
+class JobExpiry(Protocol):
+    """Expires jobs past their deadline."""
 
     def overdue(self, now: float, most: int = 100) -> list[str]:
         """Ids of jobs past their deadline that are not settled, some of them."""
         ...
 
     def expire(self, job: str, now: float) -> JobEvent | None:
-        """Expire a job; no event if it was before. Raises NotFound, Settled, Busy."""
+        """Expire a job; no event if it was expired before. Raises NotFound, Settled, Busy."""
         ...
 
 
-class JobStore(JobSubmissions, JobLeases, JobBatches, JobQueries, Outbox, Protocol):
+class JobStore(JobSubmissions, JobLeases, JobBatches, JobQueries, Outbox, JobExpiry, Protocol):
     """All of them."""
+
+
+class Blobs(Protocol):
+    """Payloads and results too large for a job's item, by their place in S3: s3://bucket/key."""
+
+    def put(self, key: str, body: bytes, content_type: str) -> str:
+        """Store under a key of the payloads bucket (payloads/..., results/...); its place."""
+        ...
+
+    def get(self, place: str, most: int) -> bytes:
+        """The object at a place, of at most `most` bytes.
+
+        Raises:
+            NotFound: the object does not exist, or may not be read.
+            TooLarge: it is larger.
+            Transient: S3 does not answer.
+        """
+        ...
+
+    def size(self, place: str) -> int:
+        """The size of the object at a place, in bytes. Raises as `get` does."""
+        ...

@@ -11,10 +11,9 @@ from typing import Any, Protocol
 
 from quintet.api.predict import Family
 from quintet.errors import BadInput, Transient
-from quintet.jobs.blobs import INLINE_REQUEST, Blobs
 from quintet.jobs.forms import FORMS, kept_headers
 from quintet.jobs.job import Content, Job
-from quintet.jobs.store import IdempotencyKey, JobEvent, JobSubmissions
+from quintet.jobs.store import INLINE_REQUEST, Blobs, IdempotencyKey, JobEvent, JobSubmissions
 from quintet.protocols import oip, records, sagemaker
 from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
 from quintet.scoring import Model

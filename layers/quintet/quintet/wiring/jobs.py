@@ -48,7 +48,7 @@ def submitter() -> Submitter:
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import JobEventQueue
     from quintet.aws.targets import EndpointIds
-    from quintet.jobs.dispatch import OutboxPublisher
+    from quintet.jobs.messages import OutboxPublisher
     from quintet.jobs.submit import Submitter
 
     settings = _accept_settings()
@@ -88,7 +88,7 @@ def api() -> JobsApi:
     from quintet.api.jobs import JobsApi
     from quintet.aws.payloads import presigner
     from quintet.aws.queues import JobEventQueue
-    from quintet.jobs.dispatch import OutboxPublisher
+    from quintet.jobs.messages import OutboxPublisher
 
     sqs, settings = common.client("sqs"), submit_settings()
     publisher = OutboxPublisher(

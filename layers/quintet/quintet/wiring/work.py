@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from quintet.aws.client import AwsClient
-    from quintet.jobs.dispatch import OutboxPublisher
+    from quintet.jobs.messages import OutboxPublisher
     from quintet.jobs.store import Outbox
-    from quintet.jobs.sweeping import Swept
+    from quintet.jobs.sweep import Swept
     from quintet.jobs.worker import Worker
     from quintet.settings import SweepSettings, WorkSettings
 
@@ -31,22 +31,29 @@ def worker() -> Worker:
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import QueueVisibility
+    from quintet.jobs.transitions import JobTransitions
     from quintet.jobs.worker import Worker
     from quintet.settings import WorkSettings, read
 
     settings = read(WorkSettings, os.environ)
     sqs, days = common.client("sqs"), settings.job_retention_days
     jobs = JobTable(common.client("dynamodb"), settings.jobs_table, retention_days=days)
-    return Worker(
+    blobs = PayloadBucket(common.client("s3"), settings.payloads_bucket)
+    transitions = JobTransitions(
         leases=jobs,
-        together=jobs,
-        blobs=PayloadBucket(common.client("s3"), settings.payloads_bucket),
-        models=common.models(settings),
-        features=common.features(settings.features_table),
+        batches=jobs,
+        blobs=blobs,
         publisher=_publisher(jobs, settings, sqs),
-        visibility=QueueVisibility(sqs, settings.work_queue_url),
         clock=time.time,
         lease_seconds=settings.work_timeout_seconds + LEASE_GRACE_SECONDS,
+    )
+    return Worker(
+        jobs=transitions,
+        blobs=blobs,
+        models=common.models(settings),
+        features=common.features(settings.features_table),
+        visibility=QueueVisibility(sqs, settings.work_queue_url),
+        clock=time.time,
     )
 
 
@@ -56,8 +63,7 @@ def sweeper() -> Callable[[Callable[[], bool]], Swept]:
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import DeadLetterQueue
-    from quintet.jobs.burying import DeadLetterReconciler
-    from quintet.jobs.sweeping import sweep
+    from quintet.jobs.sweep import DeadLetterReconciler, sweep
     from quintet.settings import SweepSettings, read
 
     settings, sqs = read(SweepSettings, os.environ), common.client("sqs")
@@ -80,7 +86,7 @@ def _publisher(
     outbox: Outbox, settings: WorkSettings | SweepSettings, sqs: AwsClient
 ) -> OutboxPublisher:
     from quintet.aws.queues import JobEventQueue
-    from quintet.jobs.dispatch import OutboxPublisher
+    from quintet.jobs.messages import OutboxPublisher
 
     return OutboxPublisher(
         outbox,

@@ -1,0 +1,241 @@
+"""The messages of jobs: events out of the outbox to a queue, deliveries in, and their results."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from quintet.errors import BadInput, Transient
+from quintet.jobs.store import JobEvent, Outbox
+
+__all__ = [
+    "LEASED_ELSEWHERE",
+    "MAX_RECEIVES",
+    "NOT_OURS",
+    "Delivery",
+    "EventQueue",
+    "MemoryEventQueue",
+    "MemoryVisibility",
+    "MessageResult",
+    "OutboxPublisher",
+    "Visibility",
+    "backoff",
+    "deliveries",
+    "retry_delays",
+]
+
+#: the queue's maxReceiveCount: after so many receives a message goes to the dead-letter queue
+MAX_RECEIVES = 5
+
+BACKOFF_SECONDS = 2.0  # the ceiling of the first wait; it doubles
+MAX_BACKOFF_SECONDS = 300.0
+
+#: log events of messages that name no job, or one that another worker has
+NOT_OURS = "not ours"
+LEASED_ELSEWHERE = "held by another"
+
+
+# ---- events out ----------------------------------------------------------------------------
+
+
+class EventQueue(Protocol):
+    """A queue of events."""
+
+    def send(self, event: JobEvent, delay: int = 0) -> None:
+        """Send an event's message, visible after `delay` seconds. Raises Transient."""
+        ...
+
+    def send_many(self, events: Sequence[JobEvent]) -> list[JobEvent]:
+        """Send the messages of events in few calls; the events that were sent.
+
+        Raises:
+            Transient: it is not known of any.
+        """
+        ...
+
+
+class MemoryEventQueue:
+    """A queue in memory."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def send(self, event: JobEvent, delay: int = 0) -> None:
+        """See `EventQueue.send`."""
+        self.messages.append(event.message())
+
+    def send_many(self, events: Sequence[JobEvent]) -> list[JobEvent]:
+        """See `EventQueue.send_many`."""
+        sent = []
+        for event in events:
+            with suppress(Transient):
+                self.send(event)
+                sent.append(event)
+        return sent
+
+
+class OutboxPublisher:
+    """Sends events to their queue (`accepted` to the workers) and removes them from the outbox."""
+
+    def __init__(self, outbox: Outbox, *, work: EventQueue, notify: EventQueue) -> None:
+        self._outbox = outbox
+        self._work = work
+        self._notify = notify
+
+    def publish(self, event: JobEvent) -> None:
+        """Publish an event.
+
+        Raises:
+            Transient: it was not sent, or not removed; it stays for the next sweep.
+        """
+        (self._work if event.kind == "accepted" else self._notify).send(event)
+        self._outbox.sent(event)
+
+    def publish_many(self, events: Sequence[JobEvent]) -> int:
+        """Publish events in few calls; how many were published.
+
+        The others stay for the next sweep, and so may some that were sent.
+        """
+        accepted = [event for event in events if event.kind == "accepted"]
+        ends = [event for event in events if event.kind != "accepted"]
+        sent: list[JobEvent] = []
+        for queue, some in ((self._work, accepted), (self._notify, ends)):
+            with suppress(Transient):
+                sent += queue.send_many(some)
+        try:
+            self._outbox.sent_many(sent)
+        except Transient:
+            return 0
+        return len(sent)
+
+    def publish_pending(self, before: float) -> tuple[int, int]:
+        """Publish some events written before a moment; how many were published, and how many not.
+
+        Raises:
+            Transient: the outbox could not be read.
+        """
+        events = self._outbox.outbox(before)
+        published = self.publish_many(events)
+        return published, len(events) - published
+
+
+# ---- deliveries in -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message, and how often it has been received by now."""
+
+    message: str
+    receipt: str
+    body: str
+    receives: int = 1
+
+    @property
+    def last(self) -> bool:
+        """Whether the message goes to the dead-letter queue if it fails once more."""
+        return self.receives >= MAX_RECEIVES
+
+    def job(self) -> str:
+        """The id of the accepted job in the message. Raises BadInput: the message is not ours."""
+        event = JobEvent.read(self.body)
+        if event.kind != "accepted":
+            raise BadInput.of("message", "an accepted job", f"event {event.kind}")
+        return event.job
+
+
+def deliveries(event: Mapping[str, Any]) -> list[Delivery]:
+    """The messages in Lambda's event of a queue."""
+    return [
+        Delivery(
+            record["messageId"],
+            record["receiptHandle"],
+            record["body"],
+            int(record["attributes"]["ApproximateReceiveCount"]),
+        )
+        for record in event["Records"]
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageResult:
+    """The result of a message: acknowledged, or failed, so that it comes back.
+
+    `event` is the name of its log line.
+    """
+
+    delivery: Delivery
+    event: str
+    acknowledged: bool
+    job: str = ""
+    model: str = ""
+    version: int = 0
+    rows: int = 0
+    reason: str = ""
+
+    def line(self) -> dict[str, Any]:
+        """The fields of its log line: ids, numbers and reasons, never the payload."""
+        return {
+            "message_id": self.delivery.message,
+            "receives": self.delivery.receives,
+            "job": self.job,
+            "model": self.model,
+            "version": self.version,
+            "rows": self.rows,
+            "reason": self.reason,
+        }
+
+
+# ---- when failed messages come back ----------------------------------------------------------
+
+
+class Visibility(Protocol):
+    """When messages come back."""
+
+    def delay(self, seconds: Mapping[str, int]) -> None:
+        """Let messages, by their receipts, come back after so many seconds.
+
+        Best effort: the others come back after the queue's own visibility timeout.
+        """
+        ...
+
+
+class MemoryVisibility:
+    """Delays in memory."""
+
+    def __init__(self) -> None:
+        self.delays: dict[str, int] = {}
+
+    def delay(self, seconds: Mapping[str, int]) -> None:
+        """See `Visibility.delay`."""
+        self.delays |= seconds
+
+
+def backoff(
+    failed: Sequence[Delivery], uniform: Callable[[float, float], float] = random.uniform
+) -> dict[str, int]:
+    """Seconds until each comes back, by receipt: exponential, with full jitter.
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    waits = {}
+    for delivery in failed:
+        ceiling = min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** (delivery.receives - 1))
+        waits[delivery.receipt] = round(uniform(0, ceiling))
+    return waits
+
+
+def retry_delays(results: Sequence[MessageResult], lease_seconds: float) -> dict[str, int]:
+    """Seconds until each failed message comes back, by receipt."""
+    failed = [result for result in results if not result.acknowledged]
+    waits = backoff([result.delivery for result in failed])
+    for result in failed:
+        if result.event == LEASED_ELSEWHERE:  # a worker that crashed holds its lease to the end
+            seconds = random.uniform(lease_seconds / 2, lease_seconds)
+            waits[result.delivery.receipt] = round(seconds)
+        elif result.event == NOT_OURS or result.delivery.last:  # waiting does not help
+            waits[result.delivery.receipt] = 0
+    return waits

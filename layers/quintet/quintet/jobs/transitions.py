@@ -1,0 +1,225 @@
+"""What a worker does to jobs: lease, settle, release. Each gives the result of the job's message.
+
+A job that ended, whoever ended it, acknowledges its message; if another attempt may help, the
+message fails and comes back. A worker that crashes leaves its leases to expire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
+from quintet.jobs.grouping import failed, keep_failure
+from quintet.jobs.job import Busy, Content, Job, JobOutcome, Lease, LostLease, Settled
+from quintet.jobs.messages import (
+    LEASED_ELSEWHERE,
+    Delivery,
+    MessageResult,
+    OutboxPublisher,
+)
+from quintet.jobs.store import INLINE_RESULT, Blobs, JobBatches, JobEvent, JobLeases
+from quintet.protocols.http import Response
+
+__all__ = ["Answered", "JobTransitions", "LeasedJob", "concurrently"]
+
+THREADS = 16
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedJob:
+    """A job that the worker holds, and its message."""
+
+    delivery: Delivery
+    job: Job
+
+    @property
+    def lease(self) -> Lease:
+        """The right to settle the job."""
+        assert self.job.lease is not None
+        return self.job.lease
+
+    def result(
+        self, event: str, acknowledged: bool, reason: str = "", rows: int = 0
+    ) -> MessageResult:
+        """The result of the job's message."""
+        job = self.job
+        place = (job.id, job.model, job.version)
+        return MessageResult(self.delivery, event, acknowledged, *place, rows, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A job's answer, or the error in its place."""
+
+    leased: LeasedJob
+    answer: Response | Exception
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """A job's outcome, or the error for which it may be tried again."""
+
+    leased: LeasedJob
+    outcome: JobOutcome | Exception
+    rows: int
+
+
+@dataclass(frozen=True)
+class JobTransitions:
+    """The ports that change jobs. `lease_seconds` is longer than an invocation can be."""
+
+    leases: JobLeases
+    batches: JobBatches
+    blobs: Blobs
+    publisher: OutboxPublisher
+    clock: Callable[[], float]
+    lease_seconds: float
+    threads: int = THREADS
+
+    def lease(self, worker: str, jobs: Mapping[str, Delivery]) -> list[LeasedJob | MessageResult]:
+        """Lease jobs, together where that works: those leased, and the results of the others."""
+        held: Mapping[str, Job] = {}
+        if len(jobs) > 1:
+            with suppress(Transient):
+                names, now = list(jobs), self.clock()
+                held = self.batches.lease_many(names, worker, now, self.lease_seconds)
+        alone = [(job, delivery) for job, delivery in jobs.items() if job not in held]
+        leased = [LeasedJob(jobs[name], job) for name, job in held.items()]
+        return leased + concurrently(self.threads, partial(self._lease, worker), alone)
+
+    def settle(self, answered: Sequence[Answered]) -> list[MessageResult]:
+        """Settle jobs with their answers and publish their ends: together, or else one by one."""
+        decided = concurrently(self.threads, self._decide, answered)
+        ends = [
+            (one.leased.job, one.outcome) for one in decided if isinstance(one.outcome, JobOutcome)
+        ]
+        events = self._settle_many(ends) if len(ends) > 1 else {}
+        alone = [one for one in decided if one.leased.job.id not in events]
+        return concurrently(self.threads, self._finish, alone) + [
+            one.leased.result(events[one.leased.job.id].kind, True, one.outcome.reason, one.rows)
+            for one in decided
+            if one.leased.job.id in events and isinstance(one.outcome, JobOutcome)
+        ]
+
+    def release(self, leased: LeasedJob, reason: str) -> MessageResult:
+        """Release a job for another attempt."""
+        try:
+            self.leases.release(leased.job.id, leased.lease, self.clock())
+        except Exception as error:  # the lease expires
+            return leased.result("not released", False, f"{reason}; {_text(error)}")
+        return leased.result("to be tried again", False, reason)
+
+    def _lease(self, worker: str, asked: tuple[str, Delivery]) -> LeasedJob | MessageResult:
+        job, delivery = asked
+        try:
+            return LeasedJob(
+                delivery, self.leases.lease(job, worker, self.clock(), self.lease_seconds)
+            )
+        except Settled as error:
+            return MessageResult(delivery, "settled before", True, job, reason=error.job.state)
+        except BadInput:
+            return MessageResult(delivery, "unknown job", True, job)
+        except Busy as error:
+            return MessageResult(delivery, LEASED_ELSEWHERE, False, job, reason=str(error))
+        except Exception as error:
+            return MessageResult(delivery, "not leased", False, job, reason=_text(error))
+
+    def _decide(self, one: Answered) -> _Decided:
+        """Store an answer, or a failure that is final, where the caller looks for it."""
+        job = one.leased.job
+        outcome: JobOutcome | Exception
+        try:
+            if isinstance(one.answer, Response):
+                outcome = JobOutcome(self._store(job, one.answer))
+            elif isinstance(one.answer, BadInput | ModelFailure):
+                outcome = failed(one.answer)
+                keep_failure(self.blobs, job, outcome)
+            else:
+                outcome = one.answer
+        except Exception as error:
+            outcome = error
+        return _Decided(one.leased, outcome, one.rows)
+
+    def _store(self, job: Job, answer: Response) -> Content:
+        body, kind = answer.body, answer.content_type
+        # SageMaker's callers know the place in S3 since they submitted the job
+        if len(body) <= INLINE_RESULT and not job.inference_id:
+            return Content(kind, len(body), body, headers=answer.headers)
+        place = self.blobs.put(job.result_key, body, kind)
+        return Content(kind, len(body), place=place, headers=answer.headers)
+
+    def _settle_many(self, ends: Sequence[tuple[Job, JobOutcome]]) -> Mapping[str, JobEvent]:
+        events: Mapping[str, JobEvent] = {}
+        with suppress(Transient):
+            events = self.batches.settle_many(ends, self.clock())
+        self.publisher.publish_many(
+            [events[job.id] for job, _ in ends if job.notify and job.id in events]
+        )
+        return events
+
+    def _finish(self, one: _Decided) -> MessageResult:
+        """Settle one job; if another attempt may help, release it, unless this was the last."""
+        outcome = one.outcome
+        try:
+            if isinstance(outcome, JobOutcome):
+                return self._settle(one.leased, outcome, one.rows)
+        except LostLease as error:
+            return self._lost(one.leased, error)
+        except Exception as error:
+            outcome = error
+        if one.leased.delivery.last:
+            return self._give_up(one.leased, outcome)
+        return self.release(one.leased, _text(outcome))
+
+    def _settle(
+        self, leased: LeasedJob, outcome: JobOutcome, rows: int, *, acknowledged: bool = True
+    ) -> MessageResult:
+        """End the job and publish it; an event that cannot be sent now waits for the sweep."""
+        job = leased.job
+        event = self.leases.settle(job.id, leased.lease, outcome, self.clock(), notify=job.notify)
+        reason = outcome.reason
+        try:
+            if job.notify:
+                self.publisher.publish(event)
+        except Transient as error:
+            reason = reason or _text(error)
+        return leased.result(event.kind, acknowledged, reason, rows)
+
+    def _lost(self, leased: LeasedJob, error: LostLease) -> MessageResult:
+        """The lease is lost: the job was cancelled, or took too long and another worker has it."""
+        found = self._lease(leased.lease.owner, (leased.job.id, leased.delivery))
+        return found if isinstance(found, MessageResult) else self.release(found, str(error))
+
+    def _give_up(self, leased: LeasedJob, error: Exception) -> MessageResult:
+        """The last attempt failed: the job fails, its message goes to the dead-letter queue."""
+        outcome = failed(error if isinstance(error, QuintetError) else None)
+        with suppress(Transient):  # the job holds the failure, too
+            keep_failure(self.blobs, leased.job, outcome)
+        try:
+            return self._settle(leased, outcome, 0, acknowledged=False)
+        except LostLease as lost:
+            return self._lost(leased, lost)
+        except Exception as again:
+            return leased.result("not settled", False, _text(again))
+
+
+def concurrently(threads: int, do: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """`do` for every item, several at a time: the time goes into waiting for AWS."""
+    if len(items) < 2 or threads < 2:
+        return [do(item) for item in items]
+    with ThreadPoolExecutor(min(threads, len(items))) as pool:
+        return list(pool.map(do, items))
+
+
+def _text(error: Exception) -> str:
+    """An error for the log; the text of an unexpected one may quote the request."""
+    return str(error) if isinstance(error, QuintetError) else type(error).__name__
