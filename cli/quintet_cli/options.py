@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Features", "Form", "Keep", "StageName", "State"]
+__all__ = ["Features", "Form", "Keep", "Model", "Run", "StageName", "State", "Wait"]
 
 
 class Form(StrEnum):
@@ -20,6 +20,9 @@ class Form(StrEnum):
     input = "input"
 
 
+Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
+Run = Annotated[str | None, typer.Argument(help="The run; by default the newest.", metavar="RUN")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")]
 StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
 Keep = Annotated[
     str | None,

@@ -3,20 +3,84 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from arro3 import io as arrow_io
 
+from quintet.aws.blobs import S3Store
+from quintet.aws.cells import S3Cells
+from quintet.aws.latest import LatestTable
 from quintet.batch.outputs import score_columns
-from quintet.batch.plans import Plan
+from quintet.batch.plans import Plan, plan_from
+from quintet.batch.run_paths import RunPaths
+from quintet.batch.tables import current_run
 from quintet.columns import Array, empty_output, json_columns, numpy_dtype
 from quintet.contract import Contract, Output
 from quintet.streaming.latest import Latest
+from quintet_cli.registry import artifacts_of
+from quintet_cli.stage import Stage, StageError
 
-__all__ = ["latest_of"]
+__all__ = ["Loaded", "latest_of", "load_scores"]
+
+DAY = 86_400
+#: scores of one write
+BATCH = 1_000
+
+
+class Loaded(NamedTuple):
+    """The entities of a run, and how many of them had no later score."""
+
+    run: str
+    entities: int
+    changed: int
+
+
+def load_scores(stage: Stage, model: str, run: str | None, days: int) -> Loaded:
+    """Load the scores of a run, by default the one that readers see; they expire after `days`.
+
+    Raises:
+        StageError: the run has not succeeded or is too old, or its scores cannot be looked up.
+    """
+    store = S3Store(stage.client("s3"), stage.outputs["ScoresBucketName"])
+    plan = _plan(stage, store, model, run)
+    contract = artifacts_of(stage).contract(plan.model, plan.version, plan.seal)
+    if contract.entity is None:
+        raise StageError(f"model {model} has no entity key to look scores up by")
+    started = datetime.fromisoformat(plan.started).timestamp()
+    if started + days * DAY <= time.time():
+        raise StageError(f"run {plan.run} was started over {days} days ago; keep it --days longer")
+    table = LatestTable(
+        stage.signed("dynamodb"), stage.outputs["ScoresTableName"], kept_seconds=days * DAY
+    )
+    keys = store.keys(f"{plan.folder.root}scores/")
+    changed = entities = 0
+    for part in latest_of(plan, contract, (store.get(key) or b"" for key in keys)):
+        for start in range(0, len(part), BATCH):
+            changed += table.put(part[start : start + BATCH])
+        entities += len(part)
+    return Loaded(plan.run, entities, changed)
+
+
+def _plan(stage: Stage, store: S3Store, model: str, run: str | None) -> Plan:
+    """The plan of a whole run whose scores are Parquet."""
+    if run is None:
+        cells = S3Cells(stage.client("s3"), stage.outputs["ScoresBucketName"])
+        pointer = current_run(model, None, cells)
+        if pointer is None:
+            raise StageError(f"no run of {model} has succeeded yet")
+        run = str(pointer["run"])
+    folder = RunPaths(model, run)
+    body = store.get(folder.plan) if store.get(folder.manifest) else None
+    plan = plan_from(body) if body else None
+    if not isinstance(plan, Plan):
+        raise StageError(f"run {run} of {model} has not succeeded")
+    if plan.output != "parquet":
+        raise StageError(f"the scores of run {run} are {plan.output}; expected parquet")
+    return plan
 
 
 def latest_of(plan: Plan, contract: Contract, parts: Iterable[bytes]) -> Iterator[list[Latest]]:

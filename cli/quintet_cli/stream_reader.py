@@ -17,7 +17,7 @@ from quintet.aws.windows import WindowTable
 from quintet.contract import Contract
 from quintet.replay.stream_objects import HOUR, PREDICTIONS
 from quintet.streaming.windows import Window
-from quintet_cli.commands.features import live_contract
+from quintet_cli.registry import live_contract
 from quintet_cli.stage import Stage
 
 __all__ = ["Cursor", "Scored", "StreamReader"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quintet_cli.views.run import pace
+from quintet_cli.views.runs import pace
 
 
 @pytest.mark.parametrize(

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from quintet.aws.registry import Registry
-from quintet.batch import executions
 from quintet.batch.requests import passthrough_of
-from quintet.batch.run_paths import RunPaths
-from quintet.batch.run_status import show
-from quintet.batch.starts import Started
 from quintet.errors import BadInput
 from quintet_cli.backfill import backfill, partitions
-from quintet_cli.commands.run import start_on
 from quintet_cli.options import Features, Form, Keep, StageName, State
+from quintet_cli.registry import registry_of
 from quintet_cli.run_reader import RunReader
+from quintet_cli.run_starter import StageRuns
 from quintet_cli.stage import DEFAULT_STATE, Stage
-from quintet_cli.views.run import POLL_SECONDS, colored
+from quintet_cli.views.runs import POLL_SECONDS, colored
 
 __all__ = ["register"]
 
@@ -31,27 +26,6 @@ console = Console(highlight=False)
 def register(app: typer.Typer) -> None:
     """Add this module's command to the `quintet` command."""
     app.command("backfill")(backfill_command)
-
-
-@dataclass(frozen=True)
-class StageRuns:
-    """The runs of a stage that differ in their partition alone."""
-
-    stage: Stage
-    reader: RunReader
-    asked: dict[str, Any]
-
-    def start(self, partition: str) -> Started:
-        """See `quintet_cli.backfill.Runs.start`."""
-        return start_on(self.stage, {**self.asked, "partition": partition})
-
-    def redrive(self, folder: RunPaths) -> None:
-        """See `quintet_cli.backfill.Runs.redrive`."""
-        executions.redrive(folder, self.reader.executions)
-
-    def show(self, folder: RunPaths) -> dict[str, Any]:
-        """See `quintet_cli.backfill.Runs.show`."""
-        return show(folder, self.reader.store, self.reader.executions)
 
 
 def backfill_command(
@@ -92,9 +66,8 @@ def backfill_command(
     model = model or named or ""
     wanted = partitions(first, last, name)
     opened = Stage.open(stage, state)
-    registry = Registry(opened.signed("dynamodb"), opened.outputs["RegistryTableName"])
     # all of them by one version, whatever is promoted meanwhile
-    number = version or registry.route(model).live
+    number = version or registry_of(opened).route(model).live
     asked = {
         "model": model,
         "prefix": prefix or f"_data/{model}/",

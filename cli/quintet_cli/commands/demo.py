@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from quintet_cli.commands import batch, dlq, features, local, publish
+from quintet_cli.commands import dlq, drop, features, local, publish, runs
 from quintet_cli.demo.jobs import dead_letter, drain, read_texts
 from quintet_cli.demo.orders import Served, predict, read_records, serve_orders
 from quintet_cli.demo.stream import burst, watch
@@ -78,9 +78,9 @@ def demo(
 
     _act("Drop a file of customers: who will not buy again?")
     _say("quintet drop models/churn/data/customers.csv churn")
-    batch.drop(MODELS / "churn/data/customers.csv", "churn", state=state)
+    drop.drop(MODELS / "churn/data/customers.csv", "churn", state=state)
     page = state / "churn-report.html"
-    batch.report("churn", out=page, state=state)
+    runs.report("churn", out=page, state=state)
 
     _act("A message that is not ours: it dies, and nothing else does")
     dead_letter(stage)

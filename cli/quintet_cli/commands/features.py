@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from quintet.contract import Contract, from_dict
-from quintet.errors import NotFound
-from quintet.manifest import MANIFEST, prefix
 from quintet_cli.feature_files import FeatureFile, read
 from quintet_cli.feature_loader import FeatureLoader
 from quintet_cli.options import StageName, State
+from quintet_cli.registry import live_contract
 from quintet_cli.stage import DEFAULT_STATE, Stage
 
 __all__ = ["register"]
@@ -71,24 +68,6 @@ def load(
     if found.refusals:
         console.print(_refusals(found))
         raise typer.Exit(1)
-
-
-def live_contract(stage: Stage, model: str) -> Contract:
-    """The contract of a model's live version.
-
-    Raises:
-        NotFound: it is not published on that stage.
-    """
-    key: dict[str, Any] = {"model": {"S": model}, "item": {"S": "route"}}
-    table = stage.outputs["RegistryTableName"]
-    item = stage.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
-    if "Item" not in item:
-        raise NotFound.of("model", f"one published on stage {stage.name}", repr(model))
-    version = int(item["Item"]["live"]["N"])
-    content = stage.client("s3").get_object(
-        Bucket=stage.outputs["RegistryBucketName"], Key=f"{prefix(model, version)}{MANIFEST}"
-    )
-    return from_dict(json.loads(content["Body"].read())["contract"])
 
 
 def _refusals(found: FeatureFile) -> Table:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from quintet.aws.blobs import S3Inbox
-from quintet.aws.executions import Executions
-from quintet.aws.registry import Registry
-from quintet.aws.targets import EndpointIds
 from quintet.batch.requests import passthrough_of
-from quintet.batch.starts import Started, start_run
-from quintet_cli.options import Features, Form, Keep, StageName, State
+from quintet_cli.options import Features, Form, Keep, Model, StageName, State, Wait
 from quintet_cli.run_reader import RunReader
+from quintet_cli.run_starter import start_on
 from quintet_cli.stage import DEFAULT_STATE, Stage
-from quintet_cli.views.run import finish, follow
+from quintet_cli.views.runs import finish, follow
 
-__all__ = ["register", "start_on"]
+__all__ = ["register"]
 
 console = Console(highlight=False)
-
-Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,9 +53,7 @@ def run(
         str | None,
         typer.Option("--callback", help="A registered endpoint that is told of the run's end."),
     ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")
-    ] = True,
+    wait: Wait = True,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
@@ -84,18 +76,3 @@ def run(
     console.print(f"run [bold]{folder.run}[/bold]" + ("" if new else ", which has ended before"))
     if wait:
         finish(follow(RunReader(opened), folder))
-
-
-def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
-    """Start a run on a stage, of what is not None of `asked`; files are in the inbox by default."""
-    outputs = stage.outputs
-    request = {"bucket": outputs["InboxBucketName"]}
-    request |= {name: value for name, value in asked.items() if value is not None}
-    dynamodb = stage.signed("dynamodb")
-    return start_run(
-        request,
-        routes=Registry(dynamodb, outputs["RegistryTableName"]),
-        inbox=S3Inbox(stage.client("s3")),
-        runs=Executions(stage.client("stepfunctions"), outputs["BatchScoringArn"]),
-        check=EndpointIds(dynamodb, outputs["EndpointsTableName"], "--callback").check,
-    )

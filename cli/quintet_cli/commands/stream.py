@@ -21,8 +21,8 @@ from quintet.contract import Contract
 from quintet.errors import BadInput
 from quintet.replay.stream_objects import FAILURES, QUARANTINE
 from quintet.streaming.alert import Alert
-from quintet_cli.commands.features import live_contract
 from quintet_cli.options import StageName, State
+from quintet_cli.registry import live_contract
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read_records
 from quintet_cli.stream_reader import Scored, StreamReader

@@ -14,8 +14,8 @@ import urllib3
 from quintet.aws.stream_sender import Sender
 from quintet.streaming.alert import Alert
 from quintet.streaming.windows import Window
-from quintet_cli.commands.features import live_contract
 from quintet_cli.demo.orders import predict, read_records
+from quintet_cli.registry import live_contract
 from quintet_cli.stage import Stage, StageError
 from quintet_cli.stream_files import Line, Packer
 from quintet_cli.stream_files import read_records as read_lines

@@ -9,13 +9,26 @@ from typing import Any
 import typer
 from rich import progress
 from rich.console import Console
+from rich.table import Table
 
 from quintet.batch.plans import Plan
 from quintet.batch.run_paths import REPLAY_OF, RunPaths
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
 
-__all__ = ["colored", "finish", "follow", "pace", "print_report"]
+__all__ = [
+    "POLL_SECONDS",
+    "colored",
+    "finish",
+    "follow",
+    "pace",
+    "print_pointers",
+    "print_report",
+    "print_runs",
+    "table_name",
+]
+
+WIDTH = 160
 
 POLL_SECONDS = 0.5
 #: after so many polls without a plan it is looked up whether the execution has failed
@@ -112,3 +125,66 @@ def print_report(found: dict[str, Any]) -> None:
 def _plain(text: str) -> None:
     """A line as it is: what files hold is no markup, and is not wrapped."""
     console.print(text, markup=False, soft_wrap=True)
+
+
+def print_runs(reader: RunReader, model: str) -> None:
+    """Print a table of a model's runs, the newest first."""
+    table = Table(box=None, header_style="dim")
+    for name in ("started", "run", "status"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("file", overflow="fold")
+    for name in ("rows", "scored", "quarantined"):
+        table.add_column(name, justify="right")
+    table.add_column("readers")
+    seen = {pointer["run"] for pointer in reader.pointers(model)}
+    lines = [_line(reader, RunPaths(model, name)) for name in reader.names(model)]
+    for line in sorted(lines, reverse=True):
+        table.add_row(*line, "see it" if line[1] in seen else "")
+    # a run's name must come out whole, to be copied: the table may be wider than the terminal
+    wide = Console(highlight=False, width=max(console.width, WIDTH))
+    wide.print(table if lines else f"no runs of {model} yet")
+
+
+def _moment(text: str | None) -> str:
+    """An ISO 8601 time, to the second."""
+    return (text or "")[:19].replace("T", " ")
+
+
+def _line(reader: RunReader, folder: RunPaths) -> tuple[str, ...]:
+    report = reader.report(folder)
+    if report is None:
+        plan = reader.plan(folder)
+        if not isinstance(plan, Plan):
+            return ("", folder.run, "starting", "", "", "", "")
+        return (
+            _moment(plan.started),
+            folder.run,
+            "running",
+            plan.input.key,
+            f"{plan.rows:,}",
+            "",
+            "",
+        )
+    counts = report["counts"]
+    numbers = (f"{counts[name]:,}" for name in ("rows", "scored", "quarantined"))
+    started, source = _moment(report["started"]), report["input"].get("key", "")
+    return (started, folder.run, colored(report["status"]), source, *numbers)
+
+
+def print_pointers(found: list[dict[str, Any]], model: str) -> None:
+    """Print a table of which run the readers of each table see."""
+    lines = Table(box=None, header_style="dim")
+    for name in ("table", "run", "version", "rows scored", "started", "moved", "by"):
+        lines.add_column(name, no_wrap=True, justify="right" if name == "rows scored" else "left")
+    for pointer in found:
+        times = (pointer[name][:19].replace("T", " ") for name in ("started", "moved"))
+        version, rows = str(pointer["version"]), f"{pointer['scored']:,}"
+        lines.add_row(table_name(pointer), pointer["run"], version, rows, *times, pointer["by"])
+    # a run's name must come out whole, to be copied: the table may be wider than the terminal
+    wide = Console(highlight=False, width=max(console.width, WIDTH))
+    wide.print(lines if found else f"no run of {model} has succeeded yet")
+
+
+def table_name(pointer: dict[str, Any]) -> str:
+    """The table's name: the model's, and the partition's where it is one's."""
+    return "/".join(filter(None, (pointer["model"], pointer["partition"])))

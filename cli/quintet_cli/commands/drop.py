@@ -1,0 +1,47 @@
+"""`quintet drop`: score a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from quintet_cli.options import Form, Keep, Model, StageName, State, Wait
+from quintet_cli.run_reader import RunReader
+from quintet_cli.run_starter import drop_file
+from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.views.runs import finish, follow
+
+__all__ = ["register"]
+
+console = Console(highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the `quintet` command."""
+    app.command()(drop)
+
+
+def drop(
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV, JSONL or Parquet.", metavar="FILE", exists=True, dir_okay=False),
+    ],
+    model: Model,
+    *,
+    output: Annotated[
+        Form, typer.Option("--output", help="The form of the scores; input is the file's own.")
+    ] = Form.parquet,
+    keep: Keep = None,
+    wait: Wait = True,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Score a file: put it into the inbox, follow its run, print what came of it."""
+    opened = Stage.open(stage, state)
+    folder = drop_file(opened, file, model, output.value, keep)
+    console.print(f"run [bold]{folder.run}[/bold]")
+    if wait:
+        finish(follow(RunReader(opened), folder))

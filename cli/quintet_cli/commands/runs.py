@@ -1,0 +1,129 @@
+"""`quintet runs`: see, stop, redrive and promote the runs that score files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from quintet.batch import executions
+from quintet.batch.run_paths import RunPaths
+from quintet_cli.options import Model, Run, StageName, State, Wait
+from quintet_cli.run_reader import RunReader
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.tables import show_to_readers
+from quintet_cli.views.runs import (
+    POLL_SECONDS,
+    finish,
+    follow,
+    print_report,
+    print_runs,
+    table_name,
+)
+
+__all__ = ["register"]
+
+runs = typer.Typer(no_args_is_help=True, help="See the runs that score files.")
+console = Console(highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    app.add_typer(runs, name="runs")
+
+
+@runs.command("ls")
+def list_runs(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """List a model's runs, the newest first."""
+    print_runs(RunReader(Stage.open(stage, state)), model)
+
+
+@runs.command()
+def show(
+    model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
+) -> None:
+    """Print what came of a run."""
+    reader = RunReader(Stage.open(stage, state))
+    folder = RunPaths(model, run) if run else reader.newest(model)
+    print_report(reader.reported(folder))
+
+
+@runs.command()
+def watch(
+    model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
+) -> None:
+    """Follow a run until its report, and print what came of it."""
+    reader = RunReader(Stage.open(stage, state))
+    finish(follow(reader, RunPaths(model, run) if run else reader.newest(model)))
+
+
+@runs.command()
+def report(
+    model: Model,
+    run: Run = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write the page.", dir_okay=False)
+    ] = None,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Fetch a run's report as a page of HTML."""
+    reader = RunReader(Stage.open(stage, state))
+    folder = RunPaths(model, run) if run else reader.newest(model)
+    page = reader.store.get(folder.page)
+    if page is None:
+        raise StageError(f"run {folder.run} has no report yet; `quintet runs watch {model}`")
+    target = out or Path(f"{folder.run}.html")
+    target.write_bytes(page)
+    console.print(str(target))
+
+
+@runs.command()
+def stop(
+    model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
+) -> None:
+    """Stop a run; what it has scored is counted, and stays for a redrive."""
+    reader = RunReader(Stage.open(stage, state))
+    folder = RunPaths(model, run) if run else reader.newest(model)
+    counting = executions.stop(folder, reader.executions).name
+    while reader.ended(folder) is None or reader.running(counting):
+        time.sleep(POLL_SECONDS)
+    report = reader.report(folder)
+    if report is None:
+        raise StageError(f"run {folder.run} is stopped, but has no report: see {counting}")
+    print_report(report)
+
+
+@runs.command()
+def redrive(
+    model: Model,
+    run: Run = None,
+    *,
+    wait: Wait = True,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Score what a run lacks that has failed or was stopped; plan anew one that was refused."""
+    reader = RunReader(Stage.open(stage, state))
+    folder = RunPaths(model, run) if run else reader.newest(model)
+    started = executions.redrive(folder, reader.executions)
+    console.print(f"run [bold]{folder.run}[/bold], execution {started.name}")
+    if wait:
+        finish(follow(reader, folder))
+
+
+@runs.command()
+def promote(
+    model: Model,
+    run: Annotated[str, typer.Argument(help="A run that has succeeded.", metavar="RUN")],
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Show a run to the readers of its table: the way back to an older one."""
+    pointer = show_to_readers(Stage.open(stage, state), RunPaths(model, run))
+    before = pointer["before"]
+    console.print(f"{table_name(pointer)} is run [bold]{pointer['run']}[/bold]")
+    console.print(f"  the way back: quintet runs promote {model} {before}" if before else "")

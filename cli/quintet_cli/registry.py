@@ -1,0 +1,36 @@
+"""The registry of a stage: its routes, its versions, and the contracts of live versions."""
+
+from __future__ import annotations
+
+from quintet.aws.artifacts import Artifacts
+from quintet.aws.registry import Registry
+from quintet.contract import Contract
+from quintet.errors import NotFound
+from quintet_cli.stage import Stage
+
+__all__ = ["artifacts_of", "live_contract", "registry_of"]
+
+
+def registry_of(stage: Stage) -> Registry:
+    """Which versions of a model are published, and which of them is live."""
+    return Registry(stage.signed("dynamodb"), stage.outputs["RegistryTableName"])
+
+
+def artifacts_of(stage: Stage) -> Artifacts:
+    """The published versions themselves."""
+    return Artifacts(stage.signed("s3"), stage.outputs["RegistryBucketName"])
+
+
+def live_contract(stage: Stage, model: str) -> Contract:
+    """The contract of a model's live version.
+
+    Raises:
+        NotFound: the model is not published on that stage.
+    """
+    try:
+        route = registry_of(stage).route(model)
+    except NotFound:
+        expected = f"one published on stage {stage.name}"
+        raise NotFound.of("model", expected, repr(model)) from None
+    seal = route.versions[route.live].seal
+    return artifacts_of(stage).contract(model, route.live, seal)

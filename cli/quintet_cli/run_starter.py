@@ -1,0 +1,66 @@
+"""Starting runs on a stage: of a dropped file, of files in a bucket, of a backfill's partitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quintet.aws.blobs import S3Inbox
+from quintet.aws.executions import Executions
+from quintet.aws.targets import EndpointIds
+from quintet.batch import executions
+from quintet.batch.planning import KEEP, OUTPUT
+from quintet.batch.run_paths import RunPaths, run_name
+from quintet.batch.run_status import show
+from quintet.batch.starts import Started, start_run
+from quintet_cli.registry import registry_of
+from quintet_cli.run_reader import RunReader
+from quintet_cli.stage import Stage
+
+__all__ = ["StageRuns", "drop_file", "start_on"]
+
+
+def drop_file(stage: Stage, file: Path, model: str, output: str, keep: str | None) -> RunPaths:
+    """Put a file into the inbox, which starts its run."""
+    bucket, key = stage.outputs["InboxBucketName"], f"{model}/{file.name}"
+    metadata = {OUTPUT: output} | ({KEEP: keep} if keep else {})
+    with file.open("rb") as body:
+        put = stage.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
+    return RunPaths(model, run_name(bucket, key, put["VersionId"]))
+
+
+def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
+    """Start a run of what `asked` holds, None left out; files are in the inbox by default."""
+    outputs = stage.outputs
+    endpoints = EndpointIds(stage.signed("dynamodb"), outputs["EndpointsTableName"], "--callback")
+    request = {"bucket": outputs["InboxBucketName"]}
+    request |= {name: value for name, value in asked.items() if value is not None}
+    return start_run(
+        request,
+        routes=registry_of(stage),
+        inbox=S3Inbox(stage.client("s3")),
+        runs=Executions(stage.client("stepfunctions"), outputs["BatchScoringArn"]),
+        check=endpoints.check,
+    )
+
+
+@dataclass(frozen=True)
+class StageRuns:
+    """Runs that differ only in their partition; `asked` is what they share."""
+
+    stage: Stage
+    reader: RunReader
+    asked: dict[str, Any]
+
+    def start(self, partition: str) -> Started:
+        """See `quintet_cli.backfill.Runs.start`."""
+        return start_on(self.stage, {**self.asked, "partition": partition})
+
+    def redrive(self, folder: RunPaths) -> None:
+        """See `quintet_cli.backfill.Runs.redrive`."""
+        executions.redrive(folder, self.reader.executions)
+
+    def show(self, folder: RunPaths) -> dict[str, Any]:
+        """See `quintet_cli.backfill.Runs.show`."""
+        return show(folder, self.reader.store, self.reader.executions)

@@ -1,0 +1,42 @@
+"""The tables of a stage's scores: which run their readers see."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from typing import Any
+
+from quintet.aws.blobs import S3Store
+from quintet.aws.cells import S3Cells
+from quintet.aws.glue import GlueDatabase
+from quintet.batch.athena import follow_pointer
+from quintet.batch.run_paths import RunPaths
+from quintet.batch.tables import show_run
+from quintet_cli.registry import artifacts_of
+from quintet_cli.stage import Stage
+
+__all__ = ["show_to_readers"]
+
+
+def show_to_readers(stage: Stage, folder: RunPaths) -> dict[str, Any]:
+    """Point the readers of a table to a run, Athena's too; returns the new pointer.
+
+    Raises:
+        NotFound: the run has not succeeded, or files of it are gone.
+        Transient: a store could not be read or written.
+    """
+    s3, bucket = stage.client("s3"), stage.outputs["ScoresBucketName"]
+    store, cells = S3Store(s3, bucket), S3Cells(s3, bucket)
+    pointer = show_run(
+        folder, store=store, cells=cells, clock=lambda: datetime.now(UTC), by=getpass.getuser()
+    )
+    artifacts = artifacts_of(stage)
+    follow_pointer(
+        pointer,
+        bucket=bucket,
+        store=store,
+        cells=cells,
+        tables=GlueDatabase(stage.client("glue"), stage.outputs["ScoresDatabaseName"]),
+        contract=lambda plan: artifacts.contract(plan.model, plan.version, plan.seal),
+    )
+    return pointer
