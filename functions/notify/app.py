@@ -1,4 +1,4 @@
-"""notify: tells callers that their jobs are settled, and calls alerts out, by webhook and SNS."""
+"""notify: tells callers of settled jobs, and endpoints of alerts and runs, by webhook and SNS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quintet.wiring import notify as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Tell of the jobs and alerts that SQS messages name; the messages that are to come back."""
+    """Handle messages of SQS; returns the messages that must come back."""
     failed = []
     for message in event["Records"]:
         if not _handled(message):
@@ -26,7 +26,7 @@ def _handled(message: dict[str, Any]) -> bool:
         common.logger().warning("not handled", message_id=message["messageId"], reason=str(error))
         if not isinstance(error, BadInput):
             return False
-        wait = 0.0  # it is not ours and never will be: off to the dead letters
+        wait = 0.0  # it will never be readable: on to the dead letters
     if wait is not None:
         wiring.postpone(message["receiptHandle"], wait)
     return wait is None

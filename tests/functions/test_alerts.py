@@ -23,18 +23,18 @@ from tests.functions.test_notify import (
 
 from quintet.aws.alerts import AlertTable, AlertTopic, AlertWebhooks
 from quintet.aws.client import AwsClient
-from quintet.aws.deliveries import CalloutDeliveries
+from quintet.aws.deliveries import EventDeliveries
 from quintet.errors import Transient
-from quintet.streaming.alert import WebhookMessage, content
+from quintet.streaming.alert import content
 from quintet.streaming.alerts import AlertNotifier, Counts, LastAlert
-from quintet.webhooks.alerts import webhook_id
 from quintet.webhooks.delivery import Delivery
+from quintet.webhooks.events import WebhookMessage, alert_webhook_id
 from quintet_cli.receiver import Receiver, receiving
 
 __all__ = ["handler"]  # the fixture of notify's handler
 
 FILTER = {"model": ["room"], "entity": [{"prefix": "s"}]}
-CALLED_OUT = alert(at=0.125)  # what events/notify_alert.json holds
+POSTED = alert(at=0.125)  # what events/notify_alert.json holds
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +69,9 @@ class World:
 
     def notifier(self, topic: str | None = None) -> AlertNotifier:
         """A notifier that tells both ways."""
-        callouts = AlertWebhooks(self.lean("sqs"), self.notices, "ops")
+        webhooks = AlertWebhooks(self.lean("sqs"), self.notices, "ops")
         return AlertNotifier(
-            self.state, [AlertTopic(self.lean("sns"), topic or self.topic), callouts], threads=4
+            self.state, [AlertTopic(self.lean("sns"), topic or self.topic), webhooks], threads=4
         )
 
     def messages(self, queue: str) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def test_subscribers_get_the_alerts_that_they_filter_for(world: World) -> None:
     ]
     called = sorted(world.messages(world.notices), key=lambda m: str(m["alert"]["entity"]))
     assert called == [
-        {"alert": content(alert(n, name)), "endpoint": "ops"}
+        {"type": "alert", "alert": content(alert(n, name)), "endpoint": "ops"}
         for n, name in enumerate(("s1", "s2", "t1"))
     ]
 
@@ -143,7 +143,7 @@ def test_whatever_an_entity_is_called_it_is_told_of(world: World) -> None:
     assert len(world.messages(world.notices)) == len(names)
 
 
-# ---- calling out ---------------------------------------------------------------------------------
+# ---- webhooks ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -153,13 +153,13 @@ def aws(url: str, monkeypatch: pytest.MonkeyPatch) -> Aws:
     return made
 
 
-def deliveries(aws: Aws) -> CalloutDeliveries:
-    """The record of callouts."""
+def deliveries(aws: Aws) -> EventDeliveries:
+    """The record of deliveries."""
     dynamodb = AwsClient("dynamodb", environ=aws.server.environ)
-    return CalloutDeliveries(dynamodb, aws.environ["QUINTET_STREAM_TABLE"])
+    return EventDeliveries(dynamodb, aws.environ["QUINTET_STREAM_TABLE"])
 
 
-def test_an_alert_is_called_out_once_its_record_says_so(
+def test_an_alert_is_posted_once_its_record_says_so(
     aws: Aws, handler: Handler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     receiver = Receiver()
@@ -168,13 +168,13 @@ def test_an_alert_is_called_out_once_its_record_says_so(
         assert handler(event("notify_alert"), None) == SETTLED
         assert handler(event("notify_alert"), None) == SETTLED  # SQS delivers it twice
     (received,) = receiver.received
-    assert (received.id, received.verified) == (webhook_id(CALLED_OUT), True)
+    assert (received.id, received.verified) == (alert_webhook_id(POSTED), True)
     assert received.content == {
         "type": "alert.raised",
         "timestamp": "2027-01-15T08:00:00.125000Z",
-        "data": content(CALLED_OUT),
+        "data": content(POSTED),
     }
-    delivery = deliveries(aws).get(CALLED_OUT.id, "webhook")
+    delivery = deliveries(aws).get(POSTED.id, "webhook")
     assert delivery == Delivery(
         "delivered", 1, "204", started=delivery.started, delivered=delivery.delivered
     )
@@ -188,7 +188,7 @@ def test_an_alert_is_called_out_once_its_record_says_so(
     told = {
         "level": "INFO",
         "message": "announced",
-        "alert": CALLED_OUT.id,
+        "alert": POSTED.id,
         "model": "room",
         "channel": "webhook",
         "endpoint": "ops",
@@ -199,7 +199,7 @@ def test_an_alert_is_called_out_once_its_record_says_so(
     assert {**line, **told} == line
 
 
-def test_a_callout_that_is_not_answered_comes_back_under_its_id(aws: Aws, handler: Handler) -> None:
+def test_a_webhook_that_is_not_answered_comes_back_under_its_id(aws: Aws, handler: Handler) -> None:
     statuses = iter([503, 200])
     receiver = Receiver(answer=lambda received: next(statuses))
     with receiving(receiver) as url:
@@ -207,21 +207,21 @@ def test_a_callout_that_is_not_answered_comes_back_under_its_id(aws: Aws, handle
         found = aws.received("notify_alert")
         assert handler(found, None) == FAILED
         assert handler(found, None) == FAILED  # too early: nothing is sent
-        waiting = deliveries(aws).get(CALLED_OUT.id, "webhook")
+        waiting = deliveries(aws).get(POSTED.id, "webhook")
         assert (waiting.state, waiting.attempts, waiting.last) == ("waiting", 1, "503")
-        deliveries(aws).put(CALLED_OUT.id, "webhook", replace(waiting, next=0.0))  # later
+        deliveries(aws).put(POSTED.id, "webhook", replace(waiting, next=0.0))  # later
         assert handler(found, None) == SETTLED
-    assert [received.id for received in receiver.received] == [webhook_id(CALLED_OUT)] * 2
+    assert [received.id for received in receiver.received] == [alert_webhook_id(POSTED)] * 2
     assert len({received.body for received in receiver.received}) == 1
 
 
-def test_an_endpoint_that_is_not_registered_stops_the_callout(aws: Aws, handler: Handler) -> None:
+def test_an_endpoint_that_is_not_registered_stops_the_webhook(aws: Aws, handler: Handler) -> None:
     assert handler(event("notify_alert"), None) == SETTLED
-    delivery = deliveries(aws).get(CALLED_OUT.id, "webhook")
+    delivery = deliveries(aws).get(POSTED.id, "webhook")
     assert (delivery.state, delivery.last) == ("stopped", "no such endpoint")
 
 
-def test_a_broken_callout_is_off_to_the_dead_letters(
+def test_a_broken_webhook_is_off_to_the_dead_letters(
     aws: Aws, handler: Handler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = aws.received("notify_alert")
@@ -232,7 +232,7 @@ def test_a_broken_callout_is_off_to_the_dead_letters(
     assert lines(capsys) == [{"level": "WARNING", "message": "not handled", "reason": reason}]
 
 
-def test_a_delivered_callout_stays_so(aws: Aws) -> None:
+def test_a_delivered_webhook_stays_so(aws: Aws) -> None:
     records = deliveries(aws)
     delivered = Delivery("delivered", 1, "204", started=1.0, delivered=2.0)
     records.put("a/b/1/0", "webhook", Delivery("waiting", 1, "500", started=1.0, next=5.5))
@@ -243,6 +243,6 @@ def test_a_delivered_callout_stays_so(aws: Aws) -> None:
     assert records.get("a/b/2/0", "webhook") == Delivery()
 
 
-def test_the_sample_event_holds_a_callout_as_it_is_sent() -> None:
+def test_the_sample_event_holds_a_webhook_as_it_is_sent() -> None:
     (record,) = event("notify_alert")["Records"]
-    assert record["body"] == WebhookMessage(CALLED_OUT, "ops").message()
+    assert record["body"] == WebhookMessage(POSTED, "ops").message()

@@ -19,7 +19,7 @@ from quintet.replay.aws.messages import SqsMessages
 from quintet.replay.dead_letters import DeadLetter, DeadLetters, Message
 from quintet.replay.items import Pace, ReplayDepth, ReplayError, ReplaySource, matching
 from quintet.replay.jobs import KnownJob, NoJobs, ReplayJobs
-from quintet.streaming.alert import WebhookMessage
+from quintet.webhooks.events import WebhookMessage
 from quintet_cli.app import app
 from quintet_cli.stage import Stage
 
@@ -177,7 +177,7 @@ def test_filters_must_all_fit(filters: list[str], fits: bool) -> None:
 def run_end() -> str:
     """A message of the end of a run of churn."""
     told = {"model": "churn", "status": "failed", "cause": "", "finished": "2026-11-20T08:00:00Z"}
-    return json.dumps({"endpoint": "pager", "execution": "churn-a", "run": told})
+    return json.dumps({"type": "run", "endpoint": "pager", "execution": "churn-a", "run": told})
 
 
 @pytest.mark.parametrize(
@@ -185,12 +185,12 @@ def run_end() -> str:
     [
         (notice("churn/a+b.csv"), None, "churn"),
         ({"Event": "s3:TestEvent"}, None, None),
-        ({"job": "gone", "event": "failed"}, "gone", None),
+        ({"type": "job", "job": "gone", "event": "failed"}, "gone", None),
         ({"job": 7}, None, None),
         (WebhookMessage(alert(), "pager").message(), None, "room"),
-        ('{"alert": {}, "endpoint": "pager"}', None, None),
+        ('{"type": "alert", "alert": {}, "endpoint": "pager"}', None, None),
         (run_end(), None, "churn"),
-        ('{"run": {}, "endpoint": "pager"}', None, None),
+        ('{"type": "run", "run": {}, "endpoint": "pager"}', None, None),
         ("[1]", None, None),
         ("not json", None, None),
         ("", None, None),
@@ -219,7 +219,7 @@ def test_replay_sends_what_fits_and_leaves_the_rest_in_sight(stage: Stage) -> No
 def test_an_answer_that_is_told_again_does_not_reopen_its_job(stage: Stage) -> None:
     jobs = SomeJobs({"a": "churn"}, {"a"})
     queue = queue_of(stage, jobs=jobs)
-    put(queue, {"job": "a", "event": "failed"})
+    put(queue, {"type": "job", "job": "a", "event": "failed"})
     (done,) = queue.send_back(matching([]), "r1", AT_ONCE)
     assert (done.sent, done.reopened, jobs.reopened) == (1, 0, [])
 

@@ -15,7 +15,7 @@ from tests.jobskit import RESULT, job, job_table, table_properties
 from tests.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
-from quintet.aws.deliveries import DeliveryRecords
+from quintet.aws.deliveries import JobDeliveries
 from quintet.aws.endpoints import EndpointTable
 from quintet.aws.jobs import JobTable
 from quintet.jobs.job import Job, JobOutcome
@@ -47,7 +47,7 @@ class Aws:
             TableName=endpoints_table, **table_properties("EndpointsTable")
         )
         self.endpoints = EndpointTable(lean, endpoints_table)
-        self.deliveries = DeliveryRecords(lean, self.name)
+        self.deliveries = JobDeliveries(lean, self.name)
         self.sqs, sns = self.server.client("sqs"), self.server.client("sns")
         self.queue = self.sqs.create_queue(
             QueueName=f"notify-{self.name}", Attributes={"VisibilityTimeout": "180"}
@@ -265,7 +265,7 @@ def test_a_message_that_is_not_ours_comes_back_at_once_until_it_is_a_dead_letter
 ) -> None:
     assert handler(aws.received("notify_not_ours"), None) == FAILED
     assert aws.waiting() == 1
-    reason = "message: expected a job and an event, got something else"
+    reason = "message: expected the type job, alert or run, got something else"
     assert lines(capsys) == [{"level": "WARNING", "message": "not handled", "reason": reason}]
 
 

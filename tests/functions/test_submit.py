@@ -413,7 +413,9 @@ def test_a_cancelled_job_is_announced_once(
     for _ in range(2):
         answer = submit("DELETE", f"/jobs/{identity}")
         assert (answer.status, answer.json()["state"]) == (200, "CANCELLED")
-    assert messages(online_aws, "notify") == [{"job": identity, "event": "cancelled"}]
+    assert messages(online_aws, "notify") == [
+        {"type": "job", "job": identity, "event": "cancelled"}
+    ]
 
 
 def test_a_job_that_is_done_is_not_cancelled(predict: Ask, submit: Ask, jobs: JobTable) -> None:

@@ -183,7 +183,7 @@ def test_a_batch_is_scored_stored_settled_announced_and_acknowledged(
         (found,) = result(work_aws, str(n))["predictions"]
         assert found["logs"] == pytest.approx([math.log(n + 1)] * 2, rel=1e-6)
     told = sorted(work_aws.told(), key=lambda notice: int(notice["job"]))
-    assert told == [{"job": str(n), "event": "completed"} for n in range(12)]
+    assert told == [{"type": "job", "job": str(n), "event": "completed"} for n in range(12)]
     assert work_aws.jobs.outbox(time.time() + 3600) == []
     assert work_aws.received("WORK") == []
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -283,7 +283,7 @@ def test_poison_is_settled_at_its_last_receive_and_its_message_fails(work_aws: W
     assert work_aws.work(receives=MAX_RECEIVES) == [body]
     kept = work_aws.jobs.get("poison")
     assert (kept.state, (kept.problem or {})["status"]) == ("FAILED", 500)
-    assert work_aws.told() == [{"job": "poison", "event": "failed"}]
+    assert work_aws.told() == [{"type": "job", "job": "poison", "event": "failed"}]
 
 
 def test_a_job_that_may_do_better_comes_back_with_its_backoff(work_aws: WorkAws) -> None:
@@ -311,7 +311,7 @@ def test_the_sweep_sends_what_was_not_sent_and_expires_what_is_late(work_aws: Wo
     found = work_aws.handler("sweep")({}, Context())
     assert found == {"expired": 1, "buried": 0, "announced": 3, "failed": 0}
     assert work_aws.jobs.get("late").state == "EXPIRED"
-    assert work_aws.told() == [{"job": "late", "event": "expired"}]
+    assert work_aws.told() == [{"type": "job", "job": "late", "event": "expired"}]
     assert work_aws.work() == []  # the late one's message finds it settled
     assert [work_aws.jobs.get(name).state for name in ("lost", "fresh")] == ["DONE", "ACCEPTED"]
     assert [n.job for n in work_aws.jobs.outbox(now + 3600)] == ["fresh"]

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from quintet.aws.alerts import AlertWebhooks
 from quintet.aws.client import AwsClient
-from quintet.aws.deliveries import CalloutDeliveries, DeliveryRecords
+from quintet.aws.deliveries import EventDeliveries, JobDeliveries
 from quintet.aws.jobs import JobTable
 from quintet.jobs.job import JobOutcome
 from quintet.streaming.alert import content
-from quintet.webhooks.alerts import webhook_id
+from quintet.webhooks.events import alert_webhook_id
 from quintet_cli.app import app
 from quintet_cli.receiver import Receiver, receiving
 from quintet_cli.stage import Stage
@@ -54,7 +54,7 @@ def test_a_receiver_that_fails_at_first_is_told_again(local_aws: LocalAws) -> No
     statuses = iter([503, 204])
     receiver = Receiver(answer=lambda received: next(statuses, 204))
     name = f"e{time.time_ns()}"
-    records = DeliveryRecords(lean(local_aws), local_aws.outputs["JobsTableName"])
+    records = JobDeliveries(lean(local_aws), local_aws.outputs["JobsTableName"])
     with receiving(receiver) as url:
         receiver.secrets = [register(local_aws, name, url)]
         send(local_aws, settle(local_aws, name))
@@ -64,17 +64,17 @@ def test_a_receiver_that_fails_at_first_is_told_again(local_aws: LocalAws) -> No
     assert (delivery.attempts, delivery.last) == (2, "204")
 
 
-def test_an_alert_is_called_out(local_aws: LocalAws) -> None:
+def test_an_alert_is_posted(local_aws: LocalAws) -> None:
     receiver, name = Receiver(), f"e{time.time_ns()}"
     found = alert(entity=name, id=f"events/shardId-000000000000/{time.time_ns()}/0")
-    book = CalloutDeliveries(lean(local_aws), local_aws.outputs["StreamTableName"])
+    book = EventDeliveries(lean(local_aws), local_aws.outputs["StreamTableName"])
     sqs = Stage.open("local", local_aws.state).signed("sqs")
     with receiving(receiver) as url:
         receiver.secrets = [register(local_aws, name, url)]
         AlertWebhooks(sqs, local_aws.outputs["NotifyQueueUrl"], name).send(found)
         eventually(lambda: book.get(found.id, "webhook").state == "delivered", 30)
     (received,) = receiver.received
-    assert (received.id, received.verified) == (webhook_id(found), True)
+    assert (received.id, received.verified) == (alert_webhook_id(found), True)
     assert received.content["data"] == content(found)
 
 
@@ -102,6 +102,6 @@ def test_what_will_never_be_delivered_becomes_a_dead_letter(local_aws: LocalAws)
         return found == expected
 
     eventually(all_found, 90)
-    records = DeliveryRecords(lean(local_aws), local_aws.outputs["JobsTableName"])
+    records = JobDeliveries(lean(local_aws), local_aws.outputs["JobsTableName"])
     delivery = records.get(f"job-{name}", "webhook")
     assert (delivery.state, delivery.last) == ("given_up", "address refused")

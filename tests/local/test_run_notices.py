@@ -12,7 +12,7 @@ import pytest
 from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.aws.deliveries import CalloutDeliveries
+from quintet.aws.deliveries import EventDeliveries
 from quintet.batch.run_paths import RunPaths, run_name
 from quintet_cli.app import app
 from quintet_cli.receiver import Receiver, receiving
@@ -121,7 +121,7 @@ def test_the_end_of_a_run_is_called_out_signed_and_again_under_its_id(local: Loc
         assert command(local, *asked).exit_code == 0
         folder = RunReader(Stage.open("local", local.state)).newest("churn")
         stream = Stage.open("local", local.state).signed("dynamodb")
-        records = CalloutDeliveries(stream, local.outputs["StreamTableName"])
+        records = EventDeliveries(stream, local.outputs["StreamTableName"])
         subject = f"run/{folder.run}"
         eventually(lambda: records.get(subject, "webhook").state == "delivered", 60)
         assert command(local, *asked).exit_code == 0  # it has ended: nobody is called again

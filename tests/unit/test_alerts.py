@@ -29,8 +29,8 @@ from quintet.aws.alerts import AlertTable
 from quintet.aws.client import AwsClient
 from quintet.contract import Alert as Rule
 from quintet.contract import Contract, Output
-from quintet.errors import BadInput, Transient
-from quintet.streaming.alert import Alert, WebhookMessage, bounded, content, of_content, sns_message
+from quintet.errors import Transient
+from quintet.streaming.alert import Alert, bounded, content, of_content, sns_message
 from quintet.streaming.alerts import (
     AlertNotifier,
     AlertState,
@@ -171,18 +171,9 @@ def test_a_long_entity_is_cut_and_still_its_own() -> None:
     assert bounded("x" * 400) == "x" * 400
 
 
-def test_a_callout_is_read_back_and_nothing_else_is() -> None:
-    callout = WebhookMessage(alert(), "ops")
-    assert WebhookMessage.read(callout.message()) == callout
-    broken = {**json.loads(callout.message())["alert"], "at": "soon"}
-    for body in ("", "[]", "{}", '{"alert": 1}', '{"alert": {}}', json.dumps({"alert": broken})):
-        with pytest.raises(BadInput, match=r"^message: expected an alert and an endpoint"):
-            WebhookMessage.read(body)
-
-
 def test_who_reads_an_alert_loads_no_arrays() -> None:
     # notify reads them, and needs nothing of numpy
-    code = "import sys, quintet.webhooks.alerts; print('numpy' in sys.modules)"
+    code = "import sys, quintet.webhooks.events; print('numpy' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert found.stdout == b"False\n"
 

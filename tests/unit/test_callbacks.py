@@ -13,25 +13,21 @@ from tests.jobskit import NOW, job, job_table
 from tests.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
-from quintet.aws.deliveries import DeliveryRecords
+from quintet.aws.deliveries import JobDeliveries
 from quintet.aws.webhooks import HttpWebhooks
 from quintet.errors import BadInput, Transient
 from quintet.jobs.job import Job
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import JobEvent
-from quintet.webhooks.delivery import (
+from quintet.webhooks.channel import (
     Answer,
-    Attempt,
-    Deliveries,
-    Delivery,
-    MemoryDeliveries,
     Undelivered,
     WebhookChannel,
-    after,
+    retry_after_seconds,
 )
+from quintet.webhooks.delivery import Attempt, Deliveries, Delivery, MemoryDeliveries, after
 from quintet.webhooks.endpoints import MemoryEndpoints, register, rotate
-from quintet.webhooks.notifier import Notifier
-from quintet.webhooks.retry_after import seconds_of
+from quintet.webhooks.notifier import JobReader, Notifier
 from quintet.webhooks.url_guard import Blocked
 from quintet_cli.receiver import Received, Receiver, receiving
 
@@ -108,7 +104,7 @@ def test_a_receivers_wish_does_not_prolong_the_day() -> None:
     ],
 )
 def test_a_retry_after_is_read_in_seconds_and_as_a_date(text: str | None, seconds: float) -> None:
-    assert seconds_of(text, NOW) == seconds
+    assert retry_after_seconds(text, NOW) == seconds
 
 
 # ---- the record ----------------------------------------------------------------------------------
@@ -127,7 +123,7 @@ def deliveries(request: pytest.FixtureRequest, url: str) -> Deliveries:
     table = job_table(url)
     table.accept(job())
     environ = RegistryServer(url, "none", "none").environ
-    return DeliveryRecords(AwsClient("dynamodb", environ=environ), table.name)
+    return JobDeliveries(AwsClient("dynamodb", environ=environ), table.name)
 
 
 def test_a_delivery_is_recorded_by_channel(deliveries: Deliveries) -> None:
@@ -151,7 +147,7 @@ def test_the_record_leaves_the_job_as_it_was_and_brings_none_back(url: str) -> N
     table = job_table(url)
     table.accept(job())
     environ = RegistryServer(url, "none", "none").environ
-    records = DeliveryRecords(AwsClient("dynamodb", environ=environ), table.name)
+    records = JobDeliveries(AwsClient("dynamodb", environ=environ), table.name)
     records.put("j1", "webhook", Delivery("stopped", 1, "410", started=NOW))
     assert table.get("j1") == job()
     records.put("j2", "webhook", Delivery("stopped", 1, "410", started=NOW))
@@ -181,12 +177,11 @@ class World:
         """Handle a message."""
         webhooks = HttpWebhooks("loopback", seconds=5)
         notifier = Notifier(
-            self.jobs.get,
+            JobReader(self.jobs.get, WebhookChannel(self.endpoints, webhooks), self._publish),
             self.deliveries,
-            {"webhook": WebhookChannel(self.endpoints, webhooks), "sns": self._publish},
             clock=lambda: self.now,
             random=lambda: 0.0,
-            tell=lambda job, channel, delivery: self.told.append((job.id, channel, delivery)),
+            report=lambda found, *how: self.told.append((found.subject, *how)),
         )
         return notifier(message, receives)
 
@@ -327,7 +322,9 @@ def test_a_refused_address_goes_to_the_dead_letters_and_no_answer_waits(
     error: Exception, attempt: Attempt
 ) -> None:
     world = World("http://127.0.0.1:9/")
-    assert WebhookChannel(world.endpoints, Failing(error))(DONE, NOW) == attempt
+    assert (
+        WebhookChannel(world.endpoints, Failing(error)).post("crm", "job_j1", b"{}", NOW) == attempt
+    )
 
 
 @pytest.mark.parametrize(("status", "wait"), [(429, 60.0), (503, 60.0), (500, 5.0)])
@@ -337,7 +334,7 @@ def test_a_receiver_that_is_busy_says_when_to_come_back(status: int, wait: float
             return Answer(status, "60")
 
     world = World("http://127.0.0.1:9/")
-    attempt = WebhookChannel(world.endpoints, Busy())(DONE, NOW)
+    attempt = WebhookChannel(world.endpoints, Busy()).post("crm", "job_j1", b"{}", NOW)
     assert attempt.state == "waiting"
     assert after(Delivery(), attempt, NOW, 0.0).next == NOW + wait
 

@@ -16,6 +16,7 @@ from tests.registries import RegistryServer
 from quintet.aws.client import AwsClient
 from quintet.aws.endpoints import EndpointTable
 from quintet.errors import BadInput, Conflict, Transient
+from quintet.webhooks.channel import signed_headers
 from quintet.webhooks.endpoints import (
     Endpoint,
     Endpoints,
@@ -25,7 +26,6 @@ from quintet.webhooks.endpoints import (
     register,
     rotate,
 )
-from quintet.webhooks.signing import headers
 
 URL = "https://hooks.example.com/jobs"
 NOW = 1_800_000_000.0
@@ -85,7 +85,7 @@ def test_an_address_that_callbacks_may_not_go_to_is_not_registered() -> None:
 
 
 def signed(endpoint: Endpoint, now: float) -> dict[str, str]:
-    return headers("job_1", b'{"a":1}', endpoint.signing(now), now)
+    return signed_headers("job_1", b'{"a":1}', endpoint.signing(now), now)
 
 
 def verifies(secret: Secret, sent: dict[str, str]) -> bool:

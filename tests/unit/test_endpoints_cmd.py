@@ -21,8 +21,8 @@ from quintet.aws.client import AwsClient
 from quintet.aws.endpoints import EndpointTable
 from quintet.aws.webhooks import HttpWebhooks
 from quintet.errors import BadInput, Conflict
+from quintet.webhooks.channel import signed_headers
 from quintet.webhooks.endpoints import Endpoint, UnknownEndpoint
-from quintet.webhooks.signing import headers
 from quintet_cli.app import app
 from quintet_cli.stage import Stage
 
@@ -143,8 +143,8 @@ def test_listening_tells_what_comes_and_whether_it_verifies() -> None:
         assert told is not None
         post, address = HttpWebhooks("loopback").post, told[1]
         now = time.time()
-        assert post(address, b"{}", headers("job_1", b"{}", [secret], now)).status == 204
-        assert post(address, b"[]", headers("job_2", b"{}", [secret], now)).status == 401
+        assert post(address, b"{}", signed_headers("job_1", b"{}", [secret], now)).status == 204
+        assert post(address, b"[]", signed_headers("job_2", b"{}", [secret], now)).status == 401
         assert process.stdout.readline() == "✓ verified job_1 {}\n"
         assert process.stdout.readline() == "✗ not verified job_2 []\n"
     finally:

@@ -11,14 +11,14 @@ from tests.aws_kit import client, environ, moto_server
 from tests.jobskit import NOW, RESULT, TTL, job, job_table
 
 from quintet.aws.client import AwsClient
-from quintet.aws.deliveries import DeliveryRecords
+from quintet.aws.deliveries import JobDeliveries
 from quintet.aws.jobs import JobTable as Store
 from quintet.jobs.job import JobOutcome, Lease, LostLease, Settled
 from quintet.jobs.store import JobEvent
 from quintet.replay.aws.jobs import ReplayJobTable
 from quintet.replay.jobs import KnownJob
 from quintet.webhooks.delivery import Delivery
-from quintet.webhooks.notices import webhook_id
+from quintet.webhooks.job_events import webhook_id
 
 LATER = NOW + 86_400
 POISON = JobOutcome(problem={"title": "Service Unavailable", "status": 503, "detail": "no answer"})
@@ -92,7 +92,7 @@ def test_a_worker_of_before_can_change_nothing(store: Store, table: ReplayJobTab
 
 def test_its_second_end_is_told_as_news(url: str, store: Store, table: ReplayJobTable) -> None:
     end(store, POISON)
-    records = DeliveryRecords(AwsClient("dynamodb", environ=environ(url)), store.name)
+    records = JobDeliveries(AwsClient("dynamodb", environ=environ(url)), store.name)
     records.put("j1", "webhook", Delivery("delivered", 1, "200", NOW, 0.0, NOW))
     first = webhook_id(store.get("j1"))
     table.reopen("j1")

@@ -389,6 +389,7 @@ def test_a_notice_is_read_back_from_its_message() -> None:
         '{"job": "j", "event": "x"}',
         '{"job": "j", "event": ["failed"]}',
         '{"job": "j", "event": "failed", "more": 1}',
+        '{"job": "j", "event": "failed", "type": "run"}',
     ],
 )
 def test_a_message_that_is_not_ours_is_refused(body: str) -> None:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from quintet.aws.webhooks import HttpWebhooks, resolve
 from quintet.errors import BadInput
-from quintet.webhooks.delivery import Answer, Undelivered
+from quintet.webhooks.channel import Answer, Undelivered
 from quintet.webhooks.url_guard import Blocked
 from quintet_cli.receiver import Receiver, receiving
 

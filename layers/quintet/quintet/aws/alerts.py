@@ -1,4 +1,4 @@
-"""Alerts on AWS: the last one of each entity in the stream's table, the topic, and the callouts.
+"""Alerts on AWS: each entity's last one in the stream's table, the topic, and the notify queue.
 
 An alert's item has the key "alert#<model>#<entity>" and the part "-".
 """
@@ -14,8 +14,9 @@ from quintet.aws.client import AwsClient
 from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.aws.queues import JobEventQueue
 from quintet.errors import Transient
-from quintet.streaming.alert import Alert, WebhookMessage, content, of_content, sns_message
+from quintet.streaming.alert import Alert, content, of_content, sns_message
 from quintet.streaming.alerts import LastAlert
+from quintet.webhooks.events import WebhookMessage
 
 __all__ = ["AlertTable", "AlertTopic", "AlertWebhooks"]
 
@@ -108,7 +109,7 @@ class AlertTopic:
 
 
 class AlertWebhooks:
-    """Has the stack's endpoint called by `notify`; see `quintet.streaming.alerts.AlertChannel`."""
+    """Has `notify` post alerts; see `quintet.streaming.alerts.AlertChannel`."""
 
     def __init__(self, client: AwsClient, queue_url: str, endpoint: str) -> None:
         self._queue = JobEventQueue(client, queue_url)

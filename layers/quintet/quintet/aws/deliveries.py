@@ -9,14 +9,14 @@ from quintet.aws.client import AwsClient
 from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.webhooks.delivery import Delivery, State
 
-__all__ = ["CalloutDeliveries", "DeliveryRecords"]
+__all__ = ["EventDeliveries", "JobDeliveries"]
 
 
 #: the day of attempts, 14 days among the dead letters, and another day after a replay
 KEPT_SECONDS = 16 * 86_400
 
 
-class DeliveryRecords:
+class JobDeliveries:
     """Deliveries in the jobs table."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
@@ -58,7 +58,7 @@ class DeliveryRecords:
         return dynamodb_call(self._client, operation, payload, idempotent=True)
 
 
-class CalloutDeliveries:
+class EventDeliveries:
     """Deliveries in the stream's table: the key "delivery#<subject>", the channel as the part."""
 
     def __init__(self, client: AwsClient, table: str) -> None:

@@ -14,7 +14,7 @@ from quintet.aws.client import AwsClient
 from quintet.aws.responses import Response
 from quintet.errors import Transient
 from quintet.jobs.store import JobEvent
-from quintet.streaming.alert import WebhookMessage
+from quintet.webhooks.events import WebhookMessage
 
 __all__ = ["DeadLetterQueue", "JobEventQueue", "QueueVisibility"]
 

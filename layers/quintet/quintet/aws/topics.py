@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from quintet.jobs.job import Job
 from quintet.webhooks.delivery import Attempt
-from quintet.webhooks.notices import sagemaker_body
+from quintet.webhooks.job_events import sagemaker_body
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -25,7 +25,7 @@ class TopicChannel:
         self._arn = topic_arn
 
     def __call__(self, job: Job, now: float) -> Attempt:
-        """See `quintet.webhooks.delivery.Channel`."""
+        """Try once to publish that a job ended; see `quintet.webhooks.notifier.JobReader`."""
         client = self._client()
         body = sagemaker_body(job, client.meta.region_name)
         try:

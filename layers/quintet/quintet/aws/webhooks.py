@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 
-from quintet.webhooks.delivery import Answer, Undelivered
+from quintet.webhooks.channel import Answer, Undelivered
 from quintet.webhooks.url_guard import Scope, Target, check_addresses, parse
 
 __all__ = ["HttpWebhooks", "resolve"]
@@ -54,7 +54,7 @@ class HttpWebhooks:
         self._tls = tls or _tls
 
     def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """See `quintet.webhooks.delivery.Webhooks.post`."""
+        """See `quintet.webhooks.channel.Webhooks.post`."""
         target = parse(url, self._scope)
         deadline = time.monotonic() + self._seconds
         try:

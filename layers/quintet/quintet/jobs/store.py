@@ -65,7 +65,9 @@ class JobEvent:
 
     def message(self) -> str:
         """The message's body."""
-        return json.dumps({"job": self.job, "event": self.kind})
+        message = {"job": self.job, "event": self.kind}
+        # the notify queue has messages of other types, too; the work queue has not
+        return json.dumps(message if self.kind == "accepted" else {**message, "type": "job"})
 
     @classmethod
     def read(cls, body: str) -> JobEvent:
@@ -76,7 +78,8 @@ class JobEvent:
             found = None
         if not (
             isinstance(found, dict)
-            and found.keys() == {"job", "event"}
+            and found.keys() - {"type"} == {"job", "event"}
+            and found.get("type", "job") == "job"
             and isinstance(found["job"], str)
             and found["event"] in EVENTS.values()
         ):

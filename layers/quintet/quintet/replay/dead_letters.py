@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,8 +15,7 @@ from quintet.errors import BadInput
 from quintet.jobs.store import JobEvent
 from quintet.replay.items import Pace, ReplayDepth, ReplayOutcome
 from quintet.replay.jobs import NoJobs, ReplayJobs
-from quintet.streaming.alert import WebhookMessage, is_callout
-from quintet.webhooks.runs import is_run_end, run_call
+from quintet.webhooks.events import webhook_event
 
 __all__ = ["MARK", "DeadLetter", "DeadLetters", "MemoryMessages", "Message", "Messages"]
 
@@ -130,11 +130,9 @@ class DeadLetter:
         if self.job is not None:
             known = self.jobs.find(self.job)
             return known.model if known else None
+        with suppress(BadInput):
+            return webhook_event(body).model
         try:
-            if is_callout(body):
-                return WebhookMessage.read(body).alert.model
-            if is_run_end(body):
-                return run_call(body).model
             files = dropped(body)
         except BadInput:
             return None

@@ -9,15 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from quintet.errors import BadInput
-
 __all__ = [
     "MAX_ENTITY_CHARACTERS",
     "Alert",
-    "WebhookMessage",
     "bounded",
     "content",
-    "is_callout",
     "of_content",
     "sns_message",
 ]
@@ -121,37 +117,3 @@ def sns_message(alert: Alert) -> tuple[str, str, dict[str, str]]:
     if alert.entity.isprintable():
         attributes["entity"] = alert.entity
     return subject[:99].rstrip(), json.dumps({"type": "alert", **content(alert)}), attributes
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookMessage:
-    """An alert, and the registered endpoint that is to be told of it.
-
-    The message holds all there is to tell: the alert's item is replaced by its entity's next one,
-    while a callout is tried for a day.
-    """
-
-    alert: Alert
-    endpoint: str
-
-    def message(self) -> str:
-        """The message's body."""
-        return json.dumps({"alert": content(self.alert), "endpoint": self.endpoint})
-
-    @classmethod
-    def read(cls, body: str) -> WebhookMessage:
-        """The callout in a message.
-
-        Raises:
-            BadInput: the message is not ours.
-        """
-        try:
-            found: Any = json.loads(body)
-            return cls(of_content(found["alert"]), str(found["endpoint"]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise BadInput.of("message", "an alert and an endpoint", "something else") from None
-
-
-def is_callout(body: str) -> bool:
-    """Whether a message is of an alert; the others on the queue are of jobs."""
-    return body.startswith('{"alert"')

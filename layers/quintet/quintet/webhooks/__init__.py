@@ -1,1 +1,1 @@
-"""Telling callers that their jobs ended: registered endpoints, signatures, retries. Pure."""
+"""Webhooks: registered endpoints, events, signatures, retries. Pure."""

@@ -1,51 +1,26 @@
-"""What becomes of a notice: each channel is tried for a day, and told apart from the others."""
+"""The state of a delivery on one channel: tried for a day, with growing waits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
-from quintet.errors import BadInput, QuintetError
-from quintet.jobs.job import Job
-from quintet.webhooks.endpoints import Endpoint, Endpoints, UnknownEndpoint
-from quintet.webhooks.notices import webhook_body, webhook_id
-from quintet.webhooks.retry_after import seconds_of
-from quintet.webhooks.signing import headers
-from quintet.webhooks.url_guard import Blocked
-
-__all__ = [
-    "Answer",
-    "Attempt",
-    "Channel",
-    "Deliveries",
-    "Delivery",
-    "MemoryDeliveries",
-    "Undelivered",
-    "WebhookChannel",
-    "Webhooks",
-    "after",
-]
+__all__ = ["Attempt", "Deliveries", "Delivery", "MemoryDeliveries", "after", "return_in"]
 
 DAY = 86_400.0
 #: the wait after the first attempt, what each later one multiplies it by, and the longest.
 #: SQS holds a message back for at most 12 hours after it was received
 FIRST_WAIT, GROWTH, LONGEST_WAIT = 5.0, 6.0, 6 * 3_600.0
-#: too many requests, and out of service: what a Retry-After goes with
-BUSY = (429, 503)
 
 State = Literal["waiting", "delivered", "stopped", "given_up"]
 
 
-class Undelivered(QuintetError):
-    """A callback was not answered; the text says why in two words."""
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What one attempt came to; `last` is the HTTP status, or why there was none.
+    """The result of one attempt; `last` is the HTTP status, or why there was none.
 
-    `wait` is how many seconds the receiver wants to be left alone.
+    `wait` is how many seconds the receiver asks to wait.
     """
 
     state: State
@@ -55,7 +30,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What has become of a job's notice, or an alert's, on one channel. Moments are epoch seconds.
+    """The state of a notification on one channel. Moments are epoch seconds.
 
     `stopped` is final: the endpoint is gone or disabled. `given_up` ends among the dead letters,
     and a replayed message begins anew.
@@ -70,16 +45,16 @@ class Delivery:
 
 
 class Deliveries(Protocol):
-    """Where deliveries are recorded, by the job or the alert that they are of."""
+    """Where deliveries are recorded, by their subject: a job's id, an alert's, a run's."""
 
-    def get(self, job: str, channel: str) -> Delivery:
-        """What is recorded; a new one where nothing is.
+    def get(self, subject: str, channel: str) -> Delivery:
+        """The recorded delivery; a new one where nothing is recorded.
 
         Raises:
             Transient: it could not be read.
         """
 
-    def put(self, job: str, channel: str, delivery: Delivery) -> None:
+    def put(self, subject: str, channel: str, delivery: Delivery) -> None:
         """Record a delivery; never over one that says `delivered`.
 
         Raises:
@@ -93,78 +68,14 @@ class MemoryDeliveries:
     def __init__(self) -> None:
         self.stored: dict[tuple[str, str], Delivery] = {}
 
-    def get(self, job: str, channel: str) -> Delivery:
+    def get(self, subject: str, channel: str) -> Delivery:
         """See `Deliveries.get`."""
-        return self.stored.get((job, channel), Delivery())
+        return self.stored.get((subject, channel), Delivery())
 
-    def put(self, job: str, channel: str, delivery: Delivery) -> None:
+    def put(self, subject: str, channel: str, delivery: Delivery) -> None:
         """See `Deliveries.put`."""
-        if self.get(job, channel).state != "delivered":
-            self.stored[job, channel] = delivery
-
-
-#: tries to tell of a job, now; raises Transient where nothing was tried
-Channel = Callable[[Job, float], Attempt]
-
-
-class Answer(NamedTuple):
-    """What a receiver answered: the status, and its Retry-After."""
-
-    status: int
-    retry_after: str | None = None
-
-
-class Webhooks(Protocol):
-    """What posts callbacks."""
-
-    def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """Post a callback.
-
-        Raises:
-            BadInput: the URL is not one that callbacks may go to.
-            Blocked: its host resolves to an address that callbacks may not go to.
-            Undelivered: no answer came.
-        """
-
-
-class WebhookChannel:
-    """Posts to registered endpoints."""
-
-    def __init__(self, endpoints: Endpoints, webhooks: Webhooks) -> None:
-        self._endpoints = endpoints
-        self._webhooks = webhooks
-
-    def __call__(self, job: Job, now: float) -> Attempt:
-        """Try once to tell of a job."""
-        return self.post(job.endpoint or "", webhook_id(job), webhook_body(job), now)
-
-    def post(self, name: str, webhook_id: str, body: bytes, now: float) -> Attempt:
-        """Try once to post something to an endpoint, under an id that every attempt has."""
-        try:
-            endpoint = self._endpoints.get(name)
-        except UnknownEndpoint:
-            return Attempt("stopped", "no such endpoint")
-        if endpoint.disabled:
-            return Attempt("stopped", "endpoint disabled")
-        attempt = self._post(endpoint, webhook_id, body, now)
-        if attempt.last == "410":
-            self._endpoints.disable(name, "it answered 410 Gone")
-        return attempt
-
-    def _post(self, endpoint: Endpoint, webhook_id: str, body: bytes, now: float) -> Attempt:
-        signed = headers(webhook_id, body, endpoint.signing(now), now)
-        try:
-            status, retry_after = self._webhooks.post(endpoint.url, body, signed)
-        except (Blocked, BadInput):
-            # a wrong registration, not a bad moment: trying for a day would only hide it
-            return Attempt("given_up", "address refused")
-        except Undelivered as error:
-            return Attempt("waiting", str(error))
-        if 200 <= status < 300:
-            return Attempt("delivered", str(status))
-        if status in BUSY:
-            return Attempt("waiting", str(status), seconds_of(retry_after, now))
-        return Attempt("stopped" if status == 410 else "waiting", str(status))
+        if self.get(subject, channel).state != "delivered":
+            self.stored[subject, channel] = delivery
 
 
 def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> Delivery:
@@ -190,3 +101,14 @@ def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> De
     wait = min(FIRST_WAIT * GROWTH**delivery.attempts, LONGEST_WAIT) * (1 - jitter / 2)
     wanted = min(attempt.wait, LONGEST_WAIT)
     return replace(tried, next=min(now + max(wait, wanted), end))
+
+
+def return_in(deliveries: Sequence[Delivery], now: float) -> float | None:
+    """In how many seconds their message must come back; None if all are settled.
+
+    0 for one that was given up: the message comes back until it is a dead letter.
+    """
+    waits = [max(1.0, one.next - now) for one in deliveries if one.state == "waiting"]
+    if waits:
+        return min(waits)
+    return 0.0 if any(one.state == "given_up" for one in deliveries) else None

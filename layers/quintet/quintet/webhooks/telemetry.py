@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from quintet.jobs.job import Job
-from quintet.webhooks.callouts import Outgoing
 from quintet.webhooks.delivery import Delivery, State
+from quintet.webhooks.notifier import Notification
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.logging import Logger
@@ -30,28 +29,24 @@ class DeliveryTelemetry:
         self._logger = logger
         self._metrics = metrics
 
-    def announced(self, job: Job, channel: str, delivery: Delivery) -> None:
-        """An attempt to deliver a job's notice. The age is from the job's end."""
-        endpoint = job.endpoint if channel == "webhook" else None
-        self._log(delivery, job=job.id, model=job.model, channel=channel, endpoint=endpoint)
-        self._count(delivery, job.model, channel, job.updated)
+    def attempted(self, notification: Notification, channel: str, delivery: Delivery) -> None:
+        """Write an attempt to deliver. The age is from the moment of the event.
 
-    def called_out(self, call: Outgoing, delivery: Delivery) -> None:
-        """An attempt to deliver an alert or the end of a run. The age is from when it happened."""
-        about = {call.kind: call.subject, "model": call.model, "endpoint": call.endpoint}
-        self._log(delivery, channel="webhook", **about)
-        self._count(delivery, call.model, "webhook", call.at)
-
-    def _log(self, delivery: Delivery, **subject: Any) -> None:
-        """The line: no URL, which may hold a token, and of the answer only its status."""
+        The line has no URL, which may hold a token, and of the answer only its status.
+        """
         level = self._logger.info if delivery.state == "delivered" else self._logger.warning
+        subject: dict[str, Any] = {notification.type: notification.subject}
         level(
             "announced",
             **subject,
+            model=notification.model,
+            channel=channel,
+            endpoint=notification.endpoint if channel == "webhook" else None,
             state=delivery.state,
             attempts=delivery.attempts,
             last=delivery.last,
         )
+        self._count(delivery, notification.model, channel, notification.at)
 
     def _count(self, delivery: Delivery, model: str, channel: str, begun: float) -> None:
         values = {_COUNTS[delivery.state]: 1.0}

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from quintet.settings import NotifySettings
-    from quintet.webhooks.callouts import CalloutNotifier, Outgoing
-    from quintet.webhooks.delivery import WebhookChannel
-    from quintet.webhooks.notifier import Notifier
+    from quintet.webhooks.channel import WebhookChannel
+    from quintet.webhooks.delivery import Deliveries
+    from quintet.webhooks.notifier import Notification, Notifier
     from quintet.webhooks.telemetry import DeliveryTelemetry
 
 __all__ = ["notify", "postpone"]
@@ -44,69 +44,51 @@ def _telemetry() -> DeliveryTelemetry:
 
 def notify(message: str, receives: int) -> float | None:
     """Handle a message of the queue: of a job, an alert, or the end of a run. See `Notifier`."""
-    from quintet.streaming.alert import is_callout
-    from quintet.webhooks.runs import is_run_end
+    from quintet.webhooks.events import message_type
 
-    if is_callout(message):
-        return _alert_notifier()(message, receives)
-    return (_run_notifier() if is_run_end(message) else _notifier())(message, receives)
+    notifier = _job_notifier() if message_type(message) == "job" else _event_notifier()
+    return notifier(message, receives)
 
 
 @cache
-def _notifier() -> Notifier:
-    """What tells callers that their jobs are settled."""
-    from quintet.aws.deliveries import DeliveryRecords
+def _job_notifier() -> Notifier:
+    """Notifies callers that their jobs are settled."""
+    from quintet.aws.client import AwsClient
+    from quintet.aws.deliveries import JobDeliveries
     from quintet.aws.jobs import JobTable
     from quintet.aws.topics import TopicChannel
-    from quintet.webhooks.notifier import Notifier
+    from quintet.webhooks.notifier import JobReader
 
     settings = _settings()
-    dynamodb = common.client("dynamodb")
+    dynamodb = AwsClient("dynamodb")
     jobs = JobTable(dynamodb, settings.jobs_table, retention_days=settings.job_retention_days)
-    return Notifier(
-        jobs.get,
-        DeliveryRecords(dynamodb, settings.jobs_table),
-        {"webhook": _webhooks(), "sns": TopicChannel(_sns, settings.jobs_topic_arn)},
-        clock=time.time,
-        random=random.random,
-        tell=_telemetry().announced,
-    )
+    topic = TopicChannel(_sns, settings.jobs_topic_arn)
+    deliveries = JobDeliveries(dynamodb, settings.jobs_table)
+    return _notifier(JobReader(jobs.get, _webhooks(), topic), deliveries)
 
 
 @cache
-def _alert_notifier() -> CalloutNotifier:
-    """What calls alerts out."""
-    from quintet.webhooks.alerts import alert_call
+def _event_notifier() -> Notifier:
+    """Notifies endpoints of alerts and of the ends of runs."""
+    from quintet.aws.client import AwsClient
+    from quintet.aws.deliveries import EventDeliveries
+    from quintet.webhooks.notifier import EventReader
 
-    return _callouts(alert_call)
-
-
-@cache
-def _run_notifier() -> CalloutNotifier:
-    """What calls the ends of runs out."""
-    from quintet.webhooks.runs import run_call
-
-    return _callouts(run_call)
+    deliveries = EventDeliveries(AwsClient("dynamodb"), _settings().stream_table)
+    return _notifier(EventReader(_webhooks()), deliveries)
 
 
-def _callouts(read: Callable[[str], Outgoing]) -> CalloutNotifier:
-    from quintet.aws.deliveries import CalloutDeliveries
-    from quintet.webhooks.callouts import CalloutNotifier
+def _notifier(read: Callable[[str], Notification | None], deliveries: Deliveries) -> Notifier:
+    from quintet.webhooks.notifier import Notifier
 
-    return CalloutNotifier(
-        read,
-        CalloutDeliveries(common.client("dynamodb"), _settings().stream_table),
-        _webhooks(),
-        clock=time.time,
-        random=random.random,
-        tell=_telemetry().called_out,
-    )
+    report = _telemetry().attempted
+    return Notifier(read, deliveries, clock=time.time, random=random.random, report=report)
 
 
 def _webhooks() -> WebhookChannel:
     from quintet.aws.endpoints import EndpointTable
     from quintet.aws.webhooks import HttpWebhooks
-    from quintet.webhooks.delivery import WebhookChannel
+    from quintet.webhooks.channel import WebhookChannel
 
     settings = _settings()
     return WebhookChannel(

@@ -1,4 +1,4 @@
-"""What callers are told of a settled job: as a webhook, and in SageMaker's own form."""
+"""The event of a settled job: as a webhook, and in SageMaker's own form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_TEXT = 1_000
 
 
 def channels(job: Job) -> list[str]:
-    """The channels on which a job's caller wants to be told."""
+    """The channels that a job's request asks for."""
     wanted = {"webhook": job.endpoint is not None, "sns": job.notify_topic}
     return [name for name, asked in wanted.items() if asked]
 

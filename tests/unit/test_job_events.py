@@ -8,7 +8,7 @@ import json
 from tests.jobskit import NOW, job
 
 from quintet.jobs.job import Content
-from quintet.webhooks.notices import channels, sagemaker_body, webhook_body, webhook_id
+from quintet.webhooks.job_events import channels, sagemaker_body, webhook_body, webhook_id
 
 RESULT = Content("application/json", 19, b'{"predictions":[1]}')
 PROBLEM = {

@@ -1,0 +1,160 @@
+"""Messages of the notify queue, and the webhook events of those that hold one: alerts and runs.
+
+A message is JSON and names its `type`. A `job` message refers to its job (`JobEvent`). The others
+hold the event itself: the item of an alert is replaced by its entity's next one, and the state
+machine of a run ends, while `notify` tries an endpoint for a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import orjson
+
+from quintet.errors import BadInput
+from quintet.streaming.alert import Alert, content, of_content
+
+__all__ = [
+    "MessageType",
+    "WebhookEvent",
+    "WebhookMessage",
+    "alert_webhook_id",
+    "message_type",
+    "webhook_event",
+]
+
+MessageType = Literal["job", "alert", "run"]
+
+#: of a cause, which names up to 10 refusals: Standard Webhooks wants payloads below 20 kB
+MAX_TEXT = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEvent:
+    """What is posted to an endpoint. `subject` identifies what the event is about.
+
+    `webhook_id` and `body` are the same for every attempt and every duplicate; `at` is when the
+    event happened (epoch seconds).
+    """
+
+    type: MessageType
+    subject: str
+    model: str
+    endpoint: str
+    webhook_id: str
+    body: bytes
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookMessage:
+    """An alert, and the registered endpoint that it is posted to."""
+
+    alert: Alert
+    endpoint: str
+
+    def message(self) -> str:
+        """The message's body."""
+        # a reader of the release before tells an alert by its first key
+        return json.dumps(
+            {"alert": content(self.alert), "endpoint": self.endpoint, "type": "alert"}
+        )
+
+
+def message_type(body: str) -> MessageType:
+    """The type of a message.
+
+    Raises:
+        BadInput: it has no known type.
+    """
+    return _typed(body)[0]
+
+
+def webhook_event(body: str) -> WebhookEvent:
+    """The event that a message of an alert or a run holds.
+
+    Raises:
+        BadInput: it is not one of these messages.
+    """
+    kind, message = _typed(body)
+    if kind == "alert":
+        return _alert_event(message)
+    if kind == "run":
+        return _run_event(message)
+    raise BadInput.of("type", "alert or run", kind)
+
+
+def alert_webhook_id(alert: Alert) -> str:
+    """The `webhook-id` of an alert.
+
+    A digest, since a stream's name may have full stops, which delimit what is signed.
+    """
+    return f"alert_{hashlib.sha256(alert.id.encode()).hexdigest()[:32]}"
+
+
+def _typed(body: str) -> tuple[MessageType, dict[str, Any]]:
+    try:
+        found: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict):
+        match found.get("type") or _type_by_key(found):
+            case "job" | "alert" | "run" as kind:
+                return kind, found
+    raise BadInput.of("message", "the type job, alert or run", "something else")
+
+
+def _type_by_key(message: dict[str, Any]) -> str | None:
+    """The type of a message from before messages named it.
+
+    0.1 reads messages that an older deployment left in the queue. Delete this function, and its
+    test, in 0.2: messages live for 14 days at most.
+    """
+    return next((kind for kind in ("job", "alert", "run") if kind in message), None)
+
+
+def _alert_event(message: dict[str, Any]) -> WebhookEvent:
+    try:
+        alert, endpoint = of_content(message["alert"]), str(message["endpoint"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput.of("message", "an alert and an endpoint", "something else") from None
+    data = content(alert)  # below 20 kB, as all of its texts are bounded
+    return WebhookEvent(
+        type="alert",
+        subject=alert.id,
+        model=alert.model,
+        endpoint=endpoint,
+        webhook_id=alert_webhook_id(alert),
+        body=orjson.dumps({"type": "alert.raised", "timestamp": data["at"], "data": data}),
+        at=alert.at,
+    )
+
+
+def _run_event(message: dict[str, Any]) -> WebhookEvent:
+    """The end of a run; the state machine sends `run` as report_run returned it."""
+    try:
+        run = dict(message["run"])
+        execution, endpoint = str(message["execution"]), str(message["endpoint"])
+        finished, status = str(run.pop("finished")), str(run["status"])
+        at = datetime.fromisoformat(finished).timestamp()
+        run["cause"] = str(run["cause"])[:MAX_TEXT]
+        run.pop("callback", None)
+        model = str(run["model"])
+    except (ValueError, KeyError, TypeError):
+        raise BadInput.of("message", "the end of a run and an endpoint", "another") from None
+    # Step Functions keeps no order of fields: sorted, the body is the same for every duplicate
+    body = {"type": f"run.{status}", "timestamp": finished, "data": run}
+    return WebhookEvent(
+        type="run",
+        subject=f"run/{execution}",
+        model=model,
+        endpoint=endpoint,
+        # by execution: a run that is redriven ends a second time, which is news
+        webhook_id=f"run_{execution}",
+        body=orjson.dumps(body, option=orjson.OPT_SORT_KEYS),
+        at=at,
+    )
