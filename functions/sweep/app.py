@@ -1,4 +1,4 @@
-"""sweep: sends again what the outbox still holds, and ends jobs that no one will work on."""
+"""sweep: publishes what the outbox still holds, and ends jobs that no worker will score."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from quintet.wiring import work as wiring
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
-    """Sweep, every minute; what was done."""
+    """Sweep, every minute; the counts."""
     left = context.get_remaining_time_in_millis
-    last_start = left() / 3  # the last third is for the page that was begun
+    last_start = left() / 3  # the last third is for the page in work
     found = wiring.sweeper()(lambda: left() > last_start)
     counts = dataclasses.asdict(found)
     common.logger().info("swept", **counts)

@@ -10,12 +10,12 @@ from quintet.wiring import work as wiring
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Work on the jobs that SQS messages name; the messages that are to come back.
+    """Work on the jobs that SQS messages name; return the messages that failed.
 
-    A message that is not ours fails every time, and so ends among the dead letters.
+    A message that is not ours fails every time, and so ends in the dead-letter queue.
     """
     logger, left = common.logger(), context.get_remaining_time_in_millis
-    last_start = left() / 3  # the last third is for what was begun
+    last_start = left() / 3  # the last third is for jobs in work
     results = wiring.worker().work(deliveries(event), lambda: left() > last_start)
     for result in results:
         level = logger.info if result.acknowledged else logger.warning

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: one, a caller's list, and the cancelling of one; errors as problem+json."""
+"""Jobs over HTTP: show one, list a caller's, cancel one. Errors are problem+json."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ failure = records.failure
 
 @dataclass(frozen=True)
 class JobsApi:
-    """Everything that answering about jobs takes. `link` makes a link of a result's place."""
+    """The resource /jobs. `link` presigns a URL for a result's place in S3."""
 
     store: JobQueries
     publish: Callable[[JobEvent], None]
@@ -39,19 +39,19 @@ class JobsApi:
     clock: Callable[[], float]
 
     def show(self, request: Request) -> Response:
-        """Answer GET /jobs/{job}. Raises NotFound: it is not one of the caller's."""
+        """Answer GET /jobs/{job}. Raises NotFound: it is not a job of the caller."""
         return self._answer(self.store.get(request.parameters["job"], request.caller))
 
     def cancel(self, request: Request) -> Response:
-        """Answer DELETE /jobs/{job}; again does no harm.
+        """Answer DELETE /jobs/{job}; idempotent.
 
         Raises:
-            NotFound: it is not one of the caller's.
-            Conflict: it has come to another end.
+            NotFound: it is not a job of the caller.
+            Conflict: it has ended otherwise.
         """
         job, event = self.store.cancel(request.parameters["job"], request.caller, self.clock())
         if event is not None:
-            with suppress(Transient):  # it stays in the outbox, and is swept from there
+            with suppress(Transient):  # it stays in the outbox for the sweep
                 self.publish(event)
         return self._answer(job)
 
@@ -59,7 +59,7 @@ class JobsApi:
         """Answer GET /jobs?model=&state=&limit=&next=.
 
         Raises:
-            BadInput: the query is not one of this route.
+            BadInput: the query has a key or value that this route does not take.
         """
         query = request.query
         check_keys(query, _QUERY)
@@ -100,14 +100,14 @@ class JobsApi:
         return Response(200, json_body(body), headers=headers)
 
     def _progress(self, job: Job) -> dict[str, Any]:
-        """How far a job is: all of its rows are scored in one run, so it has no share to tell."""
+        """The step a job is at. All its rows are scored in one run, so there is no percentage."""
         step = "ended" if job.settled else "waiting"
         if job.state == "LEASED" and job.lease is not None and job.lease.until > self.clock():
-            step = "running"  # else its worker died, and its message is on its way to another
+            step = "running"  # else its worker crashed, and its message comes back
         return {"step": step, "since": _time(job.updated)}
 
     def _result(self, content: Content) -> dict[str, Any]:
-        """A result: JSON and text as they are, other bytes in base64, what is in S3 as a link."""
+        """A result: JSON and text inline, other bytes in base64, one in S3 as a link."""
         found: dict[str, Any] = {"content_type": content.content_type, "size": content.size}
         if content.headers:
             found["headers"] = dict(content.headers)

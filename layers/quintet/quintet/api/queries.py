@@ -1,4 +1,4 @@
-"""What lists are asked for: the query of a URL."""
+"""The query parameters of lists."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["check_keys", "read_limit"]
 
 
 def check_keys(query: Mapping[str, str], known: set[str]) -> None:
-    """Refuse a query with another key. Raises BadInput."""
+    """Refuse a query with an unknown key. Raises BadInput."""
     if unknown := sorted(query.keys() - known):
         raise BadInput.of("query", f"keys of {', '.join(sorted(known))}", repr(unknown[0][:60]))
 
 
 def read_limit(text: str | None, default: int, most: int) -> int:
-    """How many are asked for. Raises BadInput."""
+    """The page size asked for, of at most `most`. Raises BadInput."""
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most):

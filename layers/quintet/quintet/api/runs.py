@@ -1,4 +1,4 @@
-"""Batch runs over HTTP: the start of one, one, a model's list; errors as problem+json."""
+"""Batch runs over HTTP: start, show, list, stop. Errors are problem+json."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["RunsApi", "failure"]
 
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
-#: of a request for a run, which names files and holds none
+#: a request for a run names files, and holds none
 MAX_REQUEST_BYTES = 64_000
-#: seconds after which it is worth asking about a run again
+#: seconds after which a client should ask about a run again
 RETRY_AFTER = 5
 _QUERY = {"model", "next", "limit"}
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -35,9 +35,9 @@ failure = records.failure
 
 @dataclass(frozen=True)
 class RunsApi:
-    """Everything that answering about runs takes.
+    """The resource /runs.
 
-    `bucket` is where files are that no bucket is named of; `link` makes a link of a key.
+    `bucket` is the default bucket of input files; `link` presigns a URL for a key.
     """
 
     begin: Callable[[Mapping[str, Any], str], Started]
@@ -47,11 +47,11 @@ class RunsApi:
     bucket: str
 
     def start(self, request: Request) -> Response:
-        """Answer POST /runs; the same again is the same run.
+        """Answer POST /runs; the same request is the same run.
 
         Raises:
-            BadInput: the request is no good, or names no files.
-            NotFound: there is no such model, version or object.
+            BadInput: the request is invalid, or names no files.
+            NotFound: the model, version or object does not exist.
         """
         request.accepts("application/json")
         asked = strict_json.parse(request.content(MAX_REQUEST_BYTES))
@@ -70,11 +70,11 @@ class RunsApi:
         return self._answer(200, show(_folder(request), self.shelf, self.executions), {})
 
     def stop(self, request: Request) -> Response:
-        """Answer DELETE /runs/{model}/{run}; again does no harm.
+        """Answer DELETE /runs/{model}/{run}; idempotent.
 
         Raises:
-            NotFound: there is no such run.
-            Conflict: it has ended by itself.
+            NotFound: the run does not exist.
+            Conflict: it has ended.
         """
         folder = _folder(request)
         stop(folder, self.executions)
@@ -84,7 +84,7 @@ class RunsApi:
         """Answer GET /runs?model=&limit=&next=, the newest first.
 
         Raises:
-            BadInput: the query is not one of this route.
+            BadInput: the query has a key or value that this route does not take.
         """
         query = request.query
         check_keys(query, _QUERY)

@@ -20,7 +20,7 @@ from quintet.serving import Online, RequestContext
 __all__ = ["answer", "failure"]
 
 _PREFIX = "x-amzn-sagemaker-"
-#: botocore's patterns of the two names, and no way up
+#: botocore's patterns of the two names, without ..
 _FOLDERS = re.compile(r"[a-zA-Z0-9!_.*'()/-]+")
 _FILE = re.compile(r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 MAX_FOLDERS, MAX_FILE = 512, 32
@@ -34,7 +34,7 @@ def answer(
 ) -> Response:
     """Answer POST /endpoints/{endpoint}/async-invocations.
 
-    Inputs in S3 are those of `bucket` under inputs/: what a caller may put there, they may use.
+    Inputs in S3 lie in `bucket` under inputs/: whoever may write there may use them.
 
     Raises:
         QuintetError: it is refused or could not be answered; `failure` renders it.
@@ -69,7 +69,7 @@ def answer(
 
 
 def _as_invocation(request: Request) -> Request:
-    """The request with the headers of the synchronous one, whose body and answer it has."""
+    """The request with the headers of InvokeEndpoint, as its body and answer are the same."""
     headers = dict(request.headers)
     for name in ("content-type", "accept"):
         if (value := _header(request, name)) is not None:
@@ -91,7 +91,7 @@ def _seconds(request: Request, name: str, least: int, most: int) -> int | None:
 
 
 def _names(request: Request) -> ResultName:
-    """Where the result is to lie, below our own folder."""
+    """The caller's name for the result, below results/."""
     folders = _header(request, "s3outputpathextension") or ""
     if folders and not (
         len(folders) <= MAX_FOLDERS
@@ -108,7 +108,7 @@ def _names(request: Request) -> ResultName:
 
 
 def _stored(submitter: Submitter, request: Request, place: str, bucket: str) -> Content:
-    """An input in S3, as far as it can be checked unread."""
+    """An input in S3, checked as far as that goes without reading it."""
     if request.raw:
         raise BadInput.of("InputLocation", "it or a body", "both")
     start = f"s3://{bucket}/inputs/"

@@ -1,4 +1,4 @@
-"""The latest score of an entity over HTTP, whatever path made it; errors as problem+json."""
+"""The latest score of an entity over HTTP, from any path. Errors are problem+json."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ failure = records.failure
 
 
 class ScoreReader(Protocol):
-    """Where the latest predictions are looked up."""
+    """Reads latest predictions."""
 
     def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
-        """The latest prediction of an entity, None where there is none that has not expired.
+        """The latest prediction of an entity that has not expired, or None.
 
         Raises:
             Transient: it could not be read.
@@ -33,7 +33,7 @@ class ScoreReader(Protocol):
 
 @dataclass(frozen=True)
 class ScoresApi:
-    """Everything that looking a score up takes; `contract` is that of a model's live version."""
+    """The resource /scores. `contract` gives the contract of a model's live version."""
 
     contract: Callable[[str], Contract]
     scores: ScoreReader
@@ -43,7 +43,7 @@ class ScoresApi:
         """Answer GET /scores/{model}/{entity}.
 
         Raises:
-            NotFound: there is no such model, it has no entities, or this one has no score.
+            NotFound: the model does not exist or has no entity key, or the entity has no score.
         """
         model, entity = request.parameters["model"], request.parameters["entity"]
         if not NAME.fullmatch(model):

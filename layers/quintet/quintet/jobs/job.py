@@ -1,8 +1,8 @@
-"""A job and its state machine: a job and a moment in, the next job or the reason why not out.
+"""A job and its state machine: pure functions from a job and a time to the next job, or an error.
 
-ACCEPTED -> LEASED(owner, fence, until) -> DONE | FAILED | EXPIRED | CANCELLED. The fence is the
-number of leases there have been: who holds an older one can change nothing. Times are seconds
-since the epoch.
+ACCEPTED -> LEASED(owner, fence, until) -> DONE | FAILED | EXPIRED | CANCELLED. The fence
+counts the leases of a job: the holder of an older one can change nothing. Times are seconds since
+the epoch.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ EVENTS: Mapping[State, str] = {
 class Content:
     """A request's or a result's body, here (`body`) or in S3 (`place`, s3://bucket/key).
 
-    `headers` are those beside the content type that reading it takes, names in lower case.
+    `headers` are the other headers that decoding needs, names in lower case.
     """
 
     content_type: str
@@ -63,7 +63,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a job: whose, with which fence, until when."""
+    """The right to work on a job: the worker that has it, its fence, and its end."""
 
     owner: str
     fence: int
@@ -74,13 +74,13 @@ class Lease:
 class Job:
     """One asynchronous request.
 
-    `owner` is its caller, `version` the one pinned when it was accepted, `form` whose codec
-    reads the request and writes the result (records, oip, sagemaker), `deadline` when it
-    expires if no one has begun. `endpoint` is the registered one to call back, `notify_topic`
-    whether its end is published to SNS. The lease stays after the job is settled: it says by whom.
-    `output` is the key of its result in S3, should it go there, when the caller had a say in it;
-    `run_limit` how many seconds the run that scores it may take, None for any.
-    `reopened` counts how often a replay of its dead letter took a FAILED job back to ACCEPTED.
+    `owner` is its caller, `version` the model version pinned when it was accepted, `form` the
+    protocol of its request and result (records, oip, sagemaker). A job that no worker has begun by
+    its `deadline` expires. `endpoint` is the registered endpoint of its callback, `notify_topic`
+    whether its end is published to SNS. The lease stays after the job is settled, as its record.
+    `output` is the key of a result in S3 if the caller named one; `run_limit` bounds the seconds of
+    the run that scores it, None for no bound. `reopened` counts how often a replay of its dead
+    letter took a FAILED job back to ACCEPTED.
     """
 
     id: str
@@ -106,12 +106,12 @@ class Job:
 
     @property
     def settled(self) -> bool:
-        """Whether the job has come to its end."""
+        """Whether the job has ended."""
         return self.state in SETTLED
 
     @property
     def result_key(self) -> str:
-        """The key in S3 of a result that goes there."""
+        """The key in S3 of a result that is stored there."""
         return self.output or f"results/{self.id}"
 
     @property
@@ -127,7 +127,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """What a worker made of a job: a result, or the problem in RFC 9457's form."""
+    """The outcome of a job: a result, or a problem in the form of RFC 9457."""
 
     result: Content | None = None
     problem: Mapping[str, Any] | None = None
@@ -139,12 +139,12 @@ class JobOutcome:
 
     @property
     def reason(self) -> str:
-        """The problem's title; empty where there is none."""
+        """The problem's title, or an empty string."""
         return "" if self.problem is None else str(self.problem["title"])
 
 
 class Settled(Conflict):
-    """The job has come to its end already; `job` is as it is stored."""
+    """The job has ended already; `job` is as it is stored."""
 
     def __init__(self, job: Job) -> None:
         super().__init__([Refusal(None, "job", "one that is not settled", job.state)])
@@ -156,11 +156,11 @@ class Busy(Transient):
 
 
 class LostLease(Transient):
-    """The lease ran out, or another worker has the job: nothing was changed."""
+    """The lease expired, or another worker has the job: nothing was changed."""
 
 
 def unknown(job: str) -> NotFound:
-    """There is no such job, or it is someone else's: nobody is told which."""
+    """The job does not exist, or belongs to another caller: the answer is the same for both."""
     return NotFound([Refusal(None, "job", "one of your jobs", repr(job[:60]))])
 
 
@@ -168,8 +168,8 @@ def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
     """The job with a worker's lease on it; the same again for the worker that has it.
 
     Raises:
-        Settled: it has come to its end, or its deadline has.
-        Busy: another lease on it has not run out.
+        Settled: it has ended, or its deadline has passed.
+        Busy: another lease on it has not expired.
     """
     if job.settled:
         raise Settled(job)
@@ -185,12 +185,12 @@ def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
 
 
 def released(job: Job, lease: Lease, now: float) -> Job:
-    """The job given back, for another attempt. Raises LostLease."""
+    """The job released, for another attempt. Raises LostLease."""
     return replace(job, state="ACCEPTED", lease=_held(job, lease, now), updated=now)
 
 
 def settled(job: Job, lease: Lease, outcome: JobOutcome, now: float) -> Job:
-    """The job with what its worker made of it; the same again for the same lease.
+    """The job with its outcome; the same again for the same lease.
 
     Raises:
         LostLease: the lease does not hold.
@@ -208,10 +208,10 @@ def settled(job: Job, lease: Lease, outcome: JobOutcome, now: float) -> Job:
 
 
 def cancelled(job: Job, now: float) -> Job:
-    """The job, cancelled; a worker that has it finds its lease lost.
+    """The job, cancelled; a worker that has it loses its lease.
 
     Raises:
-        Settled: it has come to another end.
+        Settled: it has ended otherwise.
     """
     if job.state == "CANCELLED":
         return job
@@ -221,11 +221,11 @@ def cancelled(job: Job, now: float) -> Job:
 
 
 def expired(job: Job, now: float) -> Job:
-    """The job past its deadline; one that is worked on may still come to a better end.
+    """The job, expired; one that a worker holds may still be settled.
 
     Raises:
-        Settled: it has come to another end.
-        Busy: it is worked on, or its time is not over.
+        Settled: it has ended otherwise.
+        Busy: a worker holds it, or its deadline has not passed.
     """
     if job.state == "EXPIRED":
         return job
@@ -238,7 +238,7 @@ def expired(job: Job, now: float) -> Job:
 
 
 def _held(job: Job, lease: Lease, now: float) -> Lease:
-    """The lease as it is stored, if it is this one and has not run out."""
+    """The lease as it is stored, if it is this one and has not expired."""
     held = job.lease
     if (
         job.state != "LEASED"

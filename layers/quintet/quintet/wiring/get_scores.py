@@ -1,4 +1,4 @@
-"""What looks latest scores up, from the settings."""
+"""Builds what `get_scores` needs, from its settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["api"]
 
 @cache
 def api() -> ScoresApi:
-    """What answers with latest scores. Contracts stay known between invocations."""
+    """The resource /scores. Contracts stay cached between invocations."""
     from quintet.api.scores import ScoresApi
     from quintet.aws.latest import LatestTable
 

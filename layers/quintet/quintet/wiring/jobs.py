@@ -1,4 +1,4 @@
-"""What accepts and shows jobs, from the settings: for `submit`, and for `predict` when asked."""
+"""Builds what accepts and shows jobs, from the settings: for `submit`, and lazily for `predict`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _jobs() -> JobTable:
 
 @cache
 def submitter() -> Submitter:
-    """What accepts jobs."""
+    """Accepts jobs."""
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import JobEventQueue
     from quintet.aws.targets import EndpointIds
@@ -72,7 +72,7 @@ def accept(family: Family, online: Online, request: Request, context: RequestCon
 
 @cache
 def contracts() -> Online:
-    """The published models, known by their contracts: none of them can be run."""
+    """The published models by their contracts alone; they cannot be run."""
     from quintet.features import MemoryFeatures
     from quintet.serving import Online, PredictionCache
 
@@ -84,7 +84,7 @@ def contracts() -> Online:
 
 @cache
 def api() -> JobsApi:
-    """What shows and cancels jobs."""
+    """The resource /jobs."""
     from quintet.api.jobs import JobsApi
     from quintet.aws.payloads import presigner
     from quintet.aws.queues import JobEventQueue

@@ -1,4 +1,4 @@
-"""What answers about batch runs and starts them, from the settings."""
+"""Builds what `runs` needs, from its settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _settings() -> RunsSettings:
 
 
 def start_scheduled(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Start the run of a schedule's firing; what was started."""
+    """Start the run that a schedule asks for; its model and name."""
     from quintet.batch.schedules import start_scheduled
 
     folder, new = start_scheduled(event, _executions())
@@ -43,7 +43,7 @@ def _executions() -> Executions:
 
 @cache
 def api() -> RunsApi:
-    """What starts and shows runs."""
+    """The resource /runs."""
     import boto3
 
     from quintet.api.runs import RunsApi

@@ -1,4 +1,4 @@
-"""What `work` and `sweep` are built of, from their settings."""
+"""Builds what `work` and `sweep` need, from their settings."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["sweeper", "worker"]
 
-#: clocks differ, and a worker that is stopped may have sent its last write
+#: clocks differ, and the last write of a stopped worker may still arrive
 LEASE_GRACE_SECONDS = 30
 
 
 @cache
 def worker() -> Worker:
-    """What works on jobs. The models used last stay loaded between invocations."""
+    """The worker. The models used last stay loaded between invocations."""
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import QueueVisibility
@@ -59,7 +59,7 @@ def worker() -> Worker:
 
 @cache
 def sweeper() -> Callable[[Callable[[], bool]], Swept]:
-    """What sweeps the outbox, for as long as there is time."""
+    """The sweep; its argument says whether there is time."""
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import DeadLetterQueue
