@@ -8,33 +8,33 @@ from typing import Any
 
 from quintet import coldstart
 from quintet.api import gateway
-from quintet.api.predict import Family, answer
-from quintet.protocols import oip, records, sagemaker
+from quintet.api.predict import answer
 from quintet.protocols.http import Request, Response
+from quintet.protocols.registry import OIP, RECORDS, SAGEMAKER, WireProtocol
 from quintet.serving import RequestContext
 from quintet.wiring import common
 from quintet.wiring import predict as wiring
 
 
-def predict(family: Family, request: Request, context: RequestContext) -> Response:
+def predict(protocol: WireProtocol, request: Request, context: RequestContext) -> Response:
     """Answer with predictions, or with a job where the caller would rather have that."""
     if request.wants_job:  # what that takes is imported by those who ask for it
         from quintet.wiring import jobs
 
-        return jobs.accept(family, wiring.online(), request, context)
-    return answer(family, wiring.online(), request, context)
+        return jobs.accept(protocol, wiring.online(), request, context)
+    return answer(protocol, wiring.online(), request, context)
 
 
-FAMILIES: dict[tuple[str, str], Family] = {
-    ("POST", "/models/{model}/predict"): records,
-    ("POST", "/models/{model}/versions/{version}/predict"): records,
-    ("GET", "/v2"): oip,
-    ("GET", "/v2/{proxy+}"): oip,
-    ("POST", "/v2/{proxy+}"): oip,
-    ("POST", "/endpoints/{endpoint}/invocations"): sagemaker,
+_PROTOCOLS: dict[tuple[str, str], WireProtocol] = {
+    ("POST", "/models/{model}/predict"): RECORDS,
+    ("POST", "/models/{model}/versions/{version}/predict"): RECORDS,
+    ("GET", "/v2"): OIP,
+    ("GET", "/v2/{proxy+}"): OIP,
+    ("POST", "/v2/{proxy+}"): OIP,
+    ("POST", "/endpoints/{endpoint}/invocations"): SAGEMAKER,
 }
 ROUTES: gateway.Routes = {
-    route: (partial(predict, family), family.failure) for route, family in FAMILIES.items()
+    route: (partial(predict, protocol), protocol.failure) for route, protocol in _PROTOCOLS.items()
 }
 
 if "QUINTET_PRELOAD" in os.environ:  # in Lambda's init, so that the first request is warm

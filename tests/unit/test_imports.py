@@ -34,7 +34,6 @@ ORDER = [
 #: imports against the order that are still to go
 PENDING = {
     ("monitoring", "batch"),
-    ("jobs", "api"),
 }
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

@@ -15,6 +15,7 @@ from quintet.api.predict import answer
 from quintet.errors import QuintetError
 from quintet.protocols import oip
 from quintet.protocols.http import Request, Response
+from quintet.protocols.registry import OIP
 from quintet.serving import Online, RequestContext
 
 HEADER = "Inference-Header-Content-Length"
@@ -41,7 +42,7 @@ def ask(
     )
     context = RequestContext("id")
     try:
-        return answer(oip, service, request, context)
+        return answer(OIP, service, request, context)
     except QuintetError as error:
         return oip.failure(error, context)
 

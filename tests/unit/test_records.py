@@ -13,6 +13,7 @@ from quintet.errors import QuintetError
 from quintet.features import MemoryFeatures
 from quintet.protocols import records
 from quintet.protocols.http import Request, Response
+from quintet.protocols.registry import RECORDS
 from quintet.serving import Online, RequestContext
 
 
@@ -30,7 +31,7 @@ def post(
     request = Request("POST", "/models/{model}/predict", parameters, named, raw)
     context = RequestContext("id")
     try:
-        return answer(records, service, request, context)
+        return answer(RECORDS, service, request, context)
     except QuintetError as error:
         return records.failure(error, context)
 

@@ -14,6 +14,7 @@ from quintet.api.predict import answer
 from quintet.errors import QuintetError
 from quintet.protocols import sagemaker
 from quintet.protocols.http import Request, Response
+from quintet.protocols.registry import SAGEMAKER
 from quintet.serving import Online, RequestContext
 
 JSON, CSV, NPY, LINES = (
@@ -47,7 +48,7 @@ def invoke(
     request = Request("POST", route, {"endpoint": endpoint}, named, raw)
     context = RequestContext("id")
     try:
-        return answer(sagemaker, service, request, context)
+        return answer(SAGEMAKER, service, request, context)
     except QuintetError as error:
         return sagemaker.failure(error, context)
 

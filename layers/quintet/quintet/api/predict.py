@@ -1,49 +1,29 @@
-"""Answering a request for predictions, in whichever family's form it comes."""
+"""Answering a request for predictions, in whichever protocol it comes."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-from quintet.contract import Contract
-from quintet.errors import QuintetError
-from quintet.protocols import oip
 from quintet.protocols.http import Request, Response
-from quintet.serving import Online, Prediction, RequestContext
+from quintet.protocols.registry import WireProtocol
+from quintet.serving import Online, RequestContext
 
-__all__ = ["Family", "answer"]
-
-
-class Family(Protocol):
-    """A module of this package: a protocol's requests, answers and errors."""
-
-    def target(self, request: Request, /) -> tuple[str, int | None]:
-        """The model that a request asks for, and its version, None for the live one."""
-        ...
-
-    def decode(self, contract: Contract, request: Request, /) -> Any:
-        """Read a request: its `batch`, its `outputs`, whether it may be `partial`."""
-        ...
-
-    def encode(self, asked: Any, prediction: Prediction, /) -> Response:
-        """The answer to a request."""
-        ...
-
-    def failure(self, error: QuintetError | None, context: RequestContext, /) -> Response:
-        """An error in the family's form; None stands for one that was not foreseen."""
-        ...
+__all__ = ["answer"]
 
 
-def answer(family: Family, online: Online, request: Request, context: RequestContext) -> Response:
+def answer(
+    protocol: WireProtocol, online: Online, request: Request, context: RequestContext
+) -> Response:
     """Answer a request.
 
     Raises:
-        QuintetError: it is refused or could not be answered; the family's `failure` renders it.
+        QuintetError: it is refused or could not be answered; `protocol.failure` renders it.
     """
-    if family is oip and not oip.infers(request):
-        return oip.about(online, request, context)
-    route = online.route(context, *family.target(request))
-    asked = family.decode(route.model.contract, request)
+    if protocol.about is not None:
+        response = protocol.about(online, request, context)
+        if response is not None:
+            return response
+    route = online.route(context, *protocol.target(request))
+    asked = protocol.decode(route.model.contract, request)
     prediction = online.predict(
         context, route, asked.batch, outputs=asked.outputs, partial=asked.partial
     )
-    return family.encode(asked, prediction)
+    return protocol.encode(asked, prediction)

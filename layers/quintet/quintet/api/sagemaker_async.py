@@ -9,12 +9,12 @@ import re
 from dataclasses import replace
 
 from quintet.errors import BadInput, TooLarge
-from quintet.jobs.forms import kept_headers
 from quintet.jobs.job import Content
 from quintet.jobs.store import MAX_INPUT_BYTES
 from quintet.jobs.submit import TTL_SECONDS, ResultName, Submitter, location
 from quintet.protocols import sagemaker
 from quintet.protocols.http import Request, Response, json_body
+from quintet.protocols.registry import SAGEMAKER, kept_headers
 from quintet.serving import Online, RequestContext
 
 __all__ = ["answer", "failure"]
@@ -52,7 +52,7 @@ def answer(
         online,
         request,
         context,
-        form="sagemaker",
+        protocol=SAGEMAKER,
         target=target,
         ttl=TTL_SECONDS if ttl is None else ttl,
         inference_id=inference_id,

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
-from quintet.jobs.forms import FORMS, Asked, Form, request_of
 from quintet.jobs.job import Job, JobOutcome
 from quintet.jobs.store import MAX_INPUT_BYTES, Blobs
 from quintet.protocols import records
-from quintet.protocols.http import Response, json_body
+from quintet.protocols.http import Request, Response, json_body
+from quintet.protocols.registry import PROTOCOLS, Asked, WireProtocol
 from quintet.serving import ModelRoute, Prediction, predict_groups
 from quintet.serving.model_cache import Model, ModelCache
 
@@ -26,7 +26,7 @@ class Read:
 
     job: Job
     model: Model
-    form: Form
+    protocol: WireProtocol
     asked: Asked
 
     @property
@@ -60,7 +60,7 @@ def keep_failure(blobs: Blobs, job: Job, outcome: JobOutcome) -> None:
 
 
 def read(job: Job, body: bytes, models: ModelCache) -> Read:
-    """A job's request, read by its form against the contract of its pinned version.
+    """A job's request, read by its protocol against the contract of its pinned version.
 
     Raises:
         BadInput: it is not one of this model, or the version is not published any more.
@@ -68,13 +68,19 @@ def read(job: Job, body: bytes, models: ModelCache) -> Read:
         Transient: the registry could not be read.
     """
     model = models.get(job.model, job.version)
-    form = FORMS[job.form]
-    request = request_of(job, body)
+    protocol = PROTOCOLS[job.form]
+    request = _request_of(job, body)
     contract = model.contract
     if job.request.place is not None:  # the contract bounds the bytes of what comes over HTTP
         limits = replace(contract.limits, bytes=MAX_INPUT_BYTES)
         contract = replace(contract, limits=limits)
-    return Read(job, model, form, form.decode(contract, request))
+    return Read(job, model, protocol, protocol.decode(contract, request))
+
+
+def _request_of(job: Job, body: bytes) -> Request:
+    """The request of a job, as its protocol's `decode` takes it; `body` is its content's."""
+    headers = {**job.request.headers, "content-type": job.request.content_type}
+    return Request("POST", "", headers=headers, raw=body, id=job.id)
 
 
 def groups(jobs: Sequence[Read]) -> Iterator[list[Read]]:
@@ -127,7 +133,7 @@ def _answer(found: Read, prediction: Prediction | ModelFailure) -> Response | Qu
         return prediction
     try:
         prediction.check(found.asked.partial)
-        return found.form.encode(found.asked, prediction)
+        return found.protocol.encode(found.asked, prediction)
     except Transient:
         raise
     except QuintetError as error:

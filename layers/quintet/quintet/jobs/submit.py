@@ -9,13 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from quintet.api.predict import Family
 from quintet.errors import BadInput, Transient
-from quintet.jobs.forms import FORMS, kept_headers
 from quintet.jobs.job import Content, Job
 from quintet.jobs.store import INLINE_REQUEST, Blobs, IdempotencyKey, JobEvent, JobSubmissions
-from quintet.protocols import oip, records, sagemaker
 from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
+from quintet.protocols.registry import Asked, WireProtocol, kept_headers
 from quintet.scoring import Model
 from quintet.serving import Online, RequestContext
 from quintet.serving.checking import check_values
@@ -26,9 +24,6 @@ __all__ = ["NAMES", "CallbackEndpoints", "ResultName", "Submitter", "answer", "l
 TTL_SECONDS = 21_600
 CALLBACK = "x-quintet-callback"
 KEY = "idempotency-key"
-
-#: the form of a family
-_FORMS: dict[Family, str] = {records: "records", oip: "oip", sagemaker: "sagemaker"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ class Submitter:
         request: Request,
         context: RequestContext,
         *,
-        form: str,
+        protocol: WireProtocol,
         target: tuple[str, int | None],
         ttl: float = TTL_SECONDS,
         inference_id: str | None = None,
@@ -97,7 +92,7 @@ class Submitter:
         """
         model = online.route(context, *target).model
         contract = model.contract
-        content = stored or self._checked(model, request, context, form)
+        content = stored or self._checked(model, request, context, protocol)
         endpoint = request.headers.get(CALLBACK)
         if endpoint is not None:
             self.targets.check(endpoint, request.caller)
@@ -108,7 +103,7 @@ class Submitter:
             owner=request.caller,
             model=contract.name,
             version=contract.version,
-            form=form,
+            form=protocol.name,
             request=content,
             created=now,
             updated=now,
@@ -131,10 +126,10 @@ class Submitter:
         return accepted
 
     def _checked(
-        self, model: Model, request: Request, context: RequestContext, form: str
+        self, model: Model, request: Request, context: RequestContext, protocol: WireProtocol
     ) -> Content:
         """The request's content, once nothing is found to be wrong with it."""
-        asked = FORMS[form].decode(model.contract, request)
+        asked: Asked = protocol.decode(model.contract, request)
         context.rows = asked.batch.rows
         context.lap("decode_ms")
         if not asked.partial:
@@ -144,17 +139,23 @@ class Submitter:
 
 
 def answer(
-    submitter: Submitter, family: Family, online: Online, request: Request, context: RequestContext
+    submitter: Submitter,
+    protocol: WireProtocol,
+    online: Online,
+    request: Request,
+    context: RequestContext,
 ) -> Response:
     """Answer a request for predictions with a job: 202, and where to look.
 
     Raises:
-        QuintetError: it is refused or could not be answered; the family's `failure` renders it.
+        QuintetError: it is refused or could not be answered; `protocol.failure` renders it.
     """
-    if family is oip and not oip.infers(request):  # a preference may be ignored
-        return oip.about(online, request, context)
-    target = family.target(request)
-    job = submitter.accept(online, request, context, form=_FORMS[family], target=target)
+    if protocol.about is not None:  # a preference may be ignored
+        response = protocol.about(online, request, context)
+        if response is not None:
+            return response
+    target = protocol.target(request)
+    job = submitter.accept(online, request, context, protocol=protocol, target=target)
     body = {"id": job.id, "state": job.state, "model": job.model, "version": job.version}
     headers = {
         "Location": location(request, job.id),

@@ -14,22 +14,23 @@ from quintet.protocols.http import (
     read_version,
     status_of,
 )
-from quintet.protocols.oip_infer import decode, encode
 from quintet.serving import ModelStats, Online, RequestContext
 
-__all__ = ["about", "decode", "encode", "failure", "infers", "target"]
+__all__ = ["about", "failure", "infers", "target"]
 
 _UNLOAD = BadInput.of(
     "unload", "no such request", "one: the model least recently used goes when memory is needed"
 )
 
 
-def about(online: Online, request: Request, context: RequestContext) -> Response:
-    """Answer a request on /v2 or below it that is none for inference.
+def about(online: Online, request: Request, context: RequestContext) -> Response | None:
+    """Answer a request on /v2 or below it; None for one that asks for inference.
 
     Raises:
         QuintetError: it is refused or could not be answered; `failure` renders it.
     """
+    if infers(request):
+        return None
     return Response(200, json_body(_about(online, request, context, _path(request))))
 
 

@@ -13,10 +13,10 @@ from quintet.wiring import common
 
 if TYPE_CHECKING:
     from quintet.api.jobs import JobsApi
-    from quintet.api.predict import Family
     from quintet.aws.jobs import JobTable
     from quintet.jobs.submit import Submitter
     from quintet.protocols.http import Request, Response
+    from quintet.protocols.registry import WireProtocol
     from quintet.serving import Online, RequestContext
 
 __all__ = ["accept", "api", "contracts", "submit_settings", "submitter"]
@@ -63,11 +63,13 @@ def submitter() -> Submitter:
     )
 
 
-def accept(family: Family, online: Online, request: Request, context: RequestContext) -> Response:
+def accept(
+    protocol: WireProtocol, online: Online, request: Request, context: RequestContext
+) -> Response:
     """Answer a request for predictions with a job."""
     from quintet.jobs.submit import answer
 
-    return answer(submitter(), family, online, request, context)
+    return answer(submitter(), protocol, online, request, context)
 
 
 @cache
