@@ -14,11 +14,10 @@ from arro3 import io as arrow_io
 from quintet.aws.blobs import S3Store
 from quintet.aws.cells import S3Cells
 from quintet.aws.latest import LatestTable
-from quintet.batch.outputs import score_columns
 from quintet.batch.plans import Plan, plan_from
 from quintet.batch.run_paths import RunPaths
 from quintet.batch.tables import current_run
-from quintet.columns import Array, empty_output, json_columns, numpy_dtype
+from quintet.columns import Array, as_records, column_names, json_columns, numpy_dtype
 from quintet.contract import Contract, Output
 from quintet.streaming.latest import Latest
 from quintet_cli.registry import artifacts_of
@@ -96,24 +95,22 @@ def latest_of(plan: Plan, contract: Contract, parts: Iterable[bytes]) -> Iterato
         entities = columns[contract.entity]
         last = {entity: row for row, entity in enumerate(entities) if entity}
         rows = list(last.values())
-        outputs: dict[str, Sequence[Any]] = {}
-        for output in contract.outputs:
-            outputs |= json_columns(output, _values(output, columns, rows))
-        if contract.fallback is not None:
-            outputs["fallback"] = [columns["fallback"][row] for row in rows]
+        outputs = {o.name: _values(o, columns, rows) for o in contract.outputs}
+        flags = columns.get("fallback")
+        fallback = np.array([flags is not None and flags[row] for row in rows], np.bool_)
         yield [
             Latest(
                 model=plan.model,
                 entity_key=contract.entity,
                 entity=entity,
-                outputs=dict(zip(outputs, values, strict=True)),
+                outputs=values,
                 version=plan.version,
                 arrived=started,
                 sequence=str(first + row),
                 source="batch",
             )
             for entity, row, values in zip(
-                last, rows, zip(*outputs.values(), strict=True), strict=True
+                last, rows, as_records(json_columns(contract, outputs, fallback)), strict=True
             )
         ]
         first += len(entities)
@@ -121,7 +118,7 @@ def latest_of(plan: Plan, contract: Contract, parts: Iterable[bytes]) -> Iterato
 
 def _values(output: Output, columns: Mapping[str, Any], rows: Sequence[int]) -> Array:
     """An output of some rows, put together from the columns that it was written as."""
-    names = [name for name, _ in score_columns(output, empty_output(output))]
+    names = column_names(output)
     dtype = numpy_dtype(output.dtype)
     flat = [np.array([columns[name][row] for row in rows], dtype=dtype) for name in names]
     return flat[0] if len(flat) == 1 else np.stack(flat, axis=1)

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.batch.outputs import score_columns
-from quintet.columns import empty_output, numpy_dtype
+from quintet.columns import column_names, numpy_dtype
 from quintet.contract import Contract, Output
 from quintet.replay.stream_objects import PREDICTIONS, QUARANTINE
 from quintet.streaming.alert import Alert, bounded
@@ -50,7 +49,7 @@ def past(contract: Contract, scored: Scored) -> list[int]:
 
 def _last_column(output: Output) -> str:
     """The column of predictions that holds the last of an output's values."""
-    return score_columns(output, empty_output(output))[-1][0]
+    return column_names(output)[-1]
 
 
 class Tail:

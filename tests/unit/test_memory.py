@@ -14,9 +14,10 @@ from arro3 import core
 from arro3.io import read_parquet
 from tests.batch_kit import CONTRACT, MODEL
 
-from quintet.batch import memory, sinks
+from quintet.batch import memory
 from quintet.batch.sinks import QuarantineLines, ScoreTable
 from quintet.errors import Refusal
+from quintet.formats import writers
 
 
 def test_the_peak_stays_when_what_was_held_is_gone() -> None:
@@ -95,7 +96,7 @@ def test_only_texts_that_repeat_are_written_with_a_dictionary(
     body, rows = keeping(texts).take("parquet")
     notes = read_parquet(io.BytesIO(body)).read_all().column("note").to_pylist()
     assert (rows, list(notes)) == (COUNT, texts)
-    monkeypatch.setattr(sinks, "SOME", 0)  # a dictionary of any
+    monkeypatch.setattr(writers, "SAMPLE_ROWS", 0)  # a dictionary of any
     with_dictionary, _ = keeping(texts).take("parquet")
     assert (body == with_dictionary) == (kinds < COUNT)
     assert len(body) <= len(with_dictionary)

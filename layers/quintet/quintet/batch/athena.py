@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from quintet.batch.outputs import FILE, score_columns
+from quintet.batch.outputs import FILE
 from quintet.batch.plans import Plan, plan_from
 from quintet.batch.run_paths import RunPaths, slug
 from quintet.batch.stores import ObjectStore
 from quintet.batch.tables import ConditionalObjects, current_run
-from quintet.columns import empty_output
+from quintet.columns import column_names, numpy_dtype
 from quintet.contract import Contract
 from quintet.formats.sources import FileFormat
 
@@ -147,8 +147,8 @@ def _columns(plan: Plan, contract: Contract) -> list[dict[str, str]]:
         found[contract.entity] = "string"
     found |= {name: "string" for _, name in plan.keep}
     for output in contract.outputs:
-        for name, values in score_columns(output, empty_output(output)):
-            found[name] = TYPES[f"{values.dtype.kind}{values.dtype.itemsize}"]
+        dtype = numpy_dtype(output.dtype)
+        found |= dict.fromkeys(column_names(output), TYPES[f"{dtype.kind}{dtype.itemsize}"])
     if contract.fallback:
         found["fallback"] = "boolean"
     found["model_version"] = "bigint"

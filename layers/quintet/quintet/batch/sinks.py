@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from arro3 import core
-from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
-from quintet.batch.outputs import FILE, score_columns
-from quintet.columns import Array, empty_output
+from quintet.batch.outputs import FILE
+from quintet.columns import Array, empty_output, flat_columns
 from quintet.contract import Contract
 from quintet.errors import Refusal
-from quintet.formats.arrow import table
 from quintet.formats.quarantined import Original, Quarantined
 from quintet.formats.sources import FileFormat
+from quintet.formats.writers import text_column, write_table
 
 __all__ = ["QuarantineLines", "ScoreTable"]
 
-#: how many texts of a column tell whether they repeat
-SOME = 1000
 #: how many refusals of one reason a report may show
 EXAMPLES = 3
 #: how many reasons are told apart; a category column can give as many as it has values
@@ -67,15 +63,12 @@ class ScoreTable:
             entities = [None] * len(rows) if entities is None else entities
             self._add_texts(self._contract.entity, [entity or None for entity in entities])
         for name in self._kept:
-            self._add_array(name, kept[name] if kept else core.Array([], core.DataType.string()))
-        for output in self._contract.outputs:
-            for name, values in score_columns(output, outputs[output.name]):
-                if values.dtype.kind == "O":
-                    self._add_texts(name, values.tolist())
-                else:
-                    self._add(name, values)
-        if self._contract.fallback:
-            self._add("fallback", fallback)
+            self._add_array(name, kept[name] if kept else text_column([]))
+        for name, values in flat_columns(self._contract, outputs, fallback).items():
+            if values.dtype.kind == "O":
+                self._add_texts(name, values.tolist())
+            else:
+                self._add(name, values)
         self._rows += len(rows)
         self.rows += len(rows)
 
@@ -84,8 +77,7 @@ class ScoreTable:
         self.held += values.nbytes
 
     def _add_texts(self, name: str, texts: list[str | None]) -> None:
-        """Texts as Arrow holds them: as Python's objects they take several times their length."""
-        self._add_array(name, core.Array(texts, core.DataType.string()))
+        self._add_array(name, text_column(texts))
 
     def _add_array(self, name: str, array: core.Array) -> None:
         self._parts[name].append(array)
@@ -105,36 +97,7 @@ class ScoreTable:
         rows = self._rows
         columns["model_version"] = np.full(rows, self._version, dtype=np.int64)
         self._rows = self.held = 0
-        out = io.BytesIO()
-        if form == "parquet":
-            _write_parquet(columns, out)
-        elif form == "csv":
-            arrow_io.write_csv(table(columns), out)
-        else:
-            arrow_io.write_ndjson(table(columns), out, explicit_nulls=True)
-        return out.getvalue(), rows
-
-
-def _write_parquet(columns: dict[str, Any], out: io.BytesIO) -> None:
-    """Scores are hardly ever the same twice: a dictionary of them costs much and saves nothing.
-
-    Row numbers and versions are steps of one and of none, which deltas make small.
-    """
-    kinds = {name: c.dtype.kind for name, c in columns.items() if isinstance(c, np.ndarray)}
-    texts = {name: _repeats(c) for name, c in columns.items() if name not in kinds}
-    arrow_io.write_parquet(
-        table(columns),
-        out,
-        compression="snappy",
-        column_dictionary_enabled={name: texts.get(name, False) for name in columns},
-        column_encoding={n: "delta_binary_packed" for n, kind in kinds.items() if kind in "iu"},
-    )
-
-
-def _repeats(texts: core.Array) -> bool:
-    """Whether the first texts of a column come twice and more, as categories do."""
-    some = texts.slice(0, min(SOME, len(texts))).to_pylist()
-    return 2 * len(set(some)) <= len(some)
+        return write_table(columns, form), rows
 
 
 class QuarantineLines:

@@ -7,7 +7,13 @@ every column once, wherever it came from.
 
 from quintet.columns.batch import Array, Batch, numpy_dtype, shown
 from quintet.columns.merging import layout, merge
-from quintet.columns.outputs import empty_output, json_columns
+from quintet.columns.outputs import (
+    as_records,
+    column_names,
+    empty_output,
+    flat_columns,
+    json_columns,
+)
 from quintet.columns.records import from_records
 from quintet.columns.tables import from_arrays, from_text
 from quintet.columns.tensors import from_tensors
@@ -15,7 +21,10 @@ from quintet.columns.tensors import from_tensors
 __all__ = [
     "Array",
     "Batch",
+    "as_records",
+    "column_names",
     "empty_output",
+    "flat_columns",
     "from_arrays",
     "from_records",
     "from_tensors",

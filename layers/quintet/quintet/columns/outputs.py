@@ -1,16 +1,20 @@
-"""A model's outputs, row by row, as people and programs read them in JSON."""
+"""A model's outputs as JSON values by row, and as the flat columns of a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quintet.columns.batch import Array, numpy_dtype
-from quintet.contract import Output
+from quintet.contract import Contract, Output
 
-__all__ = ["empty_output", "json_columns"]
+__all__ = ["as_records", "column_names", "empty_output", "flat_columns", "json_columns"]
+
+FALLBACK = "fallback"
 
 
 def empty_output(output: Output, rows: int = 0) -> Array:
@@ -18,8 +22,56 @@ def empty_output(output: Output, rows: int = 0) -> Array:
     return np.empty((rows, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
 
 
-def json_columns(output: Output, values: Array) -> dict[str, Sequence[Any]]:
-    """An output's values by row; with classes, a label's name and probabilities by name."""
+def json_columns(
+    contract: Contract, outputs: Mapping[str, Array], fallback: NDArray[np.bool_]
+) -> dict[str, Sequence[Any]]:
+    """The outputs that are there, as JSON values by row, and which rows the fallback answered.
+
+    With classes, a label has its name beside it, and probabilities are objects by class.
+    """
+    columns: dict[str, Sequence[Any]] = {}
+    for output in contract.outputs:
+        if output.name in outputs:
+            columns |= _json_output(output, outputs[output.name])
+    if contract.fallback is not None:
+        columns[FALLBACK] = fallback.tolist()
+    return columns
+
+
+def as_records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Columns as one object for each row."""
+    names = tuple(columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def flat_columns(
+    contract: Contract, outputs: Mapping[str, Array], fallback: NDArray[np.bool_]
+) -> dict[str, Array]:
+    """All outputs as columns of a table, (rows,) each, and which rows the fallback answered.
+
+    An output of several values has a column for each: `name_<class or number>`.
+    """
+    columns: dict[str, Array] = {}
+    for output in contract.outputs:
+        values = outputs[output.name]
+        flat = values.reshape(len(values), math.prod(values.shape[1:]))
+        columns |= {name: flat[:, i] for i, name in enumerate(column_names(output, values))}
+    if contract.fallback is not None:
+        columns[FALLBACK] = fallback
+    return columns
+
+
+def column_names(output: Output, values: Array | None = None) -> list[str]:
+    """The columns of a table that an output fills; `values` tell where its shape is open."""
+    shape = empty_output(output).shape if values is None else values.shape
+    count = math.prod(shape[1:])
+    if count == 1:
+        return [output.name]
+    named = output.classes if output.classes and len(output.classes) == count else range(count)
+    return [f"{output.name}_{name}" for name in named]
+
+
+def _json_output(output: Output, values: Array) -> dict[str, Sequence[Any]]:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     # float32 stays float32: orjson writes 0.1 and not 0.10000000149011612

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.batch.outputs import score_columns
-from quintet.columns import Array, empty_output
+from quintet.columns import Array, column_names
 from quintet.contract import Contract, Output
 
 __all__ = ["Histogram", "merged", "watched"]
@@ -47,7 +46,7 @@ class Histogram:
     def document(self) -> dict[str, Any]:
         """The histogram as JSON: bins of a number, or rows by class of a label."""
         values = np.concatenate([v.reshape(-1) for v in self._values] or [np.empty(0)])
-        name, _ = score_columns(self._output, empty_output(self._output))[-1]
+        name = column_names(self._output)[-1]
         head = {"output": name, "meaning": self._output.meaning}
         if self._output.meaning == "label":
             return {**head, "classes": self._by_class(values)}

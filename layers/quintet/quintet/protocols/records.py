@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 
-from quintet.columns import Batch, from_records, json_columns
+from quintet.columns import Batch, as_records, from_records, json_columns
 from quintet.contract import Contract
 from quintet.errors import BadInput, QuintetError, Refusal, Transient
 from quintet.formats import strict_json
@@ -130,20 +129,12 @@ def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
     `features_age_s` (seconds, null for none) where it has stored features.
     """
     contract, scores = prediction.contract, prediction.scores
-    columns: dict[str, Sequence[Any]] = {}
-    for output in contract.outputs:
-        if output.name in scores.outputs:
-            columns |= json_columns(output, scores.outputs[output.name])
-    if contract.fallback is not None:
-        columns["fallback"] = scores.fallback.tolist()
+    columns = json_columns(contract, scores.outputs, scores.fallback)
     if contract.stored:
         # NaN is an age of nothing: JSON's null, as orjson writes it
         ages = {n: np.round(age[scores.index], 3).tolist() for n, age in prediction.ages.items()}
-        columns["features_age_s"] = [
-            dict(zip(ages, row, strict=True)) for row in zip(*ages.values(), strict=True)
-        ]
-    names = tuple(columns)
-    scored = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        columns["features_age_s"] = as_records(ages)
+    scored = as_records(columns)
     if len(scored) == prediction.batch.rows:
         return [*scored]
     found: list[dict[str, Any] | None] = [None] * prediction.batch.rows

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from quintet.columns import json_columns
+from quintet.columns import as_records, json_columns
 from quintet.contract import Contract
 from quintet.scoring import Scores
 from quintet.streaming.model_rows import ModelRows, ShardBatch
@@ -86,24 +86,19 @@ def latest(
     last = {entities[rows[position]]: position for position in order}
     last.pop("", None)
     chosen = np.fromiter(last.values(), np.int64, len(last))
-    columns: dict[str, Sequence[Any]] = {}
-    for output in contract.outputs:
-        if output.name in scores.outputs:
-            columns |= json_columns(output, scores.outputs[output.name][chosen])
-    if contract.fallback is not None:
-        columns["fallback"] = scores.fallback[chosen].tolist()
-    names = tuple(columns)
+    outputs = {name: values[chosen] for name, values in scores.outputs.items()}
+    columns = json_columns(contract, outputs, scores.fallback[chosen])
     return [
         Latest(
             model=contract.name,
             entity_key=contract.entity,
             entity=entity,
-            outputs=dict(zip(names, values, strict=True)),
+            outputs=values,
             version=version,
             arrived=float(shard_batch.arrived[record]),
             sequence=shard_batch.sequences[record],
         )
         for entity, record, values in zip(
-            last, records[chosen].tolist(), zip(*columns.values(), strict=True), strict=True
+            last, records[chosen].tolist(), as_records(columns), strict=True
         )
     ]

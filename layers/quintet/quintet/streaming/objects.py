@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
+from arro3 import core
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
-from quintet.batch.outputs import score_columns
-from quintet.contract import Contract
-from quintet.formats.arrow import table
+from quintet.columns import Array, flat_columns
+from quintet.formats.writers import text_column, write_table
 from quintet.scoring import Scores
 from quintet.streaming.model_rows import ModelRows, ShardBatch
 
@@ -24,32 +23,21 @@ def predictions(
     """The scores at the positions `chosen`, one row each: where it is from, and the outputs."""
     contract, rows = flow.contract, scores.index[chosen]
     records = flow.record[rows]
-    origin: dict[str, Any] = {
-        "sequence": [arrivals.sequences[record] for record in records.tolist()],
+    origin: dict[str, Array | core.Array] = {
+        "sequence": text_column([arrivals.sequences[record] for record in records.tolist()]),
         "row": flow.row[rows],
         "arrived": arrivals.arrived[records],
     }
-    columns: dict[str, Any] = {}
+    columns: dict[str, Array | core.Array] = {}
     if contract.entity is not None and flow.batch.entities is not None:
         entities = flow.batch.entities
-        columns[contract.entity] = [entities[row] or None for row in rows.tolist()]
-    columns |= _outputs(contract, scores, chosen)
+        columns[contract.entity] = text_column([entities[row] or None for row in rows.tolist()])
+    outputs = {name: values[chosen] for name, values in scores.outputs.items()}
+    for name, column in flat_columns(contract, outputs, scores.fallback[chosen]).items():
+        columns[name] = text_column(column.tolist()) if column.dtype.kind == "O" else column
     columns["model_version"] = np.full(len(rows), version, dtype=np.int64)
     # what decides about rows must not be hidden by an output of the same name
-    columns = origin | {name: column for name, column in columns.items() if name not in origin}
-    out = io.BytesIO()
-    arrow_io.write_parquet(table(columns), out, compression="snappy")
-    return out.getvalue()
-
-
-def _outputs(contract: Contract, scores: Scores, chosen: NDArray[np.int64]) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for output in contract.outputs:
-        for name, values in score_columns(output, scores.outputs[output.name][chosen]):
-            columns[name] = values.tolist() if values.dtype.kind == "O" else values
-    if contract.fallback is not None:
-        columns["fallback"] = scores.fallback[chosen]
-    return columns
+    return write_table(origin | {n: column for n, column in columns.items() if n not in origin})
 
 
 def rows_of(body: bytes) -> set[tuple[str, int]]:

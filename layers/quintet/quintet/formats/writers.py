@@ -1,0 +1,57 @@
+"""Columns as the bytes of a file: Parquet, CSV or JSONL."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+from arro3 import core
+from arro3 import io as arrow_io
+
+from quintet.columns import Array
+from quintet.formats.arrow import table
+from quintet.formats.sources import FileFormat
+
+__all__ = ["text_column", "write_table"]
+
+#: how many texts of a column tell whether they repeat
+SAMPLE_ROWS = 1000
+
+
+def write_table(columns: Mapping[str, Array | core.Array], form: FileFormat = "parquet") -> bytes:
+    """Columns, (rows,) each, as a file of that format: the same bytes for the same values."""
+    out = io.BytesIO()
+    if form == "parquet":
+        _write_parquet(columns, out)
+    elif form == "csv":
+        arrow_io.write_csv(table(columns), out)
+    else:
+        arrow_io.write_ndjson(table(columns), out, explicit_nulls=True)
+    return out.getvalue()
+
+
+def text_column(texts: list[str | None]) -> core.Array:
+    """Texts as Arrow holds them: as Python's objects they take several times their length."""
+    return core.Array(texts, core.DataType.string())
+
+
+def _write_parquet(columns: Mapping[str, Array | core.Array], out: io.BytesIO) -> None:
+    """Scores are hardly ever the same twice: a dictionary of them costs much and saves nothing.
+
+    Row numbers and versions are steps of one and of none, which deltas make small.
+    """
+    kinds = {n: c.dtype.kind for n, c in columns.items() if not isinstance(c, core.Array)}
+    texts = {n: _repeats(c) for n, c in columns.items() if isinstance(c, core.Array)}
+    arrow_io.write_parquet(
+        table(columns),
+        out,
+        compression="snappy",
+        column_dictionary_enabled={name: texts.get(name, False) for name in columns},
+        column_encoding={n: "delta_binary_packed" for n, kind in kinds.items() if kind in "iu"},
+    )
+
+
+def _repeats(texts: core.Array) -> bool:
+    """Whether the first texts of a column come twice and more, as categories do."""
+    some = texts.slice(0, min(SAMPLE_ROWS, len(texts))).to_pylist()
+    return 2 * len(set(some)) <= len(some)
