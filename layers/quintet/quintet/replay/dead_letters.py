@@ -80,6 +80,10 @@ class MemoryMessages:
         name = str(uuid.uuid4())
         self.waiting.append(Message(name, body, attributes or {}, sent, f"handle-{name}"))
 
+    def time_out(self) -> None:
+        """End every hold, as a visibility timeout does."""
+        self.release([*self.held.values()])
+
     def count(self) -> MessageCount:
         """See `Messages.count`."""
         return MessageCount(len(self.waiting), len(self.held))
