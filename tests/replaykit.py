@@ -177,7 +177,7 @@ def _sqs_world(sqs: Any, name: str, names: Sequence[str], store: ObjectStore) ->
                 sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
         return list(found)
 
-    return World(lambda: DeadLetters("WorkDeadLetters", SqsMessages(url, sqs)), sent, store)
+    return World(lambda: DeadLetters("WorkDeadLetters", SqsMessages(url, sqs, wait=0)), sent, store)
 
 
 def _rows(names: Sequence[str]) -> bytes:

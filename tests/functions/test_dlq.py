@@ -244,33 +244,30 @@ def test_a_message_that_fails_again_at_once_is_not_replayed_twice(stage: Stage) 
     assert bodies(drain(stage, sqs_of(queue).url)) == ['{"job": "a"}']
 
 
-class _SendingFails:
-    """SQS, of which one sending fails."""
+class _DeletingFails:
+    """SQS, of which no message can be deleted."""
 
-    def __init__(self, sqs: Any, fails_at: int) -> None:
+    def __init__(self, sqs: Any) -> None:
         self._sqs = sqs
-        self._left = fails_at
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sqs, name)
 
-    def send_message(self, **given: Any) -> Any:
-        self._left -= 1
-        if self._left == 0:
-            raise ConnectionError("the network is gone")
-        return self._sqs.send_message(**given)
+    def delete_message(self, **given: Any) -> Any:
+        raise ConnectionError("the network is gone")
 
 
 def test_a_replay_that_breaks_off_loses_nothing(stage: Stage) -> None:
     queue = queue_of(stage)
     put(queue, *({"job": f"j{n}"} for n in range(7)))
-    sqs = _SendingFails(sqs_of(queue).sqs, fails_at=4)
+    sqs = _DeletingFails(sqs_of(queue).sqs)
     broken = replace(queue, messages=SqsMessages(sqs_of(queue).url, sqs))
     with pytest.raises(ConnectionError):
         [*broken.send_back(matching([]), "r1", AT_ONCE)]
+    # the first was sent, and lies here as well: a second delivery, as SQS itself may make one
     sent, left = drain(stage, sqs_of(queue).source_url), drain(stage, sqs_of(queue).url)
-    assert (len(sent), len(left)) == (3, 4)
-    assert bodies(sent + left) == sorted(json.dumps({"job": f"j{n}"}) for n in range(7))
+    assert bodies(sent) == ['{"job": "j0"}']
+    assert bodies(left) == sorted(json.dumps({"job": f"j{n}"}) for n in range(7))
 
 
 def test_the_pace_is_kept_and_not_caught_up() -> None:
@@ -354,17 +351,8 @@ def test_a_replay_leaves_a_record_of_who_sent_what(stage: Stage, run: Any) -> No
     ((key, record),) = records(stage).items()
     assert re.fullmatch(r"audit/dlq/\d{8}T\d{6}Z-[0-9a-f]{12}\.json", key)
     assert f"record: s3://{BUCKET}/{key}" in output
-    assert set(record.pop("who")) == {"arn", "user"}
-    assert record.pop("started") <= record.pop("finished")
-    messages = record.pop("sent")
-    assert record == {
-        "replay": key[-17:-5],
-        "status": "done",
-        "place": "WorkDeadLetters",
-        "sent_to": "WorkQueue",
-        "filters": ['"job"'],
-        "again": False,
-        "rate": 1000.0,
-    }
-    assert {m["sent_as"]: m["job"] for m in messages} == arrived
-    assert [m["reopened"] for m in messages] == [False, False]
+    assert set(record["who"]) == {"arn", "user"}
+    asked = {"status": "done", "filters": ['"job"'], "again": False, "rate": 1000.0}
+    assert {name: record[name] for name in asked} == asked
+    assert {m["sent_as"]: m["job"] for m in record["sent"]} == arrived
+    assert [m["reopened"] for m in record["sent"]] == [False, False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from tests.aws_kit import client, environ, moto_server
@@ -12,11 +12,11 @@ from tests.jobskit import NOW, RESULT, TTL, job, job_table
 
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import JobDeliveries
-from quintet.aws.jobs import JobTable as Store
 from quintet.jobs.job import JobOutcome, Lease, LostLease, Settled
+from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import JobEvent
 from quintet.replay.aws.jobs import ReplayJobTable
-from quintet.replay.jobs import KnownJob
+from quintet.replay.jobs import KnownJob, MemoryReplayJobs, ReplayJobs
 from quintet.webhooks.delivery import Delivery
 from quintet.webhooks.job_events import webhook_id
 
@@ -31,54 +31,72 @@ def url() -> Iterator[str]:
         yield found
 
 
-@pytest.fixture
-def store(url: str) -> Store:
-    return job_table(url)
+class Jobs(NamedTuple):
+    """The jobs as workers see them, and as a replay does."""
+
+    store: Any
+    replay: ReplayJobs
 
 
 @pytest.fixture
-def table(url: str, store: Store) -> ReplayJobTable:
-    return ReplayJobTable(client("dynamodb", url), store.name, lambda: LATER)
+def aws(url: str) -> Jobs:
+    store = job_table(url)
+    return Jobs(store, ReplayJobTable(client("dynamodb", url), store.name, lambda: LATER))
 
 
-def end(store: Store, outcome: JobOutcome) -> Lease:
+@pytest.fixture(params=["memory", "aws"])
+def jobs(request: pytest.FixtureRequest) -> Jobs:
+    if request.param == "aws":
+        found: Jobs = request.getfixturevalue("aws")
+        return found
+    store = MemoryJobs()
+    return Jobs(store, MemoryReplayJobs(store, lambda: LATER))
+
+
+def end(store: Any, outcome: JobOutcome) -> Lease:
     """Accept a job and settle it, by a lease that comes back."""
     store.accept(job())
-    lease = store.lease("j1", "w1", NOW, 60).lease
+    lease: Lease | None = store.lease("j1", "w1", NOW, 60).lease
     assert lease is not None
     store.settle("j1", lease, outcome, NOW + 1)
     return lease
 
 
-def item(url: str, store: Store) -> dict[str, Any]:
+def item(url: str, store: Any) -> dict[str, Any]:
     key = {"job": {"S": "j1"}}
     found = client("dynamodb", url).get_item(TableName=store.name, Key=key)["Item"]
     return dict(found)
 
 
-def test_a_job_that_poison_failed_is_accepted_anew(
-    url: str, store: Store, table: ReplayJobTable
-) -> None:
+def test_a_job_that_poison_failed_is_accepted_anew(jobs: Jobs) -> None:
+    store, table = jobs
     end(store, POISON)
-    before = item(url, store)
     assert table.find("j1") == KnownJob("shop", "FAILED", "no answer")
     assert table.reopen("j1")
     assert store.get("j1") == replace(
         job(), attempts=1, updated=LATER, deadline=LATER + TTL, reopened=1
     )
-    after = item(url, store)
-    assert int(after["expires"]["N"]) - int(before["expires"]["N"]) == LATER - NOW
     # the sweep would expire it again, should its message be lost
     assert store.overdue(LATER + TTL + 1) == ["j1"]
     assert table.find("j1") == KnownJob("shop", "ACCEPTED")
 
 
-def test_it_is_reopened_once(store: Store, table: ReplayJobTable) -> None:
+def test_it_is_kept_as_long_as_a_new_one(url: str, aws: Jobs) -> None:
+    end(aws.store, POISON)
+    before = item(url, aws.store)
+    assert aws.replay.reopen("j1")
+    after = item(url, aws.store)
+    assert int(after["expires"]["N"]) - int(before["expires"]["N"]) == LATER - NOW
+
+
+def test_it_is_reopened_once(jobs: Jobs) -> None:
+    store, table = jobs
     end(store, POISON)
     assert [table.reopen("j1"), table.reopen("j1")] == [True, False]
 
 
-def test_a_worker_of_before_can_change_nothing(store: Store, table: ReplayJobTable) -> None:
+def test_a_worker_of_before_can_change_nothing(jobs: Jobs) -> None:
+    store, table = jobs
     lease = end(store, POISON)
     table.reopen("j1")
     with pytest.raises(LostLease):
@@ -90,7 +108,8 @@ def test_a_worker_of_before_can_change_nothing(store: Store, table: ReplayJobTab
         store.settle("j1", lease, JobOutcome(result=RESULT), NOW + 2)
 
 
-def test_its_second_end_is_told_as_news(url: str, store: Store, table: ReplayJobTable) -> None:
+def test_its_second_end_is_told_as_news(url: str, aws: Jobs) -> None:
+    store, table = aws
     end(store, POISON)
     records = JobDeliveries(AwsClient("dynamodb", environ=environ(url)), store.name)
     records.put("j1", "webhook", Delivery("delivered", 1, "200", NOW, 0.0, NOW))
@@ -105,9 +124,8 @@ def test_its_second_end_is_told_as_news(url: str, store: Store, table: ReplayJob
 
 
 @pytest.mark.parametrize("outcome", [REFUSED, JobOutcome(result=RESULT)])
-def test_a_job_that_came_to_its_own_end_stays_so(
-    store: Store, table: ReplayJobTable, outcome: JobOutcome
-) -> None:
+def test_a_job_that_came_to_its_own_end_stays_so(jobs: Jobs, outcome: JobOutcome) -> None:
+    store, table = jobs
     end(store, outcome)
     before = store.get("j1")
     assert not table.reopen("j1")
@@ -116,13 +134,15 @@ def test_a_job_that_came_to_its_own_end_stays_so(
         store.lease("j1", "w2", LATER, 60)
 
 
-def test_an_open_job_stays_as_it_is(store: Store, table: ReplayJobTable) -> None:
+def test_an_open_job_stays_as_it_is(jobs: Jobs) -> None:
+    store, table = jobs
     store.accept(job())
     assert not table.reopen("j1")
     assert store.get("j1") == job()
 
 
 @pytest.mark.parametrize("name", ["j2", "", "outbox#failed#j1"])
-def test_what_is_no_job_is_unknown(store: Store, table: ReplayJobTable, name: str) -> None:
+def test_what_is_no_job_is_unknown(jobs: Jobs, name: str) -> None:
+    store, table = jobs
     end(store, POISON)
     assert (table.find(name), table.reopen(name)) == (None, False)

@@ -58,7 +58,7 @@ class Messages(Protocol):
         ...
 
     def release(self, messages: Sequence[Message]) -> None:
-        """Stop holding messages."""
+        """Stop holding messages; those that are gone are ignored."""
         ...
 
     def send_back(self, message: Message, replay: str) -> str:
@@ -96,7 +96,8 @@ class MemoryMessages:
 
     def release(self, messages: Sequence[Message]) -> None:
         """See `Messages.release`."""
-        self.waiting += [self.held.pop(message.handle) for message in messages]
+        held = [message for message in messages if message.handle in self.held]
+        self.waiting += [self.held.pop(message.handle) for message in held]
 
     def send_back(self, message: Message, replay: str) -> str:
         """See `Messages.send_back`."""

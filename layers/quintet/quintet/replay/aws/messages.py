@@ -21,10 +21,15 @@ MAX_BATCH = 10
 
 @dataclass(frozen=True)
 class SqsMessages:
-    """A dead-letter queue, by its URL; see `quintet.replay.dead_letters.Messages`."""
+    """A dead-letter queue, by its URL; see `quintet.replay.dead_letters.Messages`.
+
+    `wait` is how many seconds SQS looks for messages. With at least one it asks all its servers;
+    without, an empty answer proves little.
+    """
 
     url: str
     sqs: Any
+    wait: int = 1
 
     @cached_property
     def source_url(self) -> str:
@@ -57,12 +62,11 @@ class SqsMessages:
     def receive(self) -> Sequence[Message]:
         """See `Messages.receive`."""
         with replay_errors():
-            # long polling asks every server of SQS: without it, an empty answer proves little
             got = self.sqs.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=MAX_BATCH,
                 VisibilityTimeout=HOLD_SECONDS,
-                WaitTimeSeconds=1,
+                WaitTimeSeconds=self.wait,
                 AttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )
