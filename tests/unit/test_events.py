@@ -119,6 +119,6 @@ def test_an_answer_that_lambda_would_not_carry_is_refused(
     unit: bytes, content_type: str, size: int
 ) -> None:
     count = gateway.MAX_RESPONSE_BYTES // size
-    gateway.check_size(Response(200, unit * count, content_type))
+    gateway.render(Response(200, unit * count, content_type))
     with pytest.raises(TooLarge, match="answer: expected at most"):
-        gateway.check_size(Response(200, unit * (count + 1), content_type))
+        gateway.render(Response(200, unit * (count + 1), content_type))

@@ -16,7 +16,7 @@ from quintet.errors import QuintetError, TooLarge
 from quintet.protocols.http import ANONYMOUS, Request, Response
 from quintet.serving import RequestContext
 
-__all__ = ["Routes", "check_size", "read", "render", "respond", "standard_headers", "trace_id"]
+__all__ = ["Routes", "read", "render", "respond"]
 
 Answer = Callable[[Request, RequestContext], Response]
 Failure = Callable[[QuintetError | None, RequestContext], Response]
@@ -41,17 +41,19 @@ def respond(
     """Answer a proxy event by its route; what goes wrong is an answer too, in the route's form."""
     request = read(event)
     answer, failure = routes[request.method, request.route]
-    context = RequestContext(request.id, trace_id(request))
+    trace = request.headers.get("traceparent")
+    context = RequestContext(request.id, _trace_id(trace) if trace else "")
     problem: Exception | None = None
     try:
         response = answer(request, context)
-        check_size(response)
+        rendered = render(response)
     except Exception as error:
         problem = error
         response = failure(error if isinstance(error, QuintetError) else None, context)
-    response.headers |= standard_headers(request, context)
+        rendered = render(response)
+    rendered["headers"] |= _standard_headers(request, context)
     telemetry().settle(context, request, response, problem)
-    return render(response)
+    return rendered
 
 
 def read(event: Mapping[str, Any]) -> Request:
@@ -62,6 +64,8 @@ def read(event: Mapping[str, Any]) -> Request:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     own = headers.get("x-request-id", "")
     context = event.get("requestContext") or {}
+    # what stands before the path in the URL is the stage, or a custom domain's mapping
+    whole, path = context.get("path") or "", event.get("path") or ""
     return Request(
         method=event.get("httpMethod", ""),
         route=event.get("resource", ""),
@@ -72,7 +76,7 @@ def read(event: Mapping[str, Any]) -> Request:
         id=own if _SANE_ID.fullmatch(own) else str(context.get("requestId", "")),
         query=event.get("queryStringParameters") or {},
         caller=_caller(context),
-        base=_base(event, context),
+        base=whole.removesuffix(path) if whole.endswith(path) and path else "",
     )
 
 
@@ -89,39 +93,37 @@ def _caller(context: Mapping[str, Any]) -> str:
     return str(subject or ANONYMOUS)
 
 
-def _base(event: Mapping[str, Any], context: Mapping[str, Any]) -> str:
-    """What stands before the path in the URL: the stage, or a custom domain's mapping."""
-    whole, path = context.get("path") or "", event.get("path") or ""
-    return whole.removesuffix(path) if path and whole.endswith(path) else ""
-
-
-def trace_id(request: Request) -> str:
-    """The trace of W3C's traceparent header; empty where there is none, or it is not valid.
+def _trace_id(traceparent: str) -> str:
+    """The trace in W3C's header; empty if the header is not valid.
 
     https://www.w3.org/TR/trace-context/
     """
-    match = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    match = _TRACEPARENT.fullmatch(traceparent)
     if match is None or match[0].startswith("ff") or not int(match[1], 16) or not int(match[2], 16):
         return ""
     return match[1]
 
 
-def check_size(response: Response) -> None:
-    """Refuse an answer that Lambda would not carry, as text in JSON or in base64.
+def render(response: Response) -> dict[str, Any]:
+    """A response as API Gateway takes it.
 
     Raises:
-        TooLarge: it is too large; fewer rows or outputs make it smaller.
+        TooLarge: Lambda would not carry it; fewer rows or outputs make it smaller.
     """
-    body = response.body
-    if response.content_type in _TEXT:
-        size = len(body) + body.count(b'"') + body.count(b"\\")  # each is escaped
-    else:
-        size = len(body) * 4 // 3
+    body, text = response.body, response.content_type in _TEXT
+    escaped = body.count(b'"') + body.count(b"\\")
+    size = len(body) + escaped if text else len(body) * 4 // 3
     if size > MAX_RESPONSE_BYTES:
         raise TooLarge.of("answer", f"at most {MAX_RESPONSE_BYTES} bytes: ask for less", f"{size}")
+    return {
+        "statusCode": response.status,
+        "headers": {"Content-Type": response.content_type, **response.headers},
+        "body": body.decode() if text else base64.b64encode(body).decode(),
+        "isBase64Encoded": not text,
+    }
 
 
-def standard_headers(request: Request, context: RequestContext) -> dict[str, str]:
+def _standard_headers(request: Request, context: RequestContext) -> dict[str, str]:
     """The headers that every answer carries: what answered, and the ids to find it by."""
     headers = {"X-Request-Id": context.id}
     if context.trace_id:
@@ -135,15 +137,3 @@ def standard_headers(request: Request, context: RequestContext) -> dict[str, str
     if context.fallback:
         headers["X-Quintet-Fallback"] = str(context.fallback)
     return headers
-
-
-def render(response: Response) -> dict[str, Any]:
-    """A response as API Gateway takes it."""
-    headers = {"Content-Type": response.content_type, **response.headers}
-    text = response.content_type in _TEXT
-    return {
-        "statusCode": response.status,
-        "headers": headers,
-        "body": response.body.decode() if text else base64.b64encode(response.body).decode(),
-        "isBase64Encoded": not text,
-    }

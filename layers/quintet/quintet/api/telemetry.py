@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from quintet.errors import BadInput, QuintetError
@@ -30,26 +31,10 @@ class RequestTelemetry:
         """
         times: dict[str, float] = dict(context.times.items())
         times["total_ms"] = context.total_ms()
-        line: dict[str, Any] = {
-            "request_id": context.id,
-            "route": f"{request.method} {request.route}",
-            "model": context.model,
-            "version": context.version,
-            "served": context.route,
-            "rows": context.rows,
-            "refused_rows": context.refused,
-            "fallback_rows": context.fallback,
-            "bytes_in": len(request.raw),
-            "bytes_out": len(response.body),
-            "status": response.status,
-        }
-        for step, milliseconds in times.items():
-            line[step] = round(milliseconds, 3)
-        # None is left out
-        line["trace_id"] = context.trace_id or None
-        line["cache"] = context.cache or None
-        line["job"] = context.job or None
-        level, event = "INFO", _event(context, request)
+        line = _line(context, request, response, times)
+        level, event = "INFO", "accepted" if context.job else "predicted"
+        if request.route.startswith("/jobs"):
+            event = "answered"
         if error is not None:
             level, event, about = _failure(error)
             line |= about
@@ -86,11 +71,29 @@ class RequestTelemetry:
         return {name: count for name, count in counts.items() if count}
 
 
-def _event(context: RequestContext, request: Request) -> str:
-    """What happened to a request that was answered."""
-    if context.job:
-        return "accepted"
-    return "answered" if request.route.startswith("/jobs") else "predicted"
+def _line(
+    context: RequestContext, request: Request, response: Response, times: Mapping[str, float]
+) -> dict[str, Any]:
+    """The fields of a line; those that are None are left out."""
+    line: dict[str, Any] = {
+        "request_id": context.id,
+        "route": f"{request.method} {request.route}",
+        "model": context.model,
+        "version": context.version,
+        "served": context.route,
+        "rows": context.rows,
+        "refused_rows": context.refused,
+        "fallback_rows": context.fallback,
+        "bytes_in": len(request.raw),
+        "bytes_out": len(response.body),
+        "status": response.status,
+    }
+    for step, milliseconds in times.items():
+        line[step] = round(milliseconds, 3)
+    line["trace_id"] = context.trace_id or None
+    line["cache"] = context.cache or None
+    line["job"] = context.job or None
+    return line
 
 
 def _failure(error: Exception) -> tuple[str, str, dict[str, Any]]:
