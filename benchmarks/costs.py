@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.costs_million import CALL_MS, Line, assumptions, gigabytes, invocations, million
 from benchmarks.limits import limits
+from docs.generate import fill
 
 from quintet.batch.costs import prices
 from quintet_local.plan import Plan, plan
@@ -155,19 +156,12 @@ def _usd(usd: float) -> str:
 
 
 def filled(text: str) -> str:
-    """A page with its sections as they are now.
+    """The page with its sections as they are now.
 
     Raises:
         ValueError: a section has no marks in it.
     """
-    for mark, lines in sections().items():
-        begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
-        before, found, rest = text.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            raise ValueError(f"{PAGE.name}: no section between {begin} and {end}")
-        text = "\n".join([before + begin, *lines, "", end + after])
-    return text
+    return fill(text, sections())
 
 
 def main() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
+from docs.generate import OPERATIONS, commands, fill, sections
 
 from quintet import settings
 from quintet.telemetry.metrics import METRICS
@@ -17,42 +16,31 @@ from quintet_local import template
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("models/*/*.md")])
-OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 
-def commands(group: typer.Typer, path: str = "quintet") -> Iterator[str]:
-    for command in group.registered_commands:
-        assert command.callback is not None
-        yield f"{path} {command.name or command.callback.__name__.replace('_', '-')}"
-    for inner in group.registered_groups:
-        assert inner.typer_instance is not None
-        yield from commands(inner.typer_instance, f"{path} {inner.name}")
+def test_the_tables_of_operations_are_what_template_and_code_say() -> None:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    assert fill(text, sections()) == text, "run python -m docs.generate --write"
 
 
-@pytest.mark.parametrize("command", list(commands(app)))
-def test_every_command_is_documented(command: str) -> None:
-    assert re.search(rf"`{command}\b", OPERATIONS)
+def test_every_parameter_setting_metric_and_command_is_in_a_table() -> None:
+    found = "\n".join(line for lines in sections().values() for line in lines)
+    variables = {
+        f"QUINTET_{field.name.upper()}"
+        for name in settings.__all__
+        if dataclasses.is_dataclass(kind := getattr(settings, name))
+        for field in dataclasses.fields(kind)
+    }
+    parameters = set(template.read(ROOT / "template.yaml")["Parameters"])
+    names = {*variables, *parameters, *METRICS, *(name for name, _ in commands(app))}
+    assert len(names) > 100
+    assert {name for name in names if f"`{name}`" not in found} == set()
+    assert {name for name, text in commands(app) if not text} == set()
 
 
-@pytest.mark.parametrize("parameter", template.read(ROOT / "template.yaml")["Parameters"])
-def test_every_parameter_is_documented(parameter: str) -> None:
-    assert f"| `{parameter}` |" in OPERATIONS
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_every_metric_is_documented(metric: str) -> None:
-    assert f"`{metric}`" in OPERATIONS
-
-
-def settings_classes() -> list[type]:
-    found = [getattr(settings, name) for name in settings.__all__]
-    return [kind for kind in found if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
-
-
-@pytest.mark.parametrize("kind", settings_classes(), ids=lambda kind: kind.__name__)
-def test_every_setting_is_documented(kind: type) -> None:
-    variables = {f"`QUINTET_{field.name.upper()}`" for field in dataclasses.fields(kind)}
-    assert {name for name in variables if name not in OPERATIONS} == set()
+def test_a_page_without_a_tables_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="no section between <!-- b -->"):
+        fill("<!-- a -->\n<!-- end of a -->", {"a": [], "b": []})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

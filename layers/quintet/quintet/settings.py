@@ -6,7 +6,7 @@ import dataclasses
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 __all__ = [
     "AcceptSettings",
@@ -46,7 +46,7 @@ class AcceptSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings(AcceptSettings):
-    """Settings of `predict`. Seconds and counts have defaults that serve; names have none."""
+    """Settings of `predict`. Names have no default."""
 
     stage: str
     registry_bucket: str
@@ -54,13 +54,20 @@ class PredictSettings(AcceptSettings):
     features_table: str
     preload: tuple[str, ...] = ()
     model_memory_mb: int = 512
-    feature_cache_seconds: float = 5.0
-    #: how long one read of the feature store may take to connect and to answer
-    feature_connect_seconds: float = 0.25
-    feature_read_seconds: float = 0.5
-    breaker_failures: int = 3
-    breaker_recovery_seconds: int = 10
-    prediction_cache_entries: int = 1_000
+    feature_cache_seconds: Annotated[float, "how long stored features are kept in memory"] = 5.0
+    feature_connect_seconds: Annotated[
+        float, "how long connecting to the feature store may take"
+    ] = 0.25
+    feature_read_seconds: Annotated[float, "how long one read of the feature store may take"] = 0.5
+    breaker_failures: Annotated[
+        int, "failures in a row that open an environment's circuit to the feature store"
+    ] = 3
+    breaker_recovery_seconds: Annotated[
+        int, "how long the circuit stays open before one request tries the feature store again"
+    ] = 10
+    prediction_cache_entries: Annotated[
+        int, "answers that the prediction cache of one environment keeps"
+    ] = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)

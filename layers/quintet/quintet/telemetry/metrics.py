@@ -1,4 +1,6 @@
-"""Every metric that a function writes, with its CloudWatch unit. docs/operations.md explains them.
+"""Every metric that a function writes, with what it means; the end of a name is its unit.
+
+`python -m docs.generate --write` puts them into docs/operations.md.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
 """
@@ -7,51 +9,54 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["METRICS", "Unit"]
+__all__ = ["CALLBACKS", "METRICS", "REQUESTS", "STREAM", "Unit"]
 
 Unit = Literal["Count", "Milliseconds", "Seconds"]
 
-_REQUESTS = (
-    "requests_count",
-    "refused_requests_count",
-    "failed_requests_count",
-    "rows_count",
-    "refused_rows_count",
-    "fallback_rows_count",
-    "cache_hits_count",
-    "circuit_opened_count",
-    "load_ms",
-    "decode_ms",
-    "features_ms",
-    "score_ms",
-    "total_ms",
-)
-_CALLBACKS = (
-    "callbacks_delivered_count",
-    "callbacks_retried_count",
-    "callbacks_given_up_count",
-    "callbacks_stopped_count",
-    "callback_age_seconds",
-)
-_STREAM = (
-    "records_count",
-    "undecodable_records_count",
-    "repeated_records_count",
-    "failed_batches_count",
-    "late_rows_count",
-    "out_of_order_rows_count",
-    "window_parts_count",
-    "window_spills_count",
-    "window_state_lost_count",
-    "alerts_count",
-    "suppressed_alerts_count",
-    "record_age_ms",
-    "sink_ms",
-    "windows_ms",
-)
+#: what `predict` measures, by stage, and by model and version where the model was found
+REQUESTS = {
+    "requests_count": "requests",
+    "refused_requests_count": "requests refused for what the caller sent",
+    "failed_requests_count": "requests that failed on our side",
+    "rows_count": "rows asked for",
+    "refused_rows_count": "rows refused",
+    "fallback_rows_count": "rows that the fallback rule answered",
+    "cache_hits_count": "requests that the prediction cache answered",
+    "circuit_opened_count": "times the circuit to the feature store opened",
+    "load_ms": "finding, and at first loading, the model",
+    "decode_ms": "reading the request",
+    "features_ms": "reading stored features",
+    "score_ms": "running the model",
+    "total_ms": "the whole request",
+}
+#: what `notify` measures for each attempt, by stage, model and channel (webhook, sns)
+CALLBACKS = {
+    "callbacks_delivered_count": "callbacks that the receiver took",
+    "callbacks_retried_count": "attempts that failed and are repeated later",
+    "callbacks_given_up_count": "callbacks that failed for a day",
+    "callbacks_stopped_count": "callbacks to an endpoint that is gone or disabled",
+    "callback_age_seconds": "time from the job's end to its delivery",
+}
+#: what `score_stream` measures for each invocation, by stage
+STREAM = {
+    "records_count": "records received",
+    "undecodable_records_count": "records that could not be read, now in quarantine",
+    "repeated_records_count": "records that an earlier invocation had scored",
+    "failed_batches_count": "batches that Lambda delivers again",
+    "late_rows_count": "rows of windows that had closed",
+    "out_of_order_rows_count": "rows older than a row before them",
+    "window_parts_count": "parts of windows closed",
+    "window_spills_count": "parts stored early because the window's state grew too large",
+    "window_state_lost_count": "windows whose state did not come back from Lambda",
+    "alerts_count": "alerts raised",
+    "suppressed_alerts_count": "alerts not raised, in an entity's cool-down",
+    "record_age_ms": "age of the oldest record when it was scored",
+    "sink_ms": "writing predictions, quarantine, latest scores and alerts",
+    "windows_ms": "aggregating windows",
+}
 _UNITS: dict[str, Unit] = {"count": "Count", "ms": "Milliseconds", "seconds": "Seconds"}
 
-#: the unit of each metric; the end of its name says which
+#: the CloudWatch unit of each metric
 METRICS: dict[str, Unit] = {
-    name: _UNITS[name.rpartition("_")[2]] for name in (*_REQUESTS, *_CALLBACKS, *_STREAM)
+    name: _UNITS[name.rpartition("_")[2]] for name in (*REQUESTS, *CALLBACKS, *STREAM)
 }

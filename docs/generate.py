@@ -1,0 +1,160 @@
+"""Fill the tables of docs/operations.md from the template and the code: python -m docs.generate
+
+A table stands between `<!-- name -->` and `<!-- end of name -->`. What it says is written where the
+thing is: a parameter's or an alarm's description in template.yaml, a setting's in settings.py, a
+metric's in telemetry/metrics.py, a command's in its help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from quintet import settings
+from quintet.telemetry import metrics
+from quintet_cli.app import app
+from quintet_local.template import read
+
+__all__ = ["OPERATIONS", "commands", "fill", "main", "sections"]
+
+ROOT = Path(__file__).parents[1]
+OPERATIONS = ROOT / "docs/operations.md"
+
+#: the page that explains a command, by the beginning of its name
+GUIDES = {
+    "quintet backfill": "batch.md",
+    "quintet check": "publishing.md",
+    "quintet dlq": "replay.md",
+    "quintet drop": "batch.md",
+    "quintet endpoints": "async-callbacks.md",
+    "quintet jobs": "async.md",
+    "quintet publish": "publishing.md",
+    "quintet run": "batch.md",
+    "quintet scores": "batch.md",
+    "quintet stream": "streaming.md",
+    "quintet table": "batch.md",
+    "quintet up": "local-aws.md",
+}
+
+
+def fill(text: str, found: Mapping[str, list[str]]) -> str:
+    """A page with the lines of each section between its marks.
+
+    Raises:
+        ValueError: a section has no marks in the page.
+    """
+    for mark, lines in found.items():
+        begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+        before, opened, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (opened and closed):
+            raise ValueError(f"no section between {begin} and {end}")
+        text = "\n".join([before + begin, *lines, "", end + after])
+    return text
+
+
+def sections() -> dict[str, list[str]]:
+    """The lines of each table of docs/operations.md, by its mark."""
+    template = read(ROOT / "template.yaml")
+    return {
+        "parameters": _table(("Parameter", "Default", "What it sets"), _parameters(template)),
+        "settings": _table(("Variable", "Default", "What it sets"), _settings()),
+        "variables": ["", ", ".join(f"`{name}`" for name in _variables()) + "."],
+        "commands": _table(("Command", "What it does"), _commands()),
+        "request metrics": _metrics(metrics.REQUESTS),
+        "callback metrics": _metrics(metrics.CALLBACKS),
+        "stream metrics": _metrics(metrics.STREAM),
+    }
+
+
+def commands(group: typer.Typer, path: str = "quintet") -> Iterator[tuple[str, str]]:
+    """Every command below a group, with the first sentence of its help."""
+    for command in group.registered_commands:
+        assert command.callback is not None
+        name = command.name or command.callback.__name__.replace("_", "-")
+        text = command.help or command.callback.__doc__ or ""
+        yield f"{path} {name}", text.strip().partition("\n\n")[0].replace("\n", " ")
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from commands(inner.typer_instance, f"{path} {inner.name}")
+
+
+def _parameters(template: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, spec in template["Parameters"].items():
+        default = f"`{spec['Default']}`" if spec["Default"] != "" else ""
+        bounds = _bounds(spec)
+        yield f"`{name}`", default, spec["Description"] + (f" ({bounds})" if bounds else "")
+
+
+def _bounds(spec: Mapping[str, Any]) -> str:
+    if "AllowedValues" in spec:
+        return "one of " + ", ".join(str(value) for value in spec["AllowedValues"])
+    low, high = spec.get("MinValue"), spec.get("MaxValue")
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    return f"at least {low}" if low else ""
+
+
+def _kinds() -> Iterator[type]:
+    for name in settings.__all__:
+        kind = getattr(settings, name)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            yield kind
+
+
+def _settings() -> Iterator[tuple[str, ...]]:
+    """Settings that the template leaves at their defaults."""
+    seen = set()
+    for kind in _kinds():
+        hints = typing.get_type_hints(kind, include_extras=True)
+        for field in dataclasses.fields(kind):
+            about = getattr(hints[field.name], "__metadata__", ())
+            if about and field.name not in seen:
+                seen.add(field.name)
+                yield f"`QUINTET_{field.name.upper()}`", f"`{field.default}`", about[0]
+
+
+def _variables() -> list[str]:
+    """Variables that the template sets."""
+    found = set()
+    for kind in _kinds():
+        hints = typing.get_type_hints(kind, include_extras=True)
+        found |= {name for name, hint in hints.items() if not hasattr(hint, "__metadata__")}
+    return sorted(f"QUINTET_{name.upper()}" for name in found)
+
+
+def _commands() -> Iterator[tuple[str, ...]]:
+    for name, text in commands(app):
+        page = next((page for start, page in GUIDES.items() if name.startswith(start)), None)
+        yield f"`{name}`", text + (f" [More]({page})" if page else "")
+
+
+def _metrics(found: Mapping[str, str]) -> list[str]:
+    rows = ((f"`{name}`", text) for name, text in found.items())
+    return _table(("Metric", "What it counts or measures"), rows)
+
+
+def _table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> list[str]:
+    lines = ("| " + " | ".join(row) + " |" for row in rows)
+    return ["", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|", *lines]
+
+
+def main() -> None:
+    """Print the page, or write it."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m docs.generate")
+    parser.add_argument("--write", action="store_true", help="write docs/operations.md")
+    text = fill(OPERATIONS.read_text(encoding="utf-8"), sections())
+    if parser.parse_args().write:
+        OPERATIONS.write_text(text, encoding="utf-8")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
