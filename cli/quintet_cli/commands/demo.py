@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import urllib3
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from quintet_cli.commands import dlq, drop, features, local, publish, runs
 from quintet_cli.demo.jobs import dead_letter, drain, read_texts
-from quintet_cli.demo.orders import Served, predict, read_records, serve_orders
+from quintet_cli.demo.orders import predict, read_records, serve_orders
 from quintet_cli.demo.stream import burst, watch
+from quintet_cli.demo.tables import (
+    alerts_table,
+    departments_table,
+    samples_table,
+    times_table,
+)
+from quintet_cli.local_process import is_running
 from quintet_cli.options import State
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 
@@ -96,7 +102,7 @@ def demo(
 def _start(state: Path, port: int, api_port: int) -> Stage:
     """The local AWS that runs from this folder already, or a new one."""
     _act("Start the local AWS from template.yaml")
-    if local.is_running(state):
+    if is_running(state):
         console.print("one runs already")
     else:
         _say("quintet up --detach")
@@ -129,53 +135,21 @@ def _score_orders(stage: Stage, most: int) -> None:
         served = serve_orders(
             stage.api_url, "fraud", records, SAMPLES, lambda: progress.advance(task)
         )
-    console.print(_samples(served))
-    table = Table(title="requests through the API, one caller", title_justify="left")
-    row = [f"{len(served.milliseconds)}", f"{cold:.0f} ms"]
-    for name in ("orders", "first (cold)", "p50", "p95", "p99", "answered by rule", "refused"):
-        table.add_column(name, justify="right")
-    row += [f"{served.percentile(share):.1f} ms" for share in (50, 95, 99)]
-    table.add_row(*row, str(served.fallback), str(served.refused))
-    console.print(table)
+    console.print(samples_table(served))
+    console.print(times_table(served, cold))
     if served.refused:
         raise StageError(f"{served.refused} of {len(served.milliseconds)} orders were refused")
 
 
-def _samples(served: Served) -> Table:
-    table = Table(title="the first orders", title_justify="left")
-    names = ("customer", "amount", "lines", "will be cancelled", "label", "answered by")
-    for name in names:
-        table.add_column(name, justify="left" if name in ("label", "answered by") else "right")
-    for record, prediction in served.samples:
-        table.add_row(
-            str(record["customer_id"]),
-            f"{record['amount']:.2f}",
-            f"{record['lines']:.0f}",
-            f"{prediction['probabilities']['cancelled']:.1%}",
-            _label(prediction),
-            "the fallback rule" if prediction.get("fallback") else "the model",
-        )
-    return table
-
-
-def _label(prediction: dict[str, Any]) -> str:
-    return str(prediction.get("label_class", prediction["label"]))
-
-
 def _route_texts(stage: Stage) -> None:
-    table = Table(title="texts routed to departments", title_justify="left")
-    table.add_column("text")
-    table.add_column("department")
-    table.add_column("sure", justify="right")
+    routed = []
     with urllib3.PoolManager(retries=False) as pool:
         for text in TEXTS:
             status, answer = predict(pool, stage.api_url, "tickets", {"text": text})
             if status != 200:
                 raise StageError(f"tickets answered {status}: {answer['detail']}")
-            prediction = answer["predictions"][0]
-            sure = f"{max(prediction['probabilities'].values()):.0%}"
-            table.add_row(text, _label(prediction), sure)
-    console.print(table)
+            routed.append((text, answer["predictions"][0]))
+    console.print(departments_table(routed))
 
 
 def _burst(stage: Stage, most: int) -> None:
@@ -207,13 +181,8 @@ def _watch(stage: Stage) -> None:
         f"{watched.sent:,} readings sent and scored in {watched.seconds:.1f} s, "
         f"{len(watched.alerts)} sensors gave an alert"
     )
-    table = Table(title="alerts", title_justify="left")
-    for name in ("sensor", "deviations from what was expected", "seen after"):
-        table.add_column(name, justify="left" if name == "sensor" else "right")
-    for alert, seconds in watched.alerts:
-        table.add_row(alert.entity, f"{alert.value:.1f}", f"{seconds:.1f} s")
     if watched.alerts:
-        console.print(table)
+        console.print(alerts_table(watched.alerts))
     else:
         console.print("their cool-down of half an hour, from an earlier demo, is not over")
 

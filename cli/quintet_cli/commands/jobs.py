@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from quintet.aws.jobs import JobTable
 from quintet.aws.queues import JobEventQueue
 from quintet.errors import BadInput
-from quintet.jobs.job import OPEN, SETTLED, Content, Job
+from quintet.jobs.job import OPEN, SETTLED
 from quintet.jobs.messages import OutboxPublisher
 from quintet.protocols.http import ANONYMOUS
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.views.jobs import print_job, print_jobs
 
 __all__ = ["register"]
 
-WIDTH = 160
-TEXT = ("application/json", "application/jsonlines", "text/csv")
 STATES = (*OPEN, *SETTLED)
 #: of a write that keeps nothing longer than the job itself: cancelling
 RETENTION_DAYS = 7
@@ -61,11 +58,7 @@ def ls(
     if owner is None and opened.endpoint_url is None:
         raise BadInput.of("--owner", "whose jobs are meant", "nothing")
     page = _store(opened).page(owner or ANONYMOUS, model=model, state=wanted, most=most)
-    table = Table("job", "state", "model", "created", "took")
-    for job in page.jobs:
-        took = f"{job.updated - job.created:.1f} s" if job.state in SETTLED else ""
-        table.add_row(job.id, job.state, f"{job.model} v{job.version}", _time(job.created), took)
-    Console(highlight=False, width=WIDTH).print(table)
+    print_jobs(page.jobs)
     if page.next is not None:
         console.print(f"there are more: --most {most * 2}")
 
@@ -73,7 +66,7 @@ def ls(
 @jobs.command("show")
 def show(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """Show a job: its state, and its result or what was wrong."""
-    _print(_store(Stage.open(stage, state)).get(job))
+    print_job(_store(Stage.open(stage, state)).get(job))
 
 
 @jobs.command("cancel")
@@ -88,46 +81,9 @@ def cancel(job: Identity, stage: StageName = "local", state: State = DEFAULT_STA
             JobEventQueue(sqs, opened.outputs[name]) for name in ("WorkQueueUrl", "NotifyQueueUrl")
         )
         OutboxPublisher(store, work=work, notify=notify).publish(notice)
-    _print(found)
+    print_job(found)
 
 
 def _store(stage: Stage) -> JobTable:
     table = stage.outputs["JobsTableName"]
     return JobTable(stage.signed("dynamodb"), table, retention_days=RETENTION_DAYS)
-
-
-def _print(job: Job) -> None:
-    rows = {
-        "job": job.id,
-        "state": job.state,
-        "model": f"{job.model} v{job.version}",
-        "owner": job.owner,
-        "created": _time(job.created),
-        "updated": _time(job.updated),
-        "deadline": _time(job.deadline),
-        "attempts": str(job.attempts),
-        "request": _shown(job.request),
-    }
-    if job.inference_id:
-        rows["inference id"] = job.inference_id
-    if job.endpoint is not None:
-        rows["callback"] = job.endpoint
-    for name, text in rows.items():
-        console.print(f"{name:>12}  {text}", markup=False, soft_wrap=True)
-    if job.problem is not None:
-        text = f"{job.problem.get('title', '')}: {job.problem.get('detail', '')}"
-        console.print(f"{'error':>12}  {text}", markup=False, soft_wrap=True)
-    if job.result is not None:
-        console.print(f"{'result':>12}  {_shown(job.result)}", markup=False, soft_wrap=True)
-        if job.result.body is not None and job.result.content_type in TEXT:
-            console.print(job.result.body.decode(), markup=False, soft_wrap=True)
-
-
-def _shown(content: Content) -> str:
-    """What a content is, not what is in it."""
-    kind = content.content_type or "no content type"
-    return f"{content.size} bytes of {kind}" + (f" at {content.place}" if content.place else "")
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

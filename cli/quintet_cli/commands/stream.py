@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import itertools
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import filesize, progress
 from rich.console import Console
 
 from quintet.aws.stream_sender import Entry, Sender, Sent
 from quintet.contract import Contract
 from quintet.errors import BadInput
 from quintet.replay.stream_objects import FAILURES, QUARANTINE
-from quintet.streaming.alert import Alert
+from quintet_cli.interrupts import INTERRUPTED, interruptible
 from quintet_cli.options import StageName, State
 from quintet_cli.registry import live_contract
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read_records
-from quintet_cli.stream_reader import Scored, StreamReader
+from quintet_cli.stream_reader import StreamReader
 from quintet_cli.stream_status import status_of
-from quintet_cli.stream_tail import Refused, Seen, Tail
+from quintet_cli.stream_tail import Tail
 from quintet_cli.views.stream import (
-    alert_line,
-    refused_lines,
-    scored_lines,
+    seen_lines,
+    sending_bar,
+    sent_lines,
     window_line,
     window_table,
 )
@@ -42,8 +39,6 @@ POLL_SECONDS = 0.5
 WIDTH = 120
 #: records a second, far beyond what a stream takes
 MOST_RATE = 1_000_000
-#: the exit code of what Ctrl-C ends, as shells have it
-INTERRUPTED = 130
 
 stream = typer.Typer(no_args_is_help=True, help="Send records to the stream; see what comes.")
 console = Console(highlight=False)
@@ -101,14 +96,15 @@ def send(
     except BadInput as error:
         raise StageError(f"nothing was sent: {error}") from None
     sent, total = Sent(), None if repeat else len(lines)
-    with _heeding_ctrl_c() as stop, _bar() as bar:
+    with interruptible() as stop, sending_bar(console) as bar:
         task = bar.add_task(file.name, total=total, rate="")
         kinesis, name = opened.client("kinesis"), opened.outputs["EventsStreamName"]
         sender = Sender(kinesis, name, sleep=stop.wait)
         entries = itertools.takewhile(lambda _: not stop.is_set(), _entries(lines, packer, repeat))
         for sent in sender.send(entries, rate):
             bar.update(task, completed=sent.records, rate=f"{sent.rate:,.0f}/s")
-    _print(sent, file, model, bare=model is None and not raw)
+    for line in sent_lines(sent, file.name, model, unchecked=model is None and not raw):
+        console.print(line, markup=False, soft_wrap=True)
     if stop.is_set() and not repeat:
         console.print(f"stopped: {len(lines) - sent.records:,} were not sent", markup=False)
         raise typer.Exit(INTERRUPTED)
@@ -138,21 +134,9 @@ def tail(
     with suppress(KeyboardInterrupt):
         while time.monotonic() < deadline:
             for seen in follow.look(time.time()):
-                for line in _lines(seen, follow, rows):
+                for line in seen_lines(seen, follow, rows):
                     console.print(line, soft_wrap=True)
             time.sleep(POLL_SECONDS)
-
-
-def _lines(seen: Seen, follow: Tail, rows: int) -> Iterable[str]:
-    match seen:
-        case Scored():
-            return scored_lines(seen, follow.contract(seen.model), rows)
-        case Refused():
-            return refused_lines(seen, rows)
-        case Alert():
-            return [alert_line(seen)]
-        case _:
-            return [window_line(seen)]
 
 
 @stream.command()
@@ -207,50 +191,6 @@ def _time_of(contract: Contract | None) -> str:
     return contract.stream.time
 
 
-@contextmanager
-def _heeding_ctrl_c() -> Iterator[threading.Event]:
-    """Set at Ctrl-C, which is not raised: what is being put is put, and counted. The second is."""
-    stop = threading.Event()
-
-    def heed(*_: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, heed)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _entries(lines: Sequence[Line], packer: Packer, repeat: bool) -> Iterator[Entry]:
     endless = itertools.cycle(lines) if repeat else lines
     return ((line.key, packer.pack(line, time.time())) for line in endless)
-
-
-def _bar() -> progress.Progress:
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[rate]}"),
-        progress.TimeElapsedColumn(),
-    )
-    return progress.Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    )
-
-
-def _print(sent: Sent, file: Path, model: str | None, *, bare: bool) -> None:
-    to = f" to {model}" if model else ""
-    again = f", {sent.again:,} of them again" if sent.again else ""
-    lines = [
-        f"{sent.records:,} records of {file.name} sent{to} in {sent.seconds:.1f} s "
-        f"({sent.rate:,.0f} a second, {filesize.decimal(sent.bytes)}{again})"
-    ]
-    lines += [f"  {shard}  {records:,}" for shard, records in sorted(sent.shards.items())]
-    if bare:
-        lines.append("  unchecked: what names no model is the stack's StreamModel's, or refused")
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)

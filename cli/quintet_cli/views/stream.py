@@ -2,20 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from rich import filesize, progress
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from quintet.aws.stream_sender import Sent
 from quintet.contract import Contract
 from quintet.streaming.alert import Alert
 from quintet.streaming.windows import Window
 from quintet_cli.stream_reader import Scored
-from quintet_cli.stream_tail import Refused, past
+from quintet_cli.stream_tail import Refused, Seen, Tail, past
 
-__all__ = ["alert_line", "refused_lines", "scored_lines", "window_line", "window_table"]
+__all__ = [
+    "alert_line",
+    "refused_lines",
+    "scored_lines",
+    "seen_lines",
+    "sending_bar",
+    "sent_lines",
+    "window_line",
+    "window_table",
+]
+
+
+def sending_bar(console: Console) -> progress.Progress:
+    """The progress of sending a file."""
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeElapsedColumn(),
+    )
+    return progress.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    )
+
+
+def sent_lines(sent: Sent, file: str, model: str | None, *, unchecked: bool) -> Iterator[str]:
+    """What was sent, and to which shards."""
+    to = f" to {model}" if model else ""
+    again = f", {sent.again:,} of them again" if sent.again else ""
+    yield (
+        f"{sent.records:,} records of {file} sent{to} in {sent.seconds:.1f} s "
+        f"({sent.rate:,.0f} a second, {filesize.decimal(sent.bytes)}{again})"
+    )
+    for shard, records in sorted(sent.shards.items()):
+        yield f"  {shard}  {records:,}"
+    if unchecked:
+        yield "  unchecked: what names no model is the stack's StreamModel's, or refused"
+
+
+def seen_lines(seen: Seen, follow: Tail, rows: int) -> Iterable[str]:
+    """Whatever a look at a stream has found, at most `rows` rows of it."""
+    match seen:
+        case Scored():
+            return scored_lines(seen, follow.contract(seen.model), rows)
+        case Refused():
+            return refused_lines(seen, rows)
+        case Alert():
+            return [alert_line(seen)]
+        case _:
+            return [window_line(seen)]
 
 
 def scored_lines(scored: Scored, contract: Contract, most: int) -> Iterator[str]:

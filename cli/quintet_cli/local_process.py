@@ -1,0 +1,82 @@
+"""The local AWS as a process of its own: started in the background, stopped, looked up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from quintet_cli.stage import StageError
+from quintet_local.state import State
+
+__all__ = ["is_running", "start", "stop"]
+
+START_SECONDS = 120
+STOP_SECONDS = 15
+
+
+def start(state: Path, options: list[str]) -> dict[str, Any]:
+    """Start the local AWS in the background and wait until it answers; returns its health page.
+
+    Raises:
+        StageError: it did not start.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    output = state / "up.log"
+    command = [sys.executable, "-m", "quintet_local", "--state", str(state), *options]
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        found = _wait_for(process, state)
+    page = found.health() if found else None
+    if page is None:
+        process.kill()
+        lines = output.read_text(errors="replace").strip().splitlines() or ["it did not start"]
+        raise StageError(lines[-1].removeprefix("error: "))
+    return page
+
+
+def stop(found: State, folder: Path) -> None:
+    """Stop the local AWS of a state folder: ask it to end, kill it after some seconds."""
+    os.kill(found.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _runs(found.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if _runs(found.pid):
+        os.kill(found.pid, signal.SIGKILL)  # its children end with it
+        State.remove(folder)
+
+
+def is_running(state: Path) -> bool:
+    """Whether a local AWS answers from the state folder."""
+    found = State.read(state)
+    return found is not None and found.health() is not None
+
+
+def _wait_for(process: subprocess.Popen[bytes], state: Path) -> State | None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        found = State.read(state)
+        if found is not None and found.pid == process.pid:
+            return found
+        time.sleep(0.05)
+    return None
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,66 @@
+"""Jobs in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+
+from quintet.jobs.job import SETTLED, Content, Job
+from quintet.jobs.store import JobSummary
+
+__all__ = ["print_job", "print_jobs"]
+
+WIDTH = 160
+TEXT = ("application/json", "application/jsonlines", "text/csv")
+
+console = Console(highlight=False)
+
+
+def print_jobs(jobs: Iterable[JobSummary]) -> None:
+    """Print a table of jobs."""
+    table = Table("job", "state", "model", "created", "took")
+    for job in jobs:
+        took = f"{job.updated - job.created:.1f} s" if job.state in SETTLED else ""
+        table.add_row(job.id, job.state, f"{job.model} v{job.version}", _time(job.created), took)
+    Console(highlight=False, width=WIDTH).print(table)
+
+
+def print_job(job: Job) -> None:
+    """Print a job, with a result of text."""
+    rows = {
+        "job": job.id,
+        "state": job.state,
+        "model": f"{job.model} v{job.version}",
+        "owner": job.owner,
+        "created": _time(job.created),
+        "updated": _time(job.updated),
+        "deadline": _time(job.deadline),
+        "attempts": str(job.attempts),
+        "request": _shown(job.request),
+    }
+    if job.inference_id:
+        rows["inference id"] = job.inference_id
+    if job.endpoint is not None:
+        rows["callback"] = job.endpoint
+    for name, text in rows.items():
+        console.print(f"{name:>12}  {text}", markup=False, soft_wrap=True)
+    if job.problem is not None:
+        text = f"{job.problem.get('title', '')}: {job.problem.get('detail', '')}"
+        console.print(f"{'error':>12}  {text}", markup=False, soft_wrap=True)
+    if job.result is not None:
+        console.print(f"{'result':>12}  {_shown(job.result)}", markup=False, soft_wrap=True)
+        if job.result.body is not None and job.result.content_type in TEXT:
+            console.print(job.result.body.decode(), markup=False, soft_wrap=True)
+
+
+def _shown(content: Content) -> str:
+    """What a content is, not what is in it."""
+    kind = content.content_type or "no content type"
+    return f"{content.size} bytes of {kind}" + (f" at {content.place}" if content.place else "")
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

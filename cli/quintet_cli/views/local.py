@@ -1,0 +1,49 @@
+"""The local AWS in the terminal: its addresses, functions and limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["print_started", "print_status"]
+
+
+def print_started(console: Console, page: dict[str, Any], state: Path, hint: str) -> None:
+    """Print a local AWS that has started, and what of the template it leaves out."""
+    _addresses(console, page)
+    _facts(console, page["not_honoured_compact"], state)
+    console.print(f"[dim]{hint}[/dim]")
+
+
+def print_status(console: Console, page: dict[str, Any]) -> None:
+    """Print addresses, functions, and calls that a function's role does not allow."""
+    _addresses(console, page)
+    table = Table("function", "ready", "busy", "starting", "waiting calls", box=None)
+    for name, counts in sorted(page["environments"].items()):
+        values = (counts[key] for key in ("idle", "busy", "init", "waiting"))
+        table.add_row(name, *(str(value) for value in values))
+    console.print(table)
+    if page["not_allowed"]:
+        console.print("\n[bold]called, though the function's role does not allow it[/bold]")
+        for line in page["not_allowed"]:
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _addresses(console: Console, page: dict[str, Any]) -> None:
+    rows = {"API": page["api_url"], "AWS endpoint": page["endpoint_url"]}
+    rows |= {k: v for k, v in sorted(page["outputs"].items()) if v != page["api_url"]}
+    for name, value in rows.items():
+        # whole, whatever the terminal's width: these are for copying
+        console.print(f"[bold]{name:<20}[/bold] {value}", highlight=False, soft_wrap=True)
+
+
+def _facts(console: Console, not_honoured: list[str], state: Path) -> None:
+    if not_honoured:
+        console.print("\n[bold]in the template, but not honoured here[/bold]")
+        for line in not_honoured:
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    text = f"\nlogs are in {state / 'logs'}/; all state is in memory and ends with it"
+    console.print(text, highlight=False, soft_wrap=True)
