@@ -49,9 +49,9 @@ from quintet.streaming import kinesis_events
 from quintet.streaming.alerts import AlertNotifier, MemoryAlertState
 from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.commit_log import MemorySink
+from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch, Tumbling
-from quintet.streaming.records import decode
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows, advance
 

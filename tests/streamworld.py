@@ -21,9 +21,9 @@ from quintet.onnx_model import OnnxModel
 from quintet.streaming.alerts import AlertNotifier, MemoryAlertChannel, MemoryAlertState
 from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.commit_log import MemorySink
+from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
-from quintet.streaming.records import decode
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows
 

@@ -21,8 +21,8 @@ from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors
 from quintet.formats.strict_json import parse
+from quintet.streaming.decoding import decode
 from quintet.streaming.model_rows import ShardBatch
-from quintet.streaming.records import decode
 from quintet_publish.kit import read_table
 
 __all__ = ["Line", "Packer", "check_sizes", "read_lines", "read_records"]

@@ -30,9 +30,9 @@ from quintet.replay.stream_quarantine import StreamQuarantine
 from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertNotifier
 from quintet.streaming.checkpoints import MemoryCheckpoints
+from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
-from quintet.streaming.records import decode
 from quintet.streaming.scorer import Scorer, ShardOutcome
 from quintet.streaming.windows import MemoryWindows
 from quintet_cli.app import app

@@ -19,9 +19,10 @@ from quintet.errors import BadInput, ModelFailure
 from quintet.formats import strict_json
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import UnknownModel
+from quintet.streaming.compression import MAX_BYTES
+from quintet.streaming.decoding import decode
 from quintet.streaming.model_rows import Decoded, ModelRows
-from quintet.streaming.records import MAX_BYTES, decode
-from quintet.streaming.typed_records import read_plain
+from quintet.streaming.typed_decoder import decode_typed
 
 Reason = tuple[str, str, str]
 
@@ -496,4 +497,4 @@ def test_the_straight_way_and_the_general_one_come_to_the_same(
 def test_what_goes_the_straight_way(records: list[bytes], straight: bool) -> None:
     """What is at all odd is left to the general way, which knows what to say of it."""
     model = "log" if records[0].startswith(b'{"model"') else None
-    assert (read_plain(WIDE, records, model) is not None) == straight
+    assert (decode_typed(WIDE, records, model) is not None) == straight

@@ -23,9 +23,9 @@ from quintet.serving.model_cache import Model
 from quintet.streaming.alerts import AlertNotifier, MemoryAlertChannel, MemoryAlertState
 from quintet.streaming.checkpoints import Ahead, Checkpoint, MemoryCheckpoints, furthest
 from quintet.streaming.commit_log import MemorySink
+from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
-from quintet.streaming.records import decode
 from quintet.streaming.scorer import Scorer, ShardOutcome
 from quintet.streaming.windows import MemoryWindows
 

@@ -12,7 +12,7 @@ import orjson
 
 from quintet.aws.stream_sender import RECORD_BYTES
 from quintet.errors import BadInput
-from quintet.streaming.records import unpacked
+from quintet.streaming.compression import unpack
 
 __all__ = ["alone", "row_count", "text_of"]
 
@@ -25,7 +25,7 @@ def alone(data: bytes, rows: Sequence[int], model: str | None) -> bytes:
     The rows keep their form and compression. `model` is their model, which the record need not
     name.
     """
-    value = orjson.loads(unpacked(data))
+    value = orjson.loads(unpack(data))
     if len(rows) == _count(value):
         return data
     part: Any
@@ -43,13 +43,13 @@ def alone(data: bytes, rows: Sequence[int], model: str | None) -> bytes:
 
 def row_count(data: bytes) -> int:
     """The number of rows of a decodable record."""
-    return _count(orjson.loads(unpacked(data)))
+    return _count(orjson.loads(unpack(data)))
 
 
 def text_of(data: bytes) -> str:
     """The text of a record, unpacked if that is possible."""
     with suppress(BadInput):
-        data = unpacked(data)
+        data = unpack(data)
     return data.decode("utf-8", "backslashreplace")
 
 

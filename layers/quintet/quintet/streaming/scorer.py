@@ -68,7 +68,7 @@ class ShardOutcome:
 class Scorer:
     """What an invocation of the stream's function needs.
 
-    `decode` reads the arrivals (see `streaming.records`); `clock` is seconds since the epoch.
+    `decode` reads the arrivals (see `streaming.decoding`); `clock` is seconds since the epoch.
     """
 
     decode: Callable[[ShardBatch], Decoded]

@@ -45,7 +45,7 @@ def scorer() -> Scorer:
     from quintet.aws.latest import LatestTable
     from quintet.aws.sink import StreamBucket
     from quintet.aws.windows import WindowTable
-    from quintet.streaming.records import decode
+    from quintet.streaming.decoding import decode
     from quintet.streaming.scorer import Scorer
 
     settings = _settings()

@@ -1,8 +1,8 @@
-"""The straight way of a stream's records: all of one model and one form, and nothing wrong in them.
+"""The fast path of decoding: records of one model and form, with nothing wrong in them.
 
-They are read by a decoder that the contract makes: what it lets pass has all fields, each of its
-kind, and no other. Nothing is refused here: whatever is not as plain as that is `None`, and goes
-the general way, which says what is wrong, and comes to the same where nothing is.
+msgspec decodes them by types made from the contract: a record that passes has all fields, each of
+its kind, and no other. The fast path refuses nothing: it returns None for anything else, and the
+general path (`streaming.decoding`) says what is wrong, or reads the same rows where nothing is.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from msgspec.structs import astuple
 from quintet.columns import Batch, numpy_dtype
 from quintet.contract import Contract
 from quintet.formats import strict_json
-from quintet.streaming.record_fields import Values, kinds_of
+from quintet.streaming.aggregate_fields import Values, field_kinds
 
-__all__ = ["Plain", "read_plain"]
+__all__ = ["TypedRows", "decode_typed"]
 
 #: the kinds of JSON by the kind of the numpy dtype
 _KINDS: dict[str, Any] = {"f": float, "i": int, "u": int, "b": bool, "O": str}
@@ -35,7 +35,7 @@ _NO_FEATURES = "none"
 
 
 @dataclass(slots=True)
-class Plain:
+class TypedRows:
     """Rows that were read: their batch, what the aggregates read of them, and of each record its
     number of rows, None where that is one."""
 
@@ -69,7 +69,9 @@ class _Rows:
     counts: list[int]
 
 
-def read_plain(contract: Contract, bodies: Sequence[bytes], model: str | None) -> Plain | None:
+def decode_typed(
+    contract: Contract, bodies: Sequence[bytes], model: str | None
+) -> TypedRows | None:
     """The rows of records that are all of `model` in the records form; None: all bare objects."""
     reader = _reader(contract, model)
     if reader is None:
@@ -91,10 +93,10 @@ def read_plain(contract: Contract, bodies: Sequence[bytes], model: str | None) -
     batch = Batch(len(rows.numbers), {}, np.ones(len(rows.numbers), dtype=np.bool_))
     if not (_put_objects(contract, batch, columns) and _put_numbers(reader, rows, batch, columns)):
         return None
-    values: Values = {name: columns[name] for name in kinds_of(contract)}
+    values: Values = {name: columns[name] for name in field_kinds(contract)}
     if not all(map(_is_plain, values.values())):
         return None
-    return Plain(batch, values, counts if max(counts) > 1 else None)
+    return TypedRows(batch, values, counts if max(counts) > 1 else None)
 
 
 @lru_cache(maxsize=64)
@@ -113,7 +115,7 @@ def _reader(contract: Contract, model: str | None) -> _Reader | None:
             return None
     if contract.entity is not None:
         kinds[contract.entity] = str
-    for name, read in kinds_of(contract).items():
+    for name, read in field_kinds(contract).items():
         if name not in kinds:
             kinds[name] = {"number": float, "text": str}.get(read, float | str)
             if read == "number":

@@ -16,7 +16,14 @@ from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
 from quintet.streaming.model_rows import AHEAD_SECONDS, ModelRows
 
-__all__ = ["Values", "given_of", "kinds_of", "take_from_rows", "take_from_tensors", "to_model_rows"]
+__all__ = [
+    "Values",
+    "field_kinds",
+    "given_values",
+    "take_from_rows",
+    "take_from_tensors",
+    "to_model_rows",
+]
 
 #: what the rows hold in each field, as it came, or an array of numbers; None where nothing came
 Values = dict[str, list[Any] | Array]
@@ -62,7 +69,7 @@ def _names(contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 @lru_cache(maxsize=64)
-def kinds_of(contract: Contract) -> dict[str, str]:
+def field_kinds(contract: Contract) -> dict[str, str]:
     """What the aggregates read, with the kind of its values; a time is a number or a text."""
     kinds: dict[str, str] = {field.name: field.kind for field in _fields(contract)}
     if contract.stream is not None and contract.stream.time is not None:
@@ -119,7 +126,7 @@ def to_model_rows(
         return model_rows
     refused_before = {(refusal.field, refusal.row) for refusal in batch.refusals}
     for field in _fields(contract):
-        given = given_of(batch, field.name, values)
+        given = given_values(batch, field.name, values)
         column, bad = _column(field, given)
         model_rows.fields[field.name] = column
         for position in bad:
@@ -136,13 +143,13 @@ def to_model_rows(
             if name == field.name and place is not None:
                 model_rows.counted[place] = False
     if stream.time is not None:
-        _set_times(model_rows, stream.time, given_of(batch, stream.time, values))
+        _set_times(model_rows, stream.time, given_values(batch, stream.time, values))
     if stream.aggregates and batch.entities is not None:
         _check_entities(model_rows, batch.entities)
     return model_rows
 
 
-def given_of(batch: Batch, name: str, values: Values) -> list[Any] | Array:
+def given_values(batch: Batch, name: str, values: Values) -> list[Any] | Array:
     """What the rows of a batch hold in a field."""
     if name in values:
         return values[name]

@@ -1,4 +1,4 @@
-"""What the records of a stream hold: rows by model, or why a record cannot be read.
+"""Decode the records of a stream: rows by model, or why a record cannot be read.
 
 A record's data is JSON in one of the forms that the HTTP API takes, with the model's name:
 {"model": ..., "records": [...]}, {"model_name": ..., "inputs": [...]} of the Open Inference
@@ -9,7 +9,6 @@ compressed by gzip.
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,32 +21,25 @@ from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge
 from quintet.formats import strict_json
 from quintet.protocols import oip_infer
 from quintet.serving.model_cache import NAME, Model
-from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, Undecodable
-from quintet.streaming.record_fields import (
+from quintet.streaming.aggregate_fields import (
     Values,
-    given_of,
+    given_values,
     take_from_rows,
     take_from_tensors,
     to_model_rows,
 )
-from quintet.streaming.typed_records import read_plain
+from quintet.streaming.compression import may_be_packed, unpack
+from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, Undecodable
+from quintet.streaming.typed_decoder import decode_typed
 
-__all__ = ["MAX_BYTES", "decode", "unpacked"]
-
-#: the most that a record may unpack to; a contract may allow less
-MAX_BYTES = 4_500_000
-
-_GZIP = b"\x1f\x8b"
-# https://github.com/awslabs/amazon-kinesis-producer/blob/master/aggregation-format.md
-_KPL = b"\xf3\x89\x9a\xc2"
-_PACKED = {_GZIP, _KPL[:2], b""}
+__all__ = ["decode"]
 
 _ENVELOPE = re.compile(rb'\{"model": ?"([a-z0-9_-]+)", ?"records": ?\[')
 _RECORDS_KEYS = {"model", "records"}
 
 
 @dataclass(slots=True)
-class _Gathered:
+class _ModelRecords:
     """What a batch holds of one model: rows as JSON has them, and requests with tensors."""
 
     rows: list[Any] = field(default_factory=list)
@@ -55,8 +47,8 @@ class _Gathered:
     numbers: list[int] = field(default_factory=list)  # and its number within it
     tensors: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
 
-    def leave_out(self, records: Container[int]) -> None:
-        """Forget what some records hold."""
+    def drop(self, records: Container[int]) -> None:
+        """Remove some records."""
         kept = [place for place, record in enumerate(self.records) if record not in records]
         self.rows = [self.rows[place] for place in kept]
         self.numbers = [self.numbers[place] for place in kept]
@@ -72,31 +64,25 @@ def decode(shard_batch: ShardBatch, models: Callable[[str], Model], default: str
     Raises:
         Transient: a model's version could not be read.
     """
-    if (plain := _plain(shard_batch.data, models, default, shard_batch)) is not None:
-        return Decoded([plain], [])
+    if (fast := _decode_fast(shard_batch.data, models, default, shard_batch)) is not None:
+        return Decoded([fast], [])
     broken: dict[int, Undecodable] = {}
     bodies = _bodies(shard_batch.data, broken)
     if bodies is not shard_batch.data and not broken:
-        plain = _plain(bodies, models, default, shard_batch)
-        if plain is not None:
-            return Decoded([plain], [])
-    gathered: dict[str, _Gathered] = {}
-    for record, value in enumerate(strict_json.parse_all(bodies)):
-        try:
-            if record not in broken:
-                _gather(gathered, record, value, default)
-        except BadInput as error:
-            broken[record] = _undecodable(record, error)
+        fast = _decode_fast(bodies, models, default, shard_batch)
+        if fast is not None:
+            return Decoded([fast], [])
     by_model = []
-    for name, found in gathered.items():
+    for name, found in _by_name(bodies, default, broken).items():
         try:
             model = models(name)
         except (BadInput, ModelFailure) as error:
             for record in (*found.records, *(record for record, _ in found.tensors)):
                 broken[record] = _undecodable(record, error, name)
             continue
-        if (model_rows := _flow(model.contract, found, bodies, shard_batch, broken)) is not None:
-            by_model.append((model, model_rows))
+        rows = _model_rows(model.contract, found, bodies, shard_batch, broken)
+        if rows is not None:
+            by_model.append((model, rows))
     return Decoded(by_model, [broken[record] for record in sorted(broken)])
 
 
@@ -105,47 +91,22 @@ def decode(shard_batch: ShardBatch, models: Callable[[str], Model], default: str
 
 def _bodies(data: Sequence[bytes], broken: dict[int, Undecodable]) -> Sequence[bytes]:
     """The unpacked data of each record; of one that cannot be unpacked, what passes for JSON."""
-    if _PACKED.isdisjoint({packed[:2] for packed in data}):
+    if not may_be_packed(data):
         return data
     bodies = list(data)
     for record, packed in enumerate(data):
         try:
-            bodies[record] = unpacked(packed)
+            bodies[record] = unpack(packed)
         except BadInput as error:
             broken[record] = _undecodable(record, error)
             bodies[record] = b"null"
     return bodies
 
 
-def unpacked(data: bytes) -> bytes:
-    """A record's data, unpacked where it is compressed.
-
-    Raises:
-        BadInput: it cannot be.
-    """
-    if not data:
-        raise BadInput.of("data", "JSON", "nothing")
-    if data[:4] == _KPL:
-        expected = "records that the producer does not aggregate: AggregationEnabled = false"
-        raise BadInput.of("data", expected, "an aggregated record of the KPL")
-    if data[:2] != _GZIP:
-        return data
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        body = inflater.decompress(data, MAX_BYTES + 1)
-    except zlib.error:
-        raise BadInput.of("data", "a whole gzip", "a damaged one") from None
-    if len(body) > MAX_BYTES:
-        raise TooLarge.of("data", f"at most {MAX_BYTES} bytes unpacked", "more")
-    if not inflater.eof or inflater.unused_data:
-        raise BadInput.of("data", "one whole gzip", "less or more than one")
-    return body
+# ---- the fast path ----------------------------------------------------------------------------
 
 
-# ---- the straight way ---------------------------------------------------------------------------
-
-
-def _plain(
+def _decode_fast(
     bodies: Sequence[bytes], models: Callable[[str], Model], default: str, shard_batch: ShardBatch
 ) -> tuple[Model, ModelRows] | None:
     """The rows of records that are all of the first one's model and form, and all good.
@@ -163,17 +124,17 @@ def _plain(
     contract = model.contract
     if max(map(len, bodies)) > contract.limits.bytes:
         return None
-    plain = read_plain(contract, bodies, envelope and envelope[1].decode())
-    if plain is None:
+    typed = decode_typed(contract, bodies, envelope and envelope[1].decode())
+    if typed is None:
         return None
     places = np.arange(len(bodies))
     row = np.zeros(len(bodies), dtype=np.int64)
-    if plain.counts is not None:
-        places = np.repeat(places, plain.counts)
-        row = np.concatenate([np.arange(count) for count in plain.counts])
+    if typed.counts is not None:
+        places = np.repeat(places, typed.counts)
+        row = np.concatenate([np.arange(count) for count in typed.counts])
     arrived = shard_batch.arrived[places]
     model_rows = to_model_rows(
-        contract, plain.batch, plain.values, record=places, row=row, arrived=arrived
+        contract, typed.batch, typed.values, record=places, row=row, arrived=arrived
     )
     return model, model_rows
 
@@ -181,8 +142,22 @@ def _plain(
 # ---- forms ------------------------------------------------------------------------------------
 
 
-def _gather(gathered: dict[str, _Gathered], record: int, value: Any, default: str) -> None:
-    """Put a record's rows to those of its model.
+def _by_name(
+    bodies: Sequence[bytes], default: str, broken: dict[int, Undecodable]
+) -> dict[str, _ModelRecords]:
+    """The records by the name of their model; those of no known form join `broken`."""
+    by_name: dict[str, _ModelRecords] = {}
+    for record, value in enumerate(strict_json.parse_all(bodies)):
+        try:
+            if record not in broken:
+                _add(by_name, record, value, default)
+        except BadInput as error:
+            broken[record] = _undecodable(record, error)
+    return by_name
+
+
+def _add(by_name: dict[str, _ModelRecords], record: int, value: Any, default: str) -> None:
+    """Add a record to those of its model.
 
     Raises:
         BadInput: the record is of no known form, or names no model.
@@ -199,7 +174,7 @@ def _gather(gathered: dict[str, _Gathered], record: int, value: Any, default: st
                 raise BadInput.of("records", "an array of objects", f"a {type(rows).__name__}")
         elif "inputs" in value:
             name = _name(value.pop("model", None) or value.get("model_name"), default)
-            gathered.setdefault(name, _Gathered()).tensors.append((record, value))
+            by_name.setdefault(name, _ModelRecords()).tensors.append((record, value))
             return
         else:
             name, rows = _name(None, default), [value]
@@ -209,9 +184,9 @@ def _gather(gathered: dict[str, _Gathered], record: int, value: Any, default: st
         raise value
     else:
         raise BadInput.of("data", "an object or an array", f"a {kind.__name__}")
-    found = gathered.get(name)
+    found = by_name.get(name)
     if found is None:
-        found = gathered[name] = _Gathered()
+        found = by_name[name] = _ModelRecords()
     if len(rows) == 1:
         found.rows.append(rows[0])
         found.records.append(record)
@@ -239,7 +214,7 @@ def _name(given: Any, default: str) -> str:
 
 
 @dataclass(slots=True)
-class _Part:
+class _Rows:
     """Rows of one form: their batch, where they are from, and what the aggregates read of them."""
 
     batch: Batch
@@ -248,9 +223,9 @@ class _Part:
     values: Values
 
 
-def _flow(
+def _model_rows(
     contract: Contract,
-    found: _Gathered,
+    found: _ModelRecords,
     bodies: Sequence[bytes],
     shard_batch: ShardBatch,
     broken: dict[int, Undecodable],
@@ -258,22 +233,22 @@ def _flow(
     """The rows of one model; None where every record of it is refused whole."""
     refused = dict(_too_large(contract, found, bodies))
     if refused:
-        found.leave_out(refused)
+        found.drop(refused)
     parts = []
     if found.rows:
         values = take_from_rows(contract, found.rows)
         batch = from_records(contract, found.rows)
-        parts.append(_Part(batch, found.records, found.numbers, values))
+        parts.append(_Rows(batch, found.records, found.numbers, values))
     for record, value in found.tensors:
         try:
-            parts.append(_tensors(contract, record, value))
+            parts.append(_tensor_rows(contract, record, value))
         except BadInput as error:
             refused[record] = error
     for record, reason in refused.items():
         broken[record] = _undecodable(record, reason, contract.name)
     if not parts:
         return None
-    part = parts[0] if len(parts) == 1 else _together(parts)
+    part = parts[0] if len(parts) == 1 else _concatenated(parts)
     places = np.array(part.records, dtype=np.int64)
     return to_model_rows(
         contract,
@@ -285,8 +260,8 @@ def _flow(
     )
 
 
-def _together(parts: Sequence[_Part]) -> _Part:
-    """Parts as one, in the order of their records."""
+def _concatenated(parts: Sequence[_Rows]) -> _Rows:
+    """Rows of several forms as one, in the order of their records."""
     records = [record for part in parts for record in part.records]
     numbers = [number for part in parts for number in part.numbers]
     order = np.argsort(records, kind="stable").tolist()
@@ -294,9 +269,9 @@ def _together(parts: Sequence[_Part]) -> _Part:
     for name in dict.fromkeys(name for part in parts for name in part.values):
         column: list[Any] = []
         for part in parts:
-            column += given_of(part.batch, name, part.values)
+            column += given_values(part.batch, name, part.values)
         values[name] = [column[place] for place in order]
-    return _Part(
+    return _Rows(
         _reordered(merge([part.batch for part in parts]), order),
         [records[place] for place in order],
         [numbers[place] for place in order],
@@ -315,7 +290,7 @@ def _reordered(batch: Batch, order: list[int]) -> Batch:
 
 
 def _too_large(
-    contract: Contract, found: _Gathered, bodies: Sequence[bytes]
+    contract: Contract, found: _ModelRecords, bodies: Sequence[bytes]
 ) -> Iterator[tuple[int, BadInput]]:
     """The records with more bytes or rows than one request of the model may have."""
     limits = contract.limits
@@ -330,7 +305,7 @@ def _too_large(
                 yield record, TooLarge.of("records", f"at most {limits.rows} rows", f"{last + 1}")
 
 
-def _tensors(contract: Contract, record: int, value: dict[str, Any]) -> _Part:
+def _tensor_rows(contract: Contract, record: int, value: dict[str, Any]) -> _Rows:
     """One request of the Open Inference Protocol.
 
     Raises:
@@ -339,7 +314,7 @@ def _tensors(contract: Contract, record: int, value: dict[str, Any]) -> _Part:
     tensors = oip_infer.tensors_of(contract, value)
     values = take_from_tensors(contract, tensors)
     batch = from_tensors(contract, tensors)
-    return _Part(batch, [record] * batch.rows, range(batch.rows), values)
+    return _Rows(batch, [record] * batch.rows, range(batch.rows), values)
 
 
 def _undecodable(
