@@ -104,9 +104,9 @@ class Bench:
     def put(self, *jobs: Job) -> None:
         """Accept jobs; their messages are on their way."""
         for one in jobs:
-            _, notice = self.jobs.accept(one)
-            assert notice is not None
-            self.jobs.sent(notice)
+            _, event = self.jobs.accept(one)
+            assert event is not None
+            self.jobs.sent(event)
 
     def work(
         self,
@@ -133,7 +133,7 @@ class Bench:
             return json.loads(content.body or b"")
         return json.loads(self.blobs.stored[content.place])
 
-    def told(self) -> list[tuple[str, str]]:
-        """The notices that were sent, as (job, event)."""
+    def notified(self) -> list[tuple[str, str]]:
+        """The events that were sent, as (job, event)."""
         found = [json.loads(text) for text in self.notify.messages]
-        return [(notice["job"], notice["event"]) for notice in found]
+        return [(event["job"], event["event"]) for event in found]

@@ -84,7 +84,7 @@ def test_a_request_that_prefers_it_becomes_a_job(
     assert job.request == Content("application/json", len(GOOD), GOOD.encode())
     assert job.deadline == pytest.approx(job.created + 21_600)
     assert messages(online_aws, "work") == [{"job": job.id, "event": "accepted"}]
-    assert job.id not in [notice.job for notice in jobs.outbox(job.created + 1)]
+    assert job.id not in [event.job for event in jobs.outbox(job.created + 1)]
 
 
 def test_inference_of_the_open_protocol_becomes_a_job(predict: Ask, jobs: JobTable) -> None:
@@ -196,7 +196,7 @@ def test_a_job_whose_message_was_not_sent_waits_in_the_outbox(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
     job = jobs.get(posted(predict))
-    assert job.id in [notice.job for notice in jobs.outbox(job.created + 1)]
+    assert job.id in [event.job for event in jobs.outbox(job.created + 1)]
 
 
 # ---- SageMaker's form ------------------------------------------------------------------------
@@ -406,7 +406,7 @@ def test_a_failed_job_shows_its_problem(predict: Ask, submit: Ask, jobs: JobTabl
     assert (found["state"], found["error"]) == ("FAILED", problem)
 
 
-def test_a_cancelled_job_is_announced_once(
+def test_a_cancelled_job_is_published_once(
     predict: Ask, submit: Ask, online_aws: OnlineAws
 ) -> None:
     identity = posted(predict)

@@ -52,11 +52,11 @@ class WorkAws:
     def accept(self, *jobs: Job, sent: bool = True) -> None:
         """Accept jobs, and send their messages or not."""
         for one in jobs:
-            _, notice = self.jobs.accept(one)
-            assert notice is not None
+            _, event = self.jobs.accept(one)
+            assert event is not None
             if sent:
-                self.send(notice.message())
-                self.jobs.sent(notice)
+                self.send(event.message())
+                self.jobs.sent(event)
 
     def send(self, body: str) -> None:
         """Put a message on the work queue."""
@@ -107,8 +107,8 @@ class WorkAws:
                 )
         return [message["Body"] for message in messages if message["MessageId"] in failed]
 
-    def told(self) -> list[dict[str, str]]:
-        """The notices on the notify queue."""
+    def notified(self) -> list[dict[str, str]]:
+        """The events on the notify queue."""
         return [json.loads(message["Body"]) for message in self.received("NOTIFY")]
 
     def put(self, key: str, body: bytes) -> Content:
@@ -173,7 +173,7 @@ def result(work_aws: WorkAws, name: str) -> Any:
     return json.loads(body)
 
 
-def test_a_batch_is_scored_stored_settled_announced_and_acknowledged(
+def test_a_batch_is_scored_stored_settled_published_and_acknowledged(
     work_aws: WorkAws, capsys: pytest.CaptureFixture[str]
 ) -> None:
     work_aws.accept(*[job(str(n), n + 1.0) for n in range(12)])
@@ -182,8 +182,8 @@ def test_a_batch_is_scored_stored_settled_announced_and_acknowledged(
         assert work_aws.jobs.get(str(n)).state == "DONE"
         (found,) = result(work_aws, str(n))["predictions"]
         assert found["logs"] == pytest.approx([math.log(n + 1)] * 2, rel=1e-6)
-    told = sorted(work_aws.told(), key=lambda notice: int(notice["job"]))
-    assert told == [{"type": "job", "job": str(n), "event": "completed"} for n in range(12)]
+    sent = sorted(work_aws.notified(), key=lambda event: int(event["job"]))
+    assert sent == [{"type": "job", "job": str(n), "event": "completed"} for n in range(12)]
     assert work_aws.jobs.outbox(time.time() + 3600) == []
     assert work_aws.received("WORK") == []
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -199,7 +199,7 @@ def test_a_batch_is_scored_stored_settled_announced_and_acknowledged(
         (
             {"endpoint": "crm"},
             {
-                "TransactWriteItems": 2,  # the leases; the ends and their notices
+                "TransactWriteItems": 2,  # the leases; the ends and their events
                 "BatchGetItem": 1,
                 "SendMessageBatch": 1,
                 "BatchWriteItem": 1,
@@ -274,7 +274,7 @@ def test_messages_that_are_not_ours_and_jobs_that_are_not_there(work_aws: WorkAw
     work_aws.send("who is this?")
     work_aws.send(JobEvent("nosuch", "accepted").message())
     assert work_aws.work() == ["who is this?"]
-    assert work_aws.told() == []
+    assert work_aws.notified() == []
 
 
 def test_poison_is_settled_at_its_last_receive_and_its_message_fails(work_aws: WorkAws) -> None:
@@ -283,7 +283,7 @@ def test_poison_is_settled_at_its_last_receive_and_its_message_fails(work_aws: W
     assert work_aws.work(receives=MAX_RECEIVES) == [body]
     kept = work_aws.jobs.get("poison")
     assert (kept.state, (kept.problem or {})["status"]) == ("FAILED", 500)
-    assert work_aws.told() == [{"type": "job", "job": "poison", "event": "failed"}]
+    assert work_aws.notified() == [{"type": "job", "job": "poison", "event": "failed"}]
 
 
 def test_a_job_that_may_do_better_comes_back_with_its_backoff(work_aws: WorkAws) -> None:
@@ -311,7 +311,7 @@ def test_the_sweep_sends_what_was_not_sent_and_expires_what_is_late(work_aws: Wo
     found = work_aws.handler("sweep")({}, Context())
     assert found == {"expired": 1, "buried": 0, "announced": 3, "failed": 0}
     assert work_aws.jobs.get("late").state == "EXPIRED"
-    assert work_aws.told() == [{"type": "job", "job": "late", "event": "expired"}]
+    assert work_aws.notified() == [{"type": "job", "job": "late", "event": "expired"}]
     assert work_aws.work() == []  # the late one's message finds it settled
     assert [work_aws.jobs.get(name).state for name in ("lost", "fresh")] == ["DONE", "ACCEPTED"]
     assert [n.job for n in work_aws.jobs.outbox(now + 3600)] == ["fresh"]
@@ -335,8 +335,8 @@ def test_the_sweep_fails_the_jobs_of_dead_letters_and_leaves_the_letters(
     assert sweep({}, Context()) == {"expired": 0, "buried": 12, "announced": 0, "failed": 0}
     assert {work_aws.jobs.get(name).state for name in names} == {"FAILED"}
     assert work_aws.jobs.get("ok").state == "ACCEPTED"
-    told = sorted(notice["job"] for notice in work_aws.told())
-    assert told == sorted(names)
+    sent = sorted(event["job"] for event in work_aws.notified())
+    assert sent == sorted(names)
     assert sweep({}, Context())["buried"] == 0
     assert sorted(work_aws.lying(url)) == sorted(bodies)
 

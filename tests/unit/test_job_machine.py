@@ -1,4 +1,4 @@
-"""Workers, zombies and impatient callers against the stores: one end each, and it is announced."""
+"""Workers, zombies and impatient callers against the stores: one end each, and it is published."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ class Shift(RuleBasedStateMachine):
         try:
             if together:
                 ends = [(replace(before, lease=lease), outcome)]
-                notice = self.store.settle_many(ends, self.now)["j1"]
+                event = self.store.settle_many(ends, self.now)["j1"]
             else:
-                notice = self.store.settle("j1", lease, outcome, self.now)
+                event = self.store.settle("j1", lease, outcome, self.now)
         except (Transient, KeyError):
             if together and self.end is not None:  # nothing is said of it, as if it were refused
                 assert self.store.get("j1") == self.end
@@ -118,7 +118,7 @@ class Shift(RuleBasedStateMachine):
         else:  # the same worker again, after a reply that was lost: nothing changes
             assert self.end is not None and after == self.end
             assert after.lease is not None and after.lease.fence == lease.fence
-        assert notice.kind == EVENTS[after.state]
+        assert event.kind == EVENTS[after.state]
 
     @rule()
     def cancel(self) -> None:

@@ -45,10 +45,10 @@ def test_an_accepted_job_is_stored_with_its_notice(store: JobStore) -> None:
     body = Content("application/octet-stream", 3, b"\x00\xff\n", headers={"a": "b"})
     made = job(request=body, endpoint="crm", notify_topic=True, inference_id="i-1")
     made = replace(made, output="results/team/j1", run_limit=30)
-    notice = JobEvent("j1", "accepted", NOW)
-    assert store.accept(made) == (made, notice)
+    event = JobEvent("j1", "accepted", NOW)
+    assert store.accept(made) == (made, event)
     assert store.get("j1") == made
-    assert store.outbox(NOW + 1) == [notice]
+    assert store.outbox(NOW + 1) == [event]
     assert store.outbox(NOW) == []
 
 
@@ -63,7 +63,7 @@ def test_the_same_key_and_payload_lead_to_the_same_job(store: JobStore) -> None:
     assert store.accept(job("j2"), IdempotencyKey("k", "payload")) == (job("j1"), None)
     with pytest.raises(NotFound):
         store.get("j2")
-    assert [notice.job for notice in store.outbox(NOW + 1)] == ["j1"]
+    assert [event.job for event in store.outbox(NOW + 1)] == ["j1"]
 
 
 def test_the_same_key_with_another_payload_is_refused(store: JobStore) -> None:
@@ -111,7 +111,7 @@ def test_a_zombie_changes_nothing(store: JobStore) -> None:
     with pytest.raises(LostLease):
         store.release("j1", old, NOW + 61)
     assert store.get("j1") == before
-    assert [notice.kind for notice in store.outbox(NOW + 100)] == ["accepted"]
+    assert [event.kind for event in store.outbox(NOW + 100)] == ["accepted"]
 
 
 def test_a_workers_own_older_lease_changes_nothing(store: JobStore) -> None:
@@ -157,17 +157,17 @@ def test_an_unknown_job_is_not_found(store: JobStore, identity: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "state", "event"),
+    ("outcome", "state", "kind"),
     [(DONE, "DONE", "completed"), (JobOutcome(problem=PROBLEM), "FAILED", "failed")],
 )
-def test_a_settled_job_keeps_its_outcome_and_is_announced(
-    store: JobStore, outcome: JobOutcome, state: str, event: str
+def test_a_settled_job_keeps_its_outcome_and_is_published(
+    store: JobStore, outcome: JobOutcome, state: str, kind: str
 ) -> None:
     store.accept(job())
     store.sent(JobEvent("j1", "accepted"))
     lease = lease_of(store)
-    notice = JobEvent("j1", event, NOW + 5)
-    assert store.settle("j1", lease, outcome, NOW + 5) == notice
+    event = JobEvent("j1", kind, NOW + 5)
+    assert store.settle("j1", lease, outcome, NOW + 5) == event
     end = job(
         state=state,
         attempts=1,
@@ -177,10 +177,10 @@ def test_a_settled_job_keeps_its_outcome_and_is_announced(
         problem=outcome.problem,
     )
     assert store.get("j1") == end
-    assert store.outbox(NOW + 6) == [notice]
+    assert store.outbox(NOW + 6) == [event]
     # again, as after a reply that was lost
-    assert store.settle("j1", lease, outcome, NOW + 7) == notice
-    assert store.outbox(NOW + 6) == [notice]
+    assert store.settle("j1", lease, outcome, NOW + 7) == event
+    assert store.outbox(NOW + 6) == [event]
     with pytest.raises(Settled, match=state):
         store.lease("j1", "w2", NOW + 100, 60)
     with pytest.raises(Settled):
@@ -194,8 +194,8 @@ def test_a_settled_job_keeps_its_outcome_and_is_announced(
 def test_a_cancelled_job_costs_its_worker_the_lease(store: JobStore) -> None:
     store.accept(job())
     lease = lease_of(store)
-    end, notice = store.cancel("j1", "ann", NOW + 1)
-    assert (end.state, notice) == ("CANCELLED", JobEvent("j1", "cancelled", NOW + 1))
+    end, event = store.cancel("j1", "ann", NOW + 1)
+    assert (end.state, event) == ("CANCELLED", JobEvent("j1", "cancelled", NOW + 1))
     with pytest.raises(LostLease):
         store.settle("j1", lease, DONE, NOW + 2)
     with pytest.raises(Settled):
@@ -220,9 +220,9 @@ MANY = [f"m{number}" for number in range(12)]
 
 def accepted(store: JobStore, names: list[str], **changes: Any) -> None:
     for name in names:
-        _, notice = store.accept(job(name, **changes))
-        assert notice is not None
-        store.sent(notice)
+        _, event = store.accept(job(name, **changes))
+        assert event is not None
+        store.sent(event)
 
 
 def test_many_jobs_are_leased_as_each_alone_would_be(store: JobStore) -> None:
@@ -243,19 +243,19 @@ def test_many_jobs_are_leased_as_each_alone_would_be(store: JobStore) -> None:
 
 
 def test_many_jobs_are_settled_as_each_alone_would_be(store: JobStore) -> None:
-    names = [f"m{number}" for number in range(51)]  # two transactions of ends and notices
+    names = [f"m{number}" for number in range(51)]  # two transactions of ends and events
     accepted(store, names, endpoint="crm")
     accepted(store, ["quiet"])
     held = store.lease_many([*names, "quiet"], "w1", NOW, 60)
     store.cancel("m1", "ann", NOW + 1)
     outcomes = {name: JobOutcome(problem=PROBLEM) if name == "m3" else DONE for name in held}
     ends = [(held[name], outcome) for name, outcome in outcomes.items()]
-    notices = store.settle_many(ends, NOW + 2)
+    events = store.settle_many(ends, NOW + 2)
     states = {"m1": "CANCELLED", "m3": "FAILED"}
     assert {name: store.get(name).state for name in held} == {
         name: states.get(name, "DONE") for name in held
     }
-    assert notices == {
+    assert events == {
         name: JobEvent(name, "failed" if name == "m3" else "completed", NOW + 2)
         for name in held
         if name != "m1"
@@ -263,13 +263,13 @@ def test_many_jobs_are_settled_as_each_alone_would_be(store: JobStore) -> None:
     assert (store.get("m3").problem, store.get("m4").result) == (PROBLEM, RESULT)
     left = store.outbox(NOW + 10, most=1000)
     cancelled = JobEvent("m1", "cancelled", NOW + 1)
-    told = [notice for name, notice in notices.items() if name != "quiet"]
+    told = [event for name, event in events.items() if name != "quiet"]
     assert sorted(left, key=str) == sorted([cancelled, *told], key=str)
     store.sent_many(told)
     assert store.outbox(NOW + 10, most=1000) == [cancelled]
     # again, as after a reply that was lost: the ends stay
     store.settle_many(ends, NOW + 3)
-    assert store.settle("m0", held["m0"].lease or Lease("", 0, 0), DONE, NOW + 4) == notices["m0"]
+    assert store.settle("m0", held["m0"].lease or Lease("", 0, 0), DONE, NOW + 4) == events["m0"]
 
 
 def test_a_lease_that_ran_out_settles_nothing_among_many_either(store: JobStore) -> None:
@@ -288,10 +288,10 @@ def test_large_ends_take_several_transactions(store: JobStore) -> None:
     assert store.get("m11").result == large.result
 
 
-def test_of_an_end_that_nobody_wants_to_be_told_of_nothing_is_noted(store: JobStore) -> None:
+def test_an_end_that_nobody_asked_about_has_no_event(store: JobStore) -> None:
     accepted(store, ["j1"])
-    notice = store.settle("j1", lease_of(store), DONE, NOW + 5, notify=False)
-    assert (notice, store.get("j1").state) == (JobEvent("j1", "completed", NOW + 5), "DONE")
+    event = store.settle("j1", lease_of(store), DONE, NOW + 5, notify=False)
+    assert (event, store.get("j1").state) == (JobEvent("j1", "completed", NOW + 5), "DONE")
     assert store.outbox(NOW + 10) == []
 
 
@@ -302,11 +302,11 @@ def test_a_job_expires_at_its_deadline_and_not_before(store: JobStore) -> None:
         store.expire("j1", NOW + TTL - 1)
     assert store.overdue(NOW + TTL - 1) == []
     assert store.overdue(NOW + TTL + 1) == ["j1"]
-    notice = JobEvent("j1", "expired", NOW + TTL)
-    assert store.expire("j1", NOW + TTL) == notice
+    event = JobEvent("j1", "expired", NOW + TTL)
+    assert store.expire("j1", NOW + TTL) == event
     assert store.get("j1") == job(state="EXPIRED", updated=NOW + TTL)
     assert store.expire("j1", NOW + TTL + 1) is None
-    assert store.outbox(NOW + 2 * TTL) == [notice]
+    assert store.outbox(NOW + 2 * TTL) == [event]
 
 
 def test_a_job_past_its_deadline_is_not_begun(store: JobStore) -> None:
@@ -361,13 +361,13 @@ def test_a_place_that_is_none_is_refused(store: JobStore, token: str) -> None:
         store.page("ann", after=token)
 
 
-def test_the_oldest_notices_come_first_until_they_are_sent(store: JobStore) -> None:
+def test_the_oldest_events_come_first_until_they_are_sent(store: JobStore) -> None:
     for number in range(6):
         store.accept(job(f"j{number}", updated=NOW - number))
-    assert [notice.job for notice in store.outbox(NOW + 1, most=3)] == ["j5", "j4", "j3"]
+    assert [event.job for event in store.outbox(NOW + 1, most=3)] == ["j5", "j4", "j3"]
     store.sent(JobEvent("j5", "accepted"))
     store.sent(JobEvent("j5", "accepted"))
-    assert [notice.job for notice in store.outbox(NOW + 1, most=2)] == ["j4", "j3"]
+    assert [event.job for event in store.outbox(NOW + 1, most=2)] == ["j4", "j3"]
 
 
 def test_the_jobs_longest_overdue_come_first(store: JobStore) -> None:
@@ -376,9 +376,9 @@ def test_the_jobs_longest_overdue_come_first(store: JobStore) -> None:
     assert store.overdue(NOW + TTL + 1, most=2) == ["j3", "j2"]
 
 
-def test_a_notice_is_read_back_from_its_message() -> None:
-    notice = JobEvent("j1", "accepted", NOW)
-    assert JobEvent.read(notice.message()) == replace(notice, at=0.0)
+def test_an_event_is_read_back_from_its_message() -> None:
+    event = JobEvent("j1", "accepted", NOW)
+    assert JobEvent.read(event.message()) == replace(event, at=0.0)
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,10 @@ class Down(MemoryEventQueue):
         super().__init__()
         self.jobs = jobs
 
-    def send(self, notice: JobEvent, delay: int = 0) -> None:
-        if notice.job in self.jobs:
+    def send(self, event: JobEvent, delay: int = 0) -> None:
+        if event.job in self.jobs:
             raise Transient("sqs did not answer")
-        super().send(notice, delay)
+        super().send(event, delay)
 
 
 def swept(
@@ -55,7 +55,7 @@ def swept(
     return sweep(bench.jobs, publisher, fail_dead_jobs, bench.clock(), has_time)
 
 
-def test_late_notices_are_sent_to_the_queue_of_their_event_once() -> None:
+def test_late_events_are_sent_to_their_queue_once() -> None:
     bench = Bench(notify=Down("a"))
     bench.work(logs("a", 1))
     bench.jobs.accept(logs("b", 1))
@@ -63,12 +63,12 @@ def test_late_notices_are_sent_to_the_queue_of_their_event_once() -> None:
     bench.clock.now += GRACE_SECONDS + 1
     bench.notify = MemoryEventQueue()
     assert swept(bench) == Swept(announced=2)
-    assert bench.told() == [("a", "completed")]
+    assert bench.notified() == [("a", "completed")]
     assert bench.queue.messages == [message("b").body]
     assert swept(bench) == Swept()
 
 
-def test_jobs_past_their_deadline_expire_and_are_announced() -> None:
+def test_jobs_past_their_deadline_expire_and_are_published() -> None:
     bench = Bench()
     bench.put(
         logs("late", 1), logs("working", 1), logs("dead", 1), logs("in time", 1, deadline=NOW + 1e6)
@@ -83,7 +83,7 @@ def test_jobs_past_their_deadline_expire_and_are_announced() -> None:
         "dead": "EXPIRED",
         "in time": "ACCEPTED",
     }
-    assert sorted(bench.told()) == [("dead", "expired"), ("late", "expired")]
+    assert sorted(bench.notified()) == [("dead", "expired"), ("late", "expired")]
 
 
 def test_what_cannot_be_sent_stays_and_holds_nobody_up() -> None:
@@ -117,7 +117,7 @@ def test_the_jobs_of_dead_letters_fail_whether_or_not_the_rest_was_sent() -> Non
     found = swept(bench, letters=MemoryDeadLetters([message("dead").body]))
     assert found == Swept(buried=1, failed=1)
     assert bench.states() == {"dead": "FAILED", "a": "DONE"}
-    assert bench.told() == [("dead", "failed")]
+    assert bench.notified() == [("dead", "failed")]
 
 
 def test_letters_that_cannot_be_read_wait_for_the_next_sweep() -> None:
@@ -138,7 +138,7 @@ def letters(*jobs: str) -> MemoryDeadLetters:
     return MemoryDeadLetters([message(job).body for job in jobs])
 
 
-def test_a_job_whose_worker_died_each_time_fails_and_is_announced() -> None:
+def test_a_job_whose_worker_died_each_time_fails_and_is_published() -> None:
     bench = Bench()
     bench.put(logs("a", 1))
     for attempt in range(5):
@@ -148,10 +148,10 @@ def test_a_job_whose_worker_died_each_time_fails_and_is_announced() -> None:
     assert bench.reconciler(dead).fail_dead_jobs() == 1
     found = bench.jobs.get("a")
     assert (found.state, found.problem, found.attempts) == ("FAILED", PROBLEM, 6)
-    assert bench.told() == [("a", "failed")]
+    assert bench.notified() == [("a", "failed")]
     # the letter stays, and nothing happens to its job again
     assert bench.reconciler(dead).fail_dead_jobs() == 0
-    assert bench.told() == [("a", "failed")]
+    assert bench.notified() == [("a", "failed")]
 
 
 def test_an_accepted_job_fails_once_nobody_touched_it_for_as_long_as_a_message_hides() -> None:

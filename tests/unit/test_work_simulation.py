@@ -1,7 +1,7 @@
 """Workers that die, stores that fail and messages that come twice, from a seed, on a set clock.
 
 Every port call of the worker, its publisher and the sweep may fail before it is done, after (its
-reply is lost), or kill who calls. Whatever happens, each job comes to one end and is announced.
+reply is lost), or kill who calls. Whatever happens, each job comes to one end and is published.
 """
 
 from __future__ import annotations
@@ -87,17 +87,17 @@ class SimulatedQueue:
     visible: dict[str, float] = field(default_factory=dict)
     dead: list[str] = field(default_factory=list)
 
-    def send(self, notice: JobEvent, delay: int = 0) -> None:
+    def send(self, event: JobEvent, delay: int = 0) -> None:
         """See `quintet.jobs.messages.EventQueue.send`."""
         name = f"m{len(self.bodies)}"
-        self.bodies[name] = notice.message()
+        self.bodies[name] = event.message()
         self.visible[name] = self.clock.now
 
-    def send_many(self, notices: Sequence[JobEvent]) -> list[JobEvent]:
+    def send_many(self, events: Sequence[JobEvent]) -> list[JobEvent]:
         """See `quintet.jobs.messages.EventQueue.send_many`."""
-        for notice in notices:
-            self.send(notice)
-        return list(notices)
+        for event in events:
+            self.send(event)
+        return list(events)
 
     def delay(self, seconds: Mapping[str, int]) -> None:
         """See `quintet.jobs.messages.Visibility.delay`."""
@@ -126,7 +126,7 @@ class SimulatedQueue:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_each_job_comes_to_one_end_and_is_announced(seed: int) -> None:
+def test_each_job_comes_to_one_end_and_is_published(seed: int) -> None:
     chance = random.Random(seed)
     clock = Clock()
     queue = SimulatedQueue(clock, chance)
@@ -137,10 +137,10 @@ def test_each_job_comes_to_one_end_and_is_announced(seed: int) -> None:
     )
     for number in range(JOBS):
         # some are never sent: whoever accepted them died
-        _, notice = store.accept(logs(str(number), number + 1, deadline=NOW + DEADLINE))
-        if notice and chance.random() < 0.9:
-            queue.send(notice)
-            store.sent(notice)
+        _, event = store.accept(logs(str(number), number + 1, deadline=NOW + DEADLINE))
+        if event and chance.random() < 0.9:
+            queue.send(event)
+            store.sent(event)
     swept = clock.now
     while clock.now < NOW + DEADLINE + LEASE_SECONDS + 600:
         work(bench, queue, publisher, chance)
@@ -167,7 +167,7 @@ def test_each_job_comes_to_one_end_and_is_announced(seed: int) -> None:
     assert {name for name, state in bench.states().items() if state != "DONE"} <= lost
     assert (store.pending, queue.visible) == ({}, {})
     events = {"DONE": "completed", "FAILED": "failed"}
-    assert set(bench.told()) == {(n, events[state]) for n, state in bench.states().items()}
+    assert set(bench.notified()) == {(n, events[state]) for n, state in bench.states().items()}
 
 
 def work(

@@ -34,7 +34,7 @@ def answers(bench: Bench, name: str) -> list[list[float]]:
 # ---- done -----------------------------------------------------------------------------------
 
 
-def test_jobs_are_scored_settled_announced_and_acknowledged() -> None:
+def test_jobs_are_scored_settled_published_and_acknowledged() -> None:
     bench = Bench()
     results = bench.work(logs("a", 3), logs("b", 2, 4))
     assert {name: (f.event, f.acknowledged, f.rows) for name, f in results.items()} == {
@@ -48,7 +48,7 @@ def test_jobs_are_scored_settled_announced_and_acknowledged() -> None:
         "predictions": [{"logs": pytest.approx([math.log(3)] * 2)}],
     }
     assert answers(bench, "b") == [pytest.approx([math.log(x)] * 2) for x in (2, 4)]
-    assert bench.told() == [("a", "completed"), ("b", "completed")]
+    assert bench.notified() == [("a", "completed"), ("b", "completed")]
     assert (bench.jobs.pending, bench.visibility.delays) == ({}, {})
 
 
@@ -237,7 +237,7 @@ def test_what_cannot_be_scored_fails_and_is_acknowledged(
     problem = bench.jobs.jobs["bad"].problem
     assert problem is not None and problem["status"] == status
     assert problem["detail"].startswith(detail)
-    assert sorted(bench.told()) == [("bad", "failed"), ("good", "completed")]
+    assert sorted(bench.notified()) == [("bad", "failed"), ("good", "completed")]
     assert bench.visibility.delays == {}
 
 
@@ -325,7 +325,7 @@ def test_a_job_delivered_twice_in_one_batch_is_done_once() -> None:
         ("completed", True),
         ("delivered twice", True),
     ]
-    assert bench.told() == [("a", "completed")]
+    assert bench.notified() == [("a", "completed")]
     assert bench.jobs.jobs["a"].attempts == 1
 
 
@@ -360,7 +360,7 @@ def test_a_job_cancelled_while_it_is_worked_on_stays_cancelled(receives: int) ->
     assert (found.event, found.acknowledged, found.reason) == ("settled before", True, "CANCELLED")
     kept = bench.jobs.jobs["a"]
     assert (kept.state, kept.result) == ("CANCELLED", None)
-    assert bench.told() == []
+    assert bench.notified() == []
 
 
 def test_a_worker_whose_lease_ran_out_changes_nothing() -> None:
@@ -377,7 +377,7 @@ def test_a_worker_whose_lease_ran_out_changes_nothing() -> None:
         "LEASED",
         Lease("faster", 2, bench.clock.now + LEASE_SECONDS),
     )
-    assert (kept.result, bench.told()) == (None, [])
+    assert (kept.result, bench.notified()) == (None, [])
 
 
 def test_a_lease_that_ran_out_and_that_nobody_took_is_given_back() -> None:
@@ -432,10 +432,10 @@ class Failing(MemoryJobs):
             raise self.calls.pop("settled")
         return found
 
-    def sent(self, notice: JobEvent) -> None:
+    def sent(self, event: JobEvent) -> None:
         if "sent" in self.calls:
             raise self.calls["sent"]
-        super().sent(notice)
+        super().sent(event)
 
 
 class Down:
@@ -480,7 +480,7 @@ def test_poison_fails_at_its_last_receive_and_goes_to_the_dead_letters() -> None
         "status": 500,
         "detail": "internal error",
     }
-    assert bench.told() == [("good", "completed"), ("poison", "failed")]
+    assert bench.notified() == [("good", "completed"), ("poison", "failed")]
     # a replay finds it settled
     (again,) = bench.worker().work([message("poison")])
     assert (again.event, again.acknowledged) == ("settled before", True)
@@ -527,7 +527,7 @@ def test_a_settlement_whose_reply_was_lost_stands(receives: int) -> None:
     assert (again.event, again.acknowledged) == ("settled before", True)
 
 
-def test_a_notice_that_was_sent_but_not_forgotten_waits_for_the_sweep() -> None:
+def test_an_event_that_was_sent_but_not_forgotten_waits_for_the_sweep() -> None:
     bench = Bench()
     bench.put(logs("a", 1))
     failing = Failing(sent=Transient("dynamodb did not answer"))
@@ -539,7 +539,7 @@ def test_a_notice_that_was_sent_but_not_forgotten_waits_for_the_sweep() -> None:
         True,
         "dynamodb did not answer",
     )
-    assert bench.told() == [("a", "completed")]
+    assert bench.notified() == [("a", "completed")]
     assert set(failing.pending) == {("a", "completed")}
 
 
@@ -567,7 +567,7 @@ def test_threads_change_nothing() -> None:
         bench = Bench(clock=Clock())
         bench.work(*[logs(str(n), value) for n, value in enumerate(values)], threads=threads)
         found.append([answers(bench, str(n)) for n in range(40)])
-        assert sorted(bench.told()) == sorted((str(n), "completed") for n in range(40))
+        assert sorted(bench.notified()) == sorted((str(n), "completed") for n in range(40))
     assert found[0] == found[1]
 
 
