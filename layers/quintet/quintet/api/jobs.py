@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 
 from quintet.api.queries import check_keys, read_limit
+from quintet.api.submit import location
 from quintet.errors import BadInput, Transient
 from quintet.jobs.job import OPEN, SETTLED, Content, Job, State
 from quintet.jobs.store import JobEvent, JobQueries, JobSummary
-from quintet.jobs.submit import location
 from quintet.protocols import records
 from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
 from quintet.serving.model_cache import NAME

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from quintet.api.submit import location
 from quintet.errors import BadInput, TooLarge
 from quintet.jobs.job import Content
 from quintet.jobs.store import MAX_INPUT_BYTES
-from quintet.jobs.submit import TTL_SECONDS, ResultName, Submitter, location
+from quintet.jobs.submit import TTL_SECONDS, JobOptions, Submitter
 from quintet.protocols import sagemaker
 from quintet.protocols.http import Request, Response, json_body
 from quintet.protocols.registry import SAGEMAKER, kept_headers
@@ -42,30 +43,30 @@ def answer(
     target = sagemaker.target(request)
     request = _as_invocation(request)
     sagemaker.accepted(request)
-    inference_id = _header(request, "inference-id") or ""
-    if inference_id and not _VISIBLE.fullmatch(inference_id):
-        raise BadInput.of("InferenceId", "1 to 64 visible ASCII characters", "others")
-    ttl = _seconds(request, "RequestTTLSeconds", 60, TTL_SECONDS)
-    place = _header(request, "inputlocation")
-    stored = None if place is None else _stored(submitter, request, place, bucket)
-    job = submitter.accept(
-        online,
-        request,
-        context,
-        protocol=SAGEMAKER,
-        target=target,
-        ttl=TTL_SECONDS if ttl is None else ttl,
-        inference_id=inference_id,
-        stored=stored,
-        names=_names(request),
-        run_limit=_seconds(request, "InvocationTimeoutSeconds", 1, 3600),
-    )
+    options = _options(submitter, request, bucket)
+    job = submitter.submit(online, request, context, SAGEMAKER, target=target, options=options)
     headers = {
         "X-Amzn-SageMaker-OutputLocation": f"s3://{bucket}/{job.result_key}",
         "X-Amzn-SageMaker-FailureLocation": f"s3://{bucket}/{job.failure_key}",
         "Location": location(request, job.id),
     }
     return Response(202, json_body({"InferenceId": job.inference_id}), headers=headers)
+
+
+def _options(submitter: Submitter, request: Request, bucket: str) -> JobOptions:
+    inference_id = _header(request, "inference-id") or ""
+    if inference_id and not _VISIBLE.fullmatch(inference_id):
+        raise BadInput.of("InferenceId", "1 to 64 visible ASCII characters", "others")
+    ttl = _seconds(request, "RequestTTLSeconds", 60, TTL_SECONDS)
+    place = _header(request, "inputlocation")
+    return JobOptions(
+        ttl=TTL_SECONDS if ttl is None else ttl,
+        inference_id=inference_id,
+        stored=None if place is None else _stored(submitter, request, place, bucket),
+        folders=_folders(request),
+        file=_file(request),
+        run_limit=_seconds(request, "InvocationTimeoutSeconds", 1, 3600),
+    )
 
 
 def _as_invocation(request: Request) -> Request:
@@ -90,8 +91,8 @@ def _seconds(request: Request, name: str, least: int, most: int) -> int | None:
     return int(text)
 
 
-def _names(request: Request) -> ResultName:
-    """The caller's name for the result, below results/."""
+def _folders(request: Request) -> str:
+    """The caller's folders for the result, below results/."""
     folders = _header(request, "s3outputpathextension") or ""
     if folders and not (
         len(folders) <= MAX_FOLDERS
@@ -100,11 +101,15 @@ def _names(request: Request) -> ResultName:
     ):
         expected = "folders such as team/2026, of letters, digits and !_.*'()-, at most 512"
         raise BadInput.of("S3OutputPathExtension", expected, repr(folders[:60]))
+    return folders.removesuffix("/")
+
+
+def _file(request: Request) -> str:
     file = _header(request, "filename") or ""
     if file and not (len(file) <= MAX_FILE and _FILE.fullmatch(file)):
         expected = "letters, digits, - and _, with at most one full stop, at most 32"
         raise BadInput.of("Filename", expected, repr(file[:60]))
-    return ResultName(folders.removesuffix("/"), file)
+    return file
 
 
 def _stored(submitter: Submitter, request: Request, place: str, bucket: str) -> Content:

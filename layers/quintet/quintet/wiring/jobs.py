@@ -56,7 +56,7 @@ def submitter() -> Submitter:
     return Submitter(
         store=_jobs(),
         blobs=PayloadBucket(common.client("s3"), settings.payloads_bucket),
-        targets=EndpointIds(common.client("dynamodb"), settings.endpoints_table),
+        endpoints=EndpointIds(common.client("dynamodb"), settings.endpoints_table),
         publish=OutboxPublisher(_jobs(), work=work, notify=work).publish,
         clock=time.time,
         ids=lambda: uuid.uuid4().hex,
@@ -67,7 +67,7 @@ def accept(
     protocol: WireProtocol, online: Online, request: Request, context: RequestContext
 ) -> Response:
     """Answer a request for predictions with a job."""
-    from quintet.jobs.submit import answer
+    from quintet.api.submit import answer
 
     return answer(submitter(), protocol, online, request, context)
 
