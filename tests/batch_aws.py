@@ -22,6 +22,7 @@ from tests.aws_kit import (
 )
 from tests.batch_kit import publish
 
+from quintet.aws.client import AwsClient
 from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.publisher import Publisher
 
@@ -39,6 +40,10 @@ class BatchAws:
     def client(self, service: str) -> Any:
         """A boto3 client."""
         return client(service, self.url)
+
+    def signed(self, service: str) -> AwsClient:
+        """The functions' own client."""
+        return AwsClient(service, environ=environ(self.url), sleep=lambda seconds: None)
 
     def create(self) -> None:
         """Make what the functions need."""

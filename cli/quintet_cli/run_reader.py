@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from quintet.aws.blobs import S3Store
 from quintet.aws.executions import Executions
+from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.executions import last_execution
 from quintet.batch.plans import Plan, RefusedPlan, plan_from
 from quintet.batch.run_paths import RunPaths, slug
@@ -40,8 +40,8 @@ class RunReader:
     def __init__(self, stage: Stage) -> None:
         outputs = stage.outputs
         self.bucket = outputs["ScoresBucketName"]
-        self.store = S3Store(stage.client("s3"), self.bucket)
-        self.executions = Executions(stage.client("stepfunctions"), outputs["BatchScoringArn"])
+        self.store = S3ObjectStore(stage.signed("s3"), self.bucket)
+        self.executions = Executions(stage.signed("states"), outputs["BatchScoringArn"])
 
     def names(self, model: str) -> list[str]:
         """The names of a model's runs."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quintet.aws.blobs import S3Inbox
 from quintet.aws.executions import Executions
+from quintet.aws.input_bucket import S3InputBucket
 from quintet.aws.targets import EndpointIds
 from quintet.batch import executions
 from quintet.batch.planning import KEEP, OUTPUT
@@ -39,8 +39,8 @@ def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
     return start_run(
         request,
         routes=registry_of(stage),
-        inbox=S3Inbox(stage.client("s3")),
-        runs=Executions(stage.client("stepfunctions"), outputs["BatchScoringArn"]),
+        inbox=S3InputBucket(stage.signed("s3")),
+        runs=Executions(stage.signed("states"), outputs["BatchScoringArn"]),
         check=endpoints.check,
     )
 

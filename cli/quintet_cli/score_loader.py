@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from arro3 import io as arrow_io
 
-from quintet.aws.blobs import S3Store
-from quintet.aws.cells import S3Cells
 from quintet.aws.latest import LatestTable
+from quintet.aws.scores_bucket import S3ConditionalObjects, S3ObjectStore
 from quintet.batch.plans import Plan, plan_from
 from quintet.batch.run_paths import RunPaths
 from quintet.batch.tables import current_run
@@ -44,7 +43,7 @@ def load_scores(stage: Stage, model: str, run: str | None, days: int) -> Loaded:
     Raises:
         StageError: the run has not succeeded or is too old, or its scores cannot be looked up.
     """
-    store = S3Store(stage.client("s3"), stage.outputs["ScoresBucketName"])
+    store = S3ObjectStore(stage.signed("s3"), stage.outputs["ScoresBucketName"])
     plan = _plan(stage, store, model, run)
     contract = artifacts_of(stage).contract(plan.model, plan.version, plan.seal)
     if contract.entity is None:
@@ -64,10 +63,10 @@ def load_scores(stage: Stage, model: str, run: str | None, days: int) -> Loaded:
     return Loaded(plan.run, entities, changed)
 
 
-def _plan(stage: Stage, store: S3Store, model: str, run: str | None) -> Plan:
+def _plan(stage: Stage, store: S3ObjectStore, model: str, run: str | None) -> Plan:
     """The plan of a whole run whose scores are Parquet."""
     if run is None:
-        cells = S3Cells(stage.client("s3"), stage.outputs["ScoresBucketName"])
+        cells = S3ConditionalObjects(stage.signed("s3"), stage.outputs["ScoresBucketName"])
         pointer = current_run(model, None, cells)
         if pointer is None:
             raise StageError(f"no run of {model} has succeeded yet")

@@ -6,9 +6,8 @@ import getpass
 from datetime import UTC, datetime
 from typing import Any
 
-from quintet.aws.blobs import S3Store
-from quintet.aws.cells import S3Cells
 from quintet.aws.glue import GlueDatabase
+from quintet.aws.scores_bucket import S3ConditionalObjects, S3ObjectStore
 from quintet.batch.athena import follow_pointer
 from quintet.batch.run_paths import RunPaths
 from quintet.batch.tables import show_run
@@ -25,8 +24,8 @@ def show_to_readers(stage: Stage, folder: RunPaths) -> dict[str, Any]:
         NotFound: the run has not succeeded, or files of it are gone.
         Transient: a store could not be read or written.
     """
-    s3, bucket = stage.client("s3"), stage.outputs["ScoresBucketName"]
-    store, cells = S3Store(s3, bucket), S3Cells(s3, bucket)
+    s3, bucket = stage.signed("s3"), stage.outputs["ScoresBucketName"]
+    store, cells = S3ObjectStore(s3, bucket), S3ConditionalObjects(s3, bucket)
     pointer = show_run(
         folder, store=store, cells=cells, clock=lambda: datetime.now(UTC), by=getpass.getuser()
     )
@@ -36,7 +35,7 @@ def show_to_readers(stage: Stage, folder: RunPaths) -> dict[str, Any]:
         bucket=bucket,
         store=store,
         cells=cells,
-        tables=GlueDatabase(stage.client("glue"), stage.outputs["ScoresDatabaseName"]),
+        tables=GlueDatabase(stage.signed("glue"), stage.outputs["ScoresDatabaseName"]),
         contract=lambda plan: artifacts.contract(plan.model, plan.version, plan.seal),
     )
     return pointer

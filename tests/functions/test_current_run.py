@@ -14,7 +14,7 @@ from tests.batch_aws import MACHINE, BatchAws, event, function, serving
 from tests.batch_kit import csv_bytes, row
 from typer.testing import CliRunner
 
-from quintet.aws.cells import S3Cells
+from quintet.aws.scores_bucket import S3ConditionalObjects
 from quintet.batch.run_paths import REPLAY_OF
 from quintet.batch.tables import ConditionalObjects, MemoryConditionalObjects
 from quintet.errors import Transient
@@ -36,7 +36,7 @@ def cells(request: pytest.FixtureRequest, aws: BatchAws) -> ConditionalObjects:
     return (
         MemoryConditionalObjects()
         if request.param == "memory"
-        else S3Cells(aws.client("s3"), "scores")
+        else S3ConditionalObjects(aws.signed("s3"), "scores")
     )
 
 
@@ -63,13 +63,13 @@ def test_of_many_who_swap_at_once_one_does(cells: ConditionalObjects) -> None:
 
 
 def test_a_bucket_that_cannot_be_reached_is_transient(aws: BatchAws) -> None:
-    gone = S3Cells(BatchAws("http://127.0.0.1:9").client("s3"), "scores")
-    with pytest.raises(Transient, match="S3 could not be reached"):
+    gone = S3ConditionalObjects(BatchAws("http://127.0.0.1:9").signed("s3"), "scores")
+    with pytest.raises(Transient, match="s3 did not answer"):
         gone.read("a")
-    with pytest.raises(Transient, match="S3 could not be reached"):
+    with pytest.raises(Transient, match="s3 did not answer"):
         gone.swap("a", b"", None)
     with pytest.raises(Transient, match="S3 answered NoSuchBucket"):
-        S3Cells(aws.client("s3"), "no-such-bucket").swap("a", b"", None)
+        S3ConditionalObjects(aws.signed("s3"), "no-such-bucket").swap("a", b"", None)
 
 
 def run(aws: BatchAws, monkeypatch: pytest.MonkeyPatch, name: str, started: str) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def queue_of(stage: Stage, name: str = "work", jobs: ReplayJobs | None = None) -
 
 
 def source_named(stage: Stage, name: str) -> ReplaySource:
-    return catalog_of(stage.name, stage.outputs, stage.client).named(name)
+    return catalog_of(stage.name, stage.outputs, stage.client, stage.signed).named(name)
 
 
 def test_the_queues_are_those_of_the_outputs(stage: Stage) -> None:

@@ -15,13 +15,13 @@ from quintet.errors import Transient
 
 
 @pytest.fixture(scope="module")
-def glue() -> Iterator[Any]:
+def aws() -> Iterator[BatchAws]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    client = BatchAws(f"http://{host}:{port}").client("glue")
-    client.create_database(DatabaseInput={"Name": "glued"})
-    yield client
+    aws = BatchAws(f"http://{host}:{port}")
+    aws.client("glue").create_database(DatabaseInput={"Name": "glued"})
+    yield aws
     server.stop()
 
 
@@ -42,9 +42,10 @@ def month(value: str, location: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["memory", "glue"])
-def test_tables_and_partitions_are_made_and_replaced(kind: str, glue: Any) -> None:
-    memory = MemoryTables()
-    tables: GlueTables = memory if kind == "memory" else GlueDatabase(glue, "glued")
+def test_tables_and_partitions_are_made_and_replaced(kind: str, aws: BatchAws) -> None:
+    memory, glue = MemoryTables(), aws.client("glue")
+    database = GlueDatabase(aws.signed("glue"), "glued")
+    tables: GlueTables = memory if kind == "memory" else database
 
     def stored() -> tuple[str, list[str], dict[str, str]]:
         if kind == "memory":
@@ -66,12 +67,13 @@ def test_tables_and_partitions_are_made_and_replaced(kind: str, glue: Any) -> No
     assert stored() == ("s3://b/", ["score", "other"], {"01": "s3://a/3/", "02": "s3://a/2/"})
 
 
-def test_where_there_is_no_database_nothing_is_done(glue: Any) -> None:
-    GlueDatabase(glue, "none").put(Catalogued(table("s3://a/", "score")))
-    assert "none" not in [found["Name"] for found in glue.get_databases()["DatabaseList"]]
+def test_where_there_is_no_database_nothing_is_done(aws: BatchAws) -> None:
+    GlueDatabase(aws.signed("glue"), "none").put(Catalogued(table("s3://a/", "score")))
+    databases = aws.client("glue").get_databases()["DatabaseList"]
+    assert "none" not in [found["Name"] for found in databases]
 
 
 def test_glue_that_cannot_be_reached_is_transient() -> None:
-    gone = BatchAws("http://127.0.0.1:9").client("glue")
-    with pytest.raises(Transient, match="Glue could not be reached"):
+    gone = BatchAws("http://127.0.0.1:9").signed("glue")
+    with pytest.raises(Transient, match="glue did not answer"):
         GlueDatabase(gone, "glued").put(Catalogued(table("s3://a/", "score")))

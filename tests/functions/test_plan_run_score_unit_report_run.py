@@ -11,12 +11,14 @@ from typing import Any
 
 import orjson
 import pytest
-from botocore.stub import Stubber
-from tests.aws_kit import reached_by
+from tests.aws_kit import environ, reached_by
 from tests.batch_aws import MACHINE, BatchAws, event, function, serving
 from tests.batch_kit import csv_bytes, row
 
-from quintet.aws.blobs import S3Inbox, S3Store
+from quintet.aws.client import AwsClient
+from quintet.aws.input_bucket import S3InputBucket
+from quintet.aws.responses import Response
+from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.run_paths import RunPaths
 from quintet.batch.stores import InputBucket, MemoryInputBucket, MemoryObjectStore, ObjectStore
 from quintet.errors import BadInput, NotFound, Transient
@@ -196,7 +198,7 @@ def inbox(request: pytest.FixtureRequest, aws: BatchAws) -> tuple[InputBucket, A
     def put(bucket: str, key: str, body: bytes, metadata: dict[str, str] | None = None) -> None:
         s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata or {})
 
-    return S3Inbox(s3), put
+    return S3InputBucket(aws.signed("s3")), put
 
 
 def test_inboxes_read_the_version_that_was_pinned(inbox: tuple[InputBucket, Any]) -> None:
@@ -219,7 +221,7 @@ def test_inboxes_read_the_version_that_was_pinned(inbox: tuple[InputBucket, Any]
 def test_a_bucket_without_versions_is_held_to_its_etags(aws: BatchAws) -> None:
     s3 = aws.client("s3")
     s3.put_object(Bucket="scores", Key="plain/a.csv", Body=b"one")
-    inbox = S3Inbox(s3)
+    inbox = S3InputBucket(aws.signed("s3"))
     pinned = inbox.snapshot("scores", "plain/a.csv", None)
     assert (pinned.version_id, inbox.read(pinned, 0, 3)) == (None, b"one")
     s3.put_object(Bucket="scores", Key="plain/a.csv", Body=b"two")
@@ -228,14 +230,19 @@ def test_a_bucket_without_versions_is_held_to_its_etags(aws: BatchAws) -> None:
 
 
 def test_a_bucket_that_may_not_be_read_is_refused(aws: BatchAws) -> None:
-    s3 = aws.client("s3")
-    with Stubber(s3) as stubs:
-        stubs.add_client_error("head_object", "403", http_status_code=403)
-        stubs.add_client_error("list_objects_v2", "AccessDenied", http_status_code=403)
-        with pytest.raises(BadInput, match="bucket: expected one that this stack may read, got b"):
-            S3Inbox(s3).snapshot("b", "a.csv", None)
-        with pytest.raises(BadInput, match="bucket: expected one that this stack may read, got b"):
-            list(S3Inbox(s3).keys("b", "a"))
+    bucket = S3InputBucket(Denied("s3", environ=environ(aws.url)))
+    with pytest.raises(BadInput, match="bucket: expected one that this stack may read, got b"):
+        bucket.snapshot("b", "a.csv", None)
+    with pytest.raises(BadInput, match="bucket: expected one that this stack may read, got b"):
+        list(bucket.keys("b", "a"))
+
+
+class Denied(AwsClient):
+    """A client whose caller may do nothing; a HEAD's response has no body."""
+
+    def request(self, method: str, path: str, **_: Any) -> Response:
+        """See `AwsClient.request`."""
+        return Response(403, {}, b"" if method == "HEAD" else b"<Code>AccessDenied</Code>")
 
 
 def test_inboxes_list_what_is_under_a_prefix_in_the_order_of_keys(
@@ -259,7 +266,11 @@ def test_inboxes_list_what_is_under_a_prefix_in_the_order_of_keys(
 
 @pytest.fixture(params=["memory", "s3"])
 def store(request: pytest.FixtureRequest, aws: BatchAws) -> ObjectStore:
-    return MemoryObjectStore() if request.param == "memory" else S3Store(aws.client("s3"), "scores")
+    return (
+        MemoryObjectStore()
+        if request.param == "memory"
+        else S3ObjectStore(aws.signed("s3"), "scores")
+    )
 
 
 def test_stores_give_back_what_was_put(store: ObjectStore) -> None:
@@ -274,10 +285,10 @@ def test_stores_give_back_what_was_put(store: ObjectStore) -> None:
 
 def test_a_bucket_that_cannot_be_reached_is_transient(aws: BatchAws, tmp_path: Path) -> None:
     gone = BatchAws("http://127.0.0.1:9")
-    with pytest.raises(Transient, match="S3 could not be reached"):
-        S3Store(gone.client("s3"), "scores").get("a")
+    with pytest.raises(Transient, match="s3 did not answer"):
+        S3ObjectStore(gone.signed("s3"), "scores").get("a")
     with pytest.raises(Transient, match="S3 answered NoSuchBucket"):
-        S3Store(aws.client("s3"), "no-such-bucket").put("a", b"")
+        S3ObjectStore(aws.signed("s3"), "no-such-bucket").put("a", b"")
 
 
 def test_runs_are_listed_as_the_command_shows_them(

@@ -27,7 +27,8 @@ from tests.batch_kit import (
 )
 from typer.testing import CliRunner
 
-from quintet.aws.blobs import S3Inbox, S3Store
+from quintet.aws.input_bucket import S3InputBucket
+from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.planning import MemoryCatalog, Pinned, RunRequest, plan_run
 from quintet.batch.plans import Plan, unit_from
 from quintet.batch.reports import report_run
@@ -93,7 +94,10 @@ class House:
 
     def score(self, request: RunRequest, *, report: bool = True) -> RunPaths:
         """All that a run does."""
-        inbox, store = S3Inbox(self.s3), S3Store(self.s3, "scores")
+        inbox, store = (
+            S3InputBucket(self.aws.signed("s3")),
+            S3ObjectStore(self.aws.signed("s3"), "scores"),
+        )
         catalog = MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, self.contract))
         plan = plan_run(request, catalog=catalog, inbox=inbox, store=store, unit_bytes=400)
         assert isinstance(plan, Plan), plan
@@ -143,7 +147,7 @@ class House:
 
     def named(self, name: str) -> ReplaySource:
         stage = self.stage
-        return catalog_of(stage.name, stage.outputs, stage.client).named(name)
+        return catalog_of(stage.name, stage.outputs, stage.client, stage.signed).named(name)
 
     def place(self, folder: RunPaths) -> RunQuarantine:
         found = self.named(f"tiny/{folder.run}")

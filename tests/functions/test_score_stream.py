@@ -14,7 +14,7 @@ from tests.streamkit import NOW, SHARD, data, event, reading, sequence
 from quintet.aws.checkpoints import CheckpointTable
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
-from quintet.aws.sink import StreamBucket
+from quintet.aws.stream_bucket import StreamBucket
 from quintet.errors import Transient
 from quintet.streaming.checkpoints import Ahead, Checkpoint, padded
 from quintet.streaming.commit_log import Stored
@@ -189,5 +189,5 @@ def test_an_object_is_put_once(stream_aws: StreamAws) -> None:
     assert bucket.put("quarantine/a.jsonl", first) == first
     assert bucket.put("quarantine/a.jsonl", second) == first
     assert bucket.get("quarantine/a.jsonl") == first
-    with pytest.raises(Transient, match="s3 answered 404 to a read"):
+    with pytest.raises(Transient, match="S3 answered NoSuchKey"):
         bucket.get("quarantine/b.jsonl")

@@ -18,7 +18,7 @@ from tests.aws_kit import client, moto_server
 from tests.streamkit import METER, NOW, SHARD, data, reading, sequence, shard_batch
 from typer.testing import CliRunner
 
-from quintet.aws.sink import StreamBucket
+from quintet.aws.stream_bucket import StreamBucket
 from quintet.errors import NotFound
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
@@ -124,7 +124,7 @@ class House:
 
     def place(self, name: str = "StreamQuarantine") -> StreamQuarantine:
         stage = self.stage
-        found = catalog_of(stage.name, stage.outputs, stage.client).named(name)
+        found = catalog_of(stage.name, stage.outputs, stage.client, stage.signed).named(name)
         assert isinstance(found, StreamQuarantine)
         return found
 

@@ -13,7 +13,7 @@ from rich import progress
 from rich.console import Console
 from rich.table import Table
 
-from quintet.aws.blobs import S3Store
+from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.replay.aws.catalog import catalog_of
 from quintet.replay.catalog import ReplayCatalog
 from quintet.replay.items import ReplayItem
@@ -121,7 +121,7 @@ def replay(
         _dry_run(asked)
         return
     bucket = opened.outputs["ScoresBucketName"]
-    run = ReplayRun(asked, S3Store(opened.client("s3"), bucket), bucket, _caller(opened))
+    run = ReplayRun(asked, S3ObjectStore(opened.signed("s3"), bucket), bucket, _caller(opened))
     _follow(run)
     jobs = f", {run.reopened} jobs reopened" if run.reopened else ""
     source = asked.source
@@ -133,7 +133,7 @@ def replay(
 
 
 def _catalog(stage: Stage) -> ReplayCatalog:
-    return catalog_of(stage.name, stage.outputs, stage.client)
+    return catalog_of(stage.name, stage.outputs, stage.client, stage.signed)
 
 
 def _caller(stage: Stage) -> dict[str, str]:

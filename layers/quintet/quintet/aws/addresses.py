@@ -5,6 +5,7 @@ The rules are those of botocore's endpoint data, for the services that this pack
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ _FIPS_ALREADY = {
     "sqs": ("us-gov-east-1", "us-gov-west-1"),
     "states": ("us-gov-west-1",),
 }
+_HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 #: the service's name in AWS_ENDPOINT_URL_<SERVICE>, where it is not the host's
 _SERVICE_IDS = {"states": "SFN"}
 
@@ -55,8 +57,8 @@ def locate(service: str, region: str, path: str, environ: Mapping[str, str]) -> 
 
     `environ` may override the endpoint (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>) or ask
     for FIPS or dual-stack ones (AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT). S3 takes
-    the bucket in the host, except where the endpoint is overridden or the bucket has dots,
-    which AWS's wildcard certificate does not cover.
+    the bucket in the host, except where the endpoint is overridden or the bucket is no label
+    of a host: AWS's wildcard certificate covers no dots.
     """
     variable = f"AWS_ENDPOINT_URL_{_SERVICE_IDS.get(service, service.upper())}"
     url = environ.get(variable) or environ.get("AWS_ENDPOINT_URL")
@@ -71,7 +73,7 @@ def locate(service: str, region: str, path: str, environ: Mapping[str, str]) -> 
         dual_stack=environ.get("AWS_USE_DUALSTACK_ENDPOINT", "").lower() == "true",
     )
     bucket, _, key = path[1:].partition("/")
-    if service == "s3" and bucket and "." not in bucket:
+    if service == "s3" and _HOST_LABEL.fullmatch(bucket):
         return Address("https", f"{bucket}.{host}", 443), f"/{key}"
     return Address("https", host, 443), path
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlencode
 
 from quintet.aws.client import AwsClient
 from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
 from quintet.aws.queues import JobEventQueue
+from quintet.aws.topics import publish
 from quintet.errors import Transient
 from quintet.streaming.alert import Alert, content, of_content, sns_message
 from quintet.streaming.alerts import LastAlert
@@ -85,25 +85,7 @@ class AlertTopic:
     def send(self, alert: Alert) -> None:
         """See `AlertChannel.send`."""
         subject, message, attributes = sns_message(alert)
-        form = {
-            "Action": "Publish",
-            "Version": "2010-03-31",
-            "TopicArn": self._arn,
-            "Subject": subject,
-            "Message": message,
-        }
-        for number, (name, value) in enumerate(attributes.items(), 1):
-            entry = f"MessageAttributes.entry.{number}"
-            form[f"{entry}.Name"] = name
-            form[f"{entry}.Value.DataType"] = "String"
-            form[f"{entry}.Value.StringValue"] = value
-        response = self._client.request(
-            "POST",
-            "/",
-            headers={"content-type": "application/x-www-form-urlencoded; charset=utf-8"},
-            body=urlencode(form).encode(),
-            idempotent=True,
-        )
+        response = publish(self._client, self._arn, message, subject=subject, attributes=attributes)
         if response.status != 200:
             raise Transient(f"sns answered {response.status} to an alert")
 

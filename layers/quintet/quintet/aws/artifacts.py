@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from quintet.aws.client import AwsClient
+from quintet.aws.s3 import S3, checked, is_absent
 from quintet.contract import Contract, from_dict
-from quintet.errors import ModelFailure, Transient
+from quintet.errors import ModelFailure
 from quintet.manifest import BASELINE, GRAPH, MANIFEST, Manifest, manifest_from_json, prefix, sha256
 from quintet.onnx_model import OnnxModel, available_threads
 from quintet.serving import golden
@@ -34,7 +35,7 @@ class Artifacts:
         cache: Path | None = None,
         threads: int | None = None,
     ) -> None:
-        self._client = client
+        self._s3 = S3(client)
         self._bucket = bucket
         self._cache = cache
         self._threads = threads or available_threads(os.environ)
@@ -111,13 +112,10 @@ class Artifacts:
         return content
 
     def _get(self, model: str, version: int, path: str) -> bytes:
-        response = self._client.request("GET", f"/{self._bucket}/{prefix(model, version)}{path}")
-        if response.status == 200:
-            return response.body
-        # without leave to list the bucket, S3 answers 403 for what is not there
-        if response.status in (403, 404):
+        response = self._s3.get(self._bucket, f"{prefix(model, version)}{path}")
+        if is_absent(response):
             raise ModelFailure(f"model {model} version {version}: {path} cannot be read")
-        raise Transient(f"s3 answered {response.status} for model {model} version {version}")
+        return checked(response).body
 
 
 def _write(target: Path, content: bytes) -> None:

@@ -51,11 +51,13 @@ class AwsClient:
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
         attempts: int = ATTEMPTS,
+        backoff_seconds: float = BACKOFF_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.service = service
         self._environ = environ
         self._attempts = attempts
+        self._backoff_seconds = backoff_seconds
         self._sleep = sleep
         self._connections = Connections(connect_seconds, read_seconds)
 
@@ -74,24 +76,29 @@ class AwsClient:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         idempotent: bool | None = None,
+        region: str | None = None,
     ) -> Response:
         """Send a request and return the answer, of whatever status below 500.
 
         `path` is not encoded; for S3 it is /bucket/key. An idempotent request (by default
         GET and HEAD) is tried again after a network failure, a 5xx or a throttle; any
-        request is after a throttle.
+        request is after a throttle. `region` is by default the client's own.
 
         Raises:
             Transient: no answer, a 5xx or a throttle after all attempts.
         """
         again = method in ("GET", "HEAD") if idempotent is None else idempotent
-        address, request = self._request(method, path, query or {}, headers or {}, body)
+        region = region or self.region
+        address, path = locate(self.service, region, path, self._environ)
+        encoded = quote(address.prefix + path, safe="/~")
+        fields = {**(headers or {}), "host": address.authority}
+        request = Request(method, encoded, _encode_query(query or {}), fields, body)
         failure = ""
         for attempt in range(self._attempts):
             if attempt:
-                self._sleep(random.uniform(0, BACKOFF_SECONDS * 2 ** (attempt - 1)))
+                self._sleep(random.uniform(0, self._backoff_seconds * 2 ** (attempt - 1)))
             try:
-                response = self._connections.send(self._signed(request), address, idempotent=again)
+                response = self._send(request, address, region, again)
             except (OSError, http.client.HTTPException) as error:
                 failure = type(error).__name__
                 if not again:
@@ -130,31 +137,21 @@ class AwsClient:
         Raises:
             Transient: there are no credentials.
         """
-        address, request = self._request("GET", path, {}, {}, b"")
-        credentials = self._credentials()
-        target = presign(request, self.service, self.region, credentials, _now(), seconds=seconds)
+        region, credentials = self.region, self._credentials()
+        address, path = locate(self.service, region, path, self._environ)
+        encoded = quote(address.prefix + path, safe="/~")
+        request = Request("GET", encoded, "", {"host": address.authority}, b"")
+        target = presign(request, self.service, region, credentials, _now(), seconds=seconds)
         return f"{address.scheme}://{address.authority}{target}"
 
     def close(self) -> None:
         """Close the idle connections."""
         self._connections.close()
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        body: bytes,
-    ) -> tuple[Address, Request]:
-        address, path = locate(self.service, self.region, path, self._environ)
-        encoded = quote(address.prefix + path, safe="/~")
-        fields = {**headers, "host": address.authority}
-        return address, Request(method, encoded, _encode_query(query), fields, body)
-
-    def _signed(self, request: Request) -> Request:
-        headers = sign(request, self.service, self.region, self._credentials(), _now())
-        return replace(request, headers=headers)
+    def _send(self, request: Request, address: Address, region: str, again: bool) -> Response:
+        headers = sign(request, self.service, region, self._credentials(), _now())
+        signed = replace(request, headers=headers)
+        return self._connections.send(signed, address, idempotent=again)
 
     def _credentials(self) -> Credentials:
         environ = self._environ

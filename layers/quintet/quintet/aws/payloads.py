@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from quintet.aws.client import AwsClient
 from quintet.aws.responses import Response
-from quintet.errors import NotFound, Refusal, TooLarge, Transient
+from quintet.aws.s3 import S3, checked, is_absent
+from quintet.errors import NotFound, Refusal, TooLarge
 
 __all__ = ["PayloadBucket", "presigner"]
 
@@ -19,42 +20,41 @@ class PayloadBucket:
 
     def __init__(self, client: AwsClient, bucket: str) -> None:
         self.bucket = bucket
-        self._client = client
+        self._s3 = S3(client)
 
     def put(self, key: str, body: bytes, content_type: str) -> str:
         """See `Blobs.put`."""
-        path = f"/{self.bucket}/{key}"
-        headers = {"content-type": content_type}
-        response = self._client.request("PUT", path, headers=headers, body=body, idempotent=True)
-        if response.status != 200:
-            raise Transient(f"s3 answered {response.status} to a write")
-        return f"s3:/{path}"
+        checked(self._s3.put(self.bucket, key, body, {"content-type": content_type}))
+        return f"s3://{self.bucket}/{key}"
 
     def get(self, place: str, most: int) -> bytes:
         """See `Blobs.get`."""
         # one byte more than may come shows that there is more
-        response = self._ask("GET", place, {"range": f"bytes=0-{most}"})
+        headers = {"range": f"bytes=0-{most}"}
+        response = self._s3.get(self.bucket, self._key(place), headers=headers)
         if response.status == 416:  # an empty object has no bytes to give
             return b""
-        if len(response.body) > most:
+        body = _present(response).body
+        if len(body) > most:
             raise TooLarge([Refusal(None, "input", f"at most {most} bytes", "more")])
-        return response.body
+        return body
 
     def size(self, place: str) -> int:
         """See `Blobs.size`."""
-        return int(self._ask("HEAD", place, {}).headers["content-length"])
+        head = self._s3.head(self.bucket, self._key(place))
+        return int(_present(head).headers["content-length"])
 
-    def _ask(self, method: str, place: str, headers: dict[str, str]) -> Response:
-        path = place.removeprefix("s3:/")
-        if not path.startswith(f"/{self.bucket}/"):
+    def _key(self, place: str) -> str:
+        prefix = f"s3://{self.bucket}/"
+        if not place.startswith(prefix):
             raise _nothing()
-        response = self._client.request(method, path, headers=headers)
-        if response.status in (200, 206, 416):
-            return response
-        # without leave to list the bucket, S3 answers 403 for what is not there
-        if response.status in (403, 404):
-            raise _nothing()
-        raise Transient(f"s3 answered {response.status} to a read")
+        return place.removeprefix(prefix)
+
+
+def _present(response: Response) -> Response:
+    if is_absent(response):
+        raise _nothing()
+    return checked(response)
 
 
 def _nothing() -> NotFound:

@@ -11,30 +11,21 @@ from contextlib import suppress
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.responses import Response
+from quintet.aws.responses import Response, error_name
 from quintet.errors import Transient
 from quintet.jobs.store import JobEvent
 from quintet.webhooks.events import WebhookMessage
 
 __all__ = ["DeadLetterQueue", "JobEventQueue", "QueueVisibility"]
 
-MOST_ENTRIES = 10
+MAX_ENTRIES = 10
 #: how long a letter that was looked at is out of sight, should it not be released
 HOLD_SECONDS = 20
 
 
 def _sqs(client: AwsClient, operation: str, payload: Mapping[str, Any]) -> Response:
     """A call that may be sent again."""
-    return client.request(
-        "POST",
-        "/",
-        headers={
-            "content-type": "application/x-amz-json-1.0",
-            "x-amz-target": f"AmazonSQS.{operation}",
-        },
-        body=json.dumps(payload).encode(),
-        idempotent=True,
-    )
+    return client.call(f"AmazonSQS.{operation}", payload)
 
 
 class JobEventQueue:
@@ -58,8 +49,8 @@ class JobEventQueue:
     def send_many(self, notices: Sequence[JobEvent]) -> list[JobEvent]:
         """See `EventQueue.send_many`."""
         sent: list[JobEvent] = []
-        for start in range(0, len(notices), MOST_ENTRIES):
-            some = notices[start : start + MOST_ENTRIES]
+        for start in range(0, len(notices), MAX_ENTRIES):
+            some = notices[start : start + MAX_ENTRIES]
             entries = [
                 {"Id": str(number), "MessageBody": notice.message()}
                 for number, notice in enumerate(some)
@@ -83,16 +74,25 @@ class QueueVisibility:
     def delay(self, seconds: Mapping[str, int]) -> None:
         """See `Visibility.delay`."""
         waits = list(seconds.items())
-        for start in range(0, len(waits), MOST_ENTRIES):
+        for start in range(0, len(waits), MAX_ENTRIES):
             entries = [
                 {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": wait}
-                for number, (receipt, wait) in enumerate(waits[start : start + MOST_ENTRIES])
+                for number, (receipt, wait) in enumerate(waits[start : start + MAX_ENTRIES])
             ]
             payload = {"QueueUrl": self._url, "Entries": entries}
-            try:
+            with suppress(Transient):
                 _sqs(self._client, "ChangeMessageVisibilityBatch", payload)
-            except Transient:
-                continue
+
+    def postpone(self, receipt: str, seconds: int) -> None:
+        """Let one message come back after so many seconds.
+
+        Raises:
+            Transient: the queue did not accept it.
+        """
+        message = {"QueueUrl": self._url, "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+        response = _sqs(self._client, "ChangeMessageVisibility", message)
+        if response.status != 200:
+            raise Transient(f"sqs answered {error_name(response) or response.status}")
 
 
 class DeadLetterQueue:
@@ -120,7 +120,7 @@ class DeadLetterQueue:
     def _receive(self) -> Sequence[Mapping[str, str]]:
         payload = {
             "QueueUrl": self._url,
-            "MaxNumberOfMessages": MOST_ENTRIES,
+            "MaxNumberOfMessages": MAX_ENTRIES,
             "VisibilityTimeout": HOLD_SECONDS,
         }
         response = _sqs(self._client, "ReceiveMessage", payload)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
-__all__ = ["CONDITION_FAILED", "Response", "cancellation_codes", "error_name", "may_be_sent_again"]
+__all__ = [
+    "CONDITION_FAILED",
+    "Response",
+    "cancellation_codes",
+    "error_code",
+    "error_name",
+    "may_be_sent_again",
+]
 
 CONDITION_FAILED = "ConditionalCheckFailed"
+_CODE = re.compile(rb"<Code>([\w.]+)</Code>")
 _CANCELLED = "TransactionCanceledException"
 # a refusal of these kinds did nothing, and the same call may succeed in a moment
 _THROTTLES = frozenset(
@@ -40,6 +49,12 @@ def error_name(response: Response) -> str:
     return str(kind).rpartition("#")[2]
 
 
+def error_code(response: Response) -> str:
+    """The error's name in an XML protocol's response; the status where the response has no body."""
+    found = _CODE.search(response.body)
+    return found[1].decode() if found else str(response.status)
+
+
 def cancellation_codes(response: Response) -> list[str]:
     """Why a transaction was cancelled: a code for each of its writes; empty for other errors."""
     if error_name(response) != _CANCELLED:
@@ -49,8 +64,7 @@ def cancellation_codes(response: Response) -> list[str]:
 
 
 def may_be_sent_again(response: Response) -> bool:
-    """Whether any request may: a throttle, or a conflict of transactions, after which nothing was
-    done."""
+    """Whether nothing was done, for want of capacity or in a conflict of transactions."""
     if response.status in (429, 503):
         return True
     if response.status != 400:

@@ -1,37 +1,63 @@
-"""Notices on SNS, in SageMaker's form."""
+"""SNS topics, in the query protocol, and notices of jobs on one of them in SageMaker's form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from urllib.parse import urlencode
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from quintet.aws.client import AwsClient
+from quintet.aws.responses import Response, error_code
+from quintet.errors import Transient
 from quintet.jobs.job import Job
 from quintet.webhooks.delivery import Attempt
 from quintet.webhooks.job_events import sagemaker_body
 
-if TYPE_CHECKING:
-    from mypy_boto3_sns import SNSClient
+__all__ = ["TopicChannel", "publish"]
 
-__all__ = ["TopicChannel"]
+
+def publish(
+    client: AwsClient,
+    arn: str,
+    message: str,
+    *,
+    subject: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+) -> Response:
+    """Publish a message. It may be published twice: topics have no other promise.
+
+    Raises:
+        Transient: SNS did not answer.
+    """
+    form = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": arn, "Message": message}
+    if subject is not None:
+        form["Subject"] = subject
+    for number, (name, value) in enumerate((attributes or {}).items(), 1):
+        entry = f"MessageAttributes.entry.{number}"
+        form[f"{entry}.Name"] = name
+        form[f"{entry}.Value.DataType"] = "String"
+        form[f"{entry}.Value.StringValue"] = value
+    return client.request(
+        "POST",
+        "/",
+        headers={"content-type": "application/x-www-form-urlencoded; charset=utf-8"},
+        body=urlencode(form).encode(),
+        idempotent=True,
+    )
 
 
 class TopicChannel:
-    """Publishes to the stack's topic; `client` is asked for when it is needed."""
+    """Publishes to the stack's topic."""
 
-    def __init__(self, client: Callable[[], SNSClient], topic_arn: str) -> None:
+    def __init__(self, client: AwsClient, topic_arn: str) -> None:
         self._client = client
         self._arn = topic_arn
 
     def __call__(self, job: Job, now: float) -> Attempt:
         """Try once to publish that a job ended; see `quintet.webhooks.notifier.JobReader`."""
-        client = self._client()
-        body = sagemaker_body(job, client.meta.region_name)
         try:
-            client.publish(TopicArn=self._arn, Message=body)
-        except ClientError as error:  # its text may hold ARNs
-            return Attempt("waiting", str(error.response.get("Error", {}).get("Code")))
-        except BotoCoreError as error:
-            return Attempt("waiting", type(error).__name__)
+            response = publish(self._client, self._arn, sagemaker_body(job, self._client.region))
+        except Transient as error:
+            return Attempt("waiting", str(error))
+        if response.status != 200:  # the text of its error may hold ARNs
+            return Attempt("waiting", error_code(response))
         return Attempt("delivered", "published")

@@ -13,6 +13,7 @@ from quintet.settings import DropSettings, PlanSettings, ReportSettings, ScoreSe
 from quintet.wiring import common
 
 if TYPE_CHECKING:
+    from quintet.aws.client import AwsClient
     from quintet.batch.drops import RunStarter
     from quintet.batch.planning import RunRequest
     from quintet.batch.plans import Plan, RefusedPlan, Unit
@@ -24,36 +25,32 @@ __all__ = ["planner", "redriver", "reporter", "runs", "scorer"]
 
 
 @cache
-def _s3() -> Any:
-    import boto3
-    from botocore.config import Config
+def _s3() -> AwsClient:
+    from quintet.aws.client import AwsClient
 
-    retries: Any = {"mode": "standard", "max_attempts": 5}
-    # as many connections as plan_run has threads
-    return boto3.client("s3", config=Config(retries=retries, max_pool_connections=16))
+    # a run has time: it waits for a bucket that is throttled, and for ranges of many megabytes
+    return AwsClient("s3", read_seconds=60.0, attempts=5, backoff_seconds=1.0)
 
 
 def _inbox() -> InputBucket:
-    from quintet.aws.blobs import S3Inbox
+    from quintet.aws.input_bucket import S3InputBucket
 
-    return S3Inbox(_s3())
+    return S3InputBucket(_s3())
 
 
 def _store(bucket: str) -> ObjectStore:
-    from quintet.aws.blobs import S3Store
+    from quintet.aws.scores_bucket import S3ObjectStore
 
-    return S3Store(_s3(), bucket)
+    return S3ObjectStore(_s3(), bucket)
 
 
 @cache
 def runs() -> RunStarter:
     """Where `drop` starts runs."""
-    import boto3
-
     from quintet.aws.executions import Executions
 
     settings = read(DropSettings, os.environ)
-    return Executions(boto3.client("stepfunctions"), settings.state_machine_arn)
+    return Executions(common.client("states"), settings.state_machine_arn)
 
 
 @cache
@@ -144,10 +141,8 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
 @cache
 def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
     """What reports a run, and moves its table's pointer to it if it succeeded."""
-    import boto3
-
-    from quintet.aws.cells import S3Cells
     from quintet.aws.glue import GlueDatabase
+    from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.athena import follow_pointer
     from quintet.batch.reports import report_run
     from quintet.batch.tables import show_run, shows_itself
@@ -155,7 +150,10 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
     from quintet.monitoring.drift import Reference
 
     settings = read(ReportSettings, os.environ)
-    store, cells = _store(settings.scores_bucket), S3Cells(_s3(), settings.scores_bucket)
+    store, cells = (
+        _store(settings.scores_bucket),
+        S3ConditionalObjects(_s3(), settings.scores_bucket),
+    )
     artifacts = common.artifacts(settings.registry_bucket)
 
     def now() -> datetime:
@@ -188,7 +186,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
                 bucket=settings.scores_bucket,
                 store=store,
                 cells=cells,
-                tables=GlueDatabase(boto3.client("glue"), settings.scores_database),
+                tables=GlueDatabase(common.client("glue"), settings.scores_database),
                 contract=lambda plan: artifacts.contract(plan.model, plan.version, plan.seal),
             )
         except (ModelFailure, Transient) as error:  # the run is whole, and its pointer moved

@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING
 from quintet.wiring import common
 
 if TYPE_CHECKING:
-    from mypy_boto3_sns import SNSClient
-    from mypy_boto3_sqs import SQSClient
-
     from quintet.settings import NotifySettings
     from quintet.webhooks.channel import WebhookChannel
     from quintet.webhooks.delivery import Deliveries
@@ -53,16 +50,15 @@ def notify(message: str, receives: int) -> float | None:
 @cache
 def _job_notifier() -> Notifier:
     """Notifies callers that their jobs are settled."""
-    from quintet.aws.client import AwsClient
     from quintet.aws.deliveries import JobDeliveries
     from quintet.aws.jobs import JobTable
     from quintet.aws.topics import TopicChannel
     from quintet.webhooks.notifier import JobReader
 
     settings = _settings()
-    dynamodb = AwsClient("dynamodb")
+    dynamodb = common.client("dynamodb")
     jobs = JobTable(dynamodb, settings.jobs_table, retention_days=settings.job_retention_days)
-    topic = TopicChannel(_sns, settings.jobs_topic_arn)
+    topic = TopicChannel(common.client("sns"), settings.jobs_topic_arn)
     deliveries = JobDeliveries(dynamodb, settings.jobs_table)
     return _notifier(JobReader(jobs.get, _webhooks(), topic), deliveries)
 
@@ -70,11 +66,10 @@ def _job_notifier() -> Notifier:
 @cache
 def _event_notifier() -> Notifier:
     """Notifies endpoints of alerts and of the ends of runs."""
-    from quintet.aws.client import AwsClient
     from quintet.aws.deliveries import EventDeliveries
     from quintet.webhooks.notifier import EventReader
 
-    deliveries = EventDeliveries(AwsClient("dynamodb"), _settings().stream_table)
+    deliveries = EventDeliveries(common.client("dynamodb"), _settings().stream_table)
     return _notifier(EventReader(_webhooks()), deliveries)
 
 
@@ -97,32 +92,16 @@ def _webhooks() -> WebhookChannel:
     )
 
 
-@cache
-def _sns() -> SNSClient:
-    import boto3
-
-    return boto3.client("sns")
-
-
-@cache
-def _sqs() -> SQSClient:
-    import boto3
-
-    return boto3.client("sqs")
-
-
 def postpone(receipt: str, seconds: float) -> None:
     """Let a message come back after so many seconds.
 
     It is a wish: else it comes back when the queue's own time is over, and waits again.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from quintet.aws.queues import QueueVisibility
+    from quintet.errors import Transient
 
+    queue = QueueVisibility(common.client("sqs"), _settings().notify_queue_url)
     try:
-        _sqs().change_message_visibility(
-            QueueUrl=_settings().notify_queue_url,
-            ReceiptHandle=receipt,
-            VisibilityTimeout=min(math.ceil(seconds), MAX_SECONDS),
-        )
-    except (BotoCoreError, ClientError) as error:
-        common.logger().warning("not postponed", error=type(error).__name__)
+        queue.postpone(receipt, min(math.ceil(seconds), MAX_SECONDS))
+    except Transient as error:
+        common.logger().warning("not postponed", error=str(error))

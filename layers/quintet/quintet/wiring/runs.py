@@ -34,35 +34,32 @@ def start_scheduled(event: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _executions() -> Executions:
-    import boto3
-
     from quintet.aws.executions import Executions
 
-    return Executions(boto3.client("stepfunctions"), _settings().state_machine_arn)
+    return Executions(common.client("states"), _settings().state_machine_arn)
 
 
 @cache
 def api() -> RunsApi:
     """The resource /runs."""
-    import boto3
-
     from quintet.api.runs import RunsApi
-    from quintet.aws.blobs import S3Inbox, S3Store
+    from quintet.aws.input_bucket import S3InputBucket
     from quintet.aws.payloads import presigner
+    from quintet.aws.scores_bucket import S3ObjectStore
     from quintet.aws.targets import EndpointIds
     from quintet.batch.starts import start_run
 
-    settings, s3 = _settings(), boto3.client("s3")
+    settings, s3 = _settings(), common.client("s3")
     executions = _executions()
     routes = common.registry(settings.registry_table)
     endpoints = EndpointIds(common.client("dynamodb"), settings.endpoints_table, "callback")
 
-    presign = presigner(common.client("s3"))
+    presign = presigner(s3)
 
     def link(key: str) -> str:
         return presign(f"s3://{settings.scores_bucket}/{key}")
 
-    inbox = S3Inbox(s3)
+    inbox = S3InputBucket(s3)
 
     def begin(data: Mapping[str, Any], caller: str) -> Started:
         check = partial(endpoints.check, caller=caller)
@@ -70,7 +67,7 @@ def api() -> RunsApi:
 
     return RunsApi(
         begin=begin,
-        shelf=S3Store(s3, settings.scores_bucket),
+        shelf=S3ObjectStore(s3, settings.scores_bucket),
         executions=executions,
         link=link,
         bucket=settings.inbox_bucket,

@@ -43,7 +43,7 @@ def scorer() -> Scorer:
     """What scores. The models used last stay loaded between invocations."""
     from quintet.aws.checkpoints import CheckpointTable
     from quintet.aws.latest import LatestTable
-    from quintet.aws.sink import StreamBucket
+    from quintet.aws.stream_bucket import StreamBucket
     from quintet.aws.windows import WindowTable
     from quintet.streaming.decoding import decode
     from quintet.streaming.scorer import Scorer

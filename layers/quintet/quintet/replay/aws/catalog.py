@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from quintet.aws.blobs import S3Inbox, S3Store
+from quintet.aws.client import AwsClient
+from quintet.aws.input_bucket import S3InputBucket
+from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.replay.aws.jobs import ReplayJobTable
 from quintet.replay.aws.messages import SqsMessages
 from quintet.replay.aws.objects import S3MarkObjects, S3ReplayInbox, S3StreamObjects
@@ -20,20 +22,22 @@ __all__ = ["catalog_of", "dead_letters"]
 Outputs = Mapping[str, str]
 #: makes a boto3 client of a service
 Clients = Callable[[str], Any]
+#: makes the functions' own client of a service
+Signed = Callable[[str], AwsClient]
 
 #: the suffix of the outputs that name dead-letter queues
 QUEUE_OUTPUT = "DeadLettersUrl"
 
 
-def catalog_of(stage: str, outputs: Outputs, client: Clients) -> ReplayCatalog:
+def catalog_of(stage: str, outputs: Outputs, client: Clients, signed: Signed) -> ReplayCatalog:
     """The sources of a stack with these outputs."""
     s3, scores = client("s3"), outputs["ScoresBucketName"]
     return ReplayCatalog(
         stage=stage,
-        fixed=[*dead_letters(outputs, client), *_streams(outputs, client)],
-        store=S3Store(s3, scores),
+        fixed=[*dead_letters(outputs, client), *_streams(outputs, client, signed)],
+        store=S3ObjectStore(signed("s3"), scores),
         marked=S3MarkObjects(s3, scores),
-        files=S3Inbox(s3),
+        files=S3InputBucket(signed("s3")),
         inbox=S3ReplayInbox(s3, outputs.get("InboxBucketName", "")),
     )
 
@@ -49,11 +53,11 @@ def dead_letters(outputs: Outputs, client: Clients) -> list[DeadLetters]:
     ]
 
 
-def _streams(outputs: Outputs, client: Clients) -> list[StreamQuarantine]:
+def _streams(outputs: Outputs, client: Clients, signed: Signed) -> list[StreamQuarantine]:
     bucket = outputs.get("StreamBucketName")
     if bucket is None:
         return []
     s3 = client("s3")
     stream = KinesisStream(outputs["EventsStreamName"], client("kinesis"))
     objects, marked = S3StreamObjects(s3, bucket), S3MarkObjects(s3, bucket)
-    return stream_quarantines(objects, S3Store(s3, bucket), marked, stream)
+    return stream_quarantines(objects, S3ObjectStore(signed("s3"), bucket), marked, stream)

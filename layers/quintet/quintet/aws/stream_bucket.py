@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from quintet.aws.client import AwsClient
-from quintet.aws.responses import Response
-from quintet.errors import Transient
+from quintet.aws.s3 import S3, checked
 from quintet.streaming.commit_log import Stored
 
 __all__ = ["StreamBucket"]
@@ -17,7 +16,7 @@ class StreamBucket:
     """See `quintet.streaming.commit_log.Sink`."""
 
     def __init__(self, client: AwsClient, bucket: str) -> None:
-        self._client = client
+        self._s3 = S3(client)
         self._bucket = bucket
 
     def put(self, key: str, stored: Stored) -> Stored:
@@ -28,22 +27,13 @@ class StreamBucket:
             _LAST: stored.last,
         }
         # sent twice does no harm: then it finds itself
-        path = f"/{self._bucket}/{key}"
-        response = self._client.request(
-            "PUT", path, headers=headers, body=stored.body, idempotent=True
-        )
+        response = self._s3.put(self._bucket, key, stored.body, headers)
         if response.status == 412:
             return self.get(key)
-        _check(response, "write")  # 409: somebody else is writing it now
+        checked(response)  # 409: somebody else is writing it now
         return stored
 
     def get(self, key: str) -> Stored:
         """See `Sink.get`."""
-        response = self._client.request("GET", f"/{self._bucket}/{key}")
-        _check(response, "read")
-        return Stored(response.body, response.headers[_LAST])
-
-
-def _check(response: Response, what: str) -> None:
-    if response.status != 200:
-        raise Transient(f"s3 answered {response.status} to a {what}")
+        found = checked(self._s3.get(self._bucket, key))
+        return Stored(found.body, found.headers[_LAST])

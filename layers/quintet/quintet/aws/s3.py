@@ -1,0 +1,144 @@
+"""S3's requests and what its responses mean; each bucket's adapter is a module of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from html import unescape
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from quintet.aws.client import AwsClient
+from quintet.aws.responses import Response, error_code
+from quintet.errors import Transient
+
+__all__ = ["S3", "Found", "checked", "folders", "is_absent", "is_denied", "listed"]
+
+_DENIED = {"403", "AccessDenied"}
+# without leave to list the bucket, S3 answers 403 for what is not there; and 405 for a
+# version that is a delete marker
+_ABSENT = _DENIED | {"404", "405", "MethodNotAllowed", "NoSuchKey", "NoSuchVersion"}
+#: statuses of a bucket that is in another region
+_ELSEWHERE = {301, 307, 400}
+_TOKEN = re.compile(rb"<NextContinuationToken>([^<]+)</NextContinuationToken>")
+
+
+class Found(NamedTuple):
+    """An object of a listing."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class S3:
+    """Requests to S3 that may each be sent again, safe to share between threads."""
+
+    def __init__(self, client: AwsClient) -> None:
+        self._client = client
+        self._regions: dict[str, str] = {}  # of buckets that are not in the client's own
+
+    def send(
+        self,
+        method: str,
+        bucket: str,
+        key: str = "",
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> Response:
+        """The response of the bucket's region, of whatever status below 500.
+
+        Raises:
+            Transient: there was none.
+        """
+        path = f"/{bucket}/{key}" if key else f"/{bucket}"
+        while True:
+            known = self._regions.get(bucket)
+            response = self._client.request(
+                method, path, query=query, headers=headers, body=body, idempotent=True, region=known
+            )
+            region = response.headers.get("x-amz-bucket-region")
+            asked = known or self._client.region
+            if response.status not in _ELSEWHERE or region in (None, asked) or known:
+                return response
+            self._regions[bucket] = str(region)
+
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        version_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """An object, or a version of it. Raises as `send`."""
+        return self.send("GET", bucket, key, query=_version(version_id), headers=headers)
+
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> Response:
+        """An object's headers. Raises as `send`."""
+        return self.send("HEAD", bucket, key, query=_version(version_id))
+
+    def put(self, bucket: str, key: str, body: bytes, headers: Mapping[str, str]) -> Response:
+        """Store an object. Raises as `send`."""
+        return self.send("PUT", bucket, key, headers=headers, body=body)
+
+    def pages(self, bucket: str, prefix: str, delimiter: str = "") -> Iterator[Response]:
+        """The pages of a listing, for `listed` or `folders`; the last may be an error.
+
+        Raises as `send`.
+        """
+        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
+        if delimiter:
+            query["delimiter"] = delimiter
+        while True:
+            page = self.send("GET", bucket, query=query)
+            yield page
+            token = _TOKEN.search(page.body)
+            if token is None:
+                return
+            query["continuation-token"] = unescape(token[1].decode())
+
+
+def listed(page: Response) -> Iterator[Found]:
+    """The objects of a listing's page."""
+    from xml.etree import ElementTree as Xml  # no part of a cold start
+
+    root = Xml.fromstring(page.body)
+    for entry in root.iterfind("{*}Contents"):
+        key, size = entry.findtext("{*}Key", ""), entry.findtext("{*}Size", "0")
+        yield Found(unquote_plus(key), int(size), entry.findtext("{*}ETag", "").strip('"'))
+
+
+def folders(page: Response) -> Iterator[str]:
+    """The folders of a page of a listing by folders, each with its last slash."""
+    from xml.etree import ElementTree as Xml
+
+    for entry in Xml.fromstring(page.body).iterfind("{*}CommonPrefixes"):
+        yield unquote_plus(entry.findtext("{*}Prefix", ""))
+
+
+def is_denied(response: Response) -> bool:
+    """Whether the caller may not read this."""
+    return response.status >= 300 and error_code(response) in _DENIED
+
+
+def is_absent(response: Response) -> bool:
+    """Whether there is no such object or version, as far as the caller may know."""
+    return response.status >= 300 and error_code(response) in _ABSENT
+
+
+def checked(response: Response) -> Response:
+    """The response, if it is of success.
+
+    Raises:
+        Transient: it is an error.
+    """
+    if response.status >= 300:
+        raise Transient(f"S3 answered {error_code(response)}")
+    return response
+
+
+def _version(version_id: str | None) -> dict[str, str]:
+    return {} if version_id is None else {"versionId": version_id}

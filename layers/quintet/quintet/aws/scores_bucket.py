@@ -1,0 +1,75 @@
+"""The scores bucket: the documents and results of runs, and objects under conditional writes.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+from __future__ import annotations
+
+from quintet.aws.client import AwsClient
+from quintet.aws.responses import error_code
+from quintet.aws.s3 import S3, checked, folders, is_absent, listed
+
+__all__ = ["S3ConditionalObjects", "S3ObjectStore"]
+
+CONTENT_TYPES = {
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "html": "text/html; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}
+#: another wrote first, is writing right now, or deleted what was read
+_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
+
+
+class S3ObjectStore:
+    """See `quintet.batch.stores.ObjectStore` and `quintet.batch.run_status.RunIndex`."""
+
+    def __init__(self, client: AwsClient, bucket: str) -> None:
+        self._s3 = S3(client)
+        self._bucket = bucket
+
+    def get(self, key: str) -> bytes | None:
+        """See `ObjectStore.get`."""
+        found = self._s3.get(self._bucket, key)
+        return None if is_absent(found) else checked(found).body
+
+    def put(self, key: str, body: bytes) -> None:
+        """See `ObjectStore.put`."""
+        kind = CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+        checked(self._s3.put(self._bucket, key, body, {"content-type": kind}))
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `ObjectStore.keys`."""
+        pages = self._s3.pages(self._bucket, prefix)
+        return [found.key for page in pages for found in listed(checked(page))]
+
+    def folders(self, prefix: str) -> list[str]:
+        """See `RunIndex.folders`."""
+        pages = self._s3.pages(self._bucket, prefix, "/")
+        return [found[len(prefix) : -1] for page in pages for found in folders(checked(page))]
+
+
+class S3ConditionalObjects:
+    """See `quintet.batch.tables.ConditionalObjects`; the tag of an object is its ETag."""
+
+    def __init__(self, client: AwsClient, bucket: str) -> None:
+        self._s3 = S3(client)
+        self._bucket = bucket
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """See `ConditionalObjects.read`."""
+        found = self._s3.get(self._bucket, key)
+        if is_absent(found):
+            return None
+        return checked(found).body, found.headers["etag"]
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        """See `ConditionalObjects.swap`."""
+        condition = {"if-none-match": "*"} if tag is None else {"if-match": tag}
+        headers = {"content-type": CONTENT_TYPES["json"], **condition}
+        response = self._s3.put(self._bucket, key, body, headers)
+        if response.status >= 300 and error_code(response) in _LOST:
+            return False
+        checked(response)
+        return True
