@@ -88,6 +88,15 @@ def test_functions_import_the_package_and_no_sibling(path: Path) -> None:
     assert tops.isdisjoint(siblings | {"app"} | OUTER)
 
 
+def test_functions_do_not_load_replay_and_its_flow_needs_no_boto3() -> None:
+    for path in ROOT.glob("functions/*/*.py"):
+        assert "replay" not in rooms_of(imported(path)), path
+    for path in (PACKAGE / "replay").glob("*.py"):
+        tops = {name.split(".")[0] for name in imported(path)}
+        assert tops.isdisjoint({"boto3", "botocore"}), path
+        assert not any(name.startswith("quintet.replay.aws") for name in imported(path)), path
+
+
 def test_the_command_and_publishing_are_not_seen_by_the_local_aws() -> None:
     for path in ROOT.glob("local/**/*.py"):
         tops = {name.split(".")[0] for name in imported(path)}

@@ -6,6 +6,7 @@ import io
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 from arro3 import core
 from arro3 import io as arrow_io
@@ -17,7 +18,8 @@ from quintet.batch.plans import Plan
 from quintet.batch.run_paths import RunPaths
 from quintet.errors import BadInput
 from quintet.formats.kinds import HEAD
-from quintet.replay.row_files import Rebuilder, text_of
+from quintet.formats.quarantined import Quarantined
+from quintet.replay.row_files import Rebuilder
 
 
 def scored(bench: Bench, key: str, body: bytes) -> RunPaths:
@@ -38,6 +40,12 @@ def rebuilt(bench: Bench, plan: Plan) -> tuple[list[dict[str, Any]], bytes]:
     rebuilder = Rebuilder(plan, bench.inbox)
     lines = [line for line in bench.quarantine(plan.folder) if rebuilder.takes(text_of(line))]
     return lines, rebuilder.file((line["row"], text_of(line)) for line in lines) if lines else b""
+
+
+def text_of(line: dict[str, Any]) -> bytes | None:
+    """The bytes of a quarantined row; None for one of Parquet."""
+    original = Quarantined.from_line(orjson.dumps(line)).original
+    return original if isinstance(original, bytes) else None
 
 
 def content(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

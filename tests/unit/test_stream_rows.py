@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quintet.aws.stream_sender import RECORD_BYTES
-from quintet.replay.stream_rows import alone, row_count, text_of
+from quintet.replay.stream_rows import alone, record_text, row_count
 
 ROWS = [{"x": 1}, {"x": 2.5, "y": "\u00e9"}, {"x": None}]
 
@@ -48,7 +48,7 @@ def test_rows_stand_alone_in_the_form_that_they_came_in(
         data = gzip.compress(data)
     assert row_count(data) == 3
     made = alone(data, [0, 2], "m")
-    assert (json.loads(text_of(made)), made.startswith(b"\x1f\x8b")) == (expected, packed)
+    assert (json.loads(record_text(made)), made.startswith(b"\x1f\x8b")) == (expected, packed)
     assert alone(data, [0, 2], "m") == made
     assert alone(data, [0, 1, 2], "m") == data
 
@@ -64,7 +64,7 @@ def test_no_record_grows_beyond_what_a_stream_takes() -> None:
     made = alone(data, [0], "a-model-with-a-name")
     assert len(data) <= RECORD_BYTES
     assert len(made) < RECORD_BYTES
-    assert json.loads(text_of(made)) == {"model": "a-model-with-a-name", "records": rows[:1]}
+    assert json.loads(record_text(made)) == {"model": "a-model-with-a-name", "records": rows[:1]}
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_no_record_grows_beyond_what_a_stream_takes() -> None:
     ],
 )
 def test_any_bytes_have_a_text(data: bytes, text: str) -> None:
-    assert text_of(data) == text
+    assert record_text(data) == text

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from arro3 import core
 from arro3 import io as arrow_io
@@ -20,15 +19,7 @@ from quintet.formats.parquet import read_footer
 from quintet.formats.parquet_rows import record_batches
 from quintet.formats.sources import ByteSource
 
-__all__ = ["Rebuilder", "text_of"]
-
-
-def text_of(line: Mapping[str, Any]) -> bytes | None:
-    """The bytes of a quarantined row, without its line's end; None for a row of Parquet."""
-    if "text" not in line:
-        return None
-    text: bytes = line["text"].encode(line.get("encoding", "utf-8"))
-    return text
+__all__ = ["Rebuilder"]
 
 
 class Rebuilder:

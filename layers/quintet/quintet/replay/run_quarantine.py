@@ -17,10 +17,12 @@ from quintet.batch.plans import Plan
 from quintet.batch.requests import passthrough_of
 from quintet.batch.run_paths import REPLAY_OF, RunPaths, run_name
 from quintet.batch.stores import InputBucket, MemoryInputBucket, ObjectStore
+from quintet.errors import Refusal
+from quintet.formats.quarantined import Quarantined, text_of
 from quintet.replay.items import Pace, ReplayDepth, ReplayError, ReplayOutcome
 from quintet.replay.marks import MarkObjects, Marks
 from quintet.replay.quarantined_runs import QuarantinedRuns
-from quintet.replay.row_files import Rebuilder, text_of
+from quintet.replay.row_files import Rebuilder
 
 __all__ = ["MemoryReplayInbox", "ReplayInbox", "RowMark", "RunQuarantine"]
 
@@ -72,7 +74,7 @@ class RefusedRow:
     number: int
     text: bytes | None
     shown: str
-    reasons: Sequence[Mapping[str, str]]
+    reasons: Sequence[Refusal]
     replay: str | None
     whole: bool
 
@@ -84,7 +86,7 @@ class RefusedRow:
         if name == "row":
             return str(self.number) == value
         if name == "field":
-            return any(reason["field"] == value for reason in self.reasons)
+            return any(reason.field == value for reason in self.reasons)
         return wanted in self.shown
 
     def stays(self, again: bool) -> bool:
@@ -93,9 +95,8 @@ class RefusedRow:
 
     def lines(self) -> Sequence[str]:
         """Its number, why it was refused, and itself."""
-        reasons = (f"{r['field']}: expected {r['expected']}, got {r['got']}" for r in self.reasons)
         place = f"row {self.number}" if self.file is None else f"{self.file} row {self.number}"
-        line = f"{place}  {'; '.join(reasons)}"
+        line = f"{place}  {'; '.join(map(str, self.reasons))}"
         if self.replay is not None:
             line += f"  (replayed before, by {self.replay})"
         if not self.whole:
@@ -166,17 +167,12 @@ class RunQuarantine:
             ReplayError: the rows are gone, or not those that the run wrote.
         """
         replayed = self._replayed()
-        for line in self._lines():
-            text, file = text_of(line), line.get(FILE)
-            yield RefusedRow(
-                file,
-                line["row"],
-                text,
-                line["text"] if text is not None else orjson.dumps(line["record"]).decode(),
-                line["reasons"],
-                replayed.get((file, line["row"])),
-                self._rebuilders[file].takes(text),
-            )
+        for found in self._refused():
+            file, row, text = found.place.get(FILE), found.place["row"], _text(found)
+            shown = orjson.dumps(found.original).decode() if text is None else text_of(text)
+            whole = self._rebuilders[file].takes(text)
+            replay = replayed.get((file, row))
+            yield RefusedRow(file, row, text, shown, found.reasons, replay, whole)
 
     def send_back(
         self, wanted: Callable[[Any], bool], replay: str, pace: Pace
@@ -231,9 +227,9 @@ class RunQuarantine:
         """Put the file of a mark whose replay ended before it did."""
         rows = set(mark.rows)
         found = [
-            (line["row"], text_of(line))
-            for line in self._lines()
-            if line.get(FILE) == mark.file and line["row"] in rows
+            (refused.place["row"], _text(refused))
+            for refused in self._refused()
+            if refused.place.get(FILE) == mark.file and refused.place["row"] in rows
         ]
         return self._put(number, mark, self._rebuilders[mark.file].file(found))
 
@@ -260,7 +256,7 @@ class RunQuarantine:
 
         return Marks(self.store, self.marked, self.folder.replays, read, self.name)
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _refused(self) -> Iterator[Quarantined]:
         for file in self.report["files"]:
             if not file["key"].startswith(self.folder.quarantines):
                 continue
@@ -268,7 +264,7 @@ class RunQuarantine:
             if body is None or hashlib.sha256(body).hexdigest() != file["sha256"]:
                 state = "gone" if body is None else "not what the run wrote"
                 raise ReplayError(f"the quarantine of {self.name} is {state}: {file['key']}")
-            yield from map(orjson.loads, body.splitlines())
+            yield from map(Quarantined.from_line, body.splitlines())
 
     @cached_property
     def _plans(self) -> Mapping[str | None, Plan]:
@@ -277,6 +273,11 @@ class RunQuarantine:
     @cached_property
     def _rebuilders(self) -> Mapping[str | None, Rebuilder]:
         return {file: Rebuilder(plan, self.files) for file, plan in self._plans.items()}
+
+
+def _text(refused: Quarantined) -> bytes | None:
+    """The bytes of a row, without its line's end; None for a row of Parquet."""
+    return refused.original if isinstance(refused.original, bytes) else None
 
 
 def _metadata(plan: Plan) -> dict[str, str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any
 
 import orjson
 
+from quintet.formats.quarantined import Quarantined
 from quintet.replay.sink_index import SinkIndex, SinkRows
-from quintet.replay.stream_rows import alone, row_count, text_of
+from quintet.replay.stream_rows import alone, record_text, row_count
 from quintet.streaming import kinesis_events
 
 __all__ = ["Bodies", "QuarantinedRecord", "Replayed", "given_up", "quarantined"]
@@ -91,38 +90,39 @@ class QuarantinedRecord:
 
     @property
     def _text(self) -> str:
-        return text_of(alone(self.data, self.goes, self.model) if self.goes else self.data)
+        return record_text(alone(self.data, self.goes, self.model) if self.goes else self.data)
 
 
 def quarantined(bodies: Bodies, replayed: Replayed) -> Iterator[list[QuarantinedRecord]]:
     """The refused rows in objects of the quarantine, record by record."""
     for key, body in bodies:
-        lines = map(orjson.loads, body.splitlines())
-        for sequence, entries in groupby(lines, key=lambda line: line["sequence"]):
+        lines = map(Quarantined.from_line, body.splitlines())
+        for sequence, entries in groupby(lines, key=lambda line: line.place["sequence"]):
             found = list(entries)
             # the first line of a record has its bytes
-            data = base64.b64decode(found[0]["data"])
-            shard = found[0]["shard"].rpartition("/")[2]
+            data = found[0].original
+            assert isinstance(data, bytes)
+            shard = found[0].place["shard"].rpartition("/")[2]
             gone = replayed.get((shard, sequence), {})
-            yield [_refused(key, shard, line, data, gone.get(line["row"])) for line in found]
+            yield [_refused(key, shard, line, data, gone.get(line.place["row"])) for line in found]
 
 
 def _refused(
-    key: str, shard: str, line: Mapping[str, Any], data: bytes, replay: str | None
+    key: str, shard: str, line: Quarantined, data: bytes, replay: str | None
 ) -> QuarantinedRecord:
-    reasons = (f"{r['field']}: expected {r['expected']}, got {r['got']}" for r in line["reasons"])
+    place = line.place
     return QuarantinedRecord(
         key,
         shard,
-        line["sequence"],
-        line["row"],
-        line["model"],
-        line["partition_key"],
-        line["arrived"],
+        place["sequence"],
+        place["row"],
+        place["model"],
+        place["partition_key"],
+        place["arrived"],
         data,
-        "; ".join(reasons),
-        [reason["field"] for reason in line["reasons"]],
-        None if line["row"] is None else [line["row"]],
+        "; ".join(map(str, line.reasons)),
+        [reason.field for reason in line.reasons],
+        None if place["row"] is None else [place["row"]],
         replay,
     )
 
@@ -186,7 +186,7 @@ def _left(data: bytes, found: SinkRows) -> Sequence[int] | None:
 def _model(data: bytes) -> str | None:
     """The model that a record names."""
     try:
-        value = orjson.loads(text_of(data))
+        value = orjson.loads(record_text(data))
     except orjson.JSONDecodeError:
         return None
     name = (value.get("model") or value.get("model_name")) if type(value) is dict else None

@@ -14,7 +14,7 @@ from quintet.aws.stream_sender import RECORD_BYTES
 from quintet.errors import BadInput
 from quintet.streaming.compression import unpack
 
-__all__ = ["alone", "row_count", "text_of"]
+__all__ = ["alone", "record_text", "row_count"]
 
 _GZIP = b"\x1f\x8b"
 
@@ -46,7 +46,7 @@ def row_count(data: bytes) -> int:
     return _count(orjson.loads(unpack(data)))
 
 
-def text_of(data: bytes) -> str:
+def record_text(data: bytes) -> str:
     """The text of a record, unpacked if that is possible."""
     with suppress(BadInput):
         data = unpack(data)
