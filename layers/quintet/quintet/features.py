@@ -94,10 +94,7 @@ def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) ->
     # (features, entities): every moment in one array, so that freshness is one comparison
     items = [[values.get(name) for values in stored] for name in names]
     moments = np.array([[_NAN if i is None else i.at for i in column] for column in items])
-    columns = [
-        _stored_column(feature, column, moments[position])
-        for position, (feature, column) in enumerate(zip(contract.stored, items, strict=True))
-    ]
+    columns = _stored_columns(contract.stored, items, moments)
     ages = np.maximum(now - moments, 0.0)
     if len(place) < batch.rows:  # some entity has several rows
         where = np.array([place[entity] for entity in batch.entities])
@@ -146,17 +143,29 @@ def _filler(feature: Feature, rows: int) -> Array:
     return np.full((rows, *feature.shape), "" if dtype.kind == "O" else 0, dtype=dtype)
 
 
-def _stored_column(
+def _stored_columns(
+    features: Sequence[Feature],
+    items: Sequence[list[StoredValue | None]],
+    moments: NDArray[np.float64],
+) -> list[Array]:
+    """The values of each feature, per entity; a moment becomes NaN where its value is no good."""
+    columns: list[Array] = []
+    for feature, stored, own in zip(features, items, moments, strict=True):
+        values = np.empty((len(stored), *feature.shape), dtype=numpy_dtype(feature.dtype))
+        try:
+            if None in stored:
+                raise ValueError
+            values[:] = [item.value for item in stored]  # type: ignore[union-attr]
+        except (ValueError, OverflowError):
+            values = _one_by_one(feature, stored, own)
+        columns.append(values)
+    return columns
+
+
+def _one_by_one(
     feature: Feature, stored: list[StoredValue | None], moments: NDArray[np.float64]
 ) -> Array:
-    """The values of one feature, per entity; a moment becomes NaN where its value is no good."""
     values = _filler(feature, len(stored))
-    if None not in stored:
-        try:
-            values[:] = [item.value for item in stored]  # type: ignore[union-attr]
-            return values
-        except (ValueError, OverflowError):
-            pass
     for position, item in enumerate(stored):
         try:
             if item is not None:

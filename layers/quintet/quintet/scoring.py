@@ -15,7 +15,7 @@ from quintet.columns import Array, Batch, empty_output, numpy_dtype, shown
 from quintet.contract import Contract, Feature, Input, Output
 from quintet.errors import ModelFailure, Refusal
 
-__all__ = ["Model", "Scores", "score"]
+__all__ = ["Model", "Scores", "joined_scores", "score"]
 
 
 class Model(Protocol):
@@ -82,6 +82,22 @@ def score(
         },
         np.repeat([False, True], [len(run_index), len(rule_index)])[order],
         batch.refusals,
+    )
+
+
+def joined_scores(parts: Sequence[Scores]) -> Scores:
+    """Scores of different rows of one batch as one, in the order of its rows."""
+    index = np.concatenate([part.index for part in parts])
+    order = np.argsort(index, kind="stable")
+    refusals = {id(refusal): refusal for part in parts for refusal in part.refusals}
+    return Scores(
+        index[order],
+        {
+            name: np.concatenate([part.outputs[name] for part in parts])[order]
+            for name in parts[0].outputs
+        },
+        np.concatenate([part.fallback for part in parts])[order],
+        [*refusals.values()],
     )
 
 
@@ -220,22 +236,23 @@ def _run(
     if len(index) < batch.rows:
         feeds = {name: tensor[index] for name, tensor in feeds.items()}
     arrays = model.run(feeds, [output.name for output in wanted])
-    results = {o.name: _checked(o, a, len(index)) for o, a in zip(wanted, arrays, strict=True)}
+    results = dict(zip((output.name for output in wanted), arrays, strict=True))
+    _check_outputs(wanted, results, len(index))
     return _finite_rows(batch, wanted, index, results)
 
 
-def _checked(output: Output, array: Array, rows: int) -> Array:
-    """An output in the shape that the contract gives it."""
-    shape = (rows, *output.shape[1:])
-    fits = array.ndim == len(shape) and all(
-        want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
-    )
-    if not fits or array.dtype != numpy_dtype(output.dtype):
-        raise ModelFailure(
-            f"the model's output {output.name} is {array.dtype} {list(array.shape)}; "
-            f"its contract says {output.dtype} {list(shape)}"
+def _check_outputs(wanted: list[Output], results: dict[str, Array], rows: int) -> None:
+    """Fail where an output has not the shape and dtype that the contract gives it."""
+    for output in wanted:
+        array, shape = results[output.name], (rows, *output.shape[1:])
+        fits = array.ndim == len(shape) and all(
+            want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
         )
-    return array
+        if not fits or array.dtype != numpy_dtype(output.dtype):
+            raise ModelFailure(
+                f"the model's output {output.name} is {array.dtype} {list(array.shape)}; "
+                f"its contract says {output.dtype} {list(shape)}"
+            )
 
 
 def _finite_rows(

@@ -29,8 +29,7 @@ from quintet.monitoring.drift import Reference, Sample
 from quintet.monitoring.histograms import Histogram, watched
 from quintet.scoring import Model
 from quintet.serving import ModelRoute, Prediction
-from quintet.serving.predict import predict
-from quintet.serving.prediction import in_caller_order
+from quintet.serving.predict import in_caller_order, predict
 
 __all__ = ["BEAT_SECONDS", "UnitFailed", "score_unit"]
 
@@ -240,9 +239,10 @@ class _Scorer:
             self.route, chunk.batch, source, part.moment, store_away="raise", isolate="rows"
         )
         prediction = in_caller_order(found)
-        kept = passthrough_values(
-            self.keep, part.layout, chunk, chunk.rows[prediction.scores.index]
-        )
+        kept: Mapping[str, core.Array] = {}
+        if self.keep:
+            rows = chunk.rows[prediction.scores.index]
+            kept = passthrough_values(self.keep, part.layout, chunk, rows)
         return _Scored(part, chunk, prediction, kept)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -58,6 +59,7 @@ class Batch:
         self.refusals.append(Refusal(row, field_name, expected, got))
 
 
+@cache
 def numpy_dtype(dtype: str) -> np.dtype[Any]:
     """The numpy dtype that holds a contract's dtype; strings are objects."""
     return np.dtype(object if dtype == "string" else dtype)

@@ -31,8 +31,23 @@ def json_columns(
     """
     columns: dict[str, Sequence[Any]] = {}
     for output in contract.outputs:
-        if output.name in outputs:
-            columns |= _json_output(output, outputs[output.name])
+        values, classes = outputs.get(output.name), output.classes
+        if values is None:
+            continue
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        # float32 stays float32: orjson writes 0.1 and not 0.10000000149011612
+        rows: Sequence[Any] = (
+            values.tolist() if values.dtype.kind in "Obiu" else list(np.ascontiguousarray(values))
+        )
+        columns[output.name] = rows
+        if classes is None:
+            continue
+        if output.meaning == "label" and values.dtype.kind in "iu" and values.ndim == 1:
+            names = [classes[i] if 0 <= i < len(classes) else None for i in rows]
+            columns[f"{output.name}_class"] = names
+        elif values.ndim == 2 and values.shape[1] == len(classes):
+            columns[output.name] = [dict(zip(classes, row, strict=True)) for row in rows]
     if contract.fallback is not None:
         columns[FALLBACK] = fallback.tolist()
     return columns
@@ -69,21 +84,3 @@ def column_names(output: Output, values: Array | None = None) -> list[str]:
         return [output.name]
     named = output.classes if output.classes and len(output.classes) == count else range(count)
     return [f"{output.name}_{name}" for name in named]
-
-
-def _json_output(output: Output, values: Array) -> dict[str, Sequence[Any]]:
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    # float32 stays float32: orjson writes 0.1 and not 0.10000000149011612
-    rows: Sequence[Any] = (
-        values.tolist() if values.dtype.kind in "Obiu" else list(np.ascontiguousarray(values))
-    )
-    classes = output.classes
-    if classes is None:
-        return {output.name: rows}
-    if output.meaning == "label" and values.dtype.kind in "iu" and values.ndim == 1:
-        names = [classes[i] if 0 <= i < len(classes) else None for i in rows]
-        return {output.name: rows, f"{output.name}_class": names}
-    if values.ndim == 2 and values.shape[1] == len(classes):
-        return {output.name: [dict(zip(classes, row, strict=True)) for row in rows]}
-    return {output.name: rows}

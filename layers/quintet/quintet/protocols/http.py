@@ -155,14 +155,12 @@ def check_rows(contract: Contract, rows: int, field_name: str) -> None:
         raise TooLarge.of(field_name, f"at most {contract.limits.rows} rows", f"{rows}")
 
 
-def read_version(model: str, text: str | None) -> int | None:
-    """A model's version out of a path, None where the path names none.
+def read_version(model: str, text: str) -> int:
+    """A model's version out of a path.
 
     Raises:
         UnknownModel: it is not a number.
     """
-    if text is None:
-        return None
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise UnknownModel(model, text)
     return int(text)

@@ -50,7 +50,8 @@ class Asked:
 def target(request: Request) -> tuple[str, int | None]:
     """The model that a request asks for, and its version, None for the live one."""
     name = request.parameters["model"]
-    return name, read_version(name, request.parameters.get("version"))
+    version = request.parameters.get("version")
+    return name, None if version is None else read_version(name, version)
 
 
 def decode(contract: Contract, request: Request) -> Asked:
@@ -106,7 +107,9 @@ def read(contract: Contract, value: Any) -> Asked:
     partial = value.get("partial", False)
     if type(partial) is not bool:
         raise BadInput.of("partial", "true or false", f"a {type(partial).__name__}")
-    return Asked(from_records(contract, records), partial, _outputs(contract, value))
+    asked = value.get("outputs")
+    outputs = None if asked is None else _outputs(contract, asked)
+    return Asked(from_records(contract, records), partial, outputs)
 
 
 def result(prediction: Prediction, partial: bool) -> dict[str, Any]:
@@ -143,10 +146,7 @@ def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
     return found
 
 
-def _outputs(contract: Contract, value: dict[str, Any]) -> list[str] | None:
-    asked = value.get("outputs")
-    if asked is None:
-        return None
+def _outputs(contract: Contract, asked: Any) -> list[str]:
     known = [output.name for output in contract.outputs]
     if type(asked) is not list or not asked or any(name not in known for name in asked):
         got = repr(asked)

@@ -4,8 +4,7 @@ from quintet.serving.caches import FeatureCache, PredictionCache
 from quintet.serving.context import ModelStats, RequestContext
 from quintet.serving.groups import predict_groups
 from quintet.serving.online import Online
-from quintet.serving.predict import ModelRoute
-from quintet.serving.prediction import Prediction
+from quintet.serving.predict import ModelRoute, Prediction
 
 __all__ = [
     "FeatureCache",

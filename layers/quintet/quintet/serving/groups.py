@@ -11,8 +11,7 @@ from quintet.columns import Batch, merge
 from quintet.errors import ModelFailure
 from quintet.features import FeatureSource
 from quintet.scoring import Scores
-from quintet.serving.predict import ModelRoute, predict
-from quintet.serving.prediction import Prediction, in_caller_order
+from quintet.serving.predict import ModelRoute, Prediction, in_caller_order, predict
 
 __all__ = ["predict_groups"]
 

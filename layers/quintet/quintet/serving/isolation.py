@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from quintet.columns import Batch
 from quintet.errors import ModelFailure
-from quintet.scoring import Model, Scores
-from quintet.serving.prediction import joined_scores
+from quintet.scoring import Model, Scores, joined_scores
 
 __all__ = ["MAX_FAILING_ROWS", "Isolate", "Scoring", "score_isolating_failures"]
 
@@ -40,22 +39,20 @@ def score_isolating_failures(
     scoring: Scoring,
     model: Model,
     batch: Batch,
+    first: ModelFailure,
     isolate: Isolate,
     *,
     fallback: NDArray[np.bool_],
     outputs: Sequence[str] | None = None,
 ) -> tuple[Scores, dict[int, ModelFailure]]:
-    """Score a batch; what the model fails on is found in about 2 log2(parts) runs each.
+    """Score all of a batch but the parts that the model fails on; `first` is its first failure.
 
-    With "rows" those rows are refused; with groups, the failures are returned by their numbers.
+    Each such part is found in about 2 log2(parts) runs. With "rows" those rows are refused; with
+    groups, the failures are returned by their numbers.
 
     Raises:
         ModelFailure: with "rows", the model fails on all, or on more than `MAX_FAILING_ROWS`.
     """
-    try:
-        return scoring(model, batch, fallback=fallback, outputs=outputs), {}
-    except ModelFailure as error:
-        first = error
     by_row = isinstance(isolate, str)
     rows = np.flatnonzero(batch.good) if by_row else np.arange(batch.rows)
     bounds = np.arange(len(rows) + 1) if by_row else np.cumsum([0, *isolate])

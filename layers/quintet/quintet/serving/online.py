@@ -12,8 +12,7 @@ from quintet.scoring import score
 from quintet.serving.caches import PredictionCache
 from quintet.serving.context import ModelStats, RequestContext
 from quintet.serving.model_cache import ModelCache
-from quintet.serving.predict import ModelRoute, predict
-from quintet.serving.prediction import Prediction, in_caller_order
+from quintet.serving.predict import ModelRoute, Prediction, in_caller_order, predict
 
 __all__ = ["Online"]
 
@@ -84,7 +83,8 @@ class Online:
         context.refused = batch.rows - len(scores.index)
         context.fallback = int(scores.fallback.sum())
         self._count(context, now)
-        prediction.check(partial)
+        if scores.refusals:
+            prediction.check(partial)
         return prediction
 
     def _count(self, context: RequestContext, now: float) -> None:

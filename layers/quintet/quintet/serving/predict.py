@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quintet.columns import Batch
+from quintet.columns import Batch, empty_output
 from quintet.contract import Contract
-from quintet.errors import ModelFailure, Transient
+from quintet.errors import BadInput, ModelFailure, Transient
 from quintet.features import FeatureSource, Joined, join, unavailable
-from quintet.scoring import Model, score
-from quintet.serving.checking import check_values
+from quintet.scoring import Model, Scores, joined_scores, score
+from quintet.serving.checking import by_row, check_values
 from quintet.serving.isolation import Isolate, Scoring, score_isolating_failures
-from quintet.serving.prediction import Prediction
 
-__all__ = ["ModelRoute", "StoreAway", "predict"]
+__all__ = [
+    "ModelRoute",
+    "Prediction",
+    "StoreAway",
+    "failed_prediction",
+    "in_caller_order",
+    "predict",
+]
 
 #: what an absent feature store means: the fallback rule answers, or the batch is tried again
 StoreAway = Literal["fallback", "raise"]
@@ -32,6 +39,40 @@ class ModelRoute:
 
     model: Model
     name: str = "pinned"
+
+
+@dataclass(slots=True)
+class Prediction:
+    """The answer of one version to rows of a batch.
+
+    `route` is "live" or "pinned". `batch` is the caller's, with its stored features; `rows`
+    (n,) are the ascending positions in it that this version answers, and `scores.index` is a
+    part of them. `ages` are seconds by stored feature, (n,), NaN where nothing is stored.
+    `failures` are the model's, by the number of the group whose rows it failed on.
+    """
+
+    contract: Contract
+    route: str
+    batch: Batch
+    rows: NDArray[np.int64]
+    scores: Scores
+    ages: dict[str, NDArray[np.float64]]
+    failures: Mapping[int, ModelFailure] = field(default_factory=dict)
+
+    def check(self, partial: bool) -> None:
+        """Refuse the whole for its refused rows, unless partial results were asked for.
+
+        Raises:
+            BadInput: a row is refused.
+            ModelFailure: rows are refused, all of them for outputs that are not finite.
+        """
+        refusals = self.scores.refusals
+        refusals.sort(key=by_row)
+        if refusals and not partial:
+            names = {output.name for output in self.contract.outputs}
+            if all(refusal.field in names for refusal in refusals):
+                raise ModelFailure(str(BadInput(refusals)))
+            raise BadInput(refusals)
 
 
 def predict(
@@ -70,11 +111,13 @@ def predict(
     if whole and batch.refusals:
         check_values(model, batch)
     failures: dict[int, ModelFailure] = {}
-    if isolate is None:
+    try:
         scores = scoring(model, batch, fallback=joined.fallback, outputs=outputs)
-    else:
+    except ModelFailure as error:
+        if isolate is None:
+            raise
         scores, failures = score_isolating_failures(
-            scoring, model, batch, isolate, fallback=joined.fallback, outputs=outputs
+            scoring, model, batch, error, isolate, fallback=joined.fallback, outputs=outputs
         )
     if lap is not None:
         lap("score_ms")
@@ -91,3 +134,33 @@ def _join(
         if store_away == "raise":
             raise
         return unavailable(contract, batch)
+
+
+def failed_prediction(
+    contract: Contract, route: str, batch: Batch, error: ModelFailure
+) -> Prediction:
+    """The prediction of a batch that the model fails on as a whole: every row is refused."""
+    for row in np.flatnonzero(batch.good).tolist():
+        batch.refuse(row, "model", "an answer for this row", str(error))
+    none = np.empty(0, dtype=np.int64)
+    outputs = {output.name: empty_output(output) for output in contract.outputs}
+    scores = Scores(none, outputs, none.astype(np.bool_), batch.refusals)
+    ages = {feature.name: np.full(batch.rows, np.nan) for feature in contract.stored}
+    return Prediction(contract, route, batch, np.arange(batch.rows), scores, ages)
+
+
+def in_caller_order(predictions: Sequence[Prediction]) -> Prediction:
+    """The predictions of one batch as one, its rows in the order of the batch.
+
+    It has the contract and the route of the first. All hold the same outputs.
+    """
+    first, *others = predictions
+    if not others:
+        return first
+    rows = np.concatenate([one.rows for one in predictions])
+    order = np.argsort(rows, kind="stable")
+    ages = {
+        name: np.concatenate([one.ages[name] for one in predictions])[order] for name in first.ages
+    }
+    scores = joined_scores([one.scores for one in predictions])
+    return Prediction(first.contract, first.route, first.batch, rows[order], scores, ages)

@@ -14,8 +14,7 @@ from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource
 from quintet.serving import ModelRoute, Prediction
 from quintet.serving.model_cache import Model
-from quintet.serving.predict import predict
-from quintet.serving.prediction import failed_prediction, in_caller_order
+from quintet.serving.predict import failed_prediction, in_caller_order, predict
 from quintet.streaming.alerts import AlertNotifier, Counts, found
 from quintet.streaming.checkpoints import Checkpoint, Checkpoints, padded
 from quintet.streaming.commit_log import CommitLog, ObjectChain, Sink
