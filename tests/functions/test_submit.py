@@ -316,7 +316,7 @@ def test_what_sagemaker_would_refuse_is_refused(
     assert messages(online_aws, "work") == []
 
 
-# ---- the desk ------------------------------------------------------------------------------
+# ---- jobs over HTTP -------------------------------------------------------------------------
 
 
 def test_an_open_job_is_shown(predict: Ask, submit: Ask, jobs: JobTable) -> None:

@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
-from quintet.jobs.job import Job, JobOutcome
-from quintet.jobs.store import MAX_INPUT_BYTES, Blobs
-from quintet.protocols import records
-from quintet.protocols.http import Request, Response, json_body
+from quintet.jobs.job import Job
+from quintet.jobs.store import MAX_INPUT_BYTES
+from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import PROTOCOLS, Asked, WireProtocol
 from quintet.serving import ModelRoute, Prediction, predict_groups
 from quintet.serving.model_cache import Model, ModelCache
 
-__all__ = ["Read", "failed", "groups", "in_time", "keep_failure", "read", "score"]
+__all__ = ["Read", "groups", "in_time", "read", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +44,6 @@ class Read:
         """
         job = self.job
         return job.model, job.version, self.outputs, layout(self.asked.batch), job.run_limit
-
-
-def failed(error: QuintetError | None) -> JobOutcome:
-    """The outcome of a job that failed; None stands for an error that was not foreseen."""
-    return JobOutcome(problem=records.problem(error))
-
-
-def keep_failure(blobs: Blobs, job: Job, outcome: JobOutcome) -> None:
-    """SageMaker's callers were told of a place where a failure would be."""
-    if job.inference_id:
-        body = json_body(outcome.problem)
-        blobs.put(job.failure_key, body, "application/problem+json")
 
 
 def read(job: Job, body: bytes, models: ModelCache) -> Read:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from quintet.errors import QuintetError, Transient
-from quintet.jobs.grouping import failed, keep_failure
 from quintet.jobs.job import Job
 from quintet.jobs.messages import Delivery, OutboxPublisher
 from quintet.jobs.store import Blobs, JobExpiry, JobLeases
+from quintet.jobs.transitions import failed, keep_failure
 
 __all__ = [
     "GRACE_SECONDS",

@@ -14,7 +14,6 @@ from functools import partial
 from typing import TypeVar
 
 from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
-from quintet.jobs.grouping import failed, keep_failure
 from quintet.jobs.job import Busy, Content, Job, JobOutcome, Lease, LostLease, Settled
 from quintet.jobs.messages import (
     LEASED_ELSEWHERE,
@@ -23,9 +22,18 @@ from quintet.jobs.messages import (
     OutboxPublisher,
 )
 from quintet.jobs.store import INLINE_RESULT, Blobs, JobBatches, JobEvent, JobLeases
-from quintet.protocols.http import Response
+from quintet.protocols import records
+from quintet.protocols.http import Response, json_body
 
-__all__ = ["Answered", "JobTransitions", "LeasedJob", "concurrently"]
+__all__ = [
+    "THREADS",
+    "Answered",
+    "JobTransitions",
+    "LeasedJob",
+    "concurrently",
+    "failed",
+    "keep_failure",
+]
 
 THREADS = 16
 
@@ -210,6 +218,18 @@ class JobTransitions:
             return self._lost(leased, lost)
         except Exception as again:
             return leased.result("not settled", False, _text(again))
+
+
+def failed(error: QuintetError | None) -> JobOutcome:
+    """The outcome of a job that failed; None stands for an unexpected error."""
+    return JobOutcome(problem=records.problem(error))
+
+
+def keep_failure(blobs: Blobs, job: Job, outcome: JobOutcome) -> None:
+    """Store a failure where SageMaker's callers look for it. Raises Transient."""
+    if job.inference_id:
+        body = json_body(outcome.problem)
+        blobs.put(job.failure_key, body, "application/problem+json")
 
 
 def concurrently(threads: int, do: Callable[[T], R], items: Sequence[T]) -> list[R]:
