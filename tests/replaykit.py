@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.aws_kit import client
+from tests.aws_kit import client, environ
 from tests.batch_kit import CATALOG, MODEL, STARTED, csv_bytes, row
 from tests.streamkit import NOW, SHARD, sequence
 
+from quintet.aws.client import AwsClient
 from quintet.aws.input_bucket import S3InputBucket
 from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.planning import plan_run
@@ -137,7 +138,8 @@ def aws_world(place: str, names: Sequence[str], url: str) -> World:
     """A place on moto that holds items of these names."""
     s3, name = client("s3", url), f"replays-{next(_numbers)}"
     s3.create_bucket(Bucket=name)
-    store, marked = S3ObjectStore(s3, name), S3MarkObjects(s3, name)
+    lean = AwsClient("s3", environ=environ(url))
+    store, marked = S3ObjectStore(lean, name), S3MarkObjects(s3, name)
     if place == "WorkDeadLetters":
         return _sqs_world(client("sqs", url), name, names, store)
     if place == "tiny":
@@ -145,7 +147,7 @@ def aws_world(place: str, names: Sequence[str], url: str) -> World:
         s3.create_bucket(Bucket=inbox)
         s3.put_bucket_versioning(Bucket=inbox, VersioningConfiguration={"Status": "Enabled"})
         put = s3.put_object(Bucket=inbox, Key="tiny/a.csv", Body=_rows(names))
-        files, into = S3InputBucket(s3), S3ReplayInbox(s3, inbox)
+        files, into = S3InputBucket(lean), S3ReplayInbox(s3, inbox)
         return _run_world(files, into, store, marked, put["VersionId"])
     kinesis = client("kinesis", url)
     kinesis.create_stream(StreamName=name, ShardCount=1)
