@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from quintet.wiring import common
 from quintet.wiring import work as wiring
 
 
@@ -14,6 +13,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     left = context.get_remaining_time_in_millis
     last_start = left() / 3  # the last third is for the page in work
     found = wiring.sweeper()(lambda: left() > last_start)
-    counts = dataclasses.asdict(found)
-    common.logger().info("swept", **counts)
-    return counts
+    wiring.telemetry().swept(found)
+    return dataclasses.asdict(found)

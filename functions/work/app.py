@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from quintet.jobs.messages import deliveries
-from quintet.wiring import common
 from quintet.wiring import work as wiring
 
 
@@ -14,11 +13,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     A message that is not ours fails every time, and so ends in the dead-letter queue.
     """
-    logger, left = common.logger(), context.get_remaining_time_in_millis
+    left = context.get_remaining_time_in_millis
     last_start = left() / 3  # the last third is for jobs in work
     results = wiring.worker().work(deliveries(event), lambda: left() > last_start)
-    for result in results:
-        level = logger.info if result.acknowledged else logger.warning
-        level(result.event, **result.line())
+    wiring.telemetry().worked(results)
     failed = [result.delivery.message for result in results if not result.acknowledged]
     return {"batchItemFailures": [{"itemIdentifier": message} for message in failed]}

@@ -176,18 +176,6 @@ class MessageResult:
     rows: int = 0
     reason: str = ""
 
-    def line(self) -> dict[str, Any]:
-        """The fields of its log line: ids, numbers and reasons, never the payload."""
-        return {
-            "message_id": self.delivery.message,
-            "receives": self.delivery.receives,
-            "job": self.job,
-            "model": self.model,
-            "version": self.version,
-            "rows": self.rows,
-            "reason": self.reason,
-        }
-
 
 # ---- when failed messages come back ----------------------------------------------------------
 

@@ -16,13 +16,22 @@ if TYPE_CHECKING:
     from quintet.jobs.messages import OutboxPublisher
     from quintet.jobs.store import Outbox
     from quintet.jobs.sweep import Swept
+    from quintet.jobs.telemetry import JobsTelemetry
     from quintet.jobs.worker import Worker
     from quintet.settings import SweepSettings, WorkSettings
 
-__all__ = ["sweeper", "worker"]
+__all__ = ["sweeper", "telemetry", "worker"]
 
 #: clocks differ, and the last write of a stopped worker may still arrive
 LEASE_GRACE_SECONDS = 30
+
+
+@cache
+def telemetry() -> JobsTelemetry:
+    """The log lines."""
+    from quintet.jobs.telemetry import JobsTelemetry
+
+    return JobsTelemetry(common.logger())
 
 
 @cache
