@@ -31,7 +31,7 @@ from quintet.replay.aws.messages import SqsMessages
 from quintet.replay.aws.objects import S3MarkObjects, S3ReplayInbox, S3StreamObjects
 from quintet.replay.aws.stream import KinesisStream
 from quintet.replay.catalog import ReplayCatalog
-from quintet.replay.dead_letters import DeadLetters, MemoryMessages
+from quintet.replay.dead_letters import DeadLetterSource, MemoryMessages
 from quintet.replay.items import ReplaySource
 from quintet.replay.marks import MarkObjects, MemoryMarkObjects
 from quintet.replay.run_quarantine import MemoryReplayInbox, ReplayInbox
@@ -115,7 +115,7 @@ def memory_world(place: str, names: Sequence[str]) -> World:
         for name in names:
             messages.put(name)
         return World(
-            lambda: DeadLetters(place, messages),
+            lambda: DeadLetterSource(place, messages),
             lambda: [message.body for message in messages.returned],
             store,
             messages.time_out,
@@ -180,7 +180,9 @@ def _sqs_world(sqs: Any, name: str, names: Sequence[str], store: ObjectStore) ->
                 sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
         return list(found)
 
-    return World(lambda: DeadLetters("WorkDeadLetters", SqsMessages(url, sqs, wait=0)), sent, store)
+    return World(
+        lambda: DeadLetterSource("WorkDeadLetters", SqsMessages(url, sqs, wait=0)), sent, store
+    )
 
 
 def _rows(names: Sequence[str]) -> bytes:

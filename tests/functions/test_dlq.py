@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from quintet.replay.aws.catalog import catalog_of, dead_letters
 from quintet.replay.aws.messages import SqsMessages
-from quintet.replay.dead_letters import DeadLetter, DeadLetters, Message
+from quintet.replay.dead_letters import DeadLetter, DeadLetterSource, Message
 from quintet.replay.items import Pace, ReplayDepth, ReplayError, ReplaySource, matching
 from quintet.replay.jobs import KnownJob, NoJobs, ReplayJobs
 from quintet.webhooks.events import WebhookMessage
@@ -80,12 +80,12 @@ def stage(endpoint: str) -> Iterator[Stage]:
         s3.delete_object(Bucket=BUCKET, Key=found["Key"])
 
 
-def sqs_of(queue: DeadLetters) -> SqsMessages:
+def sqs_of(queue: DeadLetterSource) -> SqsMessages:
     assert isinstance(queue.messages, SqsMessages)
     return queue.messages
 
 
-def put(queue: DeadLetters, *bodies: Any) -> None:
+def put(queue: DeadLetterSource, *bodies: Any) -> None:
     for body in bodies:
         text = body if isinstance(body, str) else json.dumps(body)
         sqs_of(queue).sqs.send_message(QueueUrl=sqs_of(queue).url, MessageBody=text)
@@ -116,7 +116,7 @@ def work(job: str) -> dict[str, str]:
     return {"job": job, "event": "accepted"}
 
 
-def queue_of(stage: Stage, name: str = "work", jobs: ReplayJobs | None = None) -> DeadLetters:
+def queue_of(stage: Stage, name: str = "work", jobs: ReplayJobs | None = None) -> DeadLetterSource:
     """A queue of the stage, about these jobs."""
     found = {queue.name: queue for queue in dead_letters(stage.outputs, stage.client)}
     return replace(found[f"{name.title()}DeadLetters"], jobs=jobs or NoJobs())
@@ -147,7 +147,7 @@ def test_a_queue_without_a_source_is_refused(stage: Stage) -> None:
     sqs = stage.client("sqs")
     url = sqs.create_queue(QueueName="LoneDeadLetters")["QueueUrl"]
     with pytest.raises(ReplayError, match="LoneDeadLetters: 0 queues"):
-        _ = DeadLetters("LoneDeadLetters", SqsMessages(url, sqs)).destination
+        _ = DeadLetterSource("LoneDeadLetters", SqsMessages(url, sqs)).destination
 
 
 def letter(body: Any, jobs: ReplayJobs) -> DeadLetter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -41,7 +41,7 @@ from quintet.onnx_model import OnnxModel
 from quintet.replay.aws.catalog import catalog_of
 from quintet.replay.aws.objects import S3MarkObjects, S3ReplayInbox
 from quintet.replay.items import Pace, ReplayDepth, ReplayError, ReplaySource, matching
-from quintet.replay.run_quarantine import RunQuarantine
+from quintet.replay.run_quarantine import ReplayInbox, RunQuarantine
 from quintet_cli.app import app
 from quintet_cli.stage import Stage
 
@@ -325,30 +325,6 @@ def test_rows_of_parquet_stay_unmarked_where_their_file_is_gone(house: House) ->
     assert house.place(folder).depth() == ReplayDepth(1)
 
 
-class Failing:
-    """S3, of which putting objects fails under some keys, before or after they are put."""
-
-    def __init__(self, s3: Any, fails: Callable[[str], bool], after: bool) -> None:
-        self._s3, self._fails, self._after = s3, fails, after
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._s3, name)
-
-    def put_object(self, **given: Any) -> Any:
-        fails = self._fails(given["Key"])
-        if not fails or self._after:
-            done = self._s3.put_object(**given)
-        if fails:
-            raise ConnectionError("the network is gone")
-        return done
-
-
-def failing(place: RunQuarantine, fails: Callable[[str], bool], after: bool) -> RunQuarantine:
-    """The place over an S3 of which putting some objects fails."""
-    s3 = Failing(place.inbox.s3, fails, after)  # type: ignore[attr-defined]
-    return replace(place, marked=S3MarkObjects(s3, "scores"), inbox=S3ReplayInbox(s3, "inbox"))
-
-
 def test_a_lost_reply_to_its_mark_stops_no_replay(house: House) -> None:
     place = house.place(house.drop("tiny/a.csv", csv_bytes(rows_with(2))))
     s3 = LosesReplies(house.s3)
@@ -527,11 +503,28 @@ def test_what_folders_say_of_rows_is_said_of_them_again(
     assert [(one["customer"], one["country_seen"]) for one in found] == [("c4", "fr"), ("c9", "fr")]
 
 
+@dataclass(frozen=True)
+class _InboxThatFails:
+    """An inbox that does not take keys with some ending."""
+
+    inbox: ReplayInbox
+    ending: str
+
+    @property
+    def bucket(self) -> str:
+        return self.inbox.bucket
+
+    def put_once(self, key: str, body: bytes, metadata: Mapping[str, str]) -> str:
+        if key.endswith(self.ending):
+            raise ConnectionError("the network is gone")
+        return self.inbox.put_once(key, body, metadata)
+
+
 def test_a_replay_of_one_of_many_files_that_was_killed_is_finished(house: House) -> None:
     body = csv_bytes(rows_with(2, 7))
     folder = house.many({"_data/a.csv": body, "_data/b.csv": body.replace(b",", b"|")})
     place = house.place(folder)
-    broken = failing(place, lambda key: key.endswith("-2.csv"), False)
+    broken = replace(place, inbox=_InboxThatFails(place.inbox, "-2.csv"))
     with pytest.raises(ConnectionError):
         [*broken.send_back(matching([]), "killed", AT_ONCE)]
     assert place.depth() == ReplayDepth(0, "4 replayed")

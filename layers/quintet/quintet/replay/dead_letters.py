@@ -17,7 +17,7 @@ from quintet.replay.items import Pace, ReplayDepth, ReplayOutcome
 from quintet.replay.jobs import NoJobs, ReplayJobs
 from quintet.webhooks.events import webhook_event
 
-__all__ = ["MARK", "DeadLetter", "DeadLetters", "MemoryMessages", "Message", "Messages"]
+__all__ = ["MARK", "DeadLetter", "DeadLetterSource", "MemoryMessages", "Message", "Messages"]
 
 #: the message attribute that names the replay that sent a message; a replay also recognizes by it
 #: messages that failed again while it runs, and leaves them
@@ -181,7 +181,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True)
-class DeadLetters:
+class DeadLetterSource:
     """One dead-letter queue, under its name in the template; see `ReplaySource`."""
 
     name: str

@@ -13,7 +13,7 @@ from quintet.replay.aws.messages import SqsMessages
 from quintet.replay.aws.objects import S3MarkObjects, S3ReplayInbox, S3StreamObjects
 from quintet.replay.aws.stream import KinesisStream
 from quintet.replay.catalog import ReplayCatalog
-from quintet.replay.dead_letters import DeadLetters
+from quintet.replay.dead_letters import DeadLetterSource
 from quintet.replay.jobs import NoJobs, ReplayJobs
 from quintet.replay.stream_quarantine import StreamQuarantine, stream_quarantines
 
@@ -42,12 +42,12 @@ def catalog_of(stage: str, outputs: Outputs, client: Clients, signed: Signed) ->
     )
 
 
-def dead_letters(outputs: Outputs, client: Clients) -> list[DeadLetters]:
+def dead_letters(outputs: Outputs, client: Clients) -> list[DeadLetterSource]:
     """The dead-letter queues of a stack, by name."""
     sqs, table = client("sqs"), outputs.get("JobsTableName")
     jobs: ReplayJobs = ReplayJobTable(client("dynamodb"), table) if table else NoJobs()
     return [
-        DeadLetters(name.removesuffix("Url"), SqsMessages(url, sqs), jobs)
+        DeadLetterSource(name.removesuffix("Url"), SqsMessages(url, sqs), jobs)
         for name, url in sorted(outputs.items())
         if name.endswith(QUEUE_OUTPUT)
     ]
