@@ -51,7 +51,7 @@ from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
-from quintet.streaming.model_rows import ShardBatch, Tumbling
+from quintet.streaming.model_rows import ShardBatch, TumblingWindow
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows, advance
 
@@ -104,7 +104,7 @@ def event_of(rows: Any) -> dict[str, Any]:
     }
 
 
-def vectorised(model: OnnxModel, arrived: ShardBatch, window: Tumbling) -> Any:
+def vectorised(model: OnnxModel, arrived: ShardBatch, window: TumblingWindow) -> Any:
     """Decode, score and aggregate as score_stream does; the windows' state."""
     decoded = decode(arrived, lambda name: model)
     for _, model_rows in decoded.by_model:

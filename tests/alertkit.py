@@ -16,8 +16,8 @@ from quintet.contract import Alert as Rule
 from quintet.contract import Contract, Feature, Input, Output
 from quintet.scoring import Scores
 from quintet.streaming.alert import Alert
-from quintet.streaming.alerts import Found, found
 from quintet.streaming.model_rows import ModelRows, ShardBatch
+from quintet.streaming.thresholds import PastThreshold, past_threshold
 
 NOW = 1_800_000_000.0
 SHARD = "events/shardId-000000000000"
@@ -84,9 +84,9 @@ def scored(
     )
 
 
-def found_in(rows: Sequence[Row], contract: Contract = ROOM, shard: str = SHARD) -> Found:
+def found_in(rows: Sequence[Row], contract: Contract = ROOM, shard: str = SHARD) -> PastThreshold:
     """What `found` makes of rows."""
-    return found(contract, contract.version, *scored(rows, contract, shard))
+    return past_threshold(contract, contract.version, *scored(rows, contract, shard))
 
 
 def alert(record: int = 1, entity: str = "s1", at: float = 0.0, **changes: Any) -> Alert:

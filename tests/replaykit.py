@@ -40,7 +40,7 @@ from quintet.replay.stream_objects import (
     MemoryStreamObjects,
 )
 from quintet.replay.stream_quarantine import stream_quarantines
-from quintet.streaming.checkpoints import padded
+from quintet.streaming.sequences import padded
 from quintet_local.sources.kinesis import Discard, Record
 from quintet_local.sources.kinesis_events import Source, failure_key, failure_record
 

@@ -12,7 +12,7 @@ import numpy as np
 from tests import onlinekit
 
 from quintet.contract import Aggregate, Alert, Contract, Stream
-from quintet.streaming.model_rows import ShardBatch, Tumbling
+from quintet.streaming.model_rows import ShardBatch, TumblingWindow
 
 NOW = 1_800_000_000.0
 STREAM = "events"
@@ -68,9 +68,9 @@ def shard_batch(*records: bytes, first: int = 0, at: float = NOW, shard: str = S
 
 def tumbling(
     start: float = NOW, *, state: Any = None, final: bool = False, early: bool = False
-) -> Tumbling:
+) -> TumblingWindow:
     """A window of half a minute."""
-    return Tumbling(start, start + 30, {} if state is None else state, final, early)
+    return TumblingWindow(start, start + 30, {} if state is None else state, final, early)
 
 
 def _iso(moment: float) -> str:

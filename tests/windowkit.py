@@ -13,7 +13,7 @@ import numpy as np
 
 from quintet.columns import Batch
 from quintet.contract import Aggregate, Contract, Feature, Input, Output, Scalar, Stream
-from quintet.streaming.model_rows import ModelRows, ShardBatch, Tumbling
+from quintet.streaming.model_rows import ModelRows, ShardBatch, TumblingWindow
 from quintet.streaming.windows import Advanced, Part, WindowStore, advance
 
 ALL = (
@@ -122,7 +122,9 @@ class Shard:
     ) -> Advanced:
         """An invocation with these rows; it is repeated later where it is not accepted."""
         shard_batch, model_rows = arrive(model, rows, self.next, self.name)
-        tumbling = Tumbling(self.start, self.start + self.length, self.state or {}, final, early)
+        tumbling = TumblingWindow(
+            self.start, self.start + self.length, self.state or {}, final, early
+        )
         found = advance(
             tumbling,
             shard_batch,

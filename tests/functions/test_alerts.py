@@ -26,7 +26,7 @@ from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import EventDeliveries
 from quintet.errors import Transient
 from quintet.streaming.alert import content
-from quintet.streaming.alerts import AlertNotifier, Counts, LastAlert
+from quintet.streaming.alerts import AlertCounts, AlertNotifier, LastAlert
 from quintet.webhooks.delivery import Delivery
 from quintet.webhooks.events import WebhookMessage, alert_webhook_id
 from quintet_cli.receiver import Receiver, receiving
@@ -94,7 +94,7 @@ def world(url: str) -> World:
 
 def test_subscribers_get_the_alerts_that_they_filter_for(world: World) -> None:
     rows = [(n, entity, 8.2, 0.0) for n, entity in enumerate(("s1", "s2", "t1", "s1"))]
-    assert world.notifier().raise_all(found_in(rows)) == Counts(raised=3, suppressed=1)
+    assert world.notifier().raise_all(found_in(rows)) == AlertCounts(raised=3, suppressed=1)
     told = sorted(world.messages(world.inbox), key=lambda message: str(message["Message"]))
     assert [message["Subject"] for message in told] == ["Alert: room, s1", "Alert: room, s2"]
     assert [json.loads(message["Message"]) for message in told] == [
@@ -132,14 +132,14 @@ def test_a_topic_that_does_not_answer_leaves_the_alert_to_the_retry(world: World
         with pytest.raises(Transient, match=r"^sns answered 404 to an alert$"):
             world.notifier(f"{world.topic}-none").raise_all(found_in(rows))
     assert world.state.last("room", "s1") == LastAlert(alert(), sent=False)
-    assert world.notifier().raise_all(found_in(rows)) == Counts(resent=1)
+    assert world.notifier().raise_all(found_in(rows)) == AlertCounts(resent=1)
     assert len(world.messages(world.inbox)) == len(world.messages(world.notices)) == 1
 
 
 def test_whatever_an_entity_is_called_it_is_told_of(world: World) -> None:
     names = ("Zür ich", "a\nb\x01", "\ufffe", "x" * 5_000, '"', "ü" * 300)
     rows = [(n, name, 8.2, 0.0) for n, name in enumerate(names)]
-    assert world.notifier().raise_all(found_in(rows)) == Counts(raised=len(names))
+    assert world.notifier().raise_all(found_in(rows)) == AlertCounts(raised=len(names))
     assert len(world.messages(world.notices)) == len(names)
 
 

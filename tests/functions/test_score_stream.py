@@ -16,8 +16,9 @@ from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
 from quintet.aws.stream_bucket import StreamBucket
 from quintet.errors import Transient
-from quintet.streaming.checkpoints import Ahead, Checkpoint, padded
+from quintet.streaming.checkpoints import Ahead, Checkpoint
 from quintet.streaming.commit_log import Stored
+from quintet.streaming.sequences import padded
 
 
 def test_a_batch_is_scored_kept_and_gathered(

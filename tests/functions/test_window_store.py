@@ -22,7 +22,8 @@ from quintet.columns import Batch
 from quintet.contract import Contract, Feature
 from quintet.errors import Transient
 from quintet.features import StoredValue, join
-from quintet.streaming.parts import Counters, padded
+from quintet.streaming.parts import Counters
+from quintet.streaming.sequences import padded
 from quintet.streaming.windows import MemoryWindows, Part
 
 

@@ -32,14 +32,14 @@ from quintet.contract import Contract, Output
 from quintet.errors import Transient
 from quintet.streaming.alert import Alert, bounded, content, of_content, sns_message
 from quintet.streaming.alerts import (
+    AlertCounts,
     AlertNotifier,
     AlertState,
-    Counts,
     LastAlert,
     MemoryAlertChannel,
     MemoryAlertState,
-    found,
 )
+from quintet.streaming.thresholds import past_threshold
 
 # ---- what is an alert ----------------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ def test_the_last_column_of_an_output_counts() -> None:
     output = Output(name="anomaly", dtype="float64", shape=(-1, 2), meaning="probabilities")
     contract = replace(ROOM, outputs=(output,), alert=Rule(output="anomaly", above=0.5))
     scores.outputs["anomaly"] = np.array([[0.9, 0.1], [0.1, 0.9]])
-    assert found(contract, 2, model_rows, scores, shard_batch).positions == {"s2": [1]}
+    assert past_threshold(contract, 2, model_rows, scores, shard_batch).positions == {"s2": [1]}
 
 
 def test_only_scored_rows_count_and_an_answer_of_the_fallback_says_so() -> None:
@@ -104,7 +104,7 @@ def test_only_scored_rows_count_and_an_answer_of_the_fallback_says_so() -> None:
     scores.index = np.array([0, 2])  # the second row was refused
     scores.outputs["anomaly"] = scores.outputs["anomaly"][[0, 2]]
     scores.fallback = np.array([False, True])
-    things = found(ROOM, 2, model_rows, scores, shard_batch)
+    things = past_threshold(ROOM, 2, model_rows, scores, shard_batch)
     assert things.positions == {"s1": [0], "s3": [1]}
     assert ROOM.alert is not None
     assert things.alert(ROOM.alert, "s3", 1) == alert(3, "s3", fallback=True)
@@ -120,7 +120,7 @@ def test_without_an_entity_the_partition_key_stands_for_it() -> None:
 def test_where_there_is_no_alert_none_is_found() -> None:
     assert found_in([]).positions == {}
     assert found_in([(1, "s1", 8.2, 0.0)], replace(ROOM, alert=None)).positions == {}
-    assert AlertNotifier(MemoryAlertState(), []).raise_all(found_in([])) == Counts()
+    assert AlertNotifier(MemoryAlertState(), []).raise_all(found_in([])) == AlertCounts()
 
 
 # ---- the forms in which it is told ---------------------------------------------------------------
@@ -215,14 +215,14 @@ def test_an_entity_gives_one_alert_in_a_cool_down(state: AlertState) -> None:
     channel = MemoryAlertChannel()
     notifier = AlertNotifier(state, [channel])
     rows = [(n, "s1", 8.2, at) for n, at in enumerate((0.0, 1.0, 299.0, 300.0, 599.0))]
-    assert notifier.raise_all(found_in(rows)) == Counts(raised=2, suppressed=3)
+    assert notifier.raise_all(found_in(rows)) == AlertCounts(raised=2, suppressed=3)
     assert channel.alerts == [alert(0), alert(3, at=300.0)]
     assert state.last("room", "s1") == LastAlert(alert(3, at=300.0), sent=True)
-    assert notifier.raise_all(found_in([(5, "s1", 8.2, 600.0)])) == Counts(raised=1)
+    assert notifier.raise_all(found_in([(5, "s1", 8.2, 600.0)])) == AlertCounts(raised=1)
     # another entity, another model
-    assert notifier.raise_all(found_in([(6, "s2", 8.2, 600.0)])) == Counts(raised=1)
+    assert notifier.raise_all(found_in([(6, "s2", 8.2, 600.0)])) == AlertCounts(raised=1)
     hall = replace(ROOM, name="hall")
-    assert notifier.raise_all(found_in([(7, "s1", 8.2, 600.0)], hall)) == Counts(raised=1)
+    assert notifier.raise_all(found_in([(7, "s1", 8.2, 600.0)], hall)) == AlertCounts(raised=1)
 
 
 def test_what_a_cool_down_holds_back_starts_none(state: AlertState) -> None:
@@ -231,7 +231,7 @@ def test_what_a_cool_down_holds_back_starts_none(state: AlertState) -> None:
     notifier.raise_all(found_in([(1, "s1", 8.2, 0.0)]))
     # 299 is held back by 0; it does not hold 301 back in turn
     later = found_in([(2, "s1", 8.2, 299.0), (3, "s1", 8.2, 301.0)])
-    assert notifier.raise_all(later) == Counts(raised=1, suppressed=1)
+    assert notifier.raise_all(later) == AlertCounts(raised=1, suppressed=1)
     assert channel.alerts == [alert(1), alert(3, at=301.0)]
 
 
@@ -239,9 +239,9 @@ def test_a_batch_that_comes_again_sends_nothing_again(state: AlertState) -> None
     channel = MemoryAlertChannel()
     notifier = AlertNotifier(state, [channel])
     rows = [(n, "s1", 8.2, at) for n, at in enumerate((0.0, 1.0, 300.0, 301.0))]
-    assert notifier.raise_all(found_in(rows)) == Counts(raised=2, suppressed=2)
-    assert notifier.raise_all(found_in(rows)) == Counts(suppressed=1)  # the last is undecided
-    assert notifier.raise_all(found_in(rows[:2])) == Counts()
+    assert notifier.raise_all(found_in(rows)) == AlertCounts(raised=2, suppressed=2)
+    assert notifier.raise_all(found_in(rows)) == AlertCounts(suppressed=1)  # the last is undecided
+    assert notifier.raise_all(found_in(rows[:2])) == AlertCounts()
     assert len(channel.alerts) == 2
 
 
@@ -250,7 +250,7 @@ def test_a_record_of_another_shard_that_came_earlier_is_held_back(state: AlertSt
     notifier = AlertNotifier(state, [channel])
     notifier.raise_all(found_in([(5, "s1", 8.2, 600.0)]))
     other = found_in([(1, "s1", 8.2, 0.0)], shard="events/shardId-000000000001")
-    assert notifier.raise_all(other) == Counts(suppressed=1)
+    assert notifier.raise_all(other) == AlertCounts(suppressed=1)
     assert channel.alerts == [alert(5, at=600.0)]
 
 
@@ -259,8 +259,10 @@ def test_no_cool_down_is_an_alert_a_prediction(state: AlertState) -> None:
     contract = replace(ROOM, alert=replace(ROOM.alert, cooldown=0.0))
     channel = MemoryAlertChannel()
     rows = [(n, "s1", 8.2, 0.0) for n in range(3)]
-    assert AlertNotifier(state, [channel]).raise_all(found_in(rows, contract)) == Counts(raised=3)
-    assert AlertNotifier(state, [channel]).raise_all(found_in(rows, contract)) == Counts()
+    assert AlertNotifier(state, [channel]).raise_all(found_in(rows, contract)) == AlertCounts(
+        raised=3
+    )
+    assert AlertNotifier(state, [channel]).raise_all(found_in(rows, contract)) == AlertCounts()
     assert [one.sequence for one in channel.alerts] == [sequence(n) for n in range(3)]
 
 
@@ -280,7 +282,7 @@ def test_an_alert_that_was_not_sent_is_sent_by_the_retry(state: AlertState) -> N
     with pytest.raises(Transient, match=r"^sns did not answer$"):
         AlertNotifier(state, [Down()]).raise_all(found_in(rows))
     assert state.last("room", "s1") == LastAlert(alert(1), sent=False)
-    assert AlertNotifier(state, [channel]).raise_all(found_in(rows)) == Counts(
+    assert AlertNotifier(state, [channel]).raise_all(found_in(rows)) == AlertCounts(
         suppressed=1, resent=1
     )
     assert channel.alerts == [alert(1)]
@@ -297,7 +299,7 @@ def test_an_alert_that_is_not_known_to_be_sent_is_sent_again_under_its_id() -> N
     forgetful.stored = state.stored
     with pytest.raises(Transient):
         AlertNotifier(forgetful, [channel]).raise_all(found_in(rows))
-    assert AlertNotifier(state, [channel]).raise_all(found_in(rows)) == Counts(resent=1)
+    assert AlertNotifier(state, [channel]).raise_all(found_in(rows)) == AlertCounts(resent=1)
     assert channel.alerts == [alert(1), alert(1)]
 
 
@@ -306,7 +308,7 @@ def test_an_alert_that_nobody_retries_is_sent_by_the_next_of_its_entity(state: A
     with pytest.raises(Transient):
         AlertNotifier(state, [Down()]).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
     later = found_in([(9, "s1", 8.2, 900.0)])
-    assert AlertNotifier(state, [channel]).raise_all(later) == Counts(raised=1, resent=1)
+    assert AlertNotifier(state, [channel]).raise_all(later) == AlertCounts(raised=1, resent=1)
     assert channel.alerts == [alert(1), alert(9, at=900.0)]
 
 
@@ -340,10 +342,10 @@ def test_of_two_invocations_at_once_one_raises(state: AlertState, second: Row) -
 
     def other() -> None:
         counts = AlertNotifier(state, [channel]).raise_all(found_in([second]))
-        assert counts == Counts(raised=1)
+        assert counts == AlertCounts(raised=1)
 
     counts = AlertNotifier(Meeting(state, other), [channel]).raise_all(found_in(rows))
-    assert counts == Counts()  # what the other raised is this one, or a later one of the shard
+    assert counts == AlertCounts()  # what the other raised is this one, or a later one of the shard
     assert [one.sequence for one in channel.alerts] == [sequence(second[0])]
 
 
@@ -352,7 +354,7 @@ def test_one_that_was_overtaken_by_another_shard_is_held_back(state: AlertState)
     far = found_in([(7, "s1", 8.2, 0.5)], shard="events/shardId-000000000001")
     meeting = Meeting(state, lambda: AlertNotifier(state, [channel]).raise_all(far))
     counts = AlertNotifier(meeting, [channel]).raise_all(found_in([(1, "s1", 8.2, 0.0)]))
-    assert counts == Counts(suppressed=1)
+    assert counts == AlertCounts(suppressed=1)
     assert [one.shard for one in channel.alerts] == ["events/shardId-000000000001"]
 
 
@@ -373,7 +375,7 @@ def test_many_threads_raise_one_alert_an_entity(state: AlertState) -> None:
         found = [
             found_in([(n, f"s{n}", 8.2, 0.0) for n in range(3)], shard=shard) for shard in shards
         ]
-        counts = sum(pool.map(notifier.raise_all, found), Counts())
+        counts = sum(pool.map(notifier.raise_all, found), AlertCounts())
     assert counts.raised == 3
     assert counts.suppressed == 3 * (len(shards) - 1)
     # who meets one that is being sent sends it, too

@@ -21,7 +21,7 @@ from tests.streamkit import tumbling
 from tests.streamworld import Adversary, Crash, Records, World, check
 
 from quintet.errors import Transient
-from quintet.streaming.model_rows import ShardBatch, Tumbling
+from quintet.streaming.model_rows import ShardBatch, TumblingWindow
 from quintet.streaming.scorer import ShardOutcome
 
 
@@ -67,7 +67,7 @@ class Source:
         self.at, self.state = end, json.loads(json.dumps(found.state))
         return end
 
-    def invoke(self, batch: ShardBatch, window: Tumbling) -> ShardOutcome | None:
+    def invoke(self, batch: ShardBatch, window: TumblingWindow) -> ShardOutcome | None:
         """One invocation; None if it crashed, or had nothing to return."""
         try:
             return self.world.scorer(self.adversary).take(batch, window)

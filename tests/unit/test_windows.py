@@ -16,7 +16,7 @@ from quintet.contract import Aggregate
 from quintet.errors import Transient
 from quintet.features import StoredValue
 from quintet.streaming import windows
-from quintet.streaming.model_rows import Tumbling
+from quintet.streaming.model_rows import TumblingWindow
 from quintet.streaming.parts import Counters
 from quintet.streaming.windows import MemoryWindows, Part, advance
 
@@ -236,7 +236,7 @@ def test_a_window_of_late_rows_alone_has_counters_and_no_entities() -> None:
 def test_a_state_that_is_none_of_ours_is_counted_and_begun_anew(state: object) -> None:
     store = MemoryWindows()
     shard_batch, model_rows = arrive(contract(), [Row("ann", 2.0)])
-    found = advance(Tumbling(0.0, 30.0, state, True, False), shard_batch, [model_rows], store)
+    found = advance(TumblingWindow(0.0, 30.0, state, True, False), shard_batch, [model_rows], store)
     assert (found.state_lost, found.state, found.parts) == (True, {}, 1)
     window = store.read("shop", 0.0)
     assert window is not None and window.entities["ann"]["pounds"] == 2.0
@@ -250,7 +250,9 @@ def test_a_state_that_was_tampered_with_never_raises(data: st.DataObject) -> Non
         model, [Row("ann", 2.0), Row("bob", 3.0, at=70.0, arrived=80.0)]
     )
     store = MemoryWindows()
-    state = advance(Tumbling(0.0, 30.0, {}, False, False), shard_batch, [model_rows], store).state
+    state = advance(
+        TumblingWindow(0.0, 30.0, {}, False, False), shard_batch, [model_rows], store
+    ).state
     state = json.loads(json.dumps(state))
     node = state["models"]["shop"]
     junk: st.SearchStrategy[object] = st.sampled_from(
@@ -260,7 +262,7 @@ def test_a_state_that_was_tampered_with_never_raises(data: st.DataObject) -> Non
         target = data.draw(st.sampled_from([node, node.get("columns"), node.get("stream")]))
         if isinstance(target, dict) and target:
             target[data.draw(st.sampled_from(sorted(target)))] = data.draw(junk)
-    advance(Tumbling(0.0, 30.0, state, True, False), shard_batch, [model_rows], store)
+    advance(TumblingWindow(0.0, 30.0, state, True, False), shard_batch, [model_rows], store)
 
 
 def test_a_state_past_the_limit_is_closed_as_a_part_and_the_batch_begins_another() -> None:
@@ -336,9 +338,9 @@ def test_models_without_a_stream_are_passed_over_and_models_share_a_window() -> 
     shard_batch, one = arrive(contract(PLAIN), [Row("ann", 1.0)])
     other = arrive(contract(PLAIN, name="other"), [Row("ann", 2.0)])[1]
     none = arrive(contract((), name="none"), [Row("ann", 2.0)])[1]
-    tumbling = Tumbling(0.0, 30.0, {}, False, False)
+    tumbling = TumblingWindow(0.0, 30.0, {}, False, False)
     state = advance(tumbling, shard_batch, [one, other, none], store).state
-    final = Tumbling(0.0, 30.0, json.loads(json.dumps(state)), True, False)
+    final = TumblingWindow(0.0, 30.0, json.loads(json.dumps(state)), True, False)
     assert advance(final, NOTHING, [], store).parts == 2
     assert {model: store.starts(model) for model in ("shop", "other", "none")} == {
         "shop": [0.0],

@@ -19,7 +19,8 @@ import orjson
 
 from quintet.contract import Aggregate, Stream
 from quintet.streaming.aggregates import Partials, concatenate, pack, select, statistics, unpack
-from quintet.streaming.parts import Counters, Part, padded
+from quintet.streaming.parts import Counters, Part
+from quintet.streaming.sequences import padded
 
 __all__ = ["Item", "index_key", "moment_text", "part_items", "parts_of", "window_key"]
 

@@ -13,8 +13,8 @@ from functools import cached_property, lru_cache
 import orjson
 
 from quintet.replay.stream_objects import HOUR, PREDICTIONS, QUARANTINE, StreamObjects
-from quintet.streaming.checkpoints import padded
 from quintet.streaming.objects import rows_of
+from quintet.streaming.sequences import padded
 
 __all__ = ["SinkIndex", "SinkRows"]
 

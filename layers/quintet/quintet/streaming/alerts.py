@@ -1,42 +1,31 @@
-"""Alerts: predictions past the threshold, told once an entity and cool-down.
+"""Alerts: predictions past the threshold, sent once an entity and cool-down.
 
-What was told last is kept by model and entity, and replaced conditionally before an alert is sent:
-of two who find one at the same time one alone replaces it. It is marked when it was sent, and an
-alert that is met unmarked is sent again: at least once, under one id.
+The last alert is stored by model and entity, and replaced conditionally before the next is sent:
+if two invocations find one at the same time, one alone replaces it. It is marked as sent after it
+was, and an unmarked alert is sent again: at least once, under one id.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from quintet.columns import Array
-from quintet.contract import Alert as Rule
-from quintet.contract import Contract
 from quintet.errors import Transient
-from quintet.scoring import Scores
-from quintet.streaming.alert import Alert, bounded
-from quintet.streaming.model_rows import ModelRows, ShardBatch
+from quintet.streaming.alert import Alert
+from quintet.streaming.thresholds import PastThreshold
 
 __all__ = [
     "Alert",
     "AlertChannel",
+    "AlertCounts",
     "AlertNotifier",
     "AlertState",
-    "Counts",
-    "Found",
     "LastAlert",
     "MemoryAlertChannel",
     "MemoryAlertState",
-    "found",
 ]
 
 #: how often an entity's last alert may change between a read and a write
@@ -124,80 +113,19 @@ class MemoryAlertChannel:
 
 
 @dataclass(slots=True)
-class Counts:
+class AlertCounts:
     """How many alerts were raised, held back by a cool-down, and sent though raised before."""
 
     raised: int = 0
     suppressed: int = 0
     resent: int = 0
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
+    def __add__(self, other: AlertCounts) -> AlertCounts:
+        return AlertCounts(
             self.raised + other.raised,
             self.suppressed + other.suppressed,
             self.resent + other.resent,
         )
-
-
-@dataclass(slots=True)
-class Found:
-    """The predictions of one model's rows that are past its threshold.
-
-    `positions` are theirs in the scores, by entity, each entity's in the order of the shard.
-    """
-
-    contract: Contract
-    version: int
-    model_rows: ModelRows
-    scores: Scores
-    shard_batch: ShardBatch
-    positions: dict[str, list[int]] = field(default_factory=dict)
-
-    def place(self, position: int) -> tuple[int, int]:
-        """The record of a prediction, by its position in the batch, and the row within."""
-        row = self.scores.index[position]
-        return int(self.model_rows.record[row]), int(self.model_rows.row[row])
-
-    def alert(self, rule: Rule, entity: str, position: int) -> Alert:
-        """The alert that a prediction is."""
-        record, row = self.place(position)
-        sequence = self.shard_batch.sequences[record]
-        given = _last_column(self.scores.outputs[rule.output])[position]
-        value = float(str(given))  # of a float32 0.1, not 0.10000000149011612
-        over = rule.above is not None and bool(given > rule.above)
-        return Alert(
-            id=f"{self.shard_batch.shard}/{sequence}/{row}",
-            model=self.contract.name,
-            version=self.version,
-            entity=entity,
-            entity_key=self.contract.entity,
-            output=rule.output,
-            value=value,
-            above=rule.above if over else None,
-            below=None if over else rule.below,
-            fallback=bool(self.scores.fallback[position]),
-            cooldown=rule.cooldown,
-            at=float(self.shard_batch.arrived[record]),
-            shard=self.shard_batch.shard,
-            sequence=sequence,
-            row=row,
-        )
-
-
-def found(
-    contract: Contract, version: int, model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch
-) -> Found:
-    """The predictions past the contract's threshold; none where it has no alert."""
-    made = Found(contract, version, model_rows, scores, shard_batch)
-    rule = contract.alert
-    if rule is None or rule.output not in scores.outputs:
-        return made
-    past = _past(rule, _last_column(scores.outputs[rule.output]))
-    positions: defaultdict[str, list[int]] = defaultdict(list)
-    for position in np.flatnonzero(past).tolist():
-        positions[_entity(model_rows, scores, shard_batch, position)].append(position)
-    made.positions = dict(positions)
-    return made
 
 
 class AlertNotifier:
@@ -210,23 +138,23 @@ class AlertNotifier:
         self._channels = channels
         self._threads = threads
 
-    def raise_all(self, found: Found) -> Counts:
+    def raise_all(self, found: PastThreshold) -> AlertCounts:
         """Raise what is to be raised of what was found.
 
         Raises:
             Transient: some could not be; done again, what was sent is not sent again.
         """
-        entities = list(found.positions)
+        entities, none = list(found.positions), AlertCounts()
         if self._threads == 1 or len(entities) < 2:
-            return sum((self._entity(found, entity) for entity in entities), Counts())
+            return sum((self._entity(found, entity) for entity in entities), none)
         with ThreadPoolExecutor(min(self._threads, len(entities))) as pool:
-            return sum(pool.map(lambda entity: self._entity(found, entity), entities), Counts())
+            return sum(pool.map(lambda entity: self._entity(found, entity), entities), none)
 
-    def _entity(self, found: Found, entity: str) -> Counts:
+    def _entity(self, found: PastThreshold, entity: str) -> AlertCounts:
         """One entity's alerts, each decided on what the one before has left."""
         rule = found.contract.alert
         assert rule is not None
-        counts = Counts()
+        counts = AlertCounts()
         last = self._met(found, entity, counts)
         for position in found.positions[entity]:
             for _ in range(TRIES):
@@ -245,7 +173,7 @@ class AlertNotifier:
             counts.suppressed += verdict == "held back"
         return counts
 
-    def _met(self, found: Found, entity: str, counts: Counts) -> LastAlert | None:
+    def _met(self, found: PastThreshold, entity: str, counts: AlertCounts) -> LastAlert | None:
         """The entity's last alert; one that was not sent, as its raiser was cut off, is now."""
         last = self._state.last(found.contract.name, entity)
         if last is None or last.sent:
@@ -261,7 +189,7 @@ class AlertNotifier:
 
 
 def _verdict(
-    found: Found, position: int, last: LastAlert | None
+    found: PastThreshold, position: int, last: LastAlert | None
 ) -> Literal["due", "held back", "known"]:
     """What becomes of a prediction past the threshold, after the last alert of its entity."""
     assert found.contract.alert is not None
@@ -274,26 +202,3 @@ def _verdict(
         return "known"  # an earlier try has decided it
     quiet = here.arrived[record] < there.at + found.contract.alert.cooldown
     return "held back" if quiet else "due"
-
-
-def _past(rule: Rule, values: Array) -> NDArray[np.bool_]:
-    """Whether each value is past the threshold, compared in the output's own precision."""
-    past = np.zeros(len(values), dtype=np.bool_)
-    with np.errstate(over="ignore"):
-        if rule.above is not None:
-            past |= values > rule.above
-        if rule.below is not None:
-            past |= values < rule.below
-    return past
-
-
-def _last_column(values: Array) -> Array:
-    """The last column of an output, (rows,)."""
-    return values.reshape(len(values), math.prod(values.shape[1:]))[:, -1]
-
-
-def _entity(model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch, position: int) -> str:
-    """Whom an alert is about: the row's entity, else the record's partition key."""
-    row = scores.index[position]
-    entity = model_rows.batch.entities[row] if model_rows.batch.entities else ""
-    return bounded(entity or shard_batch.keys[model_rows.record[row]])

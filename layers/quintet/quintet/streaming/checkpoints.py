@@ -6,15 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Ahead", "Checkpoint", "Checkpoints", "MemoryCheckpoints", "furthest", "padded"]
-
-#: the digits of a sequence number, so that they sort as text
-DIGITS = 56
-
-
-def padded(sequence: str) -> str:
-    """A sequence number as text that sorts as the number does."""
-    return sequence.zfill(DIGITS)
+__all__ = ["Ahead", "Checkpoint", "Checkpoints", "MemoryCheckpoints", "furthest"]
 
 
 @dataclass(frozen=True, slots=True)

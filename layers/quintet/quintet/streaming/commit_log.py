@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from quintet.streaming.checkpoints import Ahead, Checkpoint, padded
+from quintet.streaming.checkpoints import Ahead, Checkpoint
 from quintet.streaming.model_rows import ShardBatch
+from quintet.streaming.sequences import padded
 
 __all__ = ["CommitLog", "MemorySink", "ObjectChain", "Sink", "Stored"]
 

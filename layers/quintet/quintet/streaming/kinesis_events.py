@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pybase64
 
-from quintet.streaming.model_rows import ShardBatch, Tumbling
+from quintet.streaming.model_rows import ShardBatch, TumblingWindow
 
 __all__ = ["answer", "shard_batch", "tumbling"]
 
@@ -36,12 +36,12 @@ def shard_batch(event: Mapping[str, Any]) -> ShardBatch:
     )
 
 
-def tumbling(event: Mapping[str, Any]) -> Tumbling | None:
+def tumbling(event: Mapping[str, Any]) -> TumblingWindow | None:
     """The window that an event is in; None where its source has none."""
     window = event.get("window")
     if not window:
         return None
-    return Tumbling(
+    return TumblingWindow(
         start=datetime.fromisoformat(window["start"]).timestamp(),
         end=datetime.fromisoformat(window["end"]).timestamp(),
         state=event.get("state"),

@@ -14,7 +14,7 @@ from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.serving.model_cache import Model
 
-__all__ = ["AHEAD_SECONDS", "Decoded", "ModelRows", "ShardBatch", "Tumbling", "Undecodable"]
+__all__ = ["AHEAD_SECONDS", "Decoded", "ModelRows", "ShardBatch", "TumblingWindow", "Undecodable"]
 
 #: how far a row's own time may be ahead of its arrival, in seconds: clocks differ
 AHEAD_SECONDS = 300.0
@@ -37,7 +37,7 @@ class ShardBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Tumbling:
+class TumblingWindow:
     """The tumbling window that an invocation is in: epoch seconds, and the state so far.
 
     `state` is what the last invocation of the window returned, {} for the first. `final` is the

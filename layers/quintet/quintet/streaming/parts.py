@@ -17,16 +17,9 @@ from quintet.streaming.aggregates import (
     statistics,
     values,
 )
+from quintet.streaming.sequences import padded
 
-__all__ = ["Counters", "Part", "Window", "current", "in_order", "padded", "summed"]
-
-#: a sequence number has at most 56 digits
-DIGITS = 56
-
-
-def padded(sequence: str) -> str:
-    """A sequence number as a text that sorts as the number does."""
-    return sequence.zfill(DIGITS)
+__all__ = ["Counters", "Part", "Window", "current", "in_order", "summed"]
 
 
 class Counters(NamedTuple):

@@ -15,13 +15,15 @@ from quintet.features import FeatureSource
 from quintet.serving import ModelRoute, Prediction
 from quintet.serving.model_cache import Model
 from quintet.serving.predict import failed_prediction, in_caller_order, predict
-from quintet.streaming.alerts import AlertNotifier, Counts, found
-from quintet.streaming.checkpoints import Checkpoint, Checkpoints, padded
+from quintet.streaming.alerts import AlertCounts, AlertNotifier
+from quintet.streaming.checkpoints import Checkpoint, Checkpoints
 from quintet.streaming.commit_log import CommitLog, ObjectChain, Sink
 from quintet.streaming.latest import LatestScores, latest
-from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, Tumbling
+from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, TumblingWindow
 from quintet.streaming.objects import predictions, rows_of
 from quintet.streaming.quarantine import ShardQuarantine
+from quintet.streaming.sequences import padded
+from quintet.streaming.thresholds import past_threshold
 from quintet.streaming.windows import Advanced, WindowStore, advance
 
 __all__ = ["Scorer", "ShardOutcome", "Step"]
@@ -54,7 +56,7 @@ class ShardOutcome:
     rows: dict[tuple[str, int], int] = field(default_factory=dict)
     refused: dict[tuple[str, int], int] = field(default_factory=dict)
     fallback: dict[tuple[str, int], int] = field(default_factory=dict)
-    alerts: Counts = field(default_factory=Counts)
+    alerts: AlertCounts = field(default_factory=AlertCounts)
     windows: Advanced | None = None
     state: Any = None
     failed: str | None = None
@@ -80,7 +82,7 @@ class Scorer:
     clock: Callable[[], float]
     timer: Callable[[], float] = time.perf_counter
 
-    def take(self, arrivals: ShardBatch, tumbling: Tumbling | None) -> ShardOutcome:
+    def take(self, arrivals: ShardBatch, tumbling: TumblingWindow | None) -> ShardOutcome:
         """Score the arrivals and gather them into windows. All of it may be repeated.
 
         What was done for good stays done when it is repeated. Where something is transient, all
@@ -100,7 +102,9 @@ class Scorer:
             outcome.failed, outcome.error = arrivals.sequences[0], error
         return outcome
 
-    def _take(self, arrivals: ShardBatch, tumbling: Tumbling | None, outcome: ShardOutcome) -> None:
+    def _take(
+        self, arrivals: ShardBatch, tumbling: TumblingWindow | None, outcome: ShardOutcome
+    ) -> None:
         flows: list[ModelRows] = []
         if arrivals.sequences:
             outcome.oldest_seconds = self.clock() - float(arrivals.arrived.min())
@@ -172,7 +176,7 @@ class Scorer:
             )
         version = contract.version
         self.latest.put(latest(contract, version, one.flow, scores, arrivals))
-        past = found(contract, version, one.flow, scores, arrivals)
+        past = past_threshold(contract, version, one.flow, scores, arrivals)
         outcome.alerts = outcome.alerts + self.alerts.raise_all(past)
 
     def _lap(self, outcome: ShardOutcome, step: Step, begun: float) -> float:

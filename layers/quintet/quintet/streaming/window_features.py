@@ -17,7 +17,8 @@ import orjson
 
 from quintet.contract import Scalar, Stream
 from quintet.streaming.aggregates import Partials, pack, reduce, statistics, unpack, values
-from quintet.streaming.parts import Part, in_order, padded
+from quintet.streaming.parts import Part, in_order
+from quintet.streaming.sequences import padded
 
 __all__ = ["WindowFeatures", "WindowUpdate", "updated", "window_updates"]
 

@@ -22,13 +22,13 @@ from quintet.streaming.aggregates import (
 )
 from quintet.streaming.parts import Counters, Part
 
-__all__ = ["Open", "closed", "joined", "read", "size", "write"]
+__all__ = ["OpenPart", "closed", "joined", "read", "size", "write"]
 
 FORM = 1
 
 
 @dataclass(slots=True)
-class Open:
+class OpenPart:
     """What one shard has gathered for one model since it last closed a part.
 
     See `quintet.streaming.parts.Part`; `greatest` is the newest time that was seen. It holds all
@@ -44,18 +44,18 @@ class Open:
     partials: Partials
     counters: dict[float, Counters] = field(default_factory=dict)
 
-    def alike(self, other: Open) -> bool:
+    def alike(self, other: OpenPart) -> bool:
         """Whether the two can be joined: a model's contract may change within a window."""
         mine, theirs = (self.entity, self.length), (other.entity, other.length)
         return mine == theirs and self.stream == other.stream
 
 
-def joined(before: Open, after: Open) -> Open:
+def joined(before: OpenPart, after: OpenPart) -> OpenPart:
     """What was gathered before and what came after it."""
     counters = dict(before.counters)
     for start, more in after.counters.items():
         counters[start] = counters.get(start, Counters()).plus(more)
-    return Open(
+    return OpenPart(
         after.entity,
         after.stream,
         after.length,
@@ -67,7 +67,7 @@ def joined(before: Open, after: Open) -> Open:
     )
 
 
-def closed(model: str, found: Open, shard: str, arrival: float) -> list[Part]:
+def closed(model: str, found: OpenPart, shard: str, arrival: float) -> list[Part]:
     """The parts of what was gathered, one for each window, entities in order."""
     partials = found.partials
     rank = sorted(range(len(partials)), key=partials.entities.__getitem__)
@@ -91,14 +91,14 @@ def closed(model: str, found: Open, shard: str, arrival: float) -> list[Part]:
     ]
 
 
-def write(gathered: Mapping[str, Open]) -> dict[str, Any]:
+def write(gathered: Mapping[str, OpenPart]) -> dict[str, Any]:
     """The state, JSON-ready; {} where nothing was gathered."""
     if not gathered:
         return {}
     return {"form": FORM, "models": {model: _write(found) for model, found in gathered.items()}}
 
 
-def read(state: Any) -> dict[str, Open]:
+def read(state: Any) -> dict[str, OpenPart]:
     """What `write` gave.
 
     Raises:
@@ -119,7 +119,7 @@ def size(state: Mapping[str, Any]) -> int:
     return len(orjson.dumps(state))
 
 
-def _write(found: Open) -> dict[str, Any]:
+def _write(found: OpenPart) -> dict[str, Any]:
     partials = found.partials
     starts, which = partials.starts[:1], None
     if (partials.starts != starts).any():
@@ -144,7 +144,7 @@ def _spec(stream: Stream) -> dict[str, Any]:
     return asdict(stream)
 
 
-def _read(state: Mapping[str, Any]) -> Open:
+def _read(state: Mapping[str, Any]) -> OpenPart:
     stream = state["stream"]
     stream = Stream(**{**stream, "aggregates": tuple(Aggregate(**a) for a in stream["aggregates"])})
     entities = state["entities"]
@@ -158,7 +158,7 @@ def _read(state: Mapping[str, Any]) -> Open:
     if not (first.isdecimal() and last.isdecimal()):
         raise ValueError("a sequence number has digits alone")
     greatest = state["greatest"]
-    return Open(
+    return OpenPart(
         str(state["entity"]),
         stream,
         float(state["length"]),

@@ -17,10 +17,11 @@ from quintet.contract import Stream
 from quintet.features import MemoryFeatures
 from quintet.streaming import window_state
 from quintet.streaming.aggregates import reduce, units
-from quintet.streaming.model_rows import AHEAD_SECONDS, ModelRows, ShardBatch, Tumbling
-from quintet.streaming.parts import Counters, Part, Window, padded, summed
+from quintet.streaming.model_rows import AHEAD_SECONDS, ModelRows, ShardBatch, TumblingWindow
+from quintet.streaming.parts import Counters, Part, Window, summed
+from quintet.streaming.sequences import padded
 from quintet.streaming.window_features import WindowFeatures, updated, window_updates
-from quintet.streaming.window_state import Open
+from quintet.streaming.window_state import OpenPart
 
 __all__ = ["Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advance"]
 
@@ -90,7 +91,7 @@ class Advanced:
 
 
 def advance(
-    tumbling: Tumbling,
+    tumbling: TumblingWindow,
     shard_batch: ShardBatch,
     rows_by_model: Sequence[ModelRows],
     store: WindowStore,
@@ -112,7 +113,7 @@ def advance(
     parts: list[Part] = []
     counts = Counters()
     spilled = False
-    fresh: dict[str, Open] = {}
+    fresh: dict[str, OpenPart] = {}
     for model_rows in rows_by_model:
         stream = model_rows.contract.stream
         if stream is None or not stream.aggregates or model_rows.batch.entities is None:
@@ -130,7 +131,7 @@ def advance(
     for name in before.keys() & fresh.keys():
         whole[name] = window_state.joined(before[name], fresh[name])
 
-    def close(gathered: dict[str, Open]) -> None:
+    def close(gathered: dict[str, OpenPart]) -> None:
         for name, found in gathered.items():
             parts.extend(window_state.closed(name, found, shard_batch.shard, tumbling.start))
 
@@ -152,12 +153,12 @@ def advance(
 
 
 def _gathered(
-    tumbling: Tumbling,
+    tumbling: TumblingWindow,
     shard_batch: ShardBatch,
     model_rows: ModelRows,
     stream: Stream,
     greatest: float,
-) -> Open:
+) -> OpenPart:
     """The rows of one model in one invocation, by window and entity."""
     assert model_rows.contract.entity is not None and model_rows.batch.entities is not None
     entities = model_rows.batch.entities
@@ -191,7 +192,7 @@ def _gathered(
         times=times,
         sequences=lambda: np.array(shard_batch.sequences, dtype=object)[model_rows.record[used]],
     )
-    return Open(
+    return OpenPart(
         model_rows.contract.entity,
         stream,
         length,
