@@ -1,4 +1,4 @@
-"""A backfill: one run for each partition, some at once; again only what is missing."""
+"""A backfill: one run for each partition, several at once; repeating it scores what is missing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from quintet.batch.run_paths import RunPaths
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, Conflict, NotFound
 
-__all__ = ["Outcome", "Runs", "backfill", "partitions"]
+__all__ = ["PartitionResult", "Runs", "backfill", "partitions"]
 
-#: the most partitions of one backfill
-MOST = 10_000
-#: by the length of a value: the folder's name where none is given, and a day of the next one
+MAX_PARTITIONS = 10_000
+#: by the length of a value: the default name of its folder, and days to the next one
 _KINDS = {4: ("year", 366), 7: ("month", 31), 10: ("date", 1)}
 _ENDED = ("succeeded", "failed", "refused", "stopped")
 
@@ -27,7 +26,7 @@ def partitions(first: str, last: str, name: str | None = None) -> list[str]:
     Years, months or days, as they are written: 2026, 2026-01, 2026-01-31.
 
     Raises:
-        BadInput: they are none of these, of two kinds, too many, or the wrong way round.
+        BadInput: they are in another form, in two forms, too many, or in reverse order.
     """
     begin, end = _day("--from", first), _day("--to", last)
     if len(first) != len(last):
@@ -39,8 +38,8 @@ def partitions(first: str, last: str, name: str | None = None) -> list[str]:
     while begin <= end:
         found.append(f"{name or known}={begin.isoformat()[: len(first)]}")
         begin = _day("--from", (begin + timedelta(days)).isoformat()[: len(first)])
-        if len(found) > MOST:
-            raise BadInput.of("--to", f"at most {MOST:,} partitions", "more")
+        if len(found) > MAX_PARTITIONS:
+            raise BadInput.of("--to", f"at most {MAX_PARTITIONS:,} partitions", "more")
     return found
 
 
@@ -54,28 +53,28 @@ def _day(option: str, text: str) -> date:
         raise BadInput.of(option, "a time like 2026, 2026-01 or 2026-01-31", text[:20]) from None
 
 
-class Outcome(NamedTuple):
-    """What became of a partition; `run` is empty where there was none to start."""
+class PartitionResult(NamedTuple):
+    """How a partition ended; `run` is empty if it had no files to score."""
 
     partition: str
     run: str
     status: str
-    told: str
+    detail: str
 
     @property
-    def good(self) -> bool:
+    def succeeded(self) -> bool:
         return self.status == "succeeded"
 
 
 class Runs(Protocol):
-    """What a backfill asks for of a stage."""
+    """The runs of a stage, as a backfill starts and follows them."""
 
     def start(self, partition: str) -> Started:
-        """Start the run of a partition. Raises BadInput where it has no files."""
+        """Start the run of a partition. Raises BadInput if it has no files."""
         ...
 
     def redrive(self, folder: RunPaths) -> None:
-        """Start a run again. Raises Conflict where it has nothing to be redriven, or runs."""
+        """Redrive a run. Raises Conflict if it is running, or has succeeded."""
         ...
 
     def show(self, folder: RunPaths) -> dict[str, Any]:
@@ -85,11 +84,11 @@ class Runs(Protocol):
 
 def backfill(
     wanted: Sequence[str], runs: Runs, at_once: int, wait: Callable[[], None]
-) -> Iterator[Outcome]:
-    """Run what is wanted, at most `at_once` at a time; each partition's outcome as it ends.
+) -> Iterator[PartitionResult]:
+    """Run partitions, at most `at_once` at a time; yields each one's result as it ends.
 
-    A run that has succeeded before is left alone, one that was started before is waited for, one
-    that has failed or was stopped is redriven.
+    Runs that have succeeded are left alone, runs in progress are waited for, failed and stopped
+    runs are redriven.
 
     Raises:
         NotFound: there is no such model or version.
@@ -104,12 +103,12 @@ def backfill(
             except NotFound:
                 raise
             except BadInput as error:
-                yield Outcome(partition, "", "not started", str(error))
+                yield PartitionResult(partition, "", "not started", str(error))
         for partition, folder in list(going.items()):
             found = runs.show(folder)
             if found["status"] in _ENDED:
                 del going[partition]
-                yield Outcome(partition, folder.run, found["status"], _told(found))
+                yield PartitionResult(partition, folder.run, found["status"], _detail(found))
         if going:
             wait()
 
@@ -117,12 +116,12 @@ def backfill(
 def _begin(partition: str, runs: Runs) -> RunPaths:
     folder, new = runs.start(partition)
     if not new and runs.show(folder)["status"] != "succeeded":
-        with suppress(Conflict):  # it runs: somebody else was faster
+        with suppress(Conflict):  # it is running
             runs.redrive(folder)
     return folder
 
 
-def _told(found: dict[str, Any]) -> str:
+def _detail(found: dict[str, Any]) -> str:
     if found["cause"]:
         return str(found["cause"])
     counts = found["counts"]

@@ -1,4 +1,4 @@
-"""The end of a deployed stage: its stack, and the data that CloudFormation keeps."""
+"""Deleting a deployed stage: its stack, and the data that CloudFormation keeps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from quintet_cli.stage import StageError
 
-__all__ = ["Destroyer", "Standing"]
+__all__ = ["Destroyer", "StageResources"]
 
 #: the stack whose bucket holds what `sam deploy` packages; samconfig.toml names our folder of it
 SAM_STACK = "aws-sam-cli-managed-default"
@@ -19,8 +19,8 @@ WAIT = {"Delay": 5, "MaxAttempts": 720}
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What there is of a stage: ids of stacks, names of buckets, tables and log groups.
+class StageResources:
+    """The resources of a stage: ids of stacks, names of buckets, tables and log groups.
 
     `packages` are `bucket/prefix` of SAM's bucket.
     """
@@ -36,10 +36,10 @@ class Standing:
 
 
 class Destroyer:
-    """Finds and deletes what a stage has.
+    """Finds and deletes the resources of a stage.
 
-    Nothing is remembered on this machine: CloudFormation names the resources of a deleted stack for
-    90 days, so that what was stopped half-way is found again.
+    No state is kept on this machine: CloudFormation names the resources of a deleted stack for
+    90 days, so an interrupted deletion can be resumed.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Destroyer:
         self._name = f"quintet-{stage}"
         self._say = say
 
-    def find(self) -> Standing:
-        """All of the stage that stands now, its earlier stacks of the same name included."""
+    def find(self) -> StageResources:
+        """All resources of the stage, including those of earlier stacks of its name."""
         stacks = self._stacks()
         known = dict.fromkeys(pair for stack in stacks for pair in self._resources(stack))
         names: dict[str, list[str]] = {}
@@ -61,7 +61,7 @@ class Destroyer:
             names.setdefault(kind, []).append(name)
         functions = (f"/aws/lambda/{name}" for name in names.get("AWS::Lambda::Function", []))
         return self.left(
-            Standing(
+            StageResources(
                 stacks=tuple(stacks),
                 buckets=tuple(names.get("AWS::S3::Bucket", [])),
                 tables=tuple(names.get("AWS::DynamoDB::Table", [])),
@@ -70,10 +70,10 @@ class Destroyer:
             )
         )
 
-    def left(self, of: Standing) -> Standing:
-        """What of it still stands."""
+    def left(self, of: StageResources) -> StageResources:
+        """The resources that still exist."""
         ours = {bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]}
-        return Standing(
+        return StageResources(
             stacks=tuple(stack for stack in of.stacks if self._stack_stands(stack)),
             buckets=tuple(bucket for bucket in of.buckets if bucket in ours),
             tables=tuple(table for table in of.tables if self._table_stands(table)),
@@ -81,11 +81,11 @@ class Destroyer:
             packages=tuple(place for place in of.packages if self._holds(place)),
         )
 
-    def destroy(self, standing: Standing) -> None:
+    def destroy(self, standing: StageResources) -> None:
         """Delete it: the stack first, since its functions still write.
 
         Raises:
-            StageError: something cannot be deleted; what was deleted before stays so.
+            StageError: something cannot be deleted; resources deleted before stay deleted.
         """
         for stack in standing.stacks:
             self._delete_stack(stack)
@@ -93,13 +93,13 @@ class Destroyer:
             self._say(f"bucket {bucket}: {self._empty(bucket)} versions deleted")
             self._s3.delete_bucket(Bucket=bucket)
         for table in standing.tables:
-            if self._table_stands(table):  # not one that went with the stack
+            if self._table_stands(table):  # unless the stack deleted it
                 self._dynamodb.delete_table(TableName=table)
                 waiter = self._dynamodb.get_waiter("table_not_exists")
                 waiter.wait(TableName=table, WaiterConfig=WAIT)
                 self._say(f"table {table} deleted")
         for name in standing.logs:
-            if self._log_group_stands(name):  # a last call of a function makes its group anew
+            if self._log_group_stands(name):  # a function's last call may create its group again
                 self._logs.delete_log_group(logGroupName=name)
                 self._say(f"log group {name} deleted")
         for place in standing.packages:
@@ -121,7 +121,7 @@ class Destroyer:
         pages = self._cloudformation.get_paginator("list_stack_resources")
         for page in pages.paginate(StackName=stack):
             for resource in page["StackResourceSummaries"]:
-                if name := resource.get("PhysicalResourceId"):  # none while it is being made
+                if name := resource.get("PhysicalResourceId"):  # absent while it is being created
                     yield resource["ResourceType"], name
 
     def _stack_stands(self, stack: str) -> bool:
@@ -129,7 +129,7 @@ class Destroyer:
         return bool(found) and found[0]["StackStatus"] != "DELETE_COMPLETE"
 
     def _delete_stack(self, stack: str) -> None:
-        self._say(f"stack {self._name}: being deleted, which takes some minutes")
+        self._say(f"stack {self._name}: deleting; this takes some minutes")
         self._cloudformation.delete_stack(StackName=stack)
         waiter = self._cloudformation.get_waiter("stack_delete_complete")
         try:

@@ -13,14 +13,14 @@ from quintet_cli.feature_files import FeatureRow
 
 __all__ = ["Change", "FeatureLoader", "changes", "merged"]
 
-MOST_READ, MOST_WRITTEN = 100, 25  # of BatchGetItem and BatchWriteItem
+MAX_READ, MAX_WRITTEN = 100, 25  # items of BatchGetItem, BatchWriteItem
 THREADS = 8
 ROUNDS = 8
 
 
 @dataclass(slots=True)
 class Change:
-    """What an entity's item gets: value and moment by feature; `fresh` where it has no item."""
+    """New values of an entity, with their moments, by feature; `fresh` if it has no item yet."""
 
     entity: str
     values: dict[str, tuple[Any, float]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ def merged(rows: Iterable[FeatureRow]) -> dict[str, Change]:
 def changes(
     wanted: Iterable[Change], stored: Mapping[str, Mapping[str, float]]
 ) -> Iterator[Change]:
-    """What is left to write, given the moments that are stored by entity and feature."""
+    """The changes newer than the stored moments, which are by entity and feature."""
     for change in wanted:
         moments = stored.get(change.entity)
         values = {
@@ -71,10 +71,10 @@ class FeatureLoader:
         wanted = merged(rows)
         written = 0
         with ThreadPoolExecutor(THREADS) as pool:
-            for some in _chunks(list(wanted.values()), MOST_READ):
+            for some in _chunks(list(wanted.values()), MAX_READ):
                 todo = list(changes(some, self._moments(some)))
                 fresh = [change for change in todo if change.fresh]
-                list(pool.map(self._put, _chunks(fresh, MOST_WRITTEN)))
+                list(pool.map(self._put, _chunks(fresh, MAX_WRITTEN)))
                 updated = pool.map(self._update, [c for c in todo if not c.fresh])
                 written += len(fresh) + sum(updated)
                 progress(len(some))

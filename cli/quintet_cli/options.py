@@ -26,10 +26,14 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run unt
 StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]
 Keep = Annotated[
     str | None,
-    typer.Option("--keep", help="Columns of the input beside the scores: a,b=new name; * is all."),
+    typer.Option(
+        "--keep", help="Input columns to write beside the scores: a,b=new name; * for all."
+    ),
 ]
 Features = Annotated[
     str | None,
-    typer.Option("--features", help="A prefix of Parquet: what stored features were, and when."),
+    typer.Option(
+        "--features", help="A prefix of Parquet files with past values of the stored features."
+    ),
 ]
 State = Annotated[Path, typer.Option("--state", help="The folder of the local AWS's state.")]

@@ -1,4 +1,4 @@
-"""A receiver of callbacks on this machine, which verifies signatures: for tests and to try out."""
+"""A receiver of callbacks on this machine that verifies signatures, for tests and trials."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 __all__ = ["Received", "Receiver", "receiving"]
 
-MOST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
 class Received:
-    """A callback as it came: verified against one of the secrets, or not."""
+    """A received callback; `verified` if one of the secrets signed it."""
 
     id: str
     verified: bool
@@ -33,7 +33,7 @@ class Received:
 
 
 class Receiver:
-    """What has come, and the answer to it: `answer` gives a status, by default 204 or 401."""
+    """Keeps callbacks and answers them: `answer` gives the status, by default 204 or 401."""
 
     def __init__(
         self, secrets: Sequence[str] = (), answer: Callable[[Received], int] | None = None
@@ -65,7 +65,7 @@ def receiving(receiver: Receiver, port: int = 0) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             size = int(self.headers.get("content-length") or 0)
-            if size > MOST_BYTES:
+            if size > MAX_BYTES:
                 self.send_error(413)
                 return
             headers = {name.lower(): value for name, value in self.headers.items()}
@@ -77,7 +77,7 @@ def receiving(receiver: Receiver, port: int = 0) -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Say nothing: what comes is told by who asked for it."""
+            """Log nothing: the caller reports what was received."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

@@ -1,6 +1,4 @@
-"""Runs as the command sees them: read from the scores bucket, and where that is silent from
-Step Functions.
-"""
+"""The runs of a stage, read from the scores bucket and from Step Functions."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ __all__ = ["Progress", "RunReader"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: units that have ended, and rows, also those of units that go on.
+    """The progress of a run: finished units, and rows scored, including those of unfinished units.
 
     `report` is None until the run has ended.
     """
@@ -48,12 +46,12 @@ class RunReader:
         return self.store.folders(f"runs/{slug(model)}/")
 
     def plan(self, folder: RunPaths) -> Plan | RefusedPlan | None:
-        """What a run was planned as, None before it was."""
+        """A run's plan; None before it is planned."""
         body = self.store.get(folder.plan)
         return plan_from(body) if body else None
 
     def report(self, folder: RunPaths) -> dict[str, Any] | None:
-        """A run's report, None before it has one."""
+        """A run's report; None before it has one."""
         body = self.store.get(folder.report)
         report: dict[str, Any] | None = orjson.loads(body) if body else None
         return report
@@ -62,7 +60,7 @@ class RunReader:
         """The report of a run that ended.
 
         Raises:
-            StageError: it has none, or there is no such run.
+            StageError: it has no report, or the run does not exist.
         """
         found = self.report(folder)
         if found is None:
@@ -72,7 +70,7 @@ class RunReader:
         return found
 
     def pointers(self, model: str) -> list[dict[str, Any]]:
-        """Which run the readers of a model's table see, and of each partition's."""
+        """Which run readers see, for a model's table and for each partition."""
         keys = [key for key in self.store.keys(tables_of(model)) if key.endswith("/current.json")]
         return [orjson.loads(self.store.get(key) or b"{}") for key in keys]
 
@@ -80,7 +78,7 @@ class RunReader:
         """The run of a model that was started last.
 
         Raises:
-            StageError: there is none.
+            StageError: the model has no runs.
         """
         folders = [RunPaths(model, name) for name in self.names(model)]
         if not folders:
@@ -92,25 +90,25 @@ class RunReader:
         return plan.started if plan else ""
 
     def ended(self, folder: RunPaths) -> str | None:
-        """How the run's last execution ended; None while it may yet."""
+        """How the run's last execution ended; None while it is running or unknown."""
         found = last_execution(folder, self.executions)
         if found is None or found.running:
             return None
-        return f"{found.status}: {found.cause or 'no cause is given'}"
+        return f"{found.status}: {found.cause or 'no cause given'}"
 
     def running(self, execution: str) -> bool:
-        """Whether that execution runs."""
+        """Whether an execution is running."""
         found = self.executions.look(execution)
         return found is not None and found.running
 
     def _going(self, folder: RunPaths, done: Collection[str]) -> int:
-        """The rows of units that are being scored, as their beats say."""
+        """The rows scored so far in unfinished units, from their beats."""
         ended = {key.rpartition("/")[2] for key in done}
         beats = [k for k in self.store.keys(folder.beats) if k.rpartition("/")[2] not in ended]
         return sum(orjson.loads(self.store.get(key) or b'{"rows": 0}')["rows"] for key in beats)
 
     def follow(self, folder: RunPaths) -> Iterator[Progress]:
-        """How far a run is, again and again, until it has a report."""
+        """The progress of a run at each poll, until it has a report."""
         plan: Plan | RefusedPlan | None = None
         done: dict[str, int] = {}
         while True:

@@ -1,4 +1,4 @@
-"""The stack of a stage: what it says of itself, and in plain words why it cannot be read."""
+"""The stack of a stage: its outputs, and readable reasons why they cannot be read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stack_outputs(stack: str) -> dict[str, str]:
     """The outputs of a stack of template.yaml, by name.
 
     Raises:
-        StageError: it is not there, is no such stack, or cannot be read.
+        StageError: it does not exist, is another application's, or cannot be read.
     """
     try:
         client = boto3.client("cloudformation")

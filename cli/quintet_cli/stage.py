@@ -1,4 +1,4 @@
-"""A stage: where a stack's API and resources are, read from the stack itself."""
+"""A stage: the API and resources of a deployed stack, or of the local AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REGION = "us-east-1"
 class Stage:
     """A deployed stack: `outputs` are its CloudFormation outputs by name.
 
-    `endpoint_url` is the local AWS's, or what AWS_ENDPOINT_URL names (LocalStack); None on AWS.
+    `endpoint_url` is the local AWS's, or AWS_ENDPOINT_URL (LocalStack); None on AWS.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Stage:
         """The stage of that name: `local` from the local AWS's state, others from their stack.
 
         Raises:
-            StageError: nothing runs under that name.
+            StageError: no such stage is deployed or running.
         """
         return cls._local(state) if name == "local" else cls._deployed(name)
 
@@ -74,7 +74,7 @@ class Stage:
 
     @property
     def _is_boto3s(self) -> bool:
-        """Whether boto3 goes to the stage by itself: AWS, or what AWS_ENDPOINT_URL names."""
+        """Whether boto3's defaults reach the stage: AWS, or AWS_ENDPOINT_URL."""
         return self.endpoint_url in {None, os.environ.get(ENDPOINT)}
 
     def client(self, service: str) -> Any:
@@ -82,7 +82,7 @@ class Stage:
         return self._session.client(service)
 
     def signed(self, service: str) -> AwsClient:
-        """The functions' own client of the stage's service, for what the command shares with them.
+        """The functions' lean client of the stage's service, for adapters that both use.
 
         Raises:
             StageError: there are no credentials.

@@ -1,4 +1,4 @@
-"""What came of a stream, read from where `score_stream` has put it."""
+"""The results of a stream, read from where `score_stream` stores them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Scored:
 
     @property
     def outputs(self) -> dict[str, list[Any]]:
-        """What the model said, without where it is from."""
+        """The outputs, without the columns of origin."""
         return {n: values for n, values in self.columns.items() if n not in ORIGIN}
 
     @property

@@ -1,4 +1,4 @@
-"""How a stream is doing."""
+"""The status of a stream."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from quintet_cli.stream_reader import StreamReader
 
 __all__ = ["Status", "status_of"]
 
-#: how long ago the iterator's age is looked for
+#: the period of the iterator's age
 MINUTES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Shards; seconds that the function was behind at most in so many minutes; what was refused.
+    """Shards; the function's greatest lag in seconds over some minutes; refused and failed objects.
 
-    `behind` is None where no invocation has told.
+    `behind` is None if no invocation reported it.
     """
 
     stream: str
@@ -33,7 +33,7 @@ class Status:
 
 
 def status_of(stage: Stage, now: float) -> Status:
-    """How the stream of a stage is doing now."""
+    """The status of a stage's stream."""
     reader = StreamReader(stage)
     shards = reader.shards()
     closed = sum("EndingSequenceNumber" in s["SequenceNumberRange"] for s in shards)

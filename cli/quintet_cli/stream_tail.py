@@ -1,4 +1,4 @@
-"""Follow a stream: what was predicted, refused, alerted on and gathered since the last look."""
+"""Follow a stream: predictions, refusals, alerts and windows since the last look."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ class Tail:
         self._alerts: dict[tuple[str, str], str] = {}
         self._windows: dict[tuple[str, float], tuple[int, int]] = {}
         self._begun = now
-        for _ in self._objects(now):  # those of before
+        for _ in self._objects(now):  # skip what exists already
             pass
         for _ in self._grown():
             pass
 
     def look(self, now: float) -> Iterator[Seen]:
-        """What there is to see since the last look."""
+        """What is new since the last look."""
         for folder, key in self._objects(now):
             if folder == QUARANTINE:
                 yield Refused(key, self._reader.refused(key))

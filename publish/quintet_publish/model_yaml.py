@@ -99,7 +99,7 @@ def _odd_nodes(node: yaml.Node, path: Path) -> Iterator[tuple[Path, str]]:
             here = (*path, key.value)
             if key.value in seen:
                 line = key.start_mark.line + 1
-                yield here, f"stands twice, at lines {seen[key.value]} and {line}"
+                yield here, f"is listed twice, at lines {seen[key.value]} and {line}"
             seen.setdefault(key.value, key.start_mark.line + 1)
             yield from _odd_nodes(value, here)
     elif isinstance(node, yaml.SequenceNode):

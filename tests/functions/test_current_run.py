@@ -131,7 +131,7 @@ def test_runs_move_the_pointer_and_a_person_moves_it_back(
     assert pointed()["run"] == "tiny-second"
     told = quintet("runs", "promote", "tiny", "tiny-first")
     assert "tiny is run tiny-first" in told
-    assert "the way back: quintet runs promote tiny tiny-second" in told
+    assert "to undo: quintet runs promote tiny tiny-second" in told
     assert (pointed()["run"], pointed()["before"]) == ("tiny-first", "tiny-second")
     assert located() == "s3://scores/runs/tiny/tiny-first/scores/"
     assert "tiny-first" in quintet("table", "show", "tiny")

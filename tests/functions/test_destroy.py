@@ -13,7 +13,7 @@ from tests.aws_kit import client, moto_server, reached_by
 from typer.testing import CliRunner
 
 from quintet_cli.app import app
-from quintet_cli.destroyer import SAM_STACK, Destroyer, Standing
+from quintet_cli.destroyer import SAM_STACK, Destroyer, StageResources
 from quintet_cli.stage import StageError
 
 _numbers = itertools.count(1)
@@ -114,14 +114,14 @@ def test_a_stage_goes_with_all_that_it_holds_and_others_stay(aws: Client) -> Non
         f"  table     {names['Kept']}",
         f"  table     {names['Passing']}",
         f"  log group {names['Logs']}",
-        f"stack quintet-{stage}: being deleted, which takes some minutes",
+        f"stack quintet-{stage}: deleting; this takes some minutes",
         f"stack quintet-{stage} deleted",
         f"bucket {names['Versioned']}: 4 versions deleted",
         f"bucket {names['Plain']}: 1 versions deleted",
         f"table {names['Kept']} deleted",
         f"log group {names['Logs']} deleted",
-        f"nothing of stage {stage} is left",
-        f"stack {SAM_STACK} stays: its bucket is shared by everything that SAM deploys here",
+        f"all resources of stage {stage} are deleted",
+        f"stack {SAM_STACK} is kept: SAM shares its bucket between all applications",
     ]
     assert stored(aws) == {
         "stacks": before["stacks"] | {f"quintet-{stage}-eu"},
@@ -168,7 +168,7 @@ def test_what_was_stopped_on_the_way_goes_on_from_there(aws: Client, steps: int)
     error, _ = run("--stage", stage, "--yes")
     assert error is None
     assert stored(aws) == before
-    assert Destroyer(aws, stage).find() == Standing()
+    assert Destroyer(aws, stage).find() == StageResources()
 
 
 def test_what_an_earlier_stack_of_the_stage_left_behind_goes_too(aws: Client) -> None:
@@ -188,7 +188,7 @@ def test_a_second_time_there_is_nothing_to_do(aws: Client) -> None:
     assert error is None
     assert lines == [
         "account 123456789012, region us-east-1",
-        f"there is nothing of stage {stage} here, nor of one that was deleted",
+        f"no resource of stage {stage} exists here",
     ]
 
 
@@ -234,7 +234,7 @@ def test_a_call_that_aws_refuses_says_how_to_go_on(
     aws("dynamodb").update_table(TableName=names["Kept"], DeletionProtectionEnabled=True)
     error, _ = run("--stage", stage, "--yes")
     assert isinstance(error, StageError)
-    assert str(error).endswith(f"`quintet destroy --stage {stage}` goes on from here")
+    assert str(error).endswith(f"run `quintet destroy --stage {stage}` again to continue")
     assert names["Kept"] in stored(aws)["tables"]
     aws("dynamodb").update_table(TableName=names["Kept"], DeletionProtectionEnabled=False)
     assert run("--stage", stage, "--yes")[0] is None

@@ -207,7 +207,7 @@ def test_a_state_file_of_a_killed_one_stands_in_nobodys_way(tmp_path: Path, smal
     down = quintet("down", "--state", str(state))
     assert (down.returncode, down.stdout.split()) == (
         0,
-        f"the local AWS of {state} was not running any more".split(),
+        f"the local AWS of {state} was no longer running".split(),
     )
     assert sorted(path.name for path in state.iterdir()) == ["logs", "up.log"]
 

@@ -11,7 +11,7 @@ from quintet.batch.run_paths import RunPaths
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, Conflict, NotFound
 from quintet_cli.app import app
-from quintet_cli.backfill import Outcome, backfill, partitions
+from quintet_cli.backfill import PartitionResult, backfill, partitions
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ class Desk:
         self.known[run] = ends.pop(0) if ends else "succeeded"
 
 
-def run(desk: Desk, wanted: list[str], at_once: int = 2) -> list[Outcome]:
+def run(desk: Desk, wanted: list[str], at_once: int = 2) -> list[PartitionResult]:
     return list(backfill(wanted, desk, at_once, desk.wait))
 
 
@@ -109,7 +109,7 @@ def test_so_many_runs_go_on_at_once_and_no_more(at_once: int) -> None:
     desk, wanted = Desk(), [f"month=2026-{n:02d}" for n in range(1, 13)]
     found = run(desk, wanted, at_once)
     assert [outcome.partition for outcome in found] == wanted
-    assert {(o.status, o.told) for o in found} == {("succeeded", "1,000 scored + 1 quarantined")}
+    assert {(o.status, o.detail) for o in found} == {("succeeded", "1,000 scored + 1 quarantined")}
     assert desk.most == min(at_once, 12)
     assert desk.done == [f"start {partition}" for partition in wanted]
 

@@ -94,7 +94,7 @@ def test_all_problems_come_in_one_message() -> None:
         ("a: [", ["line 1: not YAML: expected the node content, but found '<stream end>'"]),
         ("a: &x 1\nb: *x", ["line 2: not YAML: aliases are not read"]),
         ("a: " + "[" * 5000, ["model.yaml: not YAML: nested too deep"]),
-        ("a: 1\nb: 2\na: 3", ["line 1: a: stands twice, at lines 1 and 3"]),
+        ("a: 1\nb: 2\na: 3", ["line 1: a: is listed twice, at lines 1 and 3"]),
         ("a: .inf", ["line 1: a: expected a finite number, got .inf"]),
         (
             "a: !!python/object/apply:os.system [ls]",
@@ -134,7 +134,7 @@ def test_a_byte_order_mark_is_read_over() -> None:
             "line 2: version: expected a number from 1 to 99999999, got 0",
         ),
         ("version: 1 => version: true", "line 2: version: expected integer, got True"),
-        ("name: b => name: a", "line 6: features[1].name: a stands twice"),
+        ("name: b => name: a", "line 6: features[1].name: a is listed twice"),
         (
             "[0, 100] => [100, 0]",
             "line 5: features[0].range: expected the lowest value first, got 100 and 0",
@@ -154,7 +154,7 @@ def test_a_byte_order_mark_is_read_over() -> None:
         ),
         (
             "default: 1.0 => categories: [1, 1]",
-            "line 6: features[1].categories[1]: 1 stands twice",
+            "line 6: features[1].categories[1]: 1 is listed twice",
         ),
         (
             "default: 1.0 => categories: []",
@@ -179,7 +179,7 @@ def test_a_byte_order_mark_is_read_over() -> None:
         ),
         (
             "features: [a, b] => features: [a, b, b]",
-            "line 8: inputs[0].features[2]: b stands twice",
+            "line 8: inputs[0].features[2]: b is listed twice",
         ),
         (
             "features: [a, b] => features: [a, c]",
@@ -374,7 +374,7 @@ def test_reads_a_stream() -> None:
             "time: at => time: e",
             "stream.time: is also the name of the entity key, which it cannot be",
         ),
-        ("name: pounds => name: orders", "stream.aggregates[1].name: orders stands twice"),
+        ("name: pounds => name: orders", "stream.aggregates[1].name: orders is listed twice"),
         (
             "name: pounds => name: expires",
             "stream.aggregates[1].name: expected a name other than entity and expires",

@@ -248,14 +248,16 @@ def run(*arguments: object, code: int = 0) -> str:
 def test_the_commands_from_publish_to_promote(server: RegistryServer, tmp_path: Path) -> None:
     stage = ("--stage", "local", "--state", server.state(tmp_path / "state"))
     folder = package(tmp_path / "p")
-    assert run("models", *stage) == "no model is published; `quintet publish DIR` does it\n"
+    assert (
+        run("models", *stage) == "no model is published; publish one with `quintet publish DIR`\n"
+    )
     first = run("publish", folder, *stage)
     assert "✓ published       small version 1" in first
     assert "live: version 1 answers requests" in first
     digest = re.search(r"digest ([0-9a-f]{64})", first)
     assert digest
     again = run("publish", folder, *stage)
-    assert "small version 1 is published already, with the same bytes" in again
+    assert "small version 1 is already published with the same content" in again
     assert digest.group(1) in again
     assert digest.group(1) in run("check", folder)
     package(folder, factor=3.0)

@@ -145,7 +145,9 @@ def test_without_a_model_records_go_bare(
     path = write(tmp_path / "in.jsonl", {"id": 7, "x": 1})
     output = run(state, "send", str(path), "--key", "id")
     assert "1 records of in.jsonl sent in" in output
-    assert "unchecked: what names no model is the stack's StreamModel's, or refused" in output
+    assert (
+        "unchecked: records that name no model are the stack's StreamModel's, or refused" in output
+    )
     assert on_the_stream(registry, "test_without_a_model_records_go_bare") == [
         ("7", b'{"id":7,"x":1}')
     ]

@@ -31,36 +31,40 @@ def register(app: typer.Typer) -> None:
 def backfill_command(
     model: Annotated[str | None, typer.Argument(help="The model's name.", metavar="MODEL")] = None,
     *,
-    named: Annotated[str | None, typer.Option("--model", help="The same.", metavar="MODEL")] = None,
+    named: Annotated[
+        str | None,
+        typer.Option("--model", help="The model's name, instead of MODEL.", metavar="MODEL"),
+    ] = None,
     first: Annotated[
         str, typer.Option("--from", help="The first partition: 2026, 2026-01 or 2026-01-31.")
     ],
-    last: Annotated[str, typer.Option("--to", help="The last one, written alike.")],
+    last: Annotated[str, typer.Option("--to", help="The last partition, in the same form.")],
     prefix: Annotated[
-        str | None, typer.Option("--prefix", help="Where they are; by default _data/MODEL/.")
+        str | None,
+        typer.Option("--prefix", help="The prefix of the partitions; by default _data/MODEL/."),
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Of their folders; by default year, month or date."),
+        typer.Option("--name", help="The name in the folders; by default year, month or date."),
     ] = None,
     version: Annotated[
         int | None, typer.Option("--version", help="The model's version; by default the live one.")
     ] = None,
     bucket: Annotated[
-        str | None, typer.Option("--bucket", help="Where they are; by default the inbox.")
+        str | None, typer.Option("--bucket", help="The bucket of the files; by default the inbox.")
     ] = None,
     output: Annotated[
-        Form | None, typer.Option("--output", help="The form of the scores; Parquet by default.")
+        Form | None, typer.Option("--output", help="The format of the scores; Parquet by default.")
     ] = None,
     keep: Keep = None,
     features: Features = None,
     at_once: Annotated[
-        int, typer.Option("--at-once", min=1, max=100, help="How many runs go on at once.")
+        int, typer.Option("--at-once", min=1, max=100, help="The number of runs at once.")
     ] = 2,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Score every partition between two, a run each; again, only what is missing."""
+    """Score a range of partitions, one run each; repeat it to score what is missing."""
     if (model is None) == (named is None):
         raise BadInput.of("MODEL", "one model", "none" if model is None else "two")
     model = model or named or ""
@@ -80,10 +84,10 @@ def backfill_command(
     runs = StageRuns(opened, RunReader(opened), asked)
     console.print(f"{model} version {number}, {wanted[0]} to {wanted[-1]}")
     good = 0
-    for outcome in backfill(wanted, runs, at_once, lambda: time.sleep(POLL_SECONDS)):
-        good += outcome.good
-        console.print(f"  {outcome.partition}  {colored(outcome.status)}  ", end="")
-        console.print(f"{outcome.told}  {outcome.run}", markup=False, soft_wrap=True)
+    for result in backfill(wanted, runs, at_once, lambda: time.sleep(POLL_SECONDS)):
+        good += result.succeeded
+        console.print(f"  {result.partition}  {colored(result.status)}  ", end="")
+        console.print(f"{result.detail}  {result.run}", markup=False, soft_wrap=True)
     console.print(f"{good} of {len(wanted)} partitions are scored")
     if good < len(wanted):
         raise typer.Exit(1)

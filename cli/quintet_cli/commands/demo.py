@@ -55,7 +55,7 @@ def demo(
 ) -> None:
     """Run the main job on this machine: orders, jobs, a stream, a file of customers."""
     if not MODELS.is_dir():
-        raise StageError("the demo runs in a checkout of Quintet: there is no models/ here")
+        raise StageError("the demo runs in a checkout of Quintet: models/ does not exist here")
     start = time.monotonic()
     stage = _start(state, port, api_port)
 
@@ -66,7 +66,7 @@ def demo(
 
     _act("Load the customers' history into the feature store")
     if _has_features(stage):
-        console.print("they are there already")
+        console.print("it is loaded already")
     else:
         _say("quintet features load models/fraud/data/features.csv --model fraud")
         features.load(MODELS / "fraud/data/features.csv", model="fraud", state=state)
@@ -75,7 +75,7 @@ def demo(
     _score_orders(stage, orders)
     _route_texts(stage)
 
-    _act("Route a burst of texts as jobs, and hear of each by a signed callback")
+    _act("Submit a burst of texts as jobs, and receive a signed callback for each")
     _burst(stage, jobs)
 
     _act("Watch sensors and orders as streams")
@@ -88,7 +88,7 @@ def demo(
     page = state / "churn-report.html"
     runs.report("churn", out=page, state=state)
 
-    _act("A message that is not ours: it dies, and nothing else does")
+    _act("Replay a dead letter: a malformed message fails alone")
     dead_letter(stage)
     _say("quintet dlq ls")
     dlq.list_sources(state=state)
@@ -103,7 +103,7 @@ def _start(state: Path, port: int, api_port: int) -> Stage:
     """The local AWS that runs from this folder already, or a new one."""
     _act("Start the local AWS from template.yaml")
     if is_running(state):
-        console.print("one runs already")
+        console.print("it is running already")
     else:
         _say("quintet up --detach")
         local.up(detach=True, port=port, api_port=api_port, state=state)
@@ -158,10 +158,11 @@ def _burst(stage: Stage, most: int) -> None:
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("callbacks", total=len(texts))
         drained = drain(stage, texts, lambda count: progress.update(task, completed=count))
-    told = ", ".join(f"{count} {kind}" for kind, count in sorted(drained.events.items()))
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(drained.events.items()))
     console.print(
         f"{len(texts)} jobs accepted in {drained.accepted_s:.1f} s; "
-        f"{drained.ids} heard of after {drained.settled_s:.1f} s, signatures verified: {told}"
+        f"{drained.ids} callbacks received after {drained.settled_s:.1f} s, "
+        f"signatures verified: {kinds}"
     )
 
 
@@ -179,12 +180,12 @@ def _watch(stage: Stage) -> None:
         watched = watch(stage, "sensor", path, most=READINGS, rate=READINGS_RATE, tick=tick)
     console.print(
         f"{watched.sent:,} readings sent and scored in {watched.seconds:.1f} s, "
-        f"{len(watched.alerts)} sensors gave an alert"
+        f"{len(watched.alerts)} sensors raised an alert"
     )
     if watched.alerts:
         console.print(alerts_table(watched.alerts))
     else:
-        console.print("their cool-down of half an hour, from an earlier demo, is not over")
+        console.print("no alerts: the cool-down of an earlier demo (half an hour) is not over")
 
 
 def _orders_of_one(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""`quintet destroy`: a deployed stage and all its data, deleted for good."""
+"""`quintet destroy`: delete a deployed stage and all its data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
-from quintet_cli.destroyer import SAM_STACK, Destroyer, Standing
+from quintet_cli.destroyer import SAM_STACK, Destroyer, StageResources
 from quintet_cli.stacks import StageError, explained
 
 __all__ = ["register"]
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def destroy(
     *,
     stage: Annotated[str, typer.Option("--stage", help="The deployed stage.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
 ) -> None:
     """Delete a deployed stage: its stack, and its buckets, tables and logs with all they hold."""
     if stage == "local":
@@ -34,7 +34,9 @@ def destroy(
         _destroy(stage, yes)
     except (BotoCoreError, ClientError) as error:
         why = explained(error) or str(error)
-        raise StageError(f"{why}; `quintet destroy --stage {stage}` goes on from here") from error
+        raise StageError(
+            f"{why}; run `quintet destroy --stage {stage}` again to continue"
+        ) from error
 
 
 def _destroy(stage: str, yes: bool) -> None:
@@ -43,17 +45,17 @@ def _destroy(stage: str, yes: bool) -> None:
     _say(_where(session))
     standing = destroyer.find()
     if not standing:
-        _say(f"there is nothing of stage {stage} here, nor of one that was deleted")
+        _say(f"no resource of stage {stage} exists here")
         return
     _show(standing)
-    if not yes and typer.prompt(f"Type {stage} to delete all of it for good") != stage:
+    if not yes and typer.prompt(f"Type {stage} to delete all of this permanently") != stage:
         raise StageError("nothing was deleted")
     destroyer.destroy(standing)
     if left := destroyer.left(standing):
         _show(left)
-        raise StageError(f"this is left; `quintet destroy --stage {stage}` tries again")
-    _say(f"nothing of stage {stage} is left")
-    _say(f"stack {SAM_STACK} stays: its bucket is shared by everything that SAM deploys here")
+        raise StageError(f"these resources are left; run `quintet destroy --stage {stage}` again")
+    _say(f"all resources of stage {stage} are deleted")
+    _say(f"stack {SAM_STACK} is kept: SAM shares its bucket between all applications")
 
 
 def _where(session: Any) -> str:
@@ -61,7 +63,7 @@ def _where(session: Any) -> str:
     return f"account {account}, region {session.region_name}"
 
 
-def _show(standing: Standing) -> None:
+def _show(standing: StageResources) -> None:
     kinds = {
         "stack": standing.stacks,
         "bucket": standing.buckets,
@@ -75,4 +77,4 @@ def _show(standing: Standing) -> None:
 
 
 def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)  # whole: these are for copying
+    console.print(text, markup=False, soft_wrap=True)  # not wrapped, to be copied

@@ -32,14 +32,14 @@ def drop(
     model: Model,
     *,
     output: Annotated[
-        Form, typer.Option("--output", help="The form of the scores; input is the file's own.")
+        Form, typer.Option("--output", help="The format of the scores; `input` is the file's own.")
     ] = Form.parquet,
     keep: Keep = None,
     wait: Wait = True,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Score a file: put it into the inbox, follow its run, print what came of it."""
+    """Score a file: upload it to the inbox, follow its run, print the report."""
     opened = Stage.open(stage, state)
     folder = drop_file(opened, file, model, output.value, keep)
     console.print(f"run [bold]{folder.run}[/bold]")

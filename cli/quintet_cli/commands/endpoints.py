@@ -33,7 +33,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the `quintet` command."""
-    group = typer.Typer(no_args_is_help=True, help="Where callbacks of asynchronous jobs go.")
+    group = typer.Typer(no_args_is_help=True, help="Manage the endpoints that receive callbacks.")
     group.command()(add)
     group.command(name="list")(show)
     for command in (rotate, enable, remove, listen):
@@ -47,15 +47,15 @@ def add(
     caller: Annotated[
         list[str] | None,
         typer.Option(
-            help="A caller who may name it, as jobs have their owner: a user's ARN, or "
-            "arn:aws:sts::ACCOUNT:assumed-role/ROLE. Without any, all may.",
+            help="A caller who may use it: a user's ARN, or "
+            "arn:aws:sts::ACCOUNT:assumed-role/ROLE. By default all callers may.",
             metavar="ARN",
         ),
     ] = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Register an endpoint, and show its signing secret this once."""
+    """Register an endpoint, and show its signing secret once."""
     at = Stage.open(stage, state)
     scope: Scope = "loopback" if at.endpoint_url else "public"
     created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -68,12 +68,12 @@ def add(
         callers=caller or (),
     )
     _table(at).put(endpoint, None)
-    console.print(f"[green]✓[/green] {id} is registered; its secret, shown this once:")
+    console.print(f"[green]✓[/green] {id} is registered; its secret, shown only once:")
     _secret(endpoint)
 
 
 def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """List the endpoints; secrets are not shown."""
+    """List the endpoints, without their secrets."""
     found = _table(Stage.open(stage, state)).all()
     table = Table("endpoint", "url", "created", "secrets", "callers", "state")
     now = time.time()
@@ -86,18 +86,20 @@ def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
             escape("\n".join(endpoint.callers)) or "all",
             f"disabled: {endpoint.disabled}" if endpoint.disabled else "enabled",
         )
-    console.print(table if found else "no endpoint is registered; `quintet endpoints add` does it")
+    console.print(
+        table if found else "no endpoint is registered; register one with `quintet endpoints add`"
+    )
 
 
 def rotate(
     id: Id,
     overlap_hours: Annotated[
-        float, typer.Option(help="How long the secrets before go on signing.")
+        float, typer.Option(help="How long earlier secrets keep signing.")
     ] = 24.0,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Give an endpoint a new secret, shown this once; callbacks carry both signatures a while."""
+    """Rotate an endpoint's secret, shown once; callbacks carry both signatures for a while."""
     table = _table(Stage.open(stage, state))
     before = table.get(id)
     after = rotated(
@@ -105,21 +107,21 @@ def rotate(
     )
     table.put(after, before)
     console.print(
-        f"[green]✓[/green] {id} has a new secret, shown this once; the one before signs "
-        f"{overlap_hours:g} hours more:"
+        f"[green]✓[/green] {id} has a new secret, shown only once; the previous one signs for "
+        f"{overlap_hours:g} more hours:"
     )
     _secret(after)
 
 
 def enable(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """Send callbacks again to an endpoint that was disabled (it had answered 410)."""
+    """Enable an endpoint that was disabled because it answered 410."""
     table = _table(Stage.open(stage, state))
     table.disable(table.get(id).id, "")
     console.print(f"[green]✓[/green] {id} is enabled")
 
 
 def remove(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """Forget an endpoint and its secrets; what its jobs still had to tell is not sent."""
+    """Delete an endpoint and its secrets; its pending callbacks are not sent."""
     _table(Stage.open(stage, state)).remove(id)
     console.print(f"[green]✓[/green] {id} is removed")
 
@@ -131,7 +133,7 @@ def listen(
         typer.Option(envvar="QUINTET_WEBHOOK_SECRET", help="A secret to verify signatures with."),
     ] = None,
 ) -> None:
-    """Receive callbacks on this machine and verify their signatures; Ctrl-C ends it."""
+    """Receive callbacks on this machine and verify their signatures, until Ctrl-C."""
     receiver = Receiver(secret or (), _told)
     with receiving(receiver, port) as url:
         console.print(f"listening on {url}")

@@ -21,7 +21,7 @@ from quintet_cli.views.jobs import print_job, print_jobs
 __all__ = ["register"]
 
 STATES = (*OPEN, *SETTLED)
-#: of a write that keeps nothing longer than the job itself: cancelling
+#: of jobs that are cancelled here
 RETENTION_DAYS = 7
 
 jobs = typer.Typer(no_args_is_help=True, help="See and cancel asynchronous jobs.")
@@ -40,38 +40,42 @@ def ls(
     *,
     owner: Annotated[
         str | None,
-        typer.Option("--owner", help="Whose: the caller's ARN, a role without its session."),
+        typer.Option(
+            "--owner", help="The caller whose jobs to list: an ARN, a role's without its session."
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Only those of a model.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Only jobs of this model.")] = None,
     only: Annotated[
-        str | None, typer.Option("--only", help=f"Only those in a state: {', '.join(STATES)}.")
+        str | None, typer.Option("--only", help=f"Only jobs in this state: {', '.join(STATES)}.")
     ] = None,
-    most: Annotated[int, typer.Option("--most", min=1, max=1000, help="How many.")] = 20,
+    count: Annotated[
+        int, typer.Option("--most", min=1, max=1000, help="How many jobs to list.")
+    ] = 20,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """List a caller's jobs, the newest first; on this machine there is but one caller."""
+    """List a caller's jobs, the newest first; the local AWS has a single caller."""
     wanted = next((known for known in STATES if known == (only or "").upper()), None)
     if only is not None and wanted is None:
         raise BadInput.of("--only", f"one of {', '.join(STATES)}", only)
     opened = Stage.open(stage, state)
     if owner is None and opened.endpoint_url is None:
-        raise BadInput.of("--owner", "whose jobs are meant", "nothing")
-    page = _store(opened).page(owner or ANONYMOUS, model=model, state=wanted, most=most)
+        raise BadInput.of("--owner", "the caller whose jobs to list", "nothing")
+    page = _store(opened).page(owner or ANONYMOUS, model=model, state=wanted, most=count)
     print_jobs(page.jobs)
     if page.next is not None:
-        console.print(f"there are more: --most {most * 2}")
+        console.print(f"there are more: --most {count * 2}")
 
 
 @jobs.command("show")
 def show(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """Show a job: its state, and its result or what was wrong."""
+    """Show a job: its state, and its result or error."""
     print_job(_store(Stage.open(stage, state)).get(job))
 
 
 @jobs.command("cancel")
 def cancel(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """Cancel a job that is not settled; its owner is told."""
+    """Cancel a job that has not ended; its owner is notified."""
     opened = Stage.open(stage, state)
     store = _store(opened)
     found, notice = store.cancel(job, None, time.time())

@@ -42,7 +42,7 @@ def up(
     ] = None,
     faults: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A fault plan: what goes wrong, and how often."),
+        typer.Option(metavar="FILE", help="A fault plan: which faults to inject, and how often."),
     ] = None,
 ) -> None:
     """Serve template.yaml on this machine: an AWS endpoint and the API."""
@@ -87,14 +87,14 @@ def down(state: StateOption = DEFAULT_STATE) -> None:
         return
     if found.health() is None:
         State.remove(state)
-        console.print(f"the local AWS of {state} was not running any more")
+        console.print(f"the local AWS of {state} was no longer running")
         return
     stop(found, state)
-    console.print("the local AWS is stopped; what it held is gone")
+    console.print("the local AWS is stopped; its state is gone")
 
 
 def status(state: StateOption = DEFAULT_STATE) -> None:
-    """Show what runs: addresses, outputs, functions and their environments."""
+    """Show the local AWS: addresses, outputs, functions and their environments."""
     found = State.read(state)
     page = found.health() if found else None
     if page is None:

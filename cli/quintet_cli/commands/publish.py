@@ -47,7 +47,7 @@ def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_S
         published = publisher.publish(release, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     name, version = release.contract.name, release.contract.version
     if not published.new:
-        console.print(f"{name} version {version} is published already, with the same bytes")
+        console.print(f"{name} version {version} is already published with the same content")
     else:
         _tick("published", f"{name} version {version}")
     console.print(f"  digest {release.digest}")
@@ -62,7 +62,7 @@ def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_S
 
 
 def check(folder: Folder) -> None:
-    """Check a model package as publishing does, without a stage."""
+    """Run the checks of `publish` on a model package, without a stage."""
     release = prepare(folder, _tick)
     console.print(f"  digest {release.digest}")
 
@@ -70,7 +70,7 @@ def check(folder: Folder) -> None:
 def promote(
     name: Model, version: Version, stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
-    """Make a published version the one that answers requests."""
+    """Make a published version live, so that it answers requests."""
     publisher = _publisher(Stage.open(stage, state))
     with _aws_errors():
         before = publisher.promote(name, version)
@@ -92,7 +92,9 @@ def models(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
             f"{found.size:,}",
             found.created,
         )
-    console.print(table if listed else "no model is published; `quintet publish DIR` does it")
+    console.print(
+        table if listed else "no model is published; publish one with `quintet publish DIR`"
+    )
 
 
 def schema() -> None:

@@ -32,32 +32,32 @@ def run(
         str | None, typer.Option("--prefix", help="All objects whose keys start with it.")
     ] = None,
     manifest: Annotated[
-        str | None, typer.Option("--manifest", help="The key of a list of objects.")
+        str | None, typer.Option("--manifest", help="The key of a manifest that lists objects.")
     ] = None,
     partition: Annotated[
         str | None,
-        typer.Option("--partition", help="Of those, the files in such folders: month=2026-01."),
+        typer.Option("--partition", help="Only files in folders of this name: month=2026-01."),
     ] = None,
     version: Annotated[
         int | None, typer.Option("--version", help="The model's version; by default the live one.")
     ] = None,
     bucket: Annotated[
-        str | None, typer.Option("--bucket", help="Where they are; by default the inbox.")
+        str | None, typer.Option("--bucket", help="The bucket of the files; by default the inbox.")
     ] = None,
     output: Annotated[
-        Form | None, typer.Option("--output", help="The form of the scores; Parquet by default.")
+        Form | None, typer.Option("--output", help="The format of the scores; Parquet by default.")
     ] = None,
     keep: Keep = None,
     features: Features = None,
     callback: Annotated[
         str | None,
-        typer.Option("--callback", help="A registered endpoint that is told of the run's end."),
+        typer.Option("--callback", help="A registered endpoint to notify when the run ends."),
     ] = None,
     wait: Wait = True,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Score files that are in a bucket; the same again is the same run."""
+    """Score files in a bucket; the same request again returns the same run."""
     opened = Stage.open(stage, state)
     asked = {
         "model": model,

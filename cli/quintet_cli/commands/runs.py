@@ -26,7 +26,9 @@ from quintet_cli.views.runs import (
 
 __all__ = ["register"]
 
-runs = typer.Typer(no_args_is_help=True, help="See the runs that score files.")
+runs = typer.Typer(
+    no_args_is_help=True, help="List, follow, stop and redrive the runs that score files."
+)
 console = Console(highlight=False)
 
 
@@ -45,7 +47,7 @@ def list_runs(model: Model, stage: StageName = "local", state: State = DEFAULT_S
 def show(
     model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
-    """Print what came of a run."""
+    """Print the report of a run."""
     reader = RunReader(Stage.open(stage, state))
     folder = RunPaths(model, run) if run else reader.newest(model)
     print_report(reader.reported(folder))
@@ -55,7 +57,7 @@ def show(
 def watch(
     model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
-    """Follow a run until its report, and print what came of it."""
+    """Follow a run until it ends, and print its report."""
     reader = RunReader(Stage.open(stage, state))
     finish(follow(reader, RunPaths(model, run) if run else reader.newest(model)))
 
@@ -85,7 +87,7 @@ def report(
 def stop(
     model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
-    """Stop a run; what it has scored is counted, and stays for a redrive."""
+    """Stop a run; rows that it has scored are kept for a redrive."""
     reader = RunReader(Stage.open(stage, state))
     folder = RunPaths(model, run) if run else reader.newest(model)
     counting = executions.stop(folder, reader.executions).name
@@ -106,7 +108,7 @@ def redrive(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Score what a run lacks that has failed or was stopped; plan anew one that was refused."""
+    """Score the missing rows of a failed or stopped run; plan a refused run again."""
     reader = RunReader(Stage.open(stage, state))
     folder = RunPaths(model, run) if run else reader.newest(model)
     started = executions.redrive(folder, reader.executions)
@@ -122,8 +124,8 @@ def promote(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Show a run to the readers of its table: the way back to an older one."""
+    """Make readers of the table see a run, for example an older one."""
     pointer = show_to_readers(Stage.open(stage, state), RunPaths(model, run))
     before = pointer["before"]
     console.print(f"{table_name(pointer)} is run [bold]{pointer['run']}[/bold]")
-    console.print(f"  the way back: quintet runs promote {model} {before}" if before else "")
+    console.print(f"  to undo: quintet runs promote {model} {before}" if before else "")

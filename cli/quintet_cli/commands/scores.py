@@ -27,9 +27,9 @@ def load(
     model: Model,
     run: Annotated[
         str | None,
-        typer.Argument(help="A run; by default the one that readers see.", metavar="RUN"),
+        typer.Argument(help="The run; by default the one that readers see.", metavar="RUN"),
     ] = None,
-    days: Annotated[int, typer.Option("--days", min=1, help="How long they are kept.")] = 30,
+    days: Annotated[int, typer.Option("--days", min=1, help="How many days to keep them.")] = 30,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
@@ -43,4 +43,4 @@ def load(
         f"[bold]{loaded.run}[/bold] loaded"
     )
     if loaded.changed < loaded.entities:
-        console.print("  of the others a later score is there already")
+        console.print("  the others have a later score already")

@@ -37,10 +37,10 @@ __all__ = ["register", "send"]
 
 POLL_SECONDS = 0.5
 WIDTH = 120
-#: records a second, far beyond what a stream takes
-MOST_RATE = 1_000_000
+#: records a second, far more than a stream accepts
+MAX_RATE = 1_000_000
 
-stream = typer.Typer(no_args_is_help=True, help="Send records to the stream; see what comes.")
+stream = typer.Typer(no_args_is_help=True, help="Send records to the stream; follow its results.")
 console = Console(highlight=False)
 
 
@@ -62,29 +62,29 @@ def send(
     *,
     rate: Annotated[
         float,
-        typer.Option(
-            "--rate", help="Records a second; 0 is as fast as it goes.", min=0, max=MOST_RATE
-        ),
+        typer.Option("--rate", help="Records a second; 0 for no limit.", min=0, max=MAX_RATE),
     ] = 0,
     key: Annotated[
         str | None,
-        typer.Option("--key", help="The field of the partition key; else the model's entity."),
+        typer.Option(
+            "--key", help="The field of the partition key; by default the model's entity."
+        ),
     ] = None,
     now: Annotated[
-        bool, typer.Option("--now", help="Set the time of each record to that of its sending.")
+        bool, typer.Option("--now", help="Set the time of each record to when it is sent.")
     ] = False,
     repeat: Annotated[
-        bool, typer.Option("--repeat", help="Begin again at the end, until stopped.")
+        bool, typer.Option("--repeat", help="Repeat the file until stopped.")
     ] = False,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Send the lines as they are, unchecked.")
+        bool, typer.Option("--raw", help="Send the lines as they are, without checks.")
     ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
     """Send the records of a file to the stream, one Kinesis record each.
 
-    They are held to the model's contract first: a file with a bad line is not sent at all.
+    Records are checked against the model's contract first; a file with a bad line is not sent.
     """
     opened = Stage.open(stage, state)
     contract = live_contract(opened, model) if model and not raw else None
@@ -117,15 +117,16 @@ def tail(
     ] = None,
     *,
     seconds: Annotated[
-        float, typer.Option("--seconds", help="How long; 0 is until stopped.", min=0)
+        float,
+        typer.Option("--seconds", help="How long to follow, in seconds; 0 for no limit.", min=0),
     ] = 0,
     rows: Annotated[
-        int, typer.Option("--rows", help="How many rows of each batch are shown.", min=1)
+        int, typer.Option("--rows", help="How many rows of each batch to show.", min=1)
     ] = 5,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Print predictions, refusals, alerts and windows of the stream as they come."""
+    """Print predictions, refusals, alerts and windows of the stream as they arrive."""
     reader = StreamReader(Stage.open(stage, state))
     follow = Tail(reader, model, time.time())
     whom = model or "all models"
@@ -143,7 +144,7 @@ def tail(
 def windows(
     model: Annotated[str, typer.Argument(help="The model.", metavar="MODEL")],
     *,
-    most: Annotated[int, typer.Option("--most", help="How many windows.", min=1)] = 5,
+    count: Annotated[int, typer.Option("--most", help="How many windows.", min=1)] = 5,
     rows: Annotated[int, typer.Option("--rows", help="How many entities of each.", min=1)] = 10,
     entity: Annotated[str | None, typer.Option("--entity", help="Only this entity.")] = None,
     stage: StageName = "local",
@@ -151,7 +152,7 @@ def windows(
 ) -> None:
     """List the newest windows of a model with their aggregates, parts summed."""
     reader = StreamReader(Stage.open(stage, state))
-    found = list(reader.windows(model, most))
+    found = list(reader.windows(model, count))
     if not found:
         declared = reader.contract(model).stream
         if declared is None or not declared.aggregates:
@@ -165,7 +166,7 @@ def windows(
 
 @stream.command()
 def status(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """Show the shards, how far behind the function is, and what was refused or given up."""
+    """Show the shards, the function's lag, and the refused and failed records."""
     found = status_of(Stage.open(stage, state), time.time())
     behind = "not known" if found.behind is None else f"{found.behind:.1f} s"
     lines = {

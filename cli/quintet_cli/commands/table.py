@@ -11,7 +11,7 @@ from quintet_cli.views.runs import print_pointers
 
 __all__ = ["register"]
 
-table = typer.Typer(no_args_is_help=True, help="See the table of a model's scores.")
+table = typer.Typer(no_args_is_help=True, help="Inspect the table of a model's scores.")
 
 
 def register(app: typer.Typer) -> None:
@@ -21,5 +21,5 @@ def register(app: typer.Typer) -> None:
 
 @table.command()
 def show(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """Print which run the readers of a model's table see, and of each partition's."""
+    """Print which run readers see, by table and partition."""
     print_pointers(RunReader(Stage.open(stage, state)).pointers(model), model)

@@ -28,7 +28,7 @@ POISON = "this is no message of ours"
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What came of a burst: seconds to accept and to hear of all, callbacks by what they said."""
+    """The result of a burst: seconds until all were accepted and settled, callbacks by type."""
 
     accepted_s: float
     settled_s: float
@@ -43,10 +43,10 @@ def read_texts(path: Path, most: int) -> list[str]:
 
 
 def drain(stage: Stage, texts: list[str], progress: Callable[[int], None]) -> Drained:
-    """Submit a job for each text, and wait until each was heard of by a signed callback.
+    """Submit a job for each text, and wait until a signed callback came for each.
 
     Raises:
-        StageError: a job was not accepted, or some were not heard of in time.
+        StageError: a job was not accepted, or callbacks did not come in time.
     """
     receiver = Receiver()
     with receiving(receiver) as url:
@@ -56,13 +56,13 @@ def drain(stage: Stage, texts: list[str], progress: Callable[[int], None]) -> Dr
         )
         receiver.secrets = [endpoint.secrets[0].text]
         table = EndpointTable(stage.signed("dynamodb"), stage.outputs["EndpointsTableName"])
-        with suppress(UnknownEndpoint):  # else an earlier demo's, which listened elsewhere
+        with suppress(UnknownEndpoint):  # an earlier demo's receiver listened elsewhere
             table.remove(ENDPOINT)
         table.put(endpoint, None)
         start = time.monotonic()
         _submit(stage, texts)
         accepted = time.monotonic() - start
-        received = _heard(receiver, len(texts), progress)
+        received = _wait_for(receiver, len(texts), progress)
     verified = [callback for callback in received if callback.verified]
     return Drained(
         accepted,
@@ -88,7 +88,7 @@ def _submit(stage: Stage, texts: list[str]) -> None:
                 raise StageError(f"a job was not accepted: {answer.status} {answer.json()}")
 
 
-def _heard(receiver: Receiver, most: int, progress: Callable[[int], None]) -> list[Received]:
+def _wait_for(receiver: Receiver, most: int, progress: Callable[[int], None]) -> list[Received]:
     deadline = time.monotonic() + SECONDS
     while len({callback.id for callback in receiver.received}) < most:
         progress(len(receiver.received))
@@ -100,10 +100,10 @@ def _heard(receiver: Receiver, most: int, progress: Callable[[int], None]) -> li
 
 
 def dead_letter(stage: Stage) -> None:
-    """Put a message that is not ours on the work queue, and wait until it is a dead letter.
+    """Put a malformed message on the work queue, and wait until it is a dead letter.
 
     Raises:
-        StageError: it was not among the dead letters in time.
+        StageError: it did not become a dead letter in time.
     """
     sqs = stage.client("sqs")
     sqs.send_message(QueueUrl=stage.outputs["WorkQueueUrl"], MessageBody=POISON)

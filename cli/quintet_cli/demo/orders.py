@@ -17,7 +17,7 @@ __all__ = ["Served", "predict", "read_records", "serve_orders"]
 
 @dataclass(slots=True)
 class Served:
-    """What the act saw: `milliseconds` per request, the first answers, and the counts."""
+    """The result of the act: `milliseconds` per request, the first answers, and counts."""
 
     milliseconds: list[float] = field(default_factory=list)
     samples: list[tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The demo's streaming act: sensors that are watched, and orders that the checkout hears of."""
+"""The demo's streaming act: sensors that are watched, and orders that change a checkout score."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOOK_SECONDS = 0.25
 
 @dataclass(slots=True)
 class Watched:
-    """What the stream made of readings; alerts with the seconds from arrival until seen."""
+    """Readings sent and scored; alerts with the seconds from arrival until seen."""
 
     sent: int = 0
     scored: int = 0
@@ -50,7 +50,7 @@ def watch(
 ) -> Watched:
     """Send the first readings of a file, as of now, and follow them until all are scored.
 
-    `tick` is told how many were sent, and how many scored.
+    `tick` gets the numbers of records sent and scored.
 
     Raises:
         StageError: they were not all scored in time.
@@ -143,7 +143,7 @@ def burst(stage: Stage, path: Path, orders: int) -> Burst:
 
 
 def _is_quiet(stage: Stage, customer: str) -> bool:
-    """Whether no window has told of the customer yet: an earlier demo's burst would do."""
+    """Whether no window holds the customer's orders yet, such as an earlier demo's burst."""
     found = stage.client("dynamodb").get_item(
         TableName=stage.outputs["FeaturesTableName"],
         Key={"entity": {"S": f"customer_id#{customer}"}},

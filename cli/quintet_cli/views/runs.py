@@ -1,4 +1,4 @@
-"""How a run looks in the terminal: its progress, and what came of it."""
+"""Runs in the terminal: progress, reports, tables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 WIDTH = 160
 
 POLL_SECONDS = 0.5
-#: after so many polls without a plan it is looked up whether the execution has failed
+#: polls between two checks whether the execution has failed
 PATIENCE = 20
 
 console = Console(highlight=False)
@@ -66,7 +66,7 @@ def follow(reader: RunReader, folder: RunPaths) -> dict[str, Any]:
 
 
 def pace(rows: int, left: int, seconds: float) -> str:
-    """So many rows in so many seconds, as rows a second and the time that is left."""
+    """The rate of a run in rows a second, and the time left."""
     if rows <= 0 or seconds <= 0:
         return ""
     eta = timedelta(seconds=round(max(left, 0) * seconds / rows))
@@ -81,13 +81,13 @@ def finish(found: dict[str, Any]) -> None:
 
 
 def colored(status: str) -> str:
-    """A status in its colour."""
+    """A status in its color."""
     color = "green" if status == "succeeded" else "red"
     return f"[{color}]{status}[/{color}]"
 
 
 def print_report(found: dict[str, Any]) -> None:
-    """Print what came of a run."""
+    """Print the report of a run."""
     counts = found["counts"]
     version = f" version {found['version']}" if "version" in found else ""
     took = f" in {found['seconds']:.1f} s" if found.get("seconds") is not None else ""
@@ -118,12 +118,12 @@ def print_report(found: dict[str, Any]) -> None:
     if cost := found.get("cost"):
         _plain(f"  about ${cost['usd']:.4f}: {cost['prices']}")
     if found["status"] != "succeeded":
-        _plain(f"  what is missing, again: quintet runs redrive {found['model']} {found['run']}")
-    _plain(f"  the page: quintet runs report {found['model']} {found['run']}")
+        _plain(f"  to score what is missing: quintet runs redrive {found['model']} {found['run']}")
+    _plain(f"  the report as a page: quintet runs report {found['model']} {found['run']}")
 
 
 def _plain(text: str) -> None:
-    """A line as it is: what files hold is no markup, and is not wrapped."""
+    """Print a line as it is: no markup, which files may hold, and no wrapping."""
     console.print(text, markup=False, soft_wrap=True)
 
 

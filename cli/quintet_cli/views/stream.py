@@ -1,4 +1,4 @@
-"""What a stream has to show, as text for a terminal."""
+"""The results of a stream in the terminal."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def sent_lines(sent: Sent, file: str, model: str | None, *, unchecked: bool) -> 
     for shard, records in sorted(sent.shards.items()):
         yield f"  {shard}  {records:,}"
     if unchecked:
-        yield "  unchecked: what names no model is the stack's StreamModel's, or refused"
+        yield "  unchecked: records that name no model are the stack's StreamModel's, or refused"
 
 
 def seen_lines(seen: Seen, follow: Tail, rows: int) -> Iterable[str]:
@@ -77,12 +77,12 @@ def scored_lines(scored: Scored, contract: Contract, most: int) -> Iterator[str]
     chosen = [*flagged, *(row for row in range(scored.rows) if row not in set(flagged))][:most]
     outputs = scored.outputs
     for row in sorted(chosen):
-        told = "  ".join(f"{name} {_value(values[row])}" for name, values in outputs.items())
+        text = "  ".join(f"{name} {_value(values[row])}" for name, values in outputs.items())
         color = "red" if row in flagged else "default"
         version = scored.columns["model_version"][row]
         yield (
             f"[dim]{_time(scored.columns['arrived'][row])}[/dim]  "
-            f"{scored.model} v{version}  [{color}]{escape(told)}[/{color}]"
+            f"{scored.model} v{version}  [{color}]{escape(text)}[/{color}]"
         )
     if scored.rows > len(chosen):
         yield f"[dim]{'':8}  {scored.model}  and {scored.rows - len(chosen):,} more rows[/dim]"
@@ -114,8 +114,8 @@ def alert_line(alert: Alert) -> str:
 def window_line(window: Window) -> str:
     """A window in a line: when, how long, what was counted."""
     counters = window.counters
-    told = [f"{counters.records:,} records", f"{len(window.entities):,} entities"]
-    told += [
+    parts = [f"{counters.records:,} records", f"{len(window.entities):,} entities"]
+    parts += [
         f"{count:,} {name}"
         for name, count in (
             ("late", counters.late),
@@ -124,10 +124,10 @@ def window_line(window: Window) -> str:
         )
         if count
     ]
-    told.append(f"{window.parts} parts" if window.parts > 1 else "1 part")
+    parts.append(f"{window.parts} parts" if window.parts > 1 else "1 part")
     return (
         f"{'':8}  {window.model}  [cyan]window[/cyan]  "
-        f"{_day(window.start)} + {window.length:g} s: {', '.join(told)}"
+        f"{_day(window.start)} + {window.length:g} s: {', '.join(parts)}"
     )
 
 

@@ -73,7 +73,7 @@ def _unique(kind: str, names: Sequence[str]) -> Found:
         yield (kind,), "expected at least one"
     for position, name in enumerate(names):
         if name in names[:position]:
-            yield (kind, position, "name"), f"{name} stands twice"
+            yield (kind, position, "name"), f"{name} is listed twice"
 
 
 def _unused(contract: Contract) -> Found:

@@ -48,7 +48,7 @@ def _categories(feature: Feature) -> Found:
         yield ("categories",), "expected at least one"
     for position, category in enumerate(categories):
         if category in categories[:position]:
-            yield ("categories", position), f"{category!r} stands twice"
+            yield ("categories", position), f"{category!r} is listed twice"
         elif not is_of(feature.dtype, category):
             yield ("categories", position), f"expected {feature.dtype}, got {category!r}"
 

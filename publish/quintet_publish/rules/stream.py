@@ -27,7 +27,7 @@ def check_stream(contract: Contract, stream: Stream) -> Found:
     for position, aggregate in enumerate(stream.aggregates):
         here = ("aggregates", position)
         if aggregate.name in names[:position]:
-            yield (*here, "name"), f"{aggregate.name} stands twice"
+            yield (*here, "name"), f"{aggregate.name} is listed twice"
         yield from under(here, _name(contract, aggregate))
         yield from under(here, _field(contract, aggregate))
     yield from _time(contract, stream)

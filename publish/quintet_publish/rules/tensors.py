@@ -35,7 +35,7 @@ def check_input(contract: Contract, graph_input: Input) -> Found:
                 f"expected {graph_input.dtype}, as the input is; {name} is {feature.dtype}",
             )
         if name in names[:position]:
-            yield ("features", position), f"{name} stands twice"
+            yield ("features", position), f"{name} is listed twice"
 
 
 def _fed_by_one(contract: Contract, graph_input: Input) -> Found:
