@@ -139,7 +139,7 @@ def aws_world(place: str, names: Sequence[str], url: str) -> World:
     s3, name = client("s3", url), f"replays-{next(_numbers)}"
     s3.create_bucket(Bucket=name)
     lean = AwsClient("s3", environ=environ(url))
-    store, marked = S3ObjectStore(lean, name), S3MarkObjects(s3, name)
+    store, marked = S3ObjectStore(lean, name), S3MarkObjects(lean, name)
     if place == "WorkDeadLetters":
         return _sqs_world(client("sqs", url), name, names, store)
     if place == "tiny":
@@ -147,11 +147,11 @@ def aws_world(place: str, names: Sequence[str], url: str) -> World:
         s3.create_bucket(Bucket=inbox)
         s3.put_bucket_versioning(Bucket=inbox, VersioningConfiguration={"Status": "Enabled"})
         put = s3.put_object(Bucket=inbox, Key="tiny/a.csv", Body=_rows(names))
-        files, into = S3InputBucket(lean), S3ReplayInbox(s3, inbox)
+        files, into = S3InputBucket(lean), S3ReplayInbox(lean, inbox)
         return _run_world(files, into, store, marked, put["VersionId"])
     kinesis = client("kinesis", url)
     kinesis.create_stream(StreamName=name, ShardCount=1)
-    objects, stream = S3StreamObjects(s3, name), KinesisStream(name, kinesis)
+    objects, stream = S3StreamObjects(lean, name), KinesisStream(name, kinesis)
     sources = stream_quarantines(objects, store, marked, stream)
 
     def sent() -> list[str]:

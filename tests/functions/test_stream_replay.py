@@ -23,7 +23,6 @@ from quintet.errors import NotFound
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.replay.aws.catalog import catalog_of
-from quintet.replay.aws.objects import S3MarkObjects
 from quintet.replay.aws.stream import KinesisStream
 from quintet.replay.items import Pace, ReplayDepth, ReplayError, matching
 from quintet.replay.stream_quarantine import StreamQuarantine
@@ -372,20 +371,16 @@ class Breaks:
         return broken
 
 
-def broken(
-    house: House, place: StreamQuarantine, service: str, call: str, after: bool
-) -> StreamQuarantine:
-    """The place over a client of which one call ends the replay."""
-    client = Breaks(house.stage.client(service), call, after)
-    if service == "s3":
-        return replace(place, marked=S3MarkObjects(client, house.bucket))
+def broken(house: House, place: StreamQuarantine, call: str, after: bool) -> StreamQuarantine:
+    """The place over a stream of which one call ends the replay."""
+    client = Breaks(house.stage.client("kinesis"), call, after)
     return replace(place, stream=KinesisStream(house.name, client))
 
 
 def test_a_killed_replay_of_rows_is_finished_after_a_while(house: House) -> None:
     house.take(house.shard_batch(data(*rows(1, 2)), b"broken", b"broken"))
     place = house.place()
-    killed = broken(house, place, "kinesis", "put_records", after=False)
+    killed = broken(house, place, "put_records", after=False)
     with pytest.raises(Stops):
         [*killed.send_back(matching(["row=1"]), "killed", AT_ONCE)]
     told = r"^replay killed of StreamQuarantine is under way, or was killed: in 1\d\d s the next"
@@ -407,7 +402,7 @@ def test_of_equal_records_as_many_go_as_there_were(house: House) -> None:
             body = house.objects()[found].replace(b"key-1", b"key-0").replace(b"key-2", b"key-0")
             house.stage.client("s3").put_object(Bucket=house.bucket, Key=found, Body=body)
     place = house.place()
-    killed = broken(house, place, "kinesis", "put_records", after=False)
+    killed = broken(house, place, "put_records", after=False)
     with pytest.raises(Stops):
         [*killed.send_back(matching([]), "killed", AT_ONCE)]
     # one had gone
@@ -421,7 +416,7 @@ def test_of_equal_records_as_many_go_as_there_were(house: House) -> None:
 def test_a_killed_replay_of_what_was_deleted_stops_no_other(house: House) -> None:
     house.take(house.shard_batch(b"one"))
     place = house.place()
-    killed = broken(house, place, "kinesis", "put_records", after=False)
+    killed = broken(house, place, "put_records", after=False)
     with pytest.raises(Stops):
         [*killed.send_back(matching([]), "killed", AT_ONCE)]
     (key,) = [key for key in house.objects() if key.startswith("quarantine/")]

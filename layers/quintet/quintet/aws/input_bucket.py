@@ -34,7 +34,7 @@ class S3InputBucket:
             if is_denied(page) or error_code(page) in _NO_BUCKET:
                 raise unreadable(bucket)
             for found in listed(checked(page)):
-                yield Listed(*found)
+                yield Listed(found.key, found.size, found.etag)
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """See `InputBucket.snapshot`."""

@@ -24,11 +24,12 @@ _TOKEN = re.compile(rb"<NextContinuationToken>([^<]+)</NextContinuationToken>")
 
 
 class Found(NamedTuple):
-    """An object of a listing."""
+    """An object of a listing; `modified` is ISO 8601."""
 
     key: str
     size: int
     etag: str
+    modified: str
 
 
 class S3:
@@ -108,7 +109,8 @@ def listed(page: Response) -> Iterator[Found]:
     root = Xml.fromstring(page.body)
     for entry in root.iterfind("{*}Contents"):
         key, size = entry.findtext("{*}Key", ""), entry.findtext("{*}Size", "0")
-        yield Found(unquote_plus(key), int(size), entry.findtext("{*}ETag", "").strip('"'))
+        etag, modified = entry.findtext("{*}ETag", ""), entry.findtext("{*}LastModified", "")
+        yield Found(unquote_plus(key), int(size), etag.strip('"'), modified)
 
 
 def folders(page: Response) -> Iterator[str]:

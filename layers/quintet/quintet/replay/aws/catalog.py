@@ -31,13 +31,13 @@ QUEUE_OUTPUT = "DeadLettersUrl"
 
 def catalog_of(stage: str, outputs: Outputs, client: Clients, signed: Signed) -> ReplayCatalog:
     """The sources of a stack with these outputs."""
-    s3, scores = client("s3"), outputs["ScoresBucketName"]
+    s3, scores = signed("s3"), outputs["ScoresBucketName"]
     return ReplayCatalog(
         stage=stage,
         fixed=[*dead_letters(outputs, client), *_streams(outputs, client, signed)],
-        store=S3ObjectStore(signed("s3"), scores),
+        store=S3ObjectStore(s3, scores),
         marked=S3MarkObjects(s3, scores),
-        files=S3InputBucket(signed("s3")),
+        files=S3InputBucket(s3),
         inbox=S3ReplayInbox(s3, outputs.get("InboxBucketName", "")),
     )
 
@@ -57,7 +57,7 @@ def _streams(outputs: Outputs, client: Clients, signed: Signed) -> list[StreamQu
     bucket = outputs.get("StreamBucketName")
     if bucket is None:
         return []
-    s3 = client("s3")
+    s3 = signed("s3")
     stream = KinesisStream(outputs["EventsStreamName"], client("kinesis"))
     objects, marked = S3StreamObjects(s3, bucket), S3MarkObjects(s3, bucket)
-    return stream_quarantines(objects, S3ObjectStore(signed("s3"), bucket), marked, stream)
+    return stream_quarantines(objects, S3ObjectStore(s3, bucket), marked, stream)

@@ -2,103 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
-from botocore.exceptions import ClientError
-
-from quintet.replay.aws.errors import code_of, replay_errors
+from quintet.aws.client import AwsClient
+from quintet.aws.responses import error_code
+from quintet.aws.s3 import S3, checked, folders, listed
+from quintet.aws.scores_bucket import S3ConditionalObjects
 from quintet.replay.marks import MarkVersion
 from quintet.replay.stream_objects import StreamObject
 
 __all__ = ["S3MarkObjects", "S3ReplayInbox", "S3StreamObjects"]
 
 #: how S3 says that the condition of a put does not hold
-TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
+_TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
 
 
-@dataclass(frozen=True)
-class S3MarkObjects:
+class S3MarkObjects(S3ConditionalObjects):
     """See `quintet.replay.marks.MarkObjects`; the tag is the ETag."""
-
-    s3: Any
-    bucket: str
-
-    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        """See `MarkObjects.swap`."""
-        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
-        place = {"Bucket": self.bucket, "Key": key, "ContentType": "application/json"}
-        with replay_errors():
-            try:
-                self.s3.put_object(**place, Body=body, **condition)
-            except ClientError as error:
-                if code_of(error) in TAKEN:
-                    return False
-                raise
-        return True
 
     def version(self, key: str) -> MarkVersion:
         """See `MarkObjects.version`; S3's own clock gives the age."""
-        with replay_errors():
-            head = self.s3.head_object(Bucket=self.bucket, Key=key)
-        now = parsedate_to_datetime(head["ResponseMetadata"]["HTTPHeaders"]["date"])
-        written = head["LastModified"]
-        return MarkVersion(head["ETag"], written.timestamp(), (now - written).total_seconds())
+        head = checked(self._s3.head(self._bucket, key)).headers
+        now, written = (parsedate_to_datetime(head[name]) for name in ("date", "last-modified"))
+        return MarkVersion(head["etag"], written.timestamp(), (now - written).total_seconds())
 
 
-@dataclass(frozen=True)
 class S3ReplayInbox:
     """See `quintet.replay.run_quarantine.ReplayInbox`; the bucket has versioning."""
 
-    s3: Any
-    bucket: str
+    def __init__(self, client: AwsClient, bucket: str) -> None:
+        self._s3 = S3(client)
+        self.bucket = bucket
 
     def put_once(self, key: str, body: bytes, metadata: Mapping[str, str]) -> str:
         """See `ReplayInbox.put_once`."""
-        place = {"Bucket": self.bucket, "Key": key}
-        with replay_errors():
-            try:
-                put = self.s3.put_object(**place, Body=body, Metadata=metadata, IfNoneMatch="*")
-            except ClientError as error:
-                if code_of(error) not in TAKEN:
-                    raise
-                put = self.s3.head_object(**place)
-        version: str = put["VersionId"]
-        return version
+        named = {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+        put = self._s3.put(self.bucket, key, body, {"if-none-match": "*", **named})
+        if put.status >= 300 and error_code(put) in _TAKEN:
+            put = self._s3.head(self.bucket, key)
+        return checked(put).headers["x-amz-version-id"]
 
 
-@dataclass(frozen=True)
 class S3StreamObjects:
     """See `quintet.replay.stream_objects.StreamObjects`."""
 
-    s3: Any
-    bucket: str
+    def __init__(self, client: AwsClient, bucket: str) -> None:
+        self._s3 = S3(client)
+        self._bucket = bucket
 
     def list(self, prefix: str) -> Sequence[StreamObject]:
         """See `StreamObjects.list`."""
         return [
-            StreamObject(found["Key"], found["Size"], found["LastModified"].timestamp())
-            for page in self._pages(Prefix=prefix)
-            for found in page.get("Contents", [])
+            StreamObject(o.key, o.size, datetime.fromisoformat(o.modified).timestamp())
+            for page in self._s3.pages(self._bucket, prefix)
+            for o in listed(checked(page))
         ]
 
     def folders(self, prefix: str) -> Sequence[str]:
         """See `StreamObjects.folders`."""
-        return [
-            found["Prefix"][len(prefix) : -1]
-            for page in self._pages(Prefix=prefix, Delimiter="/")
-            for found in page.get("CommonPrefixes", [])
-        ]
+        pages = self._s3.pages(self._bucket, prefix, "/")
+        return [found[len(prefix) : -1] for page in pages for found in folders(checked(page))]
 
     def read(self, key: str) -> bytes:
         """See `StreamObjects.read`."""
-        with replay_errors():
-            found: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        return found
-
-    def _pages(self, **asked: str) -> Iterator[dict[str, Any]]:
-        pages = self.s3.get_paginator("list_objects_v2")
-        with replay_errors():
-            yield from pages.paginate(Bucket=self.bucket, **asked)
+        return checked(self._s3.get(self._bucket, key)).body
