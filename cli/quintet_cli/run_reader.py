@@ -94,7 +94,7 @@ class RunReader:
         found = last_execution(folder, self.executions)
         if found is None or found.running:
             return None
-        return f"{found.status}: {found.cause or 'no cause given'}"
+        return f"{found.status}: {found.cause or 'no cause is given'}"
 
     def running(self, execution: str) -> bool:
         """Whether an execution is running."""

@@ -1,4 +1,4 @@
-"""Does the contract say what the graph says? Every difference is named. Pure."""
+"""Compares a contract with its graph; every difference is named. Pure."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _tensor(
             "with a dynamic batch",
         )
     # an output's declared rows are not to be trusted: LightGBM's converter says 1 for a label
-    # whatever the batch. The golden run tells.
+    # whatever the batch. The golden run checks it.
     elif any(mine not in (-1, have) for mine, have in zip(shape[1:], ours.shape[1:], strict=True)):
         yield f"{field}.shape", f"is {list(ours.shape)}, the graph's is {shape}"
 

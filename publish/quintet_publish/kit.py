@@ -1,4 +1,4 @@
-"""What a package's `train.py` needs beside its framework: tables, a clean graph, golden vectors."""
+"""The training kit for a package's `train.py`: tables, a clean graph, golden vectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Columns", "clean", "contract_of", "predict", "read_table", "save", "
 
 Columns = Mapping[str, NDArray[Any]]
 
-#: what golden outputs may differ by; the promise of parity is of the same size
+#: how much golden outputs may differ: the tolerance of parity between paths
 TOLERANCE = 1e-6
 
 

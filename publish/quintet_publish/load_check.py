@@ -1,7 +1,7 @@
 """Load a graph and run its golden vectors in a child process, under limits.
 
-A graph can be small and still ask for terabytes or run for ever; only running shows it. The
-child has no credentials, and limits on memory, CPU and time: a bomb kills it, not us.
+A small graph can allocate terabytes or run forever, which only running it shows. The child has
+no credentials, and limits on memory, CPU and time: a bomb kills the child, not this process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KEPT_ENVIRONMENT = ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "LANG")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What loading and running a graph may take."""
+    """The limits of loading and running a graph."""
 
     memory: int = 2_000_000_000  # above what Python, numpy and onnxruntime take
     cpu_seconds: int = 60
@@ -41,7 +41,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What loading a graph and scoring took, and how many rows were scored at once."""
+    """The cost of loading and scoring a graph, and how many rows were scored at once."""
 
     load_ms: float
     full_rows: int
@@ -106,7 +106,7 @@ def _run_child(folder: str, limits: Limits) -> dict[str, Any]:
 
 
 class _Watch:
-    """Kills a process whose resident memory goes over a limit: RLIMIT_AS is not on every OS."""
+    """Kills a process whose resident memory exceeds a limit, since not every OS has RLIMIT_AS."""
 
     #: of an interpreter with numpy and onnxruntime
     BASE = 200_000_000

@@ -1,4 +1,4 @@
-"""The child of `load_check`: reads its task, sets its limits, prints what it found as JSON."""
+"""The child of `load_check`: reads its task, sets its limits, prints its findings as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quintet.onnx_model import OnnxModel
 from quintet.serving import golden
 
 SINGLES = 8  # rows that are also scored one by one
-FULL_SECONDS = 5  # what the largest request may take here, about
+FULL_SECONDS = 5  # about how long the largest request may take here
 
 
 def main(folder: Path) -> None:
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
 
 
 def _limit(limits: dict[str, Any]) -> None:
-    """From here on: everything trusted has been imported."""
+    """Limit this process from here on: all trusted modules are imported by now."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     seconds = limits["cpu_seconds"]
@@ -72,7 +72,7 @@ def _check(task: dict[str, Any], graph: bytes) -> dict[str, Any]:
 
 
 def _max_rows(contract: Contract, rows: int, run_ms: float) -> int:
-    """What one request may hold, or as much as takes a few seconds."""
+    """The most rows of one request, or as many as take a few seconds."""
     affordable = int(FULL_SECONDS * 1000 / (run_ms / rows))
     return max(rows, min(contract.limits.rows, affordable))
 
@@ -83,7 +83,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _found(error: Exception) -> dict[str, Any]:
-    """onnxruntime's own words are kept: here its user is the graph's author."""
+    """Keep onnxruntime's own message: here the reader is the graph's author."""
     cause = error.__cause__ or error
     text = " ".join(str(cause).split())
     if isinstance(cause, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text:

@@ -115,7 +115,7 @@ def _odd_nodes(node: yaml.Node, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 class _Document:
-    """Where the fields of a YAML document stand."""
+    """A YAML document that knows the lines of its fields."""
 
     def __init__(self, file: str, root: yaml.Node) -> None:
         self._file = file
@@ -150,7 +150,7 @@ class _Document:
 
 
 def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:
-    """The key's node and the value's, None where there is none."""
+    """The nodes of the key and the value; None if absent."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == part:
@@ -165,7 +165,7 @@ def _dotted(path: Path) -> str:
     return "".join(parts).removeprefix(".")
 
 
-# ---- pydantic's errors in our words ------------------------------------------------------------
+# ---- pydantic's errors as problems ------------------------------------------------------------
 
 
 def _validation_problems(document: _Document, error: ValidationError) -> Iterator[tuple[Path, str]]:
@@ -184,7 +184,7 @@ def _validation_problems(document: _Document, error: ValidationError) -> Iterato
         yield path, f"expected {expected}, got {_got(details[0]['input'])}"
 
 
-#: what concerns a field's being there at all
+#: errors about whether a field may or must be there
 _WHOLE = {
     "missing": "is required",
     "extra_forbidden": "is not a field of the contract",

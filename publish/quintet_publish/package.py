@@ -31,7 +31,7 @@ MAX_TOLERANCE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """The files of a package, as bytes read once, and what they say."""
+    """A package: its files, read once, its contract and its golden vectors."""
 
     folder: Path
     contract: Contract
@@ -50,12 +50,12 @@ class Package:
 
     @property
     def digest(self) -> str:
-        """What identifies the package's content, on whatever machine."""
+        """The digest that identifies the package's content."""
         return digest_of(self.sources)
 
 
 def read_package(folder: Path) -> Package:
-    """Read a package; its contract and golden vectors are checked, its graph is not yet.
+    """Read a package and check its contract and golden vectors; its graph is checked later.
 
     Raises:
         PackageError: a file is missing, unsafe or wrong.
@@ -81,7 +81,7 @@ def read_package(folder: Path) -> Package:
 
 
 def _unsafe(folder: Path) -> Iterator[Problem]:
-    """What makes a folder no package: code in disguise, and links that lead elsewhere."""
+    """Files that a package may not hold: pickles, which can run code, and symbolic links."""
     for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
         for name in (*folders, *files):

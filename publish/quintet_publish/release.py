@@ -1,4 +1,4 @@
-"""From a package to a release: every check passed, every file to store made."""
+"""Checking a package and building its release: the files to store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quintet_publish.training_data import read_training_data
 
 __all__ = ["GOLDEN_AT_LOAD", "Release", "prepare"]
 
-GOLDEN_AT_LOAD = 8  # rows that every load checks
+GOLDEN_AT_LOAD = 8  # rows checked at every load
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Release:
 
 
 def prepare(folder: Path, tick: Callable[[str, str], None]) -> Release:
-    """Check a package and make its release; `tick` hears of each check that passed.
+    """Check a package and make its release; `tick` is called after each check with its result.
 
     Raises:
         PackageError: the package cannot be published.

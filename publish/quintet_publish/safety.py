@@ -1,4 +1,4 @@
-"""What a graph may not hold, looked for in its protobuf before any session is made. Pure.
+"""Refuses unsafe graphs by their protobuf, before any session is created. Pure.
 
 Bombs that only running shows (Loop, Expand, ConstantOfShape...) are for `load_check`.
 """
@@ -17,7 +17,7 @@ from quintet_publish.problems import PackageError, Problem
 __all__ = ["CAPS", "Caps", "read_graph"]
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-# com.microsoft's operators that run what is in a file or a library beside the graph
+# com.microsoft's operators that read a file or a library beside the graph
 REFUSED_OPERATORS = frozenset({"EPContext", "PyOp", "Snpe"})
 TENSOR = onnx.TensorProto
 SHOWN = 10
@@ -25,7 +25,7 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most that a graph may have."""
+    """The limits of a graph's size."""
 
     bytes: int = 200_000_000
     nodes: int = 200_000
@@ -38,7 +38,7 @@ CAPS = Caps()
 
 
 def read_graph(content: bytes, caps: Caps = CAPS, file: str = "model.onnx") -> onnx.ModelProto:
-    """The graph, parsed, once nothing in it is refused.
+    """The parsed graph, if nothing in it is refused.
 
     Raises:
         PackageError: it is not ONNX, or holds what is refused; every reason is named.
@@ -80,7 +80,7 @@ def _refused(model: onnx.ModelProto, caps: Caps) -> Iterator[str]:
 
 
 class _Count:
-    """Walks graphs within graphs, counting what has a cap."""
+    """Walks nested graphs and counts what has a cap."""
 
     def __init__(self, caps: Caps) -> None:
         self._caps = caps
