@@ -412,7 +412,7 @@ def test_a_unit_that_finds_much_writes_it_in_several_files(
     whole, parts = Bench(), Bench()
     results = []
     for bench, most in ((whole, 1 << 20), (parts, 200)):
-        monkeypatch.setattr(units, "MOST_HELD", most)
+        monkeypatch.setattr(units, "MAX_HELD_BYTES", most)
         bench.inbox.put(BUCKET, "data/a.csv", csv_bytes(bad))
         plan = bench.plan_many(prefix="data/", keep=keep)
         results += bench.score(plan)

@@ -34,7 +34,7 @@ from quintet.serving.predict import in_caller_order, predict
 __all__ = ["BEAT_SECONDS", "UnitFailed", "score_unit"]
 
 #: the most bytes of scores, and of refused rows, that a unit holds before it writes a file of them
-MOST_HELD = 32 << 20
+MAX_HELD_BYTES = 32 << 20
 #: how often a unit says how far it is
 BEAT_SECONDS = 5.0
 
@@ -103,7 +103,7 @@ def score_unit(
         files = _Files(unit, plan, store)
         for one in side_by_side(_Scorer(ModelRoute(loaded), known, plan.keep), parts, threads):
             found.add(one)
-            files.write(found, MOST_HELD)
+            files.write(found, MAX_HELD_BYTES)
             if (now := clock()) - beat >= BEAT_SECONDS:
                 beat = now
                 store.put(plan.folder.beat(unit.unit), dump(found.beat(unit, now - begun)))

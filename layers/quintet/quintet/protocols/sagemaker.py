@@ -1,7 +1,7 @@
 """SageMaker's InvokeEndpoint, so that boto3's `sagemaker-runtime` works with an endpoint URL.
 
 An endpoint's name is a model's name, a variant `v3` its version 3. The bodies are in
-`codecs.rows` (what comes in) and here (what goes out).
+`protocols.sagemaker_bodies` (requests) and here (answers).
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 """
 

@@ -46,7 +46,7 @@ _JSON_TYPES: dict[str, set[type]] = {
     "O": {str},
 }
 _JSON_NAMES = {"f": "numbers", "i": "integers", "u": "integers", "b": "booleans", "O": "strings"}
-_MOST_DIMENSIONS = 8
+_MAX_DIMENSIONS = 8
 _LENGTH = struct.Struct("<I")
 
 
@@ -63,8 +63,8 @@ def check_shape(name: str, datatype: Any, shape: Any) -> tuple[int, ...]:
     """
     if type(datatype) is not str or datatype not in _DTYPES:
         raise BadInput.of(name, f"a datatype of {', '.join(_DTYPES)}", repr(datatype)[:60])
-    if type(shape) is not list or not 1 <= len(shape) <= _MOST_DIMENSIONS:
-        raise BadInput.of(name, f"a shape of 1 to {_MOST_DIMENSIONS} numbers", repr(shape)[:60])
+    if type(shape) is not list or not 1 <= len(shape) <= _MAX_DIMENSIONS:
+        raise BadInput.of(name, f"a shape of 1 to {_MAX_DIMENSIONS} numbers", repr(shape)[:60])
     if any(type(size) is not int or not 0 <= size < 2**31 for size in shape):
         raise BadInput.of(name, "a shape of whole numbers from 0", repr(shape)[:60])
     return tuple(shape)

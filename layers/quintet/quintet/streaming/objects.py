@@ -18,19 +18,23 @@ __all__ = ["predictions", "rows_of"]
 
 
 def predictions(
-    flow: ModelRows, scores: Scores, chosen: NDArray[np.int64], arrivals: ShardBatch, version: int
+    model_rows: ModelRows,
+    scores: Scores,
+    chosen: NDArray[np.int64],
+    shard_batch: ShardBatch,
+    version: int,
 ) -> bytes:
     """The scores at the positions `chosen`, one row each: where it is from, and the outputs."""
-    contract, rows = flow.contract, scores.index[chosen]
-    records = flow.record[rows]
+    contract, rows = model_rows.contract, scores.index[chosen]
+    records = model_rows.record[rows]
     origin: dict[str, Array | core.Array] = {
-        "sequence": text_column([arrivals.sequences[record] for record in records.tolist()]),
-        "row": flow.row[rows],
-        "arrived": arrivals.arrived[records],
+        "sequence": text_column([shard_batch.sequences[record] for record in records.tolist()]),
+        "row": model_rows.row[rows],
+        "arrived": shard_batch.arrived[records],
     }
     columns: dict[str, Array | core.Array] = {}
-    if contract.entity is not None and flow.batch.entities is not None:
-        entities = flow.batch.entities
+    if contract.entity is not None and model_rows.batch.entities is not None:
+        entities = model_rows.batch.entities
         columns[contract.entity] = text_column([entities[row] or None for row in rows.tolist()])
     outputs = {name: values[chosen] for name, values in scores.outputs.items()}
     for name, column in flat_columns(contract, outputs, scores.fallback[chosen]).items():

@@ -22,7 +22,7 @@ _DECIDED = Refusal(None, "row", "a prediction", "none by the invocation that wro
 class ShardQuarantine:
     """The refused rows and records of one invocation, by record; `row` None is a whole record."""
 
-    arrivals: ShardBatch
+    shard_batch: ShardBatch
     entries: dict[int, list[Quarantined]] = field(default_factory=dict)
 
     def add_undecodable(self, found: Iterable[Undecodable]) -> None:
@@ -31,9 +31,9 @@ class ShardQuarantine:
             self._add(item.record, None, item.model, item.reasons)
 
     def add_rows(
-        self, flow: ModelRows, rows: NDArray[np.int64], refusals: Iterable[Refusal]
+        self, model_rows: ModelRows, rows: NDArray[np.int64], refusals: Iterable[Refusal]
     ) -> None:
-        """Add rows of a flow, by their positions in it, each with its own of the refusals."""
+        """Add rows of a model, by their positions in it, each with its own of the refusals."""
         if not len(rows):
             return
         reasons: dict[int, list[Refusal]] = {}
@@ -42,24 +42,24 @@ class ShardQuarantine:
                 reasons.setdefault(refusal.row, []).append(refusal)
         for position in rows.tolist():
             why = reasons.get(position, [_DECIDED])
-            record, row = int(flow.record[position]), int(flow.row[position])
-            self._add(record, row, flow.contract.name, why)
+            record, row = int(model_rows.record[position]), int(model_rows.row[position])
+            self._add(record, row, model_rows.contract.name, why)
 
     def _add(
         self, record: int, row: int | None, model: str | None, reasons: Sequence[Refusal]
     ) -> None:
-        arrivals = self.arrivals
+        shard_batch = self.shard_batch
         place = {
-            "shard": arrivals.shard,
-            "sequence": arrivals.sequences[record],
+            "shard": shard_batch.shard,
+            "sequence": shard_batch.sequences[record],
             "row": row,
             "model": model,
-            "partition_key": arrivals.keys[record],
-            "arrived": float(arrivals.arrived[record]),
+            "partition_key": shard_batch.keys[record],
+            "arrived": float(shard_batch.arrived[record]),
         }
         entries = self.entries.setdefault(record, [])
         # the first line of a record carries its bytes
-        original = None if entries else arrivals.data[record]
+        original = None if entries else shard_batch.data[record]
         entries.append(Quarantined(place, reasons, original))
 
     @property

@@ -35,7 +35,7 @@ Step = Literal["decode_ms", "features_ms", "score_ms", "sink_ms", "windows_ms"]
 class Scored:
     """The rows of one model with their scores; `kept` are the positions of those in the sink."""
 
-    flow: ModelRows
+    model_rows: ModelRows
     prediction: Prediction
     kept: NDArray[np.int64]
 
@@ -69,7 +69,7 @@ class ShardOutcome:
 class Scorer:
     """What an invocation of the stream's function needs.
 
-    `decode` reads the arrivals (see `streaming.decoding`); `clock` is seconds since the epoch.
+    `decode` reads a shard batch (see `streaming.decoding`); `clock` is seconds since the epoch.
     """
 
     decode: Callable[[ShardBatch], Decoded]
@@ -82,8 +82,8 @@ class Scorer:
     clock: Callable[[], float]
     timer: Callable[[], float] = time.perf_counter
 
-    def take(self, arrivals: ShardBatch, tumbling: TumblingWindow | None) -> ShardOutcome:
-        """Score the arrivals and gather them into windows. All of it may be repeated.
+    def take(self, shard_batch: ShardBatch, tumbling: TumblingWindow | None) -> ShardOutcome:
+        """Score the records and gather them into windows. All of it may be repeated.
 
         What was done for good stays done when it is repeated. Where something is transient, all
         records are to come again, and the state is as it came.
@@ -91,66 +91,72 @@ class Scorer:
         Raises:
             Transient: there are no records that could come again.
         """
-        outcome = ShardOutcome(arrivals.shard, len(arrivals.sequences))
+        outcome = ShardOutcome(shard_batch.shard, len(shard_batch.sequences))
         if tumbling is not None:
             outcome.state = tumbling.state if isinstance(tumbling.state, dict) else {}
         try:
-            self._take(arrivals, tumbling, outcome)
+            self._take(shard_batch, tumbling, outcome)
         except Transient as error:
-            if not arrivals.sequences:
+            if not shard_batch.sequences:
                 raise
-            outcome.failed, outcome.error = arrivals.sequences[0], error
+            outcome.failed, outcome.error = shard_batch.sequences[0], error
         return outcome
 
     def _take(
-        self, arrivals: ShardBatch, tumbling: TumblingWindow | None, outcome: ShardOutcome
+        self, shard_batch: ShardBatch, tumbling: TumblingWindow | None, outcome: ShardOutcome
     ) -> None:
-        flows: list[ModelRows] = []
-        if arrivals.sequences:
-            outcome.oldest_seconds = self.clock() - float(arrivals.arrived.min())
+        all_rows: list[ModelRows] = []
+        if shard_batch.sequences:
+            outcome.oldest_seconds = self.clock() - float(shard_batch.arrived.min())
             begun = self.timer()
-            decoded = self.decode(arrivals)
+            decoded = self.decode(shard_batch)
             begun = self._lap(outcome, "decode_ms", begun)
-            checkpoint = self.checkpoints.read(arrivals.shard)
-            if padded(arrivals.sequences[-1]) > checkpoint.done:
-                self._settle(arrivals, decoded, checkpoint, outcome)
+            checkpoint = self.checkpoints.read(shard_batch.shard)
+            if padded(shard_batch.sequences[-1]) > checkpoint.done:
+                self._settle(shard_batch, decoded, checkpoint, outcome)
             else:
                 outcome.skipped = outcome.records
-            flows = [flow for _, flow in decoded.by_model]
+            all_rows = [model_rows for _, model_rows in decoded.by_model]
         if tumbling is not None:
             begun = self.timer()
-            outcome.windows = advance(tumbling, arrivals, flows, self.windows)
+            outcome.windows = advance(tumbling, shard_batch, all_rows, self.windows)
             outcome.state = outcome.windows.state
             self._lap(outcome, "windows_ms", begun)
 
     def _settle(
-        self, arrivals: ShardBatch, decoded: Decoded, checkpoint: Checkpoint, outcome: ShardOutcome
+        self,
+        shard_batch: ShardBatch,
+        decoded: Decoded,
+        checkpoint: Checkpoint,
+        outcome: ShardOutcome,
     ) -> None:
-        """Put all records behind the checkpoint into the sink, then tell of them, then move it."""
-        new = np.array([padded(s) > checkpoint.done for s in arrivals.sequences], dtype=np.bool_)
+        """Put all records behind the checkpoint into the sink, publish them, then move it."""
+        new = np.array([padded(s) > checkpoint.done for s in shard_batch.sequences], dtype=np.bool_)
         outcome.skipped = int((~new).sum())
-        scored = [self._score(model, flow, new, outcome) for model, flow in decoded.by_model]
+        scored = [
+            self._score(model, model_rows, new, outcome) for model, model_rows in decoded.by_model
+        ]
         begun = self.timer()
-        quarantine = ShardQuarantine(arrivals)
+        quarantine = ShardQuarantine(shard_batch)
         quarantine.add_undecodable(item for item in decoded.undecodable if new[item.record])
         outcome.undecodable = len(quarantine.records)
-        commit_log = CommitLog(self.sink, checkpoint, arrivals)
+        commit_log = CommitLog(self.sink, checkpoint, shard_batch)
         for one in scored:
-            rows = _predict(one, new, commit_log, outcome)
-            quarantine.add_rows(one.flow, rows, one.prediction.scores.refusals)
+            rows = _store(one, new, commit_log, outcome)
+            quarantine.add_rows(one.model_rows, rows, one.prediction.scores.refusals)
         commit_log.settle(ObjectChain("quarantine", "jsonl"), quarantine.records, quarantine.encode)
         for one in scored:
-            self._tell(one, arrivals, outcome)
-        self.checkpoints.advance(arrivals.shard, commit_log.checkpoint_after(), checkpoint)
+            self._publish(one, shard_batch, outcome)
+        self.checkpoints.advance(shard_batch.shard, commit_log.checkpoint_after(), checkpoint)
         self._lap(outcome, "sink_ms", begun)
 
     def _score(
-        self, model: Model, flow: ModelRows, new: NDArray[np.bool_], outcome: ShardOutcome
+        self, model: Model, model_rows: ModelRows, new: NDArray[np.bool_], outcome: ShardOutcome
     ) -> Scored:
         """The rows of one model that are new, scored in one run."""
-        batch, route, begun = flow.batch, ModelRoute(model, "live"), self.timer()
+        batch, route, begun = model_rows.batch, ModelRoute(model, "live"), self.timer()
         if not new.all():
-            batch.good &= new[flow.record]
+            batch.good &= new[model_rows.record]
 
         def lap(step: Step) -> None:
             nonlocal begun
@@ -162,9 +168,9 @@ class Scorer:
         except ModelFailure as error:
             lap("score_ms")
             prediction = failed_prediction(model.contract, route.name, batch, error)
-        return Scored(flow, prediction, np.arange(len(prediction.scores.index)))
+        return Scored(model_rows, prediction, np.arange(len(prediction.scores.index)))
 
-    def _tell(self, one: Scored, arrivals: ShardBatch, outcome: ShardOutcome) -> None:
+    def _publish(self, one: Scored, shard_batch: ShardBatch, outcome: ShardOutcome) -> None:
         """The latest scores and the alerts of what is in the sink."""
         contract, scores = one.prediction.contract, one.prediction.scores
         if len(one.kept) < len(scores.index):
@@ -175,8 +181,8 @@ class Scorer:
                 fallback=scores.fallback[one.kept],
             )
         version = contract.version
-        self.latest.put(latest(contract, version, one.flow, scores, arrivals))
-        past = past_threshold(contract, version, one.flow, scores, arrivals)
+        self.latest.put(latest(contract, version, one.model_rows, scores, shard_batch))
+        past = past_threshold(contract, version, one.model_rows, scores, shard_batch)
         outcome.alerts = outcome.alerts + self.alerts.raise_all(past)
 
     def _lap(self, outcome: ShardOutcome, step: Step, begun: float) -> float:
@@ -186,31 +192,31 @@ class Scorer:
         return now
 
 
-def _predict(
+def _store(
     one: Scored, new: NDArray[np.bool_], commit_log: CommitLog, outcome: ShardOutcome
 ) -> NDArray[np.int64]:
     """The predictions of one model into the sink; the rows that are refused."""
-    flow, scores, contract = one.flow, one.prediction.scores, one.prediction.contract
-    arrivals, records = commit_log.shard_batch, flow.record[scores.index]
-    refused = new[flow.record]
+    model_rows, scores, contract = one.model_rows, one.prediction.scores, one.prediction.contract
+    shard_batch, records = commit_log.shard_batch, model_rows.record[scores.index]
+    refused = new[model_rows.record]
     refused[scores.index] = False
 
     def encode(left: Sequence[int]) -> bytes:
         chosen = np.flatnonzero(records >= left[0])
-        return predictions(flow, scores, chosen, arrivals, contract.version)
+        return predictions(model_rows, scores, chosen, shard_batch, contract.version)
 
     def taken(decided: Sequence[int], body: bytes) -> None:
         there = rows_of(body)
-        for row in np.flatnonzero(np.isin(flow.record, decided)).tolist():
-            place = arrivals.sequences[flow.record[row]], int(flow.row[row])
+        for row in np.flatnonzero(np.isin(model_rows.record, decided)).tolist():
+            place = shard_batch.sequences[model_rows.record[row]], int(model_rows.row[row])
             refused[row] = place not in there
 
     chain = ObjectChain(f"predictions/{contract.name}", "parquet")
-    commit_log.settle(chain, np.unique(flow.record).tolist(), encode, taken)
+    commit_log.settle(chain, np.unique(model_rows.record).tolist(), encode, taken)
     one.kept = np.flatnonzero(~refused[scores.index])
     rows = np.flatnonzero(refused)
     key = (contract.name, contract.version)
-    outcome.rows[key] = int(new[flow.record].sum())
+    outcome.rows[key] = int(new[model_rows.record].sum())
     outcome.refused[key] = len(rows)
     outcome.fallback[key] = int(scores.fallback[one.kept].sum())
     return rows
