@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
+from quintet.aws.dynamodb import ConditionFailed, Table
 from quintet.aws.queues import JobEventQueue
 from quintet.aws.topics import publish
 from quintet.errors import Transient
@@ -29,13 +29,12 @@ class AlertTable:
     """The last alerts; see `quintet.streaming.alerts.AlertState`."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table)
 
     def last(self, model: str, entity: str) -> LastAlert | None:
         """See `AlertState.last`."""
-        answer = self._call("GetItem", Key=_key(model, entity), ConsistentRead=True)
-        return _raised(answer["Item"]) if "Item" in answer else None
+        item = self._table.item(_key(model, entity))
+        return _raised(item) if item else None
 
     def put(self, alert: Alert, before: LastAlert | None) -> bool:
         """See `AlertState.put`."""
@@ -54,7 +53,7 @@ class AlertTable:
             "expires": {"N": str(int(alert.at + alert.cooldown) + KEPT_SECONDS)},
         }
         try:
-            self._call("PutItem", Item=item, **condition)
+            self._table.call("PutItem", Item=item, **condition)
         except ConditionFailed:
             return False
         return True
@@ -62,17 +61,13 @@ class AlertTable:
     def sent(self, alert: Alert) -> None:
         """See `AlertState.sent`."""
         with suppress(ConditionFailed):  # a later one has replaced it
-            self._call(
+            self._table.call(
                 "UpdateItem",
                 Key=_key(alert.model, alert.entity),
                 UpdateExpression="SET sent = :true",
                 ConditionExpression="id = :id",
                 ExpressionAttributeValues={":true": {"BOOL": True}, ":id": {"S": alert.id}},
             )
-
-    def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        payload = {"TableName": self._table, **arguments}
-        return dynamodb_call(self._client, operation, payload, idempotent=True)
 
 
 class AlertTopic:

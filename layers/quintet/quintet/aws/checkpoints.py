@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
+from quintet.aws.dynamodb import ConditionFailed, Table
 from quintet.errors import Transient
 from quintet.streaming.checkpoints import Ahead, Checkpoint, furthest
 
@@ -22,14 +22,12 @@ class CheckpointTable:
     """See `quintet.streaming.checkpoints.Checkpoints`."""
 
     def __init__(self, client: AwsClient, table: str, *, clock: Callable[[], float]) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table)
         self._clock = clock
 
     def read(self, shard: str) -> Checkpoint:
         """See `Checkpoints.read`."""
-        answer = self._call("GetItem", Key=_key(shard), ConsistentRead=True)
-        item = answer.get("Item")
+        item = self._table.item(_key(shard))
         if item is None:
             return Checkpoint()
         ahead = {
@@ -66,12 +64,8 @@ class CheckpointTable:
                 "ConditionExpression": "done = :before",
                 "ExpressionAttributeValues": {":before": {"S": before.done}},
             }
-        self._call("PutItem", Item=item, **condition)
-
-    def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         # a write that is sent twice finds its own: then the checkpoint is read again
-        payload = {"TableName": self._table, **arguments}
-        return dynamodb_call(self._client, operation, payload, idempotent=True)
+        self._table.call("PutItem", Item=item, **condition)
 
 
 def _key(shard: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
+from quintet.aws.dynamodb import ConditionFailed, Table, text
 from quintet.webhooks.delivery import Delivery, State
 
 __all__ = ["EventDeliveries", "JobDeliveries"]
@@ -20,20 +20,17 @@ class JobDeliveries:
     """Deliveries in the jobs table."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table)
 
     def get(self, job: str, channel: str) -> Delivery:
         """See `quintet.webhooks.delivery.Deliveries.get`."""
-        answer = self._call(
-            "GetItem",
-            job,
-            ConsistentRead=True,
+        item = self._table.item(
+            {"job": text(job)},
             ProjectionExpression="#delivery",
             ExpressionAttributeNames={"#delivery": _attribute(channel)},
         )
-        item = answer.get("Item", {}).get(_attribute(channel))
-        return _delivery(item["M"]) if item else Delivery()
+        found = (item or {}).get(_attribute(channel))
+        return _delivery(found["M"]) if found else Delivery()
 
     def put(self, job: str, channel: str, delivery: Delivery) -> None:
         """See `quintet.webhooks.delivery.Deliveries.put`."""
@@ -41,9 +38,9 @@ class JobDeliveries:
         condition = "attribute_exists(job) AND (attribute_not_exists(#delivery)"
         condition += " OR #delivery.#state <> :delivered)"
         with suppress(ConditionFailed):
-            self._call(
+            self._table.call(
                 "UpdateItem",
-                job,
+                Key={"job": text(job)},
                 UpdateExpression="SET #delivery = :delivery",
                 ConditionExpression=condition,
                 ExpressionAttributeNames={"#delivery": _attribute(channel), "#state": "state"},
@@ -53,36 +50,29 @@ class JobDeliveries:
                 },
             )
 
-    def _call(self, operation: str, job: str, **arguments: Any) -> dict[str, Any]:
-        payload = {"TableName": self._table, "Key": {"job": {"S": job}}, **arguments}
-        return dynamodb_call(self._client, operation, payload, idempotent=True)
-
 
 class EventDeliveries:
     """Deliveries in the stream's table: the key "delivery#<subject>", the channel as the part."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table)
 
     def get(self, subject: str, channel: str) -> Delivery:
         """See `quintet.webhooks.delivery.Deliveries.get`."""
-        payload = {"Key": _key(subject, channel), "ConsistentRead": True}
-        answer = dynamodb_call(self._client, "GetItem", {"TableName": self._table, **payload})
-        return _delivery(answer["Item"]) if "Item" in answer else Delivery()
+        item = self._table.item(_key(subject, channel))
+        return _delivery(item) if item else Delivery()
 
     def put(self, subject: str, channel: str, delivery: Delivery) -> None:
         """See `quintet.webhooks.delivery.Deliveries.put`."""
         expires = {"N": str(int(delivery.started) + KEPT_SECONDS)}
-        payload = {
-            "TableName": self._table,
-            "Item": {**_key(subject, channel), **_item(delivery), "expires": expires},
-            "ConditionExpression": "attribute_not_exists(#state) OR #state <> :delivered",
-            "ExpressionAttributeNames": {"#state": "state"},
-            "ExpressionAttributeValues": {":delivered": {"S": "delivered"}},
-        }
         with suppress(ConditionFailed):
-            dynamodb_call(self._client, "PutItem", payload, idempotent=True)
+            self._table.call(
+                "PutItem",
+                Item={**_key(subject, channel), **_item(delivery), "expires": expires},
+                ConditionExpression="attribute_not_exists(#state) OR #state <> :delivered",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues={":delivered": text("delivered")},
+            )
 
 
 def _key(subject: str, channel: str) -> dict[str, Any]:

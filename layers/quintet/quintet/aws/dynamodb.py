@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from quintet.aws.client import AwsClient
 from quintet.aws.responses import CONDITION_FAILED, cancellation_codes, error_name
 from quintet.errors import QuintetError, Transient
 
-__all__ = ["ConditionFailed", "dynamodb_call"]
+__all__ = ["ConditionFailed", "Item", "Table", "dynamodb_call", "number", "text"]
+
+Item = dict[str, Any]
 
 _READS = frozenset({"BatchGetItem", "DescribeTable", "GetItem", "Query", "Scan"})
 
@@ -46,3 +48,50 @@ def dynamodb_call(
         raise ConditionFailed(f"{operation}: the condition does not hold", writes)
     # the service's own message may hold ARNs: only its error's name is passed on
     raise Transient(f"dynamodb refused {operation} ({kind or f'status {response.status}'})")
+
+
+class Table:
+    """Calls to one table; all of them raise as `dynamodb_call` does.
+
+    Writes are sent again, unless `resend_writes` is False: their conditions must tell a second
+    time from the first.
+    """
+
+    def __init__(self, client: AwsClient, name: str, *, resend_writes: bool = True) -> None:
+        self.name = name
+        self._client = client
+        self._idempotent = True if resend_writes else None
+
+    def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """The answer of an operation on the table."""
+        return self.send(operation, {"TableName": self.name, **arguments})
+
+    def send(self, operation: str, payload: Item) -> dict[str, Any]:
+        """The answer of an operation whose payload names its tables itself."""
+        return dynamodb_call(self._client, operation, payload, idempotent=self._idempotent)
+
+    def item(self, key: Item, **options: Any) -> Item | None:
+        """An item as it is stored now."""
+        found: Item | None = self.call("GetItem", Key=key, ConsistentRead=True, **options).get(
+            "Item"
+        )
+        return found
+
+    def pages(self, operation: str, **arguments: Any) -> Iterator[Item]:
+        """The items of a Query or a Scan, read page by page as they are taken."""
+        while True:
+            answer = self.call(operation, **arguments)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def text(value: str) -> Item:
+    """A string attribute."""
+    return {"S": value}
+
+
+def number(value: float) -> Item:
+    """A number attribute; a float comes back as it was."""
+    return {"N": repr(value)}

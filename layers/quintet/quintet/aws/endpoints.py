@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
+from quintet.aws.dynamodb import ConditionFailed, Table
 from quintet.webhooks.endpoints import Endpoint, Secret, UnknownEndpoint, changed
 
 __all__ = ["EndpointTable"]
@@ -16,15 +16,14 @@ class EndpointTable:
     """Reads and writes the endpoints table."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table, resend_writes=False)
 
     def get(self, endpoint: str) -> Endpoint:
         """See `quintet.webhooks.endpoints.Endpoints.get`."""
-        answer = self._call("GetItem", Key=_key(endpoint), ConsistentRead=True)
-        if "Item" not in answer:
+        item = self._table.item(_key(endpoint))
+        if item is None:
             raise UnknownEndpoint(endpoint)
-        return _endpoint(answer["Item"])
+        return _endpoint(item)
 
     def put(self, endpoint: Endpoint, before: Endpoint | None) -> None:
         """See `quintet.webhooks.endpoints.Endpoints.put`."""
@@ -37,14 +36,14 @@ class EndpointTable:
                 "ExpressionAttributeValues": values,
             }
         try:
-            self._call("PutItem", Item=_item(endpoint), **condition)
+            self._table.call("PutItem", Item=_item(endpoint), **condition)
         except ConditionFailed as error:
             raise changed(endpoint.id, before) from error
 
     def disable(self, endpoint: str, reason: str) -> None:
         """See `quintet.webhooks.endpoints.Endpoints.disable`."""
         with suppress(ConditionFailed):  # there is none
-            self._call(
+            self._table.call(
                 "UpdateItem",
                 Key=_key(endpoint),
                 UpdateExpression="SET disabled = :reason",
@@ -61,7 +60,7 @@ class EndpointTable:
         """
         there = "attribute_exists(endpoint)"
         try:
-            self._call("DeleteItem", Key=_key(endpoint), ConditionExpression=there)
+            self._table.call("DeleteItem", Key=_key(endpoint), ConditionExpression=there)
         except ConditionFailed as error:
             raise UnknownEndpoint(endpoint) from error
 
@@ -71,17 +70,8 @@ class EndpointTable:
         Raises:
             Transient: the table could not be read.
         """
-        found: list[Endpoint] = []
-        start: dict[str, Any] = {}
-        while True:
-            answer = self._call("Scan", ConsistentRead=True, **start)
-            found += [_endpoint(item) for item in answer["Items"]]
-            if "LastEvaluatedKey" not in answer:
-                return sorted(found, key=lambda endpoint: endpoint.id)
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-
-    def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        return dynamodb_call(self._client, operation, {"TableName": self._table, **arguments})
+        found = map(_endpoint, self._table.pages("Scan", ConsistentRead=True))
+        return sorted(found, key=lambda endpoint: endpoint.id)
 
 
 def _key(endpoint: str) -> dict[str, Any]:

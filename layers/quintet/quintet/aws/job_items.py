@@ -1,4 +1,4 @@
-"""Jobs as items of the jobs table, in DynamoDB's JSON, and back."""
+"""Jobs as items of the jobs table and back, and the conditions of writes to them."""
 
 from __future__ import annotations
 
@@ -8,40 +8,47 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from quintet.aws.dynamodb import Item, number, text
 from quintet.jobs.job import Content, Job, JobOutcome, Lease, State
 from quintet.jobs.store import JobEvent, JobSummary
 
 __all__ = [
-    "Item",
+    "FREE",
+    "LEASE",
+    "MINE",
+    "OPEN",
+    "SHARDS",
+    "STATES",
+    "expiry",
     "job_item",
     "job_of",
+    "leasing",
+    "mine",
     "moment",
     "notice_id",
     "notice_item",
     "notice_of",
-    "number",
     "outcome_attributes",
     "seconds",
     "shard",
     "summary_of",
-    "text",
 ]
-
-Item = dict[str, Any]
 
 #: the sparse index is written with every job: one partition of it would throttle them all
 SHARDS = 8
 _NOTICE = "outbox#"
 
+OPEN = "(#state = :accepted OR #state = :leased)"
+FREE = "(#state = :accepted OR (#state = :leased AND lease_until <= :now))"
+MINE = "#state = :leased AND lease_owner = :worker AND attempts = :fence AND lease_until > :now"
+STATES = {":accepted": text("ACCEPTED"), ":leased": text("LEASED")}
 
-def text(value: str) -> Item:
-    """A string attribute."""
-    return {"S": value}
-
-
-def number(value: float) -> Item:
-    """A number attribute; a float comes back as it was."""
-    return {"N": repr(value)}
+#: how a job is leased, and on which condition; `leasing` has the values
+LEASE = (
+    "SET #state = :leased, lease_owner = :worker, lease_until = :until, updated = :now "
+    "ADD attempts :one",
+    f"{FREE} AND deadline > :now",
+)
 
 
 def moment(at: float) -> str:
@@ -181,3 +188,29 @@ def _content_of(fields: Mapping[str, Any]) -> Content:
         fields["place"]["S"] if "place" in fields else None,
         {name: value["S"] for name, value in fields["headers"]["M"].items()},
     )
+
+
+def leasing(worker: str, now: float, seconds: float) -> Item:
+    """The values of `LEASE`."""
+    return {
+        **STATES,
+        ":worker": text(worker),
+        ":until": number(now + seconds),
+        ":now": number(now),
+        ":one": {"N": "1"},
+    }
+
+
+def mine(lease: Lease, now: float) -> Item:
+    """The values of the condition `MINE`."""
+    return {
+        ":leased": text("LEASED"),
+        ":worker": text(lease.owner),
+        ":fence": {"N": str(lease.fence)},
+        ":now": number(now),
+    }
+
+
+def expiry(at: float) -> Item:
+    """When DynamoDB may delete an item."""
+    return {"expires": {"N": str(int(at))}}

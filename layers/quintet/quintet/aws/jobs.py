@@ -12,23 +12,26 @@ import json
 from collections.abc import Sequence
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed
-from quintet.aws.job_calls import JobCalls, expiry
-from quintet.aws.job_groups import JobGroups
-from quintet.aws.job_holding import FREE, LEASE, MINE, OPEN, STATES, leasing, mine
+from quintet.aws.dynamodb import ConditionFailed, Item, number, text
 from quintet.aws.job_items import (
-    Item,
+    FREE,
+    LEASE,
+    MINE,
+    OPEN,
+    STATES,
+    expiry,
     job_item,
     job_of,
+    leasing,
+    mine,
     moment,
     notice_id,
     notice_item,
     notice_of,
-    number,
     outcome_attributes,
     summary_of,
-    text,
 )
+from quintet.aws.job_writes import JobCalls, JobGroups
 from quintet.errors import BadInput, Transient
 from quintet.jobs.job import (
     EVENTS,
@@ -94,7 +97,7 @@ class JobTable:
         self, job: Job, key: IdempotencyKey, notice: JobEvent
     ) -> tuple[Job, JobEvent | None]:
         """The job that an idempotency key led to before."""
-        found = self._calls.read(_key_id(job.owner, key))
+        found = self._calls.item({"job": text(_key_id(job.owner, key))})
         if found is None:
             raise Transient("the idempotency key was forgotten just now")
         if found["payload"]["S"] != key.payload:
@@ -167,7 +170,7 @@ class JobTable:
     def get(self, job: str, owner: str | None = None) -> Job:
         """See `JobQueries.get`."""
         _check_id(job)
-        item = self._calls.read(job)
+        item = self._calls.item({"job": text(job)})
         if item is None or owner not in (None, item["owner"]["S"]):
             raise unknown(job)
         return job_of(item)
@@ -201,7 +204,7 @@ class JobTable:
         if after is not None:
             query["ExclusiveStartKey"] = {**_position(after), "owner": text(owner)}
         found = []
-        for item in self._calls.query(query):
+        for item in self._calls.pages("Query", **query):
             found.append(summary_of(item))
             if len(found) > most:
                 break

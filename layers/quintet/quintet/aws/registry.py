@@ -5,11 +5,10 @@ Keys are model and item: "version#00000001" holds a version, "route" which of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import dynamodb_call
+from quintet.aws.dynamodb import Item, Table
 from quintet.serving.model_cache import NAME, Route, UnknownModel, Version
 
 __all__ = ["Registry"]
@@ -19,8 +18,7 @@ class Registry:
     """Reads the registry table."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table)
 
     def route(self, model: str) -> Route:
         """The route of a model, with all of its versions, in one query.
@@ -31,13 +29,13 @@ class Registry:
         """
         if not NAME.fullmatch(model):  # some of what comes in URLs is no key of a table
             raise UnknownModel(model)
-        query = {
+        query: Item = {
             "KeyConditionExpression": "#model = :model",
             "ExpressionAttributeNames": {"#model": "model"},
             "ExpressionAttributeValues": {":model": {"S": model}},
             "ConsistentRead": True,
         }
-        items = {item["item"]["S"]: item for item in self._pages("Query", query)}
+        items = {item["item"]["S"]: item for item in self._table.pages("Query", **query)}
         route = items.pop("route", None)
         if route is None:
             raise UnknownModel(model)
@@ -67,22 +65,13 @@ class Registry:
         Raises:
             Transient: the table could not be read.
         """
-        scan = {
+        scan: Item = {
             "FilterExpression": "#item = :route",
             "ProjectionExpression": "#model",
             "ExpressionAttributeNames": {"#item": "item", "#model": "model"},
             "ExpressionAttributeValues": {":route": {"S": "route"}},
         }
-        return sorted(item["model"]["S"] for item in self._pages("Scan", scan))
-
-    def _pages(self, operation: str, payload: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        payload = {"TableName": self._table, **payload}
-        while True:
-            answer = dynamodb_call(self._client, operation, payload)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            payload["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return sorted(item["model"]["S"] for item in self._table.pages("Scan", **scan))
 
 
 def _version(item: dict[str, Any]) -> Version:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import dynamodb_call
+from quintet.aws.dynamodb import Table, text
 from quintet.errors import BadInput, NotFound, Refusal
 
 __all__ = ["EndpointIds"]
@@ -17,21 +17,15 @@ class EndpointIds:
     """See `quintet.jobs.submit.CallbackEndpoints`. `field` is what a refusal calls an endpoint."""
 
     def __init__(self, client: AwsClient, table: str, field: str = "X-Quintet-Callback") -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table)
         self._field = field
 
     def check(self, endpoint: str, caller: str | None = None) -> None:
         """See `CallbackEndpoints.check`. Without a caller: an operator, who may name any."""
         found = None
         if _ID.fullmatch(endpoint):  # some of what comes in headers is no key of a table
-            payload = {
-                "TableName": self._table,
-                "Key": {"endpoint": {"S": endpoint}},
-                "ProjectionExpression": "endpoint, disabled, callers",
-                "ConsistentRead": True,
-            }
-            found = dynamodb_call(self._client, "GetItem", payload).get("Item")
+            known = "endpoint, disabled, callers"
+            found = self._table.item({"endpoint": text(endpoint)}, ProjectionExpression=known)
         callers = found.get("callers", {}).get("SS") if found else None
         if found is None or (callers and caller not in (None, *callers)):  # nobody is told which
             expected = "the id of a registered endpoint"

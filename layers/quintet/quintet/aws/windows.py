@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
+from quintet.aws.dynamodb import ConditionFailed, Table, dynamodb_call, text
 from quintet.aws.features import (
     KEY,
     MOST_BYTES,
@@ -182,7 +182,7 @@ class WindowTable:
         Raises:
             Transient: the table could not be read.
         """
-        items = self._query(window_key(model, start), {"ConsistentRead": True})
+        items = self._query(window_key(model, start), ConsistentRead=True)
         return summed(model, start, parts_of(model, items))
 
     def recent(self, model: str, most: int = 20) -> list[float]:
@@ -191,23 +191,17 @@ class WindowTable:
         Raises:
             Transient: the table could not be read.
         """
-        items = self._query(index_key(model), {"ScanIndexForward": False, "Limit": most})
+        items = self._query(index_key(model), ScanIndexForward=False, Limit=most)
         return [float(item["part"]["S"]) for item in islice(items, most)]
 
-    def _query(self, key: str, options: Mapping[str, Any]) -> Iterator[Item]:
-        request: Item = {
-            "TableName": self._table,
-            "KeyConditionExpression": "#key = :key",
-            "ExpressionAttributeNames": {"#key": "key"},
-            "ExpressionAttributeValues": {":key": {"S": key}},
+    def _query(self, key: str, **options: Any) -> Iterator[Item]:
+        return Table(self._client, self._table).pages(
+            "Query",
+            KeyConditionExpression="#key = :key",
+            ExpressionAttributeNames={"#key": "key"},
+            ExpressionAttributeValues={":key": text(key)},
             **options,
-        }
-        while True:
-            answer = dynamodb_call(self._client, "Query", request)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        )
 
 
 def _stored_scalar(value: Scalar) -> Scalar:

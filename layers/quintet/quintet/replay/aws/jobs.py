@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from quintet.aws.job_items import moment, number, seconds, shard, text
+from quintet.aws.dynamodb import number, text
+from quintet.aws.job_items import moment, seconds, shard
 from quintet.replay.aws.errors import replay_errors
 from quintet.replay.jobs import KnownJob, failed_on_our_side
 

@@ -1,0 +1,250 @@
+"""Writes to the jobs table: of one job, and of many jobs in few calls.
+
+Jobs that do not go together with others are left to be written alone.
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed, Item, Table, text
+from quintet.aws.job_items import (
+    LEASE,
+    MINE,
+    SHARDS,
+    expiry,
+    job_of,
+    leasing,
+    mine,
+    moment,
+    notice_item,
+    outcome_attributes,
+)
+from quintet.errors import Transient
+from quintet.jobs.job import EVENTS, Job, JobOutcome, State
+from quintet.jobs.store import JobEvent
+
+__all__ = ["JobCalls", "JobGroups"]
+
+#: writes of one transaction; and bytes, of the four million that it may have
+MOST_WRITES = 100
+MOST_BYTES = 3_000_000
+#: what an item has beside its payload and its result
+ITEM_BYTES = 2_000
+
+
+class JobCalls(Table):
+    """Calls to the jobs table. Their conditions tell a second time from the first.
+
+    All of them raise Transient; those with a condition that does not hold, ConditionFailed.
+    """
+
+    def __init__(self, client: AwsClient, table: str, retention: float) -> None:
+        super().__init__(client, table)
+        self._retention = retention
+
+    def due(self, kind: str, before: float, most: int) -> Iterator[Item]:
+        """The keys of `notice` or `open` items due before a moment, up to `most` of each shard."""
+        for number_of_shard in range(SHARDS):
+            query = {
+                "IndexName": "by_outbox",
+                "KeyConditionExpression": "outbox = :shard AND due < :before",
+                "ExpressionAttributeValues": {
+                    ":shard": text(f"{kind}#{number_of_shard}"),
+                    ":before": text(moment(before)),
+                },
+                "Limit": most,
+            }
+            for count, item in enumerate(self.pages("Query", **query)):
+                if count >= most:
+                    break
+                yield item
+
+    def end(
+        self,
+        notice: JobEvent,
+        state: State,
+        condition: str,
+        values: Mapping[str, Any],
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        notify: bool = True,
+    ) -> None:
+        """Bring a job to its end and write its notice, both or none; no notice if not `notify`."""
+        update, *puts = self.ending(notice, state, condition, values, attributes, notify=notify)
+        if puts:
+            self.transact([update, *puts])
+        else:
+            self.call("UpdateItem", **update["Update"])
+
+    def ending(
+        self,
+        notice: JobEvent,
+        state: State,
+        condition: str,
+        values: Mapping[str, Any],
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        notify: bool = True,
+    ) -> list[dict[str, Any]]:
+        """The writes of `end`, the job's own first, for `transact`."""
+        more = attributes or {}
+        sets = ["#state = :end", "updated = :now", *(f"#{name} = :{name}" for name in more)]
+        names = {"#state": "state", **{f"#{name}": name for name in more}}
+        if "#owner" in condition:
+            names["#owner"] = "owner"
+        update = {
+            "TableName": self.name,
+            "Key": {"job": text(notice.job)},
+            "UpdateExpression": f"SET {', '.join(sets)} REMOVE outbox, due",
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": {
+                **values,
+                ":end": text(state),
+                **{f":{name}": value for name, value in more.items()},
+            },
+        }
+        announced = {**notice_item(notice), **expiry(notice.at + self._retention)}
+        return [{"Update": update}, *([self.put(announced)] if notify else [])]
+
+    def put(
+        self, item: Item, condition: str | None = None, values: Item | None = None
+    ) -> dict[str, Any]:
+        """The write of an item, for `transact`."""
+        put: Item = {"TableName": self.name, "Item": item}
+        if condition is not None:
+            put["ConditionExpression"] = condition
+        if values is not None:
+            put["ExpressionAttributeValues"] = values
+        return {"Put": put}
+
+    def transact(self, writes: list[dict[str, Any]]) -> None:
+        """Several writes, all or none."""
+        self.send("TransactWriteItems", {"TransactItems": writes})
+
+    def update(
+        self,
+        job: str,
+        expression: str,
+        condition: str,
+        values: Item,
+        returned: str = "NONE",
+    ) -> dict[str, Any]:
+        """Change a job's item where the condition holds."""
+        payload = {**self.change(job, expression, condition, values), "ReturnValues": returned}
+        return self.call("UpdateItem", **payload)
+
+    def change(self, job: str, expression: str, condition: str, values: Item) -> dict[str, Any]:
+        """What `update` asks for, for `transact`."""
+        return {
+            "TableName": self.name,
+            "Key": {"job": text(job)},
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {"#state": "state"},
+            "ExpressionAttributeValues": values,
+        }
+
+    def delete(self, key: str) -> None:
+        """Delete an item; again does no harm."""
+        self.call("DeleteItem", Key={"job": text(key)})
+
+    def read_many(self, keys: Sequence[str]) -> list[Item]:
+        """Up to 100 items as they are stored now; what does not fit into one answer is left out."""
+        wanted = {"Keys": [{"job": text(key)} for key in keys], "ConsistentRead": True}
+        answer = self.send("BatchGetItem", {"RequestItems": {self.name: wanted}})
+        found: list[Item] = answer["Responses"].get(self.name, [])
+        return found
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete up to 25 items. Raises Transient also where some of them are left."""
+        deletes = [{"DeleteRequest": {"Key": {"job": text(key)}}} for key in keys]
+        answer = self.send("BatchWriteItem", {"RequestItems": {self.name: deletes}})
+        if answer.get("UnprocessedItems"):
+            raise Transient("dynamodb left some items undeleted")
+
+
+class JobGroups:
+    """Leases and ends of many jobs at once, each by the conditions that it has alone."""
+
+    def __init__(self, calls: JobCalls) -> None:
+        self._calls = calls
+
+    def lease(self, jobs: Sequence[str], worker: str, now: float, seconds: float) -> dict[str, Job]:
+        """See `quintet.jobs.store.JobBatches.lease_many`."""
+        values = leasing(worker, now, seconds)
+        found: dict[str, Job] = {}
+        for start in range(0, len(jobs), MOST_WRITES):
+            some = jobs[start : start + MOST_WRITES]
+            with suppress(Transient):
+                held = self._written(
+                    {job: [{"Update": self._calls.change(job, *LEASE, values)}] for job in some}
+                )
+                items = self._calls.read_many(held) if held else []
+                found |= {item["job"]["S"]: job_of(item) for item in items}
+        return {
+            name: job
+            for name, job in found.items()
+            if job.state == "LEASED" and job.lease is not None and job.lease.owner == worker
+        }
+
+    def settle(self, ends: Sequence[tuple[Job, JobOutcome]], now: float) -> dict[str, JobEvent]:
+        """See `quintet.jobs.store.JobBatches.settle_many`."""
+        notices: dict[str, JobEvent] = {}
+        for some in _transactions(ends):
+            writes, told = {}, {}
+            for job, outcome in some:
+                assert job.lease is not None
+                notice = told[job.id] = JobEvent(job.id, EVENTS[outcome.state], now)
+                more, values = outcome_attributes(outcome), mine(job.lease, now)
+                writes[job.id] = self._calls.ending(
+                    notice, outcome.state, MINE, values, more, notify=job.notify
+                )
+            with suppress(Transient):
+                notices |= {job: told[job] for job in self._written(writes)}
+        return notices
+
+    def _written(self, writes: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+        """The jobs whose writes were done, in one transaction.
+
+        Those whose conditions do not hold are left out of a second one; there is no third.
+
+        Raises:
+            Transient: the table does not answer.
+        """
+        waiting = dict(writes)
+        for _ in range(2):
+            every = [(job, dict(write)) for job, some in waiting.items() for write in some]
+            if not every:
+                return []
+            try:
+                self._calls.transact([write for _, write in every])
+            except ConditionFailed as error:
+                for place in error.writes:
+                    waiting.pop(every[place][0], None)
+                continue
+            return list(waiting)
+        return []
+
+
+def _transactions(
+    ends: Sequence[tuple[Job, JobOutcome]],
+) -> Iterator[list[tuple[Job, JobOutcome]]]:
+    """The ends that go into one transaction each, by count and by bytes."""
+    some: list[tuple[Job, JobOutcome]] = []
+    size = writes = 0
+    for job, outcome in ends:
+        content = outcome.result
+        more = ITEM_BYTES + len(job.request.body or b"") + len((content and content.body) or b"")
+        if some and (writes + 1 + job.notify > MOST_WRITES or size + more > MOST_BYTES):
+            yield some
+            some, size, writes = [], 0, 0
+        some.append((job, outcome))
+        size, writes = size + more, writes + 1 + job.notify
+    if some:
+        yield some
