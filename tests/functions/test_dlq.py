@@ -118,7 +118,7 @@ def work(job: str) -> dict[str, str]:
 
 def queue_of(stage: Stage, name: str = "work", jobs: ReplayJobs | None = None) -> DeadLetterSource:
     """A queue of the stage, about these jobs."""
-    found = {queue.name: queue for queue in dead_letters(stage.outputs, stage.client)}
+    found = {queue.name: queue for queue in dead_letters(stage.outputs, stage.client, stage.signed)}
     return replace(found[f"{name.title()}DeadLetters"], jobs=jobs or NoJobs())
 
 
@@ -127,7 +127,9 @@ def source_named(stage: Stage, name: str) -> ReplaySource:
 
 
 def test_the_queues_are_those_of_the_outputs(stage: Stage) -> None:
-    assert [(q.name, q.destination) for q in dead_letters(stage.outputs, stage.client)] == [
+    assert [
+        (q.name, q.destination) for q in dead_letters(stage.outputs, stage.client, stage.signed)
+    ] == [
         ("DropDeadLetters", "DropQueue"),
         ("WorkDeadLetters", "WorkQueue"),
     ]

@@ -40,8 +40,8 @@ class Jobs(NamedTuple):
 
 @pytest.fixture
 def aws(url: str) -> Jobs:
-    store = job_table(url)
-    return Jobs(store, ReplayJobTable(client("dynamodb", url), store.name, lambda: LATER))
+    store, lean = job_table(url), AwsClient("dynamodb", environ=environ(url))
+    return Jobs(store, ReplayJobTable(lean, store.name, lambda: LATER))
 
 
 @pytest.fixture(params=["memory", "aws"])

@@ -1,1 +1,1 @@
-"""The ports of `quintet.replay` on AWS, over boto3 clients with the credentials of a person."""
+"""The ports of `quintet.replay` on AWS; SQS and Kinesis by boto3, with a person's credentials."""

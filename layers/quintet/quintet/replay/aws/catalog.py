@@ -34,7 +34,7 @@ def catalog_of(stage: str, outputs: Outputs, client: Clients, signed: Signed) ->
     s3, scores = signed("s3"), outputs["ScoresBucketName"]
     return ReplayCatalog(
         stage=stage,
-        fixed=[*dead_letters(outputs, client), *_streams(outputs, client, signed)],
+        fixed=[*dead_letters(outputs, client, signed), *_streams(outputs, client, signed)],
         store=S3ObjectStore(s3, scores),
         marked=S3MarkObjects(s3, scores),
         files=S3InputBucket(s3),
@@ -42,10 +42,10 @@ def catalog_of(stage: str, outputs: Outputs, client: Clients, signed: Signed) ->
     )
 
 
-def dead_letters(outputs: Outputs, client: Clients) -> list[DeadLetterSource]:
+def dead_letters(outputs: Outputs, client: Clients, signed: Signed) -> list[DeadLetterSource]:
     """The dead-letter queues of a stack, by name."""
     sqs, table = client("sqs"), outputs.get("JobsTableName")
-    jobs: ReplayJobs = ReplayJobTable(client("dynamodb"), table) if table else NoJobs()
+    jobs: ReplayJobs = ReplayJobTable(signed("dynamodb"), table) if table else NoJobs()
     return [
         DeadLetterSource(name.removesuffix("Url"), SqsMessages(url, sqs), jobs)
         for name, url in sorted(outputs.items())

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from quintet.replay.items import ReplayError
 
-__all__ = ["code_of", "replay_errors"]
+__all__ = ["replay_errors"]
 
 
 @contextmanager
@@ -19,8 +19,3 @@ def replay_errors() -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise ReplayError(str(error)) from error
-
-
-def code_of(error: ClientError) -> str:
-    """AWS's code of an error."""
-    return str(error.response.get("Error", {}).get("Code", ""))

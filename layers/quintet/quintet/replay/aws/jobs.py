@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from quintet.aws.dynamodb import number, text
+from quintet.aws.client import AwsClient
+from quintet.aws.dynamodb import ConditionFailed, Table, number, text
 from quintet.aws.job_items import moment, seconds, shard
-from quintet.replay.aws.errors import replay_errors
 from quintet.replay.jobs import KnownJob, failed_on_our_side
 
 __all__ = ["ReplayJobTable"]
@@ -18,9 +18,10 @@ __all__ = ["ReplayJobTable"]
 class ReplayJobTable:
     """The jobs table; see `quintet.replay.jobs.ReplayJobs`."""
 
-    def __init__(self, dynamodb: Any, table: str, clock: Callable[[], float] = time.time) -> None:
-        self._dynamodb = dynamodb
-        self._table = table
+    def __init__(
+        self, client: AwsClient, table: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._table = Table(client, table, resend_writes=False)
         self._clock = clock
 
     def find(self, job: str) -> KnownJob | None:
@@ -41,16 +42,9 @@ class ReplayJobTable:
             return False
         now, created = self._clock(), seconds(item["created"]["S"])
         deadline = now + float(item["deadline"]["N"]) - created
-        expires = int(now + int(item["expires"]["N"]) - created)
-        with replay_errors():
-            return self._update(job, item, now, deadline, expires)
-
-    def _update(
-        self, job: str, item: Mapping[str, Any], now: float, deadline: float, expires: int
-    ) -> bool:
         try:
-            self._dynamodb.update_item(
-                TableName=self._table,
+            self._table.call(
+                "UpdateItem",
                 Key={"job": text(job)},
                 UpdateExpression=(
                     "SET #state = :accepted, updated = :now, deadline = :deadline, "
@@ -70,26 +64,21 @@ class ReplayJobTable:
                     ":deadline": number(deadline),
                     ":open": text(shard("open", job)),
                     ":due": text(moment(deadline)),
-                    ":expires": {"N": str(expires)},
+                    ":expires": {"N": str(int(now + int(item["expires"]["N"]) - created))},
                 },
             )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+        except ConditionFailed:
             return False
         return True
 
     def _read(self, job: str) -> Mapping[str, Any] | None:
         if "#" in job or not job:  # the table has other items, too
             return None
-        with replay_errors():
-            found = self._dynamodb.get_item(
-                TableName=self._table,
-                Key={"job": text(job)},
-                ConsistentRead=True,
-                ProjectionExpression="#state, #model, problem, created, updated, deadline, expires",
-                ExpressionAttributeNames={"#state": "state", "#model": "model"},
-            )
-        item: Mapping[str, Any] | None = found.get("Item")
-        return item
+        return self._table.item(
+            {"job": text(job)},
+            ProjectionExpression="#state, #model, problem, created, updated, deadline, expires",
+            ExpressionAttributeNames={"#state": "state", "#model": "model"},
+        )
 
 
 def _problem(item: Mapping[str, Any]) -> dict[str, Any]:
