@@ -4,6 +4,11 @@ In CSV they have no quotes; in JSONL the same fields in the same order, spaced a
 the first row, and no escapes. So every byte between the values is known, and is compared; the
 values are numbers of JSON's grammar, or plain texts. Where a chunk is anything else, it is left
 to the readers of `quintet.formats.text_rows`: what is read here could be read in no other way.
+
+A typed JSON decoder (msgspec), also over rows of CSV put in brackets, reads the same values with
+half the code. It was measured against this on rows of 30 floats of 8 digits, in interleaved runs of
+`benchmarks.score_unit` on one core: a unit took 0.3 microseconds a row more of CSV and 0.5 more of
+JSONL (of 5.8 and 6.5), 3 to 5 points of its share of raw `session.run`. It wins from 17 digits on.
 """
 
 from __future__ import annotations
