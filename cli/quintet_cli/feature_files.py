@@ -66,7 +66,7 @@ class _Table:
         return list(self.arrays if self.cells is None else self.cells)
 
     def values(self, name: str) -> list[Any]:
-        """A column's values, None where there is none."""
+        """A column's values, None if missing."""
         if self.cells is not None:
             return [cell or None for cell in self.cells[name]]
         found = self.arrays[name].tolist()

@@ -74,7 +74,7 @@ def read_records(
 ) -> list[Line]:
     """The records of a file, each under the partition key that its field `key` gives.
 
-    Without `key` it is the contract's entity, and the line's number where there is none. With a
+    Without `key` it is the contract's entity, or else the line's number. With a
     contract every record is held to it first, as if it arrived then (epoch seconds).
 
     Raises:

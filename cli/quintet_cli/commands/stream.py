@@ -185,7 +185,7 @@ def _time_of(contract: Contract | None) -> str:
     """The field that holds the time of a model's records.
 
     Raises:
-        BadInput: there is none.
+        BadInput: the contract names none.
     """
     if contract is None or contract.stream is None or contract.stream.time is None:
         raise BadInput.of("--now", "a model whose contract names the time of a record", "none")
