@@ -14,6 +14,7 @@ import boto3
 from localstack_client.session import Session as LocalstackSession
 
 from quintet.aws.client import AwsClient
+from quintet.aws.signing import Credentials
 from quintet_cli.stacks import ENDPOINT, NO_CREDENTIALS, StageError, api_at, stack_outputs
 
 __all__ = ["DEFAULT_STATE", "Stage", "StageError"]
@@ -94,14 +95,12 @@ class Stage:
         found = self._session.get_credentials()
         if found is None:
             raise StageError(NO_CREDENTIALS)
-        key = found.get_frozen_credentials()
-        environ = {
-            "AWS_ACCESS_KEY_ID": key.access_key,
-            "AWS_SECRET_ACCESS_KEY": key.secret_key,
-            "AWS_REGION": self._session.region_name or REGION,
-        }
+        environ = {"AWS_REGION": self._session.region_name or REGION}
         if self.endpoint_url is not None:
             environ[ENDPOINT] = self.endpoint_url
-        if key.token:
-            environ["AWS_SESSION_TOKEN"] = key.token
-        return AwsClient(service, environ=environ)
+
+        def credentials() -> Credentials:  # the session renews those that expire
+            key = found.get_frozen_credentials()
+            return Credentials(key.access_key, key.secret_key, key.token)
+
+        return AwsClient(service, environ=environ, credentials=credentials)

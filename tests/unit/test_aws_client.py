@@ -335,6 +335,13 @@ def test_no_server_is_transient() -> None:
         client.request("GET", "/b/k")
 
 
+def test_credentials_that_are_given_are_asked_for_at_each_request() -> None:
+    keys = iter(["first", "second"])
+    client = AwsClient("s3", environ={}, credentials=lambda: Credentials(next(keys), "secret"))
+    urls = [client.presigned("/b/k", 60) for _ in range(2)]
+    assert ["Credential=first%2F" in urls[0], "Credential=second%2F" in urls[1]] == [True, True]
+
+
 def test_missing_credentials_are_named() -> None:
     with pytest.raises(Transient, match="AWS_ACCESS_KEY_ID is not set"):
         AwsClient("s3", environ={}).request("GET", "/b/k")

@@ -40,7 +40,8 @@ def _encode_query(query: Mapping[str, str]) -> str:
 class AwsClient:
     """Signed requests to one AWS service, safe to share between threads.
 
-    The environment (credentials, region, endpoint) is read anew for every request.
+    The environment (credentials, region, endpoint) is read anew for every request; so are
+    `credentials`, where they are given.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class AwsClient:
         service: str,
         *,
         environ: Mapping[str, str] = os.environ,
+        credentials: Callable[[], Credentials] | None = None,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
         attempts: int = ATTEMPTS,
@@ -56,6 +58,7 @@ class AwsClient:
     ) -> None:
         self.service = service
         self._environ = environ
+        self._given = credentials
         self._attempts = attempts
         self._backoff_seconds = backoff_seconds
         self._sleep = sleep
@@ -154,6 +157,8 @@ class AwsClient:
         return self._connections.send(signed, address, idempotent=again)
 
     def _credentials(self) -> Credentials:
+        if self._given is not None:
+            return self._given()
         environ = self._environ
         try:
             return Credentials(

@@ -22,8 +22,8 @@ from quintet.features import StoredValue
 __all__ = [
     "EXPIRES",
     "KEY",
-    "MOST_BYTES",
-    "MOST_KEYS",
+    "MAX_BYTES",
+    "MAX_KEYS",
     "FeatureTable",
     "attribute",
     "entity_key",
@@ -35,10 +35,10 @@ KEY = "entity"
 EXPIRES = "expires"
 
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-MOST_KEYS = 100
+MAX_KEYS = 100
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-MOST_BYTES = 2048  # of a partition key
-MOST_PROJECTED = 500  # attributes: an expression takes 4 KB
+MAX_BYTES = 2048  # of a partition key
+MAX_PROJECTED = 500  # attributes: an expression takes 4 KB
 THREADS = 8  # of one fetch, where it takes several reads
 ATTEMPTS = 4
 BACKOFF_SECONDS = 0.02  # the ceiling of the first wait for unprocessed keys; it doubles
@@ -84,13 +84,13 @@ class FeatureTable:
         wanted = [KEY, EXPIRES, *names, *map(moment_name, names)]
         aliases = {f"#{position}": name for position, name in enumerate(wanted)}
         projection: dict[str, Any] = {}
-        if len(wanted) <= MOST_PROJECTED:
+        if len(wanted) <= MAX_PROJECTED:
             projection["ProjectionExpression"] = ", ".join(aliases)
             projection["ExpressionAttributeNames"] = aliases
         keys = [entity_key(key, entity) for entity in dict.fromkeys(entities)]
         # a caller's entity that is too long for a key is one that is not stored
-        keys = [key for key in keys if len(key) <= MOST_BYTES and len(key.encode()) <= MOST_BYTES]
-        chunks = [keys[start : start + MOST_KEYS] for start in range(0, len(keys), MOST_KEYS)]
+        keys = [key for key in keys if len(key) <= MAX_BYTES and len(key.encode()) <= MAX_BYTES]
+        chunks = [keys[start : start + MAX_KEYS] for start in range(0, len(keys), MAX_KEYS)]
         read = partial(self._read, projection)
         prefix = len(entity_key(key, ""))
         now = self._clock()
@@ -112,7 +112,7 @@ def read_items(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[dict[str, Any]]:
-    """The items of at most MOST_KEYS keys; what DynamoDB leaves unprocessed is asked for again.
+    """The items of at most MAX_KEYS keys; what DynamoDB leaves unprocessed is asked for again.
 
     `options` are BatchGetItem's: a projection, consistency.
 

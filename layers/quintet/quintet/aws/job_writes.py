@@ -31,8 +31,8 @@ from quintet.jobs.store import JobEvent
 __all__ = ["JobCalls", "JobGroups"]
 
 #: writes of one transaction; and bytes, of the four million that it may have
-MOST_WRITES = 100
-MOST_BYTES = 3_000_000
+MAX_WRITES = 100
+MAX_BYTES = 3_000_000
 #: what an item has beside its payload and its result
 ITEM_BYTES = 2_000
 
@@ -179,8 +179,8 @@ class JobGroups:
         """See `quintet.jobs.store.JobBatches.lease_many`."""
         values = leasing(worker, now, seconds)
         found: dict[str, Job] = {}
-        for start in range(0, len(jobs), MOST_WRITES):
-            some = jobs[start : start + MOST_WRITES]
+        for start in range(0, len(jobs), MAX_WRITES):
+            some = jobs[start : start + MAX_WRITES]
             with suppress(Transient):
                 held = self._written(
                     {job: [{"Update": self._calls.change(job, *LEASE, values)}] for job in some}
@@ -241,7 +241,7 @@ def _transactions(
     for job, outcome in ends:
         content = outcome.result
         more = ITEM_BYTES + len(job.request.body or b"") + len((content and content.body) or b"")
-        if some and (writes + 1 + job.notify > MOST_WRITES or size + more > MOST_BYTES):
+        if some and (writes + 1 + job.notify > MAX_WRITES or size + more > MAX_BYTES):
             yield some
             some, size, writes = [], 0, 0
         some.append((job, outcome))

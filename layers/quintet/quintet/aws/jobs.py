@@ -53,7 +53,7 @@ __all__ = ["JobTable"]
 
 DAY = 86_400
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-MOST_DELETED = 25
+MAX_DELETED = 25
 
 
 class JobTable:
@@ -243,8 +243,8 @@ class JobTable:
 
     def sent_many(self, notices: Sequence[JobEvent]) -> None:
         """See `Outbox.sent_many`."""
-        for start in range(0, len(notices), MOST_DELETED):
-            some = notices[start : start + MOST_DELETED]
+        for start in range(0, len(notices), MAX_DELETED):
+            some = notices[start : start + MAX_DELETED]
             self._calls.delete_many([notice_id(notice) for notice in some])
 
     def overdue(self, now: float, most: int = 100) -> list[str]:

@@ -19,12 +19,12 @@ __all__ = ["LatestTable", "latest_key"]
 
 THREADS = 16
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-MOST_KEY_BYTES = 2048
+MAX_KEY_BYTES = 2048
 SEQUENCE_DIGITS = 56
 #: DynamoDB's numbers are of this magnitude, and zero
-LEAST, MOST = 1e-130, 9.99e125
+MIN_VALUE, MAX_VALUE = 1e-130, 9.99e125
 #: of numbers in an output of one row: an item takes 400 KB
-MOST_NUMBERS = 4_096
+MAX_NUMBERS = 4_096
 
 
 def latest_key(model: str, entity_key: str, entity: str) -> str:
@@ -42,7 +42,7 @@ class LatestTable:
 
     def put(self, found: Sequence[Latest]) -> int:
         """See `LatestScores.put`. An entity that is too long for a key is not stored."""
-        stored = [one for one in found if len(_key(one).encode()) <= MOST_KEY_BYTES]
+        stored = [one for one in found if len(_key(one).encode()) <= MAX_KEY_BYTES]
         if len(stored) < 2:
             return sum(map(self._put, stored))
         with ThreadPoolExecutor(min(THREADS, len(stored))) as pool:
@@ -51,7 +51,7 @@ class LatestTable:
     def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
         """See `quintet.api.scores.ScoreReader`."""
         key = latest_key(model, entity_key, entity)
-        if len(key.encode()) > MOST_KEY_BYTES:
+        if len(key.encode()) > MAX_KEY_BYTES:
             return None
         payload = {"TableName": self._table, "Key": {"entity": {"S": key}}, "ConsistentRead": True}
         item = dynamodb_call(self._client, "GetItem", payload).get("Item")
@@ -101,7 +101,7 @@ def _key(one: Latest) -> str:
 def _attribute(value: Any) -> dict[str, Any]:
     """An output's value as DynamoDB writes it, null where it is too large."""
     size = len(value) if isinstance(value, Mapping | list) else np.size(value)
-    if size > MOST_NUMBERS:
+    if size > MAX_NUMBERS:
         return {"NULL": True}
     if isinstance(value, Mapping):
         return {"M": {name: _attribute(item) for name, item in value.items()}}
@@ -131,7 +131,7 @@ def _scalar(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         return {"S": value}
     size = abs(float(value))
-    if size < LEAST:
+    if size < MIN_VALUE:
         return {"N": "0"}
     # str of a float32 0.1 is 0.1
-    return {"N": str(value)} if size <= MOST else {"S": str(value)}
+    return {"N": str(value)} if size <= MAX_VALUE else {"S": str(value)}

@@ -21,7 +21,7 @@ from quintet.webhooks.url_guard import Scope, Target, check_addresses, parse
 __all__ = ["HttpWebhooks", "resolve"]
 
 SECONDS = 15.0
-MOST_ADDRESSES = 4
+MAX_ADDRESSES = 4
 USER_AGENT = "quintet-callbacks"
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -96,7 +96,7 @@ class HttpWebhooks:
 def _connect(target: Target, addresses: Sequence[str], deadline: float) -> socket.socket:
     """A connection to the first of the checked addresses that takes one."""
     failure: OSError = TimeoutError()
-    for address in addresses[:MOST_ADDRESSES]:
+    for address in addresses[:MAX_ADDRESSES]:
         left = deadline - time.monotonic()
         if left <= 0:
             break

@@ -27,7 +27,7 @@ __all__ = ["Item", "index_key", "moment_text", "part_items", "parts_of", "window
 Item = dict[str, Any]
 
 #: bytes of a chunk before it is compressed; an item takes 400 KB
-MOST_CHUNK = 300 * 1024
+MAX_CHUNK = 300 * 1024
 
 
 def window_key(model: str, start: float) -> str:
@@ -119,7 +119,7 @@ def _chunks(partials: Partials) -> Iterator[bytes]:
     """The partials as compressed JSON, in halves until each is small enough."""
     content = orjson.dumps({"entities": partials.entities, "columns": pack(partials.columns)})
     rows = len(partials)
-    if len(content) <= MOST_CHUNK or rows == 1:
+    if len(content) <= MAX_CHUNK or rows == 1:
         yield zlib.compress(content, 1)
         return
     yield from _chunks(select(partials, np.arange(rows // 2)))

@@ -18,8 +18,8 @@ from quintet.aws.client import AwsClient
 from quintet.aws.dynamodb import ConditionFailed, Table, dynamodb_call, text
 from quintet.aws.features import (
     KEY,
-    MOST_BYTES,
-    MOST_KEYS,
+    MAX_BYTES,
+    MAX_KEYS,
     attribute,
     entity_key,
     moment_name,
@@ -34,7 +34,7 @@ from quintet.streaming.window_features import WindowFeatures, WindowUpdate, upda
 __all__ = ["WindowTable", "window_attribute"]
 
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-MOST_PUTS = 25
+MAX_PUTS = 25
 THREADS = 16
 ATTEMPTS = 8  # shards close the same window at the same moment, and may share an entity
 BACKOFF_SECONDS = 0.02  # the ceiling of the first wait; it doubles, with full jitter
@@ -42,7 +42,7 @@ BACKOFF_SECONDS = 0.02  # the ceiling of the first wait; it doubles, with full j
 MAX_FEATURES_CHARACTERS = 200_000
 #: a number in DynamoDB lies between these, or is zero
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-MOST_NUMBER, LEAST_NUMBER = 9.9e125, 1e-130
+MAX_NUMBER, MIN_NUMBER = 9.9e125, 1e-130
 
 #: an entity's item, and what a part says of it
 Change = tuple[str, Sequence[WindowUpdate]]
@@ -86,13 +86,13 @@ class WindowTable:
         changes: dict[str, list[Change]] = {}
         for (model, entity), found in window_updates(parts).items():
             key = entity_key(found[0].part.entity, entity)
-            if len(key.encode()) <= MOST_BYTES:
+            if len(key.encode()) <= MAX_BYTES:
                 changes.setdefault(model, []).append((key, found))
         with ThreadPoolExecutor(THREADS) as pool:
             for some in (chunks, heads):
-                _wait(pool.map(self._put, _slices(some, MOST_PUTS)))
+                _wait(pool.map(self._put, _slices(some, MAX_PUTS)))
             for model, mine in changes.items():
-                reads = [(model, some) for some in _slices(mine, MOST_KEYS)]
+                reads = [(model, some) for some in _slices(mine, MAX_KEYS)]
                 todo = chain.from_iterable(pool.map(self._gather, reads))
                 _wait(pool.map(lambda change: self._settle(*change), list(todo)))
 
@@ -208,9 +208,9 @@ def _stored_scalar(value: Scalar) -> Scalar:
     """A value that DynamoDB can hold: what is beyond its numbers stays at their end."""
     if not isinstance(value, float):
         return value
-    if abs(value) < LEAST_NUMBER:
+    if abs(value) < MIN_NUMBER:
         return 0.0
-    return max(-MOST_NUMBER, min(MOST_NUMBER, value))
+    return max(-MAX_NUMBER, min(MAX_NUMBER, value))
 
 
 def _slices(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
