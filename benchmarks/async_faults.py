@@ -28,7 +28,7 @@ import onnx
 from benchmarks.online_setup import report
 from numpy.typing import NDArray
 from rich.progress import Progress
-from tests.local_aws import FREE_PORTS, ROOT, LocalAws, start_local_aws
+from tests.kits.local_aws import FREE_PORTS, ROOT, LocalAws, start_local_aws
 from typer.testing import CliRunner
 
 from quintet.jobs.job import SETTLED

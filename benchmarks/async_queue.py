@@ -26,7 +26,7 @@ import orjson
 import psutil
 from arro3 import io as arrow_io
 from benchmarks.online_setup import report
-from tests.local_aws import ROOT, LocalAws, start_local_aws
+from tests.kits.local_aws import ROOT, LocalAws, start_local_aws
 from typer.testing import CliRunner
 
 from quintet.aws.client import AwsClient

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from arro3 import io as arrow_io
 from benchmarks.online_setup import report
-from tests.workkit import Bench, job, message
+from tests.kits.workers import Bench, job, message
 
 from quintet.columns import numpy_dtype
 from quintet.jobs.memory import MemoryJobs

@@ -32,7 +32,7 @@ from arro3 import io as arrow_io
 from benchmarks.online_setup import report
 from numpy.typing import NDArray
 from onnx import helper
-from tests.local_aws import FREE_PORTS, LocalAws, start_local_aws
+from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet.batch.run_paths import RunPaths

@@ -24,8 +24,8 @@ import psutil
 from benchmarks.online_setup import MODEL, ROOT, milliseconds, records, report, served_model
 from tests.built.artefacts import built
 from tests.built.emulator import ARCHITECTURE, INVOKE, Emulator, emulated
-from tests.local_aws import LocalAws
-from tests.onlinekit import event
+from tests.kits.local_aws import LocalAws
+from tests.kits.models import event
 
 from quintet_local.server import CONTAINERS_HOST, HOST
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tests.local_aws import LocalAws, start_local_aws
+from tests.kits.local_aws import LocalAws, start_local_aws
 
 __all__ = ["MODEL", "Handler", "environment", "handler", "milliseconds", "report", "served_model"]
 

@@ -27,7 +27,7 @@ from benchmarks.online_setup import (
     report,
     served_model,
 )
-from tests.onlinekit import event
+from tests.kits.models import event
 
 ROUNDS = 2000
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.online_setup import milliseconds, report
-from tests.local_aws import ROOT, LocalAws, start_local_aws
+from tests.kits.local_aws import ROOT, LocalAws, start_local_aws
 from typer.testing import CliRunner
 
 from quintet_cli.app import app

@@ -25,8 +25,8 @@ from typing import Any
 import orjson
 from benchmarks.online_setup import report
 from rich.progress import Progress
-from tests.local_aws import FREE_PORTS, LocalAws, start_local_aws
-from tests.packages import MODEL_YAML, golden, graph
+from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
+from tests.kits.packages import MODEL_YAML, golden, graph
 from typer.testing import CliRunner
 
 from quintet.aws.stream_sender import Entry, Sender

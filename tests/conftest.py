@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from tests.local_aws import LocalAws, start_local_aws
+from tests.kits.local_aws import LocalAws, start_local_aws
 
 __all__ = ["LocalAws", "local_aws"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.batch_kit import CONTRACT, Bench, csv_bytes, row
+from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
 
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
-from tests.local_aws import ROOT
+from tests.kits.local_aws import ROOT
 
 from quintet_local.functions import Function
 from quintet_local.plan import plan

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.local_aws import ROOT
+from tests.kits.local_aws import ROOT
 
 __all__ = ["ARCHITECTURE", "INVOKE", "Emulator", "emulated"]
 

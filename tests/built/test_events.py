@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from tests.built.artefacts import built
 from tests.built.emulator import ARCHITECTURE, Emulator, emulated
-from tests.eventkit import Case, event, plain
-from tests.eventtable import ALL
-from tests.eventworld import world
-from tests.local_aws import LocalAws, start_local_aws
+from tests.kits.event_table import ALL
+from tests.kits.event_world import world
+from tests.kits.events import Case, event, plain
+from tests.kits.local_aws import LocalAws, start_local_aws
 
 from quintet_cli.receiver import Receiver
 

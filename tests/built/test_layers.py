@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.built.artefacts import ARCHITECTURES, MB, TooLarge, built, check_size, needs
-from tests.local_aws import ROOT
+from tests.kits.local_aws import ROOT
 
 pytestmark = [pytest.mark.built, pytest.mark.parametrize("architecture", ARCHITECTURES)]
 

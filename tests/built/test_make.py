@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.local_aws import ROOT
+from tests.kits.local_aws import ROOT
 
 LAYERS = [
     ("wheels", "x86_64/Makefile", "RuntimeLayer"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import typer
-from tests.local_aws import LocalAws
+from tests.kits.local_aws import LocalAws
 
 from quintet_cli.app import app
 from quintet_local import template

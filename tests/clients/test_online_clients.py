@@ -16,8 +16,8 @@ import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from botocore.exceptions import ClientError
-from tests.local_aws import LocalAws
-from tests.onlinekit import CONTRACTS, ECHO_DTYPES, publish, shop_probability
+from tests.kits.local_aws import LocalAws
+from tests.kits.models import CONTRACTS, ECHO_DTYPES, publish, shop_probability
 from tritonclient.utils import InferenceServerException
 
 LOGS = pytest.approx([1.3862944, 0.6931472], rel=1e-6)

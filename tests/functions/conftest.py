@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from arro3 import io as arrow_io
-from tests import onlinekit, streamkit
-from tests.aws_kit import client, create_table, environ, forget_built, load_app, moto_server
-from tests.jobskit import table_properties
+from tests.kits import models, streams
+from tests.kits.aws import client, create_table, environ, forget_built, load_app, moto_server
+from tests.kits.jobs import table_properties
 
 from quintet.aws.client import AwsClient
 from quintet.aws.features import entity_key
@@ -67,7 +67,7 @@ class OnlineAws:
 
     def publish(self, contract: Contract) -> None:
         """Publish a model of the kit."""
-        onlinekit.publish(
+        models.publish(
             contract, self.client("s3"), self.client("dynamodb"), "registry-bucket", "registry"
         )
 
@@ -88,7 +88,7 @@ def online_aws() -> Iterator[OnlineAws]:
     with moto_server() as url:
         aws = OnlineAws(url)
         aws.create()
-        for contract in onlinekit.CONTRACTS.values():
+        for contract in models.CONTRACTS.values():
             aws.publish(contract)
         yield aws
 
@@ -110,7 +110,7 @@ def fresh_handler(
     forget_built(function)
 
 
-Ask = Callable[..., onlinekit.Answer]
+Ask = Callable[..., models.Answer]
 Predict = Ask
 
 
@@ -121,9 +121,9 @@ def _ask(handler: Handler) -> Ask:
         body: bytes | str = b"",
         headers: Mapping[str, str] | None = None,
         **context: Any,
-    ) -> onlinekit.Answer:
-        event = onlinekit.event(method, path, body, headers, **context)
-        return onlinekit.Answer.of(handler(event, None))
+    ) -> models.Answer:
+        event = models.event(method, path, body, headers, **context)
+        return models.Answer.of(handler(event, None))
 
     return ask
 
@@ -186,9 +186,7 @@ class StreamAws:
     def publish(self, contract: Contract) -> None:
         """Publish another model of the kits."""
         bucket, table = (self.environ[f"QUINTET_REGISTRY_{name}"] for name in ("BUCKET", "TABLE"))
-        onlinekit.publish(
-            contract, self.aws.client("s3"), self.aws.client("dynamodb"), bucket, table
-        )
+        models.publish(contract, self.aws.client("s3"), self.aws.client("dynamodb"), bucket, table)
 
     def windows(self) -> WindowTable:
         """The windows that are stored."""
@@ -227,7 +225,7 @@ def stream_aws(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterat
         dynamodb.create_table(TableName=names[variable], **table_properties(resource))
     s3.create_bucket(Bucket=names["QUINTET_STREAM_BUCKET"])
     s3.create_bucket(Bucket=f"stream-registry-{number}")
-    streamkit.publish(streamkit.METER, s3, dynamodb, f"stream-registry-{number}")
+    streams.publish(streams.METER, s3, dynamodb, f"stream-registry-{number}")
     sns = online_aws.client("sns")
     topic = sns.create_topic(Name=f"alerts-{number}")["TopicArn"]
     queue = online_aws.queue(f"alerts-{number}")

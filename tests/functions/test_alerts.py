@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.alertkit import alert, found_in, stream_table
-from tests.aws_kit import client, environ, moto_server
 from tests.functions.test_notify import (
     FAILED,
     SETTLED,
@@ -20,6 +18,8 @@ from tests.functions.test_notify import (
     lines,
     written,
 )
+from tests.kits.alerts import alert, found_in, stream_table
+from tests.kits.aws import client, environ, moto_server
 
 from quintet.aws.alerts import AlertTable, AlertTopic, AlertWebhooks
 from quintet.aws.client import AwsClient

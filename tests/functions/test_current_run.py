@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.batch_aws import MACHINE, BatchAws, event, function, serving
-from tests.batch_kit import csv_bytes, row
+from tests.kits.batch import csv_bytes, row
+from tests.kits.batch_functions import MACHINE, BatchAws, event, function, serving
 from typer.testing import CliRunner
 
 from quintet.aws.scores_bucket import S3ConditionalObjects

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.aws_kit import client, moto_server, reached_by
+from tests.kits.aws import client, moto_server, reached_by
 from typer.testing import CliRunner
 
 from quintet_cli.app import app

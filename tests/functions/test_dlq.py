@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.alertkit import alert
+from tests.kits.alerts import alert
 from typer.testing import CliRunner, Result
 
 from quintet.replay.aws.catalog import catalog_of, dead_letters

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.batch_aws import MACHINE, BatchAws, Handler, event, function, serving
+from tests.kits.batch_functions import MACHINE, BatchAws, Handler, event, function, serving
 
 from quintet.batch.drops import Dropped, DropResult, MemoryRunStarter, dropped, start
 from quintet.batch.run_paths import run_name

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.functions.conftest import OnlineAws
-from tests.onlinekit import NOW, Clock
+from tests.kits.models import NOW, Clock
 
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable

@@ -12,7 +12,7 @@ import pytest
 from arro3 import core
 from arro3 import io as arro3_io
 from tests.functions.conftest import OnlineAws
-from tests.onlinekit import NOW, SHOP, Clock, renamed
+from tests.kits.models import NOW, SHOP, Clock, renamed
 from typer.testing import CliRunner
 
 from quintet.aws.client import AwsClient

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.alertkit import scores_table
-from tests.batch_aws import MACHINE, BatchAws, event, function, serving
-from tests.batch_kit import csv_bytes, row
+from tests.kits.alerts import scores_table
+from tests.kits.batch import csv_bytes, row
+from tests.kits.batch_functions import MACHINE, BatchAws, event, function, serving
 from typer.testing import CliRunner
 
 from quintet.aws.client import AwsClient

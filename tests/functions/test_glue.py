@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
-from tests.batch_aws import BatchAws
+from tests.kits.batch_functions import BatchAws
 
 from quintet.aws.glue import GlueDatabase
 from quintet.batch.athena import Catalogued, GlueTables, MemoryTables

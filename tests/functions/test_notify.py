@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.aws_kit import ROOT, forget_built, load_app, moto_server
-from tests.jobskit import RESULT, job, job_table, table_properties
-from tests.registries import RegistryServer
+from tests.kits.aws import ROOT, forget_built, load_app, moto_server
+from tests.kits.jobs import RESULT, job, job_table, table_properties
+from tests.kits.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import JobDeliveries

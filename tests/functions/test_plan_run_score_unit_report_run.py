@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 import pytest
-from tests.aws_kit import environ, reached_by
-from tests.batch_aws import MACHINE, BatchAws, event, function, serving
-from tests.batch_kit import csv_bytes, row
+from tests.kits.aws import environ, reached_by
+from tests.kits.batch import csv_bytes, row
+from tests.kits.batch_functions import MACHINE, BatchAws, event, function, serving
 
 from quintet.aws.client import AwsClient
 from quintet.aws.input_bucket import S3InputBucket

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from tests.aws_kit import ROOT, load_app
 from tests.functions.conftest import OnlineAws, Predict, fresh_handler
-from tests.onlinekit import LOG, Answer, event, renamed, shop_probability
+from tests.kits.aws import ROOT, load_app
+from tests.kits.models import LOG, Answer, event, renamed, shop_probability
 
 JSON = {"Content-Type": "application/json"}
 GOOD = json.dumps({"records": [{"x": 3, "y": 1}]})

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 from arro3 import io as arrow_io
-from tests.batch_aws import MACHINE, BatchAws, serving
-from tests.batch_kit import (
+from tests.kits.batch import (
     CONTRACT,
     KINDS,
     STARTED,
@@ -25,6 +24,7 @@ from tests.batch_kit import (
     row,
     tiny_graph,
 )
+from tests.kits.batch_functions import MACHINE, BatchAws, serving
 from typer.testing import CliRunner
 
 from quintet.aws.input_bucket import S3InputBucket

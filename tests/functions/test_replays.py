@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.aws_kit import moto_server
-from tests.replaykit import PLACES, Killed, Saboteur, World, aws_world, memory_world
+from tests.kits.aws import moto_server
+from tests.kits.replays import PLACES, Killed, Saboteur, World, aws_world, memory_world
 
 from quintet.errors import Transient
 from quintet.replay.items import Pace, ReplayError, matching

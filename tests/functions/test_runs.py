@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.batch_aws import MACHINE, BatchAws, Handler, event, function, serving
-from tests.batch_kit import csv_bytes, row
+from tests.kits.batch import csv_bytes, row
+from tests.kits.batch_functions import MACHINE, BatchAws, Handler, event, function, serving
 
 from quintet.batch.plans import RefusedPlan, dump
 from quintet.batch.run_paths import RunPaths

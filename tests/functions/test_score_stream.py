@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.functions.conftest import StreamAws
-from tests.streamkit import NOW, SHARD, data, event, reading, sequence
+from tests.kits.streams import NOW, SHARD, data, event, reading, sequence
 
 from quintet.aws.checkpoints import CheckpointTable
 from quintet.aws.client import AwsClient

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests import onlinekit
 from tests.functions.conftest import StreamAws
-from tests.streamkit import NOW, TIMED, data, event, reading, sequence
+from tests.kits import models
+from tests.kits.streams import NOW, TIMED, data, event, reading, sequence
 
 from quintet.contract import Aggregate, Limits, Stream
 from quintet.streaming import kinesis_events
@@ -125,7 +125,7 @@ def test_a_record_of_1_mb_is_scored_unless_its_model_takes_less(stream_aws: Stre
 
 
 def test_an_unknown_entity_is_answered_by_the_rule_of_its_contract(stream_aws: StreamAws) -> None:
-    stream_aws.publish(onlinekit.SHOP)
+    stream_aws.publish(models.SHOP)
     orders = [{"customer": name, "amount": 10.0} for name in ("nobody-has-seen-me", "", None)]
     stream_aws.handler(event([data(*orders, model="shop")]), None)
     (row,) = stream_aws.predictions()

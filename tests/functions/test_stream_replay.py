@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import onlinekit
-from tests.aws_kit import client, moto_server
-from tests.streamkit import METER, NOW, SHARD, data, reading, sequence, shard_batch
+from tests.kits import models
+from tests.kits.aws import client, moto_server
+from tests.kits.streams import METER, NOW, SHARD, data, reading, sequence, shard_batch
 from typer.testing import CliRunner
 
 from quintet.aws.stream_bucket import StreamBucket
@@ -40,7 +40,7 @@ from quintet_local.sources.kinesis import Discard, Record
 from quintet_local.sources.kinesis_events import Source, failure_key, failure_record
 
 AT_ONCE = Pace(None)
-MODEL = OnnxModel(METER, onlinekit.log_graph())
+MODEL = OnnxModel(METER, models.log_graph())
 HOUR = "date=2027-01-15/hour=08"
 _numbers = itertools.count(1)
 
@@ -181,7 +181,7 @@ def test_a_record_of_an_unknown_model_is_scored_once_there_is_one(house: House) 
     output = house.dlq("replay", "StreamQuarantine", "--filter", "model=later")
     assert f"1 sent to {house.name}, 1 left in StreamQuarantine" in output
     assert house.sent() == [("key-1", body)]
-    house.models["later"] = OnnxModel(onlinekit.renamed(METER, name="later"), onlinekit.log_graph())
+    house.models["later"] = OnnxModel(models.renamed(METER, name="later"), models.log_graph())
     outcome = house.take(house.shard_batch(*(d for _, d in house.sent()), first=10))
     assert (outcome.rows, outcome.undecodable) == ({("later", 1): 1}, 0)
     address = re.search(r"record: s3://([^/]+)/(\S+)", output)

@@ -8,7 +8,7 @@ from urllib.request import urlopen
 
 import pytest
 from tests.functions.conftest import Ask, OnlineAws
-from tests.onlinekit import Answer
+from tests.kits.models import Answer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable

@@ -12,8 +12,8 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from tests.functions.conftest import OnlineAws
-from tests.onlinekit import Clock
-from tests.windowkit import ALL, PLAIN, Row, Shard, by_hand, close_to, contract
+from tests.kits.models import Clock
+from tests.kits.windows import ALL, PLAIN, Row, Shard, by_hand, close_to, contract
 
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable

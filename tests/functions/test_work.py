@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.aws_kit import ROOT, forget_built, load_app
 from tests.functions.conftest import OnlineAws
-from tests.jobskit import table_properties
-from tests.workkit import job as accepted_job
+from tests.kits.aws import ROOT, forget_built, load_app
+from tests.kits.jobs import table_properties
+from tests.kits.workers import job as accepted_job
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.local_aws import LocalAws, start_local_aws
+from tests.kits.local_aws import LocalAws, start_local_aws
 
 STACK = Path(__file__).with_name("stack") / "template.yaml"
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from arro3 import io as arrow_io
-from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
+from tests.kits.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner
 
 from quintet_cli.app import app

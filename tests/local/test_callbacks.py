@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 
-from tests.alertkit import alert
-from tests.jobskit import RESULT, job
-from tests.local_aws import LocalAws, eventually
+from tests.kits.alerts import alert
+from tests.kits.jobs import RESULT, job
+from tests.kits.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet.aws.alerts import AlertWebhooks

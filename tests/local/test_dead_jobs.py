@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 
-from tests.local_aws import ROOT, LocalAws, eventually
-from tests.workkit import job
+from tests.kits.local_aws import ROOT, LocalAws, eventually
+from tests.kits.workers import job
 from typer.testing import CliRunner
 
 from quintet.aws.jobs import JobTable

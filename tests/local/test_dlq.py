@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from arro3 import io as arrow_io
-from tests.local_aws import ROOT, LocalAws, eventually
+from tests.kits.local_aws import ROOT, LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet.batch.drops import Dropped

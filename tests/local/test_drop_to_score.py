@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from arro3 import io as arrow_io
-from tests.local_aws import LocalAws, start_local_aws
+from tests.kits.local_aws import LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet.batch.run_paths import RunPaths, run_name

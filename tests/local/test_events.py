@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.aws_kit import ROOT
-from tests.eventkit import Case, event, plain
-from tests.eventtable import ALL
-from tests.eventworld import world
-from tests.local_aws import LocalAws, start_local_aws
+from tests.kits.aws import ROOT
+from tests.kits.event_table import ALL
+from tests.kits.event_world import world
+from tests.kits.events import Case, event, plain
+from tests.kits.local_aws import LocalAws, start_local_aws
 
 from quintet_cli.receiver import Receiver
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local_aws import FREE_PORTS, ROOT, LocalAws, eventually, start_local_aws
+from tests.kits.local_aws import FREE_PORTS, ROOT, LocalAws, eventually, start_local_aws
 
 from quintet_local.faults import call_fate, kill_after, late_by, parse
 

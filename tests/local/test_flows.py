@@ -7,7 +7,7 @@ import re
 import urllib.request
 from typing import Any
 
-from tests.local_aws import LocalAws, eventually
+from tests.kits.local_aws import LocalAws, eventually
 
 
 def test_a_bucket_tells_its_queue_of_new_objects(stack: LocalAws) -> None:

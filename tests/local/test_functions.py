@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.local_aws import LocalAws, eventually
+from tests.kits.local_aws import LocalAws, eventually
 
 ECHO = "quintet-local-Echo"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.local_aws import ROOT, LocalAws, start_local_aws
+from tests.kits.local_aws import ROOT, LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet_cli.app import app

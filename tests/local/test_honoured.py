@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from samtranslator.yaml_helper import yaml_parse
-from tests.local_aws import ROOT
+from tests.kits.local_aws import ROOT
 
 from quintet_local.honoured import HONOURED, NOTES, compact, notices
 from quintet_local.plan import plan

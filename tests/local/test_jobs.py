@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.local_aws import ROOT, LocalAws, eventually
+from tests.kits.local_aws import ROOT, LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet_cli.app import app

@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.kits.local_aws import LocalAws
 from tests.local.test_plane import running
-from tests.local_aws import LocalAws
 
 from quintet_local.faults import OFF, Faults
 from quintet_local.functions import Function

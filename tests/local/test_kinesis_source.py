@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local_aws import LocalAws, LocalAwsFailed, eventually, start_local_aws
+from tests.kits.local_aws import LocalAws, LocalAwsFailed, eventually, start_local_aws
 
 from quintet_local.faults import FaultError, parse, stream_fate
 from quintet_local.sources.kinesis import (

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.kits.local_aws import FREE_PORTS, LocalAws, LocalAwsFailed, eventually, start_local_aws
 from tests.local.conftest import STACK
-from tests.local_aws import FREE_PORTS, LocalAws, LocalAwsFailed, eventually, start_local_aws
 
 BIN = Path(sys.executable).parent
 SMALL = """

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import urllib3
 from arro3 import io as arrow_io
-from tests.local_aws import LocalAws, eventually
+from tests.kits.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet.batch.run_paths import RunPaths, run_name

@@ -7,10 +7,10 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from tests.eventkit import INBOX, event
-from tests.eventtable import ALL
-from tests.eventworld import world
-from tests.local_aws import LocalAws, start_local_aws
+from tests.kits.event_table import ALL
+from tests.kits.event_world import world
+from tests.kits.events import INBOX, event
+from tests.kits.local_aws import LocalAws, start_local_aws
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.local_aws import LocalAws
+from tests.kits.local_aws import LocalAws
 
 MESSAGES = 400
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.local_aws import LocalAws
+from tests.kits.local_aws import LocalAws
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 import yaml
-from tests.local_aws import FREE_PORTS, LocalAws, eventually, start_local_aws
+from tests.kits.local_aws import FREE_PORTS, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet.batch.run_paths import RunPaths

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.local_aws import LocalAws
+from tests.kits.local_aws import LocalAws
 
 from quintet_local.http1 import Request
 from quintet_local.rest_api import (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
+from tests.kits.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet.aws.deliveries import EventDeliveries

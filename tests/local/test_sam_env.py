@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.local_aws import ROOT, LocalAws
+from tests.kits.local_aws import ROOT, LocalAws
 
 from quintet_local.template import read
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.local_aws import LocalAws, eventually
+from tests.kits.local_aws import LocalAws, eventually
 
 from quintet_local.sources.sqs import (
     Config,

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from arro3 import core
 from arro3 import io as arrow_io
-from tests.local_aws import LocalAws, eventually, start_local_aws
+from tests.kits.local_aws import LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet_cli.app import app

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.aws_kit import ROOT
-from tests.streamkit import NOW, data, reading, sequence
-from tests.streamworld import Adversary, Crash, Records, World, check
+from tests.kits.aws import ROOT
+from tests.kits.stream_world import Adversary, Crash, Records, World, check
+from tests.kits.streams import NOW, data, reading, sequence
 
 from quintet.errors import Transient
 from quintet.streaming import kinesis_events

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import urllib3
 from benchmarks.stream_alert import Alerts
-from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
+from tests.kits.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner
 
 from quintet.replay.stream_objects import QUARANTINE

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.local_aws import LocalAws
+from tests.kits.local_aws import LocalAws
 
 CALLS = 200
 

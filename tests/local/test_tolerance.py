@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.local_aws import start_local_aws
+from tests.kits.local_aws import start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet.batch.run_paths import RunPaths

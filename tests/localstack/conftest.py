@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.local_aws import ROOT, eventually
+from tests.kits.local_aws import ROOT, eventually
 from tests.localstack import adapt
 from tests.localstack.kit import STAGE, Localstack, running, said
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from tests.local_aws import ROOT
+from tests.kits.local_aws import ROOT
 
 __all__ = ["STAGE", "Localstack", "running", "said"]
 

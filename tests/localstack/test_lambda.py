@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.local_aws import eventually
+from tests.kits.local_aws import eventually
 from tests.localstack.conftest import SECONDS, Probe
 
 pytestmark = pytest.mark.localstack

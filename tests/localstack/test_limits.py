@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.local_aws import eventually
+from tests.kits.local_aws import eventually
 from tests.localstack.conftest import Deployed, Probe
 from tests.localstack.kit import Localstack
 

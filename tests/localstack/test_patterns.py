@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.local_aws import ROOT, eventually
+from tests.kits.local_aws import ROOT, eventually
 from tests.localstack.conftest import Deployed
 
 from quintet_cli.run_reader import RunReader

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.local_aws import eventually
+from tests.kits.local_aws import eventually
 from tests.localstack.conftest import SECONDS, Deployed
 from tests.localstack.kit import STAGE, said
 

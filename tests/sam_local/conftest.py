@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.eventkit import prepare
-from tests.local_aws import ROOT, LocalAws, eventually, start_local_aws
+from tests.kits.events import prepare
+from tests.kits.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from tests.sam_local import stand_in
 from tests.sam_local.podman import GATEWAY, Podman, serving
 

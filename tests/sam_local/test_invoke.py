@@ -6,8 +6,8 @@ import json
 import subprocess
 
 import pytest
-from tests.eventkit import CASES, Case, plain
-from tests.local_aws import LocalAws
+from tests.kits.events import CASES, Case, plain
+from tests.kits.local_aws import LocalAws
 from tests.sam_local.conftest import Sam, block
 
 pytestmark = pytest.mark.sam_local

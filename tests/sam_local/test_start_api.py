@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from tests.eventkit import jobs, plain
-from tests.local_aws import LocalAws, eventually
+from tests.kits.events import jobs, plain
+from tests.kits.local_aws import LocalAws, eventually
 from tests.sam_local.conftest import HOST, IMAGE, Sam, block, listens, running
 
 pytestmark = pytest.mark.sam_local

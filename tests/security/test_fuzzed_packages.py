@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.packages import MODEL_YAML, contract, graph, package
+from tests.kits.packages import MODEL_YAML, contract, graph, package
 
 from quintet.manifest import File, Manifest, digest_of, manifest_from_json
 from quintet_publish.graph_checks import check_graph

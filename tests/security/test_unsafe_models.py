@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.packages import contract, graph, model_of, package, parsed, vectors
+from tests.kits.packages import contract, graph, model_of, package, parsed, vectors
 
 from quintet.serving.golden import Golden
 from quintet_publish.load_check import Limits, load_check

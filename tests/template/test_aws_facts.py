@@ -6,7 +6,7 @@ import ast
 import re
 
 import pytest
-from tests.aws_kit import ROOT
+from tests.kits.aws import ROOT
 
 PAGE = ROOT / "docs/aws.md"
 ROWS = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.aws_kit import ROOT
+from tests.kits.aws import ROOT
 
 from quintet_local.plan import Plan, plan
 from quintet_local.stack import describe

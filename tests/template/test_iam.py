@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.aws_kit import ROOT
-from tests.iam_rules import actions, problems, resources, statements
+from tests.kits.aws import ROOT
+from tests.kits.iam import actions, problems, resources, statements
 
 from quintet_local.plan import Plan, plan
 from quintet_local.template import load

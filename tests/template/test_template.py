@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.aws_kit import ROOT, load_app
-from tests.iam_rules import actions, resources, statements
+from tests.kits.aws import ROOT, load_app
+from tests.kits.iam import actions, resources, statements
 
 from quintet.batch.drops import MemoryRunStarter
 from quintet.batch.schedules import start_scheduled

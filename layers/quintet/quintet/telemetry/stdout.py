@@ -2,7 +2,7 @@
 
 Powertools' Logger and Metrics took half of what `predict` adds to a small model's run. Here each
 document is one `orjson.dumps`, and all documents of a request are one write.
-tests/unit/test_telemetry.py holds them to Powertools' own, field for field.
+tests/quintet/test_telemetry.py holds them to Powertools' own, field for field.
 """
 
 from __future__ import annotations

@@ -1,0 +1,170 @@
+"""What `quintet --stage` says when a stage is not there, or the user may not see it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from tests.kits.aws import client, environ, moto_server, reached_by
+
+from quintet_cli.stage import Stage, StageError
+
+QUINTET = Path(sys.executable).with_name("quintet")
+TOPIC = {"Topic": {"Type": "AWS::SNS::Topic"}}
+API = "https://abc123.execute-api.us-east-1.amazonaws.com"
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def url(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """CloudFormation, where boto3 finds it."""
+    reached_by(monkeypatch, moto)
+    return moto
+
+
+def deploy(url: str, stage: str, outputs: dict[str, Any]) -> None:
+    template = {"Resources": TOPIC, "Outputs": {n: {"Value": v} for n, v in outputs.items()}}
+    client("cloudformation", url).create_stack(
+        StackName=f"quintet-{stage}", TemplateBody=json.dumps(template)
+    )
+
+
+@contextmanager
+def refusing(code: str) -> Iterator[str]:
+    """An AWS that answers every call with an error."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = (
+                "<ErrorResponse><Error><Type>Sender</Type>"
+                f"<Code>{code}</Code><Message>it is so</Message></Error></ErrorResponse>"
+            ).encode()
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_stage_has_the_outputs_of_its_stack(url: str) -> None:
+    """Behind an end point such as LocalStack's, the API is below it: its host name is nowhere."""
+    outputs = {"ApiUrl": f"{API}/mine", "InboxBucketName": "inbox"}
+    deploy(url, "mine", outputs)
+    stage = Stage.open("mine")
+    assert stage == Stage("mine", f"{url}/_aws/execute-api/abc123/mine", outputs, url)
+    assert stage.client("s3").meta.endpoint_url == url
+    assert stage.signed("dynamodb")._environ["AWS_ENDPOINT_URL"] == url
+
+
+def test_a_stage_that_is_not_there(url: str) -> None:
+    with pytest.raises(StageError) as told:
+        Stage.open("nowhere")
+    assert str(told.value) == (
+        f"there is no stack quintet-nowhere in us-east-1 of {url}: `make deploy STAGE=nowhere` "
+        "makes it; if it was made, it is in another region or account (AWS_REGION, AWS_PROFILE)"
+    )
+
+
+def test_a_stack_of_another_application(url: str) -> None:
+    deploy(url, "other", {"TopicName": "topic"})
+    with pytest.raises(StageError) as told:
+        Stage.open("other")
+    assert str(told.value) == (
+        "stack quintet-other is CREATE_COMPLETE and has no output ApiUrl: its deployment did not "
+        "end well, or it is another application's stack of that name"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("ExpiredToken", "the AWS credentials have expired: sign in again"),
+        ("InvalidClientTokenId", "does not know the AWS credentials (InvalidClientTokenId)"),
+        ("AccessDenied", "the AWS credentials are not allowed to do this: "),
+    ],
+)
+def test_credentials_that_do_not_serve(
+    code: str, told: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refusing(code) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(StageError) as error:
+            Stage.open("mine")
+    assert told in str(error.value)
+
+
+def run(environment: dict[str, str], home: Path) -> subprocess.CompletedProcess[str]:
+    """The command with no credentials or region of this machine's user."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith("AWS_")}
+    nobody = {"HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"}
+    command: list[str | Path] = [QUINTET, "models", "--stage", "dev"]
+    environment = {**kept, **nobody, **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, "no AWS region is configured: set AWS_REGION, or `region` in the profile"),
+        (
+            {"AWS_DEFAULT_REGION": "us-east-1"},
+            "no AWS credentials are configured: sign in, or set AWS_PROFILE",
+        ),
+    ],
+)
+def test_nobody_is_signed_in(environment: dict[str, str], told: str, tmp_path: Path) -> None:
+    ran = run(environment, tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, f"error: {told}\n")
+    assert ran.stdout == ""
+
+
+def test_an_end_point_that_is_not_there(tmp_path: Path) -> None:
+    ran = run(environ("http://127.0.0.1:9") | {"AWS_MAX_ATTEMPTS": "1"}, tmp_path)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: http://127.0.0.1:9 cannot be reached: ")
+
+
+def test_credentials_that_expire_during_a_command(url: str, tmp_path: Path) -> None:
+    """boto3's error of a later call is one line too."""
+    deploy(url, "late", {"ApiUrl": f"{API}/late", "JobsTableName": "jobs"})
+    code = (
+        "import os; from quintet_cli.stage import Stage; from quintet_cli import app\n"
+        "stage = Stage.open('late')\n"
+        "os.environ['AWS_ENDPOINT_URL'] = os.environ['LATER']\n"
+        "app.app = lambda: stage.client('sns').list_topics()\n"
+        "app.main()\n"
+    )
+    with refusing("ExpiredToken") as later:
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "LATER": later},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    told = "error: the AWS credentials have expired: sign in again (`aws sso login`, or new keys)\n"
+    assert (ran.returncode, ran.stderr) == (1, told)

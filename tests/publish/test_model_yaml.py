@@ -1,0 +1,478 @@
+"""model.yaml: what it says is the contract; what is wrong has its line, field and expectation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.kits.packages import MODEL_YAML
+
+from quintet.contract import (
+    Aggregate,
+    Contract,
+    Feature,
+    Input,
+    Limits,
+    Output,
+    Stream,
+    from_dict,
+    to_dict,
+)
+from quintet_publish.model_yaml import contract_schema, read_contract
+from quintet_publish.problems import PackageError
+
+ROOT = Path(__file__).parents[2]
+
+
+def problems(text: str) -> list[str]:
+    """The problems of a model.yaml, without the file's name."""
+    with pytest.raises(PackageError) as caught:
+        read_contract(text.encode())
+    return [str(problem).removeprefix("model.yaml, ") for problem in caught.value.problems]
+
+
+def small(**changes: str) -> str:
+    """The small package's model.yaml with lines changed: old text -> new text."""
+    text = MODEL_YAML.format(name="small", version=1)
+    for line in changes.values():
+        old, new = line.split(" => ")
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def test_reads_a_contract() -> None:
+    assert read_contract(small().encode()) == Contract(
+        name="small",
+        version=1,
+        task="regression",
+        features=(
+            Feature(name="a", dtype="float32", range=(0, 100)),
+            Feature(name="b", dtype="float32", default=1.0),
+        ),
+        inputs=(Input(name="x", dtype="float32", shape=(-1, 2), features=("a", "b")),),
+        outputs=(Output(name="y", dtype="float32", shape=(-1, 1), meaning="score"),),
+        limits=Limits(),
+    )
+
+
+def test_a_contract_survives_json() -> None:
+    contract = read_contract(small().encode())
+    assert from_dict(json.loads(json.dumps(to_dict(contract)))) == contract
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("models/*/model.yaml")), ids=str)
+def test_the_examples_are_valid(path: Path) -> None:
+    assert read_contract(path.read_bytes()).name == path.parent.name
+
+
+def test_all_problems_come_in_one_message() -> None:
+    text = small(
+        a="dtype: float32, range => dtype: floaty, range",
+        b="version: 1 => version: 1.5",
+        c="task: regression => colour: red",
+    )
+    with pytest.raises(PackageError) as caught:
+        read_contract(text.encode())
+    assert str(caught.value) == (
+        "4 problems:\n"
+        "  model.yaml, line 1: task: is required\n"
+        "  model.yaml, line 2: version: expected integer, got 1.5\n"
+        "  model.yaml, line 3: colour: is not a field of the contract\n"
+        "  model.yaml, line 5: features[0].dtype: expected 'bool', 'int8', 'int16', 'int32', "
+        "'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'float16', 'float32', 'float64' or "
+        "'string', got 'floaty'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ["model.yaml: expected a mapping, as docs/bring-your-model.md shows"]),
+        ("- 1", ["model.yaml: expected a mapping, as docs/bring-your-model.md shows"]),
+        ("a: [", ["line 1: not YAML: expected the node content, but found '<stream end>'"]),
+        ("a: &x 1\nb: *x", ["line 2: not YAML: aliases are not read"]),
+        ("a: " + "[" * 5000, ["model.yaml: not YAML: nested too deep"]),
+        ("a: 1\nb: 2\na: 3", ["line 1: a: is listed twice, at lines 1 and 3"]),
+        ("a: .inf", ["line 1: a: expected a finite number, got .inf"]),
+        (
+            "a: !!python/object/apply:os.system [ls]",
+            [
+                "line 1: a: expected plain YAML, got the tag "
+                "tag:yaml.org,2002:python/object/apply:os.system"
+            ],
+        ),
+        ("!!python/name:os.system '': 1", ["line 1: expected plain words as keys"]),
+        ("[1, 2]: 3", ["line 1: expected plain words as keys"]),
+        ("x" * 1_000_001, ["model.yaml: expected at most 1,000,000 bytes, got 1,000,001"]),
+    ],
+)
+def test_what_is_not_plain_yaml_is_refused(text: str, found: list[str]) -> None:
+    assert problems(text) == found
+
+
+def test_what_is_not_utf8_is_refused() -> None:
+    with pytest.raises(PackageError, match=r"^model\.yaml: expected UTF-8; byte 6 is not$"):
+        read_contract(b"name: \xff")
+
+
+def test_a_byte_order_mark_is_read_over() -> None:
+    assert read_contract(b"\xef\xbb\xbf" + small().encode()).name == "small"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            "name: small => name: Small",
+            "line 1: name: expected a lower-case letter, then at most 62 lower-case letters, "
+            "digits, _ or -",
+        ),
+        (
+            "version: 1 => version: 0",
+            "line 2: version: expected a number from 1 to 99999999, got 0",
+        ),
+        ("version: 1 => version: true", "line 2: version: expected integer, got True"),
+        ("name: b => name: a", "line 6: features[1].name: a is listed twice"),
+        (
+            "[0, 100] => [100, 0]",
+            "line 5: features[0].range: expected the lowest value first, got 100 and 0",
+        ),
+        (
+            "[0, 100] => [null, null]",
+            "line 5: features[0].range: expected a lowest or a highest value, or both",
+        ),
+        (
+            "range: [0, 100] => range: [0, 100], default: 101",
+            "line 5: features[0].default: expected a value in the feature's range, got 101",
+        ),
+        ("default: 1.0 => default: x", "line 6: features[1].default: expected float32, got 'x'"),
+        (
+            "default: 1.0 => categories: [1, 2], default: 3",
+            "line 6: features[1].default: expected one of the feature's categories, got 3",
+        ),
+        (
+            "default: 1.0 => categories: [1, 1]",
+            "line 6: features[1].categories[1]: 1 is listed twice",
+        ),
+        (
+            "default: 1.0 => categories: []",
+            "line 6: features[1].categories: expected at least one",
+        ),
+        (
+            "default: 1.0 => categories: [x]",
+            "line 6: features[1].categories[0]: expected float32, got 'x'",
+        ),
+        (
+            "default: 1.0 => max_age: 5",
+            "line 6: features[1].max_age: is for features of a store or window; "
+            "this comes with the request",
+        ),
+        (
+            "shape: [-1, 2] => shape: [2, 2]",
+            "line 8: inputs[0].shape: expected -1, the rows, first, got [2, 2]",
+        ),
+        (
+            "shape: [-1, 2] => shape: [-1, 3]",
+            "line 8: inputs[0].shape: expected [-1, 2] for 2 features",
+        ),
+        (
+            "features: [a, b] => features: [a, b, b]",
+            "line 8: inputs[0].features[2]: b is listed twice",
+        ),
+        (
+            "features: [a, b] => features: [a, c]",
+            "line 8: inputs[0].features[1]: expected a feature of the contract, got 'c'",
+        ),
+        (
+            "b, dtype: float32 => b, dtype: float64",
+            "line 8: inputs[0].features[1]: expected float32, as the input is; b is float64",
+        ),
+        (
+            "b, dtype: float32 => b, shape: [2], dtype: float32",
+            "line 8: inputs[0].features[1]: expected a single value, b is a vector",
+        ),
+        (
+            ", features: [a, b] => ",
+            "line 8: inputs[0].features: is required, since no feature is called x",
+        ),
+        (
+            "meaning: score => meaning: label",
+            "line 10: outputs[0].dtype: expected an integer, a string or a bool for a label",
+        ),
+        (
+            "meaning: score => meaning: probabilities, classes: [a, b]",
+            "line 10: outputs[0].classes: expected as many as the columns of [-1, 1]",
+        ),
+        (
+            "shape: [-1, 1] => shape: [-1, 99999999]",
+            "line 10: outputs[0].shape: expected at most 16777216 elements a row",
+        ),
+        (
+            "name: y => name: 'y y'",
+            "line 10: outputs[0].name: expected letters, digits, _ . : / or -",
+        ),
+    ],
+)
+def test_a_contradiction_is_found(change: str, found: str) -> None:
+    assert found in problems(small(change=change))
+
+
+@pytest.mark.parametrize(
+    ("extra", "found"),
+    [
+        (
+            "limits: {rows: 0}",
+            "line 11: limits.rows: expected a number from 1 to 1000000, got 0",
+        ),
+        (
+            "limits: {bytes: 7000000}",
+            "line 11: limits.bytes: expected a number from 1 to 6291456, got 7000000",
+        ),
+        ("slo: {p95_ms: 0}", "line 11: slo.p95_ms: expected more than 0, got 0"),
+        ("cache_ttl: -1", "line 11: cache_ttl: expected seconds from 0 to 86400, got -1"),
+        (
+            "alert: {output: z, above: 1}",
+            "line 11: alert.output: expected an output, one of y, got 'z'",
+        ),
+        ("alert: {output: y}", "line 11: alert: expected above or below"),
+        (
+            "alert: {output: y, above: 1, cooldown: -1}",
+            "line 11: alert.cooldown: expected seconds from 0 to 604800, got -1",
+        ),
+        (
+            "fallback: {otherwise: {}}",
+            "line 11: fallback.otherwise: expected a value for every output, y has none",
+        ),
+        (
+            "fallback: {otherwise: {y: 1.0}}",
+            "line 11: fallback.otherwise.y: expected a value of shape [1]",
+        ),
+        (
+            "fallback: {otherwise: {y: [x]}}",
+            "line 11: fallback.otherwise.y[0]: expected number, got 'x'",
+        ),
+        (
+            "fallback: {otherwise: {y: [1]}, rules: [{feature: z, outputs: {}}]}",
+            "line 11: fallback.rules[0].feature: expected a single-valued feature of the "
+            "request, got 'z'",
+        ),
+        (
+            "fallback: {otherwise: {y: [1]}, rules: [{feature: a, outputs: {y: [2]}}]}",
+            "line 11: fallback.rules[0]: expected above, below or equals",
+        ),
+        (
+            "fallback: {otherwise: {y: [1]}, rules: [{feature: a, equals: q, outputs: {}}]}",
+            "line 11: fallback.rules[0].equals: expected float32, got 'q'",
+        ),
+    ],
+)
+def test_a_contradiction_further_down_is_found(extra: str, found: str) -> None:
+    assert found in problems(small() + extra + "\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ("", "max_age: is required, in seconds, unless `when_stale` is serve"),
+        ("max_age: 0", "max_age: expected more than 0 seconds, got 0"),
+        ("max_age: 5, when_stale: default", "default: is required, since `when_stale` is default"),
+        (
+            "max_age: 5, when_stale: fallback",
+            "when_stale: is fallback, and the contract has no `fallback`",
+        ),
+        ("max_age: 5, shape: [2]", "shape: stored features are single values"),
+    ],
+)
+def test_stored_features_have_rules_of_their_own(fields: str, found: str) -> None:
+    stored = f"default: 1.0 => source: store{', ' if fields else ''}{fields}"
+    assert f"line 6: features[1].{found}" in problems(small(a=stored) + "entity: e\n")
+
+
+def test_stored_features_need_an_entity_key() -> None:
+    text = small(a="default: 1.0 => source: window, max_age: 5")
+    assert problems(text) == [
+        "line 6: features[1].source: needs the contract's `entity`: the key that joins "
+        "stored features"
+    ]
+
+
+def test_the_entity_key_is_no_stored_feature() -> None:
+    text = small(a="default: 1.0 => source: window, max_age: 5") + "entity: b\n"
+    assert problems(text) == [
+        "line 11: entity: is also the name of a stored feature, which it cannot be"
+    ]
+
+
+STREAM = """\
+entity: e
+stream:
+  time: at
+  window: 60
+  allowed_lateness: 5
+  aggregates:
+    - {name: orders, how: count}
+    - {name: pounds, how: sum, of: paid}
+    - {name: last_shop, how: last, of: shop}
+"""
+
+
+def streamed(change: str, **more: str) -> str:
+    """The small package's contract with a stream of which one text is another."""
+    old, new = change.split(" => ")
+    assert old in STREAM
+    return small(**more) + STREAM.replace(old, new)
+
+
+def test_reads_a_stream() -> None:
+    stream = read_contract((small() + STREAM).encode()).stream
+    assert stream == Stream(
+        time="at",
+        window=60.0,
+        allowed_lateness=5.0,
+        aggregates=(
+            Aggregate(name="orders", how="count"),
+            Aggregate(name="pounds", how="sum", of="paid"),
+            Aggregate(name="last_shop", how="last", of="shop"),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (
+            "entity: e => description: none",
+            "line 12: stream: needs the contract's `entity`: windows are gathered by it",
+        ),
+        ("window: 60 => window: 0.5", "stream.window: expected seconds from 1 to 86400, got 0.5"),
+        (
+            "window: 60 => window: 90000",
+            "stream.window: expected seconds from 1 to 86400, got 90000",
+        ),
+        ("  window: 60\n => ", "stream.time: needs `window`, the length of a window in seconds"),
+        (
+            "  time: at\n => ",
+            "stream.window: needs `time`, the field of a record's own time; windows by arrival "
+            "are as long as the template says",
+        ),
+        (
+            "  time: at\n  window: 60\n => ",
+            "stream.allowed_lateness: needs `time` and `window`: nothing arrives too late",
+        ),
+        (
+            "lateness: 5 => lateness: -1",
+            "stream.allowed_lateness: expected seconds from 0 to 604800, got -1",
+        ),
+        (
+            "time: at => time: a",
+            "stream.time: expected one of int32, int64, uint32, uint64, float64, string, a is "
+            "float32",
+        ),
+        (
+            "time: at => time: e",
+            "stream.time: is also the name of the entity key, which it cannot be",
+        ),
+        ("name: pounds => name: orders", "stream.aggregates[1].name: orders is listed twice"),
+        (
+            "name: pounds => name: expires",
+            "stream.aggregates[1].name: expected a name other than entity and expires",
+        ),
+        (
+            "name: pounds => name: e",
+            "stream.aggregates[1].name: is also the name of the entity key, which it cannot be",
+        ),
+        (
+            "name: pounds => name: b",
+            "stream.aggregates[1].name: is also the name of a feature of the request; a feature "
+            "that reads it has the source window",
+        ),
+        (
+            "name: pounds => name: 1st",
+            "stream.aggregates[1].name: expected a letter or _, then at most 62 letters, digits, "
+            "_ . or -",
+        ),
+        (
+            "how: count => how: count, of: a",
+            "stream.aggregates[0].of: is not for count, which counts rows; got 'a'",
+        ),
+        (
+            ", of: paid => ",
+            "stream.aggregates[1]: expected `of`, the field whose sum it is",
+        ),
+        ("of: paid => of: e", "stream.aggregates[1].of: sum is for numbers; e is the entity key"),
+        (
+            "of: paid => of: p d",
+            "stream.aggregates[1].of: expected a letter or _, then at most 62 letters, digits, "
+            "_ . or -",
+        ),
+    ],
+)
+def test_a_stream_has_rules_of_its_own(change: str, found: str) -> None:
+    assert [p for p in problems(streamed(change)) if p.endswith(found)] != []
+
+
+def test_a_stream_aggregates_something() -> None:
+    text = small() + "entity: e\nstream: {aggregates: []}\n"
+    assert problems(text) == ["line 12: stream.aggregates: expected from 1 to 50, got 0"]
+
+
+@pytest.mark.parametrize(
+    ("feature", "change", "found"),
+    [
+        ("dtype: string", "of: paid => of: b", "of: sum is for numbers; b is a string"),
+        (
+            "dtype: float32, shape: [3]",
+            "of: paid => of: b",
+            "of: expected a field of the record or a single-valued feature of the request, got 'b'",
+        ),
+        (
+            "dtype: float32, source: window, max_age: 60",
+            "of: paid => of: b",
+            "of: expected a field of the record or a single-valued feature of the request, got 'b'",
+        ),
+        (
+            "dtype: float32, source: store, max_age: 60",
+            "name: pounds => name: b",
+            "name: is also the name of a feature of the store; a feature that reads it has the "
+            "source window",
+        ),
+        (
+            "dtype: string, source: window, max_age: 60",
+            "name: pounds => name: b",
+            "how: gives a number, and the feature b is a string",
+        ),
+        (
+            "dtype: int64, source: window, max_age: 60",
+            "name: pounds, how: sum => name: b, how: mean",
+            "how: gives a float, and the feature b is int64",
+        ),
+        (
+            "dtype: string, source: window, max_age: 60",
+            "last_shop, how: last, of: shop => b, how: last, of: a",
+            "how: gives float32, and the feature b is string",
+        ),
+    ],
+)
+def test_aggregates_and_features_fit(feature: str, change: str, found: str) -> None:
+    text = streamed(change, b=f"dtype: float32, default: 1.0 => {feature}")
+    assert [p for p in problems(text) if f"].{found}" in p] != []
+
+
+def test_a_feature_reads_the_aggregate_of_its_name() -> None:
+    window = "default: 1.0 => source: window, default: 0, when_stale: default, max_age: 60"
+    contract = read_contract(streamed("name: orders => name: b", b=window).encode())
+    assert contract.stored == (contract.by_name["b"],)
+
+
+def test_a_feature_that_feeds_nothing_is_found() -> None:
+    text = small(a="features: [a, b] => features: [a]", b="shape: [-1, 2] => shape: [-1, 1]")
+    assert problems(text) == ["line 6: features[1].name: b feeds no input"]
+
+
+def test_the_published_schema_is_current() -> None:
+    path = ROOT / "docs" / "model.schema.json"
+    assert json.loads(path.read_text("utf-8")) == contract_schema(), (
+        "quintet schema > docs/model.schema.json brings it up to date"
+    )

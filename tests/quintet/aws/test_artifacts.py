@@ -1,0 +1,143 @@
+"""Published versions are loaded as they were published, or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.kits.aws import moto_server
+from tests.kits.packages import contract, golden, graph, package
+from tests.kits.registries import RegistryServer, registry_on, release_of
+
+from quintet.errors import ModelFailure, Transient
+from quintet.manifest import sha256
+
+PREFIX = "models/small/1/"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with moto_server() as found:
+        yield found
+
+
+@pytest.fixture
+def server(url: str, tmp_path: Path) -> RegistryServer:
+    """A registry with one version of one model."""
+    made = registry_on(url)
+    made.publisher.publish(release_of(package(tmp_path / "package")), "now")
+    return made
+
+
+def seal(server: RegistryServer) -> str:
+    return server.registry.route("small").versions[1].seal
+
+
+def replace(server: RegistryServer, path: str, content: bytes) -> None:
+    server.client("s3").put_object(Bucket=server.bucket, Key=PREFIX + path, Body=content)
+
+
+def change_manifest(server: RegistryServer, **changes: object) -> None:
+    """Change the manifest behind the table's back."""
+    manifest = json.loads(server.objects()[PREFIX + "manifest.json"])
+    replace(server, "manifest.json", json.dumps({**manifest, **changes}).encode())
+
+
+def test_loads_what_was_published(server: RegistryServer) -> None:
+    model = server.artifacts().load("small", 1, seal(server))
+    (y,) = model.run({"x": np.array([[1, 2]], np.float32)}, ["y"])
+    assert y.tolist() == [[4.0]]
+    assert model.contract == contract()
+    assert model.digest == server.registry.route("small").versions[1].digest
+    assert server.artifacts().contract("small", 1) == contract()
+
+
+def test_a_changed_graph_is_refused(server: RegistryServer) -> None:
+    replace(server, "model.onnx", graph(5.0))
+    with pytest.raises(ModelFailure, match=r"its graph is not the one that was published$"):
+        server.artifacts().load("small", 1)
+
+
+def test_a_changed_graph_with_a_changed_manifest_is_refused_by_the_seal(
+    server: RegistryServer,
+) -> None:
+    kept = seal(server)
+    replace(server, "model.onnx", graph(5.0))
+    files = {"model.onnx": {"sha256": sha256(graph(5.0)), "size": len(graph(5.0))}}
+    outputs = {**golden(5.0), "tolerance": 1e-6}
+    change_manifest(server, files=files, golden=outputs)
+    assert server.artifacts().load("small", 1) is not None  # without the seal nothing shows
+    with pytest.raises(ModelFailure, match=r"^model small version 1: its manifest was changed$"):
+        server.artifacts().load("small", 1, kept)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"digest": "0" * 64}, "the digest is not that of the sources"),
+        ({"version": 2}, "its manifest is of another"),
+        ({"files": 1}, "not a manifest"),
+        ({"surplus": 1}, "not a manifest"),
+    ],
+)
+def test_an_odd_manifest_is_refused(
+    server: RegistryServer, changes: dict[str, object], text: str
+) -> None:
+    change_manifest(server, **changes)
+    with pytest.raises(ModelFailure, match=text):
+        server.artifacts().load("small", 1)
+
+
+def test_a_truncated_manifest_is_refused(server: RegistryServer) -> None:
+    replace(server, "manifest.json", b'{"name": "small"')
+    with pytest.raises(ModelFailure, match=r"^model small version 1: "):
+        server.artifacts().load("small", 1)
+
+
+def test_golden_outputs_are_checked_at_load(server: RegistryServer) -> None:
+    change_manifest(server, golden={**golden(5.0), "tolerance": 1e-6})
+    with pytest.raises(ModelFailure) as caught:
+        server.artifacts().load("small", 1)
+    assert str(caught.value) == (
+        "model small version 1 does not give its golden outputs here: "
+        "row 1: y[0]: expected 7.0, got 4.0"
+    )
+
+
+def test_a_version_that_is_not_there_is_a_model_failure(server: RegistryServer) -> None:
+    with pytest.raises(
+        ModelFailure, match=r"^model small version 9: manifest.json cannot be read$"
+    ):
+        server.artifacts().load("small", 9)
+
+
+def test_a_registry_that_does_not_answer_is_transient(tmp_path: Path) -> None:
+    away = RegistryServer("http://127.0.0.1:9", "bucket", "table")
+    with pytest.raises(Transient, match=r"^s3 did not answer"):
+        away.artifacts().load("small", 1)
+
+
+def test_the_cache_serves_after_the_object_is_gone(server: RegistryServer, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    server.artifacts(cache).load("small", 1)
+    assert [path.read_bytes() for path in cache.iterdir()] == [graph()]
+    server.client("s3").delete_object(Bucket=server.bucket, Key=PREFIX + "model.onnx")
+    assert server.artifacts(cache).load("small", 1).size == len(graph())
+
+
+def test_a_spoilt_cache_is_not_trusted(server: RegistryServer, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    server.artifacts(cache).load("small", 1)
+    (kept,) = cache.iterdir()
+    kept.write_bytes(graph(5.0))
+    assert server.artifacts(cache).load("small", 1) is not None
+    assert kept.read_bytes() == graph()
+
+
+def test_a_cache_without_room_is_done_without(server: RegistryServer, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert server.artifacts(blocked / "cache").load("small", 1) is not None

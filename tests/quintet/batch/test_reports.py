@@ -1,0 +1,293 @@
+"""A report counts what is stored, and a run that does not add up has failed, loudly."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
+
+from quintet.batch.executions import STOPPED
+from quintet.batch.page import page
+from quintet.batch.plans import Plan
+from quintet.batch.reports import report_run
+from quintet.batch.run_paths import RunPaths
+from quintet.batch.stores import MemoryObjectStore
+from quintet.contract import Output
+from quintet.monitoring.histograms import Histogram, merged, watched
+
+ROWS = [
+    row(number, country="xx" if number % 10 == 7 else "de", amount=number if number < 49 else "?")
+    for number in range(50)
+]
+
+
+def clock() -> datetime:
+    return datetime(2026, 11, 20, 8, 0, 20, tzinfo=UTC)
+
+
+class Journal(MemoryObjectStore):
+    """Notes the order of what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def put(self, key: str, body: bytes) -> None:
+        self.written.append(key)
+        super().put(key, body)
+
+
+def finished(unit_bytes: int = 300) -> tuple[Bench, Plan]:
+    bench = Bench()
+    bench.store = Journal()
+    plan = bench.plan("tiny/a.csv", csv_bytes(ROWS), unit_bytes)
+    assert isinstance(plan, Plan)
+    bench.score(plan)
+    return bench, plan
+
+
+def test_a_run_that_adds_up_succeeds_and_commits_last() -> None:
+    bench, plan = finished()
+    folder = plan.folder
+    summary = report_run(folder, store=bench.store, clock=clock)
+    counts = {"rows": 50, "scored": 44, "quarantined": 6, "fallback": 0, "unaccounted": 0}
+    assert summary == {
+        "run": plan.run,
+        "model": "tiny",
+        "status": "succeeded",
+        "cause": "",
+        "report": folder.report,
+        "page": folder.page,
+        "counts": counts,
+        "finished": "2026-11-20T08:00:20.000+00:00",
+        "seconds": 20.0,
+        "drift": {"large": 0, "some": 0},
+    }
+    assert isinstance(bench.store, Journal)
+    assert bench.store.written[-3:] == [folder.report, folder.page, folder.manifest]
+    report = orjson.loads(bench.store.objects[folder.report])
+    assert report["reasons"] == [
+        {
+            "field": "country",
+            "expected": "one of de, fr",
+            "rows": 5,
+            "examples": [{"row": n, "got": "'xx'"} for n in (7, 17, 27)],
+        },
+        {
+            "field": "amount",
+            "expected": "a number (float32)",
+            "rows": 1,
+            "examples": [{"row": 49, "got": "'?'"}],
+        },
+    ]
+    assert report["units"]["planned"] == report["units"]["done"] == plan.units
+    assert (report["seconds"], report["version"], report["digest"]) == (20.0, 3, "d" * 64)
+    assert sum(report["histogram"]["counts"]) == 44
+
+
+def test_the_manifest_names_every_file_by_its_hash() -> None:
+    bench, plan = finished()
+    report_run(plan.folder, store=bench.store, clock=clock)
+    manifest = orjson.loads(bench.store.objects[plan.folder.manifest])
+    stored = bench.store.keys(f"{plan.folder.root}scores/") + bench.store.keys(
+        f"{plan.folder.root}quarantine/"
+    )
+    assert sorted(file["key"] for file in manifest["files"]) == sorted(stored)
+    assert (manifest["rows"], manifest["scored"], manifest["quarantined"]) == (50, 44, 6)
+    assert manifest["input"]["version_id"] == "v1"
+    # no time but the run's start is in it: the same run has the same manifest
+    other, again = finished()
+    report_run(again.folder, store=other.store, clock=lambda: datetime.now(UTC))
+    key = plan.folder.manifest
+    assert other.store.objects[key] == bench.store.objects[key]
+
+
+def test_a_run_reported_again_changes_nothing() -> None:
+    bench, plan = finished()
+    first = report_run(plan.folder, store=bench.store, clock=clock)
+    before = dict(bench.store.objects)
+    assert report_run(plan.folder, store=bench.store, clock=lambda: datetime.now(UTC)) == first
+    assert bench.store.objects == before
+
+
+def test_a_unit_without_a_result_fails_the_run() -> None:
+    bench, plan = finished()
+    units = bench.units(plan.folder)
+    del bench.store.objects[plan.folder.result(2)]
+    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    reason = "no result was written: it ran out of time or memory, or was stopped"
+    assert summary["status"] == "failed"
+    assert summary["cause"] == (
+        f"1 of {plan.units} units failed; {units[2].rows} rows have no result. "
+        f"First, unit 2: {reason}"
+    )
+    report = orjson.loads(bench.store.objects[plan.folder.report])
+    assert report["counts"]["unaccounted"] == units[2].rows
+    assert report["units"]["failed"] == [
+        {"unit": 2, "first_row": units[2].first_row, "rows": units[2].rows, "reason": reason}
+    ]
+    assert plan.folder.manifest not in bench.store.objects
+
+
+def test_counts_that_do_not_add_up_fail_the_run() -> None:
+    bench, plan = finished()
+    key = plan.folder.result(1)
+    result = orjson.loads(bench.store.objects[key])
+    bench.store.objects[key] = orjson.dumps({**result, "scored": result["scored"] - 1})
+    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    assert summary["status"] == "failed"
+    rows = result["rows"]
+    assert (
+        f"unit 1: {rows - 1} rows scored or quarantined of the {rows} planned" in summary["cause"]
+    )
+    assert plan.folder.manifest not in bench.store.objects
+
+
+def test_a_run_ended_by_an_error_is_counted_and_named() -> None:
+    bench, plan = finished()
+    summary = report_run(
+        plan.folder, store=bench.store, clock=clock, failure="States.DataLimitExceeded"
+    )
+    assert (summary["status"], summary["cause"]) == (
+        "failed",
+        "The run was ended by an error (States.DataLimitExceeded).",
+    )
+
+
+def test_a_refused_run_says_why() -> None:
+    bench = Bench()
+    plan = bench.plan("tiny/a.csv", b"customer,rate\n1,2\n")
+    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    lacks = "expected a column of that name, got no such column"
+    assert summary["status"] == "refused"
+    assert summary["cause"] == f"amount: {lacks}; country: {lacks}; visits: {lacks}"
+    text = bench.store.objects[plan.folder.page].decode()
+    assert "refused" in text and f"country: {lacks}" in text
+    assert plan.folder.manifest not in bench.store.objects
+
+
+def test_a_run_that_could_not_be_planned_has_a_report() -> None:
+    store = MemoryObjectStore()
+    folder = RunPaths("tiny", "tiny-run")
+    summary = report_run(folder, store=store, clock=clock, failure="Lambda.Unknown")
+    assert summary == {
+        "run": "tiny-run",
+        "model": "tiny",
+        "status": "failed",
+        "cause": "The run could not be planned (Lambda.Unknown).",
+        "report": folder.report,
+        "page": folder.page,
+        "finished": "2026-11-20T08:00:20.000+00:00",
+        "seconds": None,
+        "drift": {"large": 0, "some": 0},
+        "counts": {"rows": 0, "scored": 0, "quarantined": 0, "fallback": 0, "unaccounted": 0},
+    }
+    assert store.keys(folder.root) == [folder.page, folder.report]
+
+
+def test_a_run_without_rows_succeeds() -> None:
+    bench = Bench()
+    plan = bench.plan("tiny/a.csv", b"customer,amount,visits,country\n")
+    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    assert summary["status"] == "succeeded"
+    assert plan.folder.manifest in bench.store.objects
+
+
+def test_the_page_loads_nothing_and_escapes_what_files_hold() -> None:
+    bench, plan = finished()
+    report_run(plan.folder, store=bench.store, clock=clock)
+    report = orjson.loads(bench.store.objects[plan.folder.report])
+    example = report["reasons"][0]["examples"][0]
+    example |= {"got": "<script>alert(1)</script>", "file": "data/<i>.csv"}
+    report["input"]["key"] = "tiny/<img>.csv"
+    text = page(report).decode()
+    assert "<script" not in text and "<img" not in text
+    assert not re.search(r"src\s*=|href\s*=|url\(|@import", text)
+    assert "44" in text and "succeeded" in text and "data/&lt;i&gt;.csv row " in text
+
+
+def shown(failure: str | None = None, **changes: Any) -> str:
+    """The page of a run, some of its report changed, without tags."""
+    bench, plan = finished()
+    report_run(plan.folder, store=bench.store, clock=clock, failure=failure, memory_mb=1769)
+    report = orjson.loads(bench.store.objects[plan.folder.report])
+    return re.sub(r"<[^>]+>", " ", page({**report, **changes}).decode())
+
+
+def test_the_page_tells_all_that_a_report_is_asked_for() -> None:
+    features = {"key": "_features/tiny/", "etag": "f" * 64}
+    cost = {"usd": 1.5, "parts": {"lambda": 1.25, "step_functions": 0.25}, "prices": "of a year"}
+    text = shown(features=features, cost=cost)
+    for expected in (
+        *("succeeded", "rows in", "scored", "quarantined", "from start to report"),
+        *("Scores: score", "Why rows were refused", " done", "slowest", "$1.5000"),
+        *("input version", "model digest", "contract digest", "code version", "started"),
+        "lambda $1.2500, step functions $0.2500, of a year",
+        f"as of the partition, by _features/tiny/ (history.json), SHA-256 {'f' * 64}",
+    ):
+        assert expected in text, expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "word"), [(STOPPED, "Stopped"), ("States.DataLimitExceeded", "Failed")]
+)
+def test_the_page_of_a_run_that_has_not_succeeded_says_why(failure: str, word: str) -> None:
+    text = shown(failure)
+    assert word in text.split() and word.lower() in text.split()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.1, 0.1, 0.9], (0.0, 1.0, 3)),
+        ([5.0, 5.0], (5.0, 5.0, 2)),
+        ([-3.0, 10.0], (-3.0, 10.0, 2)),
+        ([], (0.0, 1.0, 0)),
+    ],
+)
+def test_histograms_count_every_row(
+    values: list[float], expected: tuple[float, float, int]
+) -> None:
+    histogram = Histogram(Output(name="s", dtype="float32", shape=(-1,), meaning="value"))
+    histogram.add(np.array(values, dtype=np.float32))
+    found = histogram.document()
+    assert (found["low"], found["high"], sum(found["counts"])) == expected
+
+
+def test_histograms_of_units_are_merged_whole() -> None:
+    head: dict[str, Any] = {"output": "s", "meaning": "value"}
+    parts = [
+        {**head, "low": 0.0, "high": 1.0, "counts": [1] * 40, "sum": 20.0},
+        {**head, "low": -10.0, "high": 10.0, "counts": [0] * 39 + [5], "sum": 50.0},
+        {**head, "low": 0.0, "high": 1.0, "counts": [0] * 40, "sum": 0.0},
+    ]
+    total = merged(parts)
+    assert total is not None
+    assert (total["low"], total["high"], sum(total["counts"]), total["sum"]) == (-10, 10, 45, 70)
+    labels = {"output": "l", "meaning": "label"}
+    assert merged([{**labels, "classes": {"a": 1}}, {**labels, "classes": {"b": 5, "a": 1}}]) == {
+        **labels,
+        "classes": {"b": 5, "a": 2},
+    }
+    assert merged([]) is None
+
+
+def test_the_watched_output_is_the_score() -> None:
+    found = watched(CONTRACT)
+    assert found is not None and found.name == "score"
+
+
+def test_a_run_that_was_left_early_says_so() -> None:
+    bench, plan = finished()
+    for unit in range(1, plan.units):
+        del bench.store.objects[plan.folder.result(unit)]
+    failure = "States.ExceedToleratedFailureThreshold"
+    summary = report_run(plan.folder, store=bench.store, clock=clock, failure=failure)
+    assert summary["status"] == "failed"
+    left = f"{plan.units - 1} of {plan.units} units failed"
+    assert summary["cause"].startswith(f"Too many units failed, so the rest was left. {left}")

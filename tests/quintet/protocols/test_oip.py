@@ -1,0 +1,423 @@
+"""The Open Inference Protocol's answers, whole, over small real models."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.kits.models import ECHO_DTYPES, LOG, NOW, online, renamed, shop_probability
+
+from quintet.api.predict import answer
+from quintet.errors import QuintetError
+from quintet.protocols import oip
+from quintet.protocols.http import Request, Response
+from quintet.protocols.registry import OIP
+from quintet.serving import Online, RequestContext
+
+HEADER = "Inference-Header-Content-Length"
+
+
+@pytest.fixture(scope="module")
+def service() -> Online:
+    return online()
+
+
+def ask(
+    service: Online,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+) -> Response:
+    request = Request(
+        method,
+        "/v2/{proxy+}",
+        {"proxy": path},
+        {name.lower(): value for name, value in (headers or {}).items()},
+        body,
+    )
+    context = RequestContext("id")
+    try:
+        return answer(OIP, service, request, context)
+    except QuintetError as error:
+        return oip.failure(error, context)
+
+
+def infer(
+    service: Online, asked: Any, raw: bytes = b"", model: str = "log", **headers: str
+) -> Response:
+    text = json.dumps(asked).encode()
+    if raw:
+        headers[HEADER] = str(len(text))
+    return ask(service, "POST", f"models/{model}/infer", text + raw, headers)
+
+
+def told(response: Response) -> tuple[int, Any]:
+    return response.status, json.loads(response.body)
+
+
+def tensor(**changes: Any) -> dict[str, Any]:
+    found = {"name": "XY", "datatype": "FP32", "shape": [1, 2], "data": [3, 1], **changes}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+LOGS = [float(np.float32(np.log(np.float32(4)))), float(np.float32(np.log(np.float32(2))))]
+
+
+# ---- about the server and its models ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        (
+            "",
+            {
+                "name": "quintet",
+                "version": "0.1.0",
+                "extensions": [
+                    "binary_tensor_data",
+                    "model_configuration",
+                    "model_repository",
+                    "statistics",
+                ],
+            },
+        ),
+        ("health/live", {"live": True, "ready": True}),
+        ("health/ready", {"live": True, "ready": True}),
+        ("models/log/ready", {"name": "log", "ready": True}),
+        ("models/log/versions/1/ready", {"name": "log", "ready": True}),
+        (
+            "models/log",
+            {
+                "name": "log",
+                "versions": ["1"],
+                "platform": "onnx_onnxv1",
+                "inputs": [{"name": "XY", "datatype": "FP32", "shape": [-1, 2]}],
+                "outputs": [{"name": "logs", "datatype": "FP32", "shape": [-1, 2]}],
+            },
+        ),
+        (
+            "models/shop/versions/3",
+            {
+                "name": "shop",
+                "versions": ["3"],
+                "platform": "onnx_onnxv1",
+                "inputs": [
+                    {"name": "amount", "datatype": "FP32", "shape": [-1]},
+                    {"name": "items", "datatype": "FP32", "shape": [-1]},
+                    {"name": "customer", "datatype": "BYTES", "shape": [-1]},
+                ],
+                "outputs": [
+                    {"name": "label", "datatype": "INT64", "shape": [-1]},
+                    {"name": "probability", "datatype": "FP32", "shape": [-1, 1]},
+                ],
+            },
+        ),
+        (
+            "models/log/config",
+            {
+                "name": "log",
+                "platform": "onnxruntime_onnx",
+                "backend": "onnxruntime",
+                "max_batch_size": 10,
+                "input": [{"name": "XY", "data_type": "TYPE_FP32", "dims": [2]}],
+                "output": [{"name": "logs", "data_type": "TYPE_FP32", "dims": [2]}],
+            },
+        ),
+    ],
+)
+def test_metadata(service: Online, path: str, answer: Any) -> None:
+    assert told(ask(service, "GET", path)) == (200, answer)
+
+
+def test_the_repository_lists_every_version() -> None:
+    service = online(LOG, renamed(LOG, version=2))
+    assert told(ask(service, "POST", "repository/index")) == (
+        200,
+        [
+            {"name": "log", "version": "1", "state": "READY", "reason": ""},
+            {"name": "log", "version": "2", "state": "READY", "reason": ""},
+        ],
+    )
+
+
+def test_loading_loads_and_unloading_is_refused() -> None:
+    service = online(LOG)
+    assert told(ask(service, "POST", "repository/models/log/load")) == (200, {})
+    assert service.models.in_memory() == [("log", 1)]
+    status, answer = told(ask(service, "POST", "repository/models/log/unload"))
+    assert (status, list(answer)) == (400, ["error"])
+
+
+def test_statistics_count_what_was_scored() -> None:
+    service = online(LOG)
+    infer(service, {"inputs": [tensor(shape=[2, 2], data=[3, 1, 5, 2])]})
+    status, answer = told(ask(service, "GET", "models/log/stats"))
+    (entry,) = answer["model_stats"]
+    assert entry.pop("inference_stats")["success"]["count"] == 1
+    assert (status, entry) == (
+        200,
+        {
+            "name": "log",
+            "version": "1",
+            "last_inference": int(NOW * 1000),
+            "inference_count": 2,
+            "execution_count": 1,
+            "batch_stats": [],
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["models/nope", "models/log/versions/9", "models/log/versions/x/ready", "models/nope/stats"],
+)
+def test_an_unknown_model_or_version_is_told_as_triton_does(service: Online, path: str) -> None:
+    status, answer = told(ask(service, "GET", path))
+    assert status == 404
+    assert answer["error"].startswith("Request for unknown model: '")
+
+
+@pytest.mark.parametrize("path", ["nope", "models/log/nope", "models", "health/x", "models/log/x"])
+def test_an_unknown_path_is_not_found(service: Online, path: str) -> None:
+    assert ask(service, "GET", path).status == 404
+
+
+# ---- inference ---------------------------------------------------------------------------------
+
+
+def test_json_in_json_out(service: Online) -> None:
+    asked = {"id": "seven", "inputs": [tensor(shape=[2, 2], data=[[3, 1], [3, 1]])]}
+    assert told(infer(service, asked)) == (
+        200,
+        {
+            "model_name": "log",
+            "model_version": "1",
+            "outputs": [
+                {
+                    "name": "logs",
+                    "shape": [2, 2],
+                    "datatype": "FP32",
+                    "data": pytest.approx(LOGS + LOGS, rel=1e-6),
+                }
+            ],
+            "id": "seven",
+        },
+    )
+
+
+@pytest.mark.parametrize("by", ["request", "output"])
+def test_raw_in_raw_out(service: Online, by: str) -> None:
+    raw = np.array([[3, 1]], dtype="<f4").tobytes()
+    asked: dict[str, Any] = {
+        "inputs": [tensor(data=None, parameters={"binary_data_size": len(raw)})]
+    }
+    if by == "request":
+        asked["parameters"] = {"binary_data_output": True}
+    else:
+        asked["outputs"] = [{"name": "logs", "parameters": {"binary_data": True}}]
+    response = infer(service, asked, raw)
+    assert (response.status, response.content_type) == (200, "application/octet-stream")
+    length = int(response.headers[HEADER])
+    assert json.loads(response.body[:length])["outputs"] == [
+        {"name": "logs", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}
+    ]
+    assert response.body[length:] == np.array(LOGS, dtype="<f4").tobytes()
+
+
+def test_every_datatype_both_ways(service: Online) -> None:
+    inputs, raws = [], []
+    for dtype in ECHO_DTYPES:
+        if dtype == "string":
+            raw = b"\2\0\0\0ab\3\0\0\0\xe2\x82\xac"
+        else:
+            raw = np.array([[1, 0]], dtype=dtype).tobytes()
+        name = {"string": "BYTES", "bool": "BOOL"}.get(dtype)
+        name = name or dtype.upper().replace("FLOAT", "FP")
+        inputs.append(
+            {
+                "name": f"in_{dtype}",
+                "datatype": name,
+                "shape": [1, 2],
+                "parameters": {"binary_data_size": len(raw)},
+            }
+        )
+        raws.append(raw)
+    asked = {"inputs": inputs, "parameters": {"binary_data_output": True}}
+    response = infer(service, asked, b"".join(raws), model="echo")
+    assert response.body[int(response.headers[HEADER]) :] == b"".join(raws)
+
+
+def test_tensors_of_features_join_the_store_and_fallback_rows_are_counted(service: Online) -> None:
+    asked = {
+        "inputs": [
+            {"name": "customer", "datatype": "BYTES", "shape": [2, 1], "data": ["c1", "nobody"]},
+            {"name": "amount", "datatype": "FP64", "shape": [2], "data": [100, 100]},
+        ],
+        "outputs": [{"name": "probability"}],
+    }
+    assert told(infer(service, asked, model="shop")) == (
+        200,
+        {
+            "model_name": "shop",
+            "model_version": "3",
+            "outputs": [
+                {
+                    "name": "probability",
+                    "shape": [2, 1],
+                    "datatype": "FP32",
+                    "data": [pytest.approx(shop_probability(100, 1, 4), rel=1e-6), 0.25],
+                }
+            ],
+            "parameters": {"fallback_rows": 1},
+        },
+    )
+
+
+@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_body(service: Online, name: str, pack: Any) -> None:
+    raw = np.array([[3, 1]], dtype="<f4").tobytes()
+    text = json.dumps(
+        {"inputs": [tensor(data=None, parameters={"binary_data_size": len(raw)})]}
+    ).encode()
+    headers = {"Content-Encoding": name, HEADER: str(len(text))}
+    assert ask(service, "POST", "models/log/infer", pack(text + raw), headers).status == 200
+
+
+# ---- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ([], "body: expected an object, got a list"),
+        ({}, "inputs: expected an array of tensors, got nothing"),
+        ({"inputs": []}, "inputs: expected at least one tensor, got none"),
+        ({"inputs": [1]}, "inputs: expected an object, got a int"),
+        ({"inputs": [{}]}, "inputs: expected each with its name, got one without"),
+        ({"inputs": [tensor()], "id": 7}, "id: expected a string, got a int"),
+        (
+            {"inputs": [tensor()], "x": 7},
+            "body: expected keys of id, inputs, model_name, model_version, outputs, parameters, "
+            "got 'x'",
+        ),
+        ({"inputs": [tensor(), tensor()]}, "XY: expected one tensor of that name, got two"),
+        (
+            {"inputs": [tensor(data=None)]},
+            "XY: expected data, or binary_data_size in its parameters, got neither",
+        ),
+        (
+            {"inputs": [tensor(parameters={"binary_data_size": 8})]},
+            "XY: expected data or binary_data_size, got both",
+        ),
+        (
+            {"inputs": [tensor(data=None, parameters={"binary_data_size": 8})]},
+            f"XY: expected the header {HEADER} with raw data, got no such header",
+        ),
+        ({"inputs": [tensor(parameters=[])]}, "XY: expected parameters as an object, got a list"),
+        ({"inputs": [tensor(name="Z")]}, "x: expected a tensor of float32, got no such tensor"),
+        ({"inputs": [tensor(shape=[1, 3], data=[1, 2, 3])]}, "XY: expected shape [1, 2], got"),
+        ({"inputs": [tensor(shape=[0, 2], data=[])]}, "XY: expected at least one row, got none"),
+        ({"inputs": [tensor(datatype="FP64")]}, "XY: expected float32, got float64"),
+        (
+            {"inputs": [tensor()], "outputs": [{"name": "nope"}]},
+            "outputs: expected each once of logs, got 'nope'",
+        ),
+        (
+            {"inputs": [tensor()], "outputs": [{"name": "logs"}, {"name": "logs"}]},
+            "outputs: expected each once of logs, got 'logs' twice",
+        ),
+        (
+            {"inputs": [tensor()], "parameters": {"binary_data_output": 1}},
+            "binary_data_output: expected true or false, got a int",
+        ),
+        ({"inputs": [tensor(data=[1e39, 1])]}, "row 0: x: expected a finite number (float32), got"),
+    ],
+)
+def test_a_bad_request_is_refused_with_the_tensor_named(
+    service: Online, asked: Any, text: str
+) -> None:
+    status, answer = told(infer(service, asked))
+    assert (status, list(answer)) == (400, ["error"])
+    assert answer["error"].startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "raw", "text"),
+    [
+        ([-1], b"12345678", "XY: expected binary_data_size as a number of bytes, got -1"),
+        ([True], b"12345678", "XY: expected binary_data_size as a number of bytes, got True"),
+        ([9], b"12345678", "XY: expected binary_data_size of at most 8, got 9"),
+        ([2**70], b"12345678", "body: expected integers of at most 64 bits, got '118"),
+        ([4], b"12345678", "XY: expected 8 bytes (2 of FP32), got 4"),
+        ([8], b"123456789", "body: expected 8 bytes of raw tensors, got 9"),
+        ([8, 8], b"12345678", "other: expected binary_data_size of at most 0, got 8"),
+    ],
+)
+def test_sizes_that_lie_are_refused(
+    service: Online, sizes: list[Any], raw: bytes, text: str
+) -> None:
+    names = ["XY", "other"]
+    inputs = [
+        tensor(name=name, data=None, parameters={"binary_data_size": size})
+        for name, size in zip(names, sizes, strict=False)
+    ]
+    status, answer = told(infer(service, {"inputs": inputs}, raw))
+    assert (status, list(answer)) == (400, ["error"])
+    assert answer["error"].startswith(text)
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "", "9" * 30, "100000"])
+def test_a_header_length_that_lies_is_refused(service: Online, length: str) -> None:
+    headers = {HEADER: length}
+    status, answer = told(ask(service, "POST", "models/log/infer", b"{}", headers))
+    assert (status, list(answer)) == (400, ["error"])
+
+
+def test_more_rows_than_the_limit(service: Online) -> None:
+    status, answer = told(infer(service, {"inputs": [tensor(shape=[11, 2], data=[1] * 22)]}))
+    assert (status, answer) == (413, {"error": "XY: expected at most 10 rows, got 11"})
+
+
+def test_a_model_that_gives_nan_is_a_failure_of_the_model(service: Online) -> None:
+    assert told(infer(service, {"inputs": [tensor(data=[1, 2])]})) == (
+        424,
+        {"error": "row 0: logs: expected a finite output, got nan"},
+    )
+
+
+def test_a_bomb_of_zeros_is_stopped_at_the_limit() -> None:
+    service = online(renamed(LOG, limits=type(LOG.limits)(rows=10, bytes=10_000)))
+    bomb = gzip.compress(b" " * 50_000_000)
+    response = ask(service, "POST", "models/log/infer", bomb, {"Content-Encoding": "gzip"})
+    assert response.status == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (b"not gzip", "gzip", 400),
+        (gzip.compress(b"{}")[:-4], "gzip", 400),
+        (gzip.compress(b"{}") + b"more", "gzip", 400),
+        (b"{}", "br", 415),
+    ],
+)
+def test_a_body_that_is_not_what_its_encoding_says(
+    service: Online, body: bytes, encoding: str, status: int
+) -> None:
+    headers = {"Content-Encoding": encoding}
+    assert ask(service, "POST", "models/log/infer", body, headers).status == status
+
+
+def test_a_row_of_a_batch_is_what_it_is_alone(service: Online) -> None:
+    rows = [[3.0, 1.0], [5.5, 0.25], [8.0, 2.0]]
+    _, together = told(infer(service, {"inputs": [tensor(shape=[3, 2], data=rows)]}))
+    for position, row in enumerate(rows):
+        _, alone = told(infer(service, {"inputs": [tensor(data=row)]}))
+        data = together["outputs"][0]["data"][2 * position : 2 * position + 2]
+        assert alone["outputs"][0]["data"] == pytest.approx(data, rel=1e-6)

@@ -1,0 +1,61 @@
+"""Sessions over graphs: they run, they fail in our words, they are made as the machine allows."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from onnx import helper
+from tests.kits.packages import contract, graph
+
+from quintet.errors import ModelFailure
+from quintet.onnx_model import OnnxModel, available_threads, session_options
+
+
+def test_runs_the_graph() -> None:
+    model = OnnxModel(contract(), graph(3.0), digest="abc")
+    (y,) = model.run({"x": np.array([[1, 2], [3, 4]], np.float32)}, ["y"])
+    np.testing.assert_array_equal(y, np.array([[5], [13]], np.float32))
+    assert (model.contract, model.digest, model.size) == (contract(), "abc", len(graph(3.0)))
+
+
+@pytest.mark.parametrize("content", [b"", b"not onnx", graph()[:50]])
+def test_what_does_not_load_is_a_model_failure(content: bytes) -> None:
+    with pytest.raises(ModelFailure, match=r"^model small version 1 does not load \(\w+\)$"):
+        OnnxModel(contract(), content)
+
+
+def test_a_failing_run_tells_its_kind_and_no_path() -> None:
+    bad = graph(nodes=[helper.make_node("Gather", ["x", "w"], ["y"])])
+    with pytest.raises(ModelFailure, match=r"^model small version 1 (does not load|failed)"):
+        OnnxModel(contract(), bad).run({"x": np.zeros((1, 2), np.float32)}, ["y"])
+    model = OnnxModel(contract(), graph())
+    with pytest.raises(ModelFailure, match=r"^model small version 1 failed \(InvalidArgument\)$"):
+        model.run({"x": np.zeros((1, 5), np.float32)}, ["y"])
+
+
+@pytest.mark.parametrize(
+    ("environ", "threads"),
+    [
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"}, 1),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}, 1),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1770"}, 2),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "10240"}, 6),
+        ({}, os.cpu_count()),
+    ],
+)
+def test_threads_are_the_vcpus_that_memory_brings(environ: dict[str, str], threads: int) -> None:
+    assert available_threads(environ) == threads
+
+
+def test_session_options() -> None:
+    options = session_options(3)
+    assert options.intra_op_num_threads == 3
+    assert options.inter_op_num_threads == 1
+    assert options.enable_mem_pattern is False
+    assert options.enable_cpu_mem_arena is False
+
+
+def test_telemetry_is_off() -> None:
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"

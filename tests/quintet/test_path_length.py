@@ -1,0 +1,106 @@
+"""How many modules and calls of the package a record passes: what is added shows here."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
+from tests.kits.models import NOW, Clock, event
+
+import quintet
+from quintet.api import gateway
+from quintet.api.predict import answer
+from quintet.api.telemetry import RequestTelemetry
+from quintet.batch.plans import Plan
+from quintet.features import MemoryFeatures
+from quintet.onnx_model import OnnxModel
+from quintet.protocols.registry import RECORDS
+from quintet.serving import FeatureCache, Online, PredictionCache
+from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
+from quintet.telemetry.stdout import StdoutTelemetry
+from quintet_publish.kit import contract_of
+
+PACKAGE = str(Path(quintet.__file__).parent)
+FRAUD = Path(__file__).parents[2] / "models/fraud"
+
+
+def calls_of(run: Callable[[], object]) -> Counter[str]:
+    """The calls into each file of the package while something runs, in threads that it starts too.
+
+    The profiler sees no call that functools' caches answer.
+    """
+    found: Counter[str] = Counter()
+
+    def profile(frame: FrameType, what: str, _: object) -> None:
+        file = frame.f_code.co_filename
+        # comprehensions and generators are frames of their own in 3.11 alone
+        if what == "call" and file.startswith(PACKAGE) and frame.f_code.co_name[0] != "<":
+            found[file.removeprefix(PACKAGE)] += 1
+
+    threading.setprofile(profile)
+    sys.setprofile(profile)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return found
+
+
+class Loader:
+    """Loads the example model `fraud`."""
+
+    def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
+        """See `quintet.serving.model_cache.Loader.load`."""
+        return OnnxModel(contract_of(FRAUD), (FRAUD / "model.onnx").read_bytes())
+
+
+def fraud() -> Online:
+    """The model `fraud` as `predict` serves it, over a feature store in memory."""
+    contract, clock = contract_of(FRAUD), Clock()
+    route = Route("fraud", 1, 1, {1: Version(1, "d", "s", 1000, "now")})
+    store = MemoryFeatures()
+    for feature in contract.stored:
+        store.put(contract.entity or "", "13509", feature.name, 1.0, NOW - 60)
+    return Online(
+        ModelCache(MemoryRoutes([route]), Loader(), memory=10**9, clock=clock),
+        lambda: ["fraud"],
+        FeatureCache(store, seconds=5, clock=clock),
+        PredictionCache(clock=clock),
+        clock,
+    )
+
+
+def test_a_warm_record_passes_few_modules_and_calls() -> None:
+    telemetry = RequestTelemetry(StdoutTelemetry("test", {}))
+    handle = partial(answer, RECORDS, fraud())
+    routes: gateway.Routes = {("POST", "/models/{model}/predict"): (handle, RECORDS.failure)}
+    record = (FRAUD / "data/requests.jsonl").read_text().splitlines()[0]
+    body = f'{{"records": [{record}]}}'
+    asked = event("POST", "/models/fraud/predict", body, {"Content-Type": "application/json"})
+
+    def run() -> dict[str, Any]:
+        return gateway.respond(asked, routes, lambda: telemetry)
+
+    response = run()
+    assert json.loads(response["body"])["predictions"][0]["fallback"] is False
+    found = calls_of(run)
+    assert len(found) < 20, found
+    assert found.total() < 70, found
+
+
+def test_a_batch_row_passes_few_modules() -> None:
+    bench = Bench()
+    body = csv_bytes([row(number) for number in range(100)])
+    plan = bench.plan(f"{CONTRACT.name}/a.csv", body)
+    assert isinstance(plan, Plan)
+    found = calls_of(lambda: bench.score(plan))
+    assert len(found) < 25, found
