@@ -73,7 +73,7 @@ def test_every_choice_is_told(choice: Any) -> None:
 
 
 def test_every_function_of_the_kit_is_told() -> None:
-    section = TEXT.split("## Making the files\n")[1]
+    section = TEXT.split("## Make the files\n")[1]
     named = set(re.findall(r"`(\w+)[`(]", section))
     assert {"read_table", "write_table", "clean", "predict", "save"} <= named
     assert {name for name in named if hasattr(kit, name)} <= set(kit.__all__)
