@@ -1,6 +1,6 @@
 """What LocalStack does not honour, each held to it: a test that fails here is good news.
 
-Then the line goes from docs/localstack.md, and its way round from adapt.py and the other tests.
+Then remove the line from docs/localstack.md, and its workaround from adapt.py and the other tests.
 """
 
 from __future__ import annotations
