@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 SAM_VERSION := 1.170.0
 STAGE ?= dev
+ROUNDS ?= 10
 ARCH ?= x86_64
 SAM ?= .aws-sam
 
@@ -12,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test test-browser test-built test-sam-local test-localstack lint bench build deploy lock lock-localstack clean
+.PHONY: help setup demo demo-down test fuzz test-browser test-built test-sam-local test-localstack lint bench build deploy lock lock-localstack clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,11 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 
 test: setup ## run every test, from a clean clone
 	$(BIN)/python -m pytest
+
+fuzz: setup ## run the property tests ROUNDS times, each time with other examples
+	for round in $$(seq $(ROUNDS)); do \
+		HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -q -m hypothesis || exit 1; \
+	done
 
 test-browser: setup ## look at the pages in Chromium, which must be installed
 	$(BIN)/python -m pytest -m browser tests/browser

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from quintet.errors import QuintetError
 
-__all__ = ["PackageError", "Problem"]
+__all__ = ["MAX_PROBLEMS", "PackageError", "Problem", "first_problems"]
+
+MAX_PROBLEMS = 20  # listed of one package
+MAX_TEXT = 500  # characters of one problem: names and shapes in it can be of any length
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}, line {self.line}"
-        return f"{place}: {self.field}: {self.text}" if self.field else f"{place}: {self.text}"
+        text = self.text if len(self.text) <= MAX_TEXT else f"{self.text[:MAX_TEXT]}..."
+        return f"{place}: {self.field[:MAX_TEXT]}: {text}" if self.field else f"{place}: {text}"
 
 
 class PackageError(QuintetError):
@@ -32,10 +37,27 @@ class PackageError(QuintetError):
         if len(self.problems) == 1:
             super().__init__(str(self.problems[0]))
         else:
-            lines = "".join(f"\n  {problem}" for problem in self.problems)
-            super().__init__(f"{len(self.problems)} problems:{lines}")
+            lines = "".join(f"\n  {problem}" for problem in self.problems[:MAX_PROBLEMS])
+            more = len(self.problems) - MAX_PROBLEMS
+            end = f"\n  and {more:,} more" if more > 0 else ""
+            super().__init__(f"{len(self.problems)} problems:{lines}{end}")
 
     @classmethod
     def of(cls, file: str, text: str) -> PackageError:
         """A single problem of a whole file."""
         return cls([Problem(file, text)])
+
+
+def first_problems(file: str, texts: Iterable[str]) -> list[Problem]:
+    """The first different problems of a file; the search for more of them ends there."""
+    found = list(islice(_different(texts), MAX_PROBLEMS + 1))
+    problems = [Problem(file, text) for text in found[:MAX_PROBLEMS]]
+    return problems if len(found) <= MAX_PROBLEMS else [*problems, Problem(file, "and more")]
+
+
+def _different(texts: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for text in texts:
+        if text not in seen:
+            seen.add(text)
+            yield text

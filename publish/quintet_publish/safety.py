@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from quintet_publish.problems import PackageError, Problem
+from quintet_publish.problems import PackageError, first_problems
+from quintet_publish.wire import count_parts
 
 __all__ = ["CAPS", "Caps", "read_graph"]
 
@@ -20,7 +21,6 @@ DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 # com.microsoft's operators that read a file or a library beside the graph
 REFUSED_OPERATORS = frozenset({"EPContext", "PyOp", "Snpe"})
 TENSOR = onnx.TensorProto
-SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,9 @@ class Caps:
     nodes: int = 200_000
     tensors: int = 100_000
     elements: int = 2**28  # of one tensor
+    dims: int = 64  # of one tensor; numpy has as many at most
     depth: int = 16  # of graphs within graphs
+    parts: int = 5_000_000  # messages, texts and byte strings, at every level
 
 
 CAPS = Caps()
@@ -46,16 +48,17 @@ def read_graph(content: bytes, caps: Caps = CAPS, file: str = "model.onnx") -> o
     if len(content) > caps.bytes:
         text = f"expected at most {caps.bytes:,} bytes, got {len(content):,}"
         raise PackageError.of(file, text)
+    # a message takes a hundred bytes once parsed, and two in the file
+    if count_parts(content, onnx.ModelProto.DESCRIPTOR, caps.parts) > caps.parts:
+        raise PackageError.of(file, f"expected at most {caps.parts:,} parts, got more")
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError as error:
         raise PackageError.of(file, "is not an ONNX graph") from error
     if not model.graph.node or not model.opset_import:
         raise PackageError.of(file, "is not an ONNX graph: it has no nodes or no opset")
-    found = list(dict.fromkeys(_refused(model, caps)))
-    if found:
-        more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-        raise PackageError([Problem(file, text) for text in (*found[:SHOWN], *more)])
+    if found := first_problems(file, _refused(model, caps)):
+        raise PackageError(found)
     return model
 
 
@@ -64,9 +67,11 @@ def _refused(model: onnx.ModelProto, caps: Caps) -> Iterator[str]:
         if opset.domain not in DOMAINS:
             yield f"expected only standard operators, got the domain {opset.domain[:80]!r}"
     own = {(function.domain, function.name) for function in model.functions}
-    for domain, name in sorted(own):
-        if domain in DOMAINS and domain:
-            yield f"the function {name[:80]!r} takes the place of one of {domain}"
+    for function in model.functions:
+        yield from _not_text(function.domain, function.name)
+        if function.domain in DOMAINS:
+            domain = function.domain or "ai.onnx"
+            yield f"the function {function.name[:80]!r} takes the place of one of {domain}"
     if model.training_info:
         yield "holds training information; export the graph for inference"
     count = _Count(caps)
@@ -75,6 +80,11 @@ def _refused(model: onnx.ModelProto, caps: Caps) -> Iterator[str]:
         for opset in function.opset_import:
             if opset.domain not in DOMAINS and opset.domain not in {d for d, _ in own}:
                 yield f"expected only standard operators, got the domain {opset.domain[:80]!r}"
+        yield from _not_text(*function.input, *function.output, *function.attribute)
+        for info in function.value_info:
+            yield from count.declared(info)
+        for attribute in function.attribute_proto:  # the defaults of its attributes
+            yield from count.attribute(attribute, own, 1)
         yield from count.nodes(function.node, own, 1)
     yield from count.over()
 
@@ -102,7 +112,7 @@ class _Count:
         for sparse in graph.sparse_initializer:
             yield from self.sparse(sparse)
         for info in (*graph.input, *graph.output, *graph.value_info):
-            yield from self._declared(info)
+            yield from self.declared(info)
         yield from self.nodes(graph.node, own, depth)
 
     def nodes(
@@ -110,16 +120,19 @@ class _Count:
     ) -> Iterator[str]:
         for node in nodes:
             self._nodes += 1
+            yield from _not_text(node.domain, node.op_type, node.name, *node.input, *node.output)
             if node.domain not in DOMAINS and (node.domain, node.op_type) not in own:
                 yield f"expected only standard operators, got {node.domain}.{node.op_type}"[:160]
             if node.op_type in REFUSED_OPERATORS:
                 yield f"the operator {node.op_type} reads files, and is refused"
             for attribute in node.attribute:
-                yield from self._attribute(attribute, own, depth)
+                yield from self.attribute(attribute, own, depth)
 
-    def _attribute(
+    def attribute(
         self, attribute: onnx.AttributeProto, own: set[tuple[str, str]], depth: int
     ) -> Iterator[str]:
+        """What is refused in an attribute: its tensors and graphs."""
+        yield from _not_text(attribute.name)
         if attribute.HasField("t"):
             yield from self.tensors([attribute.t])
         yield from self.tensors(attribute.tensors)
@@ -139,6 +152,7 @@ class _Count:
     def tensors(self, tensors: Iterable[onnx.TensorProto]) -> Iterator[str]:
         for tensor in tensors:
             self._tensors += 1
+            yield from _not_text(tensor.name)
             if tensor.data_location == TENSOR.EXTERNAL or tensor.external_data:
                 yield (
                     f"the tensor {tensor.name[:80]!r} is in another file; save the graph with "
@@ -148,7 +162,12 @@ class _Count:
             yield from _wrong_size(tensor)
 
     def _shape(self, name: str, dims: Sequence[int]) -> Iterator[str]:
-        if any(size < 0 for size in dims):
+        if len(dims) > self._caps.dims:
+            yield (
+                f"expected at most {self._caps.dims} dimensions a tensor, "
+                f"{name[:80]!r} has {len(dims):,}"
+            )
+        elif any(size < 0 for size in dims):
             yield f"the tensor {name[:80]!r} has a negative dimension"
         elif math.prod(dims) > self._caps.elements:
             yield (
@@ -156,9 +175,18 @@ class _Count:
                 f"{name[:80]!r} has {math.prod(dims):,}"
             )
 
-    def _declared(self, info: onnx.ValueInfoProto) -> Iterator[str]:
+    def declared(self, info: onnx.ValueInfoProto) -> Iterator[str]:
+        """What is refused in a declared input, output or value."""
+        yield from _not_text(info.name)
         sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim if dim.dim_value > 0]
         yield from self._shape(info.name, sizes)
+
+
+def _not_text(*names: str | bytes) -> Iterator[str]:
+    """Protobuf gives a name that is not UTF-8 as bytes."""
+    for name in names:
+        if isinstance(name, bytes):
+            yield f"expected UTF-8, got the name {name[:80]!r}"
 
 
 def _wrong_size(tensor: onnx.TensorProto) -> Iterator[str]:
@@ -170,8 +198,8 @@ def _wrong_size(tensor: onnx.TensorProto) -> Iterator[str]:
     except (KeyError, TypeError):
         yield f"the tensor {tensor.name[:80]!r} is of an unknown type"
         return
-    packed = tensor.data_type in _PACKED
-    expected = math.prod(tensor.dims) * width
+    packed = tensor.data_type in _PACKED or len(tensor.dims) > CAPS.dims
+    expected = 0 if packed else math.prod(tensor.dims) * width
     if not packed and expected != len(tensor.raw_data):
         yield (
             f"the tensor {tensor.name[:80]!r} has {len(tensor.raw_data):,} bytes, "

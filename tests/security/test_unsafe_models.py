@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from quintet_publish.load_check import Limits, load_check
 from quintet_publish.package import read_package
 from quintet_publish.problems import PackageError
 from quintet_publish.safety import Caps, read_graph
+from quintet_publish.wire import count_parts
 
 
 def refusals(content: bytes, **caps: int) -> list[str]:
@@ -161,6 +163,66 @@ def test_a_function_cannot_bring_odd_operators_or_replace_standard_ones() -> Non
     ]
 
 
+@pytest.mark.parametrize("domain", ["", "ai.onnx"])
+def test_a_function_cannot_replace_a_standard_operator_of_the_default_domain(domain: str) -> None:
+    node = helper.make_node("Add", ["a", "a"], ["c"])
+    made = helper.make_function(
+        domain, "MatMul", ["a"], ["c"], [node], [helper.make_opsetid("", 20)]
+    )
+    assert refusals(changed(lambda model: model.functions.append(made))) == [
+        "the function 'MatMul' takes the place of one of ai.onnx"
+    ]
+
+
+def test_the_default_attributes_of_a_function_are_looked_at() -> None:
+    weights = numpy_helper.from_array(np.ones(2, np.float32), "default")
+    external(weights)
+    made = helper.make_function(
+        "local",
+        "f",
+        ["a"],
+        ["c"],
+        [helper.make_node("Identity", ["a"], ["c"])],
+        [helper.make_opsetid("", 20)],
+        attribute_protos=[helper.make_attribute("weights", weights)],
+    )
+    assert refusals(changed(lambda model: model.functions.append(made))) == [
+        "the tensor 'default' is in another file; save the graph with its weights inside"
+    ]
+
+
+def renamed(old: bytes, new: bytes) -> bytes:
+    """The small graph with a name replaced by one of as many bytes."""
+    content = graph()
+    assert old in content and len(old) == len(new)
+    return content.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x0a\x01x\x0a\x01w", b"\x0a\x01\xff\x0a\x01w"),  # an input of a node
+        (b"\x12\x01y\x22", b"\x12\x01\xff\x22"),  # an output of a node
+        (b"MatMul", b"Mat\xfful"),  # an operator
+        (b"\x42\x01w", b"\x42\x01\xff"),  # a tensor
+        (b"\x0a\x01x\x12\x12", b"\x0a\x01\xff\x12\x12"),  # an input of the graph
+    ],
+)
+def test_names_that_are_not_utf8_are_refused(old: bytes, new: bytes) -> None:
+    (problem,) = refusals(renamed(old, new))
+    assert problem.startswith("expected UTF-8, got the name b'")
+
+
+def test_functions_whose_names_are_not_utf8_are_refused() -> None:
+    made = helper.make_function(
+        "local", "name", ["a"], ["c"], [helper.make_node("Identity", ["a"], ["c"])], []
+    )
+    content = changed(lambda model: model.functions.extend([made, made]))
+    assert refusals(content.replace(b"name", b"n\xffme", 1)) == [
+        "expected UTF-8, got the name b'n\\xffme'"
+    ]
+
+
 def test_graphs_nested_too_deep_are_refused() -> None:
     inner = helper.make_graph([helper.make_node("Identity", ["w"], ["z"])], "leaf", [], [])
     for _ in range(20):
@@ -196,6 +258,61 @@ def test_caps_on_bytes_nodes_tensors_and_elements() -> None:
         "expected at most 1 elements a tensor, 'w' has 2",
         "expected at most 1 elements a tensor, 'x' has 2",
     ]
+
+
+def test_parts_are_counted_before_the_graph_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = b"\x0a\x00" * 3_000_000  # 6 MB, and 0.5 GB once parsed
+    monkeypatch.setattr("onnx.load_model_from_string", lambda content: pytest.fail("parsed"))
+    assert refusals(b"\x3a" + _varint(len(nodes)) + nodes, parts=2_000_000) == [
+        "expected at most 2,000,000 parts, got more"
+    ]
+
+
+def test_a_part_is_a_message_a_text_or_a_byte_string() -> None:
+    def parts(message: Any) -> int:
+        count = 0
+        for field, value in message.ListFields():
+            values = value if field.is_repeated else [value]
+            if field.type in (field.TYPE_MESSAGE, field.TYPE_STRING, field.TYPE_BYTES):
+                count += len(values)
+            if field.type == field.TYPE_MESSAGE:
+                count += sum(map(parts, values))
+        return count
+
+    content = changed(hidden_in_a_subgraph)
+    counted = count_parts(content, onnx.ModelProto.DESCRIPTOR, 10_000)
+    assert counted == parts(parsed(content))
+
+
+def test_parts_behind_a_group_of_an_unknown_field_are_counted() -> None:
+    content = b"\xa3\x1f\x08\x01\xa4\x1f" + b"\x42\x00" * 9  # field 500, then opsets
+    assert count_parts(content, onnx.ModelProto.DESCRIPTOR, 100) == 9
+
+
+def test_a_million_dimensions_are_not_multiplied() -> None:
+    def wide(model: onnx.ModelProto) -> None:
+        model.graph.initializer[0].dims[:] = [3] * 1_000_000
+        del model.graph.input[0].type.tensor_type.shape.dim[:]
+        for _ in range(1000):
+            model.graph.input[0].type.tensor_type.shape.dim.add(dim_value=2**40)
+
+    content = changed(wide)
+    start = time.process_time()
+    assert refusals(content) == [
+        "expected at most 64 dimensions a tensor, 'w' has 1,000,000",
+        "expected at most 64 dimensions a tensor, 'x' has 1,000",
+    ]
+    assert time.process_time() - start < 5
+
+
+def test_problems_are_cut_at_twenty() -> None:
+    def change(model: onnx.ModelProto) -> None:
+        for number in range(30):
+            model.graph.node.append(helper.make_node(f"O{number}", [], [], domain="evil"))
+
+    found = refusals(changed(change))
+    assert len(found) == 21
+    assert found[19:] == ["expected only standard operators, got evil.O19", "and more"]
 
 
 def test_shapes_that_lie_are_refused() -> None:
