@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from quintet.aws.features import KEY, attribute, entity_key, moment_name
+from quintet.aws.dynamodb import attribute
+from quintet.aws.features import KEY, entity_key, moment_name
 from quintet.errors import Transient
 from quintet_cli.feature_files import FeatureRow
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed, Table
+from quintet.aws.dynamodb import ConditionFailed, Table, attributes
 from quintet.aws.queues import JobEventQueue
 from quintet.aws.topics import publish
 from quintet.errors import Transient
@@ -42,15 +42,19 @@ class AlertTable:
         if before is not None:
             condition = {
                 "ConditionExpression": "id = :before",
-                "ExpressionAttributeValues": {":before": {"S": before.alert.id}},
+                "ExpressionAttributeValues": attributes({":before": before.alert.id}),
             }
         item = {
             **_key(alert.model, alert.entity),
-            "id": {"S": alert.id},
-            "at": {"N": repr(alert.at)},
-            "sent": {"BOOL": False},
-            "alert": {"S": json.dumps(content(alert))},
-            "expires": {"N": str(int(alert.at + alert.cooldown) + KEPT_SECONDS)},
+            **attributes(
+                {
+                    "id": alert.id,
+                    "at": alert.at,
+                    "sent": False,
+                    "alert": json.dumps(content(alert)),
+                    "expires": int(alert.at + alert.cooldown) + KEPT_SECONDS,
+                }
+            ),
         }
         try:
             self._table.call("PutItem", Item=item, **condition)
@@ -66,7 +70,7 @@ class AlertTable:
                 Key=_key(alert.model, alert.entity),
                 UpdateExpression="SET sent = :true",
                 ConditionExpression="id = :id",
-                ExpressionAttributeValues={":true": {"BOOL": True}, ":id": {"S": alert.id}},
+                ExpressionAttributeValues=attributes({":true": True, ":id": alert.id}),
             )
 
 
@@ -98,7 +102,7 @@ class AlertWebhooks:
 
 
 def _key(model: str, entity: str) -> dict[str, Any]:
-    return {"key": {"S": f"{_PREFIX}{model}#{entity}"}, "part": {"S": "-"}}
+    return attributes({"key": f"{_PREFIX}{model}#{entity}", "part": "-"})
 
 
 def _raised(item: dict[str, Any]) -> LastAlert:

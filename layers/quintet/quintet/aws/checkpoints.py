@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed, Table
+from quintet.aws.dynamodb import ConditionFailed, Table, attributes
 from quintet.errors import Transient
 from quintet.streaming.checkpoints import Ahead, Checkpoint, furthest
 
@@ -49,24 +49,21 @@ class CheckpointTable:
 
     def _put(self, shard: str, checkpoint: Checkpoint, before: Checkpoint) -> None:
         ahead = {
-            chain: {"M": {"key": {"S": found.key}, "last": {"S": found.last}}}
+            chain: {"key": found.key, "last": found.last}
             for chain, found in checkpoint.ahead.items()
         }
-        item = {
-            **_key(shard),
-            "done": {"S": checkpoint.done},
-            "ahead": {"M": ahead},
-            "expires": {"N": str(int(self._clock()) + KEPT_SECONDS)},
-        }
+        expires = int(self._clock()) + KEPT_SECONDS
+        content = {"done": checkpoint.done, "ahead": ahead, "expires": expires}
+        item = {**_key(shard), **attributes(content)}
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(done)"}
         if before.done:
             condition = {
                 "ConditionExpression": "done = :before",
-                "ExpressionAttributeValues": {":before": {"S": before.done}},
+                "ExpressionAttributeValues": attributes({":before": before.done}),
             }
         # a write that is sent twice finds its own: then the checkpoint is read again
         self._table.call("PutItem", Item=item, **condition)
 
 
 def _key(shard: str) -> dict[str, Any]:
-    return {"key": {"S": f"mark#{shard}"}, "part": {"S": "-"}}
+    return attributes({"key": f"mark#{shard}", "part": "-"})

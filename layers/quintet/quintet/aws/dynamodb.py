@@ -10,7 +10,17 @@ from quintet.aws.client import AwsClient
 from quintet.aws.responses import CONDITION_FAILED, cancellation_codes, error_name
 from quintet.errors import QuintetError, Transient
 
-__all__ = ["ConditionFailed", "Item", "Table", "dynamodb_call", "number", "text"]
+__all__ = [
+    "ConditionFailed",
+    "Item",
+    "Table",
+    "attribute",
+    "attributes",
+    "dynamodb_call",
+    "number",
+    "plain",
+    "text",
+]
 
 Item = dict[str, Any]
 
@@ -85,6 +95,48 @@ class Table:
             if "LastEvaluatedKey" not in answer:
                 return
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def attribute(value: Any) -> Item:
+    """A value as DynamoDB writes it: None, a bool, a text, a number, a list or a map of these.
+
+    A float comes back as it was; a number of numpy's is written as it prints itself.
+    """
+    stored: Any = value
+    match value:
+        case None:
+            kind, stored = "NULL", True
+        case bool():
+            kind = "BOOL"
+        case str():
+            kind = "S"
+        case Mapping():
+            kind, stored = "M", attributes(value)
+        case list():
+            kind, stored = "L", [attribute(item) for item in value]
+        case _:
+            kind, stored = "N", repr(float(value)) if isinstance(value, float) else str(value)
+    return {kind: stored}
+
+
+def attributes(values: Mapping[str, Any]) -> Item:
+    """An item, or a part of one, as DynamoDB writes it."""
+    return {name: attribute(value) for name, value in values.items()}
+
+
+def plain(stored: Mapping[str, Any]) -> Any:
+    """An attribute's value as JSON has it; None too for kinds that `attribute` never writes."""
+    ((kind, value),) = stored.items()
+    match kind:
+        case "S" | "BOOL":
+            return value
+        case "N":
+            return int(value) if value.lstrip("-").isdigit() else float(value)
+        case "M":
+            return {name: plain(item) for name, item in value.items()}
+        case "L":
+            return [plain(item) for item in value]
+    return None
 
 
 def text(value: str) -> Item:

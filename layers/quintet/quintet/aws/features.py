@@ -14,8 +14,7 @@ from itertools import chain
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import dynamodb_call
-from quintet.contract import Scalar
+from quintet.aws.dynamodb import dynamodb_call, plain
 from quintet.errors import Transient
 from quintet.features import StoredValue
 
@@ -25,7 +24,6 @@ __all__ = [
     "MAX_BYTES",
     "MAX_KEYS",
     "FeatureTable",
-    "attribute",
     "entity_key",
     "moment_name",
     "read_items",
@@ -52,13 +50,6 @@ def entity_key(column: str, entity: str) -> str:
 def moment_name(feature: str) -> str:
     """The attribute that holds the moment a feature's value describes."""
     return f"{feature}@"
-
-
-def attribute(value: Scalar) -> dict[str, Any]:
-    """A value as DynamoDB writes it."""
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    return {"S": value} if isinstance(value, str) else {"N": repr(value)}
 
 
 class FeatureTable:
@@ -155,19 +146,7 @@ def _values(item: Mapping[str, Any], names: Sequence[str], now: float) -> dict[s
     for name in names:
         value, moment = item.get(name), item.get(moment_name(name))
         if value is not None and moment is not None and "N" in moment:
-            scalar = _scalar(value)
-            if scalar is not None:
+            scalar = plain(value)
+            if isinstance(scalar, str | bool | int | float):
                 row[name] = StoredValue(scalar, float(moment["N"]))
     return row
-
-
-def _scalar(value: Mapping[str, Any]) -> Scalar | None:
-    """A stored attribute as a value; None for kinds that no feature has."""
-    match value:
-        case {"N": str(number)}:
-            return int(number) if number.lstrip("-").isdigit() else float(number)
-        case {"S": str(text)}:
-            return text
-        case {"BOOL": bool(truth)}:
-            return truth
-    return None

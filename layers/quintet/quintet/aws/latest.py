@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
+from quintet.aws.dynamodb import ConditionFailed, Table, attributes, plain
 from quintet.streaming.latest import Latest
 
 __all__ = ["LatestTable", "latest_key"]
@@ -36,8 +36,7 @@ class LatestTable:
     """See `quintet.streaming.latest.LatestScores`; items live `kept_seconds` after the arrival."""
 
     def __init__(self, client: AwsClient, table: str, *, kept_seconds: float) -> None:
-        self._client = client
-        self._table = table
+        self._table = Table(client, table)
         self._kept_seconds = kept_seconds
 
     def put(self, found: Sequence[Latest]) -> int:
@@ -53,15 +52,14 @@ class LatestTable:
         key = latest_key(model, entity_key, entity)
         if len(key.encode()) > MAX_KEY_BYTES:
             return None
-        payload = {"TableName": self._table, "Key": {"entity": {"S": key}}, "ConsistentRead": True}
-        item = dynamodb_call(self._client, "GetItem", payload).get("Item")
+        item = self._table.item(attributes({"entity": key}))
         if item is None or float(item["expires"]["N"]) <= now:  # what has expired is deleted late
             return None
         return Latest(
             model=model,
             entity_key=entity_key,
             entity=entity,
-            outputs=_plain(item["outputs"]),
+            outputs=plain(item["outputs"]),
             version=int(item["version"]["N"]),
             arrived=float(item["arrived"]["N"]),
             sequence=item["sequence"]["S"],
@@ -69,26 +67,28 @@ class LatestTable:
         )
 
     def _put(self, one: Latest) -> bool:
-        arrived, sequence = {"N": repr(one.arrived)}, {"S": one.sequence.zfill(SEQUENCE_DIGITS)}
-        item = {
-            "entity": {"S": _key(one)},
-            "outputs": _attribute(one.outputs),
-            "version": {"N": str(one.version)},
-            "arrived": arrived,
-            "sequence": sequence,
-            "source": {"S": one.source},
-            "expires": {"N": str(int(one.arrived + self._kept_seconds))},
-        }
+        item = attributes(
+            {
+                "entity": _key(one),
+                "outputs": _storable(one.outputs),
+                "version": one.version,
+                "arrived": one.arrived,
+                "sequence": one.sequence.zfill(SEQUENCE_DIGITS),
+                "source": one.source,
+                "expires": int(one.arrived + self._kept_seconds),
+            }
+        )
         later = "arrived < :arrived OR (arrived = :arrived AND #sequence < :sequence)"
-        payload = {
-            "TableName": self._table,
-            "Item": item,
-            "ConditionExpression": f"attribute_not_exists(entity) OR {later}",
-            "ExpressionAttributeNames": {"#sequence": "sequence"},
-            "ExpressionAttributeValues": {":arrived": arrived, ":sequence": sequence},
-        }
         try:
-            dynamodb_call(self._client, "PutItem", payload, idempotent=True)
+            self._table.call(
+                "PutItem",
+                Item=item,
+                ConditionExpression=f"attribute_not_exists(entity) OR {later}",
+                ExpressionAttributeNames={"#sequence": "sequence"},
+                ExpressionAttributeValues={
+                    f":{name}": item[name] for name in ("arrived", "sequence")
+                },
+            )
         except ConditionFailed:  # a later one stands there, or this one
             return False
         return True
@@ -98,40 +98,26 @@ def _key(one: Latest) -> str:
     return latest_key(one.model, one.entity_key, one.entity)
 
 
-def _attribute(value: Any) -> dict[str, Any]:
-    """An output's value as DynamoDB writes it, null where it is too large."""
+def _storable(value: Any) -> Any:
+    """An output's value as the table can hold it: None where it is too large.
+
+    A number out of DynamoDB's range becomes zero or a text.
+    """
     size = len(value) if isinstance(value, Mapping | list) else np.size(value)
     if size > MAX_NUMBERS:
-        return {"NULL": True}
+        return None
     if isinstance(value, Mapping):
-        return {"M": {name: _attribute(item) for name, item in value.items()}}
+        return {name: _storable(item) for name, item in value.items()}
     if isinstance(value, np.ndarray | list):
-        return {"L": [_attribute(item) for item in value]}
-    return _scalar(value)
+        return [_storable(item) for item in value]
+    if value is None or isinstance(value, bool | str | np.bool_):
+        return bool(value) if isinstance(value, np.bool_) else value
+    return _number(value)
 
 
-def _plain(attribute: Mapping[str, Any]) -> Any:
-    """A value as DynamoDB writes it, as JSON has it."""
-    ((kind, value),) = attribute.items()
-    if kind == "M":
-        return {name: _plain(item) for name, item in value.items()}
-    if kind == "L":
-        return [_plain(item) for item in value]
-    if kind == "N":
-        return int(value) if value.lstrip("-").isdigit() else float(value)
-    return None if kind == "NULL" else value
-
-
-def _scalar(value: Any) -> dict[str, Any]:
-    """One value; a number that is out of DynamoDB's range becomes zero or a text."""
-    if value is None:
-        return {"NULL": True}
-    if isinstance(value, bool | np.bool_):
-        return {"BOOL": bool(value)}
-    if isinstance(value, str):
-        return {"S": value}
-    size = abs(float(value))
-    if size < MIN_VALUE:
-        return {"N": "0"}
+def _number(value: Any) -> Any:
+    magnitude = abs(float(value))
+    if magnitude < MIN_VALUE:
+        return 0
     # str of a float32 0.1 is 0.1
-    return {"N": str(value)} if size <= MAX_VALUE else {"S": str(value)}
+    return value if magnitude <= MAX_VALUE else str(value)

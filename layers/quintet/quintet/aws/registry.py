@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import Item, Table
+from quintet.aws.dynamodb import Item, Table, attributes
 from quintet.serving.model_cache import NAME, Route, UnknownModel, Version
 
 __all__ = ["Registry"]
@@ -32,7 +32,7 @@ class Registry:
         query: Item = {
             "KeyConditionExpression": "#model = :model",
             "ExpressionAttributeNames": {"#model": "model"},
-            "ExpressionAttributeValues": {":model": {"S": model}},
+            "ExpressionAttributeValues": attributes({":model": model}),
             "ConsistentRead": True,
         }
         items = {item["item"]["S"]: item for item in self._table.pages("Query", **query)}
@@ -69,7 +69,7 @@ class Registry:
             "FilterExpression": "#item = :route",
             "ProjectionExpression": "#model",
             "ExpressionAttributeNames": {"#item": "item", "#model": "model"},
-            "ExpressionAttributeValues": {":route": {"S": "route"}},
+            "ExpressionAttributeValues": attributes({":route": "route"}),
         }
         return sorted(item["model"]["S"] for item in self._table.pages("Scan", **scan))
 

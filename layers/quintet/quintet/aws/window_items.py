@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from quintet.aws.dynamodb import Item, attributes, text
 from quintet.contract import Aggregate, Stream
 from quintet.streaming.aggregates import Partials, concatenate, pack, select, statistics, unpack
 from quintet.streaming.parts import Counters, Part
@@ -24,7 +25,6 @@ from quintet.streaming.sequences import padded
 
 __all__ = ["Item", "index_key", "moment_text", "part_items", "parts_of", "window_key"]
 
-Item = dict[str, Any]
 
 #: bytes of a chunk before it is compressed; an item takes 400 KB
 MAX_CHUNK = 300 * 1024
@@ -51,30 +51,30 @@ def part_items(part: Part, retention: float) -> Iterator[Item]:
     They outlive the window's end, and their writing, by `retention` seconds.
     """
     chunks = list(_chunks(part.partials))
-    expires = {"N": str(math.ceil(max(part.end, part.arrival) + retention))}
+    expires = math.ceil(max(part.end, part.arrival) + retention)
     prefix = f"{part.shard}#{moment_text(part.arrival)}#{padded(part.first)}"
     common = {
-        "key": {"S": window_key(part.model, part.start)},
+        "key": window_key(part.model, part.start),
         "expires": expires,
-        "chunks": {"N": str(len(chunks))},
-        "last": {"S": padded(part.last)},
+        "chunks": len(chunks),
+        "last": padded(part.last),
     }
     head = {
-        "start": {"N": repr(part.start)},
-        "length": {"N": repr(part.length)},
-        "entity": {"S": part.entity},
-        "stream": {"S": orjson.dumps(asdict(part.stream)).decode()},
-        **{name: {"N": str(count)} for name, count in part.counters._asdict().items()},
+        "start": part.start,
+        "length": part.length,
+        "entity": part.entity,
+        "stream": orjson.dumps(asdict(part.stream)).decode(),
+        **part.counters._asdict(),
     }
     for number, chunk in enumerate(chunks):
         yield {
-            **common,
-            **(head if number == 0 else {}),
-            "part": {"S": f"{prefix}#{number:04}"},
+            **attributes(common),
+            **attributes(head if number == 0 else {}),
+            "part": text(f"{prefix}#{number:04}"),
             "data": {"B": base64.b64encode(chunk).decode()},
         }
-    index = {"key": {"S": index_key(part.model)}, "part": {"S": moment_text(part.start)}}
-    yield {**index, "expires": expires}
+    index = {"key": index_key(part.model), "part": moment_text(part.start)}
+    yield attributes({**index, "expires": expires})
 
 
 def parts_of(model: str, items: Iterable[Item]) -> list[Part]:

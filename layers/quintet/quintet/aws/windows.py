@@ -15,17 +15,24 @@ from itertools import chain, islice
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import ConditionFailed, Table, dynamodb_call, text
+from quintet.aws.dynamodb import (
+    ConditionFailed,
+    Item,
+    Table,
+    attribute,
+    attributes,
+    dynamodb_call,
+    text,
+)
 from quintet.aws.features import (
     KEY,
     MAX_BYTES,
     MAX_KEYS,
-    attribute,
     entity_key,
     moment_name,
     read_items,
 )
-from quintet.aws.window_items import Item, index_key, part_items, parts_of, window_key
+from quintet.aws.window_items import index_key, part_items, parts_of, window_key
 from quintet.contract import Scalar
 from quintet.errors import Transient
 from quintet.streaming.parts import Part, Window, summed
@@ -150,7 +157,7 @@ class WindowTable:
 
     def _update(self, name: str, key: str, features: WindowFeatures, stored: str | None) -> None:
         names = {"#window": name}
-        put: Item = {":window": {"S": features.text()}, ":end": {"N": repr(features.end)}}
+        put = attributes({":window": features.text(), ":end": features.end})
         sets = ["#window = :window"]
         for position, (feature, value) in enumerate(features.values.items()):
             names |= {f"#v{position}": feature, f"#m{position}": moment_name(feature)}
@@ -158,11 +165,11 @@ class WindowTable:
             sets.append(f"#v{position} = :v{position}, #m{position} = :end")
         condition = "attribute_not_exists(#window)"
         if stored is not None:
-            put[":stored"] = {"S": stored}
+            put[":stored"] = text(stored)
             condition = "#window = :stored"
         request = {
             "TableName": self._features,
-            "Key": {KEY: {"S": key}},
+            "Key": attributes({KEY: key}),
             "UpdateExpression": f"SET {', '.join(sets)}",
             "ConditionExpression": condition,
             "ExpressionAttributeNames": names,
