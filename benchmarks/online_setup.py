@@ -61,6 +61,7 @@ def environment(local: LocalAws) -> dict[str, str]:
         "POWERTOOLS_SERVICE_NAME": "predict",
         "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
         "QUINTET_STAGE": "bench",
+        "QUINTET_AUTH": "none",
         "QUINTET_REGISTRY_BUCKET": local.outputs["RegistryBucketName"],
         "QUINTET_REGISTRY_TABLE": local.outputs["RegistryTableName"],
         "QUINTET_FEATURES_TABLE": local.outputs["FeaturesTableName"],

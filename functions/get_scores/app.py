@@ -21,4 +21,4 @@ coldstart.started()
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway."""
-    return gateway.respond(event, ROUTES, common.request_telemetry)
+    return gateway.respond(event, ROUTES, common.request_telemetry, common.auth)

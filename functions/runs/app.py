@@ -23,4 +23,4 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer one request of API Gateway, or start the run that a schedule asks for."""
     if "scheduled" in event:
         return wiring.start_scheduled(event)
-    return gateway.respond(event, ROUTES, common.request_telemetry)
+    return gateway.respond(event, ROUTES, common.request_telemetry, common.auth)

@@ -47,6 +47,7 @@ class OnlineAws:
         self.environ = {
             **environ(self.url),
             "QUINTET_STAGE": "test",
+            "QUINTET_AUTH": "none",
             "QUINTET_REGISTRY_BUCKET": "registry-bucket",
             "QUINTET_REGISTRY_TABLE": "registry",
             "QUINTET_FEATURES_TABLE": "features",

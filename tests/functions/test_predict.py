@@ -346,6 +346,7 @@ def test_a_request_leaves_one_line_and_its_metrics(
         "service": "predict",
         "stage": "test",
         "request_id": "r1",
+        "caller": "anonymous",
         "route": "POST /models/{model}/predict",
         "model": "log",
         "version": 1,

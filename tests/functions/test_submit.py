@@ -7,8 +7,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from tests.functions.conftest import Ask, OnlineAws
-from tests.kits.models import Answer
+from tests.functions.conftest import Ask, Handler, OnlineAws, fresh_handler
+from tests.kits.models import Answer, event
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
@@ -445,6 +445,29 @@ def test_the_sessions_of_a_role_are_one_caller(predict: Ask, submit: Ask) -> Non
 def test_a_job_that_is_none_is_not_found(submit: Ask, identity: str) -> None:
     assert submit("GET", f"/jobs/{identity}").status == 404
     assert submit("DELETE", f"/jobs/{identity}").status == 404
+
+
+def test_the_users_of_an_authoriser_have_their_own_jobs_and_nobody_has_any(
+    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {name: v for name, v in online_aws.environ.items() if name != "QUINTET_AUTH"}
+
+    def ask(handler: Handler, user: str | None, method: str, path: str) -> Answer:
+        body = GOOD if method == "POST" else ""
+        asked = event(method, path, body, {"Prefer": "respond-async"})
+        if user is not None:
+            asked["requestContext"]["authorizer"] = {"claims": {"sub": user}}
+        return Answer.of(handler(asked, None))
+
+    with fresh_handler(environ, monkeypatch) as handler:
+        job = ask(handler, "ann", "POST", "/models/log/predict").json()["id"]
+        assert ask(handler, None, "POST", "/models/log/predict").status == 403
+        assert ask(handler, None, "GET", "/v2").status == 403
+    with fresh_handler(environ, monkeypatch, "submit") as handler:
+        found = [ask(handler, user, "GET", f"/jobs/{job}").status for user in ("ann", "bob", None)]
+        assert found == [200, 404, 403]
+        ended = [ask(handler, user, "DELETE", f"/jobs/{job}").status for user in ("bob", None)]
+        assert ended == [404, 403]
 
 
 def test_a_callers_jobs_are_listed_in_pages(predict: Ask, submit: Ask) -> None:

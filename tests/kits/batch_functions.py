@@ -104,6 +104,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "POWERTOOLS_SERVICE_NAME": name,
         "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
         "QUINTET_STAGE": "test",
+        "QUINTET_AUTH": "none",
         "QUINTET_REGISTRY_BUCKET": "batch-registry",
         "QUINTET_REGISTRY_TABLE": "batch-registry",
         "QUINTET_INBOX_BUCKET": "inbox",

@@ -39,7 +39,11 @@ def adapt(template: dict[str, Any]) -> dict[str, Any]:
         "DefinitionUri": DEFINITION,
         "DefinitionSubstitutions": substitutions | texts,
     }
-    return template | {"Resources": resources}
+    # its API checks no signatures and identifies nobody
+    conditions = template["Conditions"] | {
+        "IsLocal": {"Fn::Equals": [{"Ref": "Stage"}, "localstack"]}
+    }
+    return template | {"Resources": resources, "Conditions": conditions}
 
 
 def definition(text: str) -> str:

@@ -88,7 +88,7 @@ def test_a_warm_record_passes_few_modules_and_calls() -> None:
     asked = event("POST", "/models/fraud/predict", body, {"Content-Type": "application/json"})
 
     def run() -> dict[str, Any]:
-        return gateway.respond(asked, routes, lambda: telemetry)
+        return gateway.respond(asked, routes, lambda: telemetry, lambda: "none")
 
     response = run()
     assert json.loads(response["body"])["predictions"][0]["fallback"] is False

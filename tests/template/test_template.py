@@ -17,6 +17,7 @@ from quintet.batch.drops import MemoryRunStarter
 from quintet.batch.schedules import start_scheduled
 from quintet.jobs.submit import TTL_SECONDS
 from quintet.settings import (
+    ApiSettings,
     DropSettings,
     GetScoresSettings,
     NotifySettings,
@@ -147,6 +148,20 @@ def test_the_routes_of_the_api_are_those_that_their_functions_know(stack: Stack)
         identity("Submit"): routes_of("submit"),
     }
     assert stack.api.binary_types == ("*/*",)
+
+
+def test_an_identity_is_expected_in_every_stage_but_the_local_one() -> None:
+    answers = {f for f, known in SETTINGS.items() if issubclass(known, ApiSettings)}
+    assert answers == {"GetScores", "Predict", "Runs", "Submit"}
+    for stage, auth in (("local", "none"), ("dev", "iam"), ("localstack", "iam"), ("loc", "iam")):
+        functions = plan(load(TEMPLATE, {"Stage": stage}), "http://127.0.0.1:4566").of_type(
+            "AWS::Lambda::Function"
+        )
+        found = {
+            name: function["Environment"]["Variables"].get("QUINTET_AUTH")
+            for name, function in functions.items()
+        }
+        assert found == {name: auth if name in answers else None for name in functions}
 
 
 def test_provisioned_concurrency_is_on_the_alias_by_parameter(stack: Stack) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from quintet.api.gateway import owner_of
 from quintet.aws.endpoints import EndpointTable
 from quintet.webhooks.endpoints import Endpoint
 from quintet.webhooks.endpoints import register as registered
@@ -47,8 +48,7 @@ def add(
     caller: Annotated[
         list[str] | None,
         typer.Option(
-            help="A caller who may use it: a user's ARN, or "
-            "arn:aws:sts::ACCOUNT:assumed-role/ROLE. By default all callers may.",
+            help="A caller who may use it: a user's or a role's ARN. By default all callers may.",
             metavar="ARN",
         ),
     ] = None,
@@ -65,7 +65,7 @@ def add(
         scope=scope,
         created=created,
         random=secrets.token_bytes,
-        callers=caller or (),
+        callers=[owner_of(one) for one in caller or ()],
     )
     _table(at).put(endpoint, None)
     console.print(f"[green]✓[/green] {id} is registered; its secret, shown only once:")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from quintet.api.gateway import owner_of
 from quintet.aws.jobs import JobTable
 from quintet.aws.queues import JobEventQueue
 from quintet.errors import BadInput
@@ -40,9 +41,7 @@ def ls(
     *,
     owner: Annotated[
         str | None,
-        typer.Option(
-            "--owner", help="The caller whose jobs to list: an ARN, a role's without its session."
-        ),
+        typer.Option("--owner", help="The caller whose jobs to list: a user's or a role's ARN."),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="Only jobs of this model.")] = None,
     only: Annotated[
@@ -61,7 +60,8 @@ def ls(
     opened = Stage.open(stage, state)
     if owner is None and opened.endpoint_url is None:
         raise BadInput.of("--owner", "the caller whose jobs to list", "nothing")
-    page = _store(opened).page(owner or ANONYMOUS, model=model, state=wanted, most=count)
+    caller = ANONYMOUS if owner is None else owner_of(owner)
+    page = _store(opened).page(caller, model=model, state=wanted, most=count)
     print_jobs(page.jobs)
     if page.next is not None:
         console.print(f"there are more: --most {count * 2}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 __all__ = [
     "BadInput",
     "Conflict",
+    "Forbidden",
     "ModelFailure",
     "NotFound",
     "QuintetError",
@@ -64,6 +65,10 @@ class BadInput(QuintetError):
     def of(cls, field: str, expected: str, got: str, row: int | None = None) -> BadInput:
         """The refusal of a single value."""
         return cls([Refusal(row, field, expected, got)])
+
+
+class Forbidden(BadInput):
+    """The API authenticates callers, and did not identify this one (403)."""
 
 
 class NotFound(BadInput):

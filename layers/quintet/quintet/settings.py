@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 __all__ = [
     "AcceptSettings",
+    "ApiSettings",
     "DropSettings",
     "GetScoresSettings",
     "NotifySettings",
@@ -34,7 +35,15 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AcceptSettings:
+class ApiSettings:
+    """Settings of what answers HTTP requests; `auth` none also answers unidentified callers."""
+
+    stage: str
+    auth: str = "iam"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptSettings(ApiSettings):
     """Settings of what accepts jobs."""
 
     jobs_table: str
@@ -48,7 +57,6 @@ class AcceptSettings:
 class PredictSettings(AcceptSettings):
     """Settings of `predict`. Names have no default."""
 
-    stage: str
     registry_bucket: str
     registry_table: str
     features_table: str
@@ -74,7 +82,6 @@ class PredictSettings(AcceptSettings):
 class SubmitSettings(AcceptSettings):
     """Settings of `submit`."""
 
-    stage: str
     registry_bucket: str
     registry_table: str
     notify_queue_url: str
@@ -181,10 +188,9 @@ class ReportSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunsSettings:
+class RunsSettings(ApiSettings):
     """Settings of `runs`."""
 
-    stage: str
     registry_table: str
     inbox_bucket: str
     scores_bucket: str
@@ -193,10 +199,9 @@ class RunsSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GetScoresSettings:
+class GetScoresSettings(ApiSettings):
     """Settings of `get_scores`."""
 
-    stage: str
     registry_bucket: str
     registry_table: str
     scores_table: str

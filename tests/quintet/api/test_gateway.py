@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 import pytest
 from tests.kits.models import event
@@ -37,29 +36,25 @@ def test_nulls_of_an_event_are_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("context", "caller"),
+    ("route", "path", "parameters", "base"),
     [
-        ({}, "anonymous"),
-        ({"identity": None, "authorizer": None}, "anonymous"),
-        ({"identity": {"userArn": None, "accountId": "123"}}, "123"),
-        ({"authorizer": {"principalId": "sub|1"}}, "sub|1"),
-        ({"identity": {"userArn": "arn:aws:iam::1:user/ann"}}, "arn:aws:iam::1:user/ann"),
-        (
-            {"identity": {"userArn": "arn:aws:sts::1:assumed-role/shop/session-7"}},
-            "arn:aws:sts::1:assumed-role/shop",
-        ),
+        ("/jobs", "/dev/jobs", None, "/dev"),
+        ("/jobs", "/jobs", None, ""),
+        ("/jobs", "/a/b/jobs/", None, "/a/b"),  # a domain's mapping may have several parts
+        ("/jobs/{job}", "/v1/jobs/7", {"job": "7"}, "/v1"),
+        ("/v2/{proxy+}", "/v1/v2/models/m/infer", {"proxy": "models/m/infer"}, "/v1"),
+        ("/jobs", "", None, ""),
     ],
 )
-def test_the_caller_is_who_the_api_authenticated(context: dict[str, Any], caller: str) -> None:
-    request = gateway.read({"httpMethod": "GET", "resource": "/jobs", "requestContext": context})
-    assert request.caller == caller
-
-
-@pytest.mark.parametrize(
-    ("whole", "base"), [("/dev/jobs", "/dev"), ("/jobs", ""), ("/a/b/jobs", "/a/b"), ("/x", "")]
-)
-def test_the_base_is_what_stands_before_the_path(whole: str, base: str) -> None:
-    asked = {"path": "/jobs", "requestContext": {"path": whole}}
+def test_the_base_is_what_stands_before_the_route(
+    route: str, path: str, parameters: dict[str, str] | None, base: str
+) -> None:
+    asked = {
+        "resource": route,
+        "path": path.removeprefix("/dev"),  # a mapping is in it, a stage is not
+        "pathParameters": parameters,
+        "requestContext": {"path": path},
+    }
     assert gateway.read(asked).base == base
 
 

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from quintet.api.telemetry import RequestTelemetry
-from quintet.errors import QuintetError, TooLarge
+from quintet.errors import Forbidden, QuintetError, TooLarge
 from quintet.protocols.http import ANONYMOUS, Request, Response
 from quintet.serving import RequestContext
 
-__all__ = ["Routes", "read", "render", "respond"]
+__all__ = ["Routes", "owner_of", "read", "render", "respond"]
 
 Answer = Callable[[Request, RequestContext], Response]
 Failure = Callable[[QuintetError | None, RequestContext], Response]
@@ -32,19 +32,27 @@ MAX_RESPONSE_BYTES = 6_280_000
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _ASSUMED_ROLE = re.compile(r"(arn:[^:]+:sts::\d+:assumed-role/.+)/[^/]+")
+_ROLE = re.compile(r"arn:([^:]+):iam::(\d+):role/(?:.+/)?([^/]+)")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
 def respond(
-    event: Mapping[str, Any], routes: Routes, telemetry: Callable[[], RequestTelemetry]
+    event: Mapping[str, Any],
+    routes: Routes,
+    telemetry: Callable[[], RequestTelemetry],
+    auth: Callable[[], str],
 ) -> dict[str, Any]:
-    """Answer a proxy event by its route; what goes wrong is an answer too, in the route's form."""
+    """Answer a proxy event by its route; what goes wrong is an answer too, in the route's form.
+
+    `auth` says how the API authenticates callers; see `_admit`.
+    """
     request = read(event)
     answer, failure = routes[request.method, request.route]
     trace = request.headers.get("traceparent")
     context = RequestContext(request.id, _trace_id(trace) if trace else "")
     problem: Exception | None = None
     try:
+        _admit(request, auth())
         response = answer(request, context)
         rendered = render(response)
     except Exception as error:
@@ -64,33 +72,81 @@ def read(event: Mapping[str, Any]) -> Request:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     own = headers.get("x-request-id", "")
     context = event.get("requestContext") or {}
-    # what stands before the path in the URL is the stage, or a custom domain's mapping
-    whole, path = context.get("path") or "", event.get("path") or ""
+    route, parameters = event.get("resource", ""), event.get("pathParameters") or {}
     return Request(
         method=event.get("httpMethod", ""),
-        route=event.get("resource", ""),
-        parameters={k: unquote(v) for k, v in (event.get("pathParameters") or {}).items()},
+        route=route,
+        parameters={k: unquote(v) for k, v in parameters.items()},
         headers=headers,
         raw=event.get("body") or "",
         encoded=bool(event.get("isBase64Encoded")),
         id=own if _SANE_ID.fullmatch(own) else str(context.get("requestId", "")),
         query=event.get("queryStringParameters") or {},
         caller=_caller(context),
-        base=whole.removesuffix(path) if whole.endswith(path) and path else "",
+        base=_base(context.get("path") or "", route, parameters),
     )
 
 
 def _caller(context: Mapping[str, Any]) -> str:
-    """Who called: an IAM user or role, the subject of an authoriser, else nobody in particular.
+    """The caller in a `requestContext`; ANONYMOUS where nothing in it identifies one.
 
-    The sessions of a role are one caller: they come and go with the machines that hold them.
+    An identity pool gives all its users one role, so that their own id comes first. An account
+    alone is no caller: all its users and roles have it.
     """
     identity = context.get("identity") or {}
-    if arn := identity.get("userArn"):
-        role = _ASSUMED_ROLE.fullmatch(arn)
-        return str(role[1] if role else arn)
-    subject = (context.get("authorizer") or {}).get("principalId") or identity.get("accountId")
-    return str(subject or ANONYMOUS)
+    authorizer = context.get("authorizer") or {}
+    claims = authorizer.get("claims") or {}
+    found = (
+        identity.get("cognitoIdentityId")
+        or _without_session(identity.get("userArn") or "")
+        or authorizer.get("principalId")
+        or (claims.get("sub") if isinstance(claims, Mapping) else None)
+        or identity.get("apiKeyId")
+    )
+    return str(found or ANONYMOUS)
+
+
+def _admit(request: Request, auth: str) -> None:
+    """Refuse a request that nobody authenticated, unless `auth` is `none`.
+
+    What is expected comes from a setting, never from what an event holds: an API whose
+    authoriser was removed, or identifies nobody, serves no one.
+
+    Raises:
+        Forbidden: an identity is expected, and there is none.
+    """
+    if auth != "none" and request.caller == ANONYMOUS:
+        raise Forbidden.of("caller", "an identity from the API's authoriser", "none")
+
+
+def owner_of(arn: str) -> str:
+    """A caller as jobs have it for their owner, given a user's ARN or either ARN of a role.
+
+    IAM writes a role as `arn:aws:iam::1:role/path/shop`, and what assumed it as
+    `arn:aws:sts::1:assumed-role/shop`, without the path.
+    """
+    if role := _ROLE.fullmatch(arn):
+        partition, account, name = role.groups()
+        return f"arn:{partition}:sts::{account}:assumed-role/{name}"
+    return _without_session(arn)
+
+
+def _without_session(arn: str) -> str:
+    """The ARN of a user or role: sessions come and go with the machines that hold them."""
+    role = _ASSUMED_ROLE.fullmatch(arn)
+    return role[1] if role else arn
+
+
+def _base(path: str, route: str, parameters: Mapping[str, str]) -> str:
+    """What stands before the API's own paths in a URL: the stage, or a custom domain's mapping.
+
+    A mapping is in the event's `path` too, so it is what the segments of the route leave over.
+    """
+    length = 0
+    for segment in route.strip("/").split("/"):
+        greedy = segment.endswith("+}")
+        length += len(parameters.get(segment[1:-2], "").split("/")) if greedy else 1
+    return "/".join(path.rstrip("/").split("/")[:-length])
 
 
 def _trace_id(traceparent: str) -> str:

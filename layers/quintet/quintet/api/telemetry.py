@@ -77,6 +77,7 @@ def _line(
     """The fields of a line; those that are None are left out."""
     line: dict[str, Any] = {
         "request_id": context.id,
+        "caller": request.caller,
         "route": f"{request.method} {request.route}",
         "model": context.model,
         "version": context.version,

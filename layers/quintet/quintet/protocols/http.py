@@ -15,6 +15,7 @@ from quintet.contract import Contract
 from quintet.errors import (
     BadInput,
     Conflict,
+    Forbidden,
     ModelFailure,
     NotFound,
     QuintetError,
@@ -35,6 +36,7 @@ ANONYMOUS = "anonymous"
 
 #: the first class that matches says the status; the families differ only where they must
 STATUS: tuple[tuple[type[QuintetError], int], ...] = (
+    (Forbidden, 403),
     (NotFound, 404),
     (Unprocessable, 422),
     (TooLarge, 413),

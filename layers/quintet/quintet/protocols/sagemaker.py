@@ -18,6 +18,7 @@ import numpy as np
 from quintet.contract import Contract
 from quintet.errors import (
     BadInput,
+    Forbidden,
     ModelFailure,
     NotFound,
     QuintetError,
@@ -112,6 +113,8 @@ def failure(error: QuintetError | None, context: RequestContext) -> Response:
         case None:
             kind = "InternalFailure"
             body["Message"] += f"; request {context.id}"
+        case Forbidden():
+            kind = "AccessDeniedException"
         case ModelFailure():
             kind = "ModelError"
             # botocore makes its message of these

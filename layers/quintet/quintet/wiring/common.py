@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "artifacts",
+    "auth",
     "client",
     "contracts",
     "features",
@@ -63,6 +64,14 @@ def request_telemetry() -> RequestTelemetry:
     from quintet.telemetry.stdout import StdoutTelemetry
 
     return RequestTelemetry(StdoutTelemetry(_stage(), os.environ))
+
+
+@cache
+def auth() -> str:
+    """How the API authenticates callers: `iam` unless its template says `none`."""
+    from quintet.settings import ApiSettings, read
+
+    return read(ApiSettings, os.environ).auth
 
 
 @cache
