@@ -460,7 +460,7 @@ DRIFTED = csv_bytes([{k: v for k, v in row(n).items() if k != "visits"} for n in
         (
             "data/b.csv",
             GOOD + b'c1,"' + b"x" * (1 << 20),
-            f"data/b.csv: the record at byte {len(GOOD)}: expected at most 1048576 bytes, got ",
+            f"data/b.csv: the line at byte {len(GOOD)}: expected at most 1048576 bytes, got ",
         ),
     ],
 )
@@ -591,7 +591,7 @@ def test_a_line_wider_than_memory_allows_is_refused_with_its_place() -> None:
     wide = jsonl_bytes([row(1), row(2, note="x" * (1 << 20)), row(3)])
     (refusal,) = refused(bench_of({"data/a.jsonl": jsonl_bytes(ROWS), "data/b.jsonl": wide}))
     place = len(jsonl_bytes([row(1)]))
-    assert refusal.startswith(f"data/b.jsonl: the record at byte {place}: expected at most 1048576")
+    assert refusal.startswith(f"data/b.jsonl: the line at byte {place}: expected at most 1048576")
 
 
 def test_formats_may_not_be_mixed() -> None:

@@ -165,8 +165,50 @@ def test_ragged_rows_and_what_is_no_text_are_kept_whole() -> None:
                 }
             ],
         },
-        {"row": 6, "text": 'g,1,1,"de', "reasons": [{**refusal, "got": "4"}]},
+        {
+            "row": 6,
+            "text": 'g,1,1,"de',
+            "reasons": [
+                {
+                    "field": "row",
+                    "expected": "a row of CSV",
+                    "got": "a quote that is never closed, on line 11",
+                }
+            ],
+        },
     ]
+
+
+OPEN = "a quote that is never closed, on line 5"
+BEHIND = "text behind a closing quote, on line 5"
+
+
+@pytest.mark.parametrize("key", ["tiny/a.csv", "tiny/a.csv.gz"])
+@pytest.mark.parametrize("unit_bytes", [60, 1 << 20])
+@pytest.mark.parametrize(
+    ("stray", "later", "got"),
+    [
+        ('"c3,1,1,de,0.5', "", [OPEN]),
+        ('c3,1,1,"de,0.5', "", [OPEN]),
+        ('c3,1,1,"de"x,0.5', "", [BEHIND]),
+        ('c3,1,1,"de,0.5', 'c9,1,1,"de,0.5', [OPEN, OPEN.replace("5", "11")]),
+        ('"c3,1,1,de,0.5', '"c9"x,1,1,de,0.5', [OPEN, BEHIND.replace("5", "11")]),
+    ],
+)
+def test_a_stray_quote_refuses_its_own_line_alone(
+    key: str, unit_bytes: int, stray: str, later: str, got: list[str]
+) -> None:
+    lines = csv_bytes([row(number) for number in range(12)]).decode().splitlines()
+    lines[4] = stray
+    if later:
+        lines[10] = later
+    body = "\n".join(lines).encode()
+    bench, folder = run(key, gzip.compress(body) if key.endswith("gz") else body, unit_bytes)
+    bad = [3, 9][: len(got)]
+    assert [r["row"] for r in bench.scores(folder)] == [n for n in range(12) if n not in bad]
+    quarantined = bench.quarantine(folder)
+    assert [(r["row"], r["text"]) for r in quarantined] == [(n, lines[n + 1]) for n in bad]
+    assert [r["reasons"][0]["got"] for r in quarantined] == got
 
 
 def test_a_return_at_the_start_of_a_row_ends_no_row_before_it() -> None:

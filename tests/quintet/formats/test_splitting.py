@@ -7,13 +7,15 @@ import io
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from quintet.errors import BadInput
+from quintet.formats import splitting
 from quintet.formats.sources import Slice
-from quintet.formats.splitting import MAX_RECORD_BYTES, Records, record_ends, records, slices
+from quintet.formats.splitting import MAX_RECORD_BYTES, Records, records, slices, split
 
 CELL = st.text(st.sampled_from('ab",;\n\r é'), max_size=6)
 ROWS = st.lists(st.lists(CELL, min_size=2, max_size=3), max_size=25)
@@ -48,20 +50,64 @@ def test_any_block_size_gives_the_records_of_the_csv_module(
     assert [parsed(text)[0] for text in texts(data, size)] == parsed(data)
 
 
+def by_lines(data: bytes) -> list[bytes]:
+    """The records as Python's csv module tells them, line by line, when it is strict.
+
+    Where it refuses a record, or finds a quote still open at the end, the record is its own first
+    line.
+    """
+    lines, found, at = data.decode().splitlines(keepends=True), [], 0
+    while at < len(lines):
+        taken = 1
+        for count in range(1, len(lines) - at + 1):
+            text = "".join(lines[at : at + count])
+            try:
+                list(csv.reader([text], strict=True))
+                taken = count
+                break
+            except csv.Error as error:
+                if "unexpected end" not in str(error):
+                    break
+        record = "".join(lines[at : at + taken])
+        found += [record.encode()] if record.strip("\n") else []
+        at += taken
+    return found
+
+
 @given(st.text(st.sampled_from('ab",\n '), max_size=60), st.integers(1, 20))
 @example('a"b,"c"\n"d""', 3)
 @example('"a"b"c\n,""\n"', 1)
-def test_stray_quotes_are_read_as_the_csv_module_reads_them(text: str, size: int) -> None:
+@example('1,"a\n2,b\n3,"c\n4,d\n', 5)
+def test_a_stray_quote_costs_its_own_line(text: str, size: int) -> None:
     data = text.encode()
-    assert [parsed(part) for part in texts(data, size)] == [[row] for row in parsed(data)]
+    assert texts(data, size) == by_lines(data)
 
 
-@given(st.text(st.sampled_from('ab",\n\r'), max_size=60))
-def test_the_vectorised_scan_and_the_one_by_field_agree(text: str) -> None:
-    from quintet.formats.splitting import _ends_by_field
-
+@given(st.text(st.sampled_from('ab",\n\r'), max_size=60), st.booleans())
+def test_the_vectorised_scan_and_the_one_by_field_agree(text: str, final: bool) -> None:
     data = text.encode()
-    assert record_ends(data, b",").tolist() == _ends_by_field(data, b",").tolist()
+    newlines = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == 10)
+    found, slow = split(data, b",", final=final), splitting._split_by_field
+    careful = slow(data, b",", newlines, final)
+    assert found.ends.tolist() == careful.ends.tolist()
+    assert found.well_quoted == careful.well_quoted
+
+
+@given(st.text(st.sampled_from('ab",\n'), max_size=80), st.integers(1, 30), st.integers(1, 20))
+@example('a\n"\n\nb,"c\n', 1, 9)
+def test_a_slice_read_alone_has_the_records_and_lines_that_planning_saw(
+    text: str, target: int, size: int
+) -> None:
+    data = text.encode()
+    cuts = slices(records(blocks(data, size), b","), target, len(data), 0)
+    alone: list[bytes] = []
+    for cut in cuts:
+        part = data[cut.start : cut.end]
+        found = texts(part, size)
+        assert len(found) == cut.rows
+        assert cut.first_line == data[: cut.start].count(b"\n") + 1
+        alone += found
+    assert alone == texts(data, size)
 
 
 @given(ROWS, st.integers(1, 200), st.integers(1, 50))
@@ -89,17 +135,30 @@ def test_jsonl_ends_at_every_newline_and_skips_empty_lines() -> None:
 
 def test_trailing_empty_lines_belong_to_the_last_slice() -> None:
     data = b"a,b\n1,2\n\n\n"
-    assert slices(records([data], b","), 4, len(data), 0) == [Slice(0, 4, 0, 1), Slice(4, 10, 1, 1)]
+    assert slices(records([data], b","), 4, len(data), 0) == [
+        Slice(0, 4, 0, 1, 1),
+        Slice(4, 10, 1, 1, 2),
+    ]
 
 
-def test_a_quote_left_open_is_refused_before_memory_runs_out() -> None:
+@pytest.mark.parametrize("size", [65536, 1 << 22])
+@pytest.mark.parametrize("closing", ["", '"\n'])
+def test_a_quote_that_is_open_for_too_long_costs_its_own_line(size: int, closing: str) -> None:
+    lines = [b'1,2\n3,"x\n', *[b"4,5\n"] * (MAX_RECORD_BYTES // 4), closing.encode()]
+    data = b"".join(lines)
+    found = texts(data, size)
+    assert found[:3] == [b"1,2\n", b'3,"x\n', b"4,5\n"]
+    assert len(found) == data.count(b"\n")
+
+
+def test_a_line_that_is_too_long_is_refused_before_memory_runs_out() -> None:
     data = b'1,2\n3,"' + b"x" * MAX_RECORD_BYTES
-    with pytest.raises(BadInput, match="the record at byte 4: expected at most 1048576 bytes"):
+    with pytest.raises(BadInput, match="the line at byte 4: expected at most 1048576 bytes"):
         list(records(blocks(data, 65536), b","))
 
 
-def test_a_short_open_quote_at_the_end_is_one_last_record() -> None:
-    assert texts(b'1,2\n3,"x\ny\n', 4) == [b"1,2\n", b'3,"x\ny\n']
+def test_a_short_open_quote_at_the_end_ends_with_its_line() -> None:
+    assert texts(b'1,2\n3,"x\ny\n', 4) == [b"1,2\n", b'3,"x\n', b"y\n"]
 
 
 def test_an_empty_stream_has_no_records() -> None:

@@ -54,14 +54,16 @@ class FileSlice:
     end: int
     first_row: int
     rows: int
+    first_line: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """A slice of a run's input that one invocation scores: an item of units.json.
 
-    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file. Where
-    the run has many files, `slices` say what is scored, and `start` and `end` are 0.
+    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file, and
+    `first_line` is the number of the line at `start`. Where the run has many files, `slices` say
+    what is scored, and `start` and `end` are 0.
     """
 
     run: str
@@ -71,6 +73,7 @@ class Unit:
     end: int
     first_row: int
     rows: int
+    first_line: int = 1
     slices: tuple[FileSlice, ...] = ()
 
 

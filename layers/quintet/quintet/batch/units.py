@@ -178,7 +178,7 @@ def _parts(
         known = with_constants(contract, plan.constants)
         moment = as_of(plan, plan.input.key) if plan.features else started
         file = PinnedSource(inbox, plan.input)
-        only = Slice(unit.start, unit.end, unit.first_row, unit.rows)
+        only = Slice(unit.start, unit.end, unit.first_row, unit.rows, unit.first_line)
         for piece in read_slice(known, file, plan.layout, only, unit.rows):
             yield _Part(piece, plan.layout, None, moment)
         return
@@ -187,7 +187,7 @@ def _parts(
     for some in unit.slices:
         source = sources[some.file]
         known, file = with_constants(contract, source.constants), PinnedSource(inbox, source.input)
-        part = Slice(some.start, some.end, some.first_row, some.rows)
+        part = Slice(some.start, some.end, some.first_row, some.rows, some.first_line)
         moment = as_of(plan, source.input.key) if plan.features else started
         with naming(source.input.key):
             for piece in read_slice(known, file, source.layout, part, left):

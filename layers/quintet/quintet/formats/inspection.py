@@ -32,11 +32,15 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A file whose columns suit a contract. Its rows start at byte `start` of the text."""
+    """A file whose columns suit a contract.
+
+    Its rows start at byte `start` of the text, on the line of number `line`.
+    """
 
     source: ByteSource
     layout: Layout
     start: int = 0
+    line: int = 1
     footer: Footer | None = None
 
 
@@ -61,7 +65,7 @@ def inspect(contract: Contract, source: ByteSource, name: str) -> Inspected:
         return Inspected(source, Layout("jsonl", kind.gzip, None, ()), start)
     header = read_header(contract, head)
     layout = Layout("csv", kind.gzip, header.delimiter, header.columns)
-    return Inspected(source, layout, header.end)
+    return Inspected(source, layout, header.end, header.line)
 
 
 def cut(found: Inspected, slice_bytes: int) -> list[Cut]:
@@ -75,9 +79,9 @@ def cut(found: Inspected, slice_bytes: int) -> list[Cut]:
         return _row_groups(found.footer, slice_bytes)
     source, layout, start = found.source, found.layout, found.start
     delimiter = layout.delimiter.encode() if layout.delimiter else None
-    parts = records(text_blocks(source, layout.gzip, start), delimiter, start)
+    parts = records(text_blocks(source, layout.gzip, start), delimiter, start, found.line)
     if layout.gzip:
-        return _one_slice(parts, start)
+        return _one_slice(parts, start, found.line)
     return _text_slices(parts, start, source.size, slice_bytes)
 
 
@@ -105,13 +109,13 @@ def _text_slices(found: Iterable[Records], start: int, end: int, slice_bytes: in
     return [Cut(part, part.end - part.start) for part in cuts]
 
 
-def _one_slice(found: Iterable[Records], start: int) -> list[Cut]:
+def _one_slice(found: Iterable[Records], start: int, line: int) -> list[Cut]:
     """All of a gzip: it cannot be read from its middle."""
     rows, end = 0, start
     for part in found:
         if len(part):
             rows, end = rows + len(part), part.offset + int(part.ends[-1])
-    return [Cut(Slice(start, end, 0, rows), end - start)] if rows else []
+    return [Cut(Slice(start, end, 0, rows, line), end - start)] if rows else []
 
 
 def _row_groups(footer: Footer, slice_bytes: int) -> list[Cut]:

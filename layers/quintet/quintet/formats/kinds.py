@@ -51,11 +51,15 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A CSV's first record: the columns, the delimiter and where the rows begin."""
+    """A CSV's first record: the columns, the delimiter and where the rows begin.
+
+    That is at byte `end`, on the line of number `line`.
+    """
 
     columns: tuple[str, ...]
     delimiter: str
     end: int
+    line: int
 
 
 def detect(key: str, head: bytes) -> Kind:
@@ -112,9 +116,9 @@ def read_header(contract: Contract, head: bytes) -> Header:
     best = max(DELIMITERS, key=lambda d: (_found(contract, line, d), line.count(d)))
     first = next(records([text], best.encode()))
     end = int(first.ends[0])
-    columns = _names(_decoded(text[:end]), best)
+    columns = _columns(_decoded(text[:end]), best)
     check_columns(contract, columns)
-    return Header(columns, best, shift + end)
+    return Header(columns, best, shift + end, head.count(b"\n", 0, shift + end) + 1)
 
 
 def _decoded(raw: bytes) -> str:
@@ -129,8 +133,17 @@ def _decoded(raw: bytes) -> str:
     return text
 
 
-def _names(text: str, delimiter: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in next(csv.reader([text], delimiter=delimiter), []))
+def _columns(text: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        return _names(text, delimiter, strict=True)
+    except csv.Error:
+        got = "a quote that is never closed, or text behind a closing one"
+        raise BadInput.of("the header", "a row of CSV", got) from None
+
+
+def _names(text: str, delimiter: str, *, strict: bool = False) -> tuple[str, ...]:
+    row = next(csv.reader([text], delimiter=delimiter, strict=strict), [])
+    return tuple(name.strip() for name in row)
 
 
 def _found(contract: Contract, line: str, delimiter: str) -> int:

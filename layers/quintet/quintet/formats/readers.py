@@ -31,5 +31,5 @@ def read_slice(
         return read_parquet(contract, source, layout, part, left)
     blocks = text_blocks(source, layout.gzip, part.start, part.end)
     delimiter = layout.delimiter.encode() if layout.delimiter else None
-    found = records(blocks, delimiter, part.start)
+    found = records(blocks, delimiter, part.start, part.first_line)
     return read_text(contract, layout, found, part.first_row, left)

@@ -43,10 +43,12 @@ class Layout:
 class Slice:
     """Whole records of a file: `rows` of them, from record `first_row`.
 
-    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file.
+    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file;
+    `first_line` is the number of the text's line at `start`.
     """
 
     start: int
     end: int
     first_row: int
     rows: int
+    first_line: int = 1

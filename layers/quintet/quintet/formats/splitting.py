@@ -1,16 +1,20 @@
 """Where records end in CSV and JSONL: one vectorised scan, for planning and reading alike.
 
-A record of CSV ends at a newline outside quotes, by the rules of Python's csv module: a quote
-opens a quoted field only where the field starts, and two quotes inside one are a quote. A
-record of JSONL ends at every newline. Empty lines are no records. Memory is bounded by the
-size of a block plus that of the longest record.
+A record of CSV ends at a newline outside quotes, by the rules of Python's csv module when it is
+strict: a quote opens a quoted field only where the field starts, two quotes inside one are a
+quote, and a delimiter or the record's end follows the closing one. Where quotes break these rules
+(one stays open for `MAX_RECORD_BYTES` or to the end, or text follows a closing one), the record
+ends with its own first line, so that a stray quote costs one row and not all behind it. A record
+of JSONL ends at every newline. Empty lines are no records. Memory is bounded by the size of a
+block plus that of the longest record.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +22,7 @@ from numpy.typing import NDArray
 from quintet.errors import BadInput
 from quintet.formats.sources import Slice
 
-__all__ = ["MAX_RECORD_BYTES", "Positions", "Records", "record_ends", "records", "slices"]
+__all__ = ["MAX_RECORD_BYTES", "Positions", "Records", "records", "slices", "split"]
 
 #: the longest record in bytes; beyond it a quote was surely left open
 MAX_RECORD_BYTES = 1 << 20
@@ -28,48 +32,68 @@ CACHED = 1 << 18
 
 Positions = NDArray[np.int64]
 QUOTE, NEWLINE, RETURN = 34, 10, 13
+#: what the quotes of a record say: it ends, wants more bytes (twice), or breaks the rules
+_State = Literal["ended", "unended", "open", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
     """Whole records of a stream: record i is `data[starts[i]:ends[i]]`, its newline included.
 
-    `offset` is the place of `data` in the stream. Empty lines lie between records.
+    `offset` is the place of `data` in the stream, and `line` the number of its first line. Empty
+    lines lie between records. `well_quoted` is whether every record keeps the rules for quotes.
     """
 
     offset: int
     data: bytes
     starts: Positions
     ends: Positions
+    line: int = 1
+    well_quoted: bool = True
 
     def __len__(self) -> int:
         return len(self.ends)
 
+    def line_at(self, position: int) -> int:
+        """The number of the line that holds the byte `position` of `data`."""
+        return self.line + self.data.count(b"\n", 0, position)
 
-def records(blocks: Iterable[bytes], delimiter: bytes | None, offset: int = 0) -> Iterator[Records]:
+
+class Split(NamedTuple):
+    """Where complete records end, and whether all of them keep the rules for quotes."""
+
+    ends: Positions
+    well_quoted: bool
+
+
+def records(
+    blocks: Iterable[bytes], delimiter: bytes | None, offset: int = 0, line: int = 1
+) -> Iterator[Records]:
     """The records of a stream, block by block.
 
-    `delimiter` is the CSV's, None for JSONL; `offset` is the place of the first block.
+    `delimiter` is the CSV's, None for JSONL; `offset` and `line` are those of the first byte.
 
     Raises:
-        BadInput: a record is longer than `MAX_RECORD_BYTES`.
+        BadInput: a line is longer than `MAX_RECORD_BYTES`.
     """
     tail = b""
     for block in blocks:
         data = tail + block if tail else block
-        ends = record_ends(data, delimiter)
-        cut = int(ends[-1]) if len(ends) else 0
+        found = split(data, delimiter)
+        cut = int(found.ends[-1]) if len(found.ends) else 0
         if cut:
-            yield _records(offset, data, ends)
+            yield _records(offset, data, found, line)
+            line += data.count(b"\n", 0, cut)
         tail = data[cut:]
         offset += cut
         if len(tail) > MAX_RECORD_BYTES:
             raise _too_long(offset)
     if tail:
-        yield _records(offset, tail, np.array([len(tail)], dtype=np.int64))
+        yield _records(offset, tail, split(tail, delimiter, final=True), line)
 
 
-def _records(offset: int, data: bytes, ends: Positions) -> Records:
+def _records(offset: int, data: bytes, found: Split, line: int) -> Records:
+    ends = found.ends
     starts = np.concatenate([[0], ends[:-1]])
     longest = int(np.argmax(ends - starts))
     if ends[longest] - starts[longest] > MAX_RECORD_BYTES:
@@ -80,29 +104,40 @@ def _records(offset: int, data: bytes, ends: Positions) -> Records:
     empty |= (first == RETURN) & (last == NEWLINE) & (ends - starts == 2)
     if empty.any():
         starts, ends = starts[~empty], ends[~empty]
-    return Records(offset, data, starts, ends)
+    return Records(offset, data, starts, ends, line, found.well_quoted)
 
 
 def _too_long(offset: int) -> BadInput:
     return BadInput.of(
-        f"the record at byte {offset}",
-        f"at most {MAX_RECORD_BYTES} bytes",
-        "a longer one; is a quote left open?",
+        f"the line at byte {offset}", f"at most {MAX_RECORD_BYTES} bytes", "a longer one"
     )
 
 
-def record_ends(data: bytes, delimiter: bytes | None) -> Positions:
-    """The positions just past each complete record of `data`, which starts at a record."""
+def split(data: bytes, delimiter: bytes | None, *, final: bool = False) -> Split:
+    """Where the complete records of `data` end, which starts at a record.
+
+    With `final` nothing follows: the last record is complete, its newline may be missing.
+    """
     array = np.frombuffer(data, dtype=np.uint8)
     newlines = _places(array, NEWLINE)
     if delimiter is None or b'"' not in data:
-        return newlines + 1
+        return Split(_with_rest(newlines + 1, len(data), final), True)
     quotes = _places(array, QUOTE)
-    if not _plain_quotes(array, quotes, delimiter[0]):
-        return _ends_by_field(data, delimiter)
-    # outside quotes where the number of quotes before is even
-    outside: Positions = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
-    return outside + 1
+    if _plain_quotes(array, quotes, delimiter[0]):
+        # outside quotes where the number of quotes before is even
+        ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1
+        tail = int(ends[-1]) if len(ends) else 0
+        is_open = len(quotes) % 2 == 1 and (final or len(data) - tail > MAX_RECORD_BYTES)
+        if not is_open and np.diff(ends, prepend=0).max(initial=0) <= MAX_RECORD_BYTES:
+            return Split(_with_rest(ends, len(data), final), True)
+    return _split_by_field(data, delimiter, newlines, final)
+
+
+def _with_rest(ends: Positions, size: int, final: bool) -> Positions:
+    """Where records end, with the last of a stream, which needs no newline."""
+    if final and (not len(ends) or ends[-1] < size):
+        return np.append(ends, size)
+    return ends
 
 
 def _places(array: NDArray[np.uint8], byte: int) -> Positions:
@@ -120,34 +155,64 @@ def _plain_quotes(array: NDArray[np.uint8], quotes: Positions, delimiter: int) -
     before = array[np.maximum(opening - 1, 0)]
     opens = (opening == 0) | (before == delimiter) | (before == NEWLINE) | (before == QUOTE)
     after = array[np.minimum(closing + 1, len(array) - 1)]
-    closes = (after == delimiter) | (after == NEWLINE) | (after == RETURN) | (after == QUOTE)
+    closes = (after == delimiter) | (after == NEWLINE) | (after == QUOTE)
+    behind = array[np.minimum(closing + 2, len(array) - 1)]
+    closes |= (after == RETURN) & ((behind == NEWLINE) | (closing + 2 >= len(array)))
     closes |= closing == len(array) - 1
     # an opening quote right after a quote is the second of a pair inside a quoted field
     return bool(opens.all() and closes.all())
 
 
-def _ends_by_field(data: bytes, delimiter: bytes) -> Positions:
-    """The same, field by field, for text with stray quotes."""
-    stop = re.compile(b"[" + re.escape(delimiter) + b"\n]")
-    ends: list[int] = []
-    field = 0
+def _split_by_field(data: bytes, delimiter: bytes, newlines: Positions, final: bool) -> Split:
+    """The same, field by field where a line has a quote, for text with stray quotes."""
+    fields = re.compile(b"[" + re.escape(delimiter) + b"\n]")
+    ends: list[Positions] = []
+    start, well_quoted = 0, True
+    while (quote := data.find(b'"', start)) >= 0:
+        line = max(start, data.rfind(b"\n", start, quote) + 1)
+        ends.append(_between(newlines, start, line))
+        end, state = _record_end(data, line, fields)
+        too_long = end - line > MAX_RECORD_BYTES
+        if state in ("open", "unended") and not final and not too_long:
+            return Split(np.concatenate(ends), well_quoted)  # what follows decides
+        if state in ("open", "broken") or too_long:
+            well_quoted = False
+            end = data.find(b"\n", line) + 1 or (len(data) if final else 0)
+            if not end:
+                return Split(np.concatenate(ends), well_quoted)
+        ends.append(np.array([end], dtype=np.int64))
+        start = end
+    ends.append(_between(newlines, start, len(data)))
+    return Split(_with_rest(np.concatenate(ends), len(data), final), well_quoted)
+
+
+def _between(newlines: Positions, start: int, stop: int) -> Positions:
+    """Where the lines from `start` to before `stop` end."""
+    first, last = np.searchsorted(newlines, [start, stop])
+    return newlines[first:last] + 1
+
+
+def _record_end(data: bytes, start: int, fields: re.Pattern[bytes]) -> tuple[int, _State]:
+    """How far the record at `start` goes, and in which state it is there."""
+    at = start
     while True:
-        rest = field
-        if data[field : field + 1] == b'"':
-            rest = _after_quoted(data, field + 1)
-            if rest < 0:
-                break
-        found = stop.search(data, rest)
+        if data[at : at + 1] == b'"':
+            at = _after_quoted(data, at + 1)
+            if at < 0:
+                return len(data), "open"
+            follows = data[at : at + 2]
+            if follows not in (b"\r", b"\r\n") and follows and not fields.match(follows):
+                return at, "broken"
+        found = fields.search(data, at)
         if found is None:
-            break
-        field = found.end()
+            return len(data), "unended"
+        at = found.end()
         if found.group() == b"\n":
-            ends.append(field)
-    return np.array(ends, dtype=np.int64)
+            return at, "ended"
 
 
 def _after_quoted(data: bytes, start: int) -> int:
-    """The position just past the closing quote of a field, -1 where there is none."""
+    """The position just past the closing quote of a field, -1 where it has none."""
     close = data.find(b'"', start)
     while close >= 0 and data[close + 1 : close + 2] == b'"':
         close = data.find(b'"', close + 2)
@@ -157,8 +222,9 @@ def _after_quoted(data: bytes, start: int) -> int:
 def slices(stream: Iterable[Records], target: int, end: int, start: int) -> list[Slice]:
     """Cut records into slices of about `target` bytes, from `start` to `end` of the stream."""
     cuts: list[Slice] = []
-    begin, first_row, rows = start, 0, 0
+    begin, line, first_row, rows = start, 0, 0, 0
     for block in stream:
+        line = line or block.line
         ends = block.ends + block.offset
         taken = 0
         while taken < len(ends):
@@ -166,12 +232,12 @@ def slices(stream: Iterable[Records], target: int, end: int, start: int) -> list
             if cut >= len(ends):
                 break
             rows += cut + 1 - taken
-            cuts.append(Slice(begin, int(ends[cut]), first_row, rows))
+            cuts.append(Slice(begin, int(ends[cut]), first_row, rows, line))
+            line = block.line_at(int(block.ends[cut]))
             begin, first_row, rows, taken = int(ends[cut]), first_row + rows, 0, cut + 1
         rows += len(ends) - taken
     if rows:
-        cuts.append(Slice(begin, end, first_row, rows))
+        cuts.append(Slice(begin, end, first_row, rows, line))
     elif cuts:  # empty lines after the last record belong to the last slice
-        last = cuts.pop()
-        cuts.append(Slice(last.start, end, last.first_row, last.rows))
+        cuts[-1] = replace(cuts[-1], end=end)
     return cuts

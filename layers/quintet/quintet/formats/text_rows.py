@@ -12,7 +12,8 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
+from itertools import accumulate, pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,7 +77,8 @@ class _Text:
     """Some records, as one text or cut into rows."""
 
     def __init__(self, part: Records, chosen: slice) -> None:
-        self._data = part.data
+        self._part, self._data = part, part.data
+        self.well_quoted = part.well_quoted
         self.starts, self.ends = part.starts[chosen], part.ends[chosen]
 
     def __len__(self) -> int:
@@ -103,6 +105,13 @@ class _Text:
         data = self._data
         pairs = zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         return [data[start:end] for start, end in pairs]
+
+    @cached_property
+    def lines(self) -> list[int]:
+        """The number of the line at which each row begins."""
+        data, starts = self._data, self.starts.tolist()
+        passed = (data.count(b"\n", start, end) for start, end in pairwise(starts))
+        return [*accumulate(passed, initial=self._part.line_at(starts[0]))]
 
     def original(self, position: int) -> bytes:
         return self._data[self.starts[position] : self.ends[position]].rstrip(b"\r\n")
@@ -131,9 +140,9 @@ class _CsvReader:
 
     def read(self, text: _Text) -> Found:
         batch = text.read_alike(partial(csv_batch, self._contract, self._columns, self._delimiter))
-        if batch is None:
+        if batch is None and text.well_quoted:  # arro3 takes "x"y for xy
             batch = self._quick(text.whole(), len(text))
-        return self._careful(text.cut()) if batch is None else (batch, None, [])
+        return self._careful(text) if batch is None else (batch, None, [])
 
     def _quick(self, text: bytes, rows: int) -> Batch | None:
         table = csv_table(text, self._kinds, self._delimiter, rows)
@@ -157,18 +166,19 @@ class _CsvReader:
             name not in self._whole or bool((np.abs(values) < EXACT).all())
         )
 
-    def _careful(self, texts: Sequence[bytes]) -> Found:
+    def _careful(self, texts: _Text) -> Found:
         cells: list[list[str]] = []
         positions: list[int] = []
         broken: list[Refusal] = []
-        for position, text in enumerate(texts):
+        for position, text in enumerate(texts.cut()):
             try:
-                row = next(csv.reader([text.decode()], delimiter=self._delimiter), [])
+                row = next(csv.reader([text.decode()], delimiter=self._delimiter, strict=True), [])
             except UnicodeDecodeError:
                 broken.append(Refusal(position, "row", "text in UTF-8", "another encoding"))
                 continue
             except csv.Error as error:
-                broken.append(Refusal(position, "row", "a row of CSV", _csv_words(error)))
+                got = _csv_words(error, texts.lines[position])
+                broken.append(Refusal(position, "row", "a row of CSV", got))
                 continue
             if len(row) != len(self._columns):
                 expected = f"{len(self._columns)} cells"
@@ -180,8 +190,13 @@ class _CsvReader:
         return _from_text(self._contract, by_name, len(cells)), positions, broken
 
 
-def _csv_words(error: csv.Error) -> str:
-    return "a carriage return outside quotes" if "new-line" in str(error) else "a field too long"
+def _csv_words(error: csv.Error, line: int) -> str:
+    words = str(error)
+    if "unexpected end" in words:
+        return f"a quote that is never closed, on line {line}"
+    if "expected after" in words:
+        return f"text behind a closing quote, on line {line}"
+    return "a carriage return outside quotes" if "new-line" in words else "a field too long"
 
 
 def _from_text(contract: Contract, cells: dict[str, list[str]], rows: int) -> Batch:
