@@ -14,8 +14,7 @@ from tests.kits.models import NOW, Clock
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
 from quintet.errors import Transient
-from quintet.features import FeatureSource, MemoryFeatures, StoredValue
-from quintet.serving import FeatureCache
+from quintet.features import FeatureCache, FeatureSource, MemoryFeatures, StoredValue
 from quintet.serving.breaker import CircuitBreaker, GuardedFeatures
 
 

@@ -20,10 +20,10 @@ from quintet.api import gateway
 from quintet.api.predict import answer
 from quintet.api.telemetry import RequestTelemetry
 from quintet.batch.plans import Plan
-from quintet.features import MemoryFeatures
+from quintet.features import FeatureCache, MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.protocols.registry import RECORDS
-from quintet.serving import FeatureCache, Online, PredictionCache
+from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
 from quintet.telemetry.stdout import StdoutTelemetry
 from quintet_publish.kit import contract_of

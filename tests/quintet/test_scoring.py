@@ -113,8 +113,8 @@ def test_one_run_with_fallback_rows_and_refused_rows_in_their_places() -> None:
         "row 3: amount: expected a number from 0 to 1000, got 2000.0",
         "row 4: country: expected one of FR, DE, got 'XX'",
     ]
-    assert joined.ages["orders"].tolist()[:2] == [10.0, 100.0]
-    assert np.isnan(joined.ages["orders"][2])
+    assert joined.ages[:2, 0].tolist() == [10.0, 100.0]
+    assert np.isnan(joined.ages[2, 0])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -240,6 +240,11 @@ class Contract:
         return hash((self.name, self.version))
 
     @cached_property
+    def compiled(self) -> Compiled:
+        """What the scoring paths compute once for this contract: `compiled[make]`."""
+        return Compiled(self)
+
+    @cached_property
     def by_name(self) -> dict[str, Feature]:
         """The features by name."""
         return {feature.name: feature for feature in self.features}
@@ -255,6 +260,16 @@ class Contract:
         return tuple(f for f in self.features if f.source != "request")
 
     @cached_property
+    def scalar_groups(self) -> dict[tuple[bool, DType], tuple[str, ...]]:
+        """The names of scalar features that are read together: by whether stored, and dtype."""
+        groups: dict[tuple[bool, DType], tuple[str, ...]] = {}
+        for feature in self.features:
+            if not feature.shape:
+                key = (feature.source != "request", feature.dtype)
+                groups[key] = (*groups.get(key, ()), feature.name)
+        return groups
+
+    @cached_property
     def request_keys(self) -> frozenset[str]:
         """What a record may hold: the request's features and the entity key."""
         names = {feature.name for feature in self.requested}
@@ -264,6 +279,18 @@ class Contract:
     def needs_entity(self) -> bool:
         """Whether a record without its entity key cannot be scored."""
         return bool(self.stored)
+
+
+class Compiled(dict[Callable[[Contract], Any], Any]):
+    """`make(contract)` by `make`, each called once for the contract."""
+
+    def __init__(self, contract: Contract) -> None:
+        super().__init__()
+        self._contract = contract
+
+    def __missing__(self, make: Callable[[Contract], Any]) -> Any:
+        made = self[make] = make(self._contract)
+        return made
 
 
 def to_dict(contract: Contract) -> dict[str, Any]:

@@ -1,10 +1,9 @@
-"""Stored features: the port to the feature store, and the join with its freshness rules."""
+"""Stored features: the port to their store, a cache, and the join with its freshness rules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +13,15 @@ from quintet.columns import Array, Batch, numpy_dtype
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import Transient
 
-__all__ = ["FeatureSource", "Joined", "MemoryFeatures", "StoredValue", "join", "unavailable"]
+__all__ = [
+    "FeatureCache",
+    "FeatureSource",
+    "Joined",
+    "MemoryFeatures",
+    "StoredValue",
+    "join",
+    "unavailable",
+]
 
 
 class StoredValue(NamedTuple):
@@ -63,17 +70,85 @@ class MemoryFeatures:
         return found
 
 
+class FeatureCache:
+    """A feature source that remembers what another one answered, for `seconds`.
+
+    An entity that has nothing stored is remembered too; of more than `most`, those read first are
+    dropped. Ages stay true: they are counted from the moment that a value describes, not from when
+    it was read.
+    """
+
+    def __init__(
+        self,
+        source: FeatureSource,
+        *,
+        seconds: float,
+        most: int = 10_000,
+        clock: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._seconds = seconds
+        self._most = most
+        self._clock = clock
+        #: until when a row is fresh, and the row; the oldest first
+        self._rows: dict[tuple[str, Sequence[str], str], tuple[float, dict[str, StoredValue]]] = {}
+
+    def fetch(
+        self, key: str, entities: Sequence[str], names: Sequence[str]
+    ) -> dict[str, dict[str, StoredValue]]:
+        """See `FeatureSource.fetch`."""
+        wanted, now = tuple(names), self._clock()
+        found: dict[str, dict[str, StoredValue]] = {}
+        missed = []
+        for entity in entities:
+            held = self._rows.get((key, wanted, entity))
+            if held is None or now >= held[0]:
+                missed.append(entity)
+            elif held[1]:
+                found[entity] = held[1]
+        if missed:
+            read = self._source.fetch(key, missed, names)
+            self._remember({(key, wanted, entity): read.get(entity, {}) for entity in missed})
+            found |= read
+        return found
+
+    def _remember(self, read: dict[tuple[str, Sequence[str], str], dict[str, StoredValue]]) -> None:
+        until = self._clock() + self._seconds
+        for key, row in read.items():
+            self._rows.pop(key, None)
+            self._rows[key] = (until, row)
+        while len(self._rows) > self._most:
+            self._rows.pop(next(iter(self._rows)), None)
+
+
 @dataclass(slots=True)
 class Joined:
     """A batch with its stored features.
 
-    `fallback` (rows,) is True where the fallback rule must answer. `ages` holds, per stored
-    feature, the age of each row's value in seconds, (rows,) float64, NaN where there is none.
+    `fallback` (rows,) is True where the fallback rule must answer. `ages` (rows, features) are
+    the ages of the stored features in seconds, float64, NaN where there is no value.
     """
 
     batch: Batch
     fallback: NDArray[np.bool_]
-    ages: dict[str, NDArray[np.float64]]
+    ages: NDArray[np.float64]
+
+
+class _Plan:
+    """What the join needs to know of a contract; `dtype` is None where a look at each value is due.
+
+    `oldest` (features,) is the age past which a stored feature is unusable, in seconds.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        stored = contract.stored
+        self.names = tuple(feature.name for feature in stored)
+        self.oldest = np.array(
+            [np.inf if f.max_age is None or f.when_stale == "serve" else f.max_age for f in stored]
+        )
+        plain = len({f.dtype for f in stored}) == 1 and not any(f.shape for f in stored)
+        dtype = numpy_dtype(stored[0].dtype) if plain else None
+        self.dtype = dtype if dtype is not None and dtype.kind == "f" else None
 
 
 def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) -> Joined:
@@ -82,45 +157,55 @@ def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) ->
     Raises:
         Transient: the source could not be read.
     """
-    joined = Joined(batch, np.zeros(batch.rows, dtype=np.bool_), {})
+    fallback = np.zeros(batch.rows, dtype=np.bool_)
     if not contract.stored:
-        return joined
+        return Joined(batch, fallback, np.empty((batch.rows, 0)))
     assert contract.entity is not None and batch.entities is not None
+    plan: _Plan = contract.compiled[_Plan]
     place = {entity: position for position, entity in enumerate(dict.fromkeys(batch.entities))}
     entities = [entity for entity in place if entity]
-    names = [feature.name for feature in contract.stored]
-    found = source.fetch(contract.entity, entities, names) if entities else {}
+    found = source.fetch(contract.entity, entities, plan.names) if entities else {}
     stored = [found.get(entity, _NOTHING) for entity in place]
-    # (features, entities): every moment in one array, so that freshness is one comparison
-    items = [[values.get(name) for values in stored] for name in names]
-    moments = np.array([[_NAN if i is None else i.at for i in column] for column in items])
-    columns = _stored_columns(contract.stored, items, moments)
-    ages = np.maximum(now - moments, 0.0)
-    if len(place) < batch.rows:  # some entity has several rows
-        where = np.array([place[entity] for entity in batch.entities])
-        columns, ages = [column[where] for column in columns], ages[:, where]
-    unusable = ~(ages <= _oldest(contract))  # True for NaN
-    for position, feature in enumerate(contract.stored):
-        batch.columns[feature.name] = columns[position]
-        joined.ages[feature.name] = ages[position]
-    for position in np.flatnonzero(unusable.any(axis=1)).tolist():
-        _settle(joined, contract.stored[position], unusable[position])
+    several = len(place) < batch.rows  # some entity has several rows
+    where = np.array([place[entity] for entity in batch.entities]) if several else slice(None)
+    if plain := _plain(plan, stored):
+        values, moments = plain
+        batch.put(plan.names, values[where])
+    else:
+        columns, moments = _value_by_value(contract.stored, stored)
+        for feature, column in zip(contract.stored, columns, strict=True):
+            batch.columns[feature.name] = column[where]
+    joined = Joined(batch, fallback, np.maximum(now - moments, 0.0)[where])
+    unusable = ~(joined.ages <= plan.oldest)  # True for NaN
+    if unusable.any():
+        for position in np.flatnonzero(unusable.any(axis=0)).tolist():
+            _settle(joined, contract.stored[position], position, unusable[:, position])
     return joined
 
 
 _NAN = float("nan")
 _NOTHING: dict[str, StoredValue] = {}
+_ABSENT = StoredValue(0, _NAN)
 
 
-@lru_cache(maxsize=64)
-def _oldest(contract: Contract) -> NDArray[np.float64]:
-    """The age past which each stored feature is unusable, in seconds, (features, 1)."""
-    return np.array(
-        [
-            [np.inf if f.max_age is None or f.when_stale == "serve" else f.max_age]
-            for f in contract.stored
-        ]
-    )
+def _plain(
+    plan: _Plan, stored: Sequence[dict[str, StoredValue]]
+) -> tuple[Array, NDArray[np.float64]] | None:
+    """Values and moments, (entities, features), where all values are numbers.
+
+    The moment of a value that is not stored is NaN.
+    """
+    items = [row.get(name, _ABSENT) for row in stored for name in plan.names]
+    numbers = [item[0] for item in items]
+    if plan.dtype is None or not set(map(type, numbers)) <= {float, int}:
+        return None
+    try:
+        values = np.array(numbers, dtype=plan.dtype)
+    except OverflowError:
+        return None
+    moments = np.array([item[1] for item in items], dtype=np.float64)
+    shape = (len(stored), len(plan.names))
+    return values.reshape(shape), moments.reshape(shape)
 
 
 def unavailable(contract: Contract, batch: Batch) -> Joined:
@@ -131,11 +216,10 @@ def unavailable(contract: Contract, batch: Batch) -> Joined:
     """
     if contract.fallback is None:
         raise Transient("the feature store cannot be read now, and the model has no fallback rule")
-    joined = Joined(batch, np.ones(batch.rows, dtype=np.bool_), {})
     for feature in contract.stored:
         batch.columns[feature.name] = _filler(feature, batch.rows)
-        joined.ages[feature.name] = np.full(batch.rows, np.nan)
-    return joined
+    ages = np.full((batch.rows, len(contract.stored)), np.nan)
+    return Joined(batch, np.ones(batch.rows, dtype=np.bool_), ages)
 
 
 def _filler(feature: Feature, rows: int) -> Array:
@@ -143,41 +227,31 @@ def _filler(feature: Feature, rows: int) -> Array:
     return np.full((rows, *feature.shape), "" if dtype.kind == "O" else 0, dtype=dtype)
 
 
-def _stored_columns(
-    features: Sequence[Feature],
-    items: Sequence[list[StoredValue | None]],
-    moments: NDArray[np.float64],
-) -> list[Array]:
-    """The values of each feature, per entity; a moment becomes NaN where its value is no good."""
-    columns: list[Array] = []
-    for feature, stored, own in zip(features, items, moments, strict=True):
-        values = np.empty((len(stored), *feature.shape), dtype=numpy_dtype(feature.dtype))
-        try:
-            if None in stored:
-                raise ValueError
-            values[:] = [item.value for item in stored]  # type: ignore[union-attr]
-        except (ValueError, OverflowError):
-            values = _one_by_one(feature, stored, own)
-        columns.append(values)
-    return columns
+def _value_by_value(
+    features: Sequence[Feature], stored: Sequence[dict[str, StoredValue]]
+) -> tuple[list[Array], NDArray[np.float64]]:
+    """The columns of features, by entity, and moments, (entities, features).
+
+    A moment is NaN where there is no value, or one that is not of the contract's kind.
+    """
+    columns = [_filler(feature, len(stored)) for feature in features]
+    moments = np.full((len(stored), len(features)), _NAN)
+    for row, values in enumerate(stored):
+        for position, feature in enumerate(features):
+            item = values.get(feature.name)
+            if item is None:
+                continue
+            try:
+                columns[position][row] = item.value
+                moments[row, position] = item.at
+            except (ValueError, OverflowError):
+                pass  # as if it were not there
+    return columns, moments
 
 
-def _one_by_one(
-    feature: Feature, stored: list[StoredValue | None], moments: NDArray[np.float64]
-) -> Array:
-    values = _filler(feature, len(stored))
-    for position, item in enumerate(stored):
-        try:
-            if item is not None:
-                values[position] = item.value
-        except (ValueError, OverflowError):
-            moments[position] = _NAN  # not of the contract's kind: as if it were not there
-    return values
-
-
-def _settle(joined: Joined, feature: Feature, unusable: NDArray[np.bool_]) -> None:
+def _settle(joined: Joined, feature: Feature, position: int, unusable: NDArray[np.bool_]) -> None:
     """Rows whose value is missing or too old go the way of the feature's `when_stale`."""
-    batch, ages = joined.batch, joined.ages[feature.name]
+    batch = joined.batch
     if feature.when_stale == "fallback":
         joined.fallback |= unusable
     elif feature.default is not None and feature.when_stale in ("default", "serve"):
@@ -185,5 +259,6 @@ def _settle(joined: Joined, feature: Feature, unusable: NDArray[np.bool_]) -> No
     else:
         fresh = "" if feature.max_age is None else f" no older than {feature.max_age:g} s"
         for row in np.flatnonzero(unusable & batch.good).tolist():
-            got = "nothing" if np.isnan(ages[row]) else f"one {ages[row]:.0f} s old"
+            age = joined.ages[row, position]
+            got = "nothing" if np.isnan(age) else f"one {age:.0f} s old"
             batch.refuse(row, feature.name, f"a stored value{fresh}", got)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,7 +65,8 @@ def score(
     contract = model.contract
     wanted = [o for o in contract.outputs if outputs is None or o.name in outputs]
     by_rule = fallback if fallback is not None and fallback.any() else None
-    feeds = {i.name: _feed(contract, batch, i, by_rule) for i in contract.inputs}
+    plans: list[_InputPlan] = contract.compiled[_input_plans]
+    feeds = {plan.name: _feed(batch, plan, by_rule) for plan in plans}
     if by_rule is None:
         index, results = _run(model, batch, feeds, wanted, batch.good)
         return Scores(index, results, np.zeros(len(index), dtype=np.bool_), batch.refusals)
@@ -104,17 +104,79 @@ def joined_scores(parts: Sequence[Scores]) -> Scores:
 # ---- assemble and validate -----------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
-def _features_of(contract: Contract, graph_input: str) -> tuple[Feature, ...]:
-    chosen = next(i for i in contract.inputs if i.name == graph_input)
-    return tuple(contract.by_name[name] for name in chosen.features or (chosen.name,))
+def _input_plans(contract: Contract) -> list[_InputPlan]:
+    return [_InputPlan(contract, graph_input) for graph_input in contract.inputs]
 
 
-@lru_cache(maxsize=64)
-def _bounds(contract: Contract, graph_input: str) -> tuple[Array, Array]:
+class _InputPlan:
+    """How one input tensor is assembled and checked.
+
+    `low` and `high` (features,) are the allowed values, always finite; None of texts and booleans.
+    `categories` are positions and their allowed values. `groups` are the names that a batch may
+    hold stacked.
+    """
+
+    def __init__(self, contract: Contract, graph_input: Input) -> None:
+        self.name = graph_input.name
+        self.names = graph_input.features
+        self.scalar = graph_input.shape[1:] == (1,)
+        self.dtype = numpy_dtype(graph_input.dtype)
+        self.features = tuple(contract.by_name[name] for name in self.names or (self.name,))
+        self.low, self.high = _bounds(self.features)
+        self.categories = [
+            (position, feature, frozenset(feature.categories))
+            for position, feature in enumerate(self.features)
+            if feature.categories is not None
+        ]
+        self.groups = {
+            group: _GroupPlan(self.names or (), group) for group in contract.scalar_groups.values()
+        }
+
+    def tensor(self, batch: Batch) -> tuple[Array, Array]:
+        """The tensor of all rows, and its values as (rows, values)."""
+        if self.names is None:
+            column = batch.columns[self.name]
+            tensor = column.reshape(batch.rows, 1) if self.scalar else column
+            # not -1 columns: of no rows, nobody can tell how many there are
+            return tensor, column.reshape(batch.rows, math.prod(column.shape[1:]))
+        stacked = batch.stacked.get(self.names)
+        if stacked is not None:
+            return stacked, stacked
+        tensor = np.empty((batch.rows, len(self.names)), dtype=self.dtype)
+        held = 0
+        for names, matrix in batch.stacked.items():
+            if group := self.groups.get(names):
+                tensor[:, group.into] = matrix[:, group.of]
+                held += group.size
+        if held < len(self.names):  # the others one by one
+            stacked_names = set().union(*batch.stacked.keys() & self.groups.keys())
+            for position, name in enumerate(self.names):
+                if name not in stacked_names:
+                    tensor[:, position] = batch.columns[name]
+        return tensor, tensor
+
+
+class _GroupPlan:
+    """Where features that a batch holds stacked are in a tensor (`into`) and in their group."""
+
+    def __init__(self, names: Sequence[str], group: Sequence[str]) -> None:
+        taken = [name for name in names if name in group]
+        self.size = len(taken)
+        self.into = _run_of([names.index(name) for name in taken])
+        self.of = _run_of([group.index(name) for name in taken])
+
+
+def _run_of(positions: list[int]) -> list[int] | slice:
+    """Positions as a slice where they follow each other: numpy copies it in one go."""
+    first, count = (positions or [0])[0], len(positions)
+    return slice(first, first + count) if positions == [*range(first, first + count)] else positions
+
+
+def _bounds(features: Sequence[Feature]) -> tuple[Array | None, Array | None]:
     """The lowest and highest allowed value of each feature, (features,), always finite."""
-    features = _features_of(contract, graph_input)
     dtype = numpy_dtype(features[0].dtype)
+    if dtype.kind in "bO":
+        return None, None
     info: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
     low, high = [], []
     for feature in features:
@@ -126,37 +188,17 @@ def _bounds(contract: Contract, graph_input: str) -> tuple[Array, Array]:
     return np.array(low, dtype=kept), np.array(high, dtype=kept)
 
 
-def _feed(
-    contract: Contract, batch: Batch, graph_input: Input, by_rule: NDArray[np.bool_] | None
-) -> Array:
+def _feed(batch: Batch, plan: _InputPlan, by_rule: NDArray[np.bool_] | None) -> Array:
     """One input tensor of all rows, its values checked; rows with bad values are refused."""
-    features = _features_of(contract, graph_input.name)
-    if graph_input.features is None:
-        column = batch.columns[graph_input.name]
-        tensor = column.reshape(batch.rows, 1) if graph_input.shape[1:] == (1,) else column
-        # not -1 columns: of no rows, nobody can tell how many there are
-        checked = column.reshape(batch.rows, math.prod(column.shape[1:]))
-    else:
-        stacked = batch.stacked.get(graph_input.features)
-        tensor = _stack(batch, graph_input) if stacked is None else stacked
-        checked = tensor
-    if tensor.dtype.kind not in "bO":
-        low, high = _bounds(contract, graph_input.name)
-        fine = (checked >= low) & (checked <= high)  # False for NaN too
+    tensor, values = plan.tensor(batch)
+    if plan.low is not None:
+        fine = (values >= plan.low) & (values <= plan.high)  # False for NaN too
         if not fine.all():
-            _refuse_values(batch, features, checked, ~fine, by_rule)
-    for position, feature in enumerate(features):
-        if feature.categories is not None:
-            _check_categories(batch, feature, checked[:, position], by_rule)
-    return tensor
-
-
-def _stack(batch: Batch, graph_input: Input) -> Array:
-    """The columns that an input names, side by side: (rows, features)."""
-    names = graph_input.features or ()
-    tensor = np.empty((batch.rows, len(names)), dtype=numpy_dtype(graph_input.dtype))
-    for position, name in enumerate(names):
-        tensor[:, position] = batch.columns[name]
+            _refuse_values(batch, plan.features, values, ~fine, by_rule)
+    for position, feature, allowed in plan.categories:
+        column = values[:, position].tolist()
+        if not allowed.issuperset(column):
+            _refuse_categories(batch, feature, column, by_rule)
     return tensor
 
 
@@ -203,14 +245,12 @@ def _expected_range(feature: Feature) -> str:
     return f"a finite number ({feature.dtype})"
 
 
-def _check_categories(
-    batch: Batch, feature: Feature, column: Array, by_rule: NDArray[np.bool_] | None
+def _refuse_categories(
+    batch: Batch, feature: Feature, values: list[Any], by_rule: NDArray[np.bool_] | None
 ) -> None:
+    """Refuse the rows with a value that is none of its feature's categories."""
     assert feature.categories is not None
     allowed = set(feature.categories)
-    values = column.tolist()
-    if set(values) <= allowed:
-        return
     bad = np.fromiter((value not in allowed for value in values), np.bool_, len(values))
     expected = f"one of {', '.join(map(str, feature.categories[:10]))}"
     if len(feature.categories) > 10:

@@ -50,8 +50,7 @@ class Batch:
     def put(self, names: tuple[str, ...], matrix: Array) -> None:
         """Set the columns of `names` from one array, (rows, len(names))."""
         self.stacked[names] = matrix
-        for position, name in enumerate(names):
-            self.columns[name] = matrix[:, position]
+        self.columns.update(zip(names, matrix.T, strict=True))
 
     def refuse(self, row: int, field_name: str, expected: str, got: str) -> None:
         """Refuse one row."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+
 from quintet.columns.batch import (
     PLAIN_TYPES,
     Batch,
-    array_of,
-    empty,
     fill,
     numpy_dtype,
     set_entities,
@@ -24,7 +23,9 @@ from quintet.contract import Contract, Feature
 
 def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
     """Records (dicts of JSON values by feature name, and the entity key) as a batch."""
-    batch = empty(len(records))
+    plan: _Plan = contract.compiled[_Plan]
+    rows = len(records)
+    batch = Batch(rows, {}, np.ones(rows, dtype=np.bool_))
     if set(map(type, records)) - {dict}:
         records = list(records)
         for row, record in enumerate(records):
@@ -33,50 +34,58 @@ def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
                 records[row] = {}
     if unknown := set().union(*records) - contract.request_keys:
         _refuse_unknown(contract, batch, records, unknown)
-    for features, getter in _scalar_groups(contract):
-        _records_group(batch, records, features, getter)
-    for feature in contract.requested:
-        if feature.shape:
-            _fill_json(batch, feature, [record.get(feature.name) for record in records])
+    for group in plan.groups:
+        if not group.put(batch, records):  # something is missing, too big or of another kind
+            for feature in group.features:
+                _fill_json(batch, feature, [record.get(feature.name) for record in records])
+    for feature in plan.shaped:
+        _fill_json(batch, feature, [record.get(feature.name) for record in records])
     if contract.entity:
-        set_entities(contract, batch, [record.get(contract.entity) for record in records])
+        keys = [record.get(contract.entity) for record in records]
+        if set(map(type, keys)) == {str} and "" not in keys:
+            batch.entities = keys
+        else:
+            set_entities(contract, batch, keys)
     return batch
 
 
-@lru_cache(maxsize=64)
-def _scalar_groups(
-    contract: Contract,
-) -> tuple[tuple[tuple[Feature, ...], Callable[[Any], Any]], ...]:
-    """The scalar request features by dtype, each group with the getter of its values."""
-    groups: dict[str, list[Feature]] = {}
-    for feature in contract.requested:
-        if not feature.shape:
-            groups.setdefault(feature.dtype, []).append(feature)
-    return tuple(
-        (tuple(group), itemgetter(*(feature.name for feature in group)))
-        for group in groups.values()
-    )
+class _Plan:
+    """How records of a contract are read: scalars by dtype, and features that have a shape."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.shaped = [feature for feature in contract.requested if feature.shape]
+        self.groups = [
+            _Group([contract.by_name[name] for name in names])
+            for (stored, _), names in contract.scalar_groups.items()
+            if not stored
+        ]
 
 
-def _records_group(
-    batch: Batch,
-    records: Sequence[dict[str, Any]],
-    features: tuple[Feature, ...],
-    getter: Callable[[Any], Any],
-) -> None:
-    """The columns of features of one dtype: one array for all where every value is plain."""
-    dtype = features[0].dtype
-    try:
-        values = [getter(record) for record in records]
-        flat: Iterable[Any] = values if len(features) == 1 else chain.from_iterable(values)
-        if set(map(type, flat)) <= PLAIN_TYPES[numpy_dtype(dtype).kind]:
-            matrix = array_of(values, dtype).reshape(len(records), len(features))
-            batch.put(tuple(feature.name for feature in features), matrix)
-            return
-    except (KeyError, OverflowError):
-        pass  # something is missing or too big: look at each value
-    for feature in features:
-        _fill_json(batch, feature, [record.get(feature.name) for record in records])
+class _Group:
+    """Scalar features of one dtype."""
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        self.features = features
+        self._names = tuple(feature.name for feature in features)
+        self._values = itemgetter(*self._names)
+        self._dtype = numpy_dtype(features[0].dtype)
+        self._plain = PLAIN_TYPES[self._dtype.kind]
+
+    def put(self, batch: Batch, records: Sequence[dict[str, Any]]) -> bool:
+        """Put the columns of records from one array; False where some value is not plain."""
+        names = self._names
+        try:
+            values = list(map(self._values, records))
+            flat: Iterable[Any] = values if len(names) == 1 else chain.from_iterable(values)
+            if not set(map(type, flat)) <= self._plain:
+                return False
+            with np.errstate(over="ignore"):  # overflow to infinity is left to the finite check
+                matrix = np.array(values, dtype=self._dtype).reshape(batch.rows, len(names))
+        except (KeyError, OverflowError):
+            return False
+        batch.stacked[names] = matrix
+        batch.columns.update(zip(names, matrix.T, strict=True))
+        return True
 
 
 def _refuse_unknown(

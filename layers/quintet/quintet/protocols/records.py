@@ -135,8 +135,9 @@ def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
     columns = json_columns(contract, scores.outputs, scores.fallback)
     if contract.stored:
         # NaN is an age of nothing: JSON's null, as orjson writes it
-        ages = {n: np.round(age[scores.index], 3).tolist() for n, age in prediction.ages.items()}
-        columns["features_age_s"] = as_records(ages)
+        names = [feature.name for feature in contract.stored]
+        ages = np.round(prediction.ages[scores.index], 3).tolist()
+        columns["features_age_s"] = [dict(zip(names, row, strict=True)) for row in ages]
     scored = as_records(columns)
     if len(scored) == prediction.batch.rows:
         return [*scored]

@@ -55,8 +55,7 @@ def _split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | Mod
             continue
         start, end = int(starts[number]), int(ends[number])
         scores = _part(whole.scores, start, end, refusals[number])
-        ages = {name: age[start:end] for name, age in whole.ages.items()}
-        rows = np.arange(batch.rows)
+        rows, ages = np.arange(batch.rows), whole.ages[start:end]
         found.append(Prediction(whole.contract, whole.route, batch, rows, scores, ages))
     return found
 

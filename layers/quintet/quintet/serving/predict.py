@@ -47,7 +47,7 @@ class Prediction:
 
     `route` is "live" or "pinned". `batch` is the caller's, with its stored features; `rows`
     (n,) are the ascending positions in it that this version answers, and `scores.index` is a
-    part of them. `ages` are seconds by stored feature, (n,), NaN where nothing is stored.
+    part of them. `ages` (n, stored features) are in seconds, NaN where nothing is stored.
     `failures` are the model's, by the number of the group whose rows it failed on.
     """
 
@@ -56,7 +56,7 @@ class Prediction:
     batch: Batch
     rows: NDArray[np.int64]
     scores: Scores
-    ages: dict[str, NDArray[np.float64]]
+    ages: NDArray[np.float64]
     failures: Mapping[int, ModelFailure] = field(default_factory=dict)
 
     def check(self, partial: bool) -> None:
@@ -145,7 +145,7 @@ def failed_prediction(
     none = np.empty(0, dtype=np.int64)
     outputs = {output.name: empty_output(output) for output in contract.outputs}
     scores = Scores(none, outputs, none.astype(np.bool_), batch.refusals)
-    ages = {feature.name: np.full(batch.rows, np.nan) for feature in contract.stored}
+    ages = np.full((batch.rows, len(contract.stored)), np.nan)
     return Prediction(contract, route, batch, np.arange(batch.rows), scores, ages)
 
 
@@ -159,8 +159,6 @@ def in_caller_order(predictions: Sequence[Prediction]) -> Prediction:
         return first
     rows = np.concatenate([one.rows for one in predictions])
     order = np.argsort(rows, kind="stable")
-    ages = {
-        name: np.concatenate([one.ages[name] for one in predictions])[order] for name in first.ages
-    }
+    ages = np.concatenate([one.ages for one in predictions])[order]
     scores = joined_scores([one.scores for one in predictions])
     return Prediction(first.contract, first.route, first.batch, rows[order], scores, ages)

@@ -29,7 +29,8 @@ def online() -> Online:
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
     from quintet.aws.registry import Registry
-    from quintet.serving import FeatureCache, Online, PredictionCache
+    from quintet.features import FeatureCache
+    from quintet.serving import Online, PredictionCache
     from quintet.serving.breaker import CircuitBreaker, GuardedFeatures
     from quintet.serving.model_cache import ModelCache
 
