@@ -93,7 +93,7 @@ def _polls(of: Plan) -> Line:
     sources = of.of_type("AWS::Lambda::EventSourceMapping").values()
     queues = sum(":sqs:" in source["EventSourceArn"] for source in sources)
     polls = queues * POLLS_A_MINUTE * 60 * MONTH_HOURS
-    how = f"Lambda asks {queues} queues {POLLS_A_MINUTE} times a minute"
+    how = f"Lambda polls {queues} queues {POLLS_A_MINUTE} times a minute"
     return Line("SQS, polls of empty queues", polls * prices()["sqs"]["request"], how)
 
 
@@ -103,7 +103,7 @@ def _sweep(of: Plan) -> Line:
     usd = invocations(of, "Sweep", calls, 10 * CALL_MS)
     usd += calls * (8 * table["dynamodb"]["read_unit"] + table["sqs"]["request"])
     usd += calls * table["xray"]["trace"] + calls * 500 / 1e9 * table["cloudwatch"]["log_gb"]
-    return Line("`sweep`, once a minute", usd, "its calls, reads, traces and logs")
+    return Line("`sweep`, once a minute", usd, "calls, reads, traces and logs")
 
 
 def beside(of: Plan) -> list[Line]:
@@ -119,7 +119,7 @@ def beside(of: Plan) -> list[Line]:
         Line("a GB in tables", kept, "with point-in-time recovery"),
         Line("a GB in buckets", table["s3"]["gb_month"], "old versions count"),
         Line("a GB of logs", table["cloudwatch"]["log_gb_month"], "for `LogRetentionDays`"),
-        Line("a version of a model that is asked", 7 * metric, "7 metrics of `predict`"),
+        Line("a model version with traffic", 7 * metric, "7 metrics of `predict`"),
         Line("the API's own metrics", methods * 5 * metric, f"5 for each of {methods} methods"),
     ]
 

@@ -45,7 +45,7 @@ def million(of: Plan) -> dict[str, list[Line]]:
     return {
         "Online: a million requests, one record each, stored features": _online(of),
         "Asynchronous: a million jobs, one record each, 100 together, with a callback": _jobs(of),
-        "Streaming: a million records in full batches, each of another entity": _stream(of),
+        "Streaming: a million records in full batches, each of a different entity": _stream(of),
         "Batch: a million rows of 30 features in Parquet": _batch(of),
         "Look-up: a million latest scores by entity": _get_scores(of),
     }
@@ -96,13 +96,13 @@ def _stream(of: Plan) -> list[Line]:
     ms = BATCH_MS + int(source["BatchSize"]) / 16 * CALL_MS + 10 * CALL_MS
     return [
         Line("Kinesis", MILLION * table["kinesis"]["put_unit"], "records of up to 25 KB"),
-        Line("Lambda", invocations(of, "ScoreStream", batches, ms), f"{ms:.0f} ms a batch"),
+        Line("Lambda", invocations(of, "ScoreStream", batches, ms), f"{ms:.0f} ms per batch"),
         Line(
             "DynamoDB",
             (MILLION + 10 * batches) * table["dynamodb"]["write_unit"],
-            "the latest scores: one write an entity and batch",
+            "the latest scores: one write per entity and batch",
         ),
-        Line("S3", batches * 2 * table["s3"]["write"], "an object a batch, and quarantine"),
+        Line("S3", batches * 2 * table["s3"]["write"], "one object per batch, and quarantine"),
         _logs(batches * REQUEST_LOG),
     ]
 
@@ -112,10 +112,10 @@ def _batch(of: Plan) -> list[Line]:
     units = math.ceil(MILLION * ROW_BYTES / unit)
     memory = of.of_type("AWS::Lambda::Function")["ScoreUnit"]["MemorySize"]
     parts = estimate(units=units, busy_seconds=MILLION / PARQUET_ROWS, memory_mb=memory)["parts"]
-    seconds = f"{units} units, {MILLION / PARQUET_ROWS:.1f} s of scoring together"
+    seconds = f"{units} units, {MILLION / PARQUET_ROWS:.1f} s of scoring in total"
     return [
         Line("Lambda", parts["lambda"], seconds),
-        Line("Step Functions", parts["step_functions"], f"a run, and {UNIT_TRANSITIONS} a unit"),
+        Line("Step Functions", parts["step_functions"], f"1 run, {UNIT_TRANSITIONS} per unit"),
         Line("S3", parts["s3"], "reads and writes of the units"),
     ]
 
@@ -134,12 +134,14 @@ def _front(requests: int) -> Iterable[Line]:
     table = prices()
     yield Line("API Gateway", requests * table["api_gateway"]["request"], "REST API")
     traced = requests * TRACED * table["xray"]["trace"]
-    yield Line("X-Ray", traced, f"at {PER_SECOND} a second {TRACED:.1%} are traced; all, at one")
+    yield Line(
+        "X-Ray", traced, f"{TRACED:.1%} traced at {PER_SECOND} requests a second; all at one"
+    )
 
 
 def _logs(size: float) -> Line:
     usd = size / 1e9 * prices()["cloudwatch"]["log_gb"]
-    return Line("logs", usd, f"{size / 1e9:.2g} GB taken in, metrics among them")
+    return Line("logs", usd, f"{size / 1e9:.2g} GB ingested, metrics included")
 
 
 def gigabytes(of: Plan, function: str) -> float:
@@ -157,13 +159,13 @@ def assumptions() -> list[str]:
     return [
         "- Measured ([benchmarks](benchmarks.md)), rounded, on a machine that is not Lambda: "
         f"{HANDLER_MS} ms of `predict` for one record, {JOB_MS} ms of `work` for one of 100 jobs, "
-        f"{BATCH_MS} ms of `score_stream` for 1,000 records beside its calls, "
+        f"{BATCH_MS} ms of `score_stream` for 1,000 records without its calls, "
         f"{PARQUET_ROWS:,} rows a second of `score_unit` from Parquet.",
         f"- Measured in the log files of the local AWS: {REQUEST_LOG:,} bytes a request, {JOB_LOG} "
         f"more a job.",
-        f"- Assumed: {CALL_MS} ms for each call of DynamoDB, SQS or S3; {RECEIVER_MS} ms that a "
-        f"callback's receiver takes; {PER_SECOND} requests a second, for X-Ray's sampling; no cold "
+        f"- Assumed: {CALL_MS} ms for each call of DynamoDB, SQS or S3; {RECEIVER_MS} ms for a "
+        f"callback's receiver; {PER_SECOND} requests a second, for X-Ray's sampling; no cold "
         f"starts.",
         f"- Counted in the code: {JOB_WRITES} writes, {JOB_READS} reads and {JOB_MESSAGES} calls "
-        "of SQS a job.",
+        "of SQS per job.",
     ]

@@ -27,7 +27,11 @@ def _template(of: Plan) -> Iterable[tuple[str, str, str]]:
     rate, burst = throttle["ThrottlingRateLimit"], throttle["ThrottlingBurstLimit"]
     yield "requests to the API", f"{rate:,} a second, bursts of {burst:,}", "429 by API Gateway"
     timeout = functions["Predict"]["Timeout"]
-    yield "one request", f"29 s of API Gateway, {timeout} s of `predict`", "504; ask for a job"
+    yield (
+        "one request",
+        f"29 s of API Gateway, {timeout} s of `predict`",
+        "504; submit a job instead",
+    )
     work = mappings["WorkAccepted"]
     seconds = functions["Work"]["Timeout"]
     most = work["ScalingConfig"]["MaximumConcurrency"]
@@ -41,13 +45,13 @@ def _template(of: Plan) -> Iterable[tuple[str, str, str]]:
     yield "the stream (`StreamShards`)", put, "producers are throttled"
     source = mappings["ScoreStreamArrived"]
     tries, age = source["MaximumRetryAttempts"], source["MaximumRecordAgeInSeconds"]
-    yield "a poisonous record", f"{tries} retries, {age // 60} minutes", "`StreamFailures`, S3"
+    yield "a poison record", f"{tries} retries, {age // 60} minutes", "`StreamFailures`, S3"
     units = of.template.parameters
-    most_units = f"{units['BatchMaxConcurrency']} units at once, of some "
+    most_units = f"{units['BatchMaxConcurrency']} units at once, of about "
     most_units += (
         f"{int(units['UnitTargetBytes']) // MIB} MiB, {functions['ScoreUnit']['Timeout']} s each"
     )
-    yield "a batch run (`BatchMaxConcurrency`, `UnitTargetBytes`)", most_units, "the rest waits"
+    yield "a batch run (`BatchMaxConcurrency`, `UnitTargetBytes`)", most_units, "the others wait"
 
 
 def _queues(queues: dict[str, dict[str, Any]]) -> Iterable[tuple[str, str, str]]:
