@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from quintet.aws.executions import Executions
+from quintet.aws.executions import StateMachineExecutions
 from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.executions import last_execution
 from quintet.batch.plans import Plan, RefusedPlan, plan_from
@@ -39,7 +39,7 @@ class RunReader:
         outputs = stage.outputs
         self.bucket = outputs["ScoresBucketName"]
         self.store = S3ObjectStore(stage.signed("s3"), self.bucket)
-        self.executions = Executions(stage.signed("states"), outputs["BatchScoringArn"])
+        self.executions = StateMachineExecutions(stage.signed("states"), outputs["BatchScoringArn"])
 
     def names(self, model: str) -> list[str]:
         """The names of a model's runs."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quintet.aws.executions import Executions
+from quintet.aws.executions import StateMachineExecutions
 from quintet.aws.input_bucket import S3InputBucket
 from quintet.aws.targets import EndpointIds
 from quintet.batch import executions
@@ -40,7 +40,7 @@ def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
         request,
         routes=registry_of(stage),
         inbox=S3InputBucket(stage.signed("s3")),
-        runs=Executions(stage.signed("states"), outputs["BatchScoringArn"]),
+        runs=StateMachineExecutions(stage.signed("states"), outputs["BatchScoringArn"]),
         check=endpoints.check,
     )
 

@@ -8,8 +8,7 @@ from typing import Any
 from rich.console import Console
 from tests.kits.packages import contract
 
-from quintet.contract import Alert as Rule
-from quintet.contract import Contract, Output, Scalar
+from quintet.contract import AlertRule, Contract, Output, Scalar
 from quintet.streaming.parts import Counters
 from quintet.streaming.windows import Window
 from quintet_cli.stream_reader import Cursor, Scored
@@ -24,7 +23,7 @@ def watched(**rule: Any) -> Contract:
     output = Output(
         name="p", dtype="float32", shape=(-1, 2), meaning="probabilities", classes=("no", "yes")
     )
-    return replace(contract(), outputs=(output,), alert=Rule(output="p", **rule))
+    return replace(contract(), outputs=(output,), alert=AlertRule(output="p", **rule))
 
 
 def scored(*chances: float) -> Scored:

@@ -25,7 +25,7 @@ SECTIONS = {
     contract.Limits: ("Service level and limits", "limits."),
     contract.Fallback: ("Fallback", "fallback."),
     contract.FallbackRule: ("Fallback", ""),
-    contract.Alert: ("Alert", "alert."),
+    contract.AlertRule: ("Alert", "alert."),
     contract.Stream: ("Stream", "stream."),
     contract.Aggregate: ("An aggregate", ""),
 }

@@ -17,7 +17,7 @@ from tests.kits.batch_functions import MACHINE, BatchAws, event, function, servi
 
 from quintet.aws.client import AwsClient
 from quintet.aws.input_bucket import S3InputBucket
-from quintet.aws.responses import Response
+from quintet.aws.responses import AwsResponse
 from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.run_paths import RunPaths
 from quintet.batch.stores import InputBucket, MemoryInputBucket, MemoryObjectStore, ObjectStore
@@ -240,9 +240,9 @@ def test_a_bucket_that_may_not_be_read_is_refused(aws: BatchAws) -> None:
 class Denied(AwsClient):
     """A client whose caller may do nothing; a HEAD's response has no body."""
 
-    def request(self, method: str, path: str, **_: Any) -> Response:
+    def request(self, method: str, path: str, **_: Any) -> AwsResponse:
         """See `AwsClient.request`."""
-        return Response(403, {}, b"" if method == "HEAD" else b"<Code>AccessDenied</Code>")
+        return AwsResponse(403, {}, b"" if method == "HEAD" else b"<Code>AccessDenied</Code>")
 
 
 def test_inboxes_list_what_is_under_a_prefix_in_the_order_of_keys(

@@ -26,7 +26,7 @@ from quintet.replay.aws.catalog import catalog_of
 from quintet.replay.aws.stream import KinesisStream
 from quintet.replay.items import Pace, ReplayDepth, ReplayError, matching
 from quintet.replay.stream_quarantine import StreamQuarantine
-from quintet.serving.model_cache import Model
+from quintet.serving.model_cache import PublishedModel
 from quintet.streaming.alerts import AlertNotifier
 from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.decoding import decode
@@ -51,7 +51,7 @@ class House:
 
     stage: Stage
     state: Path
-    models: dict[str, Model] = field(default_factory=lambda: {"log": MODEL})
+    models: dict[str, PublishedModel] = field(default_factory=lambda: {"log": MODEL})
     checkpoints: MemoryCheckpoints = field(default_factory=MemoryCheckpoints)
 
     @property
@@ -70,7 +70,7 @@ class House:
     def take(self, found: ShardBatch, checkpoints: MemoryCheckpoints | None = None) -> ShardOutcome:
         """What the stream's function does with records."""
 
-        def model(name: str) -> Model:
+        def model(name: str) -> PublishedModel:
             if name not in self.models:
                 raise NotFound.of("model", "a published model", repr(name))
             return self.models[name]

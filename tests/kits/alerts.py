@@ -12,8 +12,7 @@ from tests.kits.aws import client
 from tests.kits.jobs import table_properties
 
 from quintet.columns import Array, Batch
-from quintet.contract import Alert as Rule
-from quintet.contract import Contract, Feature, Input, Output
+from quintet.contract import AlertRule, Contract, Feature, Input, Output
 from quintet.scoring import Scores
 from quintet.streaming.alert import Alert
 from quintet.streaming.model_rows import ModelRows, ShardBatch
@@ -32,7 +31,7 @@ ROOM = Contract(
     features=(Feature(name="celsius", dtype="float32"),),
     inputs=(Input(name="x", dtype="float32", shape=(-1, 1), features=("celsius",)),),
     outputs=(Output(name="anomaly", dtype="float32", shape=(-1, 1), meaning="score"),),
-    alert=Rule(output="anomaly", above=5.0, cooldown=300.0),
+    alert=AlertRule(output="anomaly", above=5.0, cooldown=300.0),
 )
 
 _numbers = itertools.count(1)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tests.kits import models
 
-from quintet.contract import Aggregate, Alert, Contract, Stream
+from quintet.contract import Aggregate, AlertRule, Contract, Stream
 from quintet.streaming.model_rows import ShardBatch, TumblingWindow
 
 NOW = 1_800_000_000.0
@@ -22,7 +22,7 @@ SHARD = "shardId-000000000000"
 METER: Contract = models.renamed(
     models.LOG,
     entity="meter",
-    alert=Alert(output="logs", above=2.0, cooldown=60.0),
+    alert=AlertRule(output="logs", above=2.0, cooldown=60.0),
     stream=Stream(
         aggregates=(
             Aggregate(name="readings", how="count"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from quintet.contract import (
-    Alert,
+    AlertRule,
     Contract,
     Fallback,
     FallbackRule,
@@ -32,7 +32,7 @@ CONTRACT = Contract(
         otherwise={"p": [0.9, 0.1]},
         rules=(FallbackRule(feature="amount", above=100.0, outputs={"p": [0.2, 0.8]}),),
     ),
-    alert=Alert(output="p", above=0.9),
+    alert=AlertRule(output="p", above=0.9),
 )
 
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 
 __all__ = [
     "Aggregate",
-    "Alert",
+    "AlertRule",
     "Contract",
     "DType",
     "Fallback",
@@ -160,7 +160,7 @@ class Fallback:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alert:
+class AlertRule:
     """A prediction is an alert when the named output (its last column) is above or below.
 
     On a stream an entity gives one alert in `cooldown` seconds.
@@ -230,7 +230,7 @@ class Contract:
     slo: Slo = Slo()
     limits: Limits = Limits()
     fallback: Fallback | None = None
-    alert: Alert | None = None
+    alert: AlertRule | None = None
     stream: Stream | None = None
     cache_ttl: float = 0.0
     training_data: str | None = None

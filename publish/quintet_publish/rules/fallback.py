@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from quintet.columns import numpy_dtype
-from quintet.contract import Alert, Contract, Fallback
+from quintet.contract import AlertRule, Contract, Fallback
 from quintet_publish.rules.terms import Found, Path, is_of
 
 __all__ = ["check_alert", "check_fallback"]
@@ -60,7 +60,7 @@ def _answers(contract: Contract, here: Path, answers: Iterable[tuple[str, Any]])
             yield (*here, name), f"expected {output.dtype}, got {value!r}"
 
 
-def check_alert(contract: Contract, alert: Alert) -> Found:
+def check_alert(contract: Contract, alert: AlertRule) -> Found:
     """Where the alert disagrees with the outputs, and what was expected."""
     output = next((o for o in contract.outputs if o.name == alert.output), None)
     if output is None:

@@ -24,7 +24,7 @@ from moto.server import ThreadedMotoServer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
-from quintet.aws.signing import Credentials, Request, sign
+from quintet.aws.signing import AwsRequest, Credentials, sign
 from quintet.errors import Transient
 
 ODD_KEYS = [
@@ -42,7 +42,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
 
 
-def botocore_authorization(service: str, request: Request, credentials: Credentials) -> str:
+def botocore_authorization(service: str, request: AwsRequest, credentials: Credentials) -> str:
     """What botocore signs for the same request at the same time."""
     kind = botocore.auth.S3SigV4Auth if service == "s3" else botocore.auth.SigV4Auth
     auth = kind(botocore.credentials.Credentials(*credentials), service, "eu-west-1")
@@ -58,16 +58,16 @@ def botocore_authorization(service: str, request: Request, credentials: Credenti
     return str(theirs.headers["Authorization"])
 
 
-def assert_same_signature(service: str, request: Request, token: str | None = None) -> None:
+def assert_same_signature(service: str, request: AwsRequest, token: str | None = None) -> None:
     credentials = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", token)
     ours = sign(request, service, "eu-west-1", credentials, "20261123T221500Z")
     assert ours["authorization"] == botocore_authorization(service, request, credentials)
 
 
-def put(path: str, query: dict[str, str], headers: dict[str, str], body: bytes) -> Request:
+def put(path: str, query: dict[str, str], headers: dict[str, str], body: bytes) -> AwsRequest:
     """A PUT with path and query encoded as the client does."""
     pairs = sorted((quote(k, safe="~"), quote(v, safe="~")) for k, v in query.items())
-    return Request(
+    return AwsRequest(
         "PUT",
         quote(path, safe="/~"),
         "&".join(f"{k}={v}" for k, v in pairs),

@@ -9,13 +9,13 @@ import pytest
 from tests.kits.aws import client, environ, moto_server
 
 from quintet.aws.client import AwsClient
-from quintet.aws.responses import Response
+from quintet.aws.responses import AwsResponse
 from quintet.aws.s3 import S3, checked, folders, is_absent, is_denied, listed
 from quintet.errors import Transient
 
 
-def refused(status: int, code: str) -> Response:
-    return Response(status, {}, f"<Error><Code>{code}</Code></Error>".encode())
+def refused(status: int, code: str) -> AwsResponse:
+    return AwsResponse(status, {}, f"<Error><Code>{code}</Code></Error>".encode())
 
 
 class Regional(AwsClient):
@@ -26,12 +26,12 @@ class Regional(AwsClient):
         self.status = status
         self.regions: list[str | None] = []
 
-    def request(self, *_: Any, region: str | None = None, **__: Any) -> Response:
+    def request(self, *_: Any, region: str | None = None, **__: Any) -> AwsResponse:
         """See `AwsClient.request`."""
         self.regions.append(region)
         if region == "eu-west-1":
-            return Response(200, {}, b"found")
-        return Response(self.status, {"x-amz-bucket-region": "eu-west-1"}, b"")
+            return AwsResponse(200, {}, b"found")
+        return AwsResponse(self.status, {"x-amz-bucket-region": "eu-west-1"}, b"")
 
 
 @pytest.mark.parametrize("status", [301, 307, 400])
@@ -44,9 +44,9 @@ def test_a_bucket_in_another_region_is_followed_there_and_remembered(status: int
 
 def test_an_error_of_the_right_region_is_given_back() -> None:
     class Bad(Regional):
-        def request(self, *_: Any, region: str | None = None, **__: Any) -> Response:
+        def request(self, *_: Any, region: str | None = None, **__: Any) -> AwsResponse:
             self.regions.append(region)
-            return Response(400, {"x-amz-bucket-region": "us-east-1"}, b"")
+            return AwsResponse(400, {"x-amz-bucket-region": "us-east-1"}, b"")
 
     client = Bad(400)
     assert S3(client).get("bucket", "key").status == 400
@@ -61,10 +61,10 @@ class Paged(AwsClient):
         self.pages = list(pages)
         self.tokens: list[str | None] = []
 
-    def request(self, *_: Any, query: Mapping[str, str] | None = None, **__: Any) -> Response:
+    def request(self, *_: Any, query: Mapping[str, str] | None = None, **__: Any) -> AwsResponse:
         """See `AwsClient.request`."""
         self.tokens.append((query or {}).get("continuation-token"))
-        return Response(200, {}, self.pages.pop(0))
+        return AwsResponse(200, {}, self.pages.pop(0))
 
 
 def test_a_listing_goes_on_by_its_token() -> None:
@@ -92,23 +92,23 @@ def test_keys_come_as_they_were_put() -> None:
 @pytest.mark.parametrize(
     ("response", "absent", "denied"),
     [
-        (Response(200, {}, b"<Code>NoSuchKey</Code>"), False, False),
+        (AwsResponse(200, {}, b"<Code>NoSuchKey</Code>"), False, False),
         (refused(404, "NoSuchKey"), True, False),
         (refused(404, "NoSuchVersion"), True, False),
         (refused(405, "MethodNotAllowed"), True, False),
         (refused(403, "AccessDenied"), True, True),
-        (Response(404, {}, b""), True, False),
-        (Response(403, {}, b""), True, True),
+        (AwsResponse(404, {}, b""), True, False),
+        (AwsResponse(403, {}, b""), True, True),
         (refused(404, "NoSuchBucket"), False, False),
         (refused(403, "SignatureDoesNotMatch"), False, False),
         (refused(412, "PreconditionFailed"), False, False),
     ],
 )
-def test_what_errors_mean(response: Response, absent: bool, denied: bool) -> None:
+def test_what_errors_mean(response: AwsResponse, absent: bool, denied: bool) -> None:
     assert (is_absent(response), is_denied(response)) == (absent, denied)
 
 
 def test_an_error_is_transient_and_named() -> None:
-    assert checked(Response(204, {}, b"")).status == 204
+    assert checked(AwsResponse(204, {}, b"")).status == 204
     with pytest.raises(Transient, match=r"^S3 answered NoSuchBucket$"):
         checked(refused(404, "NoSuchBucket"))

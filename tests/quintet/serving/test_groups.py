@@ -18,7 +18,7 @@ from quintet.features import MemoryFeatures, StoredValue
 from quintet.onnx_model import OnnxModel
 from quintet.protocols import records
 from quintet.serving import ModelRoute, Prediction, RequestContext, predict_groups
-from quintet.serving.model_cache import Model
+from quintet.serving.model_cache import PublishedModel
 
 MODELS = {name: OnnxModel(CONTRACTS[name], GRAPHS[name]()) for name in ("shop", "log", "text")}
 
@@ -90,7 +90,7 @@ def test_it_is_what_answers_online() -> None:
 class Counting:
     """A model that counts its runs, and fails where the first column holds 13."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: PublishedModel) -> None:
         self._model = model
         self.runs: list[int] = []
 

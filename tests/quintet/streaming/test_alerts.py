@@ -27,8 +27,7 @@ from tests.kits.aws import environ, moto_server
 
 from quintet.aws.alerts import AlertTable
 from quintet.aws.client import AwsClient
-from quintet.contract import Alert as Rule
-from quintet.contract import Contract, Output
+from quintet.contract import AlertRule, Contract, Output
 from quintet.errors import Transient
 from quintet.streaming.alert import Alert, bounded, content, of_content, sns_message
 from quintet.streaming.alerts import (
@@ -71,13 +70,16 @@ def test_a_row_is_told_from_the_others_of_its_record() -> None:
 @pytest.mark.parametrize(
     ("rule", "limits"),
     [
-        (Rule(output="anomaly", below=-1.0), [(-2.0, None, -1.0)]),
-        (Rule(output="anomaly", above=5.0, below=-1.0), [(-2.0, None, -1.0), (6.0, 5.0, None)]),
-        (Rule(output="anomaly", above=1e300), []),
+        (AlertRule(output="anomaly", below=-1.0), [(-2.0, None, -1.0)]),
+        (
+            AlertRule(output="anomaly", above=5.0, below=-1.0),
+            [(-2.0, None, -1.0), (6.0, 5.0, None)],
+        ),
+        (AlertRule(output="anomaly", above=1e300), []),
     ],
 )
 def test_thresholds_above_and_below(
-    rule: Rule, limits: list[tuple[float, float | None, float | None]]
+    rule: AlertRule, limits: list[tuple[float, float | None, float | None]]
 ) -> None:
     rows = [(n, f"s{n}", value, 0.0) for n, value in enumerate((-2.0, -1.0, 0.0, 5.0, 6.0))]
     made = alerts_of(rows, replace(ROOM, alert=rule))
@@ -87,14 +89,17 @@ def test_thresholds_above_and_below(
 def test_a_threshold_is_compared_in_the_precision_of_the_output() -> None:
     # in float64 the float32 0.7 is below 0.7, and the float32 0.1 above 0.1
     for limit in (0.7, 0.1):
-        for rule in (Rule(output="anomaly", above=limit), Rule(output="anomaly", below=limit)):
+        for rule in (
+            AlertRule(output="anomaly", above=limit),
+            AlertRule(output="anomaly", below=limit),
+        ):
             assert alerts_of([(1, "s1", limit, 0.0)], replace(ROOM, alert=rule)) == []
 
 
 def test_the_last_column_of_an_output_counts() -> None:
     model_rows, scores, shard_batch = scored([(1, "s1", 0.0, 0.0), (2, "s2", 0.0, 0.0)])
     output = Output(name="anomaly", dtype="float64", shape=(-1, 2), meaning="probabilities")
-    contract = replace(ROOM, outputs=(output,), alert=Rule(output="anomaly", above=0.5))
+    contract = replace(ROOM, outputs=(output,), alert=AlertRule(output="anomaly", above=0.5))
     scores.outputs["anomaly"] = np.array([[0.9, 0.1], [0.1, 0.9]])
     assert past_threshold(contract, 2, model_rows, scores, shard_batch).positions == {"s2": [1]}
 

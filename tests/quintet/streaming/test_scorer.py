@@ -19,7 +19,7 @@ from quintet.contract import Contract
 from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource, MemoryFeatures
 from quintet.onnx_model import OnnxModel
-from quintet.serving.model_cache import Model
+from quintet.serving.model_cache import PublishedModel
 from quintet.streaming.alerts import AlertNotifier, MemoryAlertChannel, MemoryAlertState
 from quintet.streaming.checkpoints import Ahead, Checkpoint, MemoryCheckpoints, furthest
 from quintet.streaming.commit_log import MemorySink
@@ -56,7 +56,7 @@ class Fragile:
 class Place:
     """A scorer of one model, and what it leaves behind."""
 
-    def __init__(self, model: Model, features: FeatureSource | None = None) -> None:
+    def __init__(self, model: PublishedModel, features: FeatureSource | None = None) -> None:
         self.model = model
         self.features = features or MemoryFeatures()
         self.sink = MemorySink()

@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from quintet.aws.addresses import Address, locate
 from quintet.aws.connections import Connections
-from quintet.aws.responses import Response, may_be_sent_again
-from quintet.aws.signing import Credentials, Request, presign, sign
+from quintet.aws.responses import AwsResponse, may_be_sent_again
+from quintet.aws.signing import AwsRequest, Credentials, presign, sign
 from quintet.errors import Transient
 
 __all__ = ["AwsClient"]
@@ -80,7 +80,7 @@ class AwsClient:
         body: bytes = b"",
         idempotent: bool | None = None,
         region: str | None = None,
-    ) -> Response:
+    ) -> AwsResponse:
         """Send a request and return the answer, of whatever status below 500.
 
         `path` is not encoded; for S3 it is /bucket/key. An idempotent request (by default
@@ -95,7 +95,7 @@ class AwsClient:
         address, path = locate(self.service, region, path, self._environ)
         encoded = quote(address.prefix + path, safe="/~")
         fields = {**(headers or {}), "host": address.authority}
-        request = Request(method, encoded, _encode_query(query or {}), fields, body)
+        request = AwsRequest(method, encoded, _encode_query(query or {}), fields, body)
         failure = ""
         for attempt in range(self._attempts):
             if attempt:
@@ -122,7 +122,7 @@ class AwsClient:
         *,
         version: str = "1.0",
         idempotent: bool = True,
-    ) -> Response:
+    ) -> AwsResponse:
         """Call an operation of a JSON protocol: `target` is like DynamoDB_20120810.GetItem.
 
         Raises:
@@ -143,7 +143,7 @@ class AwsClient:
         region, credentials = self.region, self._credentials()
         address, path = locate(self.service, region, path, self._environ)
         encoded = quote(address.prefix + path, safe="/~")
-        request = Request("GET", encoded, "", {"host": address.authority}, b"")
+        request = AwsRequest("GET", encoded, "", {"host": address.authority}, b"")
         target = presign(request, self.service, region, credentials, _now(), seconds=seconds)
         return f"{address.scheme}://{address.authority}{target}"
 
@@ -151,7 +151,7 @@ class AwsClient:
         """Close the idle connections."""
         self._connections.close()
 
-    def _send(self, request: Request, address: Address, region: str, again: bool) -> Response:
+    def _send(self, request: AwsRequest, address: Address, region: str, again: bool) -> AwsResponse:
         headers = sign(request, self.service, region, self._credentials(), _now())
         signed = replace(request, headers=headers)
         return self._connections.send(signed, address, idempotent=again)

@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Any
 
 from quintet.aws.addresses import Address
-from quintet.aws.responses import Response
-from quintet.aws.signing import Request
+from quintet.aws.responses import AwsResponse
+from quintet.aws.signing import AwsRequest
 
 __all__ = ["Connections"]
 
@@ -23,7 +23,7 @@ class Connections:
         self._read_seconds = read_seconds
         self._idle: dict[Address, list[http.client.HTTPConnection]] = {}
 
-    def send(self, request: Request, address: Address, *, idempotent: bool) -> Response:
+    def send(self, request: AwsRequest, address: Address, *, idempotent: bool) -> AwsResponse:
         """Send a request on an idle connection or a new one.
 
         Raises:
@@ -45,8 +45,8 @@ class Connections:
                 connection.close()
 
     def _exchange(
-        self, connection: http.client.HTTPConnection, address: Address, request: Request
-    ) -> Response:
+        self, connection: http.client.HTTPConnection, address: Address, request: AwsRequest
+    ) -> AwsResponse:
         try:
             connection.request(
                 request.method, request.target, request.body or None, request.headers
@@ -61,7 +61,7 @@ class Connections:
         else:
             self._idle.setdefault(address, []).append(connection)
         fields = {name.lower(): value for name, value in answer.getheaders()}
-        return Response(answer.status, fields, content)
+        return AwsResponse(answer.status, fields, content)
 
     def _kept(self, address: Address) -> http.client.HTTPConnection | None:
         """An idle connection that the server has not closed, or None."""

@@ -11,10 +11,10 @@ from quintet.aws.responses import error_name
 from quintet.batch.executions import Execution
 from quintet.errors import Transient
 
-__all__ = ["Executions"]
+__all__ = ["StateMachineExecutions"]
 
 
-class Executions:
+class StateMachineExecutions:
     """Starts executions, looks them up and stops them; `client` is of `states`."""
 
     def __init__(self, client: AwsClient, state_machine_arn: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quintet.aws.client import AwsClient
-from quintet.aws.responses import Response
+from quintet.aws.responses import AwsResponse
 from quintet.aws.s3 import S3, checked, is_absent
 from quintet.errors import NotFound, Refusal, TooLarge
 
@@ -51,7 +51,7 @@ class PayloadBucket:
         return place.removeprefix(prefix)
 
 
-def _present(response: Response) -> Response:
+def _present(response: AwsResponse) -> AwsResponse:
     if is_absent(response):
         raise _nothing()
     return checked(response)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from quintet.aws.client import AwsClient
-from quintet.aws.responses import Response, error_name
+from quintet.aws.responses import AwsResponse, error_name
 from quintet.errors import Transient
 from quintet.jobs.store import JobEvent
 from quintet.webhooks.events import WebhookMessage
@@ -23,7 +23,7 @@ MAX_ENTRIES = 10
 HOLD_SECONDS = 20
 
 
-def _sqs(client: AwsClient, operation: str, payload: Mapping[str, Any]) -> Response:
+def _sqs(client: AwsClient, operation: str, payload: Mapping[str, Any]) -> AwsResponse:
     """A call that may be sent again."""
     return client.call(f"AmazonSQS.{operation}", payload)
 

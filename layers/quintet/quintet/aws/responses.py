@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "CONDITION_FAILED",
-    "Response",
+    "AwsResponse",
     "cancellation_codes",
     "error_code",
     "error_name",
@@ -32,7 +32,7 @@ _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExce
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class AwsResponse:
     """An HTTP response; header names are in lower case."""
 
     status: int
@@ -40,7 +40,7 @@ class Response:
     body: bytes
 
 
-def error_name(response: Response) -> str:
+def error_name(response: AwsResponse) -> str:
     """The error's name in a JSON protocol's response, empty where it has none."""
     try:
         kind = json.loads(response.body).get("__type", "")
@@ -49,13 +49,13 @@ def error_name(response: Response) -> str:
     return str(kind).rpartition("#")[2]
 
 
-def error_code(response: Response) -> str:
+def error_code(response: AwsResponse) -> str:
     """The error's name in an XML protocol's response; the status where the response has no body."""
     found = _CODE.search(response.body)
     return found[1].decode() if found else str(response.status)
 
 
-def cancellation_codes(response: Response) -> list[str]:
+def cancellation_codes(response: AwsResponse) -> list[str]:
     """Why a transaction was cancelled: a code for each of its writes; empty for other errors."""
     if error_name(response) != _CANCELLED:
         return []
@@ -63,7 +63,7 @@ def cancellation_codes(response: Response) -> list[str]:
     return [str(reason.get("Code")) for reason in reasons]
 
 
-def may_be_sent_again(response: Response) -> bool:
+def may_be_sent_again(response: AwsResponse) -> bool:
     """Whether nothing was done, for want of capacity or in a conflict of transactions."""
     if response.status in (429, 503):
         return True

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from quintet.aws.client import AwsClient
-from quintet.aws.responses import Response, error_code
+from quintet.aws.responses import AwsResponse, error_code
 from quintet.errors import Transient
 
 __all__ = ["S3", "Found", "checked", "folders", "is_absent", "is_denied", "listed"]
@@ -48,7 +48,7 @@ class S3:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-    ) -> Response:
+    ) -> AwsResponse:
         """The response of the bucket's region, of whatever status below 500.
 
         Raises:
@@ -73,19 +73,19 @@ class S3:
         *,
         version_id: str | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Response:
+    ) -> AwsResponse:
         """An object, or a version of it. Raises as `send`."""
         return self.send("GET", bucket, key, query=_version(version_id), headers=headers)
 
-    def head(self, bucket: str, key: str, version_id: str | None = None) -> Response:
+    def head(self, bucket: str, key: str, version_id: str | None = None) -> AwsResponse:
         """An object's headers. Raises as `send`."""
         return self.send("HEAD", bucket, key, query=_version(version_id))
 
-    def put(self, bucket: str, key: str, body: bytes, headers: Mapping[str, str]) -> Response:
+    def put(self, bucket: str, key: str, body: bytes, headers: Mapping[str, str]) -> AwsResponse:
         """Store an object. Raises as `send`."""
         return self.send("PUT", bucket, key, headers=headers, body=body)
 
-    def pages(self, bucket: str, prefix: str, delimiter: str = "") -> Iterator[Response]:
+    def pages(self, bucket: str, prefix: str, delimiter: str = "") -> Iterator[AwsResponse]:
         """The pages of a listing, for `listed` or `folders`; the last may be an error.
 
         Raises as `send`.
@@ -102,7 +102,7 @@ class S3:
             query["continuation-token"] = unescape(token[1].decode())
 
 
-def listed(page: Response) -> Iterator[Found]:
+def listed(page: AwsResponse) -> Iterator[Found]:
     """The objects of a listing's page."""
     from xml.etree import ElementTree as Xml  # no part of a cold start
 
@@ -113,7 +113,7 @@ def listed(page: Response) -> Iterator[Found]:
         yield Found(unquote_plus(key), int(size), etag.strip('"'), modified)
 
 
-def folders(page: Response) -> Iterator[str]:
+def folders(page: AwsResponse) -> Iterator[str]:
     """The folders of a page of a listing by folders, each with its last slash."""
     from xml.etree import ElementTree as Xml
 
@@ -121,17 +121,17 @@ def folders(page: Response) -> Iterator[str]:
         yield unquote_plus(entry.findtext("{*}Prefix", ""))
 
 
-def is_denied(response: Response) -> bool:
+def is_denied(response: AwsResponse) -> bool:
     """Whether the caller may not read this."""
     return response.status >= 300 and error_code(response) in _DENIED
 
 
-def is_absent(response: Response) -> bool:
+def is_absent(response: AwsResponse) -> bool:
     """Whether there is no such object or version, as far as the caller may know."""
     return response.status >= 300 and error_code(response) in _ABSENT
 
 
-def checked(response: Response) -> Response:
+def checked(response: AwsResponse) -> AwsResponse:
     """The response, if it is of success.
 
     Raises:

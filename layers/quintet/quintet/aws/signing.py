@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
-__all__ = ["Credentials", "Request", "presign", "sign"]
+__all__ = ["AwsRequest", "Credentials", "presign", "sign"]
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
@@ -26,7 +26,7 @@ class Credentials(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class AwsRequest:
     """What is sent: `path` and `query` are percent-encoded, the query sorted."""
 
     method: str
@@ -42,7 +42,7 @@ class Request:
 
 
 def sign(
-    request: Request, service: str, region: str, credentials: Credentials, at: str
+    request: AwsRequest, service: str, region: str, credentials: Credentials, at: str
 ) -> dict[str, str]:
     """The headers to send: those of the request (`host` among them) and the signature.
 
@@ -67,7 +67,13 @@ def sign(
 
 
 def presign(
-    request: Request, service: str, region: str, credentials: Credentials, at: str, *, seconds: int
+    request: AwsRequest,
+    service: str,
+    region: str,
+    credentials: Credentials,
+    at: str,
+    *,
+    seconds: int,
 ) -> str:
     """The request's target, signed in its query: it works without credentials for `seconds`.
 
@@ -93,7 +99,7 @@ def presign(
     return f"{whole.target}&X-Amz-Signature={signature}"
 
 
-def _canonical(request: Request, service: str, signed: dict[str, str], payload: str) -> str:
+def _canonical(request: AwsRequest, service: str, signed: dict[str, str], payload: str) -> str:
     """The text that is signed, of a request with these headers and this hash of its body."""
     return "\n".join(
         (

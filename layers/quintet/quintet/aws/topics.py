@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from quintet.aws.client import AwsClient
-from quintet.aws.responses import Response, error_code
+from quintet.aws.responses import AwsResponse, error_code
 from quintet.errors import Transient
 from quintet.jobs.job import Job
 from quintet.webhooks.delivery import Attempt
@@ -22,7 +22,7 @@ def publish(
     *,
     subject: str | None = None,
     attributes: Mapping[str, str] | None = None,
-) -> Response:
+) -> AwsResponse:
     """Publish a message. It may be published twice: topics have no other promise.
 
     Raises:

@@ -14,7 +14,7 @@ from quintet.jobs.store import MAX_INPUT_BYTES
 from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import PROTOCOLS, Asked, WireProtocol
 from quintet.serving import ModelRoute, Prediction, predict_groups
-from quintet.serving.model_cache import Model, ModelCache
+from quintet.serving.model_cache import ModelCache, PublishedModel
 
 __all__ = ["Read", "groups", "in_time", "read", "score"]
 
@@ -24,7 +24,7 @@ class Read:
     """A job whose request was read."""
 
     job: Job
-    model: Model
+    model: PublishedModel
     protocol: WireProtocol
     asked: Asked
 

@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from quintet.columns import Array
-from quintet.contract import Contract
 from quintet.errors import ModelFailure, NotFound, Refusal, Transient
+from quintet.scoring import Model
 
 __all__ = [
     "NAME",
     "Loader",
     "MemoryRoutes",
-    "Model",
     "ModelCache",
+    "PublishedModel",
     "Route",
     "Routes",
     "UnknownModel",
@@ -108,24 +107,17 @@ class MemoryRoutes:
             raise UnknownModel(model) from None
 
 
-class Model(Protocol):
-    """A loaded version of a model."""
-
-    @property
-    def contract(self) -> Contract: ...
+class PublishedModel(Model, Protocol):
+    """A loaded version of a model, with the digest of its package."""
 
     @property
     def digest(self) -> str: ...
-
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """See `quintet.scoring.Model.run`."""
-        ...
 
 
 class Loader(Protocol):
     """What brings a published version into memory."""
 
-    def load(self, model: str, version: int, seal: str | None = None) -> Model:
+    def load(self, model: str, version: int, seal: str | None = None) -> PublishedModel:
         """A version, verified against the seal that the registry holds.
 
         Raises:
@@ -146,7 +138,7 @@ class _Flight:
 
     memory: int
     done: threading.Event = field(default_factory=threading.Event)
-    model: Model | None = None
+    model: PublishedModel | None = None
     error: Exception | None = None
 
 
@@ -171,10 +163,10 @@ class ModelCache:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[float, Route | None]] = OrderedDict()
-        self._loaded: OrderedDict[tuple[str, int], tuple[Model, int]] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, int], tuple[PublishedModel, int]] = OrderedDict()
         self._flights: dict[tuple[str, int], _Flight] = {}
 
-    def get(self, name: str, version: int | None = None) -> Model:
+    def get(self, name: str, version: int | None = None) -> PublishedModel:
         """The model of that version, the live one by default; loaded if it is not in memory.
 
         Raises:
@@ -232,7 +224,7 @@ class ModelCache:
                 self._known.popitem(last=False)
         return route
 
-    def _load(self, key: tuple[str, int], version: Version) -> Model:
+    def _load(self, key: tuple[str, int], version: Version) -> PublishedModel:
         memory = memory_needed(version.size)
         if memory > self._memory:
             raise ModelFailure(

@@ -20,7 +20,7 @@ from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge
 from quintet.formats import strict_json
 from quintet.protocols import oip_infer
-from quintet.serving.model_cache import NAME, Model
+from quintet.serving.model_cache import NAME, PublishedModel
 from quintet.streaming.aggregate_fields import (
     Values,
     given_values,
@@ -56,7 +56,9 @@ class _ModelRecords:
         self.tensors = [item for item in self.tensors if item[0] not in records]
 
 
-def decode(shard_batch: ShardBatch, models: Callable[[str], Model], default: str = "") -> Decoded:
+def decode(
+    shard_batch: ShardBatch, models: Callable[[str], PublishedModel], default: str = ""
+) -> Decoded:
     """The batch's rows by model, as its contract has them; what cannot be read, refused.
 
     `models` gives the live version of a name; `default` is the model of records that name none.
@@ -107,8 +109,11 @@ def _bodies(data: Sequence[bytes], broken: dict[int, Undecodable]) -> Sequence[b
 
 
 def _decode_fast(
-    bodies: Sequence[bytes], models: Callable[[str], Model], default: str, shard_batch: ShardBatch
-) -> tuple[Model, ModelRows] | None:
+    bodies: Sequence[bytes],
+    models: Callable[[str], PublishedModel],
+    default: str,
+    shard_batch: ShardBatch,
+) -> tuple[PublishedModel, ModelRows] | None:
     """The rows of records that are all of the first one's model and form, and all good.
 
     Raises:

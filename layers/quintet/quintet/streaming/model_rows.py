@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quintet.columns import Array, Batch
 from quintet.contract import Contract
 from quintet.errors import Refusal
-from quintet.serving.model_cache import Model
+from quintet.serving.model_cache import PublishedModel
 
 __all__ = ["AHEAD_SECONDS", "Decoded", "ModelRows", "ShardBatch", "TumblingWindow", "Undecodable"]
 
@@ -87,5 +87,5 @@ class Undecodable:
 class Decoded:
     """A decoded batch: each model with its rows, and the records that cannot be read."""
 
-    by_model: Sequence[tuple[Model, ModelRows]]
+    by_model: Sequence[tuple[PublishedModel, ModelRows]]
     undecodable: Sequence[Undecodable]

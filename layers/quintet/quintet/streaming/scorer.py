@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource
 from quintet.serving import ModelRoute, Prediction
-from quintet.serving.model_cache import Model
+from quintet.serving.model_cache import PublishedModel
 from quintet.serving.predict import failed_prediction, in_caller_order, predict
 from quintet.streaming.alerts import AlertCounts, AlertNotifier
 from quintet.streaming.checkpoints import Checkpoint, Checkpoints
@@ -151,7 +151,11 @@ class Scorer:
         self._lap(outcome, "sink_ms", begun)
 
     def _score(
-        self, model: Model, model_rows: ModelRows, new: NDArray[np.bool_], outcome: ShardOutcome
+        self,
+        model: PublishedModel,
+        model_rows: ModelRows,
+        new: NDArray[np.bool_],
+        outcome: ShardOutcome,
     ) -> Scored:
         """The rows of one model that are new, scored in one run."""
         batch, route, begun = model_rows.batch, ModelRoute(model, "live"), self.timer()

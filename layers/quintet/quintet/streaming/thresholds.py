@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.columns import Array
-from quintet.contract import Alert as Rule
-from quintet.contract import Contract
+from quintet.contract import AlertRule, Contract
 from quintet.scoring import Scores
 from quintet.streaming.alert import Alert, bounded
 from quintet.streaming.model_rows import ModelRows, ShardBatch
@@ -38,7 +37,7 @@ class PastThreshold:
         row = self.scores.index[position]
         return int(self.model_rows.record[row]), int(self.model_rows.row[row])
 
-    def alert(self, rule: Rule, entity: str, position: int) -> Alert:
+    def alert(self, rule: AlertRule, entity: str, position: int) -> Alert:
         """The alert that a prediction is."""
         record, row = self.place(position)
         sequence = self.shard_batch.sequences[record]
@@ -80,7 +79,7 @@ def past_threshold(
     return made
 
 
-def _past(rule: Rule, values: Array) -> NDArray[np.bool_]:
+def _past(rule: AlertRule, values: Array) -> NDArray[np.bool_]:
     """Whether each value is past the threshold, compared in the output's own precision."""
     past = np.zeros(len(values), dtype=np.bool_)
     with np.errstate(over="ignore"):

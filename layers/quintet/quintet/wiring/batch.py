@@ -47,10 +47,10 @@ def _store(bucket: str) -> ObjectStore:
 @cache
 def runs() -> RunStarter:
     """Where `drop` starts runs."""
-    from quintet.aws.executions import Executions
+    from quintet.aws.executions import StateMachineExecutions
 
     settings = read(DropSettings, os.environ)
-    return Executions(common.client("states"), settings.state_machine_arn)
+    return StateMachineExecutions(common.client("states"), settings.state_machine_arn)
 
 
 @cache

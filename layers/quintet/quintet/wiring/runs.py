@@ -12,7 +12,7 @@ from quintet.wiring import common
 
 if TYPE_CHECKING:
     from quintet.api.runs import RunsApi
-    from quintet.aws.executions import Executions
+    from quintet.aws.executions import StateMachineExecutions
     from quintet.batch.starts import Started
 
 __all__ = ["api", "start_scheduled"]
@@ -33,10 +33,10 @@ def start_scheduled(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _executions() -> Executions:
-    from quintet.aws.executions import Executions
+def _executions() -> StateMachineExecutions:
+    from quintet.aws.executions import StateMachineExecutions
 
-    return Executions(common.client("states"), _settings().state_machine_arn)
+    return StateMachineExecutions(common.client("states"), _settings().state_machine_arn)
 
 
 @cache
