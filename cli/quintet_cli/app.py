@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import typer
@@ -12,6 +13,7 @@ from rich.markup import escape
 
 from quintet.errors import QuintetError
 from quintet_cli.stacks import StageError, explained
+from quintet_local.loopback import bypass_proxies
 
 __all__ = ["app", "main"]
 
@@ -46,6 +48,7 @@ for _module in COMMANDS:
 
 def main() -> None:
     """Run the command; an error made on purpose, or AWS's, is one line, not a traceback."""
+    bypass_proxies(os.environ)
     try:
         app()
     except (QuintetError, StageError, BotoCoreError, ClientError) as error:

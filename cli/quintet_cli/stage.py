@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
-from localstack_client.session import Session as LocalstackSession
+from botocore.config import Config
 
 from quintet.aws.client import AwsClient
 from quintet.aws.signing import Credentials
@@ -21,6 +20,7 @@ __all__ = ["DEFAULT_STATE", "Stage", "StageError"]
 
 DEFAULT_STATE = Path(".quintet")
 REGION = "us-east-1"
+_PLACES = (ENDPOINT, "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 
 
 @dataclass(frozen=True)
@@ -63,24 +63,22 @@ class Stage:
 
     @cached_property
     def _session(self) -> Any:
-        if self._is_boto3s:
+        if not self._is_local:
             return boto3.Session()
-        # localstack-client knows the conventions of local endpoints: dummy keys, one address
-        return LocalstackSession(
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            region_name=REGION,
-            localstack_host=urlsplit(str(self.endpoint_url)).netloc,
-        )
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.Session(**keys, region_name=REGION)
 
     @property
-    def _is_boto3s(self) -> bool:
-        """Whether boto3's defaults reach the stage: AWS, or AWS_ENDPOINT_URL."""
-        return self.endpoint_url in {None, os.environ.get(ENDPOINT)}
+    def _is_local(self) -> bool:
+        """Whether it is the local AWS, for which nothing of the user's environment counts."""
+        return self.name == "local"
 
     def client(self, service: str) -> Any:
         """A boto3 client of the stage's service."""
-        return self._session.client(service)
+        if not self._is_local:
+            return self._session.client(service)
+        direct = Config(proxies={})
+        return self._session.client(service, endpoint_url=self.endpoint_url, config=direct)
 
     def signed(self, service: str) -> AwsClient:
         """The functions' lean client of the stage's service, for adapters that both use.
@@ -88,14 +86,12 @@ class Stage:
         Raises:
             StageError: there are no credentials.
         """
-        if not self._is_boto3s:
-            keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-            at = {"AWS_REGION": REGION, ENDPOINT: str(self.endpoint_url)}
-            return AwsClient(service, environ=keys | at)
         found = self._session.get_credentials()
         if found is None:
             raise StageError(NO_CREDENTIALS)
         environ = {"AWS_REGION": self._session.region_name or REGION}
+        if not self._is_local:  # where the user's environment sends boto3, too
+            environ |= {n: v for n, v in os.environ.items() if n.startswith(_PLACES)}
         if self.endpoint_url is not None:
             environ[ENDPOINT] = self.endpoint_url
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from quintet_local.faults import OFF, FaultError, load
+from quintet_local.loopback import bypass_proxies
 from quintet_local.run import run
 from quintet_local.server import LocalAws, Settings, StartError
 from quintet_local.template import TemplateError
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--faults", type=Path, metavar="FILE")
     given = parser.parse_args()
+    bypass_proxies(os.environ)
     parameters = dict(text.partition("=")[::2] for text in given.parameter)
     try:
         settings = Settings(

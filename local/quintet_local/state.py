@@ -14,6 +14,8 @@ __all__ = ["HEALTH", "SAM_ENV", "State"]
 HEALTH = "/_quintet/health"
 #: environments by logical id of the function, as `sam local --env-vars` reads them
 SAM_ENV = "sam-env.json"
+#: past any proxy
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class State:
         A process that was killed leaves its file behind, and its port may be another's by now.
         """
         try:
-            with urllib.request.urlopen(self.endpoint_url + HEALTH, timeout=5) as answer:
+            with _DIRECTLY.open(self.endpoint_url + HEALTH, timeout=5) as answer:
                 page: dict[str, Any] = json.load(answer)
         except (OSError, ValueError):
             return None

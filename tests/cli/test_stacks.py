@@ -80,6 +80,54 @@ def test_a_stage_has_the_outputs_of_its_stack(url: str) -> None:
     assert stage.signed("dynamodb")._environ["AWS_ENDPOINT_URL"] == url
 
 
+def test_the_local_stage_that_is_named_wins_over_the_environment(
+    moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "http://127.0.0.1:9"
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, other)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "the user's")
+    for asked in (moto, other):
+        state = {"api_url": "http://127.0.0.1:3000", "outputs": {}, "endpoint_url": asked}
+        (tmp_path / "local.json").write_text(json.dumps(state))
+        stage = Stage.open("local", tmp_path)
+        client = stage.client("s3")
+        assert (client.meta.endpoint_url, client.meta.region_name) == (asked, "us-east-1")
+        assert stage.signed("s3")._environ == {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": asked}
+        if asked == moto:
+            assert client.list_buckets()["Buckets"] == []  # past the proxy
+            assert stage.signed("dynamodb").call("DynamoDB_20120810.ListTables", {}).status == 200
+
+
+def test_both_clients_of_a_deployed_stage_go_where_the_environment_says(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(url, "apart", {"ApiUrl": f"{API}/apart"})
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")
+    stage = Stage.open("apart")
+    assert stage.client("dynamodb").meta.endpoint_url == "http://127.0.0.1:9"
+    assert stage.signed("dynamodb")._environ["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:9"
+
+
+def test_the_command_calls_this_machine_past_any_proxy(url: str) -> None:
+    deploy(url, "near", {"ApiUrl": f"{API}/near"})
+    code = (
+        "from quintet_cli import app; from quintet_cli.stage import Stage\n"
+        "app.app = lambda: print(Stage.open('near').name)\n"
+        "app.main()\n"
+    )
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **proxies, "AWS_MAX_ATTEMPTS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "near\n", "")
+
+
 def test_a_stage_that_is_not_there(url: str) -> None:
     with pytest.raises(StageError) as told:
         Stage.open("nowhere")
