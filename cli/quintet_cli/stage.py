@@ -65,8 +65,7 @@ class Stage:
     def _session(self) -> Any:
         if not self._is_local:
             return boto3.Session()
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        return boto3.Session(**keys, region_name=REGION)
+        return boto3.Session("test", "test", region_name=REGION)
 
     @property
     def _is_local(self) -> bool:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from quintet.aws.client import AwsClient
 from quintet.aws.endpoints import EndpointTable
+from quintet.aws.signing import Credentials
 from quintet.aws.webhooks import HttpWebhooks
 from quintet.errors import BadInput, Conflict
 from quintet.webhooks.channel import signed_headers
@@ -117,12 +118,8 @@ def test_a_deployed_stage_is_signed_for_with_the_users_own_keys(
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of the session")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     client = Stage("dev", "https://api", {}).signed("dynamodb")
-    assert client._environ == {
-        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "of the user",
-        "AWS_SESSION_TOKEN": "of the session",
-        "AWS_REGION": "eu-west-1",
-    }
+    assert client.region == "eu-west-1"
+    assert client._credentials() == Credentials("AKIDEXAMPLE", "of the user", "of the session")
 
 
 def test_listening_tells_what_comes_and_whether_it_verifies() -> None:
