@@ -236,8 +236,8 @@ def _parquet(path: Path, stored: dict[str, Feature]) -> _Table:
             found = table.column(name).combine_chunks()
             if core.DataType.is_temporal(found.type):
                 found = _seconds(found)
-            shape = stored[name].shape if name in stored else ()
-            arrays[name], null = column(name, found, shape)
+            form = (stored[name].shape, stored[name].dtype) if name in stored else ()
+            arrays[name], null = column(name, found, *form)
             if null is not None:
                 nulls[name] = null
     return _Table(None, arrays, nulls, table.num_rows, [])

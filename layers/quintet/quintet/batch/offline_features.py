@@ -237,7 +237,8 @@ def _typed(contract: Contract, wanted: Sequence[str], table: core.RecordBatch, r
     there: dict[str, NDArray[np.bool_]] = {}
     for name in wanted:
         feature = contract.by_name.get(name)
-        arrays[name], null = column(name, table.column(name), feature.shape if feature else ())
+        form = (feature.shape, feature.dtype) if feature else ()
+        arrays[name], null = column(name, table.column(name), *form)
         if null is not None:
             nulls[name] = null
         if feature is not None:

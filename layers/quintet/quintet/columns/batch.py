@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +20,9 @@ Array = NDArray[Any]
 
 #: how much of a refused value a message shows
 SHOWN = 60
+
+#: a float from here on stands for several integers: it is certainly none of them
+EXACT = 2.0**53
 
 #: JSON types that need no second look, by the kind of the numpy dtype
 PLAIN_TYPES: dict[str, set[type]] = {
@@ -81,6 +86,11 @@ def expected_kind(feature: Feature) -> str:
     return f"an array of shape {list(feature.shape)} of {feature.dtype}" if feature.shape else kind
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a value is none: None, or a NaN, by which pandas marks a gap."""
+    return value is None or (type(value) is float and math.isnan(value))
+
+
 def empty(rows: int) -> Batch:
     return Batch(rows, {}, np.ones(rows, dtype=np.bool_))
 
@@ -114,20 +124,46 @@ def fill(
 
 
 def set_entities(contract: Contract, batch: Batch, values: Sequence[Any]) -> None:
-    """The entity keys: strings, or integers written as strings."""
+    """The entity keys, see `key_of`; None and the empty text are no key."""
     assert contract.entity is not None
-    if set(map(type, values)) == {str} and "" not in values:
+    if set(map(type, values)) == {str} and "" not in values and ".0" not in "".join(values):
         batch.entities = list(values)
         return
     batch.entities = []
     for row, value in enumerate(values):
-        plain = type(value) is str or (type(value) is int)
-        batch.entities.append(str(value) if plain else "")
-        if value is None or value == "":
-            if contract.needs_entity and batch.good[row]:
+        key = ""
+        try:
+            if not is_missing(value):
+                key = key_of(value)
+        except ValueError:
+            got = f"a {type(value).__name__}"
+            batch.refuse(row, contract.entity, "a string or a whole number", got)
+        else:
+            if not key and contract.needs_entity and batch.good[row]:
                 batch.refuse(row, contract.entity, "the entity key", "nothing")
-        elif not plain:
-            batch.refuse(row, contract.entity, "a string", f"a {type(value).__name__}")
+        batch.entities.append(key)
+
+
+#: a whole number that was written with a fraction
+_ZERO_FRACTION = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+", re.ASCII)
+
+
+def key_of(value: Any) -> str:
+    """An entity key: a value's text; a whole number has no fraction there ("17850.0" is 17850).
+
+    Raises:
+        ValueError: it is no text and no number, or a float that stands for several integers.
+    """
+    if type(value) is float:
+        if not abs(value) < EXACT:
+            raise ValueError
+    elif type(value) is not str and type(value) is not int:
+        raise ValueError
+    text = str(value)
+    found = _ZERO_FRACTION.fullmatch(text)
+    if found is None:
+        return text
+    return "0" if found[1] == "-0" else found[1]
 
 
 def array_of(values: Any, dtype: str) -> Array:
@@ -161,9 +197,13 @@ def cast(batch: Batch, feature: Feature, values: Array) -> Array:
     """Numbers in the feature's dtype; a row whose value it cannot hold is refused."""
     with np.errstate(over="ignore", invalid="ignore"):
         column = values.astype(numpy_dtype(feature.dtype))
-    if column.dtype.kind in "iu" and not np.array_equal(column, values):
-        differs = (column != values).reshape(batch.rows, -1)
-        rows = np.flatnonzero(differs.any(axis=1)).tolist()
+    if column.dtype.kind not in "iu":
+        return column
+    same = column == values
+    if values.dtype.kind == "f":
+        same &= np.abs(values) < EXACT
+    if not same.all():
+        rows = np.flatnonzero(~same.reshape(batch.rows, -1).all(axis=1)).tolist()
         for row in rows:
             if batch.good[row]:
                 batch.refuse(row, feature.name, expected_kind(feature), shown(values[row], feature))

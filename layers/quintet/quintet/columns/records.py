@@ -16,8 +16,8 @@ from quintet.columns.batch import (
     numpy_dtype,
     set_entities,
     shown,
-    vector,
 )
+from quintet.columns.values import json_value
 from quintet.contract import Contract, Feature
 
 
@@ -42,7 +42,7 @@ def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
         _fill_json(batch, feature, [record.get(feature.name) for record in records])
     if contract.entity:
         keys = [record.get(contract.entity) for record in records]
-        if set(map(type, keys)) == {str} and "" not in keys:
+        if set(map(type, keys)) == {str} and "" not in keys and ".0" not in "".join(keys):
             batch.entities = keys
         else:
             set_entities(contract, batch, keys)
@@ -104,16 +104,4 @@ def _refuse_unknown(
 
 def _fill_json(batch: Batch, feature: Feature, values: list[Any]) -> None:
     """A column looked at value by value: defaults filled, other kinds refused."""
-    fill(batch, feature, values, _json_value)
-
-
-def _json_value(feature: Feature, value: Any) -> Any:
-    """One JSON value in the feature's kind. Raises ValueError when it is of another."""
-    if feature.shape:
-        return vector(feature, value)
-    kind = numpy_dtype(feature.dtype).kind
-    if type(value) in PLAIN_TYPES[kind]:
-        return value
-    if kind in "iu" and type(value) is float and value.is_integer():
-        return int(value)
-    raise ValueError
+    fill(batch, feature, values, json_value)

@@ -18,14 +18,16 @@ from quintet.columns.batch import (
     numpy_dtype,
     set_entities,
     shown,
-    vector,
 )
+from quintet.columns.values import cell_value, texts_of
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, Refusal
 
 
-def from_text(contract: Contract, cells: Mapping[str, Sequence[str | None]]) -> Batch:
+def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
     """Text cells (of a CSV) by column name as a batch; None or an empty cell is missing.
+
+    A row of a feature with a shape is nested lists of cells.
 
     Raises:
         BadInput: a required column is missing, or a column is unknown.
@@ -61,14 +63,14 @@ def _check_names(contract: Contract, names: Iterable[str]) -> None:
         raise BadInput(refusals)
 
 
-def _fill_text(batch: Batch, feature: Feature, cells: Sequence[str | None]) -> None:
+def _fill_text(batch: Batch, feature: Feature, cells: Sequence[Any]) -> None:
     dtype = numpy_dtype(feature.dtype)
     if not feature.shape and None not in cells and "" not in cells:
         if dtype.kind == "O":
             batch.columns[feature.name] = np.array(cells, dtype=object)
             return
         # float() reads "1_000", which no CSV means as a number
-        if dtype.kind == "f" and "_" not in "".join(cells):  # type: ignore[arg-type]
+        if dtype.kind == "f" and "_" not in "".join(cells):
             try:
                 wide = np.array(cells, dtype=object).astype(np.float64)
             except ValueError:
@@ -76,34 +78,7 @@ def _fill_text(batch: Batch, feature: Feature, cells: Sequence[str | None]) -> N
             else:
                 batch.columns[feature.name] = cast(batch, feature, wide)
                 return
-    fill(batch, feature, [cell or None for cell in cells], _text_value)
-
-
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-
-
-def _text_value(feature: Feature, cell: str) -> Any:
-    """One cell in the feature's kind. Raises ValueError when it is of another."""
-    kind = numpy_dtype(feature.dtype).kind
-    if feature.shape:
-        raise ValueError
-    if kind == "O":
-        return cell
-    if kind == "b":
-        if cell.strip().lower() not in _BOOLEANS:
-            raise ValueError
-        return _BOOLEANS[cell.strip().lower()]
-    if "_" in cell:
-        raise ValueError
-    if kind == "f":
-        return float(cell)
-    try:
-        return int(cell)
-    except ValueError:
-        number = float(cell)  # pandas writes whole numbers beside gaps as "12.0"
-        if not number.is_integer():
-            raise
-        return int(number)
+    fill(batch, feature, [None if cell == "" else cell for cell in cells], cell_value)
 
 
 def from_arrays(
@@ -153,10 +128,10 @@ def _put_floats(
 
 
 def _keys(values: Array, null: Array | None) -> list[Any]:
-    """Entity keys of any dtype; pandas makes integers with gaps floats."""
+    """Entity keys of any dtype, None where there are none."""
     keys: list[Any] = values.tolist()
-    if values.dtype.kind == "f":
-        keys = [int(k) if k.is_integer() else None for k in keys]  # NaN is none
+    if values.dtype.kind == "f" and values.dtype.itemsize < 8:
+        keys = [float(text) for text in texts_of(values)]  # of as many digits as it has
     if null is not None and null.any():
         keys = [None if gone else key for key, gone in zip(keys, null.tolist(), strict=True)]
     return keys
@@ -168,33 +143,31 @@ def _fill_array(batch: Batch, feature: Feature, values: Array, null: Array | Non
         gone = null if null is not None else np.zeros(batch.rows, dtype=np.bool_)
         cells = [None if g else v for v, g in zip(values.tolist(), gone.tolist(), strict=True)]
         if target.kind == "O" or feature.shape:
-            fill(batch, feature, cells, _array_value)
+            fill(batch, feature, cells, cell_value)
         else:
-            _fill_text(batch, feature, [None if c is None else str(c) for c in cells])
+            _fill_text(batch, feature, cells)
         return
     if values.shape != (batch.rows, *feature.shape):
         got = f"shape {list(values.shape[1:])}"
         raise BadInput.of(feature.name, f"values of shape {list(feature.shape)}", got)
+    gap = _gaps(values, null, target)
     if target.kind == "O":
-        values = np.array([str(v) for v in values.tolist()], dtype=object)
-        column = values
+        column = texts_of(values)
     elif (target.kind == "b") != (values.dtype.kind == "b"):
         raise BadInput.of(feature.name, f"a column of {feature.dtype}", dtype_name(values))
     else:
-        gap = _gaps(values, null)
         if gap is not None and target.kind in "iu":
             values = np.where(gap.reshape(-1, *[1] * len(feature.shape)), 0, values)
         column = cast(batch, feature, values)
-        null = gap
-    if null is not None and null.any():
-        column = _fill_gaps(batch, feature, column, null)
+    if gap is not None and gap.any():
+        column = _fill_gaps(batch, feature, column, gap)
     batch.columns[feature.name] = column
 
 
-def _gaps(values: Array, null: Array | None) -> Array | None:
-    """The rows that have no value: nulls, and NaN in a column of scalars."""
-    if values.dtype.kind == "f" and values.ndim == 1:
-        nan = np.isnan(values)
+def _gaps(values: Array, null: Array | None, target: np.dtype[Any]) -> Array | None:
+    """The rows that have no value: nulls, and NaN in a column of scalars or texts."""
+    if values.dtype.kind == "f" and (values.ndim == 1 or target.kind == "O"):
+        nan = np.asarray(np.isnan(values).any(axis=tuple(range(1, values.ndim))))
         if nan.any():
             return nan if null is None else nan | null
     return null if null is not None and null.any() else None
@@ -209,10 +182,3 @@ def _fill_gaps(batch: Batch, feature: Feature, column: Array, gap: Array) -> Arr
     for row in np.flatnonzero(gap & batch.good).tolist():
         batch.refuse(row, feature.name, expected_kind(feature), "nothing")
     return column
-
-
-def _array_value(feature: Feature, value: Any) -> Any:
-    """One value of an object column in the feature's kind."""
-    if feature.shape:
-        return vector(feature, value.tolist() if isinstance(value, np.ndarray) else value)
-    return value if isinstance(value, str) else str(value)

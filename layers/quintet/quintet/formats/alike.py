@@ -17,6 +17,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -131,7 +132,11 @@ def _is_number(contract: Contract, name: str) -> bool:
 
 
 def _csv_number(cell: bytes) -> float:
-    return _finite(float(cell) if NUMBER.fullmatch(cell) else math.nan)
+    number = _finite(float(cell) if NUMBER.fullmatch(cell) else math.nan)
+    # what is whole only as a float is no integer
+    if number.is_integer() and not cell.isdigit() and Decimal(cell.decode()) != number:
+        raise ValueError(number)
+    return number
 
 
 def _finite(number: float) -> float:
@@ -254,8 +259,8 @@ def _sparse(marks: NDArray[np.bool_]) -> Positions:
 
 def _json_number(cell: bytes) -> float:
     found = orjson.loads(cell)
-    if type(found) not in (int, float):
-        raise ValueError(cell)
+    if type(found) is not int and not (type(found) is float and abs(found) < 2.0**63):
+        raise ValueError(cell)  # no number, or an integer of more than 64 bits
     return _finite(float(found))
 
 

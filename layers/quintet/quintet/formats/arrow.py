@@ -6,6 +6,7 @@ import codecs
 import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from arro3 import core
@@ -15,7 +16,19 @@ from numpy.typing import NDArray
 from quintet.columns import Array
 from quintet.errors import BadInput
 
-__all__ = ["arrow_errors", "check_kind", "column", "csv_table", "is_text", "table"]
+__all__ = [
+    "arrow_errors",
+    "check_kind",
+    "column",
+    "csv_table",
+    "is_decimal",
+    "is_text",
+    "table",
+    "type_name",
+]
+
+#: decimals of so many digits are cast to the nearest float64; of more, arro3 rounds twice
+EXACT_DIGITS = 15
 
 
 @contextmanager
@@ -71,16 +84,18 @@ def check_kind(name: str, kind: core.DataType) -> None:
     if types.is_dictionary(kind) and kind.value_type is not None:
         kind = kind.value_type
     plain = types.is_numeric(kind) or types.is_decimal(kind) or types.is_boolean(kind)
-    lists = types.is_list(kind) or types.is_fixed_size_list(kind)
-    if not (plain or lists or is_text(kind) or types.is_null(kind)):
-        raise BadInput.of(name, "numbers, text or booleans", f"a column of {_type_name(kind)}")
+    if not (plain or _is_list(kind) or is_text(kind) or types.is_null(kind)):
+        raise BadInput.of(name, "numbers, text or booleans", f"a column of {type_name(kind)}")
 
 
-def column(name: str, array: core.Array, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
-    """A column's values and where they are null (None: nowhere).
+def column(
+    name: str, array: core.Array, shape: tuple[int, ...] = (), dtype: str = "string"
+) -> tuple[Array, Array | None]:
+    """A column's values for a feature of that shape and dtype, and where they are null.
 
-    Values at nulls are arbitrary. A list column comes as (rows, *shape) where every list fits,
-    else as an object array of lists.
+    Values at nulls are arbitrary; None is nowhere null. A list column comes as (rows, *shape)
+    where every list fits, else as an object array of lists. Decimals come as texts, which hold
+    them exactly, unless the feature is a float and every decimal of the type is one, too.
 
     Raises:
         BadInput: its type is none that a feature can have.
@@ -92,12 +107,15 @@ def column(name: str, array: core.Array, shape: tuple[int, ...]) -> tuple[Array,
     if types.is_dictionary(kind):
         assert kind.value_type is not None
         array = array.cast(kind.value_type)
-    if types.is_decimal(array.type):
-        array = array.cast(types.float64())
+    if is_decimal(array.type):
+        if dtype == "bool":
+            raise BadInput.of(name, "a column of bool", f"one of {type_name(array.type)}")
+        exact = dtype.startswith("float") and _precision(array.type) <= EXACT_DIGITS
+        array = array.cast(types.float64() if exact else types.string())
     if types.is_null(array.type):
         return np.full(len(array), None, dtype=object), np.ones(len(array), dtype=np.bool_)
-    if types.is_list(array.type) or types.is_fixed_size_list(array.type):
-        return _lists(name, array, shape), None
+    if _is_list(array.type):
+        return _lists(name, array, shape, dtype), None
     if array.null_count == 0:
         return array.to_numpy(), None
     if is_text(array.type):
@@ -115,14 +133,29 @@ def is_text(kind: core.DataType) -> bool:
     )
 
 
-def _type_name(kind: core.DataType) -> str:
+def _is_list(kind: core.DataType) -> bool:
+    types = core.DataType
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def is_decimal(kind: core.DataType) -> bool:
+    """Whether a column of that type holds decimals; arro3 itself knows those of 128 bits on."""
+    return core.DataType.is_decimal(kind) or type_name(kind).startswith("Decimal")
+
+
+def _precision(kind: core.DataType) -> int:
+    """The digits of a decimal type, which arro3 shows in its name alone."""
+    return int(type_name(kind).partition("(")[2].partition(",")[0])
+
+
+def type_name(kind: core.DataType) -> str:
     return str(kind).removeprefix("arro3.core.DataType<").rstrip("\n>")
 
 
-def _lists(name: str, array: core.Array, shape: tuple[int, ...]) -> Array:
+def _lists(name: str, array: core.Array, shape: tuple[int, ...], dtype: str) -> Array:
     if array.null_count == 0 and shape:
-        values, null = column(name, core.list_flatten(array), shape[1:])
-        uniform = not core.DataType.is_list(array.type) or np.all(
+        values, null = column(name, core.list_flatten(array), shape[1:], dtype)
+        uniform = core.DataType.is_fixed_size_list(array.type) or np.all(
             np.diff(core.list_offsets(array).to_numpy()) == shape[0]
         )
         if null is None and uniform and values.shape == (len(array) * shape[0], *shape[1:]):
@@ -162,10 +195,15 @@ def _nullable(array: core.Array) -> tuple[Array, NDArray[np.bool_]]:
     valid = _bits(raw.buffers[0], offset, rows)
     if core.DataType.is_boolean(kind):
         return _bits(raw.buffers[1], offset, rows), ~valid
-    dtype = core.Array([], kind).to_numpy().dtype
+    dtype = _dtype(kind)
     size = (offset + rows) * dtype.itemsize
     held = (ctypes.c_char * size).from_address(raw.buffers[1])
     return np.frombuffer(held, dtype=dtype)[offset:].copy(), ~valid
+
+
+def _dtype(kind: core.DataType) -> np.dtype[Any]:
+    # arro3 makes no array of float16 from a list, not even of an empty one
+    return core.Array([], core.DataType.float32()).cast(kind).to_numpy().dtype
 
 
 def _bits(address: int, offset: int, rows: int) -> NDArray[np.bool_]:

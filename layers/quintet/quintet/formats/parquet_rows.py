@@ -54,7 +54,8 @@ def _batch_of(contract: Contract, found: dict[str, core.Array], rows: int) -> Ba
     nulls: dict[str, Array] = {}
     for name, array in found.items():
         feature = contract.by_name.get(name)
-        values, null = column(name, array, feature.shape if feature else ())
+        form = (feature.shape, feature.dtype) if feature else ()
+        values, null = column(name, array, *form)
         arrays[name] = values
         if null is not None:
             nulls[name] = null

@@ -18,7 +18,7 @@ import orjson
 
 from quintet.errors import BadInput
 
-__all__ = ["no_more_keys", "parse", "parse_all"]
+__all__ = ["check_integers", "has_long_number", "no_more_keys", "parse", "parse_all"]
 
 _ALL_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19  # -(2**63) - 1 is the shortest integer out of range
@@ -57,7 +57,7 @@ def parse_all(bodies: Sequence[bytes]) -> list[Any | BadInput]:
         pass
     else:
         joined = b"\n".join(bodies)
-        if not _has_long_number(joined) and _keys_are_unique(joined, values):
+        if not has_long_number(joined) and _keys_are_unique(joined, values):
             return values
     found: list[Any | BadInput] = []
     for body in bodies:
@@ -68,7 +68,7 @@ def parse_all(bodies: Sequence[bytes]) -> list[Any | BadInput]:
     return found
 
 
-def _has_long_number(body: bytes) -> bool:
+def has_long_number(body: bytes) -> bool:
     """Whether there are digits enough in a row for an integer that is too long; for long texts."""
     digits = (np.frombuffer(body, np.uint8) - ord("0")) < 10
     for shift in _SHIFTS:  # what is left begins so many digits: 2, 4, 8, 16, 19
@@ -128,6 +128,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
         if key in seen:
             raise BadInput.of("body", "each key once", f"{_short(key)} twice")
         seen.add(key)
+
+
+def check_integers(body: bytes) -> None:
+    """Refuse integers of more than 64 bits, of which orjson makes floats, in a text that is JSON.
+
+    Raises:
+        BadInput: there is one.
+    """
+    if _LONG_NUMBER in body.translate(_ALL_DIGITS_TO_ZERO):
+        json.loads(body.decode(), parse_int=_in_range)
 
 
 def _in_range(digits: str) -> None:

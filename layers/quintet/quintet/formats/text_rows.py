@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
@@ -22,11 +24,12 @@ from arro3 import core
 
 from quintet.columns import Array, Batch, from_records, from_text, merge
 from quintet.contract import Contract
-from quintet.errors import Refusal
+from quintet.errors import BadInput, Refusal
+from quintet.formats import strict_json
 from quintet.formats.alike import csv_batch, jsonl_batch, padded
 from quintet.formats.arrow import column, csv_table
 from quintet.formats.chunks import Chunk, Piece, arrays_batch, cuts, even
-from quintet.formats.decimals import EXACT, Bytes
+from quintet.formats.decimals import Bytes
 from quintet.formats.sources import Layout
 from quintet.formats.splitting import MAX_RECORD_BYTES, Positions, Records
 
@@ -39,6 +42,9 @@ Found = tuple[Batch, Sequence[int] | None, list[Refusal]]
 
 #: rows that are read at once: their text fits a processor's cache
 AT_ONCE = 2048
+
+#: digits that a float may lose, so that it may look whole
+LONG = re.compile(rb"[0-9.]{16}|[eE]-")
 
 
 class _TextReader(Protocol):
@@ -127,16 +133,18 @@ class _CsvReader:
             for position, name in enumerate(layout.columns)
             if name in contract.request_keys
         ]
-        text, number = core.DataType.string(), core.DataType.float64()
-        self._whole = set()
-        kinds = [text] * len(layout.columns)
+        text, number, whole = (
+            core.DataType.string(),
+            core.DataType.float64(),
+            core.DataType.int64(),
+        )
+        self._kinds = [text] * len(layout.columns)
         for position, name in self._wanted:
             feature = contract.by_name.get(name)
             if feature is not None and feature.dtype not in ("string", "bool"):
-                kinds[position] = number
-                if "int" in feature.dtype:
-                    self._whole.add(name)
-        self._kinds = kinds
+                self._kinds[position] = whole if "int" in feature.dtype else number
+        #: pandas writes whole numbers beside gaps as "12.0"
+        self._floats = [number if kind is whole else kind for kind in self._kinds]
 
     def read(self, text: _Text) -> Found:
         batch = text.read_alike(partial(csv_batch, self._contract, self._columns, self._delimiter))
@@ -146,25 +154,21 @@ class _CsvReader:
 
     def _quick(self, text: bytes, rows: int) -> Batch | None:
         table = csv_table(text, self._kinds, self._delimiter, rows)
+        if table is None and self._kinds != self._floats and not LONG.search(text):
+            table = csv_table(text, self._floats, self._delimiter, rows)
         if table is None:
             return None
         arrays: dict[str, Array] = {}
         nulls: dict[str, Array] = {}
         for position, name in self._wanted:
             values, null = column(name, table.column(position).combine_chunks(), ())
-            if values.dtype.kind == "f" and not self._sure(name, values):
+            if values.dtype.kind == "f" and np.isnan(values).any():
                 return None
             arrays[name] = values
             if null is not None:
                 nulls[name] = null
         batch = arrays_batch(self._contract, arrays, nulls, rows)
         return None if batch.refusals else batch
-
-    def _sure(self, name: str, values: Array) -> bool:
-        """Whether the floats of a column are surely what its text says: no NaN, exact."""
-        return not np.isnan(values).any() and (
-            name not in self._whole or bool((np.abs(values) < EXACT).all())
-        )
 
     def _careful(self, texts: _Text) -> Found:
         cells: list[list[str]] = []
@@ -218,7 +222,10 @@ class _JsonlReader:
         except ValueError:
             return self._careful(texts)
         # every field has a colon: where there are no more colons, no field came twice
-        if set(map(type, found)) != {dict} or text.whole().count(b":") != sum(map(len, found)):
+        whole = text.whole()
+        if set(map(type, found)) != {dict} or whole.count(b":") != sum(map(len, found)):
+            return self._careful(texts)
+        if strict_json.has_long_number(whole):
             return self._careful(texts)
         return self._batch(found), None, []
 
@@ -243,6 +250,10 @@ class _JsonlReader:
                 record = orjson.loads(text)
                 if type(record) is dict and text.count(b":") != len(record):
                     json.loads(text, object_pairs_hook=_once)
+                strict_json.check_integers(text)
+            except BadInput as error:
+                broken += [replace(r, row=position, field="row") for r in error.refusals]
+                continue
             except _Twice as error:
                 got = "it twice"
                 broken.append(Refusal(position, str(error)[:60], "the field once", got))

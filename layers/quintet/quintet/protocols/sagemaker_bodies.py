@@ -160,32 +160,13 @@ def _csv(contract: Contract, body: bytes) -> Batch:
             raise BadInput.of("header", "each column once", "one twice")
     check_rows(contract, len(lines), _ROWS)
     vectors = [name for name, feature, _ in fields if feature is not None and feature.shape]
-    if not vectors:
-        _check_widths(lines, len(names))
-        return from_text(contract, dict(zip(names, zip(*lines, strict=True), strict=True)))
-    if names is not None and set(names) != {name for name, _, _ in fields}:
+    if vectors and set(names) != {name for name, _, _ in fields}:
         raise BadInput.of("header", f"no header, for {vectors[0]} is an array", "one")
-    _check_widths(lines, sum(size for _, _, size in fields))
-    return from_records(contract, [_record(fields, _numbers(fields, line)) for line in lines])
-
-
-def _numbers(fields: list[tuple[str, Feature | None, int]], line: list[str]) -> list[Any]:
-    """The cells of a line, those of numeric features as numbers where they are such."""
-    cells: list[Any] = []
-    at = 0
-    for _, feature, size in fields:
-        text = feature is None or feature.dtype in ("string", "bool")
-        cells += [cell if text else _number(cell) for cell in line[at : at + size]]
-        at += size
-    return cells
-
-
-def _number(cell: str) -> Any:
-    try:
-        number = float(cell)
-    except ValueError:
-        return cell
-    return int(number) if number.is_integer() else number
+    _check_widths(lines, sum(size for _, _, size in fields) if vectors else len(names))
+    if not vectors:
+        return from_text(contract, dict(zip(names, zip(*lines, strict=True), strict=True)))
+    records = [_record(fields, line) for line in lines]
+    return from_text(contract, {name: [record[name] for record in records] for name in names})
 
 
 # ---- npy -------------------------------------------------------------------------------------

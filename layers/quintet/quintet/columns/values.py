@@ -1,0 +1,134 @@
+"""The one reader of values by type: what a value is to a feature, whatever form it came in.
+
+JSON's values, cells of text and Python's scalars become the feature's kind exactly, or are
+refused: none passes through a type that cannot hold it. Typed arrays follow the same rules by
+`quintet.columns.batch.cast`, entity keys by `quintet.columns.batch.key_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+
+from quintet.columns.batch import EXACT, PLAIN_TYPES, Array, is_missing, numpy_dtype, vector
+from quintet.contract import Feature
+
+__all__ = ["cell_value", "json_value", "texts_of"]
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def json_value(feature: Feature, value: Any) -> Any:
+    """A JSON value in the feature's kind.
+
+    Raises:
+        ValueError, OverflowError: it is of another kind, or not certainly an integer.
+    """
+    return _value(feature, value, _json_scalar)
+
+
+def cell_value(feature: Feature, value: Any) -> Any:
+    """A cell of text in the feature's kind, or a scalar of Python (of a list of Parquet).
+
+    Of a feature with a shape, `value` is nested lists of them.
+
+    Raises:
+        ValueError, OverflowError: it is of another kind.
+    """
+    return _value(feature, value, _cell_scalar)
+
+
+def texts_of(values: Array) -> Array:
+    """Numbers or booleans as texts: numbers with as many digits as their dtype needs."""
+    texts = np.empty(values.size, dtype=object)
+    # scalars of numpy, which know how many digits they have
+    texts[:] = [_text(value) for value in values.reshape(-1)]
+    return texts.reshape(values.shape)
+
+
+_Scalar = Callable[[str, Any], Any]
+
+
+def _value(feature: Feature, value: Any, scalar: _Scalar) -> Any:
+    kind = numpy_dtype(feature.dtype).kind
+    if not feature.shape:
+        return scalar(kind, value)
+    try:
+        return vector(feature, value)
+    except ValueError:  # it has other kinds, which may do value by value
+        pass
+    array = np.empty(feature.shape, dtype=numpy_dtype(feature.dtype))
+    with np.errstate(over="ignore"):
+        _put(array, kind, value, scalar)
+    return array
+
+
+def _put(array: Array, kind: str, value: Any, scalar: _Scalar) -> None:
+    """Fill in nested lists of the array's shape. Raises ValueError where they are of another."""
+    if not isinstance(value, list | tuple) or len(value) != len(array):
+        raise ValueError
+    for place, item in enumerate(value):
+        if array.ndim == 1:
+            array[place] = scalar(kind, item)
+        else:
+            _put(array[place], kind, item, scalar)
+
+
+def _json_scalar(kind: str, value: Any) -> Any:
+    if type(value) in PLAIN_TYPES[kind]:
+        return value
+    if kind in "iu" and type(value) is float and value.is_integer() and abs(value) < EXACT:
+        return int(value)
+    raise ValueError
+
+
+def _cell_scalar(kind: str, value: Any) -> Any:
+    if isinstance(value, Decimal):
+        value = str(value)
+    if not isinstance(value, str):
+        if kind != "O":
+            return _json_scalar(kind, value)
+        if is_missing(value):
+            raise ValueError
+        return _text(value)
+    if kind == "O":
+        return value
+    if kind == "b":
+        return _boolean(value)
+    if "_" in value:  # Python allows it between digits, no form of data does
+        raise ValueError
+    return float(value) if kind == "f" else _integer(value)
+
+
+def _boolean(cell: str) -> bool:
+    found = _BOOLEANS.get(cell.strip().lower())
+    if found is None:
+        raise ValueError
+    return found
+
+
+def _integer(cell: str) -> int:
+    """The integer in a text, exactly; pandas writes whole numbers beside gaps as "12.0"."""
+    try:
+        return int(cell)
+    except ValueError:
+        pass
+    number = float(cell)
+    if not number.is_integer() or abs(number) > 2.0**64:  # infinite, or out of any dtype
+        raise ValueError
+    try:
+        exact = Decimal(cell.strip())
+    except InvalidOperation:
+        raise ValueError from None
+    if exact != int(exact):
+        raise ValueError
+    return int(exact)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    return str(value)
