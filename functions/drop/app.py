@@ -5,24 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from quintet.batch.drops import dropped, start
-from quintet.errors import QuintetError
+from quintet.errors import BadInput, QuintetError
 from quintet.wiring import batch as wiring
 from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Start the runs that SQS messages tell of; the messages that could not be handled.
+    """Start the runs that SQS messages tell of; the messages that come back."""
+    failed = [
+        {"itemIdentifier": message["messageId"]}
+        for message in event["Records"]
+        if not _handled(message)
+    ]
+    return {"batchItemFailures": failed}
 
-    A message that is not S3's fails every time, and so ends among the dead letters.
-    """
+
+def _handled(message: dict[str, Any]) -> bool:
     logger = common.logger()
-    failed = []
-    for message in event["Records"]:
+    try:
         try:
             for found in dropped(message["body"]):
                 run, status = start(found, wiring.runs())
                 logger.info("dropped", run=run, status=status)
-        except QuintetError as error:
-            logger.warning("not handled", message_id=message["messageId"], reason=str(error))
-            failed.append({"itemIdentifier": message["messageId"]})
-    return {"batchItemFailures": failed}
+        except BadInput as error:  # no receive will read it
+            wiring.bury_drop(message["body"])
+            logger.warning("dead letter", message_id=message["messageId"], reason=str(error))
+    except QuintetError as error:
+        logger.warning("to be tried again", message_id=message["messageId"], reason=str(error))
+        return False
+    return True

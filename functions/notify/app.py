@@ -5,28 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 from quintet.errors import BadInput, QuintetError
+from quintet.webhooks.delivery import GivenUp
 from quintet.wiring import common
 from quintet.wiring import notify as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Handle messages of SQS; returns the messages that must come back."""
-    failed = []
-    for message in event["Records"]:
-        if not _handled(message):
-            failed.append({"itemIdentifier": message["messageId"]})
+    failed = [
+        {"itemIdentifier": message["messageId"]}
+        for message in event["Records"]
+        if not _handled(message)
+    ]
     return {"batchItemFailures": failed}
 
 
 def _handled(message: dict[str, Any]) -> bool:
+    logger, name = common.logger(), message["messageId"]
     try:
-        receives = int(message["attributes"]["ApproximateReceiveCount"])
-        wait = wiring.notify(message["body"], receives)
+        try:
+            receives = int(message["attributes"]["ApproximateReceiveCount"])
+            wait = wiring.notify(message["body"], receives)
+        except (BadInput, GivenUp) as error:  # no receive will change it
+            wiring.bury(message["body"])
+            logger.warning("dead letter", message_id=name, reason=str(error))
+            return True
     except QuintetError as error:
-        common.logger().warning("not handled", message_id=message["messageId"], reason=str(error))
-        if not isinstance(error, BadInput):
-            return False
-        wait = 0.0  # it will never be readable: on to the dead letters
+        logger.warning("to be tried again", message_id=name, reason=str(error))
+        return False
     if wait is not None:
         wiring.postpone(message["receiptHandle"], wait)
     return wait is None

@@ -221,15 +221,15 @@ def test_an_endpoint_that_is_not_registered_stops_the_webhook(aws: Aws, handler:
     assert (delivery.state, delivery.last) == ("stopped", "no such endpoint")
 
 
-def test_a_broken_webhook_is_off_to_the_dead_letters(
+def test_a_broken_webhook_is_a_dead_letter(
     aws: Aws, handler: Handler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = aws.received("notify_alert")
     broken["Records"][0]["body"] = '{"alert": {}, "endpoint": "ops"}'
-    assert handler(broken, None) == FAILED
-    assert aws.waiting() == 1
+    assert handler(broken, None) == SETTLED
+    assert aws.dead_letters() == [broken["Records"][0]["body"]]
     reason = "message: expected an alert and an endpoint, got something else"
-    assert lines(capsys) == [{"level": "WARNING", "message": "not handled", "reason": reason}]
+    assert lines(capsys) == [{"level": "WARNING", "message": "dead letter", "reason": reason}]
 
 
 def test_a_delivered_webhook_stays_so(aws: Aws) -> None:

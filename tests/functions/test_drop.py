@@ -68,13 +68,12 @@ def test_the_test_event_of_s3_is_acknowledged(aws: BatchAws, handler: Handler) -
     assert executions(aws) == before
 
 
-def test_what_is_not_s3s_goes_back_and_the_rest_is_started(
+def test_what_is_not_s3s_is_a_dead_letter_and_the_rest_is_started(
     aws: BatchAws, handler: Handler, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failed = ("059f36b4-87a3-44ab-83d2-661975975001", "059f36b4-87a3-44ab-83d2-661975975002")
-    assert handler(event("drop_not_ours"), None) == {
-        "batchItemFailures": [{"itemIdentifier": name} for name in failed]
-    }
+    sent = event("drop_not_ours")
+    assert handler(sent, None) == {"batchItemFailures": []}
+    assert aws.dead_letters("drop-dead") == [message["body"] for message in sent["Records"][:2]]
     assert run_name("inbox", "tiny/a.csv", VERSION) in executions(aws)
     assert "hello" not in capsys.readouterr().out
 
@@ -85,6 +84,14 @@ def test_a_state_machine_that_is_away_gives_the_message_back(
     with function("drop", aws, monkeypatch) as handler:
         monkeypatch.setenv("QUINTET_STATE_MACHINE_ARN", f"{MACHINE}-gone")
         assert len(handler(event("drop_put"), None)["batchItemFailures"]) == 1
+
+
+def test_a_queue_of_dead_letters_that_is_away_gives_the_message_back(
+    aws: BatchAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with function("drop", aws, monkeypatch) as handler:
+        monkeypatch.setenv("QUINTET_DROP_DEAD_LETTERS_URL", f"{aws.url}/123456789012/gone")
+        assert len(handler(event("drop_not_ours"), None)["batchItemFailures"]) == 2
 
 
 def record(key: str, **other: str) -> str:

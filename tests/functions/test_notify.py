@@ -52,6 +52,7 @@ class Aws:
         self.queue = self.sqs.create_queue(
             QueueName=f"notify-{self.name}", Attributes={"VisibilityTimeout": "180"}
         )["QueueUrl"]
+        self.dead = self.sqs.create_queue(QueueName=f"notify-dead-{self.name}")["QueueUrl"]
         self.inbox = self.sqs.create_queue(QueueName=f"inbox-{self.name}")["QueueUrl"]
         topic = sns.create_topic(Name=f"jobs-{self.name}")["TopicArn"]
         arn = f"arn:aws:sqs:us-east-1:123456789012:inbox-{self.name}"
@@ -69,6 +70,7 @@ class Aws:
             "QUINTET_JOBS_TABLE": self.name,
             "QUINTET_ENDPOINTS_TABLE": endpoints_table,
             "QUINTET_NOTIFY_QUEUE_URL": self.queue,
+            "QUINTET_NOTIFY_DEAD_LETTERS_URL": self.dead,
             "QUINTET_JOBS_TOPIC_ARN": topic,
             "QUINTET_CALLBACK_HOSTS": "loopback",
             "QUINTET_JOB_RETENTION_DAYS": "7",
@@ -98,6 +100,11 @@ class Aws:
         (message,) = self.sqs.receive_message(QueueUrl=self.queue)["Messages"]
         found["Records"][0]["receiptHandle"] = message["ReceiptHandle"]
         return found
+
+    def dead_letters(self) -> list[str]:
+        """The bodies of the first dead letters."""
+        found = self.sqs.receive_message(QueueUrl=self.dead, MaxNumberOfMessages=10)
+        return [message["Body"] for message in found.get("Messages", [])]
 
     def waiting(self) -> int:
         """How many messages of the queue can be received now."""
@@ -234,8 +241,9 @@ def test_what_was_given_up_goes_to_the_dead_letters_at_once(
     aws.endpoints.remove("crm")
     aws.endpoints.put(endpoint, None)
     aws.settle(endpoint="crm")
-    assert handler(aws.received(), None) == FAILED
-    assert aws.waiting() == 1
+    sent = aws.received()
+    assert handler(sent, None) == SETTLED
+    assert aws.dead_letters() == [sent["Records"][0]["body"]]
     assert lines(capsys) == [
         {
             "level": "WARNING",
@@ -246,7 +254,12 @@ def test_what_was_given_up_goes_to_the_dead_letters_at_once(
             "state": "given_up",
             "attempts": 1,
             "last": "address refused",
-        }
+        },
+        {
+            "level": "WARNING",
+            "message": "dead letter",
+            "reason": "given up after 1 attempts, the last: address refused",
+        },
     ]
 
 
@@ -260,13 +273,21 @@ def test_a_topic_that_does_not_answer_is_tried_again(
     assert (delivery.state, delivery.last) == ("waiting", "NotFound")
 
 
-def test_a_message_that_is_not_ours_comes_back_at_once_until_it_is_a_dead_letter(
+def test_a_message_that_is_not_ours_is_a_dead_letter(
     aws: Aws, handler: Handler, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert handler(aws.received("notify_not_ours"), None) == FAILED
-    assert aws.waiting() == 1
+    sent = aws.received("notify_not_ours")
+    assert handler(sent, None) == SETTLED
+    assert aws.dead_letters() == [sent["Records"][0]["body"]]
     reason = "message: expected the type job, alert or run, got something else"
-    assert lines(capsys) == [{"level": "WARNING", "message": "not handled", "reason": reason}]
+    assert lines(capsys) == [{"level": "WARNING", "message": "dead letter", "reason": reason}]
+
+
+def test_a_dead_letter_that_cannot_be_written_comes_back(
+    aws: Aws, handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUINTET_NOTIFY_DEAD_LETTERS_URL", aws.dead + "-none")
+    assert handler(aws.received("notify_not_ours"), None) == FAILED
 
 
 def test_a_job_that_is_gone_or_wants_no_answer_is_acknowledged(aws: Aws, handler: Handler) -> None:

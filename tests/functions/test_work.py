@@ -12,16 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-import yaml
 from tests.functions.conftest import OnlineAws
-from tests.kits.aws import ROOT, forget_built, load_app
+from tests.kits.aws import forget_built, load_app
 from tests.kits.jobs import table_properties
 from tests.kits.workers import job as accepted_job
 
 from quintet.aws.client import AwsClient
 from quintet.aws.jobs import JobTable
-from quintet.jobs.job import Content, Job
-from quintet.jobs.messages import MAX_RECEIVES
+from quintet.jobs.job import MAX_BROKEN, Content, Job
 from quintet.jobs.store import JobEvent
 
 _numbers = itertools.count(1)
@@ -273,14 +271,19 @@ def test_inputs_that_changed_after_their_job_was_accepted(work_aws: WorkAws) -> 
 def test_messages_that_are_not_ours_and_jobs_that_are_not_there(work_aws: WorkAws) -> None:
     work_aws.send("who is this?")
     work_aws.send(JobEvent("nosuch", "accepted").message())
-    assert work_aws.work() == ["who is this?"]
+    assert work_aws.work() == []
+    assert work_aws.lying(work_aws.environ["QUINTET_WORK_DEAD_LETTERS_URL"]) == ["who is this?"]
     assert work_aws.notified() == []
 
 
-def test_poison_is_settled_at_its_last_receive_and_its_message_fails(work_aws: WorkAws) -> None:
+def test_poison_is_settled_after_its_own_attempts_and_is_a_dead_letter(work_aws: WorkAws) -> None:
     work_aws.accept(job("poison", 1.0, form="nosuch"))
     body = JobEvent("poison", "accepted").message()
-    assert work_aws.work(receives=MAX_RECEIVES) == [body]
+    for _ in range(MAX_BROKEN - 1):
+        assert work_aws.work() == [body]
+        work_aws.send(body)  # it comes back
+    assert work_aws.work() == []
+    assert work_aws.lying(work_aws.environ["QUINTET_WORK_DEAD_LETTERS_URL"]) == [body]
     kept = work_aws.jobs.get("poison")
     assert (kept.state, (kept.problem or {})["status"]) == ("FAILED", 500)
     assert work_aws.notified() == [{"type": "job", "job": "poison", "event": "failed"}]
@@ -339,13 +342,3 @@ def test_the_sweep_fails_the_jobs_of_dead_letters_and_leaves_the_letters(
     assert sent == sorted(names)
     assert sweep({}, Context())["buried"] == 0
     assert sorted(work_aws.lying(url)) == sorted(bodies)
-
-
-def test_the_worker_knows_when_the_queue_gives_a_message_up() -> None:
-    class Loader(yaml.SafeLoader):
-        """YAML with CloudFormation's tags read as their values."""
-
-    Loader.add_multi_constructor("!", lambda loader, tag, node: str(node.value))
-    template = yaml.load((ROOT / "template.yaml").read_text(), Loader)
-    policy = template["Resources"]["WorkQueue"]["Properties"]["RedrivePolicy"]
-    assert policy["maxReceiveCount"] == MAX_RECEIVES

@@ -51,6 +51,7 @@ class BatchAws:
         for bucket in ("inbox", "scores", "batch-registry"):
             s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket="inbox", VersioningConfiguration={"Status": "Enabled"})
+        self.client("sqs").create_queue(QueueName="drop-dead")
         dynamodb = self.client("dynamodb")
         for table, keys in (
             ("batch-registry", ("model", "item")),
@@ -64,6 +65,16 @@ class BatchAws:
         self.client("stepfunctions").create_state_machine(
             name="batch", definition=json.dumps(waits), roleArn="arn:aws:iam::123456789012:role/r"
         )
+
+    def dead_letters(self, name: str) -> list[str]:
+        """The bodies of the messages on a queue; they are taken away."""
+        sqs, found = self.client("sqs"), []
+        url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                found.append(message["Body"])
+        return found
 
     def publish(self) -> None:
         """Publish the tiny model."""
@@ -112,6 +123,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "QUINTET_FEATURES_TABLE": "batch-features",
         "QUINTET_ENDPOINTS_TABLE": "batch-endpoints",
         "QUINTET_STATE_MACHINE_ARN": MACHINE,
+        "QUINTET_DROP_DEAD_LETTERS_URL": f"{aws.url}/123456789012/drop-dead",
         "QUINTET_UNIT_BYTES": "400",
         "QUINTET_UNIT_MEMORY_MB": "1769",
         "QUINTET_SCORES_DATABASE": "quintet_test",

@@ -64,6 +64,7 @@ class Bench:
     blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
     notify: MemoryEventQueue = field(default_factory=MemoryEventQueue)
     queue: MemoryEventQueue = field(default_factory=MemoryEventQueue)
+    letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
     visibility: MemoryVisibility = field(default_factory=MemoryVisibility)
     clock: Clock = field(default_factory=Clock)
     features: FeatureSource = field(default_factory=shop_features)
@@ -78,6 +79,7 @@ class Bench:
             "models": self.models,
             "features": self.features,
             "publisher": OutboxPublisher(self.jobs, work=self.queue, notify=self.notify),
+            "letters": self.letters,
             "visibility": self.visibility,
             "clock": self.clock,
             "lease_seconds": LEASE_SECONDS,

@@ -99,6 +99,7 @@ class WorkSettings:
     jobs_table: str
     payloads_bucket: str
     work_queue_url: str
+    work_dead_letters_url: str
     notify_queue_url: str
     work_timeout_seconds: int
     job_retention_days: int
@@ -112,6 +113,7 @@ class NotifySettings:
     jobs_table: str
     endpoints_table: str
     notify_queue_url: str
+    notify_dead_letters_url: str
     jobs_topic_arn: str
     callback_hosts: str  # public, or loopback as well
     job_retention_days: int
@@ -156,6 +158,7 @@ class DropSettings:
     """Settings of `drop`."""
 
     state_machine_arn: str
+    drop_dead_letters_url: str
 
 
 @dataclass(frozen=True, kw_only=True)

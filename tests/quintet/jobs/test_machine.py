@@ -54,7 +54,8 @@ class Shift(RuleBasedStateMachine):
     def lease(self, worker: str, together: bool) -> Any:
         try:
             if together:
-                found = self.store.lease_many(["j1"], worker, self.now, LEASE)["j1"].lease
+                read = self.store.read_many(["j1"]).values()
+                found = self.store.lease_many([*read], worker, self.now, LEASE)["j1"].lease
             else:
                 found = self.store.lease("j1", worker, self.now, LEASE).lease
         except (Conflict, Transient, KeyError):

@@ -22,7 +22,7 @@ from tests.kits.workers import LEASE_SECONDS, Bench, logs
 from quintet.errors import Transient
 from quintet.jobs.job import Job
 from quintet.jobs.memory import MemoryJobs
-from quintet.jobs.messages import MAX_RECEIVES, Delivery, OutboxPublisher
+from quintet.jobs.messages import Delivery, OutboxPublisher
 from quintet.jobs.store import JobEvent
 from quintet.jobs.sweep import MemoryDeadLetters, sweep
 
@@ -109,15 +109,15 @@ class SimulatedQueue:
         """Some of the visible messages, now and then one of them twice."""
         found = []
         for name in [n for n, at in self.visible.items() if at <= self.clock.now][:BATCH]:
-            if self.receives[name] == MAX_RECEIVES:
-                self.dead.append(self.bodies[name])
-                del self.visible[name]
-                continue
             self.receives[name] += 1
             twice = self.random.random() < 0.05
             self.visible[name] = self.clock.now + (0 if twice else VISIBILITY)
             found.append(Delivery(name, name, self.bodies[name], self.receives[name]))
         return found
+
+    def put(self, body: str) -> None:
+        """See `quintet.jobs.messages.DeadLetterBox.put`."""
+        self.dead.append(body)
 
     def delete(self, name: str) -> None:
         """Acknowledge a message; now and then it is not heard."""
@@ -182,6 +182,7 @@ def work(
         batches=Faulty(bench.jobs, chance),
         blobs=Faulty(bench.blobs, chance),
         publisher=publisher,
+        letters=Faulty(queue, chance),
         visibility=queue,
     )
     try:

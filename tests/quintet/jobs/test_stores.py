@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.kits.aws import moto_server
 from tests.kits.jobs import NOW, RESULT, TTL, job, job_table
 
 from quintet.errors import BadInput, NotFound
-from quintet.jobs.job import Busy, Content, JobOutcome, Lease, LostLease, Settled
+from quintet.jobs.job import Busy, Content, Job, JobOutcome, Lease, LostLease, Settled
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import IdempotencyKey, JobEvent, JobStore, JobSummary, KeyReused
 
@@ -99,6 +99,30 @@ def test_a_leased_job_is_busy_until_the_lease_runs_out(store: JobStore) -> None:
     with pytest.raises(Busy):
         store.lease("j1", "w2", NOW + 59, 60)
     assert lease_of(store, "w2", NOW + 60) == Lease("w2", 2, NOW + 120)
+
+
+def test_a_run_that_broke_off_is_counted_by_whoever_takes_its_lease_over(store: JobStore) -> None:
+    store.accept(job())
+    lease_of(store)
+    taken = store.lease("j1", "w2", NOW + 60, 60)
+    assert (taken.attempts, taken.broken, store.get("j1")) == (2, 1, taken)
+    assert store.lease("j1", "w2", NOW + 61, 60) == taken  # a reply that was lost
+    assert store.lease_many([taken], "w3", NOW + 300, 60) == {}  # that asks for it alone
+
+
+@pytest.mark.parametrize("broke", [False, True])
+def test_a_release_says_whether_the_run_broke_off(store: JobStore, broke: bool) -> None:
+    store.accept(job())
+    store.release("j1", lease_of(store), NOW + 1, broke=broke)
+    assert store.get("j1").broken == broke
+    assert store.lease("j1", "w2", NOW + 2, 60).broken == broke
+
+
+def test_a_job_that_changed_since_it_was_read_is_left_out(store: JobStore) -> None:
+    accepted(store, ["m1", "m2"])
+    read = store.read_many(["m1", "m2"])
+    store.release("m1", store.lease("m1", "w2", NOW, 60).lease or Lease("", 0, 0), NOW + 1)
+    assert set(store.lease_many([*read.values()], "w1", NOW + 2, 60)) == {"m2"}
 
 
 def test_a_zombie_changes_nothing(store: JobStore) -> None:
@@ -225,19 +249,25 @@ def accepted(store: JobStore, names: list[str], **changes: Any) -> None:
         store.sent(event)
 
 
+def leases_of(store: JobStore, names: list[str]) -> Mapping[str, Job]:
+    return store.lease_many([*store.read_many(names).values()], "w1", NOW, 60)
+
+
 def test_many_jobs_are_leased_as_each_alone_would_be(store: JobStore) -> None:
     accepted(store, MANY)
     store.lease("m1", "w2", NOW, 60)  # another's
     store.cancel("m2", "ann", NOW)
     asked = [*(f"nobody-{number}" for number in range(95)), *MANY]  # two transactions of leases
-    found = store.lease_many(asked, "w1", NOW + 1, 60)
+    read = store.read_many([*asked, "", "outbox#accepted#m0"])
+    assert read == {name: store.get(name) for name in MANY}
+    found = store.lease_many([*read.values()], "w1", NOW + 1, 60)
     assert set(found) == {*MANY} - {"m1", "m2"}
     for name, held in found.items():
         assert held == store.get(name)
         assert (held.state, held.lease) == ("LEASED", Lease("w1", 1, NOW + 61))
     # again, as after a reply that was lost: what is left out is asked for alone
-    again = store.lease_many(["m0", "m3"], "w1", NOW + 2, 60)
-    for name in {"m0", "m3"} - again.keys():
+    assert store.lease_many([read["m0"], read["m3"]], "w1", NOW + 2, 60) == {}
+    for name in ("m0", "m3"):
         assert store.lease(name, "w1", NOW + 2, 60) == found[name]
     assert store.lease_many([], "w1", NOW, 60) == {}
 
@@ -246,7 +276,7 @@ def test_many_jobs_are_settled_as_each_alone_would_be(store: JobStore) -> None:
     names = [f"m{number}" for number in range(51)]  # two transactions of ends and events
     accepted(store, names, endpoint="crm")
     accepted(store, ["quiet"])
-    held = store.lease_many([*names, "quiet"], "w1", NOW, 60)
+    held = leases_of(store, [*names, "quiet"])
     store.cancel("m1", "ann", NOW + 1)
     outcomes = {name: JobOutcome(problem=PROBLEM) if name == "m3" else DONE for name in held}
     ends = [(held[name], outcome) for name, outcome in outcomes.items()]
@@ -274,14 +304,14 @@ def test_many_jobs_are_settled_as_each_alone_would_be(store: JobStore) -> None:
 
 def test_a_lease_that_ran_out_settles_nothing_among_many_either(store: JobStore) -> None:
     accepted(store, MANY[:3])
-    held = store.lease_many(MANY[:3], "w1", NOW, 60)
+    held = leases_of(store, MANY[:3])
     assert store.settle_many([(one, DONE) for one in held.values()], NOW + 60) == {}
     assert {store.get(name).state for name in held} == {"LEASED"}
 
 
 def test_large_ends_take_several_transactions(store: JobStore) -> None:
     accepted(store, MANY)
-    held = store.lease_many(MANY, "w1", NOW, 60)
+    held = leases_of(store, MANY)
     body = b"x" * 380_000
     large = JobOutcome(Content("text/plain", len(body), body))
     assert set(store.settle_many([(one, large) for one in held.values()], NOW)) == set(held)

@@ -15,10 +15,12 @@ from quintet.jobs.store import JobEvent, JobSummary
 __all__ = [
     "FREE",
     "LEASE",
+    "LEASE_AS_READ",
     "MINE",
     "OPEN",
     "SHARDS",
     "STATES",
+    "TAKE_OVER",
     "expiry",
     "job_item",
     "job_of",
@@ -32,6 +34,7 @@ __all__ = [
     "seconds",
     "shard",
     "summary_of",
+    "taking_over",
 ]
 
 #: the sparse index is written with every job: one partition of it would throttle them all
@@ -43,11 +46,17 @@ FREE = "(#state = :accepted OR (#state = :leased AND lease_until <= :now))"
 MINE = "#state = :leased AND lease_owner = :worker AND attempts = :fence AND lease_until > :now"
 STATES = {":accepted": text("ACCEPTED"), ":leased": text("LEASED")}
 
-#: how a job is leased, and on which condition; `leasing` has the values
-LEASE = (
+_LEASE = (
     "SET #state = :leased, lease_owner = :worker, lease_until = :until, updated = :now "
-    "ADD attempts :one",
-    f"{FREE} AND deadline > :now",
+    "ADD attempts :one"
+)
+#: how an accepted job is leased, how one as it was read, and how an expired lease is taken over:
+#: the change and its condition; `leasing` has the values
+LEASE = (_LEASE, "#state = :accepted AND deadline > :now")
+LEASE_AS_READ = (_LEASE, f"{LEASE[1]} AND attempts = :fence")
+TAKE_OVER = (
+    f"{_LEASE}, broken :one",
+    "#state = :leased AND attempts = :fence AND lease_until <= :now AND deadline > :now",
 )
 
 
@@ -113,6 +122,7 @@ def job_of(item: Mapping[str, Any]) -> Job:
         deadline=float(item["deadline"]["N"]),
         state=cast(State, item["state"]["S"]),
         attempts=attempts,
+        broken=int(item["broken"]["N"]) if "broken" in item else 0,
         inference_id=item["inference_id"]["S"],
         endpoint=item["endpoint"]["S"] if "endpoint" in item else None,
         notify_topic=item["announce"]["BOOL"],
@@ -194,6 +204,21 @@ def leasing(worker: str, now: float, seconds: float) -> Item:
     """The values of `LEASE`."""
     return {
         **STATES,
+        **_taking(worker, now, seconds),
+    }
+
+
+def taking_over(job: Job, worker: str, now: float, seconds: float) -> Item:
+    """The values of `TAKE_OVER`, for a job as it was read."""
+    return {
+        ":leased": STATES[":leased"],
+        ":fence": {"N": str(job.attempts)},
+        **_taking(worker, now, seconds),
+    }
+
+
+def _taking(worker: str, now: float, seconds: float) -> Item:
+    return {
         ":worker": text(worker),
         ":until": number(now + seconds),
         ":now": number(now),

@@ -6,14 +6,14 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWrite
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from quintet.aws.client import AwsClient
 from quintet.aws.dynamodb import ConditionFailed, Item, Table, text
 from quintet.aws.job_items import (
-    LEASE,
+    LEASE_AS_READ,
     MINE,
     SHARDS,
     expiry,
@@ -25,7 +25,7 @@ from quintet.aws.job_items import (
     outcome_attributes,
 )
 from quintet.errors import Transient
-from quintet.jobs.job import EVENTS, Job, JobOutcome, State
+from quintet.jobs.job import EVENTS, Job, JobOutcome, State, leased
 from quintet.jobs.store import JobEvent
 
 __all__ = ["JobCalls", "JobGroups"]
@@ -35,6 +35,10 @@ MAX_WRITES = 100
 MAX_BYTES = 3_000_000
 #: what an item has beside its payload and its result
 ITEM_BYTES = 2_000
+#: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+MAX_READ = 100
+
+T = TypeVar("T")
 
 
 class JobCalls(Table):
@@ -175,28 +179,32 @@ class JobGroups:
     def __init__(self, calls: JobCalls) -> None:
         self._calls = calls
 
-    def lease(self, jobs: Sequence[str], worker: str, now: float, seconds: float) -> dict[str, Job]:
-        """See `quintet.jobs.store.JobBatches.lease_many`."""
-        values = leasing(worker, now, seconds)
+    def read(self, jobs: Sequence[str]) -> dict[str, Job]:
+        """See `quintet.jobs.store.JobBatches.read_many`."""
         found: dict[str, Job] = {}
-        for start in range(0, len(jobs), MAX_WRITES):
-            some = jobs[start : start + MAX_WRITES]
+        for start in range(0, len(jobs), MAX_READ):
+            items = self._calls.read_many(jobs[start : start + MAX_READ])
+            found |= {item["job"]["S"]: job_of(item) for item in items}
+        return found
+
+    def lease(self, jobs: Sequence[Job], worker: str, now: float, seconds: float) -> dict[str, Job]:
+        """See `quintet.jobs.store.JobBatches.lease_many`."""
+        held: dict[str, Job] = {}
+        for some in _transactions(jobs, _lease_size):
+            read = {job.id: job for job in some}
+            writes = {}
+            for name, job in read.items():
+                values = {**leasing(worker, now, seconds), ":fence": {"N": str(job.attempts)}}
+                writes[name] = [{"Update": self._calls.change(name, *LEASE_AS_READ, values)}]
             with suppress(Transient):
-                held = self._written(
-                    {job: [{"Update": self._calls.change(job, *LEASE, values)}] for job in some}
-                )
-                items = self._calls.read_many(held) if held else []
-                found |= {item["job"]["S"]: job_of(item) for item in items}
-        return {
-            name: job
-            for name, job in found.items()
-            if job.state == "LEASED" and job.lease is not None and job.lease.owner == worker
-        }
+                written = self._written(writes)
+                held |= {name: leased(read[name], worker, now, seconds) for name in written}
+        return held
 
     def settle(self, ends: Sequence[tuple[Job, JobOutcome]], now: float) -> dict[str, JobEvent]:
         """See `quintet.jobs.store.JobBatches.settle_many`."""
         notices: dict[str, JobEvent] = {}
-        for some in _transactions(ends):
+        for some in _transactions(ends, _end_size):
             writes, told = {}, {}
             for job, outcome in some:
                 assert job.lease is not None
@@ -232,19 +240,28 @@ class JobGroups:
         return []
 
 
-def _transactions(
-    ends: Sequence[tuple[Job, JobOutcome]],
-) -> Iterator[list[tuple[Job, JobOutcome]]]:
-    """The ends that go into one transaction each, by count and by bytes."""
-    some: list[tuple[Job, JobOutcome]] = []
-    size = writes = 0
-    for job, outcome in ends:
-        content = outcome.result
-        more = ITEM_BYTES + len(job.request.body or b"") + len((content and content.body) or b"")
-        if some and (writes + 1 + job.notify > MAX_WRITES or size + more > MAX_BYTES):
+def _transactions(items: Sequence[T], size_of: Callable[[T], tuple[int, int]]) -> Iterator[list[T]]:
+    """What goes into one transaction each, by its writes and by its bytes."""
+    some: list[T] = []
+    all_writes = all_bytes = 0
+    for item in items:
+        writes, size = size_of(item)
+        if some and (all_writes + writes > MAX_WRITES or all_bytes + size > MAX_BYTES):
             yield some
-            some, size, writes = [], 0, 0
-        some.append((job, outcome))
-        size, writes = size + more, writes + 1 + job.notify
+            some, all_writes, all_bytes = [], 0, 0
+        some.append(item)
+        all_writes, all_bytes = all_writes + writes, all_bytes + size
     if some:
         yield some
+
+
+def _lease_size(job: Job) -> tuple[int, int]:
+    """The writes of a lease, and its bytes: those of the whole item."""
+    return 1, ITEM_BYTES + len(job.request.body or b"")
+
+
+def _end_size(end: tuple[Job, JobOutcome]) -> tuple[int, int]:
+    """The writes of an end, and their bytes: those of the whole item."""
+    job, outcome = end
+    result = (outcome.result and outcome.result.body) or b""
+    return 1 + job.notify, _lease_size(job)[1] + len(result)

@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from quintet.aws.client import AwsClient
 from quintet.aws.dynamodb import ConditionFailed, Item, number, text
@@ -19,6 +20,7 @@ from quintet.aws.job_items import (
     MINE,
     OPEN,
     STATES,
+    TAKE_OVER,
     expiry,
     job_item,
     job_of,
@@ -30,6 +32,7 @@ from quintet.aws.job_items import (
     notice_of,
     outcome_attributes,
     summary_of,
+    taking_over,
 )
 from quintet.aws.job_writes import JobCalls, JobGroups
 from quintet.errors import BadInput, Transient
@@ -118,6 +121,7 @@ class JobTable:
         return job_of(answer["Attributes"])
 
     def _refused_lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
+        """The lease of a job that is not ACCEPTED, or why it is none."""
         found = self.get(job)
         try:
             again = leased(found, worker, now, seconds)
@@ -127,13 +131,22 @@ class JobTable:
             raise
         if again is found:  # the reply to the first try was lost
             return found
+        if found.state == "LEASED":
+            values = taking_over(found, worker, now, seconds)
+            with suppress(ConditionFailed):
+                self._calls.update(job, *TAKE_OVER, values)
+                return again
         raise Transient("the job changed just now")
 
-    def release(self, job: str, lease: Lease, now: float) -> None:
+    def release(self, job: str, lease: Lease, now: float, *, broke: bool = False) -> None:
         """See `JobLeases.release`."""
+        change = "SET #state = :accepted, updated = :now"
         values = {**mine(lease, now), ":accepted": text("ACCEPTED")}
+        if broke:
+            change += " ADD broken :one"
+            values[":one"] = {"N": "1"}
         try:
-            self._calls.update(job, "SET #state = :accepted, updated = :now", MINE, values)
+            self._calls.update(job, change, MINE, values)
         except ConditionFailed:
             released(self.get(job), lease, now)
             raise Transient("the job changed just now") from None
@@ -153,8 +166,12 @@ class JobTable:
             return JobEvent(job, EVENTS[end.state], end.updated)
         return notice
 
+    def read_many(self, jobs: Sequence[str]) -> dict[str, Job]:
+        """See `JobBatches.read_many`."""
+        return self._groups.read([job for job in jobs if _is_id(job)])
+
     def lease_many(
-        self, jobs: Sequence[str], worker: str, now: float, seconds: float
+        self, jobs: Sequence[Job], worker: str, now: float, seconds: float
     ) -> dict[str, Job]:
         """See `JobBatches.lease_many`."""
         return self._groups.lease(jobs, worker, now, seconds)
@@ -268,8 +285,12 @@ class JobTable:
 
 def _check_id(job: str) -> None:
     """Some of what comes in URLs and messages is no key of a job."""
-    if "#" in job or not 0 < len(job) <= 64:
+    if not _is_id(job):
         raise unknown(job)
+
+
+def _is_id(job: str) -> bool:
+    return "#" not in job and 0 < len(job) <= 64
 
 
 def _key_id(owner: str, key: IdempotencyKey) -> str:

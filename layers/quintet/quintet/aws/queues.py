@@ -96,7 +96,7 @@ class QueueVisibility:
 
 
 class DeadLetterQueue:
-    """Looks at dead letters; see `quintet.jobs.sweep.DeadLetters`."""
+    """Dead letters; see `quintet.jobs.sweep.DeadLetters` and `quintet.jobs.messages`."""
 
     def __init__(self, client: AwsClient, url: str) -> None:
         self._client = client
@@ -116,6 +116,12 @@ class DeadLetterQueue:
             visibility = QueueVisibility(self._client, self._url)
             visibility.delay(dict.fromkeys(held, 0))
         return list(held.values())[:most]
+
+    def put(self, body: str) -> None:
+        """See `quintet.jobs.messages.DeadLetterBox.put`."""
+        response = _sqs(self._client, "SendMessage", {"QueueUrl": self._url, "MessageBody": body})
+        if response.status != 200:
+            raise Transient(f"sqs answered {response.status} to a dead letter")
 
     def _receive(self) -> Sequence[Mapping[str, str]]:
         payload = {

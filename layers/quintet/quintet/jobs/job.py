@@ -15,6 +15,7 @@ from quintet.errors import Conflict, NotFound, Refusal, Transient
 
 __all__ = [
     "EVENTS",
+    "MAX_BROKEN",
     "OPEN",
     "SETTLED",
     "Busy",
@@ -36,6 +37,8 @@ __all__ = [
 State = Literal["ACCEPTED", "LEASED", "DONE", "FAILED", "EXPIRED", "CANCELLED"]
 OPEN: tuple[State, ...] = ("ACCEPTED", "LEASED")
 SETTLED: tuple[State, ...] = ("DONE", "FAILED", "EXPIRED", "CANCELLED")
+#: so many runs of a job may break off; what passes (an outage) costs none, its deadline ends it
+MAX_BROKEN = 3
 
 #: the event of a job that enters a state
 EVENTS: Mapping[State, str] = {
@@ -79,8 +82,9 @@ class Job:
     its `deadline` expires. `endpoint` is the registered endpoint of its callback, `notify_topic`
     whether its end is published to SNS. The lease stays after the job is settled, as its record.
     `output` is the key of a result in S3 if the caller named one; `run_limit` bounds the seconds of
-    the run that scores it, None for no bound. `reopened` counts how often a replay of its dead
-    letter took a FAILED job back to ACCEPTED.
+    the run that scores it, None for no bound. `attempts` counts its leases, `broken` its runs that
+    broke off: the worker crashed or ran out of time, or met an error that it does not know.
+    `reopened` counts how often a replay of its dead letter took a FAILED job back to ACCEPTED.
     """
 
     id: str
@@ -94,6 +98,7 @@ class Job:
     deadline: float
     state: State = "ACCEPTED"
     attempts: int = 0
+    broken: int = 0
     inference_id: str = ""
     endpoint: str | None = None
     notify_topic: bool = False
@@ -108,6 +113,19 @@ class Job:
     def settled(self) -> bool:
         """Whether the job has ended."""
         return self.state in SETTLED
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what crashes its workers: an open job as it is read, not leased.
+
+        A worker that lives releases or settles what it leased.
+        """
+        return self.state == "LEASED" or self.broken > 0 or self.reopened > 0
+
+    @property
+    def poison(self) -> bool:
+        """Whether its runs broke off as often as they may."""
+        return self.broken >= MAX_BROKEN
 
     @property
     def result_key(self) -> str:
@@ -167,6 +185,8 @@ def unknown(job: str) -> NotFound:
 def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
     """The job with a worker's lease on it; the same again for the worker that has it.
 
+    Whoever takes over an expired lease counts the run under it as broken off.
+
     Raises:
         Settled: it has ended, or its deadline has passed.
         Busy: another lease on it has not expired.
@@ -181,12 +201,14 @@ def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
         raise Settled(expired(job, now))
     fence = job.attempts + 1
     lease = Lease(worker, fence, now + seconds)
-    return replace(job, state="LEASED", lease=lease, attempts=fence, updated=now)
+    broken = job.broken + (job.state == "LEASED")
+    return replace(job, state="LEASED", lease=lease, attempts=fence, broken=broken, updated=now)
 
 
-def released(job: Job, lease: Lease, now: float) -> Job:
-    """The job released, for another attempt. Raises LostLease."""
-    return replace(job, state="ACCEPTED", lease=_held(job, lease, now), updated=now)
+def released(job: Job, lease: Lease, now: float, *, broke: bool = False) -> Job:
+    """The job released, for another attempt; `broke` if its run broke off. Raises LostLease."""
+    held, broken = _held(job, lease, now), job.broken + broke
+    return replace(job, state="ACCEPTED", lease=held, broken=broken, updated=now)
 
 
 def settled(job: Job, lease: Lease, outcome: JobOutcome, now: float) -> Job:

@@ -56,10 +56,10 @@ class MemoryJobs:
                     self._write(end.job)
                 raise
 
-    def release(self, job: str, lease: Lease, now: float) -> None:
+    def release(self, job: str, lease: Lease, now: float, *, broke: bool = False) -> None:
         """See `JobLeases.release`."""
         with self._lock:
-            self._keep(released(self._get(job), lease, now))
+            self._keep(released(self._get(job), lease, now, broke=broke))
 
     def settle(
         self, job: str, lease: Lease, outcome: JobOutcome, now: float, *, notify: bool = True
@@ -75,14 +75,20 @@ class MemoryJobs:
                 del self.pending[event.job, event.kind]
             return event
 
+    def read_many(self, jobs: Sequence[str]) -> dict[str, Job]:
+        """See `JobBatches.read_many`."""
+        with self._lock:
+            return {job: self.jobs[job] for job in jobs if job in self.jobs}
+
     def lease_many(
-        self, jobs: Sequence[str], worker: str, now: float, seconds: float
+        self, jobs: Sequence[Job], worker: str, now: float, seconds: float
     ) -> dict[str, Job]:
         """See `JobBatches.lease_many`."""
         found = {}
-        for job in jobs:
-            with suppress(QuintetError):
-                found[job] = self.lease(job, worker, now, seconds)
+        with self._lock:
+            for job in jobs:
+                if job.state == "ACCEPTED" and job.deadline > now and self.jobs[job.id] == job:
+                    found[job.id] = self._keep(leased(job, worker, now, seconds))
         return found
 
     def settle_many(

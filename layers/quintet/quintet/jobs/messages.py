@@ -13,8 +13,9 @@ from quintet.jobs.store import JobEvent, Outbox
 
 __all__ = [
     "LEASED_ELSEWHERE",
-    "MAX_RECEIVES",
     "NOT_OURS",
+    "TRY_AGAIN",
+    "DeadLetterBox",
     "Delivery",
     "EventQueue",
     "MemoryEventQueue",
@@ -27,15 +28,13 @@ __all__ = [
     "retry_delays",
 ]
 
-#: the queue's maxReceiveCount: after so many receives a message goes to the dead-letter queue
-MAX_RECEIVES = 5
-
 BACKOFF_SECONDS = 2.0  # the ceiling of the first wait; it doubles
 MAX_BACKOFF_SECONDS = 300.0
 
-#: log events of messages that name no job, or one that another worker has
+#: log events of messages that name no job, one that another worker has, or one that comes back
 NOT_OURS = "not ours"
 LEASED_ELSEWHERE = "held by another"
+TRY_AGAIN = "to be tried again"
 
 
 # ---- events out ----------------------------------------------------------------------------
@@ -134,17 +133,16 @@ class Delivery:
     body: str
     receives: int = 1
 
-    @property
-    def last(self) -> bool:
-        """Whether the message goes to the dead-letter queue if it fails once more."""
-        return self.receives >= MAX_RECEIVES
-
     def job(self) -> str:
         """The id of the accepted job in the message. Raises BadInput: the message is not ours."""
         event = JobEvent.read(self.body)
         if event.kind != "accepted":
             raise BadInput.of("message", "an accepted job", f"event {event.kind}")
         return event.job
+
+    def again(self, job: str, reason: str) -> MessageResult:
+        """The result of a message whose job was not begun."""
+        return MessageResult(self, TRY_AGAIN, False, job, reason=reason)
 
 
 def deliveries(event: Mapping[str, Any]) -> list[Delivery]:
@@ -175,6 +173,14 @@ class MessageResult:
     version: int = 0
     rows: int = 0
     reason: str = ""
+
+
+class DeadLetterBox(Protocol):
+    """The dead-letter queue of the work queue, as workers need it."""
+
+    def put(self, body: str) -> None:
+        """Put a message among the dead letters; twice does no harm. Raises Transient."""
+        ...
 
 
 # ---- when failed messages come back ----------------------------------------------------------
@@ -224,6 +230,4 @@ def retry_delays(results: Sequence[MessageResult], lease_seconds: float) -> dict
         if result.event == LEASED_ELSEWHERE:  # a worker that crashed holds its lease to the end
             seconds = random.uniform(lease_seconds / 2, lease_seconds)
             waits[result.delivery.receipt] = round(seconds)
-        elif result.event == NOT_OURS or result.delivery.last:  # waiting does not help
-            waits[result.delivery.receipt] = 0
     return waits

@@ -131,7 +131,8 @@ class JobLeases(Protocol):
     def lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
         """Lease a job; its `lease` is the right to settle it. One past its deadline expires.
 
-        A worker that asks again gets the lease that it has.
+        A worker that asks again gets the lease that it has. Taking over an expired lease counts
+        the run under it as `broken`.
 
         Raises:
             NotFound: the job does not exist.
@@ -140,8 +141,12 @@ class JobLeases(Protocol):
         """
         ...
 
-    def release(self, job: str, lease: Lease, now: float) -> None:
-        """Release a job, so that the next attempt need not wait. Raises LostLease."""
+    def release(self, job: str, lease: Lease, now: float, *, broke: bool = False) -> None:
+        """Release a job, so that the next attempt need not wait; `broke` if its run broke off.
+
+        Raises:
+            LostLease: the lease does not hold.
+        """
         ...
 
     def settle(
@@ -164,10 +169,14 @@ class JobBatches(Protocol):
     of them is unknown.
     """
 
+    def read_many(self, jobs: Sequence[str]) -> Mapping[str, Job]:
+        """Different jobs as they are stored now, by id."""
+        ...
+
     def lease_many(
-        self, jobs: Sequence[str], worker: str, now: float, seconds: float
+        self, jobs: Sequence[Job], worker: str, now: float, seconds: float
     ) -> Mapping[str, Job]:
-        """Lease different jobs; those that were leased, by id."""
+        """Lease different accepted jobs, unchanged since they were read; those leased, by id."""
         ...
 
     def settle_many(

@@ -1,7 +1,8 @@
 """The sweep: expire overdue jobs, publish events that were left, fail jobs of dead letters.
 
-A worker fails a job on its message's last receive. The jobs of dead letters that are left are those
-whose worker crashed on it, or could not write. The dead letters stay, for a replay.
+A worker fails a job before it acknowledges its message, whose copy is then a dead letter. The jobs
+of dead letters that are left are those whose messages SQS moved there, having delivered them too
+often. The dead letters stay, for a replay.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from quintet.errors import QuintetError, Transient
 from quintet.jobs.job import Job
 from quintet.jobs.messages import Delivery, OutboxPublisher
 from quintet.jobs.store import Blobs, JobExpiry, JobLeases
-from quintet.jobs.transitions import failed, keep_failure
+from quintet.jobs.transitions import BROKE_OFF, failed, keep_failure
 
 __all__ = [
     "GRACE_SECONDS",
@@ -33,8 +34,6 @@ GRACE_SECONDS = 60.0
 #: dead letters that one sweep reads
 MAX_DEAD_LETTERS = 1_000
 LEASE_SECONDS = 60.0
-# 503: a replay takes a job that failed on our side back to ACCEPTED
-REASON = Transient("every attempt to work on the job broke off")
 
 
 @dataclass(slots=True)
@@ -125,6 +124,10 @@ class MemoryDeadLetters:
         """See `DeadLetters.look`."""
         return self.bodies[:most]
 
+    def put(self, body: str) -> None:
+        """See `quintet.jobs.messages.DeadLetterBox.put`."""
+        self.bodies.append(body)
+
 
 @dataclass(frozen=True)
 class DeadLetterReconciler:
@@ -163,7 +166,7 @@ class DeadLetterReconciler:
             return False
         job = self.leases.lease(name, uuid.uuid4().hex, self.clock(), LEASE_SECONDS)
         assert job.lease is not None
-        outcome = failed(REASON)
+        outcome = failed(BROKE_OFF)
         keep_failure(self.blobs, job, outcome)
         event = self.leases.settle(name, job.lease, outcome, self.clock(), notify=job.notify)
         if job.notify:

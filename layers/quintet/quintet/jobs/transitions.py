@@ -1,7 +1,9 @@
 """What a worker does to jobs: lease, settle, release. Each gives the result of the job's message.
 
 A job that ended, whoever ended it, acknowledges its message; if another attempt may help, the
-message fails and comes back. A worker that crashes leaves its leases to expire.
+message fails and comes back, until the job's deadline. A worker that crashes leaves its leases to
+expire: whoever takes one over counts a run of the job that broke off. A job whose runs broke off
+too often is poison: it fails, and its message is put among the dead letters.
 """
 
 from __future__ import annotations
@@ -9,23 +11,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
-from quintet.jobs.job import Busy, Content, Job, JobOutcome, Lease, LostLease, Settled
+from quintet.jobs.job import Busy, Content, Job, JobOutcome, Lease, LostLease, Settled, leased
 from quintet.jobs.messages import (
     LEASED_ELSEWHERE,
+    TRY_AGAIN,
+    DeadLetterBox,
     Delivery,
     MessageResult,
     OutboxPublisher,
 )
 from quintet.jobs.store import INLINE_RESULT, Blobs, JobBatches, JobEvent, JobLeases
+from quintet.jobs.units import Waiting
 from quintet.protocols import records
 from quintet.protocols.http import Response, json_body
 
 __all__ = [
+    "BROKE_OFF",
     "THREADS",
     "Answered",
     "JobTransitions",
@@ -36,6 +42,8 @@ __all__ = [
 ]
 
 THREADS = 16
+# 503: a replay takes a job that failed on our side back to ACCEPTED
+BROKE_OFF = Transient("every attempt to work on the job broke off")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -89,20 +97,55 @@ class JobTransitions:
     batches: JobBatches
     blobs: Blobs
     publisher: OutboxPublisher
+    letters: DeadLetterBox
     clock: Callable[[], float]
     lease_seconds: float
     threads: int = THREADS
 
-    def lease(self, worker: str, jobs: Mapping[str, Delivery]) -> list[LeasedJob | MessageResult]:
+    def read(self, jobs: Mapping[str, Delivery]) -> tuple[list[Waiting], list[MessageResult]]:
+        """The jobs of messages that may be begun, and the results of the other messages."""
+        known: Mapping[str, Job] = {}
+        if len(jobs) > 1:  # one alone is leased unread
+            with suppress(Transient):
+                known = self.batches.read_many(list(jobs))
+        waiting, results = [], []
+        for name, delivery in jobs.items():
+            job = known.get(name)
+            try:
+                if job is not None:
+                    leased(job, "", self.clock(), self.lease_seconds)
+                waiting.append(Waiting(name, delivery, job))
+            except Settled as error:
+                if error.job is job:
+                    results.append(_settled_before(name, delivery, job))
+                else:  # its time is over: whoever asks for its lease expires it
+                    waiting.append(Waiting(name, delivery))
+            except Busy as error:
+                results.append(_elsewhere(name, delivery, error))
+        return waiting, results
+
+    def lease(
+        self, worker: str, unit: Sequence[Waiting]
+    ) -> tuple[list[LeasedJob], list[MessageResult]]:
         """Lease jobs, together where that works: those leased, and the results of the others."""
         held: Mapping[str, Job] = {}
-        if len(jobs) > 1:
+        if len(unit) > 1:
             with suppress(Transient):
-                names, now = list(jobs), self.clock()
-                held = self.batches.lease_many(names, worker, now, self.lease_seconds)
-        alone = [(job, delivery) for job, delivery in jobs.items() if job not in held]
-        leased = [LeasedJob(jobs[name], job) for name, job in held.items()]
-        return leased + concurrently(self.threads, partial(self._lease, worker), alone)
+                known = [one.job for one in unit if one.job is not None]
+                held = self.batches.lease_many(known, worker, self.clock(), self.lease_seconds)
+        alone = [one for one in unit if one.name not in held]
+        found = concurrently(self.threads, partial(self._lease, worker), alone)
+        together = [LeasedJob(one.delivery, held[one.name]) for one in unit if one.name in held]
+        results = [one for one in found if isinstance(one, MessageResult)]
+        return together + [one for one in found if isinstance(one, LeasedJob)], results
+
+    def bury(self, result: MessageResult) -> MessageResult:
+        """Put a message that cannot be handled among the dead letters; its result then."""
+        try:
+            self.letters.put(result.delivery.body)
+        except Transient as error:
+            return replace(result, acknowledged=False, reason=f"{result.reason}; {error}")
+        return replace(result, acknowledged=True)
 
     def settle(self, answered: Sequence[Answered]) -> list[MessageResult]:
         """Settle jobs with their answers and publish their ends: together, or else one by one."""
@@ -118,28 +161,28 @@ class JobTransitions:
             if one.leased.job.id in events and isinstance(one.outcome, JobOutcome)
         ]
 
-    def release(self, leased: LeasedJob, reason: str) -> MessageResult:
-        """Release a job for another attempt."""
+    def release(self, leased: LeasedJob, reason: str, *, broke: bool = False) -> MessageResult:
+        """Release a job for another attempt; `broke` if its run broke off."""
         try:
-            self.leases.release(leased.job.id, leased.lease, self.clock())
+            self.leases.release(leased.job.id, leased.lease, self.clock(), broke=broke)
         except Exception as error:  # the lease expires
             return leased.result("not released", False, f"{reason}; {_text(error)}")
-        return leased.result("to be tried again", False, reason)
+        return leased.result(TRY_AGAIN, False, reason)
 
-    def _lease(self, worker: str, asked: tuple[str, Delivery]) -> LeasedJob | MessageResult:
-        job, delivery = asked
+    def _lease(self, worker: str, asked: Waiting) -> LeasedJob | MessageResult:
+        name, delivery = asked.name, asked.delivery
         try:
-            return LeasedJob(
-                delivery, self.leases.lease(job, worker, self.clock(), self.lease_seconds)
-            )
+            job = self.leases.lease(name, worker, self.clock(), self.lease_seconds)
         except Settled as error:
-            return MessageResult(delivery, "settled before", True, job, reason=error.job.state)
+            return _settled_before(name, delivery, error.job)
         except BadInput:
-            return MessageResult(delivery, "unknown job", True, job)
+            return MessageResult(delivery, "unknown job", True, name)
         except Busy as error:
-            return MessageResult(delivery, LEASED_ELSEWHERE, False, job, reason=str(error))
+            return _elsewhere(name, delivery, error)
         except Exception as error:
-            return MessageResult(delivery, "not leased", False, job, reason=_text(error))
+            return MessageResult(delivery, "not leased", False, name, reason=_text(error))
+        held = LeasedJob(delivery, job)
+        return self._give_up(held, BROKE_OFF) if job.poison else held
 
     def _decide(self, one: Answered) -> _Decided:
         """Store an answer, or a failure that is final, where the caller looks for it."""
@@ -175,8 +218,8 @@ class JobTransitions:
         return events
 
     def _finish(self, one: _Decided) -> MessageResult:
-        """Settle one job; if another attempt may help, release it, unless this was the last."""
-        outcome = one.outcome
+        """Settle one job. An error that passes releases it, any other one counts against it."""
+        outcome, job = one.outcome, one.leased.job
         try:
             if isinstance(outcome, JobOutcome):
                 return self._settle(one.leased, outcome, one.rows)
@@ -184,13 +227,13 @@ class JobTransitions:
             return self._lost(one.leased, error)
         except Exception as error:
             outcome = error
-        if one.leased.delivery.last:
+        if isinstance(outcome, Transient):
+            return self.release(one.leased, _text(outcome))
+        if replace(job, broken=job.broken + 1).poison:
             return self._give_up(one.leased, outcome)
-        return self.release(one.leased, _text(outcome))
+        return self.release(one.leased, _text(outcome), broke=True)
 
-    def _settle(
-        self, leased: LeasedJob, outcome: JobOutcome, rows: int, *, acknowledged: bool = True
-    ) -> MessageResult:
+    def _settle(self, leased: LeasedJob, outcome: JobOutcome, rows: int) -> MessageResult:
         """End the job and publish it; an event that cannot be sent now waits for the sweep."""
         job = leased.job
         event = self.leases.settle(job.id, leased.lease, outcome, self.clock(), notify=job.notify)
@@ -200,24 +243,33 @@ class JobTransitions:
                 self.publisher.publish(event)
         except Transient as error:
             reason = reason or _text(error)
-        return leased.result(event.kind, acknowledged, reason, rows)
+        return leased.result(event.kind, True, reason, rows)
 
     def _lost(self, leased: LeasedJob, error: LostLease) -> MessageResult:
         """The lease is lost: the job was cancelled, or took too long and another worker has it."""
-        found = self._lease(leased.lease.owner, (leased.job.id, leased.delivery))
+        found = self._lease(leased.lease.owner, Waiting(leased.job.id, leased.delivery))
         return found if isinstance(found, MessageResult) else self.release(found, str(error))
 
     def _give_up(self, leased: LeasedJob, error: Exception) -> MessageResult:
-        """The last attempt failed: the job fails, its message goes to the dead-letter queue."""
+        """Fail a job that is poison, once a copy of its message is among the dead letters."""
         outcome = failed(error if isinstance(error, QuintetError) else None)
-        with suppress(Transient):  # the job holds the failure, too
-            keep_failure(self.blobs, leased.job, outcome)
         try:
-            return self._settle(leased, outcome, 0, acknowledged=False)
+            self.letters.put(leased.delivery.body)
+            with suppress(Transient):  # the job holds the failure, too
+                keep_failure(self.blobs, leased.job, outcome)
+            return self._settle(leased, outcome, 0)
         except LostLease as lost:
             return self._lost(leased, lost)
         except Exception as again:
-            return leased.result("not settled", False, _text(again))
+            return self.release(leased, f"not settled; {_text(again)}", broke=True)
+
+
+def _settled_before(name: str, delivery: Delivery, job: Job) -> MessageResult:
+    return MessageResult(delivery, "settled before", True, name, reason=job.state)
+
+
+def _elsewhere(name: str, delivery: Delivery, error: Busy) -> MessageResult:
+    return MessageResult(delivery, LEASED_ELSEWHERE, False, name, reason=str(error))
 
 
 def failed(error: QuintetError | None) -> JobOutcome:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -13,15 +14,12 @@ from quintet.jobs.grouping import Read, groups, in_time, read, score
 from quintet.jobs.messages import NOT_OURS, Delivery, MessageResult, Visibility, retry_delays
 from quintet.jobs.store import MAX_INPUT_BYTES, Blobs
 from quintet.jobs.transitions import Answered, JobTransitions, LeasedJob, concurrently
+from quintet.jobs.units import Waiting, suspects, units
 from quintet.protocols.http import Response
 from quintet.serving.model_cache import ModelCache
 
 __all__ = ["Worker"]
 
-#: bytes of requests that are in memory at once, unless one has more by itself
-WAVE_BYTES = 64_000_000
-#: a job with so many attempts and no end may be what crashes its workers
-SUSPECT_ATTEMPTS = 3
 NO_TIME = "out of time"
 
 
@@ -41,28 +39,37 @@ class Worker:
     ) -> list[MessageResult]:
         """Work on the jobs of a batch of messages; the result of each message.
 
-        Jobs that are not begun when `has_time` says no more are released.
+        Jobs that are not begun when `has_time` says no more come back.
         """
         received = _by_job(deliveries)
-        results, leased = received.refused, []
-        for found in self.jobs.lease(uuid.uuid4().hex, received.first):
-            if isinstance(found, MessageResult):
-                results.append(found)
-            else:
-                leased.append(found)
-        for wave in _waves(leased):
-            results += self._work(wave, has_time)
+        waiting, results = self.jobs.read(received.first)
+        results += [self.jobs.bury(result) for result in received.refused]
+        self._expect_crash(suspects(waiting))
+        worker = uuid.uuid4().hex
+        for unit in units(waiting):
+            results += self._work(worker, unit, has_time)
         results += _duplicates(received.again, results)
         self.visibility.delay(retry_delays(results, self.jobs.lease_seconds))
         return results
 
-    def _work(self, wave: Sequence[LeasedJob], has_time: Callable[[], bool]) -> list[MessageResult]:
-        """Work on jobs whose requests fit in memory together."""
+    def _expect_crash(self, suspected: Sequence[Waiting]) -> None:
+        """Let the messages of suspects come back soon, should this worker crash on one of them.
+
+        The queue's own visibility timeout is several times as long as a worker lives.
+        """
+        soon = math.ceil(self.jobs.lease_seconds)
+        self.visibility.delay({one.delivery.receipt: soon for one in suspected})
+
+    def _work(
+        self, worker: str, unit: Sequence[Waiting], has_time: Callable[[], bool]
+    ) -> list[MessageResult]:
+        """Lease jobs that go together, and work on them."""
         if not has_time():
-            return self._release(wave)
-        by_job = {one.job.id: one for one in wave}
-        reads, refused = self._read(wave)
-        results = self.jobs.settle(refused)
+            return [one.delivery.again(one.name, NO_TIME) for one in unit]
+        leased, results = self.jobs.lease(worker, unit)
+        by_job = {one.job.id: one for one in leased}
+        reads, refused = self._read(leased)
+        results += self.jobs.settle(refused)
         for group in groups(reads):
             leased = [by_job[found.job.id] for found in group]
             if has_time():
@@ -75,10 +82,10 @@ class Worker:
     def _release(self, leased: Sequence[LeasedJob]) -> list[MessageResult]:
         return [self.jobs.release(one, NO_TIME) for one in leased]
 
-    def _read(self, wave: Sequence[LeasedJob]) -> tuple[list[Read], list[Answered]]:
+    def _read(self, unit: Sequence[LeasedJob]) -> tuple[list[Read], list[Answered]]:
         """The requests that could be read, and the errors of the others."""
         reads, refused = [], []
-        for one, body in zip(wave, concurrently(self.jobs.threads, self._load, wave), strict=True):
+        for one, body in zip(unit, concurrently(self.jobs.threads, self._load, unit), strict=True):
             try:
                 if isinstance(body, Exception):
                     raise body
@@ -146,22 +153,3 @@ def _duplicates(
     """The results of further messages of a job: those of its first."""
     done = {result.job: result.acknowledged for result in results}
     return [MessageResult(delivery, "delivered twice", done[job], job) for job, delivery in again]
-
-
-def _waves(leased: Sequence[LeasedJob]) -> Iterator[list[LeasedJob]]:
-    """Jobs whose requests fit in memory together; suspects come last, each by itself."""
-    wave: list[LeasedJob] = []
-    size = 0
-    for one in leased:
-        if one.job.attempts >= SUSPECT_ATTEMPTS:
-            continue
-        if wave and size + one.job.request.size > WAVE_BYTES:
-            yield wave
-            wave, size = [], 0
-        wave.append(one)
-        size += one.job.request.size
-    if wave:
-        yield wave
-    for one in leased:
-        if one.job.attempts >= SUSPECT_ATTEMPTS:
-            yield [one]

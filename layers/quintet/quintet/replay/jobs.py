@@ -78,7 +78,7 @@ def failed_on_our_side(state: str, problem: Mapping[str, Any]) -> bool:
 
 
 def reopened(job: Job, now: float) -> Job:
-    """A failed job, accepted anew with the time to live that it had.
+    """A failed job, accepted anew with the time to live and the attempts that it had.
 
     The fence (`attempts`) stays, so that an earlier worker can change nothing.
     """
@@ -87,6 +87,7 @@ def reopened(job: Job, now: float) -> Job:
         state="ACCEPTED",
         updated=now,
         deadline=now + job.deadline - job.created,
+        broken=0,
         lease=None,
         problem=None,
         reopened=job.reopened + 1,

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-__all__ = ["Attempt", "Deliveries", "Delivery", "MemoryDeliveries", "after", "return_in"]
+from quintet.errors import QuintetError
+
+__all__ = [
+    "Attempt",
+    "Deliveries",
+    "Delivery",
+    "GivenUp",
+    "MemoryDeliveries",
+    "after",
+    "return_in",
+]
 
 DAY = 86_400.0
 #: the wait after the first attempt, what each later one multiplies it by, and the longest.
@@ -14,6 +24,10 @@ DAY = 86_400.0
 FIRST_WAIT, GROWTH, LONGEST_WAIT = 5.0, 6.0, 6 * 3_600.0
 
 State = Literal["waiting", "delivered", "stopped", "given_up"]
+
+
+class GivenUp(QuintetError):
+    """A notification was not delivered, and will not be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +120,13 @@ def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> De
 def return_in(deliveries: Sequence[Delivery], now: float) -> float | None:
     """In how many seconds their message must come back; None if all are settled.
 
-    0 for one that was given up: the message comes back until it is a dead letter.
+    Raises:
+        GivenUp: one was given up, and none is waiting.
     """
     waits = [max(1.0, one.next - now) for one in deliveries if one.state == "waiting"]
     if waits:
         return min(waits)
-    return 0.0 if any(one.state == "given_up" for one in deliveries) else None
+    for one in deliveries:
+        if one.state == "given_up":
+            raise GivenUp(f"given up after {one.attempts} attempts, the last: {one.last}")
+    return None

@@ -132,10 +132,11 @@ class Notifier:
         """Try each channel that is due; in how many seconds to come back, None if all is settled.
 
         `receives` is how often the message came: one that comes for the first time begins anew
-        what was given up, as it was replayed. For 0 seconds see `return_in`.
+        what was given up, as it was replayed.
 
         Raises:
             BadInput: the message is not ours.
+            GivenUp: a channel was given up, and none is waiting.
             Transient: a store failed; nothing is lost, some of it may be sent twice.
         """
         notification = self._read(message)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quintet.batch.stores import InputBucket, ObjectStore
     from quintet.onnx_model import OnnxModel
 
-__all__ = ["planner", "redriver", "reporter", "runs", "scorer"]
+__all__ = ["bury_drop", "planner", "redriver", "reporter", "runs", "scorer"]
 
 
 @cache
@@ -51,6 +51,14 @@ def runs() -> RunStarter:
 
     settings = read(DropSettings, os.environ)
     return StateMachineExecutions(common.client("states"), settings.state_machine_arn)
+
+
+def bury_drop(body: str) -> None:
+    """Put a message of the drop queue among its dead letters. Raises Transient."""
+    from quintet.aws.queues import DeadLetterQueue
+
+    url = read(DropSettings, os.environ).drop_dead_letters_url
+    DeadLetterQueue(common.client("sqs"), url).put(body)
 
 
 @cache

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from quintet.webhooks.notifier import Notification, Notifier
     from quintet.webhooks.telemetry import DeliveryTelemetry
 
-__all__ = ["notify", "postpone"]
+__all__ = ["bury", "notify", "postpone"]
 
 #: SQS holds a message back for 12 hours at most, from when it was received
 MAX_SECONDS = 43_200 - 60
@@ -90,6 +90,13 @@ def _webhooks() -> WebhookChannel:
         EndpointTable(common.client("dynamodb"), settings.endpoints_table),
         HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
     )
+
+
+def bury(body: str) -> None:
+    """Put a message among the dead letters. Raises Transient."""
+    from quintet.aws.queues import DeadLetterQueue
+
+    DeadLetterQueue(common.client("sqs"), _settings().notify_dead_letters_url).put(body)
 
 
 def postpone(receipt: str, seconds: float) -> None:

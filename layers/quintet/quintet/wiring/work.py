@@ -39,7 +39,7 @@ def worker() -> Worker:
     """The worker. The models used last stay loaded between invocations."""
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
-    from quintet.aws.queues import QueueVisibility
+    from quintet.aws.queues import DeadLetterQueue, QueueVisibility
     from quintet.jobs.transitions import JobTransitions
     from quintet.jobs.worker import Worker
     from quintet.settings import WorkSettings, read
@@ -53,6 +53,7 @@ def worker() -> Worker:
         batches=jobs,
         blobs=blobs,
         publisher=_publisher(jobs, settings, sqs),
+        letters=DeadLetterQueue(sqs, settings.work_dead_letters_url),
         clock=time.time,
         lease_seconds=settings.work_timeout_seconds + LEASE_GRACE_SECONDS,
     )

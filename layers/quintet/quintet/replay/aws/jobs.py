@@ -49,7 +49,8 @@ class ReplayJobTable:
                 UpdateExpression=(
                     "SET #state = :accepted, updated = :now, deadline = :deadline, "
                     "outbox = :open, due = :due, expires = :expires "
-                    "REMOVE problem, lease_owner, lease_until, delivery_webhook, delivery_sns "
+                    "REMOVE problem, broken, lease_owner, lease_until, "
+                    "delivery_webhook, delivery_sns "
                     "ADD reopened :one"
                 ),
                 # as it was read: whoever else reopened it has changed `updated`

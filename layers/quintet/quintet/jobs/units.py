@@ -1,0 +1,58 @@
+"""Which jobs of a batch of messages are leased and worked on together, and in which order.
+
+A job is leased when its turn comes, not with its batch: a worker that crashes leaves exactly those
+jobs leased that it was working on. They are suspects, and run alone from then on. So a job that
+crashes its worker costs any other job one run at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quintet.jobs.job import Job
+from quintet.jobs.messages import Delivery
+
+__all__ = ["MAX_UNIT_BYTES", "Waiting", "suspects", "units"]
+
+#: bytes of requests that are in memory at once, unless one has more by itself
+MAX_UNIT_BYTES = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job that a message names; `job` as it was read, None if it was not."""
+
+    name: str
+    delivery: Delivery
+    job: Job | None = None
+
+
+def units(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
+    """The jobs in the order of their work, those together that are leased together.
+
+    These are of one model version, and their requests fit in memory together. A job that was not
+    read is alone, and so is each suspect; those come last, after those that broke off less often.
+    """
+    together: dict[tuple[str, int], list[list[Waiting]]] = {}
+    unread, suspected = [], suspects(waiting)
+    for one in waiting:
+        if one.job is None:
+            unread.append([one])
+        elif not one.job.suspect:
+            unit = together.setdefault((one.job.model, one.job.version), [[]])
+            if unit[-1] and _size(unit[-1]) + one.job.request.size > MAX_UNIT_BYTES:
+                unit.append([])
+            unit[-1].append(one)
+    known = [unit for of_version in together.values() for unit in of_version]
+    return known + unread + [[one] for one in suspected]
+
+
+def suspects(waiting: Sequence[Waiting]) -> list[Waiting]:
+    """The jobs that may be what crashes their workers; those that broke off least come first."""
+    found = [(one.job.broken, one) for one in waiting if one.job is not None and one.job.suspect]
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+
+def _size(unit: Sequence[Waiting]) -> int:
+    return sum(one.job.request.size for one in unit if one.job is not None)
