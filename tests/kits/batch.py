@@ -20,6 +20,7 @@ from quintet.batch.stores import MemoryInputBucket, MemoryObjectStore
 from quintet.batch.units import score_unit
 from quintet.contract import Contract, Feature, Input, Output, to_dict
 from quintet.features import MemoryFeatures
+from quintet.formats import parquet
 from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
 from quintet_publish.publisher import Publisher
@@ -145,15 +146,33 @@ KINDS: dict[str, core.DataType] = {
 
 
 def parquet_bytes(
-    rows: list[dict[str, Any]], group: int = 1000, kinds: Mapping[str, core.DataType] = KINDS
+    rows: list[dict[str, Any]],
+    group: int = 1000,
+    kinds: Mapping[str, core.DataType] = KINDS,
+    **given: core.Array,
 ) -> bytes:
-    """Rows as Parquet in row groups of `group`."""
+    """Rows as Parquet in row groups of `group`; some columns may be given as they are."""
     table = core.Table.from_pydict(
-        {name: _array([r.get(name) for r in rows], kind) for name, kind in kinds.items()}
+        {
+            name: given.get(name) or _array([r.get(name) for r in rows], kind)
+            for name, kind in kinds.items()
+        }
     )
     out = io.BytesIO()
     arrow_io.write_parquet(table, out, max_row_group_size=group)
     return out.getvalue()
+
+
+def without_rows(body: bytes, group: int) -> bytes:
+    """A Parquet file of fewer than 64 rows as if a row group had none, as pandas writes one."""
+    start = len(body) - 8 - int.from_bytes(body[-8:-4], "little")
+    fields, _ = parquet._struct(body[start:-8], 0)
+    total, rows = fields[parquet.NUM_ROWS], fields[parquet.ROW_GROUPS].value[group].value
+    rows = rows[parquet.GROUP_ROWS]
+    found = bytearray(body)
+    found[start + rows.start] = 0
+    found[start + total.start] = (total.value - rows.value) << 1  # Thrift's zigzag
+    return bytes(found)
 
 
 def _array(values: list[Any], kind: core.DataType) -> core.Array:

@@ -17,6 +17,7 @@ from tests.kits.batch import (
     jsonl_bytes,
     parquet_bytes,
     row,
+    without_rows,
 )
 
 from quintet import __version__
@@ -171,7 +172,13 @@ def test_columns_that_the_model_does_not_take_are_left_out_with_a_note() -> None
         ("tiny/a.csv", GOOD[: GOOD.index(b"\n")]),
         ("tiny/a.parquet", parquet_bytes([])),
         ("tiny/a.csv.gz", gzip.compress(GOOD[: GOOD.index(b"\n")])),
+        ("tiny/a.csv", b"\n\r\n \n"),
+        ("tiny/a.csv", b"\xef\xbb\xbf"),
+        ("tiny/a.csv.gz", gzip.compress(b"")),
+        ("tiny/a.csv.gz", gzip.compress(b"\n")),
         ("tiny/a.jsonl", b"\n\n"),
+        ("tiny/a.jsonl.gz", gzip.compress(b"")),
+        ("tiny/a.parquet", without_rows(parquet_bytes(ROWS[:3]), 0)),
     ],
 )
 def test_a_file_without_rows_is_a_run_without_units(key: str, body: bytes) -> None:
@@ -209,7 +216,6 @@ MEANT = "no such column; is it 'Amount'?"
         ("a", gzip.compress(PARQUET), "the file", READABLE, "gzipped Parquet; drop it unpacked"),
         ("a.csv.gz", PACKED[:-9], "the file", "a whole gzip", "a truncated one"),
         ("a.csv.gz", PACKED[:40] + b"\xff" * 40, "the file", "a whole gzip", "a damaged one"),
-        ("a.csv", b"\n\n", "the file", "a header and rows", "empty lines only"),
         ("a.csv", LATIN, "the header", "text in UTF-8", "another encoding"),
         ("a.csv", GOOD.replace(b"\n", b"\r"), "the file", ENDS, "lines that end in \\r"),
         ("a.csv", GOOD.replace(b"am", b"Am"), "amount", "a column of that name", MEANT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ import orjson
 import pytest
 from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
 
+from quintet.batch import reports
 from quintet.batch.executions import STOPPED
 from quintet.batch.page import page
 from quintet.batch.plans import Plan
@@ -18,6 +20,7 @@ from quintet.batch.reports import report_run
 from quintet.batch.run_paths import RunPaths
 from quintet.batch.stores import MemoryObjectStore
 from quintet.contract import Output
+from quintet.monitoring.drift import Sample
 from quintet.monitoring.histograms import Histogram, merged, watched
 
 ROWS = [
@@ -257,6 +260,72 @@ def test_histograms_count_every_row(
     histogram.add(np.array(values, dtype=np.float32))
     found = histogram.document()
     assert (found["low"], found["high"], sum(found["counts"])) == expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("float32", [600_000.0]),
+        ("float32", [600_000.0] * 3),
+        ("float32", [600_000.0, 600_000.06]),
+        ("float32", [16_777_216.0, 16_777_218.0]),
+        ("float32", [3e38, -3e38, 3e38]),
+        ("float32", [0.0, 1e-45]),
+        ("float64", [1e15, 1e15 + 0.125]),
+        ("float64", [1.7e308, -1.7e308, 1.7e308, 1.7e308]),
+        ("float64", [5e-324, 1e-323]),
+        ("int64", [2**62, 2**62 + 1]),
+        ("bool", [True, False]),
+    ],
+)
+def test_scores_that_are_alike_or_extreme_have_a_histogram(dtype: Any, values: list[float]) -> None:
+    histogram = Histogram(Output(name="s", dtype=dtype, shape=(-1,), meaning="value"))
+    histogram.add(np.array(values, dtype=dtype))
+    found = orjson.loads(orjson.dumps(histogram.document()))
+    assert sum(found["counts"]) == len(values)
+    both = merged([found, {**found, "low": -1e300, "high": 1e300}])
+    assert both is not None and sum(both["counts"]) == 2 * len(values)
+    assert "Scores: s" in shown(histogram=orjson.loads(orjson.dumps(both)))
+
+
+@pytest.mark.parametrize("name", ["merged", "_drift", "estimate", "page"])
+def test_what_a_report_cannot_compute_is_a_note(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = getattr(reports, name)
+
+    def broken(*args: Any, **named: Any) -> Any:
+        if name == "page" and args[0]["histogram"] is None:
+            return real(*args)
+        raise ValueError("Too many bins")
+
+    bench, plan = finished()
+    monkeypatch.setattr(reports, name, broken)
+    summary = report_run(plan.folder, store=bench.store, clock=clock, memory_mb=1769)
+    assert (summary["status"], summary["counts"]["scored"]) == ("succeeded", 44)
+    (note,) = orjson.loads(bench.store.objects[plan.folder.report])["notes"]
+    assert note.endswith(" could not be computed (ValueError).")
+
+
+@pytest.mark.parametrize("method", ["add", "document"])
+@pytest.mark.parametrize("kind", [Histogram, Sample])
+def test_statistics_of_rows_fail_no_unit(
+    kind: type, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> None:
+        raise OverflowError
+
+    monkeypatch.setattr(kind, method, broken)
+    bench, plan = finished()
+    report_run(plan.folder, store=bench.store, clock=clock)
+    report = orjson.loads(bench.store.objects[plan.folder.report])
+    assert (report["status"], report["counts"]["scored"]) == ("succeeded", 44)
+    what = "The histogram of the scores" if kind is Histogram else "Drift"
+    assert report["notes"] == [f"{what} could not be computed (OverflowError)."]
+
+
+@pytest.mark.parametrize("meaning", ["score", "value"])
+def test_outputs_of_text_have_no_histogram_of_numbers(meaning: Any) -> None:
+    text = Output(name="words", dtype="string", shape=(-1,), meaning=meaning)
+    assert watched(dataclasses.replace(CONTRACT, outputs=(text,))) is None
 
 
 def test_histograms_of_units_are_merged_whole() -> None:

@@ -74,6 +74,7 @@ def test_a_units_result_says_what_was_written() -> None:
         ],
         "histogram": result["histogram"],
         "sample": {"rows": 49, "features": {}},
+        "notes": [],
         "files": [
             {
                 "key": key,

@@ -61,7 +61,7 @@ def by_row(form: str, part: text_rows._Text) -> Batch | None:
         if form == "csv"
         else text_rows._JsonlReader(CONTRACT)
     )
-    batch, positions, broken = reader._careful(part if form == "csv" else part.cut())
+    batch, positions, broken = reader._careful(part)
     assert isinstance(batch, Batch)
     return None if broken or batch.refusals or len(positions) < len(part) else batch
 

@@ -39,3 +39,9 @@ def test_values_of_parquet_that_json_lacks_become_text() -> None:
     line = Quarantined({"row": 0}, REASONS, {"on": date(2026, 1, 2), "of": {7: 1}}).to_line()
     record = orjson.loads(line)["record"]
     assert record == {"on": "2026-01-02", "of": {"7": 1}}
+
+
+@pytest.mark.parametrize("value", [2**64, {(1, 2): 3}, "\ud800", {b"key": [1]}])
+def test_values_that_json_cannot_hold_are_written_as_python_shows_them(value: Any) -> None:
+    line = Quarantined({"row": 0}, REASONS, {"amount": "n/a", "odd": value}).to_line()
+    assert orjson.loads(line)["record"] == {"amount": "'n/a'", "odd": ascii(value)}

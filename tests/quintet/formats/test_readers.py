@@ -22,6 +22,7 @@ from tests.kits.batch import (
     jsonl_bytes,
     parquet_bytes,
     row,
+    without_rows,
 )
 
 from quintet.batch.plans import Plan
@@ -297,6 +298,33 @@ def test_bad_values_of_parquet_refuse_their_rows_with_the_record() -> None:
         {"row": 40, "record": {**rows[40], "when": None}, "reasons": [text]},
     ]
     assert len(bench.scores(folder)) == 57
+
+
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_row_groups_without_rows_are_skipped(empty: int) -> None:
+    body = without_rows(parquet_bytes(ROWS[:9], 3), empty)
+    bench, folder = run("tiny/a.parquet", body, 1)
+    kept = [r for n, r in enumerate(ROWS[:9]) if n // 3 != empty]
+    close(bench.scores(folder), online(kept))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (core.DataType.timestamp("us"), 253402300800000000, "+10000-01-01T00:00:00"),
+        (core.DataType.date32(), 2932897, "+10000-01-01"),
+    ],
+)
+def test_a_refused_row_is_written_whatever_its_other_columns_hold(
+    kind: core.DataType, value: int, text: str
+) -> None:
+    rows = [row(n, amount=None if n == 3 else n, until=value) for n in range(6)]
+    whole = core.DataType.int32() if "Date32" in str(kind) else core.DataType.int64()
+    until = core.Array([value] * 6, whole).cast(kind)
+    body = parquet_bytes(rows, 4, {**KINDS, "until": kind}, until=until)
+    bench, folder = run("tiny/a.parquet", body)
+    (line,) = bench.quarantine(folder)
+    assert line["record"] == {**rows[3], "until": text}
 
 
 @pytest.mark.parametrize(

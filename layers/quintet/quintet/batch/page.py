@@ -152,9 +152,10 @@ def _histogram(histogram: dict[str, Any] | None) -> str:
     rows_in = sum(counts)
     if not rows_in:
         return ""
-    mean = histogram["sum"] / rows_in
+    total = histogram["sum"]  # None where it is beyond the largest float
+    mean = "" if total is None else f"mean {total / rows_in:.4g}, "
     return (
-        f'<h2>Scores: {name} <span class="soft">mean {mean:.4g}, {rows_in:,} rows</span></h2>'
+        f'<h2>Scores: {name} <span class="soft">{mean}{rows_in:,} rows</span></h2>'
         f'<div class="box">{_bars(counts, low, high)}</div>'
     )
 
@@ -166,14 +167,17 @@ def _bars(counts: list[int], low: float, high: float) -> str:
     for place, count in enumerate(counts):
         tall = (height - 4) * count / most
         tall = max(tall, 1.5) if count else 0
-        start = low + (high - low) * place / len(counts)
-        end = low + (high - low) * (place + 1) / len(counts)
+        start, end = (_between(low, high, at / len(counts)) for at in (place, place + 1))
         bars.append(
             f'<rect x="{place * step + 1:.1f}" y="{height - tall:.1f}" width="{step - 2:.1f}" '
             f'height="{tall:.1f}" rx="2"><title>{start:.4g} to {end:.4g}: {count:,} rows</title>'
             "</rect>"
         )
-    marks = (("0", "start", low), ("50%", "middle", (low + high) / 2), ("100%", "end", high))
+    marks = (
+        ("0", "start", low),
+        ("50%", "middle", _between(low, high, 0.5)),
+        ("100%", "end", high),
+    )
     texts = "".join(
         f'<text x="{place}" y="{height + foot - 6}" text-anchor="{anchor}">{value:.4g}</text>'
         for place, anchor, value in marks
@@ -182,6 +186,11 @@ def _bars(counts: list[int], low: float, high: float) -> str:
         f'<svg viewBox="0 0 {width} {height + foot}" role="img" '
         f'aria-label="histogram of the scores">{"".join(bars)}{texts}</svg>'
     )
+
+
+def _between(low: float, high: float, share: float) -> float:
+    """A number between two, which may be the largest floats."""
+    return low * (1 - share) + high * share
 
 
 def _place(example: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from quintet.batch.executions import STOPPED
 from quintet.batch.page import page
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
 from quintet.batch.run_paths import RunPaths
+from quintet.batch.statistics import noting
 from quintet.batch.stores import ObjectStore
 from quintet.monitoring.drift import Reference, drift_of
 from quintet.monitoring.histograms import merged
@@ -57,18 +58,16 @@ def report_run(
     body = store.get(folder.plan)
     plan = plan_from(body) if body else None
     if isinstance(plan, Plan):
-        report = _counted(plan, store, failure, reference(plan))
-        report["cost"] = estimate(
-            units=report["units"]["planned"],
-            busy_seconds=report["units"]["busy_seconds"],
-            memory_mb=memory_mb,
-        )
+        results = _results(plan, store)
+        report = _counted(plan, results, failure)
+        _describe(report, results, lambda: reference(plan), memory_mb)
     else:
-        report = _unplanned(folder, plan, failure)
+        report = {**_unplanned(folder, plan, failure), "notes": []}
     report["finished"] = clock().astimezone(UTC).isoformat(timespec="milliseconds")
     report["seconds"] = _seconds(report["started"], report["finished"])
+    shown = _page(report)
     store.put(folder.report, dump(report))
-    store.put(folder.page, page(report))
+    store.put(folder.page, shown)
     if isinstance(plan, Plan) and report["status"] == "succeeded":
         store.put(folder.manifest, dump(_manifest(plan, report)))
     return _summary(folder, report)
@@ -124,17 +123,20 @@ def _unplanned(folder: RunPaths, plan: RefusedPlan | None, failure: str | None) 
     }
 
 
-def _counted(
-    plan: Plan, store: ObjectStore, failure: str | None, reference: Reference | None
-) -> dict[str, Any]:
+def _results(plan: Plan, store: ObjectStore) -> list[dict[str, Any]]:
+    """The results of all units."""
     units = orjson.loads(store.get(plan.folder.units) or b"[]")
     with ThreadPoolExecutor(THREADS) as pool:
-        results = list(pool.map(lambda unit: _result(plan, unit, store), units))
+        return list(pool.map(lambda unit: _result(plan, unit, store), units))
+
+
+def _counted(plan: Plan, results: list[dict[str, Any]], failure: str | None) -> dict[str, Any]:
+    """The report of the units' results, but for what only describes the rows."""
     bad = [result for result in results if result["status"] != "done"]
     counts = {name: sum(r[name] for r in results) for name in ("scored", "quarantined", "fallback")}
     counts["rows"] = plan.rows
     counts["unaccounted"] = plan.rows - counts["scored"] - counts["quarantined"]
-    cause = _cause(bad, counts["unaccounted"], len(units), failure)
+    cause = _cause(bad, counts["unaccounted"], len(results), failure)
     return {
         "run": plan.run,
         "model": plan.model,
@@ -155,14 +157,15 @@ def _counted(
             "ignored": list(plan.ignored),
         },
         "output": plan.output,
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *dict.fromkeys(n for r in results for n in r.get("notes", []))],
         "counts": counts,
         "reasons": _reasons(results),
-        "histogram": merged(r["histogram"] for r in results if r.get("histogram")),
-        "drift": _drift(results, reference),
+        "histogram": None,
+        "drift": None,
+        "cost": None,
         "units": {
-            "planned": len(units),
-            "done": len(units) - len(bad),
+            "planned": len(results),
+            "done": len(results) - len(bad),
             "failed": [
                 {name: r[name] for name in ("unit", "first_row", "rows", "reason")} for r in bad
             ],
@@ -172,6 +175,31 @@ def _counted(
         },
         "files": [file for r in results for file in r.get("files", [])],
     }
+
+
+def _describe(
+    report: dict[str, Any],
+    results: list[dict[str, Any]],
+    reference: Callable[[], Reference | None],
+    memory_mb: int,
+) -> None:
+    """Add the histogram, the drift and the cost; what cannot be computed is a note."""
+    with noting(report["notes"], "The histogram of the scores"):
+        report["histogram"] = merged(r["histogram"] for r in results if r.get("histogram"))
+    with noting(report["notes"], "Drift"):
+        report["drift"] = _drift(results, reference())
+    with noting(report["notes"], "The cost"):
+        units = report["units"]
+        report["cost"] = estimate(
+            units=units["planned"], busy_seconds=units["busy_seconds"], memory_mb=memory_mb
+        )
+
+
+def _page(report: dict[str, Any]) -> bytes:
+    """The page, without its pictures where these cannot be drawn."""
+    with noting(report["notes"], "The pictures of the report's page"):
+        return page(report)
+    return page({**report, "histogram": None, "drift": None, "cost": None})
 
 
 def _result(plan: Plan, unit: dict[str, Any], store: ObjectStore) -> dict[str, Any]:
@@ -220,7 +248,7 @@ def _drift(results: list[dict[str, Any]], reference: Reference | None) -> dict[s
     """How far the features have moved from the model's baseline, where it has one."""
     if reference is None:
         return None
-    return drift_of(reference, [(r["scored"], r["sample"]) for r in results if "sample" in r])
+    return drift_of(reference, [(r["scored"], r["sample"]) for r in results if r.get("sample")])
 
 
 def _slowest(results: list[dict[str, Any]]) -> list[dict[str, Any]]:

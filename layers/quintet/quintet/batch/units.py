@@ -17,16 +17,15 @@ from quintet.batch.offline_features import as_of, read_offline_features
 from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
 from quintet.batch.sinks import QuarantineLines, ScoreTable
+from quintet.batch.statistics import Statistics
 from quintet.batch.stores import InputBucket, ObjectStore, PinnedSource
-from quintet.contract import Contract, Output
+from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource
 from quintet.formats.byte_streams import side_by_side
 from quintet.formats.chunks import Chunk, Piece
 from quintet.formats.readers import read_slice
 from quintet.formats.sources import Layout, Slice
-from quintet.monitoring.drift import Reference, Sample
-from quintet.monitoring.histograms import Histogram, watched
 from quintet.scoring import Model
 from quintet.serving import ModelRoute, Prediction
 from quintet.serving.predict import in_caller_order, predict
@@ -96,8 +95,7 @@ def score_unit(
     try:
         loaded = model()
         parts = _parts(loaded.contract, plan, unit, inbox, store)
-        sample = Sample(Reference(loaded.contract, baseline()), unit.rows)
-        found = _nothing(loaded.contract, plan, sample)
+        found = _nothing(loaded.contract, plan, Statistics(loaded.contract, baseline, unit.rows))
         known = _features(loaded.contract, plan, unit, inbox, store) or (lambda _: features)
         beat = begun
         files = _Files(unit, plan, store)
@@ -127,9 +125,7 @@ class _Found:
 
     scores: ScoreTable
     quarantine: QuarantineLines
-    output: Output | None
-    histogram: Histogram | None
-    sample: Sample
+    statistics: Statistics
     fallback: int = 0
 
     def add(self, found: _Scored) -> None:
@@ -145,9 +141,7 @@ class _Found:
             rows, file = chunk.rows[scores.index], part.file
             self.scores.add(rows, entities, scores.outputs, scores.fallback, file=file, kept=kept)
             self.fallback += int(scores.fallback.sum())
-            if self.histogram and self.output:
-                self.histogram.add(scores.outputs[self.output.name])
-            self.sample.add(prediction.batch.columns, scores.index[~scores.fallback])
+            self.statistics.add(prediction)
         for row, reasons in _refused(chunk, refusals):
             self.quarantine.add(row, chunk.original(row - chunk.first), reasons, part.file)
 
@@ -163,8 +157,7 @@ class _Found:
             "quarantined": self.quarantine.rows,
             "fallback": self.fallback,
             "reasons": self.quarantine.reasons,
-            "histogram": self.histogram.document() if self.histogram else None,
-            "sample": self.sample.document(),
+            **self.statistics.documents(),
         }
 
 
@@ -212,13 +205,11 @@ def _features(
     return read_offline_features(contract, wanted, sources.values(), inbox).__getitem__
 
 
-def _nothing(contract: Contract, plan: Plan, sample: Sample) -> _Found:
+def _nothing(contract: Contract, plan: Plan, statistics: Statistics) -> _Found:
     """What is found before any row is read."""
-    output = watched(contract)
     names = [name for _, name in plan.keep]
     table = ScoreTable(contract, plan.version, many=plan.scope != "key", kept=names)
-    histogram = Histogram(output) if output else None
-    return _Found(table, QuarantineLines(), output, histogram, sample)
+    return _Found(table, QuarantineLines(), statistics)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from quintet.contract import Contract
 from quintet.errors import BadInput
 from quintet.formats.byte_streams import text_blocks
-from quintet.formats.kinds import BOM, HEAD, detect, read_header
+from quintet.formats.kinds import BOM, HEAD, detect, is_blank, read_header
 from quintet.formats.parquet import Footer, extent, read_footer
 from quintet.formats.parquet_rows import parquet_columns
 from quintet.formats.sources import ByteSource, Layout, Slice
@@ -63,6 +63,8 @@ def inspect(contract: Contract, source: ByteSource, name: str) -> Inspected:
     if kind.format == "jsonl":
         start = len(BOM) if head.startswith(BOM) else 0
         return Inspected(source, Layout("jsonl", kind.gzip, None, ()), start)
+    if is_blank(head):
+        return Inspected(source, Layout("csv", kind.gzip, ",", ()))
     header = read_header(contract, head)
     layout = Layout("csv", kind.gzip, header.delimiter, header.columns)
     return Inspected(source, layout, header.end, header.line)
@@ -78,6 +80,8 @@ def cut(found: Inspected, slice_bytes: int) -> list[Cut]:
     if found.footer is not None:
         return _row_groups(found.footer, slice_bytes)
     source, layout, start = found.source, found.layout, found.start
+    if layout.format == "csv" and not layout.columns:
+        return []
     delimiter = layout.delimiter.encode() if layout.delimiter else None
     parts = records(text_blocks(source, layout.gzip, start), delimiter, start, found.line)
     if layout.gzip:

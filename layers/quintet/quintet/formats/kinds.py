@@ -22,6 +22,7 @@ __all__ = [
     "check_columns",
     "detect",
     "ignored_columns",
+    "is_blank",
     "read_header",
 ]
 
@@ -99,6 +100,11 @@ def _check_text(head: bytes) -> None:
         raise BadInput.of("the file", EXPECTED, "binary data of an unknown format")
 
 
+def is_blank(head: bytes) -> bool:
+    """Whether a text, of which `head` is up to its first `HEAD` bytes, has blank lines only."""
+    return len(head) < HEAD and not head.removeprefix(BOM).strip()
+
+
 def read_header(contract: Contract, head: bytes) -> Header:
     """A CSV's header, from the file's first `HEAD` bytes.
 
@@ -112,7 +118,7 @@ def read_header(contract: Contract, head: bytes) -> Header:
     shift = len(head) - len(text)
     line = _decoded(text.partition(b"\n")[0])
     if not line:
-        raise BadInput.of("the file", "a header and rows", "empty lines only")
+        raise BadInput.of("the header", f"a row in the first {HEAD} bytes", "empty lines only")
     best = max(DELIMITERS, key=lambda d: (_found(contract, line, d), line.count(d)))
     first = next(records([text], best.encode()))
     end = int(first.ends[0])

@@ -66,7 +66,8 @@ class Footer:
 
     def of(self, first: int, last: int) -> bytes:
         """The end of a file with only the row groups from `first` to before `last`."""
-        chosen = self._spans[first:last]
+        some = zip(self._spans[first:last], self.groups[first:last], strict=True)
+        chosen = [span for span, group in some if group.rows]
         count = sum(group.rows for group in self.groups[first:last])
         groups = _list_header(len(chosen)) + b"".join(self.meta[a:b] for a, b in chosen)
         parts = {
@@ -99,7 +100,7 @@ def read_footer(source: ByteSource) -> Footer:
     meta = source.read(start, size - 8)
     try:
         return _parse(meta, start)
-    except (IndexError, KeyError, ValueError, TypeError, RecursionError):
+    except (AttributeError, IndexError, KeyError, ValueError, TypeError, RecursionError):
         raise BadInput.of("the file", "Parquet, whole", "a footer that is damaged") from None
 
 
@@ -108,16 +109,7 @@ def _parse(meta: bytes, start: int) -> Footer:
     fields, _ = _struct(meta, 0)
     groups, spans = [], []
     for group in fields[ROW_GROUPS].value:
-        columns = [column.value[META_DATA].value for column in group.value[COLUMNS].value]
-        starts = [
-            min(c[DATA_PAGE].value, c[DICTIONARY_PAGE].value)
-            if DICTIONARY_PAGE in c and c[DICTIONARY_PAGE].value > 0
-            else c[DATA_PAGE].value
-            for c in columns
-        ]
-        ends = [at + c[COMPRESSED_SIZE].value for at, c in zip(starts, columns, strict=True)]
-        unpacked = sum(map(_unpacked, columns))
-        found = RowGroup(group.value[GROUP_ROWS].value, min(starts), max(ends), unpacked)
+        found = _row_group(group.value)
         if found.rows < 0 or found.start < 4 or found.end > start:
             raise ValueError("a row group outside of the file")
         groups.append(found)
@@ -126,6 +118,21 @@ def _parse(meta: bytes, start: int) -> Footer:
         raise ValueError("rows that the row groups do not hold")
     places = [(fields[name].start, fields[name].end) for name in (NUM_ROWS, ROW_GROUPS)]
     return Footer(start, meta, tuple(groups), places[0], places[1], tuple(spans))
+
+
+def _row_group(group: dict[int, _Field]) -> RowGroup:
+    rows = group[GROUP_ROWS].value
+    if rows == 0:  # its columns may be nowhere
+        return RowGroup(0, 4, 4, 0)
+    columns = [column.value[META_DATA].value for column in group[COLUMNS].value]
+    starts = [
+        min(c[DATA_PAGE].value, c[DICTIONARY_PAGE].value)
+        if DICTIONARY_PAGE in c and c[DICTIONARY_PAGE].value > 0
+        else c[DATA_PAGE].value
+        for c in columns
+    ]
+    ends = [at + c[COMPRESSED_SIZE].value for at, c in zip(starts, columns, strict=True)]
+    return RowGroup(rows, min(starts), max(ends), sum(map(_unpacked, columns)))
 
 
 def _unpacked(column: dict[int, _Field]) -> int:
@@ -272,4 +279,5 @@ class View(io.RawIOBase):
 
 def extent(groups: Sequence[RowGroup]) -> tuple[int, int]:
     """The bytes that some row groups lie in."""
-    return min((g.start for g in groups), default=4), max((g.end for g in groups), default=4)
+    full = [group for group in groups if group.rows]
+    return min((g.start for g in full), default=4), max((g.end for g in full), default=4)

@@ -108,6 +108,18 @@ def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.Rec
 def _record_of(table: core.RecordBatch) -> Callable[[int], dict[str, Any]]:
     def original(position: int) -> dict[str, Any]:
         row = table.slice(position, 1)
-        return {name: row.column(name).to_pylist()[0] for name in row.schema.names}
+        return {name: _written(row.column(name)) for name in row.schema.names}
 
     return original
+
+
+def _written(array: core.Array) -> Any:
+    """The only value of an array; one that Python cannot hold (the year 10000) as text."""
+    try:
+        return array.to_pylist()[0]
+    except Exception:  # a row is kept whatever its columns are, also those of nobody
+        pass
+    try:
+        return array.cast(core.DataType.string()).to_pylist()[0]
+    except Exception:
+        return f"a value of {array.type} that cannot be written down"

@@ -45,7 +45,11 @@ class Quarantined:
         else:
             content = {**_as_text(self.original or b""), "reasons": reasons}
         options = orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
-        return orjson.dumps({**self.place, **content}, default=str, option=options)
+        try:
+            return orjson.dumps({**self.place, **content}, default=str, option=options)
+        except TypeError:  # a value that JSON cannot hold, such as a map whose keys are lists
+            content["record"] = {name: ascii(value) for name, value in content["record"].items()}
+            return orjson.dumps({**self.place, **content}, option=options)
 
     @classmethod
     def from_line(cls, line: bytes) -> Quarantined:

@@ -220,13 +220,13 @@ class _JsonlReader:
         try:
             found = list(map(orjson.loads, texts))
         except ValueError:
-            return self._careful(texts)
+            return self._careful(text)
         # every field has a colon: where there are no more colons, no field came twice
         whole = text.whole()
         if set(map(type, found)) != {dict} or whole.count(b":") != sum(map(len, found)):
-            return self._careful(texts)
+            return self._careful(text)
         if strict_json.has_long_number(whole):
-            return self._careful(texts)
+            return self._careful(text)
         return self._batch(found), None, []
 
     def _batch(self, found: list[Any]) -> Batch:
@@ -241,11 +241,11 @@ class _JsonlReader:
             ]
         return from_records(self._contract, found)
 
-    def _careful(self, texts: Sequence[bytes]) -> Found:
+    def _careful(self, texts: _Text) -> Found:
         found: list[Any] = []
         positions: list[int] = []
         broken: list[Refusal] = []
-        for position, text in enumerate(texts):
+        for position, text in enumerate(texts.cut()):
             try:
                 record = orjson.loads(text)
                 if type(record) is dict and text.count(b":") != len(record):

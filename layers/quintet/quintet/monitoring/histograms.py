@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quintet.columns import Array, column_names
 from quintet.contract import Contract, Output
@@ -29,6 +31,8 @@ def _rank(output: Output) -> int | None:
     if output.meaning == "probabilities":
         return 1 if output.shape[1:] in ((1,), (2,)) else None
     single = output.shape[1:] in ((), (1,))
+    if output.dtype == "string" and output.meaning != "label":
+        return None  # texts have no bins, and as many values as rows
     return {"score": 0, "value": 2, "label": 3}.get(output.meaning) if single else None
 
 
@@ -46,6 +50,7 @@ class Histogram:
     def document(self) -> dict[str, Any]:
         """The histogram as JSON: bins of a number, or rows by class of a label."""
         values = np.concatenate([v.reshape(-1) for v in self._values] or [np.empty(0)])
+        values = values if self._output.meaning == "label" else values.astype(np.float64)
         name = column_names(self._output)[-1]
         head = {"output": name, "meaning": self._output.meaning}
         if self._output.meaning == "label":
@@ -55,9 +60,10 @@ class Histogram:
         low, high = float(values.min()), float(values.max())
         if low >= 0 and high <= 1:
             low, high = 0.0, 1.0
-        counts, _ = np.histogram(values, BINS, (low, high) if high > low else (low, low + 1))
-        total = float(values.sum(dtype=np.float64))
-        return {**head, "low": low, "high": high, "counts": counts.tolist(), "sum": total}
+        counts = np.bincount(_places(values, low, high), minlength=BINS)
+        with np.errstate(over="ignore"):
+            total = float(values.sum())
+        return {**head, "low": low, "high": high, "counts": counts.tolist(), "sum": _finite(total)}
 
     def _by_class(self, values: Array) -> dict[str, int]:
         kinds, counts = np.unique(values.astype(object).astype(str), return_counts=True)
@@ -70,6 +76,20 @@ class Histogram:
             name = name if len(found) < CLASSES or name in found else "others"
             found[name] = found.get(name, 0) + count
         return found
+
+
+def _places(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.int64]:
+    """The bin of each value between `low` and `high`, also where these are equal or far apart."""
+    half = high / 2 - low / 2  # of the whole the largest floats have none
+    if not half:
+        return np.zeros(len(values), dtype=np.int64)
+    share = (values / 2 - low / 2) / half
+    return np.clip((share * BINS).astype(np.int64), 0, BINS - 1)
+
+
+def _finite(total: float | None) -> float | None:
+    """A sum as JSON has it: None for one that is beyond the largest float."""
+    return total if total is not None and math.isfinite(total) else None
 
 
 def merged(documents: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
@@ -87,9 +107,10 @@ def merged(documents: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     parts = [p for p in parts if sum(p["counts"])] or parts[:1]
     low, high = min(p["low"] for p in parts), max(p["high"] for p in parts)
     counts = np.zeros(BINS, dtype=np.int64)
+    share = (np.arange(BINS) + 0.5) / BINS
     for part in parts:
-        middles = part["low"] + (np.arange(BINS) + 0.5) * (part["high"] - part["low"]) / BINS
-        place = (middles - low) / ((high - low) or 1.0) * BINS
-        np.add.at(counts, np.clip(place.astype(np.int64), 0, BINS - 1), part["counts"])
-    total = sum(p["sum"] for p in parts)
+        middles = part["low"] * (1 - share) + part["high"] * share
+        np.add.at(counts, _places(middles, low, high), part["counts"])
+    sums = [part["sum"] for part in parts]
+    total = None if None in sums else _finite(sum(sums))
     return {**head, "low": low, "high": high, "counts": counts.tolist(), "sum": total}
