@@ -72,7 +72,7 @@ def measure(contract: Contract, model: onnx.ModelProto, pipeline: Pipeline) -> d
 def golden_rows(contract: Contract) -> Columns:
     """Two held-out texts a team, then the edges: empty, unknown words, other scripts, long."""
     held_out = read_table(DATA / "held_out.parquet")
-    classes = contract.outputs[0].classes or ()
+    classes = contract.outputs[0].class_names or ()
     texts = [text for team in classes for text in held_out["text"][held_out["team"] == team][:2]]
     edges = [
         "",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import onnx
 
 from quintet.contract import Contract, Input, Output
+from quintet_publish.class_checks import class_differences
 from quintet_publish.problems import PackageError, Problem
 
 __all__ = ["check_graph"]
@@ -55,6 +56,7 @@ def _differences(contract: Contract, graph: onnx.GraphProto) -> Iterator[tuple[s
             yield from _tensor("outputs", output, outputs[output.name])
         else:
             yield f"outputs.{output.name}", f"the graph's outputs are {_list(outputs)}"
+    yield from class_differences(contract, graph)
 
 
 def _tensor(

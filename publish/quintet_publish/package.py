@@ -8,14 +8,17 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from quintet.contract import Contract
 from quintet.manifest import GRAPH, digest_of, sha256
 from quintet.serving.golden import Golden, golden_from_dict
+from quintet_publish.class_checks import label_differences
 from quintet_publish.model_yaml import MAX_BYTES, read_contract
 from quintet_publish.problems import PackageError, Problem
+from quintet_publish.rules.terms import is_of
 from quintet_publish.safety import CAPS
 from quintet_publish.training_data import SUFFIXES
 
@@ -27,6 +30,7 @@ PICKLES = frozenset({".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 MAX_GOLDEN = 20_000_000
 MAX_TRAINING = 1_000_000_000
 MAX_TOLERANCE = 0.01
+GOLDEN_KEYS = ("columns", "outputs", "tolerance", "entities")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,8 @@ def _read(folder: Path, name: str, max_bytes: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
         raise PackageError.of(name, "is missing from the package's folder") from None
+    except ValueError:  # a NUL in it
+        raise PackageError.of(CONTRACT, f"expected the path of a file, got {name[:80]!r}") from None
     except OSError as error:
         raise PackageError.of(name, f"cannot be read ({error.strerror})") from error
     with os.fdopen(descriptor, "rb") as file:
@@ -118,10 +124,11 @@ def _read(folder: Path, name: str, max_bytes: int) -> bytes:
 def _golden(contract: Contract, content: bytes) -> Golden:
     try:
         data = json.loads(content, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        problems = list(_golden_problems(contract, data))
+    except (ValueError, RecursionError) as error:  # ValueError: of 5,000 digits, too
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise PackageError.of(GOLDEN, f"is not JSON: {reason[:200]}") from error
-    if problems := list(_golden_problems(contract, data)):
+    if problems:
         raise PackageError([Problem(GOLDEN, text, field=field) for field, text in problems])
     return golden_from_dict(data)
 
@@ -134,6 +141,10 @@ def _golden_problems(contract: Contract, data: Any) -> Iterator[tuple[str, str]]
     if not isinstance(data, dict):
         yield "", "expected an object with columns and outputs"
         return
+    for name in sorted(data.keys() - set(GOLDEN_KEYS)):
+        close = get_close_matches(name, GOLDEN_KEYS, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        yield name[:100], f"expected one of {', '.join(GOLDEN_KEYS)}{hint}"
     columns, outputs = data.get("columns"), data.get("outputs")
     if not isinstance(columns, dict) or not isinstance(outputs, dict) or not columns:
         yield "", "expected an object with columns and outputs"
@@ -145,10 +156,14 @@ def _golden_problems(contract: Contract, data: Any) -> Iterator[tuple[str, str]]
     lengths = {len(value) if isinstance(value, list) else -1 for value in values}
     if len(lengths) != 1 or lengths & {-1, 0}:
         yield "", "expected lists of one and the same length, at least 1"
+    elif columns.keys() == features and set(outputs) == {o.name for o in contract.outputs}:
+        odd = list(_odd_outputs(contract, outputs))
+        yield from odd or label_differences(contract, outputs)
     tolerance = data.get("tolerance", MAX_TOLERANCE)
     if type(tolerance) not in (int, float) or not 0 <= tolerance <= MAX_TOLERANCE:
         yield "tolerance", f"expected a number from 0 to {MAX_TOLERANCE:g}"
-    if any(not math.isfinite(value) for value in _floats(values)):
+    leaves = _leaves(values)
+    if any(isinstance(value, float) and not math.isfinite(value) for value in leaves):
         yield "", "expected finite numbers"
 
 
@@ -159,9 +174,29 @@ def _names(kind: str, given: Mapping[str, Any], expected: set[str]) -> Iterator[
         yield kind, f"{name} is missing"
 
 
-def _floats(value: Any) -> Iterator[float]:
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, list):
+def _odd_outputs(contract: Contract, outputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Outputs with a value that is not of their dtype, or with rows that are no arrays."""
+    for output in contract.outputs:
+        for row, value in enumerate(outputs[output.name]):
+            if _shape(value) is None or not all(is_of(output.dtype, v) for v in _leaves(value)):
+                got = f"{value!r:.60}"
+                yield f"outputs.{output.name}", f"row {row}: expected {output.dtype}, got {got}"
+                break
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of nested lists; None where they are ragged."""
+    if not isinstance(value, list):
+        return ()
+    inner = {_shape(item) for item in value}
+    if len(inner) > 1 or None in inner:
+        return None
+    return (len(value), *(inner.pop() or ())) if inner else (0,)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
         for item in value:
-            yield from _floats(item)
+            yield from _leaves(item)
+    else:
+        yield value

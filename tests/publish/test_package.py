@@ -126,6 +126,21 @@ def test_golden_vectors_that_are_no_vectors(tmp_path: Path, text: str, found: st
             {"tolerance": 0.5},
             ["golden.json: tolerance: expected a number from 0 to 0.01"],
         ),
+        (
+            {"tolerence": 1e-3},
+            [
+                "golden.json: tolerence: expected one of columns, outputs, tolerance, entities; "
+                "did you mean tolerance?"
+            ],
+        ),
+        (
+            {"outputs": {"y": [[1.0], [None], [2.0]]}},
+            ["golden.json: outputs.y: row 1: expected float32, got [None]"],
+        ),
+        (
+            {"outputs": {"y": [[1.0], [[2.0], 3.0], {}]}},
+            ["golden.json: outputs.y: row 1: expected float32, got [[2.0], 3.0]"],
+        ),
     ],
 )
 def test_golden_vectors_of_another_contract(
@@ -134,6 +149,21 @@ def test_golden_vectors_of_another_contract(
     folder = package(tmp_path / "p")
     (folder / "golden.json").write_text(json.dumps({**golden(), **changes}))
     assert refusals(folder) == found
+
+
+@pytest.mark.parametrize("value", ["[" * 900 + "1" + "]" * 900, "9" * 5000, "{}", '"x"', "true"])
+def test_odd_golden_outputs_are_refused(tmp_path: Path, value: str) -> None:
+    folder = package(tmp_path / "p")
+    content = json.dumps(golden()).replace("[[1.0]", f"[[{value}]")
+    (folder / "golden.json").write_text(content)
+    (found,) = refusals(folder)
+    assert found.startswith(("golden.json: outputs.y: row 0: expected", "golden.json: is not JSON"))
+
+
+def test_a_path_of_training_data_with_a_nul_is_refused(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p", extra='training_data: "a\\0.csv"\n')
+    (found,) = refusals(folder)
+    assert found == "model.yaml: expected the path of a file, got 'a\\x00.csv'"
 
 
 def test_golden_vectors_that_overflow_are_refused(tmp_path: Path) -> None:

@@ -100,8 +100,9 @@ class Input:
 class Output:
     """One output tensor of the graph and what it means; the first dimension is the rows.
 
-    `classes` names the classes in the order of the label's numbers or of the columns of
-    the probabilities.
+    `classes` names the classes: a list in the order of the label's numbers (0, 1, ...) or of
+    the columns of the probabilities, or a mapping from the graph's labels, as text, to names;
+    the columns are then in ascending order of the labels.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -110,8 +111,39 @@ class Output:
     dtype: DType
     shape: tuple[int, ...]
     meaning: Meaning
-    classes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | dict[str, str] | None = None
     description: str = ""
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that have a name, as text, in the order of the columns."""
+        if isinstance(self.classes, dict):
+            return tuple(sorted(self.classes, key=_label_order))
+        return tuple(map(str, range(len(self.classes or ()))))
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes, in the order of the columns."""
+        if isinstance(self.classes, dict):
+            return tuple(self.classes[label] for label in self.labels)
+        return self.classes
+
+    @cached_property
+    def class_of(self) -> Mapping[Any, str]:
+        """The name of each label: an integer, or the text of a string output."""
+        if self.dtype == "string":
+            return self.classes if isinstance(self.classes, dict) else {}
+        names = zip(self.labels, self.class_names or (), strict=True)
+        return {int(label): name for label, name in names if _is_int(label)}
+
+
+def _is_int(label: str) -> bool:
+    return label.removeprefix("-").isdecimal()
+
+
+def _label_order(label: str) -> tuple[bool, int, str]:
+    """Integers by their value, before texts."""
+    return (False, int(label), "") if _is_int(label) else (True, 0, label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,7 +348,10 @@ def _build(kind: Any, value: Any) -> Any:
         item_kind = typing.get_args(kind)[0]
         return tuple(_build(item_kind, item) for item in value)
     if origin in (types.UnionType, typing.Union):
-        for option in typing.get_args(kind):
+        options = typing.get_args(kind)
+        if isinstance(value, dict) and any(typing.get_origin(o) is dict for o in options):
+            return value
+        for option in options:
             if dataclasses.is_dataclass(option) or typing.get_origin(option) is tuple:
                 return _build(option, value)
     return value

@@ -61,12 +61,15 @@ def check_output(output: Output) -> Found:
         yield ("dtype",), f"expected a float for {output.meaning}"
     if output.meaning in ("probabilities", "embedding") and len(output.shape) != 2:
         yield ("shape",), f"expected [-1, n] for {output.meaning}"
-    if output.classes is None:
+    names = output.class_names
+    if names is None:
         return
-    if len(set(output.classes)) != len(output.classes) or not output.classes:
+    if len(set(names)) != len(names) or not names:
         yield ("classes",), "expected different names, at least one"
-    if output.meaning == "probabilities" and output.shape[1:] != (len(output.classes),):
+    if output.meaning == "probabilities" and output.shape[1:] != (len(names),):
         yield ("classes",), f"expected as many as the columns of {list(output.shape)}"
+    if output.meaning == "label" and kind in "iu" and len(output.class_of) != len(names):
+        yield ("classes",), f"expected labels of {output.dtype}, got {', '.join(output.labels)}"
 
 
 def _tensor(tensor: Input | Output) -> Found:

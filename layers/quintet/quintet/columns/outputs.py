@@ -31,7 +31,7 @@ def json_columns(
     """
     columns: dict[str, Sequence[Any]] = {}
     for output in contract.outputs:
-        values, classes = outputs.get(output.name), output.classes
+        values, classes = outputs.get(output.name), output.class_names
         if values is None:
             continue
         if values.ndim == 2 and values.shape[1] == 1:
@@ -43,9 +43,8 @@ def json_columns(
         columns[output.name] = rows
         if classes is None:
             continue
-        if output.meaning == "label" and values.dtype.kind in "iu" and values.ndim == 1:
-            names = [classes[i] if 0 <= i < len(classes) else None for i in rows]
-            columns[f"{output.name}_class"] = names
+        if output.meaning == "label" and output.class_of and values.ndim == 1:
+            columns[f"{output.name}_class"] = [output.class_of.get(label) for label in rows]
         elif values.ndim == 2 and values.shape[1] == len(classes):
             columns[output.name] = [dict(zip(classes, row, strict=True)) for row in rows]
     if contract.fallback is not None:
@@ -82,5 +81,6 @@ def column_names(output: Output, values: Array | None = None) -> list[str]:
     count = math.prod(shape[1:])
     if count == 1:
         return [output.name]
-    named = output.classes if output.classes and len(output.classes) == count else range(count)
+    names = output.class_names
+    named = names if names and len(names) == count else range(count)
     return [f"{output.name}_{name}" for name in named]

@@ -67,12 +67,11 @@ class Histogram:
 
     def _by_class(self, values: Array) -> dict[str, int]:
         kinds, counts = np.unique(values.astype(object).astype(str), return_counts=True)
-        names = self._output.classes
+        names = {str(label): name for label, name in self._output.class_of.items()}
         found: dict[str, int] = {}
         order = np.argsort(-counts, kind="stable")
         for kind, count in zip(kinds[order].tolist(), counts[order].tolist(), strict=True):
-            known = names and kind.isdigit() and int(kind) < len(names)
-            name = names[int(kind)] if names and known else kind
+            name = names.get(kind, kind)
             name = name if len(found) < CLASSES or name in found else "others"
             found[name] = found.get(name, 0) + count
         return found
