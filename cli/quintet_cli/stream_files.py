@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -16,8 +17,8 @@ import orjson
 
 from quintet.aws.contracts import Described
 from quintet.aws.stream_sender import RECORD_BYTES, size_of
-from quintet.columns import numpy_dtype, shown
-from quintet.contract import Contract
+from quintet.columns import cell_value, key_of, shown
+from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors
 from quintet.formats.strict_json import parse
@@ -102,7 +103,7 @@ def read_records(
     if told:
         raise BadInput(refusal for _, refusal in sorted(told, key=itemgetter(0)))
     return [
-        Line(str(number) if key is None else str(record[key]), record, number)
+        Line(str(number) if key is None else key_of(record[key]), record, number)
         for number, record in numbered
     ]
 
@@ -147,12 +148,15 @@ def _key_of(content: bytes, key: str | None) -> str | None:
     except BadInput:
         return None
     value = record.get(key) if isinstance(record, dict) else None
-    return str(value) if _is_key(value) else None
+    return key_of(value) if _is_key(value) else None
 
 
 def _is_key(value: Any) -> bool:
-    # https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecordsRequestEntry.html
-    return type(value) in (str, int) and 0 < len(str(value)) <= 256
+    try:
+        # https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecordsRequestEntry.html
+        return 0 < len(key_of(value)) <= 256
+    except ValueError:
+        return False
 
 
 def _got(record: dict[str, Any], key: str) -> str:
@@ -216,17 +220,19 @@ def _csv(path: Path, contract: Contract | None) -> Numbered:
 
 def _cell(name: str, text: str, contract: Contract | None) -> Any:
     feature = contract.by_name.get(name) if contract is not None else None
-    is_key = contract is not None and name == contract.entity
-    if is_key or (feature is not None and feature.dtype == "string"):
+    if contract is not None and name == contract.entity:
         return text
-    if feature is not None and numpy_dtype(feature.dtype).kind == "b":
-        return {"true": True, "false": False}.get(text.lower(), text)
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+    # what is no feature is a number where it looks like one
+    kinds = [feature] if feature is not None else [_INTEGER, _FLOAT]
+    for kind in kinds:
+        with suppress(ValueError):
+            value = cell_value(kind, text)
+            if not isinstance(value, float) or math.isfinite(value):  # JSON has no other
+                return value
     return text
+
+
+_INTEGER, _FLOAT = Feature(name="", dtype="int64"), Feature(name="", dtype="float64")
 
 
 def _parquet(path: Path, contract: Contract | None) -> Numbered:

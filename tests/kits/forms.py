@@ -75,6 +75,9 @@ def _file(contract: Contract, name: str, body: bytes) -> Batch:
                 whole.refusals = list(chunk.broken)
                 whole.good[:] = False
                 whole.good[chunk.rows - chunk.first] = chunk.batch.good
+                for place, key in enumerate(chunk.batch.entities or ()):
+                    assert whole.entities is not None
+                    whole.entities[int(chunk.rows[place]) - chunk.first] = key
                 for column, values in chunk.batch.columns.items():
                     whole.columns[column] = whole.columns[column].copy()
                     whole.columns[column][chunk.rows - chunk.first] = values

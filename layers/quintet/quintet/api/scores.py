@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from quintet.columns import key_of
 from quintet.contract import Contract
 from quintet.errors import NotFound
 from quintet.protocols import records
@@ -45,7 +46,7 @@ class ScoresApi:
         Raises:
             NotFound: the model does not exist or has no entity key, or the entity has no score.
         """
-        model, entity = request.parameters["model"], request.parameters["entity"]
+        model, entity = request.parameters["model"], key_of(request.parameters["entity"])
         if not NAME.fullmatch(model):
             raise UnknownModel(model)
         key = self.contract(model).entity

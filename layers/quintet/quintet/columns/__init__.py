@@ -5,7 +5,7 @@ refused. Ranges, categories and finiteness are the business of `quintet.scoring`
 every column once, wherever it came from.
 """
 
-from quintet.columns.batch import Array, Batch, numpy_dtype, shown
+from quintet.columns.batch import Array, Batch, key_of, numpy_dtype, shown
 from quintet.columns.merging import layout, merge
 from quintet.columns.outputs import (
     as_records,
@@ -17,11 +17,13 @@ from quintet.columns.outputs import (
 from quintet.columns.records import from_records
 from quintet.columns.tables import from_arrays, from_text
 from quintet.columns.tensors import from_tensors
+from quintet.columns.values import cell_value
 
 __all__ = [
     "Array",
     "Batch",
     "as_records",
+    "cell_value",
     "column_names",
     "empty_output",
     "flat_columns",
@@ -30,6 +32,7 @@ __all__ = [
     "from_tensors",
     "from_text",
     "json_columns",
+    "key_of",
     "layout",
     "merge",
     "numpy_dtype",

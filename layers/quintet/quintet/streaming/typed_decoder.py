@@ -210,7 +210,8 @@ def _put_objects(contract: Contract, batch: Batch, columns: Mapping[str, Any]) -
         batch.put(tuple(texts), np.ascontiguousarray(matrix.T))
     if contract.entity is not None:
         batch.entities = list(columns[contract.entity])
-        return "" not in batch.entities
+        # a key of a whole number with a fraction is another: `quintet.columns.key_of`
+        return "" not in batch.entities and ".0" not in "".join(batch.entities)
     return True
 
 
