@@ -8,11 +8,11 @@ import sys
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 from rich.markup import escape
 
 from quintet.errors import QuintetError
 from quintet_cli.stacks import StageError, explained
+from quintet_cli.terminal import Console
 from quintet_local.loopback import bypass_proxies
 
 __all__ = ["app", "main"]
@@ -51,7 +51,7 @@ def main() -> None:
     bypass_proxies(os.environ)
     try:
         app()
-    except (QuintetError, StageError, BotoCoreError, ClientError) as error:
+    except (QuintetError, StageError, BotoCoreError, ClientError, OSError) as error:
         # what the error quotes may look like rich's markup; lines are the terminal's to wrap
         text = explained(error) or explained(error.__cause__) or str(error)
         console = Console(stderr=True)

@@ -47,12 +47,16 @@ class Stage:
     @classmethod
     def _local(cls, state: Path) -> Stage:
         try:
-            found = json.loads((state / "local.json").read_text())
+            found = json.loads((state / "local.json").read_text(encoding="utf-8"))
+            return cls("local", found["api_url"], found["outputs"], found["endpoint_url"])
         except FileNotFoundError:
             raise StageError(
                 f"no local AWS is running from {state}/ here; start one with `quintet up --detach`"
             ) from None
-        return cls("local", found["api_url"], found["outputs"], found["endpoint_url"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise StageError(
+                f"{state / 'local.json'} is damaged; `quintet up --detach` writes it again"
+            ) from error
 
     @classmethod
     def _deployed(cls, name: str) -> Stage:

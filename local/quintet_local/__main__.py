@@ -35,7 +35,7 @@ def main() -> None:
             faults=load(given.faults) if given.faults else OFF,
         )
         run(settings, _ready)
-    except (FaultError, StartError, TemplateError) as error:
+    except (FaultError, OSError, StartError, TemplateError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # not by the end of main: a half-started server has threads
 

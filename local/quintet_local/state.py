@@ -63,6 +63,6 @@ class State:
         try:
             with _DIRECTLY.open(self.endpoint_url + HEALTH, timeout=5) as answer:
                 page: dict[str, Any] = json.load(answer)
-        except (OSError, ValueError):
+        except (OSError, TypeError, ValueError):  # TypeError: of a damaged file
             return None
         return page if page.get("pid") == self.pid else None

@@ -6,7 +6,6 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from quintet.batch.requests import passthrough_of
 from quintet.errors import BadInput
@@ -16,6 +15,7 @@ from quintet_cli.registry import registry_of
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import StageRuns
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.terminal import Console
 from quintet_cli.views.runs import POLL_SECONDS, colored
 
 __all__ = ["register"]

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 import urllib3
-from rich.console import Console
 from rich.progress import Progress
 
 from quintet_cli.commands import dlq, drop, features, local, publish, runs
@@ -24,6 +23,7 @@ from quintet_cli.demo.tables import (
 from quintet_cli.local_process import is_running
 from quintet_cli.options import State
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.terminal import Console
 
 __all__ = ["register"]
 

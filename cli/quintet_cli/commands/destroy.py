@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 
 from quintet_cli.destroyer import SAM_STACK, Destroyer, StageResources
 from quintet_cli.stacks import StageError, explained
+from quintet_cli.terminal import Console
 
 __all__ = ["register"]
 

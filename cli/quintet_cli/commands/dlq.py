@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich import progress
-from rich.console import Console
 from rich.table import Table
 
 from quintet.aws.scores_bucket import S3ObjectStore
@@ -20,6 +19,7 @@ from quintet.replay.items import ReplayItem
 from quintet.replay.replays import Replay, ReplayRun
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.terminal import Console
 
 __all__ = ["register"]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from quintet_cli.options import Form, Keep, Model, StageName, State, Wait
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import drop_file
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.terminal import Console
 from quintet_cli.views.runs import finish, follow
 
 __all__ = ["register"]

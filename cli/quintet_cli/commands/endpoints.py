@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,6 +20,7 @@ from quintet.webhooks.url_guard import Scope
 from quintet_cli.options import StageName, State
 from quintet_cli.receiver import Received, Receiver, receiving
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.terminal import Console
 
 __all__ = ["register"]
 

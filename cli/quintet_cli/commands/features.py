@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -16,6 +15,7 @@ from quintet_cli.feature_loader import FeatureLoader
 from quintet_cli.options import StageName, State
 from quintet_cli.registry import live_contract
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.terminal import Console
 
 __all__ = ["register"]
 

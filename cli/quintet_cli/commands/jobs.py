@@ -6,7 +6,6 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from quintet.api.gateway import owner_of
 from quintet.aws.jobs import JobTable
@@ -17,6 +16,7 @@ from quintet.jobs.messages import OutboxPublisher
 from quintet.protocols.http import ANONYMOUS
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.terminal import Console
 from quintet_cli.views.jobs import print_job, print_jobs
 
 __all__ = ["register"]

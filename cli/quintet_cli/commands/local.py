@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from quintet_cli.local_process import start, stop
 from quintet_cli.stage import DEFAULT_STATE, StageError
+from quintet_cli.terminal import Console
 from quintet_cli.views.local import print_started, print_status
 from quintet_local.state import State
 
@@ -31,8 +31,12 @@ def register(app: typer.Typer) -> None:
 def up(
     *,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background.")] = False,
-    port: Annotated[int, typer.Option(help="Port of the AWS endpoint; 0 takes a free one.")] = 4566,
-    api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the AWS endpoint; 0 takes a free one.")
+    ] = 4566,
+    api_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes a free one.")
+    ] = 4567,
     state: StateOption = DEFAULT_STATE,
     template: Annotated[Path, typer.Option(help="The SAM template to serve.")] = Path(
         "template.yaml"
@@ -71,7 +75,7 @@ def up(
             settings,
             lambda local: print_started(console, local.health(), local.state, "Ctrl-C stops it"),
         )
-    except (FaultError, StartError, TemplateError) as error:
+    except (FaultError, OSError, StartError, TemplateError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         os._exit(1)  # not by returning: a half-started server has threads
     except KeyboardInterrupt:

@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from quintet_cli.options import StageName, State
 from quintet_cli.stacks import explained
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.terminal import Console
 from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.model_yaml import contract_schema
 from quintet_publish.publisher import Publisher

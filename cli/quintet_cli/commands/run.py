@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from quintet.batch.requests import passthrough_of
 from quintet_cli.options import Features, Form, Keep, Model, StageName, State, Wait
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import start_on
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.terminal import Console
 from quintet_cli.views.runs import finish, follow
 
 __all__ = ["register"]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from quintet.batch import executions
 from quintet.batch.run_paths import RunPaths
@@ -15,6 +14,7 @@ from quintet_cli.options import Model, Run, StageName, State, Wait
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.tables import show_to_readers
+from quintet_cli.terminal import Console
 from quintet_cli.views.runs import (
     POLL_SECONDS,
     finish,

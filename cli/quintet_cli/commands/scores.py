@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.score_loader import load_scores
 from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.terminal import Console
 
 __all__ = ["register"]
 

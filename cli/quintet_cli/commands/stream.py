@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from quintet.aws.stream_sender import Entry, Sender, Sent
 from quintet.contract import Contract
@@ -25,6 +24,7 @@ from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read
 from quintet_cli.stream_reader import StreamReader
 from quintet_cli.stream_status import status_of
 from quintet_cli.stream_tail import Tail
+from quintet_cli.terminal import Console
 from quintet_cli.views.stream import (
     seen_lines,
     sending_bar,

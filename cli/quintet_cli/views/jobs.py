@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from rich.console import Console
 from rich.table import Table
 
 from quintet.jobs.job import SETTLED, Content, Job
 from quintet.jobs.store import JobSummary
+from quintet_cli.terminal import Console
 
 __all__ = ["print_job", "print_jobs"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from quintet_cli.terminal import Console
 
 __all__ = ["print_started", "print_status"]
 

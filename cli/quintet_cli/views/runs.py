@@ -8,13 +8,13 @@ from typing import Any
 
 import typer
 from rich import progress
-from rich.console import Console
 from rich.table import Table
 
 from quintet.batch.plans import Plan
 from quintet.batch.run_paths import REPLAY_OF, RunPaths
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
+from quintet_cli.terminal import Console
 
 __all__ = [
     "POLL_SECONDS",

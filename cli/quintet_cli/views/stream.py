@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich import filesize, progress
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from quintet.streaming.alert import Alert
 from quintet.streaming.windows import Window
 from quintet_cli.stream_reader import Scored
 from quintet_cli.stream_tail import Refused, Seen, Tail, past
+from quintet_cli.terminal import Console
 
 __all__ = [
     "alert_line",
