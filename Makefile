@@ -1,4 +1,4 @@
-# Every target sets up what it needs. PYTHON picks the interpreter (3.11 or newer).
+# Every target installs what it needs. PYTHON selects the interpreter (3.11 or newer).
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -28,68 +28,68 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
 	@touch $@
 
-test: setup ## run every test, from a clean clone
+test: setup ## run every test
 	$(BIN)/python -m pytest
 
-fuzz: setup ## run the property tests ROUNDS times, each time with other examples
+fuzz: setup ## run the property tests ROUNDS times, with other examples each time
 	for round in $$(seq $(ROUNDS)); do \
 		HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -q -m hypothesis || exit 1; \
 	done
 
-test-browser: setup ## look at the pages in Chromium, which must be installed
+test-browser: setup ## test the pages in Chromium, which must be installed
 	$(BIN)/python -m pytest -m browser tests/browser
 
-test-built: setup .venv-sam/.ready .venv-lambda/.ready ## build for both architectures; look at what came out, run it
+test-built: setup .venv-sam/.ready .venv-lambda/.ready ## build for both architectures, then check and run the result
 	.venv-sam/bin/sam validate --lint
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(MAKE) build ARCH=arm64 SAM=.aws-sam/arm64
 	$(BIN)/python -m pytest -m built tests/built
 
-test-sam-local: setup ## sam local invoke and start-api in containers, by Podman, which root installs
+test-sam-local: setup ## run sam local invoke and start-api in containers, by Podman (as root)
 	tests/sam_local/install.sh
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(BIN)/python -m pytest -m sam_local tests/sam_local
 
-test-localstack: setup .venv-lambda/.ready .venv-localstack/.ready ## deploy to LocalStack by sam deploy, and use it
+test-localstack: setup .venv-lambda/.ready .venv-localstack/.ready ## deploy to LocalStack by sam deploy, and test it
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(BIN)/python -m pytest -m localstack tests/localstack
 
-lint: setup ## ruff, mypy, cfn-lint
+lint: setup ## run ruff, mypy, cfn-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
 
-demo: setup ## run the main job on the local AWS: publish, predict, drop a file, see the report
+demo: setup ## run the main job on the local AWS: online, jobs, stream, a file
 	$(BIN)/quintet demo
 
 demo-down: setup ## stop what `make demo` left running
 	$(BIN)/quintet down
 
-bench: setup ## measure the handler, cold start, the local API and a unit of a batch
+bench: setup ## run every benchmark
 	$(BIN)/python -m benchmarks
 
-# SAM pins its own boto3: it lives in an environment of its own.
+# SAM pins its own boto3: it has its own environment.
 .venv-sam/.ready: Makefile
 	$(PYTHON) -m venv .venv-sam
 	.venv-sam/bin/python -m pip install --quiet uv==$(UV_VERSION)
 	VIRTUAL_ENV=.venv-sam .venv-sam/bin/uv pip install --quiet aws-sam-cli==$(SAM_VERSION)
 	@touch $@
 
-# What Lambda's runtime brings along, for built functions to run with here.
+# The packages of Lambda's runtime, to run built functions here.
 .venv-lambda/.ready: requirements/lambda.txt $(VENV)/.ready
 	$(BIN)/uv venv --quiet --clear --python python3.13 .venv-lambda
 	VIRTUAL_ENV=.venv-lambda $(BIN)/uv pip install --quiet --require-hashes -r $<
 	@touch $@
 
-# LocalStack's package, with the plugin that stands in for Docker and for what it would download.
+# LocalStack's package, with the plugin that replaces Docker and downloads.
 .venv-localstack/.ready: requirements/localstack.txt tests/localstack/plugin/pyproject.toml $(VENV)/.ready
 	$(BIN)/uv venv --quiet --clear --python python3.13 .venv-localstack
 	VIRTUAL_ENV=.venv-localstack $(BIN)/uv pip install --quiet --require-hashes -r $<
 	VIRTUAL_ENV=.venv-localstack $(BIN)/uv pip install --quiet --no-deps -e tests/localstack/plugin
 	@touch $@
 
-# The layers' makefiles take PYTHON for the runtime's, here it is the one that develops.
+# In the layers' makefiles PYTHON is the runtime's Python; here it is the development one.
 SAM_BUILD := env -u MAKEFLAGS -u PYTHON .venv-sam/bin/sam build --cached --parallel
 
 build: .venv-sam/.ready ## sam build for ARCH (x86_64, arm64); needs python3.13 on PATH
@@ -102,13 +102,13 @@ deploy: setup .venv-sam/.ready ## sam build and sam deploy, with the settings of
 	$(if $(filter localstack,$(STAGE)),$(BIN)/python tests/localstack/adapt.py)
 	.venv-sam/bin/sam deploy --config-env $(STAGE)
 
-lock: ## resolve requirements/dev.txt anew from pyproject.toml
+lock: ## resolve the locks from pyproject.toml and the .in files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --upgrade pyproject.toml --group dev --extra train \
 		-o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.13 --generate-hashes --no-annotate --no-header \
 		--upgrade requirements/lambda.in -o requirements/lambda.txt
-	# what onnxruntime names for its tools alone is left out: no session imports it
+	# exclude what onnxruntime needs only for its tools: no session imports it
 	for layer in runtime columnar; do \
 		grep -E '^[a-z].*==' requirements/dev.txt | sed 's/ \\$$//' | grep -v "< '3.12'" > $(VENV)/dev.pins; \
 		$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
@@ -117,10 +117,10 @@ lock: ## resolve requirements/dev.txt anew from pyproject.toml
 			layers/wheels/$$layer.in -o layers/wheels/$$layer.txt; \
 	done
 
-# as LocalStack's last release was resolved when it came out: newer packages break it
-lock-localstack: ## resolve requirements/localstack.txt anew
+# resolved as of LocalStack's last release: newer packages break it
+lock-localstack: ## resolve requirements/localstack.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.13 --exclude-newer 2026-03-28 --generate-hashes \
 		--no-annotate --no-header requirements/localstack.in -o requirements/localstack.txt
 
-clean: ## remove what the other targets made
+clean: ## remove what the other targets created
 	rm -rf $(VENV) .venv-sam .venv-lambda .venv-localstack .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache
