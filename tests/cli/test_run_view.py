@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import typer
 
-from quintet_cli.views.runs import pace
+from quintet_cli.views.runs import finish, pace
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,23 @@ from quintet_cli.views.runs import pace
 )
 def test_the_pace_tells_what_is_left(rows: int, left: int, seconds: float, expected: str) -> None:
     assert pace(rows, left, seconds) == expected
+
+
+def test_a_refused_run_ends_the_command_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {"rows": 9, "scored": 0, "quarantined": 9, "fallback": 0, "unaccounted": 0}
+    report = {
+        "run": "r",
+        "model": "tiny",
+        "version": 3,
+        "status": "refused",
+        "cause": "9 of 9 rows were refused.",
+        "counts": counts,
+        "input": {},
+    }
+    with pytest.raises(typer.Exit) as ended:
+        finish(report)
+    assert ended.value.exit_code == 1
+    text = capsys.readouterr().out
+    assert "9 of 9 rows were refused." in text
+    assert "9 rows = 0 scored + 9 quarantined" in text
+    assert "readers keep the scores that they have" in text and "redrive" not in text

@@ -96,7 +96,8 @@ def print_report(found: dict[str, Any]) -> None:
         _plain(f"  replay of {origin}")
     if found["cause"]:
         _plain(f"  {found['cause']}")
-    if found["status"] != "refused":
+    planned = "version" in found  # else no row was looked at
+    if planned:
         lost = counts["unaccounted"]
         _plain(
             f"  {counts['rows']:,} rows = {counts['scored']:,} scored "
@@ -117,7 +118,9 @@ def print_report(found: dict[str, Any]) -> None:
         _plain(f"  {note}")
     if cost := found.get("cost"):
         _plain(f"  about ${cost['usd']:.4f}: {cost['prices']}")
-    if found["status"] != "succeeded":
+    if planned and found["status"] == "refused":
+        _plain("  readers keep the scores that they have; correct the rows and drop them again")
+    elif found["status"] != "succeeded":
         _plain(f"  to score what is missing: quintet runs redrive {found['model']} {found['run']}")
     _plain(f"  the report as a page: quintet runs report {found['model']} {found['run']}")
 

@@ -157,12 +157,17 @@ class Slo:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The most one request may hold: rows, and bytes of its (uncompressed) body."""
+    """The most one request may hold: rows, and bytes of its (uncompressed) body.
+
+    `max_refused` is the largest share of a batch run's rows that may be refused; a run whose
+    rows are all refused exceeds it in any case.
+    """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     rows: int = 1000
     bytes: int = 4_500_000
+    max_refused: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,6 +59,9 @@ def _header(contract: Contract) -> Found:
     ):
         if not 1 <= value <= maximum:
             yield ("limits", name), f"expected a number from 1 to {maximum}, got {value}"
+    if not 0 <= contract.limits.max_refused <= 1:
+        got = f"{contract.limits.max_refused:g}"
+        yield ("limits", "max_refused"), f"expected a share from 0 to 1, got {got}"
     if contract.slo.p95_ms <= 0:
         yield ("slo", "p95_ms"), f"expected more than 0, got {contract.slo.p95_ms:g}"
     if not 0 <= contract.cache_ttl <= MAX_CACHE_SECONDS:

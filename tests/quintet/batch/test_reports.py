@@ -10,16 +10,26 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
+from tests.kits.batch import (
+    BUCKET,
+    CONTRACT,
+    KINDS,
+    Bench,
+    csv_bytes,
+    jsonl_bytes,
+    parquet_bytes,
+    row,
+)
 
 from quintet.batch import reports
 from quintet.batch.executions import STOPPED
 from quintet.batch.page import page
+from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
 from quintet.batch.run_paths import RunPaths
 from quintet.batch.stores import MemoryObjectStore
-from quintet.contract import Output
+from quintet.contract import Limits, Output
 from quintet.monitoring.drift import Sample
 from quintet.monitoring.histograms import Histogram, merged, watched
 
@@ -360,3 +370,118 @@ def test_a_run_that_was_left_early_says_so() -> None:
     assert summary["status"] == "failed"
     left = f"{plan.units - 1} of {plan.units} units failed"
     assert summary["cause"].startswith(f"Too many units failed, so the rest was left. {left}")
+
+
+def verdict_on(body: bytes, key: str = "tiny/a.csv", most: float = 1.0) -> dict[str, Any]:
+    """The report of a run of a model with that `max_refused`."""
+    contract = dataclasses.replace(CONTRACT, limits=Limits(max_refused=most))
+    bench = Bench(MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, contract)))
+    plan = bench.plan(key, body, 300)
+    bench.score(plan)
+    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    report: dict[str, Any] = orjson.loads(bench.store.objects[plan.folder.report])
+    assert summary["status"] == report["status"]
+    assert (plan.folder.manifest in bench.store.objects) == (report["status"] == "succeeded")
+    return report
+
+
+@pytest.mark.parametrize(
+    ("most", "refused", "status"),
+    [
+        (1.0, 20, "refused"),
+        (1.0, 19, "succeeded"),
+        (0.2, 5, "refused"),
+        (0.2, 4, "succeeded"),
+        (0.0, 1, "refused"),
+        (0.0, 0, "succeeded"),
+    ],
+)
+def test_a_run_with_too_many_refused_rows_is_refused(
+    most: float, refused: int, status: str
+) -> None:
+    rows = [row(n, country="xx" if n < refused else "de") for n in range(20)]
+    report = verdict_on(csv_bytes(rows), most=most)
+    limit = "" if refused == 20 else f", more than the model's max_refused ({most:g})"
+    reason = "Most often, country: expected one of de, fr, got 'xx'."
+    cause = f"{refused} of 20 rows were refused{limit}. {reason}"
+    assert (report["status"], report["cause"]) == (status, cause if status == "refused" else "")
+    assert report["counts"]["scored"] == 20 - refused
+
+
+def test_a_run_without_rows_is_not_refused() -> None:
+    assert (
+        verdict_on(csv_bytes(ROWS[:1]).splitlines()[0] + b"\n", most=0.0)["status"] == "succeeded"
+    )
+
+
+@pytest.mark.parametrize("text", ["1,5", "-12,25", "1.234,5"])
+def test_decimal_commas_are_hinted_at(text: str) -> None:
+    rows = [row(n, amount=text) for n in range(9)]
+    body = (
+        csv_bytes(rows)
+        .decode()
+        .replace('"', "")
+        .replace(",", ";")
+        .replace(text.replace(",", ";"), text)
+    )
+    report = verdict_on(body.encode())
+    assert report["status"] == "refused"
+    assert report["cause"].endswith(" decimal comma are not read: write them with a point.")
+
+
+def renamed(name: str) -> list[dict[str, Any]]:
+    return [{name if k == "rate" else k: v for k, v in one.items()} for one in ROWS[:9]]
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "near"),
+    [
+        ("tiny/a.csv", csv_bytes(renamed("Rate")), "Rate"),
+        ("tiny/a.csv", csv_bytes(renamed("ra_te")), "ra_te"),
+        ("tiny/a.csv", csv_bytes(renamed("other")), None),
+        ("tiny/a.csv", csv_bytes([{**one, "rate": ""} for one in ROWS[:9]]), None),
+        ("tiny/a.jsonl", jsonl_bytes(renamed("RATE")), "RATE"),
+        ("tiny/a.jsonl", jsonl_bytes([{**one, "rate": None} for one in ROWS[:9]]), None),
+        ("tiny/a.parquet", parquet_bytes([{**one, "rate": None} for one in ROWS[:9]], 4), None),
+        (
+            "tiny/a.parquet",
+            parquet_bytes(
+                renamed("Rate"), 4, {n.replace("rate", "Rate"): k for n, k in KINDS.items()}
+            ),
+            "Rate",
+        ),
+    ],
+)
+def test_a_feature_that_no_row_has_is_told_with_near_names(
+    key: str, body: bytes, near: str | None
+) -> None:
+    notes = [n for n in verdict_on(body, key)["notes"] if n.startswith("rate ")]
+    hint = f" Is it {near!r}, which is there?" if near else ""
+    assert notes == [
+        "rate was defaulted for all 9 rows of the file, as none has a value for it: "
+        f"they were scored with 0.5.{hint}"
+    ]
+
+
+def test_a_feature_that_one_row_has_is_not_told() -> None:
+    rows = [{**one, "rate": ""} for one in ROWS[:9]]
+    rows[8]["rate"] = 0.25
+    assert verdict_on(csv_bytes(rows))["notes"] == []
+
+
+def test_files_that_lack_a_feature_are_told_of_those_that_have_it() -> None:
+    bench = Bench()
+    bench.inbox.put(BUCKET, "data/a.csv", csv_bytes(ROWS[:9]))
+    for name in "bc":
+        bench.inbox.put(BUCKET, f"data/{name}.csv", csv_bytes(renamed("rate_")))
+    # a folder says the feature of its files
+    without = [{k: v for k, v in one.items() if k != "rate"} for one in ROWS[:9]]
+    bench.inbox.put(BUCKET, "data/rate=0.75/d.csv", csv_bytes(without))
+    plan = bench.plan_many(300, prefix="data/")
+    bench.score(plan)
+    report_run(plan.folder, store=bench.store, clock=clock)
+    notes = orjson.loads(bench.store.objects[plan.folder.report])["notes"]
+    assert notes[-1] == (
+        "rate was defaulted for all 18 rows of 2 of 4 files (first data/b.csv), as none has a "
+        "value for it: they were scored with 0.5. Is it 'rate_', which is there?"
+    )

@@ -207,6 +207,7 @@ def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
         partition=request.partition,
         constants={} if many else first.constants,
         features=features,
+        max_refused=pinned.contract.limits.max_refused,
     )
 
 

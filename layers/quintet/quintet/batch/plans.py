@@ -84,7 +84,7 @@ class Plan:
     `columns` is a CSV's header, `constants` are the features that a file's folders say; each of
     many files has its own, in inputs.json. `keep` are the columns of the input that scores keep,
     with their names there. `features` are the files of stored features that the request names, as
-    one; each is in history.json.
+    one; each is in history.json. `max_refused` is the share of rows that may be refused.
     """
 
     run: str
@@ -111,6 +111,7 @@ class Plan:
     partition: str | None = None
     constants: Mapping[str, Scalar] = field(default_factory=dict)
     features: Snapshot | None = None
+    max_refused: float = 1.0
 
     @property
     def folder(self) -> RunPaths:

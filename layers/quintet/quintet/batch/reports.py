@@ -16,19 +16,17 @@ from typing import Any
 import orjson
 
 from quintet.batch.costs import estimate
-from quintet.batch.executions import STOPPED
 from quintet.batch.page import page
 from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
+from quintet.batch.report_notes import notes_of_defaults, noting
 from quintet.batch.run_paths import RunPaths
-from quintet.batch.statistics import noting
 from quintet.batch.stores import ObjectStore
+from quintet.batch.verdicts import ended, verdict
 from quintet.monitoring.drift import Reference, drift_of
 from quintet.monitoring.histograms import merged
 
 __all__ = ["report_run"]
 
-#: Step Functions' error of a map whose children failed more often than it tolerates
-EXCEEDED = "States.ExceedToleratedFailureThreshold"
 SLOWEST = 5
 EXAMPLES = 3
 #: results of units that are read at once
@@ -97,18 +95,13 @@ def _seconds(started: str | None, finished: str) -> float | None:
     return round(length.total_seconds(), 3)
 
 
-def _ended(failure: str | None) -> str:
-    """The status of a run that has not succeeded."""
-    return "stopped" if failure == STOPPED else "failed"
-
-
 def _unplanned(folder: RunPaths, plan: RefusedPlan | None, failure: str | None) -> dict[str, Any]:
     """The report of a run that could not be planned."""
     if plan is not None:
         status, cause = "refused", "; ".join(plan.refusals[:10])
         source = {"bucket": plan.bucket, "key": plan.key, "version_id": plan.version_id}
     else:
-        status, source = _ended(failure), {}
+        status, source = ended(failure), {}
         cause = f"The run could not be planned ({failure or 'no plan was written'})."
     return {
         "run": folder.run,
@@ -136,7 +129,8 @@ def _counted(plan: Plan, results: list[dict[str, Any]], failure: str | None) -> 
     counts = {name: sum(r[name] for r in results) for name in ("scored", "quarantined", "fallback")}
     counts["rows"] = plan.rows
     counts["unaccounted"] = plan.rows - counts["scored"] - counts["quarantined"]
-    cause = _cause(bad, counts["unaccounted"], len(results), failure)
+    reasons = _reasons(results)
+    found = verdict(plan, counts, bad, reasons, failure)
     return {
         "run": plan.run,
         "model": plan.model,
@@ -144,8 +138,8 @@ def _counted(plan: Plan, results: list[dict[str, Any]], failure: str | None) -> 
         "digest": plan.digest,
         "contract": plan.contract,
         "code": plan.code,
-        "status": _ended(failure) if cause else "succeeded",
-        "cause": cause,
+        "status": found.status,
+        "cause": found.cause,
         "started": plan.started,
         "partition": plan.partition,
         "features": asdict(plan.features) if plan.features else None,
@@ -159,7 +153,7 @@ def _counted(plan: Plan, results: list[dict[str, Any]], failure: str | None) -> 
         "output": plan.output,
         "notes": [*plan.notes, *dict.fromkeys(n for r in results for n in r.get("notes", []))],
         "counts": counts,
-        "reasons": _reasons(results),
+        "reasons": reasons,
         "histogram": None,
         "drift": None,
         "cost": None,
@@ -183,11 +177,13 @@ def _describe(
     reference: Callable[[], Reference | None],
     memory_mb: int,
 ) -> None:
-    """Add the histogram, the drift and the cost; what cannot be computed is a note."""
+    """Add the histogram, the drift, defaults and the cost; what cannot be computed is a note."""
     with noting(report["notes"], "The histogram of the scores"):
         report["histogram"] = merged(r["histogram"] for r in results if r.get("histogram"))
     with noting(report["notes"], "Drift"):
         report["drift"] = _drift(results, reference())
+    with noting(report["notes"], "Which features were defaulted"):
+        report["notes"] += notes_of_defaults(r["defaults"] for r in results if "defaults" in r)
     with noting(report["notes"], "The cost"):
         units = report["units"]
         report["cost"] = estimate(
@@ -216,20 +212,6 @@ def _result(plan: Plan, unit: dict[str, Any], store: ObjectStore) -> dict[str, A
         reason = f"{ended} rows scored or quarantined of the {unit['rows']} planned"
         return {**result, "status": "unbalanced", "reason": reason}
     return result
-
-
-def _cause(bad: list[dict[str, Any]], lost: int, units: int, failure: str | None) -> str:
-    if failure == STOPPED:
-        return f"The run was stopped; {len(bad)} of {units} units and {lost} rows have no result."
-    if bad:
-        first = f"unit {bad[0]['unit']}: {bad[0]['reason']}"
-        early = "Too many units failed, so the rest was left. " if failure == EXCEEDED else ""
-        return (
-            f"{early}{len(bad)} of {units} units failed; {lost} rows have no result. First, {first}"
-        )
-    if lost:
-        return f"{lost} rows have no result."
-    return f"The run was ended by an error ({failure})." if failure else ""
 
 
 def _reasons(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

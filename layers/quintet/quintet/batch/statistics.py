@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from quintet.batch.report_notes import noting
 from quintet.contract import Contract
-from quintet.errors import Transient
 from quintet.monitoring.drift import Reference, Sample
 from quintet.monitoring.histograms import Histogram, watched
 from quintet.serving import Prediction
 
-__all__ = ["Statistics", "noting"]
-
-
-@contextmanager
-def noting(notes: list[str], what: str) -> Iterator[None]:
-    """Add a note where `what` cannot be computed, whatever the reason.
-
-    Raises:
-        Transient: a store could not be read.
-    """
-    try:
-        yield
-    except Transient:
-        raise
-    except Exception as error:  # of numbers alone: they must not fail the rows they describe
-        note = f"{what} could not be computed ({type(error).__name__})."
-        if note not in notes:
-            notes.append(note)
+__all__ = ["Statistics"]
 
 
 class Statistics:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 from arro3 import core
 
+from quintet.batch.defaults import Defaults
 from quintet.batch.inputs import naming, sources_from, with_constants
 from quintet.batch.offline_features import as_of, read_offline_features
 from quintet.batch.passthrough import passthrough_values
@@ -50,6 +51,8 @@ class _Part(NamedTuple):
     file: str | None
     #: as of when its stored features are taken, in epoch seconds
     moment: float
+    #: the features that the folders of the file say
+    given: Collection[str]
 
 
 class _Scored(NamedTuple):
@@ -126,12 +129,14 @@ class _Found:
     scores: ScoreTable
     quarantine: QuarantineLines
     statistics: Statistics
+    defaults: Defaults
     fallback: int = 0
 
     def add(self, found: _Scored) -> None:
         """Add a part: its scores, and the rows that were refused."""
         part, chunk, prediction, kept = found
         refusals: Sequence[Refusal] = ()
+        self.defaults.add(part.file, part.layout, chunk, part.given)
         if prediction is not None:
             scores = prediction.scores
             refusals = scores.refusals
@@ -158,6 +163,7 @@ class _Found:
             "fallback": self.fallback,
             "reasons": self.quarantine.reasons,
             **self.statistics.documents(),
+            "defaults": self.defaults.document(),
         }
 
 
@@ -173,7 +179,7 @@ def _parts(
         file = PinnedSource(inbox, plan.input)
         only = Slice(unit.start, unit.end, unit.first_row, unit.rows, unit.first_line)
         for piece in read_slice(known, file, plan.layout, only, unit.rows):
-            yield _Part(piece, plan.layout, None, moment)
+            yield _Part(piece, plan.layout, None, moment, plan.constants)
         return
     sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
     left = unit.rows
@@ -184,7 +190,7 @@ def _parts(
         moment = as_of(plan, source.input.key) if plan.features else started
         with naming(source.input.key):
             for piece in read_slice(known, file, source.layout, part, left):
-                yield _Part(piece, source.layout, source.input.key, moment)
+                yield _Part(piece, source.layout, source.input.key, moment, source.constants)
         left -= some.rows
 
 
@@ -209,7 +215,7 @@ def _nothing(contract: Contract, plan: Plan, statistics: Statistics) -> _Found:
     """What is found before any row is read."""
     names = [name for _, name in plan.keep]
     table = ScoreTable(contract, plan.version, many=plan.scope != "key", kept=names)
-    return _Found(table, QuarantineLines(), statistics)
+    return _Found(table, QuarantineLines(), statistics, Defaults(contract))
 
 
 @dataclass(frozen=True, slots=True)

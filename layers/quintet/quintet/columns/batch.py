@@ -42,7 +42,8 @@ class Batch:
     are object arrays of `str`. `entities` is the entity key of each row, where the contract
     has one. Refused rows stay in place (with filler values) so that positions keep their
     meaning; `good` is False for them. `stacked` holds columns that came side by side, as one
-    (rows, len(names)) array by their names, so that nobody has to stack them again.
+    (rows, len(names)) array by their names, so that nobody has to stack them again. `absent` are
+    the features that no row has, so that all have the default.
     """
 
     rows: int
@@ -51,6 +52,7 @@ class Batch:
     entities: list[str] | None = None
     refusals: list[Refusal] = field(default_factory=list)
     stacked: dict[tuple[str, ...], Array] = field(default_factory=dict)
+    absent: set[str] = field(default_factory=set)
 
     def put(self, names: tuple[str, ...], matrix: Array) -> None:
         """Set the columns of `names` from one array, (rows, len(names))."""
@@ -103,6 +105,8 @@ def fill(
 ) -> None:
     """The column of `feature` from values of which some are missing (None) or bad."""
     dtype = numpy_dtype(feature.dtype)
+    if feature.default is not None and all(value is None for value in values):
+        batch.absent.add(feature.name)
     column = np.empty((batch.rows, *feature.shape), dtype=dtype)
     filler: Any = "" if dtype.kind == "O" else 0
     for row, value in enumerate(values):

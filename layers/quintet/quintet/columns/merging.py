@@ -41,6 +41,7 @@ def merge(batches: Sequence[Batch]) -> Batch:
         np.concatenate([b.good for b in batches]),
         None if first.entities is None else [e for b in batches for e in b.entities or ()],
         refusals,
+        absent=set.intersection(*(b.absent for b in batches)),
     )
     for names in matrices:
         merged.put(names, np.concatenate([batch.stacked[names] for batch in batches]))

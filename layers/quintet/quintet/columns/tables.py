@@ -176,6 +176,8 @@ def _gaps(values: Array, null: Array | None, target: np.dtype[Any]) -> Array | N
 def _fill_gaps(batch: Batch, feature: Feature, column: Array, gap: Array) -> Array:
     column = column.copy()
     if feature.default is not None:
+        if gap.all():
+            batch.absent.add(feature.name)
         column[gap] = feature.default
         return column
     column[gap] = "" if column.dtype.kind == "O" else 0

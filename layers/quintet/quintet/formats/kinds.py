@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ __all__ = [
     "detect",
     "ignored_columns",
     "is_blank",
+    "near_name",
     "read_header",
 ]
 
@@ -165,8 +167,7 @@ def check_columns(contract: Contract, columns: Sequence[str]) -> None:
     spare = [name for name in columns if name not in contract.request_keys]
     refusals = []
     for name in sorted(_required(contract) - set(columns)):
-        close = difflib.get_close_matches(name.lower(), [s.lower() for s in spare], 1, 0.75)
-        meant = next((s for s in spare if close and s.lower() == close[0]), None)
+        meant = near_name(name, spare)
         hint = f"; is it {meant[:60]!r}?" if meant else ""
         refusals.append(Refusal(None, name, "a column of that name", f"no such column{hint}"))
     for name in sorted(contract.request_keys):
@@ -174,6 +175,18 @@ def check_columns(contract: Contract, columns: Sequence[str]) -> None:
             refusals.append(Refusal(None, name, "one column of that name", f"{times}"))
     if refusals:
         raise BadInput(refusals)
+
+
+def near_name(name: str, others: Sequence[str]) -> str | None:
+    """The one of some names that `name` may be a misspelling of, if any is near."""
+    plain = {_plain(other): other for other in reversed(others)}
+    close = difflib.get_close_matches(_plain(name), plain, 1, 0.75)
+    return plain[close[0]] if close else None
+
+
+def _plain(name: str) -> str:
+    """A name without what spellings differ in."""
+    return re.sub(r"[\W_]+", "", name).lower()
 
 
 def _required(contract: Contract) -> set[str]:

@@ -1,0 +1,78 @@
+"""How a run has ended, and why: succeeded, refused for its rows, failed or stopped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from quintet.batch.executions import STOPPED
+from quintet.batch.plans import Plan
+
+__all__ = ["Verdict", "ended", "verdict"]
+
+#: Step Functions' error of a map whose children failed more often than it tolerates
+EXCEEDED = "States.ExceedToleratedFailureThreshold"
+#: a number as some countries write it, in a refusal
+DECIMAL_COMMA = re.compile(r"'[+-]?\d+(\.\d{3})*,\d+'")
+
+
+class Verdict(NamedTuple):
+    """A run's status and the cause of it, empty where the run has succeeded."""
+
+    status: str
+    cause: str
+
+
+def ended(failure: str | None) -> str:
+    """The status of a run that could not score all of its rows."""
+    return "stopped" if failure == STOPPED else "failed"
+
+
+def verdict(
+    plan: Plan,
+    counts: Mapping[str, int],
+    bad: Sequence[Mapping[str, Any]],
+    reasons: Sequence[Mapping[str, Any]],
+    failure: str | None,
+) -> Verdict:
+    """The verdict on a run's counts; `bad` are the results of units that have failed.
+
+    `reasons` are those of refused rows, the most frequent first.
+    """
+    if cause := _loss(plan.units, counts["unaccounted"], bad, failure):
+        return Verdict(ended(failure), cause)
+    rows, refused = counts["rows"], counts["quarantined"]
+    if rows and (refused == rows or refused > plan.max_refused * rows):
+        return Verdict("refused", _refusal(plan, rows, refused, reasons))
+    return Verdict("succeeded", "")
+
+
+def _loss(units: int, lost: int, bad: Sequence[Mapping[str, Any]], failure: str | None) -> str:
+    """Why rows have no result; empty where all have one."""
+    if failure == STOPPED:
+        return f"The run was stopped; {len(bad)} of {units} units and {lost} rows have no result."
+    if bad:
+        first = f"unit {bad[0]['unit']}: {bad[0]['reason']}"
+        early = "Too many units failed, so the rest was left. " if failure == EXCEEDED else ""
+        return (
+            f"{early}{len(bad)} of {units} units failed; {lost} rows have no result. First, {first}"
+        )
+    if lost:
+        return f"{lost} rows have no result."
+    return f"The run was ended by an error ({failure})." if failure else ""
+
+
+def _refusal(plan: Plan, rows: int, refused: int, reasons: Sequence[Mapping[str, Any]]) -> str:
+    """Why a run is refused for its rows, with the most frequent reason."""
+    limit = "" if refused == rows else f", more than the model's max_refused ({plan.max_refused:g})"
+    cause = f"{refused:,} of {rows:,} rows were refused{limit}."
+    if reasons:
+        first = reasons[0]
+        got = [example["got"] for example in first["examples"][:1]]
+        shown = f", got {got[0]}" if got else ""
+        cause += f" Most often, {first['field']}: expected {first['expected']}{shown}."
+    every = [example["got"] for reason in reasons for example in reason["examples"]]
+    if any(DECIMAL_COMMA.fullmatch(text) for text in every):
+        cause += " Numbers with a decimal comma are not read: write them with a point."
+    return cause
