@@ -18,6 +18,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from quintet_local.faults import Faults
 from quintet_local.faulty_calls import FaultyCalls
+from quintet_local.guard import guarded
 from quintet_local.http1 import Request, Response, serve
 from quintet_local.lambda_api import Answer
 from quintet_local.permissions import Permissions, Statement
@@ -87,7 +88,7 @@ class Front:
 
     def _run(self) -> None:
         self._loop.run_until_complete(
-            serve(self._serve, self._listener, too_large=TOO_LARGE, max_body=LARGEST)
+            serve(guarded(self._serve), self._listener, too_large=TOO_LARGE, max_body=LARGEST)
         )
         self._loop.run_forever()
 
@@ -105,4 +106,8 @@ class Front:
             if answer is not None:
                 status, more, body = answer
                 return Response(status, body, [*more.items()])
-        return call(self._services, environ_of(request, self.port))
+        environ = environ_of(request, self.port)
+        # moto's own routes reset and seed its services, whoever asks
+        if environ["PATH_INFO"].lstrip("/").startswith("moto-api"):
+            return Response(404)
+        return call(self._services, environ)

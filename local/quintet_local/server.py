@@ -21,6 +21,7 @@ from quintet_local.environment import Outcome
 from quintet_local.faults import OFF, FaultPlan, Faults
 from quintet_local.front import Front
 from quintet_local.gateway import Gateway
+from quintet_local.guard import guarded
 from quintet_local.honoured import compact, notices
 from quintet_local.http1 import Response, serve
 from quintet_local.lambda_api import LambdaApi
@@ -193,7 +194,7 @@ class LocalAws:
 
     async def _start_sources(self, api_socket: socket.socket, targets: Targets) -> None:
         if (api := self.stack.api) is not None:
-            gateway = Gateway(self._plane, api)
+            gateway = guarded(Gateway(self._plane, api))
             server = await serve(
                 gateway, api_socket, too_large=rest_api.TOO_LARGE, max_body=rest_api.MAX_BODY
             )
