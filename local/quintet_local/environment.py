@@ -121,21 +121,31 @@ class Environment:
         self._asked: asyncio.Future[Invocation] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._pipe = -1
         self._kill_reason: tuple[str, str] | None = None
         self._log = b""
         self._tail = b""
 
     async def start(self, runtime_api: str, scratch: Path, common: Mapping[str, str]) -> None:
         """Start the process; it reports by asking for its first invocation."""
-        folder = scratch / self.id
+        try:
+            code = await self._run(runtime_api, scratch / self.id, common)
+        except Exception as error:  # a full disk, no file or process left for another one
+            self._signal()
+            code = await self._process.wait() if self._process else 0
+            self._init_error = _start_error(error)
+        self._over(code)
+
+    async def _run(self, runtime_api: str, folder: Path, common: Mapping[str, str]) -> int:
+        """Start the process and wait for its end; returns its exit code."""
         folder.mkdir(parents=True)
         self._pipe, write_end = os.pipe()
         os.set_blocking(self._pipe, False)
         self._loop.add_reader(self._pipe, self._drain)
         self._born = time.monotonic()
         self._timer = self._loop.call_later(self._init_limit, self._init_too_long)
-        self._emit([f"INIT_START Runtime Version: python:{platform.python_version()}"])
         try:
+            self._emit([f"INIT_START Runtime Version: python:{platform.python_version()}"])
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-SP",
@@ -147,19 +157,13 @@ class Environment:
                 stderr=write_end,
                 start_new_session=True,
             )
-        except OSError as error:
+        finally:
             os.close(write_end)
-            self._init_error = json.dumps(
-                {"errorType": "Runtime.InvalidEntrypoint", "errorMessage": str(error)}
-            ).encode()
-            self._over(0)
-            return
-        os.close(write_end)
-        self._usage = psutil.Process(self._process.pid)
+        with contextlib.suppress(psutil.Error):  # it may have ended already
+            self._usage = psutil.Process(self._process.pid)
         if self.state is State.GONE:  # killed while it was being started
             self._signal()
-        code = await self._process.wait()
-        self._over(code)
+        return await self._process.wait()
 
     def _variables(self, api: str, folder: Path, common: Mapping[str, str]) -> dict[str, str]:
         function = self.function
@@ -310,9 +314,10 @@ class Environment:
     def _over(self, code: int) -> None:
         """The process has ended."""
         self._cancel_timer()
-        self._drain()
-        self._loop.remove_reader(self._pipe)
-        os.close(self._pipe)
+        if self._pipe >= 0:
+            self._drain()
+            self._loop.remove_reader(self._pipe)
+            os.close(self._pipe)
         if self._log:
             self._emit([self._log.decode("utf-8", "replace")])
             self._log = b""
@@ -362,6 +367,11 @@ class Environment:
         text = "".join(line + "\n" for line in lines).encode("utf-8", "replace")
         self._tail = (self._tail + text)[-TAIL_BYTES:]
         self._sink(self.function, self.stream, lines)
+
+
+def _start_error(error: Exception) -> bytes:
+    kind, message = "Runtime.InvalidEntrypoint", f"{type(error).__name__}: {error}"
+    return json.dumps({"errorType": kind, "errorMessage": message}).encode()
 
 
 def _status(code: int) -> str:

@@ -37,13 +37,19 @@ class Logs:
         self._streams: set[tuple[str, str]] = set()
 
     def __call__(self, function: Function, stream: str, lines: list[str]) -> None:
-        file = self._files.get(function.logical_id)
+        try:
+            self._write(function.logical_id, lines)
+        except OSError as error:  # a full disk must end no call
+            log.warning("%s: its log cannot be written: %s", function.logical_id, error)
+        self._queue.put((function.log_group, stream, int(time.time() * 1000), lines))
+
+    def _write(self, logical_id: str, lines: list[str]) -> None:
+        file = self._files.get(logical_id)
         if file is None:
-            path = self._folder / f"{function.logical_id}.log"
-            file = self._files[function.logical_id] = path.open("a", encoding="utf-8")
+            path = self._folder / f"{logical_id}.log"
+            file = self._files[logical_id] = path.open("a", encoding="utf-8")
         file.write("".join(line + "\n" for line in lines))
         file.flush()
-        self._queue.put((function.log_group, stream, int(time.time() * 1000), lines))
 
     def start(self, logs_client: Any, cloudwatch_client: Any) -> None:
         """Begin to pass lines on; those that came before are kept."""
@@ -58,7 +64,8 @@ class Logs:
             self._queue.put(None)
             self._thread.join(timeout=5)
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):
+                file.close()
 
     def _run(self) -> None:
         over = False

@@ -15,8 +15,10 @@ import psutil
 import pytest
 
 from quintet_local.calls import Ended, Retry, decide
+from quintet_local.environment import LogSink
 from quintet_local.functions import Alias, AsyncConfig, Function
 from quintet_local.http1 import Response, serve
+from quintet_local.logs import Logs
 from quintet_local.plane import Limits, Plane
 from quintet_local.runtime_api import RuntimeApi
 
@@ -30,11 +32,10 @@ def handler(event, context):
 
 
 @asynccontextmanager
-async def running(folder: Path, function: Function, limits: Limits) -> AsyncIterator[Plane]:
-    lines: list[str] = []
-    plane = Plane(
-        {function.name: function}, lambda *given: lines.extend(given[2]), folder / "scratch", limits
-    )
+async def running(
+    folder: Path, function: Function, limits: Limits, sink: LogSink = lambda *_: None
+) -> AsyncIterator[Plane]:
+    plane = Plane({function.name: function}, sink, folder / "scratch", limits)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = await serve(
@@ -135,6 +136,53 @@ def test_stopping_leaves_no_child(tmp_path: Path) -> None:
             pids.append(int((await plane.invoke("f", b"{}")).payload))
         assert not psutil.pid_exists(pids[0])
         assert list((tmp_path / "scratch").iterdir()) == []
+
+    run(test)
+
+
+def test_a_start_that_fails_ends_its_call_and_the_next_call_starts_anew(tmp_path: Path) -> None:
+    """On a full disk, say; an environment that never came must not count as one that starts."""
+
+    async def test() -> None:
+        async with running(tmp_path, function(tmp_path), Limits(environments=1)) as plane:
+            scratch = tmp_path / "scratch"
+            scratch.write_text("in the folder's place")
+            for outcome in [await plane.invoke("f", b"{}") for _ in range(3)]:
+                error = json.loads(outcome.payload)
+                assert error["errorType"] == "Runtime.InvalidEntrypoint"
+                assert error["errorMessage"].startswith("NotADirectoryError: ")
+            assert plane.status()["f"] == {"init": 0, "idle": 0, "busy": 0, "waiting": 0}
+            scratch.unlink()
+            assert (await plane.invoke("f", b"{}")).error is None
+
+    run(test)
+
+
+def test_a_child_that_is_killed_as_it_starts_leaves_nothing_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(pid: int) -> psutil.Process:
+        os.kill(pid, 9)
+        raise psutil.NoSuchProcess(pid)
+
+    async def test() -> None:
+        async with running(tmp_path, function(tmp_path), Limits(environments=1)) as plane:
+            with monkeypatch.context() as patch:
+                patch.setattr("quintet_local.environment.psutil.Process", gone)
+                error = json.loads((await plane.invoke("f", b"{}")).payload)
+            assert error["errorMessage"] == "Error: Runtime exited with error: signal: killed"
+            assert (await plane.invoke("f", b"{}")).error is None
+
+    run(test)
+
+
+def test_a_log_that_cannot_be_written_ends_no_call(tmp_path: Path) -> None:
+    logs = Logs(tmp_path / "logs")
+    (tmp_path / "logs/F.log").mkdir()  # no file can be opened there
+
+    async def test() -> None:
+        async with running(tmp_path, function(tmp_path), Limits(), logs) as plane:
+            assert (await plane.invoke("f", b"{}")).error is None
 
     run(test)
 
