@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from quintet_cli.stage import StageError
-from quintet_local.state import State
+from quintet_local.state import FolderTaken, State, claim
 
 __all__ = ["is_running", "start", "stop"]
 
@@ -27,7 +27,10 @@ def start(state: Path, options: list[str]) -> dict[str, Any]:
     Raises:
         StageError: it did not start.
     """
-    state.mkdir(parents=True, exist_ok=True)
+    try:  # before the log of the one that runs is overwritten
+        os.close(claim(state))
+    except FolderTaken as error:
+        raise StageError(str(error)) from error
     output = state / "up.log"
     command = [sys.executable, "-m", "quintet_local", "--state", str(state), *options]
     with output.open("wb") as sink:

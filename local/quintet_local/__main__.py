@@ -11,6 +11,7 @@ from quintet_local.faults import OFF, FaultError, load
 from quintet_local.loopback import bypass_proxies
 from quintet_local.run import run
 from quintet_local.server import LocalAws, Settings, StartError
+from quintet_local.state import FolderTaken
 from quintet_local.template import TemplateError
 
 
@@ -35,7 +36,7 @@ def main() -> None:
             faults=load(given.faults) if given.faults else OFF,
         )
         run(settings, _ready)
-    except (FaultError, OSError, StartError, TemplateError) as error:
+    except (FaultError, FolderTaken, OSError, StartError, TemplateError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # not by the end of main: a half-started server has threads
 

@@ -10,33 +10,19 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-from quintet_local.server import LocalAws, Settings, StartError
-from quintet_local.state import State
+from quintet_local.server import LocalAws, Settings
+from quintet_local.state import claim
 
-__all__ = ["refuse_second", "run"]
-
-
-def refuse_second(settings: Settings) -> None:
-    """One state folder has one local AWS.
-
-    Raises:
-        StartError: one runs from this folder already.
-    """
-    state = State.read(settings.state)
-    if state is not None and state.health() is not None:
-        raise StartError(
-            f"a local AWS runs from {settings.state} already, at {state.endpoint_url}; "
-            "`quintet down` stops it, --state takes another folder"
-        )
+__all__ = ["run"]
 
 
 def run(settings: Settings, ready: Callable[[LocalAws], None]) -> NoReturn:
     """Start, tell `ready`, wait for SIGINT or SIGTERM, stop; the process ends here.
 
     Raises:
-        StartError, TemplateError: it cannot start.
+        FolderTaken, StartError, TemplateError: it cannot start.
     """
-    refuse_second(settings)
+    folder = claim(settings.state)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # moto says of each Map that it does not honour the tolerance; docs/local-aws.md does too
     logging.getLogger("moto.stepfunctions").setLevel(logging.ERROR)
@@ -46,6 +32,7 @@ def run(settings: Settings, ready: Callable[[LocalAws], None]) -> NoReturn:
         local.start()
     except BaseException:
         local.abandon()
+        os.close(folder)
         raise
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HEALTH", "SAM_ENV", "State"]
+__all__ = ["HEALTH", "SAM_ENV", "FolderTaken", "State", "claim"]
 
 HEALTH = "/_quintet/health"
 #: environments by logical id of the function, as `sam local --env-vars` reads them
@@ -66,3 +67,36 @@ class State:
         except (OSError, TypeError, ValueError):  # TypeError: of a damaged file
             return None
         return page if page.get("pid") == self.pid else None
+
+
+class FolderTaken(Exception):
+    """The folder is another local AWS's, or cannot be used; the text says what to do."""
+
+
+def claim(folder: Path) -> int:
+    """Lock the folder for this process, as long as the descriptor that is returned is open.
+
+    The lock of a process that was killed ends with it.
+
+    Raises:
+        FolderTaken: another local AWS runs or starts from this folder, or it cannot be used.
+    """
+    import fcntl  # only Unix has it, and only the local AWS needs it
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise FolderTaken(f"{folder}: {error.strerror}; --state takes another folder") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        state = State.read(folder)
+        doing = (
+            f"runs from {folder} already, at {state.endpoint_url}: `quintet down` stops it"
+            if state
+            else f"is starting from {folder}: wait for it"
+        )
+        raise FolderTaken(f"a local AWS {doing}; --state takes another folder") from None
+    return descriptor

@@ -8,7 +8,7 @@ from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
 import pytest
-from tests.local_aws import LocalAws
+from tests.kits.local_aws import LocalAws
 
 from quintet_local.guard import refusal
 from quintet_local.http1 import Request

@@ -124,6 +124,37 @@ def test_two_run_side_by_side(tmp_path: Path, small: Path) -> None:
     two.stop()
 
 
+def test_of_two_on_one_folder_one_wins_and_the_other_is_told(tmp_path: Path, small: Path) -> None:
+    """Started at once, before either has written its state."""
+    state = tmp_path / "state"
+    command = [BIN / "quintet", "up", *FREE_PORTS, "--state", state, "--template", small]
+    pair = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    loser = eventually(lambda: next((p for p in pair if p.poll() is not None), None), 60)
+    assert loser.stderr is not None
+    assert (loser.returncode, loser.stderr.read()) == (
+        1,
+        f"error: a local AWS is starting from {state}: wait for it; --state takes another folder\n",
+    )
+    (winner,) = (process for process in pair if process is not loser)
+    eventually((state / "local.json").exists, 60)
+    assert json.loads((state / "local.json").read_text())["pid"] == winner.pid
+    winner.send_signal(signal.SIGTERM)
+    assert winner.wait(timeout=30) == 0
+    for process in pair:
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def test_the_log_of_one_that_runs_is_not_overwritten(tmp_path: Path, small: Path) -> None:
+    state = tmp_path / "state"
+    local = start_local_aws(state, small)
+    before = (state / "up.log").read_text()
+    second = quintet("up", "--detach", *FREE_PORTS, "--state", str(state), "--template", str(small))
+    assert (second.returncode, before) == (1, (state / "up.log").read_text())
+    assert f"a local AWS runs from {state} already, at {local.endpoint_url}" in second.stderr
+    local.stop()
+
+
 @pytest.mark.parametrize("option", ["--port", "--api-port"])
 def test_a_port_that_is_taken_is_said(tmp_path: Path, small: Path, option: str) -> None:
     with socket.socket() as taken:

@@ -12,7 +12,7 @@ from quintet_cli.local_process import start, stop
 from quintet_cli.stage import DEFAULT_STATE, StageError
 from quintet_cli.terminal import Console
 from quintet_cli.views.local import print_started, print_status
-from quintet_local.state import State
+from quintet_local.state import FolderTaken, State
 
 __all__ = ["register"]
 
@@ -75,7 +75,7 @@ def up(
             settings,
             lambda local: print_started(console, local.health(), local.state, "Ctrl-C stops it"),
         )
-    except (FaultError, OSError, StartError, TemplateError) as error:
+    except (FaultError, FolderTaken, OSError, StartError, TemplateError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         os._exit(1)  # not by returning: a half-started server has threads
     except KeyboardInterrupt:
