@@ -127,7 +127,8 @@ def test_two_run_side_by_side(tmp_path: Path, small: Path) -> None:
 def test_of_two_on_one_folder_one_wins_and_the_other_is_told(tmp_path: Path, small: Path) -> None:
     """Started at once, before either has written its state."""
     state = tmp_path / "state"
-    command = [BIN / "quintet", "up", *FREE_PORTS, "--state", state, "--template", small]
+    command = [str(BIN / "quintet"), "up", *FREE_PORTS, "--state", str(state)]
+    command += ["--template", str(small)]
     pair = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     loser = eventually(lambda: next((p for p in pair if p.poll() is not None), None), 60)
     assert loser.stderr is not None
