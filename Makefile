@@ -97,10 +97,11 @@ build: .venv-sam/.ready ## sam build for ARCH (x86_64, arm64); needs python3.13 
 		--build-dir $(SAM)/build --cache-dir $(SAM)/cache
 
 deploy: setup .venv-sam/.ready ## sam build and sam deploy, with the settings of STAGE (localstack, dev, prod)
-	@$(BIN)/python -m quintet_cli.preflight $(STAGE)
+	@mkdir -p .aws-sam
+	@$(BIN)/python -m quintet_cli.preflight $(STAGE) > .aws-sam/deploy.args
 	$(SAM_BUILD) --config-env $(STAGE)
 	$(if $(filter localstack,$(STAGE)),$(BIN)/python tests/localstack/adapt.py)
-	.venv-sam/bin/sam deploy --config-env $(STAGE)
+	eval ".venv-sam/bin/sam deploy --config-env $(STAGE) $$(cat .aws-sam/deploy.args)"
 
 lock: ## resolve the locks from pyproject.toml and the .in files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -1,42 +1,64 @@
 """What `make deploy` asks before it builds: whether the stage can be deployed here at all.
 
-`python -m quintet_cli.preflight STAGE`; nothing is changed.
+`python -m quintet_cli.preflight STAGE` prints the arguments that `sam deploy` needs beyond
+samconfig.toml, mostly none; notes go to stderr. Nothing is changed.
 """
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from quintet_cli.quotas import Account, account_of, judge
 from quintet_cli.stacks import StageError, explained
+from quintet_local.parameters import ParameterError, parameters
+from quintet_local.template import TemplateError, read
 
-__all__ = ["check", "main"]
+__all__ = ["Deployment", "check", "main"]
 
 CONFIG = Path("samconfig.toml")
+TEMPLATE = Path("template.yaml")
+#: a state machine's name has at most 80 characters: the stack's and -BatchScoring
+MAX_STACK_NAME = 67
 
 
-def check(stage: str, config: Path = CONFIG) -> None:
-    """Look at the stage's settings and at the stack that has its name.
+@dataclass(frozen=True)
+class Deployment:
+    """What to know about a deployment, and the arguments to add to `sam deploy`."""
+
+    notes: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+
+
+def check(
+    stage: str, config: Path = CONFIG, template: Path = TEMPLATE, account: Account | None = None
+) -> Deployment:
+    """Look at the stage's settings, at the stack that has its name, and at the account's quotas.
 
     Raises:
         StageError: deploying would fail, or would put Quintet in another application's place.
     """
-    stack = _stack_name(stage, config)
-    try:
-        found: Any = boto3.client("cloudformation").describe_stacks(StackName=stack)
-    except (BotoCoreError, ClientError) as error:
-        if "does not exist" in str(error):
-            return
-        raise StageError(explained(error) or f"stack {stack}: {error}") from error
-    _judge(stage, stack, found["Stacks"][0])
+    settings = _settings(stage, config)
+    stack = str(settings["stack_name"])
+    _check_name(stack)
+    values = _values(template, settings)
+    _check_stack(stage, stack)
+    found = judge(values, account_of(boto3.client, stack) if account is None else account)
+    if found.refusals:
+        raise StageError("\n".join(found.refusals))
+    return Deployment(tuple(found.notes), _arguments(settings, found.overrides))
 
 
-def _stack_name(stage: str, config: Path) -> str:
+def _settings(stage: str, config: Path) -> dict[str, Any]:
     stages = {
         name: part["deploy"]["parameters"]
         for name, part in tomllib.loads(config.read_text()).items()
@@ -44,12 +66,52 @@ def _stack_name(stage: str, config: Path) -> str:
     }
     if stage not in stages:
         raise StageError(f"{config} has no stage {stage} to deploy: it has {', '.join(stages)}")
-    if f"Stage={stage}" not in stages[stage].get("parameter_overrides", ()):
+    settings: dict[str, Any] = stages[stage]
+    if f"Stage={stage}" not in _overrides(settings):
         raise StageError(
             f"{config}: parameter_overrides of stage {stage} must have Stage={stage}, "
             "or it would be named as the stage dev is"
         )
-    return str(stages[stage]["stack_name"])
+    return settings
+
+
+def _overrides(settings: Mapping[str, Any]) -> list[str]:
+    """`NAME=VALUE`, as samconfig.toml has them: a list of texts, or one text."""
+    given = settings.get("parameter_overrides", [])
+    return shlex.split(given) if isinstance(given, str) else list(given)
+
+
+def _check_name(stack: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", stack):
+        raise StageError(
+            f"stack_name {stack}: expected lower-case letters, digits and hyphens, since buckets "
+            "and the database of the scores are named after it"
+        )
+    if len(stack) > MAX_STACK_NAME:
+        raise StageError(
+            f"stack_name {stack} has {len(stack)} characters, at most {MAX_STACK_NAME} fit: "
+            "the state machine is named after it"
+        )
+
+
+def _values(template: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Every parameter's value, within the bounds that CloudFormation holds."""
+    given = dict(text.partition("=")[::2] for text in _overrides(settings))
+    try:
+        unquoted = {name: value.strip('"') for name, value in given.items()}
+        return parameters(read(template), unquoted)
+    except (ParameterError, TemplateError) as error:
+        raise StageError(str(error)) from error
+
+
+def _check_stack(stage: str, stack: str) -> None:
+    try:
+        found: Any = boto3.client("cloudformation").describe_stacks(StackName=stack)
+    except (BotoCoreError, ClientError) as error:
+        if "does not exist" in str(error):
+            return
+        raise StageError(explained(error) or f"stack {stack}: {error}") from error
+    _judge(stage, stack, found["Stacks"][0])
 
 
 def _judge(stage: str, stack: str, found: Any) -> None:
@@ -69,12 +131,23 @@ def _judge(stage: str, stack: str, found: Any) -> None:
         )
 
 
+def _arguments(settings: Mapping[str, Any], changed: Mapping[str, str]) -> tuple[str, ...]:
+    """All parameters, where some change: the command line's replace those of samconfig.toml."""
+    if not changed:
+        return ()
+    kept = [text for text in _overrides(settings) if text.partition("=")[0] not in changed]
+    return ("--parameter-overrides", *kept, *(f"{name}={value}" for name, value in changed.items()))
+
+
 def main() -> None:
-    """Say what stands in the way, and fail."""
+    """Say what stands in the way, and fail; or print arguments for `sam deploy`."""
     try:
-        check(sys.argv[1])
+        found = check(sys.argv[1])
     except StageError as error:
-        sys.exit(f"error: {error}")
+        sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(shlex.join(found.arguments))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,181 @@
+"""Quotas of an account, and the parameters of a stage held against them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+__all__ = ["Account", "Findings", "account_of", "judge"]
+
+#: executions that Lambda keeps for functions that reserve none
+#: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+KEPT = 100
+#: of template.yaml: the bound of the queue of dropped files, and the burst of the API's stage
+DROP_CONCURRENCY = 5
+STAGE_BURST = 2000
+#: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
+LOG_POLICIES, LOG_POLICY_CHARACTERS = 10, 5120
+LOG_POLICY = "AWSLogDeliveryWrite20150319"
+MORE = "ask for 1,000 `Concurrent executions` of Lambda in Service Quotas"
+
+Client = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Account:
+    """Quotas of an account in a region; None where it could not be read."""
+
+    executions: int | None = None
+    unreserved: int | None = None
+    burst: int | None = None
+    #: the resource policies of CloudWatch Logs, by name
+    log_policies: Mapping[str, str] | None = None
+    #: environments that the stage's alias of predict has pre-started now
+    provisioned: int | None = None
+    unread: tuple[str, ...] = ()
+
+
+@dataclass
+class Findings:
+    """What keeps a stage from being deployed, what to know, and parameters to set otherwise."""
+
+    refusals: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    overrides: dict[str, str] = field(default_factory=dict)
+
+
+def account_of(client: Client, stack: str) -> Account:
+    """The quotas, as far as the caller may read them; `client` makes one of a service."""
+    unread: list[str] = []
+
+    def read(service: str, look: Callable[[Any], Any]) -> Any:
+        try:
+            return look(client(service))
+        except (BotoCoreError, ClientError, NotImplementedError) as error:
+            unread.append(f"quotas of {service} are not checked: {error}")
+            return None
+
+    limits = read("lambda", lambda c: c.get_account_settings()["AccountLimit"]) or {}
+    throttle = read("apigateway", lambda c: c.get_account()["throttleSettings"]) or {}
+    policies = read("logs", lambda c: c.describe_resource_policies()["resourcePolicies"])
+    return Account(
+        executions=limits.get("ConcurrentExecutions"),
+        unreserved=limits.get("UnreservedConcurrentExecutions"),
+        burst=throttle.get("burstLimit"),
+        log_policies=None
+        if policies is None
+        else {p["policyName"]: p["policyDocument"] for p in policies},
+        provisioned=_provisioned_now(client, stack),
+        unread=tuple(unread),
+    )
+
+
+def _provisioned_now(client: Client, stack: str) -> int | None:
+    try:
+        found = client("cloudformation").describe_stack_resource(
+            StackName=stack, LogicalResourceId="Predict"
+        )
+        function = found["StackResourceDetail"]["PhysicalResourceId"]
+        config = client("lambda").get_provisioned_concurrency_config(
+            FunctionName=function, Qualifier="live"
+        )
+    except (BotoCoreError, ClientError):  # a first deployment, or none is provisioned
+        return None
+    return int(config["RequestedProvisionedConcurrentExecutions"])
+
+
+def judge(parameters: Mapping[str, str], account: Account) -> Findings:
+    """Hold the values of a stage's parameters against the account's quotas."""
+    found = Findings(notes=list(account.unread))
+    _provisioned(parameters, account, found)
+    _kept(parameters, account, found)
+    _shared(parameters, account, found)
+    if account.burst is not None and account.burst < STAGE_BURST:
+        found.notes.append(
+            f"API Gateway takes bursts of {account.burst:,} requests in this region, not the "
+            f"stage's {STAGE_BURST:,}: above it callers get 429"
+        )
+    _log_policies(account, found)
+    return found
+
+
+def _provisioned(parameters: Mapping[str, str], account: Account, found: Findings) -> None:
+    wanted = int(parameters["PredictProvisionedConcurrency"])
+    most = int(parameters["PredictMaxProvisionedConcurrency"])
+    if 0 < most < wanted:
+        found.refusals.append(
+            f"PredictMaxProvisionedConcurrency={most} is under PredictProvisionedConcurrency="
+            f"{wanted}: set it to {wanted} or more, or to 0"
+        )
+    if account.unreserved is None or account.executions is None or not wanted:
+        return
+    room = account.unreserved - min(KEPT, account.executions)
+    if wanted > room:
+        found.overrides |= dict.fromkeys(
+            ("PredictProvisionedConcurrency", "PredictMaxProvisionedConcurrency"), "0"
+        )
+        found.notes.append(
+            f"this account runs {account.executions:,} executions at once, of which "
+            f"{max(room, 0):,} can be provisioned: PredictProvisionedConcurrency={wanted} would be "
+            "refused and the stack rolled back, so it is deployed as 0, and predict has cold starts; "
+            f"{MORE}, and deploy again"
+        )
+    elif most > room:
+        found.notes.append(
+            f"PredictMaxProvisionedConcurrency={most} is over the {room:,} executions that this "
+            f"account can provision: scaling stops there; {MORE}"
+        )
+
+
+def _kept(parameters: Mapping[str, str], account: Account, found: Findings) -> None:
+    """A deployment sets the alias to the template's number: let it be what scaling reached."""
+    wanted = int(parameters["PredictProvisionedConcurrency"])
+    most = int(parameters["PredictMaxProvisionedConcurrency"])
+    now = account.provisioned
+    if now is not None and 0 < wanted < now <= most and not found.overrides:
+        found.overrides["PredictScaledConcurrency"] = str(now)
+        found.notes.append(f"predict has scaled to {now} pre-started environments: they are kept")
+
+
+def _shared(parameters: Mapping[str, str], account: Account, found: Findings) -> None:
+    """Queues, streams and runs must leave executions for `predict`."""
+    if account.unreserved is None:
+        return
+    takers = {
+        "WorkMaxConcurrency": int(parameters["WorkMaxConcurrency"]),
+        "NotifyMaxConcurrency": int(parameters["NotifyMaxConcurrency"]),
+        "BatchMaxConcurrency": int(parameters["BatchMaxConcurrency"]),
+        "StreamShards": int(parameters["StreamShards"]),
+    }
+    most = sum(takers.values()) + DROP_CONCURRENCY
+    if most < account.unreserved:
+        return
+    terms = " + ".join(f"{name}={value}" for name, value in takers.items())
+    found.notes.append(
+        f"{terms} + {DROP_CONCURRENCY} for dropped files may take {most:,} executions at once, and "
+        f"this account has {account.unreserved:,}: while they do, predict is throttled. Lower "
+        f"them, or {MORE}"
+    )
+
+
+def _log_policies(account: Account, found: Findings) -> None:
+    """The state machine's log delivery writes one policy, once in an account and region."""
+    policies = account.log_policies
+    if policies is None:
+        return
+    own = policies.get(LOG_POLICY)
+    if own is None and len(policies) >= LOG_POLICIES:
+        found.refusals.append(
+            f"CloudWatch Logs has {len(policies)} resource policies in this account, the most it "
+            f"takes, and the state machine's logs need {LOG_POLICY}: delete one "
+            "(`aws logs describe-resource-policies`)"
+        )
+    if own is not None and "/aws/vendedlogs/" not in own and len(own) > LOG_POLICY_CHARACTERS - 400:
+        found.refusals.append(
+            f"the resource policy {LOG_POLICY} of CloudWatch Logs has {len(own):,} of its "
+            f"{LOG_POLICY_CHARACTERS:,} characters, so the state machine's log group does not fit: "
+            "replace its log groups by /aws/vendedlogs/* (`aws logs put-resource-policy`)"
+        )
