@@ -120,7 +120,7 @@ def _provisioned(parameters: Mapping[str, str], account: Account, found: Finding
         found.notes.append(
             f"this account runs {account.executions:,} executions at once, of which "
             f"{max(room, 0):,} can be provisioned: PredictProvisionedConcurrency={wanted} would be "
-            "refused and the stack rolled back, so it is deployed as 0, and predict has cold starts; "
+            "refused and the stack rolled back, so it is deployed as 0 (cold starts); "
             f"{MORE}, and deploy again"
         )
     elif most > room:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import heapq
 import random
 import re
@@ -89,12 +90,29 @@ def test_no_partition_is_written_out() -> None:
         check=True,
     ).stdout.split()
     found = [
-        f"{name}: {line.strip()}"
+        f"{name}: {text.strip()}"
         for name in files
-        for line in (ROOT / name).read_text().splitlines()
-        if "arn:aws:" in line and not re.search(r"[Dd]escription|\(arn:aws:s3:::name\)", line)
+        for text in _texts(ROOT / name)
+        if "arn:aws:" in text and not re.search(r"[Dd]escription|\(arn:aws:s3:::name\)", text)
     ]
-    assert [line for line in found if not line.split(": ", 1)[1].startswith(("#", '"""'))] == []
+    assert found == []
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """The lines of a file; of a module the texts that it uses, which its docstrings are not."""
+    if path.suffix != ".py":
+        yield from path.read_text().splitlines()
+        return
+    tree = ast.parse(path.read_text())
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in docstrings:
+            yield str(node.value)
 
 
 # ---- throttled units ------------------------------------------------------------------------
