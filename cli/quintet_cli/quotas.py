@@ -21,7 +21,7 @@ LOG_POLICIES, LOG_POLICY_CHARACTERS = 10, 5120
 LOG_POLICY = "AWSLogDeliveryWrite20150319"
 MORE = "ask for 1,000 `Concurrent executions` of Lambda in Service Quotas"
 
-Client = Callable[[str], Any]
+Client = Callable[..., Any]
 
 
 @dataclass(frozen=True)
