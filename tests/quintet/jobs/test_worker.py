@@ -462,11 +462,20 @@ def shop(customer: str) -> Job:
     return job(customer, asked, model="shop", version=SHOP.version)
 
 
-def test_a_store_that_fails_lets_the_jobs_come_back_sooner_or_later() -> None:
+def test_a_store_that_fails_is_answered_by_the_fallback_rule() -> None:
     bench = Bench(features=Down())  # type: ignore[arg-type]
+    bench.work(shop("a"), shop("b"), logs("fine", 1))
+    assert set(bench.states().values()) == {"DONE"}
+    assert bench.result("a")["predictions"][0]["fallback"] is True
+
+
+def test_without_a_rule_a_store_that_fails_lets_the_jobs_come_back_sooner_or_later() -> None:
+    models = online(LOG, replace(SHOP, fallback=None)).models
+    bench = Bench(features=Down(), models=models)  # type: ignore[arg-type]
     results = bench.work(shop("a"), shop("b"), logs("fine", 1), receives=3)
     assert bench.states() == {"a": "ACCEPTED", "b": "ACCEPTED", "fine": "DONE"}
-    assert results["a"].reason == "the feature store did not answer"
+    rule = "and the model has no fallback rule"
+    assert results["a"].reason == f"the feature store cannot be read now, {rule}"
     assert not results["a"].acknowledged and results["fine"].acknowledged
     assert set(bench.visibility.delays) == {"r-a-0", "r-b-0"}
     assert all(0 <= seconds <= 8 for seconds in bench.visibility.delays.values())

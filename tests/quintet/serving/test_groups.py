@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ def test_only_the_outputs_asked_for_are_computed_and_checked() -> None:
     assert isinstance(found, Prediction) and set(found.scores.outputs) == {"label"}
 
 
-def test_a_store_that_cannot_be_read_fails_the_group() -> None:
+def test_a_store_that_cannot_be_read_is_answered_by_the_rule_or_fails_the_group() -> None:
     class Down:
         def fetch(
             self, key: str, entities: Sequence[str], names: Sequence[str]
@@ -143,8 +144,11 @@ def test_a_store_that_cannot_be_read_fails_the_group() -> None:
             raise Transient("down")
 
     batch = from_records(SHOP, [{"amount": 5.0, "customer": "c1"}])
-    with pytest.raises(Transient, match="down"):
-        predict_groups(ModelRoute(MODELS["shop"]), [batch], Down(), NOW)
+    (found,) = predict_groups(ModelRoute(MODELS["shop"]), [batch], Down(), NOW)
+    assert isinstance(found, Prediction) and found.scores.fallback.tolist() == [True]
+    ruleless = OnnxModel(replace(SHOP, fallback=None), GRAPHS["shop"]())
+    with pytest.raises(Transient, match="no fallback rule"):
+        predict_groups(ModelRoute(ruleless), [batch], Down(), NOW)
 
 
 def test_merging_keeps_what_came_side_by_side_and_leaves_its_parts_alone() -> None:

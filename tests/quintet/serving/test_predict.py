@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,13 +58,14 @@ def orders(*customers: str) -> Batch:
     return from_records(SHOP, [{"customer": one, "amount": 5.0} for one in customers])
 
 
-def test_an_absent_store_is_answered_by_the_fallback_rule_or_raised() -> None:
+def test_an_absent_store_is_answered_by_the_fallback_rule_if_there_is_one() -> None:
     (found,) = predict(SHOP_ROUTE, orders("c1", "c2"), Away(), NOW)
     assert found.scores.fallback.tolist() == [True, True]
     assert found.ages.shape == (2, 1)
     assert np.isnan(found.ages).all()
-    with pytest.raises(Transient, match="away"):
-        predict(SHOP_ROUTE, orders("c1"), Away(), NOW, store_away="raise")
+    ruleless = ModelRoute(OnnxModel(replace(SHOP, fallback=None), GRAPHS["shop"]()))
+    with pytest.raises(Transient, match="no fallback rule"):
+        predict(ruleless, orders("c1"), Away(), NOW)
 
 
 def test_a_prediction_says_which_version_answered_which_rows() -> None:

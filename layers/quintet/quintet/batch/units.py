@@ -232,9 +232,7 @@ class _Scorer:
         if not chunk.batch.rows:
             return _Scored(part, chunk, None, {})
         source = self.features(part.moment)
-        found = predict(
-            self.route, chunk.batch, source, part.moment, store_away="raise", isolate="rows"
-        )
+        found = predict(self.route, chunk.batch, source, part.moment, isolate="rows")
         prediction = in_caller_order(found)
         kept: Mapping[str, core.Array] = {}
         if self.keep:

@@ -127,7 +127,7 @@ def _score(model: Model, golden: Golden) -> Scores:
         for row, record in enumerate(records):
             record[contract.entity] = str(row)
     batch = from_records(contract, records)
-    (prediction,) = predict(ModelRoute(model), batch, source, 0.0, store_away="raise")
+    (prediction,) = predict(ModelRoute(model), batch, source, 0.0)
     return prediction.scores
 
 

@@ -30,13 +30,11 @@ def predict_groups(
     as it would have alone; the others get their predictions.
 
     Raises:
-        Transient: the feature store could not be read.
+        Transient: the feature store cannot be read, and the contract has no fallback rule.
     """
     merged = merge(batches)
     sizes = [batch.rows for batch in batches]
-    found = predict(
-        route, merged, features, now, outputs=outputs, store_away="raise", isolate=sizes
-    )
+    found = predict(route, merged, features, now, outputs=outputs, isolate=sizes)
     return _split(in_caller_order(found), batches)
 
 

@@ -20,14 +20,10 @@ from quintet.serving.isolation import Isolate, Scoring, score_isolating_failures
 __all__ = [
     "ModelRoute",
     "Prediction",
-    "StoreAway",
     "failed_prediction",
     "in_caller_order",
     "predict",
 ]
-
-#: what an absent feature store means: the fallback rule answers, or the batch is tried again
-StoreAway = Literal["fallback", "raise"]
 
 #: the steps of a prediction that are timed
 Timed = Literal["features_ms", "score_ms"]
@@ -82,7 +78,6 @@ def predict(
     now: float,
     *,
     outputs: Sequence[str] | None = None,
-    store_away: StoreAway = "fallback",
     isolate: Isolate | None = None,
     whole: bool = False,
     scoring: Scoring = score,
@@ -98,14 +93,13 @@ def predict(
     Raises:
         BadInput: with `whole`, a row is refused.
         ModelFailure: the model failed, and its failure is not isolated.
-        Transient: the feature store cannot be read, and `store_away` is "raise" or the contract
-            has no fallback rule.
+        Transient: the feature store cannot be read, and the contract has no fallback rule.
     """
     model = route.model
     contract = model.contract
     if whole and batch.refusals:
         check_values(model, batch)
-    joined = _join(contract, batch, features, now, store_away)
+    joined = _join(contract, batch, features, now)
     if lap is not None:
         lap("features_ms")
     if whole and batch.refusals:
@@ -125,14 +119,10 @@ def predict(
     return [Prediction(contract, route.name, batch, rows, scores, joined.ages, failures)]
 
 
-def _join(
-    contract: Contract, batch: Batch, features: FeatureSource, now: float, store_away: StoreAway
-) -> Joined:
+def _join(contract: Contract, batch: Batch, features: FeatureSource, now: float) -> Joined:
     try:
         return join(contract, batch, features, now)
     except Transient:
-        if store_away == "raise":
-            raise
         return unavailable(contract, batch)
 
 
