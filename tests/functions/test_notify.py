@@ -46,6 +46,10 @@ class Aws:
         self.server.client("dynamodb").create_table(
             TableName=endpoints_table, **table_properties("EndpointsTable")
         )
+        stream_table = f"stream-of-{self.name}"
+        self.server.client("dynamodb").create_table(
+            TableName=stream_table, **table_properties("StreamTable")
+        )
         self.endpoints = EndpointTable(lean, endpoints_table)
         self.deliveries = JobDeliveries(lean, self.name)
         self.sqs, sns = self.server.client("sqs"), self.server.client("sns")
@@ -71,10 +75,11 @@ class Aws:
             "QUINTET_ENDPOINTS_TABLE": endpoints_table,
             "QUINTET_NOTIFY_QUEUE_URL": self.queue,
             "QUINTET_NOTIFY_DEAD_LETTERS_URL": self.dead,
+            "QUINTET_NOTIFY_MAX_CONCURRENCY": "10",
             "QUINTET_JOBS_TOPIC_ARN": topic,
             "QUINTET_CALLBACK_HOSTS": "loopback",
             "QUINTET_JOB_RETENTION_DAYS": "7",
-            "QUINTET_STREAM_TABLE": "none",
+            "QUINTET_STREAM_TABLE": stream_table,
         }
 
     def settle(self, **changes: Any) -> Job:

@@ -114,6 +114,7 @@ class NotifySettings:
     endpoints_table: str
     notify_queue_url: str
     notify_dead_letters_url: str
+    notify_max_concurrency: int
     jobs_topic_arn: str
     callback_hosts: str  # public, or loopback as well
     job_retention_days: int

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -186,6 +186,32 @@ def test_an_answer_that_is_not_http_is_none(answer: bytes) -> None:
         listening(speak) as port,
         pytest.raises(Undelivered, match=r"^no answer$"),
     ):
+        LOCAL.post(f"http://127.0.0.1:{port}/", b"{}", HEADERS)
+
+
+EARLY = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n"
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
+FINAL = b"HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("interim", [EARLY, PROCESSING, EARLY + PROCESSING * 3])
+def test_an_interim_answer_is_not_the_final_one(interim: bytes) -> None:
+    def speak(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(interim + FINAL)
+
+    with listening(speak) as port:
+        assert LOCAL.post(f"http://127.0.0.1:{port}/", b"{}", HEADERS) == Answer(503, "7")
+
+
+@pytest.mark.parametrize("count", [1, 10_000])
+def test_interim_answers_alone_are_no_answer(count: int) -> None:
+    def speak(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        with suppress(OSError):
+            connection.sendall(PROCESSING * count)
+
+    with listening(speak) as port, pytest.raises(Undelivered, match=r"^no answer$"):
         LOCAL.post(f"http://127.0.0.1:{port}/", b"{}", HEADERS)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.kits.aws import moto_server
-from tests.kits.jobs import NOW, job, job_table
+from tests.kits.aws import client, moto_server
+from tests.kits.jobs import NOW, job, job_table, table_properties
 from tests.kits.registries import RegistryServer
 
 from quintet.aws.client import AwsClient
 from quintet.aws.deliveries import JobDeliveries
+from quintet.aws.slots import EndpointSlots
 from quintet.aws.webhooks import HttpWebhooks
 from quintet.errors import BadInput, Transient
 from quintet.jobs.job import Job
@@ -35,6 +39,7 @@ from quintet.webhooks.delivery import (
 )
 from quintet.webhooks.endpoints import MemoryEndpoints, register, rotate
 from quintet.webhooks.notifier import JobReader, Notifier
+from quintet.webhooks.slots import SLOT_SECONDS, EndpointBusy, MemorySlots, Slots, slots_of
 from quintet.webhooks.url_guard import Blocked
 from quintet_cli.receiver import Received, Receiver, receiving
 
@@ -170,6 +175,7 @@ class World:
         self.jobs = MemoryJobs(found or (DONE,))
         self.endpoints = MemoryEndpoints()
         self.deliveries = MemoryDeliveries()
+        self.slots = MemorySlots(2)
         self.told: list[tuple[str, str, Delivery]] = []
         self.published: list[str] = []
         endpoint = register(
@@ -181,8 +187,9 @@ class World:
     def notify(self, message: str = MESSAGE, receives: int = 2) -> float | None:
         """Handle a message."""
         webhooks = HttpWebhooks("loopback", seconds=5)
+        channel = WebhookChannel(self.endpoints, webhooks, self.slots)
         notifier = Notifier(
-            JobReader(self.jobs.get, WebhookChannel(self.endpoints, webhooks), self._publish),
+            JobReader(self.jobs.get, channel, self._publish),
             self.deliveries,
             clock=lambda: self.now,
             random=lambda: 0.0,
@@ -328,9 +335,9 @@ def test_a_refused_address_goes_to_the_dead_letters_and_no_answer_waits(
     error: Exception, attempt: Attempt
 ) -> None:
     world = World("http://127.0.0.1:9/")
-    assert (
-        WebhookChannel(world.endpoints, Failing(error)).post("crm", "job_j1", b"{}", NOW) == attempt
-    )
+    channel = WebhookChannel(world.endpoints, Failing(error), world.slots)
+    assert channel.post("crm", "job_j1", b"{}", NOW) == attempt
+    assert {world.slots.take("crm", NOW).number for _ in range(2)} == {0, 1}  # it was freed
 
 
 @pytest.mark.parametrize(("status", "wait"), [(429, 60.0), (503, 60.0), (500, 5.0)])
@@ -340,7 +347,8 @@ def test_a_receiver_that_is_busy_says_when_to_come_back(status: int, wait: float
             return Answer(status, "60")
 
     world = World("http://127.0.0.1:9/")
-    attempt = WebhookChannel(world.endpoints, Busy()).post("crm", "job_j1", b"{}", NOW)
+    channel = WebhookChannel(world.endpoints, Busy(), world.slots)
+    attempt = channel.post("crm", "job_j1", b"{}", NOW)
     assert attempt.state == "waiting"
     assert after(Delivery(), attempt, NOW, 0.0).next == NOW + wait
 
@@ -391,3 +399,78 @@ def test_what_is_no_signature_is_not_verified() -> None:
         assert receiver.received == [
             Received("a", False, {**headers, "webhook-signature": text}, b"{}")
         ]
+
+
+# ---- endpoints that hang -------------------------------------------------------------------------
+
+
+def test_a_busy_endpoint_costs_no_attempt_and_its_callbacks_wait() -> None:
+    receiver = Receiver(answer=lambda received: 204)
+    with receiving(receiver) as url:
+        world = World(url)
+        held = [world.slots.take("crm", world.now) for _ in range(2)]
+        assert world.notify(receives=3) == 1
+        assert (receiver.received, world.delivery()) == ([], Delivery())
+        world.slots.free(held[0])
+        world.now += 1
+        assert world.notify(receives=4) is None
+    assert world.delivery().state == "delivered"
+
+
+def test_callbacks_to_an_endpoint_that_hangs_leave_executions_for_the_others() -> None:
+    executions, hanging, going = 8, threading.Event(), threading.Semaphore(0)
+
+    class Webhooks:
+        """One endpoint hangs, the other answers."""
+
+        def post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+            if "hangs" in url:
+                going.release()
+                assert hanging.wait(30)
+            return Answer(204)
+
+    world = World("http://127.0.0.1:9/hangs")
+    ready = register("ok", "http://127.0.0.1:9/", scope="loopback", created="", random=bytes)
+    world.endpoints.put(ready, None)
+    slots = MemorySlots(slots_of(executions))
+    channel = WebhookChannel(world.endpoints, Webhooks(), slots)
+
+    def post(name: str) -> str:
+        try:
+            return channel.post(name, "job_j1", b"{}", NOW).last
+        except EndpointBusy:
+            return "busy"
+
+    with ThreadPoolExecutor(executions) as pool:
+        held = [pool.submit(post, "crm") for _ in range(16)]
+        for _ in range(slots_of(executions)):
+            assert going.acquire(timeout=30)
+        assert pool.submit(post, "ok").result(timeout=30) == "204"
+        hanging.set()
+        answers = Counter(one.result(timeout=30) for one in held)
+    assert answers["busy"] >= 16 - executions and answers["204"] >= 2
+
+
+@pytest.mark.parametrize(("executions", "slots"), [(2, 1), (4, 1), (10, 2), (1000, 250)])
+def test_an_endpoint_has_a_quarter_of_the_executions(executions: int, slots: int) -> None:
+    assert slots_of(executions) == slots
+
+
+@pytest.mark.parametrize("kind", ["memory", "dynamodb"])
+def test_slots_are_taken_freed_and_expire(kind: str, url: str) -> None:
+    slots: Slots = MemorySlots(2)
+    if kind == "dynamodb":
+        environ = RegistryServer(url, "none", "none").environ
+        client("dynamodb", url).create_table(TableName="slots", **table_properties("StreamTable"))
+        slots = EndpointSlots(AwsClient("dynamodb", environ=environ), "slots", 2)
+    first, second = slots.take("crm", NOW), slots.take("crm", NOW)
+    assert {first.number, second.number} == {0, 1}
+    with pytest.raises(EndpointBusy):
+        slots.take("crm", NOW)
+    assert slots.take("other", NOW).endpoint == "other"
+    slots.free(first)
+    assert slots.take("crm", NOW).number == first.number
+    slots.free(first)  # it is another's by now
+    with pytest.raises(EndpointBusy):
+        slots.take("crm", NOW)
+    assert slots.take("crm", NOW + SLOT_SECONDS).holder not in (first.holder, second.holder)

@@ -6,6 +6,7 @@ answer but its status and its Retry-After is read.
 
 from __future__ import annotations
 
+import http
 import http.client
 import socket
 import ssl
@@ -22,6 +23,8 @@ __all__ = ["HttpWebhooks", "resolve"]
 
 SECONDS = 15.0
 MAX_ADDRESSES = 4
+#: interim responses (1xx) before the final one
+MAX_INTERIM = 100
 USER_AGENT = "quintet-callbacks"
 
 Resolve = Callable[[str, int], Sequence[str]]
@@ -80,6 +83,7 @@ class HttpWebhooks:
     ) -> Answer:
         sock = plain
         connection = http.client.HTTPConnection(target.host, target.port)
+        connection.response_class = _FinalResponse
         try:
             if target.scheme == "https":
                 sock = self._tls().wrap_socket(plain, server_hostname=target.host)
@@ -91,6 +95,22 @@ class HttpWebhooks:
         finally:
             connection.close()
             sock.close()
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """A response that is final: http.client skips 100 alone, and takes 103 for an answer.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-informational-1xx
+    """
+
+    def begin(self) -> None:
+        """Read up to the final response's headers."""
+        for _ in range(MAX_INTERIM):
+            super().begin()
+            if not 100 <= self.status < 200 or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return
+            self.headers = self.msg = None  # type: ignore[assignment]
+        raise http.client.HTTPException("too many interim responses")
 
 
 def _connect(target: Target, addresses: Sequence[str], deadline: float) -> socket.socket:

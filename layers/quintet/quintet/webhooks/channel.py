@@ -17,6 +17,7 @@ from standardwebhooks import Webhook
 from quintet.errors import BadInput, QuintetError
 from quintet.webhooks.delivery import Attempt
 from quintet.webhooks.endpoints import Endpoint, Endpoints, UnknownEndpoint
+from quintet.webhooks.slots import Slots
 from quintet.webhooks.url_guard import Blocked
 
 __all__ = [
@@ -61,19 +62,29 @@ class Webhooks(Protocol):
 class WebhookChannel:
     """Posts to registered endpoints."""
 
-    def __init__(self, endpoints: Endpoints, webhooks: Webhooks) -> None:
+    def __init__(self, endpoints: Endpoints, webhooks: Webhooks, slots: Slots) -> None:
         self._endpoints = endpoints
         self._webhooks = webhooks
+        self._slots = slots
 
     def post(self, name: str, webhook_id: str, body: bytes, now: float) -> Attempt:
-        """Try once to post a body to an endpoint, under an id that every attempt has."""
+        """Try once to post a body to an endpoint, under an id that every attempt has.
+
+        Raises:
+            EndpointBusy: too many callbacks are on their way to it; nothing was tried.
+            Transient: a store does not answer; nothing was tried.
+        """
         try:
             endpoint = self._endpoints.get(name)
         except UnknownEndpoint:
             return Attempt("stopped", "no such endpoint")
         if endpoint.disabled:
             return Attempt("stopped", "endpoint disabled")
-        attempt = self._post(endpoint, webhook_id, body, now)
+        slot = self._slots.take(name, now)
+        try:
+            attempt = self._post(endpoint, webhook_id, body, now)
+        finally:
+            self._slots.free(slot)
         if attempt.last == "410":
             self._endpoints.disable(name, "it answered 410 Gone")
         return attempt

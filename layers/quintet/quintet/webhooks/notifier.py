@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quintet.errors import BadInput, NotFound, Transient
 from quintet.jobs.job import Job
@@ -12,8 +12,12 @@ from quintet.webhooks.channel import WebhookChannel
 from quintet.webhooks.delivery import Attempt, Deliveries, Delivery, after, return_in
 from quintet.webhooks.events import MessageType, webhook_event
 from quintet.webhooks.job_events import channels, webhook_body, webhook_id
+from quintet.webhooks.slots import EndpointBusy
 
 __all__ = ["EventReader", "JobReader", "Notification", "Notifier"]
+
+#: the longest wait for an endpoint that has as many callbacks as it may, in seconds
+MAX_BUSY_WAIT = 60.0
 
 #: tries to notify, now. Raises Transient where nothing was tried
 Send = Callable[[float], Attempt]
@@ -143,23 +147,27 @@ class Notifier:
         if notification is None:
             return None
         found = [
-            self._deliver(notification, channel, send, first=receives == 1)
+            self._deliver(notification, channel, send, receives)
             for channel, send in notification.channels.items()
         ]
         return return_in(found, self._clock())
 
     def _deliver(
-        self, notification: Notification, channel: str, send: Send, *, first: bool
+        self, notification: Notification, channel: str, send: Send, receives: int
     ) -> Delivery:
         """The delivery on one channel, after an attempt if one is due."""
         delivery = self._deliveries.get(notification.subject, channel)
-        if delivery.state == "given_up" and first:
+        if delivery.state == "given_up" and receives == 1:
             delivery = Delivery()
         now = self._clock()
         # a duplicate of the message comes early: it waits as the other does
         if delivery.state != "waiting" or delivery.next > now:
             return delivery
-        attempt = send(now)
+        try:
+            attempt = send(now)
+        except EndpointBusy:  # no attempt; the more callbacks wait for it, the longer each waits
+            wait = 1 + self._random() * min(MAX_BUSY_WAIT, 2 * receives)
+            return replace(delivery, next=now + wait)
         delivery = after(delivery, attempt, self._clock(), self._random())
         self._deliveries.put(notification.subject, channel, delivery)
         self._report(notification, channel, delivery)

@@ -82,13 +82,17 @@ def _notifier(read: Callable[[str], Notification | None], deliveries: Deliveries
 
 def _webhooks() -> WebhookChannel:
     from quintet.aws.endpoints import EndpointTable
+    from quintet.aws.slots import EndpointSlots
     from quintet.aws.webhooks import HttpWebhooks
     from quintet.webhooks.channel import WebhookChannel
+    from quintet.webhooks.slots import slots_of
 
-    settings = _settings()
+    settings, dynamodb = _settings(), common.client("dynamodb")
+    bound = slots_of(settings.notify_max_concurrency)
     return WebhookChannel(
-        EndpointTable(common.client("dynamodb"), settings.endpoints_table),
+        EndpointTable(dynamodb, settings.endpoints_table),
         HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
+        EndpointSlots(dynamodb, settings.stream_table, bound),
     )
 
 
