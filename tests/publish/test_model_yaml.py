@@ -249,8 +249,8 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
             "line 11: limits.rows: expected a number from 1 to 1000000, got 0",
         ),
         (
-            "limits: {bytes: 7000000}",
-            "line 11: limits.bytes: expected a number from 1 to 6291456, got 7000000",
+            "limits: {bytes: 4700001}",
+            "line 11: limits.bytes: expected a number from 1 to 4700000, got 4700001",
         ),
         ("slo: {p95_ms: 0}", "line 11: slo.p95_ms: expected more than 0, got 0"),
         ("cache_ttl: -1", "line 11: cache_ttl: expected seconds from 0 to 86400, got -1"),

@@ -108,7 +108,14 @@ def test_text_goes_out_as_it_is_and_the_rest_in_base64(
 
 @pytest.mark.parametrize(
     ("unit", "content_type", "size"),
-    [(b"x", "text/csv", 1), (b'"', "application/json", 2), (b"xxx", "application/x-npy", 4)],
+    [
+        (b"x", "text/csv", 1),
+        (b"\n", "text/csv", 2),
+        (b'"', "application/json", 2),
+        (b"\x1b", "text/csv", 6),
+        ("é".encode(), "text/csv", 2),
+        (b"xxx", "application/x-npy", 4),
+    ],
 )
 def test_an_answer_that_lambda_would_not_carry_is_refused(
     unit: bytes, content_type: str, size: int

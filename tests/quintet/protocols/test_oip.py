@@ -154,6 +154,55 @@ def test_loading_loads_and_unloading_is_refused() -> None:
     assert (status, list(answer)) == (400, ["error"])
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("repository/index", b"junk"),
+        ("repository/index", b"[]"),
+        ("repository/index", b'{"ready": "yes"}'),
+        ("repository/index", b'{"ready": true, "more": 1}'),
+        ("repository/models/log/load", b'{"parameters": {"config": "{}"}}'),
+        ("repository/models/log/load", b'{"parameters": {"file:1/model.onnx": "AAAA"}}'),
+        ("repository/models/log/load", b'{"config": "{}"}'),
+        ("repository/models/log/load", b"7"),
+    ],
+)
+def test_a_repository_request_that_would_mean_something_else_is_refused(
+    service: Online, path: str, body: bytes
+) -> None:
+    assert told(ask(service, "POST", path, body))[0] == 400
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b"{}"])
+def test_a_repository_request_that_asks_for_nothing_more_is_answered(
+    service: Online, body: bytes
+) -> None:
+    assert told(ask(service, "POST", "repository/index", body))[0] == 200
+    assert told(ask(service, "POST", "repository/index", b'{"ready": true}'))[0] == 200
+    assert told(ask(service, "POST", "repository/models/log/load", body)) == (200, {})
+
+
+@pytest.mark.parametrize(
+    ("named", "status"),
+    [
+        ({"model_name": "log", "model_version": "1"}, 200),
+        ({"model_name": "log", "model_version": None}, 200),
+        ({"model_version": ""}, 200),
+        ({"model_version": "2"}, 400),
+        ({"model_version": 1}, 400),
+        ({"model_name": "shop"}, 400),
+        ({"model_name": ["log"]}, 400),
+    ],
+)
+def test_a_body_that_names_another_model_or_version_is_refused(
+    service: Online, named: dict[str, Any], status: int
+) -> None:
+    found, answer = told(infer(service, {"inputs": [tensor()], **named}))
+    assert found == status
+    if status == 400:
+        assert answer["error"].startswith(next(iter(named)))
+
+
 def test_statistics_count_what_was_scored() -> None:
     service = online(LOG)
     infer(service, {"inputs": [tensor(shape=[2, 2], data=[3, 1, 5, 2])]})

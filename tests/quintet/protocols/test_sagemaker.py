@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.kits.models import LOG, online, renamed, shop_probability
+from tests.kits.models import LOG, TEXT, online, renamed, shop_probability
 
 from quintet.api.predict import answer
+from quintet.contract import Limits
 from quintet.errors import QuintetError
 from quintet.protocols import sagemaker
 from quintet.protocols.http import Request, Response
@@ -217,6 +220,93 @@ def test_an_npy_header_that_claims_terabytes_costs_nothing(service: Online) -> N
     )
     status, _, message = refused(invoke(service, "log", file.getvalue() + b"12345678", NPY))
     assert (status, message.startswith("body: expected as many values")) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("header", "content"),
+    [
+        (
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 0, 73786976294838206464), }",
+            b"",
+        ),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 73786976294838206464), }", b""),
+        ("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 0), }", b""),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (True, 2), }", b"12345678"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (True, 8), }", b"x" * 32),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -2), }", b"12345678"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1, " * 99 + "2), }", b"12345678"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': 2, }", b"12345678"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': ((1, 2),), }", b"12345678"),
+        ("{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1,), }", b"12345678"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2)", b"12345678"),
+        ("('", b""),
+        ("[" * 5000, b""),
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_an_npy_header_is_checked_before_anything_is_reshaped(
+    service: Online, version: int, header: str, content: bytes
+) -> None:
+    size = struct.pack("<H" if version == 1 else "<I", len(header) + 1)
+    body = b"\x93NUMPY" + bytes([version, 0]) + size + header.encode() + b"\n" + content
+    status, kind, message = refused(invoke(service, "log", body, NPY))
+    assert (status, kind) == (400, "ValidationError")
+    assert message.startswith(("body: ", "rows: ")), message
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "field"),
+    [
+        ("target_model", "other", "TargetModel"),
+        ("inference_component", "other", "InferenceComponentName"),
+        ("target_container_hostname", "log", "TargetContainerHostname"),
+        ("session_id", "NEW_SESSION", "SessionId"),
+        ("enable_explanations", "`true`", "EnableExplanations"),
+    ],
+)
+def test_what_would_mean_something_else_is_refused(
+    service: Online, header: str, value: str, field: str
+) -> None:
+    status, kind, message = refused(invoke(service, "log", "[[3, 1]]", **{header: value}))
+    assert (status, kind) == (400, "ValidationError")
+    assert message.startswith(f"{field}: expected none")
+
+
+def test_what_changes_nothing_is_taken(service: Online) -> None:
+    same = {"target_model": "log", "inference_component": "log", "enable_explanations": "`false`"}
+    assert invoke(service, "log", "[[3, 1]]", **same, inference_id="mine").status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "media"),
+    [
+        ("[" + "[]," * 200_000 + "[]]", JSON),
+        ('{"records": [' + '{"x": 1},' * 200_000 + "{}]}", JSON),
+        ("[" + "1," * 200_000 + "1]\n", LINES),
+        ("1,2\n" * 200_000, CSV),
+        ("1," * 200_000 + "1\n", CSV),
+    ],
+)
+def test_more_values_than_the_contract_has_are_refused_before_they_are_made(
+    body: str, media: str
+) -> None:
+    service = online(renamed(LOG, limits=Limits(rows=10, bytes=10_000_000)))
+    service.route(RequestContext("id"), "log", None)
+    tracemalloc.start()
+    try:
+        status, _, message = refused(invoke(service, "log", body, media))
+        made = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (status, message.partition(":")[0]) == (413, "body")
+    assert made < 5 * len(body)
+
+
+def test_commas_in_texts_are_no_values(service: Online) -> None:
+    wide = online(renamed(TEXT, limits=Limits(rows=10, bytes=10_000_000)))
+    text = ', \\"' * 100_000
+    assert invoke(wide, "text", json.dumps([{"text": text}])).status == 200
+    assert invoke(wide, "text", ('"' + "," * 70_000 + '"\n') * 3, CSV).status == 200
 
 
 def test_the_errors_have_the_names_that_botocore_knows(service: Online) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from tests.kits.models import LOG, SHOP, Clock, online, renamed, shop_features
 
-from quintet.columns import Batch, from_records
-from quintet.errors import BadInput
+from quintet.columns import Array, Batch, from_records
+from quintet.errors import BadInput, ModelFailure
 from quintet.scoring import Scores
-from quintet.serving import Online, PredictionCache, RequestContext
+from quintet.serving import ModelRoute, Online, PredictionCache, RequestContext
 
 CACHED = renamed(LOG, cache_ttl=30.0)
 
@@ -85,6 +86,34 @@ def test_texts_that_join_alike_are_told_apart() -> None:
         return PredictionCache.key((), {"t": np.array(texts, dtype=object)}, [])
 
     assert len({key("ab", "c"), key("a", "bc"), key("abc"), key("abc", "")}) == 4
+
+
+class Raising:
+    """The model `log`, whose graph raises where x is 13."""
+
+    def __init__(self) -> None:
+        self._model = online(LOG).models.get("log")
+        self.contract = LOG
+
+    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """See `quintet.scoring.Model.run`."""
+        if (next(iter(feeds.values()))[:, 0] == 13).any():
+            raise ModelFailure("the graph raised")
+        return self._model.run(feeds, outputs)
+
+
+def test_a_row_on_which_the_graph_raises_fails_alone_where_partial_results_are_asked_for() -> None:
+    service, told = online(LOG), new_context()
+    service.route(told, "log", None)
+    batch = from_records(LOG, [{"x": 3}, {"x": 13}, {"x": "three"}, {"x": 5}])
+    found = service.predict(told, ModelRoute(Raising(), "live"), batch, partial=True)
+    assert found.scores.index.tolist() == [0, 3]
+    refused = [(r.row, r.field, r.got) for r in found.scores.refusals]
+    assert refused == [(1, "model", "the graph raised"), (2, "x", "'three'")]
+    assert (told.rows, told.refused) == (4, 2)
+    whole = from_records(LOG, [{"x": 3}, {"x": 13}])
+    with pytest.raises(ModelFailure, match="the graph raised"):
+        service.predict(told, ModelRoute(Raising(), "live"), whole)
 
 
 def test_a_context_holds_names_counts_and_times() -> None:

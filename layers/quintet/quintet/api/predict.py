@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from quintet.api.gateway import MAX_RESPONSE_BYTES
+from quintet.errors import TooLarge
 from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import WireProtocol
-from quintet.serving import Online, RequestContext
+from quintet.serving import Online, Prediction, RequestContext
 
 __all__ = ["answer"]
 
@@ -26,4 +28,17 @@ def answer(
     prediction = online.predict(
         context, route, asked.batch, outputs=asked.outputs, partial=asked.partial
     )
+    _check_size(prediction)
     return protocol.encode(asked, prediction)
+
+
+def _check_size(prediction: Prediction) -> None:
+    """Refuse an answer that is too large at a byte a value, before it is made.
+
+    Raises:
+        TooLarge: it has too many values.
+    """
+    values = sum(output.size for output in prediction.scores.outputs.values())
+    if values > MAX_RESPONSE_BYTES:
+        expected = f"at most {MAX_RESPONSE_BYTES} bytes: ask for less"
+        raise TooLarge.of("answer", expected, f"{values} values")

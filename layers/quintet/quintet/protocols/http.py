@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,15 +26,33 @@ from quintet.errors import (
     Unprocessable,
     UnsupportedMedia,
 )
+from quintet.formats import strict_json
 from quintet.serving.model_cache import UnknownModel
 
-__all__ = ["STATUS", "Request", "Response", "check_rows", "json_body", "read_version", "status_of"]
+__all__ = [
+    "JSON_TEXT",
+    "STATUS",
+    "Request",
+    "Response",
+    "check_count",
+    "check_rows",
+    "json_body",
+    "parse_json",
+    "read_version",
+    "status_of",
+]
 
 #: seconds after which a client may try again what a store could not answer
 RETRY_AFTER = 1
 
 #: the caller where the API does not authenticate, as on this machine
 ANONYMOUS = "anonymous"
+
+#: values beyond those of a contract's rows that a body may hold before they are counted
+SPARE_VALUES = 100_000
+
+#: a string of JSON
+JSON_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 #: the first class that matches says the status; the families differ only where they must
 STATUS: tuple[tuple[type[QuintetError], int], ...] = (
@@ -155,6 +175,35 @@ def check_rows(contract: Contract, rows: int, field_name: str) -> None:
         raise BadInput.of(field_name, "at least one row", "none")
     if rows > contract.limits.rows:
         raise TooLarge.of(field_name, f"at most {contract.limits.rows} rows", f"{rows}")
+
+
+def parse_json(contract: Contract, body: bytes) -> Any:
+    """The value of a JSON body, which is not made where it cannot be within the contract.
+
+    Raises:
+        BadInput: it is not strict JSON.
+        TooLarge: it holds more values than the contract's rows have.
+    """
+    check_count(contract, body, JSON_TEXT)
+    return strict_json.parse(body)
+
+
+def check_count(contract: Contract, body: bytes, text: re.Pattern[bytes]) -> None:
+    """Refuse a body of more values than the contract's rows have, before any of them is made.
+
+    As objects they take some thirty times their bytes. `text` matches what may hold commas that
+    separate no values.
+
+    Raises:
+        TooLarge: there are too many.
+    """
+    row = len(contract.request_keys) + sum(math.prod(f.shape) for f in contract.requested)
+    most = contract.limits.rows * row + SPARE_VALUES
+    found = body.count(b",")
+    if found > most:
+        found -= sum(match[0].count(b",") for match in text.finditer(body))
+    if found > most:
+        raise TooLarge.of("body", f"the values of at most {contract.limits.rows} rows", "more")
 
 
 def read_version(model: str, text: str) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from quintet.errors import BadInput, NotFound, QuintetError, Transient
+from quintet.formats import strict_json
 from quintet.protocols import oip_metadata
 from quintet.protocols.http import (
     RETRY_AFTER,
@@ -18,6 +20,7 @@ from quintet.serving import ModelStats, Online, RequestContext
 
 __all__ = ["about", "failure", "infers", "target"]
 
+MAX_REPOSITORY_BYTES = 64_000
 _UNLOAD = BadInput.of(
     "unload", "no such request", "one: the model least recently used goes when memory is needed"
 )
@@ -76,12 +79,17 @@ def _about(online: Online, request: Request, context: RequestContext, path: list
         case ["GET", "models", "stats"]:
             return oip_metadata.statistics(online.stats)
         case ["POST", "repository", "index"]:
+            ready = _repository_request(request, "ready").get("ready", False)
+            if type(ready) is not bool:
+                raise BadInput.of("ready", "true or false", repr(ready)[:60])
             return [
                 {"name": name, "version": str(version), "state": "READY", "reason": ""}
                 for name in online.names()
                 for version in sorted(online.models.route(name).versions)
             ]
         case ["POST", "repository", "models", name, "load"]:
+            if _repository_request(request, "parameters").get("parameters"):
+                raise BadInput.of("parameters", "none: a version loads as published", "some")
             online.route(context, name, None)
             return {}
         case ["POST", "repository", "models", _, "unload"]:
@@ -89,6 +97,19 @@ def _about(online: Online, request: Request, context: RequestContext, path: list
         case ["GET", "models", name, *rest]:
             return _about_model(online, request, context, name, rest)
     raise _no_such_path(request)
+
+
+def _repository_request(request: Request, known: str) -> dict[str, Any]:
+    """The body of a request to the repository: nothing, or an object with one key at most.
+
+    Raises:
+        BadInput: it is something else, which would mean something else.
+    """
+    body = request.content(MAX_REPOSITORY_BYTES)
+    asked = strict_json.parse(body) if body.strip() else {}
+    if type(asked) is not dict or asked.keys() - {known}:
+        raise BadInput.of("body", f'nothing, or an object with "{known}" alone', "something else")
+    return asked
 
 
 def _about_model(

@@ -14,9 +14,8 @@ import numpy as np
 from quintet.columns import Array, Batch, from_tensors
 from quintet.contract import Contract
 from quintet.errors import BadInput
-from quintet.formats import strict_json
 from quintet.protocols import tensors
-from quintet.protocols.http import Request, Response, check_rows, json_body
+from quintet.protocols.http import Request, Response, check_rows, json_body, parse_json
 from quintet.serving import Prediction
 
 __all__ = ["Asked", "decode", "encode", "tensors_of"]
@@ -50,7 +49,7 @@ def decode(contract: Contract, request: Request) -> Asked:
     request.accepts("application/json", "application/octet-stream")
     body = request.content(contract.limits.bytes)
     text, raw = _parts(request.headers.get(HEADER.lower()), body)
-    asked = _object("body", strict_json.parse(text), _REQUEST_KEYS)
+    asked = _request(contract, parse_json(contract, text))
     if "id" in asked and type(asked["id"]) is not str:
         raise BadInput.of("id", "a string", f"a {type(asked['id']).__name__}")
     parameters = _parameters("parameters", asked)
@@ -66,7 +65,7 @@ def tensors_of(contract: Contract, value: Any) -> dict[str, Array]:
         BadInput: it is not such a request.
         TooLarge: it has too many rows.
     """
-    return _inputs(contract, _object("body", value, _REQUEST_KEYS).get("inputs"), None)
+    return _inputs(contract, _request(contract, value).get("inputs"), None)
 
 
 def encode(asked: Asked, prediction: Prediction) -> Response:
@@ -101,6 +100,16 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
         return Response(200, text)
     body = b"".join([text, *raw])
     return Response(200, body, "application/octet-stream", {HEADER: str(len(text))})
+
+
+def _request(contract: Contract, value: Any) -> dict[str, Any]:
+    """An inference request; where it names a model and a version, they are those that answer."""
+    asked = _object("body", value, _REQUEST_KEYS)
+    for key, answers in (("model_name", contract.name), ("model_version", str(contract.version))):
+        if asked.get(key) not in (None, "", answers):
+            expected = f"{answers!r}, which the path asks for, or nothing"
+            raise BadInput.of(key, expected, repr(asked[key])[:60])
+    return asked
 
 
 def _parts(length: str | None, body: bytes) -> tuple[bytes, memoryview | None]:

@@ -11,13 +11,13 @@ import numpy as np
 from quintet.columns import Batch, as_records, from_records, json_columns
 from quintet.contract import Contract
 from quintet.errors import BadInput, QuintetError, Refusal, Transient
-from quintet.formats import strict_json
 from quintet.protocols.http import (
     RETRY_AFTER,
     Request,
     Response,
     check_rows,
     json_body,
+    parse_json,
     read_version,
     status_of,
 )
@@ -57,7 +57,7 @@ def target(request: Request) -> tuple[str, int | None]:
 def decode(contract: Contract, request: Request) -> Asked:
     """Read a request. Raises as `read` does."""
     request.accepts("application/json")
-    return read(contract, strict_json.parse(request.content(contract.limits.bytes)))
+    return read(contract, parse_json(contract, request.content(contract.limits.bytes)))
 
 
 def encode(asked: Asked, prediction: Prediction) -> Response:

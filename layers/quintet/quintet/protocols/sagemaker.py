@@ -57,6 +57,16 @@ _ACCEPTED = {
 }
 
 
+#: fields that name what serves, which an endpoint's own name may say again
+_SERVED_BY = {"target-model": "TargetModel", "inference-component": "InferenceComponentName"}
+#: fields that ask for what an endpoint here does not have
+_LACKING = {
+    "target-container-hostname": ("TargetContainerHostname", "none: an endpoint has no containers"),
+    "session-id": ("SessionId", "none: models keep no sessions"),
+    "enable-explanations": ("EnableExplanations", "none: models explain nothing"),
+}
+
+
 @dataclass(slots=True)
 class Asked(records.Asked):
     """What a request asks for: `media` is the answer's type, `attributes` are echoed headers."""
@@ -69,11 +79,17 @@ def target(request: Request) -> tuple[str, int | None]:
     """The model that a request asks for, and its version, None for the live one.
 
     Raises:
-        BadInput: it asks for a model that the endpoint does not serve.
+        BadInput: it asks for a model that the endpoint does not serve, or for what would make
+            its answer mean something else.
     """
     endpoint = request.parameters["endpoint"]
-    if request.headers.get(f"{_PREFIX}target-model", endpoint) != endpoint:
-        raise BadInput.of("TargetModel", "none: an endpoint here serves its own model", "another")
+    for header, name in _SERVED_BY.items():
+        if request.headers.get(f"{_PREFIX}{header}", endpoint) != endpoint:
+            raise BadInput.of(name, "none: an endpoint here serves its own model", "another")
+    for header, (name, expected) in _LACKING.items():
+        value = request.headers.get(f"{_PREFIX}{header}")
+        if value is not None and value.strip("`") != "false":
+            raise BadInput.of(name, expected, repr(value[:60]))
     return endpoint, _variant(endpoint, request)
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
+import tokenize
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,12 +22,15 @@ from quintet.columns import Array, Batch, from_arrays, from_records, from_text
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, Refusal, UnsupportedMedia
 from quintet.formats import strict_json
-from quintet.protocols.http import Request, check_rows
+from quintet.protocols.http import JSON_TEXT, Request, check_count, check_rows, parse_json
 from quintet.protocols.records import Asked, read
 
 __all__ = ["decode"]
 
 _ROWS = "rows"
+_CSV_TEXT = re.compile(rb'"[^"]*"')
+#: of an array; numpy has 32 and 64
+_MAX_DIMENSIONS = 32
 
 
 def decode(contract: Contract, request: Request) -> Asked:
@@ -38,10 +44,11 @@ def decode(contract: Contract, request: Request) -> Asked:
     body = request.content(contract.limits.bytes)
     match request.media_type:
         case "application/json" | "" | "application/x-www-form-urlencoded":  # as curl -d says
-            return _json(contract, strict_json.parse(body))
+            return _json(contract, parse_json(contract, body))
         case "application/jsonlines" | "application/jsonl" | "application/x-ndjson":
             lines = [line for line in body.splitlines() if line.strip()]
             check_rows(contract, len(lines), _ROWS)
+            check_count(contract, body, JSON_TEXT)
             return Asked(_batch(contract, [_line(row, line) for row, line in enumerate(lines)]))
         case "text/csv":
             return Asked(_csv(contract, body))
@@ -146,8 +153,11 @@ def _nested(values: Any, shape: tuple[int, ...]) -> Any:
 def _csv(contract: Contract, body: bytes) -> Batch:
     """Lines of values; the first may be a header, which one known name in it makes it."""
     try:
+        check_count(contract, body, _CSV_TEXT)
         text = body.decode("utf-8-sig")
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        # a header, and one line too many to be told of, at most
+        lines = list(islice((line for line in reader if line), contract.limits.rows + 2))
     except UnicodeDecodeError:
         raise BadInput.of("body", "CSV in UTF-8", "other bytes") from None
     except csv.Error as error:
@@ -192,6 +202,19 @@ def _npy(contract: Contract, body: bytes) -> Batch:
     return from_arrays(contract, columns, {})
 
 
+#: what numpy raises over a header that is none
+_BROKEN_HEADER = (
+    ValueError,
+    SyntaxError,
+    TypeError,
+    RecursionError,
+    MemoryError,
+    EOFError,
+    OverflowError,
+    tokenize.TokenError,
+)
+
+
 def _read_npy(body: bytes) -> Array:
     """An npy file's array. Its header is held against the bytes there are before it is made."""
     file = io.BytesIO(body)
@@ -201,12 +224,14 @@ def _read_npy(body: bytes) -> Array:
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
         else:
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, EOFError):
+    except _BROKEN_HEADER:
         raise BadInput.of("body", "an npy file", "other bytes") from None
     if dtype.kind not in "biuf":  # never objects: they are pickles
         raise BadInput.of("body", "an array of numbers", f"one of {dtype.kind!r}")
-    if any(size < 0 for size in shape):
+    if len(shape) > _MAX_DIMENSIONS or any(type(size) is bool or size < 0 for size in shape):
         raise BadInput.of("body", "an npy file", "other bytes")
+    if 0 in shape:  # beside it a size may be any number, which numpy cannot always hold
+        raise BadInput.of(_ROWS, "at least one row", "none")
     left = len(body) - file.tell()
     if math.prod(shape) * dtype.itemsize != left:
         got = f"{left} bytes for the shape {list(shape)[:8]}"

@@ -53,7 +53,8 @@ class Online:
         outputs: Sequence[str] | None = None,
         partial: bool = False,
     ) -> Prediction:
-        """Score a batch. With `partial`, refused rows come back in the scores' refusals.
+        """Score a batch. With `partial`, refused rows, and rows that the model fails on, come
+        back in the scores' refusals.
 
         Raises:
             BadInput: a row is refused, and the caller did not ask for partial results.
@@ -72,6 +73,7 @@ class Online:
                 now,
                 outputs=outputs,
                 whole=not partial,
+                isolate="rows" if partial else None,
                 scoring=self.cache.scoring(context) if caching else score,
                 lap=context.lap,
             )
