@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from arro3 import io as arrow_io
 from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
 
-from quintet.batch.athena import MemoryTables, follow_pointer
+from quintet.batch.athena import CSV_TYPES, TYPES, MemoryTables, follow_pointer
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
 from quintet.batch.run_paths import RunPaths
@@ -118,6 +119,37 @@ def test_texts_are_read_by_their_own_serde(output: str, serde: str) -> None:
     found = table["StorageDescriptor"]["SerdeInfo"]["SerializationLibrary"]
     assert found.endswith(f".{serde}")
     assert table["Parameters"].get("skip.header.line.count") == ("1" if output == "csv" else None)
+
+
+#: https://docs.aws.amazon.com/athena/latest/ug/csv-serde.html
+READ_FROM_CSV = {"string", "boolean", "bigint", "int", "double"}
+
+
+def test_a_table_of_csv_has_the_types_that_its_serde_reads() -> None:
+    shown = {}
+    for output in ("csv", "jsonl"):
+        bench, tables = Bench(), MemoryTables()
+        followed(bench, finished(bench, "a", 1, output=output), tables)
+        shown[output] = columns(tables.tables["tiny"])
+    assert set(shown["csv"].values()) <= READ_FROM_CSV
+    assert {name for name in shown["csv"] if shown["csv"][name] != shown["jsonl"][name]} == {
+        name for name, kind in shown["jsonl"].items() if kind == "float"
+    }
+    assert set(TYPES.values()) <= READ_FROM_CSV | set(CSV_TYPES)
+    assert set(CSV_TYPES.values()) <= READ_FROM_CSV
+
+
+def test_a_csv_of_scores_leaves_no_number_empty() -> None:
+    """Which that serde could not read: only texts may be."""
+    bench, tables = Bench(), MemoryTables()
+    folder = finished(bench, "a", 1, output="csv")
+    followed(bench, folder, tables)
+    kinds = columns(tables.tables["tiny"])
+    (part,) = bench.store.keys(f"{folder.root}scores/")
+    rows = list(csv.DictReader(bench.store.objects[part].decode().splitlines()))
+    assert rows
+    empty = {name for found in rows for name, value in found.items() if not value}
+    assert {kinds[name] for name in empty} <= {"string"}
 
 
 class Moving(MemoryTables):
