@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +18,10 @@ __all__ = ["Change", "FeatureLoader", "changes", "merged"]
 
 MAX_READ, MAX_WRITTEN = 100, 25  # items of BatchGetItem, BatchWriteItem
 THREADS = 8
-ROUNDS = 8
+ROUNDS = 12
+#: ceiling of the first wait for a table that throttles; it doubles up to the other, with full
+#: jitter: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
+FIRST_WAIT, LONGEST_WAIT = 0.05, 10.0
 
 
 @dataclass(slots=True)
@@ -62,8 +67,11 @@ class FeatureLoader:
     updates loses none of them.
     """
 
-    def __init__(self, dynamodb: Any, table: str, key: str) -> None:
+    def __init__(
+        self, dynamodb: Any, table: str, key: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._dynamodb = dynamodb
+        self._sleep = sleep
         self._table = table
         self._key = key
 
@@ -87,7 +95,8 @@ class FeatureLoader:
         request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
         found: dict[str, dict[str, float]] = {}
         prefix = len(entity_key(self._key, ""))
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            self._wait(number)
             answer = self._dynamodb.batch_get_item(RequestItems=request)
             for item in answer["Responses"].get(self._table, []):
                 found[item[KEY]["S"][prefix:]] = {
@@ -102,11 +111,18 @@ class FeatureLoader:
 
     def _put(self, some: Sequence[Change]) -> None:
         request = {self._table: [{"PutRequest": {"Item": self._item(c)}} for c in some]}
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            self._wait(number)
             request = self._dynamodb.batch_write_item(RequestItems=request).get("UnprocessedItems")
             if not request:
                 return
         raise Transient("the feature store leaves items unwritten; try again later")
+
+    def _wait(self, number: int) -> None:
+        """What DynamoDB has left undone it could not take just now."""
+        if number:
+            ceiling = min(FIRST_WAIT * 2 ** (number - 1), LONGEST_WAIT)
+            self._sleep(random.uniform(0, ceiling))
 
     def _item(self, change: Change) -> dict[str, Any]:
         item = {KEY: {"S": entity_key(self._key, change.entity)}}

@@ -27,6 +27,10 @@ __all__ = ["Loaded", "latest_of", "load_scores"]
 DAY = 86_400
 #: scores of one write
 BATCH = 1_000
+#: attempts of each, with waits of half a minute in all on average: a new table takes 4,000 writes a
+#: second, and twice as many half an hour later
+#: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
+PATIENT = 11
 
 
 class Loaded(NamedTuple):
@@ -52,7 +56,9 @@ def load_scores(stage: Stage, model: str, run: str | None, days: int) -> Loaded:
     if started + days * DAY <= time.time():
         raise StageError(f"run {plan.run} was started over {days} days ago; keep it --days longer")
     table = LatestTable(
-        stage.signed("dynamodb"), stage.outputs["ScoresTableName"], kept_seconds=days * DAY
+        stage.signed("dynamodb", attempts=PATIENT),
+        stage.outputs["ScoresTableName"],
+        kept_seconds=days * DAY,
     )
     keys = store.keys(f"{plan.folder.root}scores/")
     changed = entities = 0

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from quintet.aws.client import AwsClient
+from quintet.aws.client import ATTEMPTS, AwsClient
 from quintet.aws.signing import Credentials
 from quintet_cli.stacks import ENDPOINT, NO_CREDENTIALS, StageError, api_at, stack_outputs
 
@@ -83,8 +83,10 @@ class Stage:
         direct = Config(proxies={})
         return self._session.client(service, endpoint_url=self.endpoint_url, config=direct)
 
-    def signed(self, service: str) -> AwsClient:
+    def signed(self, service: str, *, attempts: int = ATTEMPTS) -> AwsClient:
         """The functions' lean client of the stage's service, for adapters that both use.
+
+        It sends a call that fails `attempts` times; a function has less time than a command.
 
         Raises:
             StageError: there are no credentials.
@@ -102,4 +104,4 @@ class Stage:
             key = found.get_frozen_credentials()
             return Credentials(key.access_key, key.secret_key, key.token)
 
-        return AwsClient(service, environ=environ, credentials=credentials)
+        return AwsClient(service, environ=environ, credentials=credentials, attempts=attempts)

@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from tests.kits.aws import client, environ, moto_server, reached_by
 
+from quintet.aws.dynamodb import Table
+from quintet.errors import Transient
+from quintet_cli.score_loader import PATIENT
 from quintet_cli.stage import Stage, StageError
 
 QUINTET = Path(sys.executable).with_name("quintet")
@@ -216,3 +219,48 @@ def test_credentials_that_expire_during_a_command(url: str, tmp_path: Path) -> N
         )
     told = "error: the AWS credentials have expired: sign in again (`aws sso login`, or new keys)\n"
     assert (ran.returncode, ran.stderr) == (1, told)
+
+
+@pytest.mark.parametrize(("attempts", "served"), [(3, False), (PATIENT, True)])
+def test_a_table_that_throttles_is_waited_for(url: str, attempts: int, served: bool) -> None:
+    """A function gives up in 0.15 s; the loader of a run's scores has the time to wait."""
+    waits: list[float] = []
+    with throttling(8) as endpoint:
+        stage = Stage("mine", "", {}, endpoint)
+        client = stage.signed("dynamodb", attempts=attempts)
+        client._sleep = waits.append
+        table = Table(client, "scores")
+        if served:
+            assert table.call("PutItem", Item={}) == {}
+            assert 0 < sum(waits) < 0.05 * 2**8
+        else:
+            with pytest.raises(Transient):
+                table.call("PutItem", Item={})
+
+
+@contextmanager
+def throttling(times: int) -> Iterator[str]:
+    """A DynamoDB that throttles its first calls."""
+    left = [times]
+
+    class Throttle(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            left[0] -= 1
+            self.rfile.read(int(self.headers["Content-Length"]))
+            refused = left[0] >= 0
+            body = b'{"__type": "com.amazonaws#ThrottlingException"}' if refused else b"{}"
+            self.send_response(400 if refused else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Throttle)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

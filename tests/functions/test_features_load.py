@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
 from quintet.contract import Contract, Feature
-from quintet.errors import BadInput, NotFound
+from quintet.errors import BadInput, NotFound, Transient
 from quintet.features import StoredValue
 from quintet_cli.app import app
 from quintet_cli.feature_files import FeatureRow, read
@@ -213,6 +213,44 @@ class Racing:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+
+class Busy:
+    """A client of a table that leaves some keys and items undone at first."""
+
+    def __init__(self, rounds: int) -> None:
+        self._left = rounds
+        self.written: list[Any] = []
+
+    def batch_get_item(self, RequestItems: Any) -> Any:
+        return {"Responses": {}, "UnprocessedKeys": self._undone(RequestItems)}
+
+    def batch_write_item(self, RequestItems: Any) -> Any:
+        undone = self._undone(RequestItems)
+        self.written += [] if undone else RequestItems["features"]
+        return {"UnprocessedItems": undone}
+
+    def _undone(self, request: Any) -> Any:
+        self._left -= 1
+        return request if self._left >= 0 else {}
+
+
+def test_what_a_busy_table_leaves_undone_is_sent_again_after_a_wait() -> None:
+    waits: list[float] = []
+    client = Busy(rounds=9)
+    loader = FeatureLoader(client, "features", "customer", waits.append)
+    assert loader.load([FeatureRow("e", 1.0, {"v": 1})], lambda _: None) == 1
+    assert len(client.written) == 1
+    ceilings = [0.05 * 2**number for number in range(9)]
+    ceilings = [min(ceiling, 10.0) for ceiling in ceilings]
+    assert len(waits) == len(ceilings)
+    assert all(0 <= wait <= most for wait, most in zip(waits, ceilings, strict=True))
+
+
+def test_a_table_that_stays_busy_is_given_up() -> None:
+    loader = FeatureLoader(Busy(rounds=100), "features", "customer", lambda _: None)
+    with pytest.raises(Transient, match="leaves keys unread"):
+        loader.load([FeatureRow("e", 1.0, {"v": 1})], lambda _: None)
 
 
 # ---- the command ---------------------------------------------------------------------------------

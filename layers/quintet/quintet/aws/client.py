@@ -22,7 +22,7 @@ from quintet.aws.responses import AwsResponse, may_be_sent_again
 from quintet.aws.signing import AwsRequest, Credentials, presign, sign
 from quintet.errors import Transient
 
-__all__ = ["AwsClient"]
+__all__ = ["ATTEMPTS", "AwsClient"]
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
