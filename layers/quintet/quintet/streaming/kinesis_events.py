@@ -21,8 +21,11 @@ _bytes_of = pybase64.b64decode
 
 
 def shard_batch(event: Mapping[str, Any]) -> ShardBatch:
-    """The records of an event: all of one shard, in its order."""
-    records = event["Records"]
+    """The records of an event: all of one shard, in its order.
+
+    The call that ends a window has none, and may come without the field.
+    """
+    records = event.get("Records") or []
     kinesis = [record["kinesis"] for record in records]
     first = records[0] if records else event
     stream = first["eventSourceARN"].rpartition("/")[2]
