@@ -21,6 +21,7 @@ from quintet_local.executions import staying_stopped
 from quintet_local.map_runs import tolerating
 from quintet_local.names import ACCOUNT, arn
 from quintet_local.queues import one_at_a_time, receives_whole, unix_time_millis
+from quintet_local.schedules import checked
 from quintet_local.tables import (
     items_in_plain_json,
     one_call_at_a_time,
@@ -28,7 +29,14 @@ from quintet_local.tables import (
     transactions_of_items,
 )
 
-__all__ = ["import_state_machines", "install", "install_sns", "s3_event", "sns_event"]
+__all__ = [
+    "import_state_machines",
+    "install",
+    "install_schedules",
+    "install_sns",
+    "s3_event",
+    "sns_event",
+]
 
 #: calls a function asynchronously: its ARN or name, the event
 Call = Callable[[str, bytes], None]
@@ -80,6 +88,14 @@ def _install_streams(kinesis: ModuleType) -> None:
     _replace(backend, "get_records", streams.reads_to_the_end(backend.get_records))
     by_name_or_arn = streams.by_name_or_arn(backend.get_shard_iterator)
     _replace(backend, "get_shard_iterator", by_name_or_arn)
+
+
+def install_schedules(changed: Callable[[], object]) -> None:
+    """Let moto's Scheduler refuse what never fires here, and tell of changes."""
+    from moto.scheduler.models import EventBridgeSchedulerBackend as Backend
+
+    for name in ("create_schedule", "update_schedule", "delete_schedule", "delete_schedule_group"):
+        _replace(Backend, name, checked(getattr(Backend, name), changed))
 
 
 def install_sns(call: Call) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,15 @@ from quintet_local.permissions import policies
 from quintet_local.plan import Plan, plan
 from quintet_local.plane import Limits, Plane
 from quintet_local.runtime_api import RuntimeApi
+from quintet_local.schedules import Schedules
 from quintet_local.services import Services
+from quintet_local.sources.checks import check_sources
 from quintet_local.sources.drivers import SqsDriver, TimerDriver
-from quintet_local.sources.kinesis_config import Refused, check_stream
 from quintet_local.sources.kinesis_driver import KinesisDriver
 from quintet_local.stack import SourceMapping, Stack, describe
 from quintet_local.state import State
 from quintet_local.targets import Targets
-from quintet_local.template import TemplateError, load
+from quintet_local.template import load
 
 __all__ = ["HOST", "LocalAws", "Settings", "StartError"]
 
@@ -98,7 +100,7 @@ class LocalAws:
         plan_ = plan(template, self.endpoint_url)
         self.stack = describe(plan_, self._scratch)
         _check_faults(settings.faults, self.stack)
-        _check_streams(self.stack)
+        check_sources(plan_, self.stack)
         self.notices = notices(plan_)
         self.outputs = _outputs(plan_, self.stack, self.api_url)
         self._front.start()
@@ -114,6 +116,8 @@ class LocalAws:
             p.get("Protocol") == "lambda" for p in plan_.of_type("AWS::SNS::Subscription").values()
         ):
             hooks.install_sns(self._call)
+        schedules = Schedules(targets.send)
+        hooks.install_schedules(partial(self._loop.call_soon_threadsafe, schedules.refresh))
         lambda_api = LambdaApi(self._plane, self._invoke, self._submit)
         self._front.join(lambda_api, self.health, policies(plan_))
         self._thread.start()
@@ -279,12 +283,3 @@ def _check_faults(plan: FaultPlan, stack: Stack) -> None:
     unknown = sorted({*plan.kills.functions} - known)
     if unknown:
         raise StartError(f"the fault plan kills {', '.join(unknown)}: no such function")
-
-
-def _check_streams(stack: Stack) -> None:
-    for mapping in stack.mappings:
-        if mapping.source_arn.split(":")[2] == "kinesis":
-            try:
-                check_stream(mapping.properties)
-            except Refused as error:
-                raise TemplateError(f"{mapping.logical_id}: {error}") from error

@@ -7,7 +7,9 @@ from typing import Any
 
 from quintet_local.services import Services
 
-__all__ = ["Targets"]
+__all__ = ["SERVED", "Targets"]
+
+SERVED = ("lambda", "sqs", "sns", "states")
 
 
 class Targets:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from botocore.exceptions import ClientError
+from tests.kits.local_aws import LocalAws
 
 from quintet_local.sources.drivers import TimerDriver
 from quintet_local.sources.schedule import BadSchedule, filled, parse
@@ -102,3 +104,44 @@ def test_a_schedule_sends_its_input_or_the_scheduled_event(body: str | None) -> 
     else:
         assert (event["detail-type"], event["resources"]) == ("Scheduled Event", ["rule-arn"])
         assert event["time"] == f"{soon:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def schedule(stack: LocalAws, name: str, expression: str, target: str, body: str) -> None:
+    stack.client("scheduler").create_schedule(
+        Name=name,
+        ScheduleExpression=expression,
+        ScheduleExpressionTimezone="Europe/Berlin",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": target, "RoleArn": "arn:aws:iam::123456789012:role/any", "Input": body},
+    )
+
+
+def test_a_schedule_that_is_made_by_the_api_fires(stack: LocalAws) -> None:
+    """As docs/batch.md makes one: `aws scheduler create-schedule`."""
+    sqs = stack.client("sqs")
+    url = sqs.create_queue(QueueName="scheduled")["QueueUrl"]
+    arn = "arn:aws:sqs:us-east-1:123456789012:scheduled"
+    soon = datetime.now(ZoneInfo("Europe/Berlin")) + timedelta(seconds=3)
+    body = '{"scheduled": "<aws.scheduler.scheduled-time>"}'
+    for name in ("kept", "deleted"):
+        schedule(stack, name, f"at({soon:%Y-%m-%dT%H:%M:%S})", arn, body)
+    stack.client("scheduler").delete_schedule(Name="deleted")
+    (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=15)["Messages"]
+    assert json.loads(message["Body"]) == {
+        "scheduled": f"{soon.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    }
+    assert sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1).get("Messages", []) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "target", "told"),
+    [
+        ("cron(0 2 * * *)", "arn:aws:sqs:us-east-1:1:q", "Invalid Schedule Expression: cron"),
+        ("rate(1 day)", "arn:aws:ecs:us-east-1:1:cluster/c", "nothing is sent to arn:aws:ecs"),
+    ],
+)
+def test_a_schedule_that_would_never_fire_is_refused(
+    stack: LocalAws, expression: str, target: str, told: str
+) -> None:
+    with pytest.raises(ClientError, match=told):
+        schedule(stack, "never", expression, target, "{}")
