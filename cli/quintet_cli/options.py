@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Features", "Form", "Keep", "Model", "Run", "StageName", "State", "Wait"]
+__all__ = [
+    "Features",
+    "Form",
+    "InputBucketName",
+    "Keep",
+    "Model",
+    "ModelVersion",
+    "Output",
+    "Run",
+    "StageName",
+    "State",
+    "Wait",
+]
 
 
 class Form(StrEnum):
@@ -21,6 +33,15 @@ class Form(StrEnum):
 
 
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
+ModelVersion = Annotated[
+    int | None, typer.Option("--version", help="The model's version; by default the live one.")
+]
+InputBucketName = Annotated[
+    str | None, typer.Option("--bucket", help="The bucket of the files; by default the inbox.")
+]
+Output = Annotated[
+    Form | None, typer.Option("--output", help="The format of the scores; Parquet by default.")
+]
 Run = Annotated[str | None, typer.Argument(help="The run; by default the newest.", metavar="RUN")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")]
 StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]

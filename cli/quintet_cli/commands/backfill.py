@@ -10,7 +10,15 @@ import typer
 from quintet.batch.requests import passthrough_of
 from quintet.errors import BadInput
 from quintet_cli.backfill import backfill, partitions
-from quintet_cli.options import Features, Form, Keep, StageName, State
+from quintet_cli.options import (
+    Features,
+    InputBucketName,
+    Keep,
+    ModelVersion,
+    Output,
+    StageName,
+    State,
+)
 from quintet_cli.registry import registry_of
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import StageRuns
@@ -47,15 +55,9 @@ def backfill_command(
         str | None,
         typer.Option("--name", help="The name in the folders; by default year, month or date."),
     ] = None,
-    version: Annotated[
-        int | None, typer.Option("--version", help="The model's version; by default the live one.")
-    ] = None,
-    bucket: Annotated[
-        str | None, typer.Option("--bucket", help="The bucket of the files; by default the inbox.")
-    ] = None,
-    output: Annotated[
-        Form | None, typer.Option("--output", help="The format of the scores; Parquet by default.")
-    ] = None,
+    version: ModelVersion = None,
+    bucket: InputBucketName = None,
+    output: Output = None,
     keep: Keep = None,
     features: Features = None,
     at_once: Annotated[

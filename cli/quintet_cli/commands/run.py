@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from quintet.batch.requests import passthrough_of
-from quintet_cli.options import Features, Form, Keep, Model, StageName, State, Wait
+from quintet_cli.options import (
+    Features,
+    InputBucketName,
+    Keep,
+    Model,
+    ModelVersion,
+    Output,
+    StageName,
+    State,
+    Wait,
+)
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import start_on
 from quintet_cli.stage import DEFAULT_STATE, Stage
@@ -38,15 +48,9 @@ def run(
         str | None,
         typer.Option("--partition", help="Only files in folders of this name: month=2026-01."),
     ] = None,
-    version: Annotated[
-        int | None, typer.Option("--version", help="The model's version; by default the live one.")
-    ] = None,
-    bucket: Annotated[
-        str | None, typer.Option("--bucket", help="The bucket of the files; by default the inbox.")
-    ] = None,
-    output: Annotated[
-        Form | None, typer.Option("--output", help="The format of the scores; Parquet by default.")
-    ] = None,
+    version: ModelVersion = None,
+    bucket: InputBucketName = None,
+    output: Output = None,
     keep: Keep = None,
     features: Features = None,
     callback: Annotated[
