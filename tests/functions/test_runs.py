@@ -104,6 +104,7 @@ def test_a_run_is_started_once(aws: BatchAws, handler: Handler) -> None:
     assert json.loads(found["input"]) == {
         "bucket": "inbox",
         "model": "tiny",
+        "owner": "arn:aws:iam::123456789012:user/ann",
         "partition": "month=2026-01",
         "prefix": "_data/tiny/",
         "version": 3,
@@ -165,6 +166,52 @@ def test_a_run_is_stopped(aws: BatchAws, handler: Handler) -> None:
     assert json.loads(counting["input"])["stop"] == run
     place["pathParameters"]["run"] = "none"
     assert asked(handler, "runs_stop", **place)[0] == 404
+
+
+BOB = "arn:aws:iam::123456789012:user/bob"
+
+
+def as_bob(handler: Handler, name: str, **changes: Any) -> tuple[int, dict[str, str], Any]:
+    """One of the events, sent by another caller."""
+    identity = {**event(name)["requestContext"]["identity"], "userArn": BOB}
+    context = {**event(name)["requestContext"], "identity": identity}
+    return asked(handler, name, requestContext=context, **changes)
+
+
+def test_a_run_of_another_caller_is_not_there(aws: BatchAws, handler: Handler) -> None:
+    _, _, body = started(handler, version=3, partition=None, prefix="_data/tiny/month")
+    run = body["run"]
+    place = {"pathParameters": {"model": "tiny", "run": run}}
+    folder = RunPaths("tiny", run)
+    planned = replace(refused(run), owner="arn:aws:iam::123456789012:user/ann")
+    listing = {"queryStringParameters": {"model": "tiny", "limit": "100"}}
+    for step in ("starting", "planned", "reported"):
+        if step == "planned":
+            aws.client("s3").put_object(Bucket="scores", Key=folder.plan, Body=dump(planned))
+        if step == "reported":
+            report(aws, run)
+        assert as_bob(handler, "runs_show", **place)[0] == 404
+        assert as_bob(handler, "runs_stop", **place)[0] == 404
+        assert shown(handler, "tiny", run)[0] == 200
+        assert run not in [r["run"] for r in as_bob(handler, "runs_list", **listing)[2]["runs"]]
+        mine = [r["run"] for r in asked(handler, "runs_list", **listing)[2]["runs"]]
+        assert (run in mine) == (step != "starting")
+    # the same request is a run of his own
+    status, _, his = as_bob(handler, "runs_start")
+    assert (status, his["run"] == asked(handler, "runs_start")[2]["run"]) == (202, False)
+
+
+def test_a_run_of_the_stage_is_shown_and_not_stopped(aws: BatchAws, handler: Handler) -> None:
+    request = {"bucket": "inbox", "key": "tiny/a.csv", "model": "tiny"}
+    arn = aws.client("stepfunctions").start_execution(
+        stateMachineArn=MACHINE, name="tiny-dropped", input=json.dumps(request)
+    )["executionArn"]
+    assert shown(handler, "tiny", "tiny-dropped")[0] == 200
+    place = {"pathParameters": {"model": "tiny", "run": "tiny-dropped"}}
+    status, _, body = asked(handler, "runs_stop", **place)
+    assert (status, body["errors"][0]["got"]) == (409, "one of the stage")
+    found = aws.client("stepfunctions").describe_execution(executionArn=arn)
+    assert found["status"] == "RUNNING"
 
 
 def test_a_firing_of_a_schedule_is_one_run_however_often_it_is_delivered(
@@ -277,13 +324,14 @@ def test_a_model_without_runs_has_none(handler: Handler) -> None:
 @pytest.mark.parametrize(
     ("request_", "status", "text"),
     [
-        ({"prefix": "_data/none/"}, 400, "files in s3://inbox/_data/none/"),
+        ({"prefix": "_data/none/"}, 400, "files in _data/none/"),
         ({"key": "a"}, 400, "one of key, prefix, manifest"),
         ({"model": "none"}, 404, "unknown model"),
         ({"version": 7}, 404, "version 7"),
         ({"version": "3"}, 400, "version: expected a whole number"),
         ({"bucket": "not-ours"}, 400, "bucket: expected one that this stack may read"),
         ({"surprise": 1}, 400, "surprise"),
+        ({"owner": "ann"}, 400, "owner: expected no such field"),
         ({"callback": "crm"}, 404, "callback: expected the id of a registered endpoint, got 'crm'"),
         ({"callback": "https://crm/"}, 404, "callback: expected the id of a registered endpoint"),
         ({"callback": 7}, 400, "callback: expected a text"),

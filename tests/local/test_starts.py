@@ -185,7 +185,7 @@ def test_what_names_no_files_is_refused_at_once(local: LocalAws) -> None:
     before = executions(local)
     found = quintet("run", "churn", "--prefix", "_data/nothing/", state=local.state)
     assert (found.exit_code, executions(local)) == (1, before)
-    assert "files in s3://" in str(found.exception)
+    assert "files in _data/" in str(found.exception)
 
 
 def test_a_backfill_is_a_run_for_each_partition_and_again_none(local: LocalAws) -> None:

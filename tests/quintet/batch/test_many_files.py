@@ -347,7 +347,7 @@ def test_a_partition_chooses_its_files() -> None:
     assert keys(plan, bench) == ["data/month=2026-01/day=2/b.csv"]
     bench.store.objects.clear()
     assert refused(bench, prefix="data/", partition="month=2026-03") == (
-        "partition: expected files of month=2026-03 in s3://inbox/data/, got none among 4 files",
+        "partition: expected files of month=2026-03 in data/, got none among 4 files",
     )
 
 
@@ -413,7 +413,7 @@ FORM = 'a list of keys, or [{"prefix": "s3://..."}, "key", ...]'
     [
         (b"", f"manifest: expected {FORM}, got text that is not JSON"),
         (b"{}", f"manifest: expected {FORM}, got something else"),
-        (b"[]", "manifest: expected files in s3://inbox/m.json, got none"),
+        (b"[]", "manifest: expected files in m.json, got none"),
         (b"[1]", "entry 0 of the manifest: expected a key, got something else"),
         (b'["a",{"prefix":"s3://b/"}]', "entry 1 of the manifest: expected a key, got something"),
         (b'["data/"]', "entry 0 of the manifest: expected the key of a file, got a folder"),
@@ -619,13 +619,12 @@ def test_all_bad_files_are_named_up_to_a_hundred() -> None:
 
 def test_an_empty_prefix_is_refused() -> None:
     bench = bench_of({"other/a.csv": GOOD})
-    assert refused(bench) == ("prefix: expected files in s3://inbox/data/, got none",)
+    assert refused(bench) == ("prefix: expected files in data/, got none",)
     bench = bench_of({"data/_a.csv": GOOD})
     assert refused(bench) == (
-        "prefix: expected files in s3://inbox/data/, "
-        "got none; 1 are hidden, as their names begin with _ or .",
+        "prefix: expected files in data/, got none; 1 are hidden, as their names begin with _ or .",
     )
-    assert refused(Bench()) == ("bucket: expected one that this stack may read, got inbox",)
+    assert refused(Bench()) == ("bucket: expected one that this stack may read, got another",)
 
 
 def test_too_many_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

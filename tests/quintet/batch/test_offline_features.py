@@ -264,7 +264,7 @@ def without(name: str) -> bytes:
         ("a.parquet", without("at"), "a.parquet: at: expected one column of that name, got 0"),
         ("a.parquet", without("customer"), "a.parquet: customer: expected one column of that name"),
         ("a.parquet", history(KNOWN)[:-9], "a.parquet: expected Parquet, whole, got"),
-        ("a.parquet", b"", "features: expected Parquet files in s3://inbox/_features/tiny/"),
+        ("a.parquet", b"", "features: expected Parquet files in _features/tiny/"),
     ],
 )
 def test_what_is_no_history_refuses_the_run(name: str, body: bytes, refusal: str) -> None:

@@ -35,7 +35,7 @@ failure = records.failure
 
 @dataclass(frozen=True)
 class RunsApi:
-    """The resource /runs.
+    """The resource /runs: runs that callers start are their own, as jobs are.
 
     `bucket` is the default bucket of input files; `link` presigns a URL for a key.
     """
@@ -57,31 +57,40 @@ class RunsApi:
         asked = strict_json.parse(request.content(MAX_REQUEST_BYTES))
         if not isinstance(asked, dict):
             raise BadInput.of("body", "an object", "something else")
-        folder, new = self.begin({"bucket": self.bucket, **asked}, request.caller)
+        if "owner" in asked:
+            raise BadInput.of("owner", "no such field: the caller is the owner", "one")
+        known = {"bucket": self.bucket, **asked, "owner": request.caller}
+        folder, new = self.begin(known, request.caller)
         headers = {"Location": f"{request.base}/runs/{folder.model}/{folder.run}"}
         if not new:
-            return self._answer(200, show(folder, self.shelf, self.executions), headers)
+            found = show(folder, self.shelf, self.executions, request.caller)
+            return self._answer(200, found, headers)
         body = {"run": folder.run, "model": folder.model, "status": "starting"}
         headers["Retry-After"] = str(RETRY_AFTER)
         return Response(202, json_body(body), headers=headers)
 
     def show(self, request: Request) -> Response:
-        """Answer GET /runs/{model}/{run}. Raises NotFound."""
-        return self._answer(200, show(_folder(request), self.shelf, self.executions), {})
+        """Answer GET /runs/{model}/{run}.
+
+        Raises:
+            NotFound: the run does not exist, or is another caller's.
+        """
+        found = show(_folder(request), self.shelf, self.executions, request.caller)
+        return self._answer(200, found, {})
 
     def stop(self, request: Request) -> Response:
         """Answer DELETE /runs/{model}/{run}; idempotent.
 
         Raises:
-            NotFound: the run does not exist.
-            Conflict: it has ended.
+            NotFound: the run does not exist, or is another caller's.
+            Conflict: it has ended, or is the stage's.
         """
         folder = _folder(request)
-        stop(folder, self.executions)
-        return self._answer(202, show(folder, self.shelf, self.executions), {})
+        stop(folder, self.executions, request.caller)
+        return self._answer(202, show(folder, self.shelf, self.executions, request.caller), {})
 
     def list(self, request: Request) -> Response:
-        """Answer GET /runs?model=&limit=&next=, the newest first.
+        """Answer GET /runs?model=&limit=&next=: the caller's runs and the stage's, newest first.
 
         Raises:
             BadInput: the query has a key or value that this route does not take.
@@ -92,7 +101,7 @@ class RunsApi:
         if not NAME.fullmatch(model):
             raise BadInput.of("model", "a model's name", repr(model[:60]))
         most = read_limit(query.get("limit"), DEFAULT_PAGE, MAX_PAGE)
-        page = newest(model, self.shelf, most, query.get("next"))
+        page = newest(model, self.shelf, most, query.get("next"), request.caller)
         return Response(200, json_body({"runs": page.runs, "next": page.after}))
 
     def _answer(self, status: int, found: dict[str, Any], headers: dict[str, str]) -> Response:

@@ -29,20 +29,20 @@ class S3InputBucket:
     def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """See `InputBucket.keys`."""
         if not _BUCKET.fullmatch(bucket):
-            raise unreadable(bucket)
+            raise unreadable()
         for page in self._s3.pages(bucket, prefix):
             if is_denied(page) or error_code(page) in _NO_BUCKET:
-                raise unreadable(bucket)
+                raise unreadable()
             for found in listed(checked(page)):
                 yield Listed(found.key, found.size, found.etag)
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
         """See `InputBucket.snapshot`."""
         if not _BUCKET.fullmatch(bucket):
-            raise unreadable(bucket)
+            raise unreadable()
         head = self._s3.head(bucket, key, version_id)
         if is_denied(head):  # plan_run may list what it may read: it would be a 404
-            raise unreadable(bucket)
+            raise unreadable()
         if is_absent(head):
             raise NotFound.of("the file", f"{key} in the inbox", "nothing; it was deleted")
         headers = checked(head).headers

@@ -27,6 +27,7 @@ __all__ = [
     "MemoryExecutions",
     "execution_input",
     "last_execution",
+    "owner_of",
     "plan_redrive",
     "redrive",
     "stop",
@@ -133,15 +134,26 @@ def last_execution(folder: RunPaths, executions: Executions) -> Execution | None
     return found
 
 
-def stop(folder: RunPaths, executions: Executions) -> Execution:
+def owner_of(execution: Execution | None) -> str | None:
+    """The caller of the API who asked for the run of an execution; None for the stage's own."""
+    return _asked(execution).get("owner") if execution else None
+
+
+def stop(folder: RunPaths, executions: Executions, caller: str | None = None) -> Execution:
     """Stop a run and have what it has scored reported; again does no harm. The report's execution.
 
+    A `caller` stops runs of their own only.
+
     Raises:
-        NotFound: there is no such run.
-        Conflict: it has ended by itself.
+        NotFound: there is no such run, or it is another caller's.
+        Conflict: it has ended by itself, or is the stage's.
         Transient: it could not be stopped now.
     """
     last = _known(folder, executions)
+    if caller is not None and (owner := owner_of(last)) != caller:
+        if owner is None:
+            raise Conflict.of("run", "one that the caller started", "one of the stage")
+        raise NotFound.of("run", f"a run of {folder.model}", repr(folder.run[:80]))
     if last.running:
         executions.stop(last.name, STOPPED)
     elif last.status != "ABORTED":

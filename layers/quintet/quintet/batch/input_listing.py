@@ -81,7 +81,7 @@ def list_inputs(request: RunRequest, inbox: InputBucket) -> InputListing:
 
 
 def _nothing(request: RunRequest, found: InputListing) -> BadInput:
-    where = f"s3://{request.bucket}/{request.source}"
+    where = request.source  # a refusal goes to callers, who need not know the bucket
     if found.items:
         got = f"none among {len(found.items):,} files"
         return BadInput.of("partition", f"files of {request.partition} in {where}", got)

@@ -98,8 +98,7 @@ def find_offline_features(
     found = list_prefix(inbox, request.bucket, request.features, "features")
     items = [item for item in found.items if item.size]
     if not items:
-        place = f"s3://{request.bucket}/{request.features}"
-        raise BadInput.of("features", f"Parquet files in {place}", "none")
+        raise BadInput.of("features", f"Parquet files in {request.features}", "none")
 
     return inspect_each(items, partial(_inspected, contract, inbox))
 

@@ -208,6 +208,7 @@ def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
         constants={} if many else first.constants,
         features=features,
         max_refused=pinned.contract.limits.max_refused,
+        owner=request.owner,
     )
 
 
@@ -255,4 +256,5 @@ def _refused(request: RunRequest, error: BadInput | ModelFailure) -> RefusedPlan
         key=request.source,
         version_id=request.version_id,
         refusals=tuple(map(str, reasons)),
+        owner=request.owner,
     )

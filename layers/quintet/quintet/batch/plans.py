@@ -84,7 +84,8 @@ class Plan:
     `columns` is a CSV's header, `constants` are the features that a file's folders say; each of
     many files has its own, in inputs.json. `keep` are the columns of the input that scores keep,
     with their names there. `features` are the files of stored features that the request names, as
-    one; each is in history.json. `max_refused` is the share of rows that may be refused.
+    one; each is in history.json. `max_refused` is the share of rows that may be refused,
+    `owner` the caller of the API who asked for the run.
     """
 
     run: str
@@ -112,6 +113,7 @@ class Plan:
     constants: Mapping[str, Scalar] = field(default_factory=dict)
     features: Snapshot | None = None
     max_refused: float = 1.0
+    owner: str | None = None
 
     @property
     def folder(self) -> RunPaths:
@@ -135,6 +137,7 @@ class RefusedPlan:
     key: str
     version_id: str | None
     refusals: tuple[str, ...]
+    owner: str | None = None
 
     @property
     def folder(self) -> RunPaths:

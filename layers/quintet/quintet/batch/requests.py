@@ -12,7 +12,10 @@ from quintet.errors import BadInput, Refusal
 __all__ = ["ALL", "Passthrough", "RunRequest", "model_of", "passthrough_of", "request_from"]
 
 SCOPES: tuple[Scope, ...] = ("key", "prefix", "manifest")
-TEXTS = ("bucket", "model", "version_id", "partition", "output", "callback", "features", *SCOPES)
+TEXTS = (
+    *("bucket", "model", "version_id", "partition", "output", "callback", "features", "owner"),
+    *SCOPES,
+)
 #: the columns of the input beside the scores: some, some under new names, or all
 Passthrough = list[str] | dict[str, str] | str
 ALL = "*"
@@ -30,7 +33,8 @@ class RunRequest:
     `output` is the form of the scores, `keep` the columns of the input beside them: a list, names
     to new names, or "*"; both are asked for by the object's metadata as well. `callback` is the id
     of an endpoint that is told of the run's end. `features` is a prefix of files that say what the
-    stored features were, and when.
+    stored features were, and when. `owner` is the caller of the API who asked for the run; a
+    run without one is the stage's.
     """
 
     run: str
@@ -47,6 +51,7 @@ class RunRequest:
     keep: Passthrough | None = None
     callback: str | None = None
     features: str | None = None
+    owner: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.source.partition("/")[0])

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from quintet.batch.executions import Executions, last_execution
+from quintet.batch.executions import Executions, last_execution, owner_of
 from quintet.batch.plans import Plan, RefusedPlan, plan_from
 from quintet.batch.run_paths import RunPaths, slug
 from quintet.batch.stores import ObjectStore
-from quintet.errors import NotFound
+from quintet.errors import BadInput, NotFound
 
 __all__ = ["RunIndex", "RunPage", "newest", "show"]
 
@@ -34,22 +34,26 @@ class RunPage(NamedTuple):
     after: str | None
 
 
-def show(folder: RunPaths, store: ObjectStore, executions: Executions) -> dict[str, Any]:
-    """What a run has come to.
+def show(
+    folder: RunPaths, store: ObjectStore, executions: Executions, caller: str | None = None
+) -> dict[str, Any]:
+    """What a run has come to. A `caller` sees runs of their own and those of the stage.
 
     Raises:
-        NotFound: there is no such run.
+        NotFound: there is no such run, or it is another caller's.
         Transient: a store could not be read.
     """
     report = orjson.loads(store.get(folder.report) or b"null")
     execution = last_execution(folder, executions)
+    body = store.get(folder.plan)
+    plan = plan_from(body) if body else None
+    if execution is None and plan is None and report is None:
+        raise _no_run(folder)
+    if not _visible(plan.owner if plan else owner_of(execution), caller):
+        raise _no_run(folder)
     # one whose report is just written has its manifest and its table's pointer yet to come
     if report and not (execution and execution.running):
         return _reported(folder, report)
-    body = store.get(folder.plan)
-    plan = plan_from(body) if body else None
-    if execution is None and plan is None:
-        raise NotFound.of("run", f"a run of {folder.model}", repr(folder.run[:80]))
     found = _planned(folder, plan)
     if isinstance(plan, Plan):
         found["units"]["done"] = len(store.keys(folder.results))
@@ -59,8 +63,21 @@ def show(folder: RunPaths, store: ObjectStore, executions: Executions) -> dict[s
     return found
 
 
-def newest(model: str, shelf: RunIndex, most: int, after: str | None = None) -> RunPage:
+def _no_run(folder: RunPaths) -> BadInput:
+    return NotFound.of("run", f"a run of {folder.model}", repr(folder.run[:80]))
+
+
+def _visible(owner: str | None, caller: str | None) -> bool:
+    """Whether a caller may see a run; None is the operator, who sees all."""
+    return caller is None or owner is None or owner == caller
+
+
+def newest(
+    model: str, shelf: RunIndex, most: int, after: str | None = None, caller: str | None = None
+) -> RunPage:
     """The runs of a model that were started last; `after` is what a page before has said.
+
+    A `caller` sees runs of their own and those of the stage.
 
     Raises:
         Transient: the store could not be read.
@@ -79,7 +96,9 @@ def newest(model: str, shelf: RunIndex, most: int, after: str | None = None) -> 
         return _reported(folder, orjson.loads(report)) if report else _planned(folder, plan)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        known = sorted(pool.map(planned, folders), key=lambda found: found[0], reverse=True)
+        every = pool.map(planned, folders)
+        known = [f for f in every if caller is None or (f[2] and _visible(f[2].owner, caller))]
+        known.sort(key=lambda found: found[0], reverse=True)
         left = [found for found in known if after is None or found[0] < after]
         runs = list(pool.map(told, left[:most]))
     return RunPage(runs, left[most - 1][0] if len(left) > most else None)

@@ -110,7 +110,7 @@ class MemoryInputBucket:
     def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """See `InputBucket.keys`."""
         if bucket not in {name for name, _ in self.versions}:
-            raise unreadable(bucket)
+            raise unreadable()
         for (name, key), held in sorted(self.versions.items()):
             if name == bucket and key.startswith(prefix) and held:
                 yield Listed(key, held[-1][0].size, held[-1][0].etag)
@@ -137,9 +137,9 @@ def changed(snapshot: Snapshot) -> BadInput:
     )
 
 
-def unreadable(bucket: str) -> BadInput:
-    """The refusal of a bucket that is not there, or that the stack may not read."""
-    return BadInput.of("bucket", "one that this stack may read", bucket[:63])
+def unreadable() -> BadInput:
+    """The refusal of a bucket that is not there, or that the stack may not read: unnamed."""
+    return BadInput.of("bucket", "one that this stack may read", "another")
 
 
 class MemoryObjectStore:
