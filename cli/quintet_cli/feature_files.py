@@ -18,6 +18,7 @@ from quintet.columns import Array, Batch, from_arrays, from_text, shown
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors, column
+from quintet.formats.csv_rows import csv_rows
 
 __all__ = ["FeatureFile", "FeatureRow", "read"]
 
@@ -53,7 +54,7 @@ class FeatureFile:
 
 @dataclass(slots=True)
 class _Table:
-    """Columns by name: text cells (None or empty is missing), or arrays with their nulls."""
+    """Columns by name: text cells (None is missing), or arrays with their nulls."""
 
     cells: dict[str, list[str | None]] | None
     arrays: dict[str, Array]
@@ -68,7 +69,7 @@ class _Table:
     def values(self, name: str) -> list[Any]:
         """A column's values, None if missing."""
         if self.cells is not None:
-            return [cell or None for cell in self.cells[name]]
+            return self.cells[name]
         found = self.arrays[name].tolist()
         null = self.nulls.get(name)
         if null is not None:
@@ -207,20 +208,19 @@ def _moment(value: Any) -> float | None:
 
 def _csv(path: Path) -> _Table:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [line for line in csv.reader(file, strict=True) if line]
+        lines = [cells for _, cells in csv_rows(path.read_bytes().decode("utf-8-sig"))]
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput.of(path.name, "CSV in UTF-8", type(error).__name__) from None
     if len(lines) < 2:
         raise BadInput.of(path.name, "a header and at least one row", f"{len(lines)} lines")
-    names, *rows = lines
+    names, rows = [name or "" for name in lines[0]], lines[1:]
     if len(set(names)) < len(names):
         raise BadInput.of(path.name, "each column once", "one twice")
     refusals = []
     for number, cells in enumerate(rows):
         if len(cells) != len(names):
             refusals.append(Refusal(number, "row", f"{len(names)} cells", f"{len(cells)}"))
-            rows[number] = [""] * len(names)
+            rows[number] = [None] * len(names)
     columns = {name: [*cells] for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
     return _Table(columns, {}, {}, len(rows), refusals)
 

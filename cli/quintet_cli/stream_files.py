@@ -21,6 +21,7 @@ from quintet.columns import cell_value, key_of, shown
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors
+from quintet.formats.csv_rows import csv_rows
 from quintet.formats.strict_json import parse
 from quintet.streaming.decoding import decode
 from quintet.streaming.model_rows import ShardBatch
@@ -205,15 +206,15 @@ def _jsonl(path: Path, contract: Contract | None) -> Numbered:
 def _csv(path: Path, contract: Contract | None) -> Numbered:
     """Rows of text cells: a number where its feature is one, or where it looks like one."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            for row in reader:
-                number = reader.line_num
-                if None in row or None in row.values():
-                    cells = f"{len(reader.fieldnames or ())} cells"
-                    yield number, Refusal(None, f"line {number}", cells, "another number of them")
-                    continue
-                yield number, {n: _cell(n, text, contract) for n, text in row.items() if text}
+        lines = csv_rows(path.read_bytes().decode("utf-8-sig"))
+        names = [name or "" for name in next(lines, (0, []))[1]]
+        for number, cells in lines:
+            if len(cells) != len(names):
+                expected = f"{len(names)} cells"
+                yield number, Refusal(None, f"line {number}", expected, "another number of them")
+                continue
+            given = [(n, text) for n, text in zip(names, cells, strict=True) if text is not None]
+            yield number, {n: _cell(n, text, contract) for n, text in given}
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput.of(path.name, "CSV in UTF-8", type(error).__name__) from None
 

@@ -304,6 +304,10 @@ def test_a_contradiction_further_down_is_found(extra: str, found: str) -> None:
             "max_age: 5, when_stale: fallback",
             "when_stale: is fallback, and the contract has no `fallback`",
         ),
+        (
+            "max_age: 5, empty: missing",
+            "empty: missing is for features that come with the request; this is stored",
+        ),
         ("max_age: 5, shape: [2]", "shape: stored features are single values"),
     ],
 )

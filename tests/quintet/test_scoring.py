@@ -244,3 +244,41 @@ def test_scoring_imports_nothing_heavy() -> None:
     heavy = {"boto3", "botocore", "onnxruntime", "pydantic", "aws_lambda_powertools", "yaml"}
     assert heavy.isdisjoint(loaded)
     assert "numpy" in loaded
+
+
+class Echo:
+    """The text that it is given."""
+
+    def __init__(self, of: Contract) -> None:
+        self.contract = of
+
+    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+        return [feeds["city"]]
+
+
+@pytest.mark.parametrize(
+    ("empty", "default", "expected"),
+    [
+        ("text", "Paris", ["", "Paris", "Oslo"]),
+        ("missing", "Paris", ["Paris", "Paris", "Oslo"]),
+        ("missing", None, ["Oslo"]),
+        ("missing", "", ["", "", "Oslo"]),
+    ],
+)
+def test_a_contract_says_what_the_empty_text_is(
+    empty: str, default: str | None, expected: list[str]
+) -> None:
+    city = Feature(name="city", dtype="string", default=default, empty=empty)  # type: ignore[arg-type]
+    of = Contract(
+        name="echo",
+        version=1,
+        task="t",
+        features=(city,),
+        inputs=(Input(name="city", dtype="string", shape=(-1, 1)),),
+        outputs=(Output(name="city", dtype="string", shape=(-1, 1), meaning="label"),),
+    )
+    scores = score(Echo(of), from_records(of, [{"city": ""}, {}, {"city": "Oslo"}]))
+    assert scores.outputs["city"].reshape(-1).tolist() == expected
+    told = [(r.row, r.field, r.expected, r.got) for r in scores.refusals]
+    refused = [] if default is not None else [1, 0]
+    assert told == [(row, "city", "a string", "nothing") for row in refused]

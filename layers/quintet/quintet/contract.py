@@ -48,6 +48,7 @@ DType = Literal[
     "string",
 ]
 Source = Literal["request", "store", "window"]
+Empty = Literal["text", "missing"]
 WhenStale = Literal["serve", "default", "fallback", "refuse"]
 Meaning = Literal["label", "score", "probabilities", "value", "embedding"]
 How = Literal["count", "sum", "mean", "min", "max", "stddev", "last", "distinct"]
@@ -62,7 +63,8 @@ class Feature:
     `default` is required. `max_age` is in seconds and belongs to stored features;
     `when_stale` says what happens past it, and when the entity has no such value: serve (the
     old value; where there is none, the default, else refuse), default, fallback (the
-    contract's fallback rule answers) or refuse.
+    contract's fallback rule answers) or refuse. `empty` says what the empty text is: text, or
+    missing, for tools that write gaps so.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -74,6 +76,7 @@ class Feature:
     range: tuple[float | None, float | None] | None = None
     categories: tuple[str | int, ...] | None = None
     default: Scalar | None = None
+    empty: Empty = "text"
     max_age: float | None = None
     when_stale: WhenStale = "refuse"
     sensitive: bool = False

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, empty_output, numpy_dtype, shown
+from quintet.columns import Array, Batch, drop_empty_texts, empty_output, numpy_dtype, shown
 from quintet.contract import Contract, Feature, Input, Output
 from quintet.errors import ModelFailure, Refusal
 
@@ -65,6 +65,8 @@ def score(
     contract = model.contract
     wanted = [o for o in contract.outputs if outputs is None or o.name in outputs]
     by_rule = fallback if fallback is not None and fallback.any() else None
+    if features := contract.compiled[_never_empty]:
+        drop_empty_texts(batch, features)
     plans: list[_InputPlan] = contract.compiled[_input_plans]
     feeds = {plan.name: _feed(batch, plan, by_rule) for plan in plans}
     if by_rule is None:
@@ -102,6 +104,11 @@ def joined_scores(parts: Sequence[Scores]) -> Scores:
 
 
 # ---- assemble and validate -----------------------------------------------------------------
+
+
+def _never_empty(contract: Contract) -> list[Feature]:
+    """The features whose empty text is a missing value."""
+    return [feature for feature in contract.requested if feature.empty == "missing"]
 
 
 def _input_plans(contract: Contract) -> list[_InputPlan]:

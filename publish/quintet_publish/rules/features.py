@@ -22,6 +22,9 @@ def check_feature(contract: Contract, feature: Feature) -> Found:
         yield from _categories(feature)
     if feature.default is not None:
         yield from _default(feature, feature.default)
+    if feature.empty == "missing" and (feature.dtype != "string" or feature.shape):
+        what = f"{feature.dtype} of shape {list(feature.shape)}"
+        yield ("empty",), f"missing is for a single string; {feature.name} is a {what}"
     yield from (_requested if feature.source == "request" else _stored)(contract, feature)
 
 
@@ -72,6 +75,8 @@ def _requested(_: Contract, feature: Feature) -> Found:
 
 
 def _stored(contract: Contract, feature: Feature) -> Found:
+    if feature.empty == "missing":
+        yield ("empty",), "missing is for features that come with the request; this is stored"
     if contract.entity is None:
         yield ("source",), "needs the contract's `entity`: the key that joins stored features"
     if feature.name in RESERVED:

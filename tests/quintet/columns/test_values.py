@@ -238,3 +238,34 @@ def test_decimals_in_lists_of_many_lengths() -> None:
         [2**53 + 1],
         None,
     ]
+
+
+@pytest.mark.parametrize("form", [*CSV_FORMS, "batch csv, quoted"])
+def test_an_empty_cell_is_a_gap_and_a_quoted_one_the_empty_text(form: str) -> None:
+    contract = contract_of(
+        Feature(name="x", dtype="string", default="Paris"), Feature(name="n", dtype="string")
+    )
+    cells = {'""': "", "": "Paris", '"a ""b"""': 'a "b"', '"a,"",b"': 'a,",b', '" "': " "}
+    rows = [{"x": cell, "n": '"1"' if "quoted" in form else "1"} for cell in cells]
+    read = CSV_FORMS.get(form, CSV_FORMS["batch csv"])
+    assert seen("x", read, contract, rows) == list(cells.values())
+    required = contract_of(Feature(name="x", dtype="string"), Feature(name="n", dtype="float32"))
+    found = seen("x", read, required, [{"x": cell, "n": "1"} for cell in ('""', "", "a")])
+    assert found == ["", None, "a"]
+
+
+@pytest.mark.parametrize("form", CSV_FORMS)
+def test_a_quoted_empty_cell_is_no_number(form: str) -> None:
+    contract = contract_of(
+        Feature(name="x", dtype="int64", default=7), Feature(name="n", dtype="string")
+    )
+    rows = [{"x": cell, "n": "a"} for cell in ('""', "", '"5"')]
+    assert seen("x", CSV_FORMS[form], contract, rows) == [7, 7, 5]
+
+
+def test_the_empty_text_is_the_same_in_json_and_parquet() -> None:
+    contract = contract_of(Feature(name="x", dtype="string", default="Paris"))
+    for read in JSON_FORMS.values():
+        assert seen("x", read, contract, [{"x": '""'}, {"x": "null"}, {}]) == ["", "Paris", "Paris"]
+    x = core.Array(["", None, "a"], types.string())
+    assert seen("x", parquet, contract, x=x) == ["", "Paris", "a"]

@@ -195,7 +195,7 @@ def constants(contract: Contract, key: str) -> dict[str, Scalar]:
         if feature is None or feature.source != "request" or value == NO_VALUE:
             continue
         alone = Contract(name="", version=1, task="", features=(feature,), inputs=(), outputs=())
-        batch = from_text(alone, {name: [value]})
+        batch = from_text(alone, {name: [value or None]})
         if batch.refusals:
             refusal = batch.refusals[0]
             raise BadInput.of(f"folder {name}=", refusal.expected, refusal.got)

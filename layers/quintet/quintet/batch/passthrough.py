@@ -7,7 +7,6 @@ empty cell, a null and a NaN, is null.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
@@ -28,6 +27,7 @@ from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import column as column_of
 from quintet.formats.arrow import csv_table, is_text
 from quintet.formats.chunks import Chunk
+from quintet.formats.csv_rows import csv_cells
 from quintet.formats.quarantined import text_of
 from quintet.formats.sources import Layout
 
@@ -143,11 +143,11 @@ def _csv_columns(
 
 
 def _from_cells(keep: Names, layout: Layout, texts: Sequence[str]) -> dict[str, core.Array]:
-    cells = list(csv.reader(texts, delimiter=layout.delimiter or ","))
+    cells = [csv_cells(text, layout.delimiter or ",") for text in texts]
     found: dict[str, core.Array] = {}
     for column, name in keep:
         at = layout.columns.index(column) if column in layout.columns else None
-        found[name] = _array([None if at is None else row[at] or None for row in cells])
+        found[name] = _array([None if at is None else row[at] for row in cells])
     return found
 
 

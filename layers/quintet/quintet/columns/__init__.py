@@ -5,7 +5,7 @@ refused. Ranges, categories and finiteness are the business of `quintet.scoring`
 every column once, wherever it came from.
 """
 
-from quintet.columns.batch import Array, Batch, key_of, numpy_dtype, shown
+from quintet.columns.batch import Array, Batch, drop_empty_texts, key_of, numpy_dtype, shown
 from quintet.columns.merging import layout, merge
 from quintet.columns.outputs import (
     as_records,
@@ -25,6 +25,7 @@ __all__ = [
     "as_records",
     "cell_value",
     "column_names",
+    "drop_empty_texts",
     "empty_output",
     "flat_columns",
     "from_arrays",

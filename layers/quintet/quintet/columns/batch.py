@@ -127,6 +127,21 @@ def fill(
     batch.columns[feature.name] = column
 
 
+def drop_empty_texts(batch: Batch, features: Sequence[Feature]) -> None:
+    """Treat the empty text of some features as a missing value."""
+    for feature in features:
+        gaps = np.flatnonzero((batch.columns[feature.name] == "") & batch.good)
+        if not len(gaps) or feature.default == "":
+            continue
+        if feature.default is None:
+            for row in gaps.tolist():
+                batch.refuse(row, feature.name, expected_kind(feature), "nothing")
+            continue
+        column = batch.columns[feature.name] = batch.columns[feature.name].copy()
+        column[gaps] = feature.default
+        batch.stacked = {n: m for n, m in batch.stacked.items() if feature.name not in n}
+
+
 def set_entities(contract: Contract, batch: Batch, values: Sequence[Any]) -> None:
     """The entity keys, see `key_of`; None and the empty text are no key."""
     assert contract.entity is not None

@@ -25,9 +25,10 @@ from quintet.errors import BadInput, Refusal
 
 
 def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
-    """Text cells (of a CSV) by column name as a batch; None or an empty cell is missing.
+    """Text cells (of a CSV) by column name as a batch; None is missing, "" the empty text.
 
-    A row of a feature with a shape is nested lists of cells.
+    Where a feature is no text, "" is missing, too. A row of a feature with a shape is nested lists
+    of cells.
 
     Raises:
         BadInput: a required column is missing, or a column is unknown.
@@ -65,19 +66,22 @@ def _check_names(contract: Contract, names: Iterable[str]) -> None:
 
 def _fill_text(batch: Batch, feature: Feature, cells: Sequence[Any]) -> None:
     dtype = numpy_dtype(feature.dtype)
-    if not feature.shape and None not in cells and "" not in cells:
-        if dtype.kind == "O":
+    if dtype.kind == "O":
+        if not feature.shape and None not in cells:
             batch.columns[feature.name] = np.array(cells, dtype=object)
+        else:
+            fill(batch, feature, cells, cell_value)
+        return
+    whole = not feature.shape and None not in cells and "" not in cells
+    # float() reads "1_000", which no CSV means as a number
+    if whole and dtype.kind == "f" and "_" not in "".join(cells):
+        try:
+            wide = np.array(cells, dtype=object).astype(np.float64)
+        except ValueError:
+            pass
+        else:
+            batch.columns[feature.name] = cast(batch, feature, wide)
             return
-        # float() reads "1_000", which no CSV means as a number
-        if dtype.kind == "f" and "_" not in "".join(cells):
-            try:
-                wide = np.array(cells, dtype=object).astype(np.float64)
-            except ValueError:
-                pass
-            else:
-                batch.columns[feature.name] = cast(batch, feature, wide)
-                return
     fill(batch, feature, [None if cell == "" else cell for cell in cells], cell_value)
 
 

@@ -29,6 +29,7 @@ from quintet.formats import strict_json
 from quintet.formats.alike import csv_batch, jsonl_batch, padded
 from quintet.formats.arrow import column, csv_table
 from quintet.formats.chunks import Chunk, Piece, arrays_batch, cuts, even
+from quintet.formats.csv_rows import Cells, csv_cells
 from quintet.formats.decimals import Bytes
 from quintet.formats.sources import Layout
 from quintet.formats.splitting import MAX_RECORD_BYTES, Positions, Records
@@ -149,10 +150,11 @@ class _CsvReader:
     def read(self, text: _Text) -> Found:
         batch = text.read_alike(partial(csv_batch, self._contract, self._columns, self._delimiter))
         if batch is None and text.well_quoted:  # arro3 takes "x"y for xy
-            batch = self._quick(text.whole(), len(text))
+            batch = self._quick(text)
         return self._careful(text) if batch is None else (batch, None, [])
 
-    def _quick(self, text: bytes, rows: int) -> Batch | None:
+    def _quick(self, texts: _Text) -> Batch | None:
+        text, rows = texts.whole(), len(texts)
         table = csv_table(text, self._kinds, self._delimiter, rows)
         if table is None and self._kinds != self._floats and not LONG.search(text):
             table = csv_table(text, self._floats, self._delimiter, rows)
@@ -167,16 +169,25 @@ class _CsvReader:
             arrays[name] = values
             if null is not None:
                 nulls[name] = null
+                if values.dtype.kind == "O" and b'""' in text:
+                    self._restore_empty(texts, position, values, null)
         batch = arrays_batch(self._contract, arrays, nulls, rows)
         return None if batch.refusals else batch
 
+    def _restore_empty(self, texts: _Text, position: int, values: Array, null: Array) -> None:
+        """Set the cells of a column that are the empty text in quotes: arro3 makes gaps of them."""
+        for row in np.flatnonzero(null).tolist():
+            cells = csv_cells(texts.original(row).decode(), self._delimiter)
+            if cells[position] is not None:
+                values[row], null[row] = "", False
+
     def _careful(self, texts: _Text) -> Found:
-        cells: list[list[str]] = []
+        cells: list[Cells] = []
         positions: list[int] = []
         broken: list[Refusal] = []
         for position, text in enumerate(texts.cut()):
             try:
-                row = next(csv.reader([text.decode()], delimiter=self._delimiter, strict=True), [])
+                row = csv_cells(text.decode(), self._delimiter)
             except UnicodeDecodeError:
                 broken.append(Refusal(position, "row", "text in UTF-8", "another encoding"))
                 continue
@@ -203,7 +214,7 @@ def _csv_words(error: csv.Error, line: int) -> str:
     return "a carriage return outside quotes" if "new-line" in words else "a field too long"
 
 
-def _from_text(contract: Contract, cells: dict[str, list[str]], rows: int) -> Batch:
+def _from_text(contract: Contract, cells: dict[str, Cells], rows: int) -> Batch:
     # a file of none of the contract's columns (all have defaults) still has rows
     return from_text(contract, cells) if cells else from_records(contract, [{}] * rows)
 

@@ -22,6 +22,7 @@ from quintet.columns import Array, Batch, from_arrays, from_records, from_text
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, Refusal, UnsupportedMedia
 from quintet.formats import strict_json
+from quintet.formats.csv_rows import csv_rows
 from quintet.protocols.http import JSON_TEXT, Request, check_count, check_rows, parse_json
 from quintet.protocols.records import Asked, read
 
@@ -155,9 +156,8 @@ def _csv(contract: Contract, body: bytes) -> Batch:
     try:
         check_count(contract, body, _CSV_TEXT)
         text = body.decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         # a header, and one line too many to be told of, at most
-        lines = list(islice((line for line in reader if line), contract.limits.rows + 2))
+        lines = [cells for _, cells in islice(csv_rows(text), contract.limits.rows + 2)]
     except UnicodeDecodeError:
         raise BadInput.of("body", "CSV in UTF-8", "other bytes") from None
     except csv.Error as error:
@@ -165,7 +165,7 @@ def _csv(contract: Contract, body: bytes) -> Batch:
     fields = _fields(contract)
     names = [name for name, _, _ in fields]
     if lines and set(lines[0]) & contract.request_keys:
-        names = lines.pop(0)
+        names = [name or "" for name in lines.pop(0)]
         if len(set(names)) < len(names):
             raise BadInput.of("header", "each column once", "one twice")
     check_rows(contract, len(lines), _ROWS)
