@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from tests.kits.local_aws import LocalAws, start_local_aws
+from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
 
 __all__ = ["LocalAws", "local_aws"]
 
@@ -25,6 +25,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 @pytest.fixture(scope="session")
 def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """The whole of template.yaml, served on free ports for the session."""
-    local = start_local_aws(tmp_path_factory.mktemp("local-aws"))
+    options = (*FREE_PORTS, "--strict")
+    local = start_local_aws(tmp_path_factory.mktemp("local-aws"), options=options)
     yield local
     local.stop()

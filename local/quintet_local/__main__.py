@@ -12,6 +12,7 @@ from quintet_local.loopback import bypass_proxies
 from quintet_local.run import run
 from quintet_local.server import LocalAws, Settings, StartError
 from quintet_local.state import FolderTaken
+from quintet_local.strict import Strictness
 from quintet_local.template import TemplateError
 
 
@@ -23,6 +24,9 @@ def main() -> None:
     parser.add_argument("--api-port", type=int, default=Settings.api_port)
     parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--faults", type=Path, metavar="FILE")
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--executions", type=int, metavar="N")
+    parser.add_argument("--table-ramp", action="store_true")
     given = parser.parse_args()
     bypass_proxies(os.environ)
     parameters = dict(text.partition("=")[::2] for text in given.parameter)
@@ -34,6 +38,7 @@ def main() -> None:
             given.api_port,
             parameters,
             faults=load(given.faults) if given.faults else OFF,
+            strict=Strictness(given.strict, given.executions, given.table_ramp),
         )
         run(settings, _ready)
     except (FaultError, FolderTaken, OSError, StartError, TemplateError) as error:

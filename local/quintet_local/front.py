@@ -52,9 +52,15 @@ class _Services(DomainDispatcherApplication):
 class Front:
     """The server of the AWS endpoint, in a thread. Lambda's part joins once the plane stands."""
 
-    def __init__(self, listener: socket.socket, faults: Faults) -> None:
-        moto = _Services()
-        self._services: WsgiApplication = FaultyCalls(moto, faults) if faults.on else moto
+    def __init__(
+        self,
+        listener: socket.socket,
+        faults: Faults,
+        strict: Callable[[WsgiApplication], WsgiApplication] = lambda services: services,
+    ) -> None:
+        self._services = strict(_Services())
+        if faults.on:
+            self._services = FaultyCalls(self._services, faults)
         self._lambda: LambdaHandler | None = None
         self._health: Callable[[], dict[str, Any]] = lambda: {"status": "starting"}
         self._listener = listener

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import time
@@ -56,6 +57,8 @@ class Limits:
     #: Lambda waits one and then two minutes before it tries an asynchronous call again
     async_delays: tuple[float, ...] = (1.0, 2.0)
     poll_seconds: float = 0.25
+    #: of an account; None: as many as are asked for
+    executions: int | None = None
 
 
 @dataclass
@@ -233,7 +236,7 @@ class Plane:
         if len(payload) > SYNC_BYTES:
             raise TooLarge(f"{len(payload)} bytes, at most {SYNC_BYTES}")
         running = self._running.get(function.name, 0)
-        if function.reserved is not None and running >= function.reserved:
+        if self._free(function) <= 0:
             raise Throttled(function.name)
         arn = function.arn if qualifier is None else f"{function.arn}:{qualifier}"
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -249,6 +252,16 @@ class Plane:
             tail = outcome.log_tail
             return error_outcome(version, "Function.ResponseSizeTooLarge", text, tail)
         return outcome
+
+    def _free(self, function: Function) -> float:
+        """Calls that the function may take now: of its own reserve, or of all the unreserved."""
+        if function.reserved is not None:
+            return function.reserved - self._running.get(function.name, 0)
+        if self.limits.executions is None:
+            return math.inf
+        reserves = {f.name: f.reserved for f in self.functions.values() if f.reserved is not None}
+        unreserved = sum(n for name, n in self._running.items() if name not in reserves)
+        return self.limits.executions - sum(reserves.values()) - unreserved
 
     def status(self) -> dict[str, dict[str, int]]:
         """Environments by state, per function."""

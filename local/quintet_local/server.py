@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from quintet_local.sources.drivers import SqsDriver, TimerDriver
 from quintet_local.sources.kinesis_driver import KinesisDriver
 from quintet_local.stack import SourceMapping, Stack, describe
 from quintet_local.state import State
+from quintet_local.strict import LENIENT, Strictness
 from quintet_local.targets import Targets
 from quintet_local.template import load
 
@@ -66,6 +67,7 @@ class Settings:
     parameters: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     faults: FaultPlan = OFF
+    strict: Strictness = LENIENT
 
 
 class LocalAws:
@@ -94,20 +96,26 @@ class LocalAws:
         shutil.rmtree(self._scratch, ignore_errors=True)  # of one that was killed
         api_socket = _bind(settings.api_port, "--api-port")
         runtime_socket = _bind(0, "")
-        self._front = Front(_bind(settings.port, "--port"), self._faults)
+        strict = settings.strict
+        self._front = Front(_bind(settings.port, "--port"), self._faults, strict.before)
         self.endpoint_url = f"http://{HOST}:{self._front.port}"
         self.api_url = f"http://{HOST}:{api_socket.getsockname()[1]}"
         plan_ = plan(template, self.endpoint_url)
         self.stack = describe(plan_, self._scratch)
         _check_faults(settings.faults, self.stack)
         check_sources(plan_, self.stack)
+        strict.check(plan_, self.stack)
         self.notices = notices(plan_)
         self.outputs = _outputs(plan_, self.stack, self.api_url)
         self._front.start()
         self._services = Services(self.endpoint_url, self._front.port)
         self._logs = Logs(settings.state / "logs")
         self._plane = Plane(
-            self.stack.functions, self._logs, self._scratch, settings.limits, self._faults
+            self.stack.functions,
+            self._logs,
+            self._scratch,
+            replace(settings.limits, executions=strict.executions),
+            self._faults,
         )
         targets = Targets(self._services, self._call)
         self._calls = AsyncCalls(self._plane, targets.send, settings.limits.async_delays)

@@ -48,13 +48,28 @@ def up(
         Path | None,
         typer.Option(metavar="FILE", help="A fault plan: which faults to inject, and how often."),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse templates and calls that AWS refuses.")
+    ] = False,
+    executions: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="With --strict: executions of the account at once."),
+    ] = None,
+    table_ramp: Annotated[
+        bool, typer.Option("--table-ramp", help="With --strict: throttle writes as new tables do.")
+    ] = False,
 ) -> None:
     """Serve template.yaml on this machine: an AWS endpoint and the API."""
+    if not strict and (executions or table_ramp):
+        raise StageError("--executions and --table-ramp need --strict")
     parameters = dict(_parameter(text) for text in parameter or [])
     if detach:
         options = ["--template", str(template), "--port", str(port), "--api-port", str(api_port)]
         options += [f"--parameter={text}" for text in parameter or []]
         options += ["--faults", str(faults)] if faults else []
+        options += ["--strict"] if strict else []
+        options += ["--executions", str(executions)] if executions else []
+        options += ["--table-ramp"] if table_ramp else []
         console = Console()
         with console.status("starting the local AWS ..."):
             page = start(state, options)
@@ -64,13 +79,17 @@ def up(
     from quintet_local.faults import OFF, FaultError, load
     from quintet_local.run import run
     from quintet_local.server import Settings, StartError
+    from quintet_local.strict import Strictness
     from quintet_local.template import TemplateError
 
     console = Console()
     console.print(f"starting the local AWS from {template} ...", highlight=False)
     try:
         plan = load(faults) if faults else OFF
-        settings = Settings(template, state, port, api_port, parameters, faults=plan)
+        strictness = Strictness(strict, executions, table_ramp)
+        settings = Settings(
+            template, state, port, api_port, parameters, faults=plan, strict=strictness
+        )
         run(
             settings,
             lambda local: print_started(console, local.health(), local.state, "Ctrl-C stops it"),
