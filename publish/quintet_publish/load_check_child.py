@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,39 +14,27 @@ from quintet.contract import Contract, from_dict
 from quintet.errors import ModelFailure
 from quintet.onnx_model import OnnxModel
 from quintet.serving import golden
+from quintet_publish.child_limits import limit_process
 
 SINGLES = 8  # rows that are also scored one by one
 FULL_SECONDS = 5  # about how long the largest request may take here
 
 
-def main(folder: Path) -> None:
+def main(path: str) -> None:
     """Load, run, compare."""
+    folder = Path(path)
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     graph = (folder / "model.onnx").read_bytes()
-    _limit(task["limits"])
+    vectors = golden.golden_from_dict(json.loads((folder / "golden.json").read_bytes()))
+    limit_process(task["limits"]["memory"], task["limits"]["cpu_seconds"])
     try:
-        found = _check(task, graph)
+        found = _check(task, graph, vectors)
     except (ModelFailure, MemoryError) as error:
         found = _found(error)
-    print(json.dumps(found))
+    print(json.dumps(found), flush=True)
 
 
-def _limit(limits: dict[str, Any]) -> None:
-    """Limit this process from here on: all trusted modules are imported by now."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    seconds = limits["cpu_seconds"]
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    except OSError:  # not Linux: the parent watches
-        return
-    limit = pages * os.sysconf("SC_PAGE_SIZE") + limits["memory"]
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _check(task: dict[str, Any], graph: bytes) -> dict[str, Any]:
-    vectors = golden.golden_from_dict(task["golden"])
+def _check(task: dict[str, Any], graph: bytes, vectors: golden.Golden) -> dict[str, Any]:
     process = psutil.Process()
     before = process.memory_info().rss
     contract = from_dict(task["contract"])
@@ -89,7 +74,3 @@ def _found(error: Exception) -> dict[str, Any]:
     if isinstance(cause, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text:
         return {"out_of_memory": True}
     return {"error": f"{error}: {text[:400]}" if cause is not error else text[:400]}
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

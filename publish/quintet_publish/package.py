@@ -6,7 +6,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,7 +22,7 @@ from quintet_publish.rules.terms import is_of
 from quintet_publish.safety import CAPS
 from quintet_publish.training_data import SUFFIXES
 
-__all__ = ["CONTRACT", "GOLDEN", "Package", "read_package"]
+__all__ = ["CONTRACT", "GOLDEN", "MAX_GOLDEN", "Package", "read_file", "read_package"]
 
 CONTRACT = "model.yaml"
 GOLDEN = "golden.json"
@@ -58,8 +58,10 @@ class Package:
         return digest_of(self.sources)
 
 
-def read_package(folder: Path) -> Package:
+def read_package(folder: Path, reading: Callable[[str], None] = lambda name: None) -> Package:
     """Read a package and check its contract and golden vectors; its graph is checked later.
+
+    `reading` is called with the name of each file before it is read.
 
     Raises:
         PackageError: a file is missing, unsafe or wrong.
@@ -68,16 +70,20 @@ def read_package(folder: Path) -> Package:
         raise PackageError.of(str(folder), "expected a folder with model.yaml and model.onnx")
     if problems := list(_unsafe(folder)):
         raise PackageError(problems)
-    files = {CONTRACT: _read(folder, CONTRACT, MAX_BYTES)}
+    reading(CONTRACT)
+    files = {CONTRACT: read_file(folder, CONTRACT, MAX_BYTES)}
     contract = read_contract(files[CONTRACT])
-    files[GRAPH] = _read(folder, GRAPH, CAPS.bytes)
-    files[GOLDEN] = _read(folder, GOLDEN, MAX_GOLDEN)
+    reading(GRAPH)
+    files[GRAPH] = read_file(folder, GRAPH, CAPS.bytes)
+    reading(GOLDEN)
+    files[GOLDEN] = read_file(folder, GOLDEN, MAX_GOLDEN)
     golden = _golden(contract, files[GOLDEN])
     if contract.training_data is not None:
         if not contract.training_data.endswith(SUFFIXES):
             text = f"expected a file ending in {' or '.join(SUFFIXES)}"
             raise PackageError([Problem(CONTRACT, text, field="training_data")])
-        files[contract.training_data] = _read(folder, contract.training_data, MAX_TRAINING)
+        reading(contract.training_data)
+        files[contract.training_data] = read_file(folder, contract.training_data, MAX_TRAINING)
     return Package(folder, contract, golden, files)
 
 
@@ -97,8 +103,12 @@ def _unsafe(folder: Path) -> Iterator[Problem]:
                 yield Problem(place, "is a pickle, which can run code; Quintet reads ONNX only")
 
 
-def _read(folder: Path, name: str, max_bytes: int) -> bytes:
-    """A regular file within the folder, of bounded size."""
+def read_file(folder: Path, name: str, max_bytes: int) -> bytes:
+    """A regular file within the folder, of bounded size.
+
+    Raises:
+        PackageError: it is missing, not a regular file, outside the folder or too large.
+    """
     path = folder / name
     try:
         inside = path.resolve(strict=True).is_relative_to(folder.resolve())
@@ -112,8 +122,9 @@ def _read(folder: Path, name: str, max_bytes: int) -> bytes:
     except OSError as error:
         raise PackageError.of(name, f"cannot be read ({error.strerror})") from error
     with os.fdopen(descriptor, "rb") as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
+        size = os.fstat(descriptor).st_size
+        content = b"" if size > max_bytes else file.read(size + 1)
+    if size > max_bytes or len(content) > size:  # or it grew meanwhile
         raise PackageError.of(name, f"expected at most {max_bytes:,} bytes")
     return content
 

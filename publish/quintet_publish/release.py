@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from quintet.contract import Contract, to_dict
-from quintet.manifest import BASELINE, GRAPH
-from quintet.monitoring.baseline import baseline_of
-from quintet_publish.graph_checks import check_graph
+from quintet.manifest import BASELINE, GRAPH, sha256
 from quintet_publish.load_check import load_check
-from quintet_publish.package import CONTRACT, GOLDEN, Package, read_package
+from quintet_publish.model_yaml import MAX_BYTES
+from quintet_publish.package import CONTRACT, GOLDEN, MAX_GOLDEN, read_file
 from quintet_publish.problems import PackageError
-from quintet_publish.safety import read_graph
-from quintet_publish.training_data import read_training_data
+from quintet_publish.read_check import Findings, read_check
+from quintet_publish.safety import CAPS
 
-__all__ = ["GOLDEN_AT_LOAD", "Release", "prepare"]
-
-GOLDEN_AT_LOAD = 8  # rows checked at every load
+__all__ = ["Release", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +40,35 @@ def prepare(folder: Path, tick: Callable[[str, str], None]) -> Release:
     Raises:
         PackageError: the package cannot be published.
     """
-    package = read_package(folder)
-    contract = package.contract
+    found = read_check(folder)
+    contract = found.contract
+    files = {
+        CONTRACT: _checked(folder, CONTRACT, MAX_BYTES, found),
+        GRAPH: _checked(folder, GRAPH, CAPS.bytes, found),
+        GOLDEN: _checked(folder, GOLDEN, MAX_GOLDEN, found),
+        "contract.json": _json(to_dict(contract)),
+        BASELINE: _json(found.baseline),
+    }
     tick("contract", f"{contract.name} version {contract.version}")
-    model = read_graph(package.graph)
-    tick("safety", f"{len(package.graph):,} bytes, {len(model.graph.node)} nodes")
-    check_graph(contract, model)
+    tick("safety", f"{len(files[GRAPH]):,} bytes, {found.nodes} nodes")
     tick("graph", f"{len(contract.inputs)} in, {len(contract.outputs)} out, as the contract says")
-    checked = load_check(package.graph, contract, package.golden)
+    checked = load_check(files[GRAPH], contract, files[GOLDEN])
     tick(
         "golden vectors",
-        f"{package.golden.rows} rows agree, {checked.full_rows:,} at once; "
+        f"{found.golden_rows} rows agree, {checked.full_rows:,} at once; "
         f"loads in {checked.load_ms:.1f} ms, {checked.memory / 1e6:.0f} MB",
     )
-    files = {
-        CONTRACT: package.files[CONTRACT],
-        GRAPH: package.graph,
-        GOLDEN: package.files[GOLDEN],
-        "contract.json": _json(to_dict(contract)),
-        BASELINE: _json(_baseline(package)),
-    }
     rows = "no training data" if contract.training_data is None else contract.training_data
     tick("baseline", rows)
-    golden = package.golden.head(GOLDEN_AT_LOAD).to_dict()
-    return Release(contract, package.digest, package.sources, files, golden)
+    return Release(contract, found.digest, found.sources, files, found.golden)
 
 
-def _baseline(package: Package) -> dict[str, Any]:
-    path = package.contract.training_data
-    if path is None:
-        return baseline_of(package.contract, {})
-    columns = read_training_data(package.contract, path, package.files[path])
-    try:
-        return baseline_of(package.contract, columns)
-    except ValueError as error:
-        raise PackageError.of(path, str(error)) from error
+def _checked(folder: Path, name: str, max_bytes: int, found: Findings) -> bytes:
+    """The bytes of a file, the same that were checked."""
+    content = read_file(folder, name, max_bytes)
+    if sha256(content) != found.sources[name]:
+        raise PackageError.of(name, "changed while it was checked; try again")
+    return content
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -27,7 +27,7 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> Columns
     """
     try:
         columns = _parquet(content) if path.endswith(".parquet") else _csv(contract, path, content)
-    except PackageError:
+    except (PackageError, MemoryError):
         raise
     except BaseException as error:
         # arro3's errors have no base class of their own, and its Rust code can panic on a

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from arro3.core import Array, Table
+from arro3.io import write_parquet
 from onnx import TensorProto, helper, numpy_helper
 from tests.kits.packages import contract, graph, model_of, package, parsed, vectors
 
 from quintet.serving.golden import Golden
+from quintet_publish.child import run_child
 from quintet_publish.load_check import Limits, load_check
 from quintet_publish.package import read_package
 from quintet_publish.problems import PackageError
+from quintet_publish.read_check import read_check
 from quintet_publish.safety import Caps, read_graph
 from quintet_publish.wire import count_parts
 
@@ -341,6 +348,12 @@ def test_training_information_is_refused() -> None:
 
 # ---- what only running shows -------------------------------------------------------------------
 
+
+def encoded(golden: Golden) -> bytes:
+    """Golden vectors as golden.json."""
+    return json.dumps(golden.to_dict()).encode()
+
+
 FAST = Limits(memory=1_000_000_000, cpu_seconds=2, seconds=30)
 
 
@@ -390,7 +403,7 @@ def endless() -> bytes:
 
 
 def test_a_good_graph_passes_with_its_figures() -> None:
-    checked = load_check(graph(), contract(), vectors())
+    checked = load_check(graph(), contract(), encoded(vectors()))
     assert checked.load_ms > 0
     assert checked.full_rows == contract().limits.rows
 
@@ -398,24 +411,24 @@ def test_a_good_graph_passes_with_its_figures() -> None:
 @pytest.mark.parametrize("rows", [60_000_000, 10**9, 2**40])
 def test_memory_bombs_die_in_the_child(rows: int) -> None:
     with pytest.raises(PackageError) as caught:
-        load_check(growing([rows, 3, 2]), contract(), vectors(), FAST)
+        load_check(growing([rows, 3, 2]), contract(), encoded(vectors()), FAST)
     assert str(caught.value) == "model.onnx: loading or running it took over 1 GB of memory"
 
 
 def test_large_within_the_limit_is_no_bomb() -> None:
     with pytest.raises(PackageError, match=r"golden\.json: row 0: y\[0\]: expected 1\.0"):
-        load_check(growing([100_000, 3, 2]), contract(), vectors(), FAST)
+        load_check(growing([100_000, 3, 2]), contract(), encoded(vectors()), FAST)
 
 
 def test_an_endless_loop_runs_into_the_cpu_limit() -> None:
     with pytest.raises(PackageError) as caught:
-        load_check(endless(), contract(), vectors(), Limits(cpu_seconds=1))
+        load_check(endless(), contract(), encoded(vectors()), Limits(cpu_seconds=1))
     assert str(caught.value) == "model.onnx: loading or running it took over 1 s of CPU time"
 
 
 def test_an_endless_loop_runs_into_the_time_limit() -> None:
     with pytest.raises(PackageError) as caught:
-        load_check(endless(), contract(), vectors(), Limits(seconds=1))
+        load_check(endless(), contract(), encoded(vectors()), Limits(seconds=1))
     assert str(caught.value) == "model.onnx: loading or running it took over 1 s"
 
 
@@ -429,7 +442,7 @@ def test_the_child_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     monkeypatch.setattr("subprocess.Popen", spy)
-    load_check(graph(), contract(), vectors())
+    load_check(graph(), contract(), encoded(vectors()))
     assert "canary" not in json.dumps(seen)
     assert "PATH" in seen[0]
 
@@ -437,13 +450,13 @@ def test_the_child_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_operator_that_does_not_exist_is_named() -> None:
     unknown = graph(nodes=[helper.make_node("Nonsense", ["x", "w"], ["y"])])
     with pytest.raises(PackageError, match=r"does not load .*Nonsense"):
-        load_check(unknown, contract(), vectors())
+        load_check(unknown, contract(), encoded(vectors()))
 
 
 def test_golden_differences_are_named_by_row() -> None:
     wrong = Golden(vectors().columns, {"y": [[1.0], [0.0], [9.5]]})
     with pytest.raises(PackageError) as caught:
-        load_check(graph(), contract(), wrong)
+        load_check(graph(), contract(), encoded(wrong))
     assert str(caught.value) == (
         "2 problems:\n"
         "  golden.json: row 1: y[0]: expected 0.0, got 4.0\n"
@@ -465,7 +478,7 @@ def test_rows_that_depend_on_their_batch_are_found() -> None:
     )
     golden = Golden({"a": [0.0, 1.0], "b": [0.0, 1.0]}, {"y": [[-1.0], [1.0]]})
     with pytest.raises(PackageError, match=r"alone, row 0 differs: y\[0\]: 0.0"):
-        load_check(centred, contract(), golden)
+        load_check(centred, contract(), encoded(golden))
 
 
 def test_a_bomb_that_only_a_full_request_sets_off_is_found() -> None:
@@ -491,8 +504,100 @@ def test_a_bomb_that_only_a_full_request_sets_off_is_found() -> None:
         ],
     )
     with pytest.raises(PackageError) as caught:
-        load_check(squared, contract(), vectors(), FAST)
+        load_check(squared, contract(), encoded(vectors()), FAST)
     assert str(caught.value) == "model.onnx: loading or running it took over 1 GB of memory"
+
+
+# ---- what reading shows --------------------------------------------------------------------------
+
+
+def read_problem(folder: Path, limits: Limits) -> str:
+    with pytest.raises(PackageError) as caught:
+        read_check(folder, limits)
+    return str(caught.value)
+
+
+def repeated_parquet(rows: int) -> bytes:
+    """Columns a and b of one value each: a file of some bytes, whatever the rows."""
+    column = Array.from_numpy(np.zeros(rows, np.float32))
+    sink = io.BytesIO()
+    write_parquet(Table.from_arrays([column, column], names=["a", "b"]), sink)
+    return sink.getvalue()
+
+
+def test_a_package_is_read_in_a_child(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p", extra="training_data: data.csv\n")
+    (folder / "data.csv").write_text("a,b\n1,2\n3,4\n")
+    found = read_check(folder)
+    read = read_package(folder)
+    assert (found.contract, found.sources, found.digest) == (
+        read.contract,
+        read.sources,
+        read.digest,
+    )
+    assert (found.golden, found.golden_rows) == (read.golden.to_dict(), 3)
+    assert found.baseline["rows"] == 2
+
+
+def test_training_data_that_grow_end_in_the_child(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p", extra="training_data: data.parquet\n")
+    (folder / "data.parquet").write_bytes(repeated_parquet(60_000_000))
+    assert (folder / "data.parquet").stat().st_size < 1_000_000
+    small = Limits(memory=400_000_000)
+    assert read_problem(folder, small) == "data.parquet: reading it took over 0.4 GB of memory"
+
+
+def test_reading_without_end_runs_into_the_limits(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p", extra="training_data: data.csv\n")
+    (folder / "data.csv").write_text("a,b\n" + "1,2\n" * 3_000_000)
+    assert read_problem(folder, Limits(cpu_seconds=1)) == (
+        "data.csv: reading it took over 1 s of CPU time"
+    )
+    assert read_problem(folder, Limits(seconds=1)).endswith("reading it took over 1 s")
+
+
+def test_whatever_fails_in_the_child_is_one_line(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p")
+    limits = Limits(memory=-1)  # which the child cannot set
+    assert read_problem(folder, limits).count("\n") == 0
+
+
+CHILD = """
+import json, socket, resource
+from quintet_publish.child_limits import limit_process
+def main():
+    limit_process(100_000_000, 10)
+    try:
+        with open("made", "w") as file:
+            file.write("x")
+        wrote = True
+    except OSError:
+        wrote = False
+    limits = [resource.getrlimit(name)[0] for name in (resource.RLIMIT_NPROC, resource.RLIMIT_CORE)]
+    names = [name for _, name in socket.if_nameindex()]
+    print(json.dumps({"wrote": wrote, "limits": limits, "names": names}))
+"""
+
+
+def test_a_child_writes_nothing_and_has_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_child.py").write_text(CHILD)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    ended = run_child("a_child", [], Limits())
+    assert ended.last["limits"] == [0, 0]
+    assert ended.last["wrote"] is False
+    if _machine_allows_namespaces():
+        assert set(ended.last["names"]) <= {"lo"}
+
+
+def _machine_allows_namespaces() -> bool:
+    flag = "-n" if os.geteuid() == 0 else "-rn"
+    program = shutil.which("unshare")
+    return (
+        program is not None and subprocess.run([program, flag, "true"], check=False).returncode == 0
+    )
 
 
 # ---- the folder ----------------------------------------------------------------------------------

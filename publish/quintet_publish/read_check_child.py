@@ -1,0 +1,68 @@
+"""The child of `read_check`: reads a package under limits, prints what it found as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from quintet.contract import to_dict
+from quintet.manifest import GRAPH
+from quintet.monitoring.baseline import baseline_of
+from quintet_publish.child_limits import limit_process
+from quintet_publish.graph_checks import check_graph
+from quintet_publish.package import Package, read_package
+from quintet_publish.problems import MAX_PROBLEMS, PackageError
+from quintet_publish.safety import read_graph
+from quintet_publish.training_data import read_training_data
+
+__all__ = ["GOLDEN_AT_LOAD"]
+
+GOLDEN_AT_LOAD = 8  # rows checked at every load
+
+
+def main(folder: str, memory: str, cpu_seconds: str) -> None:
+    """Read, compare, print."""
+    limit_process(int(memory), int(cpu_seconds))
+    try:
+        found = _findings(Path(folder), lambda name: _print({"reading": name}))
+    except PackageError as error:
+        found = {"problems": [asdict(problem) for problem in error.problems[: MAX_PROBLEMS + 1]]}
+    except MemoryError:
+        found = {"out_of_memory": True}
+    _print(found)
+
+
+def _print(line: dict[str, Any]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def _findings(folder: Path, reading: Callable[[str], None]) -> dict[str, Any]:
+    package = read_package(folder, reading)
+    reading(GRAPH)
+    model = read_graph(package.graph)
+    check_graph(package.contract, model)
+    nodes = len(model.graph.node)
+    del model
+    return {
+        "contract": to_dict(package.contract),
+        "sources": package.sources,
+        "golden": package.golden.head(GOLDEN_AT_LOAD).to_dict(),
+        "golden_rows": package.golden.rows,
+        "baseline": _baseline(package, reading),
+        "nodes": nodes,
+    }
+
+
+def _baseline(package: Package, reading: Callable[[str], None]) -> dict[str, Any]:
+    path = package.contract.training_data
+    if path is None:
+        return baseline_of(package.contract, {})
+    reading(path)
+    columns = read_training_data(package.contract, path, package.files[path])
+    try:
+        return baseline_of(package.contract, columns)
+    except ValueError as error:
+        raise PackageError.of(path, str(error)) from error
