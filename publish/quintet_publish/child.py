@@ -84,6 +84,8 @@ def run_child(module: str, arguments: list[str], limits: Limits) -> Ended:
         ended.error = f"took over {limits.seconds} s"
     elif child.returncode == -signal.SIGXCPU:
         ended.error = f"took over {limits.cpu_seconds} s of CPU time"
+    elif child.returncode == -signal.SIGABRT:  # how Rust and C++ end where memory is refused
+        ended.error = "ended the process: out of memory, or an error in a library (signal SIGABRT)"
     elif child.returncode:
         ended.error = f"ended the process ({_ending(child.returncode)})"
     return ended

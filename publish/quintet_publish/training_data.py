@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from typing import Any
 
 from arro3.core import ChunkedArray, DataType
@@ -11,12 +12,14 @@ from arro3.io import read_parquet
 
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Feature
+from quintet.formats.parquet import read_footer
 from quintet.monitoring.baseline import Columns
 from quintet_publish.problems import PackageError
 
 __all__ = ["SUFFIXES", "read_training_data"]
 
 SUFFIXES = (".csv", ".parquet")
+MAX_VALUES = 50_000_000
 
 
 def read_training_data(contract: Contract, path: str, content: bytes) -> Columns:
@@ -26,7 +29,8 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> Columns
         PackageError: the file is not what its name says, or misses a feature's column.
     """
     try:
-        columns = _parquet(content) if path.endswith(".parquet") else _csv(contract, path, content)
+        read = _parquet if path.endswith(".parquet") else _csv
+        columns = read(contract, path, content)
     except (PackageError, MemoryError):
         raise
     except BaseException as error:
@@ -38,10 +42,33 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> Columns
     absent = [f.name for f in contract.features if f.name not in columns and not f.shape]
     if absent:
         raise PackageError.of(path, f"expected a column for every feature, {absent[0]} has none")
+    if not any(len(values) for values in columns.values()):
+        raise PackageError.of(path, "expected rows, got none")
     return {f.name: columns[f.name] for f in contract.features if f.name in columns}
 
 
-def _parquet(content: bytes) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A file's bytes as a `ByteSource`."""
+
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def read(self, start: int, end: int) -> bytes:
+        return self.content[start:end]
+
+
+def _parquet(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
+    # a column of one value is some bytes long, whatever its rows
+    rows = sum(group.rows for group in read_footer(_Content(content)).groups)
+    if not rows:
+        raise PackageError.of(path, "expected rows, got none")
+    if rows * len(contract.features) > MAX_VALUES:
+        text = f"expected at most {MAX_VALUES:,} values, got {rows:,} rows; a sample will do"
+        raise PackageError.of(path, text)
     table = read_parquet(io.BytesIO(content)).read_all()
     return {name: _values(table.column(name)) for name in table.column_names}
 
@@ -62,16 +89,22 @@ def _csv(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
         for name, cell in zip(header, row, strict=True):
             columns[name].append(cell)
     return {
-        feature.name: [_cell(feature, cell) for cell in columns[feature.name]]
+        feature.name: [_cell(path, feature, cell) for cell in columns[feature.name]]
         for feature in contract.features
         if feature.name in columns
     }
 
 
-def _cell(feature: Feature, cell: str) -> Any:
+def _cell(path: str, feature: Feature, cell: str) -> Any:
     if cell == "":
         return None
     kind = numpy_dtype(feature.dtype).kind
     if kind == "O":
         return cell
-    return cell.lower() in ("true", "1") if kind == "b" else float(cell)
+    if kind == "b":
+        return cell.lower() in ("true", "1")
+    try:
+        return float(cell)
+    except ValueError:
+        text = f"{feature.name}: expected {feature.dtype}, got {cell[:60]!r}"
+        raise PackageError.of(path, text) from None

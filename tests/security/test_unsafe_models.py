@@ -539,12 +539,27 @@ def test_a_package_is_read_in_a_child(tmp_path: Path) -> None:
     assert found.baseline["rows"] == 2
 
 
-def test_training_data_that_grow_end_in_the_child(tmp_path: Path) -> None:
+def test_rows_of_training_data_are_bounded_before_they_are_read(tmp_path: Path) -> None:
     folder = package(tmp_path / "p", extra="training_data: data.parquet\n")
-    (folder / "data.parquet").write_bytes(repeated_parquet(60_000_000))
+    (folder / "data.parquet").write_bytes(repeated_parquet(30_000_000))
     assert (folder / "data.parquet").stat().st_size < 1_000_000
-    small = Limits(memory=400_000_000)
-    assert read_problem(folder, small) == "data.parquet: reading it took over 0.4 GB of memory"
+    assert read_problem(folder, Limits()) == (
+        "data.parquet: expected at most 50,000,000 values, got 30,000,000 rows; a sample will do"
+    )
+
+
+def test_training_data_that_grow_end_in_the_child(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p", extra="training_data: data.csv\n")
+    (folder / "data.csv").write_text("a,b\n" + "1.5,2.5\n" * 3_000_000)
+    small = Limits(memory=200_000_000)
+    assert read_problem(folder, small) == "data.csv: reading it took over 0.2 GB of memory"
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
+def test_training_data_without_rows_are_refused(tmp_path: Path, name: str) -> None:
+    folder = package(tmp_path / "p", extra=f"training_data: {name}\n")
+    (folder / name).write_bytes(b"a,b\n" if name == "data.csv" else repeated_parquet(0))
+    assert read_problem(folder, Limits()) == f"{name}: expected rows, got none"
 
 
 def test_reading_without_end_runs_into_the_limits(tmp_path: Path) -> None:
