@@ -159,6 +159,44 @@ def test_the_same_key_with_another_payload_is_unprocessable(predict: Ask) -> Non
         assert predict("POST", path, body, headers).status == 422
 
 
+def test_the_same_json_is_the_same_request_however_it_is_written(predict: Ask) -> None:
+    headers = {**ASYNC, "Idempotency-Key": "order-3"}
+    body = {"records": [{"x": 3.0}], "partial": True}
+    turned = {name: body[name] for name in reversed(body)}
+    ids = {
+        predict("POST", "/models/log/predict", written, {**headers, **more}).json()["id"]
+        for written, more in (
+            (json.dumps(body), {}),
+            (json.dumps(turned, indent=4), {}),
+            (json.dumps(body), {"Accept": "application/json"}),
+        )
+    }
+    assert len(ids) == 1
+
+
+def test_a_key_leads_to_its_job_whatever_changed_since(
+    predict: Ask, submit: Ask, online_aws: OnlineAws
+) -> None:
+    dynamodb, s3 = online_aws.client("dynamodb"), online_aws.client("s3")
+    dynamodb.put_item(TableName="endpoints", Item={"endpoint": {"S": "soon-gone"}})
+    headers = {"X-Quintet-Callback": "soon-gone", "Idempotency-Key": "order-4"}
+    first = posted(predict, headers=headers)
+    dynamodb.delete_item(TableName="endpoints", Key={"endpoint": {"S": "soon-gone"}})
+    assert posted(predict, headers=headers) == first
+
+    where = {"Bucket": "payloads-bucket", "Key": "inputs/soon-gone.csv"}
+    s3.put_object(**where, Body=b"3,1\n")
+    named = {
+        f"{SM}InputLocation": "s3://payloads-bucket/inputs/soon-gone.csv",
+        f"{SM}Content-Type": "text/csv",
+        "Idempotency-Key": "order-5",
+    }
+    asked = submit("POST", INVOKE, "", named)
+    s3.delete_object(**where)
+    again = submit("POST", INVOKE, "", named)
+    assert (again.status, again.json()) == (202, asked.json())
+
+
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\nb", "é"])
 def test_a_key_that_is_none_is_refused(predict: Ask, key: str) -> None:
     headers = {**ASYNC, "Idempotency-Key": key}

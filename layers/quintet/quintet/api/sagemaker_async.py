@@ -9,13 +9,11 @@ import re
 from dataclasses import replace
 
 from quintet.api.submit import location
-from quintet.errors import BadInput, TooLarge
-from quintet.jobs.job import Content
-from quintet.jobs.store import MAX_INPUT_BYTES
+from quintet.errors import BadInput
 from quintet.jobs.submit import TTL_SECONDS, JobOptions, Submitter
 from quintet.protocols import sagemaker
 from quintet.protocols.http import Request, Response, json_body
-from quintet.protocols.registry import SAGEMAKER, kept_headers
+from quintet.protocols.registry import SAGEMAKER
 from quintet.serving import Online, RequestContext
 
 __all__ = ["answer", "failure"]
@@ -43,7 +41,7 @@ def answer(
     target = sagemaker.target(request)
     request = _as_invocation(request)
     sagemaker.accepted(request)
-    options = _options(submitter, request, bucket)
+    options = _options(request, bucket)
     job = submitter.submit(online, request, context, SAGEMAKER, target=target, options=options)
     headers = {
         "X-Amzn-SageMaker-OutputLocation": f"s3://{bucket}/{job.result_key}",
@@ -53,7 +51,7 @@ def answer(
     return Response(202, json_body({"InferenceId": job.inference_id}), headers=headers)
 
 
-def _options(submitter: Submitter, request: Request, bucket: str) -> JobOptions:
+def _options(request: Request, bucket: str) -> JobOptions:
     inference_id = _header(request, "inference-id") or ""
     if inference_id and not _VISIBLE.fullmatch(inference_id):
         raise BadInput.of("InferenceId", "1 to 64 visible ASCII characters", "others")
@@ -62,7 +60,7 @@ def _options(submitter: Submitter, request: Request, bucket: str) -> JobOptions:
     return JobOptions(
         ttl=TTL_SECONDS if ttl is None else ttl,
         inference_id=inference_id,
-        stored=None if place is None else _stored(submitter, request, place, bucket),
+        stored="" if place is None else _stored(request, place, bucket),
         folders=_folders(request),
         file=_file(request),
         run_limit=_seconds(request, "InvocationTimeoutSeconds", 1, 3600),
@@ -112,16 +110,11 @@ def _file(request: Request) -> str:
     return file
 
 
-def _stored(submitter: Submitter, request: Request, place: str, bucket: str) -> Content:
-    """An input in S3, checked as far as that goes without reading it."""
+def _stored(request: Request, place: str, bucket: str) -> str:
+    """The place of an input in S3; whether an object is there is checked later."""
     if request.raw:
         raise BadInput.of("InputLocation", "it or a body", "both")
     start = f"s3://{bucket}/inputs/"
     if not place.startswith(start) or len(place) > 1024 or ".." in place.split("/"):
         raise BadInput.of("InputLocation", f"an object under {start}", repr(place[:60]))
-    size = submitter.blobs.size(place)
-    if size == 0:
-        raise BadInput.of("InputLocation", "an object that is not empty", "0 bytes")
-    if size > MAX_INPUT_BYTES:
-        raise TooLarge.of("InputLocation", f"at most {MAX_INPUT_BYTES} bytes", f"{size}")
-    return Content(request.media_type, size, place=place, headers=kept_headers(request))
+    return place

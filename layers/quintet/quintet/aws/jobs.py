@@ -70,6 +70,15 @@ class JobTable:
 
     # ---- acceptance ------------------------------------------------------------------------
 
+    def earlier(self, owner: str, key: IdempotencyKey, now: float) -> Job | None:
+        """See `JobSubmissions.earlier`."""
+        found = self._calls.item({"job": text(_key_id(owner, key))})
+        if found is None or int(found["expires"]["N"]) <= now:
+            return None
+        if found["payload"]["S"] != key.payload:
+            raise KeyReused
+        return self.get(found["of"]["S"])
+
     def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
         """See `JobSubmissions.accept`."""
         notice = JobEvent(job.id, EVENTS[job.state], job.updated)
@@ -93,20 +102,11 @@ class JobTable:
         except ConditionFailed:
             if key is None:  # the reply to the first try was lost
                 return self.get(job.id), notice
-            return self._earlier(job, key, notice)
+            first = self.earlier(job.owner, key, job.created)
+            if first is None:
+                raise Transient("the idempotency key was forgotten just now") from None
+            return first, notice if first.id == job.id else None
         return job, notice
-
-    def _earlier(
-        self, job: Job, key: IdempotencyKey, notice: JobEvent
-    ) -> tuple[Job, JobEvent | None]:
-        """The job that an idempotency key led to before."""
-        found = self._calls.item({"job": text(_key_id(job.owner, key))})
-        if found is None:
-            raise Transient("the idempotency key was forgotten just now")
-        if found["payload"]["S"] != key.payload:
-            raise KeyReused
-        first = found["of"]["S"]
-        return self.get(first), notice if first == job.id else None
 
     # ---- leases ----------------------------------------------------------------------------
 

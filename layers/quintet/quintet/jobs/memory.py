@@ -35,6 +35,16 @@ class MemoryJobs:
         self.pending: dict[tuple[str, str], JobEvent] = {}
         self._lock = threading.Lock()
 
+    def earlier(self, owner: str, key: IdempotencyKey, now: float) -> Job | None:
+        """See `JobSubmissions.earlier`."""
+        with self._lock:
+            found = self.keys.get((owner, key.digest))
+            if found is None:
+                return None
+            if found[1] != key.payload:
+                raise KeyReused
+            return self.jobs[found[0]]
+
     def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
         """See `JobSubmissions.accept`."""
         with self._lock:

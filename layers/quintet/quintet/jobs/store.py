@@ -110,6 +110,15 @@ class JobPage:
 class JobSubmissions(Protocol):
     """Stores new jobs."""
 
+    def earlier(self, owner: str, key: IdempotencyKey, now: float) -> Job | None:
+        """The job that a caller's key led to before; None if it is new.
+
+        Raises:
+            KeyReused: the key was used with another request.
+            Transient: the store does not answer.
+        """
+        ...
+
     def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
         """Store a job with its key and its event, all or none; the job stored, and the event.
 

@@ -1,4 +1,8 @@
-"""Submitting jobs: a request is checked before it is accepted, not later by a worker."""
+"""Submitting jobs: a request is checked before it is accepted, not later by a worker.
+
+Its idempotency key comes before all else: what changed since (a model's version, an endpoint, an
+input) does not change the job that the key led to.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,32 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from quintet.errors import BadInput, Transient
+import orjson
+
+from quintet.errors import BadInput, TooLarge, Transient
 from quintet.jobs.job import Content, Job
-from quintet.jobs.store import INLINE_REQUEST, Blobs, IdempotencyKey, JobEvent, JobSubmissions
+from quintet.jobs.store import (
+    INLINE_REQUEST,
+    MAX_INPUT_BYTES,
+    Blobs,
+    IdempotencyKey,
+    JobEvent,
+    JobSubmissions,
+)
 from quintet.protocols.http import Request
 from quintet.protocols.registry import Asked, WireProtocol, kept_headers
 from quintet.scoring import Model
 from quintet.serving import Online, RequestContext
 from quintet.serving.checking import check_values
 
-__all__ = ["TTL_SECONDS", "CallbackEndpoints", "JobOptions", "Submitter"]
+__all__ = ["TTL_SECONDS", "CallbackEndpoints", "JobOptions", "Submitter", "idempotency_key"]
 
 #: seconds until a job that no worker has begun expires, unless the request says otherwise
 TTL_SECONDS = 21_600
 CALLBACK = "x-quintet-callback"
 KEY = "idempotency-key"
+#: bytes of a body with an idempotency key, decompressed: more than any contract lets in
+MAX_KEYED_BYTES = 32_000_000
 
 Target = tuple[str, int | None]
 
@@ -33,13 +48,13 @@ class JobOptions:
     """What SageMaker's callers may ask of a job.
 
     An `inference_id` makes the job one of SageMaker's, notified and stored as SageMaker does; an
-    empty one stands for the job's id. A `stored` input is in S3 already, for a worker to read.
+    empty one stands for the job's id. `stored` is the place in S3 of an input that lies there.
     `folders` and `file` name a result in S3; `run_limit` bounds the run that scores it, in seconds.
     """
 
     ttl: float = TTL_SECONDS
     inference_id: str | None = None
-    stored: Content | None = None
+    stored: str = ""
     folders: str = ""
     file: str = ""
     run_limit: int | None = None
@@ -93,10 +108,22 @@ class Submitter:
         Raises:
             QuintetError: it is refused, or could not be stored.
         """
+        key = idempotency_key(request, protocol.name, target, options)
+        if key is not None:
+            earlier = self.store.earlier(request.caller, key, self.clock())
+            if earlier is not None:
+                context.job, context.model, context.version = (
+                    earlier.id,
+                    earlier.model,
+                    earlier.version,
+                )
+                return earlier
         model = online.route(context, *target).model
-        content = options.stored or _checked(model, request, context, protocol)
+        if options.stored:
+            content = self._stored(request, options.stored)
+        else:
+            content = _checked(model, request, context, protocol)
         job = self._job(model, request, content, protocol.name, options)
-        key = _key(request, job, target, options)
         accepted, event = self.store.accept(self._without_large_body(job), key)
         if event is not None:
             with suppress(Transient):  # it stays in the outbox for the sweep
@@ -129,6 +156,15 @@ class Submitter:
             run_limit=options.run_limit,
         )
 
+    def _stored(self, request: Request, place: str) -> Content:
+        """An input in S3, checked as far as that goes without reading it."""
+        size = self.blobs.size(place)
+        if size == 0:
+            raise BadInput.of("InputLocation", "an object that is not empty", "0 bytes")
+        if size > MAX_INPUT_BYTES:
+            raise TooLarge.of("InputLocation", f"at most {MAX_INPUT_BYTES} bytes", f"{size}")
+        return Content(request.media_type, size, place=place, headers=kept_headers(request))
+
     def _without_large_body(self, job: Job) -> Job:
         """The job with a large body moved to S3."""
         content = job.request
@@ -151,17 +187,36 @@ def _checked(
     return Content(request.media_type, len(body), body, headers=kept_headers(request))
 
 
-def _key(request: Request, job: Job, target: Target, options: JobOptions) -> IdempotencyKey | None:
-    """The request's idempotency key, with the SHA-256 of all that the job depends on."""
+def idempotency_key(
+    request: Request, form: str, target: Target, options: JobOptions
+) -> IdempotencyKey | None:
+    """A request's idempotency key, with the SHA-256 of what the request asks for.
+
+    JSON is the same whatever its white space and the order of its keys, and a request is whatever
+    media type its answer shall have.
+
+    Raises:
+        BadInput: the key is none, or the body cannot be decoded.
+        TooLarge: the body is larger than any that is accepted.
+    """
     text = request.headers.get(KEY)
     if text is None:
         return None
     if not (0 < len(text) <= 255 and text.isascii() and text.isprintable()):
         raise BadInput.of("Idempotency-Key", "1 to 255 visible ASCII characters", "others")
-    content = job.request
-    asked = (target, options.folders, options.file, options.run_limit)
-    headers = sorted(content.headers.items())
-    subject = (asked, job.form, job.endpoint, content.content_type, content.place, headers)
+    asked = (target, options.folders, options.file, options.run_limit, options.stored)
+    headers = sorted(
+        kept_headers(request).items() - {("accept", request.headers.get("accept", ""))}
+    )
+    subject = (asked, form, request.headers.get(CALLBACK), request.media_type, headers)
     digest = hashlib.sha256(repr(subject).encode())
-    digest.update(content.body or b"")
+    digest.update(_canonical(request.content(MAX_KEYED_BYTES)))
     return IdempotencyKey(hashlib.sha256(text.encode()).hexdigest(), digest.hexdigest())
+
+
+def _canonical(body: bytes) -> bytes:
+    """JSON without white space and with sorted keys; any other body as it is."""
+    try:
+        return orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    except (ValueError, TypeError, RecursionError):
+        return body
