@@ -11,7 +11,15 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.costs_million import CALL_MS, Line, assumptions, gigabytes, invocations, million
+from benchmarks.costs_million import (
+    CALL_MS,
+    Line,
+    assumptions,
+    gigabytes,
+    invocations,
+    jobs_by_size,
+    million,
+)
 from benchmarks.limits import limits
 from docs.generate import fill
 
@@ -136,6 +144,7 @@ def sections() -> dict[str, list[str]]:
         "idle": _bill(idle(of)),
         "beside": _table(beside(of)),
         "million": [*patterns],
+        "requests": _table(jobs_by_size((1, 10, 100))),
         "assumptions": assumptions(),
         "template": [*limits(of)],
     }

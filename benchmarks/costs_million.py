@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from quintet.batch.costs import UNIT_TRANSITIONS, estimate, prices
+from quintet.jobs.store import INLINE_REQUEST
 from quintet_local.plan import Plan
 
-__all__ = ["CALL_MS", "Line", "assumptions", "gigabytes", "invocations", "million"]
+__all__ = [
+    "CALL_MS",
+    "Line",
+    "assumptions",
+    "gigabytes",
+    "invocations",
+    "jobs_by_size",
+    "million",
+]
 
 MILLION = 1_000_000
 
@@ -26,7 +35,12 @@ PER_SECOND = 100
 TRACED = (1 + 0.05 * (PER_SECOND - 1)) / PER_SECOND
 #: counted in the code, of an accepted, worked and announced job: writes of the table and its
 #: indexes (twice in transactions), consistent reads, calls of SQS
-JOB_WRITES, JOB_READS, JOB_MESSAGES = 23, 2, 4.2
+JOB_WRITES, JOB_READS, JOB_MESSAGES = 25, 2, 4.2
+#: of the writes, those that bill each further kilobyte of a request in the item: three
+#: transactions, and the record of the callback
+REQUEST_WRITES = 7
+#: bytes of a job's item beside its request
+ITEM_BYTES = 1_000
 #: bytes of a row of 30 features in Parquet: 1.2 GB for ten million, see docs/benchmarks.md
 ROW_BYTES = 120
 
@@ -86,6 +100,24 @@ def _jobs(of: Plan) -> list[Line]:
         Line("SQS", MILLION * JOB_MESSAGES * table["sqs"]["request"], f"{JOB_MESSAGES} calls"),
         _logs(MILLION * (REQUEST_LOG + JOB_LOG)),
     ]
+
+
+def jobs_by_size(sizes: Sequence[int]) -> list[Line]:
+    """What DynamoDB and S3 take for a million jobs of requests of so many kilobytes."""
+    table = prices()
+    lines = []
+    for size in sizes:
+        inline = size * 1000 <= INLINE_REQUEST
+        kilobytes = math.ceil((ITEM_BYTES + inline * size * 1000) / 1024)
+        writes = JOB_WRITES + REQUEST_WRITES * (kilobytes - 1)
+        reads = JOB_READS * math.ceil(kilobytes / 4)
+        usd = writes * table["dynamodb"]["write_unit"] + reads * table["dynamodb"]["read_unit"]
+        how = f"{writes} writes, {reads} reads"
+        if not inline:
+            usd += table["s3"]["write"] + table["s3"]["read"]
+            how += ", one write and one read of S3"
+        lines.append(Line(f"{size} KB", MILLION * usd, how))
+    return lines
 
 
 def _stream(of: Plan) -> list[Line]:

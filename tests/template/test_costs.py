@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.costs import MONTH_HOURS, PAGE, beside, filled, idle, stage
-from benchmarks.costs_million import Line, million
+from benchmarks.costs_million import Line, jobs_by_size, million
 
 from quintet.batch.costs import prices
 from quintet_local.plan import Plan
@@ -44,6 +44,13 @@ def test_a_kind_of_resource_that_nobody_has_priced_is_refused() -> None:
     planned = Plan(of.template, resources, of.identities, of.outputs)
     with pytest.raises(ValueError, match="ElastiCache::ServerlessCache: add it to FREE or to"):
         idle(planned)
+
+
+def test_large_requests_cost_little_more_than_small_ones() -> None:
+    one, ten, hundred = (line.usd for line in jobs_by_size((1, 10, 100)))
+    assert one < 25
+    # by S3: in the item, 100 KB would cost some 440 dollars more
+    assert ten == hundred < 25
 
 
 def test_a_million_of_each_follow_from_sizes_and_prices() -> None:

@@ -29,9 +29,10 @@ __all__ = [
     "Outbox",
 ]
 
-#: bytes of a request, and of a result, that a job's item holds; larger ones go to S3
-INLINE_REQUEST = 128 * 1024
-INLINE_RESULT = 64 * 1024
+#: bytes of a request, and of a result, that a job's item holds; larger ones go to S3. DynamoDB
+#: bills the whole item at each write, twice in a transaction: a request at three, a result at one
+INLINE_REQUEST = 4 * 1024
+INLINE_RESULT = 8 * 1024
 #: of an input that its caller put into S3
 MAX_INPUT_BYTES = 100_000_000
 
