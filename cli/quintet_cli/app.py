@@ -38,6 +38,7 @@ COMMANDS = (
     "endpoints",
     "dlq",
     "stream",
+    "doctor",
     "destroy",
     "demo",
 )

@@ -23,7 +23,7 @@ from quintet_publish.model_yaml import contract_schema
 from quintet_publish.publisher import Publisher
 from quintet_publish.release import prepare
 
-__all__ = ["register"]
+__all__ = ["publisher_of", "register"]
 
 Folder = Annotated[Path, typer.Argument(help="The model package's folder.", metavar="DIR")]
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME")]
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """Check a model package and publish it as an immutable version."""
     opened = Stage.open(stage, state)
-    publisher = _publisher(opened)
+    publisher = publisher_of(opened)
     release = prepare(folder, _tick)
     with _aws_errors():
         published = publisher.publish(release, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
@@ -71,7 +71,7 @@ def promote(
     name: Model, version: Version, stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
     """Make a published version live, so that it answers requests."""
-    publisher = _publisher(Stage.open(stage, state))
+    publisher = publisher_of(Stage.open(stage, state))
     with _aws_errors():
         before = publisher.promote(name, version)
     console.print(f"{name}: version {version} is live, version {before} was")
@@ -79,7 +79,7 @@ def promote(
 
 def models(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """List the models, their versions, and which are live."""
-    publisher = _publisher(Stage.open(stage, state))
+    publisher = publisher_of(Stage.open(stage, state))
     with _aws_errors():
         listed = publisher.models()
     table = Table("model", "version", "live", "digest", "bytes", "published")
@@ -102,7 +102,7 @@ def schema() -> None:
     print(json.dumps(contract_schema(), indent=2))
 
 
-def _publisher(stage: Stage) -> Publisher:
+def publisher_of(stage: Stage) -> Publisher:
     registry = AwsRegistry(
         stage.client("s3"),
         stage.client("dynamodb"),
