@@ -6,7 +6,6 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors, column
 from quintet.formats.csv_rows import csv_rows
+from quintet.formats.moments import EXPECTED, moment_of
 
 __all__ = ["FeatureFile", "FeatureRow", "read"]
 
@@ -183,27 +183,14 @@ def _moments(batch: Batch, table: _Table, now: float) -> list[float]:
         return [now] * batch.rows
     moments = []
     for row, value in enumerate(table.values(AT)):
-        moment = now if value is None else _moment(value)
-        if moment is None:
-            expected = "seconds since 1970, or a date and time as ISO 8601 writes it"
-            batch.refuse(row, AT, expected, shown(value))
-        moments.append(moment or now)
+        moment = now
+        if value is not None and value != "":
+            try:
+                moment = moment_of(value)
+            except ValueError as error:
+                batch.refuse(row, AT, EXPECTED, f"{shown(value)} {error}".rstrip())
+        moments.append(moment)
     return moments
-
-
-def _moment(value: Any) -> float | None:
-    """Seconds since the epoch; a time without a zone is UTC's. None for anything else."""
-    if isinstance(value, bool):
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _csv(path: Path) -> _Table:
@@ -245,7 +232,7 @@ def _parquet(path: Path, stored: dict[str, Feature]) -> _Table:
 
 def _seconds(found: core.Array) -> core.Array:
     """Timestamps as seconds since the epoch."""
-    milliseconds = found.cast(core.DataType.timestamp("ms")).cast(core.DataType.int64())
-    values, null = column(AT, milliseconds, ())
-    seconds = np.where(False if null is None else null, np.nan, values / 1000)
+    wide = found.cast(core.DataType.timestamp("us")).cast(core.DataType.int64())
+    values, null = column(AT, wide)
+    seconds = np.where(False if null is None else null, np.nan, values / 1e6)
     return core.Array.from_numpy(seconds)

@@ -74,6 +74,64 @@ def test_parquet_gives_the_same(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("at", "moment"),
+    [
+        ("0", 0.0),
+        ("0.0", 0.0),
+        ("1970-01-01", 0.0),
+        ("1970-01-01T00:00:00+00:00", 0.0),
+        ("1700000000", 1.7e9),
+        ("", NOW),
+    ],
+)
+def test_a_moment_is_itself_and_no_moment_is_now(tmp_path: Path, at: str, moment: float) -> None:
+    file = csv(tmp_path, f"customer,orders,at\nc1,1,{at}\n")
+    assert read(CONTRACT, file, NOW).rows == [FeatureRow("c1", moment, {"orders": 1})]
+
+
+@pytest.mark.parametrize(
+    ("at", "hint"),
+    [
+        ("1700000000000", "are these milliseconds?"),
+        ("1700000000000000", "are these microseconds?"),
+        ("1700000000000000000", "are these nanoseconds?"),
+        ("20261130", "is it the date 2026-11-30?"),
+        ("20261130.0", "is it the date 2026-11-30?"),
+        ("20261131", None),  # no date
+        ("9999-12-31", ""),
+        ("-1", ""),
+        ("1_700_000_000", ""),
+        ("true", ""),
+        ("1e400", ""),
+    ],
+)
+def test_an_implausible_moment_is_refused_with_a_hint(
+    tmp_path: Path, at: str, hint: str | None
+) -> None:
+    found = read(CONTRACT, csv(tmp_path, f"customer,orders,at\nc1,1,{at}\n"), NOW)
+    told = [(r.row, r.field, r.got) for r in found.refusals]
+    assert told == ([] if hint is None else [(0, "at", f"{at!r} {hint}".rstrip())])
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64"])
+def test_moments_of_parquet_have_the_same_bounds(tmp_path: Path, kind: str) -> None:
+    numbers = [0, 1_700_000_000, 1_700_000_000_000, 20261130]
+    path = tmp_path / "features.parquet"
+    columns: dict[str, Any] = {
+        "customer": core.Array(["a", "b", "c", "d"], core.DataType.string()),
+        "orders": core.Array([1, 2, 3, 4], core.DataType.int64()),
+        "at": core.Array(numbers, getattr(core.DataType, kind)()),
+    }
+    arro3_io.write_parquet(core.Table.from_pydict(columns), str(path))
+    found = read(CONTRACT, path, NOW)
+    assert [(row.entity, row.at) for row in found.rows] == [("a", 0.0), ("b", 1.7e9)]
+    assert [(r.row, r.got.partition(" ")[2]) for r in found.refusals] == [
+        (2, "are these milliseconds?"),
+        (3, "is it the date 2026-11-30?"),
+    ]
+
+
 def test_a_row_without_a_moment_describes_now(tmp_path: Path) -> None:
     assert read(CONTRACT, csv(tmp_path, "customer,orders\nc1,1\n"), 5.0).rows == [
         FeatureRow("c1", 5.0, {"orders": 1})

@@ -36,6 +36,7 @@ from quintet.formats.arrow import arrow_errors, column, is_text
 from quintet.formats.byte_streams import parquet_file
 from quintet.formats.chunks import arrays_batch
 from quintet.formats.inspection import cut, inspect
+from quintet.formats.moments import EXPECTED, hint, plausible
 from quintet.formats.parquet import read_footer
 from quintet.formats.parquet_rows import parquet_schema, record_batches
 
@@ -273,10 +274,13 @@ def _moments(found: core.Array, row: int) -> NDArray[np.float64]:
         moments = values.astype(np.float64)
     if null is not None:
         moments = np.where(null, np.nan, moments)
-    if not (fine := np.isfinite(moments)).all():
+    if not (fine := plausible(moments)).all():
         place = int(np.argmin(fine))
-        expected = "a timestamp, seconds since 1970, or ISO 8601"
-        raise BadInput.of(f"row {row + place}: {AT}", expected, "nothing, or something else")
+        seconds = float(moments[place])
+        got = f"{seconds:.15g} {hint(seconds)}".rstrip()
+        if np.isnan(seconds):
+            got = "nothing, or something else"
+        raise BadInput.of(f"row {row + place}: {AT}", EXPECTED, got)
     return np.asarray(moments, dtype=np.float64)
 
 
