@@ -13,13 +13,19 @@ from quintet.wiring import common
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Score a unit; its counts. The scores and the full result are in the scores bucket.
 
+    With a `failure` of an invocation that left no result, write a result that says the cause.
+
     Raises:
         UnitFailed: it cannot be scored, which its result says; the map counts it as failed.
     """
-    unit = unit_from(event)
-    result = wiring.scorer()(unit)
+    if failure := event.get("failure"):
+        unit = unit_from(event, lenient=True)
+        result = wiring.crash_noter()(unit, failure)
+    else:
+        unit = unit_from(event)
+        result = wiring.scorer()(unit)
     counts = {name: result[name] for name in ("unit", "status", "rows", "scored", "quarantined")}
-    took = {name: result[name] for name in ("ms", "peak_mb")}
+    took = {name: result[name] for name in ("ms", "peak_mb") if name in result}
     common.logger().info("scored", run=unit.run, **took, **counts)
     if result["status"] == "failed":
         raise UnitFailed(f"unit {unit.unit} of {unit.run}: {result['reason']}")

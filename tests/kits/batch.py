@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import onnx
@@ -21,6 +22,10 @@ from quintet.batch.units import score_unit
 from quintet.contract import Contract, Feature, Input, Output, to_dict
 from quintet.features import MemoryFeatures
 from quintet.formats import parquet
+from quintet.formats.crashes import first_crash
+from quintet.formats.inspection import inspect
+from quintet.formats.readers import read_slice
+from quintet.formats.sources import Slice
 from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
 from quintet_publish.publisher import Publisher
@@ -161,6 +166,51 @@ def parquet_bytes(
     out = io.BytesIO()
     arrow_io.write_parquet(table, out, max_row_group_size=group)
     return out.getvalue()
+
+
+def crashing_parquet(
+    rows: list[dict[str, Any]],
+    group: int,
+    kinds: Mapping[str, core.DataType] = KINDS,
+    *,
+    contract: Contract = CONTRACT,
+    whole: bool = False,
+) -> bytes:
+    """A Parquet file with a byte changed in row group 1, which aborts the reader's process."""
+    body = parquet_bytes(rows, group, kinds)
+    found = inspect(contract, BytesSource(body), "a.parquet")
+    assert found.footer is not None
+    start, end = found.footer.groups[1].start, found.footer.groups[1].end
+    changes = [
+        body[:at] + bytes([new]) + body[at + 1 :] for at in range(start, end) for new in b"\0("
+    ]
+
+    def read(step: int) -> None:
+        part, source = Slice(1, 2, 0, group), BytesSource(changes[step])
+        for piece in read_slice(contract, source, found.layout, part, group):
+            piece()
+
+    if whole:
+        return body
+    crash = first_crash(read, len(changes))
+    assert crash is not None
+    return changes[crash.step]
+
+
+@dataclass(frozen=True)
+class BytesSource:
+    """Bytes as a file."""
+
+    body: bytes
+
+    @property
+    def size(self) -> int:
+        """See `ByteSource.size`."""
+        return len(self.body)
+
+    def read(self, start: int, end: int) -> bytes:
+        """See `ByteSource.read`."""
+        return self.body[start:end]
 
 
 def without_rows(body: bytes, group: int) -> bytes:

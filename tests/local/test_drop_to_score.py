@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arro3 import core
 from arro3 import io as arrow_io
+from tests.kits.batch import crashing_parquet
 from tests.kits.local_aws import LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
@@ -19,6 +21,7 @@ from quintet.batch.run_paths import RunPaths, run_name
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
+from quintet_publish.package import read_package
 
 ROOT = Path(__file__).parents[2]
 CUSTOMERS = ROOT / "models/churn/data/customers.csv"
@@ -216,13 +219,35 @@ def test_a_unit_that_crashes_fails_the_run_and_not_its_siblings(
             "unit": 1,
             "first_row": units[1]["first_row"],
             "rows": lost,
-            "reason": "no result was written: it ran out of time or memory, or was stopped",
+            "reason": "it was ended by the error TypeError",
         }
     ]
     assert report["counts"]["scored"] == whole["counts"]["scored"] - lost
     assert report["counts"]["unaccounted"] == lost
     assert reader.ended(folder) == f"FAILED: {report['cause']}"
     assert reader.store.get(folder.manifest) is None
+
+
+def test_a_file_that_crashes_the_reader_is_named_with_its_row_group(
+    local: LocalAws, reader: RunReader
+) -> None:
+    contract = read_package(ROOT / "models/churn").contract
+    kinds = dict.fromkeys(contract.by_name, core.DataType.float64())
+    kinds |= {"customer_id": core.DataType.string(), "country": core.DataType.string()}
+    rows = list(csv.DictReader(io.StringIO(CUSTOMERS.read_text())))[:40]
+    typed = [
+        {n: v if n in ("customer_id", "country") else float(v) for n, v in r.items()} for r in rows
+    ]
+    folder = put(
+        local, "churn/crash.parquet", crashing_parquet(typed, 20, kinds, contract=contract)
+    )
+    report = finished(reader, folder)
+    (failed,) = report["units"]["failed"]
+    assert failed["reason"] == (
+        f"{report['input']['key']}: row group 1: the reader crashed (SIGABRT); "
+        "the file is damaged there"
+    )
+    assert report["status"] == "failed" and failed["reason"] in report["cause"]
 
 
 def test_the_command_drops_follows_and_shows(local: LocalAws, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_unit_without_a_result_fails_the_run() -> None:
     units = bench.units(plan.folder)
     del bench.store.objects[plan.folder.result(2)]
     summary = report_run(plan.folder, store=bench.store, clock=clock)
-    reason = "no result was written: it ran out of time or memory, or was stopped"
+    reason = "no result was written: it was not begun, or was stopped"
     assert summary["status"] == "failed"
     assert summary["cause"] == (
         f"1 of {plan.units} units failed; {units[2].rows} rows have no result. "

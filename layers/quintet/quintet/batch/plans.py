@@ -166,7 +166,10 @@ def plan_from(body: bytes) -> Plan | RefusedPlan:
     return Plan(**data)
 
 
-def unit_from(item: Mapping[str, Any]) -> Unit:
-    """A unit as an item of units.json says it."""
+def unit_from(item: Mapping[str, Any], *, lenient: bool = False) -> Unit:
+    """A unit as an item of units.json says it; if `lenient`, without its unknown fields."""
+    if lenient:
+        known = {field.name for field in dataclasses.fields(Unit)}
+        item = {name: value for name, value in item.items() if name in known}
     slices = tuple(FileSlice(**part) for part in item.get("slices", ()))
     return Unit(**{**item, "slices": slices})

@@ -204,7 +204,7 @@ def _result(plan: Plan, unit: dict[str, Any], store: ObjectStore) -> dict[str, A
     known = {name: unit[name] for name in ("unit", "first_row", "rows")}
     body = store.get(plan.folder.result(unit["unit"]))
     if body is None:
-        reason = "no result was written: it ran out of time or memory, or was stopped"
+        reason = "no result was written: it was not begun, or was stopped"
         return {**empty, **known, "status": "missing", "reason": reason}
     result = {**empty, **orjson.loads(body), **known}
     ended = result["scored"] + result["quarantined"]

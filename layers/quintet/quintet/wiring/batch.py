@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -99,10 +99,7 @@ def redriver() -> Callable[[Plan, str], tuple[str, int]]:
 def scorer() -> Callable[[Unit], dict[str, Any]]:
     """What scores a unit. The models and plans used last stay loaded between invocations."""
     from quintet.batch.memory import peak_mb
-    from quintet.batch.plans import Plan, plan_from
-    from quintet.batch.run_paths import RunPaths
     from quintet.batch.units import score_unit
-    from quintet.errors import NotFound
     from quintet.onnx_model import available_threads
 
     settings = read(ScoreSettings, os.environ)
@@ -120,16 +117,8 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     def baseline(model: str, version: int, seal: str) -> dict[str, Any]:
         return artifacts.baseline(model, version, seal)
 
-    @lru_cache(maxsize=4)
-    def planned(folder: RunPaths) -> Plan:
-        found = store.get(folder.plan)
-        plan = plan_from(found) if found else None
-        if not isinstance(plan, Plan):
-            raise NotFound.of("run", "a planned run", folder.run)
-        return plan
-
     def score(unit: Unit) -> dict[str, Any]:
-        plan = planned(RunPaths(unit.model, unit.run))
+        plan = _planned(unit.model, unit.run)
         return score_unit(
             unit,
             plan,
@@ -144,6 +133,42 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
         )
 
     return score
+
+
+@lru_cache(maxsize=4)
+def _planned(model: str, run: str) -> Plan:
+    from quintet.batch.plans import Plan, plan_from
+    from quintet.batch.run_paths import RunPaths
+    from quintet.errors import NotFound
+
+    found = _store(read(ScoreSettings, os.environ).scores_bucket).get(RunPaths(model, run).plan)
+    plan = plan_from(found) if found else None
+    if not isinstance(plan, Plan):
+        raise NotFound.of("run", "a planned run", run)
+    return plan
+
+
+@cache
+def crash_noter() -> Callable[[Unit, Mapping[str, Any]], dict[str, Any]]:
+    """What writes the result of a unit whose invocation left none."""
+    from quintet.batch.crashes import note_crash
+
+    settings = read(ScoreSettings, os.environ)
+    inbox, store = _inbox(), _store(settings.scores_bucket)
+    artifacts = common.artifacts(settings.registry_bucket)
+
+    def note(unit: Unit, failure: Mapping[str, Any]) -> dict[str, Any]:
+        plan = _planned(unit.model, unit.run)
+        return note_crash(
+            unit,
+            plan,
+            failure,
+            contract=lambda: artifacts.contract(plan.model, plan.version, plan.seal),
+            inbox=inbox,
+            store=store,
+        )
+
+    return note
 
 
 @cache
