@@ -8,7 +8,6 @@ from typing import Any
 
 from quintet import coldstart
 from quintet.api import gateway
-from quintet.api.predict import answer
 from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import OIP, RECORDS, SAGEMAKER, WireProtocol
 from quintet.serving import RequestContext
@@ -22,7 +21,7 @@ def predict(protocol: WireProtocol, request: Request, context: RequestContext) -
         from quintet.wiring import jobs
 
         return jobs.accept(protocol, wiring.online(), request, context)
-    return answer(protocol, wiring.online(), request, context)
+    return protocol.answer(wiring.online(), request, context)
 
 
 _PROTOCOLS: dict[tuple[str, str], WireProtocol] = {

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from tests.kits.aws import forget_built
 
+from quintet.api.telemetry import StdoutTelemetry
 from quintet.telemetry.metrics import METRICS
 from quintet.telemetry.powertools import MetricsWriter, make_logger
-from quintet.telemetry.stdout import StdoutTelemetry
 
 SERVICE = "telemetry-test"
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"

@@ -8,6 +8,7 @@ with pydantic against these very classes and writes the result as `contract.json
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -314,6 +315,12 @@ class Contract:
         """What a record may hold: the request's features and the entity key."""
         names = {feature.name for feature in self.requested}
         return frozenset(names | {self.entity} if self.entity else names)
+
+    @cached_property
+    def max_values(self) -> int:
+        """The most values that as many rows as are allowed hold."""
+        row = len(self.request_keys) + sum(math.prod(f.shape) for f in self.requested)
+        return self.limits.rows * row
 
     @cached_property
     def needs_entity(self) -> bool:

@@ -134,7 +134,7 @@ class Joined:
     ages: NDArray[np.float64]
 
 
-class _Plan:
+class _JoinPlan:
     """What the join needs to know of a contract; `dtype` is None where a look at each value is due.
 
     `oldest` (features,) is the age past which a stored feature is unusable, in seconds.
@@ -161,7 +161,7 @@ def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) ->
     if not contract.stored:
         return Joined(batch, fallback, np.empty((batch.rows, 0)))
     assert contract.entity is not None and batch.entities is not None
-    plan: _Plan = contract.compiled[_Plan]
+    plan: _JoinPlan = contract.compiled[_JoinPlan]
     place = {entity: position for position, entity in enumerate(dict.fromkeys(batch.entities))}
     entities = [entity for entity in place if entity]
     found = source.fetch(contract.entity, entities, plan.names) if entities else {}
@@ -170,7 +170,8 @@ def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) ->
     where = np.array([place[entity] for entity in batch.entities]) if several else slice(None)
     if plain := _plain(plan, stored):
         values, moments = plain
-        batch.put(plan.names, values[where])
+        batch.stacked[plan.names] = matrix = values[where]
+        batch.columns.update(zip(plan.names, matrix.T, strict=True))
     else:
         columns, moments = _value_by_value(contract.stored, stored)
         for feature, column in zip(contract.stored, columns, strict=True):
@@ -189,7 +190,7 @@ _ABSENT = StoredValue(0, _NAN)
 
 
 def _plain(
-    plan: _Plan, stored: Sequence[dict[str, StoredValue]]
+    plan: _JoinPlan, stored: Sequence[dict[str, StoredValue]]
 ) -> tuple[Array, NDArray[np.float64]] | None:
     """Values and moments, (entities, features), where all values are numbers.
 

@@ -68,7 +68,7 @@ def score(
     if features := contract.compiled[_never_empty]:
         drop_empty_texts(batch, features)
     plans: list[_InputPlan] = contract.compiled[_input_plans]
-    feeds = {plan.name: _feed(batch, plan, by_rule) for plan in plans}
+    feeds = {plan.name: plan.feed(batch, by_rule) for plan in plans}
     if by_rule is None:
         index, results = _run(model, batch, feeds, wanted, batch.good)
         return Scores(index, results, np.zeros(len(index), dtype=np.bool_), batch.refusals)
@@ -139,28 +139,40 @@ class _InputPlan:
             group: _GroupPlan(self.names or (), group) for group in contract.scalar_groups.values()
         }
 
-    def tensor(self, batch: Batch) -> tuple[Array, Array]:
-        """The tensor of all rows, and its values as (rows, values)."""
+    def feed(self, batch: Batch, by_rule: NDArray[np.bool_] | None) -> Array:
+        """The tensor of all rows, its values checked; rows with bad values are refused."""
         if self.names is None:
             column = batch.columns[self.name]
             tensor = column.reshape(batch.rows, 1) if self.scalar else column
             # not -1 columns: of no rows, nobody can tell how many there are
-            return tensor, column.reshape(batch.rows, math.prod(column.shape[1:]))
-        stacked = batch.stacked.get(self.names)
-        if stacked is not None:
-            return stacked, stacked
-        tensor = np.empty((batch.rows, len(self.names)), dtype=self.dtype)
+            values = column.reshape(batch.rows, math.prod(column.shape[1:]))
+        else:
+            stacked = batch.stacked.get(self.names)
+            tensor = values = self._stack(batch, self.names) if stacked is None else stacked
+        if self.low is not None:
+            fine = (values >= self.low) & (values <= self.high)  # False for NaN too
+            if not fine.all():
+                _refuse_values(batch, self.features, values, ~fine, by_rule)
+        for position, feature, allowed in self.categories:
+            column = values[:, position].tolist()
+            if not allowed.issuperset(column):
+                _refuse_categories(batch, feature, column, by_rule)
+        return tensor
+
+    def _stack(self, batch: Batch, names: tuple[str, ...]) -> Array:
+        """The columns that the input names, side by side: (rows, features)."""
+        tensor = np.empty((batch.rows, len(names)), dtype=self.dtype)
         held = 0
-        for names, matrix in batch.stacked.items():
-            if group := self.groups.get(names):
+        for stacked, matrix in batch.stacked.items():
+            if group := self.groups.get(stacked):
                 tensor[:, group.into] = matrix[:, group.of]
                 held += group.size
-        if held < len(self.names):  # the others one by one
-            stacked_names = set().union(*batch.stacked.keys() & self.groups.keys())
-            for position, name in enumerate(self.names):
-                if name not in stacked_names:
+        if held < len(names):  # the others one by one
+            in_groups = set().union(*batch.stacked.keys() & self.groups.keys())
+            for position, name in enumerate(names):
+                if name not in in_groups:
                     tensor[:, position] = batch.columns[name]
-        return tensor, tensor
+        return tensor
 
 
 class _GroupPlan:
@@ -193,20 +205,6 @@ def _bounds(features: Sequence[Feature]) -> tuple[Array | None, Array | None]:
     # bounds of integers stay wide: 64-bit limits do not fit the integer's own dtype as floats
     kept = dtype if dtype.kind == "f" else None
     return np.array(low, dtype=kept), np.array(high, dtype=kept)
-
-
-def _feed(batch: Batch, plan: _InputPlan, by_rule: NDArray[np.bool_] | None) -> Array:
-    """One input tensor of all rows, its values checked; rows with bad values are refused."""
-    tensor, values = plan.tensor(batch)
-    if plan.low is not None:
-        fine = (values >= plan.low) & (values <= plan.high)  # False for NaN too
-        if not fine.all():
-            _refuse_values(batch, plan.features, values, ~fine, by_rule)
-    for position, feature, allowed in plan.categories:
-        column = values[:, position].tolist()
-        if not allowed.issuperset(column):
-            _refuse_categories(batch, feature, column, by_rule)
-    return tensor
 
 
 def _refuse_values(
@@ -284,43 +282,48 @@ def _run(
         feeds = {name: tensor[index] for name, tensor in feeds.items()}
     arrays = model.run(feeds, [output.name for output in wanted])
     results = dict(zip((output.name for output in wanted), arrays, strict=True))
-    _check_outputs(wanted, results, len(index))
-    return _finite_rows(batch, wanted, index, results)
+    return _checked(batch, wanted, index, results)
 
 
-def _check_outputs(wanted: list[Output], results: dict[str, Array], rows: int) -> None:
-    """Fail where an output has not the shape and dtype that the contract gives it."""
-    for output in wanted:
-        array, shape = results[output.name], (rows, *output.shape[1:])
-        fits = array.ndim == len(shape) and all(
-            want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
-        )
-        if not fits or array.dtype != numpy_dtype(output.dtype):
-            raise ModelFailure(
-                f"the model's output {output.name} is {array.dtype} {list(array.shape)}; "
-                f"its contract says {output.dtype} {list(shape)}"
-            )
-
-
-def _finite_rows(
+def _checked(
     batch: Batch, wanted: list[Output], index: NDArray[np.int64], results: dict[str, Array]
 ) -> tuple[NDArray[np.int64], dict[str, Array]]:
-    """Take out the rows with an output that is not finite."""
+    """The results without the rows that have an output that is not finite.
+
+    Raises:
+        ModelFailure: an output has not the shape and dtype that the contract gives it.
+    """
     keep: NDArray[np.bool_] | None = None
     for output in wanted:
-        values = results[output.name]
-        if values.dtype.kind != "f" or np.isfinite(values).all():
-            continue
-        flat = values.reshape(len(index), -1)
-        fine = np.isfinite(flat)
-        whole = np.asarray(fine.all(axis=1))
-        for row in np.flatnonzero(~whole).tolist():
-            value = flat[row, int(np.argmin(fine[row]))]
-            batch.refuse(int(index[row]), output.name, "a finite output", shown(value))
-        keep = whole if keep is None else keep & whole
+        values, shape = results[output.name], (len(index), *output.shape[1:])
+        fits = values.shape == shape or (
+            values.ndim == len(shape)
+            and all(want in (-1, have) for want, have in zip(shape, values.shape, strict=True))
+        )
+        if not fits or values.dtype != numpy_dtype(output.dtype):
+            raise ModelFailure(
+                f"the model's output {output.name} is {values.dtype} {list(values.shape)}; "
+                f"its contract says {output.dtype} {list(shape)}"
+            )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            whole = _refuse_outputs(batch, output, index, values)
+            keep = whole if keep is None else keep & whole
     if keep is None:
         return index, results
     return index[keep], {name: values[keep] for name, values in results.items()}
+
+
+def _refuse_outputs(
+    batch: Batch, output: Output, index: NDArray[np.int64], values: Array
+) -> NDArray[np.bool_]:
+    """Refuse the rows with a value that is not finite; which rows have none, (rows,)."""
+    flat = values.reshape(len(index), -1)
+    fine = np.isfinite(flat)
+    whole = np.asarray(fine.all(axis=1))
+    for row in np.flatnonzero(~whole).tolist():
+        value = flat[row, int(np.argmin(fine[row]))]
+        batch.refuse(int(index[row]), output.name, "a finite output", shown(value))
+    return whole
 
 
 # ---- the fallback rule -------------------------------------------------------------------------

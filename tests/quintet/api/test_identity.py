@@ -8,10 +8,9 @@ import pytest
 from tests.kits.models import event
 
 from quintet.api import gateway
-from quintet.api.telemetry import RequestTelemetry
+from quintet.api.telemetry import RequestTelemetry, StdoutTelemetry
 from quintet.protocols import oip, records, sagemaker
 from quintet.protocols.http import ANONYMOUS, Request, Response
-from quintet.telemetry.stdout import StdoutTelemetry
 
 ANN = "arn:aws:iam::1:user/ann"
 POOL = "eu-west-1:0f8c2f0e-5d6b-4d0a-9b1e-3c7a5f4e2d1c"

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from quintet.api.predict import answer
 from tests.kits.models import LOG, online, renamed
 
 from quintet.api.gateway import MAX_RESPONSE_BYTES
-from quintet.api.predict import answer
 from quintet.columns import Array
 from quintet.errors import TooLarge
 from quintet.protocols.http import Request

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from tests.kits.models import ECHO_DTYPES, LOG, NOW, online, renamed, shop_probability
 
-from quintet.api.predict import answer
 from quintet.errors import QuintetError
 from quintet.protocols import oip
 from quintet.protocols.http import Request, Response
@@ -42,7 +41,7 @@ def ask(
     )
     context = RequestContext("id")
     try:
-        return answer(OIP, service, request, context)
+        return OIP.answer(service, request, context)
     except QuintetError as error:
         return oip.failure(error, context)
 

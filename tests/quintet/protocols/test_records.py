@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from tests.kits.models import LOG, NOW, SHOP, online, renamed, shop_features, shop_probability
 
-from quintet.api.predict import answer
 from quintet.errors import QuintetError
 from quintet.features import MemoryFeatures
 from quintet.protocols import records
@@ -31,7 +30,7 @@ def post(
     request = Request("POST", "/models/{model}/predict", parameters, named, raw)
     context = RequestContext("id")
     try:
-        return answer(RECORDS, service, request, context)
+        return RECORDS.answer(service, request, context)
     except QuintetError as error:
         return records.failure(error, context)
 

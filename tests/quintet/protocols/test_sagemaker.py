@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from tests.kits.models import LOG, TEXT, online, renamed, shop_probability
 
-from quintet.api.predict import answer
 from quintet.contract import Limits
 from quintet.errors import QuintetError
 from quintet.protocols import sagemaker
@@ -51,7 +50,7 @@ def invoke(
     request = Request("POST", route, {"endpoint": endpoint}, named, raw)
     context = RequestContext("id")
     try:
-        return answer(SAGEMAKER, service, request, context)
+        return SAGEMAKER.answer(service, request, context)
     except QuintetError as error:
         return sagemaker.failure(error, context)
 

@@ -12,7 +12,7 @@ from tests.kits.models import LOG, SHOP, Clock, online, renamed, shop_features
 from quintet.columns import Array, Batch, from_records
 from quintet.errors import BadInput, ModelFailure
 from quintet.scoring import Scores
-from quintet.serving import ModelRoute, Online, PredictionCache, RequestContext
+from quintet.serving import ModelRoute, Online, PredictionCache, RequestContext, Steps
 
 CACHED = renamed(LOG, cache_ttl=30.0)
 
@@ -20,7 +20,8 @@ CACHED = renamed(LOG, cache_ttl=30.0)
 def new_context() -> RequestContext:
     """A context whose every look at the clock is a millisecond later."""
     ticks = itertools.count()
-    return RequestContext("id", timer=lambda: next(ticks) / 1000)
+    steps = Steps(lambda: next(ticks) / 1000, started=next(ticks) / 1000)
+    return RequestContext("id", steps=steps)
 
 
 def ask(
@@ -123,7 +124,8 @@ def test_a_context_holds_names_counts_and_times() -> None:
     counts = (told.model, told.version, told.route, told.rows, told.refused, told.fallback)
     assert counts == ("shop", 3, "live", 3, 0, 2)
     steps = ("load_ms", "decode_ms", "features_ms", "score_ms")
-    assert told.times == dict.fromkeys(steps, pytest.approx(1.0))
+    times = {**dict.fromkeys(steps, pytest.approx(1.0)), "total_ms": pytest.approx(5.0)}
+    assert told.steps.milliseconds() == times
 
 
 def test_a_refusal_names_what_decoding_found_and_what_values_are() -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from quintet.api.telemetry import RequestTelemetry
 from quintet.errors import Forbidden, QuintetError, TooLarge
-from quintet.protocols.http import ANONYMOUS, Request, Response
+from quintet.protocols.http import ANONYMOUS, MAX_RESPONSE_BYTES, Request, Response
 from quintet.serving import RequestContext
 
 __all__ = ["Routes", "owner_of", "read", "render", "respond"]
@@ -27,10 +27,6 @@ Routes = Mapping[tuple[str, str], tuple[Answer, Failure]]
 
 #: text goes out as it is; everything else in base64, or API Gateway would take it for UTF-8
 _TEXT = ("application/json", "application/problem+json", "application/jsonlines", "text/csv")
-
-#: Lambda's 6 MB less the headers
-#: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-MAX_RESPONSE_BYTES = 6_280_000
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _ASSUMED_ROLE = re.compile(r"(arn:[^:]+:sts::\d+:assumed-role/.+)/[^/]+")
@@ -46,7 +42,7 @@ def respond(
 ) -> dict[str, Any]:
     """Answer a proxy event by its route; what goes wrong is an answer too, in the route's form.
 
-    `auth` says how the API authenticates callers; see `_admit`.
+    `auth` says how the API authenticates callers; see `_admit_anonymous`.
     """
     request = read(event)
     answer, failure = routes[request.method, request.route]
@@ -54,7 +50,8 @@ def respond(
     context = RequestContext(request.id, _trace_id(trace) if trace else "")
     problem: Exception | None = None
     try:
-        _admit(request, auth())
+        if request.caller == ANONYMOUS:
+            _admit_anonymous(auth())
         response = answer(request, context)
         rendered = render(response)
     except Exception as error:
@@ -98,9 +95,10 @@ def _caller(context: Mapping[str, Any]) -> str:
     identity = context.get("identity") or {}
     authorizer = context.get("authorizer") or {}
     claims = authorizer.get("claims") or {}
+    arn = identity.get("userArn")
     found = (
         identity.get("cognitoIdentityId")
-        or _without_session(identity.get("userArn") or "")
+        or (_without_session(arn) if arn else None)
         or authorizer.get("principalId")
         or (claims.get("sub") if isinstance(claims, Mapping) else None)
         or identity.get("apiKeyId")
@@ -108,7 +106,7 @@ def _caller(context: Mapping[str, Any]) -> str:
     return str(found or ANONYMOUS)
 
 
-def _admit(request: Request, auth: str) -> None:
+def _admit_anonymous(auth: str) -> None:
     """Refuse a request that nobody authenticated, unless `auth` is `none`.
 
     What is expected comes from a setting, never from what an event holds: an API whose
@@ -117,7 +115,7 @@ def _admit(request: Request, auth: str) -> None:
     Raises:
         Forbidden: an identity is expected, and there is none.
     """
-    if auth != "none" and request.caller == ANONYMOUS:
+    if auth != "none":
         raise Forbidden.of("caller", "an identity from the API's authoriser", "none")
 
 
@@ -169,7 +167,10 @@ def render(response: Response) -> dict[str, Any]:
         TooLarge: Lambda would not carry it; fewer rows or outputs make it smaller.
     """
     body, text = response.body, response.content_type in _TEXT
-    size = _json_bytes(body) if text else -(-len(body) // 3) * 4
+    # a line's end takes two bytes in Lambda's JSON, another control character up to six
+    size = len(body) * 6 if text else -(-len(body) // 3) * 4
+    if text and size > MAX_RESPONSE_BYTES:
+        size = len(orjson.dumps(body.decode())) - 2
     if size > MAX_RESPONSE_BYTES:
         raise TooLarge.of("answer", f"at most {MAX_RESPONSE_BYTES} bytes: ask for less", f"{size}")
     return {
@@ -178,15 +179,6 @@ def render(response: Response) -> dict[str, Any]:
         "body": body.decode() if text else base64.b64encode(body).decode(),
         "isBase64Encoded": not text,
     }
-
-
-def _json_bytes(body: bytes) -> int:
-    """The bytes of a text in Lambda's JSON, at least where they may be too many.
-
-    A line's end takes two bytes there, another control character up to six.
-    """
-    most = len(body) * 6
-    return most if most <= MAX_RESPONSE_BYTES else len(orjson.dumps(body.decode())) - 2
 
 
 def _standard_headers(request: Request, context: RequestContext) -> dict[str, str]:

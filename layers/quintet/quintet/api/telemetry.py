@@ -1,17 +1,32 @@
-"""The log line and the metrics of a request."""
+"""The log line and the metrics of a request, as Powertools writes them, in a fraction of its time.
+
+Powertools' Logger and Metrics took half of what `predict` adds to a small model's run. Here each
+document is one `orjson.dumps`, and all documents of a request are one write.
+tests/quintet/test_telemetry.py holds them to Powertools' own, field for field.
+"""
 
 from __future__ import annotations
 
+import logging
+import sys
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from quintet.errors import BadInput, QuintetError
 from quintet.protocols.http import Request, Response
 from quintet.serving import RequestContext
-from quintet.telemetry.stdout import StdoutTelemetry
+from quintet.telemetry.metrics import METRICS
 
-__all__ = ["RequestTelemetry"]
+__all__ = ["RequestTelemetry", "StdoutTelemetry"]
+
+#: an EMF document's definition of each metric
+_DEFINITIONS = {name: {"Name": name, "Unit": unit} for name, unit in METRICS.items()}
+_TRUE = ("1", "y", "yes", "t", "true", "on")
 
 
 class RequestTelemetry:
@@ -29,8 +44,7 @@ class RequestTelemetry:
         Models and versions become dimensions only once they were found: what callers make up
         must not make metrics.
         """
-        times: dict[str, float] = dict(context.times.items())
-        times["total_ms"] = context.total_ms()
+        times = context.steps.milliseconds()
         line = _line(context, request, response, times)
         level, event = "INFO", "accepted" if context.job else "predicted"
         if request.route.startswith("/jobs"):
@@ -41,21 +55,6 @@ class RequestTelemetry:
         dimensions = {}
         if context.version:
             dimensions = {"model": context.model, "version": str(context.version)}
-        output = self.output
-        output.write(
-            output.line(level, event, line),
-            output.metrics(dimensions, {**self._counts(context, error), **times}),
-        )
-
-    def circuit_changed(self, name: str, state: str) -> None:
-        """A circuit breaker opened, probes or closed."""
-        if state == "OPEN":
-            self._circuits_opened += 1  # written with the request's own metrics
-            self.output.warning("circuit changed", circuit=name, state=state)
-        else:
-            self.output.info("circuit changed", circuit=name, state=state)
-
-    def _counts(self, context: RequestContext, error: Exception | None) -> dict[str, float]:
         refused = isinstance(error, BadInput)
         counts = {
             "circuit_opened_count": self._circuits_opened,
@@ -68,7 +67,19 @@ class RequestTelemetry:
             "cache_hits_count": context.cache == "hit",
         }
         self._circuits_opened = 0
-        return {name: count for name, count in counts.items() if count}
+        measured = {name: count for name, count in counts.items() if count}
+        output = self.output
+        output.write(
+            output.line(level, event, line), output.metrics(dimensions, {**measured, **times})
+        )
+
+    def circuit_changed(self, name: str, state: str) -> None:
+        """A circuit breaker opened, probes or closed."""
+        if state == "OPEN":
+            self._circuits_opened += 1  # written with the request's own metrics
+            self.output.warning("circuit changed", circuit=name, state=state)
+        else:
+            self.output.info("circuit changed", circuit=name, state=state)
 
 
 def _line(
@@ -112,3 +123,85 @@ def _stack(error: BaseException) -> list[str]:
     """Where an error came from. Its text is left out: it may quote the request."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+class StdoutTelemetry:
+    """The log and the metrics of one function.
+
+    `environ` holds Powertools' variables (service, namespace, log level, whether metrics are
+    disabled) and, for each invocation, its X-Ray trace; `clock` is seconds since the epoch.
+    """
+
+    def __init__(
+        self, stage: str, environ: Mapping[str, str], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._stage = stage
+        self._service = environ.get("POWERTOOLS_SERVICE_NAME", "service_undefined")
+        self._namespace = environ.get("POWERTOOLS_METRICS_NAMESPACE", "")
+        self._measures = environ.get("POWERTOOLS_METRICS_DISABLED", "").lower() not in _TRUE
+        self._level = _level(environ)
+        self._environ = environ
+        self._clock = clock
+
+    def info(self, message: str, **fields: Any) -> None:
+        """Write a line of level INFO."""
+        self.write(self.line("INFO", message, fields))
+
+    def warning(self, message: str, **fields: Any) -> None:
+        """Write a line of level WARNING."""
+        self.write(self.line("WARNING", message, fields))
+
+    def line(self, level: str, message: str, fields: Mapping[str, Any]) -> bytes:
+        """A log line; empty below the function's log level. A field that is None is left out."""
+        if getattr(logging, level) < self._level:
+            return b""
+        moment = datetime.fromtimestamp(self._clock(), UTC)
+        line = {
+            "level": level,
+            "message": message,
+            "timestamp": moment.isoformat(timespec="milliseconds"),
+            "service": self._service,
+            "stage": self._stage,
+        }
+        for name, value in fields.items():
+            if value is not None:
+                line[name] = value
+        if trace := self._environ.get("_X_AMZN_TRACE_ID"):
+            line["xray_trace_id"] = trace.partition(";")[0].replace("Root=", "")
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+    def metrics(self, dimensions: Mapping[str, str], values: Mapping[str, float]) -> bytes:
+        """A document of metrics of `METRICS`; empty where there are none, or metrics are disabled.
+
+        https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+        """
+        if not values or not self._measures:
+            return b""
+        of = {"stage": self._stage, **dimensions, "service": self._service}
+        directive = {
+            "Namespace": self._namespace,
+            "Dimensions": [list(of)],
+            "Metrics": [_DEFINITIONS[name] for name in values],
+        }
+        document: dict[str, Any] = {
+            "_aws": {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]},
+            **of,
+        }
+        for name, value in values.items():
+            document[name] = [float(value)]
+        return orjson.dumps(document)
+
+    def write(self, *documents: bytes) -> None:
+        """Write documents, a line each, at once."""
+        text = b"".join([document + b"\n" for document in documents if document])
+        sys.stdout.write(text.decode())
+        sys.stdout.flush()
+
+
+def _level(environ: Mapping[str, str]) -> int:
+    """The least level that is written. Lambda's own setting comes before Powertools'."""
+    for name in ("AWS_LAMBDA_LOG_LEVEL", "POWERTOOLS_LOG_LEVEL", "LOG_LEVEL"):
+        if level := environ.get(name):
+            found = logging.getLevelName(level.upper())
+            return found if isinstance(found, int) else logging.INFO
+    return logging.INFO

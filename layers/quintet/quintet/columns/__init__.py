@@ -7,14 +7,8 @@ every column once, wherever it came from.
 
 from quintet.columns.batch import Array, Batch, drop_empty_texts, key_of, numpy_dtype, shown
 from quintet.columns.merging import layout, merge
-from quintet.columns.outputs import (
-    as_records,
-    column_names,
-    empty_output,
-    flat_columns,
-    json_columns,
-)
-from quintet.columns.records import from_records
+from quintet.columns.outputs import column_names, empty_output, flat_columns
+from quintet.columns.records import as_records, from_records, json_columns
 from quintet.columns.tables import from_arrays, from_text
 from quintet.columns.tensors import from_tensors
 from quintet.columns.values import cell_value

@@ -1,29 +1,32 @@
-"""Records, as JSON gives them, to a batch."""
+"""Records, as JSON has them, to a batch; and a model's outputs back to records."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quintet.columns.batch import (
     PLAIN_TYPES,
+    Array,
     Batch,
     fill,
     numpy_dtype,
     set_entities,
     shown,
 )
+from quintet.columns.outputs import FALLBACK
 from quintet.columns.values import json_value
 from quintet.contract import Contract, Feature
 
 
 def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
     """Records (dicts of JSON values by feature name, and the entity key) as a batch."""
-    plan: _Plan = contract.compiled[_Plan]
+    plan: _RecordPlan = contract.compiled[_RecordPlan]
     rows = len(records)
     batch = Batch(rows, {}, np.ones(rows, dtype=np.bool_))
     if set(map(type, records)) - {dict}:
@@ -49,19 +52,19 @@ def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
     return batch
 
 
-class _Plan:
+class _RecordPlan:
     """How records of a contract are read: scalars by dtype, and features that have a shape."""
 
     def __init__(self, contract: Contract) -> None:
         self.shaped = [feature for feature in contract.requested if feature.shape]
         self.groups = [
-            _Group([contract.by_name[name] for name in names])
+            _RecordGroup([contract.by_name[name] for name in names])
             for (stored, _), names in contract.scalar_groups.items()
             if not stored
         ]
 
 
-class _Group:
+class _RecordGroup:
     """Scalar features of one dtype."""
 
     def __init__(self, features: Sequence[Feature]) -> None:
@@ -105,3 +108,42 @@ def _refuse_unknown(
 def _fill_json(batch: Batch, feature: Feature, values: list[Any]) -> None:
     """A column looked at value by value: defaults filled, other kinds refused."""
     fill(batch, feature, values, json_value)
+
+
+# ---- back to records ---------------------------------------------------------------------------
+
+
+def json_columns(
+    contract: Contract, outputs: Mapping[str, Array], fallback: NDArray[np.bool_]
+) -> dict[str, Sequence[Any]]:
+    """The outputs that are there, as JSON values by row, and which rows the fallback answered.
+
+    With classes, a label has its name beside it, and probabilities are objects by class.
+    """
+    columns: dict[str, Sequence[Any]] = {}
+    for output in contract.outputs:
+        values, classes = outputs.get(output.name), output.class_names
+        if values is None:
+            continue
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        # float32 stays float32: orjson writes 0.1 and not 0.10000000149011612
+        rows: Sequence[Any] = (
+            values.tolist() if values.dtype.kind in "Obiu" else list(np.ascontiguousarray(values))
+        )
+        columns[output.name] = rows
+        if classes is None:
+            continue
+        if output.meaning == "label" and output.class_of and values.ndim == 1:
+            columns[f"{output.name}_class"] = [output.class_of.get(label) for label in rows]
+        elif values.ndim == 2 and values.shape[1] == len(classes):
+            columns[output.name] = [dict(zip(classes, row, strict=True)) for row in rows]
+    if contract.fallback is not None:
+        columns[FALLBACK] = fallback.tolist()
+    return columns
+
+
+def as_records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Columns as one object for each row."""
+    names = tuple(columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -40,7 +40,9 @@ def parse(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         raise BadInput.of("body", "JSON in UTF-8 with finite numbers", str(error)) from None
     # what is not seen at once to be right is no fault yet: then the slow reader decides
-    if _LONG_NUMBER in body.translate(_ALL_DIGITS_TO_ZERO) or not _keys_are_unique(body, value):
+    if _LONG_NUMBER in body.translate(_ALL_DIGITS_TO_ZERO) or not (
+        _has_keys(value, body.count(b":")) or _keys_are_unique(body, value)
+    ):
         _check_slowly(body)
     return value
 

@@ -1,18 +1,17 @@
-"""A request and a response as the codecs see them, whatever carried them."""
+"""A request, a response and the protocol between them, whatever carries them."""
 
 from __future__ import annotations
 
 import base64
-import binascii
-import math
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
+from quintet.columns import Batch
 from quintet.contract import Contract
 from quintet.errors import (
     BadInput,
@@ -27,13 +26,17 @@ from quintet.errors import (
     UnsupportedMedia,
 )
 from quintet.formats import strict_json
+from quintet.serving import Online, Prediction, RequestContext
 from quintet.serving.model_cache import UnknownModel
 
 __all__ = [
     "JSON_TEXT",
+    "MAX_RESPONSE_BYTES",
     "STATUS",
+    "Asked",
     "Request",
     "Response",
+    "WireProtocol",
     "check_count",
     "check_rows",
     "json_body",
@@ -53,6 +56,10 @@ SPARE_VALUES = 100_000
 
 #: a string of JSON
 JSON_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
+#: Lambda's 6 MB less the headers
+#: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_RESPONSE_BYTES = 6_280_000
 
 #: the first class that matches says the status; the families differ only where they must
 STATUS: tuple[tuple[type[QuintetError], int], ...] = (
@@ -113,6 +120,8 @@ class Request:
         Raises:
             UnsupportedMedia: it is of another type.
         """
+        if self.headers.get("content-type") in known:  # as it is nearly always
+            return
         if self.media_type not in ("", "application/x-www-form-urlencoded", *known):
             raise UnsupportedMedia.of("Content-Type", " or ".join(known), repr(self.media_type))
 
@@ -127,7 +136,15 @@ class Request:
         size = len(self.raw)
         if (size * 3 // 4 - 2 if self.encoded else size) > most:
             raise TooLarge.of("body", f"at most {most} bytes", "more")
-        body = self._decoded()
+        body = self.raw
+        try:
+            if self.encoded:
+                body = base64.b64decode(body, validate=True)
+            elif isinstance(body, str):
+                body = body.encode()
+        except ValueError:
+            raise BadInput.of("body", "bytes, or text in UTF-8", "something else") from None
+        assert isinstance(body, bytes)
         if len(body) > most:
             raise TooLarge.of("body", f"at most {most} bytes", f"{len(body)}")
         encoding = self.headers.get("content-encoding", "").strip().lower()
@@ -136,17 +153,6 @@ class Request:
         if encoding not in ("gzip", "deflate"):
             raise UnsupportedMedia.of("Content-Encoding", "gzip or deflate", repr(encoding))
         return _inflate(body, most)
-
-    def _decoded(self) -> bytes:
-        if isinstance(self.raw, bytes) and not self.encoded:
-            return self.raw
-        try:
-            if self.encoded:
-                return base64.b64decode(self.raw, validate=True)
-            assert isinstance(self.raw, str)
-            return self.raw.encode()
-        except (binascii.Error, ValueError):
-            raise BadInput.of("body", "bytes, or text in UTF-8", "something else") from None
 
 
 @dataclass(slots=True)
@@ -157,6 +163,56 @@ class Response:
     body: bytes
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+
+
+class Asked(Protocol):
+    """What a request asks for, in any protocol; `outputs` None is all of them."""
+
+    batch: Batch
+    partial: bool
+
+    @property
+    def outputs(self) -> list[str] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WireProtocol:
+    """A protocol of predictions. Jobs store its `name`.
+
+    `target` gives the model that a request asks for and its version, None for the live one;
+    `decode` reads a request into an `Asked`, which `encode` takes back with the prediction;
+    `failure` writes an error, None for one that was not foreseen. `about` answers requests that
+    are not for predictions, and returns None for those that are.
+    """
+
+    name: str
+    target: Callable[[Request], tuple[str, int | None]]
+    decode: Callable[[Contract, Request], Any]
+    encode: Callable[[Any, Prediction], Response]
+    failure: Callable[[QuintetError | None, RequestContext], Response]
+    about: Callable[[Online, Request, RequestContext], Response | None] | None = None
+
+    def answer(self, online: Online, request: Request, context: RequestContext) -> Response:
+        """Answer a request.
+
+        Raises:
+            QuintetError: it is refused or could not be answered; `failure` renders it.
+        """
+        if self.about is not None:
+            response = self.about(online, request, context)
+            if response is not None:
+                return response
+        route = online.route(context, *self.target(request))
+        asked = self.decode(route.model.contract, request)
+        prediction = online.predict(
+            context, route, asked.batch, outputs=asked.outputs, partial=asked.partial
+        )
+        # at a byte a value, before an answer is made of them
+        values = sum([output.size for output in prediction.scores.outputs.values()])
+        if values > MAX_RESPONSE_BYTES:
+            expected = f"at most {MAX_RESPONSE_BYTES} bytes: ask for less"
+            raise TooLarge.of("answer", expected, f"{values} values")
+        return self.encode(asked, prediction)
 
 
 def json_body(value: Any) -> bytes:
@@ -184,7 +240,8 @@ def parse_json(contract: Contract, body: bytes) -> Any:
         BadInput: it is not strict JSON.
         TooLarge: it holds more values than the contract's rows have.
     """
-    check_count(contract, body, JSON_TEXT)
+    if body.count(b",") > contract.max_values:
+        check_count(contract, body, JSON_TEXT)
     return strict_json.parse(body)
 
 
@@ -197,8 +254,7 @@ def check_count(contract: Contract, body: bytes, text: re.Pattern[bytes]) -> Non
     Raises:
         TooLarge: there are too many.
     """
-    row = len(contract.request_keys) + sum(math.prod(f.shape) for f in contract.requested)
-    most = contract.limits.rows * row + SPARE_VALUES
+    most = contract.max_values + SPARE_VALUES
     found = body.count(b",")
     if found > most:
         found -= sum(match[0].count(b",") for match in text.finditer(body))

@@ -103,7 +103,8 @@ def read(contract: Contract, value: Any) -> Asked:
     if type(records) is not list:
         got = "nothing" if records is None else f"a {type(records).__name__}"
         raise BadInput.of("records", "an array of objects", got)
-    check_rows(contract, len(records), "records")
+    if not 0 < len(records) <= contract.limits.rows:
+        check_rows(contract, len(records), "records")
     partial = value.get("partial", False)
     if type(partial) is not bool:
         raise BadInput.of("partial", "true or false", f"a {type(partial).__name__}")

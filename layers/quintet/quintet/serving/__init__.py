@@ -1,10 +1,15 @@
 """Serving predictions on every path: the pipeline, the caches, the model cache, golden vectors."""
 
 from quintet.serving.caches import PredictionCache
-from quintet.serving.context import ModelStats, RequestContext
 from quintet.serving.groups import predict_groups
-from quintet.serving.online import Online
-from quintet.serving.predict import ModelRoute, Prediction
+from quintet.serving.predict import (
+    ModelRoute,
+    ModelStats,
+    Online,
+    Prediction,
+    RequestContext,
+    Steps,
+)
 
 __all__ = [
     "ModelRoute",
@@ -13,5 +18,6 @@ __all__ = [
     "Prediction",
     "PredictionCache",
     "RequestContext",
+    "Steps",
     "predict_groups",
 ]

@@ -1,7 +1,11 @@
-"""The one pipeline: join stored features, run the model once, isolate what it fails on."""
+"""The one pipeline: join stored features, run the model once, isolate what it fails on.
+
+`predict` is what every path calls; `Online` answers single requests with it.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,21 +16,48 @@ from numpy.typing import NDArray
 from quintet.columns import Batch, empty_output
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Transient
-from quintet.features import FeatureSource, Joined, join, unavailable
+from quintet.features import FeatureSource, join, unavailable
 from quintet.scoring import Model, Scores, joined_scores, score
+from quintet.serving.caches import PredictionCache
 from quintet.serving.checking import by_row, check_values
 from quintet.serving.isolation import Isolate, Scoring, score_isolating_failures
+from quintet.serving.model_cache import ModelCache
 
 __all__ = [
     "ModelRoute",
+    "ModelStats",
+    "Online",
     "Prediction",
+    "RequestContext",
+    "Steps",
     "failed_prediction",
     "in_caller_order",
     "predict",
 ]
 
-#: the steps of a prediction that are timed
-Timed = Literal["features_ms", "score_ms"]
+Step = Literal["load_ms", "decode_ms", "features_ms", "score_ms"]
+
+
+@dataclass(slots=True)
+class Steps:
+    """When each step ended, by `timer`, in their order; seconds.
+
+    They are set as `steps.ended[step] = steps.timer()` where a step ends, without a call of ours:
+    after a run of the model each call costs several times what it does in a loop.
+    """
+
+    timer: Callable[[], float] = time.perf_counter
+    started: float = field(default_factory=time.perf_counter)
+    ended: dict[Step, float] = field(default_factory=dict)
+
+    def milliseconds(self) -> dict[str, float]:
+        """How long each step took, and all so far as total_ms."""
+        begun, found = self.started, dict[str, float]()
+        for step, ended in self.ended.items():
+            found[step] = (ended - begun) * 1000
+            begun = ended
+        found["total_ms"] = (self.timer() - self.started) * 1000
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +112,14 @@ def predict(
     isolate: Isolate | None = None,
     whole: bool = False,
     scoring: Scoring = score,
-    lap: Callable[[Timed], None] | None = None,
+    steps: Steps | None = None,
 ) -> list[Prediction]:
     """The predictions of a batch, one for each version that answers rows of it.
 
     `now` is in epoch seconds: stored features are as old as they are then. `outputs` None is
     all of them. What the model fails on fails alone where `isolate` says so. With `whole`, a
     refused row refuses the batch before the model runs; otherwise refused rows are in the
-    scores' refusals. `lap` is called at the end of each step.
+    scores' refusals. `steps` gets the ends of the steps features_ms and score_ms.
 
     Raises:
         BadInput: with `whole`, a row is refused.
@@ -99,9 +130,12 @@ def predict(
     contract = model.contract
     if whole and batch.refusals:
         check_values(model, batch)
-    joined = _join(contract, batch, features, now)
-    if lap is not None:
-        lap("features_ms")
+    try:
+        joined = join(contract, batch, features, now)
+    except Transient:
+        joined = unavailable(contract, batch)
+    if steps is not None:
+        steps.ended["features_ms"] = steps.timer()
     if whole and batch.refusals:
         check_values(model, batch)
     failures: dict[int, ModelFailure] = {}
@@ -113,17 +147,10 @@ def predict(
         scores, failures = score_isolating_failures(
             scoring, model, batch, error, isolate, fallback=joined.fallback, outputs=outputs
         )
-    if lap is not None:
-        lap("score_ms")
+    if steps is not None:
+        steps.ended["score_ms"] = steps.timer()
     rows = np.arange(batch.rows)
     return [Prediction(contract, route.name, batch, rows, scores, joined.ages, failures)]
-
-
-def _join(contract: Contract, batch: Batch, features: FeatureSource, now: float) -> Joined:
-    try:
-        return join(contract, batch, features, now)
-    except Transient:
-        return unavailable(contract, batch)
 
 
 def failed_prediction(
@@ -152,3 +179,113 @@ def in_caller_order(predictions: Sequence[Prediction]) -> Prediction:
     ages = np.concatenate([one.ages for one in predictions])[order]
     scores = joined_scores([one.scores for one in predictions])
     return Prediction(first.contract, first.route, first.batch, rows[order], scores, ages)
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request, as far as it has come. It holds counts, names and times, never values.
+
+    `version` is 0 until the model is known. `cache` is "hit" or "miss" where the model's
+    contract has the prediction cache on; `job` is the one that was accepted.
+    """
+
+    id: str = ""
+    trace_id: str = ""
+    model: str = ""
+    version: int = 0
+    route: str = ""
+    rows: int = 0
+    refused: int = 0
+    fallback: int = 0
+    cache: str = ""
+    job: str = ""
+    steps: Steps = field(default_factory=Steps)
+
+
+@dataclass(slots=True)
+class ModelStats:
+    """What one model did in this execution environment; `last` is seconds since the epoch."""
+
+    rows: int = 0
+    runs: int = 0
+    score_ms: float = 0.0
+    last: float = 0.0
+
+
+@dataclass(frozen=True)
+class Online:
+    """Everything that answering a request needs.
+
+    `names` lists the published models; `clock` is seconds since the epoch.
+    """
+
+    models: ModelCache
+    names: Callable[[], list[str]]
+    features: FeatureSource
+    cache: PredictionCache
+    clock: Callable[[], float]
+    stats: dict[tuple[str, int], ModelStats] = field(default_factory=dict)
+
+    def route(self, context: RequestContext, name: str, version: int | None) -> ModelRoute:
+        """What answers for a name or a pinned version; the context names it from here on.
+
+        Raises:
+            NotFound: there is no such model, or no such version.
+            Transient: it could not be read.
+        """
+        model = self.models.get(name, version)
+        context.model, context.version = model.contract.name, model.contract.version
+        context.route = "live" if version is None else "pinned"
+        context.steps.ended["load_ms"] = context.steps.timer()
+        return ModelRoute(model, context.route)
+
+    def predict(
+        self,
+        context: RequestContext,
+        route: ModelRoute,
+        batch: Batch,
+        *,
+        outputs: Sequence[str] | None = None,
+        partial: bool = False,
+    ) -> Prediction:
+        """Score a batch. With `partial`, refused rows, and rows that the model fails on, come
+        back in the scores' refusals.
+
+        Raises:
+            BadInput: a row is refused, and the caller did not ask for partial results.
+            ModelFailure: the model failed, or an output of a row is not finite.
+            Transient: the feature store cannot be read, and there is no fallback rule.
+        """
+        context.rows = batch.rows
+        steps = context.steps
+        ended = steps.ended
+        ended["decode_ms"] = steps.timer()
+        caching = route.model.contract.cache_ttl > 0
+        now = self.clock()
+        try:
+            predictions = predict(
+                route,
+                batch,
+                self.features,
+                now,
+                outputs=outputs,
+                whole=not partial,
+                isolate="rows" if partial else None,
+                scoring=self.cache.scoring(context) if caching else score,
+                steps=steps,
+            )
+        except BadInput:
+            context.refused = len({refusal.row for refusal in batch.refusals})
+            raise
+        prediction = predictions[0] if len(predictions) == 1 else in_caller_order(predictions)
+        scores = prediction.scores
+        context.refused = batch.rows - len(scores.index)
+        context.fallback = int(scores.fallback.sum())
+        stats = self.stats.setdefault((context.model, context.version), ModelStats())
+        stats.rows += context.rows
+        stats.runs += 1
+        stats.score_ms += (ended["score_ms"] - ended["features_ms"]) * 1000
+        stats.last = now
+        if scores.refusals:
+            prediction.check(partial)
+        return prediction

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource
-from quintet.serving import ModelRoute, Prediction
+from quintet.serving import ModelRoute, Prediction, Steps
 from quintet.serving.model_cache import PublishedModel
 from quintet.serving.predict import failed_prediction, in_caller_order, predict
 from quintet.streaming.alerts import AlertCounts, AlertNotifier
@@ -28,6 +28,8 @@ from quintet.streaming.windows import Advanced, WindowStore, advance
 
 __all__ = ["Scorer", "ShardOutcome", "Step"]
 
+#: the steps that `predict` times
+_TIMED: tuple[Literal["features_ms"], Literal["score_ms"]] = ("features_ms", "score_ms")
 Step = Literal["decode_ms", "features_ms", "score_ms", "sink_ms", "windows_ms"]
 
 
@@ -158,20 +160,19 @@ class Scorer:
         outcome: ShardOutcome,
     ) -> Scored:
         """The rows of one model that are new, scored in one run."""
-        batch, route, begun = model_rows.batch, ModelRoute(model, "live"), self.timer()
+        batch, route = model_rows.batch, ModelRoute(model, "live")
+        steps = Steps(self.timer, self.timer())
         if not new.all():
             batch.good &= new[model_rows.record]
-
-        def lap(step: Step) -> None:
-            nonlocal begun
-            begun = self._lap(outcome, step, begun)
-
         try:
-            found = predict(route, batch, self.features, self.clock(), isolate="rows", lap=lap)
+            found = predict(route, batch, self.features, self.clock(), isolate="rows", steps=steps)
             prediction = in_caller_order(found)
         except ModelFailure as error:
-            lap("score_ms")
+            steps.ended["score_ms"] = self.timer()
             prediction = failed_prediction(model.contract, route.name, batch, error)
+        took = steps.milliseconds()
+        for step in _TIMED:
+            outcome.times[step] = outcome.times.get(step, 0.0) + took[step]
         return Scored(model_rows, prediction, np.arange(len(prediction.scores.index)))
 
     def _publish(self, one: Scored, shard_batch: ShardBatch, outcome: ShardOutcome) -> None:

@@ -60,8 +60,7 @@ class ModelSettings(RegistrySettings, Protocol):
 @cache
 def request_telemetry() -> RequestTelemetry:
     """The log and the metrics of a function that answers HTTP requests."""
-    from quintet.api.telemetry import RequestTelemetry
-    from quintet.telemetry.stdout import StdoutTelemetry
+    from quintet.api.telemetry import RequestTelemetry, StdoutTelemetry
 
     return RequestTelemetry(StdoutTelemetry(_stage(), os.environ))
 
