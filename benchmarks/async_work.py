@@ -75,7 +75,7 @@ def raw(model: OnnxModel, values: Sequence[Any], size: int) -> float:
     ]
     begun = time.process_time()
     for feed in feeds:
-        model.run(feed, names)
+        model.run(names, feed)
     return len(values) / (time.process_time() - begun)
 
 

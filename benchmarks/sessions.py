@@ -50,7 +50,7 @@ class Recorder:
         self.contract = contract
         self.feeds: dict[str, Any] = {}
 
-    def run(self, feeds: dict[str, Any], outputs: Sequence[str]) -> list[Any]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
         """Keep the feeds."""
         self.feeds = feeds
         raise ModelFailure("recorded")

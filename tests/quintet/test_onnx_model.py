@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from onnx import helper
 from tests.kits.packages import contract, graph
 
+from quintet.columns import from_records
 from quintet.errors import ModelFailure
 from quintet.onnx_model import OnnxModel, available_threads, session_options
+from quintet.scoring import score
 
 
 def test_runs_the_graph() -> None:
     model = OnnxModel(contract(), graph(3.0), digest="abc")
-    (y,) = model.run({"x": np.array([[1, 2], [3, 4]], np.float32)}, ["y"])
+    (y,) = model.run(["y"], {"x": np.array([[1, 2], [3, 4]], np.float32)})
     np.testing.assert_array_equal(y, np.array([[5], [13]], np.float32))
     assert (model.contract, model.digest, model.size) == (contract(), "abc", len(graph(3.0)))
 
@@ -27,12 +30,14 @@ def test_what_does_not_load_is_a_model_failure(content: bytes) -> None:
 
 
 def test_a_failing_run_tells_its_kind_and_no_path() -> None:
+    batch = from_records(contract(), [{"a": 1.0, "b": 2.0}])
     bad = graph(nodes=[helper.make_node("Gather", ["x", "w"], ["y"])])
     with pytest.raises(ModelFailure, match=r"^model small version 1 (does not load|failed)"):
-        OnnxModel(contract(), bad).run({"x": np.zeros((1, 2), np.float32)}, ["y"])
-    model = OnnxModel(contract(), graph())
+        score(OnnxModel(contract(), bad), batch)
+    narrow = replace(contract().inputs[0], features=("a",))
+    model = OnnxModel(replace(contract(), inputs=(narrow,)), graph())
     with pytest.raises(ModelFailure, match=r"^model small version 1 failed \(InvalidArgument\)$"):
-        model.run({"x": np.zeros((1, 5), np.float32)}, ["y"])
+        score(model, batch)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ class Sum:
         self.contract = of
         self.runs: list[int] = []
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         x = feeds["x"]
         assert feeds["country"].shape == (len(x), 1)
         self.runs.append(len(x))
@@ -201,7 +201,7 @@ class Root:
     contract = PLAIN
     dtype = np.float32
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         with np.errstate(invalid="ignore"):
             return [np.sqrt(feeds["x"]).astype(self.dtype)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,11 +23,11 @@ class Model(Protocol):
     @property
     def contract(self) -> Contract: ...
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
-        """The named outputs for the feeds, both by the graph's names.
+    @property
+    def run(self) -> Callable[[Sequence[str], dict[str, Array]], list[Array]]:
+        """Gives the named outputs for the feeds, both by the graph's names.
 
-        Raises:
-            ModelFailure: the graph could not be run on them.
+        It may raise anything: scoring makes a ModelFailure of it.
         """
         ...
 
@@ -280,7 +280,15 @@ def _run(
         return index, {o.name: empty_output(o, 0) for o in wanted}
     if len(index) < batch.rows:
         feeds = {name: tensor[index] for name, tensor in feeds.items()}
-    arrays = model.run(feeds, [output.name for output in wanted])
+    try:
+        arrays = model.run([output.name for output in wanted], feeds)
+    except ModelFailure:
+        raise
+    except Exception as error:  # the text may hold paths of the build, or values: only its kind
+        contract = model.contract
+        raise ModelFailure(
+            f"model {contract.name} version {contract.version} failed ({type(error).__name__})"
+        ) from error
     results = dict(zip((output.name for output in wanted), arrays, strict=True))
     return _checked(batch, wanted, index, results)
 

@@ -48,7 +48,7 @@ def change_manifest(server: RegistryServer, **changes: object) -> None:
 
 def test_loads_what_was_published(server: RegistryServer) -> None:
     model = server.artifacts().load("small", 1, seal(server))
-    (y,) = model.run({"x": np.array([[1, 2]], np.float32)}, ["y"])
+    (y,) = model.run(["y"], {"x": np.array([[1, 2]], np.float32)})
     assert y.tolist() == [[4.0]]
     assert model.contract == contract()
     assert model.digest == server.registry.route("small").versions[1].digest

@@ -180,7 +180,7 @@ class Broken:
 
     contract = CONTRACT
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         raise ModelFailure("model tiny version 3 failed (RuntimeException)")
 
 
@@ -217,10 +217,10 @@ class Picky:
     def __init__(self, *amounts: float) -> None:
         self._amounts = amounts
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         if np.isin(feeds["amount"], self._amounts).any():
             raise ModelFailure("model tiny version 3 failed (RuntimeException)")
-        return MODEL.run(feeds, outputs)
+        return MODEL.run(outputs, feeds)
 
 
 @pytest.mark.parametrize("broken", [[0], [49], [7, 8, 31], list(range(10, 18))])

@@ -40,12 +40,12 @@ class Deadly:
             contract: Contract = model.contract
             digest = ""
 
-            def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+            def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
                 (feed,) = feeds.values()
                 deadly.runs.append([float(value) for value in feed[:, 0]])
                 if (feed == POISON).any():
                     raise Killed
-                found: list[Array] = model.run(feeds, outputs)
+                found: list[Array] = model.run(outputs, feeds)
                 return found
 
         return Model()

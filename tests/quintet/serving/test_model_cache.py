@@ -33,7 +33,7 @@ class Loaded:
     contract: Contract = field(default_factory=contract)
     digest: str = "digest"
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         raise NotImplementedError
 
 

@@ -33,12 +33,12 @@ class Failing:
     def contract(self) -> Contract:
         return self._model.contract
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         (feed,) = feeds.values()
         self.runs.append(len(feed))
         if (feed[:, 0] == 13).any():
             raise ModelFailure("the model broke")
-        return self._model.run(feeds, outputs)
+        return self._model.run(outputs, feeds)
 
 
 class Away:

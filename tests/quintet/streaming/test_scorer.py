@@ -47,10 +47,10 @@ class Fragile:
         self._fails = fails
         self._model = OnnxModel(self.contract, models.log_graph())
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         if np.isin(feeds["XY"][:, 0], self._fails).any():
             raise ModelFailure("model log version 1 failed (Fail)")
-        return self._model.run(feeds, outputs)
+        return self._model.run(outputs, feeds)
 
 
 class Place:

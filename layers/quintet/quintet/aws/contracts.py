@@ -20,7 +20,7 @@ class Described:
     contract: Contract
     digest: str
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         """There is nothing to run."""
         raise ModelFailure("this function does not run models")
 

@@ -44,11 +44,7 @@ def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
     for feature in plan.shaped:
         _fill_json(batch, feature, [record.get(feature.name) for record in records])
     if contract.entity:
-        keys = [record.get(contract.entity) for record in records]
-        if set(map(type, keys)) == {str} and "" not in keys and ".0" not in "".join(keys):
-            batch.entities = keys
-        else:
-            set_entities(contract, batch, keys)
+        set_entities(contract, batch, [record.get(contract.entity) for record in records])
     return batch
 
 

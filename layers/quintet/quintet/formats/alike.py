@@ -18,7 +18,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -296,15 +295,12 @@ def _texts(cells: _Cells, columns: list[int]) -> dict[str, list[str]]:
     }
 
 
-@lru_cache(maxsize=64)
 def _groups(contract: Contract) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
     """The features by dtype; None where some are of a kind that is not read here."""
-    groups: dict[str, list[str]] = {}
-    for feature in contract.requested:
-        if feature.shape or feature.dtype == "bool":
-            return None
-        groups.setdefault(feature.dtype, []).append(feature.name)
-    return tuple((dtype, tuple(names)) for dtype, names in groups.items())
+    if any(feature.shape or feature.dtype == "bool" for feature in contract.requested):
+        return None
+    groups = contract.scalar_groups.items()
+    return tuple((dtype, names) for (stored, dtype), names in groups if not stored)
 
 
 def _batch(
@@ -315,7 +311,7 @@ def _batch(
     texts: dict[str, list[str]],
 ) -> Batch | None:
     """The numeric columns of `cells`, and texts, as a batch; None where a value is missing."""
-    groups = _groups(contract)
+    groups: tuple[tuple[str, tuple[str, ...]], ...] | None = contract.compiled[_groups]
     if groups is None or (contract.entity and contract.entity not in texts):
         return None
     places = {cells.names[column]: place for place, column in enumerate(numeric)}
