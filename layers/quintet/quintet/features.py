@@ -154,12 +154,11 @@ class _JoinPlan:
 def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) -> Joined:
     """Fill the stored features' columns of `batch`, by the contract's freshness rules.
 
+    The contract has such features.
+
     Raises:
         Transient: the source could not be read.
     """
-    fallback = np.zeros(batch.rows, dtype=np.bool_)
-    if not contract.stored:
-        return Joined(batch, fallback, np.empty((batch.rows, 0)))
     assert contract.entity is not None and batch.entities is not None
     plan: _JoinPlan = contract.compiled[_JoinPlan]
     place = {entity: position for position, entity in enumerate(dict.fromkeys(batch.entities))}
@@ -176,7 +175,7 @@ def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) ->
         columns, moments = _value_by_value(contract.stored, stored)
         for feature, column in zip(contract.stored, columns, strict=True):
             batch.columns[feature.name] = column[where]
-    joined = Joined(batch, fallback, np.maximum(now - moments, 0.0)[where])
+    joined = Joined(batch, np.zeros(batch.rows, np.bool_), np.maximum(now - moments, 0.0)[where])
     unusable = ~(joined.ages <= plan.oldest)  # True for NaN
     if unusable.any():
         for position in np.flatnonzero(unusable.any(axis=0)).tolist():

@@ -9,7 +9,7 @@ from tests.kits.models import event
 
 from quintet.api import gateway
 from quintet.errors import BadInput, TooLarge, UnsupportedMedia
-from quintet.protocols.http import Request, Response
+from quintet.protocols.http import MAX_RESPONSE_BYTES, Request, Response
 
 
 def test_an_event_is_read_without_its_body_being_decoded() -> None:
@@ -120,7 +120,7 @@ def test_text_goes_out_as_it_is_and_the_rest_in_base64(
 def test_an_answer_that_lambda_would_not_carry_is_refused(
     unit: bytes, content_type: str, size: int
 ) -> None:
-    count = gateway.MAX_RESPONSE_BYTES // size
+    count = MAX_RESPONSE_BYTES // size
     gateway.render(Response(200, unit * count, content_type))
     with pytest.raises(TooLarge, match="answer: expected at most"):
         gateway.render(Response(200, unit * (count + 1), content_type))

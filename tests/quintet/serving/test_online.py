@@ -96,11 +96,11 @@ class Raising:
         self._model = online(LOG).models.get("log")
         self.contract = LOG
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         """See `quintet.scoring.Model.run`."""
         if (next(iter(feeds.values()))[:, 0] == 13).any():
             raise ModelFailure("the graph raised")
-        return self._model.run(feeds, outputs)
+        return self._model.run(outputs, feeds)
 
 
 def test_a_row_on_which_the_graph_raises_fails_alone_where_partial_results_are_asked_for() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from quintet.columns import Batch, empty_output
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Transient
-from quintet.features import FeatureSource, join, unavailable
+from quintet.features import FeatureSource, Joined, join, unavailable
 from quintet.scoring import Model, Scores, joined_scores, score
 from quintet.serving.caches import PredictionCache
 from quintet.serving.checking import by_row, check_values
@@ -130,10 +130,13 @@ def predict(
     contract = model.contract
     if whole and batch.refusals:
         check_values(model, batch)
-    try:
-        joined = join(contract, batch, features, now)
-    except Transient:
-        joined = unavailable(contract, batch)
+    if contract.stored:
+        try:
+            joined = join(contract, batch, features, now)
+        except Transient:
+            joined = unavailable(contract, batch)
+    else:
+        joined = Joined(batch, np.zeros(batch.rows, np.bool_), np.empty((batch.rows, 0)))
     if steps is not None:
         steps.ended["features_ms"] = steps.timer()
     if whole and batch.refusals:

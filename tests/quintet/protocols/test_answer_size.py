@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from quintet.api.predict import answer
 from tests.kits.models import LOG, online, renamed
 
-from quintet.api.gateway import MAX_RESPONSE_BYTES
 from quintet.columns import Array
 from quintet.errors import TooLarge
-from quintet.protocols.http import Request
+from quintet.protocols.http import MAX_RESPONSE_BYTES, Request
 from quintet.protocols.registry import OIP, RECORDS, SAGEMAKER, WireProtocol
 from quintet.serving import Online, RequestContext
 from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
@@ -32,7 +30,7 @@ class Wide:
         """See `quintet.serving.model_cache.Loader.load`."""
         return self
 
-    def run(self, feeds: dict[str, Array], outputs: object) -> list[Array]:
+    def run(self, outputs: object, feeds: dict[str, Array]) -> list[Array]:
         """See `quintet.scoring.Model.run`."""
         (feed,) = feeds.values()
         return [np.zeros((len(feed), VALUES), np.float32)]
@@ -56,4 +54,4 @@ def test_an_answer_that_is_too_wide_is_refused_before_it_is_made(
     path = {"model": "log", "endpoint": "log", "proxy": "models/log/infer"}
     request = Request("POST", "/", path, {}, body)
     with pytest.raises(TooLarge, match=r"^answer: expected at most"):
-        answer(protocol, wide(), request, RequestContext("id"))
+        protocol.answer(wide(), request, RequestContext("id"))
