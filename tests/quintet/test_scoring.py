@@ -252,7 +252,7 @@ class Echo:
     def __init__(self, of: Contract) -> None:
         self.contract = of
 
-    def run(self, feeds: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         return [feeds["city"]]
 
 
