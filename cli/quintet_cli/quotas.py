@@ -35,6 +35,8 @@ class Account:
     log_policies: Mapping[str, str] | None = None
     #: environments that the stage's alias of predict has pre-started now
     provisioned: int | None = None
+    #: executions that the stage's deployed parameters reserve now
+    reserved: int = 0
     unread: tuple[str, ...] = ()
 
 
@@ -69,6 +71,7 @@ def account_of(client: Client, stack: str) -> Account:
         if policies is None
         else {p["policyName"]: p["policyDocument"] for p in policies},
         provisioned=_provisioned_now(client, stack),
+        reserved=_reserved_now(client, stack),
         unread=tuple(unread),
     )
 
@@ -87,9 +90,25 @@ def _provisioned_now(client: Client, stack: str) -> int | None:
     return int(config["RequestedProvisionedConcurrentExecutions"])
 
 
+def _reserved_now(client: Client, stack: str) -> int:
+    try:
+        (found,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except (BotoCoreError, ClientError):  # a first deployment
+        return 0
+    deployed = {p["ParameterKey"]: p["ParameterValue"] for p in found.get("Parameters", [])}
+    return sum(_reserves(deployed).values())
+
+
+def _reserves(parameters: Mapping[str, str]) -> dict[str, int]:
+    """The parameters that reserve executions for a function."""
+    suffix = "ReservedConcurrency"
+    return {n: int(v) for n, v in parameters.items() if n.endswith(suffix) and int(v) > 0}
+
+
 def judge(parameters: Mapping[str, str], account: Account) -> Findings:
     """Hold the values of a stage's parameters against the account's quotas."""
     found = Findings(notes=list(account.unread))
+    _reserved(parameters, account, found)
     _provisioned(parameters, account, found)
     _kept(parameters, account, found)
     _shared(parameters, account, found)
@@ -102,6 +121,19 @@ def judge(parameters: Mapping[str, str], account: Account) -> Findings:
     return found
 
 
+def _reserved(parameters: Mapping[str, str], account: Account, found: Findings) -> None:
+    reserves = _reserves(parameters)
+    if not reserves or account.unreserved is None or account.executions is None:
+        return
+    room = account.unreserved + account.reserved - min(KEPT, account.executions)
+    if sum(reserves.values()) > room:
+        terms = " + ".join(f"{name}={value}" for name, value in reserves.items())
+        found.refusals.append(
+            f"{terms} is more than the {max(room, 0):,} executions that this account can reserve, "
+            f"of {account.executions:,}: lower it, or {MORE}"
+        )
+
+
 def _provisioned(parameters: Mapping[str, str], account: Account, found: Findings) -> None:
     wanted = int(parameters["PredictProvisionedConcurrency"])
     most = int(parameters["PredictMaxProvisionedConcurrency"])
@@ -110,7 +142,15 @@ def _provisioned(parameters: Mapping[str, str], account: Account, found: Finding
             f"PredictMaxProvisionedConcurrency={most} is under PredictProvisionedConcurrency="
             f"{wanted}: set it to {wanted} or more, or to 0"
         )
-    if account.unreserved is None or account.executions is None or not wanted:
+    reserve = _reserves(parameters).get("PredictReservedConcurrency")
+    if reserve is not None and wanted > reserve:
+        found.refusals.append(
+            f"PredictProvisionedConcurrency={wanted} is over PredictReservedConcurrency={reserve}, "
+            "of which it is taken: lower it, or reserve more"
+        )
+    if reserve is not None or not wanted:
+        return
+    if account.unreserved is None or account.executions is None:
         return
     room = account.unreserved - min(KEPT, account.executions)
     if wanted > room:

@@ -27,6 +27,10 @@ def test_a_grown_account_takes_every_stage_as_it_is() -> None:
         assert (judged.refusals, judged.notes, judged.overrides) == ([], [], {})
 
 
+def test_a_stage_that_provisions_nothing_is_deployed_as_it_is() -> None:
+    assert found(Account(1000, 50)).overrides == {}
+
+
 def test_quotas_that_could_not_be_read_stop_nothing() -> None:
     judged = found(Account(unread=("quotas of lambda are not checked: no",)), **PROD)
     assert (judged.refusals, judged.overrides) == ([], {})
@@ -44,6 +48,35 @@ def test_provisioned_concurrency_leaves_what_lambda_keeps(
     zero = {"PredictProvisionedConcurrency": "0", "PredictMaxProvisionedConcurrency": "0"}
     assert judged.overrides == (zero if lowered else {})
     assert judged.refusals == []
+
+
+@pytest.mark.parametrize(
+    ("account", "refused"),
+    [
+        (Account(10, 10), True),
+        (Account(1000, 1000), False),
+        (Account(1000, 105), True),
+        (Account(1000, 105, reserved=7), False),  # it is deployed already
+    ],
+)
+def test_reserves_leave_what_lambda_keeps(account: Account, refused: bool) -> None:
+    reserves = {"PredictReservedConcurrency": "5", "WorkReservedConcurrency": "2"}
+    judged = judge({**parameters(SOURCE, PROD), **reserves}, account)
+    assert bool(judged.refusals) is refused
+    assert judged.overrides == {}  # predict provisions of its own reserve
+    if refused:
+        assert judged.refusals[0].startswith(
+            "PredictReservedConcurrency=5 + WorkReservedConcurrency=2 is more than the "
+        )
+
+
+def test_predict_provisions_no_more_than_it_reserves() -> None:
+    given = {**parameters(SOURCE, PROD), "PredictReservedConcurrency": "1"}
+    assert judge(given, LARGE).refusals == [
+        "PredictProvisionedConcurrency=2 is over PredictReservedConcurrency=1, of which it is "
+        "taken: lower it, or reserve more"
+    ]
+    assert judge({**given, "PredictReservedConcurrency": "-1"}, LARGE).refusals == []
 
 
 def test_scaling_stops_where_the_account_does() -> None:
@@ -118,6 +151,11 @@ class Aws:
     def describe_stack_resource(self, **_: str) -> dict[str, Any]:
         return {"StackResourceDetail": {"PhysicalResourceId": "quintet-dev-Predict-1"}}
 
+    def describe_stacks(self, **_: str) -> dict[str, Any]:
+        values = {"PredictReservedConcurrency": "5", "Stage": "dev"}
+        found = [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
+        return {"Stacks": [{"Parameters": found}]}
+
     def get_provisioned_concurrency_config(self, **given: str) -> dict[str, Any]:
         assert given == {"FunctionName": "quintet-dev-Predict-1", "Qualifier": "live"}
         return {"RequestedProvisionedConcurrentExecutions": 4}
@@ -126,7 +164,7 @@ class Aws:
 def test_the_quotas_of_an_account() -> None:
     account = account_of(Aws(), "quintet-dev")
     assert (account.executions, account.unreserved, account.burst) == (10, 9, 1250)
-    assert (account.log_policies, account.provisioned) == (None, 4)
+    assert (account.log_policies, account.provisioned, account.reserved) == (None, 4, 5)
     assert account.unread == (
         "quotas of logs are not checked: An error occurred (AccessDenied) when calling the "
         "DescribeIt operation: no",
