@@ -39,7 +39,9 @@ Write = tuple[str, int]
 class Ramp:
     """What new tables take of writes: each second's units, by table."""
 
-    def __init__(self, units: int = WRITE_UNITS, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, units: int = WRITE_UNITS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._units = units
         self._clock = clock
         self._used: dict[str, tuple[int, int]] = {}
