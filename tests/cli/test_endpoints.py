@@ -27,23 +27,25 @@ from quintet.webhooks.endpoints import Endpoint, UnknownEndpoint
 from quintet_cli.app import app
 from quintet_cli.stage import Stage
 
-TABLE = "endpoints-of-the-command"  # the servers of a process share their tables
+# the servers of a process share their tables
+TABLES = ("endpoints-of-the-command", "secrets-of-the-command")
 SECRET = r"whsec_[A-Za-z0-9+/]{43}="
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with moto_server() as address:
-        RegistryServer(address, "", "").client("dynamodb").create_table(
-            TableName=TABLE, **table_properties("EndpointsTable")
-        )
+        for table in TABLES:
+            RegistryServer(address, "", "").client("dynamodb").create_table(
+                TableName=table, **table_properties("EndpointsTable")
+            )
         yield address
 
 
 @pytest.fixture
 def state(url: str, tmp_path: Path) -> Path:
     """A state folder that makes the moto server the stage `local`."""
-    outputs = {"EndpointsTableName": TABLE}
+    outputs = dict(zip(("EndpointsTableName", "EndpointSecretsTableName"), TABLES, strict=True))
     local = {"api_url": url, "endpoint_url": url, "outputs": outputs}
     (tmp_path / "local.json").write_text(json.dumps(local))
     return tmp_path
@@ -51,7 +53,7 @@ def state(url: str, tmp_path: Path) -> Path:
 
 def stored(url: str, name: str) -> Endpoint:
     client = AwsClient("dynamodb", environ=RegistryServer(url, "", "").environ)
-    return EndpointTable(client, TABLE).get(name)
+    return EndpointTable(client, *TABLES).get(name)
 
 
 def run(state: Path, *arguments: str) -> str:
@@ -89,7 +91,7 @@ def test_an_endpoint_from_its_registration_to_its_removal(url: str, state: Path)
 def test_a_disabled_endpoint_is_shown_and_enabled_again(url: str, state: Path) -> None:
     run(state, "add", "gone", "http://127.0.0.1:9000/")
     client = AwsClient("dynamodb", environ=RegistryServer(url, "", "").environ)
-    EndpointTable(client, TABLE).disable("gone", "it answered 410 Gone")
+    EndpointTable(client, *TABLES).disable("gone", "it answered 410 Gone")
     assert "disabled: it answered 410 Gone" in run(state, "list")
     run(state, "enable", "gone")
     assert stored(url, "gone").disabled == ""

@@ -42,15 +42,16 @@ class Aws:
         self.jobs: JobTable = job_table(url)
         self.name = self.jobs.name
         lean = AwsClient("dynamodb", environ=self.server.environ)
-        endpoints_table = f"endpoints-of-{self.name}"
-        self.server.client("dynamodb").create_table(
-            TableName=endpoints_table, **table_properties("EndpointsTable")
-        )
+        tables = [f"{kind}-of-{self.name}" for kind in ("endpoints", "secrets")]
+        for table in tables:
+            self.server.client("dynamodb").create_table(
+                TableName=table, **table_properties("EndpointsTable")
+            )
         stream_table = f"stream-of-{self.name}"
         self.server.client("dynamodb").create_table(
             TableName=stream_table, **table_properties("StreamTable")
         )
-        self.endpoints = EndpointTable(lean, endpoints_table)
+        self.endpoints = EndpointTable(lean, *tables)
         self.deliveries = JobDeliveries(lean, self.name)
         self.sqs, sns = self.server.client("sqs"), self.server.client("sns")
         self.queue = self.sqs.create_queue(
@@ -72,7 +73,8 @@ class Aws:
             "POWERTOOLS_METRICS_NAMESPACE": "Quintet",
             "QUINTET_STAGE": "test",
             "QUINTET_JOBS_TABLE": self.name,
-            "QUINTET_ENDPOINTS_TABLE": endpoints_table,
+            "QUINTET_ENDPOINTS_TABLE": tables[0],
+            "QUINTET_ENDPOINT_SECRETS_TABLE": tables[1],
             "QUINTET_NOTIFY_QUEUE_URL": self.queue,
             "QUINTET_NOTIFY_DEAD_LETTERS_URL": self.dead,
             "QUINTET_NOTIFY_MAX_CONCURRENCY": "10",

@@ -49,7 +49,8 @@ def world(local: LocalAws) -> Iterator[Receiver]:
     receiver = Receiver()
     with receiving(receiver) as url:
         endpoint = register("ops", url, scope="loopback", created="now", random=os.urandom)
-        EndpointTable(_lean(local), local.outputs["EndpointsTableName"]).put(endpoint, None)
+        tables = (local.outputs[f"{kind}TableName"] for kind in ("Endpoints", "EndpointSecrets"))
+        EndpointTable(_lean(local), *tables).put(endpoint, None)
         receiver.secrets = [endpoint.secrets[0].text]
         yield receiver
 

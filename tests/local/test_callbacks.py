@@ -82,7 +82,7 @@ def test_what_will_never_be_delivered_becomes_a_dead_letter(local_aws: LocalAws)
     name = f"e{time.time_ns()}"
     register(local_aws, name, "https://private.invalid/")
     local_aws.client("dynamodb").update_item(
-        TableName=local_aws.outputs["EndpointsTableName"],
+        TableName=local_aws.outputs["EndpointSecretsTableName"],
         Key={"endpoint": {"S": name}},
         UpdateExpression="SET #url = :url",
         ExpressionAttributeNames={"#url": "url"},

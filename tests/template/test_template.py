@@ -34,7 +34,7 @@ from quintet.settings import (
 )
 from quintet_local.plan import plan
 from quintet_local.stack import Stack, describe
-from quintet_local.template import load
+from quintet_local.template import TemplateError, load
 
 TEMPLATE = ROOT / "template.yaml"
 DAY = 86_400
@@ -162,6 +162,40 @@ def test_an_identity_is_expected_in_every_stage_but_the_local_one() -> None:
             for name, function in functions.items()
         }
         assert found == {name: auth if name in answers else None for name in functions}
+
+
+def test_only_notify_reads_the_urls_and_secrets_of_endpoints() -> None:
+    arn = PLAN.identities["EndpointSecretsTable"].attributes["Arn"]
+    readers = {
+        name.removesuffix("Role")
+        for name, role in properties("AWS::IAM::Role").items()
+        if arn in json.dumps(role)
+    }
+    assert readers == {"Notify"}
+
+
+def test_reservations_and_the_access_log_are_off_unless_a_parameter_asks_for_them() -> None:
+    def found(**given: str) -> tuple[Any, Any, Any, int]:
+        made = plan(load(TEMPLATE, given), "http://127.0.0.1:4566")
+        functions = made.of_type("AWS::Lambda::Function")
+        (stage,) = made.of_type("AWS::ApiGateway::Stage").values()
+        predict, work = (
+            functions[n].get("ReservedConcurrentExecutions") for n in ("Predict", "Work")
+        )
+        groups = [n for n in made.of_type("AWS::Logs::LogGroup") if n == "ApiAccess"]
+        return predict, work, stage.get("AccessLogSetting"), len(groups)
+
+    assert found() == (None, None, None, 0)
+    predict, work, log, groups = found(
+        ApiAccessLog="on", PredictReservedConcurrency="20", WorkReservedConcurrency="5"
+    )
+    assert (int(predict), int(work), groups) == (20, 5, 1)
+    line = json.loads(log["Format"])
+    assert line["caller"] == "$context.identity.userArn"
+    assert line["subject"] == "$context.authorizer.claims.sub"
+    for name in ("Predict", "Work"):
+        with pytest.raises(TemplateError, match=f"{name}ReservedConcurrency of 0"):
+            load(TEMPLATE, {f"{name}ReservedConcurrency": "0"})
 
 
 def test_provisioned_concurrency_is_on_the_alias_by_parameter(stack: Stack) -> None:

@@ -12,13 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from quintet.api.gateway import owner_of
-from quintet.aws.endpoints import EndpointTable
 from quintet.webhooks.endpoints import Endpoint
 from quintet.webhooks.endpoints import register as registered
 from quintet.webhooks.endpoints import rotate as rotated
 from quintet.webhooks.url_guard import Scope
 from quintet_cli.options import StageName, State
 from quintet_cli.receiver import Received, Receiver, receiving
+from quintet_cli.registered import endpoints_of
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -67,14 +67,14 @@ def add(
         random=secrets.token_bytes,
         callers=[owner_of(one) for one in caller or ()],
     )
-    _table(at).put(endpoint, None)
+    endpoints_of(at).put(endpoint, None)
     console.print(f"[green]✓[/green] {id} is registered; its secret, shown only once:")
     _secret(endpoint)
 
 
 def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """List the endpoints, without their secrets."""
-    found = _table(Stage.open(stage, state)).all()
+    found = endpoints_of(Stage.open(stage, state)).all()
     table = Table("endpoint", "url", "created", "secrets", "callers", "state")
     now = time.time()
     for endpoint in found:
@@ -100,7 +100,7 @@ def rotate(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Rotate an endpoint's secret, shown once; callbacks carry both signatures for a while."""
-    table = _table(Stage.open(stage, state))
+    table = endpoints_of(Stage.open(stage, state))
     before = table.get(id)
     after = rotated(
         before, now=time.time(), overlap=overlap_hours * HOUR, random=secrets.token_bytes
@@ -115,14 +115,14 @@ def rotate(
 
 def enable(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """Enable an endpoint that was disabled because it answered 410."""
-    table = _table(Stage.open(stage, state))
+    table = endpoints_of(Stage.open(stage, state))
     table.disable(table.get(id).id, "")
     console.print(f"[green]✓[/green] {id} is enabled")
 
 
 def remove(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """Delete an endpoint and its secrets; its pending callbacks are not sent."""
-    _table(Stage.open(stage, state)).remove(id)
+    endpoints_of(Stage.open(stage, state)).remove(id)
     console.print(f"[green]✓[/green] {id} is removed")
 
 
@@ -153,7 +153,3 @@ def _told(received: Received) -> int:
 
 def _secret(endpoint: Endpoint) -> None:
     console.print(f"  {endpoint.secrets[0].text}")
-
-
-def _table(stage: Stage) -> EndpointTable:
-    return EndpointTable(stage.signed("dynamodb"), stage.outputs["EndpointsTableName"])

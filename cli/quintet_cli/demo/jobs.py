@@ -13,9 +13,9 @@ from pathlib import Path
 
 import urllib3
 
-from quintet.aws.endpoints import EndpointTable
 from quintet.webhooks.endpoints import UnknownEndpoint, register
 from quintet_cli.receiver import Received, Receiver, receiving
+from quintet_cli.registered import endpoints_of
 from quintet_cli.stage import Stage, StageError
 from quintet_publish.kit import read_table
 
@@ -55,7 +55,7 @@ def drain(stage: Stage, texts: list[str], progress: Callable[[int], None]) -> Dr
             ENDPOINT, url, scope="loopback", created=created, random=secrets.token_bytes
         )
         receiver.secrets = [endpoint.secrets[0].text]
-        table = EndpointTable(stage.signed("dynamodb"), stage.outputs["EndpointsTableName"])
+        table = endpoints_of(stage)
         with suppress(UnknownEndpoint):  # an earlier demo's receiver listened elsewhere
             table.remove(ENDPOINT)
         table.put(endpoint, None)

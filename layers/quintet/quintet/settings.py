@@ -112,6 +112,7 @@ class NotifySettings:
     stage: str
     jobs_table: str
     endpoints_table: str
+    endpoint_secrets_table: str
     notify_queue_url: str
     notify_dead_letters_url: str
     notify_max_concurrency: int

@@ -142,14 +142,15 @@ def url() -> Iterator[str]:
 
 def table(url: str, name: str) -> EndpointTable:
     server = RegistryServer(url, "none", "none")
-    if not name.startswith("no-"):
+    tables = (name, f"{name}-secrets")
+    for one in () if name.startswith("no-") else tables:
         server.client("dynamodb").create_table(
-            TableName=name,
+            TableName=one,
             BillingMode="PAY_PER_REQUEST",
             AttributeDefinitions=[{"AttributeName": "endpoint", "AttributeType": "S"}],
             KeySchema=[{"AttributeName": "endpoint", "KeyType": "HASH"}],
         )
-    return EndpointTable(AwsClient("dynamodb", environ=server.environ), name)
+    return EndpointTable(AwsClient("dynamodb", environ=server.environ), *tables)
 
 
 @pytest.fixture(params=["memory", "dynamodb"])

@@ -1,7 +1,11 @@
-"""The endpoints table: one item for each registered endpoint, its secrets within."""
+"""Registered endpoints in two tables: what the API may see of one, and where it is and its secrets.
+
+Functions that answer requests check an endpoint's id and callers; only `notify` may read the rest.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -13,30 +17,35 @@ __all__ = ["EndpointTable"]
 
 
 class EndpointTable:
-    """Reads and writes the endpoints table."""
+    """Reads and writes the tables of endpoints; an endpoint is in both, or in neither."""
 
-    def __init__(self, client: AwsClient, table: str) -> None:
+    def __init__(self, client: AwsClient, table: str, secrets: str) -> None:
         self._table = Table(client, table, resend_writes=False)
+        self._secrets = Table(client, secrets, resend_writes=False)
 
     def get(self, endpoint: str) -> Endpoint:
         """See `quintet.webhooks.endpoints.Endpoints.get`."""
         item = self._table.item(_key(endpoint))
-        if item is None:
+        secret = None if item is None else self._secrets.item(_key(endpoint))
+        if item is None or secret is None:
             raise UnknownEndpoint(endpoint)
-        return _endpoint(item)
+        return _endpoint(item, secret)
 
     def put(self, endpoint: Endpoint, before: Endpoint | None) -> None:
         """See `quintet.webhooks.endpoints.Endpoints.put`."""
-        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(endpoint)"}
+        public = secret = {"ConditionExpression": "attribute_not_exists(endpoint)"}
         if before is not None:
-            stored = _item(before)
-            values = {f":{name}": stored[name] for name in ("secrets", "disabled")}
-            condition = {
-                "ConditionExpression": "secrets = :secrets AND disabled = :disabled",
-                "ExpressionAttributeValues": values,
-            }
+            public = _still(_item(before), "disabled")
+            secret = _still(_secret_item(before), "secrets")
+        writes = (
+            (self._table, _item(endpoint), public),
+            (self._secrets, _secret_item(endpoint), secret),
+        )
         try:
-            self._table.call("PutItem", Item=_item(endpoint), **condition)
+            self._write(
+                {"Put": {"TableName": table.name, "Item": item, **condition}}
+                for table, item, condition in writes
+            )
         except ConditionFailed as error:
             raise changed(endpoint.id, before) from error
 
@@ -58,9 +67,12 @@ class EndpointTable:
             UnknownEndpoint: there is none.
             Transient: it could not be written.
         """
-        there = "attribute_exists(endpoint)"
+        there = {"ConditionExpression": "attribute_exists(endpoint)"}
         try:
-            self._table.call("DeleteItem", Key=_key(endpoint), ConditionExpression=there)
+            self._write(
+                {"Delete": {"TableName": table.name, "Key": _key(endpoint), **condition}}
+                for table, condition in ((self._table, there), (self._secrets, {}))
+            )
         except ConditionFailed as error:
             raise UnknownEndpoint(endpoint) from error
 
@@ -68,41 +80,57 @@ class EndpointTable:
         """Every endpoint, by id.
 
         Raises:
-            Transient: the table could not be read.
+            Transient: the tables could not be read.
         """
-        found = map(_endpoint, self._table.pages("Scan", ConsistentRead=True))
-        return sorted(found, key=lambda endpoint: endpoint.id)
+        items, secrets = (
+            {item["endpoint"]["S"]: item for item in table.pages("Scan", ConsistentRead=True)}
+            for table in (self._table, self._secrets)
+        )
+        return [_endpoint(items[name], secrets[name]) for name in sorted(items.keys() & secrets)]
+
+    def _write(self, writes: Iterable[dict[str, Any]]) -> None:
+        self._table.send("TransactWriteItems", {"TransactItems": list(writes)})
 
 
 def _key(endpoint: str) -> dict[str, Any]:
     return {"endpoint": {"S": endpoint}}
 
 
+def _still(item: dict[str, Any], name: str) -> dict[str, Any]:
+    """The condition that an attribute is stored as it was read."""
+    return {
+        "ConditionExpression": f"{name} = :{name}",
+        "ExpressionAttributeValues": {f":{name}": item[name]},
+    }
+
+
 def _item(endpoint: Endpoint) -> dict[str, Any]:
     item: dict[str, Any] = {
-        "endpoint": {"S": endpoint.id},
-        "url": {"S": endpoint.url},
+        **_key(endpoint.id),
         "created": {"S": endpoint.created},
         "disabled": {"S": endpoint.disabled},
-        "secrets": {"L": [{"M": _secret_item(secret)} for secret in endpoint.secrets]},
     }
     if endpoint.callers:
         item["callers"] = {"SS": list(endpoint.callers)}
     return item
 
 
-def _secret_item(secret: Secret) -> dict[str, Any]:
-    item: dict[str, Any] = {"secret": {"S": secret.text}}
-    if secret.expires is not None:
-        item["expires"] = {"N": repr(secret.expires)}
-    return item
+def _secret_item(endpoint: Endpoint) -> dict[str, Any]:
+    """The URL, which may hold a token, and the signing secrets."""
+    secrets: list[Any] = []
+    for secret in endpoint.secrets:
+        item = {"secret": {"S": secret.text}}
+        if secret.expires is not None:
+            item["expires"] = {"N": repr(secret.expires)}
+        secrets.append({"M": item})
+    return {**_key(endpoint.id), "url": {"S": endpoint.url}, "secrets": {"L": secrets}}
 
 
-def _endpoint(item: dict[str, Any]) -> Endpoint:
-    secrets = [secret["M"] for secret in item["secrets"]["L"]]
+def _endpoint(item: dict[str, Any], secret: dict[str, Any]) -> Endpoint:
+    secrets = [one["M"] for one in secret["secrets"]["L"]]
     return Endpoint(
         id=item["endpoint"]["S"],
-        url=item["url"]["S"],
+        url=secret["url"]["S"],
         created=item["created"]["S"],
         disabled=item["disabled"]["S"],
         secrets=tuple(

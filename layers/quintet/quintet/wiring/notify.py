@@ -90,7 +90,7 @@ def _webhooks() -> WebhookChannel:
     settings, dynamodb = _settings(), common.client("dynamodb")
     bound = slots_of(settings.notify_max_concurrency)
     return WebhookChannel(
-        EndpointTable(dynamodb, settings.endpoints_table),
+        EndpointTable(dynamodb, settings.endpoints_table, settings.endpoint_secrets_table),
         HttpWebhooks("loopback" if settings.callback_hosts == "loopback" else "public"),
         EndpointSlots(dynamodb, settings.stream_table, bound),
     )
