@@ -8,8 +8,6 @@ empty cell, a null and a NaN, is null.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, time
-from decimal import Decimal
 from math import isnan
 from types import NoneType
 from typing import Any
@@ -26,6 +24,7 @@ from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import column as column_of
 from quintet.formats.arrow import csv_table, is_text
+from quintet.formats.arrow_values import plain_values
 from quintet.formats.chunks import Chunk
 from quintet.formats.csv_rows import csv_cells
 from quintet.formats.quarantined import text_of
@@ -124,7 +123,7 @@ def _texts_of(array: core.Array) -> core.Array:
         if np.isnan(column_of("", array, ())[0]).any():
             return _array([None if text == "NaN" else text for text in texts.to_pylist()])
         return texts
-    return _array([_text(value) for value in array.to_pylist()])
+    return _array([_text(value) for value in plain_values(array)])
 
 
 def _csv_columns(
@@ -170,8 +169,6 @@ def _text(value: Any) -> str | None:
     """A value as JSONL would hold it, texts without their quotes."""
     if value is None or (isinstance(value, float) and isnan(value)):
         return None
-    if isinstance(value, str | Decimal):
-        return str(value)
-    if isinstance(value, date | time):
-        return value.isoformat()
+    if isinstance(value, str):
+        return value
     return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

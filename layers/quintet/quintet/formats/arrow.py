@@ -22,6 +22,7 @@ __all__ = [
     "column",
     "csv_table",
     "is_decimal",
+    "is_list",
     "is_text",
     "table",
     "type_name",
@@ -84,7 +85,7 @@ def check_kind(name: str, kind: core.DataType) -> None:
     if types.is_dictionary(kind) and kind.value_type is not None:
         kind = kind.value_type
     plain = types.is_numeric(kind) or types.is_decimal(kind) or types.is_boolean(kind)
-    if not (plain or _is_list(kind) or is_text(kind) or types.is_null(kind)):
+    if not (plain or is_list(kind) or is_text(kind) or types.is_null(kind)):
         raise BadInput.of(name, "numbers, text or booleans", f"a column of {type_name(kind)}")
 
 
@@ -114,7 +115,7 @@ def column(
         array = array.cast(types.float64() if exact else types.string())
     if types.is_null(array.type):
         return np.full(len(array), None, dtype=object), np.ones(len(array), dtype=np.bool_)
-    if _is_list(array.type):
+    if is_list(array.type):
         return _lists(name, array, shape, dtype), None
     if array.null_count == 0:
         return array.to_numpy(), None
@@ -133,7 +134,7 @@ def is_text(kind: core.DataType) -> bool:
     )
 
 
-def _is_list(kind: core.DataType) -> bool:
+def is_list(kind: core.DataType) -> bool:
     types = core.DataType
     return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
 

@@ -15,6 +15,7 @@ from arro3 import io as arrow_io
 from quintet.columns import Array, Batch
 from quintet.contract import Contract
 from quintet.formats.arrow import arrow_errors, check_kind, column
+from quintet.formats.arrow_values import plain_values
 from quintet.formats.byte_streams import parquet_file
 from quintet.formats.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, Piece, arrays_batch, cuts
 from quintet.formats.kinds import check_columns
@@ -108,18 +109,6 @@ def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.Rec
 def _record_of(table: core.RecordBatch) -> Callable[[int], dict[str, Any]]:
     def original(position: int) -> dict[str, Any]:
         row = table.slice(position, 1)
-        return {name: _written(row.column(name)) for name in row.schema.names}
+        return {name: plain_values(row.column(name))[0] for name in row.schema.names}
 
     return original
-
-
-def _written(array: core.Array) -> Any:
-    """The only value of an array; one that Python cannot hold (the year 10000) as text."""
-    try:
-        return array.to_pylist()[0]
-    except Exception:  # a row is kept whatever its columns are, also those of nobody
-        pass
-    try:
-        return array.cast(core.DataType.string()).to_pylist()[0]
-    except Exception:
-        return f"a value of {array.type} that cannot be written down"
