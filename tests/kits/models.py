@@ -279,7 +279,7 @@ def online(
     models = ModelCache(memory, Shelf(known), memory=10**9, clock=clock)
     return Online(
         models,
-        lambda: sorted(memory.stored),
+        lambda: {name: sorted(route.versions) for name, route in sorted(memory.stored.items())},
         features or shop_features(),
         PredictionCache(clock=clock),
         clock,

@@ -70,7 +70,7 @@ def fraud() -> Online:
         store.put(contract.entity or "", "13509", feature.name, 1.0, NOW - 60)
     return Online(
         ModelCache(MemoryRoutes([route]), Loader(), memory=10**9, clock=clock),
-        lambda: ["fraud"],
+        lambda: {"fraud": [1]},
         FeatureCache(store, seconds=5, clock=clock),
         PredictionCache(clock=clock),
         clock,

@@ -26,7 +26,7 @@ def server(url: str) -> RegistryServer:
 
 
 def test_an_empty_registry_knows_no_model(server: RegistryServer) -> None:
-    assert server.registry.models() == []
+    assert server.registry.models() == {}
     with pytest.raises(NotFound, match=r"^Request for unknown model: 'small' is not found$"):
         server.registry.route("small")
 
@@ -60,7 +60,7 @@ def test_a_route_carries_the_versions(server: RegistryServer, tmp_path: Path) ->
 def test_lists_models_with_a_route(server: RegistryServer, tmp_path: Path) -> None:
     for name in ("zebra", "ant"):
         server.publisher.publish(release_of(package(tmp_path / name, name=name)), "now")
-    assert server.registry.models() == ["ant", "zebra"]
+    assert server.registry.models() == {"ant": [1], "zebra": [1]}
 
 
 def test_a_version_half_published_is_not_seen(server: RegistryServer, tmp_path: Path) -> None:

@@ -384,6 +384,25 @@ def test_a_list_is_filtered_by_model_and_state(store: JobStore) -> None:
     assert cancelled == [JobSummary("j3", "shop", 3, "CANCELLED", NOW, NOW + 1)]
 
 
+def test_a_filtered_page_reads_so_much_and_no_more(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quintet.aws.jobs.MAX_EXAMINED", 2)
+    store = job_table(url)
+    for number in range(9):
+        store.accept(job(f"j{number}", created=NOW + number, updated=NOW + number))
+    for name in ("j0", "j1", "j8"):
+        store.cancel(name, "ann", NOW + 10)
+    pages = [store.page("ann", state="CANCELLED", most=2)]
+    while pages[-1].next is not None:
+        pages.append(store.page("ann", state="CANCELLED", most=2, after=pages[-1].next))
+    # nine jobs, six a page
+    assert [[found.id for found in page.jobs] for page in pages] == [["j8"], ["j1", "j0"]]
+    monkeypatch.undo()
+    whole = store.page("ann", state="CANCELLED", most=2)
+    assert ([found.id for found in whole.jobs], whole.next is None) == (["j8", "j1"], False)
+
+
 @pytest.mark.parametrize("token", ["x", "", "bm8=", "WzFd", "[]"])
 def test_a_place_that_is_none_is_refused(store: JobStore, token: str) -> None:
     store.accept(job())

@@ -40,7 +40,7 @@ def wide() -> Online:
     memory = MemoryRoutes([Route("log", 1, 1, {1: Version(1, "d", "s", 1000, "now")})])
     kit = online(LOG)
     models = ModelCache(memory, Wide(), memory=10**9, clock=lambda: 0.0)
-    return Online(models, kit.names, kit.features, kit.cache, kit.clock)
+    return Online(models, kit.index, kit.features, kit.cache, kit.clock)
 
 
 @pytest.mark.parametrize("protocol", [OIP, RECORDS, SAGEMAKER])

@@ -28,7 +28,7 @@ def ask(
     service: Online, records: list[dict[str, object]], outputs: list[str] | None = None
 ) -> tuple[RequestContext, Scores]:
     told = new_context()
-    name = service.names()[0]
+    name = next(iter(service.index()))
     route = service.route(told, name, None)
     batch = from_records(route.model.contract, records)
     return told, service.predict(told, route, batch, outputs=outputs).scores

@@ -50,13 +50,16 @@ from quintet.jobs.job import (
     settled,
     unknown,
 )
-from quintet.jobs.store import IdempotencyKey, JobEvent, JobPage, KeyReused
+from quintet.jobs.store import IdempotencyKey, JobEvent, JobPage, JobSummary, KeyReused
 
 __all__ = ["JobTable"]
 
 DAY = 86_400
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MAX_DELETED = 25
+#: jobs that one query reads for a filter, and queries of one page: a page takes no longer, however
+#: many jobs its caller has
+MAX_EXAMINED, MAX_QUERIES = 1_000, 3
 
 
 class JobTable:
@@ -208,7 +211,7 @@ class JobTable:
             "ExpressionAttributeNames": {"#owner": "owner"},
             "ExpressionAttributeValues": {":owner": text(owner)},
             "ScanIndexForward": False,
-            "Limit": most + 1,
+            "Limit": most + 1 if model is None and state is None else MAX_EXAMINED,
         }
         filters = []
         for name, wanted in (("model", model), ("state", state)):
@@ -220,13 +223,19 @@ class JobTable:
             query["FilterExpression"] = " AND ".join(filters)
         if after is not None:
             query["ExclusiveStartKey"] = {**_position(after), "owner": text(owner)}
-        found = []
-        for item in self._calls.pages("Query", **query):
-            found.append(summary_of(item))
-            if len(found) > most:
+        found: list[JobSummary] = []
+        for _ in range(MAX_QUERIES):
+            answer = self._calls.call("Query", **query)
+            found += [summary_of(item) for item in answer["Items"]]
+            read_to: Item | None = answer.get("LastEvaluatedKey")
+            if len(found) > most or read_to is None:
                 break
-        last = found[most - 1] if len(found) > most else None
-        return JobPage(found[:most], _token(last.id, moment(last.created)) if last else None)
+            query["ExclusiveStartKey"] = read_to
+        if len(found) > most:
+            last = found[most - 1]
+            return JobPage(found[:most], _token(last.id, moment(last.created)))
+        end = None if read_to is None else _token(read_to["job"]["S"], read_to["created"]["S"])
+        return JobPage(found, end)
 
     def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, JobEvent | None]:
         """See `JobQueries.cancel`."""

@@ -5,6 +5,7 @@ Keys are model and item: "version#00000001" holds a version, "route" which of th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from quintet.aws.client import AwsClient
@@ -59,19 +60,27 @@ class Registry:
         """
         return sorted(self.route(model).versions)
 
-    def models(self) -> list[str]:
-        """The names of all models that have a live version, sorted.
+    def models(self) -> dict[str, list[int]]:
+        """The models that have a live version, sorted, with their versions, ascending.
 
         Raises:
             Transient: the table could not be read.
         """
         scan: Item = {
-            "FilterExpression": "#item = :route",
-            "ProjectionExpression": "#model",
-            "ExpressionAttributeNames": {"#item": "item", "#model": "model"},
-            "ExpressionAttributeValues": attributes({":route": "route"}),
+            "ProjectionExpression": "#model, #item, #version, seal",
+            "ExpressionAttributeNames": {
+                "#item": "item",
+                "#model": "model",
+                "#version": "version",
+            },
         }
-        return sorted(item["model"]["S"] for item in self._table.pages("Scan", **scan))
+        live, versions = set(), defaultdict(list)
+        for item in self._table.pages("Scan", **scan):
+            if item["item"]["S"] == "route":
+                live.add(item["model"]["S"])
+            elif "seal" in item:
+                versions[item["model"]["S"]].append(int(item["version"]["N"]))
+        return {model: sorted(versions[model]) for model in sorted(live)}
 
 
 def _version(item: dict[str, Any]) -> Version:

@@ -102,7 +102,10 @@ class JobSummary:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Some jobs, newest first. `next` asks for the page after, None on the last one."""
+    """Some jobs, newest first. `next` asks for the page after, None on the last one.
+
+    A filtered page may hold fewer than were asked for, even none, before the last one.
+    """
 
     jobs: list[JobSummary]
     next: str | None

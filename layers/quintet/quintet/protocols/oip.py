@@ -84,8 +84,8 @@ def _about(online: Online, request: Request, context: RequestContext, path: list
                 raise BadInput.of("ready", "true or false", repr(ready)[:60])
             return [
                 {"name": name, "version": str(version), "state": "READY", "reason": ""}
-                for name in online.names()
-                for version in sorted(online.models.route(name).versions)
+                for name, versions in online.index().items()
+                for version in versions
             ]
         case ["POST", "repository", "models", name, "load"]:
             if _repository_request(request, "parameters").get("parameters"):

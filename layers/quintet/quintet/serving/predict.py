@@ -219,11 +219,11 @@ class ModelStats:
 class Online:
     """Everything that answering a request needs.
 
-    `names` lists the published models; `clock` is seconds since the epoch.
+    `index` lists the published models with their versions; `clock` is seconds since the epoch.
     """
 
     models: ModelCache
-    names: Callable[[], list[str]]
+    index: Callable[[], dict[str, list[int]]]
     features: FeatureSource
     cache: PredictionCache
     clock: Callable[[], float]

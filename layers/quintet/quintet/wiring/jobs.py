@@ -79,9 +79,9 @@ def contracts() -> Online:
     from quintet.serving import Online, PredictionCache
 
     settings = submit_settings()
-    models, names = common.contracts(settings), common.registry(settings.registry_table).models
+    models, index = common.contracts(settings), common.registry(settings.registry_table).models
     cache = PredictionCache(clock=time.monotonic)
-    return Online(models, names, MemoryFeatures(), cache, time.time)
+    return Online(models, index, MemoryFeatures(), cache, time.time)
 
 
 @cache
