@@ -99,6 +99,7 @@ def strict_fraud(folder: Path) -> Path:
     shutil.copytree(ROOT / "models/fraud", package)
     contract = (package / "model.yaml").read_text()
     contract = contract.replace("name: fraud", "name: strict-fraud")
+    contract = contract.replace("max_refused: 0.2", "max_refused: 0.9")
     (package / "model.yaml").write_text(
         contract.replace("when_stale: fallback", "when_stale: refuse")
     )
