@@ -161,6 +161,11 @@ _ANSWERS: tuple[tuple[str, str, Any], ...] = (
     ),
     (
         "Predict",
+        "predict_custom_domain",
+        http(202, {"id": ANY, "model": "log", "version": 1, "state": "ACCEPTED"}),
+    ),
+    (
+        "Predict",
         "predict_records_unknown_model",
         refused(
             404,
@@ -196,6 +201,10 @@ _ANSWERS: tuple[tuple[str, str, Any], ...] = (
     ("Submit", "submit_invoke_inline", http(202, {"InferenceId": "mine"})),
     ("Submit", "submit_invoke_s3", http(202, {"InferenceId": ANY})),
     ("Submit", "submit_list", http(200, {"jobs": ANY, "next": None})),
+    # the role's other session made one; the other callers have none
+    ("Submit", "submit_list_assumed_role", http(200, {"jobs": [ANY], "next": None})),
+    ("Submit", "submit_list_identity_pool", http(200, {"jobs": [], "next": None})),
+    ("Submit", "submit_list_user_pool", http(200, {"jobs": [], "next": None})),
     ("Work", "work_delivered_twice", SETTLED),
     ("Work", "work_last_receive", SETTLED),
     ("Work", "work_not_ours", SETTLED),
@@ -244,6 +253,7 @@ _ANSWERS: tuple[tuple[str, str, Any], ...] = (
     ),
     ("ScoreStream", "score_stream_poison", SETTLED),
     ("ScoreStream", "score_stream_final", {"state": {}, **SETTLED}),
+    ("ScoreStream", "score_stream_final_without_records", {"state": {}, **SETTLED}),
     ("ScoreStream", "score_stream_terminated_early", {"state": {}, **SETTLED}),
 )
 

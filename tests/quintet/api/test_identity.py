@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.kits.events import event as sample
 from tests.kits.models import event
 
 from quintet.api import gateway
@@ -14,6 +15,7 @@ from quintet.protocols.http import ANONYMOUS, Request, Response
 
 ANN = "arn:aws:iam::1:user/ann"
 POOL = "eu-west-1:0f8c2f0e-5d6b-4d0a-9b1e-3c7a5f4e2d1c"
+BACKEND = "arn:aws:sts::123456789012:assumed-role/shop-backend"
 POOLED_ROLE = "arn:aws:sts::1:assumed-role/pool/CognitoIdentityCredentials"
 
 
@@ -40,6 +42,20 @@ POOLED_ROLE = "arn:aws:sts::1:assumed-role/pool/CognitoIdentityCredentials"
 def test_the_caller_is_who_the_api_authenticated(context: dict[str, Any], caller: str) -> None:
     request = gateway.read({"httpMethod": "GET", "resource": "/jobs", "requestContext": context})
     assert request.caller == caller
+
+
+@pytest.mark.parametrize(
+    ("name", "caller", "base"),
+    [
+        ("predict_custom_domain", BACKEND, "/shop/v1"),
+        ("submit_list_assumed_role", BACKEND, "/dev"),
+        ("submit_list_identity_pool", POOL, "/dev"),
+        ("submit_list_user_pool", "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee", "/dev"),
+    ],
+)
+def test_the_callers_and_bases_of_aws_own_events(name: str, caller: str, base: str) -> None:
+    request = gateway.read(sample(name))
+    assert (request.caller, request.base) == (caller, base)
 
 
 @pytest.mark.parametrize("auth", ["iam", "", "None", "anything else"])
