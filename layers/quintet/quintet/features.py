@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +145,10 @@ class _JoinPlan:
     def __init__(self, contract: Contract) -> None:
         stored = contract.stored
         self.names = tuple(feature.name for feature in stored)
+        # of one name alone, itemgetter gives no tuple
+        self.values: Callable[[Any], tuple[StoredValue, ...]] = (
+            itemgetter(*self.names) if len(self.names) > 1 else lambda row: (row[self.names[0]],)
+        )
         self.oldest = np.array(
             [np.inf if f.max_age is None or f.when_stale == "serve" else f.max_age for f in stored]
         )
@@ -195,15 +201,18 @@ def _plain(
 
     The moment of a value that is not stored is NaN.
     """
-    items = [row.get(name, _ABSENT) for row in stored for name in plan.names]
-    numbers = [item[0] for item in items]
+    try:
+        items = [*chain.from_iterable(map(plan.values, stored))]
+    except KeyError:  # some are not stored
+        items = [row.get(name, _ABSENT) for row in stored for name in plan.names]
+    numbers, at = zip(*items, strict=True)
     if plan.dtype is None or not set(map(type, numbers)) <= {float, int}:
         return None
     try:
         values = np.array(numbers, dtype=plan.dtype)
     except OverflowError:
         return None
-    moments = np.array([item[1] for item in items], dtype=np.float64)
+    moments = np.array(at, dtype=np.float64)
     shape = (len(stored), len(plan.names))
     return values.reshape(shape), moments.reshape(shape)
 

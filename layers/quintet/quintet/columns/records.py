@@ -124,16 +124,18 @@ def json_columns(
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
         # float32 stays float32: orjson writes 0.1 and not 0.10000000149011612
-        rows: Sequence[Any] = (
-            values.tolist() if values.dtype.kind in "Obiu" else list(np.ascontiguousarray(values))
-        )
+        plain = values.dtype.kind in "Obiu"
+        rows: Sequence[Any] = values.tolist() if plain else list(np.ascontiguousarray(values))
         columns[output.name] = rows
         if classes is None:
             continue
         if output.meaning == "label" and output.class_of and values.ndim == 1:
             columns[f"{output.name}_class"] = [output.class_of.get(label) for label in rows]
         elif values.ndim == 2 and values.shape[1] == len(classes):
-            columns[output.name] = [dict(zip(classes, row, strict=True)) for row in rows]
+            by_class = [c.tolist() if plain else list(np.ascontiguousarray(c)) for c in values.T]
+            columns[output.name] = [
+                dict(zip(classes, row, strict=True)) for row in zip(*by_class, strict=True)
+            ]
     if contract.fallback is not None:
         columns[FALLBACK] = fallback.tolist()
     return columns
