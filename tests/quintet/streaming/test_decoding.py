@@ -228,7 +228,7 @@ def test_a_record_without_a_model_is_refused_where_the_stream_has_none() -> None
     record = json.dumps(reading()).encode()
     reasons, model = refused(record, default="")
     assert model is None
-    expected = "the name of a model, for the stream has none of its own"
+    expected = "the name of a model; the stream has no default model"
     assert reasons == [("model", expected, "nothing")]
 
 

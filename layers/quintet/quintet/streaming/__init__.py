@@ -1,1 +1,1 @@
-"""Streaming: records that arrive, scored in micro-batches and gathered into windows."""
+"""Streaming: score records in micro-batches and aggregate them in windows."""

@@ -1,4 +1,4 @@
-"""What the aggregates of a stream read of its rows: fields, times, and whether a row counts."""
+"""What a stream's aggregates read from its rows: fields, times, and whether a row counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "to_model_rows",
 ]
 
-#: what the rows hold in each field, as it came, or an array of numbers; None where nothing came
+#: the rows' values by field, as received, or an array of numbers; None for a missing field
 Values = dict[str, list[Any] | Array]
 
 _NUMBERS = {int, float}
@@ -59,7 +59,7 @@ def _fields(contract: Contract) -> tuple[_Field, ...]:
 
 @lru_cache(maxsize=64)
 def _names(contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names that are taken out of a record, as no features; those that are only looked at."""
+    """The fields to remove from a record because they are not features; the fields only to read."""
     names = [field.name for field in _fields(contract)]
     if contract.stream is not None and contract.stream.time is not None:
         names.append(contract.stream.time)
@@ -70,7 +70,7 @@ def _names(contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @lru_cache(maxsize=64)
 def field_kinds(contract: Contract) -> dict[str, str]:
-    """What the aggregates read, with the kind of its values; a time is a number or a text."""
+    """The fields that the aggregates read, with their kinds; a time is a number or a text."""
     kinds: dict[str, str] = {field.name: field.kind for field in _fields(contract)}
     if contract.stream is not None and contract.stream.time is not None:
         kinds.setdefault(contract.stream.time, "either")
@@ -78,7 +78,7 @@ def field_kinds(contract: Contract) -> dict[str, str]:
 
 
 def take_from_rows(contract: Contract, rows: Sequence[Any]) -> Values:
-    """The values of records, without those that are no features of the model."""
+    """The values of records, removed from them if they are not features of the model."""
     taken, seen = _names(contract)
     if not taken and not seen:
         return {}
@@ -89,7 +89,7 @@ def take_from_rows(contract: Contract, rows: Sequence[Any]) -> Values:
 
 
 def take_from_tensors(contract: Contract, tensors: dict[str, Array]) -> Values:
-    """The values in tensors, without those that are no features; the features' come in the batch.
+    """The tensors' values that are not features; values of features are in the batch.
 
     Raises:
         BadInput: a tensor has other than one value for each row.
@@ -113,10 +113,10 @@ def to_model_rows(
     row: NDArray[np.int64],
     arrived: NDArray[np.float64],
 ) -> ModelRows:
-    """A batch with what is aggregated of it; rows that cannot be aggregated are refused.
+    """A batch with the values to aggregate; rows that cannot be aggregated are refused.
 
-    Where `values` holds nothing of a name, the batch's own column does. `arrived` is that of the
-    rows.
+    A field that `values` does not contain is read from the batch's column. `arrived` is the rows'
+    arrival.
     """
     model_rows = ModelRows(
         contract, batch, record, row, {}, arrived, np.ones(batch.rows, dtype=np.bool_)
@@ -150,7 +150,7 @@ def to_model_rows(
 
 
 def given_values(batch: Batch, name: str, values: Values) -> list[Any] | Array:
-    """What the rows of a batch hold in a field."""
+    """The values of a field in the rows of a batch."""
     if name in values:
         return values[name]
     if name in batch.columns:
@@ -160,7 +160,7 @@ def given_values(batch: Batch, name: str, values: Values) -> list[Any] | Array:
 
 
 def _column(field: _Field, given: list[Any] | Array) -> tuple[Array, list[int]]:
-    """A field's values as an array, and the positions of those that are no good."""
+    """A field's values as an array, and the positions of invalid values."""
     if isinstance(given, np.ndarray):
         return _finite(given.astype(np.float64))
     kinds = set(map(type, given))
@@ -174,7 +174,7 @@ def _column(field: _Field, given: list[Any] | Array) -> tuple[Array, list[int]]:
     if field.feature is not None and field.feature.dtype == "bool":
         allowed = {bool}
     elif field.kind == "either" and str in kinds:
-        # a field is of one kind: where some values are texts, so are the numbers beside them
+        # a field has one kind: if some values are texts, its numbers become texts too
         given = [orjson.dumps(v).decode() if type(v) in _NUMBERS else v for v in given]
         allowed = {str}
     bad = [position for position, value in enumerate(given) if type(value) not in allowed]
@@ -194,7 +194,7 @@ def _finite(column: NDArray[np.float64]) -> tuple[Array, list[int]]:
 
 
 def _set_times(model_rows: ModelRows, name: str, given: list[Any] | Array) -> None:
-    """The rows' own times; those that cannot be read, or that are yet to come, are refused."""
+    """The rows' own times; unreadable and future times are refused."""
     if isinstance(given, np.ndarray) or set(map(type, given)) <= _NUMBERS:
         times = np.array(given, dtype=np.float64)
     else:
@@ -216,7 +216,7 @@ def _set_times(model_rows: ModelRows, name: str, given: list[Any] | Array) -> No
 
 
 def _moment(value: Any) -> float:
-    """A time as epoch seconds, NaN where it is none; ISO 8601 without a zone is in UTC."""
+    """A time as epoch seconds, NaN if it is invalid; ISO 8601 without a zone is UTC."""
     if type(value) in _NUMBERS:
         return float(value)
     if type(value) is str:

@@ -1,9 +1,9 @@
-"""Aggregates as partials that merge: a row is one, and so is all that a window has seen.
+"""Aggregates as mergeable partials: one row is a partial, and so is a whole window.
 
-Partials are columns over groups (window start, entity). `reduce` brings the groups of the same
-key together, whatever mixture of rows and older partials they are; that is all the arithmetic
-there is. Every column is the sum, the extreme or the moment of what it merges, so the order and
-the cuts do not matter (floats to rounding).
+Partials are columns over groups (window start, entity). `reduce` merges the groups with the same
+key, whether they are rows or older partials; no other function aggregates. Every column is a sum,
+an extreme or a moment, so the order and the batch boundaries do not matter (except for float
+rounding).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = [
     "values",
 ]
 
-#: characters of a text that are looked at
+#: characters of a text that are read
 MAX_TEXT = 1000
 
 _MOST = float(np.finfo(np.float64).max)
-#: what each kind of aggregate needs, besides the number of rows, which all have
+#: the statistics that each kind of aggregate needs besides the number of rows
 _NEEDS: dict[str, tuple[str, ...]] = {
     "count": (),
     "sum": ("sum",),
@@ -54,11 +54,11 @@ _NEEDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class Partials:
-    """What groups have seen so far; a key may stand several times until `reduce`.
+    """The statistics of groups so far; a key may occur several times until `reduce`.
 
     `starts` (groups,) are the windows' starts in epoch seconds. `columns` holds (groups,) `n`
-    and, by "<statistic>:<field>", what the aggregates are computed from; with `last` there are
-    `time` and `sequence` of the last row, too, the sequence number as it came.
+    and, by "<statistic>:<field>", the statistics that the aggregates are computed from; with `last`
+    also the `time` and `sequence` of the last row, the sequence number as received.
     """
 
     starts: NDArray[np.float64]
@@ -109,7 +109,7 @@ def units(
 
 
 def concatenate(parts: Sequence[Partials]) -> Partials:
-    """Partials of the same statistics, one after the other."""
+    """Concatenate partials of the same statistics."""
     if len(parts) == 1:
         return parts[0]
     return Partials(
@@ -152,7 +152,7 @@ def reduce(partials: Partials) -> Partials:
                 (np.minimum if kind == "min" else np.maximum).at(new[name], code, column)
             elif kind == "mean":
                 mean = np.bincount(code, rows * column, groups) / n
-                # of many groups at once: Chan, Golub, LeVeque 1979, equation 2.1
+                # for many groups at once: Chan, Golub, LeVeque 1979, equation 2.1
                 spread = old[f"m2:{field}"] + rows * (column - mean[code]) ** 2
                 new[name] = _finite(mean)
                 new[f"m2:{field}"] = _finite(np.bincount(code, spread, groups))
@@ -196,10 +196,10 @@ def pack(columns: Mapping[str, Array]) -> dict[str, list[Any]]:
 def unpack(
     names: Sequence[str], packed: Mapping[str, Sequence[Any]], rows: int
 ) -> dict[str, Array]:
-    """The columns that `pack` gave.
+    """The columns from the output of `pack`.
 
     Raises:
-        KeyError, TypeError, ValueError: they are something else.
+        KeyError, TypeError, ValueError: it is not an output of `pack`.
     """
     columns = {}
     for name in names:
@@ -225,7 +225,7 @@ def unpack(
 
 
 def _scalars(column: Array) -> Array:
-    """Numbers and texts as objects, texts cut to what is kept of them."""
+    """Numbers and texts as objects, texts cut to the length that is kept."""
     items = [item[:MAX_TEXT] if isinstance(item, str) else item for item in column.tolist()]
     found = np.empty(len(items), dtype=object)
     found[:] = items
@@ -265,7 +265,7 @@ def _last(times: NDArray[np.float64], code: NDArray[np.int64]) -> NDArray[np.int
 
 
 def _distinct(column: Array, code: NDArray[np.int64], groups: int) -> Array:
-    """A sketch for each group; a pair of group and value is looked at once."""
+    """A sketch for each group; each pair of group and value is added once."""
     items: list[list[Any]] = [[] for _ in range(groups)]
     for group, item in dict.fromkeys(zip(code.tolist(), column.tolist(), strict=True)):
         items[group].append(item)
@@ -275,7 +275,7 @@ def _distinct(column: Array, code: NDArray[np.int64], groups: int) -> Array:
 
 
 def _finite(column: Array) -> NDArray[np.float64]:
-    """What is beyond a float64 stays at its end: JSON has no infinity."""
+    """Limit values to the range of a float64: JSON has no infinity."""
     if np.isfinite(column).all():
         return column
     return np.nan_to_num(column, nan=0.0, posinf=_MOST, neginf=-_MOST)

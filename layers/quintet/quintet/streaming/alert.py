@@ -1,4 +1,4 @@
-"""One alert: a prediction past its contract's threshold, and the forms in which it is told."""
+"""One alert: a prediction beyond its contract's threshold, and the forms in which it is sent."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MAX_ENTITY_CHARACTERS = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A prediction past its contract's threshold.
+    """A prediction beyond its contract's threshold.
 
-    `id` is "<shard>/<sequence>/<row>", the same whenever that record is scored. `entity` is the
-    value of the record's field `entity_key`, or the record's partition key where that is None.
-    `above` or `below` is the threshold that was passed, `at` when the record arrived (epoch
+    `id` is "<shard>/<sequence>/<row>", the same each time that record is scored. `entity` is the
+    value of the record's field `entity_key`, or the record's partition key if that is None.
+    `above` or `below` is the threshold that was crossed, `at` when the record arrived (epoch
     seconds), `shard` "<stream>/<shard id>", `row` the row's number within the record.
     """
 
@@ -49,7 +49,7 @@ class Alert:
 
 
 def bounded(entity: str) -> str:
-    """An entity short enough for keys and messages: a long one ends in its SHA-256."""
+    """An entity short enough for keys and messages: a long one is cut and ends in its SHA-256."""
     if len(entity) <= MAX_ENTITY_CHARACTERS:
         return entity
     digest = hashlib.sha256(entity.encode()).hexdigest()
@@ -81,10 +81,10 @@ def content(alert: Alert) -> dict[str, Any]:
 
 
 def of_content(found: Mapping[str, Any]) -> Alert:
-    """The alert of what `content` gave.
+    """The alert from the output of `content`.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not that.
+        KeyError, TypeError, ValueError: it is not an output of `content`.
     """
     return Alert(
         id=str(found["id"]),
@@ -108,8 +108,8 @@ def of_content(found: Mapping[str, Any]) -> Alert:
 def sns_message(alert: Alert) -> tuple[str, str, dict[str, str]]:
     """An alert's subject, message and attributes for filter policies, on SNS.
 
-    SNS refuses what is no XML character: the message is ASCII throughout, and an entity with
-    characters that cannot be shown stands in the message alone.
+    SNS refuses characters that XML does not allow: the message is ASCII only, and an entity with
+    unprintable characters is given only in the message.
     https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
     """
     subject = "".join(c for c in f"Alert: {alert.model}, {alert.entity}" if " " <= c <= "~")

@@ -1,8 +1,8 @@
-"""Alerts: predictions past the threshold, sent once an entity and cool-down.
+"""Alerts: predictions beyond the threshold, sent once per entity and cool-down.
 
 The last alert is stored by model and entity, and replaced conditionally before the next is sent:
-if two invocations find one at the same time, one alone replaces it. It is marked as sent after it
-was, and an unmarked alert is sent again: at least once, under one id.
+if two invocations raise one at the same time, only one replaces it. An alert is marked after it was
+sent, and an unmarked alert is sent again: delivery is at least once, with the same id.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class LastAlert:
 
 
 class AlertState(Protocol):
-    """Where the last alert of each entity is kept."""
+    """The store of each entity's last alert."""
 
     def last(self, model: str, entity: str) -> LastAlert | None:
-        """The last alert of an entity, as it is now. Raises Transient."""
+        """The last alert of an entity, read consistently. Raises Transient."""
         ...
 
     def put(self, alert: Alert, before: LastAlert | None) -> bool:
-        """Store an alert that is not sent yet over `before`; False where another one stands there.
+        """Replace `before` by an alert that is not sent yet; False if another one is stored.
 
         Raises:
             Transient: it may be stored or not.
@@ -56,12 +56,12 @@ class AlertState(Protocol):
         ...
 
     def sent(self, alert: Alert) -> None:
-        """Mark an alert as sent, where it still is the last one. Raises Transient."""
+        """Mark an alert as sent, if it still is the last one. Raises Transient."""
         ...
 
 
 class AlertChannel(Protocol):
-    """Where alerts are sent."""
+    """A channel that alerts are sent to."""
 
     def send(self, alert: Alert) -> None:
         """Send an alert.
@@ -114,7 +114,7 @@ class MemoryAlertChannel:
 
 @dataclass(slots=True)
 class AlertCounts:
-    """How many alerts were raised, held back by a cool-down, and sent though raised before."""
+    """How many alerts were raised, suppressed by a cool-down, and sent again."""
 
     raised: int = 0
     suppressed: int = 0
@@ -129,7 +129,7 @@ class AlertCounts:
 
 
 class AlertNotifier:
-    """Raises alerts; `threads` is for how many entities at a time."""
+    """Raises alerts, for `threads` entities at a time."""
 
     def __init__(
         self, state: AlertState, channels: Sequence[AlertChannel], *, threads: int = 1
@@ -139,10 +139,10 @@ class AlertNotifier:
         self._threads = threads
 
     def raise_all(self, found: PastThreshold) -> AlertCounts:
-        """Raise what is to be raised of what was found.
+        """Raise the alerts that no cool-down suppresses.
 
         Raises:
-            Transient: some could not be; done again, what was sent is not sent again.
+            Transient: some could not be raised; a repeat does not send the others again.
         """
         entities, none = list(found.positions), AlertCounts()
         if self._threads == 1 or len(entities) < 2:
@@ -151,7 +151,7 @@ class AlertNotifier:
             return sum(pool.map(lambda entity: self._entity(found, entity), entities), none)
 
     def _entity(self, found: PastThreshold, entity: str) -> AlertCounts:
-        """One entity's alerts, each decided on what the one before has left."""
+        """Raise one entity's alerts in order; each depends on the one before it."""
         rule = found.contract.alert
         assert rule is not None
         counts = AlertCounts()
@@ -174,7 +174,8 @@ class AlertNotifier:
         return counts
 
     def _met(self, found: PastThreshold, entity: str, counts: AlertCounts) -> LastAlert | None:
-        """The entity's last alert; one that was not sent, as its raiser was cut off, is now."""
+        """The entity's last alert; if the invocation that raised it did not send it, send it
+        now."""
         last = self._state.last(found.contract.name, entity)
         if last is None or last.sent:
             return last
@@ -191,7 +192,7 @@ class AlertNotifier:
 def _verdict(
     found: PastThreshold, position: int, last: LastAlert | None
 ) -> Literal["due", "held back", "known"]:
-    """What becomes of a prediction past the threshold, after the last alert of its entity."""
+    """Whether to raise a prediction beyond the threshold, given the last alert of its entity."""
     assert found.contract.alert is not None
     if last is None:
         return "due"
@@ -199,6 +200,6 @@ def _verdict(
     here, there = found.shard_batch, last.alert
     place = int(here.sequences[record]), row
     if there.shard == here.shard and place <= (int(there.sequence), there.row):
-        return "known"  # an earlier try has decided it
+        return "known"  # an earlier attempt has decided it
     quiet = here.arrived[record] < there.at + found.contract.alert.cooldown
     return "held back" if quiet else "due"

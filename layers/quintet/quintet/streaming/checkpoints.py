@@ -1,4 +1,4 @@
-"""How far a shard is done: what the sink holds of the records up to its checkpoint is whole."""
+"""How far a shard is processed: the sink has the complete results of the records up to there."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """All records up to the sequence `done` are done; "" is none.
+    """All records up to the sequence `done` are processed; "" means none.
 
-    `ahead` holds, by chain of the sink, the object that covers records beyond that: one that
-    another invocation with more records has written, and then did not come to its end.
-    Sequences are padded.
+    `ahead` holds, by chain of the sink, the object that covers records beyond that: another
+    invocation with more records wrote it and then did not finish. Sequences are padded.
     """
 
     done: str = ""
@@ -31,10 +30,10 @@ class Checkpoint:
 
 
 class Checkpoints(Protocol):
-    """Where the checkpoints of shards are kept."""
+    """The store of shards' checkpoints."""
 
     def read(self, shard: str) -> Checkpoint:
-        """A shard's checkpoint, as it is now. Raises Transient."""
+        """A shard's checkpoint, read consistently. Raises Transient."""
         ...
 
     def advance(self, shard: str, checkpoint: Checkpoint, before: Checkpoint) -> None:
@@ -60,7 +59,7 @@ class MemoryCheckpoints:
 
 
 def furthest(one: Checkpoint, other: Checkpoint) -> Checkpoint:
-    """What two checkpoints of a shard say together: the later, with what reaches beyond it."""
+    """Two checkpoints of a shard merged: the later one, with the objects that reach beyond it."""
     done = max(one.done, other.done)
     ahead: dict[str, Ahead] = {}
     for chain, found in (*one.ahead.items(), *other.ahead.items()):

@@ -1,10 +1,10 @@
-"""The sink: objects that decide, each once, what became of a stretch of a shard's records.
+"""The sink: each object decides, once, the results of a range of a shard's records.
 
-The objects of a shard and a model, and those of a shard's quarantine, are chains. An object stands
-under the sequence of the first record that it has something of, and is put only where nothing
-stands; it says which record it reaches up to. Who finds one in its place takes it for decided, and
-goes on behind its last record: so whoever writes comes to the same places, whatever their batches,
-and no row is in two objects.
+The objects of a shard and a model form a chain, and so do those of a shard's quarantine. An
+object's key contains the sequence of the first record that it has results of; it is put only if the
+key is free, and says which record is the last that it covers. An invocation that finds an object
+under its key accepts it and continues after its last record. So all invocations use the same keys,
+whatever their batches, and no row is in two objects.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ class Stored:
 
 
 class Sink(Protocol):
-    """Where the objects stand."""
+    """The store of the objects."""
 
     def put(self, key: str, stored: Stored) -> Stored:
-        """Put an object where nothing stands; what stands there now, this one or another's.
+        """Put an object unless its key is taken; the object stored there now, this one or another.
 
         Raises:
-            Transient: it may stand there or not.
+            Transient: it may be stored or not.
         """
         ...
 
     def get(self, key: str) -> Stored:
-        """An object that stands there. Raises Transient."""
+        """A stored object. Raises Transient."""
         ...
 
 
@@ -63,7 +63,7 @@ class MemorySink:
 
 @dataclass(frozen=True, slots=True)
 class ObjectChain:
-    """A chain of a shard: `name` tells it from the shard's others and begins its keys."""
+    """A chain of a shard; `name` is unique within the shard and the prefix of its keys."""
 
     name: str
     suffix: str
@@ -78,9 +78,9 @@ class ObjectChain:
 
 @dataclass(slots=True)
 class CommitLog:
-    """The chains of one shard, as one invocation goes along them.
+    """The chains of one shard, as one invocation extends them.
 
-    `ahead` gathers the last object of each.
+    `ahead` collects the last object of each.
     """
 
     sink: Sink
@@ -95,13 +95,13 @@ class CommitLog:
         encode: Callable[[Sequence[int]], bytes],
         taken: Callable[[Sequence[int], bytes], None] = lambda records, body: None,
     ) -> None:
-        """Have every one of `records`, by position and ascending, in an object of the chain.
+        """Store each of `records`, by position and ascending, in an object of the chain.
 
-        `encode` makes an object of the last of them; `taken` is told of which of them another
-        invocation has decided, and its object.
+        `encode` makes an object from the last of them; `taken` is called with those that another
+        invocation has stored, and its object.
 
         Raises:
-            Transient: not all of it could be stored; repeat all.
+            Transient: not all records could be stored; repeat all.
         """
         sequences = [padded(self.shard_batch.sequences[record]) for record in records]
         place = bisect_right(sequences, self.checkpoint.done)
@@ -119,5 +119,5 @@ class CommitLog:
             place, self.ahead[chain.name] = end, Ahead(key, found.last)
 
     def checkpoint_after(self) -> Checkpoint:
-        """The checkpoint once all is done."""
+        """The checkpoint once all records are processed."""
         return Checkpoint(padded(self.shard_batch.sequences[-1]), self.ahead)

@@ -1,4 +1,4 @@
-"""The bytes of a record: JSON, which a producer may have compressed by gzip."""
+"""The bytes of a record: JSON, possibly compressed with gzip."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quintet.errors import BadInput, TooLarge
 
 __all__ = ["MAX_BYTES", "may_be_packed", "unpack"]
 
-#: the most that a record may unpack to; a contract may allow less
+#: the maximum size of an unpacked record; a contract may allow less
 MAX_BYTES = 4_500_000
 
 _GZIP = b"\x1f\x8b"
@@ -24,10 +24,10 @@ def may_be_packed(data: Iterable[bytes]) -> bool:
 
 
 def unpack(data: bytes) -> bytes:
-    """A record's data, unpacked where it is compressed.
+    """A record's data, unpacked if it is compressed.
 
     Raises:
-        BadInput: it cannot be.
+        BadInput: it cannot be unpacked.
     """
     if not data:
         raise BadInput.of("data", "JSON", "nothing")

@@ -1,9 +1,9 @@
-"""Decode the records of a stream: rows by model, or why a record cannot be read.
+"""Decode the records of a stream into rows by model, or reasons why a record is unreadable.
 
 A record's data is JSON in one of the forms that the HTTP API takes, with the model's name:
 {"model": ..., "records": [...]}, {"model_name": ..., "inputs": [...]} of the Open Inference
-Protocol; or a bare object or array, which are records of the stream's own model. It may be
-compressed by gzip.
+Protocol; or a bare object or array of records for the stream's default model. It may be compressed
+with gzip.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _RECORDS_KEYS = {"model", "records"}
 
 @dataclass(slots=True)
 class _ModelRecords:
-    """What a batch holds of one model: rows as JSON has them, and requests with tensors."""
+    """A batch's content for one model: rows from JSON, and requests with tensors."""
 
     rows: list[Any] = field(default_factory=list)
     records: list[int] = field(default_factory=list)  # of each row, its record
@@ -59,9 +59,9 @@ class _ModelRecords:
 def decode(
     shard_batch: ShardBatch, models: Callable[[str], PublishedModel], default: str = ""
 ) -> Decoded:
-    """The batch's rows by model, as its contract has them; what cannot be read, refused.
+    """The batch's rows by model, typed by its contract; unreadable rows and records are refused.
 
-    `models` gives the live version of a name; `default` is the model of records that name none.
+    `models` gives the live version of a model; `default` is the model of records without a name.
 
     Raises:
         Transient: a model's version could not be read.
@@ -92,7 +92,7 @@ def decode(
 
 
 def _bodies(data: Sequence[bytes], broken: dict[int, Undecodable]) -> Sequence[bytes]:
-    """The unpacked data of each record; of one that cannot be unpacked, what passes for JSON."""
+    """The unpacked data of each record; valid JSON in place of data that cannot be unpacked."""
     if not may_be_packed(data):
         return data
     bodies = list(data)
@@ -114,7 +114,7 @@ def _decode_fast(
     default: str,
     shard_batch: ShardBatch,
 ) -> tuple[PublishedModel, ModelRows] | None:
-    """The rows of records that are all of the first one's model and form, and all good.
+    """The rows of records that all have the first one's model and form, and are all valid.
 
     Raises:
         Transient: the model's version could not be read.
@@ -150,7 +150,7 @@ def _decode_fast(
 def _by_name(
     bodies: Sequence[bytes], default: str, broken: dict[int, Undecodable]
 ) -> dict[str, _ModelRecords]:
-    """The records by the name of their model; those of no known form join `broken`."""
+    """The records by the name of their model; those of unknown form are added to `broken`."""
     by_name: dict[str, _ModelRecords] = {}
     for record, value in enumerate(strict_json.parse_all(bodies)):
         try:
@@ -165,7 +165,7 @@ def _add(by_name: dict[str, _ModelRecords], record: int, value: Any, default: st
     """Add a record to those of its model.
 
     Raises:
-        BadInput: the record is of no known form, or names no model.
+        BadInput: the record has an unknown form, or names no model.
     """
     kind = type(value)
     rows: list[Any]
@@ -207,7 +207,7 @@ def _add(by_name: dict[str, _ModelRecords], record: int, value: Any, default: st
 def _name(given: Any, default: str) -> str:
     if given is None or given == "":
         if not default:
-            expected = "the name of a model, for the stream has none of its own"
+            expected = "the name of a model; the stream has no default model"
             raise BadInput.of("model", expected, "nothing")
         return default
     if type(given) is not str or not NAME.fullmatch(given):
@@ -220,7 +220,7 @@ def _name(given: Any, default: str) -> str:
 
 @dataclass(slots=True)
 class _Rows:
-    """Rows of one form: their batch, where they are from, and what the aggregates read of them."""
+    """Rows of one form: their batch, their records, and the fields that the aggregates read."""
 
     batch: Batch
     records: Sequence[int]
@@ -235,7 +235,7 @@ def _model_rows(
     shard_batch: ShardBatch,
     broken: dict[int, Undecodable],
 ) -> ModelRows | None:
-    """The rows of one model; None where every record of it is refused whole."""
+    """The rows of one model; None if all of its records are refused as a whole."""
     refused = dict(_too_large(contract, found, bodies))
     if refused:
         found.drop(refused)
@@ -297,7 +297,7 @@ def _reordered(batch: Batch, order: list[int]) -> Batch:
 def _too_large(
     contract: Contract, found: _ModelRecords, bodies: Sequence[bytes]
 ) -> Iterator[tuple[int, BadInput]]:
-    """The records with more bytes or rows than one request of the model may have."""
+    """Refuse the records with more bytes or rows than one request of the model may have."""
     limits = contract.limits
     if max(map(len, bodies)) > limits.bytes:
         for record in {*found.records, *(record for record, _ in found.tensors)}:
@@ -314,7 +314,7 @@ def _tensor_rows(contract: Contract, record: int, value: dict[str, Any]) -> _Row
     """One request of the Open Inference Protocol.
 
     Raises:
-        BadInput: it is not one of this model.
+        BadInput: it is not a request for this model.
     """
     tensors = oip_infer.tensors_of(contract, value)
     values = take_from_tensors(contract, tensors)
@@ -327,6 +327,6 @@ def _undecodable(
 ) -> Undecodable:
     if isinstance(error, ModelFailure):
         return Undecodable(record, [Refusal(None, "model", "one that loads", str(error))], model)
-    # what the body is to a request, a record's data is to a stream
+    # a stream's counterpart to a request's body is a record's data
     reasons = [replace(r, field="data") if r.field == "body" else r for r in error.refusals]
     return Undecodable(record, reasons, model)

@@ -1,4 +1,4 @@
-"""Lambda's events of a Kinesis stream, and the answers that its event source reads.
+"""Lambda's events from a Kinesis stream, and the responses that its event source reads.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
 """
@@ -16,14 +16,14 @@ from quintet.streaming.model_rows import ShardBatch, TumblingWindow
 
 __all__ = ["answer", "shard_batch", "tumbling"]
 
-# validated, it is quicker: nothing is looked for that it would have to leave out
+# validation makes it quicker: otherwise it searches for characters to discard
 _bytes_of = pybase64.b64decode
 
 
 def shard_batch(event: Mapping[str, Any]) -> ShardBatch:
-    """The records of an event: all of one shard, in its order.
+    """The records of an event, all from one shard, in the shard's order.
 
-    The call that ends a window has none, and may come without the field.
+    The call that ends a window has no records, and may omit the field.
     """
     records = event.get("Records") or []
     kinesis = [record["kinesis"] for record in records]
@@ -40,7 +40,7 @@ def shard_batch(event: Mapping[str, Any]) -> ShardBatch:
 
 
 def tumbling(event: Mapping[str, Any]) -> TumblingWindow | None:
-    """The window that an event is in; None where its source has none."""
+    """The window of an event; None if its source has no windows."""
     window = event.get("window")
     if not window:
         return None
@@ -54,7 +54,7 @@ def tumbling(event: Mapping[str, Any]) -> TumblingWindow | None:
 
 
 def answer(state: Any, failed: str | None) -> dict[str, Any]:
-    """What Lambda returns: the window's state, and the first record that is to come again."""
+    """The function's response: the window's state, and the first record to retry."""
     failures = [] if failed is None else [{"itemIdentifier": failed}]
     found: dict[str, Any] = {"batchItemFailures": failures}
     if state is not None:

@@ -1,4 +1,4 @@
-"""The latest prediction of each entity, by a stream or a batch run, for who asks for it now."""
+"""The latest prediction of each entity, from a stream or a batch run, for online readers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["Latest", "LatestScores", "MemoryLatest", "latest"]
 class Latest:
     """The last prediction of an entity in a batch.
 
-    `entity` is the value of the field `entity_key`; `outputs` are those of one row in the
-    records form of the API, with `fallback` where the contract has such a rule; `arrived` is
-    the record's arrival, or the start of the run that scored it, in epoch seconds.
+    `entity` is the value of the field `entity_key`; `outputs` are those of one row in the API's
+    records form, with `fallback` if the contract has a fallback rule; `arrived` is the record's
+    arrival, or the start of the run that scored it, in epoch seconds.
     """
 
     model: str
@@ -36,18 +36,18 @@ class Latest:
 
     @property
     def order(self) -> tuple[float, int]:
-        """What says which of two is the later one."""
+        """The order of two predictions."""
         return self.arrived, int(self.sequence)
 
 
 class LatestScores(Protocol):
-    """Where the latest predictions are kept."""
+    """The store of the latest predictions."""
 
     def put(self, found: Sequence[Latest]) -> int:
-        """Store those that are later than what stands there; how many were.
+        """Store the predictions that are later than the stored ones; the number stored.
 
         Raises:
-            Transient: some may be stored and others not; storing all of them again does no harm.
+            Transient: some may be stored and others not; storing all of them again is safe.
         """
         ...
 
@@ -76,7 +76,7 @@ class MemoryLatest:
 def latest(
     contract: Contract, version: int, model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch
 ) -> list[Latest]:
-    """The last prediction of each entity; none where the contract has no entity."""
+    """The last prediction of each entity; empty if the contract has no entity."""
     entities = model_rows.batch.entities
     if contract.entity is None or entities is None or not len(scores.index):
         return []

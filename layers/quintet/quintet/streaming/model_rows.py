@@ -1,4 +1,4 @@
-"""What arrived in one invocation: the records as they came, and the rows that they hold."""
+"""The input of one invocation: the records as received, and their rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AHEAD_SECONDS = 300.0
 class ShardBatch:
     """The records of one shard in one invocation, in the shard's order.
 
-    `shard` is "<stream>/<shard id>". `sequences` are the sequence numbers as they came (digits),
+    `shard` is "<stream>/<shard id>". `sequences` are the sequence numbers as received (digits),
     `data` the producers' bytes, `keys` the partition keys, `arrived` the approximate arrival in
     epoch seconds, (records,).
     """
@@ -41,8 +41,8 @@ class TumblingWindow:
     """The tumbling window that an invocation is in: epoch seconds, and the state so far.
 
     `state` is what the last invocation of the window returned, {} for the first. `final` is the
-    last invocation of the window, `early` one that ends before the window does, because the
-    state has grown too large for the event source: a window has further parts then.
+    last invocation of the window. `early` is one that ends before the window does, because the
+    state is too large for the event source; the window has further parts then.
     """
 
     start: float
@@ -57,12 +57,11 @@ class ModelRows:
     """The rows of one model in one invocation.
 
     `record` (rows,) is the position of each row's record in the shard's batch, ascending; `row`
-    (rows,) its number within that record. `fields` holds, (rows,), what the contract's
-    aggregates read, by name: float64, or an object array of str for texts. `times` (rows,) is
-    when each row happened, in epoch seconds: its own time where the contract names a field for
-    that, else its record's arrival.
-    `counted` (rows,) is False for rows that cannot be aggregated (no entity, a field or a time
-    that is no good): the batch refuses those.
+    (rows,) its number within that record. `fields` holds, (rows,), the fields that the contract's
+    aggregates read, by name: float64, or an object array of str. `times` (rows,) is when each row
+    happened, in epoch seconds: its own time if the contract names a field for it, else its record's
+    arrival. `counted` (rows,) is False for rows that cannot be aggregated (no entity, an invalid
+    field or time); the batch refuses them.
     """
 
     contract: Contract
@@ -76,7 +75,7 @@ class ModelRows:
 
 @dataclass(slots=True)
 class Undecodable:
-    """A record that cannot be read, by its position; `model` where it names one."""
+    """An unreadable record, by its position; `model` if it names one."""
 
     record: int
     reasons: Sequence[Refusal]
@@ -85,7 +84,7 @@ class Undecodable:
 
 @dataclass(slots=True)
 class Decoded:
-    """A decoded batch: each model with its rows, and the records that cannot be read."""
+    """A decoded batch: the rows of each model, and the unreadable records."""
 
     by_model: Sequence[tuple[PublishedModel, ModelRows]]
     undecodable: Sequence[Undecodable]

@@ -1,4 +1,4 @@
-"""What the sink's objects hold: predictions as Parquet."""
+"""The content of the sink's objects: predictions as Parquet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def predictions(
     shard_batch: ShardBatch,
     version: int,
 ) -> bytes:
-    """The scores at the positions `chosen`, one row each: where it is from, and the outputs."""
+    """The scores at the positions `chosen`, one row each: its origin and the outputs."""
     contract, rows = model_rows.contract, scores.index[chosen]
     records = model_rows.record[rows]
     origin: dict[str, Array | core.Array] = {
@@ -40,7 +40,7 @@ def predictions(
     for name, column in flat_columns(contract, outputs, scores.fallback[chosen]).items():
         columns[name] = text_column(column.tolist()) if column.dtype.kind == "O" else column
     columns["model_version"] = np.full(len(rows), version, dtype=np.int64)
-    # what decides about rows must not be hidden by an output of the same name
+    # an output of the same name must not replace the columns that identify rows
     return write_table(origin | {n: column for n, column in columns.items() if n not in origin})
 
 

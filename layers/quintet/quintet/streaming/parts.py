@@ -23,10 +23,10 @@ __all__ = ["Counters", "Part", "Window", "current", "in_order", "summed"]
 
 
 class Counters(NamedTuple):
-    """How many rows of a window there were: `records` are in its aggregates, `late` are not.
+    """Row counts of a window: `records` are in its aggregates, `late` are not.
 
-    `out_of_order` of the records happened before one that the shard had seen already. `future`
-    rows were refused for a time that lies ahead; they count in the window of their arrival.
+    `out_of_order` records happened before one that the shard had already processed. `future` rows
+    were refused because their time is in the future; they count in the window of their arrival.
     """
 
     records: int = 0
@@ -41,14 +41,14 @@ class Counters(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one shard has seen of one window of a model, between two sequence numbers.
+    """One shard's share of one window of a model, between two sequence numbers.
 
     `entity` is the contract's key column. `start` and `length` are the window's, `arrival` the
     start of the event source's window in which the part was closed, all in (epoch) seconds.
-    `first` and `last` are sequence numbers as they came. `partials` has one group an entity.
+    `first` and `last` are sequence numbers as received. `partials` has one group per entity.
 
-    A part is known by its window, its shard and its first record: one that is closed again,
-    after a failure, takes the place of the one before.
+    A part is identified by its window, its shard and its first record: a part that is closed again
+    after a failure replaces the earlier one.
     """
 
     model: str
@@ -84,8 +84,8 @@ class Window:
 def current(parts: Iterable[Part]) -> list[Part]:
     """The parts that count.
 
-    A call that failed after it closed a part may be repeated with fewer records. What it closed
-    then overlaps the next part of its shard, which holds the truth.
+    A call that failed after it closed a part may be repeated with fewer records. The part then
+    overlaps the next part of its shard, which is the correct one.
     """
     by_shard: dict[str, list[Part]] = {}
     for part in sorted(parts, key=lambda part: padded(part.first)):
@@ -99,10 +99,10 @@ def current(parts: Iterable[Part]) -> list[Part]:
 
 
 def summed(model: str, start: float, parts: Sequence[Part]) -> Window | None:
-    """The window of its parts; None where there are none.
+    """The window of its parts; None if there are no parts.
 
-    Where the contract changed within a window, the parts of each form are summed apart, and the
-    newest of an entity is taken.
+    If the contract changed within a window, the parts of each version are summed separately, and
+    each entity's newest sum is used.
     """
     parts = sorted(current(parts), key=lambda part: padded(part.last))
     if not parts:

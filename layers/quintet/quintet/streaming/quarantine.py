@@ -1,4 +1,4 @@
-"""What is refused of an invocation's records: in which order it stands in the quarantine."""
+"""The refused rows and records of an invocation, in the order of the quarantine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quintet.streaming.model_rows import ModelRows, ShardBatch, Undecodable
 
 __all__ = ["ShardQuarantine"]
 
-#: why a row is refused that another invocation, whose word counts, has refused
+#: the reason for a row that an earlier invocation, whose results count, has refused
 _DECIDED = Refusal(None, "row", "a prediction", "none by the invocation that wrote first")
 
 
@@ -26,14 +26,14 @@ class ShardQuarantine:
     entries: dict[int, list[Quarantined]] = field(default_factory=dict)
 
     def add_undecodable(self, found: Iterable[Undecodable]) -> None:
-        """Add records that cannot be read."""
+        """Add unreadable records."""
         for item in found:
             self._add(item.record, None, item.model, item.reasons)
 
     def add_rows(
         self, model_rows: ModelRows, rows: NDArray[np.int64], refusals: Iterable[Refusal]
     ) -> None:
-        """Add rows of a model, by their positions in it, each with its own of the refusals."""
+        """Add rows of a model, by their positions in it, each with its refusal."""
         if not len(rows):
             return
         reasons: dict[int, list[Refusal]] = {}
@@ -64,7 +64,7 @@ class ShardQuarantine:
 
     @property
     def records(self) -> list[int]:
-        """The records that something of is refused, in order."""
+        """The records that are refused, or have refused rows, in order."""
         return sorted(self.entries)
 
     def encode(self, records: Sequence[int]) -> bytes:

@@ -1,4 +1,4 @@
-"""Score what arrived: once, into the sink; then the latest scores, alerts and windows."""
+"""Score the records of an invocation into the sink; then latest scores, alerts and windows."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Scored:
 
 @dataclass(slots=True)
 class ShardOutcome:
-    """What an invocation came to: counts and times, never values.
+    """The result of an invocation: counts and times, never values.
 
-    `failed` is the first record that has to come again, `error` why. `state` is the window's,
-    None where the source has no windows. `rows`, `refused` and `fallback` are by (model, version);
-    `skipped` records were done before.
+    `failed` is the first record to retry, `error` why. `state` is the window's, None if the source
+    has no windows. `rows`, `refused` and `fallback` are by (model, version); `skipped` records were
+    processed before.
     """
 
     shard: str
@@ -69,7 +69,7 @@ class ShardOutcome:
 
 @dataclass(frozen=True)
 class Scorer:
-    """What an invocation of the stream's function needs.
+    """The dependencies of an invocation of the stream's function.
 
     `decode` reads a shard batch (see `streaming.decoding`); `clock` is seconds since the epoch.
     """
@@ -85,13 +85,13 @@ class Scorer:
     timer: Callable[[], float] = time.perf_counter
 
     def take(self, shard_batch: ShardBatch, tumbling: TumblingWindow | None) -> ShardOutcome:
-        """Score the records and gather them into windows. All of it may be repeated.
+        """Score the records and aggregate them in windows. Idempotent.
 
-        What was done for good stays done when it is repeated. Where something is transient, all
-        records are to come again, and the state is as it came.
+        A repeat keeps the results of the first run. After a transient error, all records are
+        retried, and the state is returned as received.
 
         Raises:
-            Transient: there are no records that could come again.
+            Transient: there are no records to retry.
         """
         outcome = ShardOutcome(shard_batch.shard, len(shard_batch.sequences))
         if tumbling is not None:
@@ -132,7 +132,7 @@ class Scorer:
         checkpoint: Checkpoint,
         outcome: ShardOutcome,
     ) -> None:
-        """Put all records behind the checkpoint into the sink, publish them, then move it."""
+        """Put all records after the checkpoint into the sink, publish them, then advance it."""
         new = np.array([padded(s) > checkpoint.done for s in shard_batch.sequences], dtype=np.bool_)
         outcome.skipped = int((~new).sum())
         scored = [
@@ -159,7 +159,7 @@ class Scorer:
         new: NDArray[np.bool_],
         outcome: ShardOutcome,
     ) -> Scored:
-        """The rows of one model that are new, scored in one run."""
+        """Score the new rows of one model in one run."""
         batch, route = model_rows.batch, ModelRoute(model, "live")
         steps = Steps(self.timer, self.timer())
         if not new.all():
@@ -176,7 +176,7 @@ class Scorer:
         return Scored(model_rows, prediction, np.arange(len(prediction.scores.index)))
 
     def _publish(self, one: Scored, shard_batch: ShardBatch, outcome: ShardOutcome) -> None:
-        """The latest scores and the alerts of what is in the sink."""
+        """Publish the latest scores and the alerts of the rows in the sink."""
         contract, scores = one.prediction.contract, one.prediction.scores
         if len(one.kept) < len(scores.index):
             scores = replace(
@@ -191,7 +191,7 @@ class Scorer:
         outcome.alerts = outcome.alerts + self.alerts.raise_all(past)
 
     def _lap(self, outcome: ShardOutcome, step: Step, begun: float) -> float:
-        """The time since `begun` went into `step`; now."""
+        """Add the time since `begun` to `step`; the time now."""
         now = self.timer()
         outcome.times[step] = outcome.times.get(step, 0.0) + (now - begun) * 1000
         return now
@@ -200,7 +200,7 @@ class Scorer:
 def _store(
     one: Scored, new: NDArray[np.bool_], commit_log: CommitLog, outcome: ShardOutcome
 ) -> NDArray[np.int64]:
-    """The predictions of one model into the sink; the rows that are refused."""
+    """Put the predictions of one model into the sink; the refused rows."""
     model_rows, scores, contract = one.model_rows, one.prediction.scores, one.prediction.contract
     shard_batch, records = commit_log.shard_batch, model_rows.record[scores.index]
     refused = new[model_rows.record]

@@ -9,5 +9,5 @@ DIGITS = 56
 
 
 def padded(sequence: str) -> str:
-    """A sequence number as text that sorts as the number does."""
+    """A sequence number as text that sorts like the number."""
     return sequence.zfill(DIGITS)

@@ -1,8 +1,8 @@
-"""How many different values there were, in a few hundred bytes: HyperLogLog by datasketches.
+"""Count distinct values in a few hundred bytes: HyperLogLog by datasketches.
 
-A sketch is its serialised bytes. Up to about a hundred values it is all but exact; past that
-its relative standard error is 3 % (1.04 / sqrt(2^LG_K)). The library is loaded only where a
-contract has such an aggregate.
+A sketch is its serialised bytes. Up to about a hundred values it is nearly exact; beyond that its
+relative standard error is 3 % (1.04 / sqrt(2^LG_K)). The library is loaded only if a contract has
+such an aggregate.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def sketch(items: Iterable[bytes | str | float]) -> bytes:
         if isinstance(item, bytes):
             others.append(item)
         else:
-            # a prefix, because the library leaves the empty text out
+            # a prefix, because the library ignores the empty text
             values.update(f"={item}" if isinstance(item, str) else float(item))
     if len(others) == 1 and values.is_empty():
         return others[0]
@@ -40,10 +40,10 @@ def sketch(items: Iterable[bytes | str | float]) -> bytes:
 
 
 def estimate(content: bytes) -> int:
-    """About how many different values a sketch has seen.
+    """The estimated number of distinct values in a sketch.
 
-    It is the same however the sketch came together: a sketch that was filled by values alone
-    remembers more than one that was merged, until it is merged with itself.
+    The estimate does not depend on how the sketch was built: a sketch built only from values keeps
+    more information than a merged one, until it is merged with itself.
     """
     import datasketches
 

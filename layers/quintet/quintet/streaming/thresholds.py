@@ -1,4 +1,4 @@
-"""Predictions that are past the threshold of their contract, and the alerts that they are."""
+"""Predictions beyond their contract's threshold, and their alerts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["PastThreshold", "past_threshold"]
 
 @dataclass(slots=True)
 class PastThreshold:
-    """The predictions of one model's rows that are past its threshold.
+    """The predictions of one model's rows that are beyond its threshold.
 
-    `positions` are theirs in the scores, by entity, each entity's in the order of the shard.
+    `positions` are their positions in the scores, by entity, in the order of the shard.
     """
 
     contract: Contract
@@ -33,16 +33,16 @@ class PastThreshold:
     positions: dict[str, list[int]] = field(default_factory=dict)
 
     def place(self, position: int) -> tuple[int, int]:
-        """The record of a prediction, by its position in the batch, and the row within."""
+        """The record of a prediction, by its position in the batch, and the row within it."""
         row = self.scores.index[position]
         return int(self.model_rows.record[row]), int(self.model_rows.row[row])
 
     def alert(self, rule: AlertRule, entity: str, position: int) -> Alert:
-        """The alert that a prediction is."""
+        """The alert for a prediction."""
         record, row = self.place(position)
         sequence = self.shard_batch.sequences[record]
         given = _last_column(self.scores.outputs[rule.output])[position]
-        value = float(str(given))  # of a float32 0.1, not 0.10000000149011612
+        value = float(str(given))  # 0.1 for a float32, not 0.10000000149011612
         over = rule.above is not None and bool(given > rule.above)
         return Alert(
             id=f"{self.shard_batch.shard}/{sequence}/{row}",
@@ -66,7 +66,7 @@ class PastThreshold:
 def past_threshold(
     contract: Contract, version: int, model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch
 ) -> PastThreshold:
-    """The predictions past the contract's threshold; none where it has no alert."""
+    """The predictions beyond the contract's threshold; empty if it has no alert."""
     made = PastThreshold(contract, version, model_rows, scores, shard_batch)
     rule = contract.alert
     if rule is None or rule.output not in scores.outputs:
@@ -80,7 +80,7 @@ def past_threshold(
 
 
 def _past(rule: AlertRule, values: Array) -> NDArray[np.bool_]:
-    """Whether each value is past the threshold, compared in the output's own precision."""
+    """Whether each value is beyond the threshold, compared in the output's precision."""
     past = np.zeros(len(values), dtype=np.bool_)
     with np.errstate(over="ignore"):
         if rule.above is not None:
@@ -96,7 +96,7 @@ def _last_column(values: Array) -> Array:
 
 
 def _entity(model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch, position: int) -> str:
-    """Whom an alert is about: the row's entity, else the record's partition key."""
+    """The subject of an alert: the row's entity, else the record's partition key."""
     row = scores.index[position]
     entity = model_rows.batch.entities[row] if model_rows.batch.entities else ""
     return bounded(entity or shard_batch.keys[model_rows.record[row]])

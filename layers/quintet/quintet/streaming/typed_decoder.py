@@ -1,8 +1,8 @@
-"""The fast path of decoding: records of one model and form, with nothing wrong in them.
+"""The fast path of decoding: valid records of one model and form.
 
-msgspec decodes them by types made from the contract: a record that passes has all fields, each of
-its kind, and no other. The fast path refuses nothing: it returns None for anything else, and the
-general path (`streaming.decoding`) says what is wrong, or reads the same rows where nothing is.
+msgspec decodes them with types made from the contract: a record that passes has all fields, each of
+its kind, and no others. The fast path refuses nothing: it returns None for any other input, and the
+general path (`streaming.decoding`) finds the errors, or reads the same rows.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from quintet.streaming.aggregate_fields import Values, field_kinds
 
 __all__ = ["TypedRows", "decode_typed"]
 
-#: the kinds of JSON by the kind of the numpy dtype
+#: the JSON kind of each kind of numpy dtype
 _KINDS: dict[str, Any] = {"f": float, "i": int, "u": int, "b": bool, "O": str}
 
-#: an integer of more than 64 bits has become a float as large as this
+#: an integer of more than 64 bits becomes a float at least this large
 _LARGE = 2.0**63
 
-#: numbers that are no features, among the features' dtypes
+#: the dtype of numbers that are not features
 _NO_FEATURES = "none"
 
 
 @dataclass(slots=True)
 class TypedRows:
-    """Rows that were read: their batch, what the aggregates read of them, and of each record its
-    number of rows, None where that is one."""
+    """The decoded rows: their batch, the fields that the aggregates read, and each record's number
+    of rows (None if every record has one)."""
 
     batch: Batch
     values: Values
@@ -49,8 +49,8 @@ class _Reader:
     """How the records of a contract are read.
 
     A row begins with its numbers: `numbers` holds their names by the dtype of the features, and
-    `packer` makes bytes of them, an array of `packed` with one field for each of these dtypes.
-    What comes behind them are the fields of `objects`.
+    `packer` converts them to bytes, an array of `packed` with one field for each of these dtypes.
+    The fields of `objects` follow.
     """
 
     decode: Callable[[bytes], Any]
@@ -62,7 +62,7 @@ class _Reader:
 
 @dataclass(slots=True)
 class _Rows:
-    """What was read: of all rows the numbers, packed, and the objects; of each record its rows."""
+    """The decoded values: the packed numbers and the objects of all rows; each record's rows."""
 
     numbers: list[bytes]
     objects: list[Any]
@@ -81,7 +81,7 @@ def decode_typed(
     except (msgspec.MsgspecError, UnicodeError, struct.error):
         return None
     counts, width = rows.counts, len(reader.objects)
-    # no key has gone unseen because it came again
+    # no duplicate key has hidden another
     keys = len(rows.numbers) * (sum(map(len, reader.numbers.values())) + width)
     keys += 0 if model is None else 2 * len(bodies)
     if not (
@@ -101,7 +101,7 @@ def decode_typed(
 
 @lru_cache(maxsize=64)
 def _reader(contract: Contract, model: str | None) -> _Reader | None:
-    """The reader of a contract's records; None where it has features of several dimensions."""
+    """The reader of a contract's records; None if it has features of several dimensions."""
     kinds: dict[str, Any] = {}
     numbers: dict[str, tuple[str, ...]] = {}
     for feature in contract.requested:
@@ -120,9 +120,9 @@ def _reader(contract: Contract, model: str | None) -> _Reader | None:
             kinds[name] = {"number": float, "text": str}.get(read, float | str)
             if read == "number":
                 numbers[_NO_FEATURES] = (*numbers.get(_NO_FEATURES, ()), name)
-    # floats are read in 64 bits, whatever their feature has
+    # floats are read in 64 bits, whatever their feature's dtype
     wide = {d: np.dtype("float64" if d == _NO_FEATURES or d[0] == "f" else d) for d in numbers}
-    # the largest first: then nothing has to be aligned, and `struct` is quickest as C has it
+    # the largest first: then no padding is needed, and `struct` is quickest in native layout
     numbers = {d: numbers[d] for d in sorted(numbers, key=lambda d: -wide[d].itemsize)}
     packed = [name for names in numbers.values() for name in names]
     objects = [name for name in kinds if name not in packed]
@@ -150,10 +150,10 @@ def _record(kinds: Mapping[str, Any], model: str | None) -> Any:
 
 
 def _read(reader: _Reader, bodies: Sequence[bytes], *, enveloped: bool) -> _Rows:
-    """Read row by row: packed, a row's numbers leave their memory to the next row's.
+    """Read row by row: once packed, a row's numbers free their memory for the next row.
 
     Raises:
-        MsgspecError, UnicodeError, struct.error: something is not plain.
+        MsgspecError, UnicodeError, struct.error: a record needs the general path.
     """
     decode, pack, width = reader.decode, reader.packer.pack, sum(map(len, reader.numbers.values()))
     numbers: list[bytes] = []
@@ -171,7 +171,7 @@ def _read(reader: _Reader, bodies: Sequence[bytes], *, enveloped: bool) -> _Rows
 
 
 def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, columns: dict[str, Any]) -> bool:
-    """Set the columns of scalar numbers, in `columns` as read; False where one needs a look."""
+    """Set the columns of scalar numbers, in `columns` as read; False if one needs checking."""
     if not reader.numbers:
         return True
     packed = np.frombuffer(b"".join(rows.numbers), reader.packed)
@@ -187,7 +187,7 @@ def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, columns: dict[str, 
 
 
 def _put_objects(contract: Contract, batch: Batch, columns: Mapping[str, Any]) -> bool:
-    """Set the columns of all else, and the entities; False where one needs a look."""
+    """Set the other columns and the entities; False if one needs checking."""
     texts = []
     for feature in contract.requested:
         dtype = numpy_dtype(feature.dtype)
@@ -210,13 +210,13 @@ def _put_objects(contract: Contract, batch: Batch, columns: Mapping[str, Any]) -
         batch.put(tuple(texts), np.ascontiguousarray(matrix.T))
     if contract.entity is not None:
         batch.entities = list(columns[contract.entity])
-        # a key of a whole number with a fraction is another: `quintet.columns.key_of`
+        # a whole number written with a fraction has another key: `quintet.columns.key_of`
         return "" not in batch.entities and ".0" not in "".join(batch.entities)
     return True
 
 
 def _is_plain(values: Any) -> bool:
-    """Whether values are of one kind, and no integer of more than 64 bits is among them."""
+    """Whether values are of one kind and none is an integer of more than 64 bits."""
     if isinstance(values, np.ndarray):
         return True
     kinds = set(map(type, values))

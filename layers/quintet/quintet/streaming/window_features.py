@@ -1,8 +1,8 @@
-"""What is known of one entity's newest window: from it come the features that are served.
+"""The state of one entity's newest window, which the served features come from.
 
-The shards of a stream close their parts of a window apart, a shard's parts follow each other,
-and any of them may come again. So of each shard two groups of partials are kept at most: the
-last part, which may be replaced, and the sum of those before it, which is settled.
+The shards of a stream close their parts of a window independently; a shard's parts follow each
+other, and any of them may be repeated. So at most two groups of partials are kept per shard: the
+last part, which may be replaced, and the sum of those before it, which is final.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Rows = dict[str, list[Any]]
 
 
 class WindowUpdate(NamedTuple):
-    """What a part says of one entity: its partials (one row), and their values."""
+    """A part's content for one entity: its partials (one row) and their values."""
 
     part: Part
     rows: Rows
@@ -35,7 +35,7 @@ class WindowUpdate(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """What one shard has closed: the sequence numbers of its last part, padded, and the rows."""
+    """One shard's closed parts: the padded sequence numbers of its last part, and the rows."""
 
     first: str
     last: str
@@ -57,21 +57,21 @@ class WindowFeatures:
         return self.start + self.length
 
     def text(self) -> str:
-        """What is stored of it beside its values."""
+        """The state that is stored beside its values."""
         shards = {name: list(shard) for name, shard in sorted(self.shards.items())}
         stored = {"start": self.start, "length": self.length, "shards": shards}
         return orjson.dumps(stored).decode()
 
     @classmethod
     def of(cls, text: str, values: Mapping[str, Scalar]) -> WindowFeatures:
-        """Read what `text` wrote."""
+        """Parse the output of `text`."""
         stored = orjson.loads(text)
         shards = {shard: Shard(*found) for shard, found in stored["shards"].items()}
         return cls(stored["start"], stored["length"], shards, values)
 
 
 def window_updates(parts: Sequence[Part]) -> dict[tuple[str, str], list[WindowUpdate]]:
-    """What parts say of each model's entities: of each its newest window, in the shard's order."""
+    """The updates of parts for each model's entities: each one's newest window, in shard order."""
     found: dict[tuple[str, str], list[WindowUpdate]] = {}
     for part in sorted(parts, key=lambda part: (part.end, padded(part.first))):
         packed = pack(part.partials.columns)
@@ -90,7 +90,7 @@ def window_updates(parts: Sequence[Part]) -> dict[tuple[str, str], list[WindowUp
 
 
 def updated(features: WindowFeatures | None, update: WindowUpdate) -> WindowFeatures | None:
-    """The features with an update; None where the update is of an older window or part."""
+    """The features with an update applied; None if the update is for an older window or part."""
     part, name = update.part, update.part.shard
     mine = Shard(padded(part.first), padded(part.last), update.rows)
     if features is None or not _same_window(features, update):
@@ -101,7 +101,7 @@ def updated(features: WindowFeatures | None, update: WindowUpdate) -> WindowFeat
     if before is not None:
         if mine.first < before.first:
             return None
-        # what overlaps is the same part, or one that a failed call had cut in another way
+        # an overlapping part is the same, or a failed call's with other boundaries
         overlaps = mine.first <= before.last
         settled = {k: column[:-1] for k, column in before.rows.items()} if overlaps else before.rows
         if len(settled["n"]) > 1:
@@ -114,7 +114,7 @@ def updated(features: WindowFeatures | None, update: WindowUpdate) -> WindowFeat
 
 
 def _same_window(features: WindowFeatures, update: WindowUpdate) -> bool:
-    """Whether an update adds to the window, and does not begin one: a contract may change, too."""
+    """Whether an update adds to the window; a changed contract begins a new one."""
     part = update.part
     same = (features.start, features.length) == (part.start, part.length)
     return same and all(set(shard.rows) == set(update.rows) for shard in features.shards.values())

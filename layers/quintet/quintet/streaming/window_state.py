@@ -1,4 +1,4 @@
-"""The state that an event source hands from one invocation of a window to the next."""
+"""The state that an event source passes from one invocation of a window to the next."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ FORM = 1
 
 @dataclass(slots=True)
 class OpenPart:
-    """What one shard has gathered for one model since it last closed a part.
+    """One shard's aggregates of one model since it last closed a part.
 
-    See `quintet.streaming.parts.Part`; `greatest` is the newest time that was seen. It holds all
-    that is needed to close it, so that the last invocation of a window needs no records.
+    See `quintet.streaming.parts.Part`; `greatest` is the newest time so far. The state contains
+    everything needed to close the part, so the last invocation of a window needs no records.
     """
 
     entity: str
@@ -45,13 +45,13 @@ class OpenPart:
     counters: dict[float, Counters] = field(default_factory=dict)
 
     def alike(self, other: OpenPart) -> bool:
-        """Whether the two can be joined: a model's contract may change within a window."""
+        """Whether the two can be merged: a model's contract may change within a window."""
         mine, theirs = (self.entity, self.length), (other.entity, other.length)
         return mine == theirs and self.stream == other.stream
 
 
 def joined(before: OpenPart, after: OpenPart) -> OpenPart:
-    """What was gathered before and what came after it."""
+    """Merge earlier and later aggregates."""
     counters = dict(before.counters)
     for start, more in after.counters.items():
         counters[start] = counters.get(start, Counters()).plus(more)
@@ -68,7 +68,7 @@ def joined(before: OpenPart, after: OpenPart) -> OpenPart:
 
 
 def closed(model: str, found: OpenPart, shard: str, arrival: float) -> list[Part]:
-    """The parts of what was gathered, one for each window, entities in order."""
+    """The parts of the aggregates, one for each window, entities in order."""
     partials = found.partials
     rank = sorted(range(len(partials)), key=partials.entities.__getitem__)
     partials = select(partials, np.array(rank, dtype=np.int64))
@@ -92,17 +92,17 @@ def closed(model: str, found: OpenPart, shard: str, arrival: float) -> list[Part
 
 
 def write(gathered: Mapping[str, OpenPart]) -> dict[str, Any]:
-    """The state, JSON-ready; {} where nothing was gathered."""
+    """The state, JSON-ready; {} if it is empty."""
     if not gathered:
         return {}
     return {"form": FORM, "models": {model: _write(found) for model, found in gathered.items()}}
 
 
 def read(state: Any) -> dict[str, OpenPart]:
-    """What `write` gave.
+    """Parse the output of `write`.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is not an output of `write`.
     """
     if state == {} and isinstance(state, dict):
         return {}
@@ -115,7 +115,7 @@ def read(state: Any) -> dict[str, OpenPart]:
 
 
 def size(state: Mapping[str, Any]) -> int:
-    """The bytes that a state takes."""
+    """The size of a state in bytes."""
     return len(orjson.dumps(state))
 
 

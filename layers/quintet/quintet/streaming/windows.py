@@ -1,7 +1,7 @@
-"""Windows: what an invocation adds to them, what it hands on, and which parts it closes.
+"""Windows: what an invocation adds to them, the state it returns, and the parts it closes.
 
-All of it follows from the state and the records alone: an invocation that is repeated, whatever
-became of its other effects, gathers and closes the same.
+All of it depends only on the state and the records: a repeated invocation aggregates and closes the
+same, whatever its other effects were.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from quintet.streaming.window_state import OpenPart
 
 __all__ = ["Advanced", "MemoryWindows", "Part", "Window", "WindowStore", "advance"]
 
-#: bytes of state: the event source takes 1 MB, with less compact JSON
+#: bytes of state: the event source accepts 1 MB, of less compact JSON
 MAX_STATE = 256 * 1024
 #: characters of an entity: it is a key of the feature store
 MAX_ENTITY = 1024
 
 
 class WindowStore(Protocol):
-    """Where closed parts go."""
+    """The store of closed parts."""
 
     def close(self, parts: Sequence[Part]) -> None:
-        """Store parts, and what they say of their entities as features. Idempotent.
+        """Store parts, and their aggregates as features of the entities. Idempotent.
 
         Raises:
-            Transient: not all of it could be stored.
+            Transient: not all parts could be stored.
         """
         ...
 
@@ -66,7 +66,7 @@ class MemoryWindows:
                         self.features.put(update.part.entity, entity, name, value, features.end)
 
     def read(self, model: str, start: float) -> Window | None:
-        """A window, summed over its parts; None where there are none."""
+        """A window, summed over its parts; None if it has no parts."""
         return summed(model, start, list(self.parts.get((model, start), {}).values()))
 
     def starts(self, model: str) -> list[float]:
@@ -76,11 +76,11 @@ class MemoryWindows:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """What became of the windows: the state to hand on, and what was counted.
+    """The result for the windows: the state to return, and the counts.
 
     `late`, `out_of_order` and `future`: see `Counters`. `parts` were closed. `spilled` says that
-    parts were closed because the state grew too large, `state_lost` that the state that came
-    was none of ours.
+    parts were closed because the state grew too large, `state_lost` that the received state was
+    invalid.
     """
 
     state: dict[str, Any]
@@ -98,13 +98,13 @@ def advance(
     *,
     max_state: int = MAX_STATE,
 ) -> Advanced:
-    """Add the rows of an invocation to its windows, and close what is to be closed.
+    """Add the rows of an invocation to its windows, and close the parts that are due.
 
-    What came in the state is closed by itself where the whole would grow too large: its part is
-    then the same however the records are cut into batches when the call is repeated.
+    If the whole would grow too large, the received state is closed by itself: its part is then the
+    same, however the records are batched when the call is repeated.
 
     Raises:
-        Transient: parts could not be stored. Nothing was handed on: repeat the invocation.
+        Transient: parts could not be stored. Repeat the invocation with the same state.
     """
     try:
         before, lost = window_state.read(tumbling.state), False
@@ -176,7 +176,7 @@ def _gathered(
         late = used & (arrived > starts + length + stream.allowed_lateness)
         future = ~model_rows.counted & (times > arrived + AHEAD_SECONDS)
         used &= ~late
-        # a time of before 1970 is no time: all of them count in one window
+        # times before 1970 are invalid: all of them count in one window
         _tally(counters, "late", np.maximum(starts[late], 0.0))
         _tally(counters, "future", np.floor(arrived[future] / length) * length)
     starts, times = starts[used], times[used]
