@@ -1,14 +1,14 @@
-"""Read rows of text that are all alike, straight into columns: most files are of such rows.
+"""The fast path for uniform rows of text, which most files have: read straight into columns.
 
-In CSV they have no quotes; in JSONL the same fields in the same order, spaced and typed as in
-the first row, and no escapes. So every byte between the values is known, and is compared; the
-values are numbers of JSON's grammar, or plain texts. Where a chunk is anything else, it is left
-to the readers of `quintet.formats.text_rows`: what is read here could be read in no other way.
+Uniform CSV rows have no quotes; uniform JSONL rows have the same fields in the same order, spaced
+and typed as in the first row, and no escapes. So every byte between the values is known and
+compared; the values are JSON numbers or plain texts. Any other chunk is left to the readers of
+`quintet.formats.text_rows`, which would read a uniform chunk to the same values.
 
-A typed JSON decoder (msgspec), also over rows of CSV put in brackets, reads the same values with
-half the code. It was measured against this on rows of 30 floats of 8 digits, in interleaved runs of
-`benchmarks.score_unit` on one core: a unit took 0.3 microseconds a row more of CSV and 0.5 more of
-JSONL (of 5.8 and 6.5), 3 to 5 points of its share of raw `session.run`. It wins from 17 digits on.
+A typed JSON decoder (msgspec), also over CSV rows put in brackets, reads the same values with half
+the code. Measured on rows of 30 floats of 8 digits, in interleaved runs of `benchmarks.score_unit`
+on one core, it took 0.3 microseconds per row more for CSV and 0.5 more for JSONL (of 5.8 and 6.5):
+3 to 5 points of the share of raw `session.run`. It is faster from 17 digits on.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 FIELD = re.compile(rb'[{,][ \t]*"([^"\\\x00-\x1f]*)"[ \t]*:[ \t]*')
 TEXT = re.compile(rb'"[^"\\\x00-\x1f]*"')
 END = re.compile(rb"[ \t]*}[ \t]*\r?\n")
-#: the place of the lowest bit of a byte that has one alone
+#: the index of the bit in a byte with a single bit set
 _LOWEST = np.array([max(0, byte.bit_length() - 1) for byte in range(256)])
-#: how far, of itself, a number that is only near may be from what its text says
+#: the relative error of an approximate number, at most
 NEAR = 2.0**-50
 
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Where the values of rows are in a text, all (rows, columns); see `decimals.numbers`."""
+    """The positions of the rows' values in a text, all (rows, columns); see `decimals.numbers`."""
 
     names: Sequence[str]
     data: Bytes
@@ -64,11 +64,11 @@ class _Cells:
 
 
 def padded(data: bytes, start: int, end: int) -> Bytes:
-    """The rows of a text from `start` to `end`, as the functions here and `decimals` take them.
+    """The rows of a text from `start` to `end`, padded as this module and `decimals` need them.
 
-    Other bytes are around them, and the last row ends in a newline. Hardly ever a copy.
+    Other bytes surround them, and the last row ends in a newline. Rarely a copy.
     """
-    if start >= BEFORE and end + BEHIND <= len(data):  # what is behind a row has its newline
+    if start >= BEFORE and end + BEHIND <= len(data):  # a row's newline follows it
         return np.frombuffer(data, dtype=np.uint8)[start - BEFORE : end + BEHIND]
     text = data[start:end]
     newline = b"" if text.endswith(b"\n") else b"\n"
@@ -81,7 +81,7 @@ def padded(data: bytes, start: int, end: int) -> Bytes:
 def csv_batch(
     contract: Contract, columns: Sequence[str], delimiter: str, data: Bytes, ends: Positions
 ) -> Batch | None:
-    """Rows of CSV, `padded`, which end at `ends`, as a batch; None where they are not alike."""
+    """Rows of CSV, `padded`, which end at `ends`, as a batch; None if they are not uniform."""
     rows, text = len(ends), data[BEFORE:-BEHIND]
     if (text == RETURN).any():
         plain = text.tobytes().replace(b"\r\n", b"\n")
@@ -112,7 +112,7 @@ def csv_batch(
 
 
 def _points_and_ends(text: Bytes, stops: NDArray[np.bool_]) -> tuple[Positions, Positions]:
-    """Where each cell has a point, its end where it has none; and its end, from `stops`."""
+    """Each cell's decimal point (its end if it has no point), and its end, from `stops`."""
     found = np.flatnonzero(stops | (text == POINT))
     points, ends = found[0::2], found[1::2]
     if len(points) == np.count_nonzero(stops) and (text[points] == POINT).all():
@@ -120,7 +120,7 @@ def _points_and_ends(text: Bytes, stops: NDArray[np.bool_]) -> tuple[Positions, 
     point = text[found] == POINT
     last = np.flatnonzero(~point)
     ends = found[last]
-    # of the first cell, the one before is the last mark of all, which ends a row
+    # for the first cell, the mark before is the last of all, which ends a row
     return np.where(point[last - 1], found[last - 1], ends), ends
 
 
@@ -132,7 +132,7 @@ def _is_number(contract: Contract, name: str) -> bool:
 
 def _csv_number(cell: bytes) -> float:
     number = _finite(float(cell) if NUMBER.fullmatch(cell) else math.nan)
-    # what is whole only as a float is no integer
+    # a value that is whole only as a float is not an integer
     if number.is_integer() and not cell.isdigit() and Decimal(cell.decode()) != number:
         raise ValueError(number)
     return number
@@ -149,9 +149,9 @@ def _finite(number: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """A row's fields, which of them are texts, and the `literals` around the values.
+    """A row's fields, whether each is a text, and the `literals` around the values.
 
-    There is one literal more than there are fields; quotes of texts belong to them.
+    There is one more literal than fields; the quotes of texts are part of the literals.
     """
 
     names: tuple[str, ...]
@@ -160,9 +160,9 @@ class _Template:
 
 
 def jsonl_batch(contract: Contract, data: Bytes, ends: Positions) -> Batch | None:
-    """Rows of JSONL, `padded`, as a batch; None where they are not alike.
+    """Rows of JSONL, `padded`, as a batch; None if they are not uniform.
 
-    `ends` are where they end in the text; its own end is that of the last.
+    `ends` are their ends in the text, which ends with the last row.
     """
     text = data[BEFORE:-BEHIND]
     template = _template(text[: ends[0]].tobytes())
@@ -177,13 +177,13 @@ def jsonl_batch(contract: Contract, data: Bytes, ends: Positions) -> Batch | Non
     numeric: list[int] = []
     texts: list[int] = []
     for place, (name, is_text) in enumerate(zip(template.names, template.texts, strict=True)):
-        if not is_text:  # also of fields that nobody wants: the row must be JSON
+        if not is_text:  # unused fields too: the row must be JSON
             numeric.append(place)
         if name in contract.request_keys and (is_text or name == entity):
             texts.append(place)
     found = _texts(cells, texts)
     if entity in found and not template.texts[template.names.index(entity)]:
-        # a key that is a whole number is its digits; what else it may be is not for here
+        # a whole-number key is its digits; the general readers handle other numbers
         keys = found[entity]
         if not all(map(str.isdecimal, keys)) or not "".join(keys).isascii():
             return None
@@ -191,7 +191,7 @@ def jsonl_batch(contract: Contract, data: Bytes, ends: Positions) -> Batch | Non
 
 
 def _template(row: bytes) -> _Template | None:
-    """What the rows are like, by the first; None where it is none to go by."""
+    """The template of the rows, from the first one; None if it is not a suitable row."""
     names: list[bytes] = []
     texts: list[bool] = []
     literals: list[bytes] = []
@@ -216,9 +216,9 @@ def _template(row: bytes) -> _Template | None:
 
 
 def _json_cells(template: _Template, data: Bytes, lines: Positions) -> _Cells | None:
-    """The values of rows that are as the template says, and end at `lines`; None else."""
+    """The values of rows that match the template and end at `lines`; None if they do not."""
     rows, text = len(lines), data[BEFORE:]
-    # a literal is found by a byte that no value holds: of numbers a colon is the rarest
+    # a byte that no value contains locates a literal; beside numbers, the rarest is a colon
     anchor = b'"' if any(template.texts) else b":"
     counts = [literal.count(anchor) for literal in template.literals]
     found = _sparse(text[: lines[-1]] == anchor[0])
@@ -245,7 +245,7 @@ def _json_cells(template: _Template, data: Bytes, lines: Positions) -> _Cells | 
 
 
 def _sparse(marks: NDArray[np.bool_]) -> Positions:
-    """Where marks are: twice as fast as `flatnonzero` where no eight in a row have two."""
+    """The positions of marks: twice as fast as `flatnonzero` if no eight bytes have two."""
     packed = np.packbits(marks, bitorder="little")
     if (packed & (packed - 1)).any():
         return np.flatnonzero(marks)
@@ -259,7 +259,7 @@ def _sparse(marks: NDArray[np.bool_]) -> Positions:
 def _json_number(cell: bytes) -> float:
     found = orjson.loads(cell)
     if type(found) is not int and not (type(found) is float and abs(found) < 2.0**63):
-        raise ValueError(cell)  # no number, or an integer of more than 64 bits
+        raise ValueError(cell)  # not a number, or an integer of more than 64 bits
     return _finite(float(found))
 
 
@@ -296,7 +296,7 @@ def _texts(cells: _Cells, columns: list[int]) -> dict[str, list[str]]:
 
 
 def _groups(contract: Contract) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
-    """The features by dtype; None where some are of a kind that is not read here."""
+    """The features by dtype; None if this module cannot read one of them."""
     if any(feature.shape or feature.dtype == "bool" for feature in contract.requested):
         return None
     groups = contract.scalar_groups.items()
@@ -310,7 +310,7 @@ def _batch(
     read: Callable[[bytes], float],
     texts: dict[str, list[str]],
 ) -> Batch | None:
-    """The numeric columns of `cells`, and texts, as a batch; None where a value is missing."""
+    """The numeric columns of `cells`, and texts, as a batch; None if a value is missing."""
     groups: tuple[tuple[str, tuple[str, ...]], ...] | None = contract.compiled[_groups]
     if groups is None or (contract.entity and contract.entity not in texts):
         return None
@@ -345,7 +345,7 @@ def _numbers(cells: _Cells, columns: list[int], read: Callable[[bytes], float]) 
 
 
 def _typed(found: Numbers, dtype: np.dtype[Any]) -> Array | None:
-    """Numbers in a dtype, (rows, columns); None where one may not be in it what its text says."""
+    """Numbers in a dtype, (rows, columns); None if one may not be the value of its text."""
     values, near = found.values, found.near
     if dtype.kind == "f":
         with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Arrow columns as numpy arrays and numpy arrays as Arrow tables, by way of arro3."""
+"""Arrow columns to numpy arrays and numpy arrays to Arrow tables, through arro3."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ __all__ = [
     "type_name",
 ]
 
-#: decimals of so many digits are cast to the nearest float64; of more, arro3 rounds twice
+#: decimals of up to so many digits become the nearest float64; arro3 rounds longer ones twice
 EXACT_DIGITS = 15
 
 
 @contextmanager
 def arrow_errors(field: str, expected: str) -> Iterator[None]:
-    """Make a refusal of what arro3 says of damaged data.
+    """Raise arro3's errors about damaged data as refusals.
 
-    Its errors are plain `Exception`s, and on some damage Rust panics, as a BaseException of a
-    module that cannot be imported.
+    arro3 raises plain `Exception`s. On some damage Rust panics with a BaseException from a module
+    that cannot be imported.
     """
     try:
         yield
@@ -54,32 +54,32 @@ def arrow_errors(field: str, expected: str) -> Iterator[None]:
 def csv_table(
     text: bytes, kinds: Sequence[core.DataType], delimiter: str, rows: int
 ) -> core.Table | None:
-    """Rows of CSV as columns of these types, named by their positions.
+    """CSV rows as columns of these types, named by their positions.
 
-    None where they are not all of that form, or arro3 might read them as the csv module does not.
+    None if a row does not fit, or if arro3 might read them differently from the csv module.
     """
-    if b"\0" in text:  # arro3 ends the process where it quotes such a row in an error
+    if b"\0" in text:  # arro3 aborts the process if it quotes such a row in an error
         return None
-    if text.count(b"\r") != text.count(b"\r\n"):  # to arro3 any of them ends a row
+    if text.count(b"\r") != text.count(b"\r\n"):  # arro3 ends a row at any of them
         return None
-    if text.startswith(codecs.BOM_UTF8):  # arro3 takes it away, also where it is not the file's
+    if text.startswith(codecs.BOM_UTF8):  # arro3 removes it, even if it is not the file's
         return None
-    # names are positions: a file may hold a column it does not use twice
+    # names are positions: a file may have an unused column twice
     schema = core.Schema([core.Field(str(at), kind) for at, kind in enumerate(kinds)])
     try:
         found = arrow_io.read_csv(
             text, schema, has_header=False, delimiter=delimiter, batch_size=rows + 1
         ).read_all()
-    except Exception:  # a bad number, a ragged row, text that is no UTF-8: arro3 has no other
+    except Exception:  # a bad number, a ragged row, not UTF-8: arro3 has no class for each
         return None
     return found if found.num_rows == rows else None
 
 
 def check_kind(name: str, kind: core.DataType) -> None:
-    """Refuse a column of a type that no feature can have.
+    """Refuse a column whose type no feature can have.
 
     Raises:
-        BadInput: it is one of times, of bytes, or nested other than in lists.
+        BadInput: it contains times or bytes, or is nested other than in lists.
     """
     types = core.DataType
     if types.is_dictionary(kind) and kind.value_type is not None:
@@ -92,18 +92,18 @@ def check_kind(name: str, kind: core.DataType) -> None:
 def column(
     name: str, array: core.Array, shape: tuple[int, ...] = (), dtype: str = "string"
 ) -> tuple[Array, Array | None]:
-    """A column's values for a feature of that shape and dtype, and where they are null.
+    """A column's values for a feature of that shape and dtype, and the mask of its nulls.
 
-    Values at nulls are arbitrary; None is nowhere null. A list column comes as (rows, *shape)
-    where every list fits, else as an object array of lists. Decimals come as texts, which hold
-    them exactly, unless the feature is a float and every decimal of the type is one, too.
+    Values at nulls are arbitrary; a mask of None means no nulls. A list column becomes (rows,
+    *shape) if every list fits, else an object array of lists. Decimals become texts, which are
+    exact, unless the feature is a float that represents every decimal of the type.
 
     Raises:
-        BadInput: its type is none that a feature can have.
+        BadInput: no feature can have its type.
     """
     types, kind = core.DataType, array.type
     if array.null_count == 0 and (types.is_floating(kind) or types.is_integer(kind)):
-        return array.to_numpy(), None  # most are: each further question takes as long as this
+        return array.to_numpy(), None  # most are; each further check takes as long as this one
     check_kind(name, kind)
     if types.is_dictionary(kind):
         assert kind.value_type is not None
@@ -126,7 +126,7 @@ def column(
 
 
 def is_text(kind: core.DataType) -> bool:
-    """Whether a column of that type holds text."""
+    """Whether a column of that type contains text."""
     return (
         core.DataType.is_string(kind)
         or core.DataType.is_large_string(kind)
@@ -140,12 +140,12 @@ def is_list(kind: core.DataType) -> bool:
 
 
 def is_decimal(kind: core.DataType) -> bool:
-    """Whether a column of that type holds decimals; arro3 itself knows those of 128 bits on."""
+    """Whether a column of that type contains decimals; arro3 detects those of 128 bits and more."""
     return core.DataType.is_decimal(kind) or type_name(kind).startswith("Decimal")
 
 
 def _precision(kind: core.DataType) -> int:
-    """The digits of a decimal type, which arro3 shows in its name alone."""
+    """The digits of a decimal type, which arro3 gives only in its name."""
     return int(type_name(kind).partition("(")[2].partition(",")[0])
 
 
@@ -203,7 +203,7 @@ def _nullable(array: core.Array) -> tuple[Array, NDArray[np.bool_]]:
 
 
 def _dtype(kind: core.DataType) -> np.dtype[Any]:
-    # arro3 makes no array of float16 from a list, not even of an empty one
+    # arro3 cannot make a float16 array from a list, not even an empty one
     return core.Array([], core.DataType.float32()).cast(kind).to_numpy().dtype
 
 

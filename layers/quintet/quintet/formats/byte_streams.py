@@ -1,4 +1,4 @@
-"""The bytes of a file: ranges, gzip unpacked on the way, memory bounded."""
+"""The bytes of a file: ranges, gzip unpacked while reading, bounded memory."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ R = TypeVar("R")
 
 #: the bytes of one ranged read
 STEP = 1 << 22
-#: how many ranges are read at once, ahead of those who use them
+#: how many ranges are read ahead at once
 READERS = 2
-#: the most that a gzip may unpack to: it is one unit, which must fit one invocation
+#: the maximum size of an unpacked gzip: it is one unit, which must fit one invocation
 MAX_UNPACKED = 1 << 29
 #: row groups up to this size stay in memory, larger ones go to a file
 IN_MEMORY = 128 << 20
@@ -33,7 +33,7 @@ IN_MEMORY = 128 << 20
 def ranges(source: ByteSource, start: int, end: int) -> Iterator[bytes]:
     """The bytes from `start` to `end`, in reads of `STEP`.
 
-    What follows is read meanwhile: a store answers in the time in which a block is scored.
+    The following ranges are read ahead: a store answers while a block is scored.
     """
 
     def read(at: int) -> bytes:
@@ -64,7 +64,7 @@ def text_blocks(
 
 
 def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[bytes]:
-    """The content of a gzip, in blocks of bounded size. `partial` takes a cut stream as it is.
+    """The content of a gzip, in blocks of bounded size. `partial` accepts a truncated stream.
 
     Raises:
         BadInput: the gzip is damaged or truncated, or unpacks to more than `MAX_UNPACKED`.
@@ -75,7 +75,7 @@ def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[byte
         for block in blocks:
             left = block
             while left:
-                if unpacker.eof:  # one more member of the same gzip; padding may follow
+                if unpacker.eof:  # another member of the same gzip; padding may follow
                     left = left.lstrip(b"\0")
                     if not left:
                         break
@@ -106,7 +106,7 @@ def parquet_file(source: ByteSource, footer: Footer, first: int, last: int) -> I
         held = _Blocks(blocks)
         try:
             yield cast(IO[bytes], View(held, start, footer.start, tail))
-        except BadInput:  # so arro3's reader tells of every error, also of a store's
+        except BadInput:  # arro3's reader raises this for every error, including a store's
             if held.failed is None:
                 raise
             raise held.failed from None
@@ -117,9 +117,9 @@ def parquet_file(source: ByteSource, footer: Footer, first: int, last: int) -> I
 
 
 class _Blocks:
-    """Blocks of `STEP` bytes, of which the last may be shorter, as a file: nothing is copied.
+    """Blocks of `STEP` bytes (the last may be shorter) as a file, without copying.
 
-    They are taken when they are first read; `failed` is the error that came in place of one.
+    A block is fetched when it is first read; `failed` is the error of fetching one.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
@@ -145,7 +145,7 @@ class _Blocks:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _block(self, number: int) -> bytes:
-        """A block, empty where there is none."""
+        """A block, empty after the last one."""
         try:
             missing = number + 1 - len(self._blocks)
             self._blocks += itertools.islice(self._coming, max(0, missing))
@@ -156,9 +156,9 @@ class _Blocks:
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """What `work` makes of each item, in their order, by so many threads.
+    """The results of `work` for each item, in order, from so many threads.
 
-    The next item is made meanwhile; one waits, so that no thread has to.
+    One more item is prepared ahead, so that no thread waits.
     """
     going: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads, "worker") as pool:

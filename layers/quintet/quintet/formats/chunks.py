@@ -1,4 +1,4 @@
-"""Some rows of a file, read: what every reader gives."""
+"""Chunks: some rows of a file, as every reader returns them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from quintet.formats.quarantined import Original
 
 __all__ = ["CHUNK_ROWS", "Chunk", "Piece", "arrays_batch", "cuts", "even"]
 
-#: rows of one run of the model: from 1,024 on the speed is that of the best batch
+#: rows of one run of the model: from 1,024 on, larger batches are no faster
 CHUNK_ROWS = 8192
-#: rows of the last runs of a unit, where there are as many
+#: rows of the last runs of a unit
 MIN_CHUNK_ROWS = 1024
-#: of wide rows only as many are read at once as have so many bytes
+#: bytes read at once, which limits the number of wide rows
 CHUNK_BYTES = 32 << 20
 
 
@@ -28,10 +28,10 @@ CHUNK_BYTES = 32 << 20
 class Chunk:
     """Some rows of a file.
 
-    Row i of `batch` is row `rows[i]` of the file. `broken` holds the rows that could not be
-    read at all. `original(i)` is the row as it stood, for the quarantine, i counting from
-    the chunk's first row `first`, the broken ones included. Of Parquet, `column(name)` is a whole
-    column of the chunk; else `text()` is all of its text.
+    Row i of `batch` is row `rows[i]` of the file. `broken` has the unreadable rows. `original(i)`
+    is the original row, for the quarantine; i counts from the chunk's first row `first`, broken
+    rows included. For Parquet, `column(name)` is a whole column of the chunk; otherwise `text()` is
+    all of its text.
     """
 
     first: int
@@ -44,21 +44,21 @@ class Chunk:
     text: Callable[[], bytes] | None = None
 
 
-#: rows whose bytes are at hand, still to be read: several may be at once, in several threads
+#: rows whose bytes are loaded but not yet parsed; several threads may parse at once
 Piece = Callable[[], Chunk]
 
 
 def cuts(rows: int, left: int) -> Iterator[slice]:
-    """Cut rows that were read together into chunks; `left` are they and the unit's rows behind.
+    """Cut rows that were read together into chunks; `left` counts them and the unit's rows after.
 
-    Chunks are smaller towards the end of a unit, so that threads end together (guided
+    Chunks get smaller towards the end of a unit, so that threads end together (guided
     self-scheduling: Polychronopoulos and Kuck, 1987).
     """
     return even(rows, min(CHUNK_ROWS, max(MIN_CHUNK_ROWS, left // 4)))
 
 
 def even(rows: int, most: int) -> Iterator[slice]:
-    """Cut rows into as few parts of at most `most` as can be, of about the same size."""
+    """Cut rows into as few parts of at most `most` as possible, of about the same size."""
     parts = -(-rows // most)
     for part in range(parts):
         yield slice(rows * part // parts, rows * (part + 1) // parts)
@@ -67,5 +67,5 @@ def even(rows: int, most: int) -> Iterator[slice]:
 def arrays_batch(
     contract: Contract, arrays: dict[str, Array], nulls: dict[str, Array], rows: int
 ) -> Batch:
-    """Typed columns as a batch, also of a file that has none of the contract's columns."""
+    """Typed columns as a batch, also for a file without any of the contract's columns."""
     return from_arrays(contract, arrays, nulls) if arrays else from_records(contract, [{}] * rows)

@@ -1,6 +1,6 @@
-"""Records of CSV as cells, by the csv module; an empty cell is a gap, a quoted one the empty text.
+"""CSV records as cells, by the csv module: an empty cell is missing, "" is the empty text.
 
-The csv module itself gives "" for both.
+The csv module itself returns "" for both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cache
 
 __all__ = ["Cells", "csv_cells", "csv_rows"]
 
-#: a record's cells, None where there is nothing between delimiters
+#: a record's cells; None if there is nothing between delimiters
 Cells = list[str | None]
 
 
@@ -64,5 +64,5 @@ def _with_gaps(row: list[str], record: str, delimiter: str) -> Cells:
 
 @cache
 def _written(delimiter: str) -> re.Pattern[str]:
-    """A cell as it is written."""
+    """A cell as CSV text."""
     return re.compile(rf'"(?:[^"]|"")*"|[^{re.escape(delimiter)}\r\n]*')

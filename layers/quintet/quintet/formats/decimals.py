@@ -1,11 +1,10 @@
-"""Many decimal numbers of a text at once, each exactly as Python's `float` reads it.
+"""Parse many decimal numbers of a text at once, each exactly as Python's `float` does.
 
-A plain number is a minus perhaps, digits, and perhaps a point and digits: JSON's grammar
-without exponents. Eight digits become an integer by three multiplications (Lemire, "Quickly
-parsing eight digits", 2018), and digits divided by a power of ten are correctly rounded as long
-as both are exact doubles (Clinger, "How to read floating point numbers accurately", 1990).
-Other cells are looked at one by one. numpy does its work without the interpreter's lock, so
-that a model can run beside it.
+A plain number is an optional minus, digits, and optionally a point and digits: JSON's grammar
+without exponents. Eight digits become an integer by three multiplications (Lemire, "Quickly parsing
+eight digits", 2018), and digits divided by a power of ten are correctly rounded as long as both are
+exact doubles (Clinger, "How to read floating point numbers accurately", 1990). Other cells are
+parsed one by one. numpy releases the interpreter's lock, so a model can run in parallel.
 """
 
 from __future__ import annotations
@@ -33,29 +32,29 @@ __all__ = [
 Positions = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
-#: floats from here on are not all integers
+#: from here on, floats do not represent every integer
 EXACT = 2.0**53
-#: bytes that must stand before a text, since eight digits are read at once, and behind it
+#: bytes needed before a text, because eight digits are read at once, and after it
 BEFORE, BEHIND = 8, 2
-#: the most digits before and behind the point, and together: they fit 64 bits
+#: the most digits before the point, after it, and together: they fit 64 bits
 WHOLE, PLACES, DIGITS = 16, 18, 19
-#: one cell in so many may be looked at by itself
+#: at most one cell in so many may be parsed alone
 ODD = 50
-#: cells of one pass, whose arrays fit a processor's cache
+#: cells per pass, whose arrays fit a processor's cache
 PASS = 1 << 16
 MINUS, POINT, ZERO = b"-.0"
 
-#: what digits are divided by for their places: first of positive numbers, then of negative ones
+#: the divisors for decimal places: first for positive numbers, then for negative ones
 _POWERS = 10.0 ** np.arange(PLACES + 1)
 _POWERS = np.concatenate([_POWERS, -_POWERS])
 _SCALES = 10 ** np.arange(PLACES + 1)
 #: the last n of eight bytes, n from 0 to 8, in a little-endian integer
 _LAST = np.array([(1 << 64) - (1 << 8 * (8 - n)) for n in range(9)], dtype=np.uint64)
 _ZEROS = np.uint64(0x3030303030303030)
-#: added to bytes, it sets the high bit of those over 9 and under 128
+#: added to bytes, it sets the high bit of values from 10 to 127
 _OVER_9 = np.uint64(0x7676767676767676)
 _HIGH_BITS = np.uint64(0x8080808080808080)
-#: folds neighbouring digits into one number: by twos, fours, and all eight
+#: combines neighbouring digits into one number: pairs, fours, then all eight
 _FOLDS = tuple(
     (np.uint64(factor), np.uint64(bits), np.uint64(mask))
     for factor, bits, mask in (
@@ -67,9 +66,9 @@ _FOLDS = tuple(
 
 
 class Places(NamedTuple):
-    """Where cells of a text start, have a point (their end, where none) and end.
+    """Where cells of a text start, have their point (their end if they have none) and end.
 
-    A cell with a second point is no number, whichever of them is told.
+    A cell with two points is not a number, whichever point is given.
     """
 
     starts: Positions
@@ -88,7 +87,7 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Numbers, (rows, columns). Those of `near` are not exact, but by less than 2**-50 of them."""
+    """Numbers, (rows, columns). Those in `near` have a relative error under 2**-50."""
 
     values: NDArray[np.float64]
     near: NDArray[np.bool_] | None
@@ -104,11 +103,11 @@ class Numbers:
 def numbers(data: Bytes, cells: Places, read: Callable[[bytes], float]) -> Numbers | None:
     """The numbers in the cells, (rows, columns), of a text.
 
-    `data` is the text with `BEFORE` and `BEHIND` bytes around it, which are not counted. None
-    where too many are not plain; `read` gives the number of one that is not.
+    `data` is the text with `BEFORE` and `BEHIND` bytes around it, which positions do not count.
+    None if too many cells are not plain; `read` parses a cell that is not.
 
     Raises:
-        ValueError: by `read`, a cell is no number.
+        ValueError: from `read`, a cell is not a number.
     """
     shape = cells.starts.shape
     values = np.empty(cells.starts.size)
@@ -127,7 +126,7 @@ def numbers(data: Bytes, cells: Places, read: Callable[[bytes], float]) -> Numbe
 def _pass(
     data: Bytes, cells: Places, values: NDArray[np.float64], near: NDArray[np.bool_]
 ) -> Positions:
-    """Fill in the plain numbers of some cells, and which are only near; the other cells."""
+    """Fill in the plain numbers of some cells, and which are approximate; the other cells."""
     starts, points, ends = cells
     text = data[BEFORE:]
     minus = text[starts] == MINUS
@@ -137,8 +136,8 @@ def _pass(
     places = ends - points
     plain = (whole >= 1) & (places != 1)
     if whole.max() > 1 or not places.all():
-        # a whole number without a sign may begin with no zero but its only digit; and JSON's -0,
-        # an integer, has no sign: it is left to `read`
+        # a number may not begin with a zero unless that is its only digit before the point; `read`
+        # parses -0, which as a JSON integer has no sign
         plain &= (text[starts + sign] != ZERO) | ((whole == 1) & ((places > 0) | ~minus))
     np.maximum(places - 1, 0, out=places)
     if whole.max() > WHOLE or places.max() > PLACES or (whole + places).max() > DIGITS:
@@ -148,7 +147,7 @@ def _pass(
     digits = _digits(data, points, whole, plain)
     digits *= _SCALES[places]
     digits += _digits(data, ends, places, plain)
-    if digits.min() < 0:  # past a signed integer
+    if digits.min() < 0:  # beyond a signed integer
         plain &= digits >= 0
     np.copyto(values, digits)
     if digits.max() > EXACT:
@@ -160,11 +159,11 @@ def _pass(
 
 
 def points_of(text: Bytes, starts: Positions, ends: Positions) -> Positions:
-    """Where cells have their points, behind a minus perhaps and 1 to `WHOLE` digits.
+    """The positions of the cells' points, after an optional minus and 1 to `WHOLE` digits.
 
-    The end of a cell that has none there. All three are of one dimension.
+    The cell's end if it has no point there. All three have one dimension.
     """
-    place = starts + 1  # most have one digit before it
+    place = starts + 1  # most cells have one digit before it
     place += text[starts] == MINUS
     found = text[place] == POINT
     points = np.where(found, place, ends)
@@ -184,7 +183,7 @@ def points_of(text: Bytes, starts: Positions, ends: Positions) -> Positions:
 def _digits(
     data: Bytes, ends: Positions, counts: Positions, plain: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """The integers of the `counts` bytes before `ends`; not `plain` where some are no digits."""
+    """The integers of the `counts` bytes before `ends`; not `plain` if some are not digits."""
     most = int(counts.max(initial=0))
     if most > 2:
         total = _eight(data, ends, np.minimum(counts, 8), plain)
@@ -196,7 +195,7 @@ def _digits(
             plain[more] &= fine
         return total
     total = np.zeros(len(ends), dtype=np.int64)
-    for place in range(most):  # of one or two, a look at each is cheaper
+    for place in range(most):  # for one or two digits, checking each is cheaper
         digit = data[ends + (BEFORE - 1 - place)] - np.uint8(ZERO)
         digit *= counts > place
         plain &= digit <= 9
@@ -208,7 +207,7 @@ def _eight(
     data: Bytes, ends: Positions, counts: Positions, plain: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """The same of at most eight bytes."""
-    found: NDArray[np.uint64] = windows(data, 8)[ends].view("<u8")  # from eight before
+    found: NDArray[np.uint64] = windows(data, 8)[ends].view("<u8")  # from eight bytes before
     found ^= _ZEROS
     found &= _LAST[counts]
     over = found + _OVER_9

@@ -1,4 +1,4 @@
-"""Look into a file and cut it: its layout, checked against a contract, and slices of its rows."""
+"""Inspect a file and cut it: its layout, checked against a contract, and slices of its rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_ROW_BYTES = 16 << 20
 
 
 class Cut(NamedTuple):
-    """A slice of a file, and about how many bytes it has."""
+    """A slice of a file, and its approximate size in bytes."""
 
     slice: Slice
     size: int
@@ -32,7 +32,7 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """A file whose columns suit a contract.
+    """A file whose columns fit a contract.
 
     Its rows start at byte `start` of the text, on the line of number `line`.
     """
@@ -45,10 +45,10 @@ class Inspected:
 
 
 def inspect(contract: Contract, source: ByteSource, name: str) -> Inspected:
-    """What a file is, by its name, its first bytes, and the header or footer that it has.
+    """A file's layout, from its name, its first bytes, and its header or footer.
 
     Raises:
-        BadInput: it is of no known format, or its columns are not the contract's.
+        BadInput: its format is unknown, or its columns are not the contract's.
         Transient: it could not be read.
     """
     head = source.read(0, min(source.size, HEAD))
@@ -114,7 +114,7 @@ def _text_slices(found: Iterable[Records], start: int, end: int, slice_bytes: in
 
 
 def _one_slice(found: Iterable[Records], start: int, line: int) -> list[Cut]:
-    """All of a gzip: it cannot be read from its middle."""
+    """A whole gzip as one slice: it cannot be read from the middle."""
     rows, end = 0, start
     for part in found:
         if len(part):
@@ -123,7 +123,7 @@ def _one_slice(found: Iterable[Records], start: int, line: int) -> list[Cut]:
 
 
 def _row_groups(footer: Footer, slice_bytes: int) -> list[Cut]:
-    """Consecutive row groups of about `slice_bytes`; empty ones are left out at the ends."""
+    """Slices of consecutive row groups of about `slice_bytes`, without empty groups at the ends."""
     cuts: list[Cut] = []
     first = row = 0
     groups = footer.groups

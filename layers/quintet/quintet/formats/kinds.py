@@ -1,4 +1,4 @@
-"""What a dropped file is: its format by magic and name, a CSV's delimiter and header."""
+"""A dropped file's format, from magic bytes and name; a CSV's delimiter and header."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SUFFIXES: dict[str, FileFormat] = {
     "ndjson": "jsonl",
     "json": "jsonl",
 }
-#: how much of a file tells what it is
+#: how many bytes of a file identify its format
 HEAD = 1 << 18
 EXPECTED = "CSV, JSONL (both also gzipped) or Parquet"
 
@@ -66,10 +66,10 @@ class Header:
 
 
 def detect(key: str, head: bytes) -> Kind:
-    """The format of a file from its key and its first bytes; what the bytes say wins.
+    """The format of a file from its key and its first bytes; the bytes take precedence.
 
     Raises:
-        BadInput: it is none that can be read.
+        BadInput: it has no supported format.
     """
     if not head:
         raise BadInput.of("the file", EXPECTED, "an empty file (0 bytes)")
@@ -103,17 +103,17 @@ def _check_text(head: bytes) -> None:
 
 
 def is_blank(head: bytes) -> bool:
-    """Whether a text, of which `head` is up to its first `HEAD` bytes, has blank lines only."""
+    """Whether a text has only blank lines; `head` is its first bytes, up to `HEAD`."""
     return len(head) < HEAD and not head.removeprefix(BOM).strip()
 
 
 def read_header(contract: Contract, head: bytes) -> Header:
     """A CSV's header, from the file's first `HEAD` bytes.
 
-    The delimiter is the one that finds the most of the contract's columns.
+    The delimiter is the one that yields the most columns of the contract.
 
     Raises:
-        BadInput: there is none, it is no text, or the columns are not the contract's.
+        BadInput: the file has no header, is not text, or its columns are not the contract's.
     """
     shift = len(BOM) if head.startswith(BOM) else 0
     text = head[shift:].lstrip(b"\r\n")
@@ -159,7 +159,7 @@ def _found(contract: Contract, line: str, delimiter: str) -> int:
 
 
 def check_columns(contract: Contract, columns: Sequence[str]) -> None:
-    """Refuse what a file's columns lack, with the column that may have been meant.
+    """Refuse a file without a required column; the refusal names the likely misspelling.
 
     Raises:
         BadInput: a required column is missing, or one of the contract's is there twice.
@@ -178,14 +178,14 @@ def check_columns(contract: Contract, columns: Sequence[str]) -> None:
 
 
 def near_name(name: str, others: Sequence[str]) -> str | None:
-    """The one of some names that `name` may be a misspelling of, if any is near."""
+    """The one of some names that `name` may be a misspelling of, if one is close."""
     plain = {_plain(other): other for other in reversed(others)}
     close = difflib.get_close_matches(_plain(name), plain, 1, 0.75)
     return plain[close[0]] if close else None
 
 
 def _plain(name: str) -> str:
-    """A name without what spellings differ in."""
+    """A name in the form that spellings share."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
@@ -195,5 +195,5 @@ def _required(contract: Contract) -> set[str]:
 
 
 def ignored_columns(contract: Contract, columns: Iterable[str]) -> tuple[str, ...]:
-    """The columns that the contract does not know: files have them, and they are left alone."""
+    """The columns that the contract does not name; files may have them, and they are ignored."""
     return tuple(name for name in columns if name not in contract.request_keys)

@@ -28,12 +28,12 @@ NUM_ROWS, ROW_GROUPS = 3, 4
 COLUMNS, GROUP_ROWS = 1, 3
 META_DATA = 3
 UNPACKED_SIZE, COMPRESSED_SIZE, DATA_PAGE, DICTIONARY_PAGE, SIZES = 6, 7, 9, 11, 16
-#: of SizeStatistics: the bytes of all texts, each counted as often as it is there
+#: of SizeStatistics: the bytes of all texts, repeated ones counted each time
 TEXT_BYTES = 1
 
 
 class RowGroup(NamedTuple):
-    """Rows, the bytes of the file they lie in, and about how many they are once read."""
+    """A row group: its rows, its bytes in the file, and its approximate size once read."""
 
     rows: int
     start: int
@@ -42,7 +42,7 @@ class RowGroup(NamedTuple):
 
     @property
     def width(self) -> int:
-        """The bytes of a row, about."""
+        """The approximate bytes per row."""
         return -(-self.unpacked // max(self.rows, 1))
 
 
@@ -59,13 +59,13 @@ class Footer:
     start: int
     meta: bytes
     groups: tuple[RowGroup, ...]
-    #: where in `meta` the number of rows, the list of row groups and each of these stand
+    #: the positions in `meta` of the number of rows, the list of row groups and each group
     _rows: tuple[int, int]
     _list: tuple[int, int]
     _spans: tuple[tuple[int, int], ...]
 
     def of(self, first: int, last: int) -> bytes:
-        """The end of a file with only the row groups from `first` to before `last`."""
+        """The footer of a file with only the row groups from `first` to before `last`."""
         some = zip(self._spans[first:last], self.groups[first:last], strict=True)
         chosen = [span for span, group in some if group.rows]
         count = sum(group.rows for group in self.groups[first:last])
@@ -87,7 +87,7 @@ def read_footer(source: ByteSource) -> Footer:
     """The footer of a file.
 
     Raises:
-        BadInput: the file is truncated, encrypted, or no Parquet.
+        BadInput: the file is truncated, encrypted, or not Parquet.
     """
     size = source.size
     tail = source.read(max(0, size - 8), size)
@@ -104,7 +104,7 @@ def read_footer(source: ByteSource) -> Footer:
         raise BadInput.of("the file", "Parquet, whole", "a footer that is damaged") from None
 
 
-@lru_cache(maxsize=1)  # the units of one file come one after the other
+@lru_cache(maxsize=1)  # the units of one file follow each other
 def _parse(meta: bytes, start: int) -> Footer:
     fields, _ = _struct(meta, 0)
     groups, spans = [], []
@@ -122,7 +122,7 @@ def _parse(meta: bytes, start: int) -> Footer:
 
 def _row_group(group: dict[int, _Field]) -> RowGroup:
     rows = group[GROUP_ROWS].value
-    if rows == 0:  # its columns may be nowhere
+    if rows == 0:  # its columns may have no positions
         return RowGroup(0, 4, 4, 0)
     columns = [column.value[META_DATA].value for column in group[COLUMNS].value]
     starts = [
@@ -136,7 +136,7 @@ def _row_group(group: dict[int, _Field]) -> RowGroup:
 
 
 def _unpacked(column: dict[int, _Field]) -> int:
-    """The bytes of a column once it is read; texts in a dictionary are there many times then."""
+    """The size of a column once read, when dictionary texts are repeated in memory."""
     pages = column[UNPACKED_SIZE].value if UNPACKED_SIZE in column else 0
     texts = column[SIZES].value.get(TEXT_BYTES) if SIZES in column else None
     found: int = max(pages, texts.value if texts else 0)
@@ -233,7 +233,7 @@ def _list_header(count: int) -> bytes:
 
 
 class Body(Protocol):
-    """What a view reads."""
+    """The source that a view reads."""
 
     def seek(self, at: int, /) -> int: ...
 
@@ -241,9 +241,9 @@ class Body(Protocol):
 
 
 class View(io.RawIOBase):
-    """A file of which only the bytes from `base` are at hand, with another end.
+    """A file of which only the bytes from `base` on are loaded, with another footer.
 
-    `body` holds the file's bytes from `base` on; from `start` on come those of `tail`.
+    `body` has the file's bytes from `base` on; from `start` on, `tail` replaces them.
     """
 
     def __init__(self, body: Body, base: int, start: int, tail: bytes) -> None:
@@ -278,6 +278,6 @@ class View(io.RawIOBase):
 
 
 def extent(groups: Sequence[RowGroup]) -> tuple[int, int]:
-    """The bytes that some row groups lie in."""
+    """The byte range of some row groups."""
     full = [group for group in groups if group.rows]
     return min((g.start for g in full), default=4), max((g.end for g in full), default=4)

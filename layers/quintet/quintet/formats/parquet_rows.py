@@ -1,4 +1,4 @@
-"""Read row groups of Parquet in chunks, as columns, with the record that each row was."""
+"""Read row groups of Parquet in chunks, as columns, with each row's original record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parquet_columns(contract: Contract, footer: Footer) -> tuple[str, ...]:
     """The columns of a Parquet file, checked against the contract.
 
     Raises:
-        BadInput: a required column is missing, or one is of a kind its feature cannot have.
+        BadInput: a required column is missing, or has a type that its feature cannot have.
     """
     schema = parquet_schema(footer)
     names = tuple(schema.names)

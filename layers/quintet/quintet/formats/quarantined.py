@@ -1,4 +1,4 @@
-"""A refused row or record, whole, as a JSON line: the one form of every quarantine."""
+"""A refused row or record, complete, as a JSON line: the common form of all quarantines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quintet.errors import Refusal
 
 __all__ = ["Original", "Quarantined", "text_of"]
 
-#: a row or record as it came: its bytes, or the values of a row of Parquet by column
+#: a row or record as received: its bytes, or the values of a Parquet row by column
 Original = bytes | Mapping[str, Any]
 
 #: fields of a line that are not part of the place
@@ -22,11 +22,11 @@ _CONTENT = ("text", "encoding", "record", "data", "reasons")
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A refused row or record: where it is from, why it was refused, and what came.
+    """A refused row or record: its place, the reasons, and the original.
 
     `place` holds the line's own fields: `row` (and `file`) in a batch run; `shard`, `sequence`,
-    `row` and more in a stream. `original` is None where an earlier line of the same stream
-    record holds the bytes.
+    `row` and more in a stream. `original` is None if an earlier line of the same stream record has
+    the bytes.
     """
 
     place: Mapping[str, Any]
@@ -47,13 +47,13 @@ class Quarantined:
         options = orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
         try:
             return orjson.dumps({**self.place, **content}, default=str, option=options)
-        except TypeError:  # a value that JSON cannot hold, such as a map whose keys are lists
+        except TypeError:  # a value that JSON cannot represent, such as a map whose keys are lists
             content["record"] = {name: ascii(value) for name, value in content["record"].items()}
             return orjson.dumps({**self.place, **content}, option=options)
 
     @classmethod
     def from_line(cls, line: bytes) -> Quarantined:
-        """What `to_line` wrote, in either form."""
+        """Parse the output of `to_line`, in either form."""
         fields = orjson.loads(line)
         reasons = [Refusal(None, r["field"], r["expected"], r["got"]) for r in fields["reasons"]]
         original: Original | None = fields.get("record")

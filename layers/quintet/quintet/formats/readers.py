@@ -20,8 +20,8 @@ def read_slice(
 ) -> Iterator[Piece]:
     """The rows of a slice in their order, `CHUNK_ROWS` at a time or fewer.
 
-    `left` are the rows that the caller reads from here on, this slice included: the last chunks
-    of them are smaller.
+    `left` is the number of rows that the caller still reads, this slice included; their last chunks
+    are smaller.
 
     Raises:
         BadInput: the file cannot be read as its layout says.

@@ -1,4 +1,4 @@
-"""What readers know of a file: its bytes, its layout and the slice of it to read."""
+"""A file as readers see it: its bytes, its layout and the slice to read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FORMATS: tuple[FileFormat, ...] = ("csv", "jsonl", "parquet")
 
 
 class ByteSource(Protocol):
-    """The bytes of one file, which do not change while it is read."""
+    """The bytes of one file, which must not change while it is read."""
 
     @property
     def size(self) -> int:
@@ -31,7 +31,7 @@ class ByteSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is written. `columns` are a CSV's or Parquet's, `delimiter` is a CSV's."""
+    """A file's layout. `columns` are a CSV's or Parquet's, `delimiter` is a CSV's."""
 
     format: FileFormat
     gzip: bool
@@ -43,7 +43,7 @@ class Layout:
 class Slice:
     """Whole records of a file: `rows` of them, from record `first_row`.
 
-    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file;
+    `start` and `end` are byte positions in the (unpacked) text, or row groups of a Parquet file;
     `first_line` is the number of the text's line at `start`.
     """
 

@@ -1,12 +1,12 @@
-"""Where records end in CSV and JSONL: one vectorised scan, for planning and reading alike.
+"""Where records end in CSV and JSONL: one vectorised scan, for both planning and reading.
 
-A record of CSV ends at a newline outside quotes, by the rules of Python's csv module when it is
-strict: a quote opens a quoted field only where the field starts, two quotes inside one are a
-quote, and a delimiter or the record's end follows the closing one. Where quotes break these rules
-(one stays open for `MAX_RECORD_BYTES` or to the end, or text follows a closing one), the record
-ends with its own first line, so that a stray quote costs one row and not all behind it. A record
-of JSONL ends at every newline. Empty lines are no records. Memory is bounded by the size of a
-block plus that of the longest record.
+A CSV record ends at a newline outside quotes, by the rules of Python's csv module in strict mode: a
+quote opens a quoted field only at the start of the field, two quotes inside it are one quote, and a
+delimiter or the record's end follows the closing quote. Where quotes break these rules (one stays
+open for `MAX_RECORD_BYTES` or to the end, or text follows a closing one), the record ends with its
+own first line, so that a stray quote costs one row and not all following rows. A JSONL record ends
+at every newline. Empty lines are not records. Memory is bounded by the size of a block plus that of
+the longest record.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from quintet.formats.sources import Slice
 
 __all__ = ["MAX_RECORD_BYTES", "Positions", "Records", "records", "slices", "split"]
 
-#: the longest record in bytes; beyond it a quote was surely left open
+#: the longest record in bytes; in a longer one a quote was certainly left open
 MAX_RECORD_BYTES = 1 << 20
 
-#: bytes that are looked through at once
+#: bytes that are searched at once
 CACHED = 1 << 18
 
 Positions = NDArray[np.int64]
 QUOTE, NEWLINE, RETURN = 34, 10, 13
-#: what the quotes of a record say: it ends, wants more bytes (twice), or breaks the rules
+#: the state of a record's quotes: it ends, needs more bytes (two states), or breaks the rules
 _State = Literal["ended", "unended", "open", "broken"]
 
 
@@ -40,8 +40,8 @@ _State = Literal["ended", "unended", "open", "broken"]
 class Records:
     """Whole records of a stream: record i is `data[starts[i]:ends[i]]`, its newline included.
 
-    `offset` is the place of `data` in the stream, and `line` the number of its first line. Empty
-    lines lie between records. `well_quoted` is whether every record keeps the rules for quotes.
+    `offset` is the position of `data` in the stream, `line` the number of its first line. Empty
+    lines are between records. `well_quoted` is whether every record follows the rules for quotes.
     """
 
     offset: int
@@ -60,7 +60,7 @@ class Records:
 
 
 class Split(NamedTuple):
-    """Where complete records end, and whether all of them keep the rules for quotes."""
+    """Where complete records end, and whether all of them follow the rules for quotes."""
 
     ends: Positions
     well_quoted: bool
@@ -114,9 +114,9 @@ def _too_long(offset: int) -> BadInput:
 
 
 def split(data: bytes, delimiter: bytes | None, *, final: bool = False) -> Split:
-    """Where the complete records of `data` end, which starts at a record.
+    """Where the complete records of `data` end; `data` starts at a record.
 
-    With `final` nothing follows: the last record is complete, its newline may be missing.
+    With `final` no data follows: the last record is complete, its newline may be missing.
     """
     array = np.frombuffer(data, dtype=np.uint8)
     newlines = _places(array, NEWLINE)
@@ -124,7 +124,7 @@ def split(data: bytes, delimiter: bytes | None, *, final: bool = False) -> Split
         return Split(_with_rest(newlines + 1, len(data), final), True)
     quotes = _places(array, QUOTE)
     if _plain_quotes(array, quotes, delimiter[0]):
-        # outside quotes where the number of quotes before is even
+        # outside quotes if the number of quotes before is even
         ends = newlines[np.searchsorted(quotes, newlines) % 2 == 0] + 1
         tail = int(ends[-1]) if len(ends) else 0
         is_open = len(quotes) % 2 == 1 and (final or len(data) - tail > MAX_RECORD_BYTES)
@@ -134,14 +134,14 @@ def split(data: bytes, delimiter: bytes | None, *, final: bool = False) -> Split
 
 
 def _with_rest(ends: Positions, size: int, final: bool) -> Positions:
-    """Where records end, with the last of a stream, which needs no newline."""
+    """Where records end, including the last of a stream, which needs no newline."""
     if final and (not len(ends) or ends[-1] < size):
         return np.append(ends, size)
     return ends
 
 
 def _places(array: NDArray[np.uint8], byte: int) -> Positions:
-    """Where a byte is, looked for in parts that fit a processor's cache."""
+    """The positions of a byte, searched in parts that fit a processor's cache."""
     parts = range(0, len(array), CACHED)
     return np.concatenate(
         [np.flatnonzero(array[at : at + CACHED] == byte) + at for at in parts]
@@ -164,7 +164,7 @@ def _plain_quotes(array: NDArray[np.uint8], quotes: Positions, delimiter: int) -
 
 
 def _split_by_field(data: bytes, delimiter: bytes, newlines: Positions, final: bool) -> Split:
-    """The same, field by field where a line has a quote, for text with stray quotes."""
+    """The same for text with stray quotes, field by field in lines with a quote."""
     fields = re.compile(b"[" + re.escape(delimiter) + b"\n]")
     ends: list[Positions] = []
     start, well_quoted = 0, True
@@ -174,7 +174,7 @@ def _split_by_field(data: bytes, delimiter: bytes, newlines: Positions, final: b
         end, state = _record_end(data, line, fields)
         too_long = end - line > MAX_RECORD_BYTES
         if state in ("open", "unended") and not final and not too_long:
-            return Split(np.concatenate(ends), well_quoted)  # what follows decides
+            return Split(np.concatenate(ends), well_quoted)  # the next byte decides
         if state in ("open", "broken") or too_long:
             well_quoted = False
             end = data.find(b"\n", line) + 1 or (len(data) if final else 0)
@@ -193,7 +193,7 @@ def _between(newlines: Positions, start: int, stop: int) -> Positions:
 
 
 def _record_end(data: bytes, start: int, fields: re.Pattern[bytes]) -> tuple[int, _State]:
-    """How far the record at `start` goes, and in which state it is there."""
+    """The end of the record at `start`, and its state there."""
     at = start
     while True:
         if data[at : at + 1] == b'"':
@@ -212,7 +212,7 @@ def _record_end(data: bytes, start: int, fields: re.Pattern[bytes]) -> tuple[int
 
 
 def _after_quoted(data: bytes, start: int) -> int:
-    """The position just past the closing quote of a field, -1 where it has none."""
+    """The position just after the closing quote of a field, -1 if it has none."""
     close = data.find(b'"', start)
     while close >= 0 and data[close + 1 : close + 2] == b'"':
         close = data.find(b'"', close + 2)

@@ -1,9 +1,9 @@
-"""JSON, strictly: what two readers could read in two ways is refused.
+"""Strict JSON: text that two parsers could read differently is refused.
 
 orjson itself refuses NaN, infinities, numbers that overflow to one (1e999), lone surrogates,
-bytes that are not UTF-8 and more than 1,024 levels. Two things it lets pass, and both are
-caught here without a second parse of an honest body: a repeated key (it keeps the last) and
-an integer beyond 64 bits (it makes a float of it).
+bytes that are not UTF-8 and more than 1,024 levels. It accepts two things that this module refuses,
+without parsing a usual body twice: a repeated key (it keeps the last) and an integer beyond 64 bits
+(it becomes a float).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ALL_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19  # -(2**63) - 1 is the shortest integer out of range
 _SHIFTS = (1, 2, 4, 8, 3)
 _COLON = ord(":")
-_TOGETHER = 64  # texts that are looked at in one go: what is joined stays in the processor's cache
+_TOGETHER = 64  # texts checked at once: joined, they stay in the processor's cache
 _BEFORE_COLON = np.frombuffer(b'" \t\n\r', np.uint8)
 _MAX_INTEGER, _MIN_INTEGER = 2**64 - 1, -(2**63)
 
@@ -39,7 +39,7 @@ def parse(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadInput.of("body", "JSON in UTF-8 with finite numbers", str(error)) from None
-    # what is not seen at once to be right is no fault yet: then the slow reader decides
+    # a failed quick check is not an error yet: the slow check decides
     if _LONG_NUMBER in body.translate(_ALL_DIGITS_TO_ZERO) or not (
         _has_keys(value, body.count(b":")) or _keys_are_unique(body, value)
     ):
@@ -50,8 +50,8 @@ def parse(body: bytes) -> Any:
 def parse_all(bodies: Sequence[bytes]) -> list[Any | BadInput]:
     """The value of each JSON text, or why it is refused.
 
-    The texts are checked together: what is right of all of them is right of each, for no text has
-    more keys than colons.
+    The texts are checked together: if all pass together, each passes, because no text has more keys
+    than colons.
     """
     try:
         values = [orjson.loads(body) for body in bodies]
@@ -71,20 +71,20 @@ def parse_all(bodies: Sequence[bytes]) -> list[Any | BadInput]:
 
 
 def has_long_number(body: bytes) -> bool:
-    """Whether there are digits enough in a row for an integer that is too long; for long texts."""
+    """Whether enough digits follow each other for a too long integer; for long texts."""
     digits = (np.frombuffer(body, np.uint8) - ord("0")) < 10
-    for shift in _SHIFTS:  # what is left begins so many digits: 2, 4, 8, 16, 19
+    for shift in _SHIFTS:  # each remaining position begins so many digits: 2, 4, 8, 16, 19
         digits = digits[:-shift] & digits[shift:]
     return bool(digits.any())
 
 
 def _keys_are_unique(body: bytes, value: Any) -> bool:
-    """Whether it is seen at once that no key is repeated: each has its colon."""
+    """A quick check that no key is repeated: each has its colon."""
     return _has_keys(value, body.count(b":")) or _has_keys(value, _most_keys(body))
 
 
 def no_more_keys(bodies: Sequence[bytes], keys: int) -> bool:
-    """Whether it is seen at once that texts have together no more keys than so many."""
+    """A quick check that texts together have no more keys than so many."""
     colons = 0
     for start in range(0, len(bodies), _TOGETHER):
         text = np.frombuffer(b"".join(bodies[start : start + _TOGETHER]), np.uint8)
@@ -93,9 +93,9 @@ def no_more_keys(bodies: Sequence[bytes], keys: int) -> bool:
 
 
 def _most_keys(body: bytes) -> int:
-    """The keys that a text has at most: a key's colon stands behind a quote, or a space.
+    """The maximum number of keys in a text: a key's colon follows a quote or a space.
 
-    Those in times and addresses do not.
+    Colons in times and addresses do not.
     """
     text = np.frombuffer(body, np.uint8)
     colons = np.flatnonzero(text == _COLON)
@@ -103,7 +103,7 @@ def _most_keys(body: bytes) -> int:
 
 
 def _has_keys(value: Any, colons: int) -> bool:
-    """Whether a value holds `colons` keys, counted level by level until they are found."""
+    """Whether a value has `colons` keys, counted level by level until they are found."""
     keys = 0
     level = [value]
     while level:
@@ -133,7 +133,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
 
 
 def check_integers(body: bytes) -> None:
-    """Refuse integers of more than 64 bits, of which orjson makes floats, in a text that is JSON.
+    """Refuse integers of more than 64 bits, which orjson reads as floats, in valid JSON.
 
     Raises:
         BadInput: there is one.

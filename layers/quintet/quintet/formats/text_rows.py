@@ -1,10 +1,10 @@
-"""Read records of CSV and JSONL in chunks, as columns, with the text that each row was.
+"""Read CSV and JSONL records in chunks, as columns, with each row's original text.
 
-Rows that are alike are read by `quintet.formats.alike`. arro3 parses any chunk of CSV many times
-faster than Python does, but fails all of it on one bad row. So its result counts only where it is
-sure to be what a look at each row would give; every other chunk gets that look, which refuses the
-bad rows only. Its JSON reader is not used: it takes what the online path refuses (a number in
-quotes, 1.7 for an integer, a field given twice), which only a second reading would find.
+`quintet.formats.alike` reads uniform rows. arro3 parses a CSV chunk many times faster than Python,
+but fails the whole chunk for one bad row. So its result is used only if it certainly equals that of
+reading row by row; any other chunk is read row by row, which refuses only the bad rows. arro3's
+JSON reader is not used: it accepts what the online path refuses (a number in quotes, 1.7 for an
+integer, a duplicate field), which only a second parse would find.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ Found = tuple[Batch, Sequence[int] | None, list[Refusal]]
 #: rows that are read at once: their text fits a processor's cache
 AT_ONCE = 2048
 
-#: digits that a float may lose, so that it may look whole
+#: from so many digits on, a float may lose its fraction and look whole
 LONG = re.compile(rb"[0-9.]{16}|[eE]-")
 
 
 class _TextReader(Protocol):
     def read(self, text: _Text) -> Found:
-        """A chunk as a batch of the rows that could be read.
+        """A chunk as a batch of its readable rows.
 
-        With it come their positions (None: all), and the refusals of the others.
+        Also their positions (None: all) and the refusals of the others.
         """
         ...
 
@@ -60,7 +60,7 @@ class _TextReader(Protocol):
 def read_text(
     contract: Contract, layout: Layout, stream: Iterator[Records], row: int, left: int
 ) -> Iterator[Piece]:
-    """The records of a stream, the first row `row` of the file; `left` are left of the unit."""
+    """The records of a stream from row `row` of the file; `left` rows of the unit remain."""
     reader: _TextReader = (
         _CsvReader(contract, layout) if layout.format == "csv" else _JsonlReader(contract)
     )
@@ -92,9 +92,9 @@ class _Text:
         return len(self.starts)
 
     def read_alike(self, read: Callable[[Bytes, Positions], Batch | None]) -> Batch | None:
-        """All of it by `read`, which gets some records, `padded`, and where they end.
+        """Read all records with `read`, which gets some records, `padded`, and their ends.
 
-        None where it gives that.
+        None if `read` returns None.
         """
         batches = []
         for some in even(len(self), AT_ONCE):
@@ -115,7 +115,7 @@ class _Text:
 
     @cached_property
     def lines(self) -> list[int]:
-        """The number of the line at which each row begins."""
+        """The line number of each row's start."""
         data, starts = self._data, self.starts.tolist()
         passed = (data.count(b"\n", start, end) for start, end in pairwise(starts))
         return [*accumulate(passed, initial=self._part.line_at(starts[0]))]
@@ -144,12 +144,12 @@ class _CsvReader:
             feature = contract.by_name.get(name)
             if feature is not None and feature.dtype not in ("string", "bool"):
                 self._kinds[position] = whole if "int" in feature.dtype else number
-        #: pandas writes whole numbers beside gaps as "12.0"
+        #: pandas writes the whole numbers of a column with gaps as "12.0"
         self._floats = [number if kind is whole else kind for kind in self._kinds]
 
     def read(self, text: _Text) -> Found:
         batch = text.read_alike(partial(csv_batch, self._contract, self._columns, self._delimiter))
-        if batch is None and text.well_quoted:  # arro3 takes "x"y for xy
+        if batch is None and text.well_quoted:  # arro3 reads "x"y as xy
             batch = self._quick(text)
         return self._careful(text) if batch is None else (batch, None, [])
 
@@ -175,7 +175,7 @@ class _CsvReader:
         return None if batch.refusals else batch
 
     def _restore_empty(self, texts: _Text, position: int, values: Array, null: Array) -> None:
-        """Set the cells of a column that are the empty text in quotes: arro3 makes gaps of them."""
+        """Set the cells of a column that are a quoted empty text, which arro3 reads as missing."""
         for row in np.flatnonzero(null).tolist():
             cells = csv_cells(texts.original(row).decode(), self._delimiter)
             if cells[position] is not None:
@@ -215,7 +215,7 @@ def _csv_words(error: csv.Error, line: int) -> str:
 
 
 def _from_text(contract: Contract, cells: dict[str, Cells], rows: int) -> Batch:
-    # a file of none of the contract's columns (all have defaults) still has rows
+    # a file without any of the contract's columns (all have defaults) still has rows
     return from_text(contract, cells) if cells else from_records(contract, [{}] * rows)
 
 
@@ -232,7 +232,7 @@ class _JsonlReader:
             found = list(map(orjson.loads, texts))
         except ValueError:
             return self._careful(text)
-        # every field has a colon: where there are no more colons, no field came twice
+        # every field has a colon: if there are no more colons, no field is repeated
         whole = text.whole()
         if set(map(type, found)) != {dict} or whole.count(b":") != sum(map(len, found)):
             return self._careful(text)
@@ -278,7 +278,7 @@ class _JsonlReader:
 
 
 class _Twice(Exception):
-    """A JSON object holds this field twice."""
+    """A JSON object has this field twice."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -297,7 +297,7 @@ def _json_words(text: bytes) -> str:
         return "text that is not UTF-8"
     try:
         json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:  # Python 3.13 follows far deeper than 3.11
+    except RecursionError:  # Python 3.13 recurses far deeper than 3.11
         pass
     except ValueError:
         return "text that is not JSON"

@@ -1,4 +1,4 @@
-"""Columns as the bytes of a file: Parquet, CSV or JSONL."""
+"""Write columns as the bytes of a file: Parquet, CSV or JSONL."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from quintet.formats.sources import FileFormat
 
 __all__ = ["text_column", "write_table"]
 
-#: how many texts of a column tell whether they repeat
+#: how many texts of a column are sampled for repetition
 SAMPLE_ROWS = 1000
 
 
 def write_table(columns: Mapping[str, Array | core.Array], form: FileFormat = "parquet") -> bytes:
-    """Columns, (rows,) each, as a file of that format: the same bytes for the same values."""
+    """Columns, (rows,) each, as a file of that format; the same values give the same bytes."""
     out = io.BytesIO()
     if form == "parquet":
         _write_parquet(columns, out)
@@ -31,14 +31,14 @@ def write_table(columns: Mapping[str, Array | core.Array], form: FileFormat = "p
 
 
 def text_column(texts: list[str | None]) -> core.Array:
-    """Texts as Arrow holds them: as Python's objects they take several times their length."""
+    """Texts as an Arrow array: Python objects take several times their length."""
     return core.Array(texts, core.DataType.string())
 
 
 def _write_parquet(columns: Mapping[str, Array | core.Array], out: io.BytesIO) -> None:
-    """Scores are hardly ever the same twice: a dictionary of them costs much and saves nothing.
+    """Scores rarely repeat: a dictionary of them is expensive and saves nothing.
 
-    Row numbers and versions are steps of one and of none, which deltas make small.
+    Row numbers grow by one and versions are constant: deltas are small.
     """
     kinds = {n: c.dtype.kind for n, c in columns.items() if not isinstance(c, core.Array)}
     texts = {n: _repeats(c) for n, c in columns.items() if isinstance(c, core.Array)}
@@ -52,6 +52,6 @@ def _write_parquet(columns: Mapping[str, Array | core.Array], out: io.BytesIO) -
 
 
 def _repeats(texts: core.Array) -> bool:
-    """Whether the first texts of a column come twice and more, as categories do."""
+    """Whether the first texts of a column repeat, as categories do."""
     some = texts.slice(0, min(SAMPLE_ROWS, len(texts))).to_pylist()
     return 2 * len(set(some)) <= len(some)
