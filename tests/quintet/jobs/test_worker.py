@@ -109,6 +109,24 @@ def test_jobs_of_one_version_are_one_run_whatever_their_form() -> None:
     assert bench.result("c")["predictions"][1]["logs"] == pytest.approx([math.log(9)] * 2)
 
 
+def test_a_row_that_breaks_the_model_fails_alone_in_a_job_that_takes_partial_results() -> None:
+    bench = Bench(models=counted())  # type: ignore[arg-type]
+    records = [{"x": value} for value in (2, 13, 4)]
+    bench.work(
+        job("some", {"records": records, "partial": True}),
+        job("whole", {"records": records}),
+        logs("beside", 5),
+    )
+    assert bench.states() == {"some": "DONE", "whole": "FAILED", "beside": "DONE"}
+    found = bench.result("some")
+    assert [p and p["logs"][0] for p in found["predictions"]] == [
+        pytest.approx(math.log(2)),
+        None,
+        pytest.approx(math.log(4)),
+    ]
+    assert [(error["row"], error["field"]) for error in found["errors"]] == [(1, "model")]
+
+
 def test_a_run_has_no_more_rows_than_a_request_may_have() -> None:
     models = counted()
     bench = Bench(models=models)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import PROTOCOLS, Asked, WireProtocol
 from quintet.serving import ModelRoute, Prediction, predict_groups
 from quintet.serving.model_cache import ModelCache, PublishedModel
+from quintet.serving.predict import in_caller_order, predict
 
 __all__ = ["Read", "groups", "in_time", "read", "score"]
 
@@ -101,7 +102,29 @@ def score(
         now,
         outputs=first.outputs,
     )
-    return [_answer(*pair) for pair in zip(together, predictions, strict=True)]
+    return [
+        _answer(found, _by_row(found, prediction, features, now))
+        for found, prediction in zip(together, predictions, strict=True)
+    ]
+
+
+def _by_row(
+    found: Read, prediction: Prediction | ModelFailure, features: FeatureSource, now: float
+) -> Prediction | ModelFailure:
+    """A job's prediction; where it takes partial results, the rows that break the model fail alone.
+
+    Raises:
+        Transient: the feature store could not be read.
+    """
+    if not (isinstance(prediction, ModelFailure) and found.asked.partial):
+        return prediction
+    route, batch = ModelRoute(found.model), found.asked.batch
+    try:
+        return in_caller_order(
+            predict(route, batch, features, now, outputs=found.outputs, isolate="rows")
+        )
+    except ModelFailure as error:
+        return error
 
 
 def in_time(
