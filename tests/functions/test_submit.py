@@ -275,7 +275,7 @@ def test_an_input_of_200_mb_is_refused_when_it_is_named(submit: Ask, online_aws:
     s3.put_object(**place, Body=bytes(200_000_000))
     answer = invoke(submit, InputLocation="s3://payloads-bucket/inputs/huge")
     s3.delete_object(**place)
-    text = "InputLocation: expected at most 100000000 bytes, got 200000000"
+    text = "InputLocation: expected at most 20000000 bytes, got 200000000"
     assert (answer.status, answer.json()["Message"]) == (413, text)
     assert messages(online_aws, "work") == []
 

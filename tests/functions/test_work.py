@@ -263,7 +263,7 @@ def test_inputs_that_changed_after_their_job_was_accepted(work_aws: WorkAws) -> 
     assert {name: (p["status"], p["detail"]) for name, p in problems.items()} == {
         "vanished": (404, "input: expected an object that can be read, got none"),
         "emptied": (400, "input: expected at least one byte, got an empty object (0 bytes)"),
-        "grown": (413, "input: expected at most 100000000 bytes, got more"),
+        "grown": (413, "input: expected at most 20000000 bytes, got more"),
     }
     work_aws.aws.client("s3").delete_object(Bucket=bucket, Key="inputs/grown")
 

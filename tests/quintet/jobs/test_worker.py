@@ -21,6 +21,7 @@ from quintet.jobs.job import MAX_BROKEN, Content, Job, JobOutcome, Lease
 from quintet.jobs.memory import MemoryBlobs, MemoryJobs
 from quintet.jobs.messages import Delivery, backoff, deliveries
 from quintet.jobs.store import INLINE_RESULT, JobEvent
+from quintet.jobs.units import Waiting, units
 from quintet.serving.model_cache import ModelCache
 
 #: SQS takes no more in one message
@@ -232,7 +233,7 @@ def content(place: str) -> Content:
         (
             {"request": content("huge")},
             413,
-            "input: expected at most 100000000 bytes, got more",
+            "input: expected at most 20000000 bytes, got more",
         ),
         ({"request": content("other")}, 400, "records: expected an array of objects, got nothing"),
         (
@@ -264,6 +265,37 @@ def test_what_cannot_be_scored_fails_and_is_acknowledged(
     assert problem["detail"].startswith(detail)
     assert sorted(bench.notified()) == [("bad", "failed"), ("good", "completed")]
     assert bench.visibility.delays == {}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "most"),
+    [("application/json", 20_000_000), ("", 20_000_000), ("text/csv", 100_000_000)],
+)
+def test_an_input_is_not_read_where_it_would_not_fit_into_memory(
+    content_type: str, most: int
+) -> None:
+    asked: list[int] = []
+
+    class Asked(MemoryBlobs):
+        def get(self, place: str, most: int) -> bytes:
+            asked.append(most)
+            return super().get(place, most)
+
+    place = "s3://inbox/inputs/a"
+    bench = Bench(blobs=Asked())
+    bench.blobs.stored[place] = b"1,0\n"
+    bench.work(logs("a", 1, form="sagemaker", request=Content(content_type, 4, place=place)))
+    assert asked == [most]
+
+
+def test_requests_that_do_not_fit_together_are_not_in_memory_together() -> None:
+    sizes = [9_000_000, 9_000_000, 9_000_000, 90_000_000, 1]
+    waiting = [
+        Waiting(str(n), message(str(n)), logs(str(n), 1, request=Content("text/csv", size)))
+        for n, size in enumerate(sizes)
+    ]
+    found = [[one.name for one in unit] for unit in units(waiting)]
+    assert found == [["0", "1"], ["2"], ["3"], ["4"]]
 
 
 def test_refused_rows_fail_their_own_job_only_and_partial_answers_come_whole() -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "INLINE_REQUEST",
     "INLINE_RESULT",
     "MAX_INPUT_BYTES",
+    "MAX_JSON_INPUT_BYTES",
     "Blobs",
     "IdempotencyKey",
     "JobBatches",
@@ -27,14 +28,17 @@ __all__ = [
     "JobSummary",
     "KeyReused",
     "Outbox",
+    "max_input_bytes",
 ]
 
 #: bytes of a request, and of a result, that a job's item holds; larger ones go to S3. DynamoDB
 #: bills the whole item at each write, twice in a transaction: a request at three, a result at one
 INLINE_REQUEST = 4 * 1024
 INLINE_RESULT = 8 * 1024
-#: of an input that its caller put into S3
+#: bytes of an input that its caller put into S3; of JSON, which takes up to thirty times its bytes
+#: while it is parsed, so many as fit into a worker's memory
 MAX_INPUT_BYTES = 100_000_000
+MAX_JSON_INPUT_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,3 +280,8 @@ class Blobs(Protocol):
     def size(self, place: str) -> int:
         """The size of the object at a place, in bytes. Raises as `get` does."""
         ...
+
+
+def max_input_bytes(content_type: str) -> int:
+    """The bytes that an input in S3 of a content type may have; without a type it may be JSON."""
+    return MAX_JSON_INPUT_BYTES if content_type in ("", "application/json") else MAX_INPUT_BYTES

@@ -19,11 +19,11 @@ from quintet.errors import BadInput, TooLarge, Transient
 from quintet.jobs.job import Content, Job
 from quintet.jobs.store import (
     INLINE_REQUEST,
-    MAX_INPUT_BYTES,
     Blobs,
     IdempotencyKey,
     JobEvent,
     JobSubmissions,
+    max_input_bytes,
 )
 from quintet.protocols.http import Request
 from quintet.protocols.registry import Asked, WireProtocol, kept_headers
@@ -161,8 +161,9 @@ class Submitter:
         size = self.blobs.size(place)
         if size == 0:
             raise BadInput.of("InputLocation", "an object that is not empty", "0 bytes")
-        if size > MAX_INPUT_BYTES:
-            raise TooLarge.of("InputLocation", f"at most {MAX_INPUT_BYTES} bytes", f"{size}")
+        most = max_input_bytes(request.media_type)
+        if size > most:
+            raise TooLarge.of("InputLocation", f"at most {most} bytes", f"{size}")
         return Content(request.media_type, size, place=place, headers=kept_headers(request))
 
     def _without_large_body(self, job: Job) -> Job:

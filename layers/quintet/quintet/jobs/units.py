@@ -16,7 +16,7 @@ from quintet.jobs.messages import Delivery
 __all__ = ["MAX_UNIT_BYTES", "Waiting", "suspects", "units"]
 
 #: bytes of requests that are in memory at once, unless one has more by itself
-MAX_UNIT_BYTES = 64_000_000
+MAX_UNIT_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)

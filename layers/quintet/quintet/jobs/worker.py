@@ -12,7 +12,7 @@ from quintet.errors import BadInput, Transient
 from quintet.features import FeatureSource
 from quintet.jobs.grouping import Read, groups, in_time, read, score
 from quintet.jobs.messages import NOT_OURS, Delivery, MessageResult, Visibility, retry_delays
-from quintet.jobs.store import MAX_INPUT_BYTES, Blobs
+from quintet.jobs.store import Blobs, max_input_bytes
 from quintet.jobs.transitions import Answered, JobTransitions, LeasedJob, concurrently
 from quintet.jobs.units import Waiting, suspects, units
 from quintet.protocols.http import Response
@@ -100,7 +100,7 @@ class Worker:
         if content.place is None:
             return content.body or b""
         try:
-            body = self.blobs.get(content.place, MAX_INPUT_BYTES)
+            body = self.blobs.get(content.place, max_input_bytes(content.content_type))
         except Exception as error:
             return error
         return body or BadInput.of("input", "at least one byte", "an empty object (0 bytes)")
