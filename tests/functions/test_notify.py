@@ -217,7 +217,7 @@ def test_attempts_are_counted_and_the_age_of_what_was_delivered_is_told(
         waiting = aws.deliveries.get("j1", "webhook")
         aws.deliveries.put("j1", "webhook", replace(waiting, next=0.0))
         assert handler(aws.received(), None) == SETTLED
-    _, (retried, delivered) = written(capsys.readouterr().out)
+    _, (retried, waits, delivered) = written(capsys.readouterr().out)
     common = {
         "stage": "test",
         "model": "shop",
@@ -229,6 +229,14 @@ def test_attempts_are_counted_and_the_age_of_what_was_delivered_is_told(
         **common,
         "callbacks_retried_count": [1.0],
         "units": {"callbacks_retried_count": "Count"},
+    }
+    # what CallbackAgeAlarm is about, by the dimensions that it names
+    assert waits.pop("callback_waiting_seconds")[0] >= 0
+    assert waits == {
+        "stage": "test",
+        "service": "notify",
+        "dimensions": ["service", "stage"],
+        "units": {"callback_waiting_seconds": "Seconds"},
     }
     at = aws.deliveries.get("j1", "webhook").delivered
     assert at is not None

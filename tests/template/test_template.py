@@ -32,6 +32,8 @@ from quintet.settings import (
     WorkSettings,
     read,
 )
+from quintet.telemetry.metrics import METRICS
+from quintet.webhooks.delivery import Attempt, Delivery, after
 from quintet_local.plan import plan
 from quintet_local.stack import Stack, describe
 from quintet_local.template import TemplateError, load
@@ -366,15 +368,14 @@ def test_dead_letters_are_alarmed_of(name: str) -> None:
     assert identity(name, "QueueName") in watched
 
 
-@pytest.mark.parametrize("name", ["WorkQueue", "NotifyQueue"])
-def test_the_age_of_an_asynchronous_queue_is_alarmed_of(name: str) -> None:
+def test_the_age_of_jobs_that_no_worker_received_is_alarmed_of() -> None:
     watched = {
         dimension["Value"]
         for alarm in properties("AWS::CloudWatch::Alarm").values()
         if alarm["MetricName"] == "ApproximateAgeOfOldestMessage"
         for dimension in alarm["Dimensions"]
     }
-    assert identity(name, "QueueName") in watched
+    assert watched == {identity("WorkQueue", "QueueName")}
 
 
 def test_jobs_are_kept_longer_than_their_messages_and_dead_letters(stack: Stack) -> None:
@@ -552,3 +553,25 @@ def test_outputs_name_every_bucket_queue_and_topic(kind: str) -> None:
     named = {json.dumps(value) for value in found.outputs.values()}
     there = {name for name, resource in found.resources.items() if resource["Type"] == kind}
     assert {name for name in there if not any(f'"{name}"' in value for value in named)} == set()
+
+
+def test_a_callback_that_is_retried_for_hours_rings() -> None:
+    alarm = properties("AWS::CloudWatch::Alarm")["CallbackAgeAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("Quintet", "callback_waiting_seconds")
+    assert alarm["MetricName"] in METRICS
+    # it is written with these dimensions alone: see tests/functions/test_notify.py
+    assert {dimension["Name"] for dimension in alarm["Dimensions"]} == {"service", "stage"}
+    # some attempt comes that late before the last one, after a day
+    delivery, now, late = Delivery(), 0.0, []
+    while (delivery := after(delivery, Attempt("waiting", "500"), now, 0.0)).state == "waiting":
+        late.append(now)
+        now = delivery.next
+    assert max(late) >= alarm["Threshold"]
+
+
+@pytest.mark.parametrize("name", sorted(properties("AWS::CloudWatch::Alarm")))
+def test_no_alarm_waits_for_messages_that_its_metric_leaves_out(name: str) -> None:
+    alarm = properties("AWS::CloudWatch::Alarm")[name]
+    if alarm["MetricName"] == "ApproximateAgeOfOldestMessage":
+        # an age that a message reaches while it was received less than three times
+        assert (name, alarm["Threshold"]) == ("WorkQueueAgeAlarm", 300)

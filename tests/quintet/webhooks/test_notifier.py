@@ -193,7 +193,7 @@ class World:
             self.deliveries,
             clock=lambda: self.now,
             random=lambda: 0.0,
-            report=lambda found, *how: self.told.append((found.subject, *how)),
+            report=lambda found, *how: self.told.append((found.subject, *how[:2])),
         )
         return notifier(message, receives)
 

@@ -36,6 +36,7 @@ CALLBACKS = {
     "callbacks_given_up_count": "callbacks that failed for a day",
     "callbacks_stopped_count": "callbacks to an endpoint that is gone or disabled",
     "callback_age_seconds": "time from the job's end to its delivery",
+    "callback_waiting_seconds": "time from the job's end to an attempt that failed, by stage alone",
 }
 #: what `score_stream` measures for each invocation, by stage
 STREAM = {

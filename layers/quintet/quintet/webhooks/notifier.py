@@ -113,8 +113,8 @@ class EventReader:
 class Notifier:
     """Notifies of what `read` finds in messages.
 
-    `random` gives numbers in [0, 1), `report` gets every attempt: the notification, the channel
-    and the delivery after it.
+    `random` gives numbers in [0, 1), `report` gets every attempt: the notification, the channel,
+    the delivery after it, and its moment.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Notifier:
         *,
         clock: Callable[[], float],
         random: Callable[[], float],
-        report: Callable[[Notification, str, Delivery], None],
+        report: Callable[[Notification, str, Delivery, float], None],
     ) -> None:
         self._read = read
         self._deliveries = deliveries
@@ -170,5 +170,5 @@ class Notifier:
             return replace(delivery, next=now + wait)
         delivery = after(delivery, attempt, self._clock(), self._random())
         self._deliveries.put(notification.subject, channel, delivery)
-        self._report(notification, channel, delivery)
+        self._report(notification, channel, delivery, now)
         return delivery

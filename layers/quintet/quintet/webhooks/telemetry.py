@@ -29,7 +29,9 @@ class DeliveryTelemetry:
         self._logger = logger
         self._metrics = metrics
 
-    def attempted(self, notification: Notification, channel: str, delivery: Delivery) -> None:
+    def attempted(
+        self, notification: Notification, channel: str, delivery: Delivery, now: float
+    ) -> None:
         """Write an attempt to deliver. The age is from the moment of the event.
 
         The line has no URL, which may hold a token, and of the answer only its status.
@@ -47,9 +49,15 @@ class DeliveryTelemetry:
             last=delivery.last,
         )
         self._count(delivery, notification.model, channel, notification.at)
+        self._wait(delivery, notification.at, now)
 
     def _count(self, delivery: Delivery, model: str, channel: str, begun: float) -> None:
         values = {_COUNTS[delivery.state]: 1.0}
         if delivery.delivered is not None:
             values["callback_age_seconds"] = delivery.delivered - begun
         self._metrics.write({"model": model, "channel": channel}, values)
+
+    def _wait(self, delivery: Delivery, begun: float, now: float) -> None:
+        """The metric of `CallbackAgeAlarm`, which knows no model: an alarm names all dimensions."""
+        if delivery.state == "waiting":
+            self._metrics.write({}, {"callback_waiting_seconds": now - begun})
