@@ -213,7 +213,7 @@ def make(folder: Path, rows: int) -> None:
     from onnxmltools import convert_lightgbm
     from onnxmltools.convert.common.data_types import FloatTensorType
 
-    from quintet.formats.arrow import table
+    from quintet.formats.writers import table
 
     random = np.random.default_rng(7)
     few = random.normal(size=(4000, 30)).astype(np.float32)

@@ -174,7 +174,7 @@ def _parts(
     # without a history what is stored is taken as of the run's start: a retry sees the same ages
     started = datetime.fromisoformat(plan.started).timestamp()
     if plan.scope == "key":
-        known = with_constants(contract, plan.constants)
+        known = with_constants(contract, plan.constants) if plan.constants else contract
         moment = as_of(plan, plan.input.key) if plan.features else started
         file = PinnedSource(inbox, plan.input)
         only = Slice(unit.start, unit.end, unit.first_row, unit.rows, unit.first_line)

@@ -1,10 +1,10 @@
-"""Arrow columns to numpy arrays and numpy arrays to Arrow tables, through arro3."""
+"""Arrow columns to numpy arrays, through arro3."""
 
 from __future__ import annotations
 
 import codecs
 import ctypes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,6 @@ __all__ = [
     "is_decimal",
     "is_list",
     "is_text",
-    "table",
     "type_name",
 ]
 
@@ -215,19 +214,3 @@ def _bits(address: int, offset: int, rows: int) -> NDArray[np.bool_]:
 
 
 # ---- numpy to Arrow -----------------------------------------------------------------------------
-
-
-def table(columns: Mapping[str, Array | core.Array | list[str | None]]) -> core.Table:
-    """Named one-dimensional arrays, and lists of text, as a table."""
-    return core.Table.from_pydict(
-        {
-            name: values if isinstance(values, core.Array) else _array(values)
-            for name, values in columns.items()
-        }
-    )
-
-
-def _array(values: Array | list[str | None]) -> core.Array:
-    if isinstance(values, list):
-        return core.Array(values, core.DataType.string())
-    return core.Array.from_numpy(np.ascontiguousarray(values))

@@ -1,18 +1,18 @@
-"""Write columns as the bytes of a file: Parquet, CSV or JSONL."""
+"""Write columns as Arrow tables and as the bytes of a file: Parquet, CSV or JSONL."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
 
+import numpy as np
 from arro3 import core
 from arro3 import io as arrow_io
 
 from quintet.columns import Array
-from quintet.formats.arrow import table
 from quintet.formats.sources import FileFormat
 
-__all__ = ["text_column", "write_table"]
+__all__ = ["table", "text_column", "write_table"]
 
 #: how many texts of a column are sampled for repetition
 SAMPLE_ROWS = 1000
@@ -55,3 +55,19 @@ def _repeats(texts: core.Array) -> bool:
     """Whether the first texts of a column repeat, as categories do."""
     some = texts.slice(0, min(SAMPLE_ROWS, len(texts))).to_pylist()
     return 2 * len(set(some)) <= len(some)
+
+
+def table(columns: Mapping[str, Array | core.Array | list[str | None]]) -> core.Table:
+    """Named one-dimensional arrays, and lists of text, as a table."""
+    return core.Table.from_pydict(
+        {
+            name: values if isinstance(values, core.Array) else _array(values)
+            for name, values in columns.items()
+        }
+    )
+
+
+def _array(values: Array | list[str | None]) -> core.Array:
+    if isinstance(values, list):
+        return core.Array(values, core.DataType.string())
+    return core.Array.from_numpy(np.ascontiguousarray(values))
