@@ -9,45 +9,87 @@ import json
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from quintet.contract import Contract, to_dict
-from quintet_publish.child import Limits, run_child
-from quintet_publish.problems import PackageError, first_problems
+from quintet_publish.child import Ended, Limits, run_child
+from quintet_publish.full_request import GROWTH
+from quintet_publish.problems import PackageError, Problem, first_problems
 
 __all__ = ["Checked", "Limits", "load_check"]
 
 
+#: what `predict` has: 1769 MB by the template, less an environment before it loads a model
+LIMITS = Limits(memory=1_650_000_000)
+REQUEST_SECONDS = 29  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The cost of loading and scoring a graph, and how many rows were scored at once."""
+    """The cost of loading a graph and of scoring its largest request.
+
+    `memory` is the most at once, in bytes, above the process before. `sample` is what
+    `check_sample` found of the training data.
+    """
 
     load_ms: float
     full_rows: int
+    full_ms: float
     memory: int
+    sample: dict[str, Any] | None
 
 
-LIMITS = Limits()
-
-
-def load_check(graph: bytes, contract: Contract, golden: bytes, limits: Limits = LIMITS) -> Checked:
+def load_check(
+    graph: bytes,
+    contract: Contract,
+    golden: bytes,
+    limits: Limits = LIMITS,
+    *,
+    sample: dict[str, Any] | None = None,
+    request_seconds: float = REQUEST_SECONDS,
+) -> Checked:
     """Load the graph and score the golden vectors: together, alone, and in a full request.
 
-    `golden` is the content of golden.json.
+    `golden` is the content of golden.json, `sample` some of the training data.
 
     Raises:
         PackageError: the graph does not load, goes over a limit, or gives other outputs.
     """
     with tempfile.TemporaryDirectory(prefix="quintet-check-") as folder:
-        task = {"contract": to_dict(contract), "limits": asdict(limits)}
+        task = {
+            "contract": to_dict(contract),
+            "limits": asdict(limits),
+            "sample": sample,
+            "request_seconds": request_seconds,
+        }
         Path(folder, "task.json").write_text(json.dumps(task), encoding="utf-8")
         Path(folder, "model.onnx").write_bytes(graph)
         Path(folder, "golden.json").write_bytes(golden)
         ended = run_child("quintet_publish.load_check_child", [folder], limits)
     found = ended.last
     if ended.error:
-        raise PackageError.of("model.onnx", f"loading or running it {ended.error}")
+        raise PackageError([_over(ended, contract)])
     if "error" in found:
         raise PackageError.of("model.onnx", found["error"])
     if differences := found["differences"]:
         raise PackageError(first_problems("golden.json", differences))
-    return Checked(found["load_ms"], found["full_rows"], found["memory"])
+    if slow := found["slow"]:
+        took = f"{slow['rows']:,} rows take about {slow['ms'] / 1000:.3g} s"
+        raise PackageError([_too_many(f"{took}, a request has {request_seconds:g} s", found)])
+    return Checked(*(found[name] for name in Checked.__slots__))
+
+
+def _over(ended: Ended, contract: Contract) -> Problem:
+    """A limit that the child went over: at once, or with more rows than it last reported."""
+    steps = [line for line in ended.lines if "rows" in line]
+    if not steps:
+        return Problem("model.onnx", f"loading or running it {ended.error}")
+    fits = {"full_rows": steps[-1]["rows"], "full_ms": steps[-1]["ms"]}
+    wanted = min(steps[-1]["rows"] * GROWTH, contract.limits.rows)
+    return _too_many(f"{wanted:,} rows {ended.error}", fits)
+
+
+def _too_many(text: str, fits: dict[str, Any]) -> Problem:
+    rows, ms = fits["full_rows"], fits["full_ms"]
+    hint = f"{rows:,} rows fit and take {ms:.3g} ms: lower it to at most that"
+    return Problem("model.yaml", f"{text}; {hint}", field="limits.rows")

@@ -10,14 +10,15 @@ from typing import Any
 
 import psutil
 
-from quintet.contract import Contract, from_dict
+from quintet.contract import from_dict
 from quintet.errors import ModelFailure
 from quintet.onnx_model import OnnxModel
 from quintet.serving import golden
 from quintet_publish.child_limits import limit_process
+from quintet_publish.full_request import Recorded, grow
+from quintet_publish.sample import check_sample
 
 SINGLES = 8  # rows that are also scored one by one
-FULL_SECONDS = 5  # about how long the largest request may take here
 
 
 def main(path: str) -> None:
@@ -31,35 +32,35 @@ def main(path: str) -> None:
         found = _check(task, graph, vectors)
     except (ModelFailure, MemoryError) as error:
         found = _found(error)
-    print(json.dumps(found), flush=True)
+    _print(found)
+
+
+def _print(line: dict[str, Any]) -> None:
+    print(json.dumps(line), flush=True)
 
 
 def _check(task: dict[str, Any], graph: bytes, vectors: golden.Golden) -> dict[str, Any]:
-    process = psutil.Process()
-    before = process.memory_info().rss
+    before = psutil.Process().memory_info().rss
     contract = from_dict(task["contract"])
-    model, load_ms = _timed(lambda: OnnxModel(contract, graph))
-    differences, run_ms = _timed(lambda: golden.check(model, vectors))
-    texts = [str(difference) for difference in differences]
-    rows = _max_rows(contract, vectors.rows, run_ms)
-    if not texts:
-        for row in range(min(SINGLES, vectors.rows)):
-            for found in golden.check(model, vectors.slice(row, row + 1)):
-                texts.append(f"alone, row {row} differs: {found.output}: {found.got}")
-        differences = golden.check(model, vectors.repeated(rows))
-        texts.extend(f"among {rows} rows, {difference}" for difference in differences)
+    loaded, load_ms = _timed(lambda: OnnxModel(contract, graph))
+    model = Recorded(loaded)
+    texts = [str(difference) for difference in golden.check(model, vectors)]
+    if texts:
+        return {"differences": texts}
+    step = grow(model, vectors.tolerance, task["request_seconds"], _print)
+    texts = step.get("differences", [])
+    for row in range(min(SINGLES, vectors.rows)):
+        for found in golden.check(model, vectors.slice(row, row + 1)):
+            texts.append(f"alone, row {row} differs: {found.output}: {found.got}")
     return {
         "differences": texts,
         "load_ms": load_ms,
-        "full_rows": rows,
-        "memory": max(0, process.memory_info().rss - before),
+        "full_rows": step["rows"],
+        "full_ms": step["ms"],
+        "memory": max(0, step["memory"] - before),
+        "slow": step.get("slow"),
+        "sample": check_sample(model, task["sample"]) if task["sample"] else None,
     }
-
-
-def _max_rows(contract: Contract, rows: int, run_ms: float) -> int:
-    """The most rows of one request, or as many as take a few seconds."""
-    affordable = int(FULL_SECONDS * 1000 / (run_ms / rows))
-    return max(rows, min(contract.limits.rows, affordable))
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -21,7 +21,7 @@ class Findings:
     """What reading a package found.
 
     `sources` are the SHA-256 of its files, `golden` the vectors that every load checks,
-    `nodes` how many the graph has.
+    `sample` some rows of the training data, `nodes` how many the graph has.
     """
 
     contract: Contract
@@ -29,7 +29,9 @@ class Findings:
     golden: dict[str, Any]
     golden_rows: int
     baseline: dict[str, Any]
+    sample: dict[str, Any] | None
     nodes: int
+    warnings: list[str]
 
     @property
     def digest(self) -> str:

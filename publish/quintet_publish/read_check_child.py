@@ -11,11 +11,13 @@ from typing import Any
 from quintet.contract import to_dict
 from quintet.manifest import GRAPH
 from quintet.monitoring.baseline import baseline_of
+from quintet.serving.golden import Golden
 from quintet_publish.child_limits import limit_process
 from quintet_publish.graph_checks import check_graph
-from quintet_publish.package import Package, read_package
+from quintet_publish.package import GOLDEN, Package, read_package
 from quintet_publish.problems import MAX_PROBLEMS, PackageError
 from quintet_publish.safety import read_graph
+from quintet_publish.sample import sample_of
 from quintet_publish.training_data import read_training_data
 
 __all__ = ["GOLDEN_AT_LOAD"]
@@ -51,18 +53,30 @@ def _findings(folder: Path, reading: Callable[[str], None]) -> dict[str, Any]:
         "sources": package.sources,
         "golden": package.golden.head(GOLDEN_AT_LOAD).to_dict(),
         "golden_rows": package.golden.rows,
-        "baseline": _baseline(package, reading),
         "nodes": nodes,
+        "warnings": _warnings(package.golden),
+        **_training(package, reading),
     }
 
 
-def _baseline(package: Package, reading: Callable[[str], None]) -> dict[str, Any]:
-    path = package.contract.training_data
+def _training(package: Package, reading: Callable[[str], None]) -> dict[str, Any]:
+    """The baseline, and a sample for `load_check`."""
+    contract, path = package.contract, package.contract.training_data
     if path is None:
-        return baseline_of(package.contract, {})
+        return {"baseline": baseline_of(contract, {}), "sample": None}
     reading(path)
-    columns = read_training_data(package.contract, path, package.files[path])
+    columns, target = read_training_data(contract, path, package.files[path])
     try:
-        return baseline_of(package.contract, columns)
+        baseline = baseline_of(contract, columns)
     except ValueError as error:
         raise PackageError.of(path, str(error)) from error
+    return {"baseline": baseline, "sample": sample_of(contract, columns, target)}
+
+
+def _warnings(golden: Golden) -> list[str]:
+    rows = list(zip(*golden.columns.values(), strict=True))
+    if golden.rows == 1:
+        return [f"{GOLDEN} has one row: about twenty, with the edges of each feature, show more"]
+    if all(row == rows[0] for row in rows):
+        return [f"{GOLDEN} has {golden.rows} rows, all alike: they show what one row shows"]
+    return []

@@ -34,8 +34,13 @@ class Release:
     golden: dict[str, Any]
 
 
-def prepare(folder: Path, tick: Callable[[str, str], None]) -> Release:
-    """Check a package and make its release; `tick` is called after each check with its result.
+def prepare(
+    folder: Path, tick: Callable[[str, str], None], warn: Callable[[str], None] = lambda text: None
+) -> Release:
+    """Check a package and make its release.
+
+    `tick` is called after each check with its result, `warn` with what is not refused and yet
+    likely wrong.
 
     Raises:
         PackageError: the package cannot be published.
@@ -52,15 +57,43 @@ def prepare(folder: Path, tick: Callable[[str, str], None]) -> Release:
     tick("contract", f"{contract.name} version {contract.version}")
     tick("safety", f"{len(files[GRAPH]):,} bytes, {found.nodes} nodes")
     tick("graph", f"{len(contract.inputs)} in, {len(contract.outputs)} out, as the contract says")
-    checked = load_check(files[GRAPH], contract, files[GOLDEN])
+    checked = load_check(files[GRAPH], contract, files[GOLDEN], sample=found.sample)
     tick(
         "golden vectors",
-        f"{found.golden_rows} rows agree, {checked.full_rows:,} at once; "
-        f"loads in {checked.load_ms:.1f} ms, {checked.memory / 1e6:.0f} MB",
+        f"{found.golden_rows} rows agree, {checked.full_rows:,} at once in "
+        f"{checked.full_ms:.1f} ms; loads in {checked.load_ms:.1f} ms, "
+        f"{checked.memory / 1e6:.0f} MB",
     )
+    for text in found.warnings:
+        warn(text)
     rows = "no training data" if contract.training_data is None else contract.training_data
     tick("baseline", rows)
+    if contract.training_data is not None and checked.sample is not None:
+        _tell_sample(contract.training_data, checked.sample, tick, warn)
     return Release(contract, found.digest, found.sources, files, found.golden)
+
+
+def _tell_sample(
+    path: str,
+    sample: dict[str, Any],
+    tick: Callable[[str, str], None],
+    warn: Callable[[str], None],
+) -> None:
+    """Say what the training data show.
+
+    Raises:
+        PackageError: every row would be refused, or two features are in each other's place.
+    """
+    rows, refused = sample["rows"], sample["refused"]
+    if refused:
+        text = f"{refused:,} of {rows:,} rows would be refused: {'; '.join(sample['reasons'])}"
+        if refused == rows:
+            raise PackageError.of(path, text)
+        warn(f"{path}: {text}")
+    if sample.get("swap"):
+        raise PackageError.of(CONTRACT, sample["swap"])
+    quality = f", {sample['quality']}" if "quality" in sample else ""
+    tick("training data", f"{rows - refused:,} of {rows:,} rows are as the contract says{quality}")
 
 
 def _checked(folder: Path, name: str, max_bytes: int, found: Findings) -> bytes:

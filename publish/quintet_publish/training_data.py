@@ -22,8 +22,8 @@ SUFFIXES = (".csv", ".parquet")
 MAX_VALUES = 50_000_000
 
 
-def read_training_data(contract: Contract, path: str, content: bytes) -> Columns:
-    """The columns that are features.
+def read_training_data(contract: Contract, path: str, content: bytes) -> tuple[Columns, Any]:
+    """The columns that are features, and that of the right answers if the contract names it.
 
     Raises:
         PackageError: the file is not what its name says, or misses a feature's column.
@@ -44,7 +44,11 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> Columns
         raise PackageError.of(path, f"expected a column for every feature, {absent[0]} has none")
     if not any(len(values) for values in columns.values()):
         raise PackageError.of(path, "expected rows, got none")
-    return {f.name: columns[f.name] for f in contract.features if f.name in columns}
+    target = contract.training_target
+    if target is not None and target not in columns:
+        raise PackageError.of(path, f"expected the column {target}, which `training_target` names")
+    found = {f.name: columns[f.name] for f in contract.features if f.name in columns}
+    return found, None if target is None else columns[target]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,21 @@ def _csv(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
             raise PackageError.of(path, text)
         for name, cell in zip(header, row, strict=True):
             columns[name].append(cell)
-    return {
+    target = contract.training_target
+    answers = {} if target not in columns else {target: [_answer(c) for c in columns[target]]}
+    return answers | {
         feature.name: [_cell(path, feature, cell) for cell in columns[feature.name]]
         for feature in contract.features
         if feature.name in columns
     }
+
+
+def _answer(cell: str) -> Any:
+    """A right answer: a number where it is one."""
+    try:
+        return float(cell)
+    except ValueError:
+        return cell or None
 
 
 def _cell(path: str, feature: Feature, cell: str) -> Any:

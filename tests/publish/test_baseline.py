@@ -161,8 +161,8 @@ def test_csv_and_parquet_give_the_same_baseline() -> None:
         names=["colour", "number", "flag", "extra"],
     )
     write_parquet(table, target)
-    parquet = read_training_data(small(), "t.parquet", target.getvalue())
-    csv = read_training_data(small(), "t.csv", text.encode())
+    parquet, _ = read_training_data(small(), "t.parquet", target.getvalue())
+    csv, _ = read_training_data(small(), "t.csv", text.encode())
     assert baseline_of(small(), csv) == baseline_of(small(), parquet)
     assert baseline_of(small(), csv)["features"]["colour"]["counts"] == {"gr\neen": 1, "red": 1}
 

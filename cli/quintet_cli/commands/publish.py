@@ -42,7 +42,7 @@ def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_S
     """Check a model package and publish it as an immutable version."""
     opened = Stage.open(stage, state)
     publisher = publisher_of(opened)
-    release = prepare(folder, _tick)
+    release = prepare(folder, _tick, _warn)
     with _aws_errors():
         published = publisher.publish(release, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     name, version = release.contract.name, release.contract.version
@@ -63,7 +63,7 @@ def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_S
 
 def check(folder: Folder) -> None:
     """Run the checks of `publish` on a model package, without a stage."""
-    release = prepare(folder, _tick)
+    release = prepare(folder, _tick, _warn)
     console.print(f"  digest {release.digest}")
 
 
@@ -118,6 +118,10 @@ def _at(stage: Stage) -> str:
 
 def _tick(step: str, detail: str) -> None:
     console.print(f"[green]✓[/green] {step:<15} {escape(detail)}")
+
+
+def _warn(text: str) -> None:
+    console.print(f"[yellow]![/yellow] {escape(text)}")
 
 
 @contextmanager

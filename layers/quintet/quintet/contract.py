@@ -255,7 +255,8 @@ class Contract:
 
     `version` numbers an immutable publication. `entity` names the key column that joins
     stored features. `cache_ttl` is in seconds; 0 is no prediction cache. `training_data`
-    is a CSV or Parquet file of the package from which publishing computes the baseline.
+    is a CSV or Parquet file of the package from which publishing computes the baseline, and
+    `training_target` its column of right answers, which publishing compares with the outputs.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -275,6 +276,7 @@ class Contract:
     stream: Stream | None = None
     cache_ttl: float = 0.0
     training_data: str | None = None
+    training_target: str | None = None
 
     def __hash__(self) -> int:
         # the fields hold dicts; name and version identify a contract in every cache

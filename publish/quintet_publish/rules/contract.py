@@ -63,6 +63,8 @@ def _header(contract: Contract) -> Found:
     if not 0 <= contract.limits.max_refused <= 1:
         got = f"{contract.limits.max_refused:g}"
         yield ("limits", "max_refused"), f"expected a share from 0 to 1, got {got}"
+    if contract.training_target is not None and contract.training_data is None:
+        yield ("training_target",), "needs `training_data`, whose column it names"
     if contract.slo.p95_ms <= 0:
         yield ("slo", "p95_ms"), f"expected more than 0, got {contract.slo.p95_ms:g}"
     if not 0 <= contract.cache_ttl <= MAX_CACHE_SECONDS:

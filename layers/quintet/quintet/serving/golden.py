@@ -10,7 +10,7 @@ belongs to row i of every column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from quintet.features import MemoryFeatures
 from quintet.scoring import Model, Scores
 from quintet.serving.predict import ModelRoute, predict
 
-__all__ = ["Difference", "Golden", "check", "golden_from_dict"]
+__all__ = ["Difference", "Golden", "check", "golden_from_dict", "score_columns"]
 
 TOLERANCE = 1e-6
 HALF_TOLERANCE = 1e-3  # float16 keeps three digits
@@ -94,7 +94,7 @@ def check(model: Model, golden: Golden) -> list[Difference]:
     Raises:
         ModelFailure: the model raised, or broke its contract's shapes.
     """
-    scores = _score(model, golden)
+    scores = score_columns(model, golden.columns)
     rows = {int(row): position for position, row in enumerate(scores.index)}
     differences = [
         Difference(refusal.row or 0, refusal.field, refusal.expected, refusal.got)
@@ -111,13 +111,19 @@ def check(model: Model, golden: Golden) -> list[Difference]:
     return sorted(differences, key=lambda difference: difference.row)
 
 
-def _score(model: Model, golden: Golden) -> Scores:
-    """The real path: stored features come from a feature store, by an entity a row."""
+def score_columns(model: Model, columns: Mapping[str, Sequence[Any]]) -> Scores:
+    """Score rows as any request's: stored features come from a feature store, by an entity a row.
+
+    `columns` are JSON values by feature, None where one is missing.
+
+    Raises:
+        ModelFailure: the model raised, or broke its contract's shapes.
+    """
     contract = model.contract
     stored = {feature.name for feature in contract.stored}
     source = MemoryFeatures()
-    records: list[dict[str, Any]] = [{} for _ in range(golden.rows)]
-    for name, values in golden.columns.items():
+    records: list[dict[str, Any]] = [{} for _ in next(iter(columns.values()))]
+    for name, values in columns.items():
         for row, value in enumerate(values):
             if name in stored and contract.entity and value is not None:
                 source.put(contract.entity, str(row), name, value, 0.0)

@@ -1,0 +1,120 @@
+"""Runs a model at the rows of its largest request, and says how many fit what serving has."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quintet.columns import Array
+from quintet.contract import Contract
+from quintet.errors import ModelFailure
+from quintet.onnx_model import OnnxModel
+
+__all__ = ["GROWTH", "Recorded", "grow", "peak_memory"]
+
+GROWTH = 4  # times as many rows at each step
+SHOWN = 100  # differences that are looked for
+
+
+class Recorded:
+    """A model that keeps what it was last fed, what it gave, and how long that took."""
+
+    def __init__(self, model: OnnxModel) -> None:
+        self.contract = model.contract
+        self.digest = model.digest
+        self.feeds: dict[str, Array] = {}
+        self.results: dict[str, Array] = {}
+        self.ms = 0.0
+        self._model = model
+
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array], /) -> list[Array]:
+        """See `quintet.scoring.Model.run`; what the model raises is a ModelFailure here."""
+        start = time.perf_counter()
+        try:
+            results = self._model.run(outputs, feeds)
+        except Exception as error:  # onnxruntime's errors have no base class of their own
+            name, version = self.contract.name, self.contract.version
+            raise ModelFailure(
+                f"model {name} version {version} failed ({type(error).__name__})"
+            ) from error
+        self.ms = (time.perf_counter() - start) * 1000
+        self.feeds, self.results = feeds, dict(zip(outputs, results, strict=True))
+        return results
+
+
+def grow(
+    model: Recorded, tolerance: float, seconds: float, report: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Run what was last fed over and over, in more and more rows, up to a full request.
+
+    `report` is called after each step with its rows, milliseconds and the memory so far; the
+    last step, or the one that would take more than `seconds`, is returned with its differences.
+    """
+    feeds, expected, ms = model.feeds, model.results, model.ms
+    rows = len(next(iter(feeds.values())))
+    most = max(rows, model.contract.limits.rows)
+    step: dict[str, Any] = {"rows": rows, "ms": ms, "memory": peak_memory()}
+    while rows < most:
+        report(step)
+        wanted = min(rows * GROWTH, most)
+        if ms * wanted / rows > 2 * seconds * 1000:
+            return {**step, "slow": {"rows": wanted, "ms": ms * wanted / rows}}
+        rows = wanted
+        got = model.run(list(expected), {name: _tiled(a, rows) for name, a in feeds.items()})
+        ms = model.ms
+        if ms > seconds * 1000:
+            return {**step, "slow": {"rows": rows, "ms": ms}}
+        step = {"rows": rows, "ms": ms, "memory": peak_memory()}
+        results = dict(zip(expected, got, strict=True))
+        if differences := _differences(model.contract, expected, results, rows, tolerance):
+            return {**step, "differences": differences}
+    return step
+
+
+def peak_memory() -> int:
+    """The most bytes of memory that this process had at once."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    except (OSError, IndexError):  # not Linux, where the next also counts the parent's
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _tiled(array: Array, rows: int) -> Array:
+    """The rows of an array over and over."""
+    return np.resize(array, (rows, *array.shape[1:]))
+
+
+def _differences(
+    contract: Contract,
+    expected: dict[str, Array],
+    results: dict[str, Array],
+    rows: int,
+    tolerance: float,
+) -> list[str]:
+    found: list[str] = []
+    for output in contract.outputs:
+        want, have = _tiled(expected[output.name], rows), results[output.name]
+        if want.shape != have.shape:
+            raise ModelFailure(
+                f"the model's output {output.name} is {have.dtype} {list(have.shape)} of "
+                f"{rows:,} rows; expected {list(want.shape)}"
+            )
+        if want.dtype.kind == "f":
+            slack = max(tolerance, 1e-3) if want.dtype.itemsize == 2 else tolerance
+            exact, given = np.asarray(want, np.float64), np.asarray(have, np.float64)
+            apart = ~(np.abs(given - exact) <= slack * np.maximum(1.0, np.abs(exact)))
+        else:
+            apart = np.asarray(want != have)
+        for place in np.argwhere(apart)[:SHOWN].tolist():
+            at = f"{output.name}{place[1:]}" if place[1:] else output.name
+            values = f"expected {want[tuple(place)]}, got {have[tuple(place)]}"
+            found.append(f"among {rows:,} rows, row {place[0]}: {at}: {values}")
+    return found

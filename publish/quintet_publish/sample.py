@@ -1,0 +1,197 @@
+"""Training data through the contract and the model: what would be refused, how well they fit.
+
+A contract that names two features in the wrong order passes every check of form. The training
+data show it: the outputs agree with the column of right answers better with the two swapped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.columns import Array, numpy_dtype
+from quintet.contract import Contract, Feature, Output
+from quintet.monitoring.baseline import Columns
+from quintet.serving.golden import score_columns
+from quintet_publish.full_request import Recorded
+
+__all__ = ["check_sample", "sample_of"]
+
+ROWS = 2000
+VALUES = 400_000
+REASONS = 5
+SWAP_SECONDS = 10.0
+AUC_MARGIN = 0.05  # by which a swap must be better
+RMSE_SHARE = 0.8
+
+
+class Quality(NamedTuple):
+    """How well outputs agree with the right answers."""
+
+    measure: str
+    value: float
+
+    def much_better_than(self, other: Quality) -> bool:
+        """Whether chance does not explain the difference."""
+        if self.measure == "RMSE":
+            return self.value < RMSE_SHARE * other.value
+        return self.value > other.value + AUC_MARGIN
+
+    def __str__(self) -> str:
+        return f"{self.measure} {self.value:.4g}"
+
+
+# ---- the sample ----------------------------------------------------------------------------------
+
+
+def sample_of(contract: Contract, columns: Columns, target: Any) -> dict[str, Any] | None:
+    """Some rows of the training data as JSON; None where a feature has no column there."""
+    if not columns or any(feature.name not in columns for feature in contract.features):
+        return None
+    total = len(next(iter(columns.values())))
+    width = sum(int(np.prod(feature.shape, dtype=np.int64)) for feature in contract.features)
+    count = min(total, ROWS, max(1, VALUES // max(width, 1)))
+    picked = np.linspace(0, total - 1, count).astype(np.int64).tolist()
+    return {
+        "columns": {
+            feature.name: [_plain(feature, columns[feature.name][row]) for row in picked]
+            for feature in contract.features
+        },
+        "target": None if target is None else [_value(target[row]) for row in picked],
+    }
+
+
+def _value(value: Any) -> Any:
+    value = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    if value is None or isinstance(value, bool | int | str | list):
+        return value
+    return value if isinstance(value, float) and np.isfinite(value) else None
+
+
+def _plain(feature: Feature, value: Any) -> Any:
+    """A value as JSON has it; tables of training data hold integers with nulls as floats."""
+    value, kind = _value(value), numpy_dtype(feature.dtype).kind
+    if isinstance(value, list) and len(value) == math.prod(feature.shape):
+        return np.reshape(np.array(value, object), feature.shape).tolist()  # tables hold it flat
+    if kind in "iu" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return bool(value) if kind == "b" and value in (0, 1) else value
+
+
+# ---- the check -----------------------------------------------------------------------------------
+
+
+def check_sample(model: Recorded, sample: dict[str, Any]) -> dict[str, Any]:
+    """What the contract refuses of the sample, how well the outputs fit, and a better order."""
+    contract, columns = model.contract, sample["columns"]
+    scores = score_columns(model, columns)
+    total = len(next(iter(columns.values())))
+    reasons = Counter(f"{r.field}: expected {r.expected}" for r in scores.refusals)
+    found: dict[str, Any] = {
+        "rows": total,
+        "refused": len({refusal.row for refusal in scores.refusals}),
+        "reasons": [f"{count:,} for {text}" for text, count in reasons.most_common(REASONS)],
+    }
+    if sample["target"] is None or not len(scores.index) or scores.fallback.any():
+        return found
+    target = [sample["target"][row] for row in scores.index.tolist()]
+    as_written = _quality(contract, scores.outputs, target)
+    if as_written is not None:
+        found["quality"] = str(as_written)
+        found["swap"] = _better_swap(model, target, as_written)
+    return found
+
+
+def _better_swap(model: Recorded, target: Sequence[Any], as_written: Quality) -> str | None:
+    """The two features of a stack that fit much better in each other's place."""
+    feeds, best, better = dict(model.feeds), as_written, None
+    names = list(model.results)
+    until = time.monotonic() + SWAP_SECONDS
+    for graph_input in model.contract.inputs:
+        stack = feeds[graph_input.name]
+        for one, other in combinations(range(len(graph_input.features or ())), 2):
+            if time.monotonic() > until or len(stack) != len(target):
+                return better
+            swapped = stack.copy()
+            swapped[:, [one, other]] = stack[:, [other, one]]
+            given = model.run(names, {**feeds, graph_input.name: swapped})
+            found = _quality(model.contract, dict(zip(names, given, strict=True)), target)
+            if found and found.much_better_than(as_written) and _beats(found, best):
+                features = graph_input.features or ()
+                better = (
+                    f"inputs.{graph_input.name}.features: with {features[one]} and "
+                    f"{features[other]} swapped, the training data give {found} in place of "
+                    f"{as_written}; expected the order of the graph"
+                )
+                best = found
+    return better
+
+
+def _beats(one: Quality, other: Quality) -> bool:
+    return one.value < other.value if one.measure == "RMSE" else one.value > other.value
+
+
+# ---- how well outputs fit ------------------------------------------------------------------------
+
+
+def _quality(
+    contract: Contract, outputs: dict[str, Array], target: Sequence[Any]
+) -> Quality | None:
+    """AUC of probabilities and scores of two classes, RMSE of values, else accuracy of labels."""
+    of: dict[str, Output] = {}
+    for output in reversed(contract.outputs):
+        of[output.meaning] = output
+    for meaning in ("probabilities", "score", "value", "label"):
+        if meaning in of:
+            output = of[meaning]
+            return _fit(output, outputs[output.name].reshape(len(target), -1), target)
+    return None
+
+
+def _fit(output: Output, values: Array, target: Sequence[Any]) -> Quality | None:
+    if output.meaning == "probabilities":
+        labels = output.labels or tuple(map(str, range(values.shape[1])))
+        names = output.class_names or labels
+        found = [
+            _auc(values[:, i], np.array([_is(t, label, name) for t in target]))
+            for i, (label, name) in enumerate(zip(labels, names, strict=True))
+            if i < values.shape[1]
+        ]
+        kept = [auc for auc in found if auc is not None]
+        return Quality("AUC", float(np.mean(kept))) if kept else None
+    if output.meaning == "label":
+        given = values[:, 0].tolist()
+        right = [_is(t, str(v), output.class_of.get(v)) for t, v in zip(target, given, strict=True)]
+        return Quality("accuracy", float(np.mean(right)))
+    if values.shape[1] != 1 or not all(isinstance(t, bool | int | float) for t in target):
+        return None
+    numbers = np.array(target, np.float64)
+    scores = values[:, 0].astype(np.float64)
+    if set(numbers.tolist()) == {0.0, 1.0} and (auc := _auc(scores, numbers == 1)) is not None:
+        return Quality("AUC", auc)
+    return Quality("RMSE", float(np.sqrt(np.mean((scores - numbers) ** 2))))
+
+
+def _is(target: Any, label: str, name: str | None) -> bool:
+    """Whether a right answer is that class: by its label, or by its name."""
+    if isinstance(target, float) and target.is_integer():
+        target = int(target)
+    text = str(int(target)) if isinstance(target, bool) else str(target)
+    return text in (label, name)
+
+
+def _auc(scores: Array, positive: NDArray[np.bool_]) -> float | None:
+    """The share of pairs of a positive and a negative that are in order; ties count half."""
+    ups, downs = int(positive.sum()), int((~positive).sum())
+    if not ups or not downs:
+        return None
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse.reshape(-1)]
+    return float((ranks[positive].sum() - ups * (ups + 1) / 2) / (ups * downs))
