@@ -24,6 +24,7 @@ from quintet.streaming.decoding import decode
 __all__ = [
     "CSV_FORMS",
     "JSON_FORMS",
+    "Source",
     "contract_of",
     "invoke",
     "keys",
@@ -53,18 +54,21 @@ def contract_of(*features: Feature, entity: str | None = None) -> Contract:
     )
 
 
-class _Source:
+class Source:
+    """A file in memory."""
+
     def __init__(self, body: bytes) -> None:
         self._body = body
         self.size = len(body)
 
     def read(self, start: int, end: int) -> bytes:
+        """See `quintet.formats.sources.ByteSource.read`."""
         return self._body[start:end]
 
 
 def _file(contract: Contract, name: str, body: bytes) -> Batch:
     """A file as a batch run reads it; a row that cannot be read is refused in its place."""
-    found = inspect(contract, _Source(body), name)
+    found = inspect(contract, Source(body), name)
     batches = []
     for part in (piece.slice for piece in cut(found, 1 << 20)):
         for read in read_slice(contract, found.source, found.layout, part, part.rows):

@@ -30,7 +30,7 @@ def made(numbers: list[int | None], kind: core.DataType) -> core.Array:
             ),
             [
                 "9999-12-31T00:00:00",
-                "10000-01-01T00:00:00",
+                "+10000-01-01T00:00:00",
                 "1969-12-31T23:59:59.999999",
                 "1970-01-01T00:00:01.500000",
                 None,
@@ -44,18 +44,18 @@ def made(numbers: list[int | None], kind: core.DataType) -> core.Array:
                 "2262-04-11T23:47:16.854775807",
             ],
         ),
-        (made([YEAR_10000], types.timestamp("s")), ["10000-01-01T00:00:00"]),
+        (made([YEAR_10000], types.timestamp("s")), ["+10000-01-01T00:00:00"]),
         (
             made([0, YEAR_10000 * 1000], types.timestamp("ms", tz="UTC")),
-            ["1970-01-01T00:00:00+00:00", "10000-01-01T00:00:00+00:00"],
+            ["1970-01-01T00:00:00+00:00", "+10000-01-01T00:00:00+00:00"],
         ),
         (made([0], types.timestamp("s", tz="Europe/Berlin")), ["1970-01-01T01:00:00+01:00"]),
         (made([0], types.timestamp("s", tz="-02:30")), ["1969-12-31T21:30:00-02:30"]),
         (
             made([0, 2_932_896, 2_932_897, -719_163, None], types.date32()),
-            ["1970-01-01", "9999-12-31", "10000-01-01", "0000-12-31", None],
+            ["1970-01-01", "9999-12-31", "+10000-01-01", "0000-12-31", None],
         ),
-        (made([0, YEAR_10000 * 1000], types.date64()), ["1970-01-01", "10000-01-01"]),
+        (made([0, YEAR_10000 * 1000], types.date64()), ["1970-01-01", "+10000-01-01"]),
         (
             made([0, 86_399_999_999_999, 1_000, None], types.time64("ns")),
             ["00:00:00", "23:59:59.999999999", "00:00:00.000001", None],
@@ -80,11 +80,11 @@ def test_values_are_those_of_the_file(array: core.Array, expected: list[Any]) ->
 def test_values_in_lists_and_structs_are_those_of_the_file() -> None:
     moments = made([YEAR_10000, 0], types.timestamp("s"))
     pairs = core.fixed_size_list_array(moments, 2)
-    assert plain_values(pairs) == [["10000-01-01T00:00:00", "1970-01-01T00:00:00"]]
+    assert plain_values(pairs) == [["+10000-01-01T00:00:00", "1970-01-01T00:00:00"]]
     data = core.Array([b"a", None], types.binary())
     fields = [core.Field("at", moments.type), core.Field("data", data.type)]
     structs = core.struct_array([moments, data], fields=fields)
     assert plain_values(structs) == [
-        {"at": "10000-01-01T00:00:00", "data": "YQ=="},
+        {"at": "+10000-01-01T00:00:00", "data": "YQ=="},
         {"at": "1970-01-01T00:00:00", "data": None},
     ]

@@ -72,7 +72,7 @@ def _times(array: core.Array) -> list[str | None]:
     if types.is_date64(kind):
         numbers = [None if n is None else n // _DAY_MILLISECONDS for n in numbers]
     if types.is_date(kind):
-        return [None if n is None else str(np.datetime64(n, "D")) for n in numbers]
+        return [None if n is None else _any_year(np.datetime64(n, "D")) for n in numbers]
     unit = str(kind.time_unit)
     parts = _PARTS[unit]
     if types.is_timestamp(kind):
@@ -100,9 +100,15 @@ def _moment(number: int, parts: int, zone: tzinfo | None) -> str:
         found = (_EPOCH + timedelta(seconds=seconds)).astimezone(zone or UTC)
         text = found.isoformat()
     except OverflowError:  # a year that Python has not
-        text = f"{np.datetime64(seconds, 's')}+00:00"
+        text = f"{_any_year(np.datetime64(seconds, 's'))}+00:00"
     whole, offset = text[:-6], text[-6:]
     return whole + _fraction(rest, parts) + (offset if zone is not None else "")
+
+
+def _any_year(moment: np.datetime64) -> str:
+    """ISO 8601, in which a year of more than four digits has a sign."""
+    text = str(moment)
+    return text if text.startswith("-") or text[4] == "-" else f"+{text}"
 
 
 def _fraction(rest: int, parts: int) -> str:

@@ -17,7 +17,16 @@ from typing import Any, NamedTuple, Protocol
 from quintet.errors import BadInput
 from quintet.formats.sources import ByteSource
 
-__all__ = ["MAGIC", "Footer", "RowGroup", "View", "extent", "read_footer"]
+__all__ = [
+    "MAGIC",
+    "Footer",
+    "RowGroup",
+    "View",
+    "extent",
+    "footer_fields",
+    "list_header",
+    "read_footer",
+]
 
 MAGIC = b"PAR1"
 # the types of Thrift's compact protocol that a footer holds
@@ -69,7 +78,7 @@ class Footer:
         some = zip(self._spans[first:last], self.groups[first:last], strict=True)
         chosen = [span for span, group in some if group.rows]
         count = sum(group.rows for group in self.groups[first:last])
-        groups = _list_header(len(chosen)) + b"".join(self.meta[a:b] for a, b in chosen)
+        groups = list_header(len(chosen)) + b"".join(self.meta[a:b] for a, b in chosen)
         parts = {
             self._rows[0]: (self._rows[1], _varint(count << 1)),
             self._list[0]: (self._list[1], groups),
@@ -99,9 +108,23 @@ def read_footer(source: ByteSource) -> Footer:
         raise BadInput.of("the file", "Parquet, whole", "a truncated file: its footer is missing")
     meta = source.read(start, size - 8)
     try:
-        return _parse(meta, start)
+        return _parse(_hinted(meta, start), start)
     except (AttributeError, IndexError, KeyError, ValueError, TypeError, RecursionError):
         raise BadInput.of("the file", "Parquet, whole", "a footer that is damaged") from None
+
+
+@lru_cache(maxsize=1)
+def _hinted(meta: bytes, start: int) -> bytes:
+    from quintet.formats import int96  # which builds on this module
+
+    if not int96.has_int96(meta):
+        return meta
+    return int96.with_microseconds(meta, _parse(meta, start).of(0, 0))
+
+
+def footer_fields(meta: bytes) -> dict[int, _Field]:
+    """The fields of a footer, by their numbers."""
+    return _struct(meta, 0)[0]
 
 
 @lru_cache(maxsize=1)  # the units of one file follow each other
@@ -225,7 +248,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _list_header(count: int) -> bytes:
+def list_header(count: int) -> bytes:
     return bytes([count << 4 | STRUCT]) if count < 15 else bytes([240 | STRUCT]) + _varint(count)
 
 
