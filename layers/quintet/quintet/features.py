@@ -34,12 +34,12 @@ class StoredValue(NamedTuple):
 
 
 class FeatureSource(Protocol):
-    """Where stored features come from."""
+    """A source of stored features."""
 
     def fetch(
         self, key: str, entities: Sequence[str], names: Sequence[str]
     ) -> dict[str, dict[str, StoredValue]]:
-        """What is stored for the entities of a key: entity -> feature -> value.
+        """The stored values for the entities of a key: entity -> feature -> value.
 
         `entities` has no duplicates. An entity or feature that is not stored is left out.
 
@@ -73,11 +73,10 @@ class MemoryFeatures:
 
 
 class FeatureCache:
-    """A feature source that remembers what another one answered, for `seconds`.
+    """A feature source that caches another one's answers for `seconds`.
 
-    An entity that has nothing stored is remembered too; of more than `most`, those read first are
-    dropped. Ages stay true: they are counted from the moment that a value describes, not from when
-    it was read.
+    An entity without stored values is cached too; above `most` entities, the oldest are dropped.
+    Ages stay correct: they count from the moment that a value describes, not from when it was read.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class FeatureCache:
         self._seconds = seconds
         self._most = most
         self._clock = clock
-        #: until when a row is fresh, and the row; the oldest first
+        #: each row with its expiry; the oldest first
         self._rows: dict[tuple[str, Sequence[str], str], tuple[float, dict[str, StoredValue]]] = {}
 
     def fetch(
@@ -127,8 +126,8 @@ class FeatureCache:
 class Joined:
     """A batch with its stored features.
 
-    `fallback` (rows,) is True where the fallback rule must answer. `ages` (rows, features) are
-    the ages of the stored features in seconds, float64, NaN where there is no value.
+    `fallback` (rows,) is True where the fallback rule must answer. `ages` (rows, features) are the
+    ages of the stored features in seconds, float64, NaN without a value.
     """
 
     batch: Batch
@@ -137,7 +136,7 @@ class Joined:
 
 
 class _JoinPlan:
-    """What the join needs to know of a contract; `dtype` is None where a look at each value is due.
+    """The join's view of a contract; `dtype` is None if each value must be checked alone.
 
     `oldest` (features,) is the age past which a stored feature is unusable, in seconds.
     """
@@ -197,7 +196,7 @@ _ABSENT = StoredValue(0, _NAN)
 def _plain(
     plan: _JoinPlan, stored: Sequence[dict[str, StoredValue]]
 ) -> tuple[Array, NDArray[np.float64]] | None:
-    """Values and moments, (entities, features), where all values are numbers.
+    """Values and moments, (entities, features), if all values are numbers.
 
     The moment of a value that is not stored is NaN.
     """
@@ -241,7 +240,7 @@ def _value_by_value(
 ) -> tuple[list[Array], NDArray[np.float64]]:
     """The columns of features, by entity, and moments, (entities, features).
 
-    A moment is NaN where there is no value, or one that is not of the contract's kind.
+    A moment is NaN if there is no value, or one that is not of the contract's kind.
     """
     columns = [_filler(feature, len(stored)) for feature in features]
     moments = np.full((len(stored), len(features)), _NAN)
@@ -254,12 +253,12 @@ def _value_by_value(
                 columns[position][row] = item.value
                 moments[row, position] = item.at
             except (ValueError, OverflowError):
-                pass  # as if it were not there
+                pass  # treated as missing
     return columns, moments
 
 
 def _settle(joined: Joined, feature: Feature, position: int, unusable: NDArray[np.bool_]) -> None:
-    """Rows whose value is missing or too old go the way of the feature's `when_stale`."""
+    """Apply the feature's `when_stale` to rows whose value is missing or too old."""
     batch = joined.batch
     if feature.when_stale == "fallback":
         joined.fallback |= unusable

@@ -27,18 +27,18 @@ class Model(Protocol):
     def run(self) -> Callable[[Sequence[str], dict[str, Array]], list[Array]]:
         """Gives the named outputs for the feeds, both by the graph's names.
 
-        It may raise anything: scoring makes a ModelFailure of it.
+        It may raise any exception; scoring turns it into a ModelFailure.
         """
         ...
 
 
 @dataclass(slots=True)
 class Scores:
-    """What a batch came to.
+    """The result of a batch.
 
     `index` holds the positions of the scored rows, ascending; row i of every output belongs
-    to row `index[i]` of the batch. `fallback[i]` is True where the contract's fallback rule
-    answered in place of the model. Every other row of the batch is in `refusals`.
+    to row `index[i]` of the batch. `fallback[i]` is True if the contract's fallback rule answered
+    instead of the model. Every other row of the batch is in `refusals`.
     """
 
     index: NDArray[np.int64]
@@ -88,7 +88,7 @@ def score(
 
 
 def joined_scores(parts: Sequence[Scores]) -> Scores:
-    """Scores of different rows of one batch as one, in the order of its rows."""
+    """Merge scores of different rows of one batch, in the order of its rows."""
     index = np.concatenate([part.index for part in parts])
     order = np.argsort(index, kind="stable")
     refusals = {id(refusal): refusal for part in parts for refusal in part.refusals}
@@ -107,7 +107,7 @@ def joined_scores(parts: Sequence[Scores]) -> Scores:
 
 
 def _never_empty(contract: Contract) -> list[Feature]:
-    """The features whose empty text is a missing value."""
+    """The features for which an empty text is a missing value."""
     return [feature for feature in contract.requested if feature.empty == "missing"]
 
 
@@ -118,9 +118,9 @@ def _input_plans(contract: Contract) -> list[_InputPlan]:
 class _InputPlan:
     """How one input tensor is assembled and checked.
 
-    `low` and `high` (features,) are the allowed values, always finite; None of texts and booleans.
+    `low` and `high` (features,) are the allowed values, always finite; None for texts and booleans.
     `categories` are positions and their allowed values. `groups` are the names that a batch may
-    hold stacked.
+    store stacked.
     """
 
     def __init__(self, contract: Contract, graph_input: Input) -> None:
@@ -144,13 +144,13 @@ class _InputPlan:
         if self.names is None:
             column = batch.columns[self.name]
             tensor = column.reshape(batch.rows, 1) if self.scalar else column
-            # not -1 columns: of no rows, nobody can tell how many there are
+            # not -1 columns: without rows, their number is undefined
             values = column.reshape(batch.rows, math.prod(column.shape[1:]))
         else:
             stacked = batch.stacked.get(self.names)
             tensor = values = self._stack(batch, self.names) if stacked is None else stacked
         if self.low is not None:
-            fine = (values >= self.low) & (values <= self.high)  # False for NaN too
+            fine = (values >= self.low) & (values <= self.high)  # also False for NaN
             if not fine.all():
                 _refuse_values(batch, self.features, values, ~fine, by_rule)
         for position, feature, allowed in self.categories:
@@ -176,7 +176,7 @@ class _InputPlan:
 
 
 class _GroupPlan:
-    """Where features that a batch holds stacked are in a tensor (`into`) and in their group."""
+    """The positions of stacked features in a tensor (`into`) and in their group."""
 
     def __init__(self, names: Sequence[str], group: Sequence[str]) -> None:
         taken = [name for name in names if name in group]
@@ -232,7 +232,7 @@ def _blamed(
     bad: NDArray[np.bool_],
     by_rule: NDArray[np.bool_] | None,
 ) -> list[int]:
-    """The rows to refuse: filler of refused rows, and of rules' stored features, is no fault."""
+    """The rows to refuse: filler values of refused rows and of fallback rows are not errors."""
     if feature.source != "request":
         bad = bad & batch.good if by_rule is None else bad & batch.good & ~by_rule
     refused = {r.row for r in batch.refusals if r.field == feature.name}
@@ -253,7 +253,7 @@ def _expected_range(feature: Feature) -> str:
 def _refuse_categories(
     batch: Batch, feature: Feature, values: list[Any], by_rule: NDArray[np.bool_] | None
 ) -> None:
-    """Refuse the rows with a value that is none of its feature's categories."""
+    """Refuse the rows with a value outside its feature's categories."""
     assert feature.categories is not None
     allowed = set(feature.categories)
     bad = np.fromiter((value not in allowed for value in values), np.bool_, len(values))
@@ -274,7 +274,7 @@ def _run(
     wanted: list[Output],
     chosen: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], dict[str, Array]]:
-    """Run the chosen rows; what comes back is checked against the contract."""
+    """Run the chosen rows, and check the outputs against the contract."""
     index = np.flatnonzero(chosen)
     if len(index) == 0:
         return index, {o.name: empty_output(o, 0) for o in wanted}
@@ -299,7 +299,7 @@ def _checked(
     """The results without the rows that have an output that is not finite.
 
     Raises:
-        ModelFailure: an output has not the shape and dtype that the contract gives it.
+        ModelFailure: an output does not have the contract's shape and dtype.
     """
     keep: NDArray[np.bool_] | None = None
     for output in wanted:
@@ -324,7 +324,7 @@ def _checked(
 def _refuse_outputs(
     batch: Batch, output: Output, index: NDArray[np.int64], values: Array
 ) -> NDArray[np.bool_]:
-    """Refuse the rows with a value that is not finite; which rows have none, (rows,)."""
+    """Refuse the rows with a value that is not finite; the mask of the other rows, (rows,)."""
     flat = values.reshape(len(index), -1)
     fine = np.isfinite(flat)
     whole = np.asarray(fine.all(axis=1))

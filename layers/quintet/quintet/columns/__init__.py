@@ -1,8 +1,8 @@
 """A batch as named numpy arrays, made from records, tensors, text cells or typed arrays.
 
-Here values get their dtype: what is missing takes its default, what is of another kind is
-refused. Ranges, categories and finiteness are the business of `quintet.scoring`, which sees
-every column once, wherever it came from.
+Here values get their dtype: missing values take their default, values of another kind are refused.
+`quintet.scoring` checks ranges, categories and finiteness, once for every column, whatever its
+source.
 """
 
 from quintet.columns.batch import Array, Batch, drop_empty_texts, key_of, numpy_dtype, shown

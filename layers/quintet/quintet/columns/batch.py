@@ -1,4 +1,4 @@
-"""The batch itself, and what every way of making one shares."""
+"""The batch itself, and the functions shared by all ways of making one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from quintet.errors import Refusal
 
 Array = NDArray[Any]
 
-#: how much of a refused value a message shows
+#: how many characters of a refused value a message shows
 SHOWN = 60
 
-#: a float from here on stands for several integers: it is certainly none of them
+#: from here on, a float represents several integers, so it is not accepted as one
 EXACT = 2.0**53
 
-#: JSON types that need no second look, by the kind of the numpy dtype
+#: JSON types that need no further check, by the kind of the numpy dtype
 PLAIN_TYPES: dict[str, set[type]] = {
     "f": {float, int},
     "i": {int},
@@ -39,11 +39,11 @@ class Batch:
     """Rows to score, as columns.
 
     `columns` holds arrays of shape (rows, *feature.shape) in the feature's dtype; strings
-    are object arrays of `str`. `entities` is the entity key of each row, where the contract
-    has one. Refused rows stay in place (with filler values) so that positions keep their
-    meaning; `good` is False for them. `stacked` holds columns that came side by side, as one
-    (rows, len(names)) array by their names, so that nobody has to stack them again. `absent` are
-    the features that no row has, so that all have the default.
+    are object arrays of `str`. `entities` is the entity key of each row, if the contract has one.
+    Refused rows stay in place (with filler values) so that positions stay valid; `good` is False
+    for them. `stacked` has columns that were received side by side, as one (rows, len(names)) array
+    by their names, so that they need not be stacked again. `absent` are the features that no row
+    has, so that all have the default.
     """
 
     rows: int
@@ -67,12 +67,12 @@ class Batch:
 
 @cache
 def numpy_dtype(dtype: str) -> np.dtype[Any]:
-    """The numpy dtype that holds a contract's dtype; strings are objects."""
+    """The numpy dtype for a contract's dtype; strings are objects."""
     return np.dtype(object if dtype == "string" else dtype)
 
 
 def shown(value: object, feature: Feature | None = None) -> str:
-    """A refused value as a message may show it: short, and hidden where it is sensitive."""
+    """A refused value for a message: shortened, and hidden if it is sensitive."""
     if feature is not None and feature.sensitive:
         return f"a hidden {type(value).__name__}"
     if isinstance(value, np.generic):
@@ -89,7 +89,7 @@ def expected_kind(feature: Feature) -> str:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value is none: None, or a NaN, by which pandas marks a gap."""
+    """Whether a value is missing: None, or NaN, which pandas uses for gaps."""
     return value is None or (type(value) is float and math.isnan(value))
 
 
@@ -103,7 +103,7 @@ def fill(
     values: Sequence[Any],
     convert: Callable[[Feature, Any], Any],
 ) -> None:
-    """The column of `feature` from values of which some are missing (None) or bad."""
+    """The column of `feature` from values, some of which are missing (None) or bad."""
     dtype = numpy_dtype(feature.dtype)
     if feature.default is not None and all(value is None for value in values):
         batch.absent.add(feature.name)
@@ -143,7 +143,7 @@ def drop_empty_texts(batch: Batch, features: Sequence[Feature]) -> None:
 
 
 def set_entities(contract: Contract, batch: Batch, values: Sequence[Any]) -> None:
-    """The entity keys, see `key_of`; None and the empty text are no key."""
+    """The entity keys, see `key_of`; None and the empty text are not keys."""
     assert contract.entity is not None
     if set(map(type, values)) == {str} and "" not in values and ".0" not in "".join(values):
         batch.entities = list(values)
@@ -168,10 +168,10 @@ _ZERO_FRACTION = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+", re.ASCII)
 
 
 def key_of(value: Any) -> str:
-    """An entity key: a value's text; a whole number has no fraction there ("17850.0" is 17850).
+    """An entity key: the text of a value; a whole number loses its fraction ("17850.0" is 17850).
 
     Raises:
-        ValueError: it is no text and no number, or a float that stands for several integers.
+        ValueError: it is neither text nor number, or a float that represents several integers.
     """
     if type(value) is float:
         if not abs(value) < EXACT:
@@ -192,7 +192,7 @@ def array_of(values: Any, dtype: str) -> Array:
 
 
 def vector(feature: Feature, value: Any) -> Array:
-    """A nested list as an array of the feature's shape. Raises ValueError when it is not one."""
+    """A nested list as an array of the feature's shape. Raises ValueError for another shape."""
     try:
         flat: Iterable[Any] = value
         for _ in feature.shape[1:]:
@@ -213,7 +213,7 @@ def dtype_name(array: Array) -> str:
 
 
 def cast(batch: Batch, feature: Feature, values: Array) -> Array:
-    """Numbers in the feature's dtype; a row whose value it cannot hold is refused."""
+    """Numbers in the feature's dtype; a row whose value it cannot represent is refused."""
     with np.errstate(over="ignore", invalid="ignore"):
         column = values.astype(numpy_dtype(feature.dtype))
     if column.dtype.kind not in "iu":

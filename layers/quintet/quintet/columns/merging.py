@@ -1,4 +1,4 @@
-"""Several batches of one model as one, so that they are scored in one run."""
+"""Merge several batches of one model, so that one run scores them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def layout(batch: Batch) -> Hashable:
 
 
 def merge(batches: Sequence[Batch]) -> Batch:
-    """Batches of one layout, one behind the other; they stay as they are.
+    """Concatenate batches of one layout; they are not changed.
 
-    A refusal's row becomes the row of the whole.
+    A refusal's row becomes its row in the merged batch.
     """
     first = batches[0]
     refusals = []
@@ -32,7 +32,7 @@ def merge(batches: Sequence[Batch]) -> Batch:
             row = None if refusal.row is None else refusal.row + start
             refusals.append(replace(refusal, row=row))
         start += batch.rows
-    # columns that came side by side in every batch stay so
+    # columns that are stacked in every batch stay stacked
     matrices = [names for names in first.stacked if all(names in b.stacked for b in batches)]
     others = first.columns.keys() - {name for names in matrices for name in names}
     merged = Batch(

@@ -18,7 +18,7 @@ FALLBACK = "fallback"
 
 
 def empty_output(output: Output, rows: int = 0) -> Array:
-    """An output of so many rows, its values not set."""
+    """An output of so many rows with unset values."""
     return np.empty((rows, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
 
 
@@ -40,7 +40,7 @@ def flat_columns(
 
 
 def column_names(output: Output, values: Array | None = None) -> list[str]:
-    """The columns of a table that an output fills; `values` tell where its shape is open."""
+    """The table columns of an output; `values` give the size of an open dimension."""
     shape = empty_output(output).shape if values is None else values.shape
     count = math.prod(shape[1:])
     if count == 1:

@@ -1,4 +1,4 @@
-"""Records, as JSON has them, to a batch; and a model's outputs back to records."""
+"""JSON records to a batch, and a model's outputs back to records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
     if unknown := set().union(*records) - contract.request_keys:
         _refuse_unknown(contract, batch, records, unknown)
     for group in plan.groups:
-        if not group.put(batch, records):  # something is missing, too big or of another kind
+        if not group.put(batch, records):  # a value is missing, too big or of another kind
             for feature in group.features:
                 _fill_json(batch, feature, [record.get(feature.name) for record in records])
     for feature in plan.shaped:
@@ -49,7 +49,7 @@ def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
 
 
 class _RecordPlan:
-    """How records of a contract are read: scalars by dtype, and features that have a shape."""
+    """How records of a contract are read: scalars by dtype, and features with a shape."""
 
     def __init__(self, contract: Contract) -> None:
         self.shaped = [feature for feature in contract.requested if feature.shape]
@@ -71,7 +71,7 @@ class _RecordGroup:
         self._plain = PLAIN_TYPES[self._dtype.kind]
 
     def put(self, batch: Batch, records: Sequence[dict[str, Any]]) -> bool:
-        """Put the columns of records from one array; False where some value is not plain."""
+        """Put the columns of records from one array; False if a value is not plain."""
         names = self._names
         try:
             values = list(map(self._values, records))
@@ -102,7 +102,7 @@ def _refuse_unknown(
 
 
 def _fill_json(batch: Batch, feature: Feature, values: list[Any]) -> None:
-    """A column looked at value by value: defaults filled, other kinds refused."""
+    """A column read value by value: defaults filled, other kinds refused."""
     fill(batch, feature, values, json_value)
 
 
@@ -112,9 +112,9 @@ def _fill_json(batch: Batch, feature: Feature, values: list[Any]) -> None:
 def json_columns(
     contract: Contract, outputs: Mapping[str, Array], fallback: NDArray[np.bool_]
 ) -> dict[str, Sequence[Any]]:
-    """The outputs that are there, as JSON values by row, and which rows the fallback answered.
+    """The given outputs, as JSON values by row, and which rows the fallback answered.
 
-    With classes, a label has its name beside it, and probabilities are objects by class.
+    With classes, a label comes with its name, and probabilities are objects by class.
     """
     columns: dict[str, Sequence[Any]] = {}
     for output in contract.outputs:

@@ -1,4 +1,4 @@
-"""Columns of a table to a batch: text cells of a CSV, typed arrays of Parquet."""
+"""Table columns to a batch: text cells of a CSV, typed arrays of Parquet."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from quintet.errors import BadInput, Refusal
 def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
     """Text cells (of a CSV) by column name as a batch; None is missing, "" the empty text.
 
-    Where a feature is no text, "" is missing, too. A row of a feature with a shape is nested lists
-    of cells.
+    For a feature that is not text, "" is missing too. A row of a feature with a shape is nested
+    lists of cells.
 
     Raises:
         BadInput: a required column is missing, or a column is unknown.
@@ -46,7 +46,7 @@ def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
 
 
 def _check_names(contract: Contract, names: Iterable[str]) -> None:
-    """Refuse columns that the contract does not know and the lack of those it requires."""
+    """Refuse unknown columns and missing required ones."""
     found = set(names)
     required = {f.name for f in contract.requested if f.default is None}
     if contract.entity and contract.needs_entity:
@@ -73,7 +73,7 @@ def _fill_text(batch: Batch, feature: Feature, cells: Sequence[Any]) -> None:
             fill(batch, feature, cells, cell_value)
         return
     whole = not feature.shape and None not in cells and "" not in cells
-    # float() reads "1_000", which no CSV means as a number
+    # float() accepts "1_000", which is not a number in CSV
     if whole and dtype.kind == "f" and "_" not in "".join(cells):
         try:
             wide = np.array(cells, dtype=object).astype(np.float64)
@@ -114,7 +114,7 @@ def from_arrays(
 def _put_floats(
     contract: Contract, batch: Batch, arrays: Mapping[str, Array], nulls: Mapping[str, Array]
 ) -> None:
-    """Put the features that are floats side by side, as models take them, if none is missing."""
+    """Stack the float features side by side, as models take them, if none is missing."""
     groups: dict[str, list[str]] = {}
     for feature in contract.requested:
         values = arrays.get(feature.name)
@@ -132,10 +132,10 @@ def _put_floats(
 
 
 def _keys(values: Array, null: Array | None) -> list[Any]:
-    """Entity keys of any dtype, None where there are none."""
+    """Entity keys of any dtype, None for missing ones."""
     keys: list[Any] = values.tolist()
     if values.dtype.kind == "f" and values.dtype.itemsize < 8:
-        keys = [float(text) for text in texts_of(values)]  # of as many digits as it has
+        keys = [float(text) for text in texts_of(values)]  # with all its digits
     if null is not None and null.any():
         keys = [None if gone else key for key, gone in zip(keys, null.tolist(), strict=True)]
     return keys
@@ -169,7 +169,7 @@ def _fill_array(batch: Batch, feature: Feature, values: Array, null: Array | Non
 
 
 def _gaps(values: Array, null: Array | None, target: np.dtype[Any]) -> Array | None:
-    """The rows that have no value: nulls, and NaN in a column of scalars or texts."""
+    """The rows without a value: nulls, and NaN in a column of scalars or texts."""
     if values.dtype.kind == "f" and (values.ndim == 1 or target.kind == "O"):
         nan = np.asarray(np.isnan(values).any(axis=tuple(range(1, values.ndim))))
         if nan.any():

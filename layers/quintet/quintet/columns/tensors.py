@@ -23,8 +23,8 @@ from quintet.errors import BadInput
 def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
     """OIP tensors as a batch: graph inputs whole, or one (rows,) or (rows, 1) tensor a feature.
 
-    A whole input must be of the graph's dtype; a feature's own tensor may be of any dtype
-    whose values the feature's dtype can hold.
+    A whole input must have the graph's dtype; a feature's own tensor may have any dtype whose
+    values the feature's dtype can represent.
 
     Raises:
         BadInput: a name, dtype, shape or row count is not the contract's.
@@ -61,7 +61,7 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
 
 
 def _tensor_rows(tensors: Mapping[str, Array]) -> int:
-    """The rows that all tensors agree on."""
+    """The number of rows, which all tensors must have."""
     if not tensors:
         raise BadInput.of("inputs", "at least one tensor", "none")
     first_name, first = next(iter(tensors.items()))
@@ -74,7 +74,7 @@ def _tensor_rows(tensors: Mapping[str, Array]) -> int:
 
 
 def _whole(contract: Contract, graph_input: Input) -> bool:
-    """Whether a request can carry this graph input: the store holds none of its features."""
+    """Whether a request can contain this graph input: none of its features is stored."""
     names = graph_input.features or (graph_input.name,)
     return all(contract.by_name[name].source == "request" for name in names)
 

@@ -1,7 +1,7 @@
-"""The one reader of values by type: what a value is to a feature, whatever form it came in.
+"""The only reader of values by type: a value as its feature's kind, in any form.
 
-JSON's values, cells of text and Python's scalars become the feature's kind exactly, or are
-refused: none passes through a type that cannot hold it. Typed arrays follow the same rules by
+JSON values, text cells and Python scalars become the feature's kind exactly, or are refused: none
+passes through a type that cannot represent it. Typed arrays follow the same rules by
 `quintet.columns.batch.cast`, entity keys by `quintet.columns.batch.key_of`.
 """
 
@@ -31,9 +31,9 @@ def json_value(feature: Feature, value: Any) -> Any:
 
 
 def cell_value(feature: Feature, value: Any) -> Any:
-    """A cell of text in the feature's kind, or a scalar of Python (of a list of Parquet).
+    """A text cell in the feature's kind, or a Python scalar (from a Parquet list).
 
-    Of a feature with a shape, `value` is nested lists of them.
+    For a feature with a shape, `value` is nested lists of them.
 
     Raises:
         ValueError, OverflowError: it is of another kind.
@@ -44,7 +44,7 @@ def cell_value(feature: Feature, value: Any) -> Any:
 def texts_of(values: Array) -> Array:
     """Numbers or booleans as texts: numbers with as many digits as their dtype needs."""
     texts = np.empty(values.size, dtype=object)
-    # scalars of numpy, which know how many digits they have
+    # numpy scalars, which know their number of digits
     texts[:] = [_text(value) for value in values.reshape(-1)]
     return texts.reshape(values.shape)
 
@@ -58,7 +58,7 @@ def _value(feature: Feature, value: Any, scalar: _Scalar) -> Any:
         return scalar(kind, value)
     try:
         return vector(feature, value)
-    except ValueError:  # it has other kinds, which may do value by value
+    except ValueError:  # it has other kinds, which may be readable value by value
         pass
     array = np.empty(feature.shape, dtype=numpy_dtype(feature.dtype))
     with np.errstate(over="ignore"):
@@ -67,7 +67,7 @@ def _value(feature: Feature, value: Any, scalar: _Scalar) -> Any:
 
 
 def _put(array: Array, kind: str, value: Any, scalar: _Scalar) -> None:
-    """Fill in nested lists of the array's shape. Raises ValueError where they are of another."""
+    """Fill in nested lists of the array's shape. Raises ValueError for another shape."""
     if not isinstance(value, list | tuple) or len(value) != len(array):
         raise ValueError
     for place, item in enumerate(value):
@@ -98,7 +98,7 @@ def _cell_scalar(kind: str, value: Any) -> Any:
         return value
     if kind == "b":
         return _boolean(value)
-    if "_" in value:  # Python allows it between digits, no form of data does
+    if "_" in value:  # Python allows it between digits, no data format does
         raise ValueError
     return float(value) if kind == "f" else _integer(value)
 
@@ -111,7 +111,7 @@ def _boolean(cell: str) -> bool:
 
 
 def _integer(cell: str) -> int:
-    """The integer in a text, exactly; pandas writes whole numbers beside gaps as "12.0"."""
+    """The exact integer in a text; pandas writes whole numbers as "12.0" in a column with gaps."""
     try:
         return int(cell)
     except ValueError:

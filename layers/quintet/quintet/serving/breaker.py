@@ -1,4 +1,4 @@
-"""A circuit breaker: a feature store that fails often is left alone for a while."""
+"""A circuit breaker: a feature store that fails often is not called for a while."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ State = Literal["CLOSED", "OPEN", "HALF_OPEN"]
 class CircuitBreaker:
     """The state of one circuit: closed, open after failures in a row, half open during a probe.
 
-    After `recovery_seconds` one call may probe. It closes the circuit or opens it again; a probe
-    that never reports frees the place for another after `recovery_seconds`. Safe to share
-    between threads. `clock` is monotonic, in seconds.
+    After `recovery_seconds` one call may probe. It closes the circuit or opens it again; if a probe
+    never reports, another may follow after `recovery_seconds`. Thread-safe. `clock` is monotonic,
+    in seconds.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class CircuitBreaker:
         """A call that was allowed succeeded."""
         with self._lock:
             self._failures = 0
-            # a call from before the circuit opened proves less than the failures after it
+            # a call from before the circuit opened says less than the failures after it
             if self.state == "HALF_OPEN":
                 self._change("CLOSED")
 

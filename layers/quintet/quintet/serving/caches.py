@@ -1,4 +1,4 @@
-"""Predictions that one execution environment remembers, bounded in number and age."""
+"""The prediction cache of one execution environment, bounded in size and age."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["PredictionCache"]
 
 
 class PredictionCache:
-    """Scores by what they were made of: model, version, outputs and every column.
+    """Scores by their inputs: model, version, outputs and every column.
 
-    They expire, and of more than `most` the least recently used are dropped.
+    They expire; above `most` entries, the least recently used are dropped.
     """
 
     def __init__(self, *, most: int = 1_000, clock: Callable[[], float]) -> None:
@@ -32,7 +32,7 @@ class PredictionCache:
         self._kept: OrderedDict[bytes, tuple[float, Scores]] = OrderedDict()
 
     def get(self, key: bytes) -> Scores | None:
-        """The scores of a batch with this key, None where there are none."""
+        """The cached scores for this key, None if there are none."""
         until, scores = self._kept.get(key, (0.0, None))
         if scores is None:
             return None
@@ -50,10 +50,10 @@ class PredictionCache:
             self._kept.popitem(last=False)
 
     def scoring(self, context: RequestContext) -> Scoring:
-        """`quintet.scoring.score` for one request, by way of this cache.
+        """`quintet.scoring.score` for one request, through this cache.
 
-        It wraps the scoring and not the whole prediction, since stored features are part of the
-        key: a value that has changed is seen at once.
+        It wraps the scoring and not the whole prediction, because stored features are part of the
+        key: a changed value takes effect at once.
         """
 
         def cached(

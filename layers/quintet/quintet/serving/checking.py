@@ -1,4 +1,4 @@
-"""A batch's values against the contract, without its stored features and without a run."""
+"""Check a batch's values against the contract, without stored features and without a run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["by_row", "check_values"]
 
 
 def check_values(model: Model, batch: Batch) -> None:
-    """Refuse a batch for whatever its caller sent that cannot be scored.
+    """Refuse a batch if its caller sent anything that cannot be scored.
 
-    The batch cannot be scored afterwards: no row of it is left good, so that no model runs.
+    The batch cannot be scored afterwards: all rows are marked bad, so that no model runs.
 
     Raises:
-        BadInput: something is refused; it names the values, too.
+        BadInput: a value or the whole is refused; it names the values.
     """
     batch.good[:] = False
     for feature in model.contract.stored:

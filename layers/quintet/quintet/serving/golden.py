@@ -1,10 +1,10 @@
-"""Golden vectors: rows of features and the outputs they must give, on every path and machine.
+"""Golden vectors: rows of features and their expected outputs, on every path and machine.
 
 `golden.json` of a model package:
 
     {"columns": {"amount": [12.5, ...], ...}, "outputs": {"score": [0.03, ...]}, "tolerance": 1e-6}
 
-All features are columns, the stored ones too; null is a missing value. Row i of every output
+All features are columns, including stored ones; null is a missing value. Row i of every output
 belongs to row i of every column.
 """
 
@@ -30,7 +30,7 @@ HALF_TOLERANCE = 1e-3  # float16 keeps three digits
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """Columns of features and of the outputs they must give.
+    """Columns of features and of their expected outputs.
 
     A number agrees where |got - expected| <= tolerance * max(1, |expected|).
     """
@@ -72,7 +72,7 @@ class Golden:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One golden value that the model does not give."""
+    """One golden value that the model does not reproduce."""
 
     row: int
     output: str
@@ -112,7 +112,7 @@ def check(model: Model, golden: Golden) -> list[Difference]:
 
 
 def score_columns(model: Model, columns: Mapping[str, Sequence[Any]]) -> Scores:
-    """Score rows as any request's: stored features come from a feature store, by an entity a row.
+    """Score rows like a request's: stored features come from a feature store, one entity per row.
 
     `columns` are JSON values by feature, None where one is missing.
 

@@ -1,4 +1,4 @@
-"""Batches of several callers scored in one run of the model, each getting its own rows back."""
+"""Score batches of several callers in one run of the model, and return each caller's rows."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def predict_groups(
 ) -> list[Prediction | ModelFailure]:
     """The prediction of each batch, all of one `layout`, from one run of the model.
 
-    Refused rows are in the predictions' refusals. A batch that breaks the model gets the failure,
-    as it would have alone; the others get their predictions.
+    Refused rows are in the predictions' refusals. A batch that the model fails on gets the failure,
+    as it would alone; the others get their predictions.
 
     Raises:
         Transient: the feature store cannot be read, and the contract has no fallback rule.
@@ -39,12 +39,12 @@ def predict_groups(
 
 
 def _split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | ModelFailure]:
-    """The prediction of the merged batch as those of its parts."""
+    """Split the prediction of the merged batch into those of its parts."""
     ends = np.cumsum([batch.rows for batch in batches])
     starts = ends - [batch.rows for batch in batches]
     refusals: list[list[int]] = [[] for _ in batches]
     for place, refusal in enumerate(whole.scores.refusals):
-        assert refusal.row is not None  # what is refused whole never becomes a batch
+        assert refusal.row is not None  # a request refused as a whole never becomes a batch
         refusals[int(np.searchsorted(ends, refusal.row, side="right"))].append(place)
     found: list[Prediction | ModelFailure] = []
     for number, batch in enumerate(batches):
@@ -59,8 +59,8 @@ def _split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | Mod
 
 
 def _part(scores: Scores, start: int, end: int, refusals: Sequence[int]) -> Scores:
-    """The scores of rows `start` to `end`; `refusals` are the places of theirs."""
-    # the scored rows are in order: those of a part lie side by side
+    """The scores of rows `start` to `end`; `refusals` are the positions of their refusals."""
+    # the scored rows are in order: those of a part are contiguous
     some = slice(*np.searchsorted(scores.index, (start, end)))
     own = (scores.refusals[place] for place in refusals)
     return Scores(

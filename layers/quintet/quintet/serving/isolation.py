@@ -1,4 +1,4 @@
-"""Find by halving which rows, or groups of rows, the model fails on: all others are scored."""
+"""Find by halving the rows, or groups of rows, that the model fails on; score all others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quintet.scoring import Model, Scores, joined_scores
 
 __all__ = ["MAX_FAILING_ROWS", "Isolate", "Scoring", "score_isolating_failures"]
 
-#: how many rows of a batch may fail before the model itself is taken for broken
+#: how many rows of a batch may fail before the model itself is considered broken
 MAX_FAILING_ROWS = 8
 
 #: what fails alone: each row, or each of the groups of so many consecutive rows
@@ -45,7 +45,7 @@ def score_isolating_failures(
     fallback: NDArray[np.bool_],
     outputs: Sequence[str] | None = None,
 ) -> tuple[Scores, dict[int, ModelFailure]]:
-    """Score all of a batch but the parts that the model fails on; `first` is its first failure.
+    """Score a batch except the parts that the model fails on; `first` is its first failure.
 
     Each such part is found in about 2 log2(parts) runs. With "rows" those rows are refused; with
     groups, the failures are returned by their numbers.
@@ -83,7 +83,7 @@ class _Run(Protocol):
 
 @dataclass(slots=True)
 class _Search:
-    """The scores of what succeeded, in order, and the failures by part."""
+    """The scores of the successful parts, in order, and the failures by part."""
 
     run: _Run
     most: int
@@ -91,7 +91,7 @@ class _Search:
     failures: dict[int, ModelFailure] = field(default_factory=dict)
 
     def fails(self, low: int, high: int, error: ModelFailure) -> None:
-        """Search parts `low` to `high`, which fail together."""
+        """Search parts `low` to `high`, which fail when run together."""
         if high - low == 1:
             self.failures[low] = error
         if len(self.failures) > self.most:

@@ -1,4 +1,4 @@
-"""The models that one environment serves: which version is live, and those in memory. Pure."""
+"""The models of one environment: their live versions, and those loaded. Pure."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ __all__ = [
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")  # of models
 
 ROUTE_SECONDS = 5.0
-UNKNOWN_SECONDS = 1.0  # a model asked for just before it is published is soon found
-ROUTES_KEPT = 1024  # names come from requests: what is remembered of them has a bound
+UNKNOWN_SECONDS = 1.0  # a model requested just before it is published is soon found
+ROUTES_KEPT = 1024  # names come from requests: the number remembered is bounded
 
 # onnxruntime keeps weights and their packed form: 1.9 times the file for 48 MB of dense layers
 # (benchmarks/sessions.py); the rest is for the bytes while they load, and for what runs take
@@ -54,7 +54,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Which versions of a model answer. Canary and shadow are served once rollouts are."""
+    """The versions of a model that answer. Canary and shadow are not served yet."""
 
     model: str
     live: int
@@ -66,7 +66,7 @@ class Route:
 
 
 class UnknownModel(NotFound):
-    """No such model or version; worded as Triton does, on which its clients' code relies."""
+    """No such model or version; in Triton's words, because its clients' code relies on them."""
 
     def __init__(self, model: str, version: int | str | None = None) -> None:
         if version is None:
@@ -81,7 +81,7 @@ class UnknownModel(NotFound):
 
 
 class Routes(Protocol):
-    """Where routes are stored."""
+    """The store of routes."""
 
     def route(self, model: str) -> Route:
         """The route of a model.
@@ -115,26 +115,26 @@ class PublishedModel(Model, Protocol):
 
 
 class Loader(Protocol):
-    """What brings a published version into memory."""
+    """Loads published versions into memory."""
 
     def load(self, model: str, version: int, seal: str | None = None) -> PublishedModel:
-        """A version, verified against the seal that the registry holds.
+        """Load a version, verified against the registry's seal.
 
         Raises:
-            ModelFailure: its files are not what was published, or do not load.
+            ModelFailure: its files differ from the published ones, or do not load.
             Transient: its files could not be read.
         """
         ...
 
 
 def memory_needed(size: int) -> int:
-    """The bytes of memory that a graph of `size` bytes takes once loaded, about."""
+    """The approximate memory of a loaded graph of `size` bytes, in bytes."""
     return MEMORY_BASE + MEMORY_FACTOR * size
 
 
 @dataclass(slots=True)
 class _Flight:
-    """A load under way, which other threads wait for."""
+    """A load in progress, which other threads wait for."""
 
     memory: int
     done: threading.Event = field(default_factory=threading.Event)
@@ -143,10 +143,10 @@ class _Flight:
 
 
 class ModelCache:
-    """Loaded models by (name, version), the least recently used leaving at the memory bound.
+    """Loaded models by (name, version); at the memory bound, the least recently used is dropped.
 
-    Routes are remembered for `ROUTE_SECONDS`, and beyond that while the registry does not
-    answer. A version is loaded once, however many threads ask for it.
+    Routes are cached for `ROUTE_SECONDS`, and longer while the registry does not answer. A version
+    is loaded once, however many threads ask for it.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class ModelCache:
         return route
 
     def in_memory(self) -> list[tuple[str, int]]:
-        """Name and version of what is loaded, the least recently used first."""
+        """Name and version of the loaded models, the least recently used first."""
         with self._lock:
             return list(self._loaded)
 
@@ -215,7 +215,7 @@ class ModelCache:
         except Transient:
             if last is None:
                 raise
-            route = last  # what was true a moment ago is better than no answer
+            route = last  # a recent route is better than no answer
         keep = UNKNOWN_SECONDS if route is None else ROUTE_SECONDS
         with self._lock:
             self._known[name] = (now + keep, route)
@@ -260,7 +260,7 @@ class ModelCache:
         flight.done.set()
 
     def _make_room(self) -> None:
-        """Let the least recently used models go until all, with those on the way, fit."""
+        """Drop the least recently used models until all, including those being loaded, fit."""
         used = sum(memory for _, memory in self._loaded.values())
         used += sum(flight.memory for flight in self._flights.values())
         while used > self._memory and self._loaded:

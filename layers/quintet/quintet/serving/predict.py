@@ -1,6 +1,6 @@
-"""The one pipeline: join stored features, run the model once, isolate what it fails on.
+"""The one pipeline: join stored features, run the model once, isolate failures.
 
-`predict` is what every path calls; `Online` answers single requests with it.
+Every path calls `predict`; `Online` answers single requests with it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ Step = Literal["load_ms", "decode_ms", "features_ms", "score_ms"]
 
 @dataclass(slots=True)
 class Steps:
-    """When each step ended, by `timer`, in their order; seconds.
+    """The time when each step ended, by `timer`, in order; seconds.
 
-    They are set as `steps.ended[step] = steps.timer()` where a step ends, without a call of ours:
-    after a run of the model each call costs several times what it does in a loop.
+    Set by `steps.ended[step] = steps.timer()` at the end of a step, without a method call: after a
+    run of the model, a call costs several times as much as in a loop.
     """
 
     timer: Callable[[], float] = time.perf_counter
@@ -51,7 +51,7 @@ class Steps:
     ended: dict[Step, float] = field(default_factory=dict)
 
     def milliseconds(self) -> dict[str, float]:
-        """How long each step took, and all so far as total_ms."""
+        """The duration of each step, and of all so far as total_ms."""
         begun, found = self.started, dict[str, float]()
         for step, ended in self.ended.items():
             found[step] = (ended - begun) * 1000
@@ -62,7 +62,7 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class ModelRoute:
-    """What a model's name, or a pinned version of it, stands for; `name` is live or pinned."""
+    """The model that a name, or a pinned version, refers to; `name` is live or pinned."""
 
     model: Model
     name: str = "pinned"
@@ -73,9 +73,9 @@ class Prediction:
     """The answer of one version to rows of a batch.
 
     `route` is "live" or "pinned". `batch` is the caller's, with its stored features; `rows`
-    (n,) are the ascending positions in it that this version answers, and `scores.index` is a
-    part of them. `ages` (n, stored features) are in seconds, NaN where nothing is stored.
-    `failures` are the model's, by the number of the group whose rows it failed on.
+    (n,) are the ascending positions in it that this version answers; `scores.index` is a subset of
+    them. `ages` (n, stored features) are in seconds, NaN without a stored value. `failures` are the
+    model's, by the number of the group that it failed on.
     """
 
     contract: Contract
@@ -87,7 +87,7 @@ class Prediction:
     failures: Mapping[int, ModelFailure] = field(default_factory=dict)
 
     def check(self, partial: bool) -> None:
-        """Refuse the whole for its refused rows, unless partial results were asked for.
+        """Raise for refused rows, unless the caller accepts partial results.
 
         Raises:
             BadInput: a row is refused.
@@ -116,10 +116,10 @@ def predict(
 ) -> list[Prediction]:
     """The predictions of a batch, one for each version that answers rows of it.
 
-    `now` is in epoch seconds: stored features are as old as they are then. `outputs` None is
-    all of them. What the model fails on fails alone where `isolate` says so. With `whole`, a
-    refused row refuses the batch before the model runs; otherwise refused rows are in the
-    scores' refusals. `steps` gets the ends of the steps features_ms and score_ms.
+    `now` is in epoch seconds: the ages of stored features refer to it. `outputs` None means all.
+    `isolate` says which rows fail alone when the model fails. With `whole`, a refused row refuses
+    the batch before the model runs; otherwise refused rows are in the scores' refusals. `steps`
+    gets the ends of the steps features_ms and score_ms.
 
     Raises:
         BadInput: with `whole`, a row is refused.
@@ -159,7 +159,7 @@ def predict(
 def failed_prediction(
     contract: Contract, route: str, batch: Batch, error: ModelFailure
 ) -> Prediction:
-    """The prediction of a batch that the model fails on as a whole: every row is refused."""
+    """The prediction for a batch that the model fails on as a whole: every row is refused."""
     for row in np.flatnonzero(batch.good).tolist():
         batch.refuse(row, "model", "an answer for this row", str(error))
     none = np.empty(0, dtype=np.int64)
@@ -170,9 +170,9 @@ def failed_prediction(
 
 
 def in_caller_order(predictions: Sequence[Prediction]) -> Prediction:
-    """The predictions of one batch as one, its rows in the order of the batch.
+    """Merge the predictions of one batch, with its rows in the order of the batch.
 
-    It has the contract and the route of the first. All hold the same outputs.
+    The result has the contract and the route of the first. All have the same outputs.
     """
     first, *others = predictions
     if not others:
@@ -186,10 +186,10 @@ def in_caller_order(predictions: Sequence[Prediction]) -> Prediction:
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request, as far as it has come. It holds counts, names and times, never values.
+    """The state of one request. It has counts, names and times, never values.
 
-    `version` is 0 until the model is known. `cache` is "hit" or "miss" where the model's
-    contract has the prediction cache on; `job` is the one that was accepted.
+    `version` is 0 until the model is known. `cache` is "hit" or "miss" if the model's contract
+    enables the prediction cache; `job` is the accepted job.
     """
 
     id: str = ""
@@ -207,7 +207,7 @@ class RequestContext:
 
 @dataclass(slots=True)
 class ModelStats:
-    """What one model did in this execution environment; `last` is seconds since the epoch."""
+    """One model's statistics in this execution environment; `last` is epoch seconds."""
 
     rows: int = 0
     runs: int = 0
@@ -217,7 +217,7 @@ class ModelStats:
 
 @dataclass(frozen=True)
 class Online:
-    """Everything that answering a request needs.
+    """The dependencies of answering a request.
 
     `index` lists the published models with their versions; `clock` is seconds since the epoch.
     """
@@ -230,7 +230,7 @@ class Online:
     stats: dict[tuple[str, int], ModelStats] = field(default_factory=dict)
 
     def route(self, context: RequestContext, name: str, version: int | None) -> ModelRoute:
-        """What answers for a name or a pinned version; the context names it from here on.
+        """The route of a name or a pinned version; it is recorded in the context.
 
         Raises:
             NotFound: there is no such model, or no such version.
