@@ -1,7 +1,7 @@
 """Jobs under fire: python -m benchmarks.async_faults --jobs 20000
 
 Submits jobs to the local AWS while by a seeded plan its calls fail, throttle and lose their
-replies, messages come twice and workers are killed; then counts what became of the jobs. Exits
+replies, messages come twice and workers are killed; then counts the outcomes of the jobs. Exits
 with 1 when one was lost, ended twice, ended wrongly or was announced under two ids.
 """
 
@@ -45,7 +45,7 @@ CLIENTS = 8
 #: jobs that may be open before clients wait: a queue that only grows tells nothing more
 MOST_OPEN = 1_000
 TRIES = 30
-#: a message that its worker died with comes back after the queue's visibility time-out
+#: a message of a killed worker returns after the queue's visibility timeout
 PARAMETERS = {
     "WorkBatchSize": "20",
     "WorkTimeoutSeconds": "5",
@@ -67,7 +67,7 @@ def fault_plan(seed: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Found:
-    """What became of the jobs. All but the first five are 0 when all is well."""
+    """The outcome of the jobs. All but the first five are 0 when all is well."""
 
     jobs: int
     seconds: float
@@ -88,7 +88,7 @@ class Found:
 
     @property
     def good(self) -> bool:
-        """Whether no job was lost, ended twice or wrongly, or was told of wrongly."""
+        """Whether no job was lost, ended twice or wrongly, or was notified wrongly."""
         return not any(
             (
                 self.unanswered,

@@ -1,7 +1,7 @@
 """Rows a second of `work` through the local AWS, one job an invocation and a hundred together:
 python -m benchmarks.async_queue
 
-Two local stacks stand side by side, alike but for WorkBatchSize. They take turns: jobs of one row
+Two local stacks run side by side and differ only in WorkBatchSize. They take turns: jobs of one row
 are in the table, their messages are sent, and the time runs until the last job is settled. Queue,
 event source, tables and invocations are the local AWS's own, so each call costs what it costs
 there; nothing is assumed. It is one process that both ways wait for, so beside the rows a second

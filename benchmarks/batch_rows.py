@@ -57,7 +57,7 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Found:
-    """What became of the rows. `attempts` are executions: the first, and redrives."""
+    """The outcome of the rows. `attempts` are executions: the first, and redrives."""
 
     rows: int
     scored: int

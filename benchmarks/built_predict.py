@@ -1,6 +1,6 @@
 """predict as it is built, beside a bare handler: python -m benchmarks.built_predict
 
-Both run in AWS's Runtime Interface Emulator. Wants `make test-built` to have built, and python3.13
+Both run in AWS's Runtime Interface Emulator. Requires a build by `make test-built`, and python3.13
 on PATH. The bare handler loads numpy and onnxruntime and runs a session of the same model on one
 row, nothing else. Cold is from the first request, which starts the function's process, to its
 answer, and how long that process kept a processor busy; the ways take turns. predict reads its

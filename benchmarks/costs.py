@@ -34,7 +34,7 @@ PAGE = ROOT / "docs/costs.md"
 MONTH_HOURS = 730
 #: five pollers of Lambda for each queue, each waiting up to 20 s
 POLLS_A_MINUTE = 15
-#: of the expanded template: types that cost nothing while nobody uses them
+#: types of the expanded template that cost nothing while idle
 FREE = {
     "AWS::ApiGateway::Deployment",
     "AWS::ApiGateway::RestApi",

@@ -70,7 +70,7 @@ def fault_plan(seed: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Found:
-    """What became of the records. `missing` and what follows is 0 when all is well."""
+    """The outcome of the records. `missing` and what follows is 0 when all is well."""
 
     records: int
     poison: int

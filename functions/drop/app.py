@@ -11,7 +11,7 @@ from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Start the runs that SQS messages tell of; the messages that come back."""
+    """Start the runs that SQS messages name; the messages that come back."""
     failed = [
         {"itemIdentifier": message["messageId"]}
         for message in event["Records"]

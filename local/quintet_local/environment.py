@@ -36,7 +36,7 @@ LogSink = Callable[[Function, str, list[str]], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an invocation; `error` is Lambda's X-Amz-Function-Error."""
+    """The result of an invocation; `error` is Lambda's X-Amz-Function-Error."""
 
     payload: bytes
     version: str
@@ -62,7 +62,7 @@ class Invocation:
 
 
 class EnvironmentOwner(Protocol):
-    """Who is told what became of an environment."""
+    """Receives an environment's events."""
 
     def ready(self, environment: Environment) -> None:
         """It can take an invocation."""
@@ -349,7 +349,7 @@ class Environment:
             self._timer = None
 
     def _drain(self) -> None:
-        """Read what the child has written so far, so that its lines stand before END."""
+        """Read what the child has written so far, so that its lines precede END."""
         while True:
             try:
                 data = os.read(self._pipe, 65536)

@@ -36,9 +36,9 @@ __all__ = [
     "stream_fate",
 ]
 
-#: what becomes of a call; `lost_reply` is carried out, and its caller sees the connection break
+#: the fate of a call; `lost_reply` is carried out, and its caller sees the connection break
 Fate = Literal["error", "throttle", "lost_reply"]
-#: what becomes of a batch of a stream: the function is not called, or its answer is lost, both
+#: the fate of a stream's batch: the function is not called, or its answer is lost, both
 #: of which are errors of the function; or it gets the batch a second time
 StreamFate = Literal["not_called", "answer_lost", "twice"]
 SERVICES = ("dynamodb", "s3", "sqs")
@@ -142,7 +142,7 @@ def kill_after(plan: FaultPlan, function: str, number: int) -> float | None:
 
 
 class Faults:
-    """The plan at work: numbers each stream's decisions and counts what came of them."""
+    """The plan at work: numbers each stream's decisions and counts the results."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self.plan = plan
@@ -202,7 +202,7 @@ def load(path: Path) -> FaultPlan:
     """The plan in a YAML or JSON file.
 
     Raises:
-        FaultError: there is none in it.
+        FaultError: it contains no plan.
     """
     try:
         return parse(yaml.safe_load(path.read_text()))

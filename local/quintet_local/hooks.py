@@ -1,6 +1,6 @@
 """Where moto is changed: S3's events, the functions that it calls, DynamoDB, SQS and Kinesis.
 
-moto's S3 events lack the version id and the sequencer that AWS gives, and its S3 and SNS call
+moto's S3 events do not have AWS's version id and sequencer, and its S3 and SNS call
 moto's own Lambda. Each hook replaces one function by name and says so if it is gone.
 """
 
@@ -91,7 +91,7 @@ def _install_streams(kinesis: ModuleType) -> None:
 
 
 def install_schedules(changed: Callable[[], object]) -> None:
-    """Let moto's Scheduler refuse what never fires here, and tell of changes."""
+    """Let moto's Scheduler refuse schedules that never fire here, and report changes."""
     from moto.scheduler.models import EventBridgeSchedulerBackend as Backend
 
     for name in ("create_schedule", "update_schedule", "delete_schedule", "delete_schedule_group"):

@@ -25,7 +25,7 @@ METRICS = 1000
 class Logs:
     """Takes lines from any thread; a thread of its own passes them on in batches.
 
-    Lines stand in `<folder>/<logical id>.log` at once.
+    Lines are written to `<folder>/<logical id>.log` at once.
     """
 
     def __init__(self, folder: Path) -> None:

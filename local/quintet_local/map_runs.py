@@ -13,7 +13,7 @@ __all__ = ["exceeds", "tolerating", "with_fractions"]
 
 
 def with_fractions(definition: str) -> str:
-    """A definition in JSON as moto's grammar wants it: percentages with a point."""
+    """A definition in JSON as moto's grammar requires it: percentages with a point."""
     return re.sub(r'("ToleratedFailurePercentage": \d+)(?=[,}])', r"\1.0", definition)
 
 

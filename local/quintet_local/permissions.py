@@ -1,8 +1,8 @@
 """Permissions of functions: whether what a function calls is allowed by its role's own policies.
 
-Nothing is refused, since templates of all kinds run here; what AWS would refuse is told. Only what
-functions call is looked at: they sign with an access key of their own. Roles with managed policies
-that are not known here, and calls of services that are not, count as allowed.
+Nothing is refused, because templates of all kinds run here; calls that AWS would refuse are
+reported. Only calls of functions are checked: they sign with an access key of their own. Roles with
+managed policies that are not known here, and calls of services that are not, count as allowed.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def plan(template: Template, endpoint_url: str) -> Plan:
         TemplateError: a reference, attribute or condition that does not exist.
     """
     values = _values(template)
-    # the translator shuffles; versions are numbered as they stand in the template
+    # the translator shuffles; versions are numbered in the template's order
     order = {name: index for index, name in enumerate(template.source["Resources"])}
     ordered = sorted(template.resources.items(), key=lambda r: order.get(r[0], len(order)))
     first = Scope(values, template.conditions, template.mappings)

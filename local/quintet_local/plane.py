@@ -119,7 +119,7 @@ class Pool:
         if environment in self.idle:
             self.idle.remove(environment)
         if environment.init_timed_out and self.init_limit is None:
-            # Lambda starts init anew, now within the invocation and its time-out
+            # Lambda repeats init, now within the invocation and its timeout
             self.init_limit = self.function.timeout
         elif environment.init_timed_out and self.waiting:
             invocation = self.waiting.popleft()

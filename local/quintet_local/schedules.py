@@ -49,7 +49,7 @@ def _enabled() -> Iterator[Timer]:
 
 
 def checked(operation: Callable[..., Any], changed: Callable[[], object]) -> Callable[..., Any]:
-    """The backend's operation, which refuses what would never fire here, and tells of changes."""
+    """The backend's operation; it refuses schedules that never fire here, and reports changes."""
     from moto.scheduler.exceptions import ValidationException
 
     def call(backend: Any, *names: Any, **given: Any) -> Any:

@@ -104,7 +104,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def local_path(bucket: str, key: str) -> str | None:
-    """The path, relative to the template, that stands behind an expanded S3 address."""
+    """The path, relative to the template, of an expanded S3 address."""
     return key if bucket == _BUCKET else None
 
 

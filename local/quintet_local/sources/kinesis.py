@@ -1,10 +1,10 @@
 """What Lambda does between a shard and a function, pure: records in, decisions out.
 
 A lane is one shard, or one of the parts that ParallelizationFactor makes of it. `decide` says
-what to do next; `gathered`, `answered` and `not_called` say what came of it.
+what to do next; `gathered`, `answered` and `not_called` report the result.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html and the pages below it. Where
-they leave something open, the reading taken here stands at its place below.
+they leave something open, the interpretation taken here is noted below.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ __all__ = ["Answer", "Verdict", "verdict"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a call; `error` is a function error."""
+    """The result of a call; `error` is a function error."""
 
     payload: bytes
     error: bool = False

@@ -108,7 +108,7 @@ def stream_name(properties: Mapping[str, Any]) -> str:
 
 
 def destination(properties: Mapping[str, Any]) -> str | None:
-    """The ARN of who is told of what is given up.
+    """The ARN of the on-failure destination.
 
     Raises:
         Refused: nothing can be sent there here.

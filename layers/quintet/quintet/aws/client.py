@@ -40,7 +40,7 @@ def _encode_query(query: Mapping[str, str]) -> str:
 class AwsClient:
     """Signed requests to one AWS service, safe to share between threads.
 
-    The environment (credentials, region, endpoint) is read anew for every request; so are
+    The environment (credentials, region, endpoint) is read again for every request; so are
     `credentials`, where they are given.
     """
 

@@ -64,7 +64,7 @@ class EndpointTable:
         """Forget an endpoint and its secrets.
 
         Raises:
-            UnknownEndpoint: there is none.
+            UnknownEndpoint: no endpoint has that id.
             Transient: it could not be written.
         """
         there = {"ConditionExpression": "attribute_exists(endpoint)"}

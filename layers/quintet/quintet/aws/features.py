@@ -1,6 +1,6 @@
 """The feature store table: one item for each entity, a value and its moment for each feature.
 
-The key is `entity`, "<entity key column>#<value>"; a feature's value stands under its name, the
+The key is `entity`, "<entity key column>#<value>"; a feature's value is stored under its name, the
 moment it describes under `<name>@` (seconds since the epoch), and `expires` is the table's TTL.
 """
 
@@ -128,7 +128,7 @@ def read_items(
 def _map(
     read: Callable[[Sequence[str]], list[dict[str, Any]]], chunks: Sequence[Sequence[str]]
 ) -> Iterator[list[dict[str, Any]]]:
-    """Read the chunks, several at a time where there are several."""
+    """Read the chunks, several at a time."""
     if len(chunks) < 2:
         yield from map(read, chunks)
         return

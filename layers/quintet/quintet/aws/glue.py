@@ -13,7 +13,7 @@ __all__ = ["GlueDatabase"]
 
 
 class GlueDatabase:
-    """See `quintet.batch.athena.GlueTables`; where there is no such database nothing is done."""
+    """See `quintet.batch.athena.GlueTables`; if the database does not exist, nothing is done."""
 
     def __init__(self, client: AwsClient, database: str) -> None:
         self._client = client

@@ -124,7 +124,7 @@ class JobTable:
         return job_of(answer["Attributes"])
 
     def _refused_lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
-        """The lease of a job that is not ACCEPTED, or why it is none."""
+        """The lease of a job that is not ACCEPTED, or the reason for its refusal."""
         found = self.get(job)
         try:
             again = leased(found, worker, now, seconds)

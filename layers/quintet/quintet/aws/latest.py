@@ -53,7 +53,7 @@ class LatestTable:
         if len(key.encode()) > MAX_KEY_BYTES:
             return None
         item = self._table.item(attributes({"entity": key}))
-        if item is None or float(item["expires"]["N"]) <= now:  # what has expired is deleted late
+        if item is None or float(item["expires"]["N"]) <= now:  # expired items are deleted late
             return None
         return Latest(
             model=model,
@@ -89,7 +89,7 @@ class LatestTable:
                     f":{name}": item[name] for name in ("arrived", "sequence")
                 },
             )
-        except ConditionFailed:  # a later one stands there, or this one
+        except ConditionFailed:  # a later one is stored, or this one
             return False
         return True
 

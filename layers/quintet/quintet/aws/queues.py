@@ -19,7 +19,7 @@ from quintet.webhooks.events import WebhookMessage
 __all__ = ["DeadLetterQueue", "JobEventQueue", "QueueVisibility"]
 
 MAX_ENTRIES = 10
-#: how long a letter that was looked at is out of sight, should it not be released
+#: how long a letter that was read stays hidden if it is not released
 HOLD_SECONDS = 20
 
 

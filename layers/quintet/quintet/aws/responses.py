@@ -64,7 +64,7 @@ def cancellation_codes(response: AwsResponse) -> list[str]:
 
 
 def may_be_sent_again(response: AwsResponse) -> bool:
-    """Whether nothing was done, for want of capacity or in a conflict of transactions."""
+    """Whether nothing was done because of throttling or a conflict of transactions."""
     if response.status in (429, 503):
         return True
     if response.status != 400:

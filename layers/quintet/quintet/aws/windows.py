@@ -1,6 +1,6 @@
 """Windows in DynamoDB: closed parts in the stream table, their features in the feature store.
 
-A feature of a window stands in its entity's item as every other does: the value under the
+A window's feature is stored in its entity's item like any other: the value under the
 aggregate's name, the window's end under `<name>@`. Beside them `window#<model>` holds the
 `WindowFeatures` that they come from; nothing else reads it, and every write is conditional on it.
 """
@@ -184,7 +184,7 @@ class WindowTable:
     # ---- reading ---------------------------------------------------------------------------
 
     def read(self, model: str, start: float) -> Window | None:
-        """A window, summed over its parts; None where there are none.
+        """A window, summed over its parts; None if it has no parts.
 
         Raises:
             Transient: the table could not be read.

@@ -11,7 +11,7 @@ __all__ = ["estimate", "prices"]
 
 #: the state machine's own states, and those of one child of its map
 RUN_TRANSITIONS, UNIT_TRANSITIONS = 9, 2
-#: of a unit, about: the plan, the model's manifest, its input in parts; scores, quarantine, result
+#: requests of a unit, about: plan, manifest, input in parts; scores, quarantine, result
 UNIT_READS, UNIT_WRITES = 8, 3
 
 

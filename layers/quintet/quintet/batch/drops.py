@@ -43,7 +43,7 @@ class Dropped:
 
 
 class DropResult(NamedTuple):
-    """What became of one object: its run, and whether it was started now."""
+    """The result for one object: its run, and whether it was started now."""
 
     run: str
     status: Literal["started", "already started", "ignored"]
@@ -73,7 +73,7 @@ class MemoryRunStarter:
 
 
 def dropped(body: str) -> list[Dropped]:
-    """The objects that a message of S3 tells of; none for its test event.
+    """The objects that an S3 message names; none for its test event.
 
     Keys are form-encoded: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 

@@ -2,7 +2,7 @@
 
 Step Functions' own redrive goes on where an execution has failed, which is after a map that
 tolerates failures, and it knows no results. So a redrive is an execution of its own over the units
-that lack a good one, in the run's folder; its name says which, `<run>-r1`, `<run>-r2`.
+without a valid one, in the run's folder; its name says which, `<run>-r1`, `<run>-r2`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Executions(Protocol):
         ...
 
     def look(self, name: str) -> Execution | None:
-        """An execution; None where there is none of that name.
+        """An execution; None if no execution has that name.
 
         Raises:
             Transient: it could not be looked up now.
@@ -77,7 +77,7 @@ class Executions(Protocol):
 
 
 class MemoryExecutions:
-    """Executions that only stand there until they are stopped, or `ended` by hand."""
+    """Executions that run until they are stopped, or `ended` by hand."""
 
     def __init__(self) -> None:
         self.held: dict[str, Execution] = {}
@@ -128,7 +128,7 @@ def last_execution(folder: RunPaths, executions: Executions) -> Execution | None
     """
     found, number = executions.look(folder.run), 0
     if found is None or execution_input(found.name, found.request).folder != folder:
-        return None  # of another model, or not the first of its run
+        return None  # another model's, or not the first of its run
     while after := executions.look(f"{folder.run}-r{number + 1}"):
         found, number = after, number + 1
     return found
@@ -164,7 +164,7 @@ def stop(folder: RunPaths, executions: Executions, caller: str | None = None) ->
 
 
 def redrive(folder: RunPaths, executions: Executions) -> Execution:
-    """Start a run again over the units that lack a result; two at once are one.
+    """Start a run again for the units without a result; two calls at once start one.
 
     Raises:
         NotFound: there is no such run.

@@ -52,7 +52,7 @@ def inspect_one(
 def inspect_file(
     contract: Contract, inbox: InputBucket, item: ListedInput, unit_bytes: int
 ) -> InspectedInput | None:
-    """One of many files; None for an empty one, which has no rows whatever its format.
+    """One of many files; None for an empty one, which has no rows in any format.
 
     Raises as `inspect_one` does.
     """

@@ -64,7 +64,7 @@ def list_inputs(request: RunRequest, inbox: InputBucket) -> InputListing:
     """The objects that a request names; the only one of a `key` is not looked for here.
 
     Raises:
-        BadInput: there are none, or too many, or the manifest is none.
+        BadInput: there are no files, or too many, or the manifest is invalid.
         Transient: a store could not be read.
     """
     if request.scope == "key":

@@ -194,7 +194,7 @@ def _between(low: float, high: float, share: float) -> float:
 
 
 def _place(example: dict[str, Any]) -> str:
-    """Where a row is, with its file where there are many."""
+    """A row's place, with its file in a run of many files."""
     file = f"{example['file']} " if "file" in example else ""
     return f"{file}row {example['row']:,}"
 

@@ -129,9 +129,9 @@ def _texts_of(array: core.Array) -> core.Array:
 def _csv_columns(
     layout: Layout, chunk: Chunk, columns: Sequence[str]
 ) -> dict[str, core.Array] | None:
-    """Columns of a chunk of CSV; None where each row must be looked at."""
+    """Columns of a chunk of CSV; None if it must be read row by row."""
     text = chunk.text() if chunk.text is not None else b""
-    if chunk.broken or b'"' in text:  # of quotes readers think differently
+    if chunk.broken or b'"' in text:  # readers treat quotes differently
         return None
     kinds = [core.DataType.string()] * len(layout.columns)
     table = csv_table(text, kinds, layout.delimiter or ",", chunk.size)

@@ -86,9 +86,9 @@ def plan_run(
     unit_bytes: int,
     again: bool = False,
 ) -> Plan | RefusedPlan:
-    """Plan a run and store plan.json, last of its documents. A plan once made stands.
+    """Plan a run and store plan.json, last of its documents. A stored plan is final.
 
-    `again` plans anew what was refused.
+    `again` repeats a refused plan.
 
     Raises:
         Transient: a store could not be read.

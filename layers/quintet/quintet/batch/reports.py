@@ -45,7 +45,7 @@ def report_run(
     """Write report.json and report.html, and the manifest of a run that succeeded.
 
     `failure` names the error that ended the run early. A run once succeeded stays as it is.
-    `reference` gives what the drift of a run is told from, `memory_mb` is that of its units.
+    `reference` gives the reference for a run's drift, `memory_mb` is the memory of its units.
 
     Raises:
         Transient: the store could not be read.

@@ -32,8 +32,8 @@ class RunRequest:
     `manifest` lists. `partition` (`month=2026-01`) takes only the files in folders of that name.
     `output` is the form of the scores, `keep` the columns of the input beside them: a list, names
     to new names, or "*"; both are asked for by the object's metadata as well. `callback` is the id
-    of an endpoint that is told of the run's end. `features` is a prefix of files that say what the
-    stored features were, and when. `owner` is the caller of the API who asked for the run; a
+    of an endpoint that is notified of the run's end. `features` is a prefix of files that say what
+    the stored features were, and when. `owner` is the caller of the API who asked for the run; a
     run without one is the stage's.
     """
 

@@ -20,7 +20,7 @@ def slug(text: str, most: int = 80) -> str:
 
 
 def run_name(bucket: str, key: str, version: str) -> str:
-    """The name of the run that scores one version of one object, whoever tells of it."""
+    """The name of the run that scores one version of one object, whoever starts it."""
     model, _, rest = key.partition("/")
     stem = rest.rpartition("/")[2].partition(".")[0]
     return hashed_name(model, stem, (bucket, key, version))

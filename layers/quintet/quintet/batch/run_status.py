@@ -1,4 +1,4 @@
-"""Runs as people look at them: what one has come to, and the newest of a model."""
+"""Runs for readers: the status of one, and the newest of a model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RunPage(NamedTuple):
 def show(
     folder: RunPaths, store: ObjectStore, executions: Executions, caller: str | None = None
 ) -> dict[str, Any]:
-    """What a run has come to. A `caller` sees runs of their own and those of the stage.
+    """The status of a run. A `caller` sees their own runs and those of the stage.
 
     Raises:
         NotFound: there is no such run, or it is another caller's.

@@ -22,7 +22,7 @@ __all__ = ["QuarantineLines", "ScoreTable"]
 
 #: how many refusals of one reason a report may show
 EXAMPLES = 3
-#: how many reasons are told apart; a category column can give as many as it has values
+#: how many reasons are distinguished; a category column can give one for each value
 REASONS = 200
 
 
@@ -90,7 +90,7 @@ class ScoreTable:
             self.add(np.empty(0, dtype=np.int64), [], nothing, np.empty(0, dtype=np.bool_))
         columns: dict[str, Array | core.Array] = {}
         for name in list(self._parts):
-            parts = self._parts.pop(name)  # held once, not twice, where there is much
+            parts = self._parts.pop(name)  # in memory once, not twice
             arrays = isinstance(parts[0], np.ndarray)
             whole = np.concatenate(parts) if arrays else core.ChunkedArray(parts).combine_chunks()
             columns[name] = whole

@@ -41,7 +41,7 @@ class ConditionalObjects(Protocol):
     """Objects that are replaced only as they were read."""
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """The content of a cell and its tag, None where there is none. Raises Transient."""
+        """The content of a cell and its tag, None if it does not exist. Raises Transient."""
         ...
 
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:

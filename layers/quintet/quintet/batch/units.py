@@ -56,7 +56,7 @@ class _Part(NamedTuple):
 
 
 class _Scored(NamedTuple):
-    """A part's rows as they were read, and what they came to."""
+    """A part's rows as they were read, and their results."""
 
     part: _Part
     chunk: Chunk
@@ -79,7 +79,7 @@ def score_unit(
 ) -> dict[str, Any]:
     """Score a unit and store its result, unless that was done before; the result.
 
-    `baseline` gives the model's baseline, empty where it has none: drift is told from it;
+    `baseline` gives the model's baseline for drift, empty if it has none;
     `peak_mb` the most memory that the environment has held. `threads` read and score at once.
     A unit that takes long says how far it is meanwhile, in its `beat`.
     What trying again cannot heal (the file is damaged or was changed, the model fails) is a
@@ -124,7 +124,7 @@ def score_unit(
 
 @dataclass(slots=True)
 class _Found:
-    """What the rows of a unit came to."""
+    """The results of a unit's rows."""
 
     scores: ScoreTable
     quarantine: QuarantineLines
@@ -197,7 +197,7 @@ def _parts(
 def _features(
     contract: Contract, plan: Plan, unit: Unit, inbox: InputBucket, store: ObjectStore
 ) -> Callable[[float], FeatureSource] | None:
-    """What the files of stored features say of a unit's entities; None where there are none.
+    """The stored features of a unit's entities, from files; None without such files.
 
     The unit is read twice, first for its entities: what is held is theirs, whatever the history.
     """
@@ -254,7 +254,7 @@ def _refused(chunk: Chunk, refusals: Sequence[Refusal]) -> Iterator[tuple[int, l
 
 
 class _Files:
-    """Writes what a unit has found, a file when there is much of it, and tells of the files."""
+    """Writes a unit's results, in several files if they are large, and lists the files."""
 
     def __init__(self, unit: Unit, plan: Plan, store: ObjectStore) -> None:
         self._unit, self._plan, self._store = unit.unit, plan, store

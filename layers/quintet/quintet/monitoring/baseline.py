@@ -1,4 +1,4 @@
-"""The baseline of a model: how its training data are distributed, to tell drift from. Pure."""
+"""The baseline of a model: the distribution of its training data, for drift. Pure."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class _Bins:
     expected: NDArray[np.float64]
 
     def count(self, values: Array) -> NDArray[np.int64]:
-        """How many values are in each bin; the outer ones take what the training data had not."""
+        """The number of values in each bin; the outer bins are open."""
         if self.kind == "category":
             return self._by_name(values)
         if self.kind == "text":
@@ -128,7 +128,7 @@ def _bins(feature: Feature, entry: Mapping[str, Any]) -> _Bins | None:
 
 
 class Sample:
-    """What a unit counts: of some of its rows, the features as the model was given them."""
+    """A unit's counts: the features of a sample of its rows, as the model received them."""
 
     def __init__(self, reference: Reference, rows: int) -> None:
         self._bins = reference.bins()
@@ -137,7 +137,7 @@ class Sample:
         self._rows = 0
 
     def add(self, columns: Mapping[str, Array], index: NDArray[np.int64]) -> None:
-        """Add every so manieth of the rows `index` of some columns."""
+        """Add every n-th of the rows `index` of some columns."""
         chosen = index[:: self._step]
         self._rows += len(chosen)
         for name, held in self._values.items():
@@ -146,7 +146,7 @@ class Sample:
             held.append(column[chosen[:: max(1, width)]])
 
     def document(self) -> dict[str, Any]:
-        """The counts as JSON: the rows looked at, and a list of counts for each feature."""
+        """The counts as JSON: the sampled rows, and a list of counts for each feature."""
         return {
             "rows": self._rows,
             "features": {
@@ -160,9 +160,9 @@ class Sample:
 def drift_of(
     reference: Reference, units: Iterable[tuple[int, Mapping[str, Any]]]
 ) -> dict[str, Any] | None:
-    """The drift of a run, the features that moved most first; None where there is no baseline.
+    """The drift of a run, the features that moved most first; None without a baseline.
 
-    `units` are the rows that each unit scored, and what it counted of them.
+    `units` are the rows that each unit scored, and its counts.
     """
     counted = [(rows, found) for rows, found in units if found["rows"]]
     looked = sum(found["rows"] for _, found in counted)

@@ -23,7 +23,7 @@ STYLE = """
 
 
 def drift_section(drift: dict[str, Any] | None) -> str:
-    """The section, empty where nothing is known of the training data."""
+    """The section, empty without a baseline."""
     if not drift:
         return ""
     features = drift["features"]

@@ -79,7 +79,7 @@ class Histogram:
 
 def _places(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.int64]:
     """The bin of each value between `low` and `high`, also where these are equal or far apart."""
-    half = high / 2 - low / 2  # of the whole the largest floats have none
+    half = high / 2 - low / 2  # halved first: the whole range of the largest floats would overflow
     if not half:
         return np.zeros(len(values), dtype=np.int64)
     share = (values / 2 - low / 2) / half

@@ -78,7 +78,7 @@ def failed_on_our_side(state: str, problem: Mapping[str, Any]) -> bool:
 
 
 def reopened(job: Job, now: float) -> Job:
-    """A failed job, accepted anew with the time to live and the attempts that it had.
+    """A failed job, accepted again with its original time to live and number of attempts.
 
     The fence (`attempts`) stays, so that an earlier worker can change nothing.
     """

@@ -46,7 +46,7 @@ class Rebuilder:
     def file(self, rows: Iterable[tuple[int, bytes | None]]) -> bytes:
         """A file of rows, given by their numbers in the run's file, ascending, and their bytes.
 
-        Rows of Parquet are copied from the run's own file, since JSON lacks their types.
+        Rows of Parquet are copied from the run's own file, because JSON does not have their types.
 
         Raises:
             BadInput: that file was deleted or overwritten.

@@ -1,6 +1,6 @@
 """The webhook channel: posts signed events to registered endpoints.
 
-Signatures are those of Standard Webhooks, by the project's own library.
+Signatures follow Standard Webhooks, by the project's own library.
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
@@ -29,14 +29,14 @@ __all__ = [
     "signed_headers",
 ]
 
-#: too many requests, and out of service: what a Retry-After goes with
+#: too many requests, and out of service: the statuses that have a Retry-After
 BUSY = (429, 503)
 MAX_RETRY_AFTER_CHARACTERS = 64
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class Undelivered(QuintetError):
-    """A webhook was not answered; the text says why in two words."""
+    """A webhook was not answered; the text is a short reason."""
 
 
 class Answer(NamedTuple):
@@ -71,8 +71,8 @@ class WebhookChannel:
         """Try once to post a body to an endpoint, under an id that every attempt has.
 
         Raises:
-            EndpointBusy: too many callbacks are on their way to it; nothing was tried.
-            Transient: a store does not answer; nothing was tried.
+            EndpointBusy: too many callbacks to it are in flight; nothing was sent.
+            Transient: a store does not answer; nothing was sent.
         """
         try:
             endpoint = self._endpoints.get(name)
@@ -94,7 +94,7 @@ class WebhookChannel:
         try:
             status, retry_after = self._webhooks.post(endpoint.url, body, headers)
         except (Blocked, BadInput):
-            # a wrong registration, not a bad moment: trying for a day would only hide it
+            # a wrong registration, not a passing failure: a day of retries would only hide it
             return Attempt("given_up", "address refused")
         except Undelivered as error:
             return Attempt("waiting", str(error))
@@ -121,7 +121,7 @@ def signed_headers(
 
 
 def retry_after_seconds(text: str | None, now: float) -> float:
-    """The seconds from `now` that a Retry-After asks for; 0 where it cannot be read.
+    """The seconds from `now` that a Retry-After requests; 0 if it cannot be parsed.
 
     https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
     """

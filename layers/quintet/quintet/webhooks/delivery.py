@@ -1,4 +1,4 @@
-"""The state of a delivery on one channel: tried for a day, with growing waits."""
+"""The state of a delivery on one channel: retried for a day, with growing waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 DAY = 86_400.0
-#: the wait after the first attempt, what each later one multiplies it by, and the longest.
+#: the wait after the first attempt, the factor for each later one, and the longest wait.
 #: SQS holds a message back for at most 12 hours after it was received
 FIRST_WAIT, GROWTH, LONGEST_WAIT = 5.0, 6.0, 6 * 3_600.0
 
@@ -32,9 +32,9 @@ class GivenUp(QuintetError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The result of one attempt; `last` is the HTTP status, or why there was none.
+    """The result of one attempt; `last` is the HTTP status, or why there was no answer.
 
-    `wait` is how many seconds the receiver asks to wait.
+    `wait` is the receiver's requested wait in seconds.
     """
 
     state: State
@@ -46,8 +46,8 @@ class Attempt:
 class Delivery:
     """The state of a notification on one channel. Moments are epoch seconds.
 
-    `stopped` is final: the endpoint is gone or disabled. `given_up` ends among the dead letters,
-    and a replayed message begins anew.
+    `stopped` is final: the endpoint is gone or disabled. `given_up` ends in the dead-letter queue;
+    a replayed message starts again.
     """
 
     state: State = "waiting"
@@ -59,10 +59,10 @@ class Delivery:
 
 
 class Deliveries(Protocol):
-    """Where deliveries are recorded, by their subject: a job's id, an alert's, a run's."""
+    """The store of deliveries by subject: the id of a job, an alert or a run."""
 
     def get(self, subject: str, channel: str) -> Delivery:
-        """The recorded delivery; a new one where nothing is recorded.
+        """The recorded delivery; a new one if nothing is recorded.
 
         Raises:
             Transient: it could not be read.
@@ -95,8 +95,7 @@ class MemoryDeliveries:
 def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> Delivery:
     """The delivery after an attempt; `jitter` in [0, 1) takes up to half off the wait.
 
-    The wait is no shorter than the receiver wants. The last attempt is at the end of the day that
-    began with the first.
+    The wait is never shorter than the receiver requests. The last attempt is a day after the first.
     """
     tried = replace(
         delivery,
@@ -118,10 +117,10 @@ def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> De
 
 
 def return_in(deliveries: Sequence[Delivery], now: float) -> float | None:
-    """In how many seconds their message must come back; None if all are settled.
+    """The seconds until their message must return; None if all are settled.
 
     Raises:
-        GivenUp: one was given up, and none is waiting.
+        GivenUp: one was given up, and no other is waiting.
     """
     waits = [max(1.0, one.next - now) for one in deliveries if one.state == "waiting"]
     if waits:

@@ -1,4 +1,4 @@
-"""Registered endpoints: a request names one by its id, so that no caller can choose a URL."""
+"""Registered endpoints: a request names one by its id, so no caller can choose a URL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENDPOINT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SESSION = re.compile(r"arn:[^:]+:sts::\d+:assumed-role/[^/]+/.+|arn:[^:]+:iam::\d+:role/.+")
 MAX_CALLER = 2_048
 MAX_OVERLAP_SECONDS = 30 * 86_400
-#: how many secrets sign at once: more would be a rotation that nobody finishes
+#: how many secrets sign at once: more would mean unfinished rotations
 MAX_SECRETS = 5
 
 
@@ -53,38 +53,38 @@ class Endpoint:
     """
 
     id: str
-    url: str = field(repr=False)  # it may hold a token
+    url: str = field(repr=False)  # it may contain a token
     created: str
     secrets: tuple[Secret, ...]
     disabled: str = ""
     callers: tuple[str, ...] = ()
 
     def signing(self, now: float) -> list[str]:
-        """The secrets that sign now: the newest first, then those that a rotation leaves valid."""
+        """The secrets that sign now: the newest first, then those still valid after a rotation."""
         return [s.text for s in self.secrets if s.expires is None or s.expires > now]
 
 
 class Endpoints(Protocol):
-    """Where endpoints are kept."""
+    """The store of endpoints."""
 
     def get(self, endpoint: str) -> Endpoint:
         """An endpoint.
 
         Raises:
-            UnknownEndpoint: there is none.
+            UnknownEndpoint: no endpoint has that id.
             Transient: it could not be read.
         """
 
     def put(self, endpoint: Endpoint, before: Endpoint | None) -> None:
-        """Store an endpoint over `before`, which None says is not there.
+        """Replace `before` by an endpoint; `before` is None for a new one.
 
         Raises:
-            Conflict: what is stored is not `before`.
+            Conflict: the stored endpoint is not `before`.
             Transient: it could not be written.
         """
 
     def disable(self, endpoint: str, reason: str) -> None:
-        """Stop an endpoint's callbacks; nothing where there is no such endpoint.
+        """Stop an endpoint's callbacks; no effect if it does not exist.
 
         Raises:
             Transient: it could not be written.
@@ -116,7 +116,7 @@ class MemoryEndpoints:
 
 
 def changed(endpoint: str, before: Endpoint | None) -> Conflict:
-    """The refusal of a write over another state than the one that was read."""
+    """The refusal of a write if the stored state is not the one that was read."""
     if before is None:
         return _conflict("an id that is not taken", endpoint)
     return _conflict(f"{endpoint} as it was read", "a change in between; try again")
@@ -134,7 +134,7 @@ def register(
     """A new endpoint with its first secret.
 
     Raises:
-        BadInput: the id, the URL or a caller is not one that may be registered.
+        BadInput: the id, the URL or a caller may not be registered.
     """
     if not ENDPOINT_ID.fullmatch(endpoint):
         expected = "lower-case letters, digits and hyphens, at most 63"
@@ -151,7 +151,7 @@ def register(
 def rotate(
     endpoint: Endpoint, *, now: float, overlap: float, random: Callable[[int], bytes]
 ) -> Endpoint:
-    """The endpoint with a new secret; the ones before sign `overlap` seconds more.
+    """The endpoint with a new secret; the earlier ones sign for `overlap` more seconds.
 
     Raises:
         BadInput: the overlap is too long.
@@ -172,7 +172,7 @@ def rotate(
 
 
 def _secret(random: Callable[[int], bytes]) -> Secret:
-    # 24 to 64 bytes, says the specification of Standard Webhooks
+    # 24 to 64 bytes, according to the specification of Standard Webhooks
     return Secret(f"whsec_{b64encode(random(32)).decode()}")
 
 

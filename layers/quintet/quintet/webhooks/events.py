@@ -1,8 +1,8 @@
-"""Messages of the notify queue, and the webhook events of those that hold one: alerts and runs.
+"""Messages of the notify queue, and the webhook events in those of alerts and runs.
 
 A message is JSON and names its `type`. A `job` message refers to its job (`JobEvent`). The others
-hold the event itself: the item of an alert is replaced by its entity's next one, and the state
-machine of a run ends, while `notify` tries an endpoint for a day.
+contain the event itself, because `notify` retries an endpoint for a day: meanwhile the next alert
+of an entity replaces an alert's item, and a run's state machine ends.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ __all__ = [
 
 MessageType = Literal["job", "alert", "run"]
 
-#: of a cause, which names up to 10 refusals: Standard Webhooks wants payloads below 20 kB
+#: the length of a cause with up to 10 refusals: Standard Webhooks advises at most 20 kB
 MAX_TEXT = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEvent:
-    """What is posted to an endpoint. `subject` identifies what the event is about.
+    """The event that is posted to an endpoint. `subject` identifies its job, alert or run.
 
     `webhook_id` and `body` are the same for every attempt and every duplicate; `at` is when the
     event happened (epoch seconds).
@@ -59,7 +59,7 @@ class WebhookMessage:
 
     def message(self) -> str:
         """The message's body."""
-        # a reader of the release before tells an alert by its first key
+        # readers of the previous release recognise an alert by its first key
         return json.dumps(
             {"alert": content(self.alert), "endpoint": self.endpoint, "type": "alert"}
         )
@@ -75,7 +75,7 @@ def message_type(body: str) -> MessageType:
 
 
 def webhook_event(body: str) -> WebhookEvent:
-    """The event that a message of an alert or a run holds.
+    """The event in a message of an alert or a run.
 
     Raises:
         BadInput: it is not one of these messages.
@@ -91,7 +91,7 @@ def webhook_event(body: str) -> WebhookEvent:
 def alert_webhook_id(alert: Alert) -> str:
     """The `webhook-id` of an alert.
 
-    A digest, since a stream's name may have full stops, which delimit what is signed.
+    A digest, because a stream's name may contain full stops, which delimit the signed content.
     """
     return f"alert_{hashlib.sha256(alert.id.encode()).hexdigest()[:32]}"
 

@@ -53,7 +53,7 @@ class ReplayJobTable:
                     "delivery_webhook, delivery_sns "
                     "ADD reopened :one"
                 ),
-                # as it was read: whoever else reopened it has changed `updated`
+                # as it was read: any other replay that reopened it has changed `updated`
                 ConditionExpression="#state = :failed AND updated = :seen",
                 ExpressionAttributeNames={"#state": "state"},
                 ExpressionAttributeValues={
