@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 from arro3 import core
+from arro3 import io as arrow_io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.kits.batch import (
@@ -18,6 +19,7 @@ from tests.kits.batch import (
     KINDS,
     MODEL,
     Bench,
+    BytesSource,
     csv_bytes,
     jsonl_bytes,
     parquet_bytes,
@@ -31,6 +33,8 @@ from quintet.batch.stores import PinnedSource
 from quintet.columns import from_records
 from quintet.formats import byte_streams, chunks, parquet_rows, readers
 from quintet.formats.kinds import HEAD
+from quintet.formats.parquet import read_footer
+from quintet.formats.projection import project
 from quintet.formats.sources import Slice
 from quintet.scoring import score
 
@@ -300,6 +304,64 @@ def test_bad_values_of_parquet_refuse_their_rows_with_the_record() -> None:
     assert len(bench.scores(folder)) == 57
 
 
+def spoilt_text(body: bytes, word: bytes) -> bytes:
+    """A file some of whose texts are not UTF-8."""
+    assert word in body
+    return body.replace(word, b"\xff" * len(word))
+
+
+@pytest.mark.parametrize("unit_bytes", [1, 1 << 20])
+def test_columns_that_the_model_does_not_take_may_be_damaged(unit_bytes: int) -> None:
+    rows = [row(n, amount=None if n == 5 else n * 0.25, note="damaged") for n in range(9)]
+    kinds = {"before": core.DataType.int64(), **KINDS, "note": core.DataType.string()}
+    body = spoilt_text(parquet_bytes(rows, 3, kinds), b"damaged")
+    bench, folder = run("tiny/a.parquet", body, unit_bytes)
+    good = [r for n, r in enumerate(rows) if n != 5]
+    assert [r["customer"] for r in bench.scores(folder)] == [r["customer"] for r in good]
+    (line,) = bench.quarantine(folder)  # what can be read of it
+    assert line["record"] == {name: rows[5][name] for name in KINDS}
+
+
+@pytest.mark.parametrize("unit_bytes", [1, 1 << 20])
+def test_a_refused_row_is_kept_with_columns_that_are_not_read_else(unit_bytes: int) -> None:
+    rows = [row(n, country="xx" if n in (1, 4, 7) else "de", note=f"n{n}") for n in range(9)]
+    text = core.DataType.string()
+    body = parquet_bytes(rows, 4, {"first": text, **KINDS, "note": text, "last": text})
+    bench, folder = run("tiny/a.parquet", body, unit_bytes)
+    records = [line["record"] for line in bench.quarantine(folder)]
+    assert records == [{"first": None, **rows[n], "last": None} for n in (1, 4, 7)]
+    assert [r["row"] for r in bench.scores(folder)] == [0, 2, 3, 5, 6, 8]
+
+
+@pytest.mark.parametrize("kept", [["country"], ["amount", "rate"], ["customer", "country"]])
+def test_a_projection_has_some_columns_as_they_are(kept: list[str]) -> None:
+    rows = [row(n, country=f"c{n % 3}") for n in range(30)]
+    numbers = core.Array(list(range(60)), core.DataType.int64())
+    lists = core.list_array(core.Array(list(range(0, 61, 2)), core.DataType.int32()), numbers)
+    body = parquet_bytes(rows, 10, {"some": lists.type, **KINDS}, some=lists)
+    source = BytesSource(body)
+    footer = read_footer(source)
+    whole = arrow_io.read_parquet(io.BytesIO(body)).read_all()
+    part = project(footer, 1, 3, kept)
+    assert all(a.width < b.width for a, b in zip(part.groups, footer.groups[1:], strict=True))
+    with byte_streams.parquet_file(source, footer, part) as view:
+        found = arrow_io.read_parquet(view).read_all()
+    assert list(found.schema.names) == kept
+    for name in kept:
+        assert found.column(name).to_pylist() == whole.column(name).to_pylist()[10:]
+
+
+def test_ten_thousand_columns_that_nobody_takes_cost_little() -> None:
+    rows = [row(n) for n in range(3)]
+    kinds = {f"x{n}": core.DataType.int64() for n in range(10_000)}
+    none = core.Array([1, 2, 3], core.DataType.int64())
+    body = parquet_bytes(rows, 3, {**KINDS, **kinds}, **dict.fromkeys(kinds, none))
+    part = project(read_footer(BytesSource(body)), 0, 1, list(KINDS))
+    assert len(part.tail) < 2000
+    bench, folder = run("tiny/a.parquet", body)
+    close(bench.scores(folder), online(rows))
+
+
 @pytest.mark.parametrize("empty", [0, 1, 2])
 def test_row_groups_without_rows_are_skipped(empty: int) -> None:
     body = without_rows(parquet_bytes(ROWS[:9], 3), empty)
@@ -445,7 +507,7 @@ def read(key: str, body: bytes) -> list[chunks.Chunk]:
 
 def test_chunks_of_wide_rows_hold_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_rows, "CHUNK_BYTES", 100_000)
-    rows = [row(n, note="x" * 10_000) for n in range(60)]
-    body = parquet_bytes(rows, kinds={**KINDS, "note": core.DataType.string()})
+    rows = [row(n, country="x" * 10_000) for n in range(60)]
+    body = parquet_bytes(rows)
     sizes = [chunk.size for chunk in read("tiny/a.parquet", body)]
     assert max(sizes) < 10 and sum(sizes) == 60

@@ -39,6 +39,7 @@ from quintet.formats.inspection import cut, inspect
 from quintet.formats.moments import EXPECTED, hint, plausible
 from quintet.formats.parquet import read_footer
 from quintet.formats.parquet_rows import parquet_schema, record_batches
+from quintet.formats.projection import project
 
 __all__ = ["AT", "as_of", "find_offline_features", "read_offline_features"]
 
@@ -225,7 +226,7 @@ def _rows(contract: Contract, file: InputFile, inbox: InputBucket) -> Iterator[_
     wanted = [name for name in file.layout.columns if name in known.request_keys]
     row = 0
     for group in range(len(footer.groups)):
-        with parquet_file(source, footer, group, group + 1) as view:
+        with parquet_file(source, footer, project(footer, group, group + 1, ())) as view:
             for table in record_batches(view):
                 yield _typed(known, wanted, table, row)
                 row += table.num_rows

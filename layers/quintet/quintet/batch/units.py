@@ -178,7 +178,7 @@ def _parts(
         moment = as_of(plan, plan.input.key) if plan.features else started
         file = PinnedSource(inbox, plan.input)
         only = Slice(unit.start, unit.end, unit.first_row, unit.rows, unit.first_line)
-        for piece in read_slice(known, file, plan.layout, only, unit.rows):
+        for piece in read_slice(known, file, plan.layout, only, unit.rows, whole=bool(plan.keep)):
             yield _Part(piece, plan.layout, None, moment, plan.constants)
         return
     sources = sources_from(store.get(plan.folder.inputs), {part.file for part in unit.slices})
@@ -189,7 +189,7 @@ def _parts(
         part = Slice(some.start, some.end, some.first_row, some.rows, some.first_line)
         moment = as_of(plan, source.input.key) if plan.features else started
         with naming(source.input.key):
-            for piece in read_slice(known, file, source.layout, part, left):
+            for piece in read_slice(known, file, source.layout, part, left, whole=bool(plan.keep)):
                 yield _Part(piece, source.layout, source.input.key, moment, source.constants)
         left -= some.rows
 

@@ -13,6 +13,7 @@ from typing import IO, TypeVar, cast
 
 from quintet.errors import BadInput
 from quintet.formats.parquet import Footer, View, extent
+from quintet.formats.projection import Projection
 from quintet.formats.sources import ByteSource
 
 __all__ = ["parquet_file", "side_by_side", "text_blocks", "unpacked"]
@@ -97,15 +98,14 @@ def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[byte
 
 
 @contextmanager
-def parquet_file(source: ByteSource, footer: Footer, first: int, last: int) -> Iterator[IO[bytes]]:
-    """A file of only the row groups from `first` to before `last`."""
-    start, end = extent(footer.groups[first:last])
-    tail = footer.of(first, last)
+def parquet_file(source: ByteSource, footer: Footer, part: Projection) -> Iterator[IO[bytes]]:
+    """A file of only some of its row groups and columns."""
+    start, end = extent(part.groups)
     blocks = ranges(source, start, end)
     if end - start <= IN_MEMORY:
         held = _Blocks(blocks)
         try:
-            yield cast(IO[bytes], View(held, start, footer.start, tail))
+            yield cast(IO[bytes], View(held, start, footer.start, part.tail))
         except BadInput:  # arro3's reader raises this for every error, including a store's
             if held.failed is None:
                 raise
@@ -113,7 +113,7 @@ def parquet_file(source: ByteSource, footer: Footer, first: int, last: int) -> I
         return
     with tempfile.TemporaryFile() as body:
         body.writelines(blocks)
-        yield cast(IO[bytes], View(body, start, footer.start, tail))
+        yield cast(IO[bytes], View(body, start, footer.start, part.tail))
 
 
 class _Blocks:

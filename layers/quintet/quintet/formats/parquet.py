@@ -8,6 +8,7 @@ are in https://github.com/apache/parquet-format/blob/master/src/main/thrift/parq
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from quintet.formats.sources import ByteSource
 
 __all__ = [
     "MAGIC",
+    "Field",
     "Footer",
     "RowGroup",
     "View",
@@ -26,6 +28,8 @@ __all__ = [
     "footer_fields",
     "list_header",
     "read_footer",
+    "row_group",
+    "varint",
 ]
 
 MAGIC = b"PAR1"
@@ -55,7 +59,9 @@ class RowGroup(NamedTuple):
         return -(-self.unpacked // max(self.rows, 1))
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
+    """A value of Thrift, and where it stands in the metadata."""
+
     value: Any
     start: int
     end: int
@@ -63,11 +69,12 @@ class _Field(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """A file's metadata. `start` is where it begins, and the data ends."""
+    """A file's metadata. `start` is where it begins, and the data ends; `fields` is it, parsed."""
 
     start: int
     meta: bytes
     groups: tuple[RowGroup, ...]
+    fields: dict[int, Field]
     #: the positions in `meta` of the number of rows, the list of row groups and each group
     _rows: tuple[int, int]
     _list: tuple[int, int]
@@ -80,7 +87,7 @@ class Footer:
         count = sum(group.rows for group in self.groups[first:last])
         groups = list_header(len(chosen)) + b"".join(self.meta[a:b] for a, b in chosen)
         parts = {
-            self._rows[0]: (self._rows[1], _varint(count << 1)),
+            self._rows[0]: (self._rows[1], varint(count << 1)),
             self._list[0]: (self._list[1], groups),
         }
         out, at = b"", 0
@@ -122,17 +129,24 @@ def _hinted(meta: bytes, start: int) -> bytes:
     return int96.with_microseconds(meta, _parse(meta, start).of(0, 0))
 
 
-def footer_fields(meta: bytes) -> dict[int, _Field]:
+@lru_cache(maxsize=1)
+def footer_fields(meta: bytes) -> dict[int, Field]:
     """The fields of a footer, by their numbers."""
-    return _struct(meta, 0)[0]
+    collects = gc.isenabled()
+    gc.disable()  # of 10,000 columns it takes more than half of the time, and finds nothing
+    try:
+        return _struct(meta, 0)[0]
+    finally:
+        if collects:
+            gc.enable()
 
 
 @lru_cache(maxsize=1)  # the units of one file follow each other
 def _parse(meta: bytes, start: int) -> Footer:
-    fields, _ = _struct(meta, 0)
+    fields = footer_fields(meta)
     groups, spans = [], []
     for group in fields[ROW_GROUPS].value:
-        found = _row_group(group.value)
+        found = row_group(group.value)
         if found.rows < 0 or found.start < 4 or found.end > start:
             raise ValueError("a row group outside of the file")
         groups.append(found)
@@ -140,10 +154,11 @@ def _parse(meta: bytes, start: int) -> Footer:
     if fields[NUM_ROWS].value != sum(group.rows for group in groups):
         raise ValueError("rows that the row groups do not hold")
     places = [(fields[name].start, fields[name].end) for name in (NUM_ROWS, ROW_GROUPS)]
-    return Footer(start, meta, tuple(groups), places[0], places[1], tuple(spans))
+    return Footer(start, meta, tuple(groups), fields, places[0], places[1], tuple(spans))
 
 
-def _row_group(group: dict[int, _Field]) -> RowGroup:
+def row_group(group: dict[int, Field]) -> RowGroup:
+    """A row group of its parsed metadata."""
     rows = group[GROUP_ROWS].value
     if rows == 0:  # its columns may have no positions
         return RowGroup(0, 4, 4, 0)
@@ -158,7 +173,7 @@ def _row_group(group: dict[int, _Field]) -> RowGroup:
     return RowGroup(rows, min(starts), max(ends), sum(map(_unpacked, columns)))
 
 
-def _unpacked(column: dict[int, _Field]) -> int:
+def _unpacked(column: dict[int, Field]) -> int:
     """The size of a column once read, when dictionary texts are repeated in memory."""
     pages = column[UNPACKED_SIZE].value if UNPACKED_SIZE in column else 0
     texts = column[SIZES].value.get(TEXT_BYTES) if SIZES in column else None
@@ -169,8 +184,8 @@ def _unpacked(column: dict[int, _Field]) -> int:
 # ---- Thrift's compact protocol -----------------------------------------------------------------
 
 
-def _struct(buffer: bytes, at: int) -> tuple[dict[int, _Field], int]:
-    fields: dict[int, _Field] = {}
+def _struct(buffer: bytes, at: int) -> tuple[dict[int, Field], int]:
+    fields: dict[int, Field] = {}
     number = 0
     while head := buffer[at]:
         at += 1
@@ -186,7 +201,7 @@ def _struct(buffer: bytes, at: int) -> tuple[dict[int, _Field], int]:
             value = kind == 1
         else:
             value, at = _value(buffer, at, kind)
-        fields[number] = _Field(value, start, at)
+        fields[number] = Field(value, start, at)
     return fields, at + 1
 
 
@@ -210,7 +225,7 @@ def _value(buffer: bytes, at: int, kind: int) -> tuple[Any, int]:
     raise ValueError(f"thrift type {kind}")
 
 
-def _list(buffer: bytes, at: int) -> tuple[list[_Field], int]:
+def _list(buffer: bytes, at: int) -> tuple[list[Field], int]:
     head = buffer[at]
     at += 1
     count = head >> 4
@@ -220,7 +235,7 @@ def _list(buffer: bytes, at: int) -> tuple[list[_Field], int]:
     for _ in range(count):
         start = at
         value, at = _value(buffer, at, head & 15)
-        items.append(_Field(value, start, at))
+        items.append(Field(value, start, at))
     return items, at
 
 
@@ -239,7 +254,8 @@ def _signed(raw: int) -> int:
     return (raw >> 1) ^ -(raw & 1)
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number as Thrift writes it."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
@@ -249,7 +265,8 @@ def _varint(value: int) -> bytes:
 
 
 def list_header(count: int) -> bytes:
-    return bytes([count << 4 | STRUCT]) if count < 15 else bytes([240 | STRUCT]) + _varint(count)
+    """What stands before the items of a list of structs."""
+    return bytes([count << 4 | STRUCT]) if count < 15 else bytes([240 | STRUCT]) + varint(count)
 
 
 # ---- the file as the reader sees it --------------------------------------------------------------

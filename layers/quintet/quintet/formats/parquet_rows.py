@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import IO, Any, cast
 
@@ -14,12 +14,14 @@ from arro3 import io as arrow_io
 
 from quintet.columns import Array, Batch
 from quintet.contract import Contract
+from quintet.errors import BadInput
 from quintet.formats.arrow import arrow_errors, check_kind, column
 from quintet.formats.arrow_values import plain_values
 from quintet.formats.byte_streams import parquet_file
 from quintet.formats.chunks import CHUNK_BYTES, CHUNK_ROWS, Chunk, Piece, arrays_batch, cuts
 from quintet.formats.kinds import check_columns
 from quintet.formats.parquet import Footer, View, read_footer
+from quintet.formats.projection import Projection, project
 from quintet.formats.sources import ByteSource, Layout, Slice
 
 __all__ = ["parquet_columns", "parquet_schema", "read_parquet", "record_batches"]
@@ -64,28 +66,84 @@ def _batch_of(contract: Contract, found: dict[str, core.Array], rows: int) -> Ba
 
 
 def read_parquet(
-    contract: Contract, source: ByteSource, layout: Layout, part: Slice, left: int
+    contract: Contract,
+    source: ByteSource,
+    layout: Layout,
+    part: Slice,
+    left: int,
+    *,
+    whole: bool = False,
 ) -> Iterator[Piece]:
     """The rows of some row groups. Raises as `quintet.formats.readers.read_slice` does."""
     footer = read_footer(source)
     wanted = [name for name in layout.columns if name in contract.request_keys]
+    seen = project(footer, part.start, part.end, () if whole else wanted)
+    rest = None if seen.whole else _WholeRows(source, footer, part)
     row = part.first_row
-    with parquet_file(source, footer, part.start, part.end) as view:
-        widest = max((group.width for group in footer.groups[part.start : part.end]), default=0)
-        batches = record_batches(view, min(CHUNK_ROWS, max(1, CHUNK_BYTES // max(widest, 1))))
-        for table in batches:
+    with parquet_file(source, footer, seen) as view:
+        for table in record_batches(view, _rows_at_once(seen)):
             for chosen in cuts(table.num_rows, left):
                 some = table.slice(chosen.start, chosen.stop - chosen.start)
-                yield partial(_chunk, contract, wanted, some, row)
+                yield partial(_chunk, contract, wanted, some, row, rest)
                 row += some.num_rows
             left -= table.num_rows
 
 
-def _chunk(contract: Contract, wanted: list[str], table: core.RecordBatch, first: int) -> Chunk:
+def _rows_at_once(part: Projection) -> int:
+    widest = max((group.width for group in part.groups), default=0)
+    return min(CHUNK_ROWS, max(1, CHUNK_BYTES // max(widest, 1)))
+
+
+def _chunk(
+    contract: Contract,
+    wanted: list[str],
+    table: core.RecordBatch,
+    first: int,
+    rest: _WholeRows | None,
+) -> Chunk:
     rows = table.num_rows
     batch = _batch_of(contract, {name: table.column(name) for name in wanted}, rows)
     numbers = first + np.arange(rows)
-    return Chunk(first, rows, batch, numbers, _record_of(table), column=table.column)
+
+    def original(position: int) -> dict[str, Any]:
+        record = _record(table.slice(position, 1))
+        return rest.record(first + position, record) if rest else record
+
+    return Chunk(first, rows, batch, numbers, original, column=table.column)
+
+
+class _WholeRows:
+    """Rows of a file with all of its columns, read where one is refused, and kept whole.
+
+    They are asked for in their order, by one thread.
+    """
+
+    def __init__(self, source: ByteSource, footer: Footer, part: Slice) -> None:
+        self._source, self._footer, self._part = source, footer, part
+        self._tables: Iterator[core.RecordBatch] = iter(())
+        self._table: core.RecordBatch | None = None
+        self._first = self._end = 0
+
+    def record(self, row: int, known: dict[str, Any]) -> dict[str, Any]:
+        """A row of the file; where its other columns cannot be read, what is `known` of it."""
+        try:
+            table = self._at(row)
+        except BadInput:  # damaged or encrypted there: the model does not take those columns
+            return known
+        return _record(table.slice(row - self._first, 1))
+
+    def _at(self, row: int) -> core.RecordBatch:
+        if self._table is None or row < self._first:
+            self._tables, self._end = self._read(), self._part.first_row
+        while self._table is None or row >= self._end:
+            self._table = next(self._tables)
+            self._first, self._end = self._end, self._end + self._table.num_rows
+        return self._table
+
+    def _read(self) -> Iterator[core.RecordBatch]:
+        whole = project(self._footer, self._part.start, self._part.end, ())
+        with parquet_file(self._source, self._footer, whole) as view:
+            yield from record_batches(view, _rows_at_once(whole))
 
 
 def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.RecordBatch]:
@@ -106,9 +164,5 @@ def record_batches(view: IO[bytes], rows: int = CHUNK_ROWS) -> Iterator[core.Rec
         yield table
 
 
-def _record_of(table: core.RecordBatch) -> Callable[[int], dict[str, Any]]:
-    def original(position: int) -> dict[str, Any]:
-        row = table.slice(position, 1)
-        return {name: plain_values(row.column(name))[0] for name in row.schema.names}
-
-    return original
+def _record(row: core.RecordBatch) -> dict[str, Any]:
+    return {name: plain_values(row.column(name))[0] for name in row.schema.names}

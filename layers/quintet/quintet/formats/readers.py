@@ -16,19 +16,25 @@ __all__ = ["read_slice"]
 
 
 def read_slice(
-    contract: Contract, source: ByteSource, layout: Layout, part: Slice, left: int
+    contract: Contract,
+    source: ByteSource,
+    layout: Layout,
+    part: Slice,
+    left: int,
+    *,
+    whole: bool = False,
 ) -> Iterator[Piece]:
     """The rows of a slice in their order, `CHUNK_ROWS` at a time or fewer.
 
     `left` is the number of rows that the caller still reads, this slice included; their last chunks
-    are smaller.
+    are smaller. Of Parquet only the contract's columns are decoded, unless `whole`.
 
     Raises:
         BadInput: the file cannot be read as its layout says.
         Transient: the source could not be read.
     """
     if layout.format == "parquet":
-        return read_parquet(contract, source, layout, part, left)
+        return read_parquet(contract, source, layout, part, left, whole=whole)
     blocks = text_blocks(source, layout.gzip, part.start, part.end)
     delimiter = layout.delimiter.encode() if layout.delimiter else None
     found = records(blocks, delimiter, part.start, part.first_line)

@@ -17,6 +17,7 @@ from quintet.formats.byte_streams import parquet_file
 from quintet.formats.kinds import BOM, Kind, detect
 from quintet.formats.parquet import read_footer
 from quintet.formats.parquet_rows import record_batches
+from quintet.formats.projection import project
 from quintet.formats.sources import ByteSource
 
 __all__ = ["Rebuilder"]
@@ -79,7 +80,7 @@ def _chosen(numbers: Sequence[int], source: ByteSource) -> Iterator[core.RecordB
     for position, group in enumerate(footer.groups):
         if _within(numbers, first, group.rows):
             row = first
-            with parquet_file(source, footer, position, position + 1) as view:
+            with parquet_file(source, footer, project(footer, position, position + 1, ())) as view:
                 for batch in record_batches(view):
                     if wanted := _within(numbers, row, batch.num_rows):
                         places = core.Array([n - row for n in wanted], core.DataType.int64())
