@@ -373,8 +373,8 @@ def test_row_groups_without_rows_are_skipped(empty: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "text"),
     [
-        (core.DataType.timestamp("us"), 253402300800000000, "10000-01-01T00:00:00"),
-        (core.DataType.date32(), 2932897, "10000-01-01"),
+        (core.DataType.timestamp("us"), 253402300800000000, "+10000-01-01T00:00:00"),
+        (core.DataType.date32(), 2932897, "+10000-01-01"),
     ],
 )
 def test_a_refused_row_is_written_whatever_its_other_columns_hold(
