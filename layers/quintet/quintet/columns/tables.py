@@ -144,9 +144,10 @@ def _keys(values: Array, null: Array | None) -> list[Any]:
 def _fill_array(batch: Batch, feature: Feature, values: Array, null: Array | None) -> None:
     target = numpy_dtype(feature.dtype)
     if values.dtype.kind in "OSU":
-        gone = null if null is not None else np.zeros(batch.rows, dtype=np.bool_)
-        cells = [None if g else v for v, g in zip(values.tolist(), gone.tolist(), strict=True)]
-        if target.kind == "O" or feature.shape:
+        cells = values.tolist()
+        if null is not None:
+            cells = [None if gone else v for v, gone in zip(cells, null.tolist(), strict=True)]
+        if feature.shape or (target.kind == "O" and set(map(type, cells)) != {str}):
             fill(batch, feature, cells, cell_value)
         else:
             _fill_text(batch, feature, cells)
