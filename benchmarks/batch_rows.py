@@ -35,7 +35,7 @@ from onnx import helper
 from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RunPaths
 from quintet.onnx_model import session_options
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader

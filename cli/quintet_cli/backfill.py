@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any, NamedTuple, Protocol
 
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RunPaths
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, Conflict, NotFound
 

@@ -11,8 +11,7 @@ import orjson
 from quintet.aws.executions import StateMachineExecutions
 from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.executions import last_execution
-from quintet.batch.plans import Plan, RefusedPlan, plan_from
-from quintet.batch.run_paths import RunPaths, slug
+from quintet.batch.plans import Plan, RefusedPlan, RunPaths, plan_from, slug
 from quintet.batch.tables import tables_of
 from quintet_cli.stage import Stage, StageError
 

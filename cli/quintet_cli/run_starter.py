@@ -11,7 +11,7 @@ from quintet.aws.input_bucket import S3InputBucket
 from quintet.aws.targets import EndpointIds
 from quintet.batch import executions
 from quintet.batch.planning import KEEP, OUTPUT
-from quintet.batch.run_paths import RunPaths, run_name
+from quintet.batch.plans import RunPaths, run_name
 from quintet.batch.run_status import show
 from quintet.batch.starts import Started, start_run
 from quintet_cli.registry import registry_of

@@ -13,8 +13,7 @@ from arro3 import io as arrow_io
 
 from quintet.aws.latest import LatestTable
 from quintet.aws.scores_bucket import S3ConditionalObjects, S3ObjectStore
-from quintet.batch.plans import Plan, plan_from
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import Plan, RunPaths, plan_from
 from quintet.batch.tables import current_run
 from quintet.columns import Array, as_records, column_names, json_columns, numpy_dtype
 from quintet.contract import Contract, Output

@@ -9,7 +9,7 @@ from typing import Any
 from quintet.aws.glue import GlueDatabase
 from quintet.aws.scores_bucket import S3ConditionalObjects, S3ObjectStore
 from quintet.batch.athena import follow_pointer
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RunPaths
 from quintet.batch.tables import show_run
 from quintet_cli.registry import artifacts_of
 from quintet_cli.stage import Stage

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RunPaths
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, Conflict, NotFound
 from quintet_cli.app import app

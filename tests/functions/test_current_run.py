@@ -15,7 +15,7 @@ from tests.kits.batch_functions import MACHINE, BatchAws, event, function, servi
 from typer.testing import CliRunner
 
 from quintet.aws.scores_bucket import S3ConditionalObjects
-from quintet.batch.run_paths import REPLAY_OF
+from quintet.batch.plans import REPLAY_OF
 from quintet.batch.tables import ConditionalObjects, MemoryConditionalObjects
 from quintet.errors import Transient
 from quintet_cli.app import app

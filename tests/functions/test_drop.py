@@ -9,7 +9,7 @@ import pytest
 from tests.kits.batch_functions import MACHINE, BatchAws, Handler, event, function, serving
 
 from quintet.batch.drops import Dropped, DropResult, MemoryRunStarter, dropped, start
-from quintet.batch.run_paths import run_name
+from quintet.batch.plans import run_name
 from quintet.errors import BadInput
 
 KEY = "tiny/My File (é+1).csv"

@@ -19,7 +19,7 @@ from quintet.aws.client import AwsClient
 from quintet.aws.input_bucket import S3InputBucket
 from quintet.aws.responses import AwsResponse
 from quintet.aws.scores_bucket import S3ObjectStore
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RunPaths
 from quintet.batch.stores import InputBucket, MemoryInputBucket, MemoryObjectStore, ObjectStore
 from quintet.errors import BadInput, NotFound, Transient
 from quintet_cli.run_reader import RunReader

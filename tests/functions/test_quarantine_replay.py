@@ -30,10 +30,9 @@ from typer.testing import CliRunner
 from quintet.aws.input_bucket import S3InputBucket
 from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.planning import MemoryCatalog, Pinned, RunRequest, plan_run
-from quintet.batch.plans import Plan, unit_from
+from quintet.batch.plans import Plan, RunPaths, run_name, unit_from
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
-from quintet.batch.run_paths import RunPaths, run_name
 from quintet.batch.units import score_unit
 from quintet.contract import Contract
 from quintet.features import MemoryFeatures

@@ -12,8 +12,7 @@ import pytest
 from tests.kits.batch import csv_bytes, row
 from tests.kits.batch_functions import MACHINE, BatchAws, Handler, event, function, serving
 
-from quintet.batch.plans import RefusedPlan, dump
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RefusedPlan, RunPaths, dump
 from quintet.errors import BadInput
 
 PREFIX = "_data/tiny/month=2026-01/"

@@ -14,9 +14,8 @@ from arro3 import io as arrow_io
 from onnx import TensorProto, helper
 
 from quintet.batch.planning import OUTPUT, MemoryCatalog, Pinned, plan_run
-from quintet.batch.plans import Plan, RefusedPlan, Unit, unit_from
+from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Unit, run_name, unit_from
 from quintet.batch.requests import RunRequest, request_from
-from quintet.batch.run_paths import RunPaths, run_name
 from quintet.batch.stores import MemoryInputBucket, MemoryObjectStore
 from quintet.batch.units import score_unit
 from quintet.contract import Contract, Feature, Input, Output, to_dict

@@ -18,10 +18,9 @@ from quintet.aws.client import AwsClient
 from quintet.aws.input_bucket import S3InputBucket
 from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.planning import plan_run
-from quintet.batch.plans import Plan, unit_from
+from quintet.batch.plans import Plan, run_name, unit_from
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
-from quintet.batch.run_paths import run_name
 from quintet.batch.stores import InputBucket, MemoryInputBucket, MemoryObjectStore, ObjectStore
 from quintet.batch.units import score_unit
 from quintet.errors import Refusal

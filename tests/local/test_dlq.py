@@ -15,7 +15,7 @@ from tests.kits.local_aws import ROOT, LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet.batch.drops import Dropped
-from quintet.batch.run_paths import RunPaths, run_name
+from quintet.batch.plans import RunPaths, run_name
 from quintet.replay.stream_objects import QUARANTINE
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader

@@ -17,7 +17,7 @@ from tests.kits.batch import crashing_parquet
 from tests.kits.local_aws import LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.run_paths import RunPaths, run_name
+from quintet.batch.plans import RunPaths, run_name
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage

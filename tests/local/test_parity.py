@@ -16,7 +16,7 @@ from arro3 import io as arrow_io
 from tests.kits.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
-from quintet.batch.run_paths import RunPaths, run_name
+from quintet.batch.plans import RunPaths, run_name
 from quintet.contract import Contract
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader

@@ -13,7 +13,7 @@ from tests.kits.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet.aws.deliveries import EventDeliveries
-from quintet.batch.run_paths import RunPaths, run_name
+from quintet.batch.plans import RunPaths, run_name
 from quintet_cli.app import app
 from quintet_cli.receiver import Receiver, receiving
 from quintet_cli.run_reader import RunReader

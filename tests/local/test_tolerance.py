@@ -9,7 +9,7 @@ import pytest
 from tests.kits.local_aws import start_local_aws
 from typer.testing import CliRunner, Result
 
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RunPaths
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage

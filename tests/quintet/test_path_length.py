@@ -96,11 +96,15 @@ def test_a_warm_record_passes_few_modules_and_calls() -> None:
 
 
 def test_a_batch_row_passes_few_modules() -> None:
-    """In an environment that has scored a unit before: what is compiled once is compiled."""
+    """In an environment that has scored a unit before: what is compiled once is compiled.
+
+    The ports are in memory here; their module stands for AWS's and does not count.
+    """
     bench = Bench()
     body = csv_bytes([row(number) for number in range(100)])
     first, second = (bench.plan(f"{CONTRACT.name}/{name}.csv", body) for name in "ab")
     bench.score(first)
     assert isinstance(second, Plan)
     found = calls_of(lambda: bench.score(second))
-    assert len(found) < 23, found
+    del found["/batch/stores.py"]
+    assert len(found) < 18, found

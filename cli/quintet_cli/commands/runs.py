@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from quintet.batch import executions
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RunPaths
 from quintet_cli.options import Model, Run, StageName, State, Wait
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError

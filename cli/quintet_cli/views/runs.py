@@ -10,8 +10,7 @@ import typer
 from rich import progress
 from rich.table import Table
 
-from quintet.batch.plans import Plan
-from quintet.batch.run_paths import REPLAY_OF, RunPaths
+from quintet.batch.plans import REPLAY_OF, Plan, RunPaths
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
 from quintet_cli.terminal import Console

@@ -12,9 +12,8 @@ from arro3 import io as arrow_io
 from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
 
 from quintet.batch.athena import CSV_TYPES, TYPES, MemoryTables, follow_pointer
-from quintet.batch.plans import Plan
+from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.reports import report_run
-from quintet.batch.run_paths import RunPaths
 from quintet.batch.tables import MemoryConditionalObjects, show_run
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

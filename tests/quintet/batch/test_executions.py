@@ -19,10 +19,9 @@ from quintet.batch.executions import (
     stop,
 )
 from quintet.batch.planning import plan_run
-from quintet.batch.plans import Plan
+from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
-from quintet.batch.run_paths import RunPaths
 from quintet.errors import Conflict, NotFound
 
 RUN = RunPaths("tiny", "tiny-a-0123")

@@ -28,9 +28,8 @@ from quintet.batch import input_listing, planning
 from quintet.batch.inputs import content
 from quintet.batch.packing import units_of
 from quintet.batch.planning import MemoryCatalog, Pinned
-from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from, unit_from
+from quintet.batch.plans import REPLAY_OF, Plan, RefusedPlan, dump, plan_from, unit_from
 from quintet.batch.requests import RunRequest, request_from
-from quintet.batch.run_paths import REPLAY_OF
 from quintet.contract import Contract
 from quintet.errors import BadInput
 from quintet.formats import inspection

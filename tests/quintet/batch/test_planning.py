@@ -22,8 +22,7 @@ from tests.kits.batch import (
 
 from quintet import __version__
 from quintet.batch.planning import MemoryCatalog, Pinned, contract_digest
-from quintet.batch.plans import Plan, RefusedPlan, Snapshot
-from quintet.batch.run_paths import run_name, slug
+from quintet.batch.plans import Plan, RefusedPlan, Snapshot, run_name, slug
 from quintet.errors import BadInput
 from quintet.formats.kinds import detect
 

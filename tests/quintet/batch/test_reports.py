@@ -25,9 +25,8 @@ from quintet.batch import reports
 from quintet.batch.executions import STOPPED
 from quintet.batch.page import page
 from quintet.batch.planning import MemoryCatalog, Pinned
-from quintet.batch.plans import Plan
+from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.reports import report_run
-from quintet.batch.run_paths import RunPaths
 from quintet.batch.stores import MemoryObjectStore
 from quintet.contract import Limits, Output
 from quintet.monitoring.drift import Sample

@@ -9,9 +9,8 @@ import orjson
 import pytest
 from tests.kits.batch import BUCKET, Bench, csv_bytes, row
 
-from quintet.batch.plans import Plan
+from quintet.batch.plans import REPLAY_OF, Plan, RunPaths
 from quintet.batch.reports import report_run
-from quintet.batch.run_paths import REPLAY_OF, RunPaths
 from quintet.batch.tables import (
     MemoryConditionalObjects,
     current_run,

@@ -27,8 +27,7 @@ from tests.kits.batch import (
     without_rows,
 )
 
-from quintet.batch.plans import Plan
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.stores import PinnedSource
 from quintet.columns import from_records
 from quintet.formats import byte_streams, chunks, parquet_rows, readers

@@ -14,8 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.kits.batch import KINDS, Bench, csv_bytes, jsonl_bytes, parquet_bytes, row
 
-from quintet.batch.plans import Plan
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import Plan, RunPaths
 from quintet.errors import BadInput
 from quintet.formats.kinds import HEAD
 from quintet.formats.quarantined import Quarantined

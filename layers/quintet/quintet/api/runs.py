@@ -9,7 +9,7 @@ from typing import Any
 
 from quintet.api.queries import check_keys, read_limit
 from quintet.batch.executions import Executions, stop
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RunPaths
 from quintet.batch.run_status import RunIndex, newest, show
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, NotFound

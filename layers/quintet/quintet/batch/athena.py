@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from quintet.batch.outputs import FILE
-from quintet.batch.plans import Plan, plan_from
-from quintet.batch.run_paths import RunPaths, slug
+from quintet.batch.plans import Plan, RunPaths, plan_from, slug
 from quintet.batch.stores import ObjectStore
 from quintet.batch.tables import ConditionalObjects, current_run
 from quintet.columns import column_names, numpy_dtype

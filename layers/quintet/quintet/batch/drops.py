@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
-from quintet.batch.run_paths import run_name
+from quintet.batch.plans import run_name
 from quintet.errors import BadInput
 
 __all__ = ["DropResult", "Dropped", "MemoryRunStarter", "RunStarter", "dropped", "start"]

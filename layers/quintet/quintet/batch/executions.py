@@ -13,9 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from quintet.batch.plans import Plan, dump
+from quintet.batch.plans import Plan, RunPaths, dump
 from quintet.batch.requests import model_of
-from quintet.batch.run_paths import RunPaths
 from quintet.batch.stores import ObjectStore
 from quintet.errors import Conflict, NotFound
 

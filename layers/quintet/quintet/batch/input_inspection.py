@@ -8,8 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from quintet.batch.input_listing import ListedInput, constants
 from quintet.batch.inputs import InputFile, of_file, with_constants
-from quintet.batch.plans import Snapshot
-from quintet.batch.run_paths import REPLAY_OF
+from quintet.batch.plans import REPLAY_OF, Snapshot
 from quintet.batch.stores import InputBucket, PinnedSource
 from quintet.contract import Contract, Scalar
 from quintet.errors import BadInput, Refusal

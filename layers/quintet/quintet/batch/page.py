@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from quintet.batch.run_paths import REPLAY_OF
+from quintet.batch.plans import REPLAY_OF
 from quintet.monitoring import drift_page
 
 __all__ = ["page"]

@@ -23,9 +23,8 @@ from quintet.batch.offline_features import find_offline_features
 from quintet.batch.outputs import FILE
 from quintet.batch.packing import units_of
 from quintet.batch.passthrough import passthrough_columns
-from quintet.batch.plans import Plan, RefusedPlan, Snapshot, dump, plan_from
+from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Snapshot, dump, plan_from
 from quintet.batch.requests import RunRequest, passthrough_of
-from quintet.batch.run_paths import RunPaths
 from quintet.batch.stores import InputBucket, ObjectStore
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure, NotFound

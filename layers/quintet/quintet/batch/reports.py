@@ -7,7 +7,7 @@ manifest written, last of all: who reads runs by their manifests sees a whole ru
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,13 +17,11 @@ import orjson
 
 from quintet.batch.costs import estimate
 from quintet.batch.page import page
-from quintet.batch.plans import Plan, RefusedPlan, dump, plan_from
-from quintet.batch.report_notes import notes_of_defaults, noting
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import Plan, RefusedPlan, RunPaths, dump, plan_from
 from quintet.batch.stores import ObjectStore
 from quintet.batch.verdicts import ended, verdict
 from quintet.monitoring.drift import Reference, drift_of
-from quintet.monitoring.histograms import merged
+from quintet.monitoring.histograms import merged, noting
 
 __all__ = ["report_run"]
 
@@ -183,7 +181,7 @@ def _describe(
     with noting(report["notes"], "Drift"):
         report["drift"] = _drift(results, reference())
     with noting(report["notes"], "Which features were defaulted"):
-        report["notes"] += notes_of_defaults(r["defaults"] for r in results if "defaults" in r)
+        report["notes"] += _notes_of_defaults(r["defaults"] for r in results if "defaults" in r)
     with noting(report["notes"], "The cost"):
         units = report["units"]
         report["cost"] = estimate(
@@ -258,3 +256,30 @@ def _manifest(plan: Plan, report: dict[str, Any]) -> dict[str, Any]:
         "files": report["files"],
         "content": hashlib.sha256("".join(lines).encode()).hexdigest(),
     }
+
+
+def _notes_of_defaults(units: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """A note for each feature that no row of some file has, by `Defaults.document` of each unit."""
+    files: dict[str, dict[str, Any]] = {}
+    for unit in units:
+        for key, found in unit.items():
+            known = files.setdefault(key, {"rows": 0, "absent": found["absent"]})
+            kept = known["absent"].items()
+            known["absent"] = {name: one for name, one in kept if name in found["absent"]}
+            known["rows"] += found["rows"]
+    for name in sorted({name for found in files.values() for name in found["absent"]}):
+        without = {key: found for key, found in sorted(files.items()) if name in found["absent"]}
+        yield _note(name, without, len(files))
+
+
+def _note(name: str, without: Mapping[str, Mapping[str, Any]], files: int) -> str:
+    rows = sum(found["rows"] for found in without.values())
+    first = next(iter(without))
+    where = f"{len(without):,} of {files:,} files (first {first})" if first else "the file"
+    known = [found["absent"][name] for found in without.values()]
+    near = next((one["near"] for one in known if one["near"]), None)
+    hint = f" Is it {near!r}, which is there?" if near else ""
+    return (
+        f"{name} was defaulted for all {rows:,} rows of {where}, as none has a value for it: "
+        f"they were scored with {known[0]['default']!r}.{hint}"
+    )

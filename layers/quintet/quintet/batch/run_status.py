@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from quintet.batch.executions import Executions, last_execution, owner_of
-from quintet.batch.plans import Plan, RefusedPlan, plan_from
-from quintet.batch.run_paths import RunPaths, slug
+from quintet.batch.plans import Plan, RefusedPlan, RunPaths, plan_from, slug
 from quintet.batch.stores import ObjectStore
 from quintet.errors import BadInput, NotFound
 

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from quintet.batch.drops import RunStarter
+from quintet.batch.plans import RunPaths, hashed_name
 from quintet.batch.requests import request_from
-from quintet.batch.run_paths import RunPaths, hashed_name
 from quintet.batch.starts import Started
 from quintet.errors import BadInput
 

@@ -1,12 +1,14 @@
-"""What a unit writes: scores in the form asked for, and refused rows whole beside them."""
+"""What a unit leaves: scores, refused rows, and what the run's report shows of its rows."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
+import orjson
 from arro3 import core
 from numpy.typing import NDArray
 
@@ -14,11 +16,16 @@ from quintet.batch.outputs import FILE
 from quintet.columns import Array, empty_output, flat_columns
 from quintet.contract import Contract
 from quintet.errors import Refusal
+from quintet.formats.chunks import Chunk
+from quintet.formats.kinds import near_name
 from quintet.formats.quarantined import Original, Quarantined
-from quintet.formats.sources import FileFormat
+from quintet.formats.sources import FileFormat, Layout
 from quintet.formats.writers import text_column, write_table
+from quintet.monitoring.drift import Reference, Sample
+from quintet.monitoring.histograms import Histogram, noting, watched
+from quintet.serving import Prediction
 
-__all__ = ["QuarantineLines", "ScoreTable"]
+__all__ = ["Defaults", "QuarantineLines", "ScoreTable", "Statistics"]
 
 #: how many refusals of one reason a report may show
 EXAMPLES = 3
@@ -151,3 +158,87 @@ class QuarantineLines:
         self._body.clear()
         self._held_rows = 0
         return body, rows
+
+
+class Statistics:
+    """The histogram of a unit's scores, and the sample of its rows that drift is computed from."""
+
+    def __init__(
+        self, contract: Contract, baseline: Callable[[], Mapping[str, Any]], rows: int
+    ) -> None:
+        self.notes: list[str] = []
+        self._output = watched(contract)
+        self._histogram = Histogram(self._output) if self._output else None
+        self._sample: Sample | None = None
+        with noting(self.notes, "Drift"):
+            self._sample = Sample(Reference(contract, baseline()), rows)
+
+    def add(self, prediction: Prediction) -> None:
+        """Count the rows of a prediction."""
+        scores = prediction.scores
+        histogram, self._histogram = self._histogram, None
+        if histogram and self._output:
+            with noting(self.notes, "The histogram of the scores"):
+                histogram.add(scores.outputs[self._output.name])
+                self._histogram = histogram
+        sample, self._sample = self._sample, None
+        if sample:
+            with noting(self.notes, "Drift"):
+                sample.add(prediction.batch.columns, scores.index[~scores.fallback])
+                self._sample = sample
+
+    def documents(self) -> dict[str, Any]:
+        """What a unit's result holds of them."""
+        found: dict[str, Any] = {"histogram": None, "sample": None, "notes": self.notes}
+        with noting(self.notes, "The histogram of the scores"):
+            found["histogram"] = self._histogram.document() if self._histogram else None
+        with noting(self.notes, "Drift"):
+            found["sample"] = self._sample.document() if self._sample else None
+        return found
+
+
+#: the most fields of a file that are looked through for a near name
+MAX_FIELDS = 1000
+
+
+class Defaults:
+    """The features that no row of a unit's files has, file by file."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._files: dict[str, dict[str, Any]] = {}
+
+    def add(
+        self, file: str | None, layout: Layout, chunk: Chunk, given: Collection[str] = ()
+    ) -> None:
+        """Add some rows of a file; its folders say the features `given`."""
+        if not chunk.batch.rows:
+            return
+        absent = chunk.batch.absent.difference(given)
+        known = self._files.get(file or "")
+        if known is None:
+            found = self._described(absent, layout, chunk) if absent else {}
+            self._files[file or ""] = {"rows": chunk.batch.rows, "absent": found}
+            return
+        known["rows"] += chunk.batch.rows
+        known["absent"] = {name: one for name, one in known["absent"].items() if name in absent}
+
+    def _described(
+        self, absent: Iterable[str], layout: Layout, chunk: Chunk
+    ) -> dict[str, dict[str, Any]]:
+        """The default of each feature, and the field of the file that may be meant for it."""
+        names: Iterable[Any] = layout.columns
+        if layout.format == "jsonl":  # its rows have the fields; the first may speak for them
+            row = chunk.original(int(chunk.rows[0]) - chunk.first)
+            names = orjson.loads(row) if isinstance(row, bytes) else row
+        others = (str(name)[:60] for name in names if name not in self._contract.request_keys)
+        fields = list(islice(others, MAX_FIELDS))
+        defaults = {name: self._contract.by_name[name].default for name in sorted(absent)}
+        return {
+            name: {"default": default, "near": near_name(name, fields)}
+            for name, default in defaults.items()
+        }
+
+    def document(self) -> dict[str, Any]:
+        """What a unit's result holds of them: by file, "" where the run has one only."""
+        return self._files

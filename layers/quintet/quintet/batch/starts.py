@@ -10,8 +10,8 @@ import orjson
 
 from quintet.batch.drops import RunStarter
 from quintet.batch.input_listing import InputListing, list_inputs, list_prefix
+from quintet.batch.plans import RunPaths, hashed_name
 from quintet.batch.requests import RunRequest, request_from
-from quintet.batch.run_paths import RunPaths, hashed_name
 from quintet.batch.stores import InputBucket
 from quintet.serving.model_cache import Routes, UnknownModel
 

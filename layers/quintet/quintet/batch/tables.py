@@ -15,8 +15,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from quintet.batch.plans import dump
-from quintet.batch.run_paths import REPLAY_OF, RunPaths, slug
+from quintet.batch.plans import REPLAY_OF, RunPaths, dump, slug
 from quintet.batch.stores import ObjectStore
 from quintet.errors import NotFound, Transient
 

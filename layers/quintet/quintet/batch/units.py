@@ -12,13 +12,11 @@ from typing import Any, NamedTuple
 import orjson
 from arro3 import core
 
-from quintet.batch.defaults import Defaults
 from quintet.batch.inputs import naming, sources_from, with_constants
 from quintet.batch.offline_features import as_of, read_offline_features
 from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
-from quintet.batch.sinks import QuarantineLines, ScoreTable
-from quintet.batch.statistics import Statistics
+from quintet.batch.sinks import Defaults, QuarantineLines, ScoreTable, Statistics
 from quintet.batch.stores import InputBucket, ObjectStore, PinnedSource
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from quintet.columns import Array, column_names
 from quintet.contract import Contract, Output
+from quintet.errors import Transient
 
-__all__ = ["Histogram", "merged", "watched"]
+__all__ = ["Histogram", "merged", "noting", "watched"]
 
 BINS = 40
 CLASSES = 40
@@ -113,3 +115,20 @@ def merged(documents: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     sums = [part["sum"] for part in parts]
     total = None if None in sums else _finite(sum(sums))
     return {**head, "low": low, "high": high, "counts": counts.tolist(), "sum": total}
+
+
+@contextmanager
+def noting(notes: list[str], what: str) -> Iterator[None]:
+    """Add a note where `what` cannot be computed, whatever the reason.
+
+    Raises:
+        Transient: a store could not be read.
+    """
+    try:
+        yield
+    except Transient:
+        raise
+    except Exception as error:  # of numbers alone: they must not fail the rows they describe
+        note = f"{what} could not be computed ({type(error).__name__})."
+        if note not in notes:
+            notes.append(note)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quintet.batch.run_paths import RunPaths
+from quintet.batch.plans import RunPaths
 from quintet.batch.stores import InputBucket, ObjectStore
 from quintet.replay.items import ReplayError, ReplaySource
 from quintet.replay.marks import MarkObjects

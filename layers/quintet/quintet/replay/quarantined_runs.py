@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 
 from quintet.batch.inputs import plan_of, sources_from
-from quintet.batch.plans import Plan, plan_from
-from quintet.batch.run_paths import RunPaths, slug
+from quintet.batch.plans import Plan, RunPaths, plan_from, slug
 from quintet.batch.stores import ObjectStore
 from quintet.replay.items import ReplayError
 

@@ -13,9 +13,8 @@ import orjson
 from quintet.batch.input_listing import folders
 from quintet.batch.outputs import FILE
 from quintet.batch.planning import KEEP, OUTPUT
-from quintet.batch.plans import Plan
+from quintet.batch.plans import REPLAY_OF, Plan, RunPaths, run_name
 from quintet.batch.requests import passthrough_of
-from quintet.batch.run_paths import REPLAY_OF, RunPaths, run_name
 from quintet.batch.stores import InputBucket, MemoryInputBucket, ObjectStore
 from quintet.errors import Refusal
 from quintet.formats.quarantined import Quarantined, text_of

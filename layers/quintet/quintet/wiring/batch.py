@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from quintet.aws.client import AwsClient
     from quintet.batch.drops import RunStarter
     from quintet.batch.planning import RunRequest
-    from quintet.batch.plans import Plan, RefusedPlan, Unit
-    from quintet.batch.run_paths import RunPaths
+    from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Unit
     from quintet.batch.stores import InputBucket, ObjectStore
     from quintet.onnx_model import OnnxModel
 
@@ -137,8 +136,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
 
 @lru_cache(maxsize=4)
 def _planned(model: str, run: str) -> Plan:
-    from quintet.batch.plans import Plan, plan_from
-    from quintet.batch.run_paths import RunPaths
+    from quintet.batch.plans import Plan, RunPaths, plan_from
     from quintet.errors import NotFound
 
     found = _store(read(ScoreSettings, os.environ).scores_bucket).get(RunPaths(model, run).plan)
