@@ -44,6 +44,7 @@ def test_a_dropped_file_starts_a_run_under_its_own_name(aws: BatchAws, handler: 
         "bucket": "inbox",
         "key": KEY,
         "version_id": VERSION,
+        "model": "tiny",
     }
 
 

@@ -145,3 +145,35 @@ def test_the_end_of_a_run_is_called_out_signed_and_again_under_its_id(local: Loc
             "drift": content["data"]["drift"],
         },
     }
+
+
+def test_a_run_that_ends_without_a_report_is_announced_and_called_back(local: LocalAws) -> None:
+    told_of = subscribed(local, "unreported", RawMessageDelivery="true")
+    folder = RunPaths("churn", "churn-without-a-report")
+    # neither plan_run nor report_run can read such a plan
+    local.client("s3").put_object(
+        Bucket=local.outputs["ScoresBucketName"], Key=folder.plan, Body=b"{}"
+    )
+    receiver = Receiver()
+    with receiving(receiver) as url:
+        secret = command(local, "endpoints", "add", "late", url).output
+        receiver.secrets = re.findall(r"whsec_\S+", secret)
+        request = {"bucket": "b", "key": "churn/a.csv", "model": "churn", "callback": "late"}
+        states = local.client("stepfunctions")
+        execution = states.start_execution(
+            stateMachineArn=local.outputs["BatchScoringArn"],
+            name=folder.run,
+            input=json.dumps(request),
+        )["executionArn"]
+        found = eventually(lambda: [m for m in told(local, told_of) if m["run"] == folder.run], 90)
+        stream = Stage.open("local", local.state).signed("dynamodb")
+        records = EventDeliveries(stream, local.outputs["StreamTableName"])
+        subject = f"run/{folder.run}"
+        eventually(lambda: records.get(subject, "webhook").state == "delivered", 60)
+    (message,) = found
+    assert (message["model"], message["status"], message["report"]) == ("churn", "failed", None)
+    assert message["cause"] == "The report could not be written; the logs of report_run say why."
+    ended = eventually(
+        lambda: [e for e in [states.describe_execution(executionArn=execution)] if "error" in e]
+    )
+    assert ended[0]["error"] == "Quintet.RunNotReported"

@@ -509,3 +509,25 @@ def test_any_number_of_threads_gives_the_same_bytes(
         found.append(bench.store.objects)
     assert found[0] == found[1] == found[2]
     assert len(bench.scores(plan.folder)) == 49
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "+1+2", "-2+3", "@SUM(A1)", "\t=1"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_texts_that_a_spreadsheet_takes_for_formulas_are_quoted_in_csv_alone(form: str) -> None:
+    plain = ["-1.5", "+3e5", "a=b", "'x"]
+    rows = [row(n, customer=text) for n, text in enumerate([*FORMULAS, *plain])]
+    bench = Bench()
+    plan = bench.plan("tiny/a.jsonl", jsonl_bytes(rows), output=form)
+    bench.score(plan)
+    (key,) = bench.store.keys(f"{plan.folder.root}scores/")
+    body = bench.store.objects[key]
+    if form == "csv":
+        found = [r["customer"] for r in csv.DictReader(io.StringIO(body.decode(), newline=""))]
+    elif form == "jsonl":
+        found = [orjson.loads(line)["customer"] for line in body.splitlines()]
+    else:
+        found = arrow_io.read_parquet(io.BytesIO(body)).read_all().column("customer").to_pylist()
+    expected = [f"'{text}" for text in FORMULAS] if form == "csv" else FORMULAS
+    assert found == [*expected, *plain]

@@ -112,5 +112,10 @@ def start(found: Dropped, runs: RunStarter) -> DropResult:
     if not found.ours:
         return DropResult(found.run, "ignored")
     # the same for every notice of this version: Step Functions compares the input too
-    request = {"bucket": found.bucket, "key": found.key, "version_id": found.version_id}
+    request = {
+        "bucket": found.bucket,
+        "key": found.key,
+        "version_id": found.version_id,
+        "model": found.key.partition("/")[0],  # a notice names it whatever ends the run
+    }
     return DropResult(found.run, "started" if runs.start(found.run, request) else "already started")

@@ -20,7 +20,7 @@ from quintet.formats.chunks import Chunk
 from quintet.formats.kinds import near_name
 from quintet.formats.quarantined import Original, Quarantined
 from quintet.formats.sources import FileFormat, Layout
-from quintet.formats.writers import text_column, write_table
+from quintet.formats.writers import spreadsheet_texts, text_column, write_table
 from quintet.monitoring.drift import Reference, Sample
 from quintet.monitoring.histograms import Histogram, noting, watched
 from quintet.serving import Prediction
@@ -100,6 +100,8 @@ class ScoreTable:
             parts = self._parts.pop(name)  # in memory once, not twice
             arrays = isinstance(parts[0], np.ndarray)
             whole = np.concatenate(parts) if arrays else core.ChunkedArray(parts).combine_chunks()
+            if form == "csv" and isinstance(whole, core.Array):
+                whole = spreadsheet_texts(whole)
             columns[name] = whole
         rows = self._rows
         columns["model_version"] = np.full(rows, self._version, dtype=np.int64)

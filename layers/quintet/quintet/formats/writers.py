@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,8 +13,11 @@ from arro3 import io as arrow_io
 from quintet.columns import Array
 from quintet.formats.sources import FileFormat
 
-__all__ = ["table", "text_column", "write_table"]
+__all__ = ["spreadsheet_texts", "table", "text_column", "write_table"]
 
+#: what a text begins with that a spreadsheet takes for a formula
+FORMULA = "=+-@\t\r"
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: how many texts of a column are sampled for repetition
 SAMPLE_ROWS = 1000
 
@@ -28,6 +32,23 @@ def write_table(columns: Mapping[str, Array | core.Array], form: FileFormat = "p
     else:
         arrow_io.write_ndjson(table(columns), out, explicit_nulls=True)
     return out.getvalue()
+
+
+def spreadsheet_texts(texts: core.Array) -> core.Array:
+    """Texts as a spreadsheet shows them: what it would take for a formula has a quote in front.
+
+    Numbers stay as they are: https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    values = texts.to_pylist()
+    if not any(value and value[0] in FORMULA for value in values):
+        return texts
+    return text_column([_shown(value) for value in values])
+
+
+def _shown(text: str | None) -> str | None:
+    if not text or text[0] not in FORMULA or NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"
 
 
 def text_column(texts: list[str | None]) -> core.Array:
