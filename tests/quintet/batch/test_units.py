@@ -523,6 +523,7 @@ def test_texts_that_a_spreadsheet_takes_for_formulas_are_quoted_in_csv_alone(for
     bench.score(plan)
     (key,) = bench.store.keys(f"{plan.folder.root}scores/")
     body = bench.store.objects[key]
+    found: Any
     if form == "csv":
         found = [r["customer"] for r in csv.DictReader(io.StringIO(body.decode(), newline=""))]
     elif form == "jsonl":
