@@ -9,8 +9,9 @@ it. No thread, no service and no clock of the machine is in it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -170,6 +171,16 @@ def scored(world: World, given: dict[str, Any], adversary: Adversary | None = No
     return Answer(json.dumps(kinesis_events.answer(outcome.state, outcome.failed)).encode())
 
 
+class Away:
+    """A port whose service is away: every call of it is transient."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*_: object, **__: object) -> Any:
+            raise Transient("the service is away")
+
+        return call
+
+
 def filled(records: Records, killers: dict[int, bytes], seconds: float) -> Stream:
     """A stream that gets the records evenly over so many seconds; the killers stand beside."""
     found = Stream(RESHARDED)
@@ -202,7 +213,8 @@ def test_every_record_is_scored_once_or_given_up_alone(seed: int) -> None:
         answer = scored(world, given, adversary)
         return FAILED if fate < 0.10 else answer
 
-    source = Lambda(mapping(), stream, invoke)
+    # by default the age of an hour is the bound; here it is five retries, so that it comes soon
+    source = Lambda(replace(mapping(), retries=5), stream, invoke)
     source.run(NOW + 150)
     assert [(d.condition, [r.data for r in d.records]) for d in source.given_up] == [
         ("RetryAttemptsExhausted", [body])
@@ -215,6 +227,35 @@ def test_every_record_is_scored_once_or_given_up_alone(seed: int) -> None:
     check(world, records)
     assert set(source.readers) == {"shardId-3", "shardId-4", "shardId-5", "shardId-6"}
     assert not any(reader.lane.window for reader in source.readers.values())
+
+
+@pytest.mark.parametrize("part", ["the sink", "the table of scores"])
+def test_an_outage_of_minutes_gives_no_record_up(part: str) -> None:
+    """AWS documents no wait between attempts: a hundred of them fail in these four minutes.
+
+    A new table takes 4,000 writes a second at first, and throttles what is beyond them.
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
+    """
+    records, world = Records.made(300, 7), World()
+    ports: Any = world
+    failed: Counter[str] = Counter()
+    sink, latest = world.sink, world.latest
+
+    def invoke(given: dict[str, Any], ended: float) -> Answer:
+        away = NOW + 10 <= ended < NOW + 250
+        ports.sink = Away() if away and part == "the sink" else sink
+        ports.latest = Away() if away and part == "the table of scores" else latest
+        answer = scored(world, given)
+        ports.sink, ports.latest = sink, latest
+        if away and json.loads(answer.payload)["batchItemFailures"]:
+            failed[given["Records"][0]["eventID"]] += 1
+        return answer
+
+    source = Lambda(mapping(), filled(records, {}, 60), invoke)
+    source.run(NOW + 400)
+    assert max(failed.values()) > 90
+    assert source.given_up == []
+    check(world, records)
 
 
 def test_a_calm_window_of_each_shard_ends_once() -> None:
