@@ -1,4 +1,4 @@
-"""`python -m quintet_local`: a local AWS in this process; what `quintet up --detach` starts."""
+"""`python -m quintet_local`: a local AWS in this process; `quintet up --detach` starts it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main() -> None:
         run(settings, _ready)
     except (FaultError, FolderTaken, OSError, StartError, TemplateError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(1)  # not by the end of main: a half-started server has threads
+        os._exit(1)  # returning would hang: a half-started server still has threads
 
 
 def _ready(local: LocalAws) -> None:

@@ -1,8 +1,8 @@
-"""The loop of one execution environment: Lambda's Runtime API, in the standard library alone.
+"""The loop of one execution environment: Lambda's Runtime API, with the standard library alone.
 
-Run as a script in a child process; imports nothing of ours, so that a function sees only its
-own code, its layers and the runtime's packages. The HTTP is by hand because `http.client`
-costs a cold start some 80 ms.
+Runs as a script in a child process and imports nothing of ours, so a function sees only its own
+code, its layers and the runtime's packages. The HTTP is hand-written because importing
+`http.client` adds some 80 ms to a cold start.
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 
 
 class RuntimeClient:
-    """The child's end of the Runtime API, on one connection that is kept."""
+    """The child's client of the Runtime API, over one keep-alive connection."""
 
     def __init__(self, address: str) -> None:
         authority, _, prefix = address.partition("/")
@@ -49,7 +49,7 @@ class RuntimeClient:
         length = f"Content-Length: {len(body)}\r\n\r\n" if method == "POST" else "\r\n"
         self._socket.sendall((method + self._head + path + self._host + length).encode() + body)
         status = self._reader.readline()
-        if not status:  # the server is gone, and this environment with it
+        if not status:  # the server has gone, so this environment ends too
             os._exit(1)
         headers = {}
         while (line := self._reader.readline().decode("latin-1").rstrip("\r\n")) != "":
@@ -83,7 +83,7 @@ class Context:
 
 
 class LambdaLogHandler(logging.Handler):
-    """Writes as Lambda's root handler does: level, time, request id, message."""
+    """Formats lines as Lambda's root handler does: level, time, request id, message."""
 
     request_id = ""
 
@@ -120,7 +120,7 @@ def _error(
 
 
 def _load(path: str) -> Any:
-    """The handler, or the error that Lambda gives for a missing one."""
+    """Return the handler, or the error that Lambda reports for a missing one."""
     module_name, _, function_name = path.rpartition(".")
     module_name = module_name.replace("/", ".")
     try:
@@ -169,12 +169,13 @@ def _readable(failure: dict[str, Any]) -> str:
 
 
 def _die_with_the_server(pipe: int) -> None:
-    os.read(pipe, 1)  # returns only when the server's end is closed, by whatever end it met
+    os.read(pipe, 1)  # returns only when the server closes its end, for any reason
     os._exit(1)
 
 
 def _watch() -> None:
-    """Standard input is a pipe that the server holds; hand the function an empty one instead."""
+    """Watch standard input, a pipe that the server holds; give the function an empty one
+    instead."""
     pipe = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

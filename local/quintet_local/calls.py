@@ -1,4 +1,4 @@
-"""Asynchronous invocations: queued, retried, and sent on when they are over.
+"""Asynchronous invocations: queued, retried, and sent to a destination when they end.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 """
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Retry:
-    """Try again after so many seconds."""
+    """Retry after a number of seconds."""
 
     after: float
 
 
 @dataclass(frozen=True)
 class Ended:
-    """No more tries; `condition` is the word that destinations get."""
+    """No more attempts; `condition` is the value that destinations receive."""
 
     condition: str
 
@@ -40,7 +40,7 @@ class Ended:
 def decide(
     config: AsyncConfig, delays: tuple[float, ...], attempts: int, age: float, failed: bool
 ) -> Retry | Ended:
-    """What to do after the last of `attempts`, `age` seconds after the call came."""
+    """Decide what to do after the last of `attempts`, `age` seconds after the call arrived."""
     if not failed:
         return Ended("Success")
     if attempts > config.retries:
@@ -59,7 +59,7 @@ class _Call:
 
 
 class AsyncCalls:
-    """Runs calls of type Event. `send` carries a message to a destination's ARN."""
+    """Runs calls of type Event. `send` delivers a message to a destination's ARN."""
 
     def __init__(
         self,
@@ -75,10 +75,10 @@ class AsyncCalls:
     def submit(
         self, name: str, payload: bytes, qualifier: str | None = None, context: str | None = None
     ) -> None:
-        """Take a call; on the plane's event loop.
+        """Accept a call; runs on the plane's event loop.
 
         Raises:
-            NotFound: no such function.
+            NotFound: the function does not exist.
         """
         function, qualifier = self._plane.find(name, qualifier)
         call = _Call(function, qualifier, payload, context, str(uuid.uuid4()))
@@ -96,7 +96,7 @@ class AsyncCalls:
                     call.function.name, call.payload, call.qualifier, call.context
                 )
             except Throttled:
-                await asyncio.sleep(self._delays[0])  # not an attempt
+                await asyncio.sleep(self._delays[0])  # does not count as an attempt
                 continue
             attempts += 1
             age = time.monotonic() - came

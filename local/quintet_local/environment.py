@@ -30,7 +30,7 @@ BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 TAIL_BYTES = 4096
 MIB = 1024 * 1024
 
-#: receives the finished lines of one environment's log: function, stream, lines
+#: receives finished log lines of one environment: function, stream, lines
 LogSink = Callable[[Function, str, list[str]], None]
 
 
@@ -57,7 +57,7 @@ class Invocation:
     started: float = 0.0
 
     def settle(self, outcome: Outcome) -> None:
-        if not self.done.done():  # the caller may have gone
+        if not self.done.done():  # the caller may have left
             self.done.set_result(outcome)
 
 
@@ -65,13 +65,13 @@ class EnvironmentOwner(Protocol):
     """Receives an environment's events."""
 
     def ready(self, environment: Environment) -> None:
-        """It can take an invocation."""
+        """The environment can take an invocation."""
 
     def submit(self, invocation: Invocation) -> None:
-        """It could not take this invocation; find another."""
+        """The environment could not take this invocation; find another."""
 
     def gone(self, environment: Environment, init_error: bytes | None) -> None:
-        """Its process ended; `init_error` is the reason when it never got ready."""
+        """The process ended; `init_error` is the reason if it never became ready."""
 
 
 class State(Enum):
@@ -127,17 +127,17 @@ class Environment:
         self._tail = b""
 
     async def start(self, runtime_api: str, scratch: Path, common: Mapping[str, str]) -> None:
-        """Start the process; it reports by asking for its first invocation."""
+        """Start the process; it reports by requesting its first invocation."""
         try:
             code = await self._run(runtime_api, scratch / self.id, common)
-        except Exception as error:  # a full disk, no file or process left for another one
+        except Exception as error:  # out of disk, file handles or processes
             self._signal()
             code = await self._process.wait() if self._process else 0
             self._init_error = _start_error(error)
         self._over(code)
 
     async def _run(self, runtime_api: str, folder: Path, common: Mapping[str, str]) -> int:
-        """Start the process and wait for its end; returns its exit code."""
+        """Start the process, wait for it to end, and return its exit code."""
         folder.mkdir(parents=True)
         self._pipe, write_end = os.pipe()
         os.set_blocking(self._pipe, False)
@@ -161,7 +161,7 @@ class Environment:
             os.close(write_end)
         with contextlib.suppress(psutil.Error):  # it may have ended already
             self._usage = psutil.Process(self._process.pid)
-        if self.state is State.GONE:  # killed while it was being started
+        if self.state is State.GONE:  # killed while starting
             self._signal()
         return await self._process.wait()
 
@@ -192,10 +192,10 @@ class Environment:
             **function.environment,
         }
 
-    # what the plane asks
+    # called by the plane
 
     def run(self, invocation: Invocation) -> None:
-        """Hand over an invocation; only when ready."""
+        """Pass an invocation to the process; call only when it is ready."""
         self.state = State.BUSY
         self._current = invocation
         self._tail = b""
@@ -207,28 +207,28 @@ class Environment:
             self._handed = invocation
 
     def check_memory(self) -> None:
-        """End the process when it is over the function's memory."""
+        """Kill the process if it exceeds the function's memory."""
         self._measure()
         if self._peak > self.function.memory_mb * MIB and self._kill_reason is None:
             self._kill_reason = ("Runtime.ExitError", "Runtime exited with error: signal: killed")
             self._signal()
 
     def kill(self, invocation: Invocation) -> bool:
-        """End the process in the middle of an invocation; False when that is over."""
+        """Kill the process during an invocation; False if the invocation is over."""
         if self._current is not invocation:
             return False
         self._signal()
         return True
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process in any state."""
         self.state = State.GONE
         self._signal()
 
-    # what the child asks, by the Runtime API
+    # called by the child, through the Runtime API
 
     async def next(self) -> Invocation:
-        """Wait for an invocation; the first call says that init is over."""
+        """Wait for an invocation; the first call reports that init is over."""
         if self.state is State.INIT:
             self._cancel_timer()
             self._init_ms = (time.monotonic() - self._born) * 1000
@@ -242,7 +242,7 @@ class Environment:
         return self._begun(invocation)
 
     def respond(self, request_id: str, payload: bytes, error: str | None = None) -> bool:
-        """Take the child's answer; False when it is for no call that is under way."""
+        """Take the child's response; False if it belongs to no running call."""
         invocation = self._current
         if invocation is None or invocation.request_id != request_id:
             return False
@@ -252,10 +252,10 @@ class Environment:
         return True
 
     def init_failed(self, payload: bytes) -> None:
-        """Take the child's report that it could not start."""
+        """Take the child's report that init failed."""
         self._init_error = payload
 
-    # inside
+    # internal
 
     def _begun(self, invocation: Invocation) -> Invocation:
         invocation.deadline_ms = int((time.time() + self.function.timeout) * 1000)
@@ -312,7 +312,7 @@ class Environment:
         self._signal()
 
     def _over(self, code: int) -> None:
-        """The process has ended."""
+        """Handle the end of the process."""
         self._cancel_timer()
         if self._pipe >= 0:
             self._drain()
@@ -325,7 +325,7 @@ class Environment:
         was_init = self.state is State.INIT
         self.state = State.GONE
         if self._handed is not None:
-            # the process had ended before it could take the call: another will
+            # the process ended before it could take the call: another environment will
             self._current = None
             self._owner.submit(self._handed)
         elif invocation := self._current:
@@ -382,10 +382,11 @@ def _status(code: int) -> str:
 
 
 def _python_path(function: Function) -> list[str]:
-    """As in Lambda: the function's folder, its layers, then what the runtime brings.
+    """Return the search path as in Lambda: the function's folder, its layers, then the runtime's
+    packages.
 
-    A built layer has its packages under python/; a layer's source is on the path itself. The
-    wheels of a layer that is not built come from the environment that runs the local AWS.
+    A built layer has its packages under python/; an unbuilt layer's source folder is on the path
+    itself, and its wheels come from the environment that runs the local AWS.
     """
     layers = [
         folder / "python" if (folder / "python").is_dir() else folder for folder in function.layers

@@ -1,4 +1,4 @@
-"""Executions that were stopped stay so: moto calls one failed whose task ends after the stop.
+"""Keep stopped executions ABORTED: moto marks one FAILED if its task ends after the stop.
 
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution.html
 """
@@ -12,10 +12,10 @@ __all__ = ["staying_stopped"]
 
 
 def staying_stopped(set_error: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
-    """moto's way to fail a program, which leaves alone one that was stopped.
+    """Wrap moto's method that fails a program, so that it leaves a stopped program alone.
 
-    A state that ends in a stopped program cannot name the next one, and moto takes that for an
-    error of the program.
+    A state that ends in a stopped program cannot name the next state, which moto treats as an error
+    of the program.
     """
 
     def fail(environment: Any, error: Any) -> None:

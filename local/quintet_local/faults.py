@@ -1,7 +1,7 @@
-"""A fault plan: what goes wrong in the local AWS, how often, and in which order. Off by default.
+"""A fault plan: which faults the local AWS injects, how often, and in which order. Off by default.
 
-Every decision is a pure function of the plan's seed, the name of a stream and a number: the
-n-th call of an operation meets the same fate under the same seed, whatever happens beside it.
+Every decision is a pure function of the plan's seed, a stream's name and a number: with the same
+seed, the n-th call of an operation always has the same result, regardless of concurrent calls.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ __all__ = [
     "stream_fate",
 ]
 
-#: the fate of a call; `lost_reply` is carried out, and its caller sees the connection break
+#: the fault of a call; `lost_reply` runs the call, then breaks the caller's connection
 Fate = Literal["error", "throttle", "lost_reply"]
-#: the fate of a stream's batch: the function is not called, or its answer is lost, both
-#: of which are errors of the function; or it gets the batch a second time
+#: the fault of a stream's batch: the function is not called, or its response is lost (both count as
+#: function errors), or the function receives the batch twice
 StreamFate = Literal["not_called", "answer_lost", "twice"]
 SERVICES = ("dynamodb", "s3", "sqs")
-#: the part of a call in which an environment is killed, in seconds after its begin
+#: when during a call its environment is killed, in seconds after the start
 KILL_SECONDS = (0.002, 0.5)
-#: how long after the first a second delivery comes, at most
+#: the maximum delay of a second delivery, in seconds
 LATE_SECONDS = 2.0
 
 
 class FaultError(Exception):
-    """The file is no fault plan; the text says where."""
+    """The file is not a valid fault plan; the text says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class CallRates:
 
 @dataclass(frozen=True, slots=True)
 class Kills:
-    """The share of calls in which the environment is killed; of these functions, or of all."""
+    """The share of calls during which the environment is killed, for these functions or for all."""
 
     share: float = 0.0
     functions: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class Kills:
 
 @dataclass(frozen=True, slots=True)
 class StreamRates:
-    """The shares of the batches of streams that fail, and that come twice."""
+    """The shares of stream batches that fail, and that are delivered twice."""
 
     failures: float = 0.0
     duplicates: float = 0.0
@@ -79,7 +79,7 @@ class StreamRates:
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """What goes wrong. `calls` are those that functions make, by service."""
+    """The faults to inject. `calls` are those that functions make, by service."""
 
     seed: int = 0
     calls: Mapping[str, CallRates] = field(default_factory=dict)
@@ -92,13 +92,13 @@ OFF = FaultPlan()
 
 
 def draw(seed: int, stream: str, number: int) -> float:
-    """The `number`-th value of a stream, in [0, 1)."""
+    """Return the `number`-th value of a stream, in [0, 1)."""
     digest = hashlib.blake2b(f"{seed}/{stream}/{number}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def call_fate(plan: FaultPlan, service: str, operation: str, number: int) -> Fate | None:
-    """What becomes of the `number`-th call of an operation; None when nothing goes wrong."""
+    """Return the fault of the `number`-th call of an operation, or None."""
     rates = plan.calls.get(service)
     if rates is None:
         return None
@@ -111,14 +111,15 @@ def call_fate(plan: FaultPlan, service: str, operation: str, number: int) -> Fat
 
 
 def late_by(plan: FaultPlan, queue: str, number: int) -> float | None:
-    """After how many seconds the `number`-th message of a queue comes again; mostly None."""
+    """Return the delay in seconds of a second delivery of a queue's `number`-th message, or
+    None."""
     if draw(plan.seed, f"{queue}.duplicate", number) >= plan.duplicates:
         return None
     return LATE_SECONDS * draw(plan.seed, f"{queue}.late", number)
 
 
 def stream_fate(plan: FaultPlan, shard: str, number: int) -> StreamFate | None:
-    """What becomes of the `number`-th batch of a shard; None when nothing goes wrong."""
+    """Return the fault of a shard's `number`-th batch, or None."""
     rates = plan.streams
     value = draw(plan.seed, f"{shard}.batch", number)
     if value < rates.failures:
@@ -127,9 +128,9 @@ def stream_fate(plan: FaultPlan, shard: str, number: int) -> StreamFate | None:
 
 
 def kill_after(plan: FaultPlan, function: str, number: int) -> float | None:
-    """How far into its `number`-th call a function's environment is killed; mostly None.
+    """Return when during a function's `number`-th call its environment is killed, or None.
 
-    Short times are as likely as long ones are: a call that has ended by then goes free.
+    Short times are as likely as long ones; a call that has ended by then escapes the fault.
     """
     kills = plan.kills
     if kills.functions and function not in kills.functions:
@@ -142,7 +143,7 @@ def kill_after(plan: FaultPlan, function: str, number: int) -> float | None:
 
 
 class Faults:
-    """The plan at work: numbers each stream's decisions and counts the results."""
+    """Applies the plan: numbers each stream's decisions and counts the results."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self.plan = plan
@@ -152,41 +153,41 @@ class Faults:
 
     @property
     def on(self) -> bool:
-        """Whether anything can go wrong by the plan."""
+        """Whether the plan can inject any fault."""
         return self.plan != OFF
 
     def call(self, service: str, operation: str) -> Fate | None:
-        """What becomes of a function's next call of an operation."""
+        """Return the fault of a function's next call of an operation."""
         fate = call_fate(self.plan, service, operation, self._next(f"{service}.{operation}"))
         if fate is not None:
             self.count(f"{service}.{fate}")
         return fate
 
     def late(self, queue: str) -> float | None:
-        """After how many seconds the queue's next message comes again."""
+        """Return the delay in seconds of a second delivery of the queue's next message."""
         late = late_by(self.plan, queue, self._next(queue))
         if late is not None:
             self.count("sqs.duplicate")
         return late
 
     def batch(self, shard: str) -> StreamFate | None:
-        """What becomes of a shard's next batch."""
+        """Return the fault of a shard's next batch."""
         fate = stream_fate(self.plan, shard, self._next(f"{shard}.batch"))
         if fate is not None:
             self.count(f"kinesis.{fate}")
         return fate
 
     def kill(self, function: str) -> float | None:
-        """How far into its next call a function's environment is to be killed."""
+        """Return when during its next call a function's environment is to be killed."""
         return kill_after(self.plan, function, self._next(function))
 
     def count(self, what: str) -> None:
-        """Note that something happened."""
+        """Count an event."""
         with self._lock:
             self._happened[what] += 1
 
     def report(self) -> dict[str, Any] | None:
-        """The plan and what has happened by it; None when it is off."""
+        """Return the plan and the counts of injected faults; None when the plan is off."""
         if not self.on:
             return None
         with self._lock:
@@ -199,10 +200,10 @@ class Faults:
 
 
 def load(path: Path) -> FaultPlan:
-    """The plan in a YAML or JSON file.
+    """Read the plan in a YAML or JSON file.
 
     Raises:
-        FaultError: it contains no plan.
+        FaultError: the file does not contain a valid plan.
     """
     try:
         return parse(yaml.safe_load(path.read_text()))
@@ -215,10 +216,10 @@ def load(path: Path) -> FaultPlan:
 
 
 def parse(given: Any) -> FaultPlan:
-    """A plan as YAML or JSON has it.
+    """Parse a plan from its YAML or JSON value.
 
     Raises:
-        FaultError: a field or value that no plan has.
+        FaultError: a field is unknown or a value is invalid.
     """
     found = _object("plan", given, tuple(f.name for f in fields(FaultPlan)))
     seed = found.get("seed", 0)

@@ -1,7 +1,7 @@
-"""Calls of AWS services that fail by plan: who is hit, and how each service says so.
+"""Inject the plan's faults into calls of AWS services, with each service's form of the error.
 
-Only what functions call: they sign with access keys of their own. What
-tests, the command and the local AWS itself call is left alone.
+Only calls by functions are affected, which sign with access keys of their own; calls by tests,
+the command and the local AWS itself are not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 #: https://docs.aws.amazon.com/general/latest/gr/create-signed-request.html
 _SIGNED = re.compile(rf"Credential={KEY}\w+/\d+/[^/]*/([^/]+)/aws4_request")
 
-#: status and code by service: of an error, of a throttle
+#: status and code by service: for an error, for a throttle
 _ANSWERS = {
     "dynamodb": (
         (500, "com.amazonaws.dynamodb.v20120810#InternalServerError"),
@@ -35,7 +35,7 @@ _ANSWERS = {
 
 
 class FaultyCalls:
-    """A WSGI application before the services."""
+    """A WSGI application in front of the services."""
 
     def __init__(self, services: Application, faults: Faults) -> None:
         self._services = services
@@ -57,7 +57,7 @@ class FaultyCalls:
         return [body]
 
     def _lose(self, environ: dict[str, Any]) -> None:
-        """Carry the call out, then break the connection before the answer.
+        """Run the call, then break the connection before the response.
 
         Raises:
             Hangup: always; the server then closes its side.
@@ -68,7 +68,7 @@ class FaultyCalls:
 
 
 def _operation(environ: dict[str, Any]) -> str:
-    """The operation in the JSON protocols, the method for S3."""
+    """Return the operation in the JSON protocols, the method for S3."""
     target: str = environ.get("HTTP_X_AMZ_TARGET", "")
     return target.rpartition(".")[2] or str(environ["REQUEST_METHOD"])
 

@@ -1,7 +1,7 @@
-"""The AWS endpoint: the Lambda API and our health page before moto's services, on one port.
+"""The AWS endpoint: the Lambda API and our health page in front of moto's services, on one port.
 
 moto's own server opens a connection and a thread for every call, which takes longer than most
-calls do.
+calls.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ __all__ = ["Front"]
 
 LambdaHandler = Callable[[str, str, str, dict[str, str], bytes], Answer | None]
 
-#: calls at once; a long poll of a queue takes one for as long as it lasts
+#: concurrent calls; a long poll of a queue occupies one until it returns
 THREADS = 64
-LARGEST = 5 << 30  # of one PUT to S3
+LARGEST = 5 << 30  # limit of a single PUT to S3
 TOO_LARGE = Response(413)
 
 
 class _Services(DomainDispatcherApplication):
-    """moto's services. Which of them a host means is looked up once, not for each call."""
+    """moto's services. Finds the service of each host once, not for each call."""
 
     def __init__(self) -> None:
         super().__init__(create_backend_app)
         self._found: dict[str | None, Any] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:
-        """The service of a host's name."""
+        """Return the service for a host name."""
         if host not in self._found:
             self._found[host] = super().get_backend_for_host(host)
         return self._found[host]
 
 
 class Front:
-    """The server of the AWS endpoint, in a thread. Lambda's part joins once the plane stands."""
+    """Runs the AWS endpoint's server in a thread. The Lambda API joins when the plane is up."""
 
     def __init__(
         self,
@@ -78,7 +78,8 @@ class Front:
         health: Callable[[], dict[str, Any]],
         allowed: Mapping[str, list[Statement]],
     ) -> None:
-        """Put the Lambda API, the health page and the functions' permissions in front."""
+        """Add the Lambda API, the health page and the functions' permissions in front of the
+        services."""
         self._services = self._permissions = Permissions(self._services, allowed)
         self._lambda = lambda_api
         self._health = health
@@ -113,7 +114,7 @@ class Front:
                 status, more, body = answer
                 return Response(status, body, [*more.items()])
         environ = environ_of(request, self.port)
-        # moto's own routes reset and seed its services, whoever asks
+        # moto's own routes reset and seed its services for any caller
         if environ["PATH_INFO"].lstrip("/").startswith("moto-api"):
             return Response(404)
         return call(self._services, environ)

@@ -1,4 +1,4 @@
-"""What the Lambda plane needs to know of a function, its aliases and its asynchronous calls."""
+"""The Lambda plane's model of a function, its aliases and its asynchronous calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LATEST = "$LATEST"
 
 @dataclass(frozen=True)
 class Alias:
-    """A name for a version; `weights` sends shares of the calls to other versions."""
+    """A name for a version; `weights` routes shares of the calls to other versions."""
 
     name: str
     version: str
@@ -22,7 +22,7 @@ class Alias:
     provisioned: int = 0
 
     def choose(self, point: float) -> str:
-        """The version that a uniform `point` in [0, 1) falls on."""
+        """Return the version for a uniform `point` in [0, 1)."""
         for version, share in self.weights.items():
             if point < share:
                 return version
@@ -61,7 +61,8 @@ class Function:
     asynchronous: AsyncConfig = AsyncConfig()
 
     def version(self, qualifier: str | None) -> str | None:
-        """The version that a call with `qualifier` runs, None when there is no such qualifier."""
+        """Return the version that a call with `qualifier` runs, or None if the qualifier is
+        unknown."""
         if qualifier is None:
             return LATEST
         if alias := self.aliases.get(qualifier):
@@ -69,5 +70,5 @@ class Function:
         return qualifier if qualifier in self.versions else None
 
     def provisioned(self, version: str) -> int:
-        """How many environments of a version are to be kept started."""
+        """Return how many environments of a version to keep started."""
         return sum(a.provisioned for a in self.aliases.values() if a.version == version)

@@ -1,4 +1,5 @@
-"""The API's port: HTTP in, a call of the Lambda plane, HTTP out."""
+"""The API's port: converts an HTTP request to a call of the Lambda plane, and its result to
+HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ __all__ = ["Gateway"]
 
 
 class Gateway:
-    """One REST API. Its routes are at the root and, as on AWS, under the stage's name."""
+    """Serves one REST API. Its routes are at the root and, as on AWS, under the stage's name."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
-"""Who may call: the programs of this machine, and no web page that a browser here has open.
+"""Access control: allow programs on this machine, refuse web pages open in a browser here.
 
-A page of any site may send requests to 127.0.0.1, and what it may read is up to the server; moto
-would allow every origin. A name that an attacker's DNS points to 127.0.0.1 makes that page's
-requests same-origin, so the name that was asked for counts as well.
+A page of any site may send requests to 127.0.0.1, and the server decides what the page may read;
+moto would allow every origin. An attacker's DNS name that points to 127.0.0.1 makes that page's
+requests same-origin, so the requested host name is checked as well.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from quintet_local.http1 import Request, Response
 
 __all__ = ["guarded", "refusal"]
 
-#: this machine, as itself and as containers call it; the last is what LocalStack's scripts use
+#: this machine's names, for itself and for containers; LocalStack's scripts use the last
 NAMES = ("localhost", "host.docker.internal", "localhost.localstack.cloud")
 
 
 def guarded(
     application: Callable[[Request], Awaitable[Response]],
 ) -> Callable[[Request], Awaitable[Response]]:
-    """The application, which sees no request of a web page."""
+    """Wrap the application so that requests from web pages are refused."""
 
     async def answer(request: Request) -> Response:
         why = refusal(request)
@@ -35,10 +35,10 @@ def guarded(
 
 
 def refusal(request: Request) -> str | None:
-    """Why a request is refused; None where a program of this machine sent it.
+    """Return why a request is refused, or None if a program on this machine sent it.
 
-    A browser sends `Origin` with all that a page's script may read or change, and `Sec-Fetch-Site`
-    with every request; `none` is an address that its user typed or opened.
+    A browser sends `Origin` with every request that a page's script may read or that changes data,
+    and `Sec-Fetch-Site` with every request; `none` is an address that the user typed or opened.
     """
     if (host := request.header("host")) is not None and not _is_here(host):
         return f"Host is {host}"
@@ -52,7 +52,7 @@ def refusal(request: Request) -> str | None:
 
 
 def _is_here(host: str) -> bool:
-    """Whether a Host is an address, which no DNS can move, or a name of this machine."""
+    """Whether a Host is an IP address, which DNS cannot redirect, or a name of this machine."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     try:
         ip_address(name.strip("[]"))

@@ -1,6 +1,6 @@
-"""What of a template the local AWS honours, type by type; the rest is reported at start.
+"""Which template properties the local AWS honours, by type; it reports the rest at start.
 
-Nothing is dropped without a word: a property that no line here names is a notice too.
+Nothing is ignored silently: a property that is not listed here also produces a notice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ UNKNOWN = "not honoured here"
 NOT_MADE = "not made here"
 NOT_BUILT = "not built: its source, and this Python environment's packages, stand in"
 
-#: Honoured properties by type, dotted; a name stands for all that is below it, `*` for any one.
+#: Honoured properties by type, dotted; a name covers everything below it, `*` matches any name.
 HONOURED: Mapping[str, tuple[str, ...]] = {
     "AWS::ApiGateway::Deployment": ("Description", "RestApiId", "StageName"),
     "AWS::ApiGateway::RestApi": (
@@ -204,7 +204,7 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
 
 _NO_AUTH = "callers are not authenticated here (Auth)"
 
-#: Why some properties are not honoured; an empty path is the whole resource.
+#: Why some properties are not honoured; an empty path means the whole resource.
 NOTES: Mapping[str, Mapping[str, str]] = {
     "AWS::ApiGateway::RestApi": {
         "Body.components.securitySchemes": _NO_AUTH,
@@ -256,14 +256,14 @@ NOTES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-#: Values with which a property asks for nothing more than happens anyway.
+#: Property values that ask for nothing beyond the default behaviour.
 _HARMLESS: Mapping[tuple[str, str], tuple[Any, ...]] = {
     ("AWS::Lambda::Function", "LoggingConfig.LogFormat"): ("Text",),
     ("AWS::Scheduler::Schedule", "FlexibleTimeWindow"): ({"Mode": "OFF"},),
     ("AWS::ApiGateway::Stage", "TracingEnabled"): (False,),
 }
 
-#: Values that alone are honoured.
+#: The only values that are honoured.
 _ONLY: Mapping[tuple[str, str], tuple[Any, ...]] = {
     ("AWS::ApiGateway::RestApi", "Body.paths.*.*.x-amazon-apigateway-integration.type"): (
         "aws_proxy",
@@ -271,7 +271,7 @@ _ONLY: Mapping[tuple[str, str], tuple[Any, ...]] = {
     ),
 }
 
-#: Resource attributes beside Properties that ask for nothing at run time.
+#: Resource attributes beside Properties that have no effect at run time.
 _ATTRIBUTES = frozenset(
     {
         "Condition",
@@ -288,7 +288,7 @@ SOURCES = ("kinesis", "sqs")
 
 
 def notices(plan: Plan) -> list[Notice]:
-    """Everything of the plan that is not honoured, by resource and property."""
+    """Return everything in the plan that is not honoured, by resource and property."""
     found = set()
     for name, resource in plan.resources.items():
         found |= set(_of_resource(name, resource))
@@ -303,7 +303,7 @@ def notices(plan: Plan) -> list[Notice]:
 
 
 def compact(found: Iterable[Notice]) -> list[str]:
-    """One line for each property and reason, with the resources it is said of."""
+    """Return one line for each property and reason, with the affected resources."""
     groups: dict[tuple[str, str], list[str]] = {}
     for notice in found:
         groups.setdefault((notice.property, notice.reason), []).append(notice.resource)
@@ -358,7 +358,7 @@ def _of_properties(name: str, kind: str, node: Any, path: Path) -> Iterator[Noti
 
 
 def _matching(patterns: tuple[str, ...], path: Path) -> str | None:
-    """The pattern that names exactly this path."""
+    """Return the pattern that matches exactly this path."""
     for pattern in patterns:
         parts = pattern.split(".")
         if len(parts) == len(path) and _fits(parts, path):
@@ -367,7 +367,7 @@ def _matching(patterns: tuple[str, ...], path: Path) -> str | None:
 
 
 def _above(kind: str, path: Path) -> bool:
-    """Whether a pattern names something below this path."""
+    """Whether a pattern matches something below this path."""
     patterns = (*HONOURED[kind], *NOTES.get(kind, {}))
     return any(
         len(parts) > len(path) and _fits(parts, path)

@@ -1,7 +1,7 @@
-"""Where moto is changed: S3's events, the functions that it calls, DynamoDB, SQS and Kinesis.
+"""Patches to moto: S3's events, the functions that it calls, DynamoDB, SQS and Kinesis.
 
-moto's S3 events do not have AWS's version id and sequencer, and its S3 and SNS call
-moto's own Lambda. Each hook replaces one function by name and says so if it is gone.
+moto's S3 events omit AWS's version id and sequencer, and its S3 and SNS call moto's own Lambda.
+Each hook replaces one function by name and fails with a message if that function is missing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Call = Callable[[str, bytes], None]
 
 
 def install(call: Call) -> None:
-    """Change moto, once per process."""
+    """Patch moto, once per process."""
     from moto.dynamodb.models import DynamoDBBackend
     from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler
@@ -91,7 +91,7 @@ def _install_streams(kinesis: ModuleType) -> None:
 
 
 def install_schedules(changed: Callable[[], object]) -> None:
-    """Let moto's Scheduler refuse schedules that never fire here, and report changes."""
+    """Make moto's Scheduler refuse schedules that never fire here, and report changes."""
     from moto.scheduler.models import EventBridgeSchedulerBackend as Backend
 
     for name in ("create_schedule", "update_schedule", "delete_schedule", "delete_schedule_group"):
@@ -99,7 +99,7 @@ def install_schedules(changed: Callable[[], object]) -> None:
 
 
 def install_sns(call: Call) -> None:
-    """Change how moto's SNS calls functions; importing moto's Lambda takes a while."""
+    """Patch how moto's SNS calls functions; importing moto's Lambda takes a while."""
     from moto.awslambda import utils
 
     def send(function: str, message: str, subject: str | None, qualifier: str | None) -> None:
@@ -110,10 +110,10 @@ def install_sns(call: Call) -> None:
 
 
 def import_state_machines() -> None:
-    """Import moto's interpreter without its Batch service, whose import takes a second more.
+    """Import moto's interpreter without its Batch service, whose import takes another second.
 
-    The interpreter wants one enumeration of `moto.batch.utils`; the package itself, which
-    drags in EC2, is left for whoever asks for Batch.
+    The interpreter needs one enumeration of `moto.batch.utils`; the package itself, which imports
+    EC2, loads only when something else imports Batch.
     """
     import moto
 
@@ -131,7 +131,7 @@ def import_state_machines() -> None:
 
 
 def _end_maps_early() -> None:
-    """Let a Distributed Map fail when more of its children fail than it tolerates."""
+    """Make a Distributed Map fail when more of its children fail than it tolerates."""
     place = "moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor"
     module = importlib.import_module(f"{place}.distributed_item_processor_worker")
     worker = module.DistributedItemProcessorWorker
@@ -139,14 +139,14 @@ def _end_maps_early() -> None:
 
 
 def _keep_stops() -> None:
-    """Let an execution that was stopped be ABORTED whatever its last task comes to."""
+    """Keep a stopped execution ABORTED regardless of its last task's result."""
     module = importlib.import_module("moto.stepfunctions.parser.asl.eval.environment")
     environment = module.Environment
     _replace(environment, "set_error", staying_stopped(environment.set_error))
 
 
 def _name_executions() -> None:
-    """Give an execution without a name one, as AWS does; moto calls them all `None`."""
+    """Name an execution without a name, as AWS does; moto calls them all `None`."""
     from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
     start = StepFunctionsParserBackend.start_execution

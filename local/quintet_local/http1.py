@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server on asyncio: keep-alive, header names as they were sent.
+"""A small HTTP/1.1 server on asyncio: keep-alive, header names in their original case.
 
-Serves the REST API and the Runtime API, where a framework's cost per request would be most
-of the latency that is measured.
+Serves the REST API and the Runtime API, where a framework's cost per request would be most of
+the measured latency.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Application", "Hangup", "Request", "Response", "serve"]
 
 
 class Hangup(Exception):
-    """Raised by an application to break the connection in place of an answer."""
+    """Raised by an application to break the connection instead of responding."""
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Request:
     body: bytes = b""
 
     def header(self, name: str) -> str | None:
-        """The last value of a header, by its lower-case name."""
+        """Return the last value of a header, by its lower-case name."""
         found = None
         for key, value in self.headers:
             if key.lower() == name:
@@ -57,7 +57,8 @@ async def serve(
     too_large: Response,
     max_body: int,
 ) -> asyncio.Server:
-    """Serve `application` on a bound socket; a longer body than `max_body` gets `too_large`."""
+    """Serve `application` on a bound socket; a body over `max_body` gets the `too_large`
+    response."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(
         lambda: _Connection(application, max_body, too_large), sock=listener, backlog=1024
@@ -65,7 +66,7 @@ async def serve(
 
 
 class _Connection(asyncio.Protocol):
-    """One connection. Requests that arrive while one is being answered wait in order."""
+    """One connection. Requests that arrive during a response wait in order."""
 
     def __init__(self, application: Application, max_body: int, too_large: Response) -> None:
         self._application = application
@@ -82,7 +83,7 @@ class _Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size = 0
 
-    # asyncio's side
+    # asyncio callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -103,7 +104,7 @@ class _Connection(asyncio.Protocol):
             if not self._transport.is_closing():
                 self._refuse(Response(400))
 
-    # the parser's side
+    # parser callbacks
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -162,7 +163,7 @@ class _Connection(asyncio.Protocol):
     def _write(self, response: Response, keep: bool, head: bool) -> None:
         lines = [f"HTTP/1.1 {response.status} {_reason(response.status)}"]
         lines += [f"{name}: {value}" for name, value in response.headers]
-        # the answer to a HEAD may say how long the body would be
+        # the response to a HEAD may state the body's length
         if not (head and any(name.lower() == "content-length" for name, _ in response.headers)):
             lines.append(f"Content-Length: {len(response.body)}")
         if not keep:

@@ -1,7 +1,7 @@
-"""Physical ids and attributes of every resource, fixed before anything is made.
+"""Physical ids and attributes of every resource, determined before any is created.
 
-Names follow from the template alone, so references resolve at once and a restart gives the
-same names again. CloudFormation would add a random suffix.
+Names follow from the template alone, so references resolve at once and a restart produces the
+same names. CloudFormation would add a random suffix.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Identity", "identities"]
 
 @dataclass(frozen=True)
 class Identity:
-    """What `Ref` and `Fn::GetAtt` give."""
+    """The values of `Ref` and `Fn::GetAtt`."""
 
     ref: str
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A resource whose identity is being made; `text` resolves a property that names it."""
+    """A resource whose identity is being built; `text` resolves a property that names it."""
 
     logical_id: str
     properties: Mapping[str, Any]
@@ -41,12 +41,12 @@ class _Subject:
 def identities(
     resources: Mapping[str, Any], resolve: Callable[[Any], Any], endpoint_url: str
 ) -> dict[str, Identity]:
-    """The identity of each resource; `resolve` knows the parameters and pseudo parameters."""
+    """Return each resource's identity; `resolve` knows the parameters and pseudo parameters."""
     found: dict[str, Identity] = {}
     versions: dict[str, int] = {}
 
     def text(value: Any) -> str:
-        """The physical id that a property names: by Ref to another resource, or outright."""
+        """Return the physical id that a property names, by Ref to another resource or literally."""
         target = value.get("Ref", "") if isinstance(value, dict) else ""
         return make(target).ref if target in resources else str(resolve(value))
 
@@ -69,13 +69,13 @@ def identities(
 
 
 def _plain(subject: _Subject) -> Identity:
-    """A resource that nothing needs to reach: a name, and an ARN in case something asks."""
+    """A resource that nothing needs to reach: a name, and an ARN in case one is requested."""
     name = f"{STACK}-{subject.logical_id}"
     return Identity(name, {"Id": name, "Arn": arn("local", name)})
 
 
 def _named(name_property: str, service: str, prefix: str) -> Callable[[_Subject], Identity]:
-    """The usual kind: Ref is the name, Arn ends with it."""
+    """The usual form: Ref is the name, Arn ends with it."""
 
     def make(subject: _Subject) -> Identity:
         name = subject.name(name_property)
@@ -108,7 +108,7 @@ def _layer(subject: _Subject) -> Identity:
 
 
 def _state_machine(subject: _Subject) -> Identity:
-    # CloudFormation puts the logical id first here, and IAM policies rely on it
+    # CloudFormation puts the logical id first here, and IAM policies rely on this
     name = subject.name("StateMachineName", f"{subject.logical_id}-{STACK}")
     reference = arn("states", f"stateMachine:{name}")
     return Identity(reference, {"Arn": reference, "Name": name})

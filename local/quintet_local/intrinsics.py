@@ -1,4 +1,4 @@
-"""CloudFormation's intrinsic functions, resolved as far as their references are known."""
+"""CloudFormation's intrinsic functions, resolved where their references are known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["NO_VALUE", "IntrinsicError", "Scope", "holds", "references", "resolve"]
 
-#: what `AWS::NoValue` resolves to; it vanishes from objects and lists
+#: the value of `AWS::NoValue`; it is removed from objects and lists
 NO_VALUE = object()
 _PLACEHOLDER = re.compile(r"\$\{([^!}][^}]*)\}")
 
@@ -26,7 +26,7 @@ def _unknown(*_: str) -> Any:
 
 @dataclass(frozen=True)
 class Scope:
-    """What names mean: `ref` and `attribute` answer None for what is not known yet."""
+    """Resolves names: `ref` and `attribute` return None for what is not known yet."""
 
     values: Mapping[str, Any]
     conditions: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +46,8 @@ class Scope:
 
 
 def resolve(node: Any, scope: Scope) -> Any:
-    """`node` with every intrinsic that `scope` knows replaced; the others stay as they are."""
+    """Return `node` with every intrinsic that `scope` knows replaced; the others stay as they
+    are."""
     if isinstance(node, list):
         items = (resolve(item, scope) for item in node)
         return [item for item in items if item is not NO_VALUE]
@@ -62,7 +63,7 @@ def resolve(node: Any, scope: Scope) -> Any:
 
 
 def references(node: Any) -> Iterator[str]:
-    """The logical ids that intrinsics left in `node` still refer to."""
+    """Return the logical ids that intrinsics left in `node` still refer to."""
     if isinstance(node, list):
         for item in node:
             yield from references(item)
@@ -174,7 +175,7 @@ def holds(condition: Any, scope: Scope) -> bool:
     """Whether a condition, or an assertion of a rule, is true.
 
     Raises:
-        IntrinsicError: it has a function that is not one of conditions.
+        IntrinsicError: it contains a function that conditions do not allow.
     """
     ((name, argument),) = condition.items()
     if name == "Condition":

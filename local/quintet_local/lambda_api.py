@@ -25,13 +25,13 @@ Answer = tuple[int, dict[str, str], bytes]
 ASYNC_BYTES = 1024 * 1024
 _FUNCTION = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)(?P<rest>/.*)?$")
 
-#: Calls of the plane from another thread: (name, payload, qualifier, client context) -> Outcome
+#: Calls the plane from another thread: (name, payload, qualifier, client context) -> Outcome
 Invoke = Callable[[str, bytes, str | None, str | None], Outcome]
 Submit = Callable[[str, bytes, str | None, str | None], None]
 
 
 class LambdaApi:
-    """Answers what it knows, None for paths that are not Lambda's."""
+    """Responds to the Lambda API's paths; returns None for any other path."""
 
     def __init__(self, plane: Plane, invoke: Invoke, submit: Submit) -> None:
         self._plane = plane

@@ -1,4 +1,4 @@
-"""Logs of the functions: to a file each, to CloudWatch Logs, and EMF lines to CloudWatch."""
+"""Functions' logs: one file each, CloudWatch Logs, and EMF lines as CloudWatch metrics."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Logs", "metric_data"]
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.3
-#: PutMetricData takes a thousand at once
+#: the maximum of one PutMetricData
 METRICS = 1000
 
 
 class Logs:
-    """Takes lines from any thread; a thread of its own passes them on in batches.
+    """Takes lines from any thread; its own thread forwards them in batches.
 
     Lines are written to `<folder>/<logical id>.log` at once.
     """
@@ -39,7 +39,7 @@ class Logs:
     def __call__(self, function: Function, stream: str, lines: list[str]) -> None:
         try:
             self._write(function.logical_id, lines)
-        except OSError as error:  # a full disk must end no call
+        except OSError as error:  # a full disk must not fail a call
             log.warning("%s: its log cannot be written: %s", function.logical_id, error)
         self._queue.put((function.log_group, stream, int(time.time() * 1000), lines))
 
@@ -52,14 +52,14 @@ class Logs:
         file.flush()
 
     def start(self, logs_client: Any, cloudwatch_client: Any) -> None:
-        """Begin to pass lines on; those that came before are kept."""
+        """Start forwarding lines, including those already received."""
         self._logs = logs_client
         self._cloudwatch = cloudwatch_client
         self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Pass on what is left, and close the files."""
+        """Forward the remaining lines, and close the files."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(timeout=5)
@@ -116,7 +116,7 @@ class Logs:
 
 
 def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:
-    """The metrics of a line in the embedded metric format, each with its namespace.
+    """Return the metrics of a line in the embedded metric format, each with its namespace.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
@@ -130,7 +130,7 @@ def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:
             for datum in _data(entry, directive, stamp)
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return []  # not EMF after all: CloudWatch leaves such a line alone too
+        return []  # not EMF after all: CloudWatch ignores such a line too
 
 
 def _data(entry: dict[str, Any], directive: dict[str, Any], stamp: float) -> list[dict[str, Any]]:

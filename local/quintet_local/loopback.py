@@ -1,4 +1,4 @@
-"""Calls to this machine go past the proxies that the environment names."""
+"""Calls to this machine bypass the proxies that the environment names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 def bypass_proxies(environ: MutableMapping[str, str]) -> None:
-    """Except loopback addresses from HTTP_PROXY and its like, for children too.
+    """Exclude loopback addresses from HTTP_PROXY and similar variables, for children too.
 
     urllib, botocore and requests read `no_proxy` before `NO_PROXY`.
     """

@@ -1,4 +1,4 @@
-"""How many children of a Distributed Map may fail: moto reads it and leaves it at that.
+"""The tolerated failures of a Distributed Map's children: moto reads the setting and ignores it.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html#maprun-fail-threshold
 """
@@ -13,19 +13,21 @@ __all__ = ["exceeds", "tolerating", "with_fractions"]
 
 
 def with_fractions(definition: str) -> str:
-    """A definition in JSON as moto's grammar requires it: percentages with a point."""
+    """Return a JSON definition with the decimal points in percentages that moto's grammar
+    requires."""
     return re.sub(r'("ToleratedFailurePercentage": \d+)(?=[,}])', r"\1.0", definition)
 
 
 def exceeds(failed: int, total: int, count: int, percentage: float) -> bool:
-    """Whether more children failed than are tolerated; neither given tolerates none."""
+    """Whether more children failed than tolerated; if neither limit is given, no failure is
+    tolerated."""
     return failed > max(count, total * percentage / 100)
 
 
 def tolerating(evaluate: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any, Any], None]:
-    """moto's worker of one child, which ends the map once too many have failed.
+    """Wrap moto's worker of one child so that the map ends once too many children have failed.
 
-    Children that run go on to their end, as on AWS they may.
+    Running children finish, as they may on AWS.
     """
 
     def evaluate_child(worker: Any, env: Any, job: Any) -> None:
@@ -41,7 +43,7 @@ def tolerating(evaluate: Callable[[Any, Any, Any], None]) -> Callable[[Any, Any,
 
 
 def _too_many(env: Any) -> Exception:
-    """The error by which the map fails, for its Catch to name."""
+    """Return the error with which the map fails, for its Catch to name."""
     from moto.stepfunctions.parser.api import HistoryEventType, MapRunFailedEventDetails
     from moto.stepfunctions.parser.asl.component.common.error_name import (
         failure_event,
@@ -50,7 +52,7 @@ def _too_many(env: Any) -> Exception:
     )
     from moto.stepfunctions.parser.asl.eval.event import event_detail
 
-    make: Any = event_detail.EventDetails  # its type wants every kind of details at once
+    make: Any = event_detail.EventDetails  # its type requires every kind of details at once
     kind = states_error_name_type.StatesErrorNameType.StatesExceedToleratedFailureThreshold
     name = states_error_name.StatesErrorName(kind)
     details = MapRunFailedEventDetails(

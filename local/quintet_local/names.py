@@ -1,4 +1,4 @@
-"""What the local AWS calls itself."""
+"""The local AWS's account, region, credentials and ARNs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PARTITION = "aws"
 #: moto's account
 ACCOUNT = "123456789012"
 STACK = "quintet-local"
-#: credentials that work here and nowhere else
+#: credentials that work only here
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -19,5 +19,5 @@ CREDENTIALS = {
 
 
 def arn(service: str, resource: str) -> str:
-    """An ARN of this region and account."""
+    """Return an ARN in this region and account."""
     return f"arn:{PARTITION}:{service}:{REGION}:{ACCOUNT}:{resource}"

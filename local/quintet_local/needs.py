@@ -1,4 +1,4 @@
-"""Which permissions a call of an AWS service needs: actions, and the resources they are on.
+"""The permissions that a call of an AWS service needs: actions and their resources.
 
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
@@ -18,7 +18,7 @@ __all__ = ["Need", "needs"]
 
 @dataclass(frozen=True)
 class Need:
-    """An action on a resource, with the values of the condition keys that the call has."""
+    """An action on a resource, with the values of the call's condition keys."""
 
     action: str
     resource: str
@@ -26,13 +26,13 @@ class Need:
 
 
 def needs(service: str, environ: dict[str, Any]) -> list[Need] | None:
-    """What a signed request needs; None for a service or an operation that is not known here."""
+    """Return what a signed request needs; None if the service or operation is not known here."""
     reader = _READERS.get(service)
     if reader is None:
         return None
     try:
         return list(reader(environ))
-    except (KeyError, ValueError):  # not a call that the service would take: its own affair
+    except (KeyError, ValueError):  # the service will refuse this call itself
         return None
 
 
@@ -43,7 +43,7 @@ def _body(environ: dict[str, Any]) -> bytes:
 
 
 def _json_call(environ: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The operation and the input of a JSON protocol."""
+    """Return the operation and the input of a call in a JSON protocol."""
     return environ["HTTP_X_AMZ_TARGET"].rpartition(".")[2], json.loads(_body(environ) or b"{}")
 
 
@@ -98,7 +98,7 @@ def _glue(environ: dict[str, Any]) -> Iterator[Need]:
     yield from (Need(f"glue:{operation}", arn("glue", resource)) for resource in on)
 
 
-#: of objects, by method
+#: object actions by method
 _OBJECTS = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "POST": "PutObject"}
 
 

@@ -1,4 +1,4 @@
-"""A template's parameters: their values, within the bounds and rules that CloudFormation holds.
+"""A template's parameters: values, checked against CloudFormation's bounds and rules.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/rules-section-structure.html
@@ -14,7 +14,7 @@ from quintet_local.intrinsics import IntrinsicError, Scope, holds
 
 __all__ = ["LOCAL_PARAMETERS", "ParameterError", "parameters"]
 
-#: Parameters of the local stage where samconfig.toml has none.
+#: Parameters of the local stage that samconfig.toml does not set.
 LOCAL_PARAMETERS: Mapping[str, str] = {"Stage": "local"}
 
 
@@ -23,7 +23,7 @@ class ParameterError(Exception):
 
 
 def parameters(source: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
-    """The value of every parameter of the template `source`, those `given` over its defaults.
+    """Return the value of every parameter of the template `source`; `given` overrides the defaults.
 
     Raises:
         ParameterError: a value is missing, unknown, out of its bounds, or against a rule.
@@ -47,7 +47,7 @@ def parameters(source: Mapping[str, Any], given: Mapping[str, str]) -> dict[str,
 
 
 def _broken(value: str, spec: Mapping[str, Any]) -> Iterator[str]:
-    """What `value` should have been, for each bound of its parameter that it breaks."""
+    """Describe each bound of its parameter that `value` violates."""
     allowed = [str(one) for one in spec.get("AllowedValues", [value])]
     if value not in allowed:
         yield f"one of {', '.join(allowed)}"
@@ -70,7 +70,7 @@ def _broken(value: str, spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _failed(rules: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[str]:
-    """The descriptions of the assertions that do not hold."""
+    """Return the descriptions of the assertions that do not hold."""
     scope = Scope(values)
     for name, rule in rules.items():
         try:

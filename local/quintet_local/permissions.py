@@ -1,8 +1,8 @@
-"""Permissions of functions: whether what a function calls is allowed by its role's own policies.
+"""Permission checks: whether a function's role allows, by its own policies, the calls it makes.
 
 Nothing is refused, because templates of all kinds run here; calls that AWS would refuse are
-reported. Only calls of functions are checked: they sign with an access key of their own. Roles with
-managed policies that are not known here, and calls of services that are not, count as allowed.
+reported. Only calls by functions are checked: they sign with access keys of their own. Roles with
+managed policies that are not known here, and calls of unknown services, count as allowed.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from quintet_local.wsgi import WsgiApplication
 
 __all__ = ["KEY", "Permissions", "Statement", "access_key", "allows", "policies"]
 
-#: what the access keys of functions begin with
+#: the prefix of the functions' access keys
 KEY = "function"
-#: different calls that are remembered
+#: the number of distinct calls to remember
 MOST = 1000
 
 _SIGNED = re.compile(rf"Credential=({KEY}\w+)/\d+/[^/]*/([^/]+)/aws4_request")
-#: managed policies that say nothing of what functions call here
+#: managed policies that grant nothing which functions call here
 _BESIDE = re.compile(r".*/(AWSXrayWriteOnlyAccess|AWSXRayDaemonWriteAccess|AWSLambda\w+Role)")
 
 Statement = Mapping[str, Any]
 
 
 def access_key(logical_id: str) -> str:
-    """The access key that a function signs with."""
+    """Return the access key that a function signs with."""
     return KEY + logical_id
 
 
 def policies(plan: Plan) -> dict[str, list[Statement]]:
-    """What each function may do, by its access key; without those of whom not all is known."""
+    """Return each function's statements by its access key, if all its role's policies are known."""
     elsewhere = {
         role
         for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
@@ -61,7 +61,8 @@ def policies(plan: Plan) -> dict[str, list[Statement]]:
 
 
 class Permissions:
-    """A WSGI application before the services: it lets all pass, and tells what AWS would refuse."""
+    """A WSGI application before the services: passes every call on and reports what AWS would
+    refuse."""
 
     def __init__(self, services: WsgiApplication, allowed: Mapping[str, list[Statement]]) -> None:
         self._services = services
@@ -79,7 +80,7 @@ class Permissions:
         return self._services(environ, start_response)
 
     def refused(self) -> list[str]:
-        """What functions called that their roles do not allow, each once, up to `MOST`."""
+        """Return the calls by functions that their roles do not allow, each once, up to `MOST`."""
         return sorted(self._refused)
 
     def _decide(self, who: str, need: Need) -> bool:
@@ -87,7 +88,7 @@ class Permissions:
 
 
 def allows(statements: Iterable[Statement], need: Need) -> bool:
-    """Whether some statement allows it and none denies it."""
+    """Whether some statement allows the need and none denies it."""
     effects = {statement["Effect"] for statement in statements if _is_of(statement, need)}
     return effects == {"Allow"}
 
@@ -102,7 +103,7 @@ def _is_of(statement: Statement, need: Need) -> bool:
 
 
 def _holds(operator: str, keys: Mapping[str, Any], need: Need) -> bool:
-    """Whether a condition holds; one of a kind or a key that is not known here does."""
+    """Whether a condition holds; a kind or key that is not known here counts as holding."""
     known = dict(need.context)
     return operator not in ("StringLike", "StringEquals") or all(
         key not in known or any(_matches(pattern, known[key]) for pattern in _listed(values))

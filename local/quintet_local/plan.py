@@ -1,4 +1,4 @@
-"""A template with everything filled in: parameters, conditions, references."""
+"""A template with everything resolved: parameters, conditions, references."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Plan:
     outputs: dict[str, str]
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Properties of the resources of a type, by logical id."""
+        """Return the properties of all resources of a type, by logical id."""
         return {
             name: resource.get("Properties") or {}
             for name, resource in self.resources.items()
@@ -33,13 +33,13 @@ class Plan:
 
 
 def plan(template: Template, endpoint_url: str) -> Plan:
-    """Fill in the template for a local AWS at `endpoint_url`.
+    """Resolve the template for a local AWS at `endpoint_url`.
 
     Raises:
-        TemplateError: a reference, attribute or condition that does not exist.
+        TemplateError: a reference, attribute or condition does not exist.
     """
     values = _values(template)
-    # the translator shuffles; versions are numbered in the template's order
+    # the translator changes the order; versions are numbered in the template's order
     order = {name: index for index, name in enumerate(template.source["Resources"])}
     ordered = sorted(template.resources.items(), key=lambda r: order.get(r[0], len(order)))
     first = Scope(values, template.conditions, template.mappings)

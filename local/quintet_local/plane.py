@@ -1,4 +1,4 @@
-"""The Lambda plane: functions, their pools of environments, and the calls to them."""
+"""The Lambda plane: functions, their pools of environments, and their invocations."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ LIMIT_TEXT = f"{RESPONSE_BYTES} bytes"
 
 
 class NotFound(Exception):
-    """No such function, version or alias."""
+    """The function, version or alias does not exist."""
 
 
 class Throttled(Exception):
-    """The function's reserved concurrency is taken."""
+    """The function's reserved concurrency is used up."""
 
 
 class TooLarge(Exception):
-    """The payload is over Lambda's limit."""
+    """The payload exceeds Lambda's limit."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The local AWS's own bounds; Lambda's are in the template or in its documentation.
+    """The local AWS's own limits; Lambda's are in the template or in its documentation.
 
-    `environments` caps what one version starts: over it calls wait, where AWS would go on
-    starting, because a laptop has a laptop's cores.
+    `environments` is the maximum number that one version starts: further calls wait, whereas AWS
+    would start more, because a laptop has few cores.
     """
 
     environments: int = max(4, os.cpu_count() or 1)
     init_seconds: float = 10.0
     idle_seconds: float = 600.0
-    #: Lambda waits one and then two minutes before it tries an asynchronous call again
+    #: Lambda waits one and then two minutes before it retries an asynchronous call
     async_delays: tuple[float, ...] = (1.0, 2.0)
     poll_seconds: float = 0.25
-    #: of an account; None: as many as are asked for
+    #: an account's concurrency; None: no limit
     executions: int | None = None
 
 
@@ -81,7 +81,7 @@ class Pool:
             self.grow()
 
     def grow(self) -> None:
-        """Start what waiting calls and provisioned concurrency ask for."""
+        """Start the environments that waiting calls and provisioned concurrency require."""
         if self.plane.stopping:
             return
         target = self.function.provisioned(self.version)
@@ -142,7 +142,7 @@ class Pool:
             self.plane.faults.count("kill")
 
     def reap(self, before: float) -> None:
-        """End on-demand environments that nobody called since `before`."""
+        """End on-demand environments that have been idle since `before`."""
         for environment in list(self.idle):
             if environment.last_used < before and not environment.provisioned:
                 self.idle.remove(environment)
@@ -179,7 +179,8 @@ class Plane:
         self._common: Mapping[str, str] = {}
 
     def start(self, runtime_api: str, common: Mapping[str, str]) -> None:
-        """Begin: `runtime_api` is host:port, `common` goes into every function's environment."""
+        """Start the plane: `runtime_api` is host:port, `common` is added to every function's
+        environment."""
         self._runtime_api = runtime_api
         self._common = common
         self._keep(asyncio.create_task(self._housekeeping()))
@@ -202,10 +203,10 @@ class Plane:
         return self._environments.get(environment_id)
 
     def find(self, name: str, qualifier: str | None = None) -> tuple[Function, str | None]:
-        """The function and qualifier that a name, a partial or a full ARN means.
+        """Return the function and qualifier for a name, a partial ARN or a full ARN.
 
         Raises:
-            NotFound: no function of that name.
+            NotFound: the function does not exist.
         """
         parts = name.split(":")
         if "function" in parts:
@@ -224,7 +225,7 @@ class Plane:
         qualifier: str | None = None,
         client_context: str | None = None,
     ) -> Outcome:
-        """Call a function and wait for what comes of it.
+        """Call a function and wait for the outcome.
 
         Raises:
             NotFound, Throttled, TooLarge: the call was not made.
@@ -254,7 +255,8 @@ class Plane:
         return outcome
 
     def _free(self, function: Function) -> float:
-        """Calls that the function may take now: of its own reserve, or of all the unreserved."""
+        """Return how many more calls the function may take, from its own reserve or the unreserved
+        pool."""
         if function.reserved is not None:
             return function.reserved - self._running.get(function.name, 0)
         if self.limits.executions is None:
@@ -274,7 +276,7 @@ class Plane:
                     of[environment.state.value] += 1
         return counts
 
-    # what pools ask
+    # called by pools
 
     def adopt(self, environment: Environment) -> None:
         self._environments[environment.id] = environment

@@ -1,7 +1,7 @@
-"""moto's SQS as SQS is where several receive, send and delete at once, at a queue's pace.
+"""Make moto's SQS safe and fast when several clients receive, send and delete at once.
 
-moto counts the whole queue for each message that it hands out, and puts a list without the deleted
-message in the place of one to which another call may just have added.
+moto counts the whole queue for each message that it returns, and on a delete replaces the list
+with a copy, which can lose a message that another call has just added.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 __all__ = ["one_at_a_time", "receives_whole", "unix_time_millis"]
 
-#: a message may come into sight without a word: how often to look meanwhile
+#: a message may become visible without a notification: the interval of checks meanwhile
 LOOK_SECONDS = 0.25
 
 
 def unix_time_millis() -> float:
-    """The moment, without moto's detour by way of dates."""
+    """Return the current time, without moto's conversion through dates."""
     return time.time() * 1000
 
 
 def one_at_a_time(change: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
-    """A queue's method under the lock that moto adds messages with."""
+    """Run a queue's method under the lock that moto uses to add messages."""
 
     def locked(queue: Any, handle: str) -> None:
         with queue._messages_lock:
@@ -33,7 +33,7 @@ def one_at_a_time(change: Callable[[Any, str], None]) -> Callable[[Any, str], No
 
 
 def receives_whole(receive: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    """moto's receive, for standard queues: what one call takes, no other does at the same time."""
+    """Replace moto's receive for standard queues, so that two calls never take the same message."""
     from moto.sqs.models import _filter_message_attributes
 
     def received(backend: Any, queue_name: str, *given: Any) -> list[Any]:
@@ -55,10 +55,10 @@ def receives_whole(receive: Callable[..., list[Any]]) -> Callable[..., list[Any]
 
 
 def _taken(queue: Any, count: int, visibility: int) -> list[Any]:
-    """Copies of up to `count` messages, which are out of sight from now on.
+    """Return copies of up to `count` messages, which become invisible.
 
-    Those that were received too often go to the dead letters instead, and those that are too old
-    are deleted.
+    Messages that were received too often move to the dead-letter queue, and expired ones are
+    deleted.
     """
     now = unix_time_millis()
     oldest = now - 1000 * queue.message_retention_period

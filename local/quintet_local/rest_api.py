@@ -1,4 +1,4 @@
-"""API Gateway's REST API, pure: routes, Lambda proxy events, and answers back.
+"""API Gateway's REST API, pure: routes, Lambda proxy events, and responses.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 """
@@ -49,12 +49,12 @@ TOO_LARGE = _message(413, "Request Too Long", "RequestTooLargeException")
 
 
 class MalformedAnswer(Exception):
-    """The function's answer is not of the proxy integration's form."""
+    """The function's response does not have the proxy integration's form."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """A method (ANY is every one) of a resource, and the function that answers it."""
+    """A method (ANY matches every one) of a resource, and its function."""
 
     method: str
     resource: str
@@ -100,7 +100,7 @@ class Router:
         node.routes[route.method.upper()] = route
 
     def match(self, method: str, path: str) -> Match | None:
-        """The route of a raw path, None when there is none."""
+        """Return the route of a raw path, or None."""
         return _walk(self._root, method, _segments(path), {})
 
 
@@ -136,9 +136,9 @@ def proxy_event(
     request_id: str,
     binary: bool,
 ) -> dict[str, Any]:
-    """The event that the function gets. A REST API leaves `path` and its parameters encoded.
+    """Build the function's event. A REST API leaves `path` and its parameters encoded.
 
-    A `binary` body comes as base64, whatever is in it: with `*/*` that is every body.
+    A `binary` body is always encoded as base64: with `*/*` that is every body.
     """
     headers, multi_headers = _grouped(request.headers)
     parameters, multi_parameters = _grouped(parse_qsl(query, keep_blank_values=True))
@@ -190,7 +190,7 @@ def proxy_event(
 
 
 def is_binary(content_type: str | None, types: Iterable[str]) -> bool:
-    """Whether a body of that type is binary, by the API's binary media types."""
+    """Whether a body of this type is binary, by the API's binary media types."""
     kind = (content_type or "application/json").partition(";")[0].strip().lower()
     return any(fnmatchcase(kind, pattern.lower()) for pattern in types)
 
@@ -204,7 +204,7 @@ def _event_body(body: bytes, binary: bool) -> str | None:
 def _grouped(
     pairs: Iterable[tuple[str, str]],
 ) -> tuple[dict[str, str] | None, dict[str, list[str]] | None]:
-    """The last value by name, and every value by name; None for none, as API Gateway gives."""
+    """Return the last value by name, and all values by name; None if empty, as in API Gateway."""
     every: dict[str, list[str]] = {}
     for name, value in pairs:
         every.setdefault(name, []).append(value)
@@ -212,10 +212,10 @@ def _grouped(
 
 
 def proxy_response(payload: bytes) -> Response:
-    """The HTTP answer that a function's answer means.
+    """Convert a function's response to an HTTP response.
 
     Raises:
-        MalformedAnswer: API Gateway would give a 502.
+        MalformedAnswer: API Gateway would respond with a 502.
     """
     try:
         answer = json.loads(payload)

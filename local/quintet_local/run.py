@@ -17,14 +17,14 @@ __all__ = ["run"]
 
 
 def run(settings: Settings, ready: Callable[[LocalAws], None]) -> NoReturn:
-    """Start, tell `ready`, wait for SIGINT or SIGTERM, stop; the process ends here.
+    """Start, call `ready`, wait for SIGINT or SIGTERM, stop; this ends the process.
 
     Raises:
         FolderTaken, StartError, TemplateError: it cannot start.
     """
     folder = claim(settings.state)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    # moto says of each Map that it does not honour the tolerance; docs/local-aws.md does too
+    # moto warns on each Map that it ignores the tolerance; docs/local-aws.md says so too
     logging.getLogger("moto.stepfunctions").setLevel(logging.ERROR)
     stop = threading.Event()
     local = LocalAws(settings)
@@ -37,10 +37,10 @@ def run(settings: Settings, ready: Callable[[LocalAws], None]) -> NoReturn:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
     ready(local)
-    # with a time-out: a signal that comes just before a bare wait would not end it
+    # with a timeout: a signal just before a wait without one would not end it
     while not stop.wait(0.5):
         pass
     with contextlib.suppress(Exception):
         local.stop()
-    # threads may still hang in a poll; nothing of them is worth waiting for
+    # threads may still block in a poll; none of them holds work to finish
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Lambda's Runtime API, as the children see it.
+"""Lambda's Runtime API, as the children call it.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 The first segment of the path names the environment, where Lambda has one address for each.
@@ -17,7 +17,7 @@ _NOT_FOUND = Response(404)
 
 
 class RuntimeApi:
-    """Hands out invocations and takes their answers."""
+    """Serves invocations and receives their responses."""
 
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
@@ -54,6 +54,6 @@ class RuntimeApi:
 
 
 def _trace_id(request_id: str) -> str:
-    """An X-Ray trace header that is not sampled, made from the request's id."""
+    """Build an unsampled X-Ray trace header from the request's id."""
     digits = request_id.replace("-", "")
     return f"Root=1-{digits[:8]}-{digits[8:]};Parent={digits[:16]};Sampled=0"

@@ -1,4 +1,4 @@
-"""Schedules that are created while the local AWS runs, through the API of EventBridge Scheduler."""
+"""Schedules created at run time through the API of EventBridge Scheduler."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Schedules:
         self._firing: dict[Timer, asyncio.Task[None]] = {}
 
     def refresh(self) -> None:
-        """Begin the schedules that are new or changed, and end those that are no more."""
+        """Start the schedules that are new or changed, and stop those that were deleted."""
         wanted = set(_enabled())
         for timer in self._firing.keys() - wanted:
             self._firing.pop(timer).cancel()
@@ -49,7 +49,8 @@ def _enabled() -> Iterator[Timer]:
 
 
 def checked(operation: Callable[..., Any], changed: Callable[[], object]) -> Callable[..., Any]:
-    """The backend's operation; it refuses schedules that never fire here, and reports changes."""
+    """Wrap the backend's operation: it refuses schedules that never fire here, and reports
+    changes."""
     from moto.scheduler.exceptions import ValidationException
 
     def call(backend: Any, *names: Any, **given: Any) -> Any:

@@ -46,7 +46,7 @@ from quintet_local.template import load
 __all__ = ["HOST", "LocalAws", "Settings", "StartError"]
 
 HOST = "127.0.0.1"
-#: what this machine is called in containers: by Docker Desktop itself, elsewhere by a flag
+#: this machine's name inside containers: Docker Desktop sets it, elsewhere a flag does
 CONTAINERS_HOST = "host.docker.internal"
 RUNTIME_BODY = 16 * 1024 * 1024
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """Where to serve what; port 0 takes a free one."""
+    """What to serve and where; port 0 takes a free one."""
 
     template: Path = Path("template.yaml")
     state: Path = Path(".quintet")
@@ -85,15 +85,15 @@ class LocalAws:
         self.started = time.time()
 
     def start(self) -> None:
-        """Serve everything.
+        """Start all services.
 
         Raises:
-            StartError: a port is taken, or the fault plan names a function that is not there.
-            TemplateError: the template cannot be used.
+            StartError: a port is taken, or the fault plan names an unknown function.
+            TemplateError: the template is not usable.
         """
         settings = self._settings
         template = load(settings.template, settings.parameters)
-        shutil.rmtree(self._scratch, ignore_errors=True)  # of one that was killed
+        shutil.rmtree(self._scratch, ignore_errors=True)  # left by a killed process
         api_socket = _bind(settings.api_port, "--api-port")
         runtime_socket = _bind(0, "")
         strict = settings.strict
@@ -144,7 +144,7 @@ class LocalAws:
 
     @property
     def state(self) -> Path:
-        """The folder of the state file and the logs."""
+        """Return the folder of the state file and the logs."""
         return self._settings.state
 
     def stop(self) -> None:
@@ -156,13 +156,13 @@ class LocalAws:
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def abandon(self) -> None:
-        """Give up a start that failed: no child stays behind."""
+        """Clean up after a failed start, so that no child process remains."""
         if self._thread.is_alive():
             self._run(self._stop_plane()).result(timeout=10)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def health(self) -> dict[str, Any]:
-        """What runs, as the health page shows it."""
+        """Return the data of the health page."""
         return {
             "status": "running",
             "pid": os.getpid(),
@@ -177,11 +177,11 @@ class LocalAws:
         }
 
     def _common(self) -> dict[str, str]:
-        """How every function reaches the services here."""
+        """Return the environment variables by which every function reaches the services here."""
         return {**CREDENTIALS, "AWS_ENDPOINT_URL": self.endpoint_url}
 
     def _environments(self) -> dict[str, dict[str, str]]:
-        """What each function is given, with the addresses as a container finds them."""
+        """Return each function's environment, with the addresses that a container can reach."""
         common = self._common()
         here = self.endpoint_url
         there = here.replace(HOST, CONTAINERS_HOST)
@@ -236,7 +236,7 @@ class LocalAws:
             task.cancel()
         await self._plane.stop()
 
-    # from the front's threads
+    # called from the front's threads
 
     def _run(self, coroutine: Any) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
@@ -260,7 +260,7 @@ class LocalAws:
 
 
 def _outputs(plan: Plan, stack: Stack, api_url: str) -> dict[str, str]:
-    """The stack's outputs, with the address of the local API for the one on AWS."""
+    """Return the stack's outputs, with the local API's address in place of the one on AWS."""
     api = stack.api
     if api is None:
         return plan.outputs

@@ -1,6 +1,6 @@
-"""moto as the services of the local AWS, and what a plan makes in them, call by call.
+"""moto as the services of the local AWS; creates a plan's resources in them, call by call.
 
-moto's own CloudFormation drops what it does not know without a word (a bucket's versioning and
+moto's own CloudFormation silently ignores what it does not know (a bucket's versioning and
 notifications, a table's time to live) and takes seconds to import; its services do not.
 """
 
@@ -29,11 +29,11 @@ Properties = Mapping[str, Any]
 
 
 class Services:
-    """moto's services, which this process serves at `endpoint_url`."""
+    """moto's services, served by this process at `endpoint_url`."""
 
     def __init__(self, endpoint_url: str, port: int) -> None:
         self.endpoint_url = endpoint_url
-        # moto's Step Functions interpreter calls its own port
+        # moto's Step Functions interpreter calls this port
         os.environ["MOTO_PORT"] = str(port)
         from moto.core.config import default_user_config
 
@@ -45,12 +45,12 @@ class Services:
         )
 
     def client(self, service: str) -> Any:
-        """A boto3 client of one of the services."""
+        """Return a boto3 client of one of the services."""
         config = Config(retries={"max_attempts": 0}, read_timeout=70, max_pool_connections=50)
         return self._session.client(service, endpoint_url=self.endpoint_url, config=config)
 
     def make(self, plan: Plan, machines: tuple[StateMachine, ...]) -> None:
-        """Make the plan's resources.
+        """Create the plan's resources.
 
         Raises:
             TemplateError: a service refused one.
@@ -99,7 +99,8 @@ def _queue(sqs: Any, plan: Plan, logical_id: str, properties: Properties) -> Non
 
 
 def _redrive(sqs: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
-    """Once every queue is there, since the dead letters' one may come later in the template."""
+    """Set redrive policies after all queues exist: a dead-letter queue may come later in the
+    template."""
     if policy := properties.get("RedrivePolicy"):
         url = _name(plan, logical_id)
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
@@ -200,7 +201,7 @@ _TARGETS = {
 
 
 def _notification(configuration: Properties) -> dict[str, Any]:
-    """CloudFormation's form of a bucket's notifications in the API's."""
+    """Convert a bucket's notifications from CloudFormation's form to the API's."""
     answer: dict[str, Any] = {}
     for ours, (theirs, target, arn) in _TARGETS.items():
         for index, entry in enumerate(configuration.get(ours, [])):
@@ -233,7 +234,7 @@ def _tags(properties: Properties) -> dict[str, str]:
 
 Maker = Callable[[Any, Plan, str, Properties], None]
 
-#: In this order: what is referred to comes first.
+#: In this order: a resource comes after those that it refers to.
 _MAKERS: tuple[tuple[str, str, Maker], ...] = (
     ("AWS::Logs::LogGroup", "logs", _log_group),
     ("AWS::SQS::Queue", "sqs", _queue),

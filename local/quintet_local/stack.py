@@ -1,4 +1,4 @@
-"""What of a plan the local AWS runs itself: functions, the API, sources, state machines."""
+"""The parts of a plan that the local AWS runs itself: functions, API, sources, state machines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Api", "SourceMapping", "Stack", "StateMachine", "Timer", "describe"]
 
 @dataclass(frozen=True)
 class SourceMapping:
-    """An event source mapping: where events come from, whom they go to, and how."""
+    """An event source mapping: the source, the function, and its settings."""
 
     logical_id: str
     id: str
@@ -42,7 +42,7 @@ class StateMachine:
 
 @dataclass(frozen=True)
 class Timer:
-    """A schedule of EventBridge and what it sends; `body` None means the default event."""
+    """A schedule of EventBridge and its input; `body` None means the default event."""
 
     logical_id: str
     name: str
@@ -64,7 +64,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything of the template that is the local AWS's own to run."""
+    """Everything in the template that the local AWS runs itself."""
 
     functions: dict[str, Function]
     api: Api | None
@@ -74,10 +74,10 @@ class Stack:
 
 
 def describe(plan: Plan, scratch: Path) -> Stack:
-    """Read our part of the plan; `scratch` takes the code of inline functions.
+    """Read these parts from the plan; `scratch` receives the code of inline functions.
 
     Raises:
-        TemplateError: code or a definition that is not there.
+        TemplateError: a function's code or a definition is missing.
     """
     return Stack(
         functions=_functions(plan, scratch),
@@ -232,7 +232,7 @@ def _schedules(plan: Plan) -> Iterator[Timer]:
             properties["ScheduleExpression"],
             properties.get("ScheduleExpressionTimezone", "UTC"),
             target["Arn"],
-            # EventBridge Scheduler sends an empty object where no input is given
+            # EventBridge Scheduler sends an empty object if no input is given
             target.get("Input", "{}"),
         )
 
@@ -268,7 +268,7 @@ def _definition(plan: Plan, logical_id: str, properties: Mapping[str, Any]) -> d
     for name, value in (properties.get("DefinitionSubstitutions") or {}).items():
         text = text.replace("${" + name + "}", _text(value))
     try:
-        # CloudFormation's own reader takes an alias for a text
+        # CloudFormation's own reader treats an alias as text
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
             raise TemplateError(f"{logical_id}: its definition has a YAML alias, write it out")
         definition = yaml.safe_load(text)

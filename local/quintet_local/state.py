@@ -1,4 +1,4 @@
-"""The files of a local AWS: where it is and what its functions are given, for other processes."""
+"""The files of a local AWS: its address and its functions' environments, for other processes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 __all__ = ["HEALTH", "SAM_ENV", "FolderTaken", "State", "claim"]
 
 HEALTH = "/_quintet/health"
-#: environments by logical id of the function, as `sam local --env-vars` reads them
+#: environments by logical id of the function, in the format of `sam local --env-vars`
 SAM_ENV = "sam-env.json"
-#: past any proxy
+#: bypasses any proxy
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
 class State:
-    """What `<folder>/local.json` says."""
+    """The content of `<folder>/local.json`."""
 
     pid: int
     endpoint_url: str
@@ -36,14 +36,14 @@ class State:
 
     @classmethod
     def read(cls, folder: Path) -> State | None:
-        """The state in `folder`; None when there is none, or none that can be read."""
+        """Return the state in `folder`; None if it is missing or unreadable."""
         try:
             return cls(**json.loads(cls.path(folder).read_text()))
         except (OSError, ValueError, TypeError):
             return None
 
     def write(self, folder: Path, environments: Mapping[str, Mapping[str, str]]) -> None:
-        """Each whole or not at all; the state last: who sees it finds the environments too."""
+        """Write each file atomically, the state last: a reader of it finds the environments too."""
         folder.mkdir(parents=True, exist_ok=True)
         for path, content in ((folder / SAM_ENV, environments), (self.path(folder), asdict(self))):
             partial = path.with_name(path.name + ".partial")
@@ -52,36 +52,36 @@ class State:
 
     @classmethod
     def remove(cls, folder: Path) -> None:
-        """Take the files away, as far as they are there."""
+        """Delete the files if they exist."""
         for path in (cls.path(folder), folder / SAM_ENV):
             path.unlink(missing_ok=True)
 
     def health(self) -> dict[str, Any] | None:
-        """The health page of this very process; None when it is gone.
+        """Return the health page of exactly this process; None if the process has ended.
 
-        A process that was killed leaves its file behind, and its port may be another's by now.
+        A killed process leaves its file behind, and another process may use its port by now.
         """
         try:
             with _DIRECTLY.open(self.endpoint_url + HEALTH, timeout=5) as answer:
                 page: dict[str, Any] = json.load(answer)
-        except (OSError, TypeError, ValueError):  # TypeError: of a damaged file
+        except (OSError, TypeError, ValueError):  # TypeError: the file is damaged
             return None
         return page if page.get("pid") == self.pid else None
 
 
 class FolderTaken(Exception):
-    """The folder is another local AWS's, or cannot be used; the text says what to do."""
+    """The folder belongs to another local AWS, or is unusable; the text says what to do."""
 
 
 def claim(folder: Path) -> int:
-    """Lock the folder for this process, as long as the descriptor that is returned is open.
+    """Lock the folder for this process, as long as the returned descriptor is open.
 
-    The lock of a process that was killed ends with it.
+    The lock of a killed process ends with it.
 
     Raises:
-        FolderTaken: another local AWS runs or starts from this folder, or it cannot be used.
+        FolderTaken: another local AWS runs or starts from this folder, or the folder is unusable.
     """
-    import fcntl  # only Unix has it, and only the local AWS needs it
+    import fcntl  # only on Unix, and only the local AWS needs it
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

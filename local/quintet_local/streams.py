@@ -1,8 +1,8 @@
-"""moto's Kinesis as Kinesis is: order, sequence numbers, and shards that split and merge.
+"""Make moto's Kinesis behave as Kinesis: order, sequence numbers, and shards that split and merge.
 
-moto numbers the records of each shard from 1, loses some of those that are put at the same time,
-puts records into closed shards, and on a split or a merge moves the records to new places with
-new numbers and times, where a reader meets them a second time.
+moto numbers the records of each shard from 1, loses some records of concurrent puts, puts records
+into closed shards, and on a split or a merge moves the records to new shards with new numbers and
+times, where a reader receives them a second time.
 
 https://docs.aws.amazon.com/streams/latest/dev/kinesis-using-sdk-java-after-resharding.html
 """
@@ -33,12 +33,12 @@ __all__ = [
     "shard_for_key",
 ]
 
-#: of one answer to GetRecords
+#: the maximum size of one GetRecords response
 READ_BYTES = 10 * 1024 * 1024
 READ_COUNT = 10_000
 
 _lock = threading.RLock()
-#: 56 digits, as on AWS; later ones are greater in every shard, so a child's are than its parent's
+#: 56 digits, as on AWS; they grow over time across all shards, so a child's exceed its parent's
 _numbers = itertools.count(49 * 10**54 + time.time_ns() * 10**30, 10**12)
 
 
@@ -74,7 +74,7 @@ class Shard(models.Shard):
             return [], last, 0
         newest = self.records[self._order[-1]]
         behind = newest.created_at - found[-1].created_at
-        # at least 1 while there is more: both may have come in the same millisecond
+        # at least 1 while more records follow: both may have arrived in the same millisecond
         more = newest is not found[-1]
         return found, found[-1].sequence_number, max(int(behind * 1000), int(more))
 
@@ -88,14 +88,14 @@ class Shard(models.Shard):
 def put_record(
     stream: Any, partition_key: str, explicit_hash_key: str, data: str
 ) -> tuple[str, str]:
-    """Put into the one open shard of the key; two at a time get two places."""
+    """Put a record into the one open shard of its key; concurrent puts get distinct numbers."""
     with _lock:
         shard = stream.get_shard_for_key(partition_key, explicit_hash_key)
         return shard.put_record(partition_key, data, explicit_hash_key), shard.shard_id
 
 
 def shard_for_key(check: Callable[..., Any]) -> Callable[..., Any]:
-    """moto's look-up, which checks the keys; of the shards it forgets which ones are open."""
+    """Wrap moto's look-up, which validates keys but does not track which shards are open."""
 
     def find(stream: Any, partition_key: str, explicit_hash_key: str) -> Any:
         check(stream, partition_key, explicit_hash_key)
@@ -113,7 +113,7 @@ def shard_for_key(check: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def kept_in_place(reshard: Callable[..., None]) -> Callable[..., None]:
-    """moto's split or merge, after which the records are where they were."""
+    """Wrap moto's split or merge so that records keep their places."""
 
     def kept(stream: Any, first: str, second: str) -> None:
         with _lock, _emptied(stream.shards[first], stream.shards.get(second)):
@@ -135,7 +135,7 @@ def _emptied(*shards: Any) -> Iterator[None]:
 
 
 def reads_to_the_end(read: Callable[..., Any]) -> Callable[..., Any]:
-    """moto's GetRecords, with no next iterator once a closed shard is read."""
+    """Wrap moto's GetRecords so that a fully read closed shard returns no next iterator."""
 
     def get_records(backend: Any, stream_arn: str | None, iterator: str, limit: int | None) -> Any:
         with _lock:
@@ -152,7 +152,8 @@ def reads_to_the_end(read: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def by_name_or_arn(iterator: Callable[..., str]) -> Callable[..., str]:
-    """moto's GetShardIterator, whose iterators lead nowhere when the stream is named by its ARN."""
+    """Wrap moto's GetShardIterator, whose iterators are invalid if the stream is named by its
+    ARN."""
 
     def find(backend: Any, arn: str | None, name: str | None, *rest: Any) -> str:
         found = name or backend.describe_stream(arn, None).stream_name
@@ -162,9 +163,9 @@ def by_name_or_arn(iterator: Callable[..., str]) -> Callable[..., str]:
 
 
 def in_plain_json(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A method of moto's handler, whose JSON is written without a look at the service's model.
+    """Wrap a method of moto's handler to write JSON without consulting the service's model.
 
-    That takes some 0.2 ms for each record, and these answers have hundreds.
+    The model costs some 0.2 ms per record, and these responses have hundreds.
     """
 
     def quick(handler: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What AWS refuses of a template and moto does not: `quintet up --strict`.
+"""What AWS refuses in a template and moto does not: `quintet up --strict`.
 
 Names and sizes are those of the local stack; AWS's names are some characters longer.
 """
@@ -21,14 +21,14 @@ __all__ = ["KEPT", "LENIENT", "Strictness", "refusals"]
 #: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 VARIABLES_BYTES = 4096
 LAYERS = 5
-#: executions that stay for functions that reserve none
+#: executions that remain for functions without a reservation
 KEPT = 100
 #: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 POLICIES_CHARACTERS = 10_240
 #: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 DEFINITION_BYTES = 1024 * 1024
 
-#: the property that names a resource, and the longest name
+#: the property that names a resource, and the maximum length of the name
 NAMES: Mapping[str, tuple[str, int]] = {
     "AWS::CloudWatch::Alarm": ("AlarmName", 255),
     "AWS::DynamoDB::Table": ("TableName", 255),
@@ -42,7 +42,7 @@ NAMES: Mapping[str, tuple[str, int]] = {
     "AWS::StepFunctions::StateMachine": ("StateMachineName", 80),
 }
 
-#: properties that are numbers, and their bounds
+#: numeric properties and their bounds
 BOUNDS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "AWS::Lambda::Function": {"MemorySize": (128, 10_240), "Timeout": (1, 900)},
     "AWS::SQS::Queue": {
@@ -56,17 +56,18 @@ BOUNDS: Mapping[str, Mapping[str, tuple[int, int]]] = {
 
 @dataclass(frozen=True)
 class Strictness:
-    """How far the local AWS refuses what AWS refuses; `executions` are those of an account."""
+    """How strictly the local AWS applies AWS's limits; `executions` is the account's
+    concurrency."""
 
     on: bool = False
     executions: int | None = None
     table_ramp: bool = False
 
     def check(self, plan: Plan, stack: Stack) -> None:
-        """Hold a template to AWS's limits.
+        """Check a template against AWS's limits.
 
         Raises:
-            TemplateError: AWS would refuse it; a line for each reason.
+            TemplateError: AWS would refuse it; one line for each reason.
         """
         if not self.on:
             return
@@ -75,7 +76,7 @@ class Strictness:
             raise TemplateError("AWS refuses this template: " + "; ".join(found))
 
     def before(self, services: WsgiApplication) -> WsgiApplication:
-        """The services, which take no call that AWS refuses."""
+        """Wrap the services so that they refuse the calls that AWS refuses."""
         if not self.on:
             return services
         return StrictCalls(services, Ramp() if self.table_ramp else None)
@@ -85,7 +86,7 @@ LENIENT = Strictness()
 
 
 def refusals(plan: Plan, stack: Stack, executions: int | None = None) -> Iterator[str]:
-    """Why AWS would refuse the template."""
+    """Return the reasons why AWS would refuse the template."""
     for name, resource in plan.resources.items():
         kind, properties = resource["Type"], resource.get("Properties") or {}
         for problem in _of_resource(kind, properties):
@@ -132,7 +133,8 @@ def _function(properties: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _concurrency(stack: Stack, executions: int) -> Iterator[str]:
-    """Reserved and provisioned executions leave what Lambda keeps for the other functions."""
+    """Check that reserved and provisioned concurrency leave what Lambda keeps for other
+    functions."""
     taken = {}
     for function in stack.functions.values():
         provisioned = sum(alias.provisioned for alias in function.aliases.values())

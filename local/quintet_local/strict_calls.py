@@ -1,6 +1,6 @@
-"""Calls that AWS refuses by their size or their number, and moto does not: `quintet up --strict`.
+"""Calls that AWS refuses for their size or count, and moto does not: `quintet up --strict`.
 
-moto itself bounds messages of queues, the state of executions, and the number of items of a
+moto itself limits queue messages, the state of executions, and the number of items in a
 transaction.
 """
 
@@ -24,7 +24,7 @@ TRANSACTION_BYTES = 4 * 1024 * 1024
 BATCH_ITEMS, BATCH_BYTES = 25, 16 * 1024 * 1024
 #: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 INPUT_BYTES = 256 * 1024
-#: of a new on-demand table, a second
+#: write units a second of a new on-demand table
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 WRITE_UNITS = 4000
 UNIT_BYTES = 1024
@@ -37,7 +37,7 @@ Write = tuple[str, int]
 
 
 class Ramp:
-    """What new tables take of writes: each second's units, by table."""
+    """The write throughput of new tables: units used in each second, by table."""
 
     def __init__(
         self, units: int = WRITE_UNITS, clock: Callable[[], float] = time.monotonic
@@ -48,7 +48,7 @@ class Ramp:
         self._lock = Lock()
 
     def take(self, table: str, units: int) -> bool:
-        """Whether the table still has so many units in this second; then they are used."""
+        """Use this many units of the table in the current second; False if too few remain."""
         second = int(self._clock())
         with self._lock:
             of, used = self._used.get(table, (second, 0))
@@ -101,7 +101,7 @@ class StrictCalls:
 
 
 def item_bytes(item: dict[str, Any]) -> int:
-    """About an item's size as DynamoDB counts it: names and values in UTF-8.
+    """Return an item's approximate size as DynamoDB counts it: names and values in UTF-8.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -113,7 +113,7 @@ def _value_bytes(value: dict[str, Any]) -> int:
     return _SIZES[kind](content)
 
 
-#: of a value of each type
+#: the size of a value of each type
 _SIZES: dict[str, Callable[[Any], int]] = {
     "S": lambda text: len(text.encode()),
     "N": lambda digits: len(digits) // 2 + 1,
@@ -147,7 +147,7 @@ def _transaction(payload: dict[str, Any]) -> Iterator[Write]:
         yield from _one(part)
 
 
-#: of each operation that writes: the tables and about the sizes of its items
+#: each write operation's tables, and the approximate sizes of its items
 _WRITES: dict[str, Callable[[dict[str, Any]], Iterator[Write]]] = {
     "BatchWriteItem": _batch,
     "DeleteItem": _one,

@@ -1,9 +1,9 @@
-"""moto's DynamoDB as DynamoDB is: each call, and each transaction, whole or not at all.
+"""Make moto's DynamoDB behave as DynamoDB: every call and every transaction is atomic.
 
-moto checks a condition and then writes, and takes several calls at once: between the two
-another call may write. Its transactions copy whole tables, and bring the copies back when they
-are refused, with which the writes of others since then are gone. Its queries sort the whole table
-before they look for a partition of it, and its answers take longer to write than to find.
+moto checks a condition and then writes, and runs several calls at once: another call may write
+between the two. Its transactions copy whole tables and restore the copies on a refusal, which
+loses other calls' writes made since. Its queries sort the whole table before they select a
+partition, and its responses take longer to serialise than to find.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def one_call_at_a_time(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A handler's method under a lock."""
+    """Run a handler's method under a lock."""
     lock = threading.Lock()
 
     def locked(handler: Any) -> Any:
@@ -39,7 +39,7 @@ def one_call_at_a_time(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def transactions_of_items(
     write: Callable[[Any, list[dict[str, Any]]], None],
 ) -> Callable[[Any, list[dict[str, Any]]], None]:
-    """moto's transaction, which brings back the items that it was to write, and no others."""
+    """Wrap moto's transaction so that it restores only the items that it was to write."""
 
     def transact(backend: Any, items: list[dict[str, Any]]) -> None:
         places = list(_places(backend, items))
@@ -56,9 +56,9 @@ def transactions_of_items(
 
 
 def items_in_plain_json(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A method of moto's handler that answers with items, which are JSON as they are stored.
+    """Wrap a method of moto's handler to return items in the JSON form in which they are stored.
 
-    To write them by the service's model takes moto longer than to find them.
+    Serialising them by the service's model takes moto longer than finding them.
     """
 
     def quick(handler: Any) -> Any:
@@ -74,10 +74,10 @@ def _in_base64(value: bytes) -> str:
 
 
 def queries_of_partitions(query: Callable[..., Any]) -> Callable[..., Any]:
-    """moto's query, which is shown the items of the partition alone; under the lock of the call."""
+    """Wrap moto's query so that it sees only the partition's items; under the call's lock."""
 
     def quick(table: Any, hash_key: Any, *rest: Any, **given: Any) -> Any:
-        # index_name is the seventh of the rest, where it is not given by name
+        # index_name is the seventh of the rest if it is not given by name
         index = given.get("index_name", rest[6] if len(rest) > 6 else None)
         conditions = given.get("hash_key_conditions") or []
         found = _partition(table, hash_key) if index is None else _indexed(table, conditions)
@@ -92,7 +92,7 @@ def queries_of_partitions(query: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _partition(table: Any, hash_key: Any) -> list[Any]:
-    """The items under a hash key."""
+    """Return the items under a hash key."""
     found = table.items.get(hash_key)
     if found is None:
         return []
@@ -100,7 +100,7 @@ def _partition(table: Any, hash_key: Any) -> list[Any]:
 
 
 def _indexed(table: Any, conditions: list[tuple[str, Any]]) -> list[Any]:
-    """The items whose attributes have all of these values."""
+    """Return the items whose attributes have all of these values."""
     partitions = table.items.values()
     every = (
         chain.from_iterable(p.values() for p in partitions) if table.range_key_attr else partitions
@@ -109,13 +109,13 @@ def _indexed(table: Any, conditions: list[tuple[str, Any]]) -> list[Any]:
 
 
 def _has(item: Any, name: str, value: Any) -> bool:
-    """Whether an item has that value; moto's values can be compared to values alone."""
+    """Whether an item has that value; moto's values compare only with values."""
     found = item.attrs.get(name)
     return found is not None and bool(found == value)
 
 
 def _places(backend: Any, items: list[dict[str, Any]]) -> Iterator[tuple[Any, Any, Any]]:
-    """Table, hash key and range key (or None) of each item that a transaction names."""
+    """Return table, hash key and range key (or None) of each item that a transaction names."""
     from moto.dynamodb.models.dynamo_type import DynamoType
 
     for entry in items[:100]:
@@ -130,7 +130,7 @@ def _places(backend: Any, items: list[dict[str, Any]]) -> Iterator[tuple[Any, An
 
 @contextmanager
 def _not_copied(tables: dict[int, Any]) -> Iterator[None]:
-    """Let `copy.deepcopy` give these tables themselves."""
+    """Make `copy.deepcopy` return these tables themselves."""
     for table in tables.values():
         table.__deepcopy__ = lambda memo, table=table: table
     try:

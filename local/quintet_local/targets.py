@@ -1,4 +1,4 @@
-"""Where the local AWS itself sends things: a queue, a topic, a function or a state machine."""
+"""Targets to which the local AWS sends messages: a queue, topic, function or state machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SERVED = ("lambda", "sqs", "sns", "states")
 
 
 class Targets:
-    """Carries one message to an ARN. `call` is an asynchronous call of a function."""
+    """Delivers one message to an ARN. `call` calls a function asynchronously."""
 
     def __init__(self, services: Services, call: Callable[[str, bytes], None]) -> None:
         self._services = services
@@ -21,10 +21,10 @@ class Targets:
         self._clients: dict[str, Any] = {}
 
     def send(self, arn: str, body: str, attributes: dict[str, str] | None = None) -> None:
-        """Send `body`; `attributes` go along where the target has room for them.
+        """Send `body`, with `attributes` if the target supports them.
 
         Raises:
-            ValueError: a kind of target that is not served here.
+            ValueError: the kind of target is not supported here.
         """
         service = arn.split(":")[2]
         given = {
@@ -45,7 +45,7 @@ class Targets:
             raise ValueError(f"{arn}: nothing is sent to {service} here")
 
     def store(self, bucket_arn: str, key: str, body: str) -> None:
-        """Put an object into the bucket of that ARN."""
+        """Put an object into the bucket with that ARN."""
         bucket = bucket_arn.rsplit(":", maxsplit=1)[-1]
         self._client("s3").put_object(
             Bucket=bucket, Key=key, Body=body.encode(), ContentType="application/json"

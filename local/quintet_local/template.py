@@ -26,14 +26,14 @@ from quintet_local.parameters import ParameterError, parameters
 
 __all__ = ["Template", "TemplateError", "load", "local_path"]
 
-# SAM wants packaged code; as `sam package` would, a local path becomes an S3 address,
+# SAM requires packaged code; like `sam package`, this turns a local path into an S3 address,
 # which `local_path` turns back.
 _BUCKET = "quintet-local-paths"
 _PATH_PROPERTIES = ("CodeUri", "ContentUri", "DefinitionUri")
 
 
 class TemplateError(Exception):
-    """The template cannot be used; the text names the resource."""
+    """The template is not usable; the text names the resource."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Template:
 
 
 def load(path: Path, overrides: Mapping[str, str] | None = None) -> Template:
-    """The template at `path`, expanded, with `overrides` over the local stage's parameters.
+    """Load and expand the template at `path`; `overrides` replace the local stage's parameters.
 
     Raises:
         TemplateError: unreadable, not a template, an unknown parameter, or refused by SAM.
@@ -75,7 +75,7 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> Template:
         raise TemplateError(f"{path}: {causes}") from error
     return Template(
         path=path.resolve(),
-        source=read(path),  # the translator changes what it is given
+        source=read(path),  # the translator modifies its input
         resources=expanded["Resources"],
         conditions=expanded.get("Conditions") or {},
         outputs=expanded.get("Outputs") or {},
@@ -85,7 +85,7 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> Template:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The template as written, with short intrinsics (`!Ref`) in their long form.
+    """Read the template with short intrinsics (`!Ref`) in their long form.
 
     Raises:
         TemplateError: unreadable or not a template.
@@ -96,7 +96,7 @@ def read(path: Path) -> dict[str, Any]:
         raise TemplateError(f"{path}: {error.strerror}") from error
     try:
         source = yaml_parse(text)
-    except Exception as error:  # the parser's several YAML errors share no narrower base
+    except Exception as error:  # the parser's YAML errors have no narrower common base
         raise TemplateError(f"{path}: {error}") from error
     if not isinstance(source, dict) or not isinstance(source.get("Resources"), dict):
         raise TemplateError(f"{path}: not a template, it has no Resources")
@@ -104,12 +104,13 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def local_path(bucket: str, key: str) -> str | None:
-    """The path, relative to the template, of an expanded S3 address."""
+    """Return the path, relative to the template, of an expanded S3 address."""
     return key if bucket == _BUCKET else None
 
 
 def _samconfig(path: Path) -> dict[str, str]:
-    """The parameters of the stage `local`, as `sam deploy --config-env local` would take them."""
+    """Return the parameters of the stage `local`, as `sam deploy --config-env local` would use
+    them."""
     try:
         settings = tomllib.loads(path.read_text())
     except FileNotFoundError:
@@ -133,7 +134,7 @@ def _expand(source: dict[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
                 properties[name] = f"s3://{_BUCKET}/{os.path.normpath(value)}"
     values: dict[str, Any] = dict(given)
     to_py27_compatible_template(source, values)
-    # its feature toggles are read from AWS; each look-up that fails here would be a warning
+    # its feature toggles are read from AWS; each failed look-up here would be a warning
     logging.getLogger("samtranslator").setLevel(logging.ERROR)
     translator = Translator(None, Parser(), boto_session=boto3.Session(region_name=REGION))
     expanded = translator.translate(source, values, get_managed_policy_map=dict)

@@ -1,4 +1,4 @@
-"""A request to a WSGI application, and its answer back (PEP 3333)."""
+"""Converts a request to a WSGI call, and returns its response (PEP 3333)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WsgiApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def environ_of(request: Request, port: int) -> dict[str, Any]:
-    """The environment of a request, with what moto reads beside the standard."""
+    """Return a request's WSGI environment, with the non-standard keys that moto reads."""
     path, _, query = request.target.partition("?")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         "QUERY_STRING": query,
-        "RAW_URI": request.target,  # a key of S3 may hold an encoded slash
+        "RAW_URI": request.target,  # an S3 key may contain an encoded slash
         "REMOTE_ADDR": request.client,
         "SERVER_NAME": "127.0.0.1",
         "SERVER_PORT": str(port),
@@ -44,7 +44,7 @@ def environ_of(request: Request, port: int) -> dict[str, Any]:
     for name, value in request.headers:
         key = environ_key_for_header(name)
         if key in ("CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"):
-            continue  # the body is whole
+            continue  # the body is complete
         environ[key] = f"{environ[key]},{value}" if key in environ else value
         if key.startswith("HTTP_X_AMZ_META_"):
             names[key] = name
@@ -53,7 +53,7 @@ def environ_of(request: Request, port: int) -> dict[str, Any]:
 
 
 def call(application: WsgiApplication, environ: dict[str, Any]) -> Response:
-    """The application's answer, whole."""
+    """Return the application's complete response."""
     status, headers = 500, []
 
     def start_response(line: str, given: list[tuple[str, str]], _: Any = None) -> None:
