@@ -1,4 +1,4 @@
-"""API Gateway's proxy events (REST API, format 1.0) to requests, and responses back.
+"""Convert API Gateway proxy events (REST API, format 1.0) to requests, and responses back.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 """
@@ -22,10 +22,10 @@ __all__ = ["Routes", "owner_of", "read", "render", "respond"]
 
 Answer = Callable[[Request, RequestContext], Response]
 Failure = Callable[[QuintetError | None, RequestContext], Response]
-#: who answers a method and resource of template.yaml, and in whose form its errors are told
+#: the handler of each method and resource of template.yaml, and the format of its errors
 Routes = Mapping[tuple[str, str], tuple[Answer, Failure]]
 
-#: text goes out as it is; everything else in base64, or API Gateway would take it for UTF-8
+#: content types sent as text; others are base64-encoded, or API Gateway would decode them as UTF-8
 _TEXT = ("application/json", "application/problem+json", "application/jsonlines", "text/csv")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -40,9 +40,9 @@ def respond(
     telemetry: Callable[[], RequestTelemetry],
     auth: Callable[[], str],
 ) -> dict[str, Any]:
-    """Answer a proxy event by its route; what goes wrong is an answer too, in the route's form.
+    """Answer a proxy event by its route; errors are answered in the route's format.
 
-    `auth` says how the API authenticates callers; see `_admit_anonymous`.
+    `auth` is how the API authenticates callers; see `_admit_anonymous`.
     """
     request = read(event)
     answer, failure = routes[request.method, request.route]
@@ -64,9 +64,9 @@ def respond(
 
 
 def read(event: Mapping[str, Any]) -> Request:
-    """The request in a proxy event. The body is not decoded yet: its size is looked at first.
+    """Read the request of a proxy event. The body is not decoded yet: its size is checked first.
 
-    The request's id is the caller's X-Request-Id where that is sane, else API Gateway's.
+    The request id is the caller's X-Request-Id if it is valid, else API Gateway's.
     """
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     own = headers.get("x-request-id", "")
@@ -87,10 +87,10 @@ def read(event: Mapping[str, Any]) -> Request:
 
 
 def _caller(context: Mapping[str, Any]) -> str:
-    """The caller in a `requestContext`; ANONYMOUS where nothing in it identifies one.
+    """The caller in a `requestContext`; ANONYMOUS if nothing in it identifies one.
 
-    An identity pool gives all its users one role, so that their own id comes first. An account
-    alone is no caller: all its users and roles have it.
+    All users of an identity pool share a role, so the user's own id is preferred. An account id
+    does not identify a caller: all its users and roles share it.
     """
     identity = context.get("identity") or {}
     authorizer = context.get("authorizer") or {}
@@ -107,22 +107,22 @@ def _caller(context: Mapping[str, Any]) -> str:
 
 
 def _admit_anonymous(auth: str) -> None:
-    """Refuse a request that nobody authenticated, unless `auth` is `none`.
+    """Refuse an unauthenticated request, unless `auth` is `none`.
 
-    What is expected comes from a setting, never from what an event holds: an API whose
-    authoriser was removed, or identifies nobody, serves no one.
+    The expectation comes from a setting, never from the event: if the API's authoriser was removed
+    or identifies nobody, every request is refused.
 
     Raises:
-        Forbidden: an identity is expected, and there is none.
+        Forbidden: the request has no identity.
     """
     if auth != "none":
         raise Forbidden.of("caller", "an identity from the API's authoriser", "none")
 
 
 def owner_of(arn: str) -> str:
-    """A caller as jobs have it for their owner, given a user's ARN or either ARN of a role.
+    """The owner that jobs store for a caller, from a user's ARN or either ARN of a role.
 
-    IAM writes a role as `arn:aws:iam::1:role/path/shop`, and what assumed it as
+    IAM writes a role as `arn:aws:iam::1:role/path/shop`, and a session of it as
     `arn:aws:sts::1:assumed-role/shop`, without the path.
     """
     if role := _ROLE.fullmatch(arn):
@@ -132,15 +132,15 @@ def owner_of(arn: str) -> str:
 
 
 def _without_session(arn: str) -> str:
-    """The ARN of a user or role: sessions come and go with the machines that hold them."""
+    """The ARN of a user or role without its session, which differs between machines."""
     role = _ASSUMED_ROLE.fullmatch(arn)
     return role[1] if role else arn
 
 
 def _base(path: str, route: str, parameters: Mapping[str, str]) -> str:
-    """What stands before the API's own paths in a URL: the stage, or a custom domain's mapping.
+    """The URL prefix of the API's paths: the stage, or a custom domain's mapping.
 
-    A mapping is in the event's `path` too, so it is what the segments of the route leave over.
+    The event's `path` includes a mapping, so the prefix is the path without the route's segments.
     """
     length = 0
     for segment in route.strip("/").split("/"):
@@ -150,7 +150,7 @@ def _base(path: str, route: str, parameters: Mapping[str, str]) -> str:
 
 
 def _trace_id(traceparent: str) -> str:
-    """The trace in W3C's header; empty if the header is not valid.
+    """The trace id in the W3C traceparent header; empty if the header is invalid.
 
     https://www.w3.org/TR/trace-context/
     """
@@ -161,13 +161,13 @@ def _trace_id(traceparent: str) -> str:
 
 
 def render(response: Response) -> dict[str, Any]:
-    """A response as API Gateway takes it.
+    """Convert a response to API Gateway's format.
 
     Raises:
-        TooLarge: Lambda would not carry it; fewer rows or outputs make it smaller.
+        TooLarge: the response exceeds Lambda's limit; request fewer rows or outputs.
     """
     body, text = response.body, response.content_type in _TEXT
-    # a line's end takes two bytes in Lambda's JSON, another control character up to six
+    # in Lambda's JSON a line feed takes two bytes, another control character up to six
     size = len(body) * 6 if text else -(-len(body) // 3) * 4
     if text and size > MAX_RESPONSE_BYTES:
         size = len(orjson.dumps(body.decode())) - 2
@@ -182,7 +182,7 @@ def render(response: Response) -> dict[str, Any]:
 
 
 def _standard_headers(request: Request, context: RequestContext) -> dict[str, str]:
-    """The headers that every answer carries: what answered, and the ids to find it by."""
+    """The headers of every answer: its ids, and the model that answered."""
     headers = {"X-Request-Id": context.id}
     if context.trace_id:
         headers["traceparent"] = request.headers["traceparent"]

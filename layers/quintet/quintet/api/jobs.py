@@ -31,7 +31,7 @@ failure = records.failure
 
 @dataclass(frozen=True)
 class JobsApi:
-    """The resource /jobs. `link` presigns a URL for a result's place in S3."""
+    """The resource /jobs. `link` presigns a URL for a result's S3 location."""
 
     store: JobQueries
     publish: Callable[[JobEvent], None]
@@ -39,19 +39,19 @@ class JobsApi:
     clock: Callable[[], float]
 
     def show(self, request: Request) -> Response:
-        """Answer GET /jobs/{job}. Raises NotFound: it is not a job of the caller."""
+        """Answer GET /jobs/{job}. Raises NotFound: the caller has no such job."""
         return self._answer(self.store.get(request.parameters["job"], request.caller))
 
     def cancel(self, request: Request) -> Response:
         """Answer DELETE /jobs/{job}; idempotent.
 
         Raises:
-            NotFound: it is not a job of the caller.
-            Conflict: it has ended otherwise.
+            NotFound: the caller has no such job.
+            Conflict: the job has ended in another state.
         """
         job, event = self.store.cancel(request.parameters["job"], request.caller, self.clock())
         if event is not None:
-            with suppress(Transient):  # it stays in the outbox for the sweep
+            with suppress(Transient):  # the sweep publishes it from the outbox
                 self.publish(event)
         return self._answer(job)
 
@@ -59,7 +59,7 @@ class JobsApi:
         """Answer GET /jobs?model=&state=&limit=&next=.
 
         Raises:
-            BadInput: the query has a key or value that this route does not take.
+            BadInput: the query has an unknown key or an invalid value.
         """
         query = request.query
         check_keys(query, _QUERY)
@@ -100,14 +100,14 @@ class JobsApi:
         return Response(200, json_body(body), headers=headers)
 
     def _progress(self, job: Job) -> dict[str, Any]:
-        """The step a job is at. All its rows are scored in one run, so there is no percentage."""
+        """A job's current step. One run scores all its rows, so there is no percentage."""
         step = "ended" if job.settled else "waiting"
         if job.state == "LEASED" and job.lease is not None and job.lease.until > self.clock():
-            step = "running"  # else its worker crashed, and its message comes back
+            step = "running"  # else its worker crashed, and SQS redelivers its message
         return {"step": step, "since": _time(job.updated)}
 
     def _result(self, content: Content) -> dict[str, Any]:
-        """A result: JSON and text inline, other bytes in base64, one in S3 as a link."""
+        """A result: JSON and text inline, other bytes in base64, a result in S3 as a link."""
         found: dict[str, Any] = {"content_type": content.content_type, "size": content.size}
         if content.headers:
             found["headers"] = dict(content.headers)

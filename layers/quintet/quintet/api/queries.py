@@ -1,4 +1,4 @@
-"""The query parameters of lists."""
+"""Query parameters of list routes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_keys(query: Mapping[str, str], known: set[str]) -> None:
 
 
 def read_limit(text: str | None, default: int, most: int) -> int:
-    """The page size asked for, of at most `most`. Raises BadInput."""
+    """The requested page size, at most `most`. Raises BadInput."""
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most):

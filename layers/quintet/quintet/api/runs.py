@@ -22,9 +22,9 @@ __all__ = ["RunsApi", "failure"]
 
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
-#: a request for a run names files, and holds none
+#: a run request names files but does not contain them
 MAX_REQUEST_BYTES = 64_000
-#: seconds after which a client should ask about a run again
+#: seconds after which a client should poll a run again
 RETRY_AFTER = 5
 _QUERY = {"model", "next", "limit"}
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -35,7 +35,7 @@ failure = records.failure
 
 @dataclass(frozen=True)
 class RunsApi:
-    """The resource /runs: runs that callers start are their own, as jobs are.
+    """The resource /runs. A caller owns the runs that it starts, as with jobs.
 
     `bucket` is the default bucket of input files; `link` presigns a URL for a key.
     """
@@ -83,7 +83,7 @@ class RunsApi:
 
         Raises:
             NotFound: the run does not exist, or is another caller's.
-            Conflict: it has ended, or is the stage's.
+            Conflict: the run has ended, or belongs to the stage.
         """
         folder = _folder(request)
         stop(folder, self.executions, request.caller)
@@ -93,7 +93,7 @@ class RunsApi:
         """Answer GET /runs?model=&limit=&next=: the caller's runs and the stage's, newest first.
 
         Raises:
-            BadInput: the query has a key or value that this route does not take.
+            BadInput: the query has an unknown key or an invalid value.
         """
         query = request.query
         check_keys(query, _QUERY)

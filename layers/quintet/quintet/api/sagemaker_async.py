@@ -19,7 +19,7 @@ from quintet.serving import Online, RequestContext
 __all__ = ["answer", "failure"]
 
 _PREFIX = "x-amzn-sagemaker-"
-#: botocore's patterns of the two names, without ..
+#: botocore's patterns for the two names, except that .. is refused
 _FOLDERS = re.compile(r"[a-zA-Z0-9!_.*'()/-]+")
 _FILE = re.compile(r"(?!.*\..*\.)[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 MAX_FOLDERS, MAX_FILE = 512, 32
@@ -33,10 +33,10 @@ def answer(
 ) -> Response:
     """Answer POST /endpoints/{endpoint}/async-invocations.
 
-    Inputs in S3 lie in `bucket` under inputs/: whoever may write there may use them.
+    Inputs in S3 are in `bucket` under inputs/; anyone who may write there may use them.
 
     Raises:
-        QuintetError: it is refused or could not be answered; `failure` renders it.
+        QuintetError: the request is refused or failed; `failure` renders the error.
     """
     target = sagemaker.target(request)
     request = _as_invocation(request)
@@ -68,7 +68,7 @@ def _options(request: Request, bucket: str) -> JobOptions:
 
 
 def _as_invocation(request: Request) -> Request:
-    """The request with the headers of InvokeEndpoint, as its body and answer are the same."""
+    """The request with the headers of InvokeEndpoint, which has the same body and answer."""
     headers = dict(request.headers)
     for name in ("content-type", "accept"):
         if (value := _header(request, name)) is not None:
@@ -111,7 +111,7 @@ def _file(request: Request) -> str:
 
 
 def _stored(request: Request, place: str, bucket: str) -> str:
-    """The place of an input in S3; whether an object is there is checked later."""
+    """The S3 location of an input; whether the object exists is checked later."""
     if request.raw:
         raise BadInput.of("InputLocation", "it or a body", "both")
     start = f"s3://{bucket}/inputs/"

@@ -1,4 +1,4 @@
-"""The latest score of an entity over HTTP, from any path. Errors are problem+json."""
+"""The latest score of an entity over HTTP, whichever path wrote it. Errors are problem+json."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class ScoreReader(Protocol):
     """Reads latest predictions."""
 
     def get(self, model: str, entity_key: str, entity: str, now: float) -> Latest | None:
-        """The latest prediction of an entity that has not expired, or None.
+        """Return the latest unexpired prediction of an entity, or None.
 
         Raises:
-            Transient: it could not be read.
+            Transient: the store could not be read.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ScoresApi:
-    """The resource /scores. `contract` gives the contract of a model's live version."""
+    """The resource /scores. `contract` returns the contract of a model's live version."""
 
     contract: Callable[[str], Contract]
     scores: ScoreReader

@@ -1,4 +1,4 @@
-"""Answering a request for predictions with a job: `Prefer: respond-async`, in any protocol."""
+"""Answer a prediction request with a job: `Prefer: respond-async`, in any protocol."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def answer(
     """Answer with 202 and the job's location.
 
     Raises:
-        QuintetError: it is refused or could not be answered; `protocol.failure` renders it.
+        QuintetError: the request is refused or failed; `protocol.failure` renders the error.
     """
-    if protocol.about is not None:  # a preference may be ignored
+    if protocol.about is not None:  # RFC 7240 allows ignoring a preference
         response = protocol.about(online, request, context)
         if response is not None:
             return response
@@ -38,5 +38,5 @@ def answer(
 
 
 def location(request: Request, job: str) -> str:
-    """The path of a job in the API's URL, with its stage."""
+    """The URL path of a job, including the stage."""
     return f"{request.base}/jobs/{job}"

@@ -1,8 +1,8 @@
-"""The log line and the metrics of a request, as Powertools writes them, in a fraction of its time.
+"""Write a request's log line and metrics as Powertools does, in a fraction of the time.
 
-Powertools' Logger and Metrics took half of what `predict` adds to a small model's run. Here each
-document is one `orjson.dumps`, and all documents of a request are one write.
-tests/quintet/test_telemetry.py holds them to Powertools' own, field for field.
+Powertools' Logger and Metrics took half of the time that `predict` adds to a small model's run.
+Here each document is one `orjson.dumps`, and all documents of a request are one write.
+tests/quintet/test_telemetry.py compares them with Powertools' output, field by field.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from quintet.telemetry.metrics import METRICS
 
 __all__ = ["RequestTelemetry", "StdoutTelemetry"]
 
-#: an EMF document's definition of each metric
+#: the definition of each metric in an EMF document
 _DEFINITIONS = {name: {"Name": name, "Unit": unit} for name, unit in METRICS.items()}
 _TRUE = ("1", "y", "yes", "t", "true", "on")
 
@@ -39,10 +39,10 @@ class RequestTelemetry:
     def settle(
         self, context: RequestContext, request: Request, response: Response, error: Exception | None
     ) -> None:
-        """Write the line and the metrics of a request that was answered.
+        """Write the log line and the metrics of an answered request.
 
-        Models and versions become dimensions only once they were found: what callers make up
-        must not make metrics.
+        Models and versions become dimensions only if they were found: names that callers invent
+        must not create metrics.
         """
         times = context.steps.milliseconds()
         line = _line(context, request, response, times)
@@ -74,7 +74,7 @@ class RequestTelemetry:
         )
 
     def circuit_changed(self, name: str, state: str) -> None:
-        """A circuit breaker opened, probes or closed."""
+        """Log that a circuit breaker opened, probes or closed."""
         if state == "OPEN":
             self._circuits_opened += 1  # written with the request's own metrics
             self.output.warning("circuit changed", circuit=name, state=state)
@@ -85,7 +85,7 @@ class RequestTelemetry:
 def _line(
     context: RequestContext, request: Request, response: Response, times: Mapping[str, float]
 ) -> dict[str, Any]:
-    """The fields of a line; those that are None are left out."""
+    """The fields of a log line; None fields are omitted when it is written."""
     line: dict[str, Any] = {
         "request_id": context.id,
         "caller": request.caller,
@@ -109,10 +109,10 @@ def _line(
 
 
 def _failure(error: Exception) -> tuple[str, str, dict[str, Any]]:
-    """The level and the event of a request that failed, and what the log says of the error."""
+    """The level and event of a failed request, and the log fields of its error."""
     about: dict[str, Any] = {"error": type(error).__name__}
     if isinstance(error, BadInput):
-        # the fields' names may be the caller's own: only how many there are
+        # the caller may have chosen the fields' names: log only their number
         return "INFO", "refused", about | {"refusals": len(error.refusals)}
     if isinstance(error, QuintetError):
         return "ERROR", "failed", about | {"reason": str(error)}
@@ -120,7 +120,7 @@ def _failure(error: Exception) -> tuple[str, str, dict[str, Any]]:
 
 
 def _stack(error: BaseException) -> list[str]:
-    """Where an error came from. Its text is left out: it may quote the request."""
+    """The stack of an error, without its message, which may quote the request."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
@@ -152,7 +152,7 @@ class StdoutTelemetry:
         self.write(self.line("WARNING", message, fields))
 
     def line(self, level: str, message: str, fields: Mapping[str, Any]) -> bytes:
-        """A log line; empty below the function's log level. A field that is None is left out."""
+        """A log line; empty below the function's log level. None fields are omitted."""
         if getattr(logging, level) < self._level:
             return b""
         moment = datetime.fromtimestamp(self._clock(), UTC)
@@ -171,7 +171,7 @@ class StdoutTelemetry:
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
 
     def metrics(self, dimensions: Mapping[str, str], values: Mapping[str, float]) -> bytes:
-        """A document of metrics of `METRICS`; empty where there are none, or metrics are disabled.
+        """An EMF document of metrics in `METRICS`; empty without values or if metrics are disabled.
 
         https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
         """
@@ -192,14 +192,14 @@ class StdoutTelemetry:
         return orjson.dumps(document)
 
     def write(self, *documents: bytes) -> None:
-        """Write documents, a line each, at once."""
+        """Write documents, one per line, in one call."""
         text = b"".join([document + b"\n" for document in documents if document])
         sys.stdout.write(text.decode())
         sys.stdout.flush()
 
 
 def _level(environ: Mapping[str, str]) -> int:
-    """The least level that is written. Lambda's own setting comes before Powertools'."""
+    """The lowest level that is written. Lambda's own setting overrides Powertools'."""
     for name in ("AWS_LAMBDA_LOG_LEVEL", "POWERTOOLS_LOG_LEVEL", "LOG_LEVEL"):
         if level := environ.get(name):
             found = logging.getLevelName(level.upper())

@@ -1,1 +1,1 @@
-"""Asynchronous jobs: submitted, leased, scored together, settled, published."""
+"""Asynchronous jobs: submit, lease, score in groups, settle, publish events."""

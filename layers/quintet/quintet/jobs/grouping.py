@@ -1,4 +1,4 @@
-"""Jobs to outcomes: each request is read, those that can go together are scored in one run."""
+"""Turn jobs into answers: read each request, and score compatible requests in one model run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Read", "groups", "in_time", "read", "score"]
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A job whose request was read."""
+    """A job and its decoded request."""
 
     job: Job
     model: PublishedModel
@@ -31,27 +31,27 @@ class Read:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The outputs asked for, in the contract's order."""
+        """The requested outputs, in the contract's order."""
         wanted = self.asked.outputs
         names = (output.name for output in self.model.contract.outputs)
         return tuple(name for name in names if wanted is None or name in wanted)
 
     @property
     def group(self) -> Hashable:
-        """What jobs must have in common to be scored in one run.
+        """The key that jobs scored in one run must share.
 
-        The outputs, too: a row is refused for an output that is not finite, if it is asked for.
-        And how long the run may take: no job is late for the rows of those that have time.
+        It includes the outputs, because a row fails if a requested output is not finite. It
+        includes the run's time limit, so that no job is delayed by jobs with a longer limit.
         """
         job = self.job
         return job.model, job.version, self.outputs, layout(self.asked.batch), job.run_limit
 
 
 def read(job: Job, body: bytes, models: ModelCache) -> Read:
-    """A job's request, read by its protocol against the contract of its pinned version.
+    """Decode a job's request with its protocol and the contract of its pinned version.
 
     Raises:
-        BadInput: it is not one of this model, or the version is not published any more.
+        BadInput: the request does not fit the model, or the version is no longer published.
         ModelFailure: the version does not load.
         Transient: the registry could not be read.
     """
@@ -59,21 +59,21 @@ def read(job: Job, body: bytes, models: ModelCache) -> Read:
     protocol = PROTOCOLS[job.form]
     request = _request_of(job, body)
     contract = model.contract
-    if job.request.place is not None:  # the contract bounds the bytes of what comes over HTTP
+    if job.request.place is not None:  # the contract's limit applies to HTTP bodies only
         limits = replace(contract.limits, bytes=MAX_INPUT_BYTES)
         contract = replace(contract, limits=limits)
     return Read(job, model, protocol, protocol.decode(contract, request))
 
 
 def _request_of(job: Job, body: bytes) -> Request:
-    """The request of a job, as its protocol's `decode` takes it; `body` is its content's."""
+    """Build the request that the protocol's `decode` takes; `body` is the job's content."""
     headers = {**job.request.headers, "content-type": job.request.content_type}
     return Request("POST", "", headers=headers, raw=body, id=job.id)
 
 
 def groups(jobs: Sequence[Read]) -> Iterator[list[Read]]:
-    """The jobs that are scored in one run: of one group, and of no more rows than one request
-    of the model may have, unless a job has more by itself."""
+    """Yield the jobs to score in one run: they share a group, and together have at most the rows
+    that the model allows in one request. A job with more rows runs alone."""
     open_groups: dict[Hashable, list[Read]] = {}
     rows: Counter[Hashable] = Counter()
     for found in jobs:
@@ -89,7 +89,7 @@ def groups(jobs: Sequence[Read]) -> Iterator[list[Read]]:
 def score(
     together: Sequence[Read], features: FeatureSource, now: float
 ) -> list[Response | QuintetError]:
-    """The answer to each job of a group, or why there is none.
+    """Return the answer to each job of a group, or its error.
 
     Raises:
         Transient: the feature store could not be read.
@@ -111,7 +111,7 @@ def score(
 def _by_row(
     found: Read, prediction: Prediction | ModelFailure, features: FeatureSource, now: float
 ) -> Prediction | ModelFailure:
-    """A job's prediction; where it takes partial results, the rows that break the model fail alone.
+    """Score one job; if it accepts partial results, only the rows that break the model fail.
 
     Raises:
         Transient: the feature store could not be read.
@@ -130,7 +130,7 @@ def _by_row(
 def in_time(
     together: Sequence[Read], answers: list[Response | QuintetError], seconds: float
 ) -> list[Response | QuintetError]:
-    """The answers of a run; none where it took longer than its jobs may wait for it."""
+    """Return a run's answers, or errors if the run exceeded the time limit of its jobs."""
     limit = together[0].job.run_limit
     if limit is None or seconds <= limit:
         return answers

@@ -1,7 +1,7 @@
-"""A job and its state machine: pure functions from a job and a time to the next job, or an error.
+"""A job and its state machine: pure functions that return the job's next state or raise.
 
 ACCEPTED -> LEASED(owner, fence, until) -> DONE | FAILED | EXPIRED | CANCELLED. The fence
-counts the leases of a job: the holder of an older one can change nothing. Times are seconds since
+counts a job's leases: the holder of an older lease cannot change the job. Times are seconds since
 the epoch.
 """
 
@@ -37,10 +37,10 @@ __all__ = [
 State = Literal["ACCEPTED", "LEASED", "DONE", "FAILED", "EXPIRED", "CANCELLED"]
 OPEN: tuple[State, ...] = ("ACCEPTED", "LEASED")
 SETTLED: tuple[State, ...] = ("DONE", "FAILED", "EXPIRED", "CANCELLED")
-#: so many runs of a job may break off; what passes (an outage) costs none, its deadline ends it
+#: how many runs of a job may break off. Transient failures do not count; the deadline bounds them
 MAX_BROKEN = 3
 
-#: the event of a job that enters a state
+#: the event emitted when a job enters a state
 EVENTS: Mapping[State, str] = {
     "ACCEPTED": "accepted",
     "DONE": "completed",
@@ -52,7 +52,7 @@ EVENTS: Mapping[State, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A request's or a result's body, here (`body`) or in S3 (`place`, s3://bucket/key).
+    """The body of a request or result: inline (`body`) or in S3 (`place`, s3://bucket/key).
 
     `headers` are the other headers that decoding needs, names in lower case.
     """
@@ -66,7 +66,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a job: the worker that has it, its fence, and its end."""
+    """The right to work on a job: its worker, its fence, and when it expires."""
 
     owner: str
     fence: int
@@ -78,13 +78,13 @@ class Job:
     """One asynchronous request.
 
     `owner` is its caller, `version` the model version pinned when it was accepted, `form` the
-    protocol of its request and result (records, oip, sagemaker). A job that no worker has begun by
-    its `deadline` expires. `endpoint` is the registered endpoint of its callback, `notify_topic`
-    whether its end is published to SNS. The lease stays after the job is settled, as its record.
-    `output` is the key of a result in S3 if the caller named one; `run_limit` bounds the seconds of
-    the run that scores it, None for no bound. `attempts` counts its leases, `broken` its runs that
-    broke off: the worker crashed or ran out of time, or met an error that it does not know.
-    `reopened` counts how often a replay of its dead letter took a FAILED job back to ACCEPTED.
+    protocol of its request and result (records, oip, sagemaker). A job expires if no worker starts
+    it before its `deadline`. `endpoint` is the registered endpoint for its callback; `notify_topic`
+    says whether SNS is notified when it ends. A settled job keeps its last lease as a record.
+    `output` is the S3 key of the result, if the caller chose one; `run_limit` bounds the seconds of
+    the run that scores it (None: no bound). `attempts` counts its leases. `broken` counts runs that
+    broke off: the worker crashed, ran out of time, or hit an unexpected error. `reopened` counts
+    how often a replay of its dead letter moved the job from FAILED back to ACCEPTED.
     """
 
     id: str
@@ -116,36 +116,36 @@ class Job:
 
     @property
     def suspect(self) -> bool:
-        """Whether it may be what crashes its workers: an open job as it is read, not leased.
+        """Whether an open job, read but not leased, may be crashing its workers.
 
-        A worker that lives releases or settles what it leased.
+        A worker that does not crash releases or settles every job it leases.
         """
         return self.state == "LEASED" or self.broken > 0 or self.reopened > 0
 
     @property
     def poison(self) -> bool:
-        """Whether its runs broke off as often as they may."""
+        """Whether its runs broke off `MAX_BROKEN` times."""
         return self.broken >= MAX_BROKEN
 
     @property
     def result_key(self) -> str:
-        """The key in S3 of a result that is stored there."""
+        """The S3 key of a result stored in S3."""
         return self.output or f"results/{self.id}"
 
     @property
     def failure_key(self) -> str:
-        """The key in S3 of the problem of one of SageMaker's jobs."""
+        """The S3 key of the error of a SageMaker job."""
         return f"{self.result_key}.error"
 
     @property
     def notify(self) -> bool:
-        """Whether anyone is to be notified of its end: an endpoint, or the SNS topic."""
+        """Whether an endpoint or the SNS topic is notified when the job ends."""
         return self.endpoint is not None or self.notify_topic
 
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """The outcome of a job: a result, or a problem in the form of RFC 9457."""
+    """The outcome of a job: a result, or an RFC 9457 problem."""
 
     result: Content | None = None
     problem: Mapping[str, Any] | None = None
@@ -162,7 +162,7 @@ class JobOutcome:
 
 
 class Settled(Conflict):
-    """The job has ended already; `job` is as it is stored."""
+    """The job has already ended; `job` is its stored state."""
 
     def __init__(self, job: Job) -> None:
         super().__init__([Refusal(None, "job", "one that is not settled", job.state)])
@@ -174,27 +174,27 @@ class Busy(Transient):
 
 
 class LostLease(Transient):
-    """The lease expired, or another worker has the job: nothing was changed."""
+    """The lease expired, or another worker holds the job. Nothing was changed."""
 
 
 def unknown(job: str) -> NotFound:
-    """The job does not exist, or belongs to another caller: the answer is the same for both."""
+    """The error for a job that does not exist or belongs to another caller: the same for both."""
     return NotFound([Refusal(None, "job", "one of your jobs", repr(job[:60]))])
 
 
 def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
-    """The job with a worker's lease on it; the same again for the worker that has it.
+    """Return the job leased to a worker; unchanged if the worker already holds the lease.
 
-    Whoever takes over an expired lease counts the run under it as broken off.
+    Taking over an expired lease counts the run under it as broken off.
 
     Raises:
-        Settled: it has ended, or its deadline has passed.
-        Busy: another lease on it has not expired.
+        Settled: the job has ended, or its deadline has passed.
+        Busy: another worker's lease has not expired.
     """
     if job.settled:
         raise Settled(job)
     if job.state == "LEASED" and job.lease is not None and job.lease.until > now:
-        if job.lease.owner == worker:  # the reply to the first time was lost
+        if job.lease.owner == worker:  # the reply to the first call was lost
             return job
         raise Busy("another worker holds the job")
     if job.deadline <= now:
@@ -206,22 +206,22 @@ def leased(job: Job, worker: str, now: float, seconds: float) -> Job:
 
 
 def released(job: Job, lease: Lease, now: float, *, broke: bool = False) -> Job:
-    """The job released, for another attempt; `broke` if its run broke off. Raises LostLease."""
+    """Release the job for another attempt; `broke`: its run broke off. Raises LostLease."""
     held, broken = _held(job, lease, now), job.broken + broke
     return replace(job, state="ACCEPTED", lease=held, broken=broken, updated=now)
 
 
 def settled(job: Job, lease: Lease, outcome: JobOutcome, now: float) -> Job:
-    """The job with its outcome; the same again for the same lease.
+    """Return the job with its outcome; idempotent for one lease.
 
     Raises:
-        LostLease: the lease does not hold.
+        LostLease: the lease is no longer valid.
     """
     mine = job.lease is not None and (job.lease.owner, job.lease.fence) == (
         lease.owner,
         lease.fence,
     )
-    if job.state in ("DONE", "FAILED") and mine:  # the reply to the first time was lost
+    if job.state in ("DONE", "FAILED") and mine:  # the reply to the first call was lost
         return job
     _held(job, lease, now)
     return replace(
@@ -230,10 +230,10 @@ def settled(job: Job, lease: Lease, outcome: JobOutcome, now: float) -> Job:
 
 
 def cancelled(job: Job, now: float) -> Job:
-    """The job, cancelled; a worker that has it loses its lease.
+    """Cancel the job; a worker that holds it loses its lease.
 
     Raises:
-        Settled: it has ended otherwise.
+        Settled: the job has ended in another state.
     """
     if job.state == "CANCELLED":
         return job
@@ -243,10 +243,10 @@ def cancelled(job: Job, now: float) -> Job:
 
 
 def expired(job: Job, now: float) -> Job:
-    """The job, expired; one that a worker holds may still be settled.
+    """Expire the job, unless a worker holds it: that worker may still settle it.
 
     Raises:
-        Settled: it has ended otherwise.
+        Settled: the job has ended in another state.
         Busy: a worker holds it, or its deadline has not passed.
     """
     if job.state == "EXPIRED":
@@ -260,7 +260,7 @@ def expired(job: Job, now: float) -> Job:
 
 
 def _held(job: Job, lease: Lease, now: float) -> Lease:
-    """The lease as it is stored, if it is this one and has not expired."""
+    """Return the stored lease if it is this one and has not expired. Raises LostLease."""
     held = job.lease
     if (
         job.state != "LEASED"

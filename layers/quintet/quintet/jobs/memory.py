@@ -197,7 +197,7 @@ class MemoryJobs:
         return job
 
     def _write(self, job: Job) -> tuple[Job, JobEvent]:
-        """Keep a job in its new state, with the event."""
+        """Store a job in its new state, with the event."""
         event = JobEvent(job.id, EVENTS[job.state], job.updated)
         self.pending[event.job, event.kind] = event
         return self._keep(job), event

@@ -1,4 +1,4 @@
-"""The messages of jobs: events out of the outbox to a queue, deliveries in, and their results."""
+"""Messages of jobs: publish events from the outbox, receive deliveries, delay retries."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ __all__ = [
     "retry_delays",
 ]
 
-BACKOFF_SECONDS = 2.0  # the ceiling of the first wait; it doubles
+BACKOFF_SECONDS = 2.0  # the longest first wait; it doubles with each attempt
 MAX_BACKOFF_SECONDS = 300.0
 
-#: log events of messages that name no job, one that another worker has, or one that comes back
+#: log events: the message names no job, another worker holds the job, or the message is retried
 NOT_OURS = "not ours"
 LEASED_ELSEWHERE = "held by another"
 TRY_AGAIN = "to be tried again"
@@ -48,10 +48,10 @@ class EventQueue(Protocol):
         ...
 
     def send_many(self, events: Sequence[JobEvent]) -> list[JobEvent]:
-        """Send the messages of events in few calls; the events that were sent.
+        """Send the messages of events in few calls; return the events that were sent.
 
         Raises:
-            Transient: it is not known of any.
+            Transient: it is unknown which events were sent.
         """
         ...
 
@@ -88,15 +88,15 @@ class OutboxPublisher:
         """Publish an event.
 
         Raises:
-            Transient: it was not sent, or not removed; it stays for the next sweep.
+            Transient: the event was not sent, or not removed; the next sweep retries it.
         """
         (self._work if event.kind == "accepted" else self._notify).send(event)
         self._outbox.sent(event)
 
     def publish_many(self, events: Sequence[JobEvent]) -> int:
-        """Publish events in few calls; how many were published.
+        """Publish events in few calls; return how many were published.
 
-        The others stay for the next sweep, and so may some that were sent.
+        The others stay in the outbox for the next sweep; so may some that were already sent.
         """
         accepted = [event for event in events if event.kind == "accepted"]
         ends = [event for event in events if event.kind != "accepted"]
@@ -111,7 +111,7 @@ class OutboxPublisher:
         return len(sent)
 
     def publish_pending(self, before: float) -> tuple[int, int]:
-        """Publish some events written before a moment; how many were published, and how many not.
+        """Publish events written before a time; return how many were published and how many not.
 
         Raises:
             Transient: the outbox could not be read.
@@ -126,7 +126,7 @@ class OutboxPublisher:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message, and how often it has been received by now."""
+    """A message, and how often it has been received."""
 
     message: str
     receipt: str
@@ -134,19 +134,19 @@ class Delivery:
     receives: int = 1
 
     def job(self) -> str:
-        """The id of the accepted job in the message. Raises BadInput: the message is not ours."""
+        """The id of the accepted job in the message. Raises BadInput: it names none."""
         event = JobEvent.read(self.body)
         if event.kind != "accepted":
             raise BadInput.of("message", "an accepted job", f"event {event.kind}")
         return event.job
 
     def again(self, job: str, reason: str) -> MessageResult:
-        """The result of a message whose job was not begun."""
+        """The result of a message whose job was not started."""
         return MessageResult(self, TRY_AGAIN, False, job, reason=reason)
 
 
 def deliveries(event: Mapping[str, Any]) -> list[Delivery]:
-    """The messages in Lambda's event of a queue."""
+    """The messages in a Lambda event from SQS."""
     return [
         Delivery(
             record["messageId"],
@@ -160,7 +160,7 @@ def deliveries(event: Mapping[str, Any]) -> list[Delivery]:
 
 @dataclass(frozen=True, slots=True)
 class MessageResult:
-    """The result of a message: acknowledged, or failed, so that it comes back.
+    """The result of a message: acknowledged, or failed and redelivered.
 
     `event` is the name of its log line.
     """
@@ -176,23 +176,23 @@ class MessageResult:
 
 
 class DeadLetterBox(Protocol):
-    """The dead-letter queue of the work queue, as workers need it."""
+    """The dead-letter queue of the work queue, for workers."""
 
     def put(self, body: str) -> None:
-        """Put a message among the dead letters; twice does no harm. Raises Transient."""
+        """Send a message to the dead-letter queue; duplicates are harmless. Raises Transient."""
         ...
 
 
-# ---- when failed messages come back ----------------------------------------------------------
+# ---- retries of failed messages --------------------------------------------------------------
 
 
 class Visibility(Protocol):
-    """When messages come back."""
+    """Sets when messages become visible again."""
 
     def delay(self, seconds: Mapping[str, int]) -> None:
-        """Let messages, by their receipts, come back after so many seconds.
+        """Set the seconds until messages become visible again, by receipt.
 
-        Best effort: the others come back after the queue's own visibility timeout.
+        Best effort: a message not delayed returns after the queue's own visibility timeout.
         """
         ...
 
@@ -211,7 +211,7 @@ class MemoryVisibility:
 def backoff(
     failed: Sequence[Delivery], uniform: Callable[[float, float], float] = random.uniform
 ) -> dict[str, int]:
-    """Seconds until each comes back, by receipt: exponential, with full jitter.
+    """Seconds until each message is retried, by receipt: exponential backoff with full jitter.
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
@@ -223,11 +223,11 @@ def backoff(
 
 
 def retry_delays(results: Sequence[MessageResult], lease_seconds: float) -> dict[str, int]:
-    """Seconds until each failed message comes back, by receipt."""
+    """Seconds until each failed message is retried, by receipt."""
     failed = [result for result in results if not result.acknowledged]
     waits = backoff([result.delivery for result in failed])
     for result in failed:
-        if result.event == LEASED_ELSEWHERE:  # a worker that crashed holds its lease to the end
+        if result.event == LEASED_ELSEWHERE:  # a crashed worker's lease must expire
             seconds = random.uniform(lease_seconds / 2, lease_seconds)
             waits[result.delivery.receipt] = round(seconds)
     return waits

@@ -1,4 +1,4 @@
-"""Where jobs and payloads are stored: one port a need. `quintet.jobs.memory` implements all."""
+"""Ports for storing jobs and payloads, one per need. `quintet.jobs.memory` implements them all."""
 
 from __future__ import annotations
 
@@ -31,26 +31,27 @@ __all__ = [
     "max_input_bytes",
 ]
 
-#: bytes of a request, and of a result, that a job's item holds; larger ones go to S3. DynamoDB
-#: bills the whole item at each write, twice in a transaction: a request at three, a result at one
+#: largest request, and result, in bytes, stored in a job's item; larger ones go to S3. DynamoDB
+#: bills the whole item at each write, twice in a transaction: a request is written three times, a
+#: result once
 INLINE_REQUEST = 4 * 1024
 INLINE_RESULT = 8 * 1024
-#: bytes of an input that its caller put into S3; of JSON, which takes up to thirty times its bytes
-#: while it is parsed, so many as fit into a worker's memory
+#: largest input in S3, in bytes. JSON takes up to thirty times its size in memory while it is
+#: parsed, so its limit is what fits into a worker's memory
 MAX_INPUT_BYTES = 100_000_000
 MAX_JSON_INPUT_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """An idempotency key: the SHA-256 of the caller's text, and that of the request."""
+    """An idempotency key: the SHA-256 of the caller's key, and that of the request."""
 
     digest: str
     payload: str
 
 
 class KeyReused(Unprocessable):
-    """The idempotency key was used before, with another request (422)."""
+    """The idempotency key was used before with a different request (422)."""
 
     def __init__(self) -> None:
         refused = BadInput.of("Idempotency-Key", "a new key, or the payload it came with", "other")
@@ -59,9 +60,9 @@ class KeyReused(Unprocessable):
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """What happened to a job: `accepted` goes to the workers, any other kind to its owner.
+    """An event of a job: `accepted` goes to the workers, any other kind to its owner.
 
-    The message on either queue is its JSON; it names the job and holds nothing of it.
+    The message on either queue is its JSON; it names the job and contains no payload.
     """
 
     job: str
@@ -71,12 +72,12 @@ class JobEvent:
     def message(self) -> str:
         """The message's body."""
         message = {"job": self.job, "event": self.kind}
-        # the notify queue has messages of other types, too; the work queue has not
+        # only the notify queue also has messages of other types
         return json.dumps(message if self.kind == "accepted" else {**message, "type": "job"})
 
     @classmethod
     def read(cls, body: str) -> JobEvent:
-        """The event in a message. Raises BadInput: the message is not ours."""
+        """Parse a message. Raises BadInput: it is not a job event."""
         try:
             found: Any = json.loads(body)
         except (ValueError, RecursionError):
@@ -94,7 +95,7 @@ class JobEvent:
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """A job as lists show it."""
+    """A job as shown in lists."""
 
     id: str
     model: str
@@ -106,9 +107,9 @@ class JobSummary:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Some jobs, newest first. `next` asks for the page after, None on the last one.
+    """A page of jobs, newest first. `next` is the next page's cursor; None on the last page.
 
-    A filtered page may hold fewer than were asked for, even none, before the last one.
+    A filtered page may hold fewer jobs than requested, or none, and not be the last.
     """
 
     jobs: list[JobSummary]
@@ -119,7 +120,7 @@ class JobSubmissions(Protocol):
     """Stores new jobs."""
 
     def earlier(self, owner: str, key: IdempotencyKey, now: float) -> Job | None:
-        """The job that a caller's key led to before; None if it is new.
+        """Return the job that a caller's key created; None if the key is new.
 
         Raises:
             KeyReused: the key was used with another request.
@@ -128,7 +129,7 @@ class JobSubmissions(Protocol):
         ...
 
     def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
-        """Store a job with its key and its event, all or none; the job stored, and the event.
+        """Store a job with its key and event atomically; return the stored job and the event.
 
         If the key was used before with the same request, return that earlier job and no event.
 
@@ -140,75 +141,76 @@ class JobSubmissions(Protocol):
 
 
 class JobLeases(Protocol):
-    """What workers need. `seconds` is how long a lease holds; `now` is the worker's clock.
+    """Leases of jobs, for workers. A lease lasts `seconds`; `now` is the worker's clock.
 
-    Every write is conditional on owner and fence, and the lease's end is in the condition.
+    Every write is conditional on the lease's owner, fence and expiry.
     """
 
     def lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
-        """Lease a job; its `lease` is the right to settle it. One past its deadline expires.
+        """Lease a job; only its `lease` can settle it. A job past its deadline expires.
 
-        A worker that asks again gets the lease that it has. Taking over an expired lease counts
+        A worker that asks again gets its current lease. Taking over an expired lease counts
         the run under it as `broken`.
 
         Raises:
             NotFound: the job does not exist.
             Settled: the job has ended.
-            Busy: another worker has it; this is Transient.
+            Busy: another worker holds it; this is Transient.
         """
         ...
 
     def release(self, job: str, lease: Lease, now: float, *, broke: bool = False) -> None:
-        """Release a job, so that the next attempt need not wait; `broke` if its run broke off.
+        """Release a job so that the next attempt can start; `broke`: its run broke off.
 
         Raises:
-            LostLease: the lease does not hold.
+            LostLease: the lease is no longer valid.
         """
         ...
 
     def settle(
         self, job: str, lease: Lease, outcome: JobOutcome, now: float, *, notify: bool = True
     ) -> JobEvent:
-        """End a job and write its event, both or none; idempotent.
+        """Settle a job and write its event atomically; idempotent.
 
         Without `notify` no event is written.
 
         Raises:
-            LostLease: the lease does not hold (also: the job was cancelled). Transient.
+            LostLease: the lease is no longer valid, or the job was cancelled.
+            Transient: the store does not answer.
         """
         ...
 
 
 class JobBatches(Protocol):
-    """Leases and ends of many jobs in few calls. What a call leaves out may be asked for alone.
+    """Leases and settles many jobs in few calls. Jobs missing from a result can be retried alone.
 
-    Each job is written under the conditions that it has alone. Raises Transient: the state of all
+    Each job is written under the same conditions as alone. Raises Transient: the state of all
     of them is unknown.
     """
 
     def read_many(self, jobs: Sequence[str]) -> Mapping[str, Job]:
-        """Different jobs as they are stored now, by id."""
+        """Read the stored state of different jobs, by id."""
         ...
 
     def lease_many(
         self, jobs: Sequence[Job], worker: str, now: float, seconds: float
     ) -> Mapping[str, Job]:
-        """Lease different accepted jobs, unchanged since they were read; those leased, by id."""
+        """Lease different accepted jobs, unchanged since they were read; return those leased."""
         ...
 
     def settle_many(
         self, ends: Sequence[tuple[Job, JobOutcome]], now: float
     ) -> Mapping[str, JobEvent]:
-        """End leased jobs, and write the events of those with `notify`; the event of each job that
-        was ended, by id."""
+        """Settle leased jobs, and write the events of those with `notify`; return the event of
+        each settled job, by id."""
         ...
 
 
 class JobQueries(Protocol):
-    """What callers may do with their jobs. With an `owner`, the jobs of others are not found."""
+    """Callers' operations on their jobs. With an `owner`, other callers' jobs are not found."""
 
     def get(self, job: str, owner: str | None = None) -> Job:
-        """A job. Raises NotFound."""
+        """Read a job. Raises NotFound."""
         ...
 
     def page(
@@ -220,7 +222,7 @@ class JobQueries(Protocol):
         after: str | None = None,
         most: int = 50,
     ) -> JobPage:
-        """A caller's jobs, newest first. Raises BadInput: `after` is not a page's `next`."""
+        """List a caller's jobs, newest first. Raises BadInput: `after` is not a page's `next`."""
         ...
 
     def cancel(self, job: str, owner: str | None, now: float) -> tuple[Job, JobEvent | None]:
@@ -229,10 +231,10 @@ class JobQueries(Protocol):
 
 
 class Outbox(Protocol):
-    """Events that are stored and not published yet."""
+    """Stored events that are not yet published."""
 
     def outbox(self, before: float, most: int = 100) -> list[JobEvent]:
-        """Events written before a moment, some of the oldest."""
+        """Read some of the oldest events written before a time."""
         ...
 
     def sent(self, event: JobEvent) -> None:
@@ -240,7 +242,7 @@ class Outbox(Protocol):
         ...
 
     def sent_many(self, events: Sequence[JobEvent]) -> None:
-        """Remove events that were sent. Raises Transient; some may then be left."""
+        """Remove events that were sent. Raises Transient; some may then remain."""
         ...
 
 
@@ -248,7 +250,7 @@ class JobExpiry(Protocol):
     """Expires jobs past their deadline."""
 
     def overdue(self, now: float, most: int = 100) -> list[str]:
-        """Ids of jobs past their deadline that are not settled, some of them."""
+        """Read the ids of some unsettled jobs past their deadline."""
         ...
 
     def expire(self, job: str, now: float) -> JobEvent | None:
@@ -257,31 +259,31 @@ class JobExpiry(Protocol):
 
 
 class JobStore(JobSubmissions, JobLeases, JobBatches, JobQueries, Outbox, JobExpiry, Protocol):
-    """All of them."""
+    """All ports of the job store."""
 
 
 class Blobs(Protocol):
-    """Payloads and results too large for a job's item, by their place in S3: s3://bucket/key."""
+    """Payloads and results too large for a job's item, by S3 location: s3://bucket/key."""
 
     def put(self, key: str, body: bytes, content_type: str) -> str:
-        """Store under a key of the payloads bucket (payloads/..., results/...); its place."""
+        """Store a blob in the payloads bucket (payloads/..., results/...); return its location."""
         ...
 
     def get(self, place: str, most: int) -> bytes:
-        """The object at a place, of at most `most` bytes.
+        """Read the object at a location, of at most `most` bytes.
 
         Raises:
             NotFound: the object does not exist, or may not be read.
-            TooLarge: it is larger.
+            TooLarge: the object is larger.
             Transient: S3 does not answer.
         """
         ...
 
     def size(self, place: str) -> int:
-        """The size of the object at a place, in bytes. Raises as `get` does."""
+        """The size in bytes of the object at a location. Raises as `get` does."""
         ...
 
 
 def max_input_bytes(content_type: str) -> int:
-    """The bytes that an input in S3 of a content type may have; without a type it may be JSON."""
+    """The largest size in bytes of an S3 input of a content type; no type is treated as JSON."""
     return MAX_JSON_INPUT_BYTES if content_type in ("", "application/json") else MAX_INPUT_BYTES

@@ -1,7 +1,7 @@
-"""Submitting jobs: a request is checked before it is accepted, not later by a worker.
+"""Submit jobs: a request is validated before it is accepted, not later by a worker.
 
-Its idempotency key comes before all else: what changed since (a model's version, an endpoint, an
-input) does not change the job that the key led to.
+The idempotency key is checked first: later changes to a model's version, an endpoint or an input
+do not affect the job that the key created.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from quintet.serving.checking import check_values
 
 __all__ = ["TTL_SECONDS", "CallbackEndpoints", "JobOptions", "Submitter", "idempotency_key"]
 
-#: seconds until a job that no worker has begun expires, unless the request says otherwise
+#: seconds until a job that no worker has started expires, unless the request sets its own
 TTL_SECONDS = 21_600
 CALLBACK = "x-quintet-callback"
 KEY = "idempotency-key"
-#: bytes of a body with an idempotency key, decompressed: more than any contract lets in
+#: largest decompressed body with an idempotency key, in bytes: more than any contract allows
 MAX_KEYED_BYTES = 32_000_000
 
 Target = tuple[str, int | None]
@@ -45,11 +45,11 @@ Target = tuple[str, int | None]
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """What SageMaker's callers may ask of a job.
+    """Options of jobs submitted through the SageMaker API.
 
-    An `inference_id` makes the job one of SageMaker's, notified and stored as SageMaker does; an
-    empty one stands for the job's id. `stored` is the place in S3 of an input that lies there.
-    `folders` and `file` name a result in S3; `run_limit` bounds the run that scores it, in seconds.
+    With an `inference_id`, results are stored and notified as SageMaker does; an empty one means
+    the job's id. `stored` is the S3 location of the input, if it is in S3. `folders` and `file`
+    name the result in S3; `run_limit` bounds the run that scores the job, in seconds.
     """
 
     ttl: float = TTL_SECONDS
@@ -60,7 +60,7 @@ class JobOptions:
     run_limit: int | None = None
 
     def output(self, job: str) -> str:
-        """The key of the result, empty without a name. It holds the job's id, so it is unique."""
+        """The key of the result, empty if unnamed. It contains the job's id, so it is unique."""
         parts = [part for part in ("results", self.folders, job, self.file) if part]
         return "/".join(parts) if len(parts) > 2 else ""
 
@@ -69,14 +69,14 @@ NO_OPTIONS = JobOptions()
 
 
 class CallbackEndpoints(Protocol):
-    """The registered endpoints for callbacks."""
+    """Registered callback endpoints."""
 
     def check(self, endpoint: str, caller: str) -> None:
-        """Refuse an endpoint that a caller may not name.
+        """Refuse an endpoint that a caller may not use.
 
         Raises:
-            NotFound: it is not registered, or not for this caller.
-            BadInput: it is not served.
+            NotFound: the endpoint is not registered, or not for this caller.
+            BadInput: the endpoint is disabled.
             Transient: the table does not answer.
         """
         ...
@@ -106,7 +106,7 @@ class Submitter:
         """Accept a request as a job, or return the earlier job of its idempotency key.
 
         Raises:
-            QuintetError: it is refused, or could not be stored.
+            QuintetError: the request is refused, or could not be stored.
         """
         key = idempotency_key(request, protocol.name, target, options)
         if key is not None:
@@ -126,7 +126,7 @@ class Submitter:
         job = self._job(model, request, content, protocol.name, options)
         accepted, event = self.store.accept(self._without_large_body(job), key)
         if event is not None:
-            with suppress(Transient):  # it stays in the outbox for the sweep
+            with suppress(Transient):  # the sweep publishes it from the outbox
                 self.publish(event)
         context.job = accepted.id
         return accepted
@@ -157,7 +157,7 @@ class Submitter:
         )
 
     def _stored(self, request: Request, place: str) -> Content:
-        """An input in S3, checked as far as that goes without reading it."""
+        """An input in S3, checked as far as possible without reading it."""
         size = self.blobs.size(place)
         if size == 0:
             raise BadInput.of("InputLocation", "an object that is not empty", "0 bytes")
@@ -167,7 +167,7 @@ class Submitter:
         return Content(request.media_type, size, place=place, headers=kept_headers(request))
 
     def _without_large_body(self, job: Job) -> Job:
-        """The job with a large body moved to S3."""
+        """Return the job with a large body moved to S3."""
         content = job.request
         if content.body is None or content.size <= INLINE_REQUEST:
             return job
@@ -178,7 +178,7 @@ class Submitter:
 def _checked(
     model: Model, request: Request, context: RequestContext, protocol: WireProtocol
 ) -> Content:
-    """The request's content, once it is found valid."""
+    """Validate a request; return its content."""
     asked: Asked = protocol.decode(model.contract, request)
     context.rows = asked.batch.rows
     context.steps.ended["decode_ms"] = context.steps.timer()
@@ -191,14 +191,14 @@ def _checked(
 def idempotency_key(
     request: Request, form: str, target: Target, options: JobOptions
 ) -> IdempotencyKey | None:
-    """A request's idempotency key, with the SHA-256 of what the request asks for.
+    """The idempotency key of a request, with the SHA-256 of the request.
 
-    JSON is the same whatever its white space and the order of its keys, and a request is whatever
-    media type its answer shall have.
+    Two requests are the same if their JSON differs only in white space or key order, or if only
+    the media type of the answer differs.
 
     Raises:
-        BadInput: the key is none, or the body cannot be decoded.
-        TooLarge: the body is larger than any that is accepted.
+        BadInput: the key is invalid, or the body cannot be decoded.
+        TooLarge: the body is larger than any accepted body.
     """
     text = request.headers.get(KEY)
     if text is None:
@@ -216,7 +216,7 @@ def idempotency_key(
 
 
 def _canonical(body: bytes) -> bytes:
-    """JSON without white space and with sorted keys; any other body as it is."""
+    """JSON without white space and with sorted keys; any other body unchanged."""
     try:
         return orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
     except (ValueError, TypeError, RecursionError):

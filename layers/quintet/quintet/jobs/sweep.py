@@ -1,8 +1,8 @@
-"""The sweep: expire overdue jobs, publish events that were left, fail jobs of dead letters.
+"""The sweep: expire overdue jobs, publish pending events, fail the jobs of dead letters.
 
-A worker fails a job before it acknowledges its message, whose copy is then a dead letter. The jobs
-of dead letters that are left are those whose messages SQS moved there, having delivered them too
-often. The dead letters stay, for a replay.
+A worker that gives up a job sends a copy of its message to the dead-letter queue and fails the job
+itself. The sweep fails the jobs whose messages SQS moved to the dead-letter queue after too many
+receives. The dead letters stay in the queue for a replay.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
     "sweep",
 ]
 
-#: whoever wrote a younger event is about to publish it
+#: the writer of a newer event is about to publish it
 GRACE_SECONDS = 60.0
 #: dead letters that one sweep reads
 MAX_DEAD_LETTERS = 1_000
@@ -38,10 +38,10 @@ LEASE_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Swept:
-    """The counts of a sweep, as they are logged.
+    """The counts of a sweep, as logged.
 
-    `buried` jobs failed as their messages are dead letters; `failed` events could not be published
-    and wait for the next sweep.
+    `buried` counts jobs failed because their messages are dead letters; `failed` counts events that
+    could not be published and wait for the next sweep.
     """
 
     expired: int = 0
@@ -57,7 +57,7 @@ def sweep(
     now: float,
     has_time: Callable[[], bool] = lambda: True,
 ) -> Swept:
-    """Sweep for as long as there is time.
+    """Sweep while `has_time` returns True.
 
     Raises:
         Transient: the store could not be read.
@@ -82,13 +82,13 @@ def _expire(
     has_time: Callable[[], bool],
     swept: Swept,
 ) -> None:
-    """Expire overdue jobs, and publish their ends."""
+    """Expire overdue jobs and publish their events."""
     while has_time():
         before = swept.expired
         for job in jobs.overdue(now):
             try:
                 event = jobs.expire(job, now)
-            except QuintetError:  # it was settled meanwhile, or a worker has it
+            except QuintetError:  # settled meanwhile, or a worker holds it
                 continue
             swept.expired += 1
             if event is None:
@@ -106,7 +106,7 @@ class DeadLetters(Protocol):
     """The dead-letter queue of the work queue."""
 
     def look(self, most: int) -> list[str]:
-        """The bodies of some messages; they stay in the queue.
+        """Read the bodies of some messages; they stay in the queue.
 
         Raises:
             Transient: the queue could not be read.
@@ -131,11 +131,11 @@ class MemoryDeadLetters:
 
 @dataclass(frozen=True)
 class DeadLetterReconciler:
-    """Fails the jobs of dead letters. It leases them first, as a worker does, and so can change
-    nothing that a worker holds.
+    """Fails the jobs of dead letters. It leases each job first, as a worker does, so it never
+    changes a job that a worker holds.
 
-    `get` reads a job. Another message of the same job may be in flight: a job that changed within
-    `quiet_seconds`, in which any message would have come back, is left alone.
+    `get` reads a job. Another message of the same job may be in flight and would be redelivered
+    within `quiet_seconds`; a job that changed more recently than that is skipped.
     """
 
     letters: DeadLetters
@@ -147,7 +147,7 @@ class DeadLetterReconciler:
     quiet_seconds: float
 
     def fail_dead_jobs(self, has_time: Callable[[], bool] = lambda: True) -> int:
-        """Fail the jobs of some dead letters; how many.
+        """Fail the jobs of some dead letters; return how many.
 
         Raises:
             Transient: the queue could not be read.
@@ -156,7 +156,7 @@ class DeadLetterReconciler:
         for body in self.letters.look(MAX_DEAD_LETTERS):
             if not has_time():
                 break
-            with suppress(QuintetError):  # not ours, unknown, or a store fails: the next sweep
+            with suppress(QuintetError):  # invalid, unknown, or a store failed: the next sweep
                 count += self._fail(Delivery("", "", body).job())
         return count
 
@@ -170,6 +170,6 @@ class DeadLetterReconciler:
         keep_failure(self.blobs, job, outcome)
         event = self.leases.settle(name, job.lease, outcome, self.clock(), notify=job.notify)
         if job.notify:
-            with suppress(Transient):  # it stays in the outbox for the next sweep
+            with suppress(Transient):  # the next sweep publishes it
                 self.publisher.publish(event)
         return True

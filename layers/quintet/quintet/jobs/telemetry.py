@@ -22,7 +22,7 @@ class JobsTelemetry:
         self._logger = logger
 
     def worked(self, results: Sequence[MessageResult]) -> None:
-        """Write the line of each message; a warning where it comes back."""
+        """Write a line for each message; a warning if the message is retried."""
         for result in results:
             level = self._logger.info if result.acknowledged else self._logger.warning
             level(
@@ -37,5 +37,5 @@ class JobsTelemetry:
             )
 
     def swept(self, swept: Swept) -> None:
-        """Write the line of a sweep: its counts."""
+        """Write a line with the counts of a sweep."""
         self._logger.info("swept", **dataclasses.asdict(swept))

@@ -1,9 +1,9 @@
-"""What a worker does to jobs: lease, settle, release. Each gives the result of the job's message.
+"""A worker's operations on jobs: lease, settle, release. Each returns the message's result.
 
-A job that ended, whoever ended it, acknowledges its message; if another attempt may help, the
-message fails and comes back, until the job's deadline. A worker that crashes leaves its leases to
-expire: whoever takes one over counts a run of the job that broke off. A job whose runs broke off
-too often is poison: it fails, and its message is put among the dead letters.
+The message of a job that has ended is acknowledged. If another attempt may help, the message fails
+and is retried until the job's deadline. The leases of a crashed worker expire; taking one over
+counts a run of the job that broke off. A job whose runs broke off too often is poison: it fails,
+and its message is sent to the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 THREADS = 16
-# 503: a replay takes a job that failed on our side back to ACCEPTED
+# 503, a failure on our side: a replay moves such a job back to ACCEPTED
 BROKE_OFF = Transient("every attempt to work on the job broke off")
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class LeasedJob:
-    """A job that the worker holds, and its message."""
+    """A job leased by the worker, and its message."""
 
     delivery: Delivery
     job: Job
@@ -73,7 +73,7 @@ class LeasedJob:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A job's answer, or the error in its place."""
+    """A job's answer or error."""
 
     leased: LeasedJob
     answer: Response | Exception
@@ -82,7 +82,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """A job's outcome, or the error for which it may be tried again."""
+    """A job's outcome, or the error that may be retried."""
 
     leased: LeasedJob
     outcome: JobOutcome | Exception
@@ -91,7 +91,7 @@ class _Decided:
 
 @dataclass(frozen=True)
 class JobTransitions:
-    """The ports that change jobs. `lease_seconds` is longer than an invocation can be."""
+    """Changes jobs through its ports. `lease_seconds` is longer than an invocation can run."""
 
     leases: JobLeases
     batches: JobBatches
@@ -103,7 +103,7 @@ class JobTransitions:
     threads: int = THREADS
 
     def read(self, jobs: Mapping[str, Delivery]) -> tuple[list[Waiting], list[MessageResult]]:
-        """The jobs of messages that may be begun, and the results of the other messages."""
+        """Return the jobs that can be started, and the results of the other messages."""
         known: Mapping[str, Job] = {}
         if len(jobs) > 1:  # one alone is leased unread
             with suppress(Transient):
@@ -118,7 +118,7 @@ class JobTransitions:
             except Settled as error:
                 if error.job is job:
                     results.append(_settled_before(name, delivery, job))
-                else:  # its time is over: whoever asks for its lease expires it
+                else:  # past its deadline: asking for its lease expires it
                     waiting.append(Waiting(name, delivery))
             except Busy as error:
                 results.append(_elsewhere(name, delivery, error))
@@ -127,7 +127,7 @@ class JobTransitions:
     def lease(
         self, worker: str, unit: Sequence[Waiting]
     ) -> tuple[list[LeasedJob], list[MessageResult]]:
-        """Lease jobs, together where that works: those leased, and the results of the others."""
+        """Lease jobs, together if possible; return those leased and the results of the others."""
         held: Mapping[str, Job] = {}
         if len(unit) > 1:
             with suppress(Transient):
@@ -140,7 +140,7 @@ class JobTransitions:
         return together + [one for one in found if isinstance(one, LeasedJob)], results
 
     def bury(self, result: MessageResult) -> MessageResult:
-        """Put a message that cannot be handled among the dead letters; its result then."""
+        """Send a message that cannot be handled to the dead-letter queue; return its result."""
         try:
             self.letters.put(result.delivery.body)
         except Transient as error:
@@ -148,7 +148,7 @@ class JobTransitions:
         return replace(result, acknowledged=True)
 
     def settle(self, answered: Sequence[Answered]) -> list[MessageResult]:
-        """Settle jobs with their answers and publish their ends: together, or else one by one."""
+        """Settle jobs and publish their events: together if possible, else one by one."""
         decided = concurrently(self.threads, self._decide, answered)
         ends = [
             (one.leased.job, one.outcome) for one in decided if isinstance(one.outcome, JobOutcome)
@@ -162,7 +162,7 @@ class JobTransitions:
         ]
 
     def release(self, leased: LeasedJob, reason: str, *, broke: bool = False) -> MessageResult:
-        """Release a job for another attempt; `broke` if its run broke off."""
+        """Release a job for another attempt; `broke`: its run broke off."""
         try:
             self.leases.release(leased.job.id, leased.lease, self.clock(), broke=broke)
         except Exception as error:  # the lease expires
@@ -185,7 +185,7 @@ class JobTransitions:
         return self._give_up(held, BROKE_OFF) if job.poison else held
 
     def _decide(self, one: Answered) -> _Decided:
-        """Store an answer, or a failure that is final, where the caller looks for it."""
+        """Store an answer, or a final failure, where the caller looks for it."""
         job = one.leased.job
         outcome: JobOutcome | Exception
         try:
@@ -202,7 +202,7 @@ class JobTransitions:
 
     def _store(self, job: Job, answer: Response) -> Content:
         body, kind = answer.body, answer.content_type
-        # SageMaker's callers know the place in S3 since they submitted the job
+        # SageMaker's callers learned the S3 location when they submitted the job
         if len(body) <= INLINE_RESULT and not job.inference_id:
             return Content(kind, len(body), body, headers=answer.headers)
         place = self.blobs.put(job.result_key, body, kind)
@@ -218,7 +218,7 @@ class JobTransitions:
         return events
 
     def _finish(self, one: _Decided) -> MessageResult:
-        """Settle one job. An error that passes releases it, any other one counts against it."""
+        """Settle one job. A transient error releases it; any other counts as a broken run."""
         outcome, job = one.outcome, one.leased.job
         try:
             if isinstance(outcome, JobOutcome):
@@ -234,7 +234,7 @@ class JobTransitions:
         return self.release(one.leased, _text(outcome), broke=True)
 
     def _settle(self, leased: LeasedJob, outcome: JobOutcome, rows: int) -> MessageResult:
-        """End the job and publish it; an event that cannot be sent now waits for the sweep."""
+        """Settle the job and publish its event; if publishing fails, the sweep retries it."""
         job = leased.job
         event = self.leases.settle(job.id, leased.lease, outcome, self.clock(), notify=job.notify)
         reason = outcome.reason
@@ -246,16 +246,16 @@ class JobTransitions:
         return leased.result(event.kind, True, reason, rows)
 
     def _lost(self, leased: LeasedJob, error: LostLease) -> MessageResult:
-        """The lease is lost: the job was cancelled, or took too long and another worker has it."""
+        """Handle a lost lease: the job was cancelled, or another worker took it over."""
         found = self._lease(leased.lease.owner, Waiting(leased.job.id, leased.delivery))
         return found if isinstance(found, MessageResult) else self.release(found, str(error))
 
     def _give_up(self, leased: LeasedJob, error: Exception) -> MessageResult:
-        """Fail a job that is poison, once a copy of its message is among the dead letters."""
+        """Fail a poison job, after a copy of its message is in the dead-letter queue."""
         outcome = failed(error if isinstance(error, QuintetError) else None)
         try:
             self.letters.put(leased.delivery.body)
-            with suppress(Transient):  # the job holds the failure, too
+            with suppress(Transient):  # the job also stores the failure
                 keep_failure(self.blobs, leased.job, outcome)
             return self._settle(leased, outcome, 0)
         except LostLease as lost:
@@ -273,7 +273,7 @@ def _elsewhere(name: str, delivery: Delivery, error: Busy) -> MessageResult:
 
 
 def failed(error: QuintetError | None) -> JobOutcome:
-    """The outcome of a job that failed; None stands for an unexpected error."""
+    """The outcome of a failed job; None means an unexpected error."""
     return JobOutcome(problem=records.problem(error))
 
 
@@ -285,7 +285,7 @@ def keep_failure(blobs: Blobs, job: Job, outcome: JobOutcome) -> None:
 
 
 def concurrently(threads: int, do: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """`do` for every item, several at a time: the time goes into waiting for AWS."""
+    """Call `do` for every item in several threads: most of the time is spent waiting for AWS."""
     if len(items) < 2 or threads < 2:
         return [do(item) for item in items]
     with ThreadPoolExecutor(min(threads, len(items))) as pool:
@@ -293,5 +293,5 @@ def concurrently(threads: int, do: Callable[[T], R], items: Sequence[T]) -> list
 
 
 def _text(error: Exception) -> str:
-    """An error for the log; the text of an unexpected one may quote the request."""
+    """An error's text for the log; only the type of an unexpected one, as it may quote input."""
     return str(error) if isinstance(error, QuintetError) else type(error).__name__

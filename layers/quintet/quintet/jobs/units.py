@@ -1,8 +1,8 @@
-"""Which jobs of a batch of messages are leased and worked on together, and in which order.
+"""Decides which jobs of a batch of messages are leased and scored together, and in which order.
 
-A job is leased when its turn comes, not with its batch: a worker that crashes leaves exactly those
-jobs leased that it was working on. They are suspects, and run alone from then on. So a job that
-crashes its worker costs any other job one run at most.
+A job is leased when its unit starts, not with the whole batch: a worker that crashes leaves only
+the jobs it was working on leased. They become suspects and run alone from then on. So a job that
+crashes its worker costs any other job at most one run.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from quintet.jobs.messages import Delivery
 
 __all__ = ["MAX_UNIT_BYTES", "Waiting", "suspects", "units"]
 
-#: bytes of requests that are in memory at once, unless one has more by itself
+#: bytes of requests held in memory at once, unless one request alone is larger
 MAX_UNIT_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job that a message names; `job` as it was read, None if it was not."""
+    """A job that a message names; `job` is its state as read, None if not read."""
 
     name: str
     delivery: Delivery
@@ -29,10 +29,10 @@ class Waiting:
 
 
 def units(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
-    """The jobs in the order of their work, those together that are leased together.
+    """Return the jobs in processing order, grouped into units that are leased together.
 
-    These are of one model version, and their requests fit in memory together. A job that was not
-    read is alone, and so is each suspect; those come last, after those that broke off less often.
+    The jobs of a unit have one model version, and their requests fit in memory together. A job that
+    was not read runs alone. So does each suspect; suspects come last, the fewest broken runs first.
     """
     together: dict[tuple[str, int], list[list[Waiting]]] = {}
     unread, suspected = [], suspects(waiting)
@@ -49,7 +49,7 @@ def units(waiting: Sequence[Waiting]) -> list[list[Waiting]]:
 
 
 def suspects(waiting: Sequence[Waiting]) -> list[Waiting]:
-    """The jobs that may be what crashes their workers; those that broke off least come first."""
+    """The jobs that may be crashing their workers, the fewest broken runs first."""
     found = [(one.job.broken, one) for one in waiting if one.job is not None and one.job.suspect]
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 

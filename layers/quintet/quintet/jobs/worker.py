@@ -37,9 +37,9 @@ class Worker:
     def work(
         self, deliveries: Sequence[Delivery], has_time: Callable[[], bool] = lambda: True
     ) -> list[MessageResult]:
-        """Work on the jobs of a batch of messages; the result of each message.
+        """Process the jobs of a batch of messages; return the result of each message.
 
-        Jobs that are not begun when `has_time` says no more come back.
+        Jobs not started when `has_time` returns False are retried.
         """
         received = _by_job(deliveries)
         waiting, results = self.jobs.read(received.first)
@@ -53,9 +53,9 @@ class Worker:
         return results
 
     def _expect_crash(self, suspected: Sequence[Waiting]) -> None:
-        """Let the messages of suspects come back soon, should this worker crash on one of them.
+        """Shorten the visibility timeout of suspects' messages, in case this worker crashes.
 
-        The queue's own visibility timeout is several times as long as a worker lives.
+        The queue's own visibility timeout is several times as long as an invocation.
         """
         soon = math.ceil(self.jobs.lease_seconds)
         self.visibility.delay({one.delivery.receipt: soon for one in suspected})
@@ -63,7 +63,7 @@ class Worker:
     def _work(
         self, worker: str, unit: Sequence[Waiting], has_time: Callable[[], bool]
     ) -> list[MessageResult]:
-        """Lease jobs that go together, and work on them."""
+        """Lease and process the jobs of a unit."""
         if not has_time():
             return [one.delivery.again(one.name, NO_TIME) for one in unit]
         leased, results = self.jobs.lease(worker, unit)
@@ -73,7 +73,7 @@ class Worker:
         for group in groups(reads):
             leased = [by_job[found.job.id] for found in group]
             if has_time():
-                # settled before the next run of the model, so that a crash loses one run only
+                # settle before the next model run, so that a crash loses only one run
                 results += self.jobs.settle(self._answer(leased, group))
             else:
                 results += self._release(leased)
@@ -83,7 +83,7 @@ class Worker:
         return [self.jobs.release(one, NO_TIME) for one in leased]
 
     def _read(self, unit: Sequence[LeasedJob]) -> tuple[list[Read], list[Answered]]:
-        """The requests that could be read, and the errors of the others."""
+        """Read requests; return those that could be read, and the errors of the others."""
         reads, refused = [], []
         for one, body in zip(unit, concurrently(self.jobs.threads, self._load, unit), strict=True):
             try:
@@ -95,7 +95,7 @@ class Worker:
         return reads, refused
 
     def _load(self, one: LeasedJob) -> bytes | Exception:
-        """The body of a job's request, or the error of loading it."""
+        """Load the body of a job's request; return the body or the error."""
         content = one.job.request
         if content.place is None:
             return content.body or b""
@@ -106,7 +106,7 @@ class Worker:
         return body or BadInput.of("input", "at least one byte", "an empty object (0 bytes)")
 
     def _answer(self, leased: Sequence[LeasedJob], group: Sequence[Read]) -> list[Answered]:
-        """Score a group; each job's answer."""
+        """Score a group; return each job's answer or error."""
         return [
             Answered(one, answer, found.asked.batch.rows)
             for one, found, answer in zip(leased, group, self._score(group), strict=True)
@@ -118,7 +118,7 @@ class Worker:
             return in_time(group, score(group, self.features, begun), self.clock() - begun)
         except Transient as error:
             return [error] * len(group)
-        except Exception as error:  # which job caused it is unknown: score each alone
+        except Exception as error:  # it is unknown which job caused it: score each alone
             if len(group) == 1:
                 return [error]
             return list(chain.from_iterable(self._score([found]) for found in group))
@@ -126,7 +126,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class _Received:
-    """Messages by their jobs: the first of each job, the others, and those that name no job."""
+    """Messages by job: the first of each job, duplicates, and those that name no job."""
 
     first: Mapping[str, Delivery]
     again: Sequence[tuple[str, Delivery]]
@@ -150,6 +150,6 @@ def _by_job(deliveries: Sequence[Delivery]) -> _Received:
 def _duplicates(
     again: Sequence[tuple[str, Delivery]], results: Sequence[MessageResult]
 ) -> list[MessageResult]:
-    """The results of further messages of a job: those of its first."""
+    """The results of duplicate messages: those of the job's first message."""
     done = {result.job: result.acknowledged for result in results}
     return [MessageResult(delivery, "delivered twice", done[job], job) for job, delivery in again]
