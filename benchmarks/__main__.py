@@ -1,4 +1,4 @@
-"""Every benchmark, one after another: python -m benchmarks. Each has a command of its own, too."""
+"""Every benchmark in sequence: python -m benchmarks. Each also has a command of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BENCHMARKS = (
 
 
 def main() -> int:
-    """Run them; the number of those that failed."""
+    """Run them; return the number that failed."""
     failed = 0
     for name in BENCHMARKS:
         print(f"\n== python -m benchmarks.{name}", flush=True)

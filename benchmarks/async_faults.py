@@ -1,8 +1,8 @@
-"""Jobs under fire: python -m benchmarks.async_faults --jobs 20000
+"""Jobs under injected faults: python -m benchmarks.async_faults --jobs 20000
 
-Submits jobs to the local AWS while by a seeded plan its calls fail, throttle and lose their
-replies, messages come twice and workers are killed; then counts the outcomes of the jobs. Exits
-with 1 when one was lost, ended twice, ended wrongly or was announced under two ids.
+Submits jobs to the local AWS while a seeded plan makes calls fail, throttle and lose their
+responses, delivers messages twice and kills workers; then counts the outcomes of the jobs. Exits
+with 1 if a job was lost, ended twice, ended wrongly or was announced under two ids.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ PACKAGE = ROOT / "models" / MODEL
 ENDPOINT = "bench"
 DIFFERENT = 100  # texts: each job has one of these
 CLIENTS = 8
-#: jobs that may be open before clients wait: a queue that only grows tells nothing more
+#: open jobs before clients wait: a queue that only grows shows nothing more
 MOST_OPEN = 1_000
 TRIES = 30
-#: a message of a killed worker returns after the queue's visibility timeout
+#: a killed worker's message returns after the queue's visibility timeout
 PARAMETERS = {
     "WorkBatchSize": "20",
     "WorkTimeoutSeconds": "5",
     "WorkMaxConcurrency": "4",
 }
-#: 10 % of the calls fail, in one way or another
+#: 10 % of the calls have some fault
 RATES = {"errors": 0.04, "throttles": 0.03, "lost_replies": 0.03}
 
 
 def fault_plan(seed: int) -> dict[str, Any]:
-    """What goes wrong."""
+    """Return the faults to inject."""
     return {
         "seed": seed,
         "calls": {"dynamodb": RATES, "s3": RATES, "sqs": RATES},
@@ -67,28 +67,28 @@ def fault_plan(seed: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of the jobs. All but the first five are 0 when all is well."""
+    """The outcome of the jobs. In a good run, all but the first five are 0."""
 
     jobs: int
     seconds: float
     states: dict[str, int]
     attempts: dict[str, int]
     happened: dict[str, int]
-    #: keys that did not lead to exactly one job, jobs in no terminal state, jobs in the table
-    #: that nobody asked for
+    #: keys that did not lead to exactly one job, jobs in no terminal state, jobs in the table that
+    #: nobody submitted
     unanswered: int
     open: int
     surplus: int
-    #: jobs that are DONE with another result than the model gives
+    #: jobs that are DONE with a result other than the model's
     wrong: int
-    #: jobs without a verified callback; with two ids; that told of two ends
+    #: jobs without a verified callback; with two ids; with callbacks for two outcomes
     unannounced: int
     announced_twice: int
     contradicted: int
 
     @property
     def good(self) -> bool:
-        """Whether no job was lost, ended twice or wrongly, or was notified wrongly."""
+        """Whether no job was lost, ended twice or wrongly, or had a wrong callback."""
         return not any(
             (
                 self.unanswered,
@@ -103,7 +103,7 @@ class Found:
 
 
 class Submitter:
-    """A client that does what clients should: it asks again, under the same key, until told."""
+    """A correct client: it retries under the same key until it gets a response."""
 
     def __init__(self, local: LocalAws, bodies: Sequence[bytes], told: Sequence[Received]) -> None:
         self._told = told
@@ -114,7 +114,7 @@ class Submitter:
         self._lock = threading.Lock()
 
     def submit(self, number: int) -> None:
-        """Submit a job; every twentieth a second time."""
+        """Submit a job; submit every twentieth a second time."""
         while len(self.ids) - len(self._told) > MOST_OPEN:
             time.sleep(0.1)
         key = f"key-{number}"
@@ -152,7 +152,7 @@ class Submitter:
 
 
 def run(jobs: int, seed: int, state: Path, *, patience: float, show: bool = False) -> Found:
-    """Submit so many jobs under the seed's faults, wait for their ends, and count."""
+    """Submit the jobs under the seed's faults, wait until they end, and count."""
     state.mkdir(parents=True, exist_ok=True)
     plan = state / "faults.json"
     plan.write_text(json.dumps(fault_plan(seed)))
@@ -169,7 +169,7 @@ def run(jobs: int, seed: int, state: Path, *, patience: float, show: bool = Fals
 
 
 def _quintet(local: LocalAws, *arguments: str) -> str:
-    """Run the command."""
+    """Run the `quintet` command."""
     result = CliRunner().invoke(app, [*arguments, "--state", str(local.state)])
     assert result.exit_code == 0, f"{arguments}: {result.output} {result.exception}"
     return result.output
@@ -212,7 +212,7 @@ def _measured(local: LocalAws, receiver: Receiver, jobs: int, patience: float, s
 
 
 def _replay(local: LocalAws) -> None:
-    """What an operator would do: put the dead letters of work back."""
+    """Replay dead letters of work, as an operator would."""
     name = "ApproximateNumberOfMessages"
     url = local.outputs["WorkDeadLettersUrl"]
     got = local.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
@@ -221,13 +221,13 @@ def _replay(local: LocalAws) -> None:
 
 
 def _at_rest(local: LocalAws) -> bool:
-    """Whether nothing goes on any more: a job that was replayed comes to a second end."""
+    """Whether all activity has ended: a replayed job ends a second time."""
     counts = [
         "ApproximateNumberOfMessages",
         "ApproximateNumberOfMessagesNotVisible",
         "ApproximateNumberOfMessagesDelayed",
     ]
-    for queue in ("WorkDeadLetters", "NotifyQueue"):  # of settled jobs, WorkQueue may hold some
+    for queue in ("WorkDeadLetters", "NotifyQueue"):  # WorkQueue may hold settled jobs
         url = local.outputs[f"{queue}Url"]
         got = local.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=counts)
         if any(int(got["Attributes"][count]) for count in counts):
@@ -236,26 +236,26 @@ def _at_rest(local: LocalAws) -> bool:
 
 
 def _items(local: LocalAws) -> list[dict[str, Any]]:
-    """The jobs in the table, as they are stored."""
+    """Return the jobs in the table, as they are stored."""
     return [item for item in _scanned(local) if "#" not in item["job"]["S"]]
 
 
 def _scanned(local: LocalAws) -> Iterator[dict[str, Any]]:
-    """All that is in the table: open jobs and notices that were not sent have an `outbox`."""
+    """Return all items of the table: open jobs and unsent notifications have an `outbox`."""
     pages = local.client("dynamodb").get_paginator("scan")
     for page in pages.paginate(TableName=local.outputs["JobsTableName"], ConsistentRead=True):
         yield from page["Items"]
 
 
 def _expected(texts: NDArray[Any]) -> list[tuple[str, list[float]]]:
-    """Label and probabilities of each text, by the graph itself."""
+    """Return each text's label and probabilities, computed by the graph itself."""
     model = onnx.load(PACKAGE / "model.onnx")
     outputs = predict(model, contract_of(PACKAGE), {"text": texts})
     return list(zip(outputs["label"], outputs["probabilities"].tolist(), strict=True))
 
 
 def _is_right(item: Mapping[str, Any], expected: tuple[str, list[float]]) -> bool:
-    """Whether a job's result is what the graph gives."""
+    """Whether a job's result equals the graph's output."""
     (prediction,) = json.loads(bytes(item["result"]["M"]["body"]["B"]))["predictions"]
     label, probabilities = expected
     got = list(prediction["probabilities"].values())
@@ -311,7 +311,7 @@ def _happened(local: LocalAws) -> dict[str, int]:
 
 
 def main() -> int:
-    """Run it and tell."""
+    """Run the benchmark and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)

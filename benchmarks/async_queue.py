@@ -1,11 +1,11 @@
-"""Rows a second of `work` through the local AWS, one job an invocation and a hundred together:
+"""Rows a second of `work` through the local AWS, one job an invocation and a hundred:
 python -m benchmarks.async_queue
 
 Two local stacks run side by side and differ only in WorkBatchSize. They take turns: jobs of one row
-are in the table, their messages are sent, and the time runs until the last job is settled. Queue,
-event source, tables and invocations are the local AWS's own, so each call costs what it costs
-there; nothing is assumed. It is one process that both ways wait for, so beside the rows a second
-stands the processor's time that the environments of work took for a row.
+are in the table, their messages are sent, and the clock runs until the last job is settled. Queue,
+event source, tables and invocations are the local AWS's own, so each call has its real cost there;
+nothing is assumed. Both ways wait for that one process, so the report also shows the CPU time per
+row of the environments of `work`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from quintet_publish.model_yaml import read_contract
 
 MODELS = ("tickets", "digits")
 GROUP = 100
-#: of two cores, the local AWS takes one
+#: of two cores, the local AWS uses one
 PARAMETERS = {"WorkMaxConcurrency": "2", "WorkBatchSeconds": "1"}
 PATIENCE = 300.0
 
@@ -50,7 +50,7 @@ class Stack:
     jobs: JobTable
 
     def processor_seconds(self) -> float:
-        """The processor's time that work's environments have taken."""
+        """Return the CPU time that the environments of `work` have used."""
         found = 0.0
         for child in psutil.Process(self.local.process.pid).children():
             if child.environ()["AWS_LAMBDA_FUNCTION_NAME"].endswith("-Work"):
@@ -59,8 +59,10 @@ class Stack:
         return found
 
     def drained(self, jobs: Sequence[Job]) -> tuple[float, float]:
-        """Seconds from the first message of accepted jobs to the end of the last job; and those
-        of the processor that work took meanwhile."""
+        """Return the seconds from the first message of accepted jobs to the end of the last job,
+        and
+        the CPU seconds of `work` in that time.
+        """
         for job in jobs:
             _, notice = self.jobs.accept(job)
             assert notice is not None
@@ -74,7 +76,7 @@ class Stack:
         for at in range(0, len(entries), 10):
             sqs.send_message_batch(QueueUrl=url, Entries=entries[at : at + 10])
         ends = []
-        for job in reversed(jobs):  # the last is waited for, most others are looked at once
+        for job in reversed(jobs):  # wait for the last, which leaves a single check for most others
             while not (found := self.jobs.get(job.id)).settled:
                 assert time.time() < begun + PATIENCE, f"{job.id} is {found.state}"
                 time.sleep(0.5)
@@ -85,7 +87,7 @@ class Stack:
 
 @contextmanager
 def stack(batch: int, folder: Path) -> Iterator[Stack]:
-    """A local stack whose `work` takes so many jobs an invocation."""
+    """Run a local stack whose `work` takes this many jobs an invocation."""
     parameters = {**PARAMETERS, "WorkBatchSize": str(batch)}
     local = start_local_aws(folder, parameters=parameters)
     try:
@@ -105,7 +107,7 @@ def stack(batch: int, folder: Path) -> Iterator[Stack]:
 
 
 def bodies(model: str, count: int) -> list[bytes]:
-    """Requests of one row each, of the model's held-out rows."""
+    """Return requests of one row each, from the model's held-out rows."""
     package = ROOT / "models" / model
     feature = read_contract((package / "model.yaml").read_bytes()).features[0]
     table = arrow_io.read_parquet(package / "data/held_out.parquet").read_all()
@@ -117,7 +119,7 @@ def bodies(model: str, count: int) -> list[bytes]:
 
 
 def made(model: str, count: int) -> list[Job]:
-    """Jobs that nobody has accepted yet."""
+    """Create jobs that have not been accepted yet."""
     now = time.time()
     return [
         Job(
@@ -136,7 +138,7 @@ def made(model: str, count: int) -> list[Job]:
 
 
 def compared(jobs: int, rounds: int) -> list[dict[str, Any]]:
-    """Each model's rows a second, and the processor's milliseconds of work for a row, both ways."""
+    """Return each model's rows a second, and the CPU milliseconds of `work` per row, both ways."""
     speeds: dict[tuple[str, int], list[float]] = {}
     costs: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stacks:

@@ -1,12 +1,12 @@
-"""Rows a second of work's grouping, side by side: python -m benchmarks.async_work
+"""Rows a second of grouped jobs in `work`, side by side: python -m benchmarks.async_work
 
 One execution environment scores the same jobs (one row each: a text of the tickets model, an
-image of the digits model) one job an invocation, and a hundred. Ports are in memory, so that
-nothing but our own code and the model takes time; then each of their calls takes as long as a
-call of AWS: `CALL_MS`, what DynamoDB says of itself ("single-digit milliseconds"), is taken for
-SQS and S3, too. The ways take turns in every round; shown are medians. Without waiting it is the
-processor's time that counts, so that what else the machine does matters little. What Lambda
-itself adds to each invocation is left out, which favours one job an invocation.
+image of the digits model), one job an invocation and then a hundred. With ports in memory, only our
+own code and the model take time; with slow ports each of their calls takes as long as a call of
+AWS: `CALL_MS`, DynamoDB's documented latency ("single-digit milliseconds"), applied to SQS and S3
+too. The ways take turns in every round; the report shows medians. Without the waits CPU time is
+measured, so other load on the machine matters little. Lambda's own overhead for each
+invocation is left out, which favours one job an invocation.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CALL_MS = 4.0
 
 
 class Slow:
-    """A port of which every call takes `CALL_MS`."""
+    """A port whose every call takes `CALL_MS`."""
 
     def __init__(self, port: Any) -> None:
         self._port = port
@@ -54,7 +54,7 @@ class Slow:
 
 
 class Shelf:
-    """The model, loaded already."""
+    """A model that is already loaded."""
 
     def __init__(self, model: OnnxModel) -> None:
         self.model = model
@@ -65,7 +65,7 @@ class Shelf:
 
 
 def raw(model: OnnxModel, values: Sequence[Any], size: int) -> float:
-    """Rows a second of session.run, `size` at a time."""
+    """Return rows a second of session.run, `size` at a time."""
     names = [output.name for output in model.contract.outputs]
     (only,) = model.contract.inputs
     shape = (-1, *only.shape[1:])
@@ -80,7 +80,7 @@ def raw(model: OnnxModel, values: Sequence[Any], size: int) -> float:
 
 
 def worked(model: OnnxModel, values: Sequence[Any], size: int, slow: bool) -> float:
-    """Rows a second of the worker, `size` jobs an invocation."""
+    """Return rows a second of the worker, `size` jobs an invocation."""
     contract = model.contract
     version = Version(contract.version, "", "", model.size, "")
     route = Route(contract.name, contract.version, 1, {contract.version: version})
@@ -104,7 +104,7 @@ def worked(model: OnnxModel, values: Sequence[Any], size: int, slow: bool) -> fl
 
 
 def compared(name: str) -> list[dict[str, Any]]:
-    """The ways of one model, each one at a time and grouped."""
+    """Measure one model's ways, each one at a time and grouped."""
     package = MODELS / name
     contract = read_contract((package / "model.yaml").read_bytes())
     model = OnnxModel(contract, (package / "model.onnx").read_bytes())
@@ -120,7 +120,7 @@ def compared(name: str) -> list[dict[str, Any]]:
     }
     found: dict[str, dict[int, list[float]]] = {way: {1: [], GROUP: []} for way in ways}
     for measure in ways.values():
-        measure(GROUP)  # warm
+        measure(GROUP)  # warm-up
     for _ in range(ROUNDS):
         for way, measure in ways.items():
             for size in (1, GROUP):

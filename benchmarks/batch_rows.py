@@ -1,10 +1,10 @@
 """Millions of rows through the local AWS: python -m benchmarks.batch_rows --rows 10000000
 
-Makes Parquet files of 100,000 rows with 30 float features, puts them into the inbox and scores
-them in one run. Then it holds each file's scores, to the bit, to those of one process that does
-nothing but `session.run` on the same rows. With `--disturbed`, one invocation in ten of
-score_unit is killed, the run is stopped when some units are done, and it is redriven until it
-is whole. Exits with 1 when a row is missing, scored twice or scored otherwise.
+Writes Parquet files of 100,000 rows with 30 float features, uploads them to the inbox and scores
+them in one run. Then it compares each file's scores, bit for bit, with those of one process that
+only calls `session.run` on the same rows. With `--disturbed`, one invocation in ten of score_unit
+is killed, the run is stopped when some units are done, and it is redriven until it is complete.
+Exits with 1 if a row is missing, scored twice or scored differently.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Rows = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of the rows. `attempts` are executions: the first, and redrives."""
+    """The outcome of the rows. `attempts` counts executions: the first, and redrives."""
 
     rows: int
     scored: int
@@ -72,15 +72,15 @@ class Found:
 
     @property
     def good(self) -> bool:
-        """Whether every row was scored once, as the reference scores it."""
+        """Whether every row was scored once, with the reference's score."""
         return self.rows == self.scored and self.scores == self.reference
 
 
-# ---- a model, rows, and what the model alone makes of them -------------------------------------
+# ---- a model, rows, and the reference scores ---------------------------------------------------
 
 
 def forest(seed: int) -> onnx.ModelProto:
-    """An ensemble of complete trees with random splits, of 2**DEPTH leaves each."""
+    """Build an ensemble of complete trees with random splits, of 2**DEPTH leaves each."""
     random = np.random.default_rng(seed)
     inner, nodes = 2**DEPTH - 1, 2 ** (DEPTH + 1) - 1
     ids = np.arange(nodes)
@@ -118,7 +118,7 @@ def forest(seed: int) -> onnx.ModelProto:
 
 
 def package(folder: Path, model: onnx.ModelProto, seed: int) -> None:
-    """The model as a package that can be published."""
+    """Write the model as a package that can be published."""
     folder.mkdir()
     features = [{"name": name, "dtype": "float32"} for name in FEATURES]
     shape = {"shape": [-1, len(FEATURES)], "features": FEATURES}
@@ -137,13 +137,13 @@ def package(folder: Path, model: onnx.ModelProto, seed: int) -> None:
 
 
 def rows_of(seed: int, number: int, count: int) -> Rows:
-    """The rows of a file, (count, features)."""
+    """Return the rows of a file, (count, features)."""
     random = np.random.default_rng((seed, number))
     return random.normal(size=(count, len(FEATURES))).astype(np.float32)
 
 
 def parquet(rows: Rows) -> bytes:
-    """Rows as a Parquet file."""
+    """Write rows as a Parquet file."""
     arrays = [core.Array.from_numpy(np.ascontiguousarray(column)) for column in rows.T]
     out = io.BytesIO()
     table = core.Table.from_arrays(arrays, names=FEATURES)
@@ -153,17 +153,17 @@ def parquet(rows: Rows) -> bytes:
 
 
 def key_of(number: int) -> str:
-    """Where a file is in the inbox."""
+    """Return the key of a file in the inbox."""
     return f"{PREFIX}part-{number:05d}.parquet"
 
 
 def sizes(rows: int) -> list[int]:
-    """The rows of each file."""
+    """Return the row count of each file."""
     return [min(FILE_ROWS, rows - at) for at in range(0, rows, FILE_ROWS)]
 
 
 def digest(files: Iterator[tuple[str, NDArray[np.int64], Rows]]) -> str:
-    """One hash of scores: of each file's key, its row numbers and its scores, in order."""
+    """Hash all scores: each file's key, its row numbers and its scores, in order."""
     whole = hashlib.sha256()
     for key, numbers, scores in files:
         whole.update(key.encode() + numbers.tobytes() + scores.tobytes())
@@ -171,7 +171,7 @@ def digest(files: Iterator[tuple[str, NDArray[np.int64], Rows]]) -> str:
 
 
 def reference(model: onnx.ModelProto, rows: int, seed: int) -> str:
-    """The digest of what the model alone gives for the same rows, in this process."""
+    """Return the digest of the model's own scores for the same rows, computed in this process."""
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), session_options(1), ["CPUExecutionProvider"]
     )
@@ -194,7 +194,7 @@ def reference(model: onnx.ModelProto, rows: int, seed: int) -> str:
 def run(
     rows: int, seed: int, state: Path, *, disturbed: bool = False, unit_bytes: int = 64 << 20
 ) -> Found:
-    """Score so many rows in one run on the local AWS, and compare."""
+    """Score the rows in one run on the local AWS, and compare."""
     state.mkdir(parents=True, exist_ok=True)
     options: tuple[str, ...] = FREE_PORTS
     if disturbed:
@@ -218,7 +218,7 @@ def run(
 
 
 def _quintet(local: LocalAws, *arguments: str) -> Result:
-    """Run the command."""
+    """Run the `quintet` command."""
     return CliRunner().invoke(app, [*arguments, "--state", str(local.state)])
 
 
@@ -261,7 +261,7 @@ def _status(reader: RunReader) -> str:
 
 
 def _stop_halfway(local: LocalAws, reader: RunReader) -> None:
-    """Stop the run's execution when a third of its units is done."""
+    """Stop the run's execution when a third of its units are done."""
     folder: RunPaths | None = None
     while folder is None:
         names = reader.names(MODEL)
@@ -282,7 +282,7 @@ def _killed(local: LocalAws) -> int:
 
 
 def _files(reader: RunReader, folder: RunPaths) -> Iterator[tuple[str, NDArray[np.int64], Rows]]:
-    """The scores of each file, whose parts lie one behind the other."""
+    """Yield the scores of each file, whose parts are consecutive."""
     parts = (
         part
         for key in reader.store.keys(f"{folder.root}scores/")
@@ -294,7 +294,7 @@ def _files(reader: RunReader, folder: RunPaths) -> Iterator[tuple[str, NDArray[n
 
 
 def _parts(body: bytes) -> Iterator[tuple[str, NDArray[np.int64], Rows]]:
-    """The rows of a part of the scores, file by file."""
+    """Yield the rows of a part of the scores, file by file."""
     table = arrow_io.read_parquet(body).read_all()
     columns = [table.column(name).combine_chunks() for name in ("row", "score")]
     numbers, scores = (column.to_numpy() for column in columns)
@@ -306,7 +306,7 @@ def _parts(body: bytes) -> Iterator[tuple[str, NDArray[np.int64], Rows]]:
 
 
 def main() -> int:
-    """Run it and tell."""
+    """Run the benchmark and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)

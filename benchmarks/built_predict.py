@@ -1,10 +1,10 @@
-"""predict as it is built, beside a bare handler: python -m benchmarks.built_predict
+"""The built predict function compared with a bare handler: python -m benchmarks.built_predict
 
 Both run in AWS's Runtime Interface Emulator. Requires a build by `make test-built`, and python3.13
 on PATH. The bare handler loads numpy and onnxruntime and runs a session of the same model on one
-row, nothing else. Cold is from the first request, which starts the function's process, to its
-answer, and how long that process kept a processor busy; the ways take turns. predict reads its
-registry, model and features from the local AWS.
+row, nothing else. Cold is the time from the first request, which starts the function's process, to
+its response, and that process's CPU time; the ways take turns. predict reads its registry, model
+and features from the local AWS.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def _rows(kind: str, times: Mapping[str, list[float]]) -> list[dict[str, Any]]:
-    """A line for each way, and how many times the first one's median its own is."""
+    """Return a line for each way, with the ratio of its median to the first one's."""
     rows: list[dict[str, Any]] = [
         {"what": f"{kind}: {name}", **milliseconds(seconds, 50, 95)}
         for name, seconds in times.items()
@@ -87,13 +87,13 @@ def _rows(kind: str, times: Mapping[str, list[float]]) -> list[dict[str, Any]]:
 
 
 def _cpu(emulator: Emulator) -> float:
-    """Seconds that the function's process has kept a processor busy, to 10 ms."""
+    """Return the CPU seconds of the function's process, to 10 ms."""
     (child,) = psutil.Process(emulator.pid).children()
     return sum(child.cpu_times()[:2])
 
 
 def _ways(local: LocalAws, scratch: Path) -> dict[str, Way]:
-    """The bare handler first, predict second; then each without the layers' `.pyc`."""
+    """Return the bare handler first, predict second; then each without the layers' `.pyc`."""
     function = built(ARCHITECTURE).functions["Predict"]
     runtime, quintet = (layer / "python" for layer in function.layers)
     told = json.loads((local.state / "sam-env.json").read_text())["Predict"]
@@ -113,7 +113,7 @@ def _ways(local: LocalAws, scratch: Path) -> dict[str, Way]:
 
 
 def _uncompiled(path: list[Path], variables: Mapping[str, str], scratch: Path) -> Way:
-    """The same without the layers' `.pyc`, and as if its file system could not be written."""
+    """Return the same without the layers' `.pyc`, as if its file system were read-only."""
     task, *layers = path
     copies = [scratch / layer.parent.name for layer in layers]
     for layer, copy in zip(layers, copies, strict=True):
@@ -123,7 +123,7 @@ def _uncompiled(path: list[Path], variables: Mapping[str, str], scratch: Path) -
 
 
 def _warm(ways: Mapping[str, Way], asked: bytes, scratch: Path) -> dict[str, list[float]]:
-    """Calls of two functions that run at once, in turn."""
+    """Time calls of two functions that run concurrently, in turn."""
     (bare, one), (predict, other) = ways.items()
     with (
         emulated("app.handler", one.path, one.variables, scratch / "one") as first,
@@ -143,7 +143,7 @@ def _warm(ways: Mapping[str, Way], asked: bytes, scratch: Path) -> dict[str, lis
 
 
 def _call(line: http.client.HTTPConnection, asked: bytes) -> float:
-    """Seconds to an answer that is one."""
+    """Return the seconds to a valid response."""
     started = time.perf_counter()
     line.request("POST", INVOKE, asked)
     answer = json.loads(line.getresponse().read())

@@ -1,4 +1,4 @@
-"""predict's cold start against the least there can be: python -m benchmarks.cold_start
+"""predict's cold start compared with the minimum: python -m benchmarks.cold_start
 
 Each figure is the wall time of a fresh process, from its start to the end of its last step,
 medians of interleaved rounds with the page cache warm. predict's services are the local AWS's.
@@ -77,10 +77,10 @@ def main() -> None:
 
 
 def run(script: str, environ: dict[str, str], stdin: str) -> float:
-    """Seconds from a process's start to its script's end."""
+    """Return the seconds from a process's start to its script's end."""
     started = time.perf_counter()
     ended = subprocess.run(
-        # leaving at once: what the interpreter tears down is no part of a start
+        # exit at once: the interpreter's tear-down does not belong to a start
         [sys.executable, "-c", f"{script}\nimport os; os.write(1, b'.'); os._exit(0)"],
         input=stdin,
         env=environ,

@@ -1,7 +1,7 @@
-"""What a deployed stage costs, idle and a million, and where it ends: python -m benchmarks.costs
+"""Costs of a deployed stage, idle and per million, and its limits: python -m benchmarks.costs
 
 Reads the expanded template at its default parameters and the list prices of
-quintet/batch/prices.toml, and fills docs/costs.md with what comes of them.
+quintet/batch/prices.toml, and fills docs/costs.md with the results.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["MONTH_HOURS", "PAGE", "beside", "filled", "idle", "stage"]
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/costs.md"
 MONTH_HOURS = 730
-#: five pollers of Lambda for each queue, each waiting up to 20 s
+#: Lambda runs five pollers for each queue, each waiting up to 20 s
 POLLS_A_MINUTE = 15
 #: types of the expanded template that cost nothing while idle
 FREE = {
@@ -65,15 +65,15 @@ BILLED = {
 
 
 def stage(**overrides: str) -> Plan:
-    """The template, filled in."""
+    """Return the template with its parameters filled in."""
     return plan(load(ROOT / "template.yaml", overrides), "http://127.0.0.1:4566")
 
 
 def idle(of: Plan) -> list[Line]:
-    """What a month costs in which nobody asks anything.
+    """Return the cost of a month without requests.
 
     Raises:
-        ValueError: a type of resource that nobody has put into FREE or BILLED.
+        ValueError: a type of resource is in neither FREE nor BILLED.
     """
     kinds = Counter(resource["Type"] for resource in of.resources.values())
     if unknown := set(kinds) - FREE - BILLED:
@@ -106,7 +106,7 @@ def _polls(of: Plan) -> Line:
 
 
 def _sweep(of: Plan) -> Line:
-    """Once a minute: a call, some reads, its traces and lines of log."""
+    """Return the cost of one sweep a minute: a call, some reads, its traces and log lines."""
     table, calls = prices(), 60 * MONTH_HOURS
     usd = invocations(of, "Sweep", calls, 10 * CALL_MS)
     usd += calls * (8 * table["dynamodb"]["read_unit"] + table["sqs"]["request"])
@@ -115,7 +115,7 @@ def _sweep(of: Plan) -> Line:
 
 
 def beside(of: Plan) -> list[Line]:
-    """What a month costs on top, by what there is."""
+    """Return what a month costs in addition, by kind and count of resource."""
     table, warm = prices(), stage(PredictProvisionedConcurrency="1")
     more = sum(line.usd for line in idle(warm)) - sum(line.usd for line in idle(of))
     metric = table["cloudwatch"]["metric_month"]
@@ -133,7 +133,7 @@ def beside(of: Plan) -> list[Line]:
 
 
 def sections() -> dict[str, list[str]]:
-    """What the page has between its marks, by mark."""
+    """Return the page's generated content, by mark."""
     of, table = stage(), prices()
     patterns = (
         line for title, lines in million(of).items() for line in ("", f"### {title}", *_bill(lines))
@@ -165,10 +165,10 @@ def _usd(usd: float) -> str:
 
 
 def filled(text: str) -> str:
-    """The page with its sections as they are now.
+    """Return the page with its sections up to date.
 
     Raises:
-        ValueError: a section has no marks in it.
+        ValueError: the page has no marks for a section.
     """
     return fill(text, sections())
 

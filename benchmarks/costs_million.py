@@ -1,4 +1,4 @@
-"""What a million of each pattern costs, from the template's sizes and the list prices."""
+"""Costs of a million of each pattern, from the template's sizes and the list prices."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ __all__ = [
 MILLION = 1_000_000
 
 #: measured and rounded, see docs/benchmarks.md: ms of predict for one row in the records form, of
-#: work for one of 100 jobs together, of score_stream for 1,000 records beside its calls; rows a
+#: work for one of 100 jobs in a batch, of score_stream for 1,000 records besides its calls; rows a
 #: second of score_unit from Parquet
 HANDLER_MS, JOB_MS, BATCH_MS, PARQUET_ROWS = 0.6, 1.6, 10, 250_000
-#: measured on the local AWS, from functions' log files: bytes of a request, and of a job more
+#: measured on the local AWS, from functions' log files: bytes per request, and per additional job
 REQUEST_LOG, JOB_LOG = 1_600, 700
-#: assumed: ms of one call of DynamoDB, SQS or S3; ms that a receiver of a callback takes
+#: assumed: ms of one call of DynamoDB, SQS or S3; ms of a callback's receiver
 CALL_MS, RECEIVER_MS = 4, 200
-#: assumed: requests a second, of which X-Ray takes the first and 5 % of the others
+#: assumed: requests a second, of which X-Ray samples the first and 5 % of the others
 PER_SECOND = 100
 TRACED = (1 + 0.05 * (PER_SECOND - 1)) / PER_SECOND
-#: counted in the code, of an accepted, worked and announced job: writes of the table and its
+#: counted in the code, for an accepted, worked and announced job: writes of the table and its
 #: indexes (twice in transactions), consistent reads, calls of SQS
 JOB_WRITES, JOB_READS, JOB_MESSAGES = 25, 2, 4.2
-#: of the writes, those that bill each further kilobyte of a request in the item: three
-#: transactions, and the record of the callback
+#: the writes that bill each further kilobyte of a request in the item: three transactions, and the
+#: record of the callback
 REQUEST_WRITES = 7
-#: bytes of a job's item beside its request
+#: bytes of a job's item without its request
 ITEM_BYTES = 1_000
 #: bytes of a row of 30 features in Parquet: 1.2 GB for ten million, see docs/benchmarks.md
 ROW_BYTES = 120
@@ -47,7 +47,7 @@ ROW_BYTES = 120
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a bill: what for, dollars, and how it comes about."""
+    """One line of a bill: its item, dollars, and how they are calculated."""
 
     what: str
     usd: float
@@ -55,7 +55,7 @@ class Line:
 
 
 def million(of: Plan) -> dict[str, list[Line]]:
-    """What a million of each pattern cost, by pattern."""
+    """Return the cost of a million of each pattern, by pattern."""
     return {
         "Online: a million requests, one record each, stored features": _online(of),
         "Asynchronous: a million jobs, one record each, 100 together, with a callback": _jobs(of),
@@ -103,7 +103,7 @@ def _jobs(of: Plan) -> list[Line]:
 
 
 def jobs_by_size(sizes: Sequence[int]) -> list[Line]:
-    """What DynamoDB and S3 take for a million jobs of requests of so many kilobytes."""
+    """Return the DynamoDB and S3 costs of a million jobs by request size in kilobytes."""
     table = prices()
     lines = []
     for size in sizes:
@@ -124,7 +124,7 @@ def _stream(of: Plan) -> list[Line]:
     table = prices()
     source = of.of_type("AWS::Lambda::EventSourceMapping")["ScoreStreamArrived"]
     batches = MILLION / int(source["BatchSize"])
-    # the latest scores are put by 16 threads; beside them an object and some marks
+    # 16 threads put the latest scores; in addition an object and some checkpoints
     ms = BATCH_MS + int(source["BatchSize"]) / 16 * CALL_MS + 10 * CALL_MS
     return [
         Line("Kinesis", MILLION * table["kinesis"]["put_unit"], "records of up to 25 KB"),
@@ -187,7 +187,7 @@ def invocations(of: Plan, function: str, calls: float, ms: float) -> float:
 
 
 def assumptions() -> list[str]:
-    """What the figures rest on."""
+    """Return the assumptions behind the figures."""
     return [
         "- Measured ([benchmarks](benchmarks.md)), rounded, on a machine that is not Lambda: "
         f"{HANDLER_MS} ms of `predict` for one record, {JOB_MS} ms of `work` for one of 100 jobs, "

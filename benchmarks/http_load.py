@@ -1,8 +1,8 @@
 """Requests a second through the local API: python -m benchmarks.http_load
 
-Threads with a connection each send one record a request to the example model on the local
-AWS: its API, its Lambda plane and predict's processes are all in the figures, and so is the
-client, on the same cores.
+Threads with one connection each send one record a request to the example model on the local
+AWS: the figures include its API, its Lambda plane, predict's processes and the client, all on the
+same cores.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def main() -> None:
     rows = []
     with served_model() as local:
         many = [json.dumps({"records": [record]}).encode() for record in records(500)]
-        load(local.api_url, many, max(CLIENTS), 3.0)  # the processes are there by then
-        # of one customer, the stored features are read once in 5 s by each process
+        load(local.api_url, many, max(CLIENTS), 3.0)  # the processes are running by then
+        # for one customer, each process reads the stored features once in 5 s
         for customers, bodies in (("many", many), ("one", many[:1])):
             for clients in CLIENTS:
                 times, seconds = load(local.api_url, bodies, clients, SECONDS)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def load(url: str, bodies: list[bytes], clients: int, seconds: float) -> tuple[list[float], float]:
-    """The times of all requests that `clients` threads got through, and how long it took."""
+    """Return the times of all requests that `clients` threads completed, and the total time."""
     times: list[float] = []
     failures: list[int] = []
     until = time.perf_counter() + seconds

@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 
 def limits(of: Plan) -> Iterable[str]:
-    """The template's own, as a table in Markdown."""
+    """Return the template's own limits as a table in Markdown."""
     yield from ("", "| what | at most | beyond it |", "|---|---|---|")
     yield from (f"| {what} | {most} | {then} |" for what, most, then in _template(of))
 

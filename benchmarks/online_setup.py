@@ -1,4 +1,5 @@
-"""What the online benchmarks share: a local AWS with a published model, and predict's handler."""
+"""Shared setup of the online benchmarks: a local AWS with a published model, and predict's
+handler."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 
 @contextmanager
 def served_model() -> Iterator[LocalAws]:
-    """A local AWS in another process, the example model published and its features loaded."""
+    """Run a local AWS in another process, with the example model published and its features
+    loaded."""
     with tempfile.TemporaryDirectory() as state:
         local = start_local_aws(Path(state))
         try:
@@ -49,7 +51,7 @@ def _quintet(*arguments: str, state: str) -> None:
 
 
 def environment(local: LocalAws) -> dict[str, str]:
-    """predict's environment, as the template sets it."""
+    """Return predict's environment, as the template sets it."""
     return {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
@@ -75,7 +77,7 @@ def environment(local: LocalAws) -> dict[str, str]:
 
 
 def handler(environ: dict[str, str]) -> Handler:
-    """predict's handler in this process."""
+    """Return predict's handler in this process."""
     os.environ.update(environ)
     spec = importlib.util.spec_from_file_location("app", ROOT / "functions/predict/app.py")
     assert spec is not None and spec.loader is not None
@@ -86,13 +88,13 @@ def handler(environ: dict[str, str]) -> Handler:
 
 
 def records(count: int) -> list[dict[str, Any]]:
-    """The first of the example's requests."""
+    """Return the first of the example's requests."""
     with (ROOT / "models" / MODEL / "data/requests.jsonl").open() as lines:
         return [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
 
 
 def milliseconds(seconds: Sequence[float], *percentiles: float) -> dict[str, float]:
-    """Percentiles of times."""
+    """Return percentiles of the times."""
     found = np.percentile(np.array(seconds) * 1000, percentiles).tolist()
     return {f"p{p:g}_ms": round(v, 4) for p, v in zip(percentiles, found, strict=True)}
 

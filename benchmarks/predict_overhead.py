@@ -1,8 +1,8 @@
 """What predict's handler adds to session.run: python -m benchmarks.predict_overhead
 
-In one process, the same model and rows, the ways taken in turn in every round. An event goes
-in and a response comes out: decoding, stored features (in the environment's memory but for
-one read in 5 s), validation, the run, encoding, the log line and the metrics.
+In one process, with the same model and rows, the ways take turns in every round. From event to
+response: decoding, stored features (in the environment's memory, except for one read in 5 s),
+validation, the run, encoding, the log line and the metrics.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ROUNDS = 2000
 
 
 def oip_body(rows: list[dict[str, Any]], raw: bool) -> tuple[bytes, dict[str, str]]:
-    """The rows as one tensor a feature, in JSON or as raw bytes."""
+    """Return the rows as one tensor per feature, in JSON or as raw bytes."""
     inputs, pieces = [], []
     for name in rows[0]:
         text = isinstance(rows[0][name], str)
@@ -92,11 +92,11 @@ def main() -> None:
 
 
 def measure(ways: dict[str, Callable[[], Any]], count: int) -> list[dict[str, Any]]:
-    """The time of every way, taken in turn."""
+    """Time every way, in turn."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     gc.collect()
     with Path(os.devnull).open("w") as nowhere:
-        sys.stdout = nowhere  # log lines are written, to nowhere
+        sys.stdout = nowhere  # log lines are written to the null device
         for _ in range(ROUNDS):
             for name, way in ways.items():
                 started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the first S3 GET of a fresh process costs: our client and boto3's.
+"""The cost of a fresh process's first S3 GET: our client compared with boto3's.
 
     python benchmarks/s3_get.py
 

@@ -1,25 +1,25 @@
-"""What an invocation of score_stream costs beside its run: 1,000 records of 30 features.
+"""The cost of a score_stream invocation besides its run: 1,000 records of 30 features.
 
     python -m benchmarks.score_stream [--rounds 20] [--records 1000]
 
 A gradient-boosted tree model (100 trees of 31 leaves, 30 float features) scores the records of one
-event, as Lambda hands it over, in one process on one thread:
+Lambda event, in one process on one thread:
 
-- `session.run`: the rows, in an array already, in one run: what scoring alone costs;
+- `session.run`: the rows, already in an array, in one run: the cost of scoring alone;
 - `decode, aggregate, score`: strict JSON, columns, checks, one run, windows of count, mean and max
   by entity: from the records' bytes to scores and the state of the windows;
 - `from event to answer`: the same with the base64 of the event, and the state written as JSON:
-  score_stream without what it stores;
+  score_stream without its writes;
 - `whole invocation`: the same with the Parquet of the sink, the latest score of each entity, alerts
-  and checkpoints, all in stores in memory: what the tables and the bucket take is AWS's time;
+  and checkpoints, all in stores in memory: AWS's time for the tables and the bucket is left out;
 - `record by record`: from event to answer as above, one record at a time, as a batch processor
   calls it;
 - `record by record, plain`: base64, json, one run and one update of the window's dictionary for
-  each record, and nothing checked: neither kinds nor ranges; the first bad record fails all.
+  each record, without checks of types or ranges; the first bad record fails all.
 
-It is all on one thread, so the processor's time is measured, whatever else the machine does. The
-rounds interleave them. Medians are shown, with the medians of the ratios of the same round, and the
-least of all rounds, which other work on the machine's caches changes least, with their ratios.
+Everything runs on one thread and CPU time is measured, so other load does not count. The rounds
+interleave the ways. The report shows medians, with the medians of the ratios within each round, and
+the minimum of all rounds, which cache contention affects least, with their ratios.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ NOW = 1_800_000_000.0
 
 
 def contract() -> Contract:
-    """The batch benchmark's, with windows."""
+    """Return the batch benchmark's contract, with windows."""
     base: Contract = _contract()
     return dataclasses.replace(
         base,
@@ -77,7 +77,7 @@ def contract() -> Contract:
 
 
 def event_of(rows: Any) -> dict[str, Any]:
-    """An event with one record a row; each names its device."""
+    """Return an event with one record per row; each names its device."""
     records = []
     for number, row in enumerate(rows):
         record: dict[str, Any] = {"device": f"device-{number % ENTITIES}"}
@@ -105,7 +105,7 @@ def event_of(rows: Any) -> dict[str, Any]:
 
 
 def vectorised(model: OnnxModel, arrived: ShardBatch, window: TumblingWindow) -> Any:
-    """Decode, score and aggregate as score_stream does; the windows' state."""
+    """Decode, score and aggregate as score_stream does; return the windows' state."""
     decoded = decode(arrived, lambda name: model)
     for _, model_rows in decoded.by_model:
         route, batch = ModelRoute(model), model_rows.batch
@@ -117,7 +117,7 @@ def vectorised(model: OnnxModel, arrived: ShardBatch, window: TumblingWindow) ->
 
 
 def answered(model: OnnxModel, event: dict[str, Any]) -> Any:
-    """The same, from Lambda's event to the answer."""
+    """Do the same from Lambda's event to the response."""
     window = kinesis_events.tumbling(event)
     assert window is not None
     state = vectorised(model, kinesis_events.shard_batch(event), window)
@@ -125,7 +125,7 @@ def answered(model: OnnxModel, event: dict[str, Any]) -> Any:
 
 
 def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
-    """All of an invocation of score_stream, with stores that were not there before."""
+    """Run a complete invocation of score_stream, with new stores."""
     scorer = Scorer(
         decode=lambda found: decode(found, lambda name: model),
         features=MemoryFeatures(),
@@ -143,7 +143,7 @@ def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
 
 
 def record_by_record(model: OnnxModel, event: dict[str, Any]) -> Any:
-    """The same, for a record at a time."""
+    """Do the same, one record at a time."""
     state = event["state"]
     for record in event["Records"]:
         state = orjson.loads(answered(model, {**event, "Records": [record], "state": state}))
@@ -152,7 +152,7 @@ def record_by_record(model: OnnxModel, event: dict[str, Any]) -> Any:
 
 
 def plain(session: Any, event: dict[str, Any]) -> Any:
-    """The plain handler."""
+    """Run the plain handler."""
     window: dict[str, dict[str, float]] = dict(event["state"])
     scores = []
     for record in event["Records"]:
@@ -167,7 +167,7 @@ def plain(session: Any, event: dict[str, Any]) -> Any:
 
 
 def timed(run: Callable[[], object]) -> float:
-    """Seconds of the processor that it takes."""
+    """Return the CPU seconds of a call."""
     begun = time.process_time()
     run()
     return time.process_time() - begun

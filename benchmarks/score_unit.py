@@ -1,15 +1,15 @@
-"""Rows a second of score_unit against raw session.run on the same rows, and its peak memory.
+"""Rows a second of score_unit compared with raw session.run on the same rows, and its peak memory.
 
     python -m benchmarks.score_unit [--rows 500000] [--rounds 5] [--cores 1 2] [--keep]
 
 A gradient-boosted tree model (100 trees of 31 leaves, 30 float features) scores the same rows
-from an array (`session.run`, 8,192 rows a call: the best there is), from Parquet, CSV and
+from an array (`session.run`, 8,192 rows a call: the upper bound), from Parquet, CSV and
 JSONL by score_unit (64 MiB a unit, one after the other, Parquet out), and by the plain pandas
-script (of Parquet where pyarrow is installed). Every measurement is a process of its own, on one
-core and on two, with the memory settings that the template gives `score_unit`; the rounds
-interleave them, and medians are shown, the shares being those of the same round. A busy machine
-disturbs seconds more than it does processor time, so both shares are shown: on one core they are
-the same but for that. `--keep` keeps all 30 columns beside the scores, by both.
+script (from Parquet if pyarrow is installed). Every measurement runs in its own process, on one
+core and on two, with the template's memory settings for `score_unit`. The rounds interleave
+them; the report shows medians, and shares are those within a round. Other load affects wall time
+more than CPU time, so both shares are shown: on an idle single core they are equal. `--keep` makes
+both keep all 30 columns beside the scores.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Measured = dict[str, float]
 
 
 class Watch:
-    """Seconds on the wall and of processor time since it was made."""
+    """Wall and CPU seconds since it was created."""
 
     def __init__(self) -> None:
         self._begun = time.perf_counter(), time.process_time()
 
     def spent(self, rows: int) -> Measured:
-        """What so many rows took."""
+        """Return the seconds that these rows took."""
         wall, cpu = self._begun
         return {
             "seconds": time.perf_counter() - wall,
@@ -52,11 +52,11 @@ class Watch:
         }
 
 
-# ---- what is measured, each in a process of its own ----------------------------------------
+# ---- the measurements, each in its own process ---------------------------------------------
 
 
 def raw(folder: Path, threads: int, keep: bool) -> Measured:
-    """session.run over an array that is in memory, which keeps nothing."""
+    """Call session.run over an array in memory and discard the results."""
     import numpy as np
     import onnxruntime
 
@@ -74,7 +74,7 @@ def raw(folder: Path, threads: int, keep: bool) -> Measured:
 
 
 def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
-    """score_unit over a file, all units one after the other."""
+    """Run score_unit over a file, all units one after the other."""
     import dataclasses
 
     from quintet.batch.planning import MemoryCatalog, Pinned, plan_run
@@ -86,7 +86,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
     from quintet.onnx_model import OnnxModel
 
     class FileInbox:
-        """The inbox as a folder."""
+        """An inbox in a local folder."""
 
         def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
             names = sorted(path.name for path in folder.iterdir())
@@ -101,7 +101,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
                 return os.pread(file.fileno(), end - start, start)
 
     class NullStore(MemoryObjectStore):
-        """Keeps the plans, and only measures the rest."""
+        """Keeps the plans, and only measures the size of everything else."""
 
         def put(self, key: str, body: bytes) -> None:
             super().put(key, body if "scores/" not in key else b"")
@@ -140,7 +140,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
 
 
 def pandas_script(folder: Path, threads: int, form: str, keep: bool) -> Measured:
-    """What people write: read it all, score it in one call, write it all."""
+    """The usual script: read everything, score it in one call, write everything."""
     import onnxruntime
     import pandas
 
@@ -194,9 +194,9 @@ MEASURED: dict[str, Any] = {
 
 
 def child(name: str, folder: Path, threads: int, keep: bool) -> None:
-    """Measure one, and print what it took and the peak of memory in MB."""
+    """Run one measurement, and print its times and the peak memory in MB."""
     measured = MEASURED[name](folder, threads, keep=keep)
-    # of this program alone: getrusage would count what the parent held when it forked
+    # for this program alone: getrusage would include the parent's memory at the fork
     status = Path("/proc/self/status").read_text()
     measured["mb"] = int(status.partition("VmHWM:")[2].split()[0]) / 1024
     print(json.dumps(measured))
@@ -206,7 +206,7 @@ def child(name: str, folder: Path, threads: int, keep: bool) -> None:
 
 
 def make(folder: Path, rows: int) -> None:
-    """The model and the rows in every form, in `folder`."""
+    """Write the model and the rows in every form to `folder`."""
     import lightgbm
     import numpy as np
     from arro3 import io as arrow_io
@@ -236,7 +236,7 @@ def make(folder: Path, rows: int) -> None:
 def measure(
     folder: Path, rounds: int, cores: list[int], keep: bool
 ) -> dict[tuple[str, int], list[Measured]]:
-    """Every measurement in every round, by what is measured and on how many cores."""
+    """Run every measurement in every round; return results by measurement and number of cores."""
     from quintet_local.template import read
 
     function = read(Path(__file__).parents[1] / "template.yaml")["Resources"]["ScoreUnit"]
@@ -261,7 +261,7 @@ def measure(
 
 
 def show(found: dict[tuple[str, int], list[Measured]], cores: list[int]) -> None:
-    """The medians as a table in Markdown."""
+    """Print the medians as a table in Markdown."""
     heads = [f"rows/s on {n} | share of raw | of its processor time" for n in cores]
     print(f"| path | {' | '.join(heads)} | peak MB |")
     print(f"|---{'|---|---|---' * len(cores)}|---|")

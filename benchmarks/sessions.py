@@ -1,11 +1,10 @@
-"""What creating a session costs: as published, and from a graph optimised beforehand.
+"""The cost of creating a session: as published, and from a graph optimised beforehand.
 
     python benchmarks/sessions.py [models/fraud ...]
 
-Sessions are made in turn from either graph, in one process, on one thread; besides the
-medians in milliseconds it prints the size, the memory that a session adds, and whether the
-outputs are the same bits. Besides the packages named (by default the examples): a small CNN
-and a wide MLP.
+Creates sessions from the two graphs in turn, in one process, on one thread. Prints the medians in
+milliseconds, the size, the memory that a session adds, and whether the outputs are bit-identical.
+Besides the packages named (by default the examples) it measures a small CNN and a wide MLP.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Case(NamedTuple):
-    """A graph and something to feed it."""
+    """A graph and its inputs."""
 
     name: str
     graph: bytes
@@ -44,14 +43,14 @@ class Case(NamedTuple):
 
 
 class Recorder:
-    """Stands in for a model, to see what scoring feeds one."""
+    """Stands in for a model and records the inputs that scoring passes to it."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.feeds: dict[str, Any] = {}
 
     def run(self, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
-        """Keep the feeds."""
+        """Keep the inputs."""
         self.feeds = feeds
         raise ModelFailure("recorded")
 
@@ -81,7 +80,7 @@ def main(folders: list[str]) -> None:
 
 
 def example(folder: Path) -> Case:
-    """A model package, fed its golden rows."""
+    """Return a model package with its golden rows as inputs."""
     contract = read_contract((folder / "model.yaml").read_bytes())
     recorder = Recorder(contract)
     vectors = golden.golden_from_dict(json.loads((folder / "golden.json").read_text("utf-8")))
@@ -124,7 +123,7 @@ def mlp() -> bytes:
 
 
 def graph_of(nodes: list[Any], weights: list[Any], shape: list[int], rank: int) -> bytes:
-    """A graph from x (rows, *shape) to y."""
+    """Build a graph from x (rows, *shape) to y."""
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", *shape])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * rank)
     graph = helper.make_graph(nodes, "graph", [x], [y], weights)
@@ -136,7 +135,7 @@ def graph_of(nodes: list[Any], weights: list[Any], shape: list[int], rank: int) 
 
 
 def session(graph: bytes, *, optimise: bool = True, save: Path | None = None) -> Any:
-    """A session as the functions make it."""
+    """Create a session as the functions do."""
     options = session_options(1)
     if save:
         options.optimized_model_filepath = str(save)
@@ -147,14 +146,14 @@ def session(graph: bytes, *, optimise: bool = True, save: Path | None = None) ->
 
 
 def optimised(graph: bytes) -> bytes:
-    """The graph as onnxruntime leaves it after all its optimisations."""
+    """Return the graph after all of onnxruntime's optimisations."""
     with tempfile.TemporaryDirectory() as folder:
         session(graph, save=Path(folder, "saved.onnx"))
         return Path(folder, "saved.onnx").read_bytes()
 
 
 def interleaved(graph: bytes, saved: bytes) -> tuple[float, float]:
-    """Medians of creating a session from either, in milliseconds."""
+    """Return the medians of creating a session from either graph, in milliseconds."""
     times: dict[bool, list[float]] = {True: [], False: []}
     for _ in range(ROUNDS):
         for plain in (True, False):
@@ -165,7 +164,7 @@ def interleaved(graph: bytes, saved: bytes) -> tuple[float, float]:
 
 
 def memory(graph: bytes) -> float:
-    """What a session adds to the process, in bytes: the mean of five kept side by side."""
+    """Return the bytes that a session adds to the process: the mean of five kept side by side."""
     process = psutil.Process()
     before = process.memory_info().rss
     kept = [session(graph) for _ in range(5)]

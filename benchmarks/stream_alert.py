@@ -1,8 +1,8 @@
-"""From a reading to its alert: python -m benchmarks.stream_alert
+"""The time from a reading to its alert: python -m benchmarks.stream_alert
 
-Puts readings that no sensor gives onto the stream of a local AWS with the template's settings, one
-after another, and takes the time until each one's alert is in a queue that the topic fills. Exits
-with 1 when one took more than 10 s.
+Puts implausible readings onto the stream of a local AWS with the template's settings, one after
+another, and measures the time until each one's alert is in a queue subscribed to the topic. Exits
+with 1 if one took more than 10 s.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ NOTE = "a record waits up to StreamBatchSeconds (1 s) for others; then it is sco
 
 @dataclass(frozen=True)
 class Heard:
-    """An alert, as the topic's message tells it.
+    """An alert, read from the topic's message.
 
-    `recorded` is the time from its record's arrival in the stream to the sending of the message, as
-    both say it; `seconds` that from putting the reading to having the message in hand.
+    `recorded` is the time from its record's arrival in the stream to the sending of the message, by
+    their own timestamps; `seconds` is the time from putting the reading to receiving the message.
     """
 
     alert: dict[str, Any]
@@ -46,7 +46,7 @@ class Heard:
 
 
 class Alerts:
-    """The alerts of a stack, by a queue of their own that its topic fills."""
+    """The alerts of a stack, received through a queue of their own that subscribes to the topic."""
 
     def __init__(self, local: LocalAws, name: str) -> None:
         self._kinesis, self._sqs = local.client("kinesis"), local.client("sqs")
@@ -60,14 +60,14 @@ class Alerts:
         )
 
     def put(self, sensor: str, temperature: float) -> None:
-        """Put a reading of a sensor that has always been at 20 degrees."""
+        """Put a reading of a sensor whose readings were always 20 degrees."""
         at = datetime.now(UTC).isoformat()
         record = {"sensor": sensor, "at": at, "temperature": temperature, "recent": [20.0] * 12}
         data = json.dumps({"model": MODEL, "records": [record]})
         self._kinesis.put_record(StreamName=self._stream, Data=data, PartitionKey=sensor)
 
     def new(self, wait: int = 1) -> list[Heard]:
-        """Alerts that came."""
+        """Return the alerts that arrived."""
         answer = self._sqs.receive_message(
             QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=wait
         )
@@ -82,10 +82,10 @@ class Alerts:
         return found
 
     def until(self, sensor: str, temperature: float, seconds: float) -> Heard:
-        """The alert of a reading that is put now.
+        """Put a reading now and return its alert.
 
         Raises:
-            AssertionError: none came in time.
+            AssertionError: no alert arrived in time.
         """
         begun = time.monotonic()
         self.put(sensor, temperature)
@@ -114,7 +114,7 @@ def _served() -> Iterator[LocalAws]:
 
 
 def main() -> int:
-    """Measure and tell."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--alerts", type=int, default=20)
     given = parser.parse_args()

@@ -1,9 +1,9 @@
-"""A stream under fire: python -m benchmarks.stream_faults --records 100000
+"""A stream under injected faults: python -m benchmarks.stream_faults --records 100000
 
-Sends records over four shards of the local AWS, poison among them, while by a seeded plan
-invocations fail, batches come twice, workers die and calls of AWS fail, and splits a shard in the
-middle. Then it reads back all that was written. Exits with 1 when a record is not in the sink
-exactly once, when poison is not kept byte for byte, or when the windows do not sum up.
+Sends records, including poison records, over four shards of the local AWS, while a seeded plan
+fails invocations and calls of AWS, delivers batches twice and kills workers; splits a shard in the
+middle. Then it reads back everything that was written. Exits with 1 if a record is not in the sink
+exactly once, if poison is not kept byte for byte, or if the windows have wrong sums.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NOTE = (
 )
 SHARDS = 4
 SENSORS = 40
-#: what a record says of itself: y = 2 x number + 1, and the windows sum the numbers
+#: a record's content: y = 2 x number + 1, and the windows sum the numbers
 PACKAGE = MODEL_YAML.format(name=MODEL, version=1).replace("[0, 100]", "[0, 8000000]") + (
     """\
 entity: sensor
@@ -51,15 +51,15 @@ stream:
 """
 )
 PARAMETERS = {"StreamShards": str(SHARDS), "StreamWindowSeconds": "5", "StreamBatchSeconds": "1"}
-#: records of an invocation: the fewer, the more can go wrong
+#: records per invocation: fewer records make more invocations that can fail
 BATCH = 200
 RATES = {"errors": 0.004, "throttles": 0.003, "lost_replies": 0.003}
-#: seconds after the last record until its window is closed, and stored
+#: seconds after the last record until its window is closed and stored
 WINDOW_SECONDS = 5
 
 
 def fault_plan(seed: int) -> dict[str, Any]:
-    """What goes wrong."""
+    """Return the faults to inject."""
     return {
         "seed": seed,
         "calls": {"dynamodb": RATES, "s3": RATES},
@@ -70,7 +70,7 @@ def fault_plan(seed: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of the records. `missing` and what follows is 0 when all is well."""
+    """The outcome of the records. In a good run, `missing` and all fields after it are 0."""
 
     records: int
     poison: int
@@ -80,23 +80,23 @@ class Found:
     windows: int
     shards: int
     happened: dict[str, int] = field(default_factory=dict)
-    #: records that are not in the sink, that are there more than once, that nobody sent
+    #: records that are missing from the sink, that are there more than once, that nobody sent
     missing: int = 0
     repeated: int = 0
     surplus: int = 0
-    #: poison that is neither in quarantine nor among the failures byte for byte, or more than once
-    #: in quarantine; what lies there and is no poison; good records that Lambda gave up
+    #: poison that is not byte for byte in quarantine or among the failures, or is more than once in
+    #: quarantine; quarantined records that are not poison; good records that Lambda discarded
     poison_missing: int = 0
     poison_repeated: int = 0
     quarantined_good: int = 0
     given_up: int = 0
-    #: the sensors whose windows do not sum up to their records
+    #: sensors whose windows do not sum to their records
     counts_wrong: int = 0
     sums_wrong: int = 0
 
     @property
     def good(self) -> bool:
-        """Whether every record is where it should be, once."""
+        """Whether every record is in its place, once."""
         return not any(
             (
                 self.missing,
@@ -113,7 +113,7 @@ class Found:
 
 
 def poison(number: int) -> bytes:
-    """The `number`-th poison, no two alike."""
+    """Return the `number`-th poison record; all differ."""
     kinds = (
         b"no JSON %d" % number,
         b"\xff\xfe %d" % number,
@@ -129,7 +129,7 @@ def poison(number: int) -> bytes:
 
 
 def entries(records: int, poisoned: int) -> Iterator[Entry]:
-    """All that is sent, in order: the poison lies evenly among the records."""
+    """Yield everything to send, in order: poison is spread evenly among the records."""
     every = records // poisoned
     for number in range(records):
         if number % every == every // 2 and number // every < poisoned:
@@ -149,7 +149,7 @@ def run(
     batch: int = BATCH,
     show: bool = False,
 ) -> Found:
-    """Send so many records under the seed's faults, wait until nothing moves, and look."""
+    """Send the records under the seed's faults, wait until activity ends, and check the results."""
     package = state / "package"
     package.mkdir(parents=True)
     (package / "model.yaml").write_text(PACKAGE)
@@ -198,7 +198,7 @@ def _measured(local: LocalAws, records: int, poisoned: int, patience: float, sho
 
 
 def _split(kinesis: Any, reader: StreamReader) -> None:
-    """Split the first shard in halves."""
+    """Split the first shard in half."""
     shard = reader.shards()[0]
     low, high = (int(shard["HashKeyRange"][f"{end}HashKey"]) for end in ("Starting", "Ending"))
     kinesis.split_shard(
@@ -209,7 +209,7 @@ def _split(kinesis: Any, reader: StreamReader) -> None:
 
 
 def _settle(reader: StreamReader, records: int, patience: float) -> None:
-    """Wait until the last windows are closed: when there are as many rows in them as records."""
+    """Wait until the last windows are closed: their row counts equal the number of records."""
     deadline = time.monotonic() + WINDOW_SECONDS + patience
     while time.monotonic() < deadline:
         if sum(window.counters.records for window in _windows(reader)) >= records:
@@ -222,7 +222,7 @@ def _windows(reader: StreamReader) -> list[Any]:
 
 
 class Sink:
-    """The numbers of the records that the sink holds, read as objects come."""
+    """The record numbers in the sink, read as objects arrive."""
 
     def __init__(self, reader: StreamReader) -> None:
         self._reader = reader
@@ -231,11 +231,11 @@ class Sink:
 
     @property
     def objects(self) -> int:
-        """How many objects there are."""
+        """Return the number of objects."""
         return len(self._seen)
 
     def read(self) -> int:
-        """Read the objects that are new; how many those are."""
+        """Read the new objects; return how many there are."""
         new = set(self._reader.keys(f"{PREDICTIONS}{MODEL}/")) - self._seen
         for key in new:
             scored = self._reader.scored(key)
@@ -297,7 +297,7 @@ def _found(
 
 
 def _payload(document: dict[str, Any]) -> dict[str, Any]:
-    """The event in Lambda's document of what it gave up: JSON, or JSON as text."""
+    """Return the event in Lambda's failure document: JSON, or JSON as text."""
     payload = document["payload"]
     found: dict[str, Any] = json.loads(payload) if isinstance(payload, str) else payload
     return found
@@ -314,7 +314,7 @@ def _happened(local: LocalAws) -> dict[str, int]:
 
 
 def main() -> int:
-    """Run it and tell."""
+    """Run the benchmark and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--poison", type=int, default=100)

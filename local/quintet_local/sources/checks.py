@@ -1,4 +1,4 @@
-"""Event source mappings that Lambda would refuse to make.
+"""Checks for event source mappings that Lambda would refuse to create.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 """
@@ -16,7 +16,7 @@ from quintet_local.template import TemplateError
 
 __all__ = ["check_queue", "check_sources"]
 
-#: of streams alone
+#: valid for streams only
 _STREAMS = (
     "BisectBatchOnFunctionError",
     "DestinationConfig",
@@ -31,7 +31,7 @@ DEFAULT_VISIBILITY = 30
 
 
 def check_sources(plan: Plan, stack: Stack) -> None:
-    """Whether Lambda would make every mapping of the stack.
+    """Check that Lambda would create every mapping of the stack.
 
     Raises:
         TemplateError: it would refuse one.
@@ -57,7 +57,7 @@ def check_sources(plan: Plan, stack: Stack) -> None:
 def check_queue(
     properties: Mapping[str, Any], queue: Mapping[str, Any], function: Function | None
 ) -> None:
-    """Whether Lambda would let the function read the queue, both as CloudFormation has them.
+    """Check that Lambda would let the function read the queue, given both resources' properties.
 
     Raises:
         Refused: it would not.

@@ -1,4 +1,4 @@
-"""The drivers: they carry out what the event sources decide, with clock, queue and plane."""
+"""Drivers: they run the event sources' decisions against the clock, queue and plane."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SqsDriver:
         self._config = sqs.Config.of(mapping.properties)
         self._state = sqs.Gathering()
         self._free = asyncio.Event()
-        # its own threads: a long poll would hold up everyone on the shared ones
+        # its own threads: a long poll would block all users of the shared ones
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="sqs")
         self._batches: set[asyncio.Task[None]] = set()
 
@@ -58,7 +58,7 @@ class SqsDriver:
                 await self._free.wait()
 
     async def _receive(self, action: sqs.Receive) -> list[dict[str, Any]]:
-        # a second delivery must not wait until a long poll is over
+        # a second delivery must not wait for a long poll to end
         longest = 1 if self._faults.on else sqs.LONG_POLL
         try:
             answer = await self._call(
@@ -91,7 +91,7 @@ class SqsDriver:
             if done:
                 await self._delete(done)
         except (NotFound, Throttled, TooLarge) as error:
-            # not called: the messages come back with their visibility time-out
+            # not called: the messages become visible again after their visibility timeout
             log.warning("queue %s: %s", self._arn, error)
         except Exception:
             log.exception("queue %s: a batch could not be handled", self._arn)
@@ -122,14 +122,14 @@ class TimerDriver:
         self._next = schedule.parse(timer.expression, ZoneInfo(timer.zone))
 
     async def run(self) -> None:
-        """Wait and fire until cancelled, or until the schedule is over."""
+        """Wait and fire until cancelled, or until the schedule ends."""
         moment = self._next(datetime.now(UTC))
         while moment is not None:
             # a long sleep would miss a change of the machine's clock
             while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:
                 await asyncio.sleep(min(left, 30))
             body = self._timer.body or json.dumps(schedule.event(self._timer.name, moment))
-            if ":scheduler:" in self._timer.name:  # a rule of EventBridge fills nothing in
+            if ":scheduler:" in self._timer.name:  # EventBridge rules fill in no context attributes
                 body = schedule.filled(body, self._timer.name, moment)
             try:
                 await asyncio.get_running_loop().run_in_executor(

@@ -1,10 +1,10 @@
 """What Lambda does between a shard and a function, pure: records in, decisions out.
 
-A lane is one shard, or one of the parts that ParallelizationFactor makes of it. `decide` says
-what to do next; `gathered`, `answered` and `not_called` report the result.
+A lane is one shard, or one of the parts into which ParallelizationFactor divides it. `decide`
+returns the next action; `gathered`, `answered` and `not_called` report its result.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis.html and the pages below it. Where
-they leave something open, the interpretation taken here is noted below.
+they leave a question open, the interpretation chosen here is noted below.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ __all__ = [
     "room",
 ]
 
-#: a synchronous call takes 6 MB
+#: a synchronous call accepts 6 MB
 EVENT_BYTES = 6 * 1024 * 1024
-#: more state than this ends a window early
+#: state larger than this ends a window early
 STATE_BYTES = 1024 * 1024
-#: what Lambda's form adds to a record's data, with room to spare
+#: what Lambda's form adds to a record's data, with a margin
 RECORD_BYTES = 700
 
 Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded"]
@@ -57,19 +57,19 @@ class Record:
 
     @property
     def size(self) -> int:
-        """Bytes in the event, at most."""
+        """Upper bound of the record's bytes in the event."""
         return len(self.data) * 4 // 3 + RECORD_BYTES + 6 * len(self.partition_key)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A batch, or what bisecting has left of one."""
+    """A batch, or the part of one that remains after bisecting."""
 
     records: tuple[Record, ...]
-    #: failed calls that count as retries, and calls in all
+    #: failed calls that count as retries, and all calls
     failures: int = 0
     calls: int = 0
-    #: not before this
+    #: earliest time of the next call
     due: float = 0.0
     given_up: bool = False
     answer: Answer | None = None
@@ -77,11 +77,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A tumbling window that is open: when it began, and the state of the last answer."""
+    """An open tumbling window: its start, and the state from the last response."""
 
     start: int
     state: Any = field(default_factory=dict)
-    #: its state has grown too large
+    #: the state has grown too large
     early: bool = False
     failures: int = 0
     due: float = 0.0
@@ -89,14 +89,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What is read and not done yet."""
+    """The records that were read but not yet processed."""
 
     waiting: tuple[Record, ...] = ()
-    #: when the first of those came
+    #: when the first of those arrived
     since: float = 0.0
-    #: everything that arrived before this is read
+    #: everything that arrived before this has been read
     read_to: float = 0.0
-    #: the shard is closed, and read to its end
+    #: the shard is closed and fully read
     ended: bool = False
     pieces: tuple[Piece, ...] = ()
     window: Window | None = None
@@ -104,7 +104,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call the function with these; a final call of a window has no records."""
+    """Call the function with these records; a window's final call has no records."""
 
     records: tuple[Record, ...]
     window: Window | None = None
@@ -113,7 +113,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Give these records up and tell the destination, if there is one."""
+    """Discard these records and notify the destination, if one is configured."""
 
     records: tuple[Record, ...]
     condition: Condition
@@ -124,21 +124,21 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before that moment, or before something is read."""
+    """Do nothing until that time, or until more records are read."""
 
     until: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The shard is done."""
+    """The shard is finished."""
 
 
 Action = Call | Discard | Wait | Finished
 
 
 def lane_of(config: Config, partition_key: str) -> int:
-    """The lane of a key: the records of one key stay in order."""
+    """Return the lane of a key: records of one key stay in order."""
     if config.parallel == 1:
         return 0
     digest = hashlib.md5(partition_key.encode(), usedforsecurity=False).digest()
@@ -146,7 +146,7 @@ def lane_of(config: Config, partition_key: str) -> int:
 
 
 def room(config: Config, lane: Lane) -> int:
-    """How many more records the lane takes: one batch ahead of the one in hand."""
+    """Return how many more records the lane accepts: one batch ahead of the current one."""
     if sum(record.size for record in lane.waiting) >= EVENT_BYTES:
         return 0
     return max(0, config.batch_size - len(lane.waiting))
@@ -155,7 +155,7 @@ def room(config: Config, lane: Lane) -> int:
 def gathered(
     lane: Lane, records: tuple[Record, ...], now: float, read_to: float = 0.0, ended: bool = False
 ) -> Lane:
-    """The lane after a read: everything that arrived before `read_to` is here now."""
+    """Return the lane after a read that covers everything that arrived before `read_to`."""
     return replace(
         lane,
         waiting=lane.waiting + records,
@@ -166,8 +166,8 @@ def gathered(
 
 
 def decide(config: Config, lane: Lane, now: float) -> tuple[Lane, Action]:
-    """What to do next, and the lane once it is being done."""
-    # a state that is too large cannot be passed on: what is left begins with an empty one
+    """Return the next action, and the lane while that action runs."""
+    # state that is too large cannot be passed on: the rest of the window begins with an empty one
     if lane.window is not None and lane.window.early:
         return _final(lane, lane.window, now)
     if lane.pieces:
@@ -212,7 +212,7 @@ def _piece(config: Config, lane: Lane, now: float) -> tuple[Lane, Action]:
 
 
 def _old(config: Config, piece: Piece, now: float) -> int:
-    """How many of the first records are too old to be sent."""
+    """Return how many of the first records are too old to send."""
     if config.max_age < 0:
         return 0
     ages = (now - record.arrived for record in piece.records)
@@ -226,9 +226,9 @@ def _discard(
 
 
 def _cut(config: Config, lane: Lane) -> tuple[tuple[Record, ...], tuple[Record, ...], bool]:
-    """The next batch, what stays behind, and whether nothing more can come to the batch.
+    """Return the next batch, the remaining records, and whether the batch is complete.
 
-    A batch is of one window, and bounded by count and by bytes, with room for the state.
+    A batch is within one window, and bounded by count and by bytes, with room for the state.
     """
     waiting, size = lane.waiting, 0
     start = _start(config, waiting[0]) if config.window and waiting else 0
@@ -244,22 +244,22 @@ def _cut(config: Config, lane: Lane) -> tuple[tuple[Record, ...], tuple[Record, 
 
 
 def _start(config: Config, record: Record) -> int:
-    """Where the window of a record begins, by its arrival.
+    """Return the start of a record's window, by its arrival.
 
-    AWS does not say where the boundaries lie: here, as in its example, at multiples of the length.
+    AWS does not document the boundaries: here, as in its example, they are multiples of the length.
     """
     return int(record.arrived // config.window) * config.window
 
 
 def _over(config: Config, lane: Lane, window: Window) -> bool:
-    """Whether nothing more can come to an open window."""
+    """Whether an open window can receive no more records."""
     if lane.waiting:
         return _start(config, lane.waiting[0]) != window.start
     return lane.ended or lane.read_to >= window.start + config.window
 
 
 def answered(config: Config, lane: Lane, call: Call, answer: Answer, now: float) -> Lane:
-    """The lane after the call that `decide` asked for."""
+    """Return the lane after the call that `decide` asked for."""
     names = [record.sequence for record in call.records]
     windowed = call.window is not None
     said = verdict(answer, names, partial=config.partial, windowed=windowed)
@@ -275,7 +275,8 @@ def answered(config: Config, lane: Lane, call: Call, answer: Answer, now: float)
 
 
 def not_called(config: Config, lane: Lane, call: Call, now: float) -> Lane:
-    """The lane after a call that did not reach the function, which is no retry."""
+    """Return the lane after a call that did not reach the function, which does not count as a
+    retry."""
     due = now + config.backoff[1]
     if call.final and lane.window is not None:
         return replace(lane, window=replace(lane.window, due=due))
@@ -284,7 +285,8 @@ def not_called(config: Config, lane: Lane, call: Call, now: float) -> Lane:
 
 
 def _ended(config: Config, lane: Lane, said: Verdict, now: float) -> Lane:
-    """After a final call: the shard stands still until one succeeds, whatever the retries."""
+    """Handle a final call: the shard is blocked until one succeeds, regardless of the retry
+    limit."""
     window = lane.window
     if said.failed is None or window is None:
         return replace(lane, window=None)
@@ -294,7 +296,7 @@ def _ended(config: Config, lane: Lane, said: Verdict, now: float) -> Lane:
 
 
 def _left(config: Config, piece: Piece, said: Verdict, now: float) -> tuple[Piece, ...]:
-    """What is left of a piece after a call."""
+    """Return the rest of a piece after a call."""
     failed, records = said.failed, piece.records
     if failed is None:
         return ()
@@ -304,7 +306,7 @@ def _left(config: Config, piece: Piece, said: Verdict, now: float) -> tuple[Piec
         first = replace(piece, records=records[:middle], due=soon)
         return first, replace(piece, records=records[middle:])
     if failed:
-        # what is left is a batch of its own: its retries are counted from here on
+        # the rest is a batch of its own: its retries count from here
         return (Piece(records[failed:], due=soon),)
     failures = piece.failures + 1
     given_up = 0 <= config.retries < failures

@@ -1,4 +1,4 @@
-"""What a function's answer to a batch of a stream says.
+"""Reads a function's response to a batch of a stream.
 
 https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html
@@ -25,10 +25,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an answer says.
+    """The meaning of a response.
 
-    `failed` is the index of the first record that failed, None for none; `whole` is a failure
-    of the call and not of a record; `state` None leaves it as it was.
+    `failed` is the index of the first failed record, or None; `whole` means that the call failed,
+    not a record; `state` None leaves the state unchanged.
     """
 
     failed: int | None
@@ -40,13 +40,13 @@ _FAILED = Verdict(0, whole=True)
 
 
 def verdict(answer: Answer, names: Sequence[str], *, partial: bool, windowed: bool) -> Verdict:
-    """The verdict of an answer to a batch of records of these sequence numbers."""
+    """Return the verdict on a response to a batch with these sequence numbers."""
     if answer.error:
         return _FAILED
     try:
         body = json.loads(answer.payload or b"null")
     except ValueError:
-        body = ()  # not JSON: of no form that is looked for
+        body = ()  # not JSON: in none of the known forms
     state = body.get("state") if windowed and isinstance(body, dict) else None
     if windowed and not isinstance(state, dict):
         return _FAILED
@@ -58,7 +58,7 @@ MALFORMED = -1
 
 
 def _first_failure(body: Any, names: Sequence[str]) -> int | None:
-    """The index of the lowest failure that is reported; None for none."""
+    """Return the index of the lowest reported failure, or None."""
     if body in (None, "", [], {}):
         return None
     items = body.get("batchItemFailures") if isinstance(body, dict) else MALFORMED

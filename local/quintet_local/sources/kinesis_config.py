@@ -1,4 +1,4 @@
-"""An event source mapping of a stream, and what Lambda would refuse of it.
+"""An event source mapping of a stream, and what Lambda would refuse in it.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 """
@@ -15,12 +15,12 @@ Kind = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
 
 
 class Refused(Exception):
-    """Lambda would not make this event source mapping."""
+    """Lambda would not create this event source mapping."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """An event source mapping of a stream; -1 is without end."""
+    """An event source mapping of a stream; -1 means unlimited."""
 
     batch_size: int = 100
     batch_window: float = 0.0
@@ -30,16 +30,16 @@ class Config:
     retries: int = -1
     max_age: float = -1
     window: int = 0
-    #: seconds from a failure to the next call: at first, doubled each time, at most; here Lambda
-    #: would wait longer
+    #: seconds from a failure to the next call: the first delay, doubled each time up to the second;
+    #: Lambda would wait longer
     backoff: tuple[float, float] = (0.1, 2.0)
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Config:
-        """The mapping's properties as CloudFormation has them.
+        """Read the mapping from its CloudFormation properties.
 
         Raises:
-            Refused: Lambda would not take them.
+            Refused: Lambda would not accept them.
         """
         config = cls(
             batch_size=int(properties.get("BatchSize", 100)),
@@ -75,17 +75,17 @@ def _flag(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading begins; `timestamp` is in epoch seconds, for AT_TIMESTAMP."""
+    """Where reading starts; `timestamp` is in epoch seconds, for AT_TIMESTAMP."""
 
     kind: Kind = "TRIM_HORIZON"
     timestamp: float = 0.0
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Position:
-        """The mapping's properties as CloudFormation has them.
+        """Read the position from the mapping's CloudFormation properties.
 
         Raises:
-            Refused: Lambda would not take them.
+            Refused: Lambda would not accept them.
         """
         kind = properties.get("StartingPosition")
         if kind not in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"):
@@ -96,10 +96,10 @@ class Position:
 
 
 def stream_name(properties: Mapping[str, Any]) -> str:
-    """The stream that is read.
+    """Return the name of the stream to read.
 
     Raises:
-        Refused: it is read in a way that is not served here.
+        Refused: this way of reading is not supported here.
     """
     name = str(properties["EventSourceArn"]).partition(":stream/")[2]
     if "/" in name:
@@ -108,10 +108,10 @@ def stream_name(properties: Mapping[str, Any]) -> str:
 
 
 def destination(properties: Mapping[str, Any]) -> str | None:
-    """The ARN of the on-failure destination.
+    """Return the ARN of the on-failure destination.
 
     Raises:
-        Refused: nothing can be sent there here.
+        Refused: this kind of destination is not supported here.
     """
     target = ((properties.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
     if not target:
@@ -122,10 +122,10 @@ def destination(properties: Mapping[str, Any]) -> str | None:
 
 
 def check_stream(properties: Mapping[str, Any]) -> None:
-    """Whether a mapping's properties, as CloudFormation has them, can be had here.
+    """Check that a mapping's CloudFormation properties are supported here.
 
     Raises:
-        Refused: they cannot.
+        Refused: they are not.
     """
     for part in (Config.of, Position.of, stream_name, destination):
         part(properties)

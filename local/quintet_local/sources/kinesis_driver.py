@@ -1,4 +1,4 @@
-"""The driver of a stream: carries out what its lanes decide, with clock, stream and plane."""
+"""The driver of a stream: runs its lanes' decisions against the clock, stream and plane."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ from quintet_local.targets import Targets
 __all__ = ["KinesisDriver"]
 
 log = logging.getLogger(__name__)
-#: between two looks at a shard that is read up to now, and once ten of them found nothing; Lambda
-#: looks once a second
+#: seconds between reads of a shard without new records, and after ten empty reads; Lambda reads
+#: once a second
 LOOK_SECONDS = 0.2
 IDLE_SECONDS = 0.5
-#: between two looks for new shards
+#: seconds between checks for new shards
 LIST_SECONDS = 2.0
 T = TypeVar("T")
 
@@ -81,27 +81,27 @@ class KinesisDriver:
         self._targets = targets
         self._kinesis = client("kinesis")
         self._cloudwatch = client("cloudwatch")
-        # its own threads: a slow destination must not hold up the other sources
+        # its own threads: a slow destination must not block the other sources
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="kinesis")
         self._shards = Shards(Position.of(mapping.properties))
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
 
     async def start(self) -> None:
-        """Find the shards and begin to read, so that LATEST is from now on."""
+        """Find the shards and start reading, so that LATEST means from now on."""
         found = await self._call(self._list)
         shards, ready = listed(self._shards, found)
         iterators = {
             shard: await self._call(partial(self._iterator, shard, position))
             for shard, position in ready.items()
         }
-        # a shard may have ended while the iterators were asked for: its children wait for that
+        # a shard may have ended while the iterators were requested: its children wait for that
         self._shards = replace(shards, done=shards.done | self._shards.done)
         for shard, iterator in iterators.items():
             self._keep(self._shard(shard, iterator))
 
     async def run(self) -> None:
-        """Look for new shards until cancelled."""
+        """Check for new shards until cancelled."""
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -117,13 +117,13 @@ class KinesisDriver:
                 task.cancel()
 
     async def read(self, iterator: str, limit: int) -> dict[str, Any]:
-        """One answer to GetRecords."""
+        """Return one response to GetRecords."""
         get = partial(self._kinesis.get_records, ShardIterator=iterator, Limit=limit)
         answer: dict[str, Any] = await self._call(get)
         return answer
 
     async def discard(self, shard: str, discard: Discard) -> None:
-        """Tell the destination; what it does not take is lost, as on AWS."""
+        """Notify the destination; a failed delivery is lost, as on AWS."""
         log.warning(
             "stream %s, %s: %d records given up (%s)",
             self.stream,
@@ -195,7 +195,7 @@ class _Reader:
         self._taken = asyncio.Event()
 
     async def run(self, iterator: str) -> None:
-        """Read and work until the shard is done."""
+        """Read and process until the shard is finished."""
         tasks = [asyncio.create_task(self._work(number)) for number in range(len(self._lanes))]
         tasks.append(asyncio.create_task(self._read(iterator)))
         try:
@@ -268,7 +268,7 @@ class _Reader:
             self._driver.metrics.called(len(call.records), failed, age)
 
     async def _invoke(self, call: Call) -> Answer | None:
-        """The function's answer; None when it could not be called."""
+        """Return the function's response; None if it could not be called."""
         driver = self._driver
         body = event(driver.source, self._shard, call.records, call.window, call.final)
         payload = json.dumps(body).encode()
@@ -298,6 +298,6 @@ def _record(found: dict[str, Any]) -> Record:
         found["SequenceNumber"],
         found["PartitionKey"],
         found["Data"],
-        # rounded up, it might fall into the next window, which is read after this one is over
+        # rounded up, it could fall into the next window, which is read after this one ends
         math.floor(arrived * 1000) / 1000,
     )

@@ -1,4 +1,4 @@
-"""What a function and a destination get of a stream, in Lambda's forms."""
+"""The events that a function and a destination receive from a stream, in Lambda's forms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Source", "event", "failure_key", "failure_record"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the records come from, and by which mapping to which function."""
+    """The source of the records, with the mapping and the function."""
 
     mapping_id: str
     stream_arn: str
@@ -33,7 +33,7 @@ def event(
     window: Window | None = None,
     final: bool = False,
 ) -> dict[str, Any]:
-    """The event of a call.
+    """Build the event of a call.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-windows.html; the two flags are
     explained in https://docs.rs/aws_lambda_events/latest/aws_lambda_events/time_window/. AWS does
@@ -46,7 +46,7 @@ def event(
             "state": window.state,
             "shardId": shard,
             "eventSourceARN": source.stream_arn,
-            # a window that ends early goes on with an empty state: this is not its last call
+            # a window that ends early continues with an empty state: this is not its last call
             "isFinalInvokeForWindow": final and not window.early,
             "isWindowTerminatedEarly": final and window.early,
         }
@@ -75,11 +75,12 @@ def _record(source: Source, shard: str, record: Record) -> dict[str, Any]:
 def failure_record(
     source: Source, shard: str, discard: Discard, now: float, *, full: bool
 ) -> dict[str, Any]:
-    """What the OnFailure destination gets; `full` has the records with it, for S3 alone.
+    """Build the OnFailure destination's document; `full` includes the records, for S3 only.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html; what stands in
-    the contexts without an error of the function, and for records that are too old, is as recorded
-    from AWS in https://github.com/localstack/localstack/tree/main/tests/aws/services/lambda_/event_source_mapping
+    https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html; the contexts
+    for
+    failures other than function errors, and for expired records, are as recorded from AWS in
+    https://github.com/localstack/localstack/tree/main/tests/aws/services/lambda_/event_source_mapping
     """
     old = discard.condition == "RecordAgeExceeded"
     first, last = discard.records[0], discard.records[-1]
@@ -116,7 +117,8 @@ def failure_record(
 
 
 def failure_key(source: Source, shard: str, now: float, name: uuid.UUID) -> str:
-    """The S3 key: `aws/lambda/<ESM-UUID>/<shardID>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<Random UUID>`"""
+    """Return the S3 key: `aws/lambda/<ESM-UUID>/<shardID>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<Random
+    UUID>`"""
     moment = datetime.fromtimestamp(now, UTC)
     folder = f"aws/lambda/{source.mapping_id}/{shard}/{moment:%Y/%m/%d}"
     return f"{folder}/{moment:%Y-%m-%dT%H.%M.%S}-{name}"

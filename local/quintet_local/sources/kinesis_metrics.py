@@ -1,4 +1,4 @@
-"""The metrics of an event source mapping, in CloudWatch as Lambda keeps them.
+"""The metrics of an event source mapping, in CloudWatch under Lambda's names.
 
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 """
@@ -11,12 +11,12 @@ from typing import Any
 
 __all__ = ["Metrics"]
 
-#: CloudWatch takes so many values in one datum
+#: the maximum number of values in one datum of CloudWatch
 VALUES = 150
 
 
 class Metrics:
-    """Gathers the metrics of one mapping until they are taken."""
+    """Collects the metrics of one mapping until they are taken."""
 
     def __init__(self, mapping_id: str, function: str, properties: Mapping[str, Any]) -> None:
         self._function = [{"Name": "FunctionName", "Value": function}]
@@ -27,25 +27,25 @@ class Metrics:
         self._ages: list[float] = []
 
     def polled(self, records: int) -> None:
-        """So many records were read."""
+        """Count records that were read."""
         self._counts["PolledEventCount"] += records
 
     def called(self, records: int, failed: int, age: float) -> None:
-        """A call is over; `age` is that of its last record then, in seconds."""
+        """Record the end of a call; `age` is its last record's age at that time, in seconds."""
         self._counts["InvokedEventCount"] += records
         self._counts["FailedInvokeEventCount"] += failed
         self._ages.append(age * 1000)
 
     def dropped(self, records: int) -> None:
-        """So many records were given up."""
+        """Count discarded records."""
         self._counts["DroppedEventCount"] += records
 
     def delivered(self, records: int) -> None:
-        """The destination took the word of so many."""
+        """Count records whose failure the destination accepted."""
         self._counts["OnFailureDestinationDeliveredEventCount"] += records
 
     def take(self) -> list[dict[str, Any]]:
-        """What there is since the last time, as PutMetricData has it."""
+        """Return the metrics since the last call, in the form of PutMetricData."""
         ages, self._ages = self._ages, []
         counts, self._counts = self._counts, Counter()
         data: list[dict[str, Any]] = [

@@ -16,7 +16,7 @@ __all__ = ["Shard", "Shards", "listed"]
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A shard as ListShards has it."""
+    """A shard as ListShards returns it."""
 
     id: str
     parents: tuple[str, ...] = ()
@@ -31,27 +31,28 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Shards:
-    """What is known of a stream's shards: those that are or were read, and those that are done."""
+    """The known shards of a stream: those started, and those finished."""
 
     position: Position
     begun: frozenset[str] = frozenset()
     done: frozenset[str] = frozenset()
-    #: the mapping has seen the stream: what comes later is read from its beginning
+    #: the mapping has listed the stream once: shards that appear later are read from their
+    #: beginning
     known: bool = False
 
     def finished(self, shard: str) -> Shards:
-        """After a shard was read to its end."""
+        """Return the state after a shard was read to its end."""
         return replace(self, done=self.done | {shard})
 
 
 def listed(shards: Shards, found: Iterable[Shard]) -> tuple[Shards, dict[str, Position]]:
-    """After a listing: which shards to begin with now, and where in each.
+    """Return the state after a listing, the shards to start now, and the position in each.
 
-    A parent that is not listed any more has expired, and holds nothing up.
+    A parent that is no longer listed has expired, and does not block its children.
     """
     found = tuple(found)
     if not shards.known and shards.position.kind == "LATEST":
-        # what closed before has no new records
+        # a shard that closed earlier has no new records
         closed = frozenset(shard.id for shard in found if shard.closed)
         shards = replace(shards, begun=closed, done=closed)
     start = shards.position if not shards.known else Position()

@@ -27,11 +27,11 @@ _LAST_YEAR = 2199
 
 
 class BadSchedule(ValueError):
-    """The expression is not one that EventBridge knows."""
+    """The expression is not a valid EventBridge expression."""
 
 
 def parse(expression: str, zone: tzinfo = UTC) -> Schedule:
-    """The function that gives the first firing after a moment (None: never again).
+    """Return a function that gives the first firing after a given time (None: never again).
 
     Raises:
         BadSchedule: not a rate, at or cron expression.
@@ -48,7 +48,7 @@ def parse(expression: str, zone: tzinfo = UTC) -> Schedule:
 
 
 def event(rule_arn: str, moment: datetime) -> dict[str, Any]:
-    """The event of a rule that has no input of its own."""
+    """Build the event of a rule without an input of its own."""
     stamp = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "version": "0",
@@ -64,7 +64,7 @@ def event(rule_arn: str, moment: datetime) -> dict[str, Any]:
 
 
 def filled(body: str, schedule_arn: str, moment: datetime) -> str:
-    """The input of a schedule of EventBridge Scheduler with its context attributes filled in.
+    """Return a schedule's input (EventBridge Scheduler) with its context attributes filled in.
 
     https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
     """
@@ -97,7 +97,7 @@ def _at(text: str, zone: tzinfo) -> Schedule:
 
 @dataclass(frozen=True)
 class _Cron:
-    """Minutes, hours, days, months and years on which a cron expression fires."""
+    """The minutes, hours, days, months and years at which a cron expression fires."""
 
     minutes: list[int]
     hours: list[int]
@@ -124,7 +124,7 @@ class _Cron:
             weekdays,
             zone,
         )
-        cron._days(2024, 1)  # a wrong day field is refused now, not when it would fire
+        cron._days(2024, 1)  # refuse a wrong day field now, not when it would fire
         return cron
 
     def next(self, after: datetime) -> datetime | None:
@@ -175,7 +175,7 @@ def _days_of_week(field: str, year: int, month: int, length: int) -> list[int]:
 
 
 def _values(field: str, low: int, high: int, names: dict[str, int] | None = None) -> set[int]:
-    """The numbers of a cron field: `*`, lists, ranges and steps."""
+    """Return the numbers of a cron field: `*`, lists, ranges and steps."""
     found: set[int] = set()
     for part in field.split(","):
         span, _, step = part.partition("/")

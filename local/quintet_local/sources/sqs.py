@@ -25,11 +25,11 @@ __all__ = [
     "settled",
 ]
 
-#: an event may take 6 MB; Lambda leaves room for the metadata of each message
+#: an event may have 6 MB; Lambda reserves room for the metadata of each message
 EVENT_BYTES = 6 * 1024 * 1024
 RECEIVE_COUNT = 10
 LONG_POLL = 20
-#: batches at once when the mapping names no maximum, where Lambda begins for a standard queue
+#: concurrent batches if the mapping sets no maximum; Lambda starts with this for a standard queue
 CONCURRENCY = 5
 
 Message = Mapping[str, Any]
@@ -46,7 +46,7 @@ class Config:
 
     @classmethod
     def of(cls, properties: Mapping[str, Any]) -> Config:
-        """The mapping's properties as CloudFormation has them."""
+        """Read the mapping from its CloudFormation properties."""
         scaling = properties.get("ScalingConfig") or {}
         return cls(
             batch_size=int(properties.get("BatchSize", 10)),
@@ -58,7 +58,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Gathering:
-    """The batch that is being gathered, since when, and how many batches are being handled."""
+    """The batch being collected, its start, and the number of batches in progress."""
 
     messages: tuple[Message, ...] = ()
     since: float = 0.0
@@ -67,7 +67,7 @@ class Gathering:
 
 @dataclass(frozen=True)
 class Receive:
-    """Ask the queue for so many messages, waiting so long for the first."""
+    """Receive up to this many messages, waiting this long for the first."""
 
     count: int
     wait: float
@@ -82,13 +82,13 @@ class Invoke:
 
 @dataclass(frozen=True)
 class Wait:
-    """Every slot is taken: wait until a batch is handled."""
+    """Every slot is in use: wait until a batch is handled."""
 
 
 def decide(
     config: Config, state: Gathering, now: float
 ) -> tuple[Gathering, Receive | Invoke | Wait]:
-    """What to do next, and the state once it is being done."""
+    """Return the next action, and the state while it runs."""
     if state.in_flight >= config.concurrency:
         return state, Wait()
     ready, rest = _cut(config, state.messages)
@@ -102,21 +102,21 @@ def decide(
 
 
 def gathered(state: Gathering, messages: Iterable[Message], now: float) -> Gathering:
-    """The state after a receive; the window begins with the first message."""
+    """Return the state after a receive; the batching window starts with the first message."""
     more = tuple(messages)
     since = state.since if state.messages else now
     return replace(state, messages=state.messages + more, since=since)
 
 
 def handled(state: Gathering) -> Gathering:
-    """The state after a batch was handled."""
+    """Return the state after a batch was handled."""
     return replace(state, in_flight=state.in_flight - 1)
 
 
 def _cut(
     config: Config, messages: tuple[Message, ...]
 ) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
-    """The next batch, bounded by count and bytes, and what stays behind."""
+    """Return the next batch, bounded by count and bytes, and the remaining messages."""
     size = 0
     for index, message in enumerate(messages):
         size += len(message["Body"].encode()) + 1024
@@ -126,7 +126,7 @@ def _cut(
 
 
 def event(batch: Iterable[Message], queue_arn: str) -> dict[str, Any]:
-    """The event that the function gets."""
+    """Build the function's event."""
     return {"Records": [_record(message, queue_arn) for message in batch]}
 
 
@@ -156,11 +156,12 @@ def _record(message: Message, queue_arn: str) -> dict[str, Any]:
 def settled(
     config: Config, batch: Iterable[Message], payload: bytes, failed: bool
 ) -> tuple[Message, ...]:
-    """The messages to delete; the others come back when their visibility time-out is over.
+    """Return the messages to delete; the others become visible again after their visibility
+    timeout.
 
-    One that is in the batch twice is deleted once: a call takes a receipt handle but once.
-    `failed` is a function error. With ReportBatchItemFailures the answer names those that
-    failed; an answer that cannot be understood fails the whole batch.
+    A message that is twice in the batch is deleted once: a call accepts each receipt handle once.
+    `failed` is a function error. With ReportBatchItemFailures the response lists the failed
+    messages; an invalid response fails the whole batch.
     """
     messages = tuple({message["ReceiptHandle"]: message for message in batch}.values())
     if failed:
@@ -174,7 +175,7 @@ def settled(
 
 
 def _failures(payload: bytes, known: set[str]) -> set[str] | None:
-    """The ids that the answer reports, None when it fails the whole batch."""
+    """Return the ids that the response reports, None if it fails the whole batch."""
     try:
         answer = json.loads(payload or b"null")
     except ValueError:
