@@ -1,6 +1,6 @@
-"""Where AWS's services answer: hosts by service, region and partition.
+"""AWS service endpoints: hosts by service, region and partition.
 
-The rules are those of botocore's endpoint data, for the services that this package calls.
+The rules match botocore's endpoint data for the services that this package calls.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 __all__ = ["PARTITIONS", "Address", "locate"]
 
-#: prefix of a partition's regions -> DNS suffix, DNS suffix of dual-stack endpoints; the
+#: region prefix of a partition -> DNS suffix, DNS suffix of dual-stack endpoints; the
 #: commercial partition, whose regions share no prefix, is the default
 PARTITIONS = {
     "": ("amazonaws.com", "api.aws"),
@@ -24,7 +24,7 @@ PARTITIONS = {
     "us-isof-": ("csp.hci.ic.gov", "api.aws.hci.ic.gov"),
     "us-gov-": ("amazonaws.com", "api.aws"),
 }
-#: services whose usual endpoints in GovCloud are the FIPS ones, by region
+#: services whose default endpoints in GovCloud are the FIPS ones, by region
 _FIPS_ALREADY = {
     "dynamodb": ("us-gov-east-1", "us-gov-west-1"),
     "sns": ("us-gov-east-1", "us-gov-west-1"),
@@ -32,13 +32,13 @@ _FIPS_ALREADY = {
     "states": ("us-gov-west-1",),
 }
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-#: the service's name in AWS_ENDPOINT_URL_<SERVICE>, where it is not the host's
+#: the service's name in AWS_ENDPOINT_URL_<SERVICE>, where it differs from the host's
 _SERVICE_IDS = {"states": "SFN"}
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a request goes: scheme, host, port, and the prefix of its path."""
+    """The address of a request: scheme, host, port and path prefix."""
 
     scheme: str
     host: str
@@ -47,18 +47,18 @@ class Address:
 
     @property
     def authority(self) -> str:
-        """The Host header: the port only where it is not the scheme's own."""
+        """The Host header; it includes the port only if it is not the scheme's default."""
         usual = {"http": 80, "https": 443}[self.scheme]
         return self.host if self.port == usual else f"{self.host}:{self.port}"
 
 
 def locate(service: str, region: str, path: str, environ: Mapping[str, str]) -> tuple[Address, str]:
-    """The address of a service, and the path there.
+    """Return the address of a service, and the path on that host.
 
-    `environ` may override the endpoint (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>) or ask
-    for FIPS or dual-stack ones (AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT). S3 takes
-    the bucket in the host, except where the endpoint is overridden or the bucket is no label
-    of a host: AWS's wildcard certificate covers no dots.
+    `environ` may override the endpoint (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>) or
+    select FIPS or dual-stack endpoints (AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT).
+    For S3, the bucket goes into the host name, unless the endpoint is overridden or the bucket
+    name is not a valid host label: AWS's wildcard certificate does not cover dots.
     """
     variable = f"AWS_ENDPOINT_URL_{_SERVICE_IDS.get(service, service.upper())}"
     url = environ.get(variable) or environ.get("AWS_ENDPOINT_URL")

@@ -1,6 +1,6 @@
-"""Alerts on AWS: each entity's last one in the stream's table, the topic, and the notify queue.
+"""Alerts on AWS: each entity's last alert in the stream table, the topic, and the notify queue.
 
-An alert's item has the key "alert#<model>#<entity>" and the part "-".
+The item of an alert has the key "alert#<model>#<entity>" and the part "-".
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from quintet.webhooks.events import WebhookMessage
 __all__ = ["AlertTable", "AlertTopic", "AlertWebhooks"]
 
 _PREFIX = "alert#"
-#: an item outlives its cool-down by what a retry or a look may take
+#: how long an item outlives its cool-down, to cover retries and late reads
 KEPT_SECONDS = 7 * 86_400
 
 
 class AlertTable:
-    """The last alerts; see `quintet.streaming.alerts.AlertState`."""
+    """Stores the last alert of each entity; see `quintet.streaming.alerts.AlertState`."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
         self._table = Table(client, table)
@@ -64,7 +64,7 @@ class AlertTable:
 
     def sent(self, alert: Alert) -> None:
         """See `AlertState.sent`."""
-        with suppress(ConditionFailed):  # a later one has replaced it
+        with suppress(ConditionFailed):  # a later alert has replaced it
             self._table.call(
                 "UpdateItem",
                 Key=_key(alert.model, alert.entity),
@@ -75,7 +75,7 @@ class AlertTable:
 
 
 class AlertTopic:
-    """Publishes alerts; see `quintet.streaming.alerts.AlertChannel`. The client is of `sns`."""
+    """Publishes alerts; see `quintet.streaming.alerts.AlertChannel`. `client` is for `sns`."""
 
     def __init__(self, client: AwsClient, arn: str) -> None:
         self._client = client
@@ -90,7 +90,7 @@ class AlertTopic:
 
 
 class AlertWebhooks:
-    """Has `notify` post alerts; see `quintet.streaming.alerts.AlertChannel`."""
+    """Queues alerts for `notify` to post; see `quintet.streaming.alerts.AlertChannel`."""
 
     def __init__(self, client: AwsClient, queue_url: str, endpoint: str) -> None:
         self._queue = JobEventQueue(client, queue_url)

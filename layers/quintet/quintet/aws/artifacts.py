@@ -1,4 +1,4 @@
-"""Published versions from the registry bucket: fetched, verified, loaded."""
+"""Fetch, verify and load published versions from the registry bucket."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = ["Artifacts"]
 class Artifacts:
     """Loads versions from the registry bucket.
 
-    With a `cache` folder, graphs are kept there under their SHA-256, and verified again when
-    they are read. `threads` is of each model's run, by default what the machine has.
+    If `cache` is a folder, graphs are kept there under their SHA-256 and verified on every read.
+    `threads` is the number of threads of each model's run, by default all cores.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class Artifacts:
         self._threads = threads or available_threads(os.environ)
 
     def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
-        """A version, ready to run, its golden vectors checked on this very machine.
+        """Load a version, ready to run, and check its golden vectors on this machine.
 
-        `seal` is the SHA-256 of the manifest as the registry table holds it.
+        `seal` is the manifest's SHA-256 from the registry table.
 
         Raises:
-            ModelFailure: its files are not what was published, or do not load, or do not
-                give the golden outputs.
+            ModelFailure: its files differ from the published ones, do not load, or do not
+                reproduce the golden outputs.
             Transient: its files could not be read.
         """
         manifest = self.manifest(model, version, seal)
@@ -65,11 +65,11 @@ class Artifacts:
         return loaded
 
     def contract(self, model: str, version: int, seal: str | None = None) -> Contract:
-        """The contract of a version, without its graph. Raises as `load` does."""
+        """Return the contract of a version, without its graph. Raises the same as `load`."""
         return from_dict(self.manifest(model, version, seal).contract)
 
     def baseline(self, model: str, version: int, seal: str | None = None) -> dict[str, Any]:
-        """The baseline of a version, empty where it has none. Raises as `load` does."""
+        """Return the baseline of a version, or an empty one. Raises the same as `load`."""
         known = self.manifest(model, version, seal).files.get(BASELINE)
         if known is None:
             return {}
@@ -80,7 +80,7 @@ class Artifacts:
         return found
 
     def manifest(self, model: str, version: int, seal: str | None = None) -> Manifest:
-        """The manifest of a version. Raises as `load` does."""
+        """Return the manifest of a version. Raises the same as `load`."""
         content = self._get(model, version, MANIFEST)
         if seal is not None and sha256(content) != seal:
             raise ModelFailure(f"model {model} version {version}: its manifest was changed")
@@ -107,7 +107,7 @@ class Artifacts:
                 "that was published"
             )
         if kept:
-            with contextlib.suppress(OSError):  # no room: it is read from the bucket next time
+            with contextlib.suppress(OSError):  # not cached: the next load reads the bucket
                 _write(kept, content)
         return content
 
@@ -119,7 +119,7 @@ class Artifacts:
 
 
 def _write(target: Path, content: bytes) -> None:
-    """Write whole or not at all: several processes may share the folder."""
+    """Write a file atomically: several processes may share the folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     try:

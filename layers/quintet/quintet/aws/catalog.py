@@ -1,4 +1,4 @@
-"""Models as a plan pins them: the registry table's route, the bucket's contract."""
+"""Pin models for a plan: the route from the registry table, the contract from the bucket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RegistryCatalog"]
 
 
 class RegistryCatalog:
-    """A catalog over the registry."""
+    """A catalog backed by the registry."""
 
     def __init__(self, routes: Routes, artifacts: Artifacts) -> None:
         self._routes = routes

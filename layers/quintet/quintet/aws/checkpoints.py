@@ -1,4 +1,4 @@
-"""Checkpoints of shards, in the stream's table: the key "mark#<stream>/<shard>", the part "-"."""
+"""Shard checkpoints in the stream table: the key "mark#<stream>/<shard>", the part "-"."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quintet.streaming.checkpoints import Ahead, Checkpoint, furthest
 
 __all__ = ["CheckpointTable"]
 
-#: a shard's records are gone by then: Lambda gives them up after an hour
+#: longer than any record needs a checkpoint: Lambda gives up on records after an hour
 KEPT_SECONDS = 7 * 86_400
 TRIES = 3
 
@@ -61,7 +61,7 @@ class CheckpointTable:
                 "ConditionExpression": "done = :before",
                 "ExpressionAttributeValues": attributes({":before": before.done}),
             }
-        # a write that is sent twice finds its own: then the checkpoint is read again
+        # a resent write conflicts with its own first attempt: the checkpoint is then read again
         self._table.call("PutItem", Item=item, **condition)
 
 

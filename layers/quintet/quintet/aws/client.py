@@ -1,7 +1,7 @@
-"""A lean client of AWS's HTTP APIs: Signature Version 4 over kept-alive http.client connections.
+"""A lean client for AWS's HTTP APIs: Signature Version 4 over kept-alive http.client connections.
 
-boto3 and its S3 client cost a cold start over 300 ms before the first byte is sent; this
-costs what http.client costs.
+boto3 and its S3 client add over 300 ms to a cold start before the first byte is sent; this
+client costs no more than http.client itself.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def _encode_query(query: Mapping[str, str]) -> str:
 class AwsClient:
     """Signed requests to one AWS service, safe to share between threads.
 
-    The environment (credentials, region, endpoint) is read again for every request; so are
-    `credentials`, where they are given.
+    The environment (credentials, region, endpoint) and `credentials`, if given, are read again
+    for every request.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class AwsClient:
 
     @property
     def region(self) -> str:
-        """The region that requests go to."""
+        """The region to which requests are sent."""
         environ = self._environ
         return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
@@ -81,14 +81,14 @@ class AwsClient:
         idempotent: bool | None = None,
         region: str | None = None,
     ) -> AwsResponse:
-        """Send a request and return the answer, of whatever status below 500.
+        """Send a request and return the response if its status is below 500.
 
-        `path` is not encoded; for S3 it is /bucket/key. An idempotent request (by default
-        GET and HEAD) is tried again after a network failure, a 5xx or a throttle; any
-        request is after a throttle. `region` is by default the client's own.
+        `path` is not encoded; for S3 it is /bucket/key. Idempotent requests (by default GET
+        and HEAD) are retried after a network failure, a 5xx or a throttle; other requests
+        only after a throttle. `region` defaults to the client's own.
 
         Raises:
-            Transient: no answer, a 5xx or a throttle after all attempts.
+            Transient: no response, a 5xx or a throttle after all attempts.
         """
         again = method in ("GET", "HEAD") if idempotent is None else idempotent
         region = region or self.region
@@ -123,7 +123,7 @@ class AwsClient:
         version: str = "1.0",
         idempotent: bool = True,
     ) -> AwsResponse:
-        """Call an operation of a JSON protocol: `target` is like DynamoDB_20120810.GetItem.
+        """Call an operation of a JSON protocol; `target` is for example DynamoDB_20120810.GetItem.
 
         Raises:
             Transient: see `request`.
@@ -133,12 +133,12 @@ class AwsClient:
         return self.request("POST", "/", headers=headers, body=content, idempotent=idempotent)
 
     def presigned(self, path: str, seconds: int) -> str:
-        """A URL that reads `path` without credentials for so many seconds.
+        """Return a URL that reads `path` without credentials for `seconds`.
 
-        It lives no longer than the credentials that sign it, which in Lambda are temporary.
+        It expires with the credentials that signed it, which are temporary in Lambda.
 
         Raises:
-            Transient: there are no credentials.
+            Transient: no credentials are available.
         """
         region, credentials = self.region, self._credentials()
         address, path = locate(self.service, region, path, self._environ)

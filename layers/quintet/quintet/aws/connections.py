@@ -16,7 +16,7 @@ __all__ = ["Connections"]
 
 
 class Connections:
-    """Idle connections by address. A connection belongs to one request at a time."""
+    """A pool of idle connections by address. A connection serves one request at a time."""
 
     def __init__(self, connect_seconds: float, read_seconds: float) -> None:
         self._connect_seconds = connect_seconds
@@ -27,14 +27,14 @@ class Connections:
         """Send a request on an idle connection or a new one.
 
         Raises:
-            OSError, http.client.HTTPException: there was no answer.
+            OSError, http.client.HTTPException: no response arrived.
         """
         connection = self._kept(address)
         if connection is not None:
             try:
                 return self._exchange(connection, address, request)
             except (ConnectionError, http.client.RemoteDisconnected):
-                if not idempotent:  # it may have been served before the connection broke
+                if not idempotent:  # the server may have processed it before the connection broke
                     raise
         return self._exchange(self._connect(address), address, request)
 
@@ -64,7 +64,7 @@ class Connections:
         return AwsResponse(answer.status, fields, content)
 
     def _kept(self, address: Address) -> http.client.HTTPConnection | None:
-        """An idle connection that the server has not closed, or None."""
+        """Return an idle connection that the server has not closed, or None."""
         idle = self._idle.get(address)
         while idle:
             try:
@@ -72,7 +72,7 @@ class Connections:
             except IndexError:  # another thread took the last one
                 return None
             sock = connection.sock
-            # an idle connection with something to read has been closed at the other end
+            # an idle connection becomes readable when the server closes it
             if sock is not None and not _readable(sock):
                 return connection
             connection.close()

@@ -1,4 +1,4 @@
-"""Published versions as far as their contracts, for what checks requests and runs nothing."""
+"""Load only the contracts of published versions, for functions that validate but do not score."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Described:
     digest: str
 
     def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
-        """There is nothing to run."""
+        """Fail: a version without its graph cannot run."""
         raise ModelFailure("this function does not run models")
 
 

@@ -1,4 +1,4 @@
-"""Deliveries: a job's on its item, an attribute a channel; an alert's or a run's on their own."""
+"""Deliveries: a job's as attributes of its item, one per channel; others as items of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quintet.webhooks.delivery import Delivery, State
 __all__ = ["EventDeliveries", "JobDeliveries"]
 
 
-#: the day of attempts, 14 days among the dead letters, and another day after a replay
+#: one day of attempts, 14 days in the dead-letter queue, and another day after a replay
 KEPT_SECONDS = 16 * 86_400
 
 
@@ -34,7 +34,7 @@ class JobDeliveries:
 
     def put(self, job: str, channel: str, delivery: Delivery) -> None:
         """See `quintet.webhooks.delivery.Deliveries.put`."""
-        # nor does a job that its time to live has removed come back as half an item
+        # the condition also keeps a job that expired from coming back as a partial item
         condition = "attribute_exists(job) AND (attribute_not_exists(#delivery)"
         condition += " OR #delivery.#state <> :delivered)"
         with suppress(ConditionFailed):
@@ -52,7 +52,7 @@ class JobDeliveries:
 
 
 class EventDeliveries:
-    """Deliveries in the stream's table: the key "delivery#<subject>", the channel as the part."""
+    """Deliveries in the stream table: the key "delivery#<subject>", the channel as the part."""
 
     def __init__(self, client: AwsClient, table: str) -> None:
         self._table = Table(client, table)

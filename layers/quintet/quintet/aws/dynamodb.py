@@ -28,9 +28,9 @@ _READS = frozenset({"BatchGetItem", "DescribeTable", "GetItem", "Query", "Scan"}
 
 
 class ConditionFailed(QuintetError):
-    """A conditional write found another state than it asked for.
+    """The condition of a write did not hold.
 
-    `writes` are the places, in a transaction, of those whose conditions do not hold.
+    For a transaction, `writes` are the positions of the writes whose conditions failed.
     """
 
     def __init__(self, text: str, writes: Sequence[int] = ()) -> None:
@@ -56,15 +56,15 @@ def dynamodb_call(
     if CONDITION_FAILED in codes or kind == "ConditionalCheckFailedException":
         writes = [place for place, code in enumerate(codes) if code == CONDITION_FAILED]
         raise ConditionFailed(f"{operation}: the condition does not hold", writes)
-    # the service's own message may hold ARNs: only its error's name is passed on
+    # the service's message may contain ARNs: pass on only the error's name
     raise Transient(f"dynamodb refused {operation} ({kind or f'status {response.status}'})")
 
 
 class Table:
-    """Calls to one table; all of them raise as `dynamodb_call` does.
+    """Calls to one table; each raises the same as `dynamodb_call`.
 
-    Writes are sent again, unless `resend_writes` is False: their conditions must tell a second
-    time from the first.
+    Writes are retried unless `resend_writes` is False: their conditions must recognize a
+    repeated write.
     """
 
     def __init__(self, client: AwsClient, name: str, *, resend_writes: bool = True) -> None:
@@ -73,22 +73,22 @@ class Table:
         self._idempotent = True if resend_writes else None
 
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """The answer of an operation on the table."""
+        """Call an operation on the table and return its response."""
         return self.send(operation, {"TableName": self.name, **arguments})
 
     def send(self, operation: str, payload: Item) -> dict[str, Any]:
-        """The answer of an operation whose payload names its tables itself."""
+        """Call an operation whose payload names its tables, and return its response."""
         return dynamodb_call(self._client, operation, payload, idempotent=self._idempotent)
 
     def item(self, key: Item, **options: Any) -> Item | None:
-        """An item as it is stored now."""
+        """Read an item with strong consistency; None if it does not exist."""
         found: Item | None = self.call("GetItem", Key=key, ConsistentRead=True, **options).get(
             "Item"
         )
         return found
 
     def pages(self, operation: str, **arguments: Any) -> Iterator[Item]:
-        """The items of a Query or a Scan, read page by page as they are taken."""
+        """Yield the items of a Query or a Scan; pages are read as needed."""
         while True:
             answer = self.call(operation, **arguments)
             yield from answer["Items"]
@@ -98,9 +98,9 @@ class Table:
 
 
 def attribute(value: Any) -> Item:
-    """A value as DynamoDB writes it: None, a bool, a text, a number, a list or a map of these.
+    """Encode a value for DynamoDB: None, a bool, a string, a number, a list or a map of these.
 
-    A float comes back as it was; a number of numpy's is written as it prints itself.
+    A float round-trips exactly; a numpy number is written in its printed form.
     """
     stored: Any = value
     match value:
@@ -120,12 +120,12 @@ def attribute(value: Any) -> Item:
 
 
 def attributes(values: Mapping[str, Any]) -> Item:
-    """An item, or a part of one, as DynamoDB writes it."""
+    """Encode an item, or a part of one, for DynamoDB."""
     return {name: attribute(value) for name, value in values.items()}
 
 
 def plain(stored: Mapping[str, Any]) -> Any:
-    """An attribute's value as JSON has it; None too for kinds that `attribute` never writes."""
+    """Decode an attribute to a JSON value; None also for types that `attribute` never writes."""
     ((kind, value),) = stored.items()
     match kind:
         case "S" | "BOOL":
@@ -145,5 +145,5 @@ def text(value: str) -> Item:
 
 
 def number(value: float) -> Item:
-    """A number attribute; a float comes back as it was."""
+    """A number attribute; a float round-trips exactly."""
     return {"N": repr(value)}

@@ -1,6 +1,6 @@
-"""Registered endpoints in two tables: what the API may see of one, and where it is and its secrets.
+"""Registered endpoints in two tables: one that the API may read, one with URLs and secrets.
 
-Functions that answer requests check an endpoint's id and callers; only `notify` may read the rest.
+API functions check an endpoint's id and callers; only `notify` may read its URL and secrets.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["EndpointTable"]
 
 
 class EndpointTable:
-    """Reads and writes the tables of endpoints; an endpoint is in both, or in neither."""
+    """Reads and writes the endpoint tables; an endpoint is in both tables or in neither."""
 
     def __init__(self, client: AwsClient, table: str, secrets: str) -> None:
         self._table = Table(client, table, resend_writes=False)
@@ -51,7 +51,7 @@ class EndpointTable:
 
     def disable(self, endpoint: str, reason: str) -> None:
         """See `quintet.webhooks.endpoints.Endpoints.disable`."""
-        with suppress(ConditionFailed):  # there is none
+        with suppress(ConditionFailed):  # no such endpoint
             self._table.call(
                 "UpdateItem",
                 Key=_key(endpoint),
@@ -61,7 +61,7 @@ class EndpointTable:
             )
 
     def remove(self, endpoint: str) -> None:
-        """Forget an endpoint and its secrets.
+        """Delete an endpoint and its secrets.
 
         Raises:
             UnknownEndpoint: no endpoint has that id.
@@ -77,7 +77,7 @@ class EndpointTable:
             raise UnknownEndpoint(endpoint) from error
 
     def all(self) -> list[Endpoint]:
-        """Every endpoint, by id.
+        """Return all endpoints, ordered by id.
 
         Raises:
             Transient: the tables could not be read.
@@ -97,7 +97,7 @@ def _key(endpoint: str) -> dict[str, Any]:
 
 
 def _still(item: dict[str, Any], name: str) -> dict[str, Any]:
-    """The condition that an attribute is stored as it was read."""
+    """The condition that an attribute has not changed since it was read."""
     return {
         "ConditionExpression": f"{name} = :{name}",
         "ExpressionAttributeValues": {f":{name}": item[name]},

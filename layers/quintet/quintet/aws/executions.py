@@ -1,4 +1,4 @@
-"""Runs as executions of the batch scoring's state machine."""
+"""Batch runs as executions of the batch state machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["StateMachineExecutions"]
 
 
 class StateMachineExecutions:
-    """Starts executions, looks them up and stops them; `client` is of `states`."""
+    """Starts, looks up and stops executions; `client` is for `states`."""
 
     def __init__(self, client: AwsClient, state_machine_arn: str) -> None:
         self._client = client
@@ -24,9 +24,9 @@ class StateMachineExecutions:
     def start(self, run: str, request: Mapping[str, Any]) -> bool:
         """See `quintet.batch.drops.RunStarter.start`.
 
-        Step Functions answers a second start like the first while the first runs, and refuses
-        it once it has ended, for 90 days. An answer with an older start date is no new start,
-        but nothing here depends on telling the two.
+        While an execution runs, Step Functions answers a second start like the first; for 90
+        days after its end, it refuses the name. An older start date in the response would show
+        that nothing was started, but no caller depends on the difference.
         """
         content = json.dumps(request, sort_keys=True)
         started = self._call(
@@ -44,7 +44,7 @@ class StateMachineExecutions:
             "DescribeExecution",
             {"executionArn": self._arn_of(name)},
             "ExecutionDoesNotExist",
-            "InvalidArn",  # no name that an execution can have
+            "InvalidArn",  # not a valid execution name
         )
         if found is None:
             return None
@@ -53,11 +53,11 @@ class StateMachineExecutions:
 
     def stop(self, name: str, error: str) -> None:
         """See `quintet.batch.executions.Executions.stop`."""
-        # one that has just ended is no error to AWS: it says when that was
+        # for an execution that has ended, AWS returns its stop date, not an error
         self._call("StopExecution", {"executionArn": self._arn_of(name), "error": error})
 
     def _check(self, run: str) -> None:
-        """Make sure that the run is there: only then is its notice settled."""
+        """Check that the run exists: only then may its message be acknowledged."""
         if self.look(run) is None:
             raise Transient(f"run {run} is said to exist and cannot be seen")
 
@@ -67,7 +67,7 @@ class StateMachineExecutions:
     def _call(
         self, operation: str, payload: Mapping[str, Any], *expected: str
     ) -> dict[str, Any] | None:
-        """The answer; None for the errors that are expected."""
+        """Return the response; None for the expected errors."""
         response = self._client.call(f"AWSStepFunctions.{operation}", payload)
         if response.status == 200:
             answer: dict[str, Any] = json.loads(response.body)

@@ -1,7 +1,7 @@
-"""The feature store table: one item for each entity, a value and its moment for each feature.
+"""The feature store table: one item per entity, with a value and a timestamp for each feature.
 
-The key is `entity`, "<entity key column>#<value>"; a feature's value is stored under its name, the
-moment it describes under `<name>@` (seconds since the epoch), and `expires` is the table's TTL.
+The key is `entity`, "<entity key column>#<value>"; a feature's value is stored under its name, its
+timestamp under `<name>@` (seconds since the epoch), and `expires` is the table's TTL attribute.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ EXPIRES = "expires"
 MAX_KEYS = 100
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MAX_BYTES = 2048  # of a partition key
-MAX_PROJECTED = 500  # attributes: an expression takes 4 KB
-THREADS = 8  # of one fetch, where it takes several reads
+MAX_PROJECTED = 500  # attributes: an expression is limited to 4 KB
+THREADS = 8  # per fetch, if it needs several reads
 ATTEMPTS = 4
 BACKOFF_SECONDS = 0.02  # the ceiling of the first wait for unprocessed keys; it doubles
 
@@ -48,7 +48,7 @@ def entity_key(column: str, entity: str) -> str:
 
 
 def moment_name(feature: str) -> str:
-    """The attribute that holds the moment a feature's value describes."""
+    """The name of the attribute that holds the timestamp of a feature's value."""
     return f"{feature}@"
 
 
@@ -79,7 +79,7 @@ class FeatureTable:
             projection["ProjectionExpression"] = ", ".join(aliases)
             projection["ExpressionAttributeNames"] = aliases
         keys = [entity_key(key, entity) for entity in dict.fromkeys(entities)]
-        # a caller's entity that is too long for a key is one that is not stored
+        # an entity that is too long for a key cannot be stored
         keys = [key for key in keys if len(key) <= MAX_BYTES and len(key.encode()) <= MAX_BYTES]
         chunks = [keys[start : start + MAX_KEYS] for start in range(0, len(keys), MAX_KEYS)]
         read = partial(self._read, projection)
@@ -103,9 +103,9 @@ def read_items(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[dict[str, Any]]:
-    """The items of at most MAX_KEYS keys; what DynamoDB leaves unprocessed is asked for again.
+    """Read the items of at most MAX_KEYS keys; unprocessed keys are requested again.
 
-    `options` are BatchGetItem's: a projection, consistency.
+    `options` are those of BatchGetItem: projection, consistency.
 
     Raises:
         Transient: the table could not be read.
@@ -128,18 +128,18 @@ def read_items(
 def _map(
     read: Callable[[Sequence[str]], list[dict[str, Any]]], chunks: Sequence[Sequence[str]]
 ) -> Iterator[list[dict[str, Any]]]:
-    """Read the chunks, several at a time."""
+    """Read the chunks in parallel."""
     if len(chunks) < 2:
         yield from map(read, chunks)
         return
-    from concurrent.futures import ThreadPoolExecutor  # no part of a cold start
+    from concurrent.futures import ThreadPoolExecutor  # lazy: keeps it out of the cold start
 
     with ThreadPoolExecutor(min(THREADS, len(chunks))) as pool:
         yield from pool.map(read, chunks)
 
 
 def _values(item: Mapping[str, Any], names: Sequence[str], now: float) -> dict[str, StoredValue]:
-    """The features of an item that has not expired: TTL deletes late, by days."""
+    """The features of an item that has not expired: TTL may delete days late."""
     if EXPIRES in item and float(item[EXPIRES]["N"]) <= now:
         return {}
     row = {}

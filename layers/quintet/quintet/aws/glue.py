@@ -1,4 +1,4 @@
-"""The Glue catalog: tables and partitions, made where they are not there yet."""
+"""The Glue catalog: create or update tables and partitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["GlueDatabase"]
 
 
 class GlueDatabase:
-    """See `quintet.batch.athena.GlueTables`; if the database does not exist, nothing is done."""
+    """See `quintet.batch.athena.GlueTables`; without a database, nothing is written."""
 
     def __init__(self, client: AwsClient, database: str) -> None:
         self._client = client
@@ -42,7 +42,7 @@ class GlueDatabase:
             self._call("UpdatePartition", PartitionValueList=partition["Values"], **given)
 
     def _call(self, operation: str, expected: str = "", **payload: Any) -> bool:
-        """Whether the call was done; False for the error that is expected."""
+        """Call an operation; return False on the expected error, else True."""
         response = self._client.call(f"AWSGlue.{operation}", payload, version="1.1")
         if response.status == 200:
             return True

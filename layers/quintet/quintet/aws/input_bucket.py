@@ -1,4 +1,4 @@
-"""The inbox bucket, and others that a run may read."""
+"""The inbox bucket, and other buckets that a run may read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quintet.errors import NotFound
 __all__ = ["S3InputBucket"]
 
 _METADATA = "x-amz-meta-"
-#: names that a bucket can have
+#: valid bucket names
 _BUCKET = re.compile(r"[a-zA-Z0-9.\-_]{1,255}")
 _NO_BUCKET = {"NoSuchBucket", "InvalidBucketName"}
 
@@ -41,7 +41,7 @@ class S3InputBucket:
         if not _BUCKET.fullmatch(bucket):
             raise unreadable()
         head = self._s3.head(bucket, key, version_id)
-        if is_denied(head):  # plan_run may list what it may read: it would be a 404
+        if is_denied(head):  # plan_run may list readable buckets: a missing key would be a 404
             raise unreadable()
         if is_absent(head):
             raise NotFound.of("the file", f"{key} in the inbox", "nothing; it was deleted")

@@ -1,4 +1,4 @@
-"""Jobs as items of the jobs table and back, and the conditions of writes to them."""
+"""Convert jobs to items of the jobs table and back, and the conditions of writes to them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
     "taking_over",
 ]
 
-#: the sparse index is written with every job: one partition of it would throttle them all
+#: partitions of the sparse index: every job writes to it, so a single partition would throttle
 SHARDS = 8
 _NOTICE = "outbox#"
 
@@ -50,8 +50,8 @@ _LEASE = (
     "SET #state = :leased, lease_owner = :worker, lease_until = :until, updated = :now "
     "ADD attempts :one"
 )
-#: how an accepted job is leased, how one as it was read, and how an expired lease is taken over:
-#: the change and its condition; `leasing` has the values
+#: the update and its condition to lease an accepted job, to lease one that is unchanged since it
+#: was read, and to take over an expired lease; `leasing` and `taking_over` give the values
 LEASE = (_LEASE, "#state = :accepted AND deadline > :now")
 LEASE_AS_READ = (_LEASE, f"{LEASE[1]} AND attempts = :fence")
 TAKE_OVER = (
@@ -61,22 +61,22 @@ TAKE_OVER = (
 
 
 def moment(at: float) -> str:
-    """Seconds since the epoch as a text that sorts as time does."""
+    """Seconds since the epoch as a string that sorts by time."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
 
 
 def seconds(at: str) -> float:
-    """Seconds since the epoch, of `moment`'s text."""
+    """Parse a string of `moment` to seconds since the epoch."""
     return datetime.fromisoformat(at).timestamp()
 
 
 def shard(kind: str, job: str) -> str:
-    """The partition of the sparse index that a job's `open` mark or `notice` is in."""
+    """The partition of the sparse index that holds a job's `open` mark or its `notice`."""
     return f"{kind}#{sum(job.encode()) % SHARDS}"
 
 
 def job_item(job: Job) -> Item:
-    """The item of a job that was just accepted."""
+    """The item of a newly accepted job."""
     item = {
         "job": text(job.id),
         "owner": text(job.owner),
@@ -136,7 +136,7 @@ def job_of(item: Mapping[str, Any]) -> Job:
 
 
 def summary_of(item: Mapping[str, Any]) -> JobSummary:
-    """A job as the index by owner holds it."""
+    """A job's summary from an item of the index by owner."""
     return JobSummary(
         item["job"]["S"],
         item["model"]["S"],
@@ -148,7 +148,7 @@ def summary_of(item: Mapping[str, Any]) -> JobSummary:
 
 
 def outcome_attributes(outcome: JobOutcome) -> Item:
-    """What a job's end adds to its item."""
+    """The attributes that a job's end adds to its item."""
     found: Item = {}
     if outcome.result is not None:
         found["result"] = _content_item(outcome.result)
@@ -158,7 +158,7 @@ def outcome_attributes(outcome: JobOutcome) -> Item:
 
 
 def notice_id(notice: JobEvent) -> str:
-    """The key of a notice's item; it says all that the message holds."""
+    """The key of a notice's item; it encodes all fields of the message."""
     return f"{_NOTICE}{notice.kind}#{notice.job}"
 
 
@@ -209,7 +209,7 @@ def leasing(worker: str, now: float, seconds: float) -> Item:
 
 
 def taking_over(job: Job, worker: str, now: float, seconds: float) -> Item:
-    """The values of `TAKE_OVER`, for a job as it was read."""
+    """The values of `TAKE_OVER`, for a job unchanged since it was read."""
     return {
         ":leased": STATES[":leased"],
         ":fence": {"N": str(job.attempts)},
@@ -237,5 +237,5 @@ def mine(lease: Lease, now: float) -> Item:
 
 
 def expiry(at: float) -> Item:
-    """When DynamoDB may delete an item."""
+    """The time from which DynamoDB may delete an item."""
     return {"expires": {"N": str(int(at))}}

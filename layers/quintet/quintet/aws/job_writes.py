@@ -1,6 +1,6 @@
-"""Writes to the jobs table: of one job, and of many jobs in few calls.
+"""Writes to the jobs table: for one job, and for many jobs in few calls.
 
-Jobs that do not go together with others are left to be written alone.
+Jobs that a transaction cannot include are left for the caller to write one by one.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 """
 
@@ -30,10 +30,10 @@ from quintet.jobs.store import JobEvent
 
 __all__ = ["JobCalls", "JobGroups"]
 
-#: writes of one transaction; and bytes, of the four million that it may have
+#: limits of one transaction: its writes, and its bytes (DynamoDB allows four million)
 MAX_WRITES = 100
 MAX_BYTES = 3_000_000
-#: what an item has beside its payload and its result
+#: bytes of an item besides its payload and its result
 ITEM_BYTES = 2_000
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 MAX_READ = 100
@@ -42,9 +42,9 @@ T = TypeVar("T")
 
 
 class JobCalls(Table):
-    """Calls to the jobs table. Their conditions tell a second time from the first.
+    """Calls to the jobs table. The conditions of writes recognize a repeated write.
 
-    All of them raise Transient; those with a condition that does not hold, ConditionFailed.
+    All of them raise Transient, and ConditionFailed if a condition does not hold.
     """
 
     def __init__(self, client: AwsClient, table: str, retention: float) -> None:
@@ -52,7 +52,7 @@ class JobCalls(Table):
         self._retention = retention
 
     def due(self, kind: str, before: float, most: int) -> Iterator[Item]:
-        """The keys of `notice` or `open` items due before a moment, up to `most` of each shard."""
+        """The keys of `notice` or `open` items due before a time, up to `most` per shard."""
         for number_of_shard in range(SHARDS):
             query = {
                 "IndexName": "by_outbox",
@@ -78,7 +78,7 @@ class JobCalls(Table):
         *,
         notify: bool = True,
     ) -> None:
-        """Bring a job to its end and write its notice, both or none; no notice if not `notify`."""
+        """End a job and write its notice atomically; no notice unless `notify`."""
         update, *puts = self.ending(notice, state, condition, values, attributes, notify=notify)
         if puts:
             self.transact([update, *puts])
@@ -95,7 +95,7 @@ class JobCalls(Table):
         *,
         notify: bool = True,
     ) -> list[dict[str, Any]]:
-        """The writes of `end`, the job's own first, for `transact`."""
+        """The writes of `end` for `transact`; the job's own write comes first."""
         more = attributes or {}
         sets = ["#state = :end", "updated = :now", *(f"#{name} = :{name}" for name in more)]
         names = {"#state": "state", **{f"#{name}": name for name in more}}
@@ -119,7 +119,7 @@ class JobCalls(Table):
     def put(
         self, item: Item, condition: str | None = None, values: Item | None = None
     ) -> dict[str, Any]:
-        """The write of an item, for `transact`."""
+        """A write for `transact` that puts an item."""
         put: Item = {"TableName": self.name, "Item": item}
         if condition is not None:
             put["ConditionExpression"] = condition
@@ -128,7 +128,7 @@ class JobCalls(Table):
         return {"Put": put}
 
     def transact(self, writes: list[dict[str, Any]]) -> None:
-        """Several writes, all or none."""
+        """Run several writes as one transaction."""
         self.send("TransactWriteItems", {"TransactItems": writes})
 
     def update(
@@ -139,12 +139,12 @@ class JobCalls(Table):
         values: Item,
         returned: str = "NONE",
     ) -> dict[str, Any]:
-        """Change a job's item where the condition holds."""
+        """Update a job's item if the condition holds."""
         payload = {**self.change(job, expression, condition, values), "ReturnValues": returned}
         return self.call("UpdateItem", **payload)
 
     def change(self, job: str, expression: str, condition: str, values: Item) -> dict[str, Any]:
-        """What `update` asks for, for `transact`."""
+        """The write of `update`, for `transact`."""
         return {
             "TableName": self.name,
             "Key": {"job": text(job)},
@@ -155,18 +155,18 @@ class JobCalls(Table):
         }
 
     def delete(self, key: str) -> None:
-        """Delete an item; again does no harm."""
+        """Delete an item; idempotent."""
         self.call("DeleteItem", Key={"job": text(key)})
 
     def read_many(self, keys: Sequence[str]) -> list[Item]:
-        """Up to 100 items as they are stored now; what does not fit into one answer is left out."""
+        """Read up to 100 items, consistently; items beyond one response's size are left out."""
         wanted = {"Keys": [{"job": text(key)} for key in keys], "ConsistentRead": True}
         answer = self.send("BatchGetItem", {"RequestItems": {self.name: wanted}})
         found: list[Item] = answer["Responses"].get(self.name, [])
         return found
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Delete up to 25 items. Raises Transient also where some of them are left."""
+        """Delete up to 25 items. Raises Transient also if some of them were not deleted."""
         deletes = [{"DeleteRequest": {"Key": {"job": text(key)}}} for key in keys]
         answer = self.send("BatchWriteItem", {"RequestItems": {self.name: deletes}})
         if answer.get("UnprocessedItems"):
@@ -174,7 +174,7 @@ class JobCalls(Table):
 
 
 class JobGroups:
-    """Leases and ends of many jobs at once, each by the conditions that it has alone."""
+    """Leases and ends many jobs at once, under the same conditions as one by one."""
 
     def __init__(self, calls: JobCalls) -> None:
         self._calls = calls
@@ -218,12 +218,13 @@ class JobGroups:
         return notices
 
     def _written(self, writes: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-        """The jobs whose writes were done, in one transaction.
+        """Write jobs in one transaction and return those that were written.
 
-        Those whose conditions do not hold are left out of a second one; there is no third.
+        If some conditions do not hold, a second transaction writes the other jobs; a third is
+        not tried.
 
         Raises:
-            Transient: the table does not answer.
+            Transient: the table does not respond.
         """
         waiting = dict(writes)
         for _ in range(2):
@@ -241,7 +242,7 @@ class JobGroups:
 
 
 def _transactions(items: Sequence[T], size_of: Callable[[T], tuple[int, int]]) -> Iterator[list[T]]:
-    """What goes into one transaction each, by its writes and by its bytes."""
+    """Split items into groups that each fit one transaction, by writes and bytes."""
     some: list[T] = []
     all_writes = all_bytes = 0
     for item in items:
@@ -256,12 +257,12 @@ def _transactions(items: Sequence[T], size_of: Callable[[T], tuple[int, int]]) -
 
 
 def _lease_size(job: Job) -> tuple[int, int]:
-    """The writes of a lease, and its bytes: those of the whole item."""
+    """The number of writes of a lease, and its bytes: those of the whole item."""
     return 1, ITEM_BYTES + len(job.request.body or b"")
 
 
 def _end_size(end: tuple[Job, JobOutcome]) -> tuple[int, int]:
-    """The writes of an end, and their bytes: those of the whole item."""
+    """The number of writes of an end, and their bytes: those of the whole item."""
     job, outcome = end
     result = (outcome.result and outcome.result.body) or b""
     return 1 + job.notify, _lease_size(job)[1] + len(result)

@@ -1,7 +1,7 @@
-"""The jobs table. Every write is one conditional call; only a refused one reads to say why.
+"""The jobs table. Every write is one conditional call; only a refused write reads, to say why.
 
 Items: a job under its id, an idempotency key under idem#<owner>#<digest>, a notice under
-outbox#<event>#<job>. DynamoDB deletes what is past `expires` late, so conditions say it, too.
+outbox#<event>#<job>. DynamoDB deletes expired items late, so conditions check `expires`, too.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ __all__ = ["JobTable"]
 DAY = 86_400
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MAX_DELETED = 25
-#: jobs that one query reads for a filter, and queries of one page: a page takes no longer, however
-#: many jobs its caller has
+#: jobs that one query examines for a filter, and queries per page: they bound the time of a page,
+#: however many jobs its caller has
 MAX_EXAMINED, MAX_QUERIES = 1_000, 3
 
 
 class JobTable:
-    """Jobs in DynamoDB; see the ports in `quintet.jobs.store`. All of it raises Transient."""
+    """Jobs in DynamoDB; see the ports in `quintet.jobs.store`. Every method raises Transient."""
 
     def __init__(self, client: AwsClient, table: str, *, retention_days: int) -> None:
         self.name = table
@@ -85,7 +85,7 @@ class JobTable:
     def accept(self, job: Job, key: IdempotencyKey | None = None) -> tuple[Job, JobEvent | None]:
         """See `JobSubmissions.accept`."""
         notice = JobEvent(job.id, EVENTS[job.state], job.updated)
-        # a key is forgotten before its job is, or it would lead to nothing
+        # a key must expire before its job, or it would refer to a job that is gone
         expires = job.created + self._retention
         puts = [
             self._calls.put({**job_item(job), **expiry(expires + DAY)}, "attribute_not_exists(job)")
@@ -103,7 +103,7 @@ class JobTable:
         try:
             self._calls.transact(puts)
         except ConditionFailed:
-            if key is None:  # the reply to the first try was lost
+            if key is None:  # the response to the first attempt was lost
                 return self.get(job.id), notice
             first = self.earlier(job.owner, key, job.created)
             if first is None:
@@ -124,7 +124,7 @@ class JobTable:
         return job_of(answer["Attributes"])
 
     def _refused_lease(self, job: str, worker: str, now: float, seconds: float) -> Job:
-        """The lease of a job that is not ACCEPTED, or the reason for its refusal."""
+        """Return the lease of a job that is not ACCEPTED, or the reason for the refusal."""
         found = self.get(job)
         try:
             again = leased(found, worker, now, seconds)
@@ -132,7 +132,7 @@ class JobTable:
             if end.job.state != found.state:
                 self.expire(job, now)
             raise
-        if again is found:  # the reply to the first try was lost
+        if again is found:  # the response to the first attempt was lost
             return found
         if found.state == "LEASED":
             values = taking_over(found, worker, now, seconds)
@@ -185,7 +185,7 @@ class JobTable:
         """See `JobBatches.settle_many`."""
         return self._groups.settle(ends, now)
 
-    # ---- the desk --------------------------------------------------------------------------
+    # ---- queries ---------------------------------------------------------------------------
 
     def get(self, job: str, owner: str | None = None) -> Job:
         """See `JobQueries.get`."""
@@ -293,7 +293,7 @@ class JobTable:
 
 
 def _check_id(job: str) -> None:
-    """Some of what comes in URLs and messages is no key of a job."""
+    """Check an id from a URL or a message before it is used as a key."""
     if not _is_id(job):
         raise unknown(job)
 
@@ -311,7 +311,7 @@ def _token(job: str, created: str) -> str:
 
 
 def _position(token: str) -> Item:
-    """A place in the index by owner, of a page's `next`."""
+    """Decode a page's `next` token to a position in the index by owner."""
     try:
         job, created = json.loads(base64.urlsafe_b64decode(token))
         return {"job": text(str(job)), "created": text(str(created))}

@@ -1,6 +1,6 @@
-"""The latest scores' table: one item for each entity of each model, its last prediction.
+"""The table of latest scores: one item per entity and model, with its last prediction.
 
-The key is `entity`, "<model>#<entity key>#<value>"; `outputs` is a map of the prediction's outputs.
+The key is `entity`, "<model>#<entity key>#<value>"; `outputs` maps output names to values.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ THREADS = 16
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MAX_KEY_BYTES = 2048
 SEQUENCE_DIGITS = 56
-#: DynamoDB's numbers are of this magnitude, and zero
+#: the range of magnitudes of DynamoDB's numbers, besides zero
 MIN_VALUE, MAX_VALUE = 1e-130, 9.99e125
-#: of numbers in an output of one row: an item takes 400 KB
+#: numbers in one row's output: an item is limited to 400 KB
 MAX_NUMBERS = 4_096
 
 
@@ -33,7 +33,7 @@ def latest_key(model: str, entity_key: str, entity: str) -> str:
 
 
 class LatestTable:
-    """See `quintet.streaming.latest.LatestScores`; items live `kept_seconds` after the arrival."""
+    """See `quintet.streaming.latest.LatestScores`; items expire `kept_seconds` after arrival."""
 
     def __init__(self, client: AwsClient, table: str, *, kept_seconds: float) -> None:
         self._table = Table(client, table)
@@ -53,7 +53,7 @@ class LatestTable:
         if len(key.encode()) > MAX_KEY_BYTES:
             return None
         item = self._table.item(attributes({"entity": key}))
-        if item is None or float(item["expires"]["N"]) <= now:  # expired items are deleted late
+        if item is None or float(item["expires"]["N"]) <= now:  # DynamoDB deletes late
             return None
         return Latest(
             model=model,
@@ -89,7 +89,7 @@ class LatestTable:
                     f":{name}": item[name] for name in ("arrived", "sequence")
                 },
             )
-        except ConditionFailed:  # a later one is stored, or this one
+        except ConditionFailed:  # this or a later prediction is already stored
             return False
         return True
 
@@ -99,9 +99,9 @@ def _key(one: Latest) -> str:
 
 
 def _storable(value: Any) -> Any:
-    """An output's value as the table can hold it: None where it is too large.
+    """Convert an output's value for the table; None if it is too large.
 
-    A number out of DynamoDB's range becomes zero or a text.
+    A number outside DynamoDB's range becomes zero or a string.
     """
     size = len(value) if isinstance(value, Mapping | list) else np.size(value)
     if size > MAX_NUMBERS:
@@ -119,5 +119,5 @@ def _number(value: Any) -> Any:
     magnitude = abs(float(value))
     if magnitude < MIN_VALUE:
         return 0
-    # str of a float32 0.1 is 0.1
+    # str() of float32 0.1 gives 0.1
     return value if magnitude <= MAX_VALUE else str(value)

@@ -11,12 +11,12 @@ from quintet.errors import NotFound, Refusal, TooLarge
 
 __all__ = ["PayloadBucket", "presigner"]
 
-#: seconds that a link to a result holds
+#: lifetime of a link to a result, in seconds
 LINK_SECONDS = 900
 
 
 class PayloadBucket:
-    """Blobs in S3; see `quintet.jobs.store.Blobs`. Only this bucket's places are read."""
+    """Blobs in S3; see `quintet.jobs.store.Blobs`. It reads only from this bucket."""
 
     def __init__(self, client: AwsClient, bucket: str) -> None:
         self.bucket = bucket
@@ -29,10 +29,10 @@ class PayloadBucket:
 
     def get(self, place: str, most: int) -> bytes:
         """See `Blobs.get`."""
-        # one byte more than may come shows that there is more
+        # read one byte past the limit to detect a larger object
         headers = {"range": f"bytes=0-{most}"}
         response = self._s3.get(self.bucket, self._key(place), headers=headers)
-        if response.status == 416:  # an empty object has no bytes to give
+        if response.status == 416:  # an empty object has no satisfiable range
             return b""
         body = _present(response).body
         if len(body) > most:
@@ -62,5 +62,5 @@ def _nothing() -> NotFound:
 
 
 def presigner(client: AwsClient) -> Callable[[str], str]:
-    """What makes a link of a place, s3://bucket/key, that reads it for `LINK_SECONDS`."""
+    """Return a function that presigns s3://bucket/key for reading, for `LINK_SECONDS`."""
     return lambda place: client.presigned(place.removeprefix("s3:/"), LINK_SECONDS)

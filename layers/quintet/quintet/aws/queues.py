@@ -1,4 +1,4 @@
-"""Queues, in SQS's JSON protocol.
+"""SQS queues, through the JSON protocol.
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
 """
@@ -19,12 +19,12 @@ from quintet.webhooks.events import WebhookMessage
 __all__ = ["DeadLetterQueue", "JobEventQueue", "QueueVisibility"]
 
 MAX_ENTRIES = 10
-#: how long a letter that was read stays hidden if it is not released
+#: how long a received message stays hidden if it is not released
 HOLD_SECONDS = 20
 
 
 def _sqs(client: AwsClient, operation: str, payload: Mapping[str, Any]) -> AwsResponse:
-    """A call that may be sent again."""
+    """Call an operation, with retries."""
     return client.call(f"AmazonSQS.{operation}", payload)
 
 
@@ -36,7 +36,7 @@ class JobEventQueue:
         self._url = url
 
     def send(self, notice: JobEvent | WebhookMessage, delay: int = 0) -> None:
-        """See `EventQueue.send`. Sent twice does no harm: what was done is recorded."""
+        """See `EventQueue.send`. A duplicate is harmless: receivers record what they did."""
         message = {
             "QueueUrl": self._url,
             "MessageBody": notice.message(),
@@ -65,7 +65,7 @@ class JobEventQueue:
 
 
 class QueueVisibility:
-    """When a queue's messages come back; see `quintet.jobs.messages.Visibility`."""
+    """The visibility of a queue's messages; see `quintet.jobs.messages.Visibility`."""
 
     def __init__(self, client: AwsClient, url: str) -> None:
         self._client = client
@@ -84,7 +84,7 @@ class QueueVisibility:
                 _sqs(self._client, "ChangeMessageVisibilityBatch", payload)
 
     def postpone(self, receipt: str, seconds: int) -> None:
-        """Let one message come back after so many seconds.
+        """Make one message visible again after `seconds`.
 
         Raises:
             Transient: the queue did not accept it.
@@ -103,11 +103,11 @@ class DeadLetterQueue:
         self._url = url
 
     def look(self, most: int) -> list[str]:
-        """See `DeadLetters.look`. What one look misses, a later one sees."""
+        """See `DeadLetters.look`. A later call sees the messages that this one misses."""
         held: dict[str, str] = {}
         try:
             while len(held) < most:
-                # held, so that the next answer has others
+                # received messages stay hidden, so that the next call returns others
                 messages = self._receive()
                 if not messages:
                     break

@@ -1,6 +1,6 @@
 """The registry table: the versions of every model, and its route.
 
-Keys are model and item: "version#00000001" holds a version, "route" which of them answer.
+The keys are model and item: "version#00000001" holds a version, "route" the versions that serve.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Registry:
         self._table = Table(client, table)
 
     def route(self, model: str) -> Route:
-        """The route of a model, with all of its versions, in one query.
+        """Read the route of a model, with all of its versions, in one query.
 
         Raises:
-            NotFound: there is no such model.
+            NotFound: the model does not exist.
             Transient: the table could not be read.
         """
-        if not NAME.fullmatch(model):  # some of what comes in URLs is no key of a table
+        if not NAME.fullmatch(model):  # a name from a URL may not be a valid key
             raise UnknownModel(model)
         query: Item = {
             "KeyConditionExpression": "#model = :model",
@@ -52,16 +52,16 @@ class Registry:
         )
 
     def versions(self, model: str) -> list[int]:
-        """The numbers of a model's versions, ascending.
+        """Return the numbers of a model's versions, ascending.
 
         Raises:
-            NotFound: there is no such model.
+            NotFound: the model does not exist.
             Transient: the table could not be read.
         """
         return sorted(self.route(model).versions)
 
     def models(self) -> dict[str, list[int]]:
-        """The models that have a live version, sorted, with their versions, ascending.
+        """Return the models with a live version, sorted, each with its versions, ascending.
 
         Raises:
             Transient: the table could not be read.

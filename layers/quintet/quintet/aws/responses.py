@@ -18,7 +18,7 @@ __all__ = [
 CONDITION_FAILED = "ConditionalCheckFailed"
 _CODE = re.compile(rb"<Code>([\w.]+)</Code>")
 _CANCELLED = "TransactionCanceledException"
-# a refusal of these kinds did nothing, and the same call may succeed in a moment
+# after these errors nothing was written, and a retry may succeed
 _THROTTLES = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -27,7 +27,7 @@ _THROTTLES = frozenset(
         "TransactionConflictException",
     }
 )
-#: why a transaction is cancelled that may succeed in a moment
+#: cancellation reasons of transactions for which a retry may succeed
 _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
@@ -41,7 +41,7 @@ class AwsResponse:
 
 
 def error_name(response: AwsResponse) -> str:
-    """The error's name in a JSON protocol's response, empty where it has none."""
+    """The error's name in a JSON protocol's response, or an empty string."""
     try:
         kind = json.loads(response.body).get("__type", "")
     except (ValueError, AttributeError):
@@ -50,13 +50,13 @@ def error_name(response: AwsResponse) -> str:
 
 
 def error_code(response: AwsResponse) -> str:
-    """The error's name in an XML protocol's response; the status where the response has no body."""
+    """The error's name in an XML protocol's response; the status if the response has no body."""
     found = _CODE.search(response.body)
     return found[1].decode() if found else str(response.status)
 
 
 def cancellation_codes(response: AwsResponse) -> list[str]:
-    """Why a transaction was cancelled: a code for each of its writes; empty for other errors."""
+    """The cancellation codes of a transaction, one per write; empty for other errors."""
     if error_name(response) != _CANCELLED:
         return []
     reasons = json.loads(response.body).get("CancellationReasons") or []
@@ -64,7 +64,7 @@ def cancellation_codes(response: AwsResponse) -> list[str]:
 
 
 def may_be_sent_again(response: AwsResponse) -> bool:
-    """Whether nothing was done because of throttling or a conflict of transactions."""
+    """Whether the call had no effect because of throttling or a transaction conflict."""
     if response.status in (429, 503):
         return True
     if response.status != 400:

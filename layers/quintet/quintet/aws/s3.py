@@ -1,4 +1,4 @@
-"""S3's requests and what its responses mean; each bucket's adapter is a module of its own."""
+"""S3 requests and the meaning of its responses; each bucket's adapter has its own module."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from quintet.errors import Transient
 __all__ = ["S3", "Found", "checked", "folders", "is_absent", "is_denied", "listed"]
 
 _DENIED = {"403", "AccessDenied"}
-# without leave to list the bucket, S3 answers 403 for what is not there; and 405 for a
+# without permission to list the bucket, S3 returns 403 for a missing object; and 405 for a
 # version that is a delete marker
 _ABSENT = _DENIED | {"404", "405", "MethodNotAllowed", "NoSuchKey", "NoSuchVersion"}
-#: statuses of a bucket that is in another region
+#: statuses that S3 returns for a bucket in another region
 _ELSEWHERE = {301, 307, 400}
 _TOKEN = re.compile(rb"<NextContinuationToken>([^<]+)</NextContinuationToken>")
 
 
 class Found(NamedTuple):
-    """An object of a listing; `modified` is ISO 8601."""
+    """An object in a listing; `modified` is ISO 8601."""
 
     key: str
     size: int
@@ -33,11 +33,11 @@ class Found(NamedTuple):
 
 
 class S3:
-    """Requests to S3 that may each be sent again, safe to share between threads."""
+    """Idempotent requests to S3, safe to share between threads."""
 
     def __init__(self, client: AwsClient) -> None:
         self._client = client
-        self._regions: dict[str, str] = {}  # of buckets that are not in the client's own
+        self._regions: dict[str, str] = {}  # buckets outside the client's region
 
     def send(
         self,
@@ -49,10 +49,10 @@ class S3:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
     ) -> AwsResponse:
-        """The response of the bucket's region, of whatever status below 500.
+        """Send a request to the bucket's region; return the response if below 500.
 
         Raises:
-            Transient: there was none.
+            Transient: no usable response after all attempts.
         """
         path = f"/{bucket}/{key}" if key else f"/{bucket}"
         while True:
@@ -74,21 +74,21 @@ class S3:
         version_id: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AwsResponse:
-        """An object, or a version of it. Raises as `send`."""
+        """Read an object, or a version of it. Raises the same as `send`."""
         return self.send("GET", bucket, key, query=_version(version_id), headers=headers)
 
     def head(self, bucket: str, key: str, version_id: str | None = None) -> AwsResponse:
-        """An object's headers. Raises as `send`."""
+        """Read an object's headers. Raises the same as `send`."""
         return self.send("HEAD", bucket, key, query=_version(version_id))
 
     def put(self, bucket: str, key: str, body: bytes, headers: Mapping[str, str]) -> AwsResponse:
-        """Store an object. Raises as `send`."""
+        """Store an object. Raises the same as `send`."""
         return self.send("PUT", bucket, key, headers=headers, body=body)
 
     def pages(self, bucket: str, prefix: str, delimiter: str = "") -> Iterator[AwsResponse]:
-        """The pages of a listing, for `listed` or `folders`; the last may be an error.
+        """Yield the pages of a listing, for `listed` or `folders`; the last may be an error.
 
-        Raises as `send`.
+        Raises the same as `send`.
         """
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
         if delimiter:
@@ -103,8 +103,8 @@ class S3:
 
 
 def listed(page: AwsResponse) -> Iterator[Found]:
-    """The objects of a listing's page."""
-    from xml.etree import ElementTree as Xml  # no part of a cold start
+    """The objects on a page of a listing."""
+    from xml.etree import ElementTree as Xml  # lazy: keeps it out of the cold start
 
     root = Xml.fromstring(page.body)
     for entry in root.iterfind("{*}Contents"):
@@ -114,7 +114,7 @@ def listed(page: AwsResponse) -> Iterator[Found]:
 
 
 def folders(page: AwsResponse) -> Iterator[str]:
-    """The folders of a page of a listing by folders, each with its last slash."""
+    """The folders on a page of a delimited listing, each with a trailing slash."""
     from xml.etree import ElementTree as Xml
 
     for entry in Xml.fromstring(page.body).iterfind("{*}CommonPrefixes"):
@@ -122,20 +122,20 @@ def folders(page: AwsResponse) -> Iterator[str]:
 
 
 def is_denied(response: AwsResponse) -> bool:
-    """Whether the caller may not read this."""
+    """Whether S3 denied access."""
     return response.status >= 300 and error_code(response) in _DENIED
 
 
 def is_absent(response: AwsResponse) -> bool:
-    """Whether there is no such object or version, as far as the caller may know."""
+    """Whether the object or version does not exist, as far as the caller can tell."""
     return response.status >= 300 and error_code(response) in _ABSENT
 
 
 def checked(response: AwsResponse) -> AwsResponse:
-    """The response, if it is of success.
+    """Return the response if it is a success.
 
     Raises:
-        Transient: it is an error.
+        Transient: the response is an error.
     """
     if response.status >= 300:
         raise Transient(f"S3 answered {error_code(response)}")

@@ -1,4 +1,4 @@
-"""The scores bucket: the documents and results of runs, and objects under conditional writes.
+"""The scores bucket: documents and results of runs, and objects with conditional writes.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
@@ -18,7 +18,7 @@ CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
 }
-#: another wrote first, is writing right now, or deleted what was read
+#: another writer was first, is writing now, or deleted the object that was read
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 
 
@@ -51,7 +51,7 @@ class S3ObjectStore:
 
 
 class S3ConditionalObjects:
-    """See `quintet.batch.tables.ConditionalObjects`; the tag of an object is its ETag."""
+    """See `quintet.batch.tables.ConditionalObjects`; an object's tag is its ETag."""
 
     def __init__(self, client: AwsClient, bucket: str) -> None:
         self._s3 = S3(client)

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4, pure.
+"""AWS Signature Version 4 as pure functions.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
@@ -27,7 +27,7 @@ class Credentials(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AwsRequest:
-    """What is sent: `path` and `query` are percent-encoded, the query sorted."""
+    """A request to sign: `path` and `query` are percent-encoded, the query is sorted."""
 
     method: str
     path: str
@@ -44,9 +44,9 @@ class AwsRequest:
 def sign(
     request: AwsRequest, service: str, region: str, credentials: Credentials, at: str
 ) -> dict[str, str]:
-    """The headers to send: those of the request (`host` among them) and the signature.
+    """Return the headers to send: the request's own (including `host`) and the signature.
 
-    `at` is the time, like 20261123T221500Z.
+    `at` is the time, for example 20261123T221500Z.
     """
     payload = hashlib.sha256(request.body).hexdigest()
     signed = {name.lower(): value for name, value in request.headers.items()}
@@ -75,9 +75,9 @@ def presign(
     *,
     seconds: int,
 ) -> str:
-    """The request's target, signed in its query: it works without credentials for `seconds`.
+    """Return the request's target with a signature in its query, valid for `seconds`.
 
-    The request has the header `host` and no body that is signed.
+    The request must have the header `host`; its body is not signed.
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
     """
     scope = f"{at[:8]}/{region}/{service}/aws4_request"
@@ -100,11 +100,11 @@ def presign(
 
 
 def _canonical(request: AwsRequest, service: str, signed: dict[str, str], payload: str) -> str:
-    """The text that is signed, of a request with these headers and this hash of its body."""
+    """The canonical request to sign, given the signed headers and the hash of the body."""
     return "\n".join(
         (
             request.method,
-            # all services but S3 encode the path once more
+            # all services except S3 encode the path a second time
             request.path if service == "s3" else quote(request.path, safe="/~"),
             request.query,
             *(f"{name}:{' '.join(signed[name].split())}" for name in sorted(signed)),

@@ -1,4 +1,4 @@
-"""The slots of endpoints, in the stream's table: the key "busy#<endpoint>", its number the part."""
+"""Endpoint slots in the stream table: the key "busy#<endpoint>", the slot's number as the part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["EndpointSlots"]
 
 
 class EndpointSlots:
-    """Slots in DynamoDB, `bound` for each endpoint; see `quintet.webhooks.slots.Slots`."""
+    """Slots in DynamoDB, `bound` per endpoint; see `quintet.webhooks.slots.Slots`."""
 
     def __init__(self, client: AwsClient, table: str, bound: int) -> None:
         self._table = Table(client, table)
@@ -22,10 +22,10 @@ class EndpointSlots:
 
     def take(self, endpoint: str, now: float) -> Slot:
         """See `Slots.take`."""
-        # in any order: executions that begin at once try different ones first
+        # in random order, so that concurrent invocations try different slots first
         for place in random.sample(range(self._bound), self._bound):
             slot = Slot(endpoint, place)
-            # its own holder: the reply to the first try was lost
+            # held by this very slot: the response to the first attempt was lost
             condition = "attribute_not_exists(#until) OR #until <= :now OR holder = :holder"
             with suppress(ConditionFailed):
                 self._put(slot, now + SLOT_SECONDS, condition, {":now": number(now)})

@@ -1,4 +1,4 @@
-"""The stream's bucket: objects that are put once, with the last record they cover beside them."""
+"""The stream bucket: objects that are written once, each with the last record that it covers."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class StreamBucket:
             "if-none-match": "*",
             _LAST: stored.last,
         }
-        # sent twice does no harm: then it finds itself
+        # a retry is harmless: it finds the object that the first attempt wrote
         response = self._s3.put(self._bucket, key, stored.body, headers)
         if response.status == 412:
             return self.get(key)
-        checked(response)  # 409: somebody else is writing it now
+        checked(response)  # 409: another writer is writing it now
         return stored
 
     def get(self, key: str) -> Stored:

@@ -1,4 +1,4 @@
-"""Put records onto a Kinesis stream, at a steady pace; records it did not take are sent again."""
+"""Put records onto a Kinesis stream at a steady rate, and resend rejected records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH_RECORDS = 500
 BATCH_BYTES = 5 * 1024 * 1024
 RECORD_BYTES = 1024 * 1024
 
-#: how often a second records are put while they are paced
+#: how many times a second records are put if the rate is limited
 BEATS = 10
 TRIES = 10
 LONGEST_WAIT = 5.0
@@ -29,7 +29,7 @@ Entry = tuple[str, bytes]
 
 @dataclass(slots=True)
 class Sent:
-    """What was put: records and bytes, by shard, and how many had to be put more than once."""
+    """Totals: records and bytes sent, records by shard, and records that were resent."""
 
     records: int = 0
     bytes: int = 0
@@ -39,7 +39,7 @@ class Sent:
 
     @property
     def rate(self) -> float:
-        """Records a second."""
+        """Records per second."""
         return self.records / self.seconds if self.seconds else 0.0
 
 
@@ -60,13 +60,13 @@ class Sender:
         self._sleep = sleep
 
     def send(self, entries: Iterable[Entry], rate: float = 0) -> Iterator[Sent]:
-        """Put all entries (partition key, data), at most `rate` a second; 0 is as fast as it goes.
+        """Put all entries (partition key, data), at most `rate` per second; 0 means no limit.
 
-        What was put so far is yielded after each batch, always the same object.
+        Yields the totals so far after each batch, always the same object.
 
         Raises:
-            Transient: the stream refused some of them again and again.
-            TooLarge: a record is larger than a stream takes.
+            Transient: the stream kept rejecting some records.
+            TooLarge: a record exceeds the stream's limit.
         """
         sent = Sent()
         begun = self._clock()
@@ -83,10 +83,10 @@ class Sender:
             yield sent
 
     def _due(self, sent: Sent, rate: float, begun: float) -> int:
-        """How many records may be put now; waits until there are some."""
+        """Return how many records may be put now; waits until it is at least one."""
         if not rate:
             return BATCH_RECORDS
-        # a beat's worth at a time, so that a slow pace is steady as well
+        # one beat's share at a time, so that a slow rate is steady as well
         least = max(1, min(BATCH_RECORDS, int(rate / BEATS)))
         due = int((self._clock() - begun) * rate) + 1 - sent.records
         if due < least:
@@ -117,10 +117,10 @@ class Sender:
 
 
 def _batch(held: list[Entry]) -> list[Entry]:
-    """As many of the first entries as one call takes.
+    """Return as many of the first entries as fit into one call.
 
     Raises:
-        TooLarge: the first is larger than a record may be.
+        TooLarge: the first entry exceeds the limit of a record.
     """
     total = 0
     for position, (key, data) in enumerate(held):
@@ -134,7 +134,7 @@ def _batch(held: list[Entry]) -> list[Entry]:
 
 
 def size_of(key: str, data: bytes) -> int:
-    """The bytes of a record that a stream counts."""
+    """The size of a record in bytes, as Kinesis counts it."""
     return len(key.encode()) + len(data)
 
 

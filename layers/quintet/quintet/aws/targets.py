@@ -1,4 +1,4 @@
-"""Whether an endpoint for callbacks is registered, without the reading of its secrets."""
+"""Check that a callback endpoint is registered, without reading its secrets."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class EndpointIds:
-    """See `quintet.jobs.submit.CallbackEndpoints`. `field` is what a refusal calls an endpoint."""
+    """See `quintet.jobs.submit.CallbackEndpoints`. Refusals name `field`."""
 
     def __init__(self, client: AwsClient, table: str, field: str = "X-Quintet-Callback") -> None:
         self._table = Table(client, table)
         self._field = field
 
     def check(self, endpoint: str, caller: str | None = None) -> None:
-        """See `CallbackEndpoints.check`. Without a caller: an operator, who may name any."""
+        """See `CallbackEndpoints.check`. Without a caller: an operator, who may use any."""
         found = None
-        if _ID.fullmatch(endpoint):  # some of what comes in headers is no key of a table
+        if _ID.fullmatch(endpoint):  # an id from a header may not be a valid key
             known = "endpoint, disabled, callers"
             found = self._table.item({"endpoint": text(endpoint)}, ProjectionExpression=known)
         callers = found.get("callers", {}).get("SS") if found else None
-        if found is None or (callers and caller not in (None, *callers)):  # nobody is told which
+        if found is None or (callers and caller not in (None, *callers)):  # do not reveal which
             expected = "the id of a registered endpoint"
             raise NotFound([Refusal(None, self._field, expected, repr(endpoint[:63]))])
         if found.get("disabled", {}).get("S"):

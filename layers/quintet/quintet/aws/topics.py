@@ -1,4 +1,4 @@
-"""SNS topics, in the query protocol, and notices of jobs on one of them in SageMaker's form."""
+"""SNS topics, through the query protocol, and job notifications in SageMaker's format."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def publish(
     subject: str | None = None,
     attributes: Mapping[str, str] | None = None,
 ) -> AwsResponse:
-    """Publish a message. It may be published twice: topics have no other promise.
+    """Publish a message. It may be published twice: SNS delivers at least once.
 
     Raises:
-        Transient: SNS did not answer.
+        Transient: SNS did not respond.
     """
     form = {"Action": "Publish", "Version": "2010-03-31", "TopicArn": arn, "Message": message}
     if subject is not None:
@@ -58,6 +58,6 @@ class TopicChannel:
             response = publish(self._client, self._arn, sagemaker_body(job, self._client.region))
         except Transient as error:
             return Attempt("waiting", str(error))
-        if response.status != 200:  # the text of its error may hold ARNs
+        if response.status != 200:  # its error message may contain ARNs
             return Attempt("waiting", error_code(response))
         return Attempt("delivered", "published")

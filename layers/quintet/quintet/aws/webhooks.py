@@ -1,7 +1,7 @@
-"""Posting callbacks over http.client: to the address that was checked, and nowhere else.
+"""Post callbacks over http.client, only to addresses that were checked.
 
-No redirect is followed, no proxy is asked (http.client knows of neither), and nothing of the
-answer but its status and its Retry-After is read.
+It follows no redirects and uses no proxy (http.client supports neither by itself), and reads only
+the status and Retry-After of the response.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, as the system resolves it.
+    """Resolve a host to its addresses with the system's resolver.
 
     Raises:
-        OSError: it has none, or the resolver does not answer.
+        OSError: the host has no address, or the resolver does not respond.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in found))
@@ -69,7 +69,7 @@ class HttpWebhooks:
             plain = _connect(target, addresses, deadline)
             with _ending(plain, deadline):
                 answer = self._exchange(plain, target, body, headers)
-            if time.monotonic() >= deadline:  # http.client takes headers cut short for whole ones
+            if time.monotonic() >= deadline:  # http.client accepts truncated headers as complete
                 raise TimeoutError
         except ssl.SSLCertVerificationError as error:
             raise Undelivered("certificate refused") from error
@@ -87,7 +87,7 @@ class HttpWebhooks:
         try:
             if target.scheme == "https":
                 sock = self._tls().wrap_socket(plain, server_hostname=target.host)
-            connection.sock = sock  # connected already: it resolves and connects nothing itself
+            connection.sock = sock  # already connected, so http.client does not resolve the host
             sent = {"host": target.authority, "user-agent": USER_AGENT, **headers}
             connection.request("POST", target.path, body, sent)
             found = connection.getresponse()
@@ -98,13 +98,13 @@ class HttpWebhooks:
 
 
 class _FinalResponse(http.client.HTTPResponse):
-    """A response that is final: http.client skips 100 alone, and takes 103 for an answer.
+    """The final response: http.client skips only 100, and treats 103 as final.
 
     https://www.rfc-editor.org/rfc/rfc9110#name-informational-1xx
     """
 
     def begin(self) -> None:
-        """Read up to the final response's headers."""
+        """Read through the headers of the final response."""
         for _ in range(MAX_INTERIM):
             super().begin()
             if not 100 <= self.status < 200 or self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
@@ -114,7 +114,7 @@ class _FinalResponse(http.client.HTTPResponse):
 
 
 def _connect(target: Target, addresses: Sequence[str], deadline: float) -> socket.socket:
-    """A connection to the first of the checked addresses that takes one."""
+    """Connect to the first of the checked addresses that accepts a connection."""
     failure: OSError = TimeoutError()
     for address in addresses[:MAX_ADDRESSES]:
         left = deadline - time.monotonic()
@@ -129,14 +129,14 @@ def _connect(target: Target, addresses: Sequence[str], deadline: float) -> socke
 
 @contextmanager
 def _ending(sock: socket.socket, deadline: float) -> Iterator[None]:
-    """Shut a connection down at the deadline, whatever goes on.
+    """Shut a connection down at the deadline, even in the middle of a read.
 
-    A socket's own time-out is for each read: who sends a byte now and then would hold us for ever.
+    A socket timeout applies to each read: a server that sends a byte now and then never hits it.
     """
-    other = sock.dup()  # TLS takes the first one over; a shutdown is of the connection
+    other = sock.dup()  # TLS takes over the original; a shutdown affects the whole connection
 
     def shut() -> None:
-        with suppress(OSError):  # it is closed already
+        with suppress(OSError):  # already closed
             other.shutdown(socket.SHUT_RDWR)
 
     over = threading.Timer(max(0.0, deadline - time.monotonic()), shut)

@@ -1,8 +1,8 @@
-"""Parts of windows as items of the stream table, in DynamoDB's JSON, and back.
+"""Convert parts of windows to items of the stream table, in DynamoDB's JSON, and back.
 
-A part is cut into chunks, because it may be larger than an item. All of them hold `last`, the
-part's last sequence number: the first chunk says how many there are, and what another closing of
-the part left behind has another `last`.
+A part is split into chunks, because it may be larger than an item. Every chunk holds `last`, the
+part's last sequence number, and the first chunk holds the number of chunks. Chunks that an
+earlier closing of the part left behind have a different `last`.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from quintet.streaming.sequences import padded
 __all__ = ["Item", "index_key", "moment_text", "part_items", "parts_of", "window_key"]
 
 
-#: bytes of a chunk before it is compressed; an item takes 400 KB
+#: bytes of a chunk before compression; an item is limited to 400 KB
 MAX_CHUNK = 300 * 1024
 
 
 def window_key(model: str, start: float) -> str:
-    """The key under which the parts of a window are."""
+    """The key of a window's parts."""
     return f"window#{model}#{moment_text(start)}"
 
 
 def index_key(model: str) -> str:
-    """The key under which a model's windows are listed, by their starts."""
+    """The key of the index of a model's windows, which sorts by their starts."""
     return f"windows#{model}"
 
 
 def moment_text(at: float) -> str:
-    """Epoch seconds, to the millisecond, as a text that sorts as time does."""
+    """Epoch seconds, to the millisecond, as a string that sorts by time."""
     return f"{at:015.3f}"
 
 
 def part_items(part: Part, retention: float) -> Iterator[Item]:
-    """The chunks of a part, and the window's line in the index.
+    """The chunks of a part, and the window's entry in the index.
 
-    They outlive the window's end, and their writing, by `retention` seconds.
+    They expire `retention` seconds after the window's end or the part's arrival (the later one).
     """
     chunks = list(_chunks(part.partials))
     expires = math.ceil(max(part.end, part.arrival) + retention)
@@ -78,7 +78,7 @@ def part_items(part: Part, retention: float) -> Iterator[Item]:
 
 
 def parts_of(model: str, items: Iterable[Item]) -> list[Part]:
-    """The parts that are complete, of the items of one window in the order of their keys."""
+    """Return the complete parts among the items of one window, which are ordered by key."""
     chunks: dict[str, list[Item]] = {}
     for item in items:
         chunks.setdefault(item["part"]["S"].rpartition("#")[0], []).append(item)
@@ -116,7 +116,7 @@ def _part(model: str, prefix: str, head: Item, chunks: Iterable[Item]) -> Part:
 
 
 def _chunks(partials: Partials) -> Iterator[bytes]:
-    """The partials as compressed JSON, in halves until each is small enough."""
+    """Yield the partials as compressed JSON, halved until each chunk is small enough."""
     content = orjson.dumps({"entities": partials.entities, "columns": pack(partials.columns)})
     rows = len(partials)
     if len(content) <= MAX_CHUNK or rows == 1:

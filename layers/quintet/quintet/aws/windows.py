@@ -1,8 +1,8 @@
 """Windows in DynamoDB: closed parts in the stream table, their features in the feature store.
 
 A window's feature is stored in its entity's item like any other: the value under the
-aggregate's name, the window's end under `<name>@`. Beside them `window#<model>` holds the
-`WindowFeatures` that they come from; nothing else reads it, and every write is conditional on it.
+aggregate's name, the window's end under `<name>@`. The attribute `window#<model>` holds the
+`WindowFeatures` they derive from; only this module reads it, and every write is conditional on it.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ __all__ = ["WindowTable", "window_attribute"]
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MAX_PUTS = 25
 THREADS = 16
-ATTEMPTS = 8  # shards close the same window at the same moment, and may share an entity
+ATTEMPTS = 8  # shards may close the same window at the same time, and share an entity
 BACKOFF_SECONDS = 0.02  # the ceiling of the first wait; it doubles, with full jitter
-#: characters of stored window features: an item takes 400 KB, and has other attributes
+#: characters of stored window features: an item is limited to 400 KB, with its other attributes
 MAX_FEATURES_CHARACTERS = 200_000
-#: a number in DynamoDB lies between these, or is zero
+#: the range of magnitudes of DynamoDB's numbers, besides zero
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
 MAX_NUMBER, MIN_NUMBER = 9.9e125, 1e-130
 
-#: an entity's item, and what a part says of it
+#: the key of an entity's item, and the updates of a part for that entity
 Change = tuple[str, Sequence[WindowUpdate]]
 
 
@@ -61,7 +61,7 @@ def window_attribute(model: str) -> str:
 
 
 class WindowTable:
-    """A window store over the tables, and its reader; see `quintet.streaming.windows`."""
+    """The window store on the tables, and its reader; see `quintet.streaming.windows`."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class WindowTable:
             for part in parts
             for item in part_items(part, self._retention)
         }
-        # a part's first chunk says that the others are there
+        # the first chunk is written last: it shows that the others exist
         chunks = [item for item in items.values() if "stream" not in item]
         heads = [item for item in items.values() if "stream" in item]
         changes: dict[str, list[Change]] = {}
@@ -104,7 +104,7 @@ class WindowTable:
                 _wait(pool.map(lambda change: self._settle(*change), list(todo)))
 
     def _put(self, items: Sequence[Item]) -> None:
-        """Put items, whatever was there."""
+        """Put items, unconditionally."""
         left: list[Any] = [{"PutRequest": {"Item": item}} for item in items]
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -117,7 +117,7 @@ class WindowTable:
         raise Transient(f"the stream table left {len(left)} items unwritten")
 
     def _gather(self, some: tuple[str, Sequence[Change]]) -> list[tuple[str, Change, str | None]]:
-        """Changes with the window features that are stored."""
+        """Pair changes with the stored window features."""
         model, changes = some
         keys = [key for key, _ in changes]
         stored = self._stored(model, keys)
@@ -134,7 +134,7 @@ class WindowTable:
         return {item[KEY]["S"]: item[name]["S"] for item in items if name in item}
 
     def _settle(self, model: str, change: Change, stored: str | None) -> None:
-        """Bring one entity's item up to date: parts of other writers are kept."""
+        """Update one entity's item, and keep the parts of other writers."""
         key, found = change
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -175,7 +175,7 @@ class WindowTable:
             "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": put,
         }
-        # sent twice, the second finds its own write and is refused: read again, it is equal
+        # a retry is refused because of its own first write: the next read finds equal features
         dynamodb_call(self._client, "UpdateItem", request, idempotent=True)
 
     def _wait(self, attempt: int) -> None:
@@ -184,7 +184,7 @@ class WindowTable:
     # ---- reading ---------------------------------------------------------------------------
 
     def read(self, model: str, start: float) -> Window | None:
-        """A window, summed over its parts; None if it has no parts.
+        """Read a window, summed over its parts; None if it has no parts.
 
         Raises:
             Transient: the table could not be read.
@@ -193,7 +193,7 @@ class WindowTable:
         return summed(model, start, parts_of(model, items))
 
     def recent(self, model: str, most: int = 20) -> list[float]:
-        """The starts of a model's newest windows, newest first.
+        """Return the starts of a model's newest windows, newest first.
 
         Raises:
             Transient: the table could not be read.
@@ -212,7 +212,7 @@ class WindowTable:
 
 
 def _stored_scalar(value: Scalar) -> Scalar:
-    """A value that DynamoDB can hold: what is beyond its numbers stays at their end."""
+    """Convert a value for DynamoDB: numbers beyond its range are clamped to it."""
     if not isinstance(value, float):
         return value
     if abs(value) < MIN_NUMBER:
@@ -225,6 +225,6 @@ def _slices(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
 
 
 def _wait(results: Iterator[None]) -> None:
-    """Wait for all, and raise what one of them raised."""
+    """Wait for all results, and raise the first error."""
     for _ in results:
         pass
