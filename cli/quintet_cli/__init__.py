@@ -1,1 +1,1 @@
-"""The `quintet` command and what only it needs. Never deployed."""
+"""The `quintet` command and the code that only it uses. Never deployed."""

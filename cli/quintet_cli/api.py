@@ -1,4 +1,4 @@
-"""Requests to a stage's API, signed where the stage is on AWS."""
+"""Requests to a stage's API, signed if the stage is on AWS."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Api:
         return Answer(response.status, dict(response.headers), _content(response.data))
 
     def _is_below(self, path: str) -> bool:
-        """Whether a path lacks the stage's name, which a Location has."""
+        """Whether a path is below the stage; a Location includes the stage's name instead."""
         stage = urlsplit(self._url).path
         return not stage or not path.startswith(f"{stage}/")
 

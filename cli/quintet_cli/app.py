@@ -48,12 +48,12 @@ for _module in COMMANDS:
 
 
 def main() -> None:
-    """Run the command; an error made on purpose, or AWS's, is one line, not a traceback."""
+    """Run the command; an expected error, or an error of AWS, prints one line, not a traceback."""
     bypass_proxies(os.environ)
     try:
         app()
     except (QuintetError, StageError, BotoCoreError, ClientError, OSError) as error:
-        # what the error quotes may look like rich's markup; lines are the terminal's to wrap
+        # quoted text may look like rich's markup; the terminal wraps lines
         text = explained(error) or explained(error.__cause__) or str(error)
         console = Console(stderr=True)
         console.print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)

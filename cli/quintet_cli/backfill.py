@@ -1,4 +1,4 @@
-"""A backfill: one run for each partition, several at once; repeating it scores what is missing."""
+"""A backfill: one run for each partition, several at once; a repeat scores what is missing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _ENDED = ("succeeded", "failed", "refused", "stopped")
 
 
 def partitions(first: str, last: str, name: str | None = None) -> list[str]:
-    """The partitions from `first` to `last`, both included: `month=2026-01`, `month=2026-02`.
+    """Return the partitions from `first` to `last`, both included: `month=2026-01`,
+    `month=2026-02`.
 
-    Years, months or days, as they are written: 2026, 2026-01, 2026-01-31.
+    Years, months or days, in the given form: 2026, 2026-01, 2026-01-31.
 
     Raises:
         BadInput: they are in another form, in two forms, too many, or in reverse order.
@@ -44,7 +45,7 @@ def partitions(first: str, last: str, name: str | None = None) -> list[str]:
 
 
 def _day(option: str, text: str) -> date:
-    """The first day of a year, month or day."""
+    """Return the first day of a year, month or day."""
     try:
         if len(text) not in _KINDS:
             raise ValueError
@@ -67,7 +68,7 @@ class PartitionResult(NamedTuple):
 
 
 class Runs(Protocol):
-    """The runs of a stage, as a backfill starts and follows them."""
+    """The runs of a stage, which a backfill starts and follows."""
 
     def start(self, partition: str) -> Started:
         """Start the run of a partition. Raises BadInput if it has no files."""
@@ -87,11 +88,11 @@ def backfill(
 ) -> Iterator[PartitionResult]:
     """Run partitions, at most `at_once` at a time; yields each one's result as it ends.
 
-    Runs that have succeeded are left alone, runs in progress are waited for, failed and stopped
-    runs are redriven.
+    Runs that have succeeded are skipped, a run in progress is followed to its end, failed and
+    stopped runs are redriven.
 
     Raises:
-        NotFound: there is no such model or version.
+        NotFound: the model or version does not exist.
         Transient: a store could not be read.
     """
     left, going = deque(wanted), dict[str, RunPaths]()

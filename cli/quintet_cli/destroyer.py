@@ -1,4 +1,4 @@
-"""Deleting a deployed stage: its stack, and the data that CloudFormation keeps."""
+"""Deletes a deployed stage: its stack, and the data that CloudFormation keeps."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from quintet_cli.stage import StageError
 
 __all__ = ["Destroyer", "StageResources"]
 
-#: the stack whose bucket holds what `sam deploy` packages; samconfig.toml names our folder of it
+#: the stack whose bucket holds what `sam deploy` packages; samconfig.toml names our folder in it
 SAM_STACK = "aws-sam-cli-managed-default"
-#: seconds between two looks at a stack or a table, and how often: an hour
+#: seconds between polls of a stack or a table, and the number of polls: an hour
 WAIT = {"Delay": 5, "MaxAttempts": 720}
 
 
@@ -38,7 +38,7 @@ class StageResources:
 class Destroyer:
     """Finds and deletes the resources of a stage.
 
-    No state is kept on this machine: CloudFormation names the resources of a deleted stack for
+    Keeps no state on this machine: CloudFormation names the resources of a deleted stack for
     90 days, so an interrupted deletion can be resumed.
     """
 
@@ -53,7 +53,7 @@ class Destroyer:
         self._say = say
 
     def find(self) -> StageResources:
-        """All resources of the stage, including those of earlier stacks of its name."""
+        """Return all resources of the stage, including those of earlier stacks with its name."""
         stacks = self._stacks()
         known = dict.fromkeys(pair for stack in stacks for pair in self._resources(stack))
         names: dict[str, list[str]] = {}
@@ -71,7 +71,7 @@ class Destroyer:
         )
 
     def left(self, of: StageResources) -> StageResources:
-        """The resources that still exist."""
+        """Return the resources that still exist."""
         ours = {bucket["Name"] for bucket in self._s3.list_buckets()["Buckets"]}
         return StageResources(
             stacks=tuple(stack for stack in of.stacks if self._stack_stands(stack)),
@@ -82,7 +82,7 @@ class Destroyer:
         )
 
     def destroy(self, standing: StageResources) -> None:
-        """Delete it: the stack first, since its functions still write.
+        """Delete the resources: the stack first, because its functions still write.
 
         Raises:
             StageError: something cannot be deleted; resources deleted before stay deleted.
@@ -99,7 +99,7 @@ class Destroyer:
                 waiter.wait(TableName=table, WaiterConfig=WAIT)
                 self._say(f"table {table} deleted")
         for name in standing.logs:
-            if self._log_group_stands(name):  # a function's last call may create its group again
+            if self._log_group_stands(name):  # a function's last call may recreate its group
                 self._logs.delete_log_group(logGroupName=name)
                 self._say(f"log group {name} deleted")
         for place in standing.packages:
@@ -121,7 +121,7 @@ class Destroyer:
         pages = self._cloudformation.get_paginator("list_stack_resources")
         for page in pages.paginate(StackName=stack):
             for resource in page["StackResourceSummaries"]:
-                if name := resource.get("PhysicalResourceId"):  # absent while it is being created
+                if name := resource.get("PhysicalResourceId"):  # absent during its creation
                     yield resource["ResourceType"], name
 
     def _stack_stands(self, stack: str) -> bool:
@@ -148,7 +148,7 @@ class Destroyer:
             if resource["ResourceStatus"] == "DELETE_FAILED"
         ]
 
-    # ---- what outlives them --------------------------------------------------------------------
+    # ---- what CloudFormation keeps -------------------------------------------------------------
 
     def _packages(self) -> tuple[str, ...]:
         try:
@@ -166,7 +166,7 @@ class Destroyer:
         return bool(self._versions(bucket, prefix))
 
     def _versions(self, bucket: str, prefix: str) -> list[dict[str, Any]]:
-        """The first versions and delete markers below a prefix, up to 1,000."""
+        """Return the first versions and delete markers below a prefix, up to 1,000."""
         page = self._s3.list_object_versions(Bucket=bucket, Prefix=prefix)
         return [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
 
@@ -182,7 +182,7 @@ class Destroyer:
         return any(group["logGroupName"] == name for group in groups)
 
     def _empty(self, bucket: str, prefix: str = "") -> int:
-        """Delete all below a prefix; the number of versions and delete markers."""
+        """Delete everything below a prefix; return the number of versions and delete markers."""
         deleted = 0
         while found := self._versions(bucket, prefix):
             self._delete_versions(bucket, found)

@@ -1,4 +1,4 @@
-"""A smoke test of a stage: each pattern once, with a model of its own, cleaned up after."""
+"""A smoke test of a stage: each pattern once, with a model of its own, then a clean-up."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check saw, or why it failed; `cells` are rows of docs/targets.md that it shows."""
+    """What a check saw, or why it failed; `cells` are the rows of docs/targets.md that it
+    covers."""
 
     check: str
     ok: bool
@@ -46,9 +47,9 @@ class Finding:
 
 
 class Doctor:
-    """Checks a stage with a package that takes texts, which it publishes under its own name.
+    """Checks a stage with a package that takes texts, published under the doctor's own name.
 
-    `seconds` is how long a pattern may take.
+    `seconds` is the time limit of each pattern.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Doctor:
         self._began = datetime.now(UTC)
 
     def run(self, say: Callable[[Finding], None]) -> list[Finding]:
-        """Every check in turn, then the clean-up, also after an interrupt."""
+        """Run every check in turn, then the clean-up, even after an interrupt."""
         findings: list[Finding] = []
         try:
             for name, cells, check in CHECKS:
@@ -71,7 +72,7 @@ class Doctor:
                 findings.append(found)
                 say(found)
                 if name in ("publish", "predict") and not found.ok:
-                    break  # the others compare with its answer
+                    break  # the other checks compare their results with it
         finally:
             found = self._one("clean up", (), self.clean_up)
             findings.append(found)
@@ -87,7 +88,7 @@ class Doctor:
         return Finding(name, ok, saw, time.monotonic() - start, cells)
 
     def publish(self) -> str:
-        """The package, renamed."""
+        """Publish the package under the doctor's name."""
         with TemporaryDirectory() as folder:
             copy = Path(folder) / MODEL
             shutil.copytree(self._package, copy)
@@ -99,13 +100,13 @@ class Doctor:
         return f"{MODEL} version {release.contract.version}, live {published.live}"
 
     def predict(self) -> str:
-        """One record over HTTP."""
+        """Score one record over HTTP."""
         answer = self._ok(self._api.request("POST", f"/models/{MODEL}/predict", RECORDS), 200)
         (self._expected,) = answer.body["predictions"]
         return f"label {self._expected['label']}, version {answer.body['version']}"
 
     def job(self) -> str:
-        """The same record as a job, polled until it is settled."""
+        """Submit the same record as a job, and poll until it is settled."""
         headers = {"Prefer": "respond-async"}
         path = f"/models/{MODEL}/predict"
         accepted = self._ok(self._api.request("POST", path, RECORDS, headers), 202)
@@ -120,7 +121,7 @@ class Doctor:
         return "DONE, the same scores"
 
     def stream(self) -> str:
-        """The same record on the stream; its row in the bucket of predictions."""
+        """Put the same record onto the stream, and find its row in the bucket of predictions."""
         data = json.dumps({"model": MODEL, **RECORDS}).encode()
         stream = self._stage.outputs["EventsStreamName"]
         kinesis = self._stage.client("kinesis")
@@ -132,7 +133,7 @@ class Doctor:
         return f"its prediction is {keys[0]}"
 
     def file(self) -> str:
-        """A file that is dropped; the report of its run."""
+        """Drop a file, and read the report of its run."""
         with TemporaryDirectory() as folder:
             file = Path(folder) / f"doctor-{self._began:%Y%m%dT%H%M%S}.csv"
             file.write_text(f"text\n{TEXT}\n{TEXT}\n")
@@ -170,7 +171,7 @@ class Doctor:
         return f"model {MODEL} and {gone} objects are deleted; its job expires by itself"
 
     def _uncatalogue(self) -> None:
-        """Delete the tables of Athena, which the run has made on AWS."""
+        """Delete the Athena tables that the run created on AWS."""
         glue, name = self._stage.client("glue"), MODEL.replace("-", "_")
         for table in (name, f"{name}_runs"):
             with suppress(glue.exceptions.EntityNotFoundException):
@@ -196,10 +197,10 @@ class Doctor:
         return deleted
 
     def _until(self, what: str) -> Iterator[None]:
-        """Polls.
+        """Poll until there is a result.
 
         Raises:
-            StageError: it takes too long.
+            StageError: the time limit passed.
         """
         deadline = time.monotonic() + self._seconds
         while time.monotonic() < deadline:
@@ -235,7 +236,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Doctor], str]], ...] = (
 
 
 def report(stage: Stage, findings: list[Finding], moment: datetime) -> str:
-    """The findings as Markdown, to be sent to whoever keeps docs/targets.md."""
+    """Format the findings as Markdown, to send to the maintainers of docs/targets.md."""
     place = stage.endpoint_url or "AWS"
     lines = [
         f"# quintet doctor: stage {stage.name} on {place}, {moment:%Y-%m-%dT%H:%M:%SZ}",

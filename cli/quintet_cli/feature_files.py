@@ -1,4 +1,4 @@
-"""Files of stored features, CSV or Parquet, as rows that were checked against a contract."""
+"""Reads files of stored features, CSV or Parquet, as rows checked against a contract."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from quintet.formats.moments import EXPECTED, moment_of
 
 __all__ = ["FeatureFile", "FeatureRow", "read"]
 
-AT = "at"  # the column of the moment that a row describes
+AT = "at"  # the column with the time that a row describes
 
-#: what a number of DynamoDB can hold
+#: the numbers that DynamoDB can store
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 _SMALLEST, _LARGEST = 1e-130, 9.9e125
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureRow:
-    """Some features of one entity, and the moment they describe (seconds since the epoch)."""
+    """Some features of one entity, and the time they describe (seconds since the epoch)."""
 
     entity: str
     at: float
@@ -40,7 +40,7 @@ class FeatureRow:
 
 @dataclass(frozen=True, slots=True)
 class FeatureFile:
-    """A file's good rows, and why the others are refused."""
+    """A file's valid rows, and why the others are refused."""
 
     features: tuple[str, ...]
     rows: list[FeatureRow]
@@ -48,7 +48,7 @@ class FeatureFile:
 
     @property
     def refused(self) -> int:
-        """How many rows are refused."""
+        """Return the number of refused rows."""
         return len({refusal.row for refusal in self.refusals})
 
 
@@ -67,7 +67,7 @@ class _Table:
         return list(self.arrays if self.cells is None else self.cells)
 
     def values(self, name: str) -> list[Any]:
-        """A column's values, None if missing."""
+        """Return a column's values, None if missing."""
         if self.cells is not None:
             return self.cells[name]
         found = self.arrays[name].tolist()
@@ -78,13 +78,14 @@ class _Table:
 
 
 def read(contract: Contract, path: Path, now: float) -> FeatureFile:
-    """The stored features in a file: its columns are the entity key, features, and maybe `at`.
+    """Read the stored features in a file: its columns are the entity key, features, and optionally
+    `at`.
 
-    A missing value is no refusal: the row's other features are loaded. Rows without `at`
+    A missing value does not refuse the row: its other features are loaded. Rows without `at`
     describe `now`.
 
     Raises:
-        BadInput: the file cannot be read, or its columns are not the contract's.
+        BadInput: the file cannot be read, or its columns are not in the contract.
     """
     stored = {feature.name: feature for feature in contract.stored}
     if contract.entity is None or not stored:
@@ -114,7 +115,7 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
 
 
 def _chosen(contract: Contract, names: Sequence[str]) -> list[Feature]:
-    """The contract's stored features that the file has."""
+    """Return the contract's stored features that the file has."""
     stored = {feature.name: feature for feature in contract.stored}
     known = {contract.entity, AT, *stored}
     refusals = [
@@ -132,11 +133,11 @@ def _chosen(contract: Contract, names: Sequence[str]) -> list[Feature]:
 
 
 def _batch(contract: Contract, chosen: Sequence[Feature], table: _Table) -> Batch:
-    """The columns in their dtypes: the rules are those of a batch's input."""
+    """Convert the columns to their dtypes, by the rules of a batch's input."""
     as_requested = replace(
         contract,
         features=tuple(
-            # what is missing is not stored: a default only stands in for it here
+            # missing values are not stored: a default only stands in for them here
             replace(f, source="request", default="" if f.dtype == "string" else 0, max_age=None)
             for f in chosen
         ),
@@ -149,7 +150,8 @@ def _batch(contract: Contract, chosen: Sequence[Feature], table: _Table) -> Batc
 
 
 def _check(batch: Batch, feature: Feature, present: Array) -> None:
-    """Refuse values out of range, of no category, or that no number of the table can be."""
+    """Refuse values that are out of range, in no category, or numbers that the table cannot
+    store."""
     values = batch.columns[feature.name]
     bad = np.zeros(batch.rows, dtype=np.bool_)
     expected = "a finite number"
@@ -170,7 +172,7 @@ def _check(batch: Batch, feature: Feature, present: Array) -> None:
 
 
 def _plain(values: Array) -> list[Any]:
-    """Values as Python's; a float32 as the shortest number that it is."""
+    """Convert values to Python's; a float32 to the shortest number that equals it."""
     if values.dtype.kind == "f" and values.dtype.itemsize < 8:
         return [float(str(value)) for value in values]
     plain: list[Any] = values.tolist()
@@ -178,7 +180,7 @@ def _plain(values: Array) -> list[Any]:
 
 
 def _moments(batch: Batch, table: _Table, now: float) -> list[float]:
-    """The moment that each row describes."""
+    """Return the time that each row describes."""
     if AT not in table.names:
         return [now] * batch.rows
     moments = []
@@ -231,7 +233,7 @@ def _parquet(path: Path, stored: dict[str, Feature]) -> _Table:
 
 
 def _seconds(found: core.Array) -> core.Array:
-    """Timestamps as seconds since the epoch."""
+    """Convert timestamps to seconds since the epoch."""
     wide = found.cast(core.DataType.timestamp("us")).cast(core.DataType.int64())
     values, null = column(AT, wide)
     seconds = np.where(False if null is None else null, np.nan, values / 1e6)

@@ -1,4 +1,4 @@
-"""Loading rows of features into the feature store's table, older values never over newer."""
+"""Loads rows of features into the feature store's table; older values never replace newer ones."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Change", "FeatureLoader", "changes", "merged"]
 MAX_READ, MAX_WRITTEN = 100, 25  # items of BatchGetItem, BatchWriteItem
 THREADS = 8
 ROUNDS = 12
-#: ceiling of the first wait for a table that throttles; it doubles up to the other, with full
-#: jitter: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
+#: upper bound of the first wait for a table that throttles; it doubles up to the second value, with
+#: full jitter: https://docs.aws.amazon.com/general/latest/gr/api-retries.html
 FIRST_WAIT, LONGEST_WAIT = 0.05, 10.0
 
 
 @dataclass(slots=True)
 class Change:
-    """New values of an entity, with their moments, by feature; `fresh` if it has no item yet."""
+    """New values of an entity with their times, by feature; `fresh` if it has no item yet."""
 
     entity: str
     values: dict[str, tuple[Any, float]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Change:
 
 
 def merged(rows: Iterable[FeatureRow]) -> dict[str, Change]:
-    """Rows by entity; where a feature comes several times, its newest value."""
+    """Merge rows by entity; for a repeated feature, the newest value wins."""
     found: dict[str, Change] = {}
     for row in rows:
         change = found.setdefault(row.entity, Change(row.entity))
@@ -47,7 +47,7 @@ def merged(rows: Iterable[FeatureRow]) -> dict[str, Change]:
 def changes(
     wanted: Iterable[Change], stored: Mapping[str, Mapping[str, float]]
 ) -> Iterator[Change]:
-    """The changes newer than the stored moments, which are by entity and feature."""
+    """Return the changes newer than the stored times, which are by entity and feature."""
     for change in wanted:
         moments = stored.get(change.entity)
         values = {
@@ -62,9 +62,9 @@ def changes(
 class FeatureLoader:
     """Writes to the table through boto3's client.
 
-    An entity that has no item gets one in a BatchWriteItem, the fast way; one that has is
-    updated on the condition that nothing newer is there, so that a load beside a stream of
-    updates loses none of them.
+    A new entity is written by the faster BatchWriteItem; an existing item is updated on the
+    condition that it holds nothing newer, so that a load in parallel with a stream of updates
+    loses none of them.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FeatureLoader:
         self._key = key
 
     def load(self, rows: Iterable[FeatureRow], progress: Callable[[int], None]) -> int:
-        """Write what is newer than what is stored; the number of entities that changed."""
+        """Write what is newer than the stored values; return the number of changed entities."""
         wanted = merged(rows)
         written = 0
         with ThreadPoolExecutor(THREADS) as pool:
@@ -90,7 +90,7 @@ class FeatureLoader:
         return written
 
     def _moments(self, some: Sequence[Change]) -> dict[str, dict[str, float]]:
-        """The moments that are stored, by entity and feature."""
+        """Return the stored times, by entity and feature."""
         keys = [{KEY: {"S": entity_key(self._key, change.entity)}} for change in some]
         request: dict[str, Any] = {self._table: {"Keys": keys, "ConsistentRead": True}}
         found: dict[str, dict[str, float]] = {}
@@ -119,7 +119,7 @@ class FeatureLoader:
         raise Transient("the feature store leaves items unwritten; try again later")
 
     def _wait(self, number: int) -> None:
-        """What DynamoDB has left undone it could not take just now."""
+        """Wait before retrying what DynamoDB returned as unprocessed."""
         if number:
             ceiling = min(FIRST_WAIT * 2 ** (number - 1), LONGEST_WAIT)
             self._sleep(random.uniform(0, ceiling))
@@ -132,7 +132,7 @@ class FeatureLoader:
         return item
 
     def _update(self, change: Change) -> bool:
-        """Update one item, feature by feature where one of them is newer there by now."""
+        """Update one item, feature by feature if one of them is newer there by now."""
         if self._update_all(change):
             return True
         if len(change.values) == 1:

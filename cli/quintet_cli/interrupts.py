@@ -1,4 +1,4 @@
-"""Ctrl-C as an event, for commands that finish the step they are at."""
+"""Ctrl-C as an event, for commands that finish their current step."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 __all__ = ["INTERRUPTED", "interruptible"]
 
-#: the exit code of a command that Ctrl-C ended, as shells have it
+#: the exit code of a command that Ctrl-C ended, as in shells
 INTERRUPTED = 130
 
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt."""
+    """Yield an event that the first Ctrl-C sets; the second raises KeyboardInterrupt."""
     stop = threading.Event()
 
     def heed(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""The local AWS as a process of its own: started in the background, stopped, looked up."""
+"""The local AWS as a background process: start, stop, look up."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ STOP_SECONDS = 15
 
 
 def start(state: Path, options: list[str]) -> dict[str, Any]:
-    """Start the local AWS in the background and wait until it answers; returns its health page.
+    """Start the local AWS in the background and wait until it responds; returns its health page.
 
     Raises:
         StageError: it did not start.
     """
-    try:  # before the log of the one that runs is overwritten
+    try:  # before overwriting the log of a running one
         os.close(claim(state))
     except FolderTaken as error:
         raise StageError(str(error)) from error
@@ -51,7 +51,7 @@ def start(state: Path, options: list[str]) -> dict[str, Any]:
 
 
 def stop(found: State, folder: Path) -> None:
-    """Stop the local AWS of a state folder: ask it to end, kill it after some seconds."""
+    """Stop the local AWS of a state folder: send SIGTERM, then kill it after some seconds."""
     os.kill(found.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while _runs(found.pid) and time.monotonic() < deadline:
@@ -62,7 +62,7 @@ def stop(found: State, folder: Path) -> None:
 
 
 def is_running(state: Path) -> bool:
-    """Whether a local AWS answers from the state folder."""
+    """Whether a local AWS responds for the state folder."""
     found = State.read(state)
     return found is not None and found.health() is not None
 
@@ -78,7 +78,7 @@ def _wait_for(process: subprocess.Popen[bytes], state: Path) -> State | None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
+    """Whether a process is running; a zombie is not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Form(StrEnum):
-    """The forms that scores can have."""
+    """The file formats of scores."""
 
     parquet = "parquet"
     csv = "csv"

@@ -1,7 +1,7 @@
-"""What `make deploy` asks before it builds: whether the stage can be deployed here at all.
+"""Checks before `make deploy` builds: whether the stage can be deployed here.
 
 `python -m quintet_cli.preflight STAGE` prints the arguments that `sam deploy` needs beyond
-samconfig.toml, mostly none; notes go to stderr. Nothing is changed.
+samconfig.toml, usually none; notes go to stderr. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = ["Deployment", "check", "main"]
 
 CONFIG = Path("samconfig.toml")
 TEMPLATE = Path("template.yaml")
-#: a state machine's name has at most 80 characters: the stack's and -BatchScoring
+#: a state machine's name has at most 80 characters: the stack's name and -BatchScoring
 MAX_STACK_NAME = 67
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What to know about a deployment, and the arguments to add to `sam deploy`."""
+    """Notes on a deployment, and the arguments to add to `sam deploy`."""
 
     notes: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
@@ -42,10 +42,10 @@ class Deployment:
 def check(
     stage: str, config: Path = CONFIG, template: Path = TEMPLATE, account: Account | None = None
 ) -> Deployment:
-    """Look at the stage's settings, at the stack that has its name, and at the account's quotas.
+    """Check the stage's settings, the stack that has its name, and the account's quotas.
 
     Raises:
-        StageError: deploying would fail, or would put Quintet in another application's place.
+        StageError: deploying would fail, or would replace another application.
     """
     settings = _settings(stage, config)
     stack = str(settings["stack_name"])
@@ -76,7 +76,7 @@ def _settings(stage: str, config: Path) -> dict[str, Any]:
 
 
 def _overrides(settings: Mapping[str, Any]) -> list[str]:
-    """`NAME=VALUE`, as samconfig.toml has them: a list of texts, or one text."""
+    """Return the `NAME=VALUE` entries of samconfig.toml, from a list of texts or one text."""
     given = settings.get("parameter_overrides", [])
     return shlex.split(given) if isinstance(given, str) else list(given)
 
@@ -95,7 +95,7 @@ def _check_name(stack: str) -> None:
 
 
 def _values(template: Path, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Every parameter's value, within the bounds that CloudFormation holds."""
+    """Return every parameter's value, within CloudFormation's bounds."""
     given = dict(text.partition("=")[::2] for text in _overrides(settings))
     try:
         unquoted = {name: value.strip('"') for name, value in given.items()}
@@ -132,7 +132,7 @@ def _judge(stage: str, stack: str, found: Any) -> None:
 
 
 def _arguments(settings: Mapping[str, Any], changed: Mapping[str, str]) -> tuple[str, ...]:
-    """All parameters, where some change: the command line's replace those of samconfig.toml."""
+    """Return all parameters if any changes: the command line's replace those of samconfig.toml."""
     if not changed:
         return ()
     kept = [text for text in _overrides(settings) if text.partition("=")[0] not in changed]
@@ -140,7 +140,7 @@ def _arguments(settings: Mapping[str, Any], changed: Mapping[str, str]) -> tuple
 
 
 def main() -> None:
-    """Say what stands in the way, and fail; or print arguments for `sam deploy`."""
+    """Print what prevents a deployment, and fail; or print arguments for `sam deploy`."""
     try:
         found = check(sys.argv[1])
     except StageError as error:

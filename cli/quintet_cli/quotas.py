@@ -1,4 +1,4 @@
-"""Quotas of an account, and the parameters of a stage held against them."""
+"""An account's quotas, and the check of a stage's parameters against them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 __all__ = ["Account", "Findings", "account_of", "judge"]
 
-#: executions that Lambda keeps for functions that reserve none
+#: executions that Lambda keeps for functions without a reservation
 #: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 KEPT = 100
-#: of template.yaml: the bound of the queue of dropped files, and the burst of the API's stage
+#: from template.yaml: the limit of the queue of dropped files, and the burst of the API's stage
 DROP_CONCURRENCY = 5
 STAGE_BURST = 2000
 #: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
@@ -26,7 +26,7 @@ Client = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Account:
-    """Quotas of an account in a region; None where it could not be read."""
+    """Quotas of an account in a region; None if one could not be read."""
 
     executions: int | None = None
     unreserved: int | None = None
@@ -42,7 +42,7 @@ class Account:
 
 @dataclass
 class Findings:
-    """What keeps a stage from being deployed, what to know, and parameters to set otherwise."""
+    """What prevents a deployment, notes, and parameters to override."""
 
     refusals: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Findings:
 
 
 def account_of(client: Client, stack: str) -> Account:
-    """The quotas, as far as the caller may read them; `client` makes one of a service."""
+    """Read the quotas, as far as the caller may; `client` creates a client of a service."""
     unread: list[str] = []
 
     def read(service: str, look: Callable[[Any], Any]) -> Any:
@@ -100,13 +100,13 @@ def _reserved_now(client: Client, stack: str) -> int:
 
 
 def _reserves(parameters: Mapping[str, str]) -> dict[str, int]:
-    """The parameters that reserve executions for a function."""
+    """Return the parameters that reserve executions for a function."""
     suffix = "ReservedConcurrency"
     return {n: int(v) for n, v in parameters.items() if n.endswith(suffix) and int(v) > 0}
 
 
 def judge(parameters: Mapping[str, str], account: Account) -> Findings:
-    """Hold the values of a stage's parameters against the account's quotas."""
+    """Check the values of a stage's parameters against the account's quotas."""
     found = Findings(notes=list(account.unread))
     _reserved(parameters, account, found)
     _provisioned(parameters, account, found)
@@ -171,7 +171,8 @@ def _provisioned(parameters: Mapping[str, str], account: Account, found: Finding
 
 
 def _kept(parameters: Mapping[str, str], account: Account, found: Findings) -> None:
-    """A deployment sets the alias to the template's number: let it be what scaling reached."""
+    """Keep the provisioned number that scaling reached: a deployment resets the alias to the
+    template's."""
     wanted = int(parameters["PredictProvisionedConcurrency"])
     most = int(parameters["PredictMaxProvisionedConcurrency"])
     now = account.provisioned
@@ -181,7 +182,7 @@ def _kept(parameters: Mapping[str, str], account: Account, found: Findings) -> N
 
 
 def _shared(parameters: Mapping[str, str], account: Account, found: Findings) -> None:
-    """Queues, streams and runs must leave executions for `predict`."""
+    """Check that queues, streams and runs leave executions for `predict`."""
     if account.unreserved is None:
         return
     takers = {
@@ -202,7 +203,7 @@ def _shared(parameters: Mapping[str, str], account: Account, found: Findings) ->
 
 
 def _log_policies(account: Account, found: Findings) -> None:
-    """The state machine's log delivery writes one policy, once in an account and region."""
+    """Check the log policies: the state machine's log delivery adds one per account and region."""
     policies = account.log_policies
     if policies is None:
         return

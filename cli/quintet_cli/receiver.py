@@ -28,12 +28,12 @@ class Received:
 
     @property
     def content(self) -> Any:
-        """The body, parsed."""
+        """Return the parsed body."""
         return json.loads(self.body)
 
 
 class Receiver:
-    """Keeps callbacks and answers them: `answer` gives the status, by default 204 or 401."""
+    """Stores callbacks and responds: `answer` gives the status, by default 204 or 401."""
 
     def __init__(
         self, secrets: Sequence[str] = (), answer: Callable[[Received], int] | None = None
@@ -43,7 +43,7 @@ class Receiver:
         self._answer = answer or (lambda received: 204 if received.verified else 401)
 
     def take(self, headers: dict[str, str], body: bytes) -> int:
-        """Verify and keep a callback; the status to answer."""
+        """Verify and store a callback; return the status to respond with."""
         verified = any(_verifies(secret, headers, body) for secret in self.secrets)
         received = Received(headers.get("webhook-id", ""), verified, headers, body)
         self.received.append(received)
@@ -53,14 +53,14 @@ class Receiver:
 def _verifies(secret: str, headers: dict[str, str], body: bytes) -> bool:
     try:
         Webhook(secret).verify(body, headers, json_parse=False)
-    except (WebhookVerificationError, ValueError):  # or the signature is no base64
+    except (WebhookVerificationError, ValueError):  # or the signature is not valid base64
         return False
     return True
 
 
 @contextmanager
 def receiving(receiver: Receiver, port: int = 0) -> Iterator[str]:
-    """Serve a receiver on 127.0.0.1; its address."""
+    """Serve a receiver on 127.0.0.1; yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -81,7 +81,7 @@ def receiving(receiver: Receiver, port: int = 0) -> Iterator[str]:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
-        request_queue_size = 128  # callbacks of a burst come all at once
+        request_queue_size = 128  # callbacks of a burst arrive all at once
 
     server = Server(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

@@ -9,6 +9,6 @@ __all__ = ["endpoints_of"]
 
 
 def endpoints_of(stage: Stage) -> EndpointTable:
-    """Where callbacks go, with their secrets."""
+    """Return the table of callback endpoints, with their secrets."""
     tables = (stage.outputs[f"{kind}TableName"] for kind in ("Endpoints", "EndpointSecrets"))
     return EndpointTable(stage.signed("dynamodb"), *tables)

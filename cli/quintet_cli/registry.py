@@ -12,17 +12,17 @@ __all__ = ["artifacts_of", "live_contract", "registry_of"]
 
 
 def registry_of(stage: Stage) -> Registry:
-    """Which versions of a model are published, and which of them is live."""
+    """Return the table of each model's published versions and its live version."""
     return Registry(stage.signed("dynamodb"), stage.outputs["RegistryTableName"])
 
 
 def artifacts_of(stage: Stage) -> Artifacts:
-    """The published versions themselves."""
+    """Return the store of published versions."""
     return Artifacts(stage.signed("s3"), stage.outputs["RegistryBucketName"])
 
 
 def live_contract(stage: Stage, model: str) -> Contract:
-    """The contract of a model's live version.
+    """Return the contract of a model's live version.
 
     Raises:
         NotFound: the model is not published on that stage.

@@ -1,4 +1,4 @@
-"""The runs of a stage, read from the scores bucket and from Step Functions."""
+"""Reads the runs of a stage from the scores bucket and Step Functions."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ class RunReader:
         self.executions = StateMachineExecutions(stage.signed("states"), outputs["BatchScoringArn"])
 
     def names(self, model: str) -> list[str]:
-        """The names of a model's runs."""
+        """Return the names of a model's runs."""
         return self.store.folders(f"runs/{slug(model)}/")
 
     def plan(self, folder: RunPaths) -> Plan | RefusedPlan | None:
-        """A run's plan; None before it is planned."""
+        """Return a run's plan; None before it is planned."""
         body = self.store.get(folder.plan)
         return plan_from(body) if body else None
 
     def report(self, folder: RunPaths) -> dict[str, Any] | None:
-        """A run's report; None before it has one."""
+        """Return a run's report; None if it does not exist yet."""
         body = self.store.get(folder.report)
         report: dict[str, Any] | None = orjson.loads(body) if body else None
         return report
 
     def reported(self, folder: RunPaths) -> dict[str, Any]:
-        """The report of a run that ended.
+        """Return the report of a run that ended.
 
         Raises:
             StageError: it has no report, or the run does not exist.
@@ -69,12 +69,12 @@ class RunReader:
         return found
 
     def pointers(self, model: str) -> list[dict[str, Any]]:
-        """Which run readers see, for a model's table and for each partition."""
+        """Return the run that readers see, for a model's table and for each partition."""
         keys = [key for key in self.store.keys(tables_of(model)) if key.endswith("/current.json")]
         return [orjson.loads(self.store.get(key) or b"{}") for key in keys]
 
     def newest(self, model: str) -> RunPaths:
-        """The run of a model that was started last.
+        """Return the run of a model that was started last.
 
         Raises:
             StageError: the model has no runs.
@@ -89,7 +89,7 @@ class RunReader:
         return plan.started if plan else ""
 
     def ended(self, folder: RunPaths) -> str | None:
-        """How the run's last execution ended; None while it is running or unknown."""
+        """Return how the run's last execution ended; None while it is running or unknown."""
         found = last_execution(folder, self.executions)
         if found is None or found.running:
             return None
@@ -101,20 +101,20 @@ class RunReader:
         return found is not None and found.running
 
     def _going(self, folder: RunPaths, done: Collection[str]) -> int:
-        """The rows scored so far in unfinished units, from their beats."""
+        """Return the rows scored so far in unfinished units, from their heartbeats."""
         ended = {key.rpartition("/")[2] for key in done}
         beats = [k for k in self.store.keys(folder.beats) if k.rpartition("/")[2] not in ended]
         return sum(orjson.loads(self.store.get(key) or b'{"rows": 0}')["rows"] for key in beats)
 
     def follow(self, folder: RunPaths) -> Iterator[Progress]:
-        """The progress of a run at each poll, until it has a report."""
+        """Yield the progress of a run at each poll, until it has a report."""
         plan: Plan | RefusedPlan | None = None
         done: dict[str, int] = {}
         while True:
             report = self.report(folder)
             if report is not None:
                 last = last_execution(folder, self.executions)
-                # it may be of an earlier attempt, or its table's pointer is yet to be moved
+                # it may be of an earlier attempt, or the table's pointer may not have moved yet
                 report = None if last and last.running else report
             plan = plan if isinstance(plan, Plan) else self.plan(folder)
             for key in self.store.keys(folder.results):

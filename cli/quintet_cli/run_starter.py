@@ -1,4 +1,5 @@
-"""Starting runs on a stage: of a dropped file, of files in a bucket, of a backfill's partitions."""
+"""Starts runs on a stage: for a dropped file, for files in a bucket, for a backfill's
+partitions."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ __all__ = ["StageRuns", "drop_file", "start_on"]
 
 
 def drop_file(stage: Stage, file: Path, model: str, output: str, keep: str | None) -> RunPaths:
-    """Put a file into the inbox, which starts its run."""
+    """Upload a file to the inbox, which starts its run."""
     bucket, key = stage.outputs["InboxBucketName"], f"{model}/{file.name}"
     metadata = {OUTPUT: output} | ({KEEP: keep} if keep else {})
     with file.open("rb") as body:
@@ -31,7 +32,8 @@ def drop_file(stage: Stage, file: Path, model: str, output: str, keep: str | Non
 
 
 def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
-    """Start a run of what `asked` holds, None left out; files are in the inbox by default."""
+    """Start a run with the request `asked`, without its None values; files are in the inbox by
+    default."""
     outputs = stage.outputs
     endpoints = EndpointIds(stage.signed("dynamodb"), outputs["EndpointsTableName"], "--callback")
     request = {"bucket": outputs["InboxBucketName"]}
@@ -47,7 +49,7 @@ def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
 
 @dataclass(frozen=True)
 class StageRuns:
-    """Runs that differ only in their partition; `asked` is what they share."""
+    """Runs that differ only in their partition; `asked` is their common request."""
 
     stage: Stage
     reader: RunReader

@@ -1,4 +1,4 @@
-"""The scores of a run, as what is looked up: from its Parquet files, entity by entity."""
+"""Loads a run's scores for look-up: from its Parquet files, entity by entity."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = ["Loaded", "latest_of", "load_scores"]
 DAY = 86_400
 #: scores of one write
 BATCH = 1_000
-#: attempts of each, with waits of half a minute in all on average: a new table takes 4,000 writes a
-#: second, and twice as many half an hour later
+#: attempts of each write, with half a minute of waits in all on average: a new table accepts 4,000
+#: writes a second, and twice as many half an hour later
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 PATIENT = 11
 
 
 class Loaded(NamedTuple):
-    """The entities of a run, and how many of them had no later score."""
+    """The number of a run's entities, and of those without a later score."""
 
     run: str
     entities: int
@@ -69,7 +69,7 @@ def load_scores(stage: Stage, model: str, run: str | None, days: int) -> Loaded:
 
 
 def _plan(stage: Stage, store: S3ObjectStore, model: str, run: str | None) -> Plan:
-    """The plan of a whole run whose scores are Parquet."""
+    """Return the plan of a complete run whose scores are Parquet."""
     if run is None:
         cells = S3ConditionalObjects(stage.signed("s3"), stage.outputs["ScoresBucketName"])
         pointer = current_run(model, None, cells)
@@ -87,7 +87,7 @@ def _plan(stage: Stage, store: S3ObjectStore, model: str, run: str | None) -> Pl
 
 
 def latest_of(plan: Plan, contract: Contract, parts: Iterable[bytes]) -> Iterator[list[Latest]]:
-    """What a run says of each entity, part by part; of one that is there twice the later row's."""
+    """Yield a run's scores by entity, part by part; for a repeated entity the later row wins."""
     assert contract.entity is not None
     started = datetime.fromisoformat(plan.started).timestamp()
     first = 0
@@ -121,7 +121,7 @@ def latest_of(plan: Plan, contract: Contract, parts: Iterable[bytes]) -> Iterato
 
 
 def _values(output: Output, columns: Mapping[str, Any], rows: Sequence[int]) -> Array:
-    """An output of some rows, put together from the columns that it was written as."""
+    """Return an output of some rows, reassembled from the columns that it was written as."""
     names = column_names(output)
     dtype = numpy_dtype(output.dtype)
     flat = [np.array([columns[name][row] for row in rows], dtype=dtype) for name in names]

@@ -1,4 +1,4 @@
-"""The stack of a stage: its outputs, and readable reasons why they cannot be read."""
+"""A stage's stack: its outputs, and readable reasons if they cannot be read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StageError(Exception):
 
 
 def stack_outputs(stack: str) -> dict[str, str]:
-    """The outputs of a stack of template.yaml, by name.
+    """Return the outputs of a stack of template.yaml, by name.
 
     Raises:
         StageError: it does not exist, is another application's, or cannot be read.
@@ -51,7 +51,8 @@ def stack_outputs(stack: str) -> dict[str, str]:
 
 
 def api_at(endpoint: str, api_url: str) -> str:
-    """The API's address below an endpoint such as LocalStack's, whose host names no DNS knows.
+    """Return the API's address below an endpoint such as LocalStack's, whose host names DNS cannot
+    resolve.
 
     https://docs.localstack.cloud/aws/services/apigateway/
     """
@@ -61,7 +62,7 @@ def api_at(endpoint: str, api_url: str) -> str:
 
 
 def explained(error: BaseException | None) -> str | None:
-    """What to do about an error of credentials, region or network; None for any other."""
+    """Return what to do about an error of credentials, region or network; None for any other."""
     match error:
         case NoRegionError():
             return "no AWS region is configured: set AWS_REGION, or `region` in the profile"

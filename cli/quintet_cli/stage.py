@@ -37,10 +37,10 @@ class Stage:
 
     @classmethod
     def open(cls, name: str, state: Path = DEFAULT_STATE) -> Stage:
-        """The stage of that name: `local` from the local AWS's state, others from their stack.
+        """Open a stage by name: `local` from the local AWS's state, others from their stack.
 
         Raises:
-            StageError: no such stage is deployed or running.
+            StageError: the stage is not deployed or running.
         """
         return cls._local(state) if name == "local" else cls._deployed(name)
 
@@ -73,34 +73,34 @@ class Stage:
 
     @property
     def _is_local(self) -> bool:
-        """Whether it is the local AWS, for which nothing of the user's environment counts."""
+        """Whether it is the local AWS, which ignores the user's AWS environment variables."""
         return self.name == "local"
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the stage's service."""
+        """Return a boto3 client of the stage's service."""
         if not self._is_local:
             return self._session.client(service)
         direct = Config(proxies={})
         return self._session.client(service, endpoint_url=self.endpoint_url, config=direct)
 
     def signed(self, service: str, *, attempts: int = ATTEMPTS) -> AwsClient:
-        """The functions' lean client of the stage's service, for adapters that both use.
+        """Return the functions' lean client of the stage's service, for adapters that both use.
 
-        It sends a call that fails `attempts` times; a function has less time than a command.
+        It tries a call up to `attempts` times; a function has less time than a command.
 
         Raises:
-            StageError: there are no credentials.
+            StageError: no AWS credentials are configured.
         """
         found = self._session.get_credentials()
         if found is None:
             raise StageError(NO_CREDENTIALS)
         environ = {"AWS_REGION": self._session.region_name or REGION}
-        if not self._is_local:  # where the user's environment sends boto3, too
+        if not self._is_local:  # same endpoint as boto3's from the environment
             environ |= {n: v for n, v in os.environ.items() if n.startswith(_PLACES)}
         if self.endpoint_url is not None:
             environ[ENDPOINT] = self.endpoint_url
 
-        def credentials() -> Credentials:  # the session renews those that expire
+        def credentials() -> Credentials:  # the session renews credentials that expire
             key = found.get_frozen_credentials()
             return Credentials(key.access_key, key.secret_key, key.token)
 

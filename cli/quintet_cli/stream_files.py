@@ -1,4 +1,4 @@
-"""Files of records, JSONL, CSV or Parquet, as what goes onto a stream."""
+"""Reads files of records, JSONL, CSV or Parquet, to send to a stream."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ __all__ = ["Line", "Packer", "check_sizes", "read_lines", "read_records"]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One record for the stream: its partition key, and the record or the bytes that it is."""
+    """One record for the stream: its partition key, and the record or its raw bytes."""
 
     key: str
     content: dict[str, Any] | bytes
     number: int = field(default=0, compare=False)
 
 
-#: what a file holds: the number of each line, and its record or why it is none
+#: a file's content: each line's number, and its record or why it has none
 Numbered = Iterator[tuple[int, dict[str, Any] | Refusal]]
 
 
 @dataclass(frozen=True, slots=True)
 class Packer:
-    """Makes a stream's bytes of a line.
+    """Encodes a line for the stream.
 
-    `model` goes into the envelope; without it the record goes bare, for the stack's default
-    model. `time` names a field that is set to the moment of sending: as text where the file has
+    `model` goes into the envelope; without it the record has no envelope, for the stack's default
+    model. `time` names a field that is set to the time of sending: as text if the file has
     text there, else in epoch seconds.
     """
 
@@ -56,7 +56,7 @@ class Packer:
     time: str | None = None
 
     def pack(self, line: Line, now: float) -> bytes:
-        """The bytes of a line that is sent now."""
+        """Return the bytes of a line that is sent now."""
         record = line.content
         if isinstance(record, bytes):
             return record
@@ -74,13 +74,14 @@ def _envelope(model: str, record: dict[str, Any]) -> dict[str, Any]:
 def read_records(
     path: Path, contract: Contract | None, key: str | None, arrival: float = math.inf
 ) -> list[Line]:
-    """The records of a file, each under the partition key that its field `key` gives.
+    """Return the records of a file, each with the partition key from its field `key`.
 
     Without `key` it is the contract's entity, or else the line's number. With a
-    contract every record is held to it first, as if it arrived then (epoch seconds).
+    contract every record is checked against it first, as if it arrived at that time (epoch
+    seconds).
 
     Raises:
-        BadInput: the file cannot be read, or some of its records cannot; by their lines.
+        BadInput: the file cannot be read, or some of its records are invalid; by their lines.
     """
     readers = {".csv": _csv, ".parquet": _parquet}
     found = list(readers.get(path.suffix, _jsonl)(path, contract))
@@ -110,12 +111,12 @@ def read_records(
 
 
 def read_lines(path: Path, key: str | None) -> list[Line]:
-    """The lines of a file as they are, whatever they hold; no line is empty.
+    """Return the lines of a file unchanged and unchecked; no line is empty.
 
-    The partition key is the line's field `key` where it is JSON and has one, else its number.
+    The partition key is the line's field `key` if it is JSON and has one, else its number.
 
     Raises:
-        BadInput: there are none.
+        BadInput: the file has no lines.
     """
     lines = []
     for number, content in enumerate(path.read_bytes().split(b"\n"), 1):
@@ -127,7 +128,7 @@ def read_lines(path: Path, key: str | None) -> list[Line]:
 
 
 def check_sizes(lines: Sequence[Line], packer: Packer, now: float) -> None:
-    """Whether a stream takes all lines.
+    """Check that a stream accepts all lines.
 
     Raises:
         BadInput: some of them are larger than a record may be.
@@ -167,7 +168,7 @@ def _got(record: dict[str, Any], key: str) -> str:
 def _refusals(
     contract: Contract, records: Sequence[dict[str, Any]], arrival: float
 ) -> list[Refusal]:
-    """What the stream's own reader has against records that arrive then."""
+    """Return why the stream's own reader would refuse records that arrive at that time."""
     count = len(records)
     shard_batch = ShardBatch(
         shard="",
@@ -204,7 +205,7 @@ def _jsonl(path: Path, contract: Contract | None) -> Numbered:
 
 
 def _csv(path: Path, contract: Contract | None) -> Numbered:
-    """Rows of text cells: a number where its feature is one, or where it looks like one."""
+    """Read rows of text cells: a number if its feature is one, or if it looks like one."""
     try:
         lines = csv_rows(path.read_bytes().decode("utf-8-sig"))
         names = [name or "" for name in next(lines, (0, []))[1]]
@@ -223,7 +224,7 @@ def _cell(name: str, text: str, contract: Contract | None) -> Any:
     feature = contract.by_name.get(name) if contract is not None else None
     if contract is not None and name == contract.entity:
         return text
-    # what is no feature is a number where it looks like one
+    # a field that is not a feature is a number if it looks like one
     kinds = [feature] if feature is not None else [_INTEGER, _FLOAT]
     for kind in kinds:
         with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""The results of a stream, read from where `score_stream` stores them."""
+"""Reads the results of a stream from where `score_stream` stores them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from quintet_cli.stage import Stage
 
 __all__ = ["Cursor", "Scored", "StreamReader"]
 
-#: columns of a prediction beside the entity and the outputs
+#: columns of a prediction besides the entity and the outputs
 ORIGIN = ("sequence", "row", "arrived", "model_version")
 
 
@@ -36,17 +36,17 @@ class Scored:
 
     @property
     def outputs(self) -> dict[str, list[Any]]:
-        """The outputs, without the columns of origin."""
+        """Return the outputs, without the columns of origin."""
         return {n: values for n, values in self.columns.items() if n not in ORIGIN}
 
     @property
     def rows(self) -> int:
-        """How many rows it has."""
+        """Return the number of rows."""
         return len(self.columns["sequence"])
 
 
 class StreamReader:
-    """Reads the stream's bucket and tables of a stage."""
+    """Reads a stage's stream bucket and tables."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -56,7 +56,7 @@ class StreamReader:
 
     @cached_property
     def alerts(self) -> AlertTable:
-        """The last alert of each entity."""
+        """Return the last alert of each entity."""
         return AlertTable(self._stage.signed("dynamodb"), self._stage.outputs["StreamTableName"])
 
     @cached_property
@@ -65,21 +65,21 @@ class StreamReader:
         return WindowTable(signed, outputs["StreamTableName"], outputs["FeaturesTableName"])
 
     def contract(self, model: str) -> Contract:
-        """The contract of a model's live version."""
+        """Return the contract of a model's live version."""
         return live_contract(self._stage, model)
 
     def models(self) -> list[str]:
-        """The models that have predictions."""
+        """Return the models that have predictions."""
         found = self._folders(PREDICTIONS)
         return [folder[len(PREDICTIONS) : -1] for folder in found]
 
     def shards(self) -> list[dict[str, Any]]:
-        """The stream's shards, closed ones too, as Kinesis describes them."""
+        """Return the stream's shards, including closed ones, as Kinesis describes them."""
         pages = self._stage.client("kinesis").get_paginator("list_shards")
         return [shard for page in pages.paginate(StreamName=self.name) for shard in page["Shards"]]
 
     def keys(self, prefix: str, after: str = "") -> list[str]:
-        """The keys below a prefix, those after `after`."""
+        """Return the keys below a prefix that sort after `after`."""
         pages = self._s3.get_paginator("list_objects_v2")
         return [
             found["Key"]
@@ -88,7 +88,7 @@ class StreamReader:
         ]
 
     def cursor(self, folder: str, shard: str) -> Cursor:
-        """The objects of a shard below predictions of a model, or the quarantine."""
+        """Return a cursor over a shard's objects of a model's predictions, or of the quarantine."""
         return Cursor(self.keys, folder, f"{self.name}.{shard}-")
 
     def _folders(self, prefix: str) -> list[str]:
@@ -100,12 +100,12 @@ class StreamReader:
         ]
 
     def body(self, key: str) -> bytes:
-        """An object, whole."""
+        """Return the content of an object."""
         found: bytes = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return found
 
     def scored(self, key: str) -> Scored:
-        """An object of predictions."""
+        """Read an object of predictions."""
         table = arrow_io.read_parquet(io.BytesIO(self.body(key))).read_all()
         columns: dict[str, list[Any]] = {
             name: list(table.column(name).combine_chunks().to_pylist())
@@ -114,11 +114,11 @@ class StreamReader:
         return Scored(key, key.split("/")[1], columns)
 
     def refused(self, key: str) -> list[dict[str, Any]]:
-        """The refused rows and records of an object of the quarantine."""
+        """Read the refused rows and records of a quarantine object."""
         return [orjson.loads(line) for line in self.body(key).splitlines()]
 
     def windows(self, model: str, most: int) -> Iterator[Window]:
-        """The newest windows of a model, the newest first."""
+        """Return the newest windows of a model, the newest first."""
         for start in self._windows.recent(model, most):
             window = self._windows.read(model, start)
             if window is not None:
@@ -128,8 +128,8 @@ class StreamReader:
 class Cursor:
     """The objects of a shard below a folder by hour, in order, each once.
 
-    `keys` lists those with a prefix and after a key, and `name` begins the shard's. They sort by
-    hour and sequence number, so no more than what is new is listed.
+    `keys` lists keys with a prefix and after a given key; `name` is the prefix of the shard's. They
+    sort by hour and sequence number, so only new keys are listed.
     """
 
     def __init__(self, keys: Callable[[str, str], list[str]], folder: str, name: str) -> None:
@@ -139,7 +139,8 @@ class Cursor:
         self._last: dict[str, str] = {}
 
     def new(self, now: float) -> list[str]:
-        """The keys that came since the last call, of this hour and of one that has just ended."""
+        """Return the keys added since the last call, in this hour and in one that has just
+        ended."""
         found = []
         for hour in dict.fromkeys((now - HOUR // 12, now)):
             at = datetime.fromtimestamp(hour, UTC)

@@ -17,7 +17,7 @@ MINUTES = 5
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Shards; the function's greatest lag in seconds over some minutes; refused and failed objects.
+    """Shards; the function's maximum lag in seconds over some minutes; refused and failed objects.
 
     `behind` is None if no invocation reported it.
     """
@@ -33,7 +33,7 @@ class Status:
 
 
 def status_of(stage: Stage, now: float) -> Status:
-    """The status of a stage's stream."""
+    """Return the status of a stage's stream."""
     reader = StreamReader(stage)
     shards = reader.shards()
     closed = sum("EndingSequenceNumber" in s["SequenceNumberRange"] for s in shards)
@@ -51,7 +51,7 @@ def status_of(stage: Stage, now: float) -> Status:
 
 
 def _behind(stage: Stage, now: float) -> float | None:
-    """The greatest age of the iterator, in seconds."""
+    """Return the maximum age of the iterator, in seconds."""
     end = datetime.fromtimestamp(now, UTC) + timedelta(minutes=1)
     found = stage.client("cloudwatch").get_metric_statistics(
         Namespace="AWS/Lambda",

@@ -1,4 +1,4 @@
-"""Follow a stream: predictions, refusals, alerts and windows since the last look."""
+"""Follow a stream: predictions, refusals, alerts and windows since the last poll."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Refused", "Tail", "past"]
 
 #: an alert is raised after its prediction is stored
 ALERT_SECONDS = 30.0
-#: how many of the newest windows are looked at
+#: how many of the newest windows to check
 WINDOWS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An object of the quarantine: its lines."""
+    """A quarantine object: its lines."""
 
     key: str
     lines: list[dict[str, Any]]
@@ -35,7 +35,7 @@ Seen = Scored | Refused | Alert | Window
 
 
 def past(contract: Contract, scored: Scored) -> list[int]:
-    """The rows of predictions that are past the contract's threshold."""
+    """Return the rows of predictions that are past the contract's threshold."""
     rule = contract.alert
     output = next((o for o in contract.outputs if rule is not None and o.name == rule.output), None)
     if rule is None or output is None:
@@ -48,7 +48,7 @@ def past(contract: Contract, scored: Scored) -> list[int]:
 
 
 def _last_column(output: Output) -> str:
-    """The column of predictions that holds the last of an output's values."""
+    """Return the column of predictions that holds the last of an output's values."""
     return column_names(output)[-1]
 
 
@@ -71,7 +71,7 @@ class Tail:
             pass
 
     def look(self, now: float) -> Iterator[Seen]:
-        """What is new since the last look."""
+        """Return what is new since the last call."""
         for folder, key in self._objects(now):
             if folder == QUARANTINE:
                 yield Refused(key, self._reader.refused(key))
@@ -86,7 +86,7 @@ class Tail:
         yield from self._grown()
 
     def contract(self, model: str) -> Contract:
-        """The contract of a model, as it was when first asked for."""
+        """Return the contract of a model, as of the first request for it."""
         if model not in self._contracts:
             self._contracts[model] = self._reader.contract(model)
         return self._contracts[model]
@@ -95,7 +95,7 @@ class Tail:
         return [self._model] if self._model is not None else self._reader.models()
 
     def _objects(self, now: float) -> Iterator[tuple[str, str]]:
-        """New objects: the folder, and the key."""
+        """Yield new objects: the folder, and the key."""
         folders = [*(f"{PREDICTIONS}{model}/" for model in self._models()), QUARANTINE]
         for shard in self._reader.shards():
             for folder in folders:
@@ -113,11 +113,11 @@ class Tail:
                     self._alerts[model, entity] = last.alert.id
                     yield last.alert
                 del self._flagged[model, entity]
-            elif now > seen + ALERT_SECONDS:  # held back by a cool-down
+            elif now > seen + ALERT_SECONDS:  # suppressed by a cool-down
                 del self._flagged[model, entity]
 
     def _grown(self) -> Iterator[Window]:
-        """Windows of which there are more parts, or records, than at the last look."""
+        """Return windows with more parts or records than at the last call."""
         for model in self._models():
             stream = self.contract(model).stream
             if stream is None or not stream.aggregates:

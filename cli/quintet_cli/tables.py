@@ -1,4 +1,4 @@
-"""The tables of a stage's scores: which run their readers see."""
+"""The tables of a stage's scores: the run that their readers see."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def show_to_readers(stage: Stage, folder: RunPaths) -> dict[str, Any]:
     """Point the readers of a table to a run, Athena's too; returns the new pointer.
 
     Raises:
-        NotFound: the run has not succeeded, or files of it are gone.
+        NotFound: the run has not succeeded, or some of its files are missing.
         Transient: a store could not be read or written.
     """
     s3, bucket = stage.signed("s3"), stage.outputs["ScoresBucketName"]

@@ -1,4 +1,4 @@
-"""`quintet backfill`: score a stretch of time, partition by partition."""
+"""`quintet backfill`: score a period of time, partition by partition."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def backfill_command(
     model = model or named or ""
     wanted = partitions(first, last, name)
     opened = Stage.open(stage, state)
-    # all of them by one version, whatever is promoted meanwhile
+    # one version for all partitions, even if another is promoted meanwhile
     number = version or registry_of(opened).route(model).live
     asked = {
         "model": model,

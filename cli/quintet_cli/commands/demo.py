@@ -1,4 +1,4 @@
-"""`quintet demo`: the main job on the local AWS, command by command, on real data."""
+"""`quintet demo`: the main workflow on the local AWS, command by command, on real data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def demo(
     api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Run the main job on this machine: orders, jobs, a stream, a file of customers."""
+    """Run the main workflow on this machine: orders, jobs, a stream, a file of customers."""
     if not MODELS.is_dir():
         raise StageError("the demo runs in a checkout of Quintet: models/ does not exist here")
     start = time.monotonic()
@@ -100,7 +100,7 @@ def demo(
 
 
 def _start(state: Path, port: int, api_port: int) -> Stage:
-    """The local AWS that runs from this folder already, or a new one."""
+    """Return the local AWS that already runs from this folder, or start one."""
     _act("Start the local AWS from template.yaml")
     if is_running(state):
         console.print("it is running already")

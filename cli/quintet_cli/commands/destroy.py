@@ -27,7 +27,7 @@ def destroy(
     stage: Annotated[str, typer.Option("--stage", help="The deployed stage.")],
     yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
 ) -> None:
-    """Delete a deployed stage: its stack, and its buckets, tables and logs with all they hold."""
+    """Delete a deployed stage: its stack, and its buckets, tables and logs with their content."""
     if stage == "local":
         raise StageError("the local AWS keeps nothing: `quintet down` stops it")
     try:
@@ -77,4 +77,4 @@ def _show(standing: StageResources) -> None:
 
 
 def _say(text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)  # not wrapped, to be copied
+    console.print(text, markup=False, soft_wrap=True)  # not wrapped, so that it can be copied

@@ -1,4 +1,4 @@
-"""`quintet dlq`: look at what was refused, wherever it is, and send it back."""
+"""`quintet dlq`: inspect refused messages, rows and records, and replay them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from quintet_cli.terminal import Console
 __all__ = ["register"]
 
 WIDTH = 200
-#: characters that a terminal may take for commands; lines and tabs are left
+#: characters that a terminal may interpret as commands; line ends and tabs are kept
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 dlq = typer.Typer(
@@ -60,7 +60,7 @@ def register(app: typer.Typer) -> None:
 
 @dlq.command("ls")
 def list_sources(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """List dead-letter queues, the stream's places and runs' quarantines, with their depth."""
+    """List dead-letter queues, the stream's failures and runs' quarantines, with their depth."""
     table = Table(box=None, header_style="dim")
     table.add_column("name", no_wrap=True)
     table.add_column("there", justify="right")
@@ -70,7 +70,7 @@ def list_sources(stage: StageName = "local", state: State = DEFAULT_STATE) -> No
         depth = source.depth()
         cells = (source.name, f"{depth.waiting:,} {source.noun}", depth.note, source.about)
         table.add_row(*map(_harmless, cells))
-    # names must be complete, to be copied: the table may be wider than the terminal
+    # print names in full so that they can be copied: the table may be wider than the terminal
     Console(highlight=False, markup=False, width=max(console.width, WIDTH)).print(table)
 
 
@@ -114,7 +114,7 @@ def replay(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Send messages, rows or records back to where they came from, and record who did."""
+    """Send messages, rows or records back to their source, and record the caller."""
     opened = Stage.open(stage, state)
     asked = Replay(_catalog(opened).named(name), filters or [], again, rate)
     if dry_run:
@@ -137,7 +137,7 @@ def _catalog(stage: Stage) -> ReplayCatalog:
 
 
 def _caller(stage: Stage) -> dict[str, str]:
-    """The caller's identity on AWS, and the account on this machine."""
+    """Return the caller's identity on AWS, or the account on this machine."""
     arn: str = stage.client("sts").get_caller_identity()["Arn"]
     return {"arn": arn, "user": getpass.getuser()}
 
@@ -177,7 +177,7 @@ def _show(item: ReplayItem) -> ReplayItem:
 
 
 def _plain(text: str) -> None:
-    """Print a line as it is: items may hold markup and control characters; no wrapping."""
+    """Print a line unchanged: items may hold markup and control characters; no wrapping."""
     console.print(_harmless(text), markup=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""`quintet endpoints`: where the callbacks of asynchronous jobs go."""
+"""`quintet endpoints`: manage the receivers of asynchronous jobs' callbacks."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ def rotate(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Rotate an endpoint's secret, shown once; callbacks carry both signatures for a while."""
+    """Rotate an endpoint's secret, shown once; callbacks carry both signatures during the
+    overlap."""
     table = endpoints_of(Stage.open(stage, state))
     before = table.get(id)
     after = rotated(
@@ -114,7 +115,7 @@ def rotate(
 
 
 def enable(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """Enable an endpoint that was disabled because it answered 410."""
+    """Enable an endpoint that was disabled because it responded with 410."""
     table = endpoints_of(Stage.open(stage, state))
     table.disable(table.get(id).id, "")
     console.print(f"[green]✓[/green] {id} is enabled")

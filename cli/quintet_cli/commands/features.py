@@ -19,7 +19,7 @@ from quintet_cli.terminal import Console
 
 __all__ = ["register"]
 
-SHOWN = 20  # refused rows that are named
+SHOWN = 20  # refused rows to list
 
 features = typer.Typer(no_args_is_help=True, help="Fill the feature store.")
 console = Console(highlight=False)
@@ -46,9 +46,9 @@ def load(
 ) -> None:
     """Load a model's stored features from a file.
 
-    Columns: the entity key, any of the model's stored features, and maybe `at`, the moment
-    that a row describes (seconds since 1970, or ISO 8601; UTC where no zone is given).
-    Without it rows describe this moment. Newer values in the store stay.
+    Columns: the entity key, any of the model's stored features, and optionally `at`, the time
+    that a row describes (seconds since 1970, or ISO 8601; UTC if it has no time zone).
+    Without `at`, rows describe the present. Newer values in the store are kept.
     """
     opened = Stage.open(stage, state)
     contract = live_contract(opened, model)

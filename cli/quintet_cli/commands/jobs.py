@@ -1,4 +1,4 @@
-"""`quintet jobs`: what became of asynchronous requests, and the cancelling of one."""
+"""`quintet jobs`: list, show and cancel asynchronous jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from quintet_cli.views.jobs import print_job, print_jobs
 __all__ = ["register"]
 
 STATES = (*OPEN, *SETTLED)
-#: of jobs that are cancelled here
+#: the owner of jobs that are cancelled here
 RETENTION_DAYS = 7
 
 jobs = typer.Typer(no_args_is_help=True, help="See and cancel asynchronous jobs.")

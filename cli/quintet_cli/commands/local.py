@@ -75,7 +75,7 @@ def up(
             page = start(state, options)
         print_started(console, page, state, "`quintet status` shows it, `quintet down` stops it")
         return
-    # the server's imports take a second: not for the other commands
+    # the server takes a second to import: spare the other commands that
     from quintet_local.faults import OFF, FaultError, load
     from quintet_local.run import run
     from quintet_local.server import Settings, StartError
@@ -96,7 +96,7 @@ def up(
         )
     except (FaultError, FolderTaken, OSError, StartError, TemplateError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        os._exit(1)  # not by returning: a half-started server has threads
+        os._exit(1)  # returning would hang: a half-started server still has threads
     except KeyboardInterrupt:
         os._exit(130)
 

@@ -70,7 +70,7 @@ def check(folder: Folder) -> None:
 def promote(
     name: Model, version: Version, stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
-    """Make a published version live, so that it answers requests."""
+    """Make a published version live, so that it serves requests."""
     publisher = publisher_of(Stage.open(stage, state))
     with _aws_errors():
         before = publisher.promote(name, version)

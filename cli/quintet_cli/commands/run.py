@@ -1,4 +1,4 @@
-"""`quintet run`: score files that are in a bucket already."""
+"""`quintet run`: score files that are already in a bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`quintet runs`: see, stop, redrive and promote the runs that score files."""
+"""`quintet runs`: list, follow, stop, redrive and promote the runs that score files."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def report(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Fetch a run's report as a page of HTML."""
+    """Download a run's report as an HTML page."""
     reader = RunReader(Stage.open(stage, state))
     folder = RunPaths(model, run) if run else reader.newest(model)
     page = reader.store.get(folder.page)
@@ -87,7 +87,7 @@ def report(
 def stop(
     model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
-    """Stop a run; rows that it has scored are kept for a redrive."""
+    """Stop a run; scored rows are kept for a redrive."""
     reader = RunReader(Stage.open(stage, state))
     folder = RunPaths(model, run) if run else reader.newest(model)
     counting = executions.stop(folder, reader.executions).name
@@ -124,7 +124,7 @@ def promote(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Make readers of the table see a run, for example an older one."""
+    """Point the table's readers to a run, for example an older one."""
     pointer = show_to_readers(Stage.open(stage, state), RunPaths(model, run))
     before = pointer["before"]
     console.print(f"{table_name(pointer)} is run [bold]{pointer['run']}[/bold]")

@@ -33,9 +33,10 @@ def load(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Load the scores of a run, so that GET /scores/MODEL/ENTITY answers with them.
+    """Load the scores of a run, so that GET /scores/MODEL/ENTITY returns them.
 
-    A score that was made later stays: by the run's start, and by a stream's record's arrival.
+    Later scores are kept: a run's scores count from its start, a stream's from the record's
+    arrival.
     """
     loaded = load_scores(Stage.open(stage, state), model, run, days)
     console.print(

@@ -1,4 +1,4 @@
-"""`quintet stream`: put records onto the stream, and see what comes of them."""
+"""`quintet stream`: send records to the stream, and follow its results."""
 
 from __future__ import annotations
 
@@ -182,10 +182,10 @@ def status(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
 
 
 def _time_of(contract: Contract | None) -> str:
-    """The field that holds the time of a model's records.
+    """Return the field that holds the time of a model's records.
 
     Raises:
-        BadInput: the contract names none.
+        BadInput: the contract does not name one.
     """
     if contract is None or contract.stream is None or contract.stream.time is None:
         raise BadInput.of("--now", "a model whose contract names the time of a record", "none")

@@ -1,4 +1,4 @@
-"""`quintet table`: which run the readers of a model's table see."""
+"""`quintet table`: the run that a model table's readers see."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def register(app: typer.Typer) -> None:
 
 @table.command()
 def show(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
-    """Print which run readers see, by table and partition."""
+    """Print the run that readers see, by table and partition."""
     print_pointers(RunReader(Stage.open(stage, state)).pointers(model), model)

@@ -38,15 +38,15 @@ class Drained:
 
 
 def read_texts(path: Path, most: int) -> list[str]:
-    """The first texts of a table of the tickets package."""
+    """Return the first texts of a table of the tickets package."""
     return [str(text) for text in read_table(path)["text"][:most]]
 
 
 def drain(stage: Stage, texts: list[str], progress: Callable[[int], None]) -> Drained:
-    """Submit a job for each text, and wait until a signed callback came for each.
+    """Submit a job for each text, and wait for a signed callback for each.
 
     Raises:
-        StageError: a job was not accepted, or callbacks did not come in time.
+        StageError: a job was not accepted, or callbacks did not arrive in time.
     """
     receiver = Receiver()
     with receiving(receiver) as url:
@@ -56,7 +56,7 @@ def drain(stage: Stage, texts: list[str], progress: Callable[[int], None]) -> Dr
         )
         receiver.secrets = [endpoint.secrets[0].text]
         table = endpoints_of(stage)
-        with suppress(UnknownEndpoint):  # an earlier demo's receiver listened elsewhere
+        with suppress(UnknownEndpoint):  # an earlier demo's receiver had another address
             table.remove(ENDPOINT)
         table.put(endpoint, None)
         start = time.monotonic()
@@ -100,10 +100,10 @@ def _wait_for(receiver: Receiver, most: int, progress: Callable[[int], None]) ->
 
 
 def dead_letter(stage: Stage) -> None:
-    """Put a malformed message on the work queue, and wait until it is a dead letter.
+    """Put a malformed message on the work queue, and wait until it is in the dead-letter queue.
 
     Raises:
-        StageError: it did not become a dead letter in time.
+        StageError: it did not get there in time.
     """
     sqs = stage.client("sqs")
     sqs.send_message(QueueUrl=stage.outputs["WorkQueueUrl"], MessageBody=POISON)

@@ -25,12 +25,12 @@ class Served:
     refused: int = 0
 
     def percentile(self, share: float) -> float:
-        """A percentile of the requests' times in milliseconds."""
+        """Return a percentile of the requests' times in milliseconds."""
         return float(np.percentile(self.milliseconds, share))
 
 
 def read_records(path: Path, most: int) -> list[dict[str, Any]]:
-    """The first records of a JSONL file."""
+    """Return the first records of a JSONL file."""
     with path.open() as lines:
         return [json.loads(line) for line, _ in zip(lines, range(most), strict=False)]
 
@@ -38,7 +38,7 @@ def read_records(path: Path, most: int) -> list[dict[str, Any]]:
 def predict(
     pool: urllib3.PoolManager, api_url: str, model: str, record: dict[str, Any]
 ) -> tuple[int, dict[str, Any]]:
-    """One record through POST /models/{model}/predict: the status and the answer."""
+    """Send one record to POST /models/{model}/predict; return the status and the response."""
     response = pool.request(
         "POST", f"{api_url}/models/{model}/predict", json={"records": [record]}, timeout=30
     )

@@ -1,4 +1,4 @@
-"""The demo's streaming act: sensors that are watched, and orders that change a checkout score."""
+"""The demo's streaming act: monitored sensors, and orders that change a checkout score."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOOK_SECONDS = 0.25
 
 @dataclass(slots=True)
 class Watched:
-    """Readings sent and scored; alerts with the seconds from arrival until seen."""
+    """Readings sent and scored; alerts with the seconds from arrival to receipt."""
 
     sent: int = 0
     scored: int = 0
@@ -48,9 +48,9 @@ def watch(
     rate: float,
     tick: Callable[[int, int], None],
 ) -> Watched:
-    """Send the first readings of a file, as of now, and follow them until all are scored.
+    """Send the first readings of a file with current times, and follow them until all are scored.
 
-    `tick` gets the numbers of records sent and scored.
+    `tick` receives the numbers of records sent and scored.
 
     Raises:
         StageError: they were not all scored in time.
@@ -107,7 +107,7 @@ class Burst:
 
 
 def burst(stage: Stage, path: Path, orders: int) -> Burst:
-    """Put orders of one customer onto the stream, and ask online until the score has changed.
+    """Put orders of one customer onto the stream, and poll the online score until it has changed.
 
     Raises:
         StageError: it did not change in time.
@@ -143,7 +143,7 @@ def burst(stage: Stage, path: Path, orders: int) -> Burst:
 
 
 def _is_quiet(stage: Stage, customer: str) -> bool:
-    """Whether no window holds the customer's orders yet, such as an earlier demo's burst."""
+    """Whether no window holds the customer's orders yet, for example from an earlier demo."""
     found = stage.client("dynamodb").get_item(
         TableName=stage.outputs["FeaturesTableName"],
         Key={"entity": {"S": f"customer_id#{customer}"}},

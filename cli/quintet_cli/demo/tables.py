@@ -14,7 +14,7 @@ __all__ = ["alerts_table", "departments_table", "samples_table", "times_table"]
 
 
 def samples_table(served: Served) -> Table:
-    """The first orders and their scores."""
+    """Return a table of the first orders and their scores."""
     table = Table(title="the first orders", title_justify="left")
     names = ("customer", "amount", "lines", "will be cancelled", "label", "answered by")
     for name in names:
@@ -32,7 +32,7 @@ def samples_table(served: Served) -> Table:
 
 
 def times_table(served: Served, cold: float) -> Table:
-    """How long requests took; `cold` is the first one's time in milliseconds."""
+    """Return a table of request times; `cold` is the first one's time in milliseconds."""
     table = Table(title="requests through the API, one caller", title_justify="left")
     row = [f"{len(served.milliseconds)}", f"{cold:.0f} ms"]
     for name in ("orders", "first (cold)", "p50", "p95", "p99", "answered by rule", "refused"):
@@ -43,7 +43,7 @@ def times_table(served: Served, cold: float) -> Table:
 
 
 def departments_table(routed: Iterable[tuple[str, dict[str, Any]]]) -> Table:
-    """Texts, and the departments that their predictions name."""
+    """Return a table of texts and the departments predicted for them."""
     table = Table(title="texts routed to departments", title_justify="left")
     table.add_column("text")
     table.add_column("department")
@@ -55,7 +55,7 @@ def departments_table(routed: Iterable[tuple[str, dict[str, Any]]]) -> Table:
 
 
 def alerts_table(alerts: Iterable[tuple[Alert, float]]) -> Table:
-    """Alerts, and the seconds until they were seen."""
+    """Return a table of alerts, and the seconds until they were received."""
     table = Table(title="alerts", title_justify="left")
     for name in ("sensor", "deviations from what was expected", "seen after"):
         table.add_column(name, justify="left" if name == "sensor" else "right")

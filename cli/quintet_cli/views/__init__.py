@@ -1,1 +1,1 @@
-"""How answers look in a terminal."""
+"""How results are shown in a terminal."""

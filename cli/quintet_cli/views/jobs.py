@@ -29,7 +29,7 @@ def print_jobs(jobs: Iterable[JobSummary]) -> None:
 
 
 def print_job(job: Job) -> None:
-    """Print a job, with a result of text."""
+    """Print a job, with its result if that is text."""
     rows = {
         "job": job.id,
         "state": job.state,
@@ -57,7 +57,7 @@ def print_job(job: Job) -> None:
 
 
 def _shown(content: Content) -> str:
-    """What a content is, not what is in it."""
+    """Describe a content without showing it."""
     kind = content.content_type or "no content type"
     return f"{content.size} bytes of {kind}" + (f" at {content.place}" if content.place else "")
 

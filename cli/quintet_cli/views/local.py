@@ -13,7 +13,7 @@ __all__ = ["print_started", "print_status"]
 
 
 def print_started(console: Console, page: dict[str, Any], state: Path, hint: str) -> None:
-    """Print a local AWS that has started, and what of the template it leaves out."""
+    """Print a local AWS that has started, and what of the template it does not honour."""
     _addresses(console, page)
     _facts(console, page["not_honoured_compact"], state)
     console.print(f"[dim]{hint}[/dim]")
@@ -37,7 +37,7 @@ def _addresses(console: Console, page: dict[str, Any]) -> None:
     rows = {"API": page["api_url"], "AWS endpoint": page["endpoint_url"]}
     rows |= {k: v for k, v in sorted(page["outputs"].items()) if v != page["api_url"]}
     for name, value in rows.items():
-        # whole, whatever the terminal's width: these are for copying
+        # printed in full at any terminal width, so that they can be copied
         console.print(f"[bold]{name:<20}[/bold] {value}", highlight=False, soft_wrap=True)
 
 

@@ -30,14 +30,14 @@ __all__ = [
 WIDTH = 160
 
 POLL_SECONDS = 0.5
-#: polls between two checks whether the execution has failed
+#: polls between checks whether the execution has failed
 PATIENCE = 20
 
 console = Console(highlight=False)
 
 
 def follow(reader: RunReader, folder: RunPaths) -> dict[str, Any]:
-    """Show a run's progress until its report, which is returned."""
+    """Show a run's progress until its report; return the report."""
     columns = (
         progress.SpinnerColumn(),
         progress.TextColumn("{task.description}"),
@@ -65,7 +65,7 @@ def follow(reader: RunReader, folder: RunPaths) -> dict[str, Any]:
 
 
 def pace(rows: int, left: int, seconds: float) -> str:
-    """The rate of a run in rows a second, and the time left."""
+    """Return a run's rate in rows a second, and the time left."""
     if rows <= 0 or seconds <= 0:
         return ""
     eta = timedelta(seconds=round(max(left, 0) * seconds / rows))
@@ -73,14 +73,14 @@ def pace(rows: int, left: int, seconds: float) -> str:
 
 
 def finish(found: dict[str, Any]) -> None:
-    """Print a report; the command ends with 1 unless the run has succeeded."""
+    """Print a report; the command exits with 1 unless the run has succeeded."""
     print_report(found)
     if found["status"] != "succeeded":
         raise typer.Exit(1)
 
 
 def colored(status: str) -> str:
-    """A status in its color."""
+    """Return a status in its color."""
     color = "green" if status == "succeeded" else "red"
     return f"[{color}]{status}[/{color}]"
 
@@ -95,7 +95,7 @@ def print_report(found: dict[str, Any]) -> None:
         _plain(f"  replay of {origin}")
     if found["cause"]:
         _plain(f"  {found['cause']}")
-    planned = "version" in found  # else no row was looked at
+    planned = "version" in found  # otherwise no row was checked
     if planned:
         lost = counts["unaccounted"]
         _plain(
@@ -125,7 +125,7 @@ def print_report(found: dict[str, Any]) -> None:
 
 
 def _plain(text: str) -> None:
-    """Print a line as it is: no markup, which files may hold, and no wrapping."""
+    """Print a line unchanged: no markup, which files may hold, and no wrapping."""
     console.print(text, markup=False, soft_wrap=True)
 
 
@@ -142,13 +142,13 @@ def print_runs(reader: RunReader, model: str) -> None:
     lines = [_line(reader, RunPaths(model, name)) for name in reader.names(model)]
     for line in sorted(lines, reverse=True):
         table.add_row(*line, "see it" if line[1] in seen else "")
-    # a run's name must come out whole, to be copied: the table may be wider than the terminal
+    # print a run's name in full so that it can be copied: the table may be wider than the terminal
     wide = Console(highlight=False, width=max(console.width, WIDTH))
     wide.print(table if lines else f"no runs of {model} yet")
 
 
 def _moment(text: str | None) -> str:
-    """An ISO 8601 time, to the second."""
+    """Format an ISO 8601 time to the second."""
     return (text or "")[:19].replace("T", " ")
 
 
@@ -174,7 +174,7 @@ def _line(reader: RunReader, folder: RunPaths) -> tuple[str, ...]:
 
 
 def print_pointers(found: list[dict[str, Any]], model: str) -> None:
-    """Print a table of which run the readers of each table see."""
+    """Print a table of the run that each table's readers see."""
     lines = Table(box=None, header_style="dim")
     for name in ("table", "run", "version", "rows scored", "started", "moved", "by"):
         lines.add_column(name, no_wrap=True, justify="right" if name == "rows scored" else "left")
@@ -182,11 +182,11 @@ def print_pointers(found: list[dict[str, Any]], model: str) -> None:
         times = (pointer[name][:19].replace("T", " ") for name in ("started", "moved"))
         version, rows = str(pointer["version"]), f"{pointer['scored']:,}"
         lines.add_row(table_name(pointer), pointer["run"], version, rows, *times, pointer["by"])
-    # a run's name must come out whole, to be copied: the table may be wider than the terminal
+    # print a run's name in full so that it can be copied: the table may be wider than the terminal
     wide = Console(highlight=False, width=max(console.width, WIDTH))
     wide.print(lines if found else f"no run of {model} has succeeded yet")
 
 
 def table_name(pointer: dict[str, Any]) -> str:
-    """The table's name: the model's, and the partition's where it is one's."""
+    """Return the table's name: the model's, or the partition's if it belongs to one."""
     return "/".join(filter(None, (pointer["model"], pointer["partition"])))

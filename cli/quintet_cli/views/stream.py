@@ -31,7 +31,7 @@ __all__ = [
 
 
 def sending_bar(console: Console) -> progress.Progress:
-    """The progress of sending a file."""
+    """Return a progress bar for sending a file."""
     columns = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
@@ -45,7 +45,7 @@ def sending_bar(console: Console) -> progress.Progress:
 
 
 def sent_lines(sent: Sent, file: str, model: str | None, *, unchecked: bool) -> Iterator[str]:
-    """What was sent, and to which shards."""
+    """Describe how many records were sent, and to which shards."""
     to = f" to {model}" if model else ""
     again = f", {sent.again:,} of them again" if sent.again else ""
     yield (
@@ -59,7 +59,8 @@ def sent_lines(sent: Sent, file: str, model: str | None, *, unchecked: bool) -> 
 
 
 def seen_lines(seen: Seen, follow: Tail, rows: int) -> Iterable[str]:
-    """Whatever a look at a stream has found, at most `rows` rows of it."""
+    """Return the lines for everything that one poll of a stream found, at most `rows` rows of
+    it."""
     match seen:
         case Scored():
             return scored_lines(seen, follow.contract(seen.model), rows)
@@ -72,7 +73,7 @@ def seen_lines(seen: Seen, follow: Tail, rows: int) -> Iterable[str]:
 
 
 def scored_lines(scored: Scored, contract: Contract, most: int) -> Iterator[str]:
-    """An object of predictions: its rows past the threshold first, at most `most` in all."""
+    """Return an object's predictions: rows past the threshold first, at most `most` in all."""
     flagged = past(contract, scored)
     chosen = [*flagged, *(row for row in range(scored.rows) if row not in set(flagged))][:most]
     outputs = scored.outputs
@@ -89,7 +90,7 @@ def scored_lines(scored: Scored, contract: Contract, most: int) -> Iterator[str]
 
 
 def refused_lines(refused: Refused, most: int) -> Iterator[str]:
-    """Refused rows and records, with the first of their reasons."""
+    """Return refused rows and records, with their first reasons."""
     for line in refused.lines[:most]:
         reason = line["reasons"][0]
         text = f"{reason['field']}: expected {reason['expected']}, got {reason['got']}"
@@ -103,7 +104,7 @@ def refused_lines(refused: Refused, most: int) -> Iterator[str]:
 
 
 def alert_line(alert: Alert) -> str:
-    """An alert."""
+    """Return an alert as a line."""
     limit = f"above {alert.above:g}" if alert.above is not None else f"below {alert.below:g}"
     text = f"{alert.entity}: {alert.output} {_value(alert.value)} is {limit}"
     return (
@@ -112,7 +113,7 @@ def alert_line(alert: Alert) -> str:
 
 
 def window_line(window: Window) -> str:
-    """A window in a line: when, how long, what was counted."""
+    """Return a window as a line: its start, its length, its counts."""
     counters = window.counters
     parts = [f"{counters.records:,} records", f"{len(window.entities):,} entities"]
     parts += [
@@ -132,7 +133,7 @@ def window_line(window: Window) -> str:
 
 
 def window_table(window: Window, entity: str | None, most: int) -> Table:
-    """The aggregates of a window, an entity a row: of one entity, or of the first `most`."""
+    """Return a window's aggregates, one row per entity: of one entity, or of the first `most`."""
     chosen = {name: values for name, values in window.entities.items() if entity in (None, name)}
     names = dict.fromkeys(name for values in chosen.values() for name in values)
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
