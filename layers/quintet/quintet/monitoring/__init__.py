@@ -1,1 +1,1 @@
-"""Statistics of what is scored: baselines, histograms, drift."""
+"""Statistics of scored data: baselines, histograms, drift."""

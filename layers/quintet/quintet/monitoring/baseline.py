@@ -1,4 +1,4 @@
-"""The baseline of a model: the distribution of its training data, for drift. Pure."""
+"""The baseline of a model: the distribution of its training data, for drift. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from quintet.monitoring.drift import category
 
 __all__ = ["Columns", "baseline_of"]
 
-#: a column's values, in a list where some are missing (None)
+#: the values of each column; a list if some are missing (None)
 Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 BINS = 20
-CATEGORIES = 100  # the most common are counted, the others together
-TEXT = 50  # strings of more different values than this are texts
+CATEGORIES = 100  # the most common ones are counted one by one, the rest together
+TEXT = 50  # a string column with more distinct values than this is text
 
 
 def baseline_of(contract: Contract, columns: Columns) -> dict[str, Any]:
-    """Per feature: the share of missing values, and counts or a histogram with quantiles.
+    """For each feature: the share of missing values, and counts or a histogram with quantiles.
 
     Raises:
-        ValueError: a column is not of its feature's kind; the text names it.
+        ValueError: a column does not have its feature's type; the text names the column.
     """
     rows = max((len(values) for values in columns.values()), default=0)
     return {
@@ -59,7 +59,7 @@ def _plain(values: NDArray[Any] | Sequence[Any]) -> list[Any]:
 
 
 def _numbers(feature: Feature, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
-    """All numbers of a column, those of vectors one after the other; missing ones are NaN."""
+    """All numbers of a column, with vectors flattened; missing values are NaN."""
     if feature.shape and not isinstance(values, np.ndarray):
         values = [np.nan if value is None else value for row in values for value in row or ()]
     try:
@@ -69,7 +69,7 @@ def _numbers(feature: Feature, values: NDArray[Any] | Sequence[Any]) -> NDArray[
 
 
 def _distribution(numbers: NDArray[np.float64]) -> dict[str, Any]:
-    """Quantiles, and counts between edges that part the data evenly; of few values, of each."""
+    """Quantiles, and counts in equal-frequency bins; with few distinct values, counts of each."""
     if not numbers.size:
         return {"mean": None, "deviation": None, "quantiles": {}, "edges": [], "counts": []}
     quantiles = np.quantile(numbers, QUANTILES)
@@ -77,7 +77,7 @@ def _distribution(numbers: NDArray[np.float64]) -> dict[str, Any]:
     if len(edges) > BINS:
         edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)))
     elif len(edges) > 1:
-        edges = np.append(edges, edges[-1])  # the last bin is closed: the last value alone
+        edges = np.append(edges, edges[-1])  # the last bin is closed: it holds only the last value
     counts = np.histogram(numbers, edges)[0] if len(edges) > 1 else np.array([numbers.size])
     return {
         "mean": float(numbers.mean()),
@@ -89,7 +89,7 @@ def _distribution(numbers: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _labels(feature: Feature, values: Sequence[Any]) -> dict[str, Any]:
-    """Counts of categories, or the lengths of texts and of what must not be shown."""
+    """Counts of categories, or the lengths of texts and of values that must not be shown."""
     counts = Counter(values)
     free = feature.dtype == "string" and feature.categories is None
     if free and (feature.sensitive or len(counts) > TEXT):

@@ -1,9 +1,9 @@
-"""How far what a run scored has moved from the model's training data, feature by feature.
+"""Drift: how far the data of a run has moved from the model's training data, by feature.
 
 Units count a sample of their rows in the bins of the model's baseline; the report adds the counts
-and compares their shares by the population stability index, the sum of (p - q) ln(p / q). Data
-that have not changed give (1/n + 1/m) times a chi-squared of bins - 1 degrees of freedom
-(Yurdakul and Naranjo, 2020, doi:10.21314/JRMV.2020.227): below that an index says nothing.
+and compares their shares by the population stability index, the sum of (p - q) ln(p / q). For
+unchanged data the index is (1/n + 1/m) times a chi-squared variable with bins - 1 degrees of
+freedom (Yurdakul and Naranjo, 2020, doi:10.21314/JRMV.2020.227): a smaller index is noise.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from quintet.contract import Contract, Feature
 
 __all__ = ["Reference", "Sample", "category", "drift_of"]
 
-#: rows that a unit counts of each feature, about: enough for its bins, and next to no time
+#: approximate rows that a unit samples per feature: enough for the bins, at almost no cost
 ROWS = 4096
-#: the index from which drift is called some, or large (a rule of thumb of credit scoring)
+#: the index from which drift counts as some, or as large (a rule of thumb from credit scoring)
 SOME, LARGE = 0.1, 0.25
-#: how many standard deviations of chance an index must be above its mean: 99 of 100 are not
+#: standard deviations above its mean under no drift that an index must exceed (99th percentile)
 CHANCE = 2.33
 OTHERS = "others"
 
@@ -40,7 +40,7 @@ class Reference:
     baseline: Mapping[str, Any]
 
     def bins(self) -> list[_Bins]:
-        """The bins of every feature that the training data had."""
+        """The bins of every feature in the training data."""
         known = self.baseline.get("features", {})
         pairs = ((feature, known.get(feature.name)) for feature in self.contract.features)
         found = (_bins(feature, entry) for feature, entry in pairs if entry)
@@ -49,7 +49,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class _Bins:
-    """The bins of one feature: between edges, of lengths where it is a text; or categories."""
+    """The bins of one feature: ranges of numbers, ranges of text lengths, or categories."""
 
     feature: Feature
     kind: str
@@ -63,10 +63,10 @@ class _Bins:
             return self._by_name(values)
         if self.kind == "text":
             values = np.fromiter(map(len, values.reshape(-1)), np.float64)
-        # sorted once, a bin takes one look-up: ten times as fast as a look-up for each value
+        # after one sort, each bin needs one look-up: ten times as fast as a look-up per value
         numbers = np.sort(values.reshape(-1).astype(_wide(values.dtype), copy=False))
         edges = self.edges.astype(numbers.dtype)
-        if len(edges) == 1:  # one value only: below, it, above
+        if len(edges) == 1:  # a single value: the bins are below it, equal to it, above it
             cuts = [np.searchsorted(numbers, edges[0], side) for side in ("left", "right")]
         else:
             cuts = np.searchsorted(numbers, edges[1:-1], "left").tolist()
@@ -80,7 +80,7 @@ class _Bins:
         return counts
 
     def labels(self) -> list[str]:
-        """The bins in words."""
+        """The labels of the bins."""
         if self.kind == "category":
             return list(self.names)
         edges = [f"{edge:.4g}" for edge in self.edges.tolist()]
@@ -92,12 +92,12 @@ class _Bins:
 
 
 def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """In what values are compared with edges: floats as they are, so that 0.7 is on its edge."""
+    """The dtype to compare values with edges; floats keep theirs, so that 0.7 is on its edge."""
     return dtype if dtype.kind == "f" else np.dtype(np.float64)
 
 
 def category(value: Any) -> str:
-    """A category as JSON's keys are: whole numbers alike, whatever type held them."""
+    """A category as a JSON key; a whole number has the same key in every type."""
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
@@ -120,7 +120,7 @@ def _bins(feature: Feature, entry: Mapping[str, Any]) -> _Bins | None:
     bins = _Bins(feature, kind, edges, tuple(names), expected)
     missing = entry["missing"]
     if feature.default is not None and 0 < missing < 1:
-        # a model is given the default in place of what is missing, and so it is counted here
+        # the model receives the default for a missing value, so it is counted as the default
         filled = np.full(1, feature.default, dtype=numpy_dtype(feature.dtype))
         share = bins.count(filled) * expected.sum() * missing / (1 - missing)
         return _Bins(feature, kind, edges, tuple(names), expected + share)
@@ -142,7 +142,7 @@ class Sample:
         self._rows += len(chosen)
         for name, held in self._values.items():
             column = columns[name]
-            width = math.prod(column.shape[1:])  # a vector's numbers are one feature
+            width = math.prod(column.shape[1:])  # all numbers of a vector count for one feature
             held.append(column[chosen[:: max(1, width)]])
 
     def document(self) -> dict[str, Any]:
@@ -160,9 +160,9 @@ class Sample:
 def drift_of(
     reference: Reference, units: Iterable[tuple[int, Mapping[str, Any]]]
 ) -> dict[str, Any] | None:
-    """The drift of a run, the features that moved most first; None without a baseline.
+    """Compute the drift of a run, largest first; None without a baseline.
 
-    `units` are the rows that each unit scored, and its counts.
+    `units` are the number of rows that each unit scored, and its counts.
     """
     counted = [(rows, found) for rows, found in units if found["rows"]]
     looked = sum(found["rows"] for _, found in counted)
@@ -188,7 +188,7 @@ def _feature(bins: _Bins, units: Sequence[tuple[int, Mapping[str, Any]]]) -> dic
     for rows, found in units:
         counts = np.array(found["features"][name], dtype=np.float64)
         looked += int(counts.sum())
-        total += counts * (rows / found["rows"])  # each unit weighs what it scored
+        total += counts * (rows / found["rows"])  # weight each unit by its scored rows
     expected, actual = _shares(bins.expected, bins.expected.sum()), _shares(total, looked)
     index = float(np.sum((actual - expected) * np.log(actual / expected)))
     degrees = max(1, len(expected) - 1)
@@ -208,7 +208,7 @@ def _feature(bins: _Bins, units: Sequence[tuple[int, Mapping[str, Any]]]) -> dic
 
 
 def _shares(counts: NDArray[np.float64], rows: float) -> NDArray[np.float64]:
-    """Shares of which none is zero: half a row more in each bin (Jeffreys)."""
+    """Shares, none of them zero: each bin gets half a row more (Jeffreys)."""
     shares = counts / counts.sum() if counts.sum() else counts
     found: NDArray[np.float64] = (shares * rows + 0.5) / (rows + 0.5 * len(counts))
     return found

@@ -1,4 +1,4 @@
-"""The drift of a run as a part of its page: how much each feature moved, and where to."""
+"""The drift section of a run's page: how much each feature moved, and in which direction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["STYLE", "drift_section"]
 
-#: features that the page shows; report.json has them all
+#: the number of features on the page; report.json has all of them
 SHOWN = 20
 WIDTH, HEIGHT = 200, 36
 
@@ -23,7 +23,7 @@ STYLE = """
 
 
 def drift_section(drift: dict[str, Any] | None) -> str:
-    """The section, empty without a baseline."""
+    """The section as HTML; empty without a baseline."""
     if not drift:
         return ""
     features = drift["features"]
@@ -55,7 +55,7 @@ def _row(feature: dict[str, Any]) -> str:
 
 
 def _bars(feature: dict[str, Any]) -> str:
-    """Two bars for each bin: its share of the training data, and its share here."""
+    """Two bars per bin: its share of the training data, and its share of the run."""
     bins, pairs = feature["bins"], (feature["expected"], feature["actual"])
     most, step = max(map(max, pairs)), WIDTH / len(bins)
     bars = []

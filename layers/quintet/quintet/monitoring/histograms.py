@@ -1,4 +1,4 @@
-"""The distribution of a run's scores: one histogram a unit, merged for the report."""
+"""The distribution of a run's scores: one histogram per unit, merged for the report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLASSES = 40
 
 
 def watched(contract: Contract) -> Output | None:
-    """The output whose distribution a report shows.
+    """Choose the output whose distribution a report shows.
 
     A score, else the probability of the second of two classes, else a value, else a label.
     """
@@ -34,12 +34,12 @@ def _rank(output: Output) -> int | None:
         return 1 if output.shape[1:] in ((1,), (2,)) else None
     single = output.shape[1:] in ((), (1,))
     if output.dtype == "string" and output.meaning != "label":
-        return None  # texts have no bins, and as many values as rows
+        return None  # texts have no bins, and as many distinct values as rows
     return {"score": 0, "value": 2, "label": 3}.get(output.meaning) if single else None
 
 
 class Histogram:
-    """Counts of one output, gathered chunk by chunk; of two probabilities, the second."""
+    """Counts of one output, added chunk by chunk; for two probabilities, of the second."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -50,7 +50,7 @@ class Histogram:
         self._values.append(values.reshape(len(values), -1)[:, -1] if values.size else values[:0])
 
     def document(self) -> dict[str, Any]:
-        """The histogram as JSON: bins of a number, or rows by class of a label."""
+        """The histogram as JSON: bins of numbers, or rows per class for labels."""
         values = np.concatenate([v.reshape(-1) for v in self._values] or [np.empty(0)])
         values = values if self._output.meaning == "label" else values.astype(np.float64)
         name = column_names(self._output)[-1]
@@ -80,8 +80,8 @@ class Histogram:
 
 
 def _places(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.int64]:
-    """The bin of each value between `low` and `high`, also where these are equal or far apart."""
-    half = high / 2 - low / 2  # halved first: the whole range of the largest floats would overflow
+    """The bin of each value between `low` and `high`, also if these are equal or far apart."""
+    half = high / 2 - low / 2  # halve first: the full range of the largest floats would overflow
     if not half:
         return np.zeros(len(values), dtype=np.int64)
     share = (values / 2 - low / 2) / half
@@ -89,12 +89,12 @@ def _places(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.
 
 
 def _finite(total: float | None) -> float | None:
-    """A sum as JSON has it: None for one that is beyond the largest float."""
+    """A sum for JSON; None if it overflows."""
     return total if total is not None and math.isfinite(total) else None
 
 
 def merged(documents: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    """The histograms of units as one; bins of other borders are put where their middles lie."""
+    """Merge the histograms of units; a bin with other borders goes where its middle lies."""
     parts = [d for d in documents if d]
     if not parts:
         return None
@@ -119,7 +119,7 @@ def merged(documents: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
 
 @contextmanager
 def noting(notes: list[str], what: str) -> Iterator[None]:
-    """Add a note where `what` cannot be computed, whatever the reason.
+    """Add a note if `what` cannot be computed, for any reason.
 
     Raises:
         Transient: a store could not be read.
@@ -128,7 +128,7 @@ def noting(notes: list[str], what: str) -> Iterator[None]:
         yield
     except Transient:
         raise
-    except Exception as error:  # of numbers alone: they must not fail the rows they describe
+    except Exception as error:  # statistics must not fail the rows that they describe
         note = f"{what} could not be computed ({type(error).__name__})."
         if note not in notes:
             notes.append(note)

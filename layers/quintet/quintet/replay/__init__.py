@@ -1,1 +1,1 @@
-"""Look at what was refused (messages, rows, records), and put it back to where it came from."""
+"""Inspect refused messages, rows and records, and send them back to where they came from."""

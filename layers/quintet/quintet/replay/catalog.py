@@ -18,7 +18,7 @@ __all__ = ["ReplayCatalog"]
 
 @dataclass(frozen=True)
 class ReplayCatalog:
-    """Lists and finds sources; `fixed` are those that exist whatever runs there were.
+    """Lists and finds sources; `fixed` are those that exist independently of runs.
 
     `store` and `marked` are the scores bucket, `files` and `inbox` the inbox.
     """
@@ -31,7 +31,7 @@ class ReplayCatalog:
     inbox: ReplayInbox
 
     def all(self) -> list[ReplaySource]:
-        """Every source: queues by name, the stream's, and quarantines, the newest first."""
+        """Every source: queues by name, the stream's sources, and quarantines, newest first."""
         return [*self.fixed, *self._quarantines()]
 
     def named(self, name: str) -> ReplaySource:
@@ -41,7 +41,7 @@ class ReplayCatalog:
         model's name means its newest run with quarantined rows.
 
         Raises:
-            ReplayError: there is no such source.
+            ReplayError: no source has that name.
         """
         model, slash, run = name.partition("/")
         if slash:

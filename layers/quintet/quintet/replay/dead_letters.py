@@ -19,8 +19,8 @@ from quintet.webhooks.events import webhook_event
 
 __all__ = ["MARK", "DeadLetter", "DeadLetterSource", "MemoryMessages", "Message", "Messages"]
 
-#: the message attribute that names the replay that sent a message; a replay also recognizes by it
-#: messages that failed again while it runs, and leaves them
+#: the message attribute that names the replay that sent a message; a replay also uses it to
+#: recognize and leave messages that failed again while it runs
 MARK = "quintet-replay"
 
 
@@ -39,7 +39,7 @@ class Message:
 
 
 class MessageCount(NamedTuple):
-    """About how many messages wait in a queue, and how many readers hold."""
+    """Approximate counts of a queue's messages: those that wait, and those that readers hold."""
 
     waiting: int
     held: int
@@ -54,15 +54,15 @@ class Messages(Protocol):
     def count(self) -> MessageCount: ...
 
     def receive(self) -> Sequence[Message]:
-        """Some messages that nobody holds, held from now on; empty if there are none left."""
+        """Receive and hold some messages that no reader holds; empty if none are left."""
         ...
 
     def release(self, messages: Sequence[Message]) -> None:
-        """Stop holding messages; those that are gone are ignored."""
+        """Stop holding messages; missing ones are ignored."""
         ...
 
     def send_back(self, message: Message, replay: str) -> str:
-        """Send a message to `source` and then delete it here; its new id."""
+        """Send a message to `source`, then delete it here; return its new id."""
         ...
 
 
@@ -110,14 +110,14 @@ class MemoryMessages:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message with what is known of its subject; see `ReplayItem`."""
+    """A message with the known facts about its subject; see `ReplayItem`."""
 
     message: Message
     jobs: ReplayJobs = field(default_factory=NoJobs)
 
     @cached_property
     def event(self) -> JobEvent | None:
-        """The event of a job in it; None for any other message."""
+        """The job event in its body; None for any other message."""
         try:
             return JobEvent.read(self.message.body)
         except BadInput:
@@ -125,12 +125,12 @@ class DeadLetter:
 
     @property
     def job(self) -> str | None:
-        """The id of the job it is about, None if it is about no job."""
+        """The id of its job; None if it has no job."""
         return self.event.job if self.event else None
 
     @cached_property
     def model(self) -> str | None:
-        """The model it is about: its job's, alert's or run's, or that of a dropped file."""
+        """The model of its job, alert, run or dropped file."""
         body = self.message.body
         if self.job is not None:
             known = self.jobs.find(self.job)
@@ -145,7 +145,7 @@ class DeadLetter:
 
     @property
     def replay(self) -> str | None:
-        """The replay that sent it, if one did."""
+        """The replay that sent it, or None."""
         mark: str | None = (self.message.attributes.get(MARK) or {}).get("StringValue")
         return mark
 
@@ -159,7 +159,7 @@ class DeadLetter:
         return wanted in self.message.body
 
     def stays(self, again: bool) -> bool:
-        """Never: a message that was replayed before is here because it failed once more."""
+        """Always False: a message that was replayed before is here because it failed again."""
         return False
 
     def lines(self) -> Sequence[str]:
@@ -175,7 +175,7 @@ class DeadLetter:
         return line, f"  {self.message.body}"
 
     def reopen(self) -> bool:
-        """Reopen its job if it is work to do; an undelivered answer is only sent again."""
+        """Reopen its job if the message is work; an undelivered result is only sent again."""
         event = self.event
         return event is not None and event.kind == "accepted" and self.jobs.reopen(event.job)
 

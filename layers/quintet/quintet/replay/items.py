@@ -1,4 +1,4 @@
-"""What a replay works on: refused items, and the sources that hold them."""
+"""The subjects of a replay: refused items, and the sources that hold them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ReplayItem(Protocol):
         ...
 
     def stays(self, again: bool) -> bool:
-        """Whether a replay leaves the item whatever the filters say.
+        """Whether a replay leaves the item regardless of the filters.
 
         With `again`, an item that was replayed before is sent once more.
         """
@@ -88,7 +88,7 @@ class ReplaySource(Protocol):
     def rate(self) -> float | None: ...
 
     def depth(self) -> ReplayDepth:
-        """About how many items the source holds."""
+        """The approximate number of items that the source holds."""
         ...
 
     def items(self) -> Generator[ReplayItem, None, None]:
@@ -116,7 +116,7 @@ class Pace:
     _free: float = float("-inf")
 
     def wait(self, items: int = 1) -> None:
-        """Return once so many items may go. Time that was not used is not caught up."""
+        """Return once `items` more may be sent. Unused time does not accumulate."""
         if self.rate is None:
             return
         now = self.clock()

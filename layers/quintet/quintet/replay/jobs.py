@@ -1,4 +1,4 @@
-"""The jobs that dead letters are about, and reopening those that failed on our side."""
+"""The jobs of dead letters, and reopening those that failed on our side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVER_ERROR = 500
 
 @dataclass(frozen=True, slots=True)
 class KnownJob:
-    """What the jobs table knows of a message's job; `error` is its problem's detail."""
+    """A message's job as the jobs table has it; `error` is its problem's detail."""
 
     model: str
     state: str
@@ -26,10 +26,10 @@ class KnownJob:
 
 
 class ReplayJobs(Protocol):
-    """The jobs that messages are about."""
+    """The jobs of messages."""
 
     def find(self, job: str) -> KnownJob | None:
-        """A job by its id; None if it does not exist (any more)."""
+        """A job by its id; None if it does not exist or no longer exists."""
         ...
 
     def reopen(self, job: str) -> bool:
@@ -73,14 +73,14 @@ class MemoryReplayJobs:
 
 
 def failed_on_our_side(state: str, problem: Mapping[str, Any]) -> bool:
-    """Whether a job failed because its message could not be handled, not by its own request."""
+    """Whether a job failed because its message could not be handled, not due to its request."""
     return state == "FAILED" and int(problem.get("status", 0)) >= SERVER_ERROR
 
 
 def reopened(job: Job, now: float) -> Job:
     """A failed job, accepted again with its original time to live and number of attempts.
 
-    The fence (`attempts`) stays, so that an earlier worker can change nothing.
+    The fence (`attempts`) is kept, so that an earlier worker cannot write.
     """
     return replace(
         job,

@@ -1,4 +1,4 @@
-"""Marks of what was replayed: written before it is sent, so that it is sent once."""
+"""Marks of replayed items, written before the items are sent, so that each is sent once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ M = TypeVar("M")
 class MarkVersion(NamedTuple):
     """A stored mark: its tag, when it was written (epoch seconds) and its age in seconds.
 
-    Both times are of the store's clock.
+    Both times are from the store's clock.
     """
 
     tag: str
@@ -28,10 +28,10 @@ class MarkVersion(NamedTuple):
 
 
 class MarkObjects(Protocol):
-    """Objects that are replaced only as they were read."""
+    """Objects with compare-and-swap: replaced only if unchanged since they were read."""
 
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        """ObjectStore, if the object still has that tag (None: does not exist); whether it did."""
+        """Store if the object still has that tag (None: does not exist); whether it did."""
         ...
 
     def version(self, key: str) -> MarkVersion:
@@ -85,7 +85,7 @@ class Marks(Generic[M]):
         """Mark items as replayed, before they are sent.
 
         Raises:
-            ReplayError: another replay has marked some since this one began.
+            ReplayError: another replay has marked items since this one began.
         """
         self._swap(number, mark, None)
 
@@ -98,7 +98,7 @@ class Marks(Generic[M]):
         return self.objects.version(self.key(number))
 
     def take_over(self, number: int, mark: M, seen: MarkVersion) -> None:
-        """Rewrite a mark that another replay has left unfinished.
+        """Rewrite a mark that another replay left unfinished.
 
         Raises:
             ReplayError: the mark changed since it was seen.
@@ -112,7 +112,7 @@ class Marks(Generic[M]):
     def _swap(self, number: int, mark: M, tag: str | None) -> None:
         if self.objects.swap(self.key(number), dump(mark), tag):
             return
-        # where the store's first reply was lost, the mark is this replay's own
+        # if the store's first response was lost, the mark is this replay's own
         found = self.store.get(self.key(number))
         if found is None or self.read(found) != mark:
             raise ReplayError(f"another replay of {self.source} is under way")

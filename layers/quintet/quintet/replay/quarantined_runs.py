@@ -23,7 +23,7 @@ class QuarantinedRuns:
     store: ObjectStore
 
     def newest_first(self, model: str | None = None) -> list[tuple[RunPaths, dict[str, Any]]]:
-        """The runs that ended with quarantined rows, with their reports; of one model or all."""
+        """The runs that ended with quarantined rows, with reports; for one model or all."""
         root = f"runs/{slug(model)}/" if model else "runs/"
         keys = (key.split("/") for key in self.store.keys(root))
         folders = dict.fromkeys(RunPaths(k[1], k[2]) for k in keys if k[3:4] == ["quarantine"])
@@ -35,7 +35,7 @@ class QuarantinedRuns:
         """The report of a run with quarantined rows.
 
         Raises:
-            ReplayError: the run does not exist, has no report yet, or refused no row.
+            ReplayError: the run does not exist, has no report yet, or refused no rows.
         """
         found = self._report(folder)
         if found is None:
@@ -50,7 +50,7 @@ class QuarantinedRuns:
         """The plan of each file of a run, by its key; by None if the run has one file.
 
         Raises:
-            ReplayError: a document of the run is gone, or two files have one key.
+            ReplayError: a document of the run is missing, or two files have the same key.
         """
         body = self.store.get(folder.plan)
         plan = plan_from(body) if body else None

@@ -1,4 +1,4 @@
-"""One replay, whatever its source: filter, preview, send back, and record who did it."""
+"""One replay of any source: filter, preview, send back, and record who did it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ __all__ = ["Replay", "ReplayRun"]
 
 @dataclass(frozen=True)
 class Replay:
-    """What a caller asks for: the items of a source that fit all filters.
+    """A caller's request to replay the items of a source that fit all filters.
 
-    Items that were replayed before are sent only with `again`. `rate` is items a second, None for
-    the source's own rate.
+    Items that were replayed before are sent only with `again`. `rate` is in items per second,
+    None for the source's own rate.
     """
 
     source: ReplaySource
@@ -60,10 +60,10 @@ def _new_id() -> str:
 
 @dataclass
 class ReplayRun:
-    """A replay as it runs, with its audit record: an object of the bucket `bucket` in `store`.
+    """A running replay, with its audit record: an object of the bucket `bucket` in `store`.
 
-    The record is written before the first item goes, so that a replay that is killed has left
-    one, and again at the end. `who` identifies the caller.
+    The record is written before the first item is sent, so that a killed replay leaves one, and
+    again at the end. `who` identifies the caller.
     """
 
     replay: Replay
@@ -82,7 +82,7 @@ class ReplayRun:
 
     @property
     def rate(self) -> float | None:
-        """Items a second, None for no limit."""
+        """Items per second, None for no limit."""
         return self.replay.rate or self.replay.source.rate
 
     @property
@@ -109,7 +109,7 @@ class ReplayRun:
         """Send the items back, step by step.
 
         Raises:
-            ReplayError: the replay broke off; the text says how many items were sent.
+            ReplayError: the replay stopped early; the text says how many items were sent.
         """
         source = self.replay.source
         self._write("running")

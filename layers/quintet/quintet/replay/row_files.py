@@ -1,4 +1,4 @@
-"""Quarantined rows as a file again, in the format of the file that they came from."""
+"""Rebuild files from quarantined rows, in the format of the rows' original file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Rebuilder"]
 
 
 class Rebuilder:
-    """Makes files of rows of one file of a run."""
+    """Builds files from rows of one file of a run."""
 
     def __init__(self, plan: Plan, inbox: InputBucket) -> None:
         self._plan = plan
@@ -32,9 +32,9 @@ class Rebuilder:
         self._header = _header(plan) if plan.format == "csv" else b""
 
     def takes(self, text: bytes | None) -> bool:
-        """Whether a file may hold the row without becoming unreadable as a whole.
+        """Whether a file with the row stays readable.
 
-        It may not hold a row with a NUL byte, or in JSONL one that begins as another format does.
+        A row with a NUL byte would break it, and in JSONL one that begins like another format.
         """
         if text is None:
             return True
@@ -45,9 +45,9 @@ class Rebuilder:
         return kind == Kind(self._plan.format, False)
 
     def file(self, rows: Iterable[tuple[int, bytes | None]]) -> bytes:
-        """A file of rows, given by their numbers in the run's file, ascending, and their bytes.
+        """Build a file from rows: their numbers in the run's file, ascending, and their bytes.
 
-        Rows of Parquet are copied from the run's own file, because JSON does not have their types.
+        Parquet rows are copied from the run's own file, because JSON lacks their types.
 
         Raises:
             BadInput: that file was deleted or overwritten.
@@ -56,7 +56,7 @@ class Rebuilder:
             source = PinnedSource(self._inbox, self._plan.input)
             return _parquet([number for number, _ in rows], source)
         body = self._header + b"".join((text or b"") + b"\n" for _, text in rows)
-        # a reader drops one BOM, which a row may begin with
+        # a reader drops one BOM, and a row may begin with one
         return BOM + body if body.startswith(BOM) else body
 
 
@@ -74,7 +74,7 @@ def _parquet(numbers: Sequence[int], source: ByteSource) -> bytes:
 
 
 def _chosen(numbers: Sequence[int], source: ByteSource) -> Iterator[core.RecordBatch]:
-    """The rows of those numbers; row groups that have none of them are not read."""
+    """Read the rows with those numbers; row groups without any of them are skipped."""
     footer = read_footer(source)
     first = 0
     for position, group in enumerate(footer.groups):

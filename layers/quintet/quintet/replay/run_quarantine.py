@@ -1,4 +1,4 @@
-"""The quarantine of a batch run: the rows it refused, and putting them back into the inbox."""
+"""The quarantine of a batch run: the rows it refused, and how to put them back into the inbox."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from quintet.replay.row_files import Rebuilder
 
 __all__ = ["MemoryReplayInbox", "ReplayInbox", "RowMark", "RunQuarantine"]
 
-#: about how many bytes of rows one file holds; more go as more files, each a run of its own
+#: approximate bytes of rows per file; more rows become more files, each with its own run
 MAX_BYTES = 64 << 20
-#: with a rate, a file holds the rows of so many seconds
+#: with a rate limit, a file holds the rows of this many seconds
 SECONDS = 60
-#: bytes that S3 takes in a key, and about what it takes in metadata beside the rest of ours:
+#: S3's limit of a key in bytes, and about what it leaves for metadata besides our other fields:
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
 MAX_KEY_BYTES = 1024
 MAX_KEEP_BYTES = 1536
 
 
 class ReplayInbox(Protocol):
-    """The inbox, where a replay puts its files; `bucket` is its name."""
+    """The inbox that receives a replay's files; `bucket` is its name."""
 
     @property
     def bucket(self) -> str: ...
 
     def put_once(self, key: str, body: bytes, metadata: Mapping[str, str]) -> str:
-        """Put an object unless its key is taken; the version id of what is stored."""
+        """Put an object unless its key exists; return the version id of the stored object."""
         ...
 
 
@@ -63,7 +63,7 @@ class MemoryReplayInbox:
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """One quarantined row; `number` counts in its file. `text` is None for a row of Parquet.
+    """One quarantined row; `number` is its place in its file. `text` is None for a Parquet row.
 
     `file` is the key of its file if the run has many, `replay` the replay that put the row back.
     A row that is not `whole` cannot be part of any file.
@@ -89,11 +89,11 @@ class RefusedRow:
         return wanted in self.shown
 
     def stays(self, again: bool) -> bool:
-        """Whether it was put back (unless `again`), or cannot be part of any file."""
+        """Whether it was already put back (unless `again`), or cannot be part of any file."""
         return not self.whole or (self.replay is not None and not again)
 
     def lines(self) -> Sequence[str]:
-        """Its number, why it was refused, and itself."""
+        """Its number, the reasons for its refusal, and its content."""
         place = f"row {self.number}" if self.file is None else f"{self.file} row {self.number}"
         line = f"{place}  {'; '.join(map(str, self.reasons))}"
         if self.replay is not None:
@@ -105,9 +105,9 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True)
 class RowMark:
-    """The rows of a file that were put back, and the object that has them.
+    """The rows of a file that were put back, and the object that holds them.
 
-    `version` is None until the object is put. `file` is the key of their file in a run of many.
+    `version` is None until the object is put. `file` is their file's key in a run of many files.
     The mark is written before the object: if a replay is killed in between, the next one puts the
     object. The same rows make the same bytes, and the object is put only once.
     """
@@ -123,8 +123,8 @@ class RowMark:
 class RunQuarantine:
     """The quarantine of a run that has a report; see `ReplaySource`.
 
-    `store` and `marked` are the scores bucket, `files` reads the run's own files, and `inbox` takes
-    the new ones.
+    `store` and `marked` are the scores bucket, `files` reads the run's own files, and `inbox`
+    receives the new ones.
     """
 
     folder: RunPaths
@@ -163,7 +163,7 @@ class RunQuarantine:
         """See `ReplaySource.items`.
 
         Raises:
-            ReplayError: the rows are gone, or not those that the run wrote.
+            ReplayError: the rows are missing, or differ from those that the run wrote.
         """
         replayed = self._replayed()
         for found in self._refused():
@@ -176,7 +176,7 @@ class RunQuarantine:
     def send_back(
         self, wanted: Callable[[Any], bool], replay: str, pace: Pace
     ) -> Iterator[ReplayOutcome]:
-        """See `ReplaySource.send_back`; rows of one file go as a file of the same format."""
+        """See `ReplaySource.send_back`; the rows of a file become a file of the same format."""
         marks = self._marks.all()
         for number, mark in marks.items():
             if mark.version is None:
@@ -211,7 +211,7 @@ class RunQuarantine:
         return self._put(number, mark, body)
 
     def _key(self, plan: Plan, name: str) -> str:
-        """The key of a file: below the folders that the run has read features from."""
+        """The key of a file, below the folders from which the run read features."""
         read = plan.scope != "key" or REPLAY_OF in plan.input.metadata
         below = folders(plan.input.key) if read else []
         parts = (self.folder.model, "replays", self.folder.run, *below, f"{name}.{plan.format}")
@@ -223,7 +223,7 @@ class RunQuarantine:
         return key
 
     def _finish(self, number: int, mark: RowMark) -> ReplayOutcome:
-        """Put the file of a mark whose replay ended before it did."""
+        """Put the file of a mark whose replay ended before it put the file."""
         rows = set(mark.rows)
         found = [
             (refused.place["row"], _text(refused))
@@ -275,14 +275,14 @@ class RunQuarantine:
 
 
 def _text(refused: Quarantined) -> bytes | None:
-    """The bytes of a row, without its line's end; None for a row of Parquet."""
+    """The bytes of a row, without its line ending; None for a Parquet row."""
     return refused.original if isinstance(refused.original, bytes) else None
 
 
 def _metadata(plan: Plan) -> dict[str, str]:
-    """The metadata that asks for scores of the format that those of a file have.
+    """The metadata that requests scores in the same format as the original file's scores.
 
-    Columns are passed through only if metadata can hold their names.
+    Columns are passed through only if the metadata can hold their names.
     """
     asked: dict[str, str] = {OUTPUT: plan.output}
     pairs = [p for p in plan.keep if plan.format == "jsonl" or plan.columns.count(p[0]) == 1]

@@ -1,7 +1,7 @@
-"""What the sink already has of a record that Lambda gave up.
+"""Find which results of a record that Lambda gave up are already in the sink.
 
-An object of a shard is named after its first record, and objects do not overlap: the results of a
-record are in the last object that does not begin after it.
+An object of a shard is named after its first record, and objects do not overlap: a record's
+results are in the last object that does not begin after it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["SinkIndex", "SinkRows"]
 
 @dataclass(slots=True)
 class SinkRows:
-    """The rows of a record that the sink has; None among them for an undecodable record.
+    """The rows of a record that are in the sink; None among them for an undecodable record.
 
     `model` is the model of its scored rows, None if none were scored.
     """
@@ -40,7 +40,7 @@ class SinkIndex:
         self._rows = lru_cache(maxsize=64)(self._rows_in)
 
     def find(self, shard: str, sequence: str, arrived: float) -> SinkRows:
-        """What the sink has of a record of a shard."""
+        """Find the rows of a record of a shard."""
         found = SinkRows()
         for model in self._models:
             if rows := self._of(f"{PREDICTIONS}{model}/", shard, sequence, arrived):
@@ -56,7 +56,7 @@ class SinkIndex:
     def _of(self, folder: str, shard: str, sequence: str, arrived: float) -> set[int | None]:
         """The rows of a record in the objects of a shard below a folder."""
         keys: list[str] = []
-        # records are given up after an hour, so an object covers records of two hours at most
+        # Lambda gives up on records after an hour, so an object spans at most two hours
         for at in (arrived - HOUR, arrived):
             hour = datetime.fromtimestamp(at, UTC)
             name = f"date={hour:%Y-%m-%d}/hour={hour:%H}/{self._stream}.{shard}-"
@@ -70,7 +70,7 @@ class SinkIndex:
         return [found.key for found in self._objects.list(prefix)]
 
     def _rows_in(self, key: str) -> dict[str, set[int | None]]:
-        """The rows of an object by their records."""
+        """The rows of an object by record."""
         places: set[tuple[str, int | None]]
         body = self._objects.read(key)
         if key.startswith(QUARANTINE):
@@ -85,5 +85,5 @@ class SinkIndex:
 
 
 def _first(key: str) -> str:
-    """The (padded) sequence number that an object begins with."""
+    """The padded sequence number of an object's first record."""
     return key.rpartition("-")[2].partition(".")[0]

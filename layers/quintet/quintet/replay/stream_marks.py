@@ -1,4 +1,4 @@
-"""Marks of a stream's records that were sent back."""
+"""Marks of stream records that were sent back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MarkedRecord", "Outgoing", "RecordMark", "replayed_by"]
 
 @dataclass(frozen=True, slots=True)
 class MarkedRecord:
-    """A record that is sent back: the object that holds it, and its rows, None for all of it."""
+    """A record to send back: the object that holds it, and its rows, None for the whole record."""
 
     key: str
     shard: str
@@ -29,7 +29,7 @@ class RecordMark:
     """The records that a replay sends back in one step, `done` once they are sent.
 
     The mark is written before they are sent. If the replay is killed in between, the next one
-    looks in the stream, from when the mark was first written (`since`), for those that were sent.
+    searches the stream, from the time of the mark's first write (`since`), for those already sent.
     """
 
     replay: str
@@ -39,7 +39,7 @@ class RecordMark:
 
     @classmethod
     def read(cls, body: bytes) -> RecordMark:
-        """A mark from its JSON."""
+        """Parse a mark from its JSON."""
         found = orjson.loads(body)
         records = [MarkedRecord(**record) for record in found.pop("records")]
         return cls(records=records, **found)
@@ -47,7 +47,7 @@ class RecordMark:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record about to be sent: how its mark names it, how many items it has, and itself."""
+    """A record about to be sent: its name in the mark, its number of items, and its entry."""
 
     marked: MarkedRecord
     items: int
@@ -55,7 +55,7 @@ class Outgoing:
 
     @classmethod
     def of(cls, chosen: Sequence[QuarantinedRecord]) -> Outgoing:
-        """The record that the chosen items of one record make."""
+        """Build the record from the chosen items of one record."""
         first = chosen[0]
         rows: Sequence[int] | None = None
         if first.goes is not None:
@@ -64,7 +64,7 @@ class Outgoing:
 
     @classmethod
     def again(cls, marked: MarkedRecord, items: Sequence[QuarantinedRecord]) -> Outgoing:
-        """The record that a mark names; `items` are all that its object holds of the record."""
+        """Build the record that a mark names; `items` are all items of the record in its object."""
         count = sum(marked.rows is None or item.row in (None, *marked.rows) for item in items)
         return cls._made(items[0], marked.rows, count)
 

@@ -1,4 +1,4 @@
-"""The stream's bucket as a replay reads it, and the stream that takes records back."""
+"""The stream bucket as a replay reads it, and the stream that receives records."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = [
 
 PREDICTIONS = "predictions/"
 QUARANTINE = "quarantine/"
-#: Lambda's documents about records that it gave up
+#: prefix of Lambda's documents about records that it gave up
 FAILURES = "aws/lambda/"
 HOUR = 3600
 
-#: partition key and data of a record
+#: a record's partition key and data
 Entry = tuple[str, bytes]
 
 
 class StreamObject(NamedTuple):
-    """An object as a listing shows it; `written` is epoch seconds."""
+    """An object in a listing; `written` is in epoch seconds."""
 
     key: str
     size: int
@@ -39,7 +39,7 @@ class StreamObject(NamedTuple):
 
 
 class StreamObjects(Protocol):
-    """The objects of the stream's bucket."""
+    """The objects of the stream bucket."""
 
     def list(self, prefix: str) -> Sequence[StreamObject]:
         """The objects whose keys start with `prefix`, in the order of their keys."""
@@ -53,17 +53,17 @@ class StreamObjects(Protocol):
 
 
 class EventStream(Protocol):
-    """The stream that takes records back."""
+    """The stream that receives records."""
 
     @property
     def name(self) -> str: ...
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Put records, in order. Raises Transient if the stream did not take some of them."""
+        """Put records, in order. Raises Transient if the stream rejected some of them."""
         ...
 
     def since(self, moment: float) -> Iterator[Entry]:
-        """The records that arrived from about `moment` (epoch seconds) on, for a few minutes."""
+        """The records that arrived in the minutes after about `moment` (epoch seconds)."""
         ...
 
 

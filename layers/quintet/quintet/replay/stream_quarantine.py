@@ -1,4 +1,4 @@
-"""A stream's refused records, and sending them back into the stream."""
+"""A stream's refused records, and how to send them back into the stream."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from quintet.replay.stream_records import (
 
 __all__ = ["StreamQuarantine", "stream_quarantines"]
 
-#: the records and bytes of one step, under one mark
+#: limits of one step, under one mark: records and bytes
 MAX_RECORDS = 500
 MAX_BYTES = 4 << 20
-#: `depth` counts the newest objects, up to so many and so many bytes
+#: `depth` counts only the newest objects, up to these numbers of objects and bytes
 MAX_COUNTED = 1000
 MAX_COUNTED_BYTES = 64 << 20
 READERS = 8
@@ -45,9 +45,9 @@ HOLD_SECONDS = 120
 
 @dataclass(frozen=True)
 class StreamQuarantine:
-    """Objects of the stream's bucket below `folder`, as `parse` reads them; see `ReplaySource`.
+    """Objects of the stream bucket below `folder`, read by `parse`; see `ReplaySource`.
 
-    `store` and `marked` are the same bucket, where the marks are.
+    `store` and `marked` are the same bucket, which also holds the marks.
     """
 
     name: str
@@ -72,7 +72,7 @@ class StreamQuarantine:
         return self.stream.name
 
     def depth(self) -> ReplayDepth:
-        """See `ReplaySource.depth`; of the newest objects only if there are many."""
+        """See `ReplaySource.depth`; if there are many objects, it counts only the newest."""
         listed = self.objects.list(self.folder)
         keys = sorted(_newest(listed))
         groups = self._groups(keys, self._marks.all())
@@ -87,14 +87,14 @@ class StreamQuarantine:
         return ReplayDepth(waiting, ", ".join(notes))
 
     def items(self) -> Generator[QuarantinedRecord, None, None]:
-        """See `ReplaySource.items`; in the order of keys: by hour, or day, and shard."""
+        """See `ReplaySource.items`; ordered by key: by hour, or day, and shard."""
         for group in self._groups(self._keys(), self._marks.all()):
             yield from group
 
     def send_back(
         self, wanted: Callable[[Any], bool], replay: str, pace: Pace
     ) -> Iterator[ReplayOutcome]:
-        """See `ReplaySource.send_back`; the wanted items of one record go as one record."""
+        """See `ReplaySource.send_back`; the wanted items of a record are sent as one record."""
         marks = self._marks.all()
         keys = self._keys()
         for number, mark in marks.items():
@@ -128,7 +128,7 @@ class StreamQuarantine:
         return self._put(number, mark, going, Counter())
 
     def _finish(self, number: int, mark: RecordMark, pace: Pace) -> ReplayOutcome:
-        """Send what a mark names, as far as its replay had not before it ended.
+        """Send the records of a mark that its replay did not send before it ended.
 
         Raises:
             ReplayError: that replay may still be running.
@@ -144,7 +144,7 @@ class StreamQuarantine:
         mark = RecordMark(mark.replay, mark.records, since)
         self._marks.take_over(number, mark, version)
         by_place = {(marked.shard, marked.sequence): marked for marked in mark.records}
-        # records that were deleted since cannot be sent, and must not block the others
+        # records that have been deleted cannot be sent, and must not block the others
         there = set(self._keys())
         keys = [key for key in dict.fromkeys(m.key for m in mark.records) if key in there]
         going = [
@@ -159,7 +159,7 @@ class StreamQuarantine:
     def _put(
         self, number: int, mark: RecordMark, going: Sequence[Outgoing], gone: Counter[Entry]
     ) -> ReplayOutcome:
-        """Send the records that were not sent before, and then settle the mark."""
+        """Send the records that were not sent before, then settle the mark."""
         missing = []
         for one in going:
             if gone[one.entry]:
@@ -176,7 +176,7 @@ class StreamQuarantine:
         return ReplayOutcome(sent=sum(one.items for one in going), record=record)
 
     def _in_stream(self, wanted: Counter[Entry], since: float) -> Counter[Entry]:
-        """The records among `wanted` that are in the stream since a moment."""
+        """The records among `wanted` that have arrived in the stream since `since`."""
         found: Counter[Entry] = Counter()
         if not wanted:
             return found
@@ -198,7 +198,7 @@ class StreamQuarantine:
     def _groups(
         self, keys: Sequence[str], marks: Mapping[int, RecordMark]
     ) -> Iterator[list[QuarantinedRecord]]:
-        """The items in objects, record by record."""
+        """The items of objects, grouped by record."""
         return self.parse(self._bodies(keys), replayed_by(marks.values()))
 
     def _bodies(self, keys: Sequence[str]) -> Bodies:

@@ -1,4 +1,4 @@
-"""What a stream refused: quarantined rows and records, and records that Lambda gave up."""
+"""Refused stream records: quarantined rows and records, and records that Lambda gave up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quintet.streaming import kinesis_events
 
 __all__ = ["Bodies", "QuarantinedRecord", "Replayed", "given_up", "quarantined"]
 
-#: how many characters of a record are shown
+#: the number of characters of a record to show
 MAX_SHOWN = 2000
 
 Bodies = Iterable[tuple[str, bytes]]
@@ -28,7 +28,7 @@ Replayed = Mapping[tuple[str, str], Mapping[int | None, str]]
 class QuarantinedRecord:
     """A refused row of a record, or a whole record if `row` is None, from the object `key`.
 
-    `goes` are the rows of the record that a replay sends, None for the record as it is, empty if
+    `goes` are the rows of the record that a replay sends: None for the whole record, empty if
     nothing is left to send. `replay` is the replay that sent it.
     """
 
@@ -63,16 +63,16 @@ class QuarantinedRecord:
         return wanted in self._text
 
     def stays(self, again: bool) -> bool:
-        """Whether it was sent (unless `again`), or nothing is left to send."""
+        """Whether it was already sent (unless `again`), or nothing is left to send."""
         return self.nothing_left or (self.replay is not None and not again)
 
     @property
     def nothing_left(self) -> bool:
-        """Whether the sink has all of it."""
+        """Whether the sink has all of its rows."""
         return self.goes is not None and not self.goes
 
     def lines(self) -> Sequence[str]:
-        """When it arrived and from where, why it was refused, and itself."""
+        """Its arrival and origin, the reasons for its refusal, and its content."""
         what = self.model or "no model"
         line = f"{self._moment}  {self.sequence}  key {self.partition_key}  {what}"
         line += f"  {self.why}" if self.row is None else f"  row {self.row}  {self.why}"
@@ -94,12 +94,12 @@ class QuarantinedRecord:
 
 
 def quarantined(bodies: Bodies, replayed: Replayed) -> Iterator[list[QuarantinedRecord]]:
-    """The refused rows in objects of the quarantine, record by record."""
+    """The refused rows in objects of the quarantine, grouped by record."""
     for key, body in bodies:
         lines = map(Quarantined.from_line, body.splitlines())
         for sequence, entries in groupby(lines, key=lambda line: line.place["sequence"]):
             found = list(entries)
-            # the first line of a record has its bytes
+            # a record's first line holds its bytes
             data = found[0].original
             assert isinstance(data, bytes)
             shard = found[0].place["shard"].rpartition("/")[2]
@@ -130,7 +130,7 @@ def _refused(
 def given_up(
     sink: SinkIndex, bodies: Bodies, replayed: Replayed
 ) -> Iterator[list[QuarantinedRecord]]:
-    """The records of Lambda's documents, each once, without the rows that the sink has.
+    """The records of Lambda's documents, each once, without the rows that are in the sink.
 
     https://docs.aws.amazon.com/lambda/latest/dg/kinesis-on-failure-destination.html
     """
@@ -175,7 +175,7 @@ def given_up(
 
 
 def _left(data: bytes, found: SinkRows) -> Sequence[int] | None:
-    """The rows of a record that the sink does not have; None for the whole record."""
+    """The rows of a record that are not in the sink; None for the whole record."""
     if not found.rows:
         return None
     if None in found.rows:

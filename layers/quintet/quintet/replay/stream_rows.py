@@ -1,4 +1,4 @@
-"""Some rows of a stream's record, as a record of their own."""
+"""Build a stream record from some rows of another."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _GZIP = b"\x1f\x8b"
 
 
 def alone(data: bytes, rows: Sequence[int], model: str | None) -> bytes:
-    """A record of some rows of a decodable record; the record itself if it has no others.
+    """Build a record from some rows of a decodable record; the record itself if these are all.
 
-    The rows keep their form and compression. `model` is their model, which the record need not
+    Form and compression stay the same. `model` is the rows' model, which the record may not
     name.
     """
     value = orjson.loads(unpack(data))
@@ -36,7 +36,7 @@ def alone(data: bytes, rows: Sequence[int], model: str | None) -> bytes:
         held = _held(value)
         part = {"model": model, "records": [held[row] for row in rows]}
     body = orjson.dumps(part)
-    # the model's name could make a large record too large for a stream
+    # the added model name could push a large record over the stream's limit
     packed = data.startswith(_GZIP) or len(body) > RECORD_BYTES // 2
     return gzip.compress(body, mtime=0) if packed else body
 
@@ -47,7 +47,7 @@ def row_count(data: bytes) -> int:
 
 
 def record_text(data: bytes) -> str:
-    """The text of a record, unpacked if that is possible."""
+    """The text of a record, decompressed if possible."""
     with suppress(BadInput):
         data = unpack(data)
     return data.decode("utf-8", "backslashreplace")
@@ -70,7 +70,7 @@ def _count(value: Any) -> int:
 
 
 def _cut(tensor: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
-    """Some rows of a tensor, whose data is nested or flat."""
+    """Select rows of a tensor, whose data is nested or flat."""
     _, *inner = tensor["shape"]
     data = tensor["data"]
     if data and type(data[0]) is list:
