@@ -1,1 +1,1 @@
-"""Batch scoring: a file becomes a run, a run is cut into units, units are scored and counted."""
+"""Batch scoring: plan a run over files, cut it into units, score the units, report the run."""

@@ -1,8 +1,8 @@
-"""The tables of a model's scores in the Glue catalog, so that Athena reads them at once.
+"""The tables of a model's scores in the Glue catalog, ready to query in Athena.
 
-Of a model `churn`: `churn` is the run that its pointer names, its location moved as the pointer is;
-`churn_by_month` has the run of each partition; `churn_runs` has every run, by the column `run`.
-Glue follows the pointer, which is the truth.
+For a model `churn`, the table `churn` is the run that the model's pointer names, and its location
+moves with the pointer; `churn_by_month` has the run of each partition; `churn_runs` has every run,
+by the column `run`. The pointer is the source of truth, and Glue follows it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from quintet.formats.sources import FileFormat
 
 __all__ = ["Catalogued", "GlueTables", "MemoryTables", "catalogue", "follow_pointer"]
 
-#: how often a pointer that was moved meanwhile is followed
+#: attempts to follow a pointer that moves meanwhile
 ATTEMPTS = 5
-#: numpy's kinds and sizes as Hive names them; unsigned ones in the next that holds them
+#: numpy kind and size -> Hive type; unsigned integers use the next larger signed type
 TYPES = {
     **{"f2": "float", "f4": "float", "f8": "double", "b1": "boolean", "O8": "string"},
     **{"i1": "tinyint", "i2": "smallint", "i4": "int", "i8": "bigint"},
     **{"u1": "smallint", "u2": "int", "u4": "bigint", "u8": "bigint"},
 }
-#: what OpenCSVSerde reads as numbers, by what Parquet and JSON say; a column of another type fails
-#: the query: https://docs.aws.amazon.com/athena/latest/ug/csv-serde.html
+#: the Hive type of Parquet and JSON -> the one that OpenCSVSerde can read; other types fail the
+#: query: https://docs.aws.amazon.com/athena/latest/ug/csv-serde.html
 CSV_TYPES = {"float": "double", "tinyint": "int", "smallint": "int"}
-#: input format, output format and serde of a form:
+#: input format, output format and serde of each file format:
 #: https://docs.aws.amazon.com/athena/latest/ug/supported-serdes.html
 _HIVE = "org.apache.hadoop.hive.ql.io"
 _TEXT = ("org.apache.hadoop.mapred.TextInputFormat", f"{_HIVE}.HiveIgnoreKeyTextOutputFormat")
@@ -49,17 +49,17 @@ FORMS: dict[FileFormat, tuple[str, str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Catalogued:
-    """A table of Glue as its TableInput, and the values and location of a partition of it."""
+    """A Glue table as its TableInput, with the values and location of one of its partitions."""
 
     table: dict[str, Any]
     partition: dict[str, Any] | None = None
 
 
 class GlueTables(Protocol):
-    """A database of the catalog."""
+    """A database of the Glue catalog."""
 
     def put(self, found: Catalogued) -> None:
-        """Make or replace a table, and a partition of it. Raises Transient."""
+        """Create or replace a table and a partition of it. Raises Transient."""
         ...
 
 
@@ -87,10 +87,10 @@ def follow_pointer(
     tables: GlueTables,
     contract: Callable[[Plan], Contract],
 ) -> None:
-    """Bring the catalog to the run of a pointer, and to the next where it is moved meanwhile.
+    """Update the catalog to a pointer's run, and again if the pointer moves meanwhile.
 
     Raises:
-        Transient: it could not be; the next run of the model, or promoting one, tries again.
+        Transient: it could not be updated; the model's next run or promotion tries again.
     """
     model, partition = pointer["model"], pointer["partition"]
     for _ in range(ATTEMPTS):
@@ -107,7 +107,7 @@ def follow_pointer(
 
 
 def catalogue(plan: Plan, contract: Contract, bucket: str) -> list[Catalogued]:
-    """The tables of a run's model as they are once its pointer names the run."""
+    """The tables of a run's model for a pointer that names the run."""
     columns = _columns(plan, contract)
     model = slug(plan.model).replace("-", "_").lower()
     runs = f"s3://{bucket}/runs/{slug(plan.model)}/"
@@ -129,7 +129,7 @@ def catalogue(plan: Plan, contract: Contract, bucket: str) -> list[Catalogued]:
         shown = Catalogued(_table(model, columns, place, plan.output, told))
     if plan.output != "parquet":
         return [shown]
-    # any run by its name, with nothing to be added for a new one:
+    # query any run by its name, without adding a partition for each new run:
     # https://docs.aws.amazon.com/athena/latest/ug/partition-projection-dynamic-id-partitioning.html
     projected = {
         "projection.enabled": "true",
@@ -142,7 +142,7 @@ def catalogue(plan: Plan, contract: Contract, bucket: str) -> list[Catalogued]:
 
 
 def _columns(plan: Plan, contract: Contract) -> list[dict[str, str]]:
-    """The columns of the scores in the order in which they are written."""
+    """The columns of the scores, in the order of the files."""
     found = {FILE: "string"} if plan.scope != "key" else {}
     found["row"] = "bigint"
     if contract.entity:

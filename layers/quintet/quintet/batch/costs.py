@@ -1,4 +1,4 @@
-"""What a run costs, about: from a dated table of list prices, before free tiers and discounts."""
+"""Estimate a run's cost from a dated table of list prices, before free tiers and discounts."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 __all__ = ["estimate", "prices"]
 
-#: the state machine's own states, and those of one child of its map
+#: state transitions of the state machine itself, and of one child of its map
 RUN_TRANSITIONS, UNIT_TRANSITIONS = 9, 2
-#: requests of a unit, about: plan, manifest, input in parts; scores, quarantine, result
+#: approximate requests of a unit: plan, manifest, input in parts; scores, quarantine, result
 UNIT_READS, UNIT_WRITES = 8, 3
 
 
 @cache
 def prices() -> dict[str, Any]:
-    """The table of prices, prices.toml: US dollars a unit, by service."""
+    """The price table, prices.toml: US dollars per unit, by service."""
     return tomllib.loads(Path(__file__).with_name("prices.toml").read_text(encoding="utf-8"))
 
 
 def estimate(*, units: int, busy_seconds: float, memory_mb: int) -> dict[str, Any]:
-    """The cost of scoring: planning and reporting are two invocations more, and left out."""
+    """Estimate the cost of scoring, without the two invocations that plan and report."""
     table = prices()
     gigabyte_seconds = busy_seconds * memory_mb / 1024
     lambda_, s3 = table["lambda"], table["s3"]

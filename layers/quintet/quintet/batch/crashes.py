@@ -1,4 +1,4 @@
-"""The result of a unit whose invocation left none: what Lambda says, and which row group it was."""
+"""The result of a unit that crashed without one: Lambda's error, and the row group at fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STATUS = re.compile(r"exit status ([0-9]+)")
 
 
 class _Group(NamedTuple):
-    """A row group of one of a unit's files, and how to read it."""
+    """A row group of one of a unit's files, with the details to read it."""
 
     contract: Contract
     file: PinnedSource
@@ -34,7 +34,7 @@ class _Group(NamedTuple):
 
 
 def crash_reason(failure: Mapping[str, Any]) -> str:
-    """Why a unit has no result, from `Error` and `Cause` as Step Functions caught them.
+    """Explain why a unit has no result, from the `Error` and `Cause` that Step Functions caught.
 
     Lambda's errors: https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-execution.html
     """
@@ -61,9 +61,9 @@ def note_crash(
     inbox: InputBucket,
     store: ObjectStore,
 ) -> dict[str, Any]:
-    """Store the result of a unit that crashed, unless it has one; the result.
+    """Store and return the result of a crashed unit, unless it has one already.
 
-    Where a signal ended its process, its row groups are read again, one by one in a child.
+    If a signal ended its process, its row groups are read again, one by one, in a child process.
 
     Raises:
         Transient: a store could not be read.
@@ -91,7 +91,7 @@ def note_crash(
 def _crashing_group(
     unit: Unit, plan: Plan, contract: Contract, inbox: InputBucket, store: ObjectStore
 ) -> str | None:
-    """The row group that ends the reader's process, in words."""
+    """Describe the row group that ends the reader's process."""
     groups = _groups(unit, plan, contract, inbox, store)
 
     def read(step: int) -> None:
@@ -116,7 +116,7 @@ def _crashing_group(
 def _groups(
     unit: Unit, plan: Plan, contract: Contract, inbox: InputBucket, store: ObjectStore
 ) -> list[_Group]:
-    """The row groups of a unit, none of other formats."""
+    """The row groups of a unit; none for formats other than Parquet."""
     if plan.format != "parquet":
         return []
     if plan.scope == "key":

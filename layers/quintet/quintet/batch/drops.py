@@ -1,4 +1,4 @@
-"""A dropped file becomes a run: what an S3 notification says, and the start of the run."""
+"""Start a run for a dropped file: read the S3 notification, and start the run once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["DropResult", "Dropped", "MemoryRunStarter", "RunStarter", "dropped",
 class Dropped:
     """One version of one object that was put into the inbox.
 
-    `token` tells versions apart where the bucket keeps none: S3's sequencer of the event.
+    `token` is S3's sequencer of the event; it identifies versions if the bucket keeps none.
     """
 
     bucket: str
@@ -28,14 +28,14 @@ class Dropped:
 
     @property
     def run(self) -> str:
-        """The name of the run that scores it."""
+        """The name of the file's run."""
         return run_name(self.bucket, self.key, self.version_id or self.token)
 
     @property
     def ours(self) -> bool:
         """Whether it is a file under a model's folder; a key that ends in / marks a folder.
 
-        What is under a folder that begins with _ waits for a run over many files.
+        Files under a folder that begins with _ wait for a run over many files.
         """
         model, slash, rest = self.key.partition("/")
         ignored = self.key.startswith("_") or self.key.endswith("/")
@@ -43,17 +43,17 @@ class Dropped:
 
 
 class DropResult(NamedTuple):
-    """The result for one object: its run, and whether it was started now."""
+    """The result for one object: its run, and whether this call started it."""
 
     run: str
     status: Literal["started", "already started", "ignored"]
 
 
 class RunStarter(Protocol):
-    """Where runs are started."""
+    """Starts runs."""
 
     def start(self, run: str, request: dict[str, Any]) -> bool:
-        """Start a run under its name; False where one of that name was started before.
+        """Start a run under its name; return False if that name was started before.
 
         Raises:
             Transient: it could not be started now.
@@ -62,7 +62,7 @@ class RunStarter(Protocol):
 
 
 class MemoryRunStarter:
-    """Runs that are only noted."""
+    """Records runs in memory without starting them."""
 
     def __init__(self) -> None:
         self.started: dict[str, dict[str, Any]] = {}
@@ -73,12 +73,12 @@ class MemoryRunStarter:
 
 
 def dropped(body: str) -> list[Dropped]:
-    """The objects that an S3 message names; none for its test event.
+    """The objects that an S3 message names; empty for its test event.
 
     Keys are form-encoded: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 
     Raises:
-        BadInput: the message is not one of S3's.
+        BadInput: the message is not an S3 notification.
     """
     try:
         message = orjson.loads(body)
@@ -111,11 +111,11 @@ def start(found: Dropped, runs: RunStarter) -> DropResult:
     """
     if not found.ours:
         return DropResult(found.run, "ignored")
-    # the same for every notice of this version: Step Functions compares the input too
+    # identical for every notification of this version: Step Functions also compares the input
     request = {
         "bucket": found.bucket,
         "key": found.key,
         "version_id": found.version_id,
-        "model": found.key.partition("/")[0],  # a notice names it whatever ends the run
+        "model": found.key.partition("/")[0],  # for notifications, however the run ends
     }
     return DropResult(found.run, "started" if runs.start(found.run, request) else "already started")

@@ -1,8 +1,8 @@
-"""The executions of one run: the first, its redrives, and the report of one that was stopped.
+"""The executions of one run: the first, its redrives, and the report after a stop.
 
-Step Functions' own redrive goes on where an execution has failed, which is after a map that
-tolerates failures, and it knows no results. So a redrive is an execution of its own over the units
-without a valid one, in the run's folder; its name says which, `<run>-r1`, `<run>-r2`.
+Step Functions' own redrive resumes where an execution failed, which is after a map that tolerates
+failures, and it does not read results. So a redrive here is a new execution over the units without
+a valid result, in the run's folder, with a numbered name: `<run>-r1`, `<run>-r2`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ __all__ = [
     "stop",
 ]
 
-#: the error of a run that somebody stopped
+#: the error of a run that was stopped on request
 STOPPED = "Quintet.Stopped"
-#: how many results are read at once
+#: number of results that are read in parallel
 THREADS = 16
 
 
 class Execution(NamedTuple):
-    """An execution of the state machine as Step Functions shows it."""
+    """An execution of the state machine, as Step Functions describes it."""
 
     name: str
     status: str  # RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED
@@ -52,14 +52,14 @@ class Execution(NamedTuple):
 
 
 class Executions(Protocol):
-    """Where executions are started, looked up and stopped."""
+    """Starts, looks up and stops executions."""
 
     def start(self, run: str, request: dict[str, Any]) -> bool:
         """See `quintet.batch.drops.RunStarter.start`."""
         ...
 
     def look(self, name: str) -> Execution | None:
-        """An execution; None if no execution has that name.
+        """Look up an execution; None if no execution has that name.
 
         Raises:
             Transient: it could not be looked up now.
@@ -67,7 +67,7 @@ class Executions(Protocol):
         ...
 
     def stop(self, name: str, error: str) -> None:
-        """End an execution that runs; one that has ended stays as it is.
+        """Stop a running execution; one that has ended does not change.
 
         Raises:
             Transient: it could not be stopped now.
@@ -76,13 +76,13 @@ class Executions(Protocol):
 
 
 class MemoryExecutions:
-    """Executions that run until they are stopped, or `ended` by hand."""
+    """Executions in memory, which run until they are stopped or `ended`."""
 
     def __init__(self) -> None:
         self.held: dict[str, Execution] = {}
 
     def start(self, run: str, request: dict[str, Any]) -> bool:
-        """See `Executions.start`: the same again is no error while the first runs."""
+        """See `Executions.start`; repeating a start is no error while the first runs."""
         held = self.held.setdefault(run, Execution(run, "RUNNING", "", request))
         return held.running and held.request == request
 
@@ -96,12 +96,12 @@ class MemoryExecutions:
             self.ended(name, "ABORTED", error)
 
     def ended(self, name: str, status: str, cause: str = "") -> None:
-        """End an execution in one way or another."""
+        """End an execution with a status."""
         self.held[name] = self.held[name]._replace(status=status, cause=cause)
 
 
 class ExecutionInput(NamedTuple):
-    """What an execution is to do: for which run, and what that run was asked for."""
+    """The input of an execution: its run, and the run's request."""
 
     folder: RunPaths
     request: Mapping[str, Any]
@@ -109,7 +109,7 @@ class ExecutionInput(NamedTuple):
 
 
 def execution_input(execution: str, given: Mapping[str, Any]) -> ExecutionInput:
-    """What the execution of that name and input is to do."""
+    """Parse an execution's name and input."""
     run = given.get("redrive") or given.get("stop")
     request = given["request"] if run else given
     return ExecutionInput(
@@ -118,34 +118,34 @@ def execution_input(execution: str, given: Mapping[str, Any]) -> ExecutionInput:
 
 
 def last_execution(folder: RunPaths, executions: Executions) -> Execution | None:
-    """The newest execution of a run; None where Step Functions knows of none.
+    """The newest execution of a run; None if Step Functions has none.
 
-    It forgets an execution 90 days after its end.
+    Step Functions deletes an execution 90 days after its end.
 
     Raises:
         Transient: it could not be looked up now.
     """
     found, number = executions.look(folder.run), 0
     if found is None or execution_input(found.name, found.request).folder != folder:
-        return None  # another model's, or not the first of its run
+        return None  # of another model, or not the first of its run
     while after := executions.look(f"{folder.run}-r{number + 1}"):
         found, number = after, number + 1
     return found
 
 
 def owner_of(execution: Execution | None) -> str | None:
-    """The caller of the API who asked for the run of an execution; None for the stage's own."""
+    """The API caller who requested an execution's run; None for the stage's own runs."""
     return _asked(execution).get("owner") if execution else None
 
 
 def stop(folder: RunPaths, executions: Executions, caller: str | None = None) -> Execution:
-    """Stop a run and have what it has scored reported; again does no harm. The report's execution.
+    """Stop a run and start the report of its results; return the report's execution. Idempotent.
 
-    A `caller` stops runs of their own only.
+    A `caller` may stop only their own runs.
 
     Raises:
-        NotFound: there is no such run, or it is another caller's.
-        Conflict: it has ended by itself, or is the stage's.
+        NotFound: the run does not exist, or belongs to another caller.
+        Conflict: it has already ended, or belongs to the stage.
         Transient: it could not be stopped now.
     """
     last = _known(folder, executions)
@@ -163,11 +163,11 @@ def stop(folder: RunPaths, executions: Executions, caller: str | None = None) ->
 
 
 def redrive(folder: RunPaths, executions: Executions) -> Execution:
-    """Start a run again for the units without a result; two calls at once start one.
+    """Start a run again for the units without a result; concurrent calls start it once.
 
     Raises:
-        NotFound: there is no such run.
-        Conflict: it is running, or has nothing to be redriven.
+        NotFound: the run does not exist.
+        Conflict: it is running, or has nothing to redrive.
         Transient: it could not be started now.
     """
     last = _known(folder, executions)
@@ -184,7 +184,7 @@ def redrive(folder: RunPaths, executions: Executions) -> Execution:
 
 
 def plan_redrive(plan: Plan, execution: str, store: ObjectStore) -> tuple[str, int]:
-    """Store the units of a run that are not done; the key of the list, and how many there are.
+    """Store the list of a run's unfinished units; return the list's key and its length.
 
     Raises:
         Transient: the store could not be read.
@@ -210,11 +210,11 @@ def _known(folder: RunPaths, executions: Executions) -> Execution:
 
 
 def _asked(execution: Execution) -> dict[str, Any]:
-    """What the first execution of the run was asked for."""
+    """The request of the run's first execution."""
     request: dict[str, Any] = execution.request.get("request", execution.request)
     return request
 
 
 def _stopping(execution: Execution) -> str:
-    """The name of the execution that reports one that was stopped: at most 80 characters."""
+    """The name of the execution that reports a stopped one: at most 80 characters."""
     return f"{execution.name}-x"

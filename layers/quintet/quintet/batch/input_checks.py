@@ -1,4 +1,4 @@
-"""The files of a run seen together: what is wrong, what they share, what a report notes."""
+"""Checks across the files of a run: their format, unused columns, and notes for the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["left_out", "notes_of_files", "notes_of_many", "one_format"]
 
 
 def notes_of_files(gzip: bool, ignored: tuple[str, ...]) -> list[str]:
-    """What a report notes of any input."""
+    """The report's notes on any input."""
     notes = []
     if ignored:
         shown = ", ".join(name[:60] for name in ignored[:20])
@@ -26,10 +26,10 @@ def notes_of_files(gzip: bool, ignored: tuple[str, ...]) -> list[str]:
 
 
 def one_format(sources: Sequence[InputFile]) -> FileFormat:
-    """The format of all files.
+    """Return the common format of all files.
 
     Raises:
-        BadInput: they are of several.
+        BadInput: the files have different formats.
     """
     first: dict[FileFormat, str] = {}
     for source in sources:
@@ -41,14 +41,14 @@ def one_format(sources: Sequence[InputFile]) -> FileFormat:
 
 
 def left_out(contract: Contract, sources: Sequence[InputFile]) -> tuple[str, ...]:
-    """The columns of any file that the model does not take."""
+    """The columns of any file that the model does not use."""
     layouts = dict.fromkeys(source.layout.columns for source in sources)
     every = (name for columns in layouts for name in ignored_columns(contract, columns))
     return tuple(dict.fromkeys(every))[:1000]
 
 
 def notes_of_many(sources: Sequence[InputFile], files: int, hidden: int) -> list[str]:
-    """What a report notes of many files, of which `files` were found."""
+    """The report's notes on many files, of which `files` were found."""
     what = "One file is" if len(sources) == 1 else f"{len(sources):,} files are"
     notes = [f"{what} in this run; inputs.json lists them with their versions."]
     if not any(source.rows for source in sources):

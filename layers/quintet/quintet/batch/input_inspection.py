@@ -1,4 +1,4 @@
-"""Look into the files that a run's input names: each one's pinned version, layout and slices."""
+"""Inspect the files of a run's input: pin each one's version, find its layout, and cut slices."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["MAX_NAMED", "InspectedInput", "inspect_each", "inspect_file", "inspe
 
 T = TypeVar("T")
 
-#: how many files are looked into at once
+#: number of files that are inspected in parallel
 THREADS = 16
-#: the most refusals that a refused run names
+#: the maximum number of refusals that a refused run names
 MAX_NAMED = 100
 
 
 class InspectedInput(NamedTuple):
-    """A file of a run, and where it may be cut."""
+    """A file of a run, and the slices into which it is cut."""
 
     file: InputFile
     cuts: list[Cut]
@@ -34,13 +34,13 @@ class InspectedInput(NamedTuple):
 def inspect_one(
     contract: Contract, inbox: InputBucket, item: ListedInput, unit_bytes: int
 ) -> InspectedInput:
-    """The only file of a run.
+    """Inspect the only file of a run.
 
-    The folders of a dropped file say nothing of its rows. Those of a replay do: they are the
-    folders of the file that its rows came from.
+    The folders of a dropped file give no features. Those of a replay's file do, because they are
+    the folders of the file that its rows came from.
 
     Raises:
-        BadInput: it is gone, or cannot be scored.
+        BadInput: the file is gone, or cannot be scored.
         Transient: it could not be read.
     """
     snapshot = inbox.snapshot(item.bucket, item.key, item.version_id)
@@ -51,9 +51,9 @@ def inspect_one(
 def inspect_file(
     contract: Contract, inbox: InputBucket, item: ListedInput, unit_bytes: int
 ) -> InspectedInput | None:
-    """One of many files; None for an empty one, which has no rows in any format.
+    """Inspect one of many files; None for an empty file, which has no rows in any format.
 
-    Raises as `inspect_one` does.
+    Raises the same as `inspect_one`.
     """
     if item.size == 0:
         return None
@@ -66,10 +66,10 @@ def inspect_file(
 def inspect_each(
     items: Sequence[ListedInput], inspected: Callable[[ListedInput], T | None]
 ) -> list[T]:
-    """What `inspected` makes of each item, several at once; None is left out.
+    """Apply `inspected` to all items in parallel, and drop results that are None.
 
     Raises:
-        BadInput: some cannot be scored; all of them are named, but for very many.
+        BadInput: some cannot be scored; it names all of them, up to a limit.
     """
 
     def found(item: ListedInput) -> T | BadInput | None:
@@ -102,7 +102,7 @@ def _inspected(
 
 
 def _refuse_bad(bad: list[BadInput]) -> None:
-    """Name all bad files; of very many, each by its first reason."""
+    """Raise the refusals of all bad files; if there are many, only each file's first refusal."""
     every = [refusal for error in bad for refusal in error.refusals]
     if len(every) > MAX_NAMED:
         every = [error.refusals[0] for error in bad]

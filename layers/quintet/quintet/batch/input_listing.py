@@ -1,7 +1,7 @@
-"""Which objects a request names: those under a prefix, or those that a manifest lists.
+"""List the objects of a request: those under a prefix, or those that a manifest lists.
 
-A prefix is read as Spark, Hive and Athena read a folder: what begins with `_` or `.` is hidden,
-`name=value` folders are partitions. A manifest has SageMaker's form
+A prefix is read as Spark, Hive and Athena read a folder: names that begin with `_` or `.` are
+hidden, `name=value` folders are partitions. A manifest has SageMaker's format
 (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html) or is a list
 of keys: `[{"prefix": "s3://bucket/folder/"}, "a.csv", ...]`, `["folder/a.csv",
 {"key": "folder/b.csv", "version_id": "..."}]`.
@@ -32,17 +32,17 @@ __all__ = [
     "list_prefix",
 ]
 
-#: the most files of one run: planning looks into each
+#: the maximum number of files of a run: planning inspects each
 MAX_FILES = 100_000
-#: the most bytes of a manifest
+#: the maximum size of a manifest in bytes
 MAX_MANIFEST_BYTES = 32 << 20
 FORM = 'a list of keys, or [{"prefix": "s3://..."}, "key", ...]'
-#: what Hive and Spark write for a partition without a value
+#: the folder value that Hive and Spark write for a missing partition value
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 class ListedInput(NamedTuple):
-    """An object to score. `size` and `etag` are known where it was listed."""
+    """An object to score. `size` and `etag` are known if it came from a listing."""
 
     bucket: str
     key: str
@@ -61,10 +61,10 @@ class InputListing:
 
 
 def list_inputs(request: RunRequest, inbox: InputBucket) -> InputListing:
-    """The objects that a request names; the only one of a `key` is not looked for here.
+    """List the objects that a request names; the object of a `key` is not looked up here.
 
     Raises:
-        BadInput: there are no files, or too many, or the manifest is invalid.
+        BadInput: there are no files or too many, or the manifest is invalid.
         Transient: a store could not be read.
     """
     if request.scope == "key":
@@ -81,7 +81,7 @@ def list_inputs(request: RunRequest, inbox: InputBucket) -> InputListing:
 
 
 def _nothing(request: RunRequest, found: InputListing) -> BadInput:
-    where = request.source  # a refusal goes to callers, who need not know the bucket
+    where = request.source  # callers read the refusal; do not reveal the bucket
     if found.items:
         got = f"none among {len(found.items):,} files"
         return BadInput.of("partition", f"files of {request.partition} in {where}", got)
@@ -92,17 +92,17 @@ def _nothing(request: RunRequest, found: InputListing) -> BadInput:
 def list_prefix(
     inbox: InputBucket, bucket: str, prefix: str, field: str = "prefix"
 ) -> InputListing:
-    """The files whose keys start with `prefix`, hidden ones left out; `field` is who names it.
+    """List the files under `prefix`, without hidden ones; refusals name `field`.
 
     Raises:
-        BadInput: there are too many, or the bucket may not be read.
+        BadInput: there are too many files, or access to the bucket is denied.
         Transient: it could not be listed.
     """
     folder = prefix.rpartition("/")[0]
     start = len(folder) + 1 if folder else 0
     items, hidden = [], 0
     for key, size, etag in inbox.keys(bucket, prefix):
-        if key.endswith(("/", "_$folder$")) and not size:  # as consoles and Hadoop mark folders
+        if key.endswith(("/", "_$folder$")) and not size:  # a folder marker (console, Hadoop)
             continue
         if _hidden(key[start:]):
             hidden += 1
@@ -114,7 +114,7 @@ def list_prefix(
 
 
 def _hidden(path: str) -> bool:
-    """Whether Spark would not see it: `_SUCCESS`, `.part.crc`, `_temporary/0/part-1`."""
+    """Whether Spark ignores the path: `_SUCCESS`, `.part.crc`, `_temporary/0/part-1`."""
     return any(
         part.startswith(".") or (part.startswith("_") and "=" not in part)
         for part in path.split("/")
@@ -161,7 +161,7 @@ def _entry(bucket: str, prefix: str, entry: Any, number: int) -> ListedInput:
 
 
 def _address(bucket: str, text: Any, number: int) -> tuple[str, str]:
-    """A bucket and a key, from a key or an s3:// address."""
+    """Parse a key or an s3:// address to a bucket and a key."""
     if isinstance(text, str) and text.startswith("s3://"):
         bucket, _, text = text.removeprefix("s3://").partition("/")
     if not (isinstance(text, str) and bucket and len(text) <= 1024):
@@ -173,21 +173,21 @@ def _address(bucket: str, text: Any, number: int) -> tuple[str, str]:
 
 
 def folders(key: str) -> list[str]:
-    """The `name=value` folders of a key, as they are written."""
+    """The `name=value` folders of a key, as written."""
     return [part for part in key.split("/")[:-1] if "=" in part]
 
 
 def _partitions(key: str) -> list[tuple[str, str]]:
-    """The `name=value` folders of a key, decoded as Hive encodes them."""
+    """The `name=value` folders of a key, with Hive's encoding decoded."""
     pairs = [part.partition("=") for part in folders(key)]
     return [(unquote(name), unquote(value)) for name, _, value in pairs]
 
 
 def constants(contract: Contract, key: str) -> dict[str, Scalar]:
-    """The features that the folders of a key give for all of its rows.
+    """The features that a key's folders give for all rows of the file.
 
     Raises:
-        BadInput: a folder's value is not of its feature's kind.
+        BadInput: a folder's value does not have its feature's type.
     """
     found: dict[str, Scalar] = {}
     for name, value in _partitions(key):

@@ -1,4 +1,4 @@
-"""The files of a run, each as it was planned, and inputs.json, which lists them."""
+"""The planned files of a run, and inputs.json, which lists them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PINNED = ("bucket", "key", "version_id", "etag", "size")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
-    """One file of a run. `constants` are the features that its folders say (`month=2026-01`)."""
+    """One file of a run. `constants` are the features from its folders (`month=2026-01`)."""
 
     input: Snapshot
     layout: Layout
@@ -40,7 +40,7 @@ class InputFile:
 
 
 def inputs_document(sources: Sequence[InputFile]) -> bytes:
-    """inputs.json: every file with the version that was pinned; layouts are written once."""
+    """Write inputs.json: every file with its pinned version; each distinct layout once."""
     layouts: dict[Layout, int] = {}
     files = []
     for source in sources:
@@ -52,10 +52,10 @@ def inputs_document(sources: Sequence[InputFile]) -> bytes:
 
 
 def sources_from(body: bytes | None, wanted: Collection[int] | None = None) -> dict[int, InputFile]:
-    """Some files of inputs.json, by their positions, or all.
+    """Read some files of inputs.json by their positions, or all.
 
     Raises:
-        BadInput: there is no inputs.json.
+        BadInput: inputs.json does not exist.
     """
     if body is None:
         raise BadInput.of("the run", "its inputs.json or history.json", "nothing; it was deleted")
@@ -76,7 +76,7 @@ def sources_from(body: bytes | None, wanted: Collection[int] | None = None) -> d
 
 
 def content(snapshots: Sequence[Snapshot]) -> str:
-    """One SHA-256 over which versions of which objects are scored."""
+    """One SHA-256 over the keys and versions of the objects to score."""
     digest = hashlib.sha256()
     for one in snapshots:
         version = one.version_id or ""
@@ -85,7 +85,7 @@ def content(snapshots: Sequence[Snapshot]) -> str:
 
 
 def plan_of(plan: Plan, source: InputFile) -> Plan:
-    """The plan as if the file were alone in its run, which is how readers read it."""
+    """The plan for a run over only this file, as readers expect it."""
     return dataclasses.replace(
         plan,
         input=source.input,
@@ -98,7 +98,7 @@ def plan_of(plan: Plan, source: InputFile) -> Plan:
 
 
 def with_constants(contract: Contract, constants: Mapping[str, Scalar]) -> Contract:
-    """The contract by which a file without these columns reads as if each row had the values."""
+    """The contract for a file that lacks these columns: each row gets the constant values."""
     if not constants:
         return contract
     features = tuple(
@@ -109,7 +109,7 @@ def with_constants(contract: Contract, constants: Mapping[str, Scalar]) -> Contr
 
 
 def of_file(key: str, error: BadInput) -> BadInput:
-    """The same refusals, each with the file's name."""
+    """Add the file's name to each refusal."""
     return BadInput(
         Refusal(r.row, key if r.field == "the file" else f"{key}: {r.field}", r.expected, r.got)
         for r in error.refusals
@@ -118,7 +118,7 @@ def of_file(key: str, error: BadInput) -> BadInput:
 
 @contextmanager
 def naming(key: str) -> Iterator[None]:
-    """Put the file's name into what is refused within."""
+    """Add the file's name to refusals raised in the block."""
     try:
         yield
     except BadInput as error:

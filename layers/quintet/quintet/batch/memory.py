@@ -1,4 +1,4 @@
-"""How much memory this process has held."""
+"""The peak memory of this process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ STATUS = Path("/proc/self/status")
 
 
 def peak_mb() -> float:
-    """The most memory that this process has held at once so far, in MB.
+    """The peak memory of this process so far, in MB.
 
-    Where it can be read, of this program alone: `getrusage` also counts what its parent held.
+    If possible, it is of this program alone: `getrusage` also counts the parent's memory.
     https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
     """
     text = STATUS.read_text() if STATUS.exists() else ""

@@ -1,9 +1,9 @@
-"""Stored features as they were: files of their history, joined as of the end of a partition.
+"""Point-in-time stored features: files of their history, joined as of the end of a partition.
 
-A run over January that is made in June must not see what was learnt in between. So a request may
-name files of what the features were, and when: Parquet with the entity key, `at` (the moment that a
-row describes) and any of the model's stored features. Of each entity and feature the last value
-before the file's moment counts; the feature store is not asked.
+A run over January that is started in June must not see later values. So a request may name files
+with the history of the features: Parquet with the entity key, `at` (the time that a row
+describes) and any of the model's stored features. For each entity and feature, the run uses the
+last value before the file's time and does not read the feature store.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ from quintet.formats.projection import project
 
 __all__ = ["AT", "as_of", "find_offline_features", "read_offline_features"]
 
-#: the column of the moment that a row describes
+#: the column with the time that a row describes
 AT = "at"
-#: folders of these names say when the rows below them are of
+#: folders with these names date the rows below them
 DATED = ("year", "month", "day", "date", "dt", "ds")
 
 
-# ---- when -----------------------------------------------------------------------------------
+# ---- time -----------------------------------------------------------------------------------
 
 
 def as_of(plan: Plan, key: str) -> float:
-    """The moment as of which a file's features are taken, in epoch seconds.
+    """The time as of which a file's features are taken, in epoch seconds.
 
-    It is the end of the partition that its folders say, in UTC, but no later than the run's start.
+    It is the end of the partition in the file's folders, in UTC, but at most the run's start.
     """
     named = {pair.partition("=")[0] for pair in (plan.partition or "").split("/")}
     dated = {}
@@ -68,7 +68,7 @@ def as_of(plan: Plan, key: str) -> float:
 
 
 def _ends(dated: Mapping[str, str]) -> Iterator[date]:
-    """The first day after each year, month or day that folders say; what is no date says none."""
+    """The first day after each year, month or day in the folders; invalid dates are ignored."""
     parts = (dated.get(name, "") for name in ("year", "month", "day"))
     apart = "-".join(part.zfill(2) for part in parts if part.isdecimal())
     whole = (value for value in dated.values() if len(value) > len("2026"))
@@ -81,16 +81,16 @@ def _ends(dated: Mapping[str, str]) -> Iterator[date]:
             yield first + timedelta(days[len(text)])
 
 
-# ---- which files ------------------------------------------------------------------------------
+# ---- files ------------------------------------------------------------------------------------
 
 
 def find_offline_features(
     request: RunRequest, contract: Contract, inbox: InputBucket
 ) -> list[InputFile]:
-    """The files of stored features that a request names, each as it is now.
+    """Find and pin the files of stored features that a request names.
 
     Raises:
-        BadInput: there are none, or some are none of that kind.
+        BadInput: there are no files, or some do not hold stored features.
         Transient: a store could not be read.
     """
     if request.features is None:
@@ -127,11 +127,11 @@ def _inspected(contract: Contract, inbox: InputBucket, item: ListedInput) -> Inp
 
 
 def _as_requested(contract: Contract) -> Contract:
-    """The contract by which files of the stored features are read: none of them has to be there."""
+    """The contract for reading files of stored features, each of which is optional."""
     return replace(
         contract,
         features=tuple(
-            # what is missing is not stored: a default only stands in for it
+            # a missing value is not stored; a default would only replace it
             replace(f, source="request", default=_hollow(f), max_age=None, range=None)
             for f in contract.stored
         ),
@@ -142,7 +142,7 @@ def _hollow(feature: Feature) -> Any:
     return "" if feature.dtype == "string" else 0
 
 
-# ---- what they say ------------------------------------------------------------------------------
+# ---- values -------------------------------------------------------------------------------------
 
 
 def read_offline_features(
@@ -151,12 +151,12 @@ def read_offline_features(
     sources: Iterable[InputFile],
     inbox: InputBucket,
 ) -> dict[float, FeatureSource]:
-    """What files say of the `wanted` entities, by the moment as of which they are wanted.
+    """Read the features of the `wanted` entities, by the time as of which they are wanted.
 
-    The files are read piece by piece, and only the last values are held.
+    The files are read piece by piece, and only the last values are held in memory.
 
     Raises:
-        BadInput: a file was changed since, is damaged, or holds what is no moment or no value.
+        BadInput: a file has changed, is damaged, or holds an invalid time or value.
         Transient: the inbox could not be read.
     """
     found = {moment: _AsOf(contract, moment, entities) for moment, entities in wanted.items()}
@@ -170,7 +170,7 @@ def read_offline_features(
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Some rows of a file; `there` says where a feature has a value."""
+    """Some rows of a file; `there` marks the rows in which a feature has a value."""
 
     batch: Batch
     moments: NDArray[np.float64]
@@ -178,7 +178,7 @@ class _Rows:
 
 
 class _AsOf:
-    """The last values before a moment: a `FeatureSource` that can be shared between threads."""
+    """The last values before a time: a `FeatureSource`, safe to share between threads."""
 
     def __init__(self, contract: Contract, moment: float, entities: Iterable[str]) -> None:
         self._moment = moment
@@ -190,12 +190,12 @@ class _AsOf:
         }
 
     def take(self, rows: _Rows) -> None:
-        """Keep what is later than what is known, and before the moment."""
+        """Keep values that are later than the known ones and before the time."""
         places = np.fromiter(
             map(self._places.get, rows.batch.entities or [], repeat(-1)), np.int64, rows.batch.rows
         )
         ours = np.flatnonzero((places >= 0) & (rows.moments < self._moment))
-        # by moment, so that the last one is what stays; of two at the same moment the later row
+        # sort by time, so that the last value stays; at equal times, the later row wins
         ours = ours[np.argsort(rows.moments[ours], kind="stable")]
         for name, there in rows.there.items():
             chosen = ours[there[ours]]
@@ -261,7 +261,7 @@ def _there(values: Array, null: Array | None) -> NDArray[np.bool_]:
 
 
 def _moments(found: core.Array, row: int) -> NDArray[np.float64]:
-    """Epoch seconds; a time without a zone is UTC's."""
+    """Epoch seconds; a time without a zone is in UTC."""
     if core.DataType.is_temporal(found.type):
         with arrow_errors(AT, "moments"):
             wide = found.cast(core.DataType.timestamp("us")).cast(core.DataType.int64())

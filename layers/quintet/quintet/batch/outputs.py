@@ -1,4 +1,4 @@
-"""The columns of a run's scores, by the contract alone: report_run has no arro3."""
+"""The columns of a run's scores, from the contract alone: report_run has no arro3."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from quintet.contract import Contract
 
 __all__ = ["FILE", "score_names"]
 
-#: the column that says which of many files a row is of
+#: the column that names a row's file, in a run over many files
 FILE = "file"
 
 
 def score_names(contract: Contract, *, many: bool) -> list[str]:
-    """The columns that scores have, whatever is kept beside them."""
+    """The columns of the scores, without passthrough columns."""
     outputs = [name for output in contract.outputs for name in column_names(output)]
     file, entity = [FILE] * many, [contract.entity] if contract.entity else []
     fallback = ["fallback"] if contract.fallback else []

@@ -1,4 +1,4 @@
-"""Pack the slices of a run's files into units: a large file has many, small files share one."""
+"""Pack the slices of a run's files into units: a large file gets many, small files share one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from quintet.formats.inspection import Cut
 
 __all__ = ["units_of"]
 
-#: the most slices of one unit, which is an item of the map: at most 256 KiB
+#: the maximum number of slices of a unit, which is an item of the map: at most 256 KiB
 MAX_SLICES = 1000
 
 
 def units_of(request: RunRequest, files: Sequence[Sequence[Cut]], unit_bytes: int) -> list[Unit]:
-    """The units of a run: of one file each of its slices, of many as many as fit `unit_bytes`."""
+    """The units of a run: one per slice of a single file; slices of many files share units."""
     if request.scope == "key":
         slices = [part for cuts in files for part, _ in cuts]
         return [
@@ -39,7 +39,7 @@ def units_of(request: RunRequest, files: Sequence[Sequence[Cut]], unit_bytes: in
 
 
 def _packed(files: Sequence[Sequence[Cut]], unit_bytes: int) -> list[list[FileSlice]]:
-    """The files' slices in their order, together about `unit_bytes` each."""
+    """Group the files' slices, in order, into packs of about `unit_bytes`."""
     packs: list[list[FileSlice]] = []
     room = 0
     for number, cuts in enumerate(files):

@@ -1,4 +1,4 @@
-"""A run's report as one page of HTML: nothing is loaded from elsewhere, nothing is scripted."""
+"""A run's report as one self-contained HTML page: no external resources, no scripts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ margin-top:14px}
 
 
 def page(report: dict[str, Any]) -> bytes:
-    """The page of a report."""
+    """Render the page of a report."""
     title = f"{report['model']}: {report['run']}"
     parts = [
         _head(report),
@@ -91,7 +91,7 @@ def _head(report: dict[str, Any]) -> str:
 def _cards(report: dict[str, Any]) -> str:
     counts = report["counts"]
     rows = counts["rows"]
-    if "version" not in report:  # nothing was scored, and nothing was to be
+    if "version" not in report:  # the run was not planned, so nothing was to be scored
         return ""
     cards = [
         (f"{rows:,}", "rows in"),
@@ -152,7 +152,7 @@ def _histogram(histogram: dict[str, Any] | None) -> str:
     rows_in = sum(counts)
     if not rows_in:
         return ""
-    total = histogram["sum"]  # None where it is beyond the largest float
+    total = histogram["sum"]  # None if it overflowed
     mean = "" if total is None else f"mean {total / rows_in:.4g}, "
     return (
         f'<h2>Scores: {name} <span class="soft">{mean}{rows_in:,} rows</span></h2>'
@@ -189,12 +189,12 @@ def _bars(counts: list[int], low: float, high: float) -> str:
 
 
 def _between(low: float, high: float, share: float) -> float:
-    """A number between two, which may be the largest floats."""
+    """Interpolate between two numbers, which may be the largest floats."""
     return low * (1 - share) + high * share
 
 
 def _place(example: dict[str, Any]) -> str:
-    """A row's place, with its file in a run of many files."""
+    """A row's number, with its file in a run over many files."""
     file = f"{example['file']} " if "file" in example else ""
     return f"{file}row {example['row']:,}"
 
@@ -277,14 +277,14 @@ def _cost(cost: dict[str, Any] | None) -> str | None:
 
 
 def _history(features: dict[str, Any] | None) -> str | None:
-    """The files that said what the stored features were, where some did."""
+    """The files with the history of the stored features, or None."""
     if features is None:
         return None
     return f"as of the partition, by {features['key']} (history.json), SHA-256 {features['etag']}"
 
 
 def _table(heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
-    """A table of cells that are HTML already; a head that starts with # is of numbers."""
+    """A table of HTML cells; a head that starts with # marks a column of numbers."""
     heads = list(heads)
     numbers = {place for place, name in enumerate(heads) if name.startswith("#")}
 

@@ -1,8 +1,8 @@
-"""Columns of the input that scores keep beside them: which, under which names, and their values.
+"""Passthrough: columns of the input that are written beside the scores, their names and values.
 
-Batch Transform calls this a join with the input. Kept values are text, as CSV and JSONL hold
-them, whatever the format: a column has one type over all files and runs. What is missing, an
-empty cell, a null and a NaN, is null.
+Batch Transform calls this a join with the input. In every format the values are text, as in CSV
+and JSONL, so that a column has one type across all files and runs. A missing value (no cell, an
+empty cell, null or NaN) becomes null.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from quintet.formats.sources import Layout
 
 __all__ = ["passthrough_columns", "passthrough_values"]
 
-#: columns of the input, each with its name beside the scores
+#: columns of the input, each with its name in the scores
 Names = Sequence[tuple[str, str]]
 
 
 def passthrough_columns(
     asked: Any, contract: Contract, sources: Sequence[InputFile], *, many: bool
 ) -> tuple[tuple[str, str], ...]:
-    """The columns to keep and their new names, each checked to be in every file.
+    """The columns to keep and their new names, each checked to exist in every file.
 
-    All of them are those of any file; the entity key is in the scores already.
+    "*" keeps all columns of any file, except the entity key, which the scores already have.
 
     Raises:
-        BadInput: a column is not in a file, or has the name of a column of the scores.
+        BadInput: a file lacks a column, or its new name is already a column of the scores.
     """
     if not asked:
         return ()
@@ -114,7 +114,7 @@ def _array(texts: Sequence[str | None]) -> core.Array:
 
 
 def _texts_of(array: core.Array) -> core.Array:
-    """A column of Parquet as text: numbers with as many digits as their type needs."""
+    """A Parquet column as text; numbers have as many digits as their type needs."""
     types, kind = core.DataType, array.type
     if is_text(kind) or types.is_integer(kind) or types.is_boolean(kind):
         return array.cast(types.string())
@@ -131,7 +131,7 @@ def _csv_columns(
 ) -> dict[str, core.Array] | None:
     """Columns of a chunk of CSV; None if it must be read row by row."""
     text = chunk.text() if chunk.text is not None else b""
-    if chunk.broken or b'"' in text:  # readers treat quotes differently
+    if chunk.broken or b'"' in text:  # the readers treat quotes differently
         return None
     kinds = [core.DataType.string()] * len(layout.columns)
     table = csv_table(text, kinds, layout.delimiter or ",", chunk.size)
@@ -156,7 +156,7 @@ def _from_records(keep: Names, texts: Sequence[str]) -> dict[str, core.Array]:
 
 
 def _json_texts(values: Sequence[Any]) -> core.Array:
-    """The values of a field of JSON as text; those of one kind all at once."""
+    """The values of a JSON field as text; values of a single type are converted together."""
     kinds = set(map(type, values)) - {NoneType}
     if kinds == {str}:
         return _array(values)
@@ -166,7 +166,7 @@ def _json_texts(values: Sequence[Any]) -> core.Array:
 
 
 def _text(value: Any) -> str | None:
-    """A value as JSONL would hold it, texts without their quotes."""
+    """A value as in JSONL, with strings unquoted."""
     if value is None or (isinstance(value, float) and isnan(value)):
         return None
     if isinstance(value, str):

@@ -33,15 +33,15 @@ from quintet.formats.sources import FORMATS, FileFormat
 
 __all__ = ["Catalog", "MemoryCatalog", "Pinned", "RunRequest", "contract_digest", "plan_run"]
 
-#: the object metadata that asks for another form of the scores
+#: the object metadata that requests another format of the scores
 OUTPUT = "quintet-output"
-#: the object metadata that asks for columns of the input beside the scores
+#: the object metadata that requests columns of the input beside the scores
 KEEP = "quintet-keep"
 
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """One version of a model, as its registry holds it; `seal` is its manifest's SHA-256."""
+    """One version of a model from the registry; `seal` is its manifest's SHA-256."""
 
     version: int
     digest: str
@@ -50,10 +50,10 @@ class Pinned:
 
 
 class Catalog(Protocol):
-    """Where models are looked up."""
+    """Looks up models."""
 
     def pin(self, model: str, version: int | None) -> Pinned:
-        """That version, or the live one. Raises NotFound."""
+        """Pin `version`, or the live one if it is None. Raises NotFound."""
         ...
 
 
@@ -85,7 +85,7 @@ def plan_run(
     unit_bytes: int,
     again: bool = False,
 ) -> Plan | RefusedPlan:
-    """Plan a run and store plan.json, last of its documents. A stored plan is final.
+    """Plan a run and store its documents, plan.json last. A stored plan is final.
 
     `again` repeats a refused plan.
 
@@ -118,7 +118,7 @@ def plan_run(
 
 
 class _Gathered(NamedTuple):
-    """All that a plan is made of; `features` are the files of the stored features' history."""
+    """The inputs of a plan; `features` are the files with the history of the stored features."""
 
     pinned: Pinned
     listing: InputListing
@@ -133,7 +133,7 @@ class _Gathered(NamedTuple):
 def _gather(
     request: RunRequest, catalog: Catalog, inbox: InputBucket, unit_bytes: int
 ) -> _Gathered:
-    """Pin the model, list the files, look into each."""
+    """Pin the model, list the files, inspect each file."""
     pinned = catalog.pin(request.model, request.version)
     contract = pinned.contract
     features = find_offline_features(request, contract, inbox)
@@ -153,7 +153,7 @@ def _gather(
 
 
 def _check_names(contract: Contract) -> None:
-    """Refuse a model whose scores have a column of the name that says the file."""
+    """Refuse a model whose scores have a column with the name of the file column."""
     if FILE in (contract.entity, *(output.name for output in contract.outputs)):
         raise BadInput.of("model", f"no entity or output named {FILE!r}, for many files", "one")
 
@@ -162,10 +162,10 @@ def _check_names(contract: Contract) -> None:
 
 
 def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
-    """The plan of what was gathered.
+    """Decide on the plan, from the gathered inputs alone.
 
     Raises:
-        BadInput: the files do not go together, or not with what is asked for.
+        BadInput: the files do not match each other, or do not match the request.
     """
     pinned, files, many = found.pinned, found.files, request.scope != "key"
     first = files[0]
@@ -214,7 +214,7 @@ def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
 def _together(
     request: RunRequest, key: str, files: Sequence[InputFile], manifest: Snapshot | None = None
 ) -> Snapshot:
-    """Many files as one input, which has the version and metadata of their manifest."""
+    """Combine many files into one input, with the version and metadata of their manifest."""
     snapshots = [file.input for file in files]
     return Snapshot(
         bucket=request.bucket,

@@ -1,4 +1,4 @@
-"""A batch run: its name, where its documents and results are, its plan, its units."""
+"""A batch run: its name, the paths of its documents and results, its plan and its units."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = [
     "unit_from",
 ]
 
-#: how a run names its input: one object, all under a prefix, or those that a manifest lists
+#: the scope of a run's input: one object, all under a prefix, or those that a manifest lists
 Scope = Literal["key", "prefix", "manifest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One version of one object, as it was when the run was planned.
+    """One version of one object, pinned when the run was planned.
 
-    Of many objects: `key` is their prefix or manifest, `etag` a SHA-256 over every object's
-    version, `size` their sum; each is in inputs.json.
+    For many objects, `key` is their prefix or manifest, `etag` a SHA-256 over every object's
+    version, and `size` their sum; inputs.json lists each object.
     """
 
     bucket: str
@@ -53,7 +53,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSlice:
-    """Some rows of one file: `file` is its position in inputs.json, the rest is as in `Unit`."""
+    """Some rows of one file: `file` is its position in inputs.json, the rest as in `Unit`."""
 
     file: int
     start: int
@@ -67,9 +67,9 @@ class FileSlice:
 class Unit:
     """A slice of a run's input that one invocation scores: an item of units.json.
 
-    `start` and `end` are bytes of the (unpacked) text, or row groups of a Parquet file, and
-    `first_line` is the number of the line at `start`. Where the run has many files, `slices` say
-    what is scored, and `start` and `end` are 0.
+    `start` and `end` are bytes of the (decompressed) text, or row groups of a Parquet file, and
+    `first_line` is the number of the line at `start`. In a run over many files, `slices` hold
+    the rows to score, and `start` and `end` are 0.
     """
 
     run: str
@@ -85,13 +85,13 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run was pinned to: plan.json, written once.
+    """The pinned model, input and options of a run: plan.json, written once.
 
-    `columns` is a CSV's header, `constants` are the features that a file's folders say; each of
-    many files has its own, in inputs.json. `keep` are the columns of the input that scores keep,
-    with their names there. `features` are the files of stored features that the request names, as
-    one; each is in history.json. `max_refused` is the share of rows that may be refused,
-    `owner` the caller of the API who asked for the run.
+    `columns` is a CSV's header, `constants` are the features from a file's folders; in a run over
+    many files, each has its own, in inputs.json. `keep` are the passthrough columns, with their
+    names in the scores. `features` combines the files of stored features that the request names;
+    history.json lists each of them. `max_refused` is the share of rows that may be refused,
+    `owner` the API caller who requested the run.
     """
 
     run: str
@@ -127,13 +127,13 @@ class Plan:
 
     @property
     def layout(self) -> Layout:
-        """How the only file of a run over one is written."""
+        """The layout of the file, in a run over a single file."""
         return Layout(self.format, self.gzip, self.delimiter, self.columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedPlan:
-    """Why a run cannot be: plan.json of a run that scores nothing."""
+    """The reasons why a run is refused: plan.json of a run that scores nothing."""
 
     run: str
     model: str
@@ -151,14 +151,14 @@ class RefusedPlan:
 
 
 def dump(document: Any) -> bytes:
-    """A document as JSON: the same bytes for the same content."""
+    """Encode a document as JSON: the same content gives the same bytes."""
     if dataclasses.is_dataclass(document) and not isinstance(document, type):
         document = dataclasses.asdict(document)
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
 
 
 def plan_from(body: bytes) -> Plan | RefusedPlan:
-    """A plan as `dump` wrote it."""
+    """Parse a plan that `dump` wrote."""
     data = orjson.loads(body)
     for name in ("columns", "ignored", "notes", "refusals"):
         if name in data:
@@ -173,7 +173,7 @@ def plan_from(body: bytes) -> Plan | RefusedPlan:
 
 
 def unit_from(item: Mapping[str, Any], *, lenient: bool = False) -> Unit:
-    """A unit as an item of units.json says it; if `lenient`, without its unknown fields."""
+    """Parse a unit from an item of units.json; if `lenient`, ignore unknown fields."""
     if lenient:
         known = {field.name for field in dataclasses.fields(Unit)}
         item = {name: value for name, value in item.items() if name in known}
@@ -186,20 +186,20 @@ REPLAY_OF = "quintet-replay-of"
 
 
 def slug(text: str, most: int = 80) -> str:
-    """`text` in the characters that names of executions and folders may hold."""
+    """`text` reduced to the characters that are valid in names of executions and folders."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")
     return safe[:most].strip("-") or "unnamed"
 
 
 def run_name(bucket: str, key: str, version: str) -> str:
-    """The name of the run that scores one version of one object, whoever starts it."""
+    """The name of the run for one version of one object, the same for every starter."""
     model, _, rest = key.partition("/")
     stem = rest.rpartition("/")[2].partition(".")[0]
     return hashed_name(model, stem, (bucket, key, version))
 
 
 def hashed_name(model: str, hint: str, parts: Iterable[str]) -> str:
-    """A run's name: readable in front, unique by the hash of `parts` behind.
+    """A run's name: a readable prefix, made unique by a hash of `parts`.
 
     At most 74 characters, of the 80 that Step Functions allows:
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
@@ -210,7 +210,7 @@ def hashed_name(model: str, hint: str, parts: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunPaths:
-    """Where everything of one run lies in the scores bucket."""
+    """The paths of one run in the scores bucket."""
 
     model: str
     run: str
@@ -280,5 +280,5 @@ class RunPaths:
 
 
 def _part(unit: int, part: int) -> str:
-    """The name of a file of a unit; those of one that writes several sort in their order."""
+    """The name of a unit's file; the names of several files sort in the order of writing."""
     return f"part-{unit:05d}" + (f"_{part:04d}" if part else "")

@@ -1,7 +1,7 @@
-"""The report of a run: counted from the units' own results, never from what the map returned.
+"""The report of a run: counted from the units' own results, never from the map's return value.
 
 A run has succeeded when every row of its input is scored or quarantined. Only then is its
-manifest written, last of all: who reads runs by their manifests sees a whole run or none.
+manifest written, as the last object: readers that go by the manifest see a whole run or none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["report_run"]
 
 SLOWEST = 5
 EXAMPLES = 3
-#: results of units that are read at once
+#: number of unit results that are read in parallel
 THREADS = 16
 
 
@@ -42,7 +42,7 @@ def report_run(
 ) -> dict[str, Any]:
     """Write report.json and report.html, and the manifest of a run that succeeded.
 
-    `failure` names the error that ended the run early. A run once succeeded stays as it is.
+    `failure` names the error that ended the run early. A run that has succeeded does not change.
     `reference` gives the reference for a run's drift, `memory_mb` is the memory of its units.
 
     Raises:
@@ -70,11 +70,11 @@ def report_run(
 
 
 def _summary(folder: RunPaths, report: dict[str, Any]) -> dict[str, Any]:
-    """What goes back to the state machine: small, whatever the run's size."""
+    """The return value for the state machine: small, regardless of the run's size."""
     drift = report.get("drift") or {}
     return {
         "run": folder.run,
-        "model": report["model"] or "unknown",  # an attribute of a notice is never empty
+        "model": report["model"] or "unknown",  # a message attribute must not be empty
         "status": report["status"],
         "cause": report["cause"],
         "report": folder.report,
@@ -115,14 +115,14 @@ def _unplanned(folder: RunPaths, plan: RefusedPlan | None, failure: str | None) 
 
 
 def _results(plan: Plan, store: ObjectStore) -> list[dict[str, Any]]:
-    """The results of all units."""
+    """Read the results of all units."""
     units = orjson.loads(store.get(plan.folder.units) or b"[]")
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(lambda unit: _result(plan, unit, store), units))
 
 
 def _counted(plan: Plan, results: list[dict[str, Any]], failure: str | None) -> dict[str, Any]:
-    """The report of the units' results, but for what only describes the rows."""
+    """The report of the units' results, without the parts that `_describe` adds."""
     bad = [result for result in results if result["status"] != "done"]
     counts = {name: sum(r[name] for r in results) for name in ("scored", "quarantined", "fallback")}
     counts["rows"] = plan.rows
@@ -175,7 +175,7 @@ def _describe(
     reference: Callable[[], Reference | None],
     memory_mb: int,
 ) -> None:
-    """Add the histogram, the drift, defaults and the cost; what cannot be computed is a note."""
+    """Add the histogram, drift, defaults and cost; add a note for each that fails."""
     with noting(report["notes"], "The histogram of the scores"):
         report["histogram"] = merged(r["histogram"] for r in results if r.get("histogram"))
     with noting(report["notes"], "Drift"):
@@ -190,14 +190,14 @@ def _describe(
 
 
 def _page(report: dict[str, Any]) -> bytes:
-    """The page, without its pictures where these cannot be drawn."""
+    """The page, without its charts if these cannot be drawn."""
     with noting(report["notes"], "The pictures of the report's page"):
         return page(report)
     return page({**report, "histogram": None, "drift": None, "cost": None})
 
 
 def _result(plan: Plan, unit: dict[str, Any], store: ObjectStore) -> dict[str, Any]:
-    """A unit's result as it was written; one that is missing or does not add up has failed."""
+    """Read a unit's result; a missing or inconsistent one counts as failed."""
     empty = {"scored": 0, "quarantined": 0, "fallback": 0}
     known = {name: unit[name] for name in ("unit", "first_row", "rows")}
     body = store.get(plan.folder.result(unit["unit"]))
@@ -213,7 +213,7 @@ def _result(plan: Plan, unit: dict[str, Any], store: ObjectStore) -> dict[str, A
 
 
 def _reasons(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Why rows were refused, over all units, the most frequent first."""
+    """The reasons for refused rows over all units, most frequent first."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for result in results:
         for reason in result.get("reasons", []):
@@ -225,7 +225,7 @@ def _reasons(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _drift(results: list[dict[str, Any]], reference: Reference | None) -> dict[str, Any] | None:
-    """How far the features have moved from the model's baseline, where it has one."""
+    """The drift of the features from the model's baseline, if it has one."""
     if reference is None:
         return None
     return drift_of(reference, [(r["scored"], r["sample"]) for r in results if r.get("sample")])
@@ -237,7 +237,7 @@ def _slowest(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _manifest(plan: Plan, report: dict[str, Any]) -> dict[str, Any]:
-    """The commit of a run. `content` is one hash over all of its files."""
+    """The manifest that commits a run. `content` is one hash over all of its files."""
     lines = sorted(f"{file['sha256']}  {file['key']}\n" for file in report["files"])
     return {
         "run": plan.run,
@@ -259,7 +259,7 @@ def _manifest(plan: Plan, report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _notes_of_defaults(units: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """A note for each feature that no row of some file has, by `Defaults.document` of each unit."""
+    """Notes on features that no row of a file has, from each unit's `Defaults.document`."""
     files: dict[str, dict[str, Any]] = {}
     for unit in units:
         for key, found in unit.items():

@@ -1,4 +1,4 @@
-"""What a run is asked to score: the input of its execution."""
+"""The request of a run: the input of its execution."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXTS = (
     *("bucket", "model", "version_id", "partition", "output", "callback", "features", "owner"),
     *SCOPES,
 )
-#: the columns of the input beside the scores: some, some under new names, or all
+#: columns of the input to keep beside the scores: a list, names to new names, or all ("*")
 Passthrough = list[str] | dict[str, str] | str
 ALL = "*"
 MAX_PASSTHROUGH = 200
@@ -26,15 +26,15 @@ FIELDS = (*TEXTS, "version", "keep")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What a run is asked to score. `started` is ISO 8601; `version` None means the live one.
+    """The request of a run. `started` is ISO 8601; `version` None means the live one.
 
     The input is one object (`key`), all objects under a `prefix`, or those that the object
-    `manifest` lists. `partition` (`month=2026-01`) takes only the files in folders of that name.
-    `output` is the form of the scores, `keep` the columns of the input beside them: a list, names
-    to new names, or "*"; both are asked for by the object's metadata as well. `callback` is the id
-    of an endpoint that is notified of the run's end. `features` is a prefix of files that say what
-    the stored features were, and when. `owner` is the caller of the API who asked for the run; a
-    run without one is the stage's.
+    `manifest` lists. `partition` (`month=2026-01`) selects only the files in folders of that name.
+    `output` is the format of the scores, `keep` the columns of the input beside them: a list, names
+    to new names, or "*"; the object's metadata may also set both. `callback` is the id of an
+    endpoint that is notified when the run ends. `features` is a prefix of files with the history of
+    the stored features. `owner` is the API caller who requested the run; a run without an owner
+    belongs to the stage.
     """
 
     run: str
@@ -58,29 +58,29 @@ class RunRequest:
 
     @property
     def scope(self) -> Scope:
-        """How the input is named."""
+        """The scope of the input."""
         return next(name for name in SCOPES if getattr(self, name) is not None)
 
     @property
     def source(self) -> str:
-        """The key, the prefix or the manifest's key."""
+        """The key, the prefix, or the manifest's key."""
         found: str = getattr(self, self.scope)
         return found
 
 
 def model_of(data: Mapping[str, Any]) -> str:
-    """The model of a request, which need not be a good one.
+    """The model of a request, which may be invalid.
 
-    A dropped file says it by its first folder.
+    For a dropped file, the model is the name of the first folder.
     """
     return str(data.get("model") or str(data.get("key") or "").partition("/")[0])
 
 
 def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -> RunRequest:
-    """A request as the starter of a run sends it.
+    """Parse a request from the starter of a run.
 
     Raises:
-        BadInput: a field is missing, unknown or not what it must be.
+        BadInput: a field is missing, unknown or invalid.
     """
     refusals = [
         Refusal(None, str(name)[:60], f"one of {', '.join(FIELDS)}", "another field")
@@ -111,7 +111,7 @@ def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -
 
 
 def passthrough_of(text: str) -> Passthrough | None:
-    """What to keep, as object metadata and the command say it: `customer_id, segment=group`."""
+    """Parse `keep` from object metadata or the command line: `customer_id, segment=group`."""
     if text.strip() in ("", ALL):
         return text.strip() or None
     pairs = [part.partition("=") for part in text.split(",")]
@@ -119,7 +119,7 @@ def passthrough_of(text: str) -> Passthrough | None:
 
 
 def _odd_keep(value: Any) -> list[Refusal]:
-    """What is wrong with a request's `keep`."""
+    """The refusals of a request's `keep`."""
     names = [*value, *value.values()] if isinstance(value, dict) else value
     good = value is None or value == ALL
     if isinstance(names, list) and 0 < len(names) <= 2 * MAX_PASSTHROUGH:
@@ -128,7 +128,7 @@ def _odd_keep(value: Any) -> list[Refusal]:
 
 
 def _at_odds(data: Mapping[str, Any], given: Sequence[str]) -> list[Refusal]:
-    """Fields that do not go together."""
+    """The refusals of fields that exclude each other."""
     found = []
     if given == ["prefix"] and data.get("version_id") is not None:
         found.append(Refusal(None, "version_id", "none with a prefix", "one"))

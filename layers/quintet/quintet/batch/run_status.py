@@ -1,4 +1,4 @@
-"""Runs for readers: the status of one, and the newest of a model."""
+"""The status of a run, and the newest runs of a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quintet.errors import BadInput, NotFound
 
 __all__ = ["RunIndex", "RunPage", "newest", "show"]
 
-#: how many documents are fetched at once
+#: number of documents that are fetched in parallel
 THREADS = 16
 
 
@@ -22,12 +22,12 @@ class RunIndex(ObjectStore, Protocol):
     """A store whose folders can be listed."""
 
     def folders(self, prefix: str) -> list[str]:
-        """The names of the folders right below `prefix`, sorted."""
+        """The names of the folders directly below `prefix`, sorted."""
         ...
 
 
 class RunPage(NamedTuple):
-    """Some runs of a model, the newest first, and what to ask for the next ones."""
+    """A page of a model's runs, newest first, and the token of the next page."""
 
     runs: list[dict[str, Any]]
     after: str | None
@@ -39,7 +39,7 @@ def show(
     """The status of a run. A `caller` sees their own runs and those of the stage.
 
     Raises:
-        NotFound: there is no such run, or it is another caller's.
+        NotFound: the run does not exist, or belongs to another caller.
         Transient: a store could not be read.
     """
     report = orjson.loads(store.get(folder.report) or b"null")
@@ -50,7 +50,7 @@ def show(
         raise _no_run(folder)
     if not _visible(plan.owner if plan else owner_of(execution), caller):
         raise _no_run(folder)
-    # one whose report is just written has its manifest and its table's pointer yet to come
+    # after the report, the manifest and the table's pointer may still be missing
     if report and not (execution and execution.running):
         return _reported(folder, report)
     found = _planned(folder, plan)
@@ -67,14 +67,14 @@ def _no_run(folder: RunPaths) -> BadInput:
 
 
 def _visible(owner: str | None, caller: str | None) -> bool:
-    """Whether a caller may see a run; None is the operator, who sees all."""
+    """Whether a caller may see a run; None is the operator, who sees all runs."""
     return caller is None or owner is None or owner == caller
 
 
 def newest(
     model: str, shelf: RunIndex, most: int, after: str | None = None, caller: str | None = None
 ) -> RunPage:
-    """The runs of a model that were started last; `after` is what a page before has said.
+    """The newest runs of a model; `after` is the token from the page before.
 
     A `caller` sees runs of their own and those of the stage.
 
@@ -86,7 +86,7 @@ def newest(
     def planned(folder: RunPaths) -> tuple[str, RunPaths, Plan | RefusedPlan | None]:
         body = shelf.get(folder.plan)
         plan = plan_from(body) if body else None
-        # one that is about to be planned is the newest of all
+        # a run that is not planned yet sorts as the newest
         return f"{plan.started if plan else '9'}_{folder.run}", folder, plan
 
     def told(found: tuple[str, RunPaths, Plan | RefusedPlan | None]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _reported(folder: RunPaths, report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _planned(folder: RunPaths, plan: Plan | RefusedPlan | None) -> dict[str, Any]:
-    """A run that has no report yet."""
+    """The status of a run without a report."""
     found: dict[str, Any] = {
         "run": folder.run,
         "model": folder.model,

@@ -1,4 +1,4 @@
-"""Runs that a schedule starts: each firing is one run, however often it is delivered."""
+"""Runs that a schedule starts: one run per firing, even if it is delivered several times."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from quintet.errors import BadInput
 __all__ = ["start_scheduled"]
 
 
-#: what a schedule's request may say in braces, as `strftime` calls it
+#: placeholders of a schedule's request -> `strftime` format
 DATES = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H"}
-#: the fields of a request that may be dated
+#: the fields of a request that may contain placeholders
 DATED = ("key", "prefix", "manifest", "partition", "features")
 #: ten years
 MAX_HOURS = 87_600
 
 
 def start_scheduled(event: Mapping[str, Any], runs: RunStarter) -> Started:
-    """Start the run of a firing: `scheduled` is its time, `request` what it asks for.
+    """Start the run of a firing: `scheduled` is its time, `request` the run's request.
 
-    The request's places of files may name the date, as in `month={year}-{month}`: that of the
-    firing, in UTC, or of `hours_back` before it.
-    EventBridge Scheduler delivers at least once, always with the time that was scheduled
+    Locations of files in the request may contain the date, as in `month={year}-{month}`: that of
+    the firing, in UTC, or `hours_back` before it.
+    EventBridge Scheduler delivers at least once, always with the scheduled time
     (https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html),
-    so the run is named by it. What is there to score is looked up by the plan: a run that finds
-    nothing is refused, and seen.
+    so the time is part of the run's name. Planning looks up the files: a run that finds none is
+    refused, and this shows in its report.
 
     Raises:
-        BadInput: the event is not of such a schedule.
+        BadInput: the event does not come from such a schedule.
         Transient: the run could not be started now.
     """
     asked = event.get("request")
@@ -53,7 +53,7 @@ def start_scheduled(event: Mapping[str, Any], runs: RunStarter) -> Started:
 
 
 def _moment(text: Any) -> datetime:
-    """A time in UTC."""
+    """Parse a time to UTC."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (TypeError, ValueError):
@@ -68,7 +68,7 @@ def _back(hours: Any) -> timedelta:
 
 
 def _dated(asked: Mapping[str, Any], date: datetime) -> dict[str, Any]:
-    """The request of a date."""
+    """Fill the placeholders of a request with a date."""
 
     def filled(field: str, text: str) -> str:
         for word in re.findall(r"\{([^{}]*)\}", text):

@@ -1,4 +1,4 @@
-"""What a unit leaves: scores, refused rows, and what the run's report shows of its rows."""
+"""The results of a unit: scores, refused rows, and statistics of its rows for the run's report."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from quintet.serving import Prediction
 
 __all__ = ["Defaults", "QuarantineLines", "ScoreTable", "Statistics"]
 
-#: how many refusals of one reason a report may show
+#: the number of refusals that a report shows per reason
 EXAMPLES = 3
-#: how many reasons are distinguished; a category column can give one for each value
+#: the number of distinct reasons; a category column can give one per value
 REASONS = 200
 
 
 class ScoreTable:
-    """The scores of a unit, gathered chunk by chunk, and given away part by part.
+    """The scores of a unit, added chunk by chunk, and taken part by part.
 
-    Of `many` files they have the column `file`; `kept` are the names of the input's columns
-    beside them. `rows` are all that were added, `held` the bytes of those that were not taken.
+    With `many` files they have the column `file`; `kept` are the names of the passthrough columns.
+    `rows` counts all rows that were added, `held` the bytes of those that were not taken yet.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ScoreTable:
         file: str | None = None,
         kept: Mapping[str, core.Array] | None = None,
     ) -> None:
-        """Add scored rows; `rows` are their numbers in the file."""
+        """Add scored rows; `rows` are the rows' numbers in the file."""
         if self._many:
             self._add_texts(FILE, [file] * len(rows))
         self._add("row", rows)
@@ -91,13 +91,16 @@ class ScoreTable:
         self.held += array.nbytes
 
     def take(self, form: FileFormat) -> tuple[bytes, int]:
-        """What was added since the last time, and its rows: the same bytes for the same scores."""
-        if not self._parts:  # every row was refused: the columns are there all the same
+        """Take the rows added since the last call, as a file: the same scores give the same bytes.
+
+        Returns the file's bytes and its number of rows.
+        """
+        if not self._parts:  # every row was refused: write the columns all the same
             nothing = {output.name: empty_output(output) for output in self._contract.outputs}
             self.add(np.empty(0, dtype=np.int64), [], nothing, np.empty(0, dtype=np.bool_))
         columns: dict[str, Array | core.Array] = {}
         for name in list(self._parts):
-            parts = self._parts.pop(name)  # in memory once, not twice
+            parts = self._parts.pop(name)  # free the parts, to hold the column only once
             arrays = isinstance(parts[0], np.ndarray)
             whole = np.concatenate(parts) if arrays else core.ChunkedArray(parts).combine_chunks()
             if form == "csv" and isinstance(whole, core.Array):
@@ -110,13 +113,13 @@ class ScoreTable:
 
 
 class QuarantineLines:
-    """The refused rows of a unit, whole, and how often which reason came.
+    """The refused rows of a unit with their original bytes, and the counts of their reasons.
 
-    `rows` are all that were added, `held` the bytes of those that were not taken.
+    `rows` counts all rows that were added, `held` the bytes of those that were not taken yet.
     """
 
     def __init__(self) -> None:
-        # not a list of lines: orjson's take 4 KiB each
+        # not a list of lines: each line from orjson takes 4 KiB
         self._body = bytearray()
         self._held_rows = 0
         self._reasons: dict[tuple[str, str], dict[str, Any]] = {}
@@ -133,7 +136,7 @@ class QuarantineLines:
         refusals: Sequence[Refusal],
         file: str | None = None,
     ) -> None:
-        """Add one row of a file, refused for some reasons; `file` is named where there are many."""
+        """Add a refused row with its reasons; `file` is its file in a run over many."""
         place = {"row": row} if file is None else {FILE: file, "row": row}
         self._body += Quarantined(place, refusals, original).to_line()
         self._held_rows += 1
@@ -151,11 +154,11 @@ class QuarantineLines:
 
     @property
     def reasons(self) -> list[dict[str, Any]]:
-        """Field, expectation, rows and first examples of every reason, in order of coming."""
+        """The field, expectation, rows and first examples of every reason, by first occurrence."""
         return list(self._reasons.values())
 
     def take(self) -> tuple[bytes, int]:
-        """What was added since the last time, one JSON object a line, and its rows."""
+        """The rows added since the last call, one JSON object per line, and their number."""
         body, rows = bytes(self._body), self._held_rows
         self._body.clear()
         self._held_rows = 0
@@ -163,7 +166,7 @@ class QuarantineLines:
 
 
 class Statistics:
-    """The histogram of a unit's scores, and the sample of its rows that drift is computed from."""
+    """The histogram of a unit's scores, and the sample of its rows for computing drift."""
 
     def __init__(
         self, contract: Contract, baseline: Callable[[], Mapping[str, Any]], rows: int
@@ -190,7 +193,7 @@ class Statistics:
                 self._sample = sample
 
     def documents(self) -> dict[str, Any]:
-        """What a unit's result holds of them."""
+        """The statistics for the unit's result."""
         found: dict[str, Any] = {"histogram": None, "sample": None, "notes": self.notes}
         with noting(self.notes, "The histogram of the scores"):
             found["histogram"] = self._histogram.document() if self._histogram else None
@@ -199,7 +202,7 @@ class Statistics:
         return found
 
 
-#: the most fields of a file that are looked through for a near name
+#: the maximum number of a file's fields that are searched for a near name
 MAX_FIELDS = 1000
 
 
@@ -213,7 +216,7 @@ class Defaults:
     def add(
         self, file: str | None, layout: Layout, chunk: Chunk, given: Collection[str] = ()
     ) -> None:
-        """Add some rows of a file; its folders say the features `given`."""
+        """Add some rows of a file; `given` are the features from its folders."""
         if not chunk.batch.rows:
             return
         absent = chunk.batch.absent.difference(given)
@@ -228,9 +231,9 @@ class Defaults:
     def _described(
         self, absent: Iterable[str], layout: Layout, chunk: Chunk
     ) -> dict[str, dict[str, Any]]:
-        """The default of each feature, and the field of the file that may be meant for it."""
+        """The default of each feature, and the field of the file that may have been meant."""
         names: Iterable[Any] = layout.columns
-        if layout.format == "jsonl":  # its rows have the fields; the first may speak for them
+        if layout.format == "jsonl":  # no header: use the fields of the first row
             row = chunk.original(int(chunk.rows[0]) - chunk.first)
             names = orjson.loads(row) if isinstance(row, bytes) else row
         others = (str(name)[:60] for name in names if name not in self._contract.request_keys)
@@ -242,5 +245,5 @@ class Defaults:
         }
 
     def document(self) -> dict[str, Any]:
-        """What a unit's result holds of them: by file, "" where the run has one only."""
+        """The missing features for the unit's result, by file; "" in a run over one file."""
         return self._files

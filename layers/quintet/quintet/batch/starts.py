@@ -1,4 +1,4 @@
-"""Runs that are asked for: each is named by what it scores, and is started once."""
+"""Start requested runs: a run is named after its request and its input, and starts once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Started", "start_run"]
 
 
 class Started(NamedTuple):
-    """The run that a request asks for; `new` is False where it had ended before."""
+    """The run of a request; `new` is False if the run had already ended."""
 
     folder: RunPaths
     new: bool
@@ -35,14 +35,14 @@ def start_run(
 ) -> Started:
     """Start the run of a request, unless it was started before.
 
-    The name is a hash of the model's version, the request and the state of its files. So the
-    same again is the same run; a file that is new or another, or another live version, makes
+    The name is a hash of the model's version, the request and the state of its files. So a
+    repeated request gives the same run; a new or changed file, or another live version, gives
     another run. `check` refuses an endpoint that is not registered.
 
     Raises:
-        BadInput: the request is no good, or names no files.
-        NotFound: there is no such model, version, object or endpoint.
-        Transient: a store could not be read, or the run not be started now.
+        BadInput: the request is invalid, or names no files.
+        NotFound: the model, version, object or endpoint does not exist.
+        Transient: a store could not be read, or the run could not be started now.
     """
     request = request_from(data)
     route = routes.route(request.model)
@@ -62,7 +62,7 @@ def start_run(
 
 
 def _state(request: RunRequest, inbox: InputBucket) -> tuple[str | None, str]:
-    """The version of the object or manifest that is named, and a hash of all there is to score."""
+    """The version of the named object or manifest, and a hash over all files to score."""
     if request.scope == "key":
         found = inbox.snapshot(request.bucket, request.source, request.version_id)
         return found.version_id, found.etag
@@ -72,7 +72,7 @@ def _state(request: RunRequest, inbox: InputBucket) -> tuple[str | None, str]:
 
 
 def _listing(files: InputListing) -> str:
-    """A hash of the state of some files."""
+    """A hash over the state of some files."""
     digest = hashlib.sha256()
     for item in files.items:
         digest.update(orjson.dumps(tuple(item)) + b"\n")
@@ -80,7 +80,7 @@ def _listing(files: InputListing) -> str:
 
 
 def _hint(request: RunRequest) -> str:
-    """The words by which people tell the runs of a model apart."""
+    """The readable part of the name that distinguishes a model's runs."""
     if request.partition:
         return request.partition
     return request.source.rstrip("/").rpartition("/")[2].partition(".")[0]

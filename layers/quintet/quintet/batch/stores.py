@@ -1,4 +1,4 @@
-"""The ports of batch runs: where their files are, where their documents and results go."""
+"""The ports of batch runs: the store of their files, and the store of documents and results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 class Listed(NamedTuple):
-    """An object as a listing shows it."""
+    """An object in a listing."""
 
     key: str
     size: int
@@ -31,26 +31,26 @@ class Listed(NamedTuple):
 
 
 class InputBucket(Protocol):
-    """Where a run's files are."""
+    """The buckets that hold a run's files."""
 
     def keys(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """The objects whose keys start with `prefix`, in the order of their keys.
 
         Raises:
-            BadInput: there is no such bucket, or it may not be read.
+            BadInput: the bucket does not exist, or access is denied.
             Transient: it could not be listed.
         """
         ...
 
     def snapshot(self, bucket: str, key: str, version_id: str | None) -> Snapshot:
-        """The object as it is now. Raises NotFound when it is gone."""
+        """Pin the object's current version. Raises NotFound if it does not exist."""
         ...
 
     def read(self, snapshot: Snapshot, start: int, end: int) -> bytes:
-        """The bytes from `start` to `end` of exactly that version; by several threads at once.
+        """Read the bytes from `start` to `end` of exactly that version; thread-safe.
 
         Raises:
-            BadInput: the object was deleted or overwritten since.
+            BadInput: the object has been deleted or overwritten.
             Transient: the store could not be read.
         """
         ...
@@ -58,7 +58,7 @@ class InputBucket(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PinnedSource:
-    """The bytes of one version of an object, as `quintet.formats.sources.ByteSource` has them."""
+    """The bytes of one version of an object; see `quintet.formats.sources.ByteSource`."""
 
     inbox: InputBucket
     snapshot: Snapshot
@@ -74,7 +74,7 @@ class PinnedSource:
 
 
 class ObjectStore(Protocol):
-    """Where the documents and results of runs are."""
+    """The store of the documents and results of runs."""
 
     def get(self, key: str) -> bytes | None: ...
 
@@ -86,7 +86,7 @@ class ObjectStore(Protocol):
 
 
 class MemoryInputBucket:
-    """An inbox in memory; every put makes a version."""
+    """An inbox in memory; every put creates a version."""
 
     def __init__(self) -> None:
         self.versions: dict[tuple[str, str], list[tuple[Snapshot, bytes]]] = {}
@@ -131,14 +131,14 @@ class MemoryInputBucket:
 
 
 def changed(snapshot: Snapshot) -> BadInput:
-    """The refusal of an object that is no longer what was planned."""
+    """The refusal of an object that has changed since planning."""
     return BadInput.of(
         "the file", f"{snapshot.key} as it was planned", "another; it was deleted or overwritten"
     )
 
 
 def unreadable() -> BadInput:
-    """The refusal of a bucket that is not there, or that the stack may not read: unnamed."""
+    """The refusal of a missing or unreadable bucket; it does not reveal the bucket's name."""
     return BadInput.of("bucket", "one that this stack may read", "another")
 
 

@@ -1,9 +1,10 @@
-"""The table of a model: a pointer to the run that its readers shall see, moved in one step.
+"""The table of a model: a pointer to the run that its readers see, moved atomically.
 
-A run over a partition (`month=2026-01`) has a table of its own beside the model's. A run that
-succeeds moves the pointer to itself unless a run that was started later has been there, so a late
-old run never replaces a newer one. Nor does a replay, which has but refused rows of one. By hand a
-pointer can be moved to any whole run; the next run moves it on.
+A run over a partition (`month=2026-01`) has its own table beside the model's. A run that succeeds
+moves the pointer to itself unless a run that was started later has already done so, so an old run
+that ends late never replaces a newer one. A replay does not move the pointer, because it has only
+the refused rows of a run. An operator can move a pointer to any whole run; the next run moves it
+on.
 """
 
 from __future__ import annotations
@@ -30,30 +31,30 @@ __all__ = [
     "tables_of",
 ]
 
-#: who moves a pointer where no person does
+#: the mover of a pointer if no person moves it
 RUN = "the run itself"
-#: how often a move that others got ahead of is tried; each of them has moved the pointer on
+#: attempts to move a pointer when other writers are faster; each of them moves the pointer
 ATTEMPTS = 20
 
 
 class ConditionalObjects(Protocol):
-    """Objects that are replaced only as they were read."""
+    """Objects with compare-and-swap: replaced only if unchanged since they were read."""
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """The content of a cell and its tag, None if it does not exist. Raises Transient."""
+        """The content of an object and its tag, None if it does not exist. Raises Transient."""
         ...
 
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        """Store, if the cell still has that tag (None: is not there); whether it did.
+        """Store if the object still has that tag (None: does not exist); whether it did.
 
         Raises:
-            Transient: nobody knows whether it was stored.
+            Transient: it is unknown whether the object was stored.
         """
         ...
 
 
 class MemoryConditionalObjects:
-    """Cells in memory."""
+    """Objects in memory."""
 
     def __init__(self) -> None:
         self.held: dict[str, bytes] = {}
@@ -78,7 +79,7 @@ def tables_of(model: str) -> str:
 
 
 def pointer_key(model: str, partition: str | None) -> str:
-    """Where the pointer of a model, or of one of its partitions, is."""
+    """The key of the pointer of a model, or of one of its partitions."""
     folders = sorted(filter(None, (partition or "").split("/")))
     return tables_of(model) + "".join(f"{folder}/" for folder in folders) + "current.json"
 
@@ -86,14 +87,14 @@ def pointer_key(model: str, partition: str | None) -> str:
 def current_run(
     model: str, partition: str | None, cells: ConditionalObjects
 ) -> dict[str, Any] | None:
-    """What a pointer says: the run, its manifest with its SHA-256, who moved it when."""
+    """Read a pointer: the run, its manifest and the manifest's SHA-256, who moved it and when."""
     held = cells.read(pointer_key(model, partition))
     pointer: dict[str, Any] | None = orjson.loads(held[0]) if held else None
     return pointer
 
 
 def shows_itself(folder: RunPaths, store: ObjectStore) -> bool:
-    """Whether a run that succeeded moves its table's pointer; a replay waits for a person.
+    """Whether a run that succeeded moves its table's pointer; a replay waits for an operator.
 
     Raises:
         NotFound: the run has no manifest.
@@ -109,13 +110,13 @@ def show_run(
     clock: Callable[[], datetime],
     by: str = RUN,
 ) -> dict[str, Any]:
-    """Move a table's pointer to a run; the pointer as it is then, to whichever run.
+    """Move a table's pointer to a run; return the pointer after that, to whichever run it points.
 
     A run moves it to itself only if it was started after every run that did so before; a person
     (`by`) moves it in any case.
 
     Raises:
-        NotFound: the run has no manifest, or files of it are gone.
+        NotFound: the run has no manifest, or some of its files are gone.
         Transient: the store could not be read or written.
     """
     manifest = _manifest(folder, store)
@@ -134,7 +135,7 @@ def show_run(
 
 
 def _manifest(folder: RunPaths, store: ObjectStore) -> dict[str, Any]:
-    """The manifest of a whole run, with its own SHA-256."""
+    """Read the manifest of a whole run, with the manifest's SHA-256."""
     body = store.get(folder.manifest)
     if body is None:
         raise NotFound.of("run", f"a run of {folder.model} that has succeeded", folder.run[:80])
@@ -144,7 +145,7 @@ def _manifest(folder: RunPaths, store: ObjectStore) -> dict[str, Any]:
 
 
 def _check_files(folder: RunPaths, manifest: dict[str, Any], store: ObjectStore) -> None:
-    """Refuse a run of which files were deleted since."""
+    """Refuse a run whose files have been deleted."""
     there = set(store.keys(folder.root))
     if gone := [file["key"] for file in manifest["files"] if file["key"] not in there]:
         more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
@@ -152,7 +153,7 @@ def _check_files(folder: RunPaths, manifest: dict[str, Any], store: ObjectStore)
 
 
 def _moves(stands: dict[str, Any], manifest: dict[str, Any], by: str) -> bool:
-    """Whether a pointer is moved to the run of a manifest."""
+    """Whether the pointer moves to the run of a manifest."""
     if stands["run"] == manifest["run"]:
         return False
     return by != RUN or _moment(manifest["started"]) > _moment(stands["newest"])
@@ -169,7 +170,7 @@ def _pointer(
     now: datetime,
     by: str,
 ) -> dict[str, Any]:
-    """The pointer's document; `newest` is the start of the newest run that it was ever at."""
+    """The pointer's document; `newest` is the start of the newest run it has ever pointed to."""
     starts = [manifest["started"], *([stands["newest"]] if stands else [])]
     taken = ("model", "run", "version", "partition", "started", "scored", "quarantined", "sha256")
     return {

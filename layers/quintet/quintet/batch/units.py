@@ -1,4 +1,4 @@
-"""Score one unit of a run: read, join, score, write; its result is written last."""
+"""Score one unit of a run: read, join, score, write; the unit's result is written last."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ from quintet.serving.predict import in_caller_order, predict
 
 __all__ = ["BEAT_SECONDS", "UnitFailed", "score_unit"]
 
-#: the most bytes of scores, and of refused rows, that a unit holds before it writes a file of them
+#: the bytes of scores, and of refused rows, above which a unit writes a file of them
 MAX_HELD_BYTES = 32 << 20
-#: how often a unit says how far it is
+#: seconds between two heartbeats of a unit
 BEAT_SECONDS = 5.0
 
 
 class UnitFailed(Exception):
-    """A unit that trying again would not heal; the state machine does not retry it."""
+    """A unit has failed for good: a retry would fail too, so the state machine does not retry."""
 
 
 class _Part(NamedTuple):
-    """Some rows, the layout of their file, and its key where the run has many."""
+    """Some rows, the layout of their file, and its key in a run over many files."""
 
     piece: Piece
     layout: Layout
     file: str | None
-    #: as of when its stored features are taken, in epoch seconds
+    #: the time as of which stored features are taken, in epoch seconds
     moment: float
-    #: the features that the folders of the file say
+    #: the features from the folders of the file
     given: Collection[str]
 
 
 class _Scored(NamedTuple):
-    """A part's rows as they were read, and their results."""
+    """A part's rows as read, and their results."""
 
     part: _Part
     chunk: Chunk
@@ -75,13 +75,13 @@ def score_unit(
     peak_mb: Callable[[], float] = float,
     threads: int = 1,
 ) -> dict[str, Any]:
-    """Score a unit and store its result, unless that was done before; the result.
+    """Score a unit, store its result and return it; a result that is already stored is returned.
 
-    `baseline` gives the model's baseline for drift, empty if it has none;
-    `peak_mb` the most memory that the environment has held. `threads` read and score at once.
-    A unit that takes long says how far it is meanwhile, in its `beat`.
-    What trying again cannot heal (the file is damaged or was changed, the model fails) is a
-    result of its own, with status "failed", so that the run's report can name it.
+    `baseline` gives the model's baseline for drift, empty if it has none; `peak_mb` the peak
+    memory of the environment. `threads` is the number of threads that read and score. A unit that
+    takes long reports its progress in its `beat`.
+    A failure that a retry cannot fix (the file is damaged or has changed, the model fails) is
+    stored as a result with the status "failed", so that the run's report can name it.
 
     Raises:
         Transient: a store could not be read.
@@ -89,7 +89,7 @@ def score_unit(
     key = plan.folder.result(unit.unit)
     if stored := store.get(key):
         done: dict[str, Any] = orjson.loads(stored)
-        if done["status"] == "done":  # what has failed is tried again by a redrive
+        if done["status"] == "done":  # a redrive tries failed units again
             return done
     begun = clock()
     result: dict[str, Any]
@@ -122,7 +122,7 @@ def score_unit(
 
 @dataclass(slots=True)
 class _Found:
-    """The results of a unit's rows."""
+    """The collected results of a unit's rows."""
 
     scores: ScoreTable
     quarantine: QuarantineLines
@@ -131,7 +131,7 @@ class _Found:
     fallback: int = 0
 
     def add(self, found: _Scored) -> None:
-        """Add a part: its scores, and the rows that were refused."""
+        """Add the scores and the refused rows of a part."""
         part, chunk, prediction, kept = found
         refusals: Sequence[Refusal] = ()
         self.defaults.add(part.file, part.layout, chunk, part.given)
@@ -149,7 +149,7 @@ class _Found:
             self.quarantine.add(row, chunk.original(row - chunk.first), reasons, part.file)
 
     def beat(self, unit: Unit, seconds: float) -> dict[str, Any]:
-        """How far the unit is: who watches tells a slow one from one that hangs."""
+        """The unit's heartbeat: it lets an observer tell a slow unit from one that hangs."""
         done = self.scores.rows + self.quarantine.rows
         return {"unit": unit.unit, "rows": done, "of": unit.rows, "seconds": round(seconds, 1)}
 
@@ -169,7 +169,7 @@ def _parts(
     contract: Contract, plan: Plan, unit: Unit, inbox: InputBucket, store: ObjectStore
 ) -> Iterator[_Part]:
     """The rows of a unit, file by file."""
-    # without a history what is stored is taken as of the run's start: a retry sees the same ages
+    # without a history, feature ages count from the run's start, so that a retry sees the same
     started = datetime.fromisoformat(plan.started).timestamp()
     if plan.scope == "key":
         known = with_constants(contract, plan.constants) if plan.constants else contract
@@ -197,7 +197,8 @@ def _features(
 ) -> Callable[[float], FeatureSource] | None:
     """The stored features of a unit's entities, from files; None without such files.
 
-    The unit is read twice, first for its entities: what is held is theirs, whatever the history.
+    The unit is read twice, first for its entities, so that memory holds only their features,
+    regardless of the size of the history.
     """
     if plan.features is None:
         return None
@@ -210,7 +211,7 @@ def _features(
 
 
 def _nothing(contract: Contract, plan: Plan, statistics: Statistics) -> _Found:
-    """What is found before any row is read."""
+    """The empty results, before any row is read."""
     names = [name for _, name in plan.keep]
     table = ScoreTable(contract, plan.version, many=plan.scope != "key", kept=names)
     return _Found(table, QuarantineLines(), statistics, Defaults(contract))
@@ -218,7 +219,7 @@ def _nothing(contract: Contract, plan: Plan, statistics: Statistics) -> _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Scorer:
-    """Reads and scores parts, several at once if it is asked to; `features` are as of a moment."""
+    """Reads and scores parts, optionally in parallel; `features` takes the time of the features."""
 
     route: ModelRoute
     features: Callable[[float], FeatureSource]
@@ -240,7 +241,7 @@ class _Scorer:
 
 
 def _refused(chunk: Chunk, refusals: Sequence[Refusal]) -> Iterator[tuple[int, list[Refusal]]]:
-    """The refused rows of a chunk, by their number in the file, each with all its reasons."""
+    """The refused rows of a chunk, by number in the file, each with all of its reasons."""
     by_row: dict[int, list[Refusal]] = {}
     for refusal in refusals:
         if refusal.row is not None:
@@ -252,7 +253,7 @@ def _refused(chunk: Chunk, refusals: Sequence[Refusal]) -> Iterator[tuple[int, l
 
 
 class _Files:
-    """Writes a unit's results, in several files if they are large, and lists the files."""
+    """Writes a unit's results, into several files if they are large, and lists the files."""
 
     def __init__(self, unit: Unit, plan: Plan, store: ObjectStore) -> None:
         self._unit, self._plan, self._store = unit.unit, plan, store
@@ -260,7 +261,7 @@ class _Files:
         self._quarantine: list[dict[str, Any]] = []
 
     def write(self, found: _Found, most: int) -> None:
-        """Write what is more than `most` bytes."""
+        """Write the scores, and the refused rows, if they are larger than `most` bytes."""
         folder, form = self._plan.folder, self._plan.output
         if found.scores.held > most:
             key = folder.scores(self._unit, form, len(self._scores))
@@ -270,7 +271,7 @@ class _Files:
             self._quarantine.append(self._put(key, *found.quarantine.take()))
 
     def rest(self, found: _Found) -> list[dict[str, Any]]:
-        """Write the rest; every file of the unit. One of scores is there whatever was found."""
+        """Write the rest and return all files of the unit; at least one file of scores exists."""
         self.write(found, 0)
         if not self._scores:
             key = self._plan.folder.scores(self._unit, self._plan.output)

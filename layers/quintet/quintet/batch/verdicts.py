@@ -1,4 +1,4 @@
-"""How a run has ended, and why: succeeded, refused for its rows, failed or stopped."""
+"""The final status of a run and its cause: succeeded, refused for its rows, failed or stopped."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from quintet.batch.plans import Plan
 
 __all__ = ["Verdict", "ended", "verdict"]
 
-#: Step Functions' error of a map whose children failed more often than it tolerates
+#: Step Functions' error of a map with more failed children than it tolerates
 EXCEEDED = "States.ExceedToleratedFailureThreshold"
-#: a number as some countries write it, in a refusal
+#: a number with a decimal comma, in a refusal
 DECIMAL_COMMA = re.compile(r"'[+-]?\d+(\.\d{3})*,\d+'")
 
 
 class Verdict(NamedTuple):
-    """A run's status and the cause of it, empty where the run has succeeded."""
+    """A run's status and its cause, which is empty if the run succeeded."""
 
     status: str
     cause: str
@@ -36,9 +36,9 @@ def verdict(
     reasons: Sequence[Mapping[str, Any]],
     failure: str | None,
 ) -> Verdict:
-    """The verdict on a run's counts; `bad` are the results of units that have failed.
+    """Decide on a run's status from its counts; `bad` are the results of failed units.
 
-    `reasons` are those of refused rows, the most frequent first.
+    `reasons` are the reasons of refused rows, most frequent first.
     """
     if cause := _loss(plan.units, counts["unaccounted"], bad, failure):
         return Verdict(ended(failure), cause)
@@ -49,7 +49,7 @@ def verdict(
 
 
 def _loss(units: int, lost: int, bad: Sequence[Mapping[str, Any]], failure: str | None) -> str:
-    """Why rows have no result; empty where all have one."""
+    """Why rows have no result; empty if all rows have one."""
     if failure == STOPPED:
         return f"The run was stopped; {len(bad)} of {units} units and {lost} rows have no result."
     if bad:
@@ -64,7 +64,7 @@ def _loss(units: int, lost: int, bad: Sequence[Mapping[str, Any]], failure: str 
 
 
 def _refusal(plan: Plan, rows: int, refused: int, reasons: Sequence[Mapping[str, Any]]) -> str:
-    """Why a run is refused for its rows, with the most frequent reason."""
+    """Why a run is refused because of its rows, with the most frequent reason."""
     limit = "" if refused == rows else f", more than the model's max_refused ({plan.max_refused:g})"
     cause = f"{refused:,} of {rows:,} rows were refused{limit}."
     if reasons:
