@@ -1,4 +1,4 @@
-"""drop: turns a file put into the inbox into a run of the batch scoring."""
+"""drop: starts a batch run for each file put into the inbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Start the runs that SQS messages name; the messages that come back."""
+    """Start the runs that SQS messages name; return the messages to retry."""
     failed = [
         {"itemIdentifier": message["messageId"]}
         for message in event["Records"]
@@ -27,7 +27,7 @@ def _handled(message: dict[str, Any]) -> bool:
             for found in dropped(message["body"]):
                 run, status = start(found, wiring.runs())
                 logger.info("dropped", run=run, status=status)
-        except BadInput as error:  # no receive will read it
+        except BadInput as error:  # a retry would fail, too
             wiring.bury_drop(message["body"])
             logger.warning("dead letter", message_id=message["messageId"], reason=str(error))
     except QuintetError as error:

@@ -20,5 +20,5 @@ coldstart.started()
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer one request of API Gateway."""
+    """Answer one API Gateway request."""
     return gateway.respond(event, ROUTES, common.request_telemetry, common.auth)

@@ -1,4 +1,4 @@
-"""notify: tells callers of settled jobs, and endpoints of alerts and runs, by webhook and SNS."""
+"""notify: sends webhooks and SNS notifications about settled jobs, alerts and runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quintet.wiring import notify as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Handle messages of SQS; returns the messages that must come back."""
+    """Handle SQS messages; return the messages to retry."""
     failed = [
         {"itemIdentifier": message["messageId"]}
         for message in event["Records"]
@@ -26,7 +26,7 @@ def _handled(message: dict[str, Any]) -> bool:
         try:
             receives = int(message["attributes"]["ApproximateReceiveCount"])
             wait = wiring.notify(message["body"], receives)
-        except (BadInput, GivenUp) as error:  # no receive will change it
+        except (BadInput, GivenUp) as error:  # a retry would fail, too
             wiring.bury(message["body"])
             logger.warning("dead letter", message_id=name, reason=str(error))
             return True

@@ -12,7 +12,7 @@ from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Plan a run; where its documents are, and how many units there are to score."""
+    """Plan a run; return where its documents are and how many units there are to score."""
     attempt = execution_input(event["run"], event["request"])
     run, started = attempt.folder.run, event["started"]
     request = request_from(attempt.request, run=run, started=started)

@@ -1,4 +1,4 @@
-"""predict: answers predictions over HTTP in the Open Inference, SageMaker and records forms."""
+"""predict: answers predictions over HTTP in the Open Inference, SageMaker and records protocols."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from quintet.wiring import predict as wiring
 
 
 def predict(protocol: WireProtocol, request: Request, context: RequestContext) -> Response:
-    """Answer with predictions, or with a job where the caller would rather have that."""
-    if request.wants_job:  # what that takes is imported by those who ask for it
+    """Answer with predictions, or with a job if the caller prefers one."""
+    if request.wants_job:  # imported lazily: most requests do not need it
         from quintet.wiring import jobs
 
         return jobs.accept(protocol, wiring.online(), request, context)
@@ -42,5 +42,5 @@ coldstart.started()
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer one request of API Gateway."""
+    """Answer one API Gateway request."""
     return gateway.respond(event, ROUTES, common.request_telemetry, common.auth)

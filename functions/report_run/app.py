@@ -10,7 +10,7 @@ from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Report a run: its status, the cause if it failed, the report's key, and whom to call."""
+    """Report a run; return its status, cause of failure, report key and callback."""
     attempt = execution_input(event["run"], event["request"])
     summary = wiring.reporter()(attempt.folder, event.get("failure"))
     common.logger().info("reported", **summary)

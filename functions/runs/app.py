@@ -20,7 +20,7 @@ coldstart.started()
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer one request of API Gateway, or start the run that a schedule asks for."""
+    """Answer one API Gateway request, or start the run of a schedule."""
     if "scheduled" in event:
         return wiring.start_scheduled(event)
     return gateway.respond(event, ROUTES, common.request_telemetry, common.auth)

@@ -1,4 +1,4 @@
-"""score_stream: scores the records of a stream, those of an invocation together."""
+"""score_stream: scores the records of a stream, one batch per invocation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from quintet.wiring import stream as wiring
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Score the records of one shard; the window's state, and what has to come again.
+    """Score the records of one shard; return the window's state and batch item failures.
 
-    What cannot be scored is kept in the quarantine and is no failure. A failure of the world is no
-    exception either: that would have the event source cut the batch in halves.
+    Records that cannot be scored go to the quarantine and are not failures. Transient failures are
+    returned, not raised: for an exception the event source would split the batch in halves.
     """
     outcome = wiring.scorer().take(
         kinesis_events.shard_batch(event), kinesis_events.tumbling(event)

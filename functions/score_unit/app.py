@@ -11,12 +11,12 @@ from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Score a unit; its counts. The scores and the full result are in the scores bucket.
+    """Score a unit; return its counts. The scores and the full result are in the scores bucket.
 
-    With a `failure` of an invocation that left no result, write a result that says the cause.
+    Given the `failure` of an invocation that left no result, write a result with the cause.
 
     Raises:
-        UnitFailed: it cannot be scored, which its result says; the map counts it as failed.
+        UnitFailed: the unit cannot be scored; its result says why, and the map counts a failure.
     """
     if failure := event.get("failure"):
         unit = unit_from(event, lenient=True)

@@ -13,7 +13,7 @@ from quintet.wiring import jobs as wiring
 
 
 def invoke(request: Request, context: RequestContext) -> Response:
-    """Accept one of SageMaker's asynchronous invocations."""
+    """Accept a SageMaker asynchronous invocation."""
     bucket = wiring.submit_settings().payloads_bucket
     return sagemaker_async.answer(
         wiring.submitter(), wiring.contracts(), request, context, bucket=bucket
@@ -33,5 +33,5 @@ coldstart.started()
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Answer one request of API Gateway."""
+    """Answer one API Gateway request."""
     return gateway.respond(event, ROUTES, common.request_telemetry, common.auth)

@@ -1,4 +1,4 @@
-"""work: scores the jobs of the queue, those of one model version together."""
+"""work: scores the jobs of the queue, in groups of one model version."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from quintet.wiring import work as wiring
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Work on the jobs that SQS messages name; return the messages that come back."""
+    """Process the jobs that SQS messages name; return the messages to retry."""
     left = context.get_remaining_time_in_millis
-    last_start = left() / 3  # the last third is for jobs in work
+    last_start = left() / 3  # the last third is for jobs in progress
     results = wiring.worker().work(deliveries(event), lambda: left() > last_start)
     wiring.telemetry().worked(results)
     failed = [result.delivery.message for result in results if not result.acknowledged]

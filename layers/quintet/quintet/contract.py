@@ -1,8 +1,8 @@
-"""The contract of a model: what `model.yaml` says, as plain dataclasses.
+"""The contract of a model: the content of `model.yaml`, as plain dataclasses.
 
 These classes hold a *validated* contract. They import nothing heavy, because `predict`
 reads one in Lambda's init; the publisher (`quintet_publish.package`) validates `model.yaml`
-with pydantic against these very classes and writes the result as `contract.json`.
+with pydantic against the same classes and writes the result as `contract.json`.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class Feature:
     """One column of a record.
 
     `shape` is that of one row: () is a scalar, (64,) a vector of 64. A feature without a
-    `default` is required. `max_age` is in seconds and belongs to stored features;
-    `when_stale` says what happens past it, and when the entity has no such value: serve (the
-    old value; where there is none, the default, else refuse), default, fallback (the
-    contract's fallback rule answers) or refuse. `empty` says what the empty text is: text, or
-    missing, for tools that write gaps so.
+    `default` is required. `max_age` is in seconds and applies to stored features;
+    `when_stale` says what happens if the value is older or missing: serve (use the
+    old value; if it is missing, the default, else refuse), default, fallback (the
+    contract's fallback rule answers) or refuse. `empty` says how to read an empty text: as text,
+    or as missing, for tools that write missing values as empty text.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -89,7 +89,7 @@ class Input:
     """One input tensor of the graph; its first dimension is the rows (-1).
 
     `features` names the scalar features stacked into (rows, len(features)); without it,
-    the feature of the input's own name feeds it.
+    the input takes the feature of the same name.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -102,11 +102,11 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """One output tensor of the graph and what it means; the first dimension is the rows.
+    """One output tensor of the graph and its meaning; the first dimension is the rows.
 
     `classes` names the classes: a list in the order of the label's numbers (0, 1, ...) or of
     the columns of the probabilities, or a mapping from the graph's labels, as text, to names;
-    the columns are then in ascending order of the labels.
+    with a mapping, the columns are in ascending order of the labels.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -120,14 +120,14 @@ class Output:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The labels that have a name, as text, in the order of the columns."""
+        """The labels that have a name, as text, in column order."""
         if isinstance(self.classes, dict):
             return tuple(sorted(self.classes, key=_label_order))
         return tuple(map(str, range(len(self.classes or ()))))
 
     @cached_property
     def class_names(self) -> tuple[str, ...] | None:
-        """The names of the classes, in the order of the columns."""
+        """The names of the classes, in column order."""
         if isinstance(self.classes, dict):
             return tuple(self.classes[label] for label in self.labels)
         return self.classes
@@ -146,13 +146,13 @@ def _is_int(label: str) -> bool:
 
 
 def _label_order(label: str) -> tuple[bool, int, str]:
-    """Integers by their value, before texts."""
+    """Sort key: integers by value, before texts."""
     return (False, int(label), "") if _is_int(label) else (True, 0, label)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slo:
-    """The service level the team asks for: the 95th percentile of a request, milliseconds."""
+    """The service level objective: the 95th percentile of request latency, in milliseconds."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
@@ -161,7 +161,7 @@ class Slo:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The most one request may hold: rows, and bytes of its (uncompressed) body.
+    """The limits of one request: rows, and bytes of its (uncompressed) body.
 
     `max_refused` is the largest share of a batch run's rows that may be refused; a run whose
     rows are all refused exceeds it in any case.
@@ -176,7 +176,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class FallbackRule:
-    """`outputs` answer where the request's `feature` is above, below or equal to a value."""
+    """Answers with `outputs` if the request's `feature` is above, below or equal to a value."""
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
@@ -189,9 +189,9 @@ class FallbackRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Fallback:
-    """What answers when stored features cannot: the first rule that matches, else `otherwise`.
+    """Answers without stored features: the first matching rule, else `otherwise`.
 
-    Values are by output name, for one row; rules read request features only.
+    Values are keyed by output name, for one row; rules read request features only.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -202,9 +202,9 @@ class Fallback:
 
 @dataclass(frozen=True, kw_only=True)
 class AlertRule:
-    """A prediction is an alert when the named output (its last column) is above or below.
+    """A prediction raises an alert if the named output (its last column) is above or below.
 
-    On a stream an entity gives one alert in `cooldown` seconds.
+    On a stream, an entity raises at most one alert in `cooldown` seconds.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -217,7 +217,7 @@ class AlertRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregate:
-    """What a window holds of each entity: `how` many, or what of the field `of`.
+    """An aggregate of each entity in a window: a count, or a statistic (`how`) of the field `of`.
 
     It is stored under `name`, which a feature with the source `window` reads.
     """
@@ -232,13 +232,13 @@ class Aggregate:
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """How the records of a stream are gathered into windows, by the contract's entity.
+    """How the records of a stream are grouped into windows, by the contract's entity.
 
-    Without `time`, windows are those of the event source: by arrival, as long as the template
-    says. With it, a record belongs to the window of `window` seconds around the moment in its
-    field `time` (epoch seconds, or ISO 8601). One that arrives more than `allowed_lateness`
-    seconds after the end of its window is scored, but counted as late and left out of the
-    aggregates.
+    Without `time`, windows are those of the event source: by arrival, with the length set in the
+    template. With it, a record belongs to the window of `window` seconds that contains the time in
+    its field `time` (epoch seconds, or ISO 8601). A record that arrives more than
+    `allowed_lateness` seconds after the end of its window is scored, but counted as late and left
+    out of the aggregates.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -251,12 +251,12 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What a model package promises: `model.yaml`, validated.
+    """The contract of a model package: `model.yaml`, validated.
 
     `version` numbers an immutable publication. `entity` names the key column that joins
-    stored features. `cache_ttl` is in seconds; 0 is no prediction cache. `training_data`
-    is a CSV or Parquet file of the package from which publishing computes the baseline, and
-    `training_target` its column of right answers, which publishing compares with the outputs.
+    stored features. `cache_ttl` is in seconds; 0 disables the prediction cache. `training_data`
+    is a CSV or Parquet file in the package from which publishing computes the baseline;
+    `training_target` is its column of correct answers, which publishing compares with the outputs.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -279,12 +279,12 @@ class Contract:
     training_target: str | None = None
 
     def __hash__(self) -> int:
-        # the fields hold dicts; name and version identify a contract in every cache
+        # fields hold unhashable dicts; name and version identify a contract in every cache
         return hash((self.name, self.version))
 
     @cached_property
     def compiled(self) -> Compiled:
-        """What the scoring paths compute once for this contract: `compiled[make]`."""
+        """Values that the scoring paths compute once for this contract: `compiled[make]`."""
         return Compiled(self)
 
     @cached_property
@@ -299,12 +299,12 @@ class Contract:
 
     @cached_property
     def stored(self) -> tuple[Feature, ...]:
-        """The features that the feature store joins by the entity key."""
+        """The features joined from the feature store by the entity key."""
         return tuple(f for f in self.features if f.source != "request")
 
     @cached_property
     def scalar_groups(self) -> dict[tuple[bool, DType], tuple[str, ...]]:
-        """The names of scalar features that are read together: by whether stored, and dtype."""
+        """The names of scalar features read together, keyed by (stored or not, dtype)."""
         groups: dict[tuple[bool, DType], tuple[str, ...]] = {}
         for feature in self.features:
             if not feature.shape:
@@ -314,24 +314,24 @@ class Contract:
 
     @cached_property
     def request_keys(self) -> frozenset[str]:
-        """What a record may hold: the request's features and the entity key."""
+        """The keys that a record may have: the request's features and the entity key."""
         names = {feature.name for feature in self.requested}
         return frozenset(names | {self.entity} if self.entity else names)
 
     @cached_property
     def max_values(self) -> int:
-        """The most values that as many rows as are allowed hold."""
+        """The number of values in the largest allowed batch."""
         row = len(self.request_keys) + sum(math.prod(f.shape) for f in self.requested)
         return self.limits.rows * row
 
     @cached_property
     def needs_entity(self) -> bool:
-        """Whether a record without its entity key cannot be scored."""
+        """Whether a record needs its entity key to be scored."""
         return bool(self.stored)
 
 
 class Compiled(dict[Callable[[Contract], Any], Any]):
-    """`make(contract)` by `make`, each called once for the contract."""
+    """The results of `make(contract)`, keyed by `make`; each is called once."""
 
     def __init__(self, contract: Contract) -> None:
         super().__init__()
@@ -348,13 +348,13 @@ def to_dict(contract: Contract) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any]) -> Contract:
-    """A contract from what `to_dict` gave. It was validated at publish: not again here."""
+    """Build a contract from the output of `to_dict`. Publishing validated it already."""
     built: Contract = _build(Contract, data)
     return built
 
 
 def _build(kind: Any, value: Any) -> Any:
-    """`value` (JSON) as `kind`, for the few type forms that the contract uses."""
+    """Convert a JSON `value` to `kind`, for the few types that the contract uses."""
     if value is None:
         return None
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):

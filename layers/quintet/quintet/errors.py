@@ -1,8 +1,8 @@
-"""The error classes of Quintet, and nothing else.
+"""The error classes of Quintet.
 
 One table in each function maps a class to its outcome: `BadInput` and its
-subclasses are the caller's (4xx, acknowledged, never retried), `ModelFailure` is
-the model's (424, never retried), `Transient` is the world's (503, retried).
+subclasses are errors of the caller (4xx, acknowledged, never retried), `ModelFailure` is
+an error of the model (424, never retried), `Transient` is a passing failure (503, retried).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why one value was refused: the field, what was expected and what came.
+    """Why one value was refused: the field, the expected value and the received one.
 
     `row` is the zero-based position in the batch, None when the request as a whole
     is refused.
@@ -44,13 +44,13 @@ class Refusal:
 
 
 class QuintetError(Exception):
-    """Anything Quintet raises on purpose. Its text is safe to show to a caller."""
+    """Base of all errors that Quintet raises on purpose. The text is safe to show to callers."""
 
 
 class BadInput(QuintetError):
-    """The caller's fault: names the fields. Never retried."""
+    """The caller's request is invalid; the error names the fields. Never retried."""
 
-    #: how many refusals a message names before it only counts the rest
+    #: how many refusals a message names; it counts the others
     SHOWN = 10
 
     def __init__(self, refusals: Iterable[Refusal]) -> None:
@@ -68,7 +68,7 @@ class BadInput(QuintetError):
 
 
 class Forbidden(BadInput):
-    """The API authenticates callers, and did not identify this one (403)."""
+    """The API authenticates callers but did not identify this one (403)."""
 
 
 class NotFound(BadInput):
@@ -76,24 +76,24 @@ class NotFound(BadInput):
 
 
 class TooLarge(BadInput):
-    """The body or the batch is over a stated limit (413)."""
+    """The body or the batch exceeds a stated limit (413)."""
 
 
 class UnsupportedMedia(BadInput):
-    """The content type or encoding is not one that this route reads (415)."""
+    """This route does not support the content type or encoding (415)."""
 
 
 class Conflict(BadInput):
-    """The request contradicts stored state, such as other content under one version (409)."""
+    """The request conflicts with stored state, such as other content under a version (409)."""
 
 
 class Unprocessable(BadInput):
-    """The request is well formed, but is not what an earlier one of its name was (422)."""
+    """The request is well formed but differs from an earlier request with its key (422)."""
 
 
 class ModelFailure(QuintetError):
-    """The model raised, or gave an output that is not finite or not of its contract (424)."""
+    """The model raised, or its output is not finite or does not match its contract (424)."""
 
 
 class Transient(QuintetError):
-    """Something the caller may try again: a store, a queue or a network that failed (503)."""
+    """A failure of a store, a queue or the network; the caller may retry (503)."""

@@ -19,20 +19,20 @@ __all__ = ["OnnxModel", "available_threads"]
 
 onnxruntime.disable_telemetry_events()
 
-FATAL_ONLY = 4  # errors are raised; in a log they could hold values of a request
+FATAL_ONLY = 4  # errors are raised; logged errors could contain values of a request
 MB_PER_VCPU = 1769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
 
 def available_threads(environ: Mapping[str, str]) -> int:
-    """How many threads a run can use: in Lambda the vCPUs that its memory brings."""
+    """How many threads a run can use: in Lambda, the vCPUs that come with its memory."""
     memory = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     return math.ceil(int(memory) / MB_PER_VCPU) if memory else os.cpu_count() or 1
 
 
 class OnnxModel:
-    """A session over a graph, and its contract. Safe to share between threads.
+    """An onnxruntime session of a graph, and its contract. Safe to share between threads.
 
-    The graph comes as bytes, so that it cannot reach for a file beside it.
+    The graph is passed as bytes, so that it cannot load external files.
     """
 
     def __init__(
@@ -50,20 +50,20 @@ class OnnxModel:
                 f"model {contract.name} version {contract.version} does not load "
                 f"({type(error).__name__})"
             ) from error
-        #: see `quintet.scoring.Model.run`; the session's own, since every call counts
+        #: see `quintet.scoring.Model.run`; the session's own method, to save a call
         self.run: Callable[[Sequence[str], dict[str, Array]], list[Array]] = self._session.run
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """How every session of ours runs."""
+    """The options of every session."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = FATAL_ONLY
-    # a pattern is kept for every batch size ever seen
+    # onnxruntime would keep a memory pattern for every batch size ever seen
     options.enable_mem_pattern = False
-    # an arena keeps what the largest batch ever took (43 MB for 500 texts), for every model, and
-    # runs are as fast without: `ModelCache` could not hold its bound
+    # an arena keeps the memory of the largest batch (43 MB for 500 texts) for every model, so
+    # `ModelCache` could not respect its limit; runs are as fast without
     options.enable_cpu_mem_arena = False
     return options

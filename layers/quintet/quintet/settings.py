@@ -31,12 +31,12 @@ Settings = TypeVar("Settings")
 
 
 class SettingsError(Exception):
-    """A variable of the environment is missing or is not what it must be."""
+    """An environment variable is missing or invalid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiSettings:
-    """Settings of what answers HTTP requests; `auth` none also answers unidentified callers."""
+    """Settings of functions that answer HTTP requests; `auth` none admits anonymous callers."""
 
     stage: str
     auth: str = "iam"
@@ -44,7 +44,7 @@ class ApiSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AcceptSettings(ApiSettings):
-    """Settings of what accepts jobs."""
+    """Settings of functions that accept jobs."""
 
     jobs_table: str
     endpoints_table: str
@@ -117,7 +117,7 @@ class NotifySettings:
     notify_dead_letters_url: str
     notify_max_concurrency: int
     jobs_topic_arn: str
-    callback_hosts: str  # public, or loopback as well
+    callback_hosts: str  # public, or loopback to allow this machine, too
     job_retention_days: int
     stream_table: str
 
@@ -165,7 +165,7 @@ class DropSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings:
-    """Settings of `plan_run`; `unit_bytes` is the input that one unit takes, about."""
+    """Settings of `plan_run`; `unit_bytes` is the approximate input size of one unit."""
 
     registry_bucket: str
     registry_table: str
@@ -213,12 +213,12 @@ class GetScoresSettings(ApiSettings):
 
 
 def read(kind: type[Settings], environ: Mapping[str, str]) -> Settings:
-    """Settings from the environment: the field `registry_table` is QUINTET_REGISTRY_TABLE.
+    """Read settings from the environment: the field `registry_table` is QUINTET_REGISTRY_TABLE.
 
-    A tuple is a text with commas.
+    A tuple is a comma-separated text.
 
     Raises:
-        SettingsError: a variable is missing, or is not of its field's type.
+        SettingsError: a variable is missing, or does not have its field's type.
     """
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A request, a response and the protocol between them, whatever carries them."""
+"""Requests, responses and wire protocols, independent of the transport."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ __all__ = [
     "status_of",
 ]
 
-#: seconds after which a client may try again what a store could not answer
+#: seconds after which a client may retry a request that failed because of a store
 RETRY_AFTER = 1
 
-#: the caller where the API does not authenticate, as on this machine
+#: the caller if the API does not authenticate, as in the local stage
 ANONYMOUS = "anonymous"
 
-#: values beyond those of a contract's rows that a body may hold before they are counted
+#: how many more values than the contract's rows hold a body may contain before it is refused
 SPARE_VALUES = 100_000
 
-#: a string of JSON
+#: a JSON string
 JSON_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
-#: Lambda's 6 MB less the headers
+#: Lambda's limit of 6 MB less the headers
 #: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_RESPONSE_BYTES = 6_280_000
 
-#: the first class that matches says the status; the families differ only where they must
+#: the first matching class gives the status
 STATUS: tuple[tuple[type[QuintetError], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
@@ -76,17 +76,17 @@ STATUS: tuple[tuple[type[QuintetError], int], ...] = (
 
 
 def status_of(error: QuintetError | None) -> int:
-    """The HTTP status of an error; None stands for one that was not foreseen."""
+    """The HTTP status of an error; None means an unexpected error."""
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request: header names in lower case, the body as it came.
+    """An HTTP request: header names in lower case, the body as received.
 
-    `route` is the path as template.yaml writes it, `parameters` are the values of its braces.
-    `caller` is who sent it, as the API authenticated them; `base` is what stands before the
-    API's paths where it is reached, such as its stage.
+    `route` is the path as written in template.yaml, `parameters` are its path parameters.
+    `caller` is the authenticated sender; `base` is the URL prefix of the API's paths, such as its
+    stage.
     """
 
     method: str
@@ -102,36 +102,35 @@ class Request:
 
     @property
     def media_type(self) -> str:
-        """The content type without its parameters, in lower case; empty where none came."""
+        """The content type without its parameters, in lower case; empty if absent."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def wants_job(self) -> bool:
-        """Whether it says `Prefer: respond-async` (RFC 7240)."""
+        """Whether the request has `Prefer: respond-async` (RFC 7240)."""
         preferences = self.headers.get("prefer", "").lower().replace(";", ",").split(",")
         return "respond-async" in (preference.strip() for preference in preferences)
 
     def accepts(self, *known: str) -> None:
         """Refuse a content type that is not among `known`.
 
-        None at all is fine, and so is what `curl -d` says when it is told nothing: no route
-        here reads forms, so nobody means one.
+        A missing type is accepted, and so is the default of `curl -d`: no route here reads forms.
 
         Raises:
-            UnsupportedMedia: it is of another type.
+            UnsupportedMedia: the request has another type.
         """
-        if self.headers.get("content-type") in known:  # as it is nearly always
+        if self.headers.get("content-type") in known:  # nearly every request
             return
         if self.media_type not in ("", "application/x-www-form-urlencoded", *known):
             raise UnsupportedMedia.of("Content-Type", " or ".join(known), repr(self.media_type))
 
     def content(self, most: int) -> bytes:
-        """The body, decoded and decompressed, of at most `most` bytes. Size comes first.
+        """The decoded, decompressed body of at most `most` bytes. The size is checked first.
 
         Raises:
-            TooLarge: it is larger, before or after it is decompressed.
-            UnsupportedMedia: it is compressed in a way not known here.
-            BadInput: it cannot be decoded.
+            TooLarge: the body is larger, before or after decompression.
+            UnsupportedMedia: the compression is not supported.
+            BadInput: the body cannot be decoded.
         """
         size = len(self.raw)
         if (size * 3 // 4 - 2 if self.encoded else size) > most:
@@ -166,7 +165,7 @@ class Response:
 
 
 class Asked(Protocol):
-    """What a request asks for, in any protocol; `outputs` None is all of them."""
+    """A decoded request of any protocol; `outputs` None means all outputs."""
 
     batch: Batch
     partial: bool
@@ -177,12 +176,12 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WireProtocol:
-    """A protocol of predictions. Jobs store its `name`.
+    """A prediction protocol. Jobs store its `name`.
 
-    `target` gives the model that a request asks for and its version, None for the live one;
-    `decode` reads a request into an `Asked`, which `encode` takes back with the prediction;
-    `failure` writes an error, None for one that was not foreseen. `about` answers requests that
-    are not for predictions, and returns None for those that are.
+    `target` returns the requested model and version, None for the live version;
+    `decode` parses a request into an `Asked`, which `encode` takes with the prediction;
+    `failure` renders an error, None for an unexpected one. `about` answers requests other than for
+    predictions, and returns None for prediction requests.
     """
 
     name: str
@@ -196,7 +195,7 @@ class WireProtocol:
         """Answer a request.
 
         Raises:
-            QuintetError: it is refused or could not be answered; `failure` renders it.
+            QuintetError: the request is refused or failed; `failure` renders the error.
         """
         if self.about is not None:
             response = self.about(online, request, context)
@@ -207,7 +206,7 @@ class WireProtocol:
         prediction = online.predict(
             context, route, asked.batch, outputs=asked.outputs, partial=asked.partial
         )
-        # at a byte a value, before an answer is made of them
+        # a value takes at least one byte: check before building the answer
         values = sum([output.size for output in prediction.scores.outputs.values()])
         if values > MAX_RESPONSE_BYTES:
             expected = f"at most {MAX_RESPONSE_BYTES} bytes: ask for less"
@@ -216,16 +215,16 @@ class WireProtocol:
 
 
 def json_body(value: Any) -> bytes:
-    """A value as JSON, numpy's arrays and numbers included; it holds no NaN by then."""
+    """A value as JSON; it may contain numpy arrays and numbers, but no NaN."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def check_rows(contract: Contract, rows: int, field_name: str) -> None:
-    """Refuse a batch of no row, or of more than the contract allows.
+    """Refuse an empty batch, and one with more rows than the contract allows.
 
     Raises:
-        BadInput: there is none.
-        TooLarge: there are too many.
+        BadInput: the batch has no rows.
+        TooLarge: the batch has too many rows.
     """
     if rows == 0:
         raise BadInput.of(field_name, "at least one row", "none")
@@ -234,11 +233,11 @@ def check_rows(contract: Contract, rows: int, field_name: str) -> None:
 
 
 def parse_json(contract: Contract, body: bytes) -> Any:
-    """The value of a JSON body, which is not made where it cannot be within the contract.
+    """Parse a JSON body, unless it has too many values for the contract.
 
     Raises:
-        BadInput: it is not strict JSON.
-        TooLarge: it holds more values than the contract's rows have.
+        BadInput: the body is not strict JSON.
+        TooLarge: the body has more values than the contract's rows can hold.
     """
     if body.count(b",") > contract.max_values:
         check_count(contract, body, JSON_TEXT)
@@ -246,13 +245,13 @@ def parse_json(contract: Contract, body: bytes) -> Any:
 
 
 def check_count(contract: Contract, body: bytes, text: re.Pattern[bytes]) -> None:
-    """Refuse a body of more values than the contract's rows have, before any of them is made.
+    """Refuse a body with more values than the contract's rows can hold, before parsing it.
 
-    As objects they take some thirty times their bytes. `text` matches what may hold commas that
-    separate no values.
+    As Python objects, values take some thirty times their bytes. `text` matches strings, whose
+    commas do not separate values.
 
     Raises:
-        TooLarge: there are too many.
+        TooLarge: the body has too many values.
     """
     most = contract.max_values + SPARE_VALUES
     found = body.count(b",")
@@ -263,10 +262,10 @@ def check_count(contract: Contract, body: bytes, text: re.Pattern[bytes]) -> Non
 
 
 def read_version(model: str, text: str) -> int:
-    """A model's version out of a path.
+    """Parse a model's version from a path.
 
     Raises:
-        UnknownModel: it is not a number.
+        UnknownModel: the version is not a number.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise UnknownModel(model, text)
@@ -274,7 +273,7 @@ def read_version(model: str, text: str) -> int:
 
 
 def _inflate(body: bytes, most: int) -> bytes:
-    """Decompress gzip or zlib, never making more than `most` bytes."""
+    """Decompress gzip or zlib, producing at most `most` bytes."""
     inflater = zlib.decompressobj(wbits=47)  # 32 + 15: the header tells gzip from zlib
     try:
         content = inflater.decompress(body, most + 1)

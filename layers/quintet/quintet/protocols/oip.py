@@ -1,4 +1,4 @@
-"""The Open Inference Protocol V2 over HTTP, with Triton's binary tensors both ways."""
+"""The Open Inference Protocol V2 over HTTP, with Triton's binary tensors in both directions."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _UNLOAD = BadInput.of(
 
 
 def about(online: Online, request: Request, context: RequestContext) -> Response | None:
-    """Answer a request on /v2 or below it; None for one that asks for inference.
+    """Answer a request on /v2 or below it; None for an inference request.
 
     Raises:
-        QuintetError: it is refused or could not be answered; `failure` renders it.
+        QuintetError: the request is refused or failed; `failure` renders the error.
     """
     if infers(request):
         return None
@@ -38,12 +38,12 @@ def about(online: Online, request: Request, context: RequestContext) -> Response
 
 
 def infers(request: Request) -> bool:
-    """Whether a request is one for inference."""
+    """Whether a request is an inference request."""
     return request.method == "POST" and _path(request)[-1:] == ["infer"]
 
 
 def target(request: Request) -> tuple[str, int | None]:
-    """The model that an inference request asks for, and its version, None for the live one.
+    """The model and version of an inference request; version None means the live one.
 
     Raises:
         NotFound: the protocol has no such path.
@@ -57,7 +57,7 @@ def target(request: Request) -> tuple[str, int | None]:
 
 
 def failure(error: QuintetError | None, context: RequestContext) -> Response:
-    """An error in the protocol's form."""
+    """An error in the protocol's format."""
     status = status_of(error)
     text = f"internal error; request {context.id}" if error is None else str(error)
     headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, Transient) else {}
@@ -69,12 +69,12 @@ def _path(request: Request) -> list[str]:
 
 
 def _about(online: Online, request: Request, context: RequestContext, path: list[str]) -> object:
-    """What the protocol answers apart from inference; the clients' extras among it."""
+    """Answer requests other than inference, including extensions that clients use."""
     match [request.method, *path]:
         case ["GET"]:
             return oip_metadata.SERVER
         case ["GET", "health", "live" | "ready"]:
-            # the protocol says `live` on both, KServe's client reads `ready`
+            # the protocol specifies `live` for both, KServe's client reads `ready`
             return {"live": True, "ready": True}
         case ["GET", "models", "stats"]:
             return oip_metadata.statistics(online.stats)
@@ -100,10 +100,10 @@ def _about(online: Online, request: Request, context: RequestContext, path: list
 
 
 def _repository_request(request: Request, known: str) -> dict[str, Any]:
-    """The body of a request to the repository: nothing, or an object with one key at most.
+    """The body of a repository request: empty, or an object with at most one known key.
 
     Raises:
-        BadInput: it is something else, which would mean something else.
+        BadInput: the body has other content, which must not be ignored.
     """
     body = request.content(MAX_REPOSITORY_BYTES)
     asked = strict_json.parse(body) if body.strip() else {}

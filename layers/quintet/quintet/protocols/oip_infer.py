@@ -1,4 +1,4 @@
-"""Inference requests and answers of the Open Inference Protocol, in JSON and with raw tensors.
+"""Inference requests and answers of the Open Inference Protocol, in JSON and raw tensors.
 
 https://github.com/triton-inference-server/server, docs/protocol/extension_binary_data.md
 """
@@ -20,7 +20,7 @@ from quintet.serving import Prediction
 
 __all__ = ["Asked", "decode", "encode", "tensors_of"]
 
-#: the length of the JSON where raw tensors follow it; of the body as decompressed
+#: the length of the JSON part, after decompression, if raw tensors follow it
 HEADER = "Inference-Header-Content-Length"
 
 _REQUEST_KEYS = {"id", "parameters", "inputs", "outputs", "model_name", "model_version"}
@@ -30,21 +30,21 @@ _OUTPUT_KEYS = {"name", "parameters"}
 
 @dataclass(slots=True)
 class Asked:
-    """What an inference request asks for: `raw` names the outputs wanted as raw tensors."""
+    """A decoded inference request; `raw` names the outputs requested as raw tensors."""
 
     id: str | None
     batch: Batch
     outputs: list[str]
     raw: set[str]
-    partial: bool = False  # the protocol knows no partial answer
+    partial: bool = False  # the protocol has no partial answers
 
 
 def decode(contract: Contract, request: Request) -> Asked:
-    """Read an inference request.
+    """Decode an inference request.
 
     Raises:
-        BadInput: it is not one of this model.
-        TooLarge: it has too many bytes or rows.
+        BadInput: the request does not fit the model.
+        TooLarge: the request has too many bytes or rows.
     """
     request.accepts("application/json", "application/octet-stream")
     body = request.content(contract.limits.bytes)
@@ -59,17 +59,17 @@ def decode(contract: Contract, request: Request) -> Asked:
 
 
 def tensors_of(contract: Contract, value: Any) -> dict[str, Array]:
-    """The tensors of an inference request that has no raw ones behind it.
+    """The tensors of an inference request in JSON, without raw tensors.
 
     Raises:
-        BadInput: it is not such a request.
-        TooLarge: it has too many rows.
+        BadInput: the value is not such a request.
+        TooLarge: the request has too many rows.
     """
     return _inputs(contract, _request(contract, value).get("inputs"), None)
 
 
 def encode(asked: Asked, prediction: Prediction) -> Response:
-    """An inference answer: JSON, with the raw tensors behind it where some were asked for."""
+    """Encode an inference answer: JSON, followed by the outputs requested as raw tensors."""
     outputs, raw = [], []
     for name in asked.outputs:
         array = prediction.scores.outputs[name]
@@ -103,7 +103,7 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
 
 
 def _request(contract: Contract, value: Any) -> dict[str, Any]:
-    """An inference request; where it names a model and a version, they are those that answer."""
+    """Check an inference request; a model or version that it names must match the path's."""
     asked = _object("body", value, _REQUEST_KEYS)
     for key, answers in (("model_name", contract.name), ("model_version", str(contract.version))):
         if asked.get(key) not in (None, "", answers):
@@ -113,7 +113,7 @@ def _request(contract: Contract, value: Any) -> dict[str, Any]:
 
 
 def _parts(length: str | None, body: bytes) -> tuple[bytes, memoryview | None]:
-    """The JSON of a body and the raw tensors behind it, None where the header names none."""
+    """Split a body into its JSON and the raw tensors that follow; None without the header."""
     if length is None:
         return body, None
     if not (length.isascii() and length.isdigit() and len(length) <= 9):
@@ -164,7 +164,7 @@ def _piece(name: str, size: Any, at: int, raw: memoryview | None) -> memoryview:
 def _outputs(
     contract: Contract, asked: Any, parameters: Mapping[str, Any]
 ) -> tuple[list[str], set[str]]:
-    """The names of the wanted outputs, in order, and those that are wanted as raw tensors."""
+    """The names of the requested outputs, in order, and those requested as raw tensors."""
     known = [output.name for output in contract.outputs]
     by_default = _flag("binary_data_output", parameters, False)
     if asked is None or asked == []:
@@ -209,7 +209,7 @@ def _name(field: str, tensor: Mapping[str, Any]) -> str:
 
 
 def _parameters(field: str, holder: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Parameters are open: clients send their own, and what is not known is passed over."""
+    """An object's parameters. Clients may send their own, so unknown ones are ignored."""
     parameters = holder.get("parameters")
     if parameters is None:
         return {}

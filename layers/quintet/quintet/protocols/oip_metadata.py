@@ -1,4 +1,4 @@
-"""What the Open Inference Protocol tells about the server and its models."""
+"""Metadata of the server and its models in the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SERVER = {
 
 
 def inputs(contract: Contract) -> list[dict[str, Any]]:
-    """The tensors that a request carries: name, datatype, and shape with -1 for the rows.
+    """The tensors of a request: name, datatype, and shape with -1 for the rows.
 
-    The graph's own inputs where the request carries all of them; else one tensor for each
+    If a request carries all features, these are the graph's inputs; else one tensor for each
     feature of the request, and the entity key.
     """
     if not contract.stored:
@@ -68,7 +68,7 @@ def model(contract: Contract, versions: list[int]) -> dict[str, Any]:
 
 
 def config(contract: Contract) -> dict[str, Any]:
-    """A model's configuration, as Triton's clients ask for it; dims are without the rows."""
+    """A model's configuration in Triton's format; dims exclude the rows."""
     return {
         "name": contract.name,
         "platform": "onnxruntime_onnx",
@@ -90,7 +90,7 @@ def _config_tensor(tensor: dict[str, Any]) -> dict[str, Any]:
 
 
 def statistics(stats: Mapping[tuple[str, int], ModelStats]) -> dict[str, Any]:
-    """What the models did in this execution environment, in the form of Triton's extension."""
+    """Statistics of the models in this execution environment, in Triton's extension format."""
     return {
         "model_stats": [
             {

@@ -1,4 +1,4 @@
-"""Our own form: records in, one prediction for each out, errors as problem+json (RFC 9457)."""
+"""Quintet's own protocol: records in, predictions out, errors as problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _KEYS = {"records", "partial", "outputs"}
 
 @dataclass(slots=True)
 class Asked:
-    """What a request asks for; `outputs` None is all of them."""
+    """A decoded request; `outputs` None means all outputs."""
 
     batch: Batch
     partial: bool = False
@@ -48,20 +48,20 @@ class Asked:
 
 
 def target(request: Request) -> tuple[str, int | None]:
-    """The model that a request asks for, and its version, None for the live one."""
+    """The requested model and version; version None means the live one."""
     name = request.parameters["model"]
     version = request.parameters.get("version")
     return name, None if version is None else read_version(name, version)
 
 
 def decode(contract: Contract, request: Request) -> Asked:
-    """Read a request. Raises as `read` does."""
+    """Decode a request. Raises as `read` does."""
     request.accepts("application/json")
     return read(contract, parse_json(contract, request.content(contract.limits.bytes)))
 
 
 def encode(asked: Asked, prediction: Prediction) -> Response:
-    """The answer to a request."""
+    """Encode the answer to a request."""
     return Response(200, json_body(result(prediction, asked.partial)))
 
 
@@ -73,7 +73,7 @@ def failure(error: QuintetError | None, context: RequestContext) -> Response:
 
 
 def problem(error: QuintetError | None) -> dict[str, Any]:
-    """An error in RFC 9457's form; it names the first ten values that were refused."""
+    """An error as an RFC 9457 problem; it lists the first ten refused values."""
     status = status_of(error)
     found: dict[str, Any] = {
         "type": "about:blank",
@@ -88,11 +88,11 @@ def problem(error: QuintetError | None) -> dict[str, Any]:
 
 
 def read(contract: Contract, value: Any) -> Asked:
-    """The records form: {"records": [...], "partial": false, "outputs": [...]}.
+    """Parse a records request: {"records": [...], "partial": false, "outputs": [...]}.
 
     Raises:
-        BadInput: it is not of that form.
-        TooLarge: there are too many records.
+        BadInput: the request does not have that form.
+        TooLarge: the request has too many records.
     """
     if type(value) is not dict:
         raise BadInput.of("body", 'an object with "records"', f"a {type(value).__name__}")
@@ -114,7 +114,7 @@ def read(contract: Contract, value: Any) -> Asked:
 
 
 def result(prediction: Prediction, partial: bool) -> dict[str, Any]:
-    """The answer as JSON has it, with the refused rows' errors where they were asked for."""
+    """The answer as a JSON object, with the errors of refused rows if `partial` is set."""
     contract = prediction.contract
     found: dict[str, Any] = {
         "model": contract.name,
@@ -127,15 +127,15 @@ def result(prediction: Prediction, partial: bool) -> dict[str, Any]:
 
 
 def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
-    """One object for each row of the batch, in its order; None for a refused row.
+    """One object for each row of the batch, in order; None for a refused row.
 
-    It holds the outputs by name, `fallback` where the contract has such a rule, and
-    `features_age_s` (seconds, null for none) where it has stored features.
+    An object holds the outputs by name, `fallback` if the contract has fallback rules, and
+    `features_age_s` (seconds, null if the value is missing) if it has stored features.
     """
     contract, scores = prediction.contract, prediction.scores
     columns = json_columns(contract, scores.outputs, scores.fallback)
     if contract.stored:
-        # NaN is an age of nothing: JSON's null, as orjson writes it
+        # NaN means no value; orjson writes it as null
         names = [feature.name for feature in contract.stored]
         ages = np.round(prediction.ages[scores.index], 3).tolist()
         columns["features_age_s"] = [dict(zip(names, row, strict=True)) for row in ages]

@@ -1,4 +1,4 @@
-"""The protocols of predictions, by name: how requests are read, answers and errors written."""
+"""The prediction protocols by name: each decodes requests, and encodes answers and errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quintet.protocols.http import Asked, Request, WireProtocol
 
 __all__ = ["OIP", "PROTOCOLS", "RECORDS", "SAGEMAKER", "Asked", "WireProtocol", "kept_headers"]
 
-#: the headers that a body is read, and its answer written, by
+#: the headers that decoding a request and encoding its answer need
 _HEADERS = ("accept", oip_infer.HEADER.lower(), "x-amzn-sagemaker-custom-attributes")
 
 
@@ -27,5 +27,5 @@ PROTOCOLS: Mapping[str, WireProtocol] = {
 
 
 def kept_headers(request: Request) -> dict[str, str]:
-    """The headers of a request that its body is read, and its answer written, by."""
+    """The request's headers that decoding it and encoding its answer need."""
     return {name: request.headers[name] for name in _HEADERS if name in request.headers}

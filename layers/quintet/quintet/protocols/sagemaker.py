@@ -1,7 +1,7 @@
 """SageMaker's InvokeEndpoint, so that boto3's `sagemaker-runtime` works with an endpoint URL.
 
-An endpoint's name is a model's name, a variant `v3` its version 3. The bodies are in
-`protocols.sagemaker_bodies` (requests) and here (answers).
+An endpoint's name is a model's name; variant `v3` is its version 3. `protocols.sagemaker_bodies`
+reads the bodies of requests; this module writes those of answers.
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 """
 
@@ -57,9 +57,9 @@ _ACCEPTED = {
 }
 
 
-#: fields that name what serves, which an endpoint's own name may say again
+#: fields that select what serves the request; only the endpoint's own name is accepted
 _SERVED_BY = {"target-model": "TargetModel", "inference-component": "InferenceComponentName"}
-#: fields that ask for what an endpoint here does not have
+#: fields for features that endpoints here do not have
 _LACKING = {
     "target-container-hostname": ("TargetContainerHostname", "none: an endpoint has no containers"),
     "session-id": ("SessionId", "none: models keep no sessions"),
@@ -69,18 +69,18 @@ _LACKING = {
 
 @dataclass(slots=True)
 class Asked(records.Asked):
-    """What a request asks for: `media` is the answer's type, `attributes` are echoed headers."""
+    """A decoded request: `media` is the answer's type, `attributes` are echoed headers."""
 
     media: str = _JSON
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def target(request: Request) -> tuple[str, int | None]:
-    """The model that a request asks for, and its version, None for the live one.
+    """The requested model and version; version None means the live one.
 
     Raises:
-        BadInput: it asks for a model that the endpoint does not serve, or for what would make
-            its answer mean something else.
+        BadInput: the request asks for a model that the endpoint does not serve, or for an
+            unsupported feature that would change the meaning of its answer.
     """
     endpoint = request.parameters["endpoint"]
     for header, name in _SERVED_BY.items():
@@ -94,12 +94,12 @@ def target(request: Request) -> tuple[str, int | None]:
 
 
 def decode(contract: Contract, request: Request) -> Asked:
-    """Read a request.
+    """Decode a request.
 
     Raises:
-        BadInput: it is not one of this model.
-        TooLarge: it has too many bytes or rows.
-        UnsupportedMedia: its type, or the one it wants, is not known here.
+        BadInput: the request does not fit the model.
+        TooLarge: the request has too many bytes or rows.
+        UnsupportedMedia: the content type or the accepted type is not supported.
     """
     media = accepted(request)
     attributes = _attributes(request)
@@ -110,7 +110,7 @@ def decode(contract: Contract, request: Request) -> Asked:
 
 
 def encode(asked: Asked, prediction: Prediction) -> Response:
-    """The answer to a request."""
+    """Encode the answer to a request."""
     contract = prediction.contract
     return Response(
         200,
@@ -121,8 +121,8 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
 
 
 def failure(error: QuintetError | None, context: RequestContext) -> Response:
-    """An error in SageMaker's form: its class in a header, the text as Message."""
-    status = 400 if isinstance(error, NotFound) else status_of(error)  # as SageMaker has it
+    """An error in SageMaker's format: its class in a header, the text as Message."""
+    status = 400 if isinstance(error, NotFound) else status_of(error)  # as SageMaker does
     body: dict[str, Any] = {"Message": "internal error" if error is None else str(error)}
     headers = {}
     match error:
@@ -133,7 +133,7 @@ def failure(error: QuintetError | None, context: RequestContext) -> Response:
             kind = "AccessDeniedException"
         case ModelFailure():
             kind = "ModelError"
-            # botocore makes its message of these
+            # botocore builds its message from these
             body |= {"OriginalStatusCode": 500, "OriginalMessage": str(error)}
         case Transient():
             kind = "ServiceUnavailable"
@@ -149,7 +149,7 @@ def _variant(endpoint: str, request: Request) -> int | None:
 
 
 def accepted(request: Request) -> str:
-    """The media type of the answer: the first of Accept that is known here."""
+    """The media type of the answer: the first supported type in Accept."""
     wanted = request.headers.get("accept") or request.headers.get(f"{_PREFIX}accept") or ""
     kinds = [kind.partition(";")[0].strip().lower() for kind in wanted.split(",")]
     for kind in kinds:
@@ -160,7 +160,7 @@ def accepted(request: Request) -> str:
 
 
 def _attributes(request: Request) -> dict[str, str]:
-    """The custom attributes, echoed: visible ASCII only, so that no header can be smuggled in."""
+    """The custom attributes to echo: visible ASCII only, to prevent header injection."""
     text = request.headers.get(f"{_PREFIX}custom-attributes")
     if text is None:
         return {}
@@ -191,7 +191,7 @@ def _matrices(contract: Contract, prediction: Prediction) -> list[Any]:
 
 
 def _csv(contract: Contract, prediction: Prediction) -> bytes:
-    """A line for each row: every value of every output, without a header."""
+    """One line per row with every value of every output, without a header."""
     matrices = _matrices(contract, prediction)
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
@@ -202,7 +202,7 @@ def _csv(contract: Contract, prediction: Prediction) -> bytes:
 
 
 def _npy(contract: Contract, prediction: Prediction) -> bytes:
-    """One array: the outputs side by side, in the dtype that holds them all."""
+    """One array (rows, values): the outputs side by side, in their common dtype."""
     matrices = _matrices(contract, prediction)
     if any(matrix.dtype.kind == "O" for matrix in matrices):
         raise UnsupportedMedia.of("Accept", "another type than npy for text outputs", _NPY)

@@ -1,7 +1,7 @@
-"""Rows in the forms that SageMaker's clients send: JSON, JSON lines, CSV and npy.
+"""Decode rows in the formats that SageMaker's clients send: JSON, JSON lines, CSV and npy.
 
-Where rows come without names, the values stand in the contract's order: the entity key first
-where the model joins stored features, then the request's features, an array value by value.
+In rows without names, values are in the contract's order: first the entity key, if the model
+joins stored features, then the request's features, an array value by value.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ __all__ = ["decode"]
 
 _ROWS = "rows"
 _CSV_TEXT = re.compile(rb'"[^"]*"')
-#: of an array; numpy has 32 and 64
+#: dimensions of an array; numpy's own limit is 32 or 64, depending on its version
 _MAX_DIMENSIONS = 32
 
 
 def decode(contract: Contract, request: Request) -> Asked:
-    """Read a request's rows by its content type; none, and that of `curl -d`, is JSON.
+    """Decode a request's rows by its content type; no type, and that of `curl -d`, means JSON.
 
     Raises:
-        BadInput: the body is not of that type, or not of this model.
-        TooLarge: it has too many bytes or rows.
-        UnsupportedMedia: the type is not known here.
+        BadInput: the body does not have that type, or does not fit the model.
+        TooLarge: the body has too many bytes or rows.
+        UnsupportedMedia: the type is not supported.
     """
     body = request.content(contract.limits.bytes)
     match request.media_type:
-        case "application/json" | "" | "application/x-www-form-urlencoded":  # as curl -d says
+        case "application/json" | "" | "application/x-www-form-urlencoded":  # curl -d's default
             return _json(contract, parse_json(contract, body))
         case "application/jsonlines" | "application/jsonl" | "application/x-ndjson":
             lines = [line for line in body.splitlines() if line.strip()]
@@ -60,7 +60,7 @@ def decode(contract: Contract, request: Request) -> Asked:
 
 
 def _fields(contract: Contract) -> list[tuple[str, Feature | None, int]]:
-    """Name, feature (None for the entity key) and number of values, in the order of a row."""
+    """Name, feature (None for the entity key) and number of values of each field, in row order."""
     key: list[tuple[str, Feature | None, int]] = []
     if contract.entity and contract.needs_entity:
         key = [(contract.entity, None, 1)]
@@ -85,7 +85,7 @@ def _json(contract: Contract, value: Any) -> Asked:
 
 
 def _line(row: int, line: bytes) -> Any:
-    """One of the JSON lines; a refusal says which."""
+    """Parse one JSON line; a refusal names its row."""
     try:
         return strict_json.parse(line)
     except BadInput as error:
@@ -93,7 +93,7 @@ def _line(row: int, line: bytes) -> Any:
 
 
 def _batch(contract: Contract, found: Sequence[Any]) -> Batch:
-    """Rows as objects by name, or as arrays of values in order (one value may stand alone)."""
+    """A batch of rows: objects by name, arrays of values in order, or single values."""
     if any(type(row) is dict for row in found):
         return from_records(contract, found)
     fields = _fields(contract)
@@ -108,7 +108,7 @@ def _batch(contract: Contract, found: Sequence[Any]) -> Batch:
 
 
 def _is_wrapped(row: Any, feature: Feature | None) -> bool:
-    """Whether a row is [value] of a scalar."""
+    """Whether a row is [value] for a scalar feature."""
     return type(row) is list and len(row) == 1 and not (feature and feature.shape)
 
 
@@ -140,7 +140,7 @@ def _record(fields: list[tuple[str, Feature | None, int]], row: list[Any]) -> di
 
 
 def _nested(values: Any, shape: tuple[int, ...]) -> Any:
-    """Flat values in the nesting of `shape`; what is not flat stays as it is."""
+    """Nest flat values to `shape`; other values are returned unchanged."""
     if len(shape) < 2 or type(values) is not list or any(type(v) is list for v in values):
         return values
     for size in reversed(shape[1:]):
@@ -152,11 +152,11 @@ def _nested(values: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _csv(contract: Contract, body: bytes) -> Batch:
-    """Lines of values; the first may be a header, which one known name in it makes it."""
+    """Lines of values; the first line is a header if it contains a known name."""
     try:
         check_count(contract, body, _CSV_TEXT)
         text = body.decode("utf-8-sig")
-        # a header, and one line too many to be told of, at most
+        # at most a header and one line beyond the limit, enough to refuse the batch
         lines = [cells for _, cells in islice(csv_rows(text), contract.limits.rows + 2)]
     except UnicodeDecodeError:
         raise BadInput.of("body", "CSV in UTF-8", "other bytes") from None
@@ -202,7 +202,7 @@ def _npy(contract: Contract, body: bytes) -> Batch:
     return from_arrays(contract, columns, {})
 
 
-#: what numpy raises over a header that is none
+#: what numpy raises for an invalid header
 _BROKEN_HEADER = (
     ValueError,
     SyntaxError,
@@ -216,7 +216,7 @@ _BROKEN_HEADER = (
 
 
 def _read_npy(body: bytes) -> Array:
-    """An npy file's array. Its header is held against the bytes there are before it is made."""
+    """Read an npy file's array. Its header is checked against the body's size before allocation."""
     file = io.BytesIO(body)
     try:
         version = np.lib.format.read_magic(file)
@@ -230,7 +230,7 @@ def _read_npy(body: bytes) -> Array:
         raise BadInput.of("body", "an array of numbers", f"one of {dtype.kind!r}")
     if len(shape) > _MAX_DIMENSIONS or any(type(size) is bool or size < 0 for size in shape):
         raise BadInput.of("body", "an npy file", "other bytes")
-    if 0 in shape:  # beside it a size may be any number, which numpy cannot always hold
+    if 0 in shape:  # next to a 0, a size may be any number, even one too large for numpy
         raise BadInput.of(_ROWS, "at least one row", "none")
     left = len(body) - file.tell()
     if math.prod(shape) * dtype.itemsize != left:

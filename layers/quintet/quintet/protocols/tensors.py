@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: JSON data or raw little-endian bytes, and back.
+"""Convert tensors of the Open Inference Protocol to and from JSON or raw little-endian bytes.
 
 https://github.com/kserve/open-inference-protocol, inference_rest.md, and Triton's binary tensor
 data extension, extension_binary_data.md.
@@ -18,7 +18,7 @@ from quintet.errors import BadInput
 
 __all__ = ["DATATYPES", "check_shape", "datatype_of", "from_bytes", "from_json", "to_bytes"]
 
-#: the protocol's datatypes by the contract's dtypes
+#: the protocol's datatype for each of the contract's dtypes
 DATATYPES = {
     "bool": "BOOL",
     "int8": "INT8",
@@ -51,15 +51,15 @@ _LENGTH = struct.Struct("<I")
 
 
 def datatype_of(array: Array) -> str:
-    """The protocol's name of an array's dtype."""
+    """The protocol's name for an array's dtype."""
     return DATATYPES["string" if array.dtype.kind == "O" else array.dtype.name]
 
 
 def check_shape(name: str, datatype: Any, shape: Any) -> tuple[int, ...]:
-    """A tensor's shape, once it and the datatype are known to be such.
+    """Validate a tensor's datatype and shape; return the shape.
 
     Raises:
-        BadInput: they are not.
+        BadInput: the datatype or the shape is invalid.
     """
     if type(datatype) is not str or datatype not in _DTYPES:
         raise BadInput.of(name, f"a datatype of {', '.join(_DTYPES)}", repr(datatype)[:60])
@@ -71,10 +71,10 @@ def check_shape(name: str, datatype: Any, shape: Any) -> tuple[int, ...]:
 
 
 def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Array:
-    """Flat or nested JSON data as an array of `shape`, strings as objects.
+    """Convert flat or nested JSON data to an array of `shape`; strings become objects.
 
     Raises:
-        BadInput: a value is of another kind, or their number is not the shape's.
+        BadInput: a value has another type, or their number does not match the shape.
     """
     dtype = _DTYPES[datatype]
     flat = _flat(name, shape, data)
@@ -92,7 +92,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Ar
 
 
 def _flat(name: str, shape: tuple[int, ...], data: Any) -> list[Any]:
-    """Data in row-major order; nested lists must have the shape's sizes, level by level."""
+    """Flatten data in row-major order; nested lists must match the shape at each level."""
     if type(data) is not list:
         raise BadInput.of(name, "data as an array", f"a {type(data).__name__}")
     flat: list[Any] = data
@@ -109,10 +109,10 @@ def _flat(name: str, shape: tuple[int, ...], data: Any) -> list[Any]:
 
 
 def from_bytes(name: str, datatype: str, shape: tuple[int, ...], raw: memoryview) -> Array:
-    """Raw little-endian data as an array of `shape`; BYTES elements must be UTF-8.
+    """Convert raw little-endian data to an array of `shape`; BYTES elements must be UTF-8.
 
     Raises:
-        BadInput: the bytes are not of the datatype, or their number is not the shape's.
+        BadInput: the bytes are invalid for the datatype, or their number does not match the shape.
     """
     count = math.prod(shape)
     if datatype == "BYTES":
@@ -125,12 +125,12 @@ def from_bytes(name: str, datatype: str, shape: tuple[int, ...], raw: memoryview
         truths: Array = np.frombuffer(raw, np.uint8) != 0
         return truths.reshape(shape)
     array = np.frombuffer(raw, dtype)
-    # behind a JSON header of odd length the data is not aligned, which onnxruntime needs
+    # data after a JSON header of odd length is unaligned, but onnxruntime needs alignment
     return (array if array.flags.aligned else array.copy()).reshape(shape)
 
 
 def _strings(name: str, count: int, raw: memoryview) -> Array:
-    """Elements that each carry their length in 4 bytes."""
+    """Read BYTES elements, each prefixed with its length in 4 bytes."""
     if count * _LENGTH.size > len(raw):
         raise BadInput.of(name, f"{count} elements of BYTES", "too few bytes")
     strings = np.empty(count, dtype=object)

@@ -1,6 +1,6 @@
-"""Logs and metrics: what every function's have in common. What is logged is never a payload.
+"""Logs and metrics: the part that all functions share. Payloads are never logged.
 
-A domain's own lines and metrics are beside it (`api/telemetry.py` and its likes). `powertools` is
-how functions log and measure; `api/telemetry.py` writes the same for requests in a fraction of the
-time.
+A domain's own log lines and metrics are in its package (`api/telemetry.py`, `jobs/telemetry.py`,
+...). Functions log and measure with `powertools`; `api/telemetry.py` writes the same output for
+requests in a fraction of the time.
 """

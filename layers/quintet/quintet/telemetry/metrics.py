@@ -1,4 +1,4 @@
-"""Every metric that a function writes, with what it means; the end of a name is its unit.
+"""Every metric that a function writes, with its meaning; the suffix of a name is its unit.
 
 `python -m docs.generate --write` puts them into docs/operations.md.
 
@@ -13,7 +13,7 @@ __all__ = ["CALLBACKS", "METRICS", "REQUESTS", "STREAM", "Unit"]
 
 Unit = Literal["Count", "Milliseconds", "Seconds"]
 
-#: what `predict` measures, by stage, and by model and version where the model was found
+#: metrics of `predict`, by stage, and by model and version if the model was found
 REQUESTS = {
     "requests_count": "requests",
     "refused_requests_count": "requests refused for what the caller sent",
@@ -29,7 +29,7 @@ REQUESTS = {
     "score_ms": "running the model",
     "total_ms": "the whole request",
 }
-#: what `notify` measures for each attempt, by stage, model and channel (webhook, sns)
+#: metrics of `notify` for each attempt, by stage, model and channel (webhook, sns)
 CALLBACKS = {
     "callbacks_delivered_count": "callbacks that the receiver took",
     "callbacks_retried_count": "attempts that failed and are repeated later",
@@ -38,7 +38,7 @@ CALLBACKS = {
     "callback_age_seconds": "time from the job's end to its delivery",
     "callback_waiting_seconds": "time from the job's end to an attempt that failed, by stage alone",
 }
-#: what `score_stream` measures for each invocation, by stage
+#: metrics of `score_stream` for each invocation, by stage
 STREAM = {
     "records_count": "records received",
     "undecodable_records_count": "records that could not be read, now in quarantine",

@@ -1,4 +1,4 @@
-"""A function's logger and metrics, by Powertools."""
+"""A function's logger and metrics, with Powertools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["MetricsWriter", "make_logger"]
 
 
 def make_logger(stage: str) -> Logger:
-    """A function's logger: JSON by orjson, with the stage in every line."""
+    """A function's logger: JSON written by orjson, with the stage in every line."""
     return Logger(
         json_serializer=_dumps,
         json_deserializer=_unparsed,
@@ -27,14 +27,14 @@ def make_logger(stage: str) -> Logger:
 
 
 class MetricsWriter:
-    """Writes metrics in CloudWatch's embedded metric format, the stage among their dimensions."""
+    """Writes metrics in CloudWatch's embedded metric format, with the stage as a dimension."""
 
     def __init__(self, stage: str) -> None:
         self._metrics = Metrics()
         self._stage = stage
 
     def write(self, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
-        """Write one document of metrics of `METRICS`; none where there are no values."""
+        """Write one document of metrics in `METRICS`; nothing without values."""
         if not values:
             return
         metrics = self._metrics
@@ -51,5 +51,5 @@ def _dumps(value: Any) -> str:
 
 
 def _unparsed(text: Any) -> Any:
-    """Messages are event names; Powertools would try to read each as JSON, which costs 10 us."""
+    """Return a message unparsed: Powertools would try to parse it as JSON, which costs 10 us."""
     return text

@@ -1,1 +1,1 @@
-"""Webhooks: registered endpoints, events, signatures, retries. Pure."""
+"""Webhooks: registered endpoints, events, signatures, retries. No AWS, no network."""

@@ -1,6 +1,6 @@
 """The webhook channel: posts signed events to registered endpoints.
 
-Signatures follow Standard Webhooks, by the project's own library.
+Signatures follow Standard Webhooks and use the project's library.
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
 
@@ -29,14 +29,14 @@ __all__ = [
     "signed_headers",
 ]
 
-#: too many requests, and out of service: the statuses that have a Retry-After
+#: Too Many Requests and Service Unavailable: the statuses whose Retry-After is respected
 BUSY = (429, 503)
 MAX_RETRY_AFTER_CHARACTERS = 64
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
 class Undelivered(QuintetError):
-    """A webhook was not answered; the text is a short reason."""
+    """The receiver did not answer a webhook; the text is a short reason."""
 
 
 class Answer(NamedTuple):
@@ -53,9 +53,9 @@ class Webhooks(Protocol):
         """Post a webhook.
 
         Raises:
-            BadInput: webhooks may not go to the URL.
-            Blocked: its host resolves to an address that webhooks may not go to.
-            Undelivered: no answer came.
+            BadInput: webhooks may not be sent to the URL.
+            Blocked: the host resolves to an address that webhooks may not be sent to.
+            Undelivered: the receiver did not answer.
         """
 
 
@@ -68,7 +68,7 @@ class WebhookChannel:
         self._slots = slots
 
     def post(self, name: str, webhook_id: str, body: bytes, now: float) -> Attempt:
-        """Try once to post a body to an endpoint, under an id that every attempt has.
+        """Post a body to an endpoint once, with an id that all attempts share.
 
         Raises:
             EndpointBusy: too many callbacks to it are in flight; nothing was sent.
@@ -94,7 +94,7 @@ class WebhookChannel:
         try:
             status, retry_after = self._webhooks.post(endpoint.url, body, headers)
         except (Blocked, BadInput):
-            # a wrong registration, not a passing failure: a day of retries would only hide it
+            # the registration is wrong: retrying for a day would only hide that
             return Attempt("given_up", "address refused")
         except Undelivered as error:
             return Attempt("waiting", str(error))

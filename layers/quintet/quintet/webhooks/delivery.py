@@ -1,4 +1,4 @@
-"""The state of a delivery on one channel: retried for a day, with growing waits."""
+"""The state of a delivery on one channel: retried for a day with increasing waits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = [
 ]
 
 DAY = 86_400.0
-#: the wait after the first attempt, the factor for each later one, and the longest wait.
-#: SQS holds a message back for at most 12 hours after it was received
+#: seconds after the first attempt, the factor for each later attempt, and the longest wait.
+#: SQS can hide a message for at most 12 hours after it was received
 FIRST_WAIT, GROWTH, LONGEST_WAIT = 5.0, 6.0, 6 * 3_600.0
 
 State = Literal["waiting", "delivered", "stopped", "given_up"]
 
 
 class GivenUp(QuintetError):
-    """A notification was not delivered, and will not be tried again."""
+    """A notification was not delivered and will not be retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The result of one attempt; `last` is the HTTP status, or why there was no answer.
+    """The result of one attempt; `last` is the HTTP status, or the reason for no answer.
 
-    `wait` is the receiver's requested wait in seconds.
+    `wait` is the wait that the receiver requested, in seconds.
     """
 
     state: State
@@ -44,10 +44,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The state of a notification on one channel. Moments are epoch seconds.
+    """The state of a notification on one channel. Times are epoch seconds.
 
-    `stopped` is final: the endpoint is gone or disabled. `given_up` ends in the dead-letter queue;
-    a replayed message starts again.
+    `stopped` is final: the endpoint is gone or disabled. After `given_up`, the message goes to the
+    dead-letter queue; a replayed message starts again.
     """
 
     state: State = "waiting"
@@ -59,20 +59,20 @@ class Delivery:
 
 
 class Deliveries(Protocol):
-    """The store of deliveries by subject: the id of a job, an alert or a run."""
+    """Stores deliveries by subject: the id of a job, an alert or a run."""
 
     def get(self, subject: str, channel: str) -> Delivery:
-        """The recorded delivery; a new one if nothing is recorded.
+        """Return the recorded delivery, or a new one.
 
         Raises:
-            Transient: it could not be read.
+            Transient: the delivery could not be read.
         """
 
     def put(self, subject: str, channel: str, delivery: Delivery) -> None:
-        """Record a delivery; never over one that says `delivered`.
+        """Record a delivery, but never overwrite a `delivered` one.
 
         Raises:
-            Transient: it could not be written.
+            Transient: the delivery could not be written.
         """
 
 
@@ -93,7 +93,7 @@ class MemoryDeliveries:
 
 
 def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> Delivery:
-    """The delivery after an attempt; `jitter` in [0, 1) takes up to half off the wait.
+    """Return the delivery after an attempt; `jitter` in [0, 1) shortens the wait by up to half.
 
     The wait is never shorter than the receiver requests. The last attempt is a day after the first.
     """
@@ -117,10 +117,10 @@ def after(delivery: Delivery, attempt: Attempt, now: float, jitter: float) -> De
 
 
 def return_in(deliveries: Sequence[Delivery], now: float) -> float | None:
-    """The seconds until their message must return; None if all are settled.
+    """Return the seconds until the message must be retried; None if all deliveries are settled.
 
     Raises:
-        GivenUp: one was given up, and no other is waiting.
+        GivenUp: a delivery was given up, and no other is waiting.
     """
     waits = [max(1.0, one.next - now) for one in deliveries if one.state == "waiting"]
     if waits:

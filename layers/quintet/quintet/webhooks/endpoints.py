@@ -1,4 +1,4 @@
-"""Registered endpoints: a request names one by its id, so no caller can choose a URL."""
+"""Registered endpoints: requests name an endpoint by id, so callers cannot choose a URL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENDPOINT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SESSION = re.compile(r"arn:[^:]+:sts::\d+:assumed-role/[^/]+/.+|arn:[^:]+:iam::\d+:role/.+")
 MAX_CALLER = 2_048
 MAX_OVERLAP_SECONDS = 30 * 86_400
-#: how many secrets sign at once: more would mean unfinished rotations
+#: how many secrets may sign at once; more would mean unfinished rotations
 MAX_SECRETS = 5
 
 
@@ -39,7 +39,7 @@ class UnknownEndpoint(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A signing secret (`whsec_...`); epoch seconds when it stops signing, None for never."""
+    """A signing secret (`whsec_...`) and when it stops signing (epoch seconds; None: never)."""
 
     text: str = field(repr=False)
     expires: float | None = None
@@ -47,9 +47,9 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where callbacks go. `disabled` says why they do not any more, and is empty while they do.
+    """A receiver of callbacks. `disabled` is the reason it was disabled, empty if it is enabled.
 
-    `callers` of the API may name it, none of them for all.
+    `callers` are the API callers that may use it; empty means all.
     """
 
     id: str
@@ -60,34 +60,34 @@ class Endpoint:
     callers: tuple[str, ...] = ()
 
     def signing(self, now: float) -> list[str]:
-        """The secrets that sign now: the newest first, then those still valid after a rotation."""
+        """The secrets that sign now: the newest, then those still valid after a rotation."""
         return [s.text for s in self.secrets if s.expires is None or s.expires > now]
 
 
 class Endpoints(Protocol):
-    """The store of endpoints."""
+    """Stores endpoints."""
 
     def get(self, endpoint: str) -> Endpoint:
-        """An endpoint.
+        """Read an endpoint.
 
         Raises:
             UnknownEndpoint: no endpoint has that id.
-            Transient: it could not be read.
+            Transient: the endpoint could not be read.
         """
 
     def put(self, endpoint: Endpoint, before: Endpoint | None) -> None:
-        """Replace `before` by an endpoint; `before` is None for a new one.
+        """Replace the stored endpoint `before`; `before` is None for a new endpoint.
 
         Raises:
             Conflict: the stored endpoint is not `before`.
-            Transient: it could not be written.
+            Transient: the endpoint could not be written.
         """
 
     def disable(self, endpoint: str, reason: str) -> None:
-        """Stop an endpoint's callbacks; no effect if it does not exist.
+        """Disable an endpoint; no effect if it does not exist.
 
         Raises:
-            Transient: it could not be written.
+            Transient: the endpoint could not be written.
         """
 
 
@@ -116,7 +116,7 @@ class MemoryEndpoints:
 
 
 def changed(endpoint: str, before: Endpoint | None) -> Conflict:
-    """The refusal of a write if the stored state is not the one that was read."""
+    """The error of a write if the stored endpoint changed since it was read."""
     if before is None:
         return _conflict("an id that is not taken", endpoint)
     return _conflict(f"{endpoint} as it was read", "a change in between; try again")
@@ -131,10 +131,10 @@ def register(
     random: Callable[[int], bytes],
     callers: Sequence[str] = (),
 ) -> Endpoint:
-    """A new endpoint with its first secret.
+    """Create an endpoint with its first secret.
 
     Raises:
-        BadInput: the id, the URL or a caller may not be registered.
+        BadInput: the id, the URL or a caller is not allowed.
     """
     if not ENDPOINT_ID.fullmatch(endpoint):
         expected = "lower-case letters, digits and hyphens, at most 63"
@@ -151,7 +151,7 @@ def register(
 def rotate(
     endpoint: Endpoint, *, now: float, overlap: float, random: Callable[[int], bytes]
 ) -> Endpoint:
-    """The endpoint with a new secret; the earlier ones sign for `overlap` more seconds.
+    """Return the endpoint with a new secret; earlier ones sign for `overlap` more seconds.
 
     Raises:
         BadInput: the overlap is too long.
@@ -172,7 +172,7 @@ def rotate(
 
 
 def _secret(random: Callable[[int], bytes]) -> Secret:
-    # 24 to 64 bytes, according to the specification of Standard Webhooks
+    # the Standard Webhooks specification requires 24 to 64 bytes
     return Secret(f"whsec_{b64encode(random(32)).decode()}")
 
 

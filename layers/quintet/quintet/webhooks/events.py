@@ -1,8 +1,8 @@
-"""Messages of the notify queue, and the webhook events in those of alerts and runs.
+"""Messages of the notify queue, and the webhook events that alert and run messages contain.
 
-A message is JSON and names its `type`. A `job` message refers to its job (`JobEvent`). The others
-contain the event itself, because `notify` retries an endpoint for a day: meanwhile the next alert
-of an entity replaces an alert's item, and a run's state machine ends.
+A message is JSON and names its `type`. A `job` message refers to its job (`JobEvent`). Other
+messages contain the event itself, because `notify` retries for a day: meanwhile an entity's next
+alert replaces the stored one, and the run's state machine ends.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ __all__ = [
 
 MessageType = Literal["job", "alert", "run"]
 
-#: the length of a cause with up to 10 refusals: Standard Webhooks advises at most 20 kB
+#: longest text, in characters; enough for a cause with 10 refusals. Standard Webhooks advises
+#: payloads of at most 20 kB
 MAX_TEXT = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEvent:
-    """The event that is posted to an endpoint. `subject` identifies its job, alert or run.
+    """An event to post to an endpoint. `subject` identifies its job, alert or run.
 
     `webhook_id` and `body` are the same for every attempt and every duplicate; `at` is when the
     event happened (epoch seconds).
@@ -52,14 +53,14 @@ class WebhookEvent:
 
 @dataclass(frozen=True, slots=True)
 class WebhookMessage:
-    """An alert, and the registered endpoint that it is posted to."""
+    """An alert and the registered endpoint to post it to."""
 
     alert: Alert
     endpoint: str
 
     def message(self) -> str:
         """The message's body."""
-        # readers of the previous release recognise an alert by its first key
+        # the previous release recognises an alert by its first key
         return json.dumps(
             {"alert": content(self.alert), "endpoint": self.endpoint, "type": "alert"}
         )
@@ -69,16 +70,16 @@ def message_type(body: str) -> MessageType:
     """The type of a message.
 
     Raises:
-        BadInput: it has no known type.
+        BadInput: the message has no known type.
     """
     return _typed(body)[0]
 
 
 def webhook_event(body: str) -> WebhookEvent:
-    """The event in a message of an alert or a run.
+    """The event in the message of an alert or a run.
 
     Raises:
-        BadInput: it is not one of these messages.
+        BadInput: the message is not one of these.
     """
     kind, message = _typed(body)
     if kind == "alert":
@@ -91,7 +92,7 @@ def webhook_event(body: str) -> WebhookEvent:
 def alert_webhook_id(alert: Alert) -> str:
     """The `webhook-id` of an alert.
 
-    A digest, because a stream's name may contain full stops, which delimit the signed content.
+    It is a digest, because stream names may contain the full stops that delimit signed content.
     """
     return f"alert_{hashlib.sha256(alert.id.encode()).hexdigest()[:32]}"
 
@@ -109,10 +110,10 @@ def _typed(body: str) -> tuple[MessageType, dict[str, Any]]:
 
 
 def _type_by_key(message: dict[str, Any]) -> str | None:
-    """The type of a message from before messages named it.
+    """The type of a message from a release whose messages did not name it.
 
     0.1 reads messages that an older deployment left in the queue. Delete this function, and its
-    test, in 0.2: messages live for 14 days at most.
+    test, in 0.2: SQS keeps messages for at most 14 days.
     """
     return next((kind for kind in ("job", "alert", "run") if kind in message), None)
 
@@ -122,7 +123,7 @@ def _alert_event(message: dict[str, Any]) -> WebhookEvent:
         alert, endpoint = of_content(message["alert"]), str(message["endpoint"])
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BadInput.of("message", "an alert and an endpoint", "something else") from None
-    data = content(alert)  # below 20 kB, as all of its texts are bounded
+    data = content(alert)  # below 20 kB, because its texts are bounded
     return WebhookEvent(
         type="alert",
         subject=alert.id,
@@ -135,7 +136,7 @@ def _alert_event(message: dict[str, Any]) -> WebhookEvent:
 
 
 def _run_event(message: dict[str, Any]) -> WebhookEvent:
-    """The end of a run; the state machine sends `run` as report_run returned it."""
+    """The event of a run that ended; the state machine sends `run` as returned by report_run."""
     try:
         run = dict(message["run"])
         execution, endpoint = str(message["execution"]), str(message["endpoint"])
@@ -146,14 +147,14 @@ def _run_event(message: dict[str, Any]) -> WebhookEvent:
         model = str(run["model"])
     except (ValueError, KeyError, TypeError):
         raise BadInput.of("message", "the end of a run and an endpoint", "another") from None
-    # Step Functions keeps no order of fields: sorted, the body is the same for every duplicate
+    # Step Functions does not preserve field order: sorting makes the body of duplicates the same
     body = {"type": f"run.{status}", "timestamp": finished, "data": run}
     return WebhookEvent(
         type="run",
         subject=f"run/{execution}",
         model=model,
         endpoint=endpoint,
-        # by execution: a run that is redriven ends a second time, which is news
+        # the execution's id: a redriven run ends again, which is a new event
         webhook_id=f"run_{execution}",
         body=orjson.dumps(body, option=orjson.OPT_SORT_KEYS),
         at=at,

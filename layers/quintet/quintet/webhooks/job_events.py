@@ -1,4 +1,4 @@
-"""The event of a settled job: as a webhook, and in SageMaker's own form."""
+"""The event of a settled job: as a webhook, and in SageMaker's format."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from quintet.jobs.job import EVENTS, Job
 
 __all__ = ["channels", "sagemaker_body", "webhook_body", "webhook_id"]
 
-#: Standard Webhooks wants payloads below 20 kB
+#: Standard Webhooks advises payloads below 20 kB
 MAX_WEBHOOK_BYTES = 20_000
-#: SageMaker's notices hold a response of at most 128 KB; SNS takes 256 KB in all
+#: SageMaker's notifications hold a response of at most 128 KB; SNS accepts messages up to 256 KB
 MAX_SAGEMAKER_RESPONSE = 128_000
 MAX_TEXT = 1_000
 
 
 def channels(job: Job) -> list[str]:
-    """The channels that a job's request asks for."""
+    """The channels that a job's request asked for."""
     wanted = {"webhook": job.endpoint is not None, "sns": job.notify_topic}
     return [name for name, asked in wanted.items() if asked]
 
 
 def webhook_id(job: Job) -> str:
-    """The `webhook-id`: the same for every attempt and every duplicate, so receivers can tell.
+    """The `webhook-id`: the same for every attempt and duplicate, so receivers can deduplicate.
 
-    A job that a replay reopened comes to a second end, which is news.
+    A job that a replay reopened ends again, which is a new event.
     """
     return f"job_{job.id}" + (f"_{job.reopened}" if job.reopened else "")
 
 
 def webhook_body(job: Job) -> bytes:
-    """A webhook's body, below 20 kB: a result that does not fit stays behind its location.
+    """A webhook's body, below 20 kB; a result that does not fit is left out.
 
-    The same for every attempt.
+    The body is the same for every attempt.
     """
     body = _webhook(job, _result(job))
     return body if len(body) < MAX_WEBHOOK_BYTES else _webhook(job, None)
 
 
 def sagemaker_body(job: Job, region: str) -> str:
-    """SageMaker's notice of an asynchronous inference.
+    """SageMaker's notification of an asynchronous inference.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-check-predictions.html
     """
@@ -97,19 +97,19 @@ def _webhook(job: Job, result: Any) -> bytes:
 
 
 def _result(job: Job) -> Any:
-    """The result where the job holds it, it is JSON and it may fit; else None."""
+    """The job's inline result, if it is JSON and small enough; else None."""
     if job.result is None or job.result.body is None or job.result.size >= MAX_WEBHOOK_BYTES:
         return None
     if not job.result.content_type.startswith("application/json"):
-        return None  # CSV, or tensors in binary: they are at the job's location
+        return None  # CSV or binary tensors: get them at the job's location
     try:
         return orjson.loads(job.result.body)
-    except orjson.JSONDecodeError:  # JSON with tensors behind it
+    except orjson.JSONDecodeError:  # JSON followed by binary tensors
         return None
 
 
 def _short(problem: Any) -> dict[str, Any]:
-    """A problem without its list of refusals: that is at the job's location."""
+    """A problem without its list of refusals, which is at the job's location."""
     return {
         name: value[:MAX_TEXT] if isinstance(value, str) else value
         for name, value in problem.items()

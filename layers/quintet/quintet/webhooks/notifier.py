@@ -1,4 +1,4 @@
-"""Handles one message of the notify queue: tries each channel that is due."""
+"""Handles one message of the notify queue: attempts each channel that is due."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from quintet.webhooks.slots import EndpointBusy
 
 __all__ = ["EventReader", "JobReader", "Notification", "Notifier"]
 
-#: the longest wait for an endpoint that has as many callbacks as it may, in seconds
+#: the longest wait for a free slot of an endpoint, in seconds
 MAX_BUSY_WAIT = 60.0
 
-#: tries to notify, now. Raises Transient where nothing was tried
+#: attempts to notify, given the current time. Raises Transient if no attempt was made
 Send = Callable[[float], Attempt]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """What a message asks for: the channels to try, and what the notification is about.
+    """A notification and its channels.
 
-    `type` and `subject` identify it, `endpoint` is the one of the channel `webhook`, `at` is when
+    `type` and `subject` identify it, `endpoint` belongs to the channel `webhook`, `at` is when
     the event happened (epoch seconds).
     """
 
@@ -40,7 +40,7 @@ class Notification:
 
 
 class JobReader:
-    """Reads messages of jobs that ended. `job` gets one by its id, `publish` tries SNS."""
+    """Reads messages of jobs that ended. `job` reads a job by id, `publish` publishes to SNS."""
 
     def __init__(
         self,
@@ -53,11 +53,11 @@ class JobReader:
         self._publish = publish
 
     def __call__(self, message: str) -> Notification | None:
-        """The notification of a message; None for a job that is past its time to live.
+        """The notification of a message; None if the job's time to live has passed.
 
         Raises:
-            BadInput: the message is not of the end of a job.
-            Transient: the job could not be read, or it is not settled.
+            BadInput: the message is not about the end of a job.
+            Transient: the job could not be read, or is not settled.
         """
         event = JobEvent.read(message)
         try:
@@ -84,7 +84,7 @@ class JobReader:
 
 
 class EventReader:
-    """Reads messages that hold their event: alerts, and ends of runs."""
+    """Reads messages that contain their event: alerts and ends of runs."""
 
     def __init__(self, webhook: WebhookChannel) -> None:
         self._webhook = webhook
@@ -93,7 +93,7 @@ class EventReader:
         """The notification of a message.
 
         Raises:
-            BadInput: the message is not one of these.
+            BadInput: the message is neither.
         """
         event = webhook_event(message)
 
@@ -111,10 +111,10 @@ class EventReader:
 
 
 class Notifier:
-    """Notifies of what `read` finds in messages.
+    """Delivers the notifications that `read` finds in messages.
 
-    `random` gives numbers in [0, 1), `report` gets every attempt: the notification, the channel,
-    the delivery after it, and its moment.
+    `random` returns numbers in [0, 1). `report` receives every attempt: the notification, the
+    channel, the delivery after the attempt, and the attempt's time.
     """
 
     def __init__(
@@ -133,15 +133,15 @@ class Notifier:
         self._report = report
 
     def __call__(self, message: str, receives: int) -> float | None:
-        """Try each channel that is due; in how many seconds to come back, None if all is settled.
+        """Attempt each channel that is due; return the seconds until the retry, None if settled.
 
-        `receives` is how often the message came: one that comes for the first time begins anew
-        what was given up, as it was replayed.
+        `receives` counts the receives of the message. A first receive of a notification that was
+        given up is a replay: its deliveries start again.
 
         Raises:
-            BadInput: the message is not ours.
-            GivenUp: a channel was given up, and none is waiting.
-            Transient: a store failed; nothing is lost, some of it may be sent twice.
+            BadInput: the message is invalid.
+            GivenUp: a channel was given up, and no other is waiting.
+            Transient: a store failed; no notification is lost, some may be sent twice.
         """
         notification = self._read(message)
         if notification is None:
@@ -155,17 +155,17 @@ class Notifier:
     def _deliver(
         self, notification: Notification, channel: str, send: Send, receives: int
     ) -> Delivery:
-        """The delivery on one channel, after an attempt if one is due."""
+        """Return the delivery on one channel, after an attempt if one is due."""
         delivery = self._deliveries.get(notification.subject, channel)
         if delivery.state == "given_up" and receives == 1:
             delivery = Delivery()
         now = self._clock()
-        # a duplicate of the message comes early: it waits as the other does
+        # a duplicate of the message may arrive early: it waits, too
         if delivery.state != "waiting" or delivery.next > now:
             return delivery
         try:
             attempt = send(now)
-        except EndpointBusy:  # no attempt; the more callbacks wait for it, the longer each waits
+        except EndpointBusy:  # no attempt; wait longer with each receive
             wait = 1 + self._random() * min(MAX_BUSY_WAIT, 2 * receives)
             return replace(delivery, next=now + wait)
         delivery = after(delivery, attempt, self._clock(), self._random())

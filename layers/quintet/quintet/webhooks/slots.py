@@ -1,6 +1,6 @@
-"""How many callbacks may be on their way to one endpoint at once, over all executions.
+"""Limits the callbacks in flight to one endpoint, over all executions.
 
-Without a bound, an endpoint that hangs takes every execution, and the callbacks of others wait.
+Without a limit, an endpoint that hangs would occupy every execution and block other callbacks.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from quintet.errors import Transient
 
 __all__ = ["EndpointBusy", "MemorySlots", "Slot", "Slots", "slots_of"]
 
-#: a slot that was never freed, as its execution crashed, is free again after so many seconds
+#: seconds after which a slot is free again if its execution crashed and did not free it
 SLOT_SECONDS = 30.0
 
 
 class EndpointBusy(Transient):
-    """So many callbacks are on their way to the endpoint as may be: nothing was tried."""
+    """The endpoint has the maximum number of callbacks in flight; no attempt was made."""
 
 
 class Slot:
-    """The right to send one callback to an endpoint; `holder` is its own."""
+    """The right to send one callback to an endpoint; `holder` is unique to this slot."""
 
     __slots__ = ("endpoint", "holder", "number")
 
@@ -45,7 +45,7 @@ class Slots(Protocol):
         ...
 
     def free(self, slot: Slot) -> None:
-        """Free a slot. Best effort: it is free by itself after `SLOT_SECONDS`."""
+        """Free a slot. Best effort: it expires after `SLOT_SECONDS`."""
         ...
 
 
@@ -77,5 +77,5 @@ class MemorySlots:
 
 
 def slots_of(executions: int) -> int:
-    """The slots of one endpoint, of so many executions that send callbacks: a quarter."""
+    """The slots of one endpoint: a quarter of the executions that send callbacks."""
     return max(1, executions // 4)

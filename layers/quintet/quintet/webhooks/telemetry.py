@@ -1,4 +1,4 @@
-"""The log line and the metrics of an attempt to deliver a webhook or a notice."""
+"""The log line and the metrics of an attempt to deliver a webhook or an SNS notification."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class DeliveryTelemetry:
     def attempted(
         self, notification: Notification, channel: str, delivery: Delivery, now: float
     ) -> None:
-        """Write an attempt to deliver. The age is from the moment of the event.
+        """Write the line and metrics of an attempt. Ages count from the time of the event.
 
-        The line has no URL, which may hold a token, and of the answer only its status.
+        The line omits the URL, which may hold a token, and logs only the status of the answer.
         """
         level = self._logger.info if delivery.state == "delivered" else self._logger.warning
         subject: dict[str, Any] = {notification.type: notification.subject}
@@ -58,6 +58,6 @@ class DeliveryTelemetry:
         self._metrics.write({"model": model, "channel": channel}, values)
 
     def _wait(self, delivery: Delivery, begun: float, now: float) -> None:
-        """The metric of `CallbackAgeAlarm`, which knows no model: an alarm names all dimensions."""
+        """Write the metric of `CallbackAgeAlarm`, without a model: alarms match all dimensions."""
         if delivery.state == "waiting":
             self._metrics.write({}, {"callback_waiting_seconds": now - begun})

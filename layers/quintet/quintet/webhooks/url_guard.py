@@ -1,7 +1,7 @@
-"""Where a callback may go: the guard against requests into private networks.
+"""Guards callbacks against requests into private networks (SSRF).
 
-The name is resolved once, every address must pass, and the connection is made to an address that
-passed: a name that resolves differently a moment later changes nothing.
+The host name is resolved once, every address must pass, and the connection uses an address that
+passed, so a name that later resolves differently has no effect.
 https://owasp.org/www-community/attacks/Server_Side_Request_Forgery
 """
 
@@ -18,8 +18,8 @@ from quintet.errors import BadInput, QuintetError
 
 __all__ = ["Blocked", "Scope", "Target", "check_addresses", "is_global", "parse"]
 
-#: `public`: HTTPS on 443 to the Internet. `loopback`, for the local stage: this machine as well,
-#: with http and any port
+#: `public`: HTTPS on port 443 to the Internet. `loopback`, for the local stage: also this machine,
+#: by http and on any port
 Scope = Literal["public", "loopback"]
 Address = IPv4Address | IPv6Address
 _Refusal = Callable[[str, str], QuintetError]
@@ -27,21 +27,21 @@ _Refusal = Callable[[str, str], QuintetError]
 MAX_URL_CHARACTERS = 2_048
 _PRINTABLE = re.compile(r"[!-~]+")
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-# the last label has a letter first: 127.1, 0x7f.1 and 2130706433 are addresses in disguise, and
-# which of them a resolver takes differs from one to the next
+# the last label must begin with a letter: resolvers differ in whether they accept 127.1, 0x7f.1
+# and 2130706433 as addresses
 _NAME = re.compile(rf"({_LABEL}\.)*[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?")
 
-# all that is global in IPv6; Python calls the deprecated fec0::/10 global too
+# all global unicast addresses; Python also treats the deprecated fec0::/10 as global
 _UNICAST = IPv6Network("2000::/3")
 
 
 class Blocked(QuintetError):
-    """A callback's host resolves to an address that callbacks may not go to."""
+    """A callback's host resolves to an address that callbacks may not be sent to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A callback's address, taken apart. `path` has the query."""
+    """A parsed callback URL. `path` includes the query."""
 
     scheme: str
     host: str
@@ -57,10 +57,10 @@ class Target:
 
 
 def parse(url: str, scope: Scope) -> Target:
-    """The target of a URL, checked as far as it can be without resolving its name.
+    """Parse a URL and check it as far as possible without resolving its name.
 
     Raises:
-        BadInput: it is not one that callbacks may go to.
+        BadInput: callbacks may not be sent to the URL.
     """
     if len(url) > MAX_URL_CHARACTERS or not _PRINTABLE.fullmatch(url) or "\\" in url:
         raise _refused("printable ASCII without spaces, at most 2,048 characters", "another text")
@@ -86,10 +86,10 @@ def parse(url: str, scope: Scope) -> Target:
 
 
 def check_addresses(target: Target, addresses: Sequence[str], scope: Scope) -> None:
-    """Hold every address that the target's name resolved to against the scope.
+    """Check every address that the target's name resolved to against the scope.
 
     Raises:
-        Blocked: one of them may not be connected to, or there is none.
+        Blocked: an address is outside the scope, or the name has no address.
     """
     if not addresses:
         raise Blocked("the host has no address")
@@ -99,7 +99,7 @@ def check_addresses(target: Target, addresses: Sequence[str], scope: Scope) -> N
 
 
 def is_global(address: Address) -> bool:
-    """Whether an address is one of the public Internet, by rules that no Python version bends."""
+    """Whether an address is on the public Internet, by rules independent of the Python version."""
     address = _plain(address)
     if isinstance(address, IPv6Address) and (address not in _UNICAST or _carries(address)):
         return False
@@ -107,13 +107,13 @@ def is_global(address: Address) -> bool:
 
 
 def _plain(address: Address) -> Address:
-    """The IPv4 address of an IPv4-mapped one: that is what is connected to."""
+    """The IPv4 address of an IPv4-mapped address, which is the one connected to."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 
 
 def _carries(address: IPv6Address) -> bool:
-    """Whether traffic comes out at an IPv4 address within: 6to4 and Teredo, both deprecated."""
+    """Whether the address embeds an IPv4 address: 6to4 and Teredo, both deprecated."""
     return address.sixtofour is not None or address.teredo is not None
 
 

@@ -1,1 +1,1 @@
-"""The only place that builds things: a module for each group of functions."""
+"""Builds the objects that functions use: one module for each group of functions."""

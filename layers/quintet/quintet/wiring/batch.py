@@ -1,4 +1,4 @@
-"""What the batch functions are built of, from their settings."""
+"""Builds what the batch functions need, from their settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["bury_drop", "planner", "redriver", "reporter", "runs", "scorer"]
 def _s3() -> AwsClient:
     from quintet.aws.client import AwsClient
 
-    # a run has time: it waits for a bucket that is throttled, and for ranges of many megabytes
+    # runs can wait for a throttled bucket and for ranges of many megabytes
     return AwsClient("s3", read_seconds=60.0, attempts=5, backoff_seconds=1.0)
 
 
@@ -45,7 +45,7 @@ def _store(bucket: str) -> ObjectStore:
 
 @cache
 def runs() -> RunStarter:
-    """Where `drop` starts runs."""
+    """Starts runs, for `drop`."""
     from quintet.aws.executions import StateMachineExecutions
 
     settings = read(DropSettings, os.environ)
@@ -53,7 +53,7 @@ def runs() -> RunStarter:
 
 
 def bury_drop(body: str) -> None:
-    """Put a message of the drop queue among its dead letters. Raises Transient."""
+    """Send a message of the drop queue to its dead-letter queue. Raises Transient."""
     from quintet.aws.queues import DeadLetterQueue
 
     url = read(DropSettings, os.environ).drop_dead_letters_url
@@ -62,7 +62,7 @@ def bury_drop(body: str) -> None:
 
 @cache
 def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
-    """What plans a run, or plans anew what was refused."""
+    """The planner of runs; it also plans a refused run again."""
     from quintet.aws.catalog import RegistryCatalog
     from quintet.batch.planning import plan_run
 
@@ -87,7 +87,7 @@ def planner() -> Callable[[RunRequest, bool], Plan | RefusedPlan]:
 
 @cache
 def redriver() -> Callable[[Plan, str], tuple[str, int]]:
-    """What plans an execution that scores the rest of a run."""
+    """The planner of an execution that scores the rest of a run."""
     from quintet.batch.executions import plan_redrive
 
     store = _store(read(PlanSettings, os.environ).scores_bucket)
@@ -96,7 +96,7 @@ def redriver() -> Callable[[Plan, str], tuple[str, int]]:
 
 @cache
 def scorer() -> Callable[[Unit], dict[str, Any]]:
-    """What scores a unit. The models and plans used last stay loaded between invocations."""
+    """The scorer of units. The last used models and plans stay loaded between invocations."""
     from quintet.batch.memory import peak_mb
     from quintet.batch.units import score_unit
     from quintet.onnx_model import available_threads
@@ -104,7 +104,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     settings = read(ScoreSettings, os.environ)
     inbox, store = _inbox(), _store(settings.scores_bucket)
     features = common.features(settings.features_table)
-    # rows are scored by as many threads as there are processors: a run needs but one
+    # one thread per processor scores rows, so each session needs only one
     artifacts = common.artifacts(settings.registry_bucket, threads=1, cached=True)
     threads = available_threads(os.environ)
 
@@ -148,7 +148,7 @@ def _planned(model: str, run: str) -> Plan:
 
 @cache
 def crash_noter() -> Callable[[Unit, Mapping[str, Any]], dict[str, Any]]:
-    """What writes the result of a unit whose invocation left none."""
+    """The writer of a result for a unit whose invocation left none."""
     from quintet.batch.crashes import note_crash
 
     settings = read(ScoreSettings, os.environ)
@@ -171,7 +171,7 @@ def crash_noter() -> Callable[[Unit, Mapping[str, Any]], dict[str, Any]]:
 
 @cache
 def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
-    """What reports a run, and moves its table's pointer to it if it succeeded."""
+    """The reporter of runs; if a run succeeded, it moves the table's pointer to it."""
     from quintet.aws.glue import GlueDatabase
     from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.athena import follow_pointer
@@ -194,7 +194,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
         version = (plan.model, plan.version, plan.seal)
         try:
             return Reference(artifacts.contract(*version), artifacts.baseline(*version))
-        except ModelFailure:  # the report says what it can
+        except ModelFailure:  # report without the contract
             return None
 
     def report(folder: RunPaths, failure: str | None) -> dict[str, Any]:
@@ -220,7 +220,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
                 tables=GlueDatabase(common.client("glue"), settings.scores_database),
                 contract=lambda plan: artifacts.contract(plan.model, plan.version, plan.seal),
             )
-        except (ModelFailure, Transient) as error:  # the run is whole, and its pointer moved
+        except (ModelFailure, Transient) as error:  # the run is complete, and its pointer moved
             common.logger().warning("not catalogued", run=pointer["run"], reason=str(error))
 
     return report

@@ -1,6 +1,6 @@
-"""What several functions are given: telemetry, AWS clients, models, features. Each is built once.
+"""Builds what several functions share, each once: telemetry, AWS clients, models, features.
 
-What a function does not need is not imported: each builder imports its own.
+Each builder imports what it needs, so that a function imports nothing that it does not use.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ __all__ = [
     "request_telemetry",
 ]
 
-#: verified files of models, kept between invocations
+#: the cache of verified model files, kept between invocations
 MODEL_FILES = Path(tempfile.gettempdir()) / "quintet-models"
 
 
 class RegistrySettings(Protocol):
-    """Where published models are."""
+    """Settings for reading published models."""
 
     @property
     def registry_bucket(self) -> str: ...
@@ -51,7 +51,7 @@ class RegistrySettings(Protocol):
 
 
 class ModelSettings(RegistrySettings, Protocol):
-    """The same, and how much memory models may take."""
+    """The same, and the memory that models may use."""
 
     @property
     def model_memory_mb(self) -> int: ...
@@ -95,7 +95,7 @@ def _stage() -> str:
 
 @cache
 def client(service: str) -> AwsClient:
-    """The client of an AWS service, with its default times: one, so that connections are few."""
+    """The shared client of an AWS service, with the default timeouts; it keeps connections few."""
     from quintet.aws.client import AwsClient
 
     return AwsClient(service)
@@ -109,14 +109,14 @@ def registry(table: str) -> Registry:
 
 
 def artifacts(bucket: str, *, threads: int | None = None, cached: bool = False) -> Artifacts:
-    """The registry's bucket; `cached` keeps verified files on disk, `threads` is each session's."""
+    """The registry's bucket; `cached` keeps verified files on disk, `threads` is per session."""
     from quintet.aws.artifacts import Artifacts
 
     return Artifacts(client("s3"), bucket, threads=threads, cache=MODEL_FILES if cached else None)
 
 
 def models(settings: ModelSettings) -> ModelCache:
-    """Models that can be run; those used last stay loaded between invocations."""
+    """Runnable models; the last used stay loaded between invocations."""
     from quintet.serving.model_cache import ModelCache
 
     return ModelCache(
@@ -128,7 +128,7 @@ def models(settings: ModelSettings) -> ModelCache:
 
 
 def contracts(settings: RegistrySettings) -> ModelCache:
-    """Models known by their contracts: none of them can be run."""
+    """The contracts of models; these models cannot be run."""
     from quintet.aws.contracts import Contracts
     from quintet.serving.model_cache import ModelCache
 

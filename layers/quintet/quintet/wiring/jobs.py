@@ -1,4 +1,4 @@
-"""Builds what accepts and shows jobs, from the settings: for `submit`, and lazily for `predict`."""
+"""Builds what accepting and showing jobs needs: for `submit`, and lazily for `predict`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def submitter() -> Submitter:
 def accept(
     protocol: WireProtocol, online: Online, request: Request, context: RequestContext
 ) -> Response:
-    """Answer a request for predictions with a job."""
+    """Answer a prediction request with a job."""
     from quintet.api.submit import answer
 
     return answer(submitter(), protocol, online, request, context)
@@ -74,7 +74,7 @@ def accept(
 
 @cache
 def contracts() -> Online:
-    """The published models by their contracts alone; they cannot be run."""
+    """The published models with their contracts only; they cannot be run."""
     from quintet.features import MemoryFeatures
     from quintet.serving import Online, PredictionCache
 

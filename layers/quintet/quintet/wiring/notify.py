@@ -1,4 +1,4 @@
-"""What `notify` is built of, from its settings."""
+"""Builds what `notify` needs, from its settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bury", "notify", "postpone"]
 
-#: SQS holds a message back for 12 hours at most, from when it was received
+#: SQS can hide a message for at most 12 hours after it was received
 MAX_SECONDS = 43_200 - 60
 
 
@@ -40,7 +40,7 @@ def _telemetry() -> DeliveryTelemetry:
 
 
 def notify(message: str, receives: int) -> float | None:
-    """Handle a message of the queue: of a job, an alert, or the end of a run. See `Notifier`."""
+    """Handle a message about a job, an alert, or the end of a run. See `Notifier`."""
     from quintet.webhooks.events import message_type
 
     notifier = _job_notifier() if message_type(message) == "job" else _event_notifier()
@@ -49,7 +49,7 @@ def notify(message: str, receives: int) -> float | None:
 
 @cache
 def _job_notifier() -> Notifier:
-    """Notifies callers that their jobs are settled."""
+    """The notifier of callers whose jobs are settled."""
     from quintet.aws.deliveries import JobDeliveries
     from quintet.aws.jobs import JobTable
     from quintet.aws.topics import TopicChannel
@@ -65,7 +65,7 @@ def _job_notifier() -> Notifier:
 
 @cache
 def _event_notifier() -> Notifier:
-    """Notifies endpoints of alerts and of the ends of runs."""
+    """The notifier of endpoints about alerts and ended runs."""
     from quintet.aws.deliveries import EventDeliveries
     from quintet.webhooks.notifier import EventReader
 
@@ -97,16 +97,16 @@ def _webhooks() -> WebhookChannel:
 
 
 def bury(body: str) -> None:
-    """Put a message among the dead letters. Raises Transient."""
+    """Send a message to the dead-letter queue. Raises Transient."""
     from quintet.aws.queues import DeadLetterQueue
 
     DeadLetterQueue(common.client("sqs"), _settings().notify_dead_letters_url).put(body)
 
 
 def postpone(receipt: str, seconds: float) -> None:
-    """Let a message come back after so many seconds.
+    """Set the seconds until a message is retried.
 
-    It is a wish: else it comes back when the queue's own time is over, and waits again.
+    Best effort: else it returns after the queue's visibility timeout, and is postponed again.
     """
     from quintet.aws.queues import QueueVisibility
     from quintet.errors import Transient

@@ -1,4 +1,4 @@
-"""What `predict` is given, from its settings."""
+"""Builds what `predict` needs, from its settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _settings() -> PredictSettings:
 
 @cache
 def online() -> Online:
-    """What answers requests."""
+    """The service that answers prediction requests."""
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
     from quintet.aws.registry import Registry
@@ -35,7 +35,7 @@ def online() -> Online:
     from quintet.serving.model_cache import ModelCache
 
     settings, telemetry = _settings(), common.request_telemetry()
-    # routes are remembered while the registry does not answer, so it is not waited for long
+    # known routes are used while the registry does not answer, so its timeouts are short
     routes = AwsClient("dynamodb", connect_seconds=0.5, read_seconds=1.0, attempts=2)
     registry = Registry(routes, settings.registry_table)
     models = ModelCache(
@@ -44,7 +44,7 @@ def online() -> Online:
         memory=settings.model_memory_mb * 1_000_000,
         clock=time.monotonic,
     )
-    # one try and short times: an unhealthy store must not eat the service level
+    # one attempt and short timeouts: an unhealthy store must not use up the SLO
     features = AwsClient(
         "dynamodb",
         connect_seconds=settings.feature_connect_seconds,
@@ -70,9 +70,9 @@ def online() -> Online:
 
 
 def warm_predict() -> None:
-    """Load the models to preload, in Lambda's init; loading runs their golden vectors.
+    """Preload models in Lambda's init; loading runs their golden vectors.
 
-    A model that does not load now is tried again by the first request for it, which is told.
+    If a model does not load, the first request for it tries again and gets the error.
     """
     service, output = online(), common.request_telemetry().output
     for name in _settings().preload:

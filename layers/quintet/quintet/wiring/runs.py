@@ -24,7 +24,7 @@ def _settings() -> RunsSettings:
 
 
 def start_scheduled(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Start the run that a schedule asks for; its model and name."""
+    """Start the run of a schedule; return its model and name."""
     from quintet.batch.schedules import start_scheduled
 
     folder, new = start_scheduled(event, _executions())

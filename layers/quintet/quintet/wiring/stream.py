@@ -1,4 +1,4 @@
-"""What `score_stream` is built of, from its settings."""
+"""Builds what `score_stream` needs, from its settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["scorer", "telemetry"]
 
 DAY = 86_400
-#: alerts and the latest scores wait for AWS, several at a time
+#: threads that write alerts and latest scores, which mostly wait for AWS
 THREADS = 16
 
 
@@ -40,7 +40,7 @@ def telemetry() -> StreamTelemetry:
 
 @cache
 def scorer() -> Scorer:
-    """What scores. The models used last stay loaded between invocations."""
+    """The scorer. The last used models stay loaded between invocations."""
     from quintet.aws.checkpoints import CheckpointTable
     from quintet.aws.latest import LatestTable
     from quintet.aws.stream_bucket import StreamBucket

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sweeper", "telemetry", "worker"]
 
-#: clocks differ, and the last write of a stopped worker may still arrive
+#: margin for clock differences, and for the last write of a stopped worker
 LEASE_GRACE_SECONDS = 30
 
 
@@ -36,7 +36,7 @@ def telemetry() -> JobsTelemetry:
 
 @cache
 def worker() -> Worker:
-    """The worker. The models used last stay loaded between invocations."""
+    """The worker. The last used models stay loaded between invocations."""
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import DeadLetterQueue, QueueVisibility
@@ -69,7 +69,7 @@ def worker() -> Worker:
 
 @cache
 def sweeper() -> Callable[[Callable[[], bool]], Swept]:
-    """The sweep; its argument says whether there is time."""
+    """The sweep; its argument returns whether there is time left."""
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import DeadLetterQueue
