@@ -194,7 +194,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
         version = (plan.model, plan.version, plan.seal)
         try:
             return Reference(artifacts.contract(*version), artifacts.baseline(*version))
-        except ModelFailure:  # report without the contract
+        except ModelFailure:  # report without contract and baseline
             return None
 
     def report(folder: RunPaths, failure: str | None) -> dict[str, Any]:
