@@ -59,7 +59,7 @@ class StateMachineExecutions:
     def _check(self, run: str) -> None:
         """Check that the run exists: only then may its message be acknowledged."""
         if self.look(run) is None:
-            raise Transient(f"run {run} is said to exist and cannot be seen")
+            raise Transient(f"Step Functions reports that run {run} exists but does not find it")
 
     def _arn_of(self, name: str) -> str:
         return f"{self._machine.replace(':stateMachine:', ':execution:', 1)}:{name}"

@@ -107,7 +107,7 @@ class JobTable:
                 return self.get(job.id), notice
             first = self.earlier(job.owner, key, job.created)
             if first is None:
-                raise Transient("the idempotency key was forgotten just now") from None
+                raise Transient("the idempotency key has just expired") from None
             return first, notice if first.id == job.id else None
         return job, notice
 
@@ -139,7 +139,7 @@ class JobTable:
             with suppress(ConditionFailed):
                 self._calls.update(job, *TAKE_OVER, values)
                 return again
-        raise Transient("the job changed just now")
+        raise Transient("the job was changed concurrently")
 
     def release(self, job: str, lease: Lease, now: float, *, broke: bool = False) -> None:
         """See `JobLeases.release`."""
@@ -152,7 +152,7 @@ class JobTable:
             self._calls.update(job, change, MINE, values)
         except ConditionFailed:
             released(self.get(job), lease, now)
-            raise Transient("the job changed just now") from None
+            raise Transient("the job was changed concurrently") from None
 
     def settle(
         self, job: str, lease: Lease, outcome: JobOutcome, now: float, *, notify: bool = True
@@ -165,7 +165,7 @@ class JobTable:
             found = self.get(job)
             end = settled(found, lease, outcome, now)
             if end is not found:
-                raise Transient("the job changed just now") from None
+                raise Transient("the job was changed concurrently") from None
             return JobEvent(job, EVENTS[end.state], end.updated)
         return notice
 
@@ -252,7 +252,7 @@ class JobTable:
             found = self.get(job, owner)
             end = cancelled(found, now)
             if end is not found:
-                raise Transient("the job changed just now") from None
+                raise Transient("the job was changed concurrently") from None
             return found, None
         return self.get(job, owner), notice
 
@@ -287,7 +287,7 @@ class JobTable:
         except ConditionFailed:
             found = self.get(job)
             if expired(found, now) is not found:
-                raise Transient("the job changed just now") from None
+                raise Transient("the job was changed concurrently") from None
             return None
         return notice
 

@@ -121,7 +121,7 @@ class DeadLetterQueue:
         """See `quintet.jobs.messages.DeadLetterBox.put`."""
         response = _sqs(self._client, "SendMessage", {"QueueUrl": self._url, "MessageBody": body})
         if response.status != 200:
-            raise Transient(f"sqs answered {response.status} to a dead letter")
+            raise Transient(f"sqs answered {response.status} to the send of a dead letter")
 
     def _receive(self) -> Sequence[Mapping[str, str]]:
         payload = {
@@ -131,6 +131,6 @@ class DeadLetterQueue:
         }
         response = _sqs(self._client, "ReceiveMessage", payload)
         if response.status != 200:
-            raise Transient(f"sqs answered {response.status} to a look at dead letters")
+            raise Transient(f"sqs answered {response.status} to the receive of dead letters")
         found: list[dict[str, str]] = json.loads(response.body).get("Messages") or []
         return found

@@ -31,4 +31,4 @@ class EndpointIds:
             expected = "the id of a registered endpoint"
             raise NotFound([Refusal(None, self._field, expected, repr(endpoint[:63]))])
         if found.get("disabled", {}).get("S"):
-            raise BadInput.of(self._field, "an endpoint that is served", "a disabled one")
+            raise BadInput.of(self._field, "an enabled endpoint", "a disabled one")

@@ -153,7 +153,7 @@ class WindowTable:
             except ConditionFailed:
                 continue
             return
-        raise Transient("an entity's window features are written by too many at once")
+        raise Transient("too many concurrent writes to an entity's window features")
 
     def _update(self, name: str, key: str, features: WindowFeatures, stored: str | None) -> None:
         names = {"#window": name}

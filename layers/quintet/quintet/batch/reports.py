@@ -180,7 +180,7 @@ def _describe(
         report["histogram"] = merged(r["histogram"] for r in results if r.get("histogram"))
     with noting(report["notes"], "Drift"):
         report["drift"] = _drift(results, reference())
-    with noting(report["notes"], "Which features were defaulted"):
+    with noting(report["notes"], "The list of defaulted features"):
         report["notes"] += _notes_of_defaults(r["defaults"] for r in results if "defaults" in r)
     with noting(report["notes"], "The cost"):
         units = report["units"]
@@ -191,7 +191,7 @@ def _describe(
 
 def _page(report: dict[str, Any]) -> bytes:
     """The page, without its charts if these cannot be drawn."""
-    with noting(report["notes"], "The pictures of the report's page"):
+    with noting(report["notes"], "The charts of the report's page"):
         return page(report)
     return page({**report, "histogram": None, "drift": None, "cost": None})
 

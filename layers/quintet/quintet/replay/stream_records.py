@@ -79,7 +79,7 @@ class QuarantinedRecord:
         if self.replay is not None:
             line += f"  (replayed before, by {self.replay})"
         if self.nothing_left:
-            line += "  (nothing is left of it to send)"
+            line += "  (nothing is left to send)"
         text = self._text
         more = f"... and {len(text) - MAX_SHOWN:,} more" if len(text) > MAX_SHOWN else ""
         return line, f"  {text[:MAX_SHOWN]}{more}"

@@ -1,1 +1,1 @@
-"""The ports of `quintet.replay` on AWS; SQS and Kinesis by boto3, with a person's credentials."""
+"""AWS adapters of `quintet.replay`; SQS and Kinesis use boto3, with an operator's credentials."""

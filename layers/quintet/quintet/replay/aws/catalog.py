@@ -25,7 +25,7 @@ Clients = Callable[[str], Any]
 #: makes the functions' own client of a service
 Signed = Callable[[str], AwsClient]
 
-#: the suffix of the outputs that name dead-letter queues
+#: the suffix of the stack outputs that name dead-letter queues
 QUEUE_OUTPUT = "DeadLettersUrl"
 
 

@@ -1,4 +1,4 @@
-"""Errors of boto3 as a replay's errors."""
+"""Convert boto3 errors to replay errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["replay_errors"]
 
 @contextmanager
 def replay_errors() -> Iterator[None]:
-    """Raise errors of boto3 as ReplayError; boto3's own error is the cause."""
+    """Raise boto3 errors as ReplayError; the boto3 error is the cause."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

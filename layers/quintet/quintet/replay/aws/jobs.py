@@ -1,4 +1,4 @@
-"""The jobs table as a replay of dead letters needs it."""
+"""The jobs table, for replays of dead letters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ReplayJobTable:
     def reopen(self, job: str) -> bool:
         """See `ReplayJobs.reopen` and `quintet.replay.jobs.reopened`.
 
-        The record of what its owner was sent is removed, so that its second end is sent, too.
+        The record of deliveries to its owner is removed, so that its next end is delivered, too.
         """
         item = self._read(job)
         if item is None or not failed_on_our_side(item["state"]["S"], _problem(item)):
@@ -53,7 +53,7 @@ class ReplayJobTable:
                     "delivery_webhook, delivery_sns "
                     "ADD reopened :one"
                 ),
-                # as it was read: any other replay that reopened it has changed `updated`
+                # unchanged since it was read: another replay that reopened it changes `updated`
                 ConditionExpression="#state = :failed AND updated = :seen",
                 ExpressionAttributeNames={"#state": "state"},
                 ExpressionAttributeValues={
@@ -73,7 +73,7 @@ class ReplayJobTable:
         return True
 
     def _read(self, job: str) -> Mapping[str, Any] | None:
-        if "#" in job or not job:  # the table has other items, too
+        if "#" in job or not job:  # not a job id: the table also holds other items
             return None
         return self._table.item(
             {"job": text(job)},

@@ -14,7 +14,7 @@ from quintet.replay.items import ReplayError
 
 __all__ = ["SqsMessages"]
 
-#: how long a message that was read stays hidden from other readers; it is released before
+#: how long a received message stays hidden from other readers, unless it is released earlier
 HOLD_SECONDS = 300
 MAX_BATCH = 10
 
@@ -23,8 +23,8 @@ MAX_BATCH = 10
 class SqsMessages:
     """A dead-letter queue, by its URL; see `quintet.replay.dead_letters.Messages`.
 
-    `wait` is how many seconds SQS looks for messages. With at least one it asks all its servers;
-    without, an empty answer proves little.
+    `wait` is the number of seconds of a long poll. With at least one second, SQS queries all of
+    its servers; with 0, an empty response does not mean that the queue is empty.
     """
 
     url: str
@@ -33,7 +33,7 @@ class SqsMessages:
 
     @cached_property
     def source_url(self) -> str:
-        """The URL of the queue that its messages came from.
+        """The URL of the queue from which its messages came.
 
         Raises:
             ReplayError: it is not the dead-letter queue of exactly one queue.
@@ -85,8 +85,8 @@ class SqsMessages:
     def send_back(self, message: Message, replay: str) -> str:
         """See `Messages.send_back`.
 
-        Between sending and deleting, the message is in both queues: a second delivery, as SQS
-        itself may make one.
+        Between the send and the delete, the message is in both queues: it may be delivered
+        twice, as with SQS itself.
         """
         mark = {MARK: {"DataType": "String", "StringValue": replay}}
         with replay_errors():

@@ -1,4 +1,4 @@
-"""Objects of S3 as a replay reads and writes them."""
+"""S3 objects that a replay reads and writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quintet.replay.stream_objects import StreamObject
 
 __all__ = ["S3MarkObjects", "S3ReplayInbox", "S3StreamObjects"]
 
-#: how S3 says that the condition of a put does not hold
+#: S3's responses when the condition of a put does not hold
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
 
 

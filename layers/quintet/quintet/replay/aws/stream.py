@@ -1,4 +1,4 @@
-"""The stream in Kinesis that takes records back."""
+"""The Kinesis stream that receives replayed records."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from quintet.replay.stream_objects import Entry
 
 __all__ = ["KinesisStream"]
 
-#: how long after `since` a record may have arrived, and by how much clocks may differ
+#: how long after `since` a record may have arrived, and the tolerated clock difference
 REACH = timedelta(minutes=10)
 SKEW = timedelta(seconds=5)
-#: a shard may be read five times a second
+#: Kinesis allows five reads per second and shard
 READ_SECONDS = 0.2
 
 
