@@ -30,6 +30,8 @@ PICKLES = frozenset({".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 MAX_GOLDEN = 20_000_000
 MAX_TRAINING = 1_000_000_000
 MAX_TOLERANCE = 0.01
+#: dimensions of a row of an output; Python 3.12 and newer parse far deeper lists
+MAX_DIMENSIONS = 32
 GOLDEN_KEYS = ("columns", "outputs", "tolerance", "entities")
 
 
@@ -189,7 +191,9 @@ def _odd_outputs(contract: Contract, outputs: Mapping[str, Any]) -> Iterator[tup
     """Outputs with a value that is not of their dtype, or with rows that are no arrays."""
     for output in contract.outputs:
         for row, value in enumerate(outputs[output.name]):
-            if _shape(value) is None or not all(is_of(output.dtype, v) for v in _leaves(value)):
+            shape = _shape(value)
+            nested = shape is None or len(shape) > MAX_DIMENSIONS
+            if nested or not all(is_of(output.dtype, v) for v in _leaves(value)):
                 got = f"{value!r:.60}"
                 yield f"outputs.{output.name}", f"row {row}: expected {output.dtype}, got {got}"
                 break

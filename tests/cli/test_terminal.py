@@ -81,8 +81,8 @@ def test_a_state_folder_that_cannot_be_written_is_one_line(
 ) -> None:
     (tmp_path / "file").write_text("no folder")
     text = failing(monkeypatch, capsys, "up", "--detach", "--state", tmp_path / "file" / "state")
-    assert text.startswith("error: [Errno ")
-    assert text.count("\n") == 1
+    state = tmp_path / "file" / "state"
+    assert text == f"error: {state}: Not a directory; --state takes another folder\n"
 
 
 def test_a_state_of_odd_values_is_not_running(
