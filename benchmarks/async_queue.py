@@ -59,9 +59,9 @@ class Stack:
         return found
 
     def drained(self, jobs: Sequence[Job]) -> tuple[float, float]:
-        """Return the seconds from the first message of accepted jobs to the end of the last job,
-        and
-        the CPU seconds of `work` in that time.
+        """Return the seconds to drain the jobs, and the CPU seconds of `work` in that time.
+
+        The time runs from the first message of the accepted jobs to the end of the last job.
         """
         for job in jobs:
             _, notice = self.jobs.accept(job)

@@ -1,5 +1,4 @@
-"""Shared setup of the online benchmarks: a local AWS with a published model, and predict's
-handler."""
+"""Setup of the online benchmarks: a local AWS with a published model, and predict's handler."""
 
 from __future__ import annotations
 
@@ -31,8 +30,7 @@ Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 
 @contextmanager
 def served_model() -> Iterator[LocalAws]:
-    """Run a local AWS in another process, with the example model published and its features
-    loaded."""
+    """Run a local AWS in another process, with the example model and its features."""
     with tempfile.TemporaryDirectory() as state:
         local = start_local_aws(Path(state))
         try:

@@ -21,8 +21,7 @@ _ENDED = ("succeeded", "failed", "refused", "stopped")
 
 
 def partitions(first: str, last: str, name: str | None = None) -> list[str]:
-    """Return the partitions from `first` to `last`, both included: `month=2026-01`,
-    `month=2026-02`.
+    """Return the partitions `first` to `last`, both included: `month=2026-01`, `month=2026-02`.
 
     Years, months or days, in the given form: 2026, 2026-01, 2026-01-31.
 

@@ -36,8 +36,7 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check saw, or why it failed; `cells` are the rows of docs/targets.md that it
-    covers."""
+    """What a check saw, or why it failed; `cells` are the rows of docs/targets.md it covers."""
 
     check: str
     ok: bool

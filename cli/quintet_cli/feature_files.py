@@ -78,8 +78,7 @@ class _Table:
 
 
 def read(contract: Contract, path: Path, now: float) -> FeatureFile:
-    """Read the stored features in a file: its columns are the entity key, features, and optionally
-    `at`.
+    """Read a file of stored features: the entity key, features, and optionally `at`.
 
     A missing value does not refuse the row: its other features are loaded. Rows without `at`
     describe `now`.
@@ -150,8 +149,7 @@ def _batch(contract: Contract, chosen: Sequence[Feature], table: _Table) -> Batc
 
 
 def _check(batch: Batch, feature: Feature, present: Array) -> None:
-    """Refuse values that are out of range, in no category, or numbers that the table cannot
-    store."""
+    """Refuse values out of range or in no category, and numbers that the table cannot store."""
     values = batch.columns[feature.name]
     bad = np.zeros(batch.rows, dtype=np.bool_)
     expected = "a finite number"

@@ -171,8 +171,7 @@ def _provisioned(parameters: Mapping[str, str], account: Account, found: Finding
 
 
 def _kept(parameters: Mapping[str, str], account: Account, found: Findings) -> None:
-    """Keep the provisioned number that scaling reached: a deployment resets the alias to the
-    template's."""
+    """Keep the provisioned number that scaling reached: a deployment would reset it."""
     wanted = int(parameters["PredictProvisionedConcurrency"])
     most = int(parameters["PredictMaxProvisionedConcurrency"])
     now = account.provisioned

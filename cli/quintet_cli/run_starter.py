@@ -1,5 +1,4 @@
-"""Starts runs on a stage: for a dropped file, for files in a bucket, for a backfill's
-partitions."""
+"""Starts a stage's runs: of a dropped file, of files in a bucket, of a backfill's partitions."""
 
 from __future__ import annotations
 
@@ -32,8 +31,7 @@ def drop_file(stage: Stage, file: Path, model: str, output: str, keep: str | Non
 
 
 def start_on(stage: Stage, asked: dict[str, Any]) -> Started:
-    """Start a run with the request `asked`, without its None values; files are in the inbox by
-    default."""
+    """Start a run by the request `asked`, None values left out; files default to the inbox."""
     outputs = stage.outputs
     endpoints = EndpointIds(stage.signed("dynamodb"), outputs["EndpointsTableName"], "--callback")
     request = {"bucket": outputs["InboxBucketName"]}

@@ -51,8 +51,7 @@ def stack_outputs(stack: str) -> dict[str, str]:
 
 
 def api_at(endpoint: str, api_url: str) -> str:
-    """Return the API's address below an endpoint such as LocalStack's, whose host names DNS cannot
-    resolve.
+    """Return the API's address below an endpoint such as LocalStack's, without host names for DNS.
 
     https://docs.localstack.cloud/aws/services/apigateway/
     """

@@ -139,8 +139,7 @@ class Cursor:
         self._last: dict[str, str] = {}
 
     def new(self, now: float) -> list[str]:
-        """Return the keys added since the last call, in this hour and in one that has just
-        ended."""
+        """Return the keys added since the last call, of this hour and of one that just ended."""
         found = []
         for hour in dict.fromkeys((now - HOUR // 12, now)):
             at = datetime.fromtimestamp(hour, UTC)

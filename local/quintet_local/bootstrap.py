@@ -174,8 +174,7 @@ def _die_with_the_server(pipe: int) -> None:
 
 
 def _watch() -> None:
-    """Watch standard input, a pipe that the server holds; give the function an empty one
-    instead."""
+    """Watch standard input, a pipe from the server; give the function an empty one instead."""
     pipe = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

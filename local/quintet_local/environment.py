@@ -382,8 +382,7 @@ def _status(code: int) -> str:
 
 
 def _python_path(function: Function) -> list[str]:
-    """Return the search path as in Lambda: the function's folder, its layers, then the runtime's
-    packages.
+    """Return the search path: the function's folder, its layers, then the runtime's packages.
 
     A built layer has its packages under python/; an unbuilt layer's source folder is on the path
     itself, and its wheels come from the environment that runs the local AWS.

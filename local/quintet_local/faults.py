@@ -111,8 +111,10 @@ def call_fate(plan: FaultPlan, service: str, operation: str, number: int) -> Fat
 
 
 def late_by(plan: FaultPlan, queue: str, number: int) -> float | None:
-    """Return the delay in seconds of a second delivery of a queue's `number`-th message, or
-    None."""
+    """Return the delay in seconds of a second delivery of a queue's `number`-th message.
+
+    None if there is no second delivery.
+    """
     if draw(plan.seed, f"{queue}.duplicate", number) >= plan.duplicates:
         return None
     return LATE_SECONDS * draw(plan.seed, f"{queue}.late", number)

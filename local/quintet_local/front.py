@@ -78,8 +78,7 @@ class Front:
         health: Callable[[], dict[str, Any]],
         allowed: Mapping[str, list[Statement]],
     ) -> None:
-        """Add the Lambda API, the health page and the functions' permissions in front of the
-        services."""
+        """Add the Lambda API, the health page and the permission checks before the services."""
         self._services = self._permissions = Permissions(self._services, allowed)
         self._lambda = lambda_api
         self._health = health

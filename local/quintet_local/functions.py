@@ -61,8 +61,7 @@ class Function:
     asynchronous: AsyncConfig = AsyncConfig()
 
     def version(self, qualifier: str | None) -> str | None:
-        """Return the version that a call with `qualifier` runs, or None if the qualifier is
-        unknown."""
+        """Return the version that a call with `qualifier` runs; None if it is unknown."""
         if qualifier is None:
             return LATEST
         if alias := self.aliases.get(qualifier):

@@ -1,5 +1,4 @@
-"""The API's port: converts an HTTP request to a call of the Lambda plane, and its result to
-HTTP."""
+"""The API's port: turns HTTP requests into calls of the Lambda plane, and results into HTTP."""
 
 from __future__ import annotations
 

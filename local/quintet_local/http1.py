@@ -57,8 +57,7 @@ async def serve(
     too_large: Response,
     max_body: int,
 ) -> asyncio.Server:
-    """Serve `application` on a bound socket; a body over `max_body` gets the `too_large`
-    response."""
+    """Serve `application` on a bound socket; a body over `max_body` gets `too_large`."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(
         lambda: _Connection(application, max_body, too_large), sock=listener, backlog=1024

@@ -46,8 +46,7 @@ class Scope:
 
 
 def resolve(node: Any, scope: Scope) -> Any:
-    """Return `node` with every intrinsic that `scope` knows replaced; the others stay as they
-    are."""
+    """Return `node` with every intrinsic that `scope` knows replaced, and the others unchanged."""
     if isinstance(node, list):
         items = (resolve(item, scope) for item in node)
         return [item for item in items if item is not NO_VALUE]

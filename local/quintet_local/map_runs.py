@@ -13,14 +13,12 @@ __all__ = ["exceeds", "tolerating", "with_fractions"]
 
 
 def with_fractions(definition: str) -> str:
-    """Return a JSON definition with the decimal points in percentages that moto's grammar
-    requires."""
+    """Return a JSON definition whose percentages have the decimal point that moto requires."""
     return re.sub(r'("ToleratedFailurePercentage": \d+)(?=[,}])', r"\1.0", definition)
 
 
 def exceeds(failed: int, total: int, count: int, percentage: float) -> bool:
-    """Whether more children failed than tolerated; if neither limit is given, no failure is
-    tolerated."""
+    """Whether more children failed than tolerated; without a limit, none is tolerated."""
     return failed > max(count, total * percentage / 100)
 
 

@@ -61,8 +61,7 @@ def policies(plan: Plan) -> dict[str, list[Statement]]:
 
 
 class Permissions:
-    """A WSGI application before the services: passes every call on and reports what AWS would
-    refuse."""
+    """A WSGI application before the services: reports calls that AWS would refuse."""
 
     def __init__(self, services: WsgiApplication, allowed: Mapping[str, list[Statement]]) -> None:
         self._services = services

@@ -179,8 +179,7 @@ class Plane:
         self._common: Mapping[str, str] = {}
 
     def start(self, runtime_api: str, common: Mapping[str, str]) -> None:
-        """Start the plane: `runtime_api` is host:port, `common` is added to every function's
-        environment."""
+        """Start: `runtime_api` is host:port, `common` goes into every function's environment."""
         self._runtime_api = runtime_api
         self._common = common
         self._keep(asyncio.create_task(self._housekeeping()))
@@ -255,8 +254,7 @@ class Plane:
         return outcome
 
     def _free(self, function: Function) -> float:
-        """Return how many more calls the function may take, from its own reserve or the unreserved
-        pool."""
+        """Return how many more calls the function may take: of its reserve, or unreserved."""
         if function.reserved is not None:
             return function.reserved - self._running.get(function.name, 0)
         if self.limits.executions is None:

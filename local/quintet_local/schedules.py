@@ -49,8 +49,7 @@ def _enabled() -> Iterator[Timer]:
 
 
 def checked(operation: Callable[..., Any], changed: Callable[[], object]) -> Callable[..., Any]:
-    """Wrap the backend's operation: it refuses schedules that never fire here, and reports
-    changes."""
+    """Wrap the backend's operation to refuse schedules that never fire here and report changes."""
     from moto.scheduler.exceptions import ValidationException
 
     def call(backend: Any, *names: Any, **given: Any) -> Any:

@@ -99,8 +99,7 @@ def _queue(sqs: Any, plan: Plan, logical_id: str, properties: Properties) -> Non
 
 
 def _redrive(sqs: Any, plan: Plan, logical_id: str, properties: Properties) -> None:
-    """Set redrive policies after all queues exist: a dead-letter queue may come later in the
-    template."""
+    """Set redrive policies once all queues exist: the dead-letter queue may be defined later."""
     if policy := properties.get("RedrivePolicy"):
         url = _name(plan, logical_id)
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})

@@ -152,8 +152,7 @@ def reads_to_the_end(read: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def by_name_or_arn(iterator: Callable[..., str]) -> Callable[..., str]:
-    """Wrap moto's GetShardIterator, whose iterators are invalid if the stream is named by its
-    ARN."""
+    """Wrap moto's GetShardIterator, whose iterators are invalid for a stream named by its ARN."""
 
     def find(backend: Any, arn: str | None, name: str | None, *rest: Any) -> str:
         found = name or backend.describe_stream(arn, None).stream_name

@@ -56,8 +56,7 @@ BOUNDS: Mapping[str, Mapping[str, tuple[int, int]]] = {
 
 @dataclass(frozen=True)
 class Strictness:
-    """How strictly the local AWS applies AWS's limits; `executions` is the account's
-    concurrency."""
+    """How strictly the local AWS applies AWS's limits; `executions` is an account's concurrency."""
 
     on: bool = False
     executions: int | None = None
@@ -133,8 +132,7 @@ def _function(properties: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _concurrency(stack: Stack, executions: int) -> Iterator[str]:
-    """Check that reserved and provisioned concurrency leave what Lambda keeps for other
-    functions."""
+    """Check that reserved and provisioned concurrency leave Lambda's minimum unreserved."""
     taken = {}
     for function in stack.functions.values():
         provisioned = sum(alias.provisioned for alias in function.aliases.values())

@@ -109,8 +109,7 @@ def local_path(bucket: str, key: str) -> str | None:
 
 
 def _samconfig(path: Path) -> dict[str, str]:
-    """Return the parameters of the stage `local`, as `sam deploy --config-env local` would use
-    them."""
+    """Return the parameters of the stage `local`, as `sam deploy --config-env local` uses them."""
     try:
         settings = tomllib.loads(path.read_text())
     except FileNotFoundError:

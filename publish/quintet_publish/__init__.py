@@ -1,1 +1,1 @@
-"""Checking and publishing model packages: a library, beside the command and never deployed."""
+"""Checks and publishes model packages: a library beside the command, never deployed."""

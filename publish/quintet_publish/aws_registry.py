@@ -107,7 +107,7 @@ class AwsRegistry:
         except ClientError as error:
             if _code(error) != "ConditionalCheckFailedException":
                 raise
-            # boto3 sends again when a reply is lost: the change may be our own
+            # boto3 retries when a response is lost: the change may be our own
             found = self.read(model)
             return found is not None and found.live == live
         return True

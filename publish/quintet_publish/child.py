@@ -1,7 +1,7 @@
-"""Run a module in a child process under limits: what it reads or runs is not trusted.
+"""Runs a module in a child process under limits, because its input is not trusted.
 
 A small file can take gigabytes once parsed, a small graph terabytes once run. The child has no
-credentials, no network where the machine allows that, and limits on memory, CPU time, time, files
+credentials, no network if the machine supports that, and limits on memory, CPU time, time, files
 and processes: a bomb kills the child, not this process.
 """
 
@@ -35,21 +35,21 @@ class Limits:
 
 @dataclass(slots=True)
 class Ended:
-    """How a child ended: the JSON objects that it printed, a line each, and what stopped it."""
+    """How a child ended: the JSON objects that it printed, one per line, and what stopped it."""
 
     lines: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
 
     @property
     def last(self) -> dict[str, Any]:
-        """The last object that it printed."""
+        """Return the last object that it printed."""
         return self.lines[-1] if self.lines else {}
 
 
 def run_child(module: str, arguments: list[str], limits: Limits) -> Ended:
     """Run the `main` of a module, which prints JSON and sets its own limits by `child_limits`.
 
-    The error reads after a subject: "took over 2 GB of memory".
+    The error completes a sentence: "took over 2 GB of memory".
     """
     environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     # the child finds this package wherever the parent found it
@@ -84,7 +84,7 @@ def run_child(module: str, arguments: list[str], limits: Limits) -> Ended:
         ended.error = f"took over {limits.seconds} s"
     elif child.returncode == -signal.SIGXCPU:
         ended.error = f"took over {limits.cpu_seconds} s of CPU time"
-    elif child.returncode == -signal.SIGABRT:  # how Rust and C++ end where memory is refused
+    elif child.returncode == -signal.SIGABRT:  # how Rust and C++ end when memory is refused
         ended.error = "ended the process: out of memory, or an error in a library (signal SIGABRT)"
     elif child.returncode:
         ended.error = f"ended the process ({_ending(child.returncode)})"
@@ -94,7 +94,7 @@ def run_child(module: str, arguments: list[str], limits: Limits) -> Ended:
 class _Watch:
     """Kills a process whose resident memory exceeds a limit, since not every OS has RLIMIT_AS."""
 
-    #: of an interpreter with numpy and onnxruntime
+    #: resident memory of an interpreter with numpy and onnxruntime
     BASE = 200_000_000
 
     def __init__(self, pid: int, limits: Limits) -> None:
@@ -104,7 +104,7 @@ class _Watch:
         self._max_bytes = limits.memory + self.BASE
 
     def run(self) -> None:
-        """Look every few milliseconds until stopped."""
+        """Poll every few milliseconds until stopped."""
         try:
             process = psutil.Process(self._pid)
             while not self.stop.wait(POLL_SECONDS):

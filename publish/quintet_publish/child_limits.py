@@ -16,10 +16,10 @@ CLONE_NEWNET = 0x40000000
 
 
 def deny_network() -> None:
-    """Leave this process without network interfaces, where the machine allows that.
+    """Leave this process without network interfaces, if the machine supports that.
 
-    Call it before anything starts a thread: a process of several cannot change its user namespace,
-    which is what lets a user who is not root have a network namespace.
+    Call it before anything starts a thread: a process with several threads cannot change its user
+    namespace, which a user who is not root needs for a network namespace.
     """
     if sys.platform == "linux":
         flags = CLONE_NEWNET if os.geteuid() == 0 else CLONE_NEWUSER | CLONE_NEWNET
@@ -29,8 +29,8 @@ def deny_network() -> None:
 def limit_process(memory: int, cpu_seconds: int) -> None:
     """Limit this process from here on: call it once all trusted modules are imported.
 
-    `memory` is in bytes, above what is mapped now. No file can be written and no process or
-    thread started.
+    `memory` is in bytes, above what is mapped now. The process can then write no file and start no
+    process or thread.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

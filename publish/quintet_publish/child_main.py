@@ -1,4 +1,4 @@
-"""Where a child starts: it leaves the network, then runs the `main` of a module."""
+"""A child's entry point: it leaves the network, then runs the `main` of a module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares a contract's names of classes with the labels that the graph itself holds. Pure."""
+"""Compares a contract's class names with the labels in the graph itself. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEYS = ("keys_int64s", "keys_strings", "keys_tensor")
 VALUES = ("values_int64s", "values_strings", "values_tensor")
 INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 MAX_LABELS = 100_000
-#: operators after which row and column i are what they were
+#: operators that keep every row and column in its position
 KEEPING = (
     "Cast",
     "Flatten",
@@ -38,7 +38,7 @@ Found = Iterator[tuple[str, str]]
 
 
 def class_differences(contract: Contract, graph: onnx.GraphProto) -> Found:
-    """Where `classes` disagree with the graph's labels or with each other."""
+    """List where `classes` disagree with the graph's labels or with each other."""
     labels = {output.name: graph_labels(graph, output.name) for output in contract.outputs}
     for output in contract.outputs:
         found = labels[output.name]
@@ -50,7 +50,7 @@ def class_differences(contract: Contract, graph: onnx.GraphProto) -> Found:
 
 
 def _difference(output: Output, found: tuple[str, ...]) -> Found:
-    """How the names of an output's classes disagree with the graph's labels for it."""
+    """Return how an output's class names disagree with the graph's labels for it."""
     field, names = f"outputs.{output.name}.classes", output.class_names or ()
     positional = not isinstance(output.classes, dict)
     shown = ", ".join(found[:20])
@@ -77,7 +77,7 @@ def _difference(output: Output, found: tuple[str, ...]) -> Found:
 
 
 def _moved(field: str, names: Sequence[str], found: Sequence[str]) -> Found:
-    """A name that is the graph's label of another column."""
+    """Return a name that is the graph's label of another column."""
     for position, name in enumerate(names):
         if name in found and found[position] != name:
             yield (
@@ -89,7 +89,7 @@ def _moved(field: str, names: Sequence[str], found: Sequence[str]) -> Found:
 
 
 def _contradiction(contract: Contract, labels: dict[str, list[Any] | None]) -> Found:
-    """The same names for labels and probabilities in different orders."""
+    """Find the same names for labels and probabilities in different orders."""
     of = {o.meaning: o for o in contract.outputs if o.class_names}
     label, columns = of.get("label"), of.get("probabilities")
     if label is None or columns is None:
@@ -108,7 +108,7 @@ def _contradiction(contract: Contract, labels: dict[str, list[Any] | None]) -> F
 
 
 def label_differences(contract: Contract, outputs: dict[str, Any]) -> Found:
-    """Golden labels that no class of the contract stands for."""
+    """Return golden labels that no class of the contract covers."""
     for output in contract.outputs:
         known = set(output.class_of)
         if output.meaning == "label" and output.dtype == "string":
@@ -132,7 +132,7 @@ def label_differences(contract: Contract, outputs: dict[str, Any]) -> Found:
 
 
 def graph_labels(graph: onnx.GraphProto, name: str) -> list[Any] | None:
-    """The labels that an output holds or its columns stand for, in order; None if unknown."""
+    """Return an output's labels, or those of its columns, in order; None if unknown."""
     made = {out: (node, i) for node in graph.node for i, out in enumerate(node.output)}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     encoders: list[onnx.NodeProto] = []
@@ -158,7 +158,7 @@ def _given(
     made: dict[str, tuple[onnx.NodeProto, int]],
     constants: dict[str, onnx.TensorProto],
 ) -> list[Any] | None:
-    """The labels that a node gives its output."""
+    """Return the labels that a node gives its output."""
     if node.op_type in CLASSIFIERS and position < 2:
         return _listed(node, LABEL_LISTS) or None
     if node.op_type in ("ArrayFeatureExtractor", "Gather"):  # the label of the best column
@@ -167,7 +167,7 @@ def _given(
 
 
 def _encoded(encoder: onnx.NodeProto, labels: list[Any] | None) -> list[Any] | None:
-    """What an encoder makes of labels; of unknown ones, all that it can make."""
+    """Return an encoder's output for the labels; for unknown labels, all that it can produce."""
     keys, values = _listed(encoder, KEYS), _listed(encoder, VALUES)
     if labels is None or len(keys) != len(values):
         return list(dict.fromkeys(values)) or None
@@ -176,7 +176,7 @@ def _encoded(encoder: onnx.NodeProto, labels: list[Any] | None) -> list[Any] | N
 
 
 def _listed(node: onnx.NodeProto, names: Sequence[str]) -> list[Any]:
-    """The first of the attributes that is there and not empty, as Python values."""
+    """Return the first attribute that exists and is not empty, as Python values."""
     for attribute in node.attribute:
         if attribute.name in names:
             if attribute.HasField("t"):
@@ -193,7 +193,7 @@ def _constant(
     made: dict[str, tuple[onnx.NodeProto, int]],
     constants: dict[str, onnx.TensorProto],
 ) -> list[Any] | None:
-    """The values of an initialiser or a Constant, where they can be labels."""
+    """Return the values of an initialiser or a Constant if they can be labels."""
     if name in constants:
         return _plain(constants[name]) or None
     if name in made and made[name][0].op_type == "Constant":
@@ -202,7 +202,7 @@ def _constant(
 
 
 def _plain(tensor: onnx.TensorProto) -> list[Any]:
-    """The values of a vector of integers or texts; of another tensor, nothing."""
+    """Return the values of a vector of integers or texts; of any other tensor, nothing."""
     texts = tensor.data_type == onnx.TensorProto.STRING
     if (tensor.data_type not in INTEGERS and not texts) or math.prod(tensor.dims) > MAX_LABELS:
         return []
@@ -210,6 +210,6 @@ def _plain(tensor: onnx.TensorProto) -> list[Any]:
         return [text.decode("utf-8", "replace") for text in tensor.string_data]
     try:
         values: list[Any] = onnx.numpy_helper.to_array(tensor).reshape(-1).tolist()
-    except ValueError:  # fewer values than its shape says
+    except ValueError:  # fewer values than its shape declares
         return []
     return values

@@ -1,4 +1,4 @@
-"""Runs a model at the rows of its largest request, and says how many fit what serving has."""
+"""Runs a model with the rows of its largest request, and reports how many fit serving's limits."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from quintet.onnx_model import OnnxModel
 
 __all__ = ["GROWTH", "Recorded", "grow", "peak_memory"]
 
-GROWTH = 4  # times as many rows at each step
-SHOWN = 100  # differences that are looked for
+GROWTH = 4  # factor of the rows from step to step
+SHOWN = 100  # maximum number of differences to report
 
 
 class Recorded:
-    """A model that keeps what it was last fed, what it gave, and how long that took."""
+    """A model that records its last inputs, their outputs, and the duration."""
 
     def __init__(self, model: OnnxModel) -> None:
         self.contract = model.contract
@@ -34,7 +34,7 @@ class Recorded:
         self._model = model
 
     def run(self, outputs: Sequence[str], feeds: dict[str, Array], /) -> list[Array]:
-        """See `quintet.scoring.Model.run`; what the model raises is a ModelFailure here."""
+        """See `quintet.scoring.Model.run`; a model's exception becomes a ModelFailure."""
         start = time.perf_counter()
         try:
             results = self._model.run(outputs, feeds)
@@ -51,10 +51,11 @@ class Recorded:
 def grow(
     model: Recorded, tolerance: float, seconds: float, report: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Run what was last fed over and over, in more and more rows, up to a full request.
+    """Run the last inputs repeatedly, with more and more rows, up to a full request.
 
-    `report` is called after each step with its rows, milliseconds and the memory so far; the
-    last step, or the one that would take more than `seconds`, is returned with its differences.
+    `report` is called after each step with its rows, milliseconds and the memory so far; returns
+    the
+    last step, or the one that would take more than `seconds`, with its differences.
     """
     feeds, expected, ms = model.feeds, model.results, model.ms
     rows = len(next(iter(feeds.values())))
@@ -78,17 +79,17 @@ def grow(
 
 
 def peak_memory() -> int:
-    """The most bytes of memory that this process had at once."""
+    """Return this process's peak memory in bytes."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return 1024 * int(status.partition("VmHWM:")[2].split()[0])
-    except (OSError, IndexError):  # not Linux, where the next also counts the parent's
+    except (OSError, IndexError):  # not Linux, where ru_maxrss also counts the parent
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _tiled(array: Array, rows: int) -> Array:
-    """The rows of an array over and over."""
+    """Repeat the rows of an array."""
     return np.resize(array, (rows, *array.shape[1:]))
 
 

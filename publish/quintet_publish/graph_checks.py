@@ -1,4 +1,4 @@
-"""Compares a contract with its graph; every difference is named. Pure."""
+"""Compares a contract with its graph and names every difference. Pure."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _tensor(
             f"expected a graph of variable rows, its first dimension is {shape[0]}; export it "
             "with a dynamic batch",
         )
-    # an output's declared rows are not to be trusted: LightGBM's converter says 1 for a label
+    # an output's declared rows are not reliable: LightGBM's converter declares 1 for a label
     # whatever the batch. The golden run checks it.
     elif any(mine not in (-1, have) for mine, have in zip(shape[1:], ours.shape[1:], strict=True)):
         yield f"{field}.shape", f"is {list(ours.shape)}, the graph's is {shape}"

@@ -21,19 +21,19 @@ __all__ = ["Columns", "clean", "contract_of", "predict", "read_table", "save", "
 
 Columns = Mapping[str, NDArray[Any]]
 
-#: how much golden outputs may differ: the tolerance of parity between paths
+#: the maximum difference of golden outputs: the tolerance of parity between paths
 TOLERANCE = 1e-6
 
 
 def contract_of(package: Path) -> Contract:
-    """The contract in a package's model.yaml."""
+    """Return the contract in a package's model.yaml."""
     return read_contract((package / "model.yaml").read_bytes())
 
 
 def read_table(path: Path) -> dict[str, NDArray[Any]]:
-    """The columns of a Parquet file by name; strings are object arrays of `str`.
+    """Return the columns of a Parquet file by name; strings are object arrays of `str`.
 
-    Lists, all of one length, are rows of an array.
+    Lists, all of one length, become the rows of an array.
     """
     table = read_parquet(path).read_all()
     columns: dict[str, NDArray[Any]] = {}
@@ -51,7 +51,7 @@ def read_table(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def write_table(path: Path, columns: Columns) -> None:
-    """Write columns as Parquet (zstd); an array of several dimensions as lists of all a row's."""
+    """Write columns as Parquet (zstd); an array of several dimensions becomes one list per row."""
     arrays = [_column(values) for values in columns.values()]
     table = Table.from_arrays(arrays, names=list(columns))
     write_parquet(table, path, compression="zstd(12)", created_by="quintet")
@@ -63,17 +63,17 @@ def _column(values: NDArray[Any]) -> Array:
     if values.ndim > 1:
         rows = values.reshape(len(values), -1)
         return fixed_size_list_array(Array.from_numpy(rows.reshape(-1)), rows.shape[1])
-    # a column of a data frame may be a stride over a block
+    # a data frame's column may be a strided view of a block
     return Array.from_numpy(np.ascontiguousarray(values))
 
 
 def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
-    """A converter's graph made fit to publish, and the same bytes at every training.
+    """Prepare a converter's graph for publishing, with the same bytes at every training.
 
-    The graph's name is the contract's (converters put a random one there), outputs come in
+    Sets the graph's name to the contract's (converters set a random one), puts outputs in
     the contract's order and shape (LightGBM's converter declares one label, whatever the
-    rows), what feeds none of them goes, and text is normalised in the `C` locale (the
-    default is one that slim images lack).
+    rows), removes what feeds none of them, and normalises text in the `C` locale (slim images
+    do not have the default one).
     """
     graph = model.graph
     graph.name = contract.name
@@ -99,7 +99,7 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
 
 
 def _prune(graph: onnx.GraphProto) -> None:
-    """Take out the nodes and initialisers that no output needs."""
+    """Remove the nodes and initialisers that no output needs."""
     needed = {output.name for output in graph.output}
     kept = []
     for node in reversed(graph.node):  # a graph's nodes are sorted: consumers come later
@@ -116,7 +116,7 @@ def _prune(graph: onnx.GraphProto) -> None:
 def predict(
     model: onnx.ModelProto, contract: Contract, columns: Columns
 ) -> dict[str, NDArray[Any]]:
-    """The outputs of a graph for columns of features, by output name; on one thread."""
+    """Return the outputs of a graph for columns of features, by output name; on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
@@ -141,7 +141,7 @@ def save(
     metrics: Mapping[str, float],
     entities: Sequence[str] | None = None,
 ) -> None:
-    """Write model.onnx, golden.json (the graph's own answers) and metrics.json, and print."""
+    """Write model.onnx, golden.json (the graph's own outputs) and metrics.json, and print."""
     outputs = predict(model, contract, golden)
     columns = {feature.name: _plain(golden[feature.name]) for feature in contract.features}
     vectors: dict[str, Any] = {"columns": columns}
@@ -159,7 +159,7 @@ def save(
 
 
 def _plain(values: NDArray[Any]) -> Any:
-    """An array as lists; floats in the shortest form that reads back as the same value."""
+    """Return an array as lists; floats in the shortest form that reads back as the same value."""
     if values.ndim > 1:
         return [_plain(row) for row in values]
     if values.dtype.kind == "f":
@@ -168,7 +168,7 @@ def _plain(values: NDArray[Any]) -> Any:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """JSON with a line for each entry of the second level, so that changes can be read."""
+    """Write JSON with one line per entry of the second level, so that diffs are readable."""
     parts = []
     for key, value in content.items():
         if isinstance(value, dict):

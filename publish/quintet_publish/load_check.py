@@ -1,6 +1,6 @@
-"""Load a graph and run its golden vectors in a child process, under limits.
+"""Loads a graph and runs its golden vectors in a child process, under limits.
 
-A small graph can allocate terabytes or run forever, which only running it shows.
+A small graph can allocate terabytes or run forever; only running it shows this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from quintet_publish.problems import PackageError, Problem, first_problems
 __all__ = ["Checked", "Limits", "load_check"]
 
 
-#: what `predict` has: 1769 MB by the template, less an environment before it loads a model
+#: memory available to `predict`: the template's 1769 MB, less an environment before it loads a
+#: model
 LIMITS = Limits(memory=1_650_000_000)
 REQUEST_SECONDS = 29  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 
@@ -28,8 +29,8 @@ REQUEST_SECONDS = 29  # https://docs.aws.amazon.com/apigateway/latest/developerg
 class Checked:
     """The cost of loading a graph and of scoring its largest request.
 
-    `memory` is the most at once, in bytes, above the process before. `sample` is what
-    `check_sample` found of the training data.
+    `memory` is the peak in bytes, above the process's memory before. `sample` is the result of
+    `check_sample` for the training data.
     """
 
     load_ms: float
@@ -53,7 +54,7 @@ def load_check(
     `golden` is the content of golden.json, `sample` some of the training data.
 
     Raises:
-        PackageError: the graph does not load, goes over a limit, or gives other outputs.
+        PackageError: the graph does not load, exceeds a limit, or gives other outputs.
     """
     with tempfile.TemporaryDirectory(prefix="quintet-check-") as folder:
         task = {
@@ -80,7 +81,7 @@ def load_check(
 
 
 def _over(ended: Ended, contract: Contract) -> Problem:
-    """A limit that the child went over: at once, or with more rows than it last reported."""
+    """Return a limit that the child exceeded: at once, or with more rows than it last reported."""
     steps = [line for line in ended.lines if "rows" in line]
     if not steps:
         return Problem("model.onnx", f"loading or running it {ended.error}")

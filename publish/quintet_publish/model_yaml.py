@@ -1,4 +1,4 @@
-"""model.yaml to a Contract: read safely, checked whole, every problem with its line and field."""
+"""Converts model.yaml to a Contract: reads it safely, reports problems by line and field."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def _adapter() -> TypeAdapter[Contract]:
 
 
 def contract_schema() -> dict[str, Any]:
-    """The JSON Schema of model.yaml."""
+    """Return the JSON Schema of model.yaml."""
     schema = _adapter().json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def read_contract(content: bytes, file: str = "model.yaml") -> Contract:
-    """The contract that model.yaml holds.
+    """Return the contract in model.yaml.
 
     Raises:
         PackageError: it is not YAML, or breaks the contract's rules.
@@ -100,7 +100,7 @@ def _check_events(events: Iterable[yaml.Event], file: str) -> None:
 
 
 def _odd_nodes(node: yaml.Node, path: Path) -> Iterator[tuple[Path, str]]:
-    """What YAML allows and a contract does not: duplicate or odd keys, what no JSON has."""
+    """Find what YAML allows and a contract does not: duplicate or odd keys, non-JSON values."""
     if node.tag not in PLAIN_TAGS:
         yield path, f"expected plain YAML, got the tag {node.tag}"
     elif isinstance(node, yaml.MappingNode):
@@ -131,7 +131,7 @@ def _odd_scalar(node: yaml.Node, path: Path) -> Iterator[tuple[Path, str]]:
         LookupError,
         ValueError,
         yaml.YAMLError,
-    ):  # of `!!int "abc"`, or 5,000 digits
+    ):  # `!!int "abc"`, or 5,000 digits
         yield path, f"expected {kind}, got {node.value[:60]!r}"
         return
     if isinstance(value, float) and not math.isfinite(value):
@@ -141,7 +141,7 @@ def _odd_scalar(node: yaml.Node, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _data(node: yaml.Node) -> Any:
-    """A node as JSON has it: keys and moments are the texts that they are in the file."""
+    """Convert a node to JSON types: keys and times keep their text in the file."""
     if isinstance(node, yaml.MappingNode):
         return {key.value: _data(value) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
@@ -159,14 +159,14 @@ class _Document:
         self._root = root
 
     def error(self, found: Iterable[tuple[Path, str]]) -> PackageError:
-        """Problems, each at the line of its field or of the nearest thing around it."""
+        """Return problems, each at the line of its field or of the nearest enclosing node."""
         problems = [
             Problem(self._file, text, self._line(path), _dotted(path)) for path, text in found
         ]
         return PackageError(sorted(problems, key=lambda problem: problem.line or 0))
 
     def known(self, path: Path) -> Path:
-        """The parts of a path that the document has: pydantic's also name alternatives."""
+        """Return the parts of a path that the document has: pydantic's also name alternatives."""
         node: yaml.Node | None = self._root
         found: Path = ()
         for part in path:
@@ -187,7 +187,7 @@ class _Document:
 
 
 def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:
-    """The nodes of the key and the value; None if absent."""
+    """Return the nodes of the key and the value; None if absent."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == part:
@@ -206,7 +206,7 @@ def _dotted(path: Path) -> str:
 
 
 def _validation_problems(document: _Document, error: ValidationError) -> Iterator[tuple[Path, str]]:
-    """One problem a field: of a union, every alternative comes as an error of its own."""
+    """Return one problem per field: pydantic reports every alternative of a union."""
     alternatives: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False)[:MAX_DETAILS]:
         path: Path = detail["loc"]
@@ -216,12 +216,12 @@ def _validation_problems(document: _Document, error: ValidationError) -> Iterato
             alternatives.setdefault(document.known(path), []).append(detail)
     for path, details in alternatives.items():
         if any(other[: len(path)] == path for other in alternatives.keys() - {path}):
-            continue  # the alternative that went deeper says more
+            continue  # the deeper alternative is more specific
         expected = " or ".join(dict.fromkeys(map(_expected, details)))
         yield path, f"expected {expected}, got {_got(details[0]['input'])}"
 
 
-#: errors about whether a field may or must be there
+#: errors about whether a field may or must exist
 _WHOLE = {
     "missing": "is required",
     "extra_forbidden": "is not a field of the contract",

@@ -46,17 +46,17 @@ class Package:
 
     @property
     def graph(self) -> bytes:
-        """The content of model.onnx."""
+        """Return the content of model.onnx."""
         return self.files[GRAPH]
 
     @property
     def sources(self) -> dict[str, str]:
-        """The SHA-256 of every file."""
+        """Return the SHA-256 of every file."""
         return {path: sha256(content) for path, content in self.files.items()}
 
     @property
     def digest(self) -> str:
-        """The digest that identifies the package's content."""
+        """Return the digest that identifies the package's content."""
         return digest_of(self.sources)
 
 
@@ -93,7 +93,7 @@ def read_package(folder: Path, reading: Callable[[str], None] = lambda name: Non
 
 
 def _unsafe(folder: Path) -> Iterator[Problem]:
-    """Files that a package may not hold: pickles, which can run code, and symbolic links."""
+    """Find files that a package may not hold: pickles, which can run code, and symbolic links."""
     for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
         for name in (*folders, *files):
@@ -106,7 +106,7 @@ def _unsafe(folder: Path) -> Iterator[Problem]:
 
 
 def read_file(folder: Path, name: str, max_bytes: int) -> bytes:
-    """A regular file within the folder, of bounded size.
+    """Read a regular file within the folder, of bounded size.
 
     Raises:
         PackageError: it is missing, not a regular file, outside the folder or too large.
@@ -119,7 +119,7 @@ def read_file(folder: Path, name: str, max_bytes: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
         raise PackageError.of(name, "is missing from the package's folder") from None
-    except ValueError:  # a NUL in it
+    except ValueError:  # the name contains a NUL
         raise PackageError.of(CONTRACT, f"expected the path of a file, got {name[:80]!r}") from None
     except OSError as error:
         raise PackageError.of(name, f"cannot be read ({error.strerror})") from error
@@ -138,7 +138,7 @@ def _golden(contract: Contract, content: bytes) -> Golden:
     try:
         data = json.loads(content, parse_constant=_refuse_constant)
         problems = list(_golden_problems(contract, data))
-    except (ValueError, RecursionError) as error:  # ValueError: of 5,000 digits, too
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of 5,000 digits
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise PackageError.of(GOLDEN, f"is not JSON: {reason[:200]}") from error
     if problems:
@@ -188,7 +188,7 @@ def _names(kind: str, given: Mapping[str, Any], expected: set[str]) -> Iterator[
 
 
 def _odd_outputs(contract: Contract, outputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Outputs with a value that is not of their dtype, or with rows that are no arrays."""
+    """Find outputs with a value that is not of their dtype, or with rows that are not arrays."""
     for output in contract.outputs:
         for row, value in enumerate(outputs[output.name]):
             shape = _shape(value)
@@ -200,7 +200,7 @@ def _odd_outputs(contract: Contract, outputs: Mapping[str, Any]) -> Iterator[tup
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of nested lists; None where they are ragged."""
+    """Return the shape of nested lists; None if they are ragged."""
     if not isinstance(value, list):
         return ()
     inner = {_shape(item) for item in value}

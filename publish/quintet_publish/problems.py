@@ -1,4 +1,4 @@
-"""What is wrong with a model package: the problems found, and the error that lists them."""
+"""Problems of a model package, and the error that lists them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from quintet.errors import QuintetError
 
 __all__ = ["MAX_PROBLEMS", "PackageError", "Problem", "first_problems"]
 
-MAX_PROBLEMS = 20  # listed of one package
-MAX_TEXT = 500  # characters of one problem: names and shapes in it can be of any length
+MAX_PROBLEMS = 20  # problems listed per package
+MAX_TEXT = 500  # characters per problem: names and shapes in it can have any length
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a package: in which file, at which line and field where known."""
+    """A problem of a package: its file, and its line and field if known."""
 
     file: str
     text: str
@@ -44,12 +44,12 @@ class PackageError(QuintetError):
 
     @classmethod
     def of(cls, file: str, text: str) -> PackageError:
-        """A single problem of a whole file."""
+        """Return an error for a single problem of a whole file."""
         return cls([Problem(file, text)])
 
 
 def first_problems(file: str, texts: Iterable[str]) -> list[Problem]:
-    """The first different problems of a file; the search for more of them ends there."""
+    """Return a file's first distinct problems; the search stops there."""
     found = list(islice(_different(texts), MAX_PROBLEMS + 1))
     problems = [Problem(file, text) for text in found[:MAX_PROBLEMS]]
     return problems if len(found) <= MAX_PROBLEMS else [*problems, Problem(file, "and more")]

@@ -1,4 +1,4 @@
-"""Putting a release into the registry: immutable files, then the manifest, then the table.
+"""Writes a release to the registry: immutable files, then the manifest, then the table.
 
 Every write is conditional, so publishers may race, crash at any step and start again: the
 first to claim a version's number fixes its digest; files are only ever added; a version is
@@ -44,7 +44,7 @@ class Publisher:
         """Store and register a release; the first version of a model becomes live.
 
         Raises:
-            Conflict: the version's number stands for other content.
+            Conflict: the version's number is taken by other content.
         """
         model, version = release.contract.name, release.contract.version
         claim = self._registry.claim(model, version, release.digest)
@@ -58,11 +58,11 @@ class Publisher:
         return Published(not claim.sealed, self._registry.start(model, version).live)
 
     def promote(self, model: str, version: int) -> int:
-        """Make a version live; returns the one that was.
+        """Make a version live; return the one that was live before.
 
         Raises:
-            NotFound: no such version is published.
-            Conflict: another change of the route came first.
+            NotFound: the version is not published.
+            Conflict: the route was changed concurrently.
         """
         claim = self._registry.find(model, version)
         route = self._registry.read(model)
@@ -73,11 +73,11 @@ class Publisher:
         return route.live
 
     def models(self) -> list[Listed]:
-        """All published versions, by model and number."""
+        """Return all published versions, by model and number."""
         return sorted(self._registry.listed(), key=lambda found: (found.model, found.version))
 
     def _store(self, release: Release, created: str) -> bytes:
-        """Add the missing files, then the manifest; returns the manifest as it is stored."""
+        """Add the missing files, then the manifest; return the manifest as stored."""
         model, version = release.contract.name, release.contract.version
         folder = prefix(model, version)
         stored = {

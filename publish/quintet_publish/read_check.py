@@ -1,4 +1,4 @@
-"""Read a package in a child process, under limits: nothing of it is parsed in this one."""
+"""Reads a package in a child process under limits: this process parses none of it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LIMITS = Limits(memory=4_000_000_000, cpu_seconds=300, seconds=600)
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What reading a package found.
+    """The result of reading a package.
 
     `sources` are the SHA-256 of its files, `golden` the vectors that every load checks,
-    `sample` some rows of the training data, `nodes` how many the graph has.
+    `sample` some rows of the training data, `nodes` the number of the graph's nodes.
     """
 
     contract: Contract
@@ -35,7 +35,7 @@ class Findings:
 
     @property
     def digest(self) -> str:
-        """The digest that identifies the package's content."""
+        """Return the digest that identifies the package's content."""
         return digest_of(self.sources)
 
 
@@ -43,7 +43,7 @@ def read_check(folder: Path, limits: Limits = LIMITS) -> Findings:
     """Read the files of a package and compare them with each other.
 
     Raises:
-        PackageError: a file is missing, unsafe or wrong, or reading it goes over a limit.
+        PackageError: a file is missing, unsafe or wrong, or reading it exceeds a limit.
     """
     ended = run_child(
         "quintet_publish.read_check_child",

@@ -1,4 +1,4 @@
-"""The child of `read_check`: reads a package under limits, prints what it found as JSON."""
+"""The child of `read_check`: reads a package under limits, prints its findings as JSON."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _findings(folder: Path, reading: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _training(package: Package, reading: Callable[[str], None]) -> dict[str, Any]:
-    """The baseline, and a sample for `load_check`."""
+    """Return the baseline, and a sample for `load_check`."""
     contract, path = package.contract, package.contract.training_data
     if path is None:
         return {"baseline": baseline_of(contract, {}), "sample": None}

@@ -1,4 +1,4 @@
-"""The registry as publishing writes it: a port of files, one of versions and one of routes."""
+"""The registry's write side, for publishing: a port each for files, versions and routes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Claim", "Files", "Listed", "MemoryRegistry", "Registry", "Route", "R
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Who holds a version's number: the digest that came first, and whether it is sealed."""
+    """The claim on a version's number: the first digest, and whether it is sealed."""
 
     digest: str
     sealed: bool
@@ -21,7 +21,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A published version; `live` if it answers requests."""
+    """A published version; `live` if it serves requests."""
 
     model: str
     version: int
@@ -43,45 +43,45 @@ class Files(Protocol):
     """Immutable objects."""
 
     def add(self, key: str, content: bytes) -> bytes:
-        """Store an object unless the key exists; returns the stored content."""
+        """Store an object unless the key exists; return the stored content."""
 
 
 class Versions(Protocol):
     """The versions of all models."""
 
     def claim(self, model: str, version: int, digest: str) -> Claim:
-        """Take a version's number unless it is taken; returns its claim."""
+        """Claim a version's number unless it is taken; return its claim."""
 
     def find(self, model: str, version: int) -> Claim | None:
-        """The claim of a version; None if nobody took its number."""
+        """Return the claim of a version; None if its number is free."""
 
     def seal(self, manifest: Manifest, seal: str, size: int) -> None:
         """Make a claimed version visible; `seal` is the SHA-256 of its manifest."""
 
 
 class Routes(Protocol):
-    """Which version of a model is live."""
+    """The live version of each model."""
 
     def start(self, model: str, version: int) -> Route:
-        """Make the version live unless the model has a route; returns its route."""
+        """Make the version live unless the model has a route; return its route."""
 
     def read(self, model: str) -> Route | None:
-        """The route of a model; None before its first version."""
+        """Return the route of a model; None before its first version."""
 
     def replace(self, model: str, read: Route, live: int) -> bool:
-        """Make a version live if the route is as it was read; False if it has changed."""
+        """Make a version live if the route has not changed since it was read; False if it has."""
 
 
 class Registry(Files, Versions, Routes, Protocol):
-    """All that publishing needs."""
+    """Everything that publishing needs."""
 
     def listed(self) -> list[Listed]:
-        """All published versions, in any order."""
+        """Return all published versions, in any order."""
 
 
 @dataclass
 class MemoryRegistry:
-    """A registry in memory, safe to share between threads."""
+    """A thread-safe registry in memory."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
     _claims: dict[tuple[str, int], Claim] = field(default_factory=dict)

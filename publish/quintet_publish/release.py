@@ -1,4 +1,4 @@
-"""Checking a package and building its release: the files to store."""
+"""Checks a package and builds its release: the files to store."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Release:
 def prepare(
     folder: Path, tick: Callable[[str, str], None], warn: Callable[[str], None] = lambda text: None
 ) -> Release:
-    """Check a package and make its release.
+    """Check a package and build its release.
 
-    `tick` is called after each check with its result, `warn` with what is not refused and yet
-    likely wrong.
+    `tick` is called after each check with its result, `warn` with what is accepted but
+    probably wrong.
 
     Raises:
         PackageError: the package cannot be published.
@@ -79,10 +79,10 @@ def _tell_sample(
     tick: Callable[[str, str], None],
     warn: Callable[[str], None],
 ) -> None:
-    """Say what the training data show.
+    """Report what the training data show.
 
     Raises:
-        PackageError: every row would be refused, or two features are in each other's place.
+        PackageError: every row would be refused, or two features are swapped.
     """
     rows, refused = sample["rows"], sample["refused"]
     if refused:
@@ -97,7 +97,7 @@ def _tell_sample(
 
 
 def _checked(folder: Path, name: str, max_bytes: int, found: Findings) -> bytes:
-    """The bytes of a file, the same that were checked."""
+    """Return the bytes of a file, the same that were checked."""
     content = read_file(folder, name, max_bytes)
     if sha256(content) != found.sources[name]:
         raise PackageError.of(name, "changed while it was checked; try again")

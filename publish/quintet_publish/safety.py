@@ -31,8 +31,8 @@ class Caps:
     nodes: int = 200_000
     tensors: int = 100_000
     elements: int = 2**28  # of one tensor
-    dims: int = 64  # of one tensor; numpy has as many at most
-    depth: int = 16  # of graphs within graphs
+    dims: int = 64  # of one tensor; also numpy's maximum
+    depth: int = 16  # nested graphs
     parts: int = 5_000_000  # messages, texts and byte strings, at every level
 
 
@@ -40,10 +40,10 @@ CAPS = Caps()
 
 
 def read_graph(content: bytes, caps: Caps = CAPS, file: str = "model.onnx") -> onnx.ModelProto:
-    """The parsed graph, if nothing in it is refused.
+    """Return the parsed graph, if nothing in it is refused.
 
     Raises:
-        PackageError: it is not ONNX, or holds what is refused; every reason is named.
+        PackageError: it is not ONNX, or holds refused content; every reason is named.
     """
     if len(content) > caps.bytes:
         text = f"expected at most {caps.bytes:,} bytes, got {len(content):,}"
@@ -90,7 +90,7 @@ def _refused(model: onnx.ModelProto, caps: Caps) -> Iterator[str]:
 
 
 class _Count:
-    """Walks nested graphs and counts what has a cap."""
+    """Walks nested graphs and counts everything that has a cap."""
 
     def __init__(self, caps: Caps) -> None:
         self._caps = caps
@@ -98,7 +98,7 @@ class _Count:
         self._tensors = 0
 
     def over(self) -> Iterator[str]:
-        """Which of the caps the whole is over."""
+        """Report the caps that the totals exceed."""
         if self._nodes > self._caps.nodes:
             yield f"expected at most {self._caps.nodes:,} nodes, got {self._nodes:,}"
         if self._tensors > self._caps.tensors:
@@ -131,7 +131,7 @@ class _Count:
     def attribute(
         self, attribute: onnx.AttributeProto, own: set[tuple[str, str]], depth: int
     ) -> Iterator[str]:
-        """What is refused in an attribute: its tensors and graphs."""
+        """Return what is refused in an attribute: its tensors and graphs."""
         yield from _not_text(attribute.name)
         if attribute.HasField("t"):
             yield from self.tensors([attribute.t])
@@ -176,21 +176,21 @@ class _Count:
             )
 
     def declared(self, info: onnx.ValueInfoProto) -> Iterator[str]:
-        """What is refused in a declared input, output or value."""
+        """Return what is refused in a declared input, output or value."""
         yield from _not_text(info.name)
         sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim if dim.dim_value > 0]
         yield from self._shape(info.name, sizes)
 
 
 def _not_text(*names: str | bytes) -> Iterator[str]:
-    """Protobuf gives a name that is not UTF-8 as bytes."""
+    """Report names that are not UTF-8: protobuf returns these as bytes."""
     for name in names:
         if isinstance(name, bytes):
             yield f"expected UTF-8, got the name {name[:80]!r}"
 
 
 def _wrong_size(tensor: onnx.TensorProto) -> Iterator[str]:
-    """Raw bytes must be as many as the shape says."""
+    """Report raw bytes whose size does not match the shape."""
     if not tensor.HasField("raw_data") or tensor.data_type in (TENSOR.UNDEFINED, TENSOR.STRING):
         return
     try:
@@ -207,7 +207,7 @@ def _wrong_size(tensor: onnx.TensorProto) -> Iterator[str]:
         )
 
 
-#: types of less than a byte, which several elements share
+#: types smaller than a byte, several elements of which share one
 _PACKED = frozenset(
     getattr(TENSOR, name)
     for name in ("INT4", "UINT4", "FLOAT4E2M1", "INT2", "UINT2")

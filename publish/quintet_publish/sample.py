@@ -1,7 +1,7 @@
-"""Training data through the contract and the model: what would be refused, how well they fit.
+"""Checks training data against contract and model: what is refused, and how well outputs fit.
 
-A contract that names two features in the wrong order passes every check of form. The training
-data show it: the outputs agree with the column of right answers better with the two swapped.
+A contract with two features in the wrong order passes every check of form. The training data show
+the error: the outputs fit the column of true values better with the two swapped.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ ROWS = 2000
 VALUES = 400_000
 REASONS = 5
 SWAP_SECONDS = 10.0
-AUC_MARGIN = 0.05  # by which a swap must be better
+AUC_MARGIN = 0.05  # minimum improvement by a swap
 RMSE_SHARE = 0.8
 
 
 class Quality(NamedTuple):
-    """How well outputs agree with the right answers."""
+    """How well outputs fit the true values."""
 
     measure: str
     value: float
 
     def much_better_than(self, other: Quality) -> bool:
-        """Whether chance does not explain the difference."""
+        """Whether the difference is too large for chance."""
         if self.measure == "RMSE":
             return self.value < RMSE_SHARE * other.value
         return self.value > other.value + AUC_MARGIN
@@ -52,7 +52,7 @@ class Quality(NamedTuple):
 
 
 def sample_of(contract: Contract, columns: Columns, target: Any) -> dict[str, Any] | None:
-    """Some rows of the training data as JSON; None where a feature has no column there."""
+    """Return some rows of the training data as JSON; None where a feature has no column."""
     if not columns or any(feature.name not in columns for feature in contract.features):
         return None
     total = len(next(iter(columns.values())))
@@ -76,7 +76,7 @@ def _value(value: Any) -> Any:
 
 
 def _plain(feature: Feature, value: Any) -> Any:
-    """A value as JSON has it; tables of training data hold integers with nulls as floats."""
+    """Convert a value to JSON; tables of training data hold integers with nulls as floats."""
     value, kind = _value(value), numpy_dtype(feature.dtype).kind
     if isinstance(value, list) and len(value) == math.prod(feature.shape):
         return np.reshape(np.array(value, object), feature.shape).tolist()  # tables hold it flat
@@ -89,7 +89,7 @@ def _plain(feature: Feature, value: Any) -> Any:
 
 
 def check_sample(model: Recorded, sample: dict[str, Any]) -> dict[str, Any]:
-    """What the contract refuses of the sample, how well the outputs fit, and a better order."""
+    """Return what the contract refuses in it, how well the outputs fit, and any better order."""
     contract, columns = model.contract, sample["columns"]
     scores = score_columns(model, columns)
     total = len(next(iter(columns.values())))
@@ -110,7 +110,7 @@ def check_sample(model: Recorded, sample: dict[str, Any]) -> dict[str, Any]:
 
 
 def _better_swap(model: Recorded, target: Sequence[Any], as_written: Quality) -> str | None:
-    """The two features of a stack that fit much better in each other's place."""
+    """Return the two features of a stack that fit much better when swapped."""
     feeds, best, better = dict(model.feeds), as_written, None
     names = list(model.results)
     until = time.monotonic() + SWAP_SECONDS
@@ -144,7 +144,7 @@ def _beats(one: Quality, other: Quality) -> bool:
 def _quality(
     contract: Contract, outputs: dict[str, Array], target: Sequence[Any]
 ) -> Quality | None:
-    """AUC of probabilities and scores of two classes, RMSE of values, else accuracy of labels."""
+    """Return AUC (probabilities and scores of two classes), RMSE (values) or label accuracy."""
     of: dict[str, Output] = {}
     for output in reversed(contract.outputs):
         of[output.meaning] = output
@@ -180,7 +180,7 @@ def _fit(output: Output, values: Array, target: Sequence[Any]) -> Quality | None
 
 
 def _is(target: Any, label: str, name: str | None) -> bool:
-    """Whether a right answer is that class: by its label, or by its name."""
+    """Whether a true value is that class: by its label, or by its name."""
     if isinstance(target, float) and target.is_integer():
         target = int(target)
     text = str(int(target)) if isinstance(target, bool) else str(target)
@@ -188,7 +188,7 @@ def _is(target: Any, label: str, name: str | None) -> bool:
 
 
 def _auc(scores: Array, positive: NDArray[np.bool_]) -> float | None:
-    """The share of pairs of a positive and a negative that are in order; ties count half."""
+    """Return the share of positive-negative pairs that are in order; ties count half."""
     ups, downs = int(positive.sum()), int((~positive).sum())
     if not ups or not downs:
         return None

@@ -23,10 +23,10 @@ MAX_VALUES = 50_000_000
 
 
 def read_training_data(contract: Contract, path: str, content: bytes) -> tuple[Columns, Any]:
-    """The columns that are features, and that of the right answers if the contract names it.
+    """Read the columns that are features, and the true values if the contract names their column.
 
     Raises:
-        PackageError: the file is not what its name says, or misses a feature's column.
+        PackageError: the file is not in its suffix's format, or a feature's column is missing.
     """
     try:
         read = _parquet if path.endswith(".parquet") else _csv
@@ -35,7 +35,7 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> tuple[C
         raise
     except BaseException as error:
         # arro3's errors have no base class of their own, and its Rust code can panic on a
-        # corrupt footer, which is no Exception
+        # corrupt footer, which does not raise an Exception
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise PackageError.of(path, f"cannot be read ({type(error).__name__})") from error
         raise
@@ -66,7 +66,7 @@ class _Content:
 
 
 def _parquet(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
-    # a column of one value is some bytes long, whatever its rows
+    # a column of one repeated value takes few bytes for any number of rows
     rows = sum(group.rows for group in read_footer(_Content(content)).groups)
     if not rows:
         raise PackageError.of(path, "expected rows, got none")
@@ -102,7 +102,7 @@ def _csv(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
 
 
 def _answer(cell: str) -> Any:
-    """A right answer: a number where it is one."""
+    """Convert a true value to a number if it is one."""
     try:
         return float(cell)
     except ValueError:

@@ -1,7 +1,7 @@
-"""How many parts a protobuf message has, counted on its bytes before anything is parsed. Pure.
+"""Counts the parts of a protobuf message from its bytes, before anything is parsed. Pure.
 
 A parsed message takes a hundred bytes and more, an empty one two bytes in the file: 200 MB of
-them would be 10 GB. Numbers, which tree ensembles have by the million, are passed over in runs.
+them would be 10 GB. Numbers, which tree ensembles have by the million, are skipped in runs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ VARINT_BYTES = 10
 
 
 def count_parts(content: bytes, descriptor: Any, most: int) -> int:
-    """How many messages, texts and byte strings a message has at every level.
+    """Count a message's nested messages, texts and byte strings, at every level.
 
-    `descriptor` is that of the message. The count stops once it is above `most`. Of bytes that
+    `descriptor` is the message's. The count stops once it exceeds `most`. For bytes that
     are not protobuf it counts what can be read: the parser refuses them.
     """
     count = 0
@@ -30,7 +30,7 @@ def count_parts(content: bytes, descriptor: Any, most: int) -> int:
         at, end, message = waiting.pop()
         nested = _nested(message)
         while at < end:
-            # most tags and sizes are of one byte: no call for those
+            # most tags and sizes have one byte: they need no call
             tag, start = content[at], at + 1
             if tag >= 0x80:
                 tag, start = _varint(content, at)
@@ -49,9 +49,9 @@ def count_parts(content: bytes, descriptor: Any, most: int) -> int:
                 at = start + size
             elif wire in NUMBERS:
                 run = _run(content[at:start], wire).match(content, at, end)
-                at = run.end() if run else end  # cut short
+                at = run.end() if run else end  # truncated
             elif wire in (GROUP, END_GROUP):
-                at = start  # of an unknown field: what it holds counts as the message's
+                at = start  # an unknown field: its content counts as the message's
             else:
                 break
     return count
@@ -59,12 +59,12 @@ def count_parts(content: bytes, descriptor: Any, most: int) -> int:
 
 @lru_cache(maxsize=64)
 def _nested(message: Any) -> dict[int, Any]:
-    """The fields of a message that hold messages, by number."""
+    """Return the fields of a message that hold messages, by number."""
     return {f.number: f.message_type for f in message.fields if f.message_type is not None}
 
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:
-    """A number and where it ends."""
+    """Return a number and where it ends."""
     number = shift = 0
     for position in range(at, min(at + VARINT_BYTES, len(content))):
         byte = content[position]
@@ -77,5 +77,5 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=256)
 def _run(tag: bytes, wire: int) -> re.Pattern[bytes]:
-    """Numbers of one field, one after the other."""
+    """Return a pattern for consecutive numbers of one field."""
     return re.compile(rb"(?:%s%s)+" % (re.escape(tag), NUMBERS[wire]), re.DOTALL)

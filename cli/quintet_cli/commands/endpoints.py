@@ -99,8 +99,7 @@ def rotate(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Rotate an endpoint's secret, shown once; callbacks carry both signatures during the
-    overlap."""
+    """Rotate an endpoint's secret, shown once; for a while callbacks carry both signatures."""
     table = endpoints_of(Stage.open(stage, state))
     before = table.get(id)
     after = rotated(

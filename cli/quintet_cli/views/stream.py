@@ -59,8 +59,7 @@ def sent_lines(sent: Sent, file: str, model: str | None, *, unchecked: bool) -> 
 
 
 def seen_lines(seen: Seen, follow: Tail, rows: int) -> Iterable[str]:
-    """Return the lines for everything that one poll of a stream found, at most `rows` rows of
-    it."""
+    """Return the lines for all that one poll of a stream found, at most `rows` rows of it."""
     match seen:
         case Scored():
             return scored_lines(seen, follow.contract(seen.model), rows)

@@ -275,8 +275,7 @@ def answered(config: Config, lane: Lane, call: Call, answer: Answer, now: float)
 
 
 def not_called(config: Config, lane: Lane, call: Call, now: float) -> Lane:
-    """Return the lane after a call that did not reach the function, which does not count as a
-    retry."""
+    """Return the lane after a call that did not reach the function; it counts as no retry."""
     due = now + config.backoff[1]
     if call.final and lane.window is not None:
         return replace(lane, window=replace(lane.window, due=due))
@@ -285,8 +284,7 @@ def not_called(config: Config, lane: Lane, call: Call, now: float) -> Lane:
 
 
 def _ended(config: Config, lane: Lane, said: Verdict, now: float) -> Lane:
-    """Handle a final call: the shard is blocked until one succeeds, regardless of the retry
-    limit."""
+    """Handle a final call: the shard is blocked until one succeeds, whatever the retry limit."""
     window = lane.window
     if said.failed is None or window is None:
         return replace(lane, window=None)

@@ -117,8 +117,7 @@ def failure_record(
 
 
 def failure_key(source: Source, shard: str, now: float, name: uuid.UUID) -> str:
-    """Return the S3 key: `aws/lambda/<ESM-UUID>/<shardID>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<Random
-    UUID>`"""
+    """Return `aws/lambda/<ESM-UUID>/<shardID>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<Random UUID>`"""
     moment = datetime.fromtimestamp(now, UTC)
     folder = f"aws/lambda/{source.mapping_id}/{shard}/{moment:%Y/%m/%d}"
     return f"{folder}/{moment:%Y-%m-%dT%H.%M.%S}-{name}"

@@ -156,8 +156,7 @@ def _record(message: Message, queue_arn: str) -> dict[str, Any]:
 def settled(
     config: Config, batch: Iterable[Message], payload: bytes, failed: bool
 ) -> tuple[Message, ...]:
-    """Return the messages to delete; the others become visible again after their visibility
-    timeout.
+    """Return the messages to delete; the others return after their visibility timeout.
 
     A message that is twice in the batch is deleted once: a call accepts each receipt handle once.
     `failed` is a function error. With ReportBatchItemFailures the response lists the failed

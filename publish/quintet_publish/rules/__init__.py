@@ -1,4 +1,4 @@
-"""The rules of a contract: each place that breaks one, and what was expected there. Pure."""
+"""The rules of a contract: each field that breaks one, and what was expected there. Pure."""
 
 from quintet_publish.rules.contract import check_contract
 

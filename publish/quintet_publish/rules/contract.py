@@ -16,13 +16,13 @@ __all__ = ["check_contract"]
 
 MAX_VERSION = 99_999_999
 MAX_ROWS = 1_000_000
-#: what of Lambda's payload of 6 MB is left for a body, which comes in base64 and beside its headers
+#: the part of Lambda's 6 MB payload left for a body, which arrives as base64 with its headers
 MAX_BODY = 4_700_000
 MAX_CACHE_SECONDS = 86_400
 
 
 def check_contract(contract: Contract) -> Found:
-    """Where the contract contradicts itself, and what was expected."""
+    """List where the contract contradicts itself, and what was expected."""
     yield from _header(contract)
     for kind in ("features", "inputs", "outputs"):
         yield from _unique(kind, [item.name for item in getattr(contract, kind)])

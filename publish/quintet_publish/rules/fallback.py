@@ -17,7 +17,7 @@ MAX_COOLDOWN = 604_800
 
 
 def check_fallback(contract: Contract, fallback: Fallback) -> Found:
-    """Where the fallback disagrees with the outputs and features, and what was expected."""
+    """List where the fallback disagrees with the outputs and features, and what was expected."""
     names = [output.name for output in contract.outputs]
     for name in names:
         if name not in fallback.otherwise:
@@ -61,7 +61,7 @@ def _answers(contract: Contract, here: Path, answers: Iterable[tuple[str, Any]])
 
 
 def check_alert(contract: Contract, alert: AlertRule) -> Found:
-    """Where the alert disagrees with the outputs, and what was expected."""
+    """List where the alert disagrees with the outputs, and what was expected."""
     output = next((o for o in contract.outputs if o.name == alert.output), None)
     if output is None:
         names = ", ".join(o.name for o in contract.outputs)

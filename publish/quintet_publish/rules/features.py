@@ -12,7 +12,7 @@ __all__ = ["check_feature"]
 
 
 def check_feature(contract: Contract, feature: Feature) -> Found:
-    """Where a feature contradicts itself or its contract, and what was expected."""
+    """List where a feature contradicts itself or its contract, and what was expected."""
     if not FIELD.fullmatch(feature.name):
         yield ("name",), "expected a letter or _, then at most 62 letters, digits, _ . or -"
     yield from dimensions(feature.shape)

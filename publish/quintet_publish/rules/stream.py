@@ -1,4 +1,4 @@
-"""The rules of a contract's `stream`, and of the features that its windows give. Pure."""
+"""The rules of a contract's `stream`, and of the features from its windows. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["check_stream"]
 
 MAX_AGGREGATES = 50  # one update of the feature store sets them all
 MAX_WINDOW = 86_400
-MAX_LATENESS = 604_800  # parts of windows are kept for seven days
-#: what holds epoch seconds to the second, or a text
+MAX_LATENESS = 604_800  # window parts are kept for seven days
+#: dtypes that hold epoch seconds to the second, or a text
 TIMES = ("int32", "int64", "uint32", "uint64", "float64", "string")
 TEXTS = ("last", "distinct")
 
 
 def check_stream(contract: Contract, stream: Stream) -> Found:
-    """Where the stream contradicts itself or the features, and what was expected."""
+    """List where the stream contradicts itself or the features, and what was expected."""
     if contract.entity is None:
         yield (), "needs the contract's `entity`: windows are gathered by it"
     if not 1 <= len(stream.aggregates) <= MAX_AGGREGATES:
@@ -34,7 +34,7 @@ def check_stream(contract: Contract, stream: Stream) -> Found:
 
 
 def _name(contract: Contract, aggregate: Aggregate) -> Found:
-    """An aggregate is stored under its name, where a feature with the source `window` reads it."""
+    """Check an aggregate's name, its key in the store; a `window` feature reads it by that name."""
     name = aggregate.name
     if not FIELD.fullmatch(name):
         yield ("name",), "expected a letter or _, then at most 62 letters, digits, _ . or -"
@@ -64,7 +64,7 @@ def _name(contract: Contract, aggregate: Aggregate) -> Found:
 
 
 def _field(contract: Contract, aggregate: Aggregate) -> Found:
-    """What an aggregate is of: a single-valued feature of the request, or another field."""
+    """Check an aggregate's field: a single-valued feature of the request, or another field."""
     how, of = aggregate.how, aggregate.of
     if how == "count":
         if of is not None:

@@ -14,7 +14,7 @@ TENSOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 
 
 def check_input(contract: Contract, graph_input: Input) -> Found:
-    """Where an input disagrees with the features that feed it, and what was expected."""
+    """List where an input disagrees with the features that feed it, and what was expected."""
     yield from _tensor(graph_input)
     if graph_input.features is None:
         yield from _fed_by_one(contract, graph_input)
@@ -52,7 +52,7 @@ def _fed_by_one(contract: Contract, graph_input: Input) -> Found:
 
 
 def check_output(output: Output) -> Found:
-    """Where an output disagrees with its meaning, and what was expected."""
+    """List where an output disagrees with its meaning, and what was expected."""
     yield from _tensor(output)
     kind = numpy_dtype(output.dtype).kind
     if output.meaning == "label" and kind not in "iuOb":

@@ -1,4 +1,4 @@
-"""The vocabulary of the rules: places in a contract, the names it may have, shared checks."""
+"""The vocabulary of the rules: paths in a contract, allowed names, shared checks."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from quintet.columns import numpy_dtype
 
 __all__ = ["FIELD", "RESERVED", "Found", "Path", "dimensions", "is_of", "under"]
 
-#: a place in the contract: ("features", 2, "dtype")
+#: a path in the contract: ("features", 2, "dtype")
 Path = tuple[str | int, ...]
-#: each place that breaks a rule, and what was expected there
+#: each path that breaks a rule, and what was expected there
 Found = Iterator[tuple[Path, str]]
 
 FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 RESERVED = ("entity", "expires")  # the feature store's own attributes
-MAX_ELEMENTS = 2**24  # of one row of a tensor
+MAX_ELEMENTS = 2**24  # elements of one row of a tensor
 
 
 def under(place: Path, found: Found) -> Found:
-    """The problems of a part, at their places in the whole."""
+    """Return the problems of a part, with their paths in the whole."""
     for path, text in found:
         yield (*place, *path), text
 
 
 def dimensions(shape: Sequence[int], offset: int = 0) -> Found:
-    """Problems of a shape; `offset` dimensions came before it."""
+    """Return problems of a shape that follows `offset` other dimensions."""
     if any(size < 1 for size in shape):
         yield ("shape",), f"expected sizes of at least 1 after position {offset}, got {list(shape)}"
     elif np.prod(shape, dtype=np.float64) > MAX_ELEMENTS:
@@ -37,7 +37,7 @@ def dimensions(shape: Sequence[int], offset: int = 0) -> Found:
 
 
 def is_of(dtype: str, value: Any) -> bool:
-    """Whether a value of YAML or JSON is of a dtype."""
+    """Whether a value of YAML or JSON has a dtype."""
     kind = numpy_dtype(dtype).kind
     if kind == "O":
         return isinstance(value, str)
