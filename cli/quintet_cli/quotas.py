@@ -177,7 +177,9 @@ def _kept(parameters: Mapping[str, str], account: Account, found: Findings) -> N
     now = account.provisioned
     if now is not None and 0 < wanted < now <= most and not found.overrides:
         found.overrides["PredictScaledConcurrency"] = str(now)
-        found.notes.append(f"predict has scaled to {now} pre-started environments: they are kept")
+        found.notes.append(
+            f"predict has scaled to {now} pre-started environments; this deployment keeps them"
+        )
 
 
 def _shared(parameters: Mapping[str, str], account: Account, found: Findings) -> None:

@@ -32,7 +32,7 @@ class Notice:
 
 UNKNOWN = "not honoured here"
 NOT_MADE = "not made here"
-NOT_BUILT = "not built: its source, and this Python environment's packages, stand in"
+NOT_BUILT = "not built: its source and this Python environment's packages are used instead"
 
 #: Honoured properties by type, dotted; a name covers everything below it, `*` matches any name.
 HONOURED: Mapping[str, tuple[str, ...]] = {
@@ -211,18 +211,18 @@ NOTES: Mapping[str, Mapping[str, str]] = {
         "Body.paths.*.*.security": _NO_AUTH,
         "Body.paths.*.*.x-amazon-apigateway-integration.credentials": "IAM is not enforced here",
         "Body.securityDefinitions": _NO_AUTH,
-        "EndpointConfiguration": "served on 127.0.0.1 alone",
-        "Parameters": "served on 127.0.0.1 alone",
+        "EndpointConfiguration": "served on 127.0.0.1 only",
+        "Parameters": "served on 127.0.0.1 only",
     },
     "AWS::ApiGateway::Stage": {
         "MethodSettings": "no throttling and no metrics of the API here",
         "TracingEnabled": "no X-Ray here",
     },
     "AWS::ApplicationAutoScaling::ScalableTarget": {
-        "": "provisioned concurrency stays as the alias has it"
+        "": "provisioned concurrency stays at the alias's value"
     },
     "AWS::ApplicationAutoScaling::ScalingPolicy": {
-        "": "provisioned concurrency stays as the alias has it"
+        "": "provisioned concurrency stays at the alias's value"
     },
     "AWS::CloudWatch::Alarm": {"": "metrics are kept, alarms are not evaluated here"},
     "AWS::DynamoDB::Table": {
@@ -231,7 +231,7 @@ NOTES: Mapping[str, Mapping[str, str]] = {
     "AWS::Glue::Database": {"": "no Athena here: the tables of scores are not catalogued"},
     "AWS::IAM::ManagedPolicy": {"": "IAM is not enforced here"},
     "AWS::IAM::Policy": {"": "IAM is not enforced here"},
-    "AWS::IAM::Role": {"": "nothing is refused; what functions' roles do not allow is told"},
+    "AWS::IAM::Role": {"": "calls that a function's role does not allow are reported, not refused"},
     "AWS::Lambda::Function": {
         "Architectures": "functions run on this machine's processor",
         "LoggingConfig.LogFormat": "log lines stay as the function wrote them",
@@ -251,7 +251,7 @@ NOTES: Mapping[str, Mapping[str, str]] = {
     },
     "AWS::Events::Rule": {"EventPattern": "only schedules fire here, events are not matched"},
     "AWS::StepFunctions::StateMachine": {
-        "LoggingConfiguration": "the execution history has it all, no log is written",
+        "LoggingConfiguration": "no log is written; see the execution history",
         "TracingConfiguration": "no X-Ray here",
     },
 }

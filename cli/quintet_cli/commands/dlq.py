@@ -47,7 +47,7 @@ Filters = Annotated[
         help=(
             "For messages job=ID or model=NAME; for rows row=NUMBER, field=NAME or file=KEY; for a "
             "stream's records also model=, key=, sequence= or arrived=TIME; for all of them text. "
-            "Given several times, all must fit."
+            "If given several times, all must match."
         ),
     ),
 ]
@@ -78,7 +78,7 @@ def list_sources(stage: StageName = "local", state: State = DEFAULT_STATE) -> No
 def show(
     name: Where,
     filters: Filters = None,
-    limit: Annotated[int, typer.Option(min=1, help="The most to show.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="The maximum number of items to show.")] = 20,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
@@ -103,8 +103,8 @@ def replay(
         typer.Option(
             min=0.1,
             help=(
-                "The most items a second. Default: 20 messages, 100 records of a stream, all rows "
-                "of a run at once."
+                "The maximum items a second. Default: 20 messages, 100 records of a stream, all "
+                "rows of a run at once."
             ),
         ),
     ] = None,

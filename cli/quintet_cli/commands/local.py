@@ -53,7 +53,9 @@ def up(
     ] = False,
     executions: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="With --strict: executions of the account at once."),
+        typer.Option(
+            metavar="N", min=1, help="With --strict: the account's concurrent executions."
+        ),
     ] = None,
     table_ramp: Annotated[
         bool, typer.Option("--table-ramp", help="With --strict: throttle writes as new tables do.")
@@ -113,7 +115,7 @@ def down(state: StateOption = DEFAULT_STATE) -> None:
         console.print(f"the local AWS of {state} was no longer running")
         return
     stop(found, state)
-    console.print("the local AWS is stopped; its state is gone")
+    console.print("the local AWS has stopped; its data is deleted")
 
 
 def status(state: StateOption = DEFAULT_STATE) -> None:
