@@ -215,6 +215,7 @@ CASES = (
                 "bucket": INBOX,
                 "key": "tiny/My File (é+1).csv",
                 "version_id": "096fKKXTRTtl3on89fVO.nfljtsv6qko",
+                "model": "tiny",
             }
         ],
     ),
