@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from quintet_local.services import Services
+if TYPE_CHECKING:  # services import schedules, which import what is served here
+    from quintet_local.services import Services
 
 __all__ = ["SERVED", "Targets"]
 
