@@ -167,10 +167,15 @@ def house(aws: BatchAws, tmp_path: Path) -> Iterator[House]:
     yield House(aws, Stage.open("local", tmp_path), tmp_path)
     s3 = aws.client("s3")
     for bucket in ("scores", "inbox"):
-        # page by page: other tests leave more objects than one answer lists
-        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-            for found in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-                s3.delete_object(Bucket=bucket, Key=found["Key"], VersionId=found["VersionId"])
+        # other tests leave more objects than one answer lists
+        while found := _versions(s3, bucket):
+            for one in found:
+                s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+
+
+def _versions(s3: Any, bucket: str) -> list[dict[str, Any]]:
+    listed = s3.list_object_versions(Bucket=bucket)
+    return [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
 
 
 def rows_with(*bad: int, count: int = 20) -> list[dict[str, Any]]:
@@ -227,7 +232,8 @@ def test_rows_are_sent_again_where_the_command_asks_for_it(house: House) -> None
     assert "1 of 2 rows would go" in house.dlq("replay", name, "--dry-run")
     assert "2 of 2 rows would go" in house.dlq("replay", name, "--dry-run", "--again")
     assert "2 sent to s3://inbox/tiny/, 0 left" in house.dlq("replay", name, "--again")
-    assert sorted(put["body"].count(b"xx") for put in house.replays().values()) == [1, 2]
+    sent = [put for key, put in house.replays().items() if f"/{folder.run}/" in key]
+    assert sorted(put["body"].count(b"xx") for put in sent) == [1, 2]
 
 
 def test_ls_lists_the_runs_with_quarantined_rows(house: House) -> None:
