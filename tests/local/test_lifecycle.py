@@ -190,7 +190,8 @@ def test_the_command_starts_shows_and_stops(tmp_path: Path, small: Path) -> None
     assert quintet("status", "--state", state).returncode == 1
     started = quintet("up", "--detach", *free)
     assert (started.returncode, started.stderr) == (0, "")
-    assert "EchoRole: AWS::IAM::Role: calls that a function" in started.stdout
+    notice = "calls that a function's role does not allow are reported, not refused"
+    assert f"EchoRole: AWS::IAM::Role: {notice}" in started.stdout
     assert "all state is in memory and ends with it" in started.stdout
     told = json.loads((tmp_path / "state" / "local.json").read_text())
     for run in (started, quintet("status", "--state", state)):
