@@ -112,7 +112,7 @@ def test_preferences_are_read_one_by_one(predict: Ask) -> None:
         ("/models/log/predict", "{", (400, "body: expected JSON")),
         ("/models/nope/predict", GOOD, (404, "unknown model")),
         ("/models/log/versions/9/predict", GOOD, (404, "unknown model")),
-        ("/v2/models/log/infer", OIP.replace("XY", "Z"), (400, "no such tensor")),
+        ("/v2/models/log/infer", OIP.replace("XY", "Z"), (400, "an unknown tensor")),
         ("/models/shop/predict", '{"records": [{"customer": "c", "amount": -1}]}', (400, "amount")),
     ],
 )

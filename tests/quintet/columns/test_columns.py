@@ -73,18 +73,20 @@ def test_records_take_defaults_and_refuse_the_rest_row_by_row() -> None:
             {"card": "e", "amount": None, "lines": 3.0},
             {"amount": 1, "lines": 1},
             {"card": "f", "amount": 1, "lines": 1, "colour": "red"},
+            {"card": "f", "amount": 1, "lines": 1, "Hour": 7},
             {"card": "g", "amount": 1, "lines": 1, "orders": 4},
             "not an object",
         ],
     )
-    assert batch.good.tolist() == [True] + [False] * 8
-    assert batch.columns["hour"].tolist() == [12.0] * 9
-    assert batch.columns["lines"].tolist() == [1, 1, 0, 0, 3, 1, 1, 1, 0]
+    assert batch.good.tolist() == [True] + [False] * 9
+    assert batch.columns["hour"].tolist() == [12.0] * 10
+    assert batch.columns["lines"].tolist() == [1, 1, 0, 0, 3, 1, 1, 1, 1, 0]
     keys = "amount, card, gift, hour, lines, note"
     assert refusals(batch) == [
-        "row 8: record: expected an object, got 'not an object'",
+        "row 9: record: expected an object, got 'not an object'",
         f"row 6: colour: expected one of {keys}, got another field",
-        "row 7: orders: expected no value: the feature store holds it, got a value",
+        f"row 7: Hour: expected one of {keys}, got another field; do you mean hour?",
+        "row 8: orders: expected no value: the feature store holds it, got a value",
         "row 1: amount: expected a number (float32), got True",
         "row 2: amount: expected a number (float32), got '12'",
         "row 3: amount: expected a number (float32), got nothing",
@@ -159,6 +161,15 @@ LINES = np.zeros(2, np.int32)
             {"x": X, "lines": LINES, "y": LINES},
             "y: expected one of amount, card, gift, hour, lines, note, x, got an unknown tensor",
         ),
+        (
+            {"X": X, "lines": LINES},
+            "X: expected one of amount, card, gift, hour, lines, note, x, got an unknown tensor; "
+            "do you mean x?",
+        ),
+        (
+            {"x": X, "amount": X[:, 0], "lines": LINES},
+            "amount: expected it once, got it in another tensor too",
+        ),
     ],
 )
 def test_tensors_that_are_refused(tensors: dict[str, Any], message: str) -> None:
@@ -195,10 +206,12 @@ def test_text_cells() -> None:
 
 def test_a_table_without_a_required_column_is_refused_by_name() -> None:
     with pytest.raises(BadInput) as raised:
-        from_text(CONTRACT, {"amount": ["1"], "colour": ["red"]})
+        from_text(CONTRACT, {"amount": ["1"], "colour": ["red"], "Lines": ["1"]})
     assert str(raised.value) == (
         "card: expected a column of that name, got no such column; "
         "lines: expected a column of that name, got no such column; "
+        "Lines: expected one of amount, card, gift, hour, lines, note, got an unknown column; "
+        "do you mean lines?; "
         "colour: expected one of amount, card, gift, hour, lines, note, got an unknown column"
     )
 

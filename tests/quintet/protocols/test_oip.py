@@ -368,7 +368,11 @@ def test_a_compressed_body(service: Online, name: str, pack: Any) -> None:
             f"XY: expected the header {HEADER} with raw data, got no such header",
         ),
         ({"inputs": [tensor(parameters=[])]}, "XY: expected parameters as an object, got a list"),
-        ({"inputs": [tensor(name="Z")]}, "x: expected a tensor of float32, got no such tensor"),
+        ({"inputs": [tensor(name="Z")]}, "Z: expected one of XY, x, y, got an unknown tensor"),
+        (
+            {"inputs": [tensor(name="xy")]},
+            "xy: expected one of XY, x, y, got an unknown tensor; do you mean XY?",
+        ),
         ({"inputs": [tensor(shape=[1, 3], data=[1, 2, 3])]}, "XY: expected shape [1, 2], got"),
         ({"inputs": [tensor(shape=[0, 2], data=[])]}, "XY: expected at least one row, got none"),
         ({"inputs": [tensor(datatype="FP64")]}, "XY: expected float32, got float64"),

@@ -13,11 +13,10 @@ from arro3 import core
 from numpy.typing import NDArray
 
 from quintet.batch.outputs import FILE
-from quintet.columns import Array, empty_output, flat_columns
+from quintet.columns import Array, empty_output, flat_columns, near_name
 from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.formats.chunks import Chunk
-from quintet.formats.kinds import near_name
 from quintet.formats.quarantined import Original, Quarantined
 from quintet.formats.sources import FileFormat, Layout
 from quintet.formats.writers import spreadsheet_texts, text_column, write_table

@@ -7,6 +7,7 @@ source.
 
 from quintet.columns.batch import Array, Batch, drop_empty_texts, key_of, numpy_dtype, shown
 from quintet.columns.merging import layout, merge
+from quintet.columns.names import did_you_mean, near_name
 from quintet.columns.outputs import column_names, empty_output, flat_columns
 from quintet.columns.records import as_records, from_records, json_columns
 from quintet.columns.tables import from_arrays, from_text
@@ -19,6 +20,7 @@ __all__ = [
     "as_records",
     "cell_value",
     "column_names",
+    "did_you_mean",
     "drop_empty_texts",
     "empty_output",
     "flat_columns",
@@ -30,6 +32,7 @@ __all__ = [
     "key_of",
     "layout",
     "merge",
+    "near_name",
     "numpy_dtype",
     "shown",
 ]

@@ -19,6 +19,7 @@ from quintet.columns.batch import (
     set_entities,
     shown,
 )
+from quintet.columns.names import did_you_mean
 from quintet.columns.outputs import FALLBACK
 from quintet.columns.values import json_value
 from quintet.contract import Contract, Feature
@@ -90,15 +91,15 @@ class _RecordGroup:
 def _refuse_unknown(
     contract: Contract, batch: Batch, records: Sequence[dict[str, Any]], unknown: set[Any]
 ) -> None:
+    known = sorted(contract.request_keys)
+    near = {name: did_you_mean(name, known) for name in unknown}
     for row, record in enumerate(records):
         for name in sorted(unknown & record.keys()):
-            stored = name in contract.by_name
-            expected = (
-                "no value: the feature store holds it"
-                if stored
-                else f"one of {', '.join(sorted(contract.request_keys))}"
-            )
-            batch.refuse(row, shown(name)[1:-1], expected, "a value" if stored else "another field")
+            if name in contract.by_name:
+                expected, got = "no value: the feature store holds it", "a value"
+            else:
+                expected, got = f"one of {', '.join(known)}", f"another field{near[name]}"
+            batch.refuse(row, shown(name)[1:-1], expected, got)
 
 
 def _fill_json(batch: Batch, feature: Feature, values: list[Any]) -> None:

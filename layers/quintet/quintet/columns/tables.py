@@ -19,6 +19,7 @@ from quintet.columns.batch import (
     set_entities,
     shown,
 )
+from quintet.columns.names import did_you_mean
 from quintet.columns.values import cell_value, texts_of
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, Refusal
@@ -55,9 +56,14 @@ def _check_names(contract: Contract, names: Iterable[str]) -> None:
         Refusal(None, name, "a column of that name", "no such column")
         for name in sorted(required - found)
     ]
-    known = ", ".join(sorted(contract.request_keys))
+    known = sorted(contract.request_keys)
     refusals += [
-        Refusal(None, shown(name)[1:-1], f"one of {known}", "an unknown column")
+        Refusal(
+            None,
+            shown(name)[1:-1],
+            f"one of {', '.join(known)}",
+            f"an unknown column{did_you_mean(name, known)}",
+        )
         for name in sorted(found - contract.request_keys)
     ]
     if refusals:

@@ -16,6 +16,7 @@ from quintet.columns.batch import (
     set_entities,
     shown,
 )
+from quintet.columns.names import did_you_mean
 from quintet.contract import Contract, Feature, Input
 from quintet.errors import BadInput
 
@@ -30,6 +31,7 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
         BadInput: a name, dtype, shape or row count is not the contract's.
     """
     rows = _tensor_rows(tensors)
+    _check_names(contract, tensors)
     batch = empty(rows)
     left = dict(tensors)
     for graph_input in contract.inputs:
@@ -37,8 +39,9 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
             _take_whole(batch, graph_input, left.pop(graph_input.name))
     for feature in contract.requested:
         if feature.name in batch.columns:
-            continue
-        if feature.name in left:
+            if feature.name in left:
+                raise BadInput.of(feature.name, "it once", "it in another tensor too")
+        elif feature.name in left:
             _take_feature(batch, feature, left.pop(feature.name))
         elif feature.default is not None:
             dtype = numpy_dtype(feature.dtype)
@@ -49,15 +52,22 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
         keys = left.pop(contract.entity, None)
         found = [None] * rows if keys is None else np.asarray(keys).reshape(rows).tolist()
         set_entities(contract, batch, found)
-    for name in left:
-        known = sorted(contract.request_keys | {i.name for i in contract.inputs})
-        stored = name in contract.by_name
-        raise BadInput.of(
-            shown(name)[1:-1],
-            "no tensor: the feature store holds it" if stored else f"one of {', '.join(known)}",
-            "a tensor" if stored else "an unknown tensor",
-        )
     return batch
+
+
+def _check_names(contract: Contract, tensors: Mapping[str, Array]) -> None:
+    """Refuse a tensor that is neither an input of the graph nor a feature of the request."""
+    whole = {i.name for i in contract.inputs if _whole(contract, i)}
+    known = sorted(contract.request_keys | whole)
+    for name in tensors:
+        if name in known:
+            continue
+        if name in contract.by_name:
+            expected, got = "no tensor: the feature store holds it", "a tensor"
+        else:
+            expected = f"one of {', '.join(known)}"
+            got = f"an unknown tensor{did_you_mean(name, known)}"
+        raise BadInput.of(shown(name)[1:-1], expected, got)
 
 
 def _tensor_rows(tensors: Mapping[str, Array]) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import difflib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from quintet.columns import near_name
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 from quintet.formats.byte_streams import unpacked
@@ -24,7 +23,6 @@ __all__ = [
     "detect",
     "ignored_columns",
     "is_blank",
-    "near_name",
     "read_header",
 ]
 
@@ -175,18 +173,6 @@ def check_columns(contract: Contract, columns: Sequence[str]) -> None:
             refusals.append(Refusal(None, name, "one column of that name", f"{times}"))
     if refusals:
         raise BadInput(refusals)
-
-
-def near_name(name: str, others: Sequence[str]) -> str | None:
-    """The one of some names that `name` may be a misspelling of, if one is close."""
-    plain = {_plain(other): other for other in reversed(others)}
-    close = difflib.get_close_matches(_plain(name), plain, 1, 0.75)
-    return plain[close[0]] if close else None
-
-
-def _plain(name: str) -> str:
-    """A name in the form that spellings share."""
-    return re.sub(r"[\W_]+", "", name).lower()
 
 
 def _required(contract: Contract) -> set[str]:
