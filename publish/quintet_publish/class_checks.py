@@ -44,7 +44,7 @@ def class_differences(contract: Contract, graph: onnx.GraphProto) -> Found:
         found = labels[output.name]
         if found is None or output.class_names is None:
             continue
-        if output.meaning == "label" or output.shape[1:] == (len(found),):
+        if output.meaning == "label" or output.row_shape == (len(found),):
             yield from _difference(output, tuple(map(str, found)))
     yield from _contradiction(contract, labels)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import onnx
 
 from quintet.contract import Contract, Input, Output
 from quintet_publish.class_checks import class_differences
 from quintet_publish.problems import PackageError, Problem
+from quintet_publish.rules.terms import is_of
 
 __all__ = ["check_graph"]
 
@@ -48,9 +51,18 @@ def _differences(contract: Contract, graph: onnx.GraphProto) -> Iterator[tuple[s
             yield from _tensor("inputs", graph_input, inputs[graph_input.name])
         else:
             yield f"inputs.{graph_input.name}", f"the graph's inputs are {_list(inputs)}"
-    named = {graph_input.name for graph_input in contract.inputs}
-    for name in inputs.keys() - named:
-        yield "inputs", f"the graph's input {name} is not in the contract"
+    for name, value in contract.constants.items():
+        if name in inputs:
+            yield from _constant(f"constants.{name}", value, inputs[name])
+        else:
+            yield f"constants.{name}", f"the graph's inputs are {_list(inputs)}"
+    named = {graph_input.name for graph_input in contract.inputs} | contract.constants.keys()
+    for name in sorted(inputs.keys() - named):
+        yield (
+            "inputs",
+            f"the graph's input {name} is not in the contract; an input whose value is the same "
+            f"for every row is a constant: `constants: {{{name}: 16000}}`",
+        )
     for output in contract.outputs:
         if output.name in outputs:
             yield from _tensor("outputs", output, outputs[output.name])
@@ -75,16 +87,39 @@ def _tensor(
     shape = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
     if len(shape) != len(ours.shape):
         yield f"{field}.shape", f"is {list(ours.shape)}, the graph's is {shape}"
-    elif kind == "inputs" and shape[0] >= 0:
+        return
+    rows = shape.pop(ours.batch_axis)
+    if kind == "inputs" and rows >= 0:
         yield (
             f"{field}.shape",
-            f"expected a graph of variable rows, its first dimension is {shape[0]}; export it "
-            "with a dynamic batch",
+            f"expected a graph of variable rows, its dimension {ours.batch_axis} is {rows}; "
+            "export it with a dynamic batch",
         )
     # an output's declared rows are not reliable: LightGBM's converter declares 1 for a label
     # whatever the batch. The golden run checks it.
-    elif any(mine not in (-1, have) for mine, have in zip(shape[1:], ours.shape[1:], strict=True)):
+    elif any(mine not in (-1, have) for mine, have in zip(shape, ours.row_shape, strict=True)):
+        shape.insert(ours.batch_axis, rows)
         yield f"{field}.shape", f"is {list(ours.shape)}, the graph's is {shape}"
+
+
+def _constant(field: str, value: Any, theirs: onnx.ValueInfoProto) -> Iterator[tuple[str, str]]:
+    """Compare a constant with its input: the values must have its dtype, and fill its shape."""
+    tensor = theirs.type.tensor_type
+    dtype = _NAMES.get(tensor.elem_type)
+    values = value if isinstance(value, list) else [value]
+    if dtype is None:
+        yield field, f"the graph's input is of the ONNX type {tensor.elem_type}"
+    elif not all(is_of(dtype, item) for item in values):
+        yield field, f"expected {dtype}, as the graph's input is, got {value!r:.60}"
+    sizes = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
+    count = math.prod(sizes)
+    if -1 in sizes and len(sizes) > 1:
+        yield field, f"expected an input of a fixed shape, the graph's is {sizes}"
+    elif -1 in sizes and not isinstance(value, list):
+        yield field, f"expected a list, as the graph's input has the shape {sizes}"
+    elif -1 not in sizes and len(values) != count:
+        text = f"{count} values" if count != 1 else "one value"
+        yield field, f"expected {text} for the graph's shape {sizes}, got {len(values)}"
 
 
 def _list(names: Sequence[str] | dict[str, onnx.ValueInfoProto]) -> str:

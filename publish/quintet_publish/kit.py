@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from arro3.core import Array, DataType, Table, fixed_size_list_array
 from arro3.io import read_parquet, write_parquet
 from numpy.typing import NDArray
 
 from quintet.contract import Contract
+from quintet.onnx_model import OnnxModel
 from quintet_publish.model_yaml import read_contract
 
 __all__ = ["Columns", "clean", "contract_of", "predict", "read_table", "save", "write_table"]
@@ -86,7 +86,8 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
     for output in contract.outputs:
         info = declared[output.name]
         kind = info.type.tensor_type.elem_type
-        shape = ["rows" if size == -1 else size for size in output.shape]
+        shape: list[Any] = list(output.row_shape)
+        shape.insert(output.batch_axis, "rows")
         graph.output.append(onnx.helper.make_tensor_value_info(output.name, kind, shape))
     _prune(graph)
     for node in graph.node:
@@ -117,19 +118,15 @@ def predict(
     model: onnx.ModelProto, contract: Contract, columns: Columns
 ) -> dict[str, NDArray[Any]]:
     """Return the outputs of a graph for columns of features, by output name; on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    loaded = OnnxModel(contract, model.SerializeToString())
     feeds = {}
     for graph_input in contract.inputs:
         names = graph_input.features or (graph_input.name,)
         kind = object if graph_input.dtype == "string" else graph_input.dtype
         values = np.stack([columns[name] for name in names], axis=1).astype(kind)
-        feeds[graph_input.name] = values.reshape(len(values), *graph_input.shape[1:])
+        feeds[graph_input.name] = values.reshape(len(values), *graph_input.row_shape)
     wanted = [output.name for output in contract.outputs]
-    return dict(zip(wanted, session.run(wanted, feeds), strict=True))
+    return dict(zip(wanted, loaded.run(wanted, feeds), strict=True))
 
 
 def save(

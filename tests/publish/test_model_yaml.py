@@ -200,6 +200,15 @@ def test_a_byte_order_mark_is_read_over() -> None:
             "line 8: inputs[0].shape: expected [-1, 2] for 2 features",
         ),
         (
+            "shape: [-1, 2] => shape: [-1, 2], batch_axis: 1",
+            "line 8: inputs[0].shape: expected -1, the rows, at position 1, got [-1, 2]",
+        ),
+        (
+            "shape: [-1, 1] => shape: [-1, 1], batch_axis: 2",
+            "line 10: outputs[0].batch_axis: expected the position of a dimension of [-1, 1], "
+            "got 2",
+        ),
+        (
             "features: [a, b] => features: [a, b, b]",
             "line 8: inputs[0].features[2]: b is listed twice",
         ),
@@ -252,6 +261,11 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
             "limits: {bytes: 4700001}",
             "line 11: limits.bytes: expected a number from 1 to 4700000, got 4700001",
         ),
+        (
+            "constants: {x: 1}",
+            "line 11: constants.x: is also in `inputs`; a constant feeds its input alone",
+        ),
+        ("constants: {sr: []}", "line 11: constants.sr: expected from 1 to 1000 values, got 0"),
         ("slo: {p95_ms: 0}", "line 11: slo.p95_ms: expected more than 0, got 0"),
         ("cache_ttl: -1", "line 11: cache_ttl: expected seconds from 0 to 86400, got -1"),
         (

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper
 from tests.kits.packages import contract, golden, graph, model_of, package, parsed, vectors
+from tests.kits.shapes import STATE, graph_of
 
+from quintet.contract import from_dict, to_dict
 from quintet.manifest import digest_of, sha256
 from quintet.serving.golden import Golden
+from quintet_publish import kit
 from quintet_publish.graph_checks import check_graph
 from quintet_publish.package import read_package
 from quintet_publish.problems import PackageError
@@ -197,7 +202,8 @@ def test_a_graph_as_the_contract_says_passes() -> None:
             {"x": tensor("z", TensorProto.FLOAT, ["rows", 2])},
             [
                 "inputs.x: the graph's inputs are z",
-                "inputs: the graph's input z is not in the contract",
+                "inputs: the graph's input z is not in the contract; an input whose value is the "
+                "same for every row is a constant: `constants: {z: 16000}`",
             ],
         ),
         (
@@ -219,7 +225,7 @@ def test_a_graph_as_the_contract_says_passes() -> None:
         (
             {"x": tensor("x", TensorProto.FLOAT, [1, 2])},
             [
-                "inputs.x.shape: expected a graph of variable rows, its first dimension is 1; "
+                "inputs.x.shape: expected a graph of variable rows, its dimension 0 is 1; "
                 "export it with a dynamic batch"
             ],
         ),
@@ -242,6 +248,47 @@ def test_a_graph_as_the_contract_says_passes() -> None:
 )
 def test_every_difference_is_named(changes: dict[str, Any], found: list[str]) -> None:
     assert differences(graph(**changes)) == found
+
+
+@pytest.mark.parametrize(
+    ("constant", "shape", "found"),
+    [
+        ("loud", [], "constants.rate: expected float32, as the graph's input is, got 'loud'"),
+        ([1, 2], [3], "constants.rate: expected 3 values for the graph's shape [3], got 2"),
+        (1, ["n"], "constants.rate: expected a list, as the graph's input has the shape [-1]"),
+        ([1], ["n", 2], "constants.rate: expected an input of a fixed shape, the graph's is [-1"),
+    ],
+)
+def test_a_constant_fits_its_input(constant: Any, shape: list[Any], found: str) -> None:
+    content = graph_of(
+        [helper.make_node("Mul", ["x", "rate"], ["y"])],
+        {"x": ("float32", ["rows", 2]), "rate": ("float32", shape)},
+        {"y": ("float32", ["rows", 1])},
+    )
+    with pytest.raises(PackageError) as caught:
+        check_graph(replace(contract(), constants={"rate": constant}), parsed(content))
+    assert str(caught.value).startswith(f"model.yaml: {found}")
+
+
+def test_a_constant_is_of_an_input() -> None:
+    with pytest.raises(PackageError) as caught:
+        check_graph(replace(contract(), constants={"rate": 1}), parsed(graph()))
+    assert str(caught.value) == "model.yaml: constants.rate: the graph's inputs are x"
+
+
+def test_rows_on_another_axis_and_constants_publish(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+    folder.mkdir()
+    columns = {name: np.array([row[name] for row in STATE.rows]) for name in ("x", "state")}
+    model = kit.clean(parsed(STATE.graph), STATE.contract)
+    kit.save(folder, STATE.contract, model, golden=columns, metrics={})
+    (folder / "model.yaml").write_text(json.dumps(to_dict(STATE.contract)))
+    release = prepare(folder, lambda step, detail: None)
+    assert release.contract == STATE.contract
+    assert from_dict(json.loads(release.files["contract.json"])) == STATE.contract
+    golden = json.loads(release.files["golden.json"])["outputs"]
+    assert golden["y"] == [[16 * row, 8.0] for row in range(4)]
+    assert golden["state_out"][1] == [[2.5, 2.5, 3.5], [4.5, 5.5, 2.5]]
 
 
 def test_what_the_graph_leaves_open_is_left_to_the_run() -> None:

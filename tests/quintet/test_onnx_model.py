@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from onnx import helper
 from tests.kits.packages import contract, graph
+from tests.kits.shapes import STATE, graph_of
 
 from quintet.columns import from_records
 from quintet.errors import ModelFailure
@@ -38,6 +40,34 @@ def test_a_failing_run_tells_its_kind_and_no_path() -> None:
     model = OnnxModel(replace(contract(), inputs=(narrow,)), graph())
     with pytest.raises(ModelFailure, match=r"^model small version 1 failed \(InvalidArgument\)$"):
         score(model, batch)
+
+
+def test_rows_come_first_whatever_their_axis_and_constants_are_fed() -> None:
+    model = OnnxModel(STATE.contract, STATE.graph)
+    x, state = (np.array([row[name] for row in STATE.rows], np.float32) for name in ("x", "state"))
+    y, state_out = model.run(["y", "state_out"], {"x": x, "state": state})
+    np.testing.assert_array_equal(y, x * 16)
+    np.testing.assert_array_equal(state_out, state + x.sum(axis=1).reshape(-1, 1, 1))
+    scores = score(model, from_records(STATE.contract, STATE.rows))
+    np.testing.assert_array_equal(scores.outputs["y"], y)
+    np.testing.assert_array_equal(scores.outputs["state_out"], state_out)
+
+
+@pytest.mark.parametrize(
+    ("shape", "constant", "expected"),
+    [([], 3, 3.0), ([1], 3, 3.0), ([1, 2], [2, 4], [[2.0, 4.0]]), (["n"], [5, 6], [5.0, 6.0])],
+)
+def test_a_constant_takes_the_shape_and_dtype_of_its_input(
+    shape: list[int | str], constant: Any, expected: Any
+) -> None:
+    content = graph_of(
+        [helper.make_node("Mul", ["x", "c"], ["y"])],
+        {"x": ("float32", ["rows", 2]), "c": ("float32", shape)},
+        {"y": ("float32", ["rows", "n"])},
+    )
+    model = OnnxModel(replace(contract(), constants={"c": constant}), content)
+    (y,) = model.run(["y"], {"x": np.array([[1, 10]], np.float32)})
+    np.testing.assert_array_equal(y, np.multiply([[1, 10]], expected).astype(np.float32))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -86,7 +86,7 @@ class Feature:
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """One input tensor of the graph; its first dimension is the rows (-1).
+    """One input tensor of the graph; its dimension `batch_axis` is the rows (-1).
 
     `features` names the scalar features stacked into (rows, len(features)); without it,
     the input takes the feature of the same name.
@@ -98,11 +98,17 @@ class Input:
     dtype: DType
     shape: tuple[int, ...]
     features: tuple[str, ...] | None = None
+    batch_axis: int = 0
+
+    @cached_property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return _without(self.shape, self.batch_axis)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """One output tensor of the graph and its meaning; the first dimension is the rows.
+    """One output tensor of the graph and its meaning; the dimension `batch_axis` is the rows.
 
     `classes` names the classes: a list in the order of the label's numbers (0, 1, ...) or of
     the columns of the probabilities, or a mapping from the graph's labels, as text, to names;
@@ -117,6 +123,12 @@ class Output:
     meaning: Meaning
     classes: tuple[str, ...] | dict[str, str] | None = None
     description: str = ""
+    batch_axis: int = 0
+
+    @cached_property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of one row."""
+        return _without(self.shape, self.batch_axis)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -139,6 +151,10 @@ class Output:
             return self.classes if isinstance(self.classes, dict) else {}
         names = zip(self.labels, self.class_names or (), strict=True)
         return {int(label): name for label, name in names if _is_int(label)}
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
 
 
 def _is_int(label: str) -> bool:
@@ -253,6 +269,8 @@ class Stream:
 class Contract:
     """The contract of a model package: `model.yaml`, validated.
 
+    `constants` are the values of inputs that are the same in every run; a list is a tensor's
+    values in row-major order.
     `version` numbers an immutable publication. `entity` names the key column that joins
     stored features. `cache_ttl` is in seconds; 0 disables the prediction cache. `training_data`
     is a CSV or Parquet file in the package from which publishing computes the baseline;
@@ -267,6 +285,7 @@ class Contract:
     features: tuple[Feature, ...]
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
+    constants: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
     description: str = ""
     entity: str | None = None
     slo: Slo = Slo()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+import typing
 from collections.abc import Callable, Mapping, Sequence
 
 # before the import: the Linux wheels send telemetry by default since 1.29
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+import numpy as np
 import onnxruntime
 
-from quintet.columns import Array
-from quintet.contract import Contract
+from quintet.columns import Array, numpy_dtype
+from quintet.contract import Contract, DType
 from quintet.errors import ModelFailure
 
 __all__ = ["OnnxModel", "available_threads"]
@@ -27,6 +29,14 @@ def available_threads(environ: Mapping[str, str]) -> int:
     """How many threads a run can use: in Lambda, the vCPUs that come with its memory."""
     memory = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     return math.ceil(int(memory) / MB_PER_VCPU) if memory else os.cpu_count() or 1
+
+
+#: runs a graph: the values of the named outputs for the feeds
+Run = Callable[[Sequence[str], dict[str, Array]], list[Array]]
+
+#: onnxruntime's names of tensor types, where they are not those of the contract's dtypes
+_NAMES = {"float32": "float", "float64": "double"}
+_DTYPES = {f"tensor({_NAMES.get(dtype, dtype)})": dtype for dtype in typing.get_args(DType)}
 
 
 class OnnxModel:
@@ -50,8 +60,43 @@ class OnnxModel:
                 f"model {contract.name} version {contract.version} does not load "
                 f"({type(error).__name__})"
             ) from error
-        #: see `quintet.scoring.Model.run`; the session's own method, to save a call
-        self.run: Callable[[Sequence[str], dict[str, Array]], list[Array]] = self._session.run
+        #: see `quintet.scoring.Model.run`; mostly the session's own method, to save a call
+        self.run: Run = _rows_first(self._session, contract)
+
+
+def _rows_first(session: onnxruntime.InferenceSession, contract: Contract) -> Run:
+    """The session's run for tensors with the rows first, and without the contract's constants."""
+    constants = _constants(session, contract)
+    fed = {i.name: i.batch_axis for i in contract.inputs if i.batch_axis}
+    given = {o.name: o.batch_axis for o in contract.outputs if o.batch_axis}
+    if not (constants or fed or given):
+        found: Run = session.run
+        return found
+
+    def run(outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
+        moved = {
+            name: np.ascontiguousarray(np.moveaxis(tensor, 0, fed[name])) if name in fed else tensor
+            for name, tensor in feeds.items()
+        }
+        arrays = session.run(outputs, {**moved, **constants})
+        return [
+            np.moveaxis(array, given[name], 0) if name in given else array
+            for name, array in zip(outputs, arrays, strict=True)
+        ]
+
+    return run
+
+
+def _constants(session: onnxruntime.InferenceSession, contract: Contract) -> dict[str, Array]:
+    """The contract's constants as the graph's inputs take them."""
+    found = {}
+    for graph_input in session.get_inputs() if contract.constants else ():
+        if graph_input.name in contract.constants:
+            dtype = _DTYPES[graph_input.type]
+            values = np.array(contract.constants[graph_input.name], numpy_dtype(dtype))
+            fixed = all(type(size) is int for size in graph_input.shape)
+            found[graph_input.name] = values.reshape(graph_input.shape) if fixed else values
+    return found
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

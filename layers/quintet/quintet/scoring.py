@@ -126,7 +126,7 @@ class _InputPlan:
     def __init__(self, contract: Contract, graph_input: Input) -> None:
         self.name = graph_input.name
         self.names = graph_input.features
-        self.scalar = graph_input.shape[1:] == (1,)
+        self.scalar = graph_input.row_shape == (1,)
         self.dtype = numpy_dtype(graph_input.dtype)
         self.features = tuple(contract.by_name[name] for name in self.names or (self.name,))
         self.low, self.high = _bounds(self.features)
@@ -303,7 +303,7 @@ def _checked(
     """
     keep: NDArray[np.bool_] | None = None
     for output in wanted:
-        values, shape = results[output.name], (len(index), *output.shape[1:])
+        values, shape = results[output.name], (len(index), *output.row_shape)
         fits = values.shape == shape or (
             values.ndim == len(shape)
             and all(want in (-1, have) for want, have in zip(shape, values.shape, strict=True))

@@ -9,7 +9,7 @@ from quintet.serving.model_cache import NAME
 from quintet_publish.rules.fallback import check_alert, check_fallback
 from quintet_publish.rules.features import check_feature
 from quintet_publish.rules.stream import check_stream
-from quintet_publish.rules.tensors import check_input, check_output
+from quintet_publish.rules.tensors import check_constant, check_input, check_output
 from quintet_publish.rules.terms import FIELD, Found, under
 
 __all__ = ["check_contract"]
@@ -30,6 +30,8 @@ def check_contract(contract: Contract) -> Found:
         yield from under(("features", position), check_feature(contract, feature))
     for position, graph_input in enumerate(contract.inputs):
         yield from under(("inputs", position), check_input(contract, graph_input))
+    for name in contract.constants:
+        yield from under(("constants", name), check_constant(contract, name))
     for position, output in enumerate(contract.outputs):
         yield from under(("outputs", position), check_output(output))
     yield from _unused(contract)

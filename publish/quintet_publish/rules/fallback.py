@@ -52,10 +52,10 @@ def _answers(contract: Contract, here: Path, answers: Iterable[tuple[str, Any]])
             continue
         output = outputs[name]
         values = value if isinstance(value, list) else [value]
-        width = int(np.prod(output.shape[1:], dtype=np.int64)) if output.shape[1:] else 1
-        shaped = len(output.shape) <= 2 and isinstance(value, list) == (len(output.shape) == 2)
+        width = int(np.prod(output.row_shape, dtype=np.int64)) if output.row_shape else 1
+        shaped = len(output.row_shape) <= 1 and isinstance(value, list) == bool(output.row_shape)
         if not shaped or len(values) != width:
-            yield (*here, name), f"expected a value of shape {list(output.shape[1:])}"
+            yield (*here, name), f"expected a value of shape {list(output.row_shape)}"
         elif not all(is_of(output.dtype, item) for item in values):
             yield (*here, name), f"expected {output.dtype}, got {value!r}"
 

@@ -8,8 +8,10 @@ from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Input, Output
 from quintet_publish.rules.terms import Found, dimensions
 
-__all__ = ["check_input", "check_output"]
+__all__ = ["check_constant", "check_input", "check_output"]
 
+#: a larger constant belongs in the graph
+MAX_CONSTANT = 1000
 TENSOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 
 
@@ -20,7 +22,7 @@ def check_input(contract: Contract, graph_input: Input) -> Found:
         yield from _fed_by_one(contract, graph_input)
         return
     names = graph_input.features
-    expected = (-1, len(names))
+    expected = (len(names), -1) if graph_input.batch_axis == 1 else (-1, len(names))
     if graph_input.shape != expected:
         yield ("shape",), f"expected {list(expected)} for {len(names)} features"
     for position, name in enumerate(names):
@@ -46,9 +48,21 @@ def _fed_by_one(contract: Contract, graph_input: Input) -> Found:
     if feature.dtype != graph_input.dtype:
         yield ("dtype",), f"expected {feature.dtype}, as the feature {feature.name} is"
     allowed = [feature.shape] if feature.shape else [(), (1,)]
-    if graph_input.shape[1:] not in allowed:
-        shapes = " or ".join(str([-1, *shape]) for shape in allowed)
+    if graph_input.row_shape not in allowed:
+        axis = graph_input.batch_axis
+        shapes = " or ".join(str([*s[:axis], -1, *s[axis:]]) for s in allowed)
         yield ("shape",), f"expected {shapes}, as the feature {feature.name} is"
+
+
+def check_constant(contract: Contract, name: str) -> Found:
+    """List where a constant disagrees with the contract, and what was expected."""
+    value = contract.constants[name]
+    if not TENSOR.fullmatch(name):
+        yield (), "expected letters, digits, _ . : / or - in the name"
+    if any(graph_input.name == name for graph_input in contract.inputs):
+        yield (), "is also in `inputs`; a constant feeds its input alone"
+    if isinstance(value, list) and not 1 <= len(value) <= MAX_CONSTANT:
+        yield (), f"expected from 1 to {MAX_CONSTANT} values, got {len(value)}"
 
 
 def check_output(output: Output) -> Found:
@@ -59,14 +73,14 @@ def check_output(output: Output) -> Found:
         yield ("dtype",), "expected an integer, a string or a bool for a label"
     if output.meaning in ("score", "probabilities", "embedding") and kind != "f":
         yield ("dtype",), f"expected a float for {output.meaning}"
-    if output.meaning in ("probabilities", "embedding") and len(output.shape) != 2:
+    if output.meaning in ("probabilities", "embedding") and len(output.row_shape) != 1:
         yield ("shape",), f"expected [-1, n] for {output.meaning}"
     names = output.class_names
     if names is None:
         return
     if len(set(names)) != len(names) or not names:
         yield ("classes",), "expected different names, at least one"
-    if output.meaning == "probabilities" and output.shape[1:] != (len(names),):
+    if output.meaning == "probabilities" and output.row_shape != (len(names),):
         yield ("classes",), f"expected as many as the columns of {list(output.shape)}"
     if output.meaning == "label" and kind in "iu" and len(output.class_of) != len(names):
         yield ("classes",), f"expected labels of {output.dtype}, got {', '.join(output.labels)}"
@@ -75,7 +89,11 @@ def check_output(output: Output) -> Found:
 def _tensor(tensor: Input | Output) -> Found:
     if not TENSOR.fullmatch(tensor.name):
         yield ("name",), "expected letters, digits, _ . : / or -"
-    if tensor.shape[:1] != (-1,):
-        yield ("shape",), f"expected -1, the rows, first, got {list(tensor.shape)}"
+    axis, shape = tensor.batch_axis, list(tensor.shape)
+    if not 0 <= axis < max(1, len(shape)):
+        yield ("batch_axis",), f"expected the position of a dimension of {shape}, got {axis}"
+    elif shape[axis : axis + 1] != [-1]:
+        place = f"at position {axis}" if axis else "first"
+        yield ("shape",), f"expected -1, the rows, {place}, got {shape}"
     else:
-        yield from dimensions(tensor.shape[1:], 1)
+        yield from dimensions(tensor.row_shape)

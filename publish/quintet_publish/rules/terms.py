@@ -28,10 +28,10 @@ def under(place: Path, found: Found) -> Found:
         yield (*place, *path), text
 
 
-def dimensions(shape: Sequence[int], offset: int = 0) -> Found:
-    """Return problems of a shape that follows `offset` other dimensions."""
+def dimensions(shape: Sequence[int]) -> Found:
+    """Return problems of the shape of one row."""
     if any(size < 1 for size in shape):
-        yield ("shape",), f"expected sizes of at least 1 after position {offset}, got {list(shape)}"
+        yield ("shape",), f"expected sizes of at least 1 for a row, got {list(shape)}"
     elif np.prod(shape, dtype=np.float64) > MAX_ELEMENTS:
         yield ("shape",), f"expected at most {MAX_ELEMENTS} elements a row"
 

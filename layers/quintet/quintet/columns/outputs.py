@@ -19,7 +19,7 @@ FALLBACK = "fallback"
 
 def empty_output(output: Output, rows: int = 0) -> Array:
     """An output of so many rows with unset values."""
-    return np.empty((rows, *map(abs, output.shape[1:])), dtype=numpy_dtype(output.dtype))
+    return np.empty((rows, *map(abs, output.row_shape)), dtype=numpy_dtype(output.dtype))
 
 
 def flat_columns(

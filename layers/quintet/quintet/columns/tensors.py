@@ -94,11 +94,11 @@ def _take_whole(batch: Batch, graph_input: Input, tensor: Array) -> None:
     if tensor.dtype != expected:
         raise BadInput.of(graph_input.name, graph_input.dtype, dtype_name(tensor))
     names = graph_input.features
-    shape = (batch.rows, len(names)) if names else (batch.rows, *graph_input.shape[1:])
+    shape = (batch.rows, len(names)) if names else (batch.rows, *graph_input.row_shape)
     fits = len(tensor.shape) == len(shape) and all(
         want in (-1, have) for want, have in zip(shape, tensor.shape, strict=True)
     )
-    if not fits and tensor.size == np.prod(shape) and not names and graph_input.shape[1:] in _FLAT:
+    if not fits and tensor.size == np.prod(shape) and not names and graph_input.row_shape in _FLAT:
         tensor, fits = tensor.reshape(shape), True
     if not fits:
         raise BadInput.of(graph_input.name, f"shape {list(shape)}", f"shape {list(tensor.shape)}")
@@ -106,7 +106,7 @@ def _take_whole(batch: Batch, graph_input: Input, tensor: Array) -> None:
         batch.put(names, tensor)
     else:
         # a feature's column is (rows, *feature.shape): (rows, 1) inputs hold scalars
-        flat = graph_input.shape[1:] in _FLAT
+        flat = graph_input.row_shape in _FLAT
         batch.columns[graph_input.name] = tensor.reshape(batch.rows) if flat else tensor
 
 

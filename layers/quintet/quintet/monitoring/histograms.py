@@ -31,8 +31,8 @@ def watched(contract: Contract) -> Output | None:
 
 def _rank(output: Output) -> int | None:
     if output.meaning == "probabilities":
-        return 1 if output.shape[1:] in ((1,), (2,)) else None
-    single = output.shape[1:] in ((), (1,))
+        return 1 if output.row_shape in ((1,), (2,)) else None
+    single = output.row_shape in ((), (1,))
     if output.dtype == "string" and output.meaning != "label":
         return None  # texts have no bins, and as many distinct values as rows
     return {"score": 0, "value": 2, "label": 3}.get(output.meaning) if single else None

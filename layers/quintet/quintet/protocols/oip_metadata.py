@@ -35,7 +35,7 @@ def inputs(contract: Contract) -> list[dict[str, Any]]:
             {
                 "name": i.name,
                 "datatype": DATATYPES[i.dtype],
-                "shape": [-1, *(i.shape[1:] if i.features is None else (len(i.features),))],
+                "shape": [-1, *(i.row_shape if i.features is None else (len(i.features),))],
             }
             for i in contract.inputs
         ]
@@ -51,7 +51,7 @@ def inputs(contract: Contract) -> list[dict[str, Any]]:
 def outputs(contract: Contract) -> list[dict[str, Any]]:
     """The tensors of an answer."""
     return [
-        {"name": o.name, "datatype": DATATYPES[o.dtype], "shape": [-1, *o.shape[1:]]}
+        {"name": o.name, "datatype": DATATYPES[o.dtype], "shape": [-1, *o.row_shape]}
         for o in contract.outputs
     ]
 
