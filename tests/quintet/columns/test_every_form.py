@@ -49,7 +49,7 @@ def in_text(text: str, dtype: DType) -> Any:
 
 
 def in_json(text: str, dtype: DType) -> Any:
-    """The value of a number of JSON: an integer of 64 bits, or else a float64."""
+    """The value of a number of JSON: an integer for integers of 64 bits, or else a float64."""
     if text.lstrip("-").isdigit():
         if dtype in FLOATS:
             return as_float(float(int(text)), dtype)
@@ -75,9 +75,9 @@ def in_range(number: int, dtype: DType) -> int | None:
 
 
 def is_json(text: str) -> bool:
-    """Whether JSON has the number at all: integers of 64 bits, floats that are finite."""
+    """Whether JSON has the number at all: integers below 1e21, floats that are finite."""
     if text.lstrip("-").isdigit():
-        return -(2**63) <= int(text) < 2**64
+        return abs(int(text)) < 10**21
     return math.isfinite(float(text))
 
 

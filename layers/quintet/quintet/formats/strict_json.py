@@ -1,9 +1,10 @@
 """Strict JSON: text that two parsers could read differently is refused.
 
 orjson itself refuses NaN, infinities, numbers that overflow to one (1e999), lone surrogates,
-bytes that are not UTF-8 and more than 1,024 levels. It accepts two things that this module refuses,
-without parsing a usual body twice: a repeated key (it keeps the last) and an integer beyond 64 bits
-(it becomes a float).
+bytes that are not UTF-8 and more than 1,024 levels. It accepts two things that this module checks,
+without parsing a usual body twice: a repeated key (it keeps the last) is refused, and an integer
+beyond 64 bits stays the float that orjson makes of it if it is below 1e21. JavaScript writes floats
+up to there without an exponent; a feature of integers refuses such a float.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SHIFTS = (1, 2, 4, 8, 3)
 _COLON = ord(":")
 _TOGETHER = 64  # texts checked at once: joined, they stay in the processor's cache
 _BEFORE_COLON = np.frombuffer(b'" \t\n\r', np.uint8)
-_MAX_INTEGER, _MIN_INTEGER = 2**64 - 1, -(2**63)
+_TOO_LARGE = 10**21  # from here on JavaScript writes an exponent
 
 
 def parse(body: bytes) -> Any:
@@ -133,7 +134,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
 
 
 def check_integers(body: bytes) -> None:
-    """Refuse integers of more than 64 bits, which orjson reads as floats, in valid JSON.
+    """Refuse integers of 1e21 and more, which no writer of floats spells out, in valid JSON.
 
     Raises:
         BadInput: there is one.
@@ -143,8 +144,8 @@ def check_integers(body: bytes) -> None:
 
 
 def _in_range(digits: str) -> None:
-    if len(digits) > 20 or not _MIN_INTEGER <= int(digits) <= _MAX_INTEGER:
-        raise BadInput.of("body", "integers of at most 64 bits", _short(digits))
+    if len(digits) > 22 or not -_TOO_LARGE < int(digits) < _TOO_LARGE:
+        raise BadInput.of("body", "numbers of 1e21 and more with an exponent", _short(digits))
 
 
 def _short(text: str) -> str:
