@@ -87,7 +87,10 @@ def test_a_repeated_key_is_named(body: bytes) -> None:
 @pytest.mark.parametrize("number", [10**21, -(10**21), 10**40])
 def test_an_integer_that_no_writer_of_floats_spells_out_is_refused(number: int) -> None:
     refusal = refused(f'{{"a": [{number}]}}'.encode())
-    assert (refusal.expected, refusal.got) == ("numbers of 1e21 and more with an exponent", repr(str(number)))
+    assert (refusal.expected, refusal.got) == (
+        "numbers of 1e21 and more with an exponent",
+        repr(str(number)),
+    )
 
 
 def test_nesting_that_the_slow_reader_cannot_follow_is_refused() -> None:

@@ -405,7 +405,11 @@ def test_a_bad_request_is_refused_with_the_tensor_named(
         ([-1], b"12345678", "XY: expected binary_data_size as a number of bytes, got -1"),
         ([True], b"12345678", "XY: expected binary_data_size as a number of bytes, got True"),
         ([9], b"12345678", "XY: expected binary_data_size of at most 8, got 9"),
-        ([2**70], b"12345678", "body: expected numbers of 1e21 and more with an exponent, got '118"),
+        (
+            [2**70],
+            b"12345678",
+            "body: expected numbers of 1e21 and more with an exponent, got '118",
+        ),
         ([4], b"12345678", "XY: expected 8 bytes (2 of FP32), got 4"),
         ([8], b"123456789", "body: expected 8 bytes of raw tensors, got 9"),
         ([8, 8], b"12345678", "other: expected binary_data_size of at most 0, got 8"),

@@ -143,7 +143,12 @@ JSON = ("data", "JSON in UTF-8 with finite numbers")
         (b'{"x": NaN}', *JSON, "unexpected character: line 1 column 7 (char 6)"),
         (b'{"x": 1e999}', *JSON, "number is infinity when parsed as double"),
         (b'{"x": 1, "x": 2}', "data", "each key once", "'x' twice"),
-        (b'{"x": 12345678901234567890123}', "data", "numbers of 1e21 and more with an exponent", None),
+        (
+            b'{"x": 12345678901234567890123}',
+            "data",
+            "numbers of 1e21 and more with an exponent",
+            None,
+        ),
         (b"[" * 2000 + b"]" * 2000, *JSON, "recursion limit exceeded"),
         (b"3", "data", "an object or an array", "a int"),
         (b"null", "data", "an object or an array", "a NoneType"),
