@@ -121,9 +121,8 @@ def predict(
     loaded = OnnxModel(contract, model.SerializeToString())
     feeds = {}
     for graph_input in contract.inputs:
-        names = graph_input.features or (graph_input.name,)
         kind = object if graph_input.dtype == "string" else graph_input.dtype
-        values = np.stack([columns[name] for name in names], axis=1).astype(kind)
+        values = np.stack([columns[name] for name in graph_input.names], axis=1).astype(kind)
         feeds[graph_input.name] = values.reshape(len(values), *graph_input.row_shape)
     wanted = [output.name for output in contract.outputs]
     return dict(zip(wanted, loaded.run(wanted, feeds), strict=True))

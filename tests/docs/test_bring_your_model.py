@@ -32,8 +32,18 @@ SECTIONS = {
 
 
 def _block(language: str) -> str:
-    (block,) = re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
-    return str(block)
+    """The first block in that language."""
+    return _blocks(language)[0]
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", _blocks("yaml")[1:])
+def test_an_excerpt_of_a_contract_is_valid(block: str) -> None:
+    head = "name: excerpt\nversion: 1\ntask: any\n"
+    assert read_contract(f"{head}{block}".encode()).name == "excerpt"
 
 
 def test_smallest_contract_is_one() -> None:

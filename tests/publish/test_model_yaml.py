@@ -222,7 +222,8 @@ def test_a_byte_order_mark_is_read_over() -> None:
         ),
         (
             "b, dtype: float32 => b, shape: [2], dtype: float32",
-            "line 8: inputs[0].features[1]: expected a single value, b is a vector",
+            "line 8: inputs[0].features[1]: expected a single value, b is a vector; "
+            "a vector feeds an input alone",
         ),
         (
             ", features: [a, b] => ",
@@ -241,8 +242,22 @@ def test_a_byte_order_mark_is_read_over() -> None:
             "line 10: outputs[0].shape: expected at most 16777216 elements a row",
         ),
         (
-            "name: y => name: 'y y'",
-            "line 10: outputs[0].name: expected letters, digits, _ . : / or -",
+            "name: y => name: 'y '",
+            "line 10: outputs[0].name: expected a name of 1 to 128 printable characters, "
+            "not ending in blanks",
+        ),
+        (
+            "name: x => name: a",
+            "line 8: inputs[0].name: is also the name of a feature that does not feed it alone: "
+            "a tensor a would be one or the other; rename the feature",
+        ),
+        (
+            "features: [a, b] => features: [c]",
+            "line 8: inputs[0].features[0]: expected a feature of the contract, got 'c'",
+        ),
+        (
+            "features: [a, b] => features: [a]",
+            "line 8: inputs[0].shape: expected [-1] or [-1, 1], as the feature a is",
         ),
     ],
 )

@@ -88,8 +88,8 @@ class Feature:
 class Input:
     """One input tensor of the graph; its dimension `batch_axis` is the rows (-1).
 
-    `features` names the scalar features stacked into (rows, len(features)); without it,
-    the input takes the feature of the same name.
+    `features` names one feature, of any shape, or the scalar features stacked into
+    (rows, len(features)); without it, the input takes the feature of the same name.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -104,6 +104,11 @@ class Input:
     def row_shape(self) -> tuple[int, ...]:
         """The shape of one row."""
         return _without(self.shape, self.batch_axis)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The features that feed it: one, or several scalars side by side."""
+        return self.features or (self.name,)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,10 +125,10 @@ class _InputPlan:
 
     def __init__(self, contract: Contract, graph_input: Input) -> None:
         self.name = graph_input.name
-        self.names = graph_input.features
+        self.names = graph_input.names
         self.scalar = graph_input.row_shape == (1,)
         self.dtype = numpy_dtype(graph_input.dtype)
-        self.features = tuple(contract.by_name[name] for name in self.names or (self.name,))
+        self.features = tuple(contract.by_name[name] for name in self.names)
         self.low, self.high = _bounds(self.features)
         self.categories = [
             (position, feature, frozenset(feature.categories))
@@ -136,13 +136,13 @@ class _InputPlan:
             if feature.categories is not None
         ]
         self.groups = {
-            group: _GroupPlan(self.names or (), group) for group in contract.scalar_groups.values()
+            group: _GroupPlan(self.names, group) for group in contract.scalar_groups.values()
         }
 
     def feed(self, batch: Batch, by_rule: NDArray[np.bool_] | None) -> Array:
         """The tensor of all rows, its values checked; rows with bad values are refused."""
-        if self.names is None:
-            column = batch.columns[self.name]
+        if len(self.names) == 1:
+            column = batch.columns[self.names[0]]
             tensor = column.reshape(batch.rows, 1) if self.scalar else column
             # not -1 columns: without rows, their number is undefined
             values = column.reshape(batch.rows, math.prod(column.shape[1:]))

@@ -85,7 +85,7 @@ def _unique(kind: str, names: Sequence[str]) -> Found:
 
 
 def _unused(contract: Contract) -> Found:
-    used = {name for i in contract.inputs for name in i.features or (i.name,)}
+    used = {name for i in contract.inputs for name in i.names}
     used |= {rule.feature for rule in (contract.fallback.rules if contract.fallback else ())}
     for position, feature in enumerate(contract.features):
         if feature.name not in used:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import re
-
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Input, Output
-from quintet_publish.rules.terms import Found, dimensions
+from quintet_publish.rules.terms import Found, Path, dimensions
 
 __all__ = ["check_constant", "check_input", "check_output"]
 
 #: a larger constant belongs in the graph
 MAX_CONSTANT = 1000
-TENSOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+#: characters of a tensor's name, such as `input:0`, `onnx::Gemm_0`, `/head/Softmax_output_0`
+MAX_NAME = 128
 
 
 def check_input(contract: Contract, graph_input: Input) -> Found:
     """List where an input disagrees with the features that feed it, and what was expected."""
     yield from _tensor(graph_input)
-    if graph_input.features is None:
-        yield from _fed_by_one(contract, graph_input)
+    names = graph_input.names
+    if graph_input.name in contract.by_name and names != (graph_input.name,):
+        yield (
+            ("name",),
+            f"is also the name of a feature that does not feed it alone: a tensor "
+            f"{graph_input.name} would be one or the other; rename the feature",
+        )
+    if len(names) == 1:
+        yield from _fed_by_one(contract, graph_input, names[0])
         return
-    names = graph_input.features
     expected = (len(names), -1) if graph_input.batch_axis == 1 else (-1, len(names))
     if graph_input.shape != expected:
         yield ("shape",), f"expected {list(expected)} for {len(names)} features"
@@ -30,7 +35,10 @@ def check_input(contract: Contract, graph_input: Input) -> Found:
         if feature is None:
             yield ("features", position), f"expected a feature of the contract, got {name!r}"
         elif feature.shape:
-            yield ("features", position), f"expected a single value, {name} is a vector"
+            yield (
+                ("features", position),
+                f"expected a single value, {name} is a vector; a vector feeds an input alone",
+            )
         elif feature.dtype != graph_input.dtype:
             yield (
                 ("features", position),
@@ -40,10 +48,13 @@ def check_input(contract: Contract, graph_input: Input) -> Found:
             yield ("features", position), f"{name} is listed twice"
 
 
-def _fed_by_one(contract: Contract, graph_input: Input) -> Found:
-    feature = contract.by_name.get(graph_input.name)
+def _fed_by_one(contract: Contract, graph_input: Input, name: str) -> Found:
+    feature = contract.by_name.get(name)
     if feature is None:
-        yield ("features",), f"is required, since no feature is called {graph_input.name}"
+        if graph_input.features is None:
+            yield ("features",), f"is required, since no feature is called {name}"
+        else:
+            yield ("features", 0), f"expected a feature of the contract, got {name!r}"
         return
     if feature.dtype != graph_input.dtype:
         yield ("dtype",), f"expected {feature.dtype}, as the feature {feature.name} is"
@@ -57,8 +68,7 @@ def _fed_by_one(contract: Contract, graph_input: Input) -> Found:
 def check_constant(contract: Contract, name: str) -> Found:
     """List where a constant disagrees with the contract, and what was expected."""
     value = contract.constants[name]
-    if not TENSOR.fullmatch(name):
-        yield (), "expected letters, digits, _ . : / or - in the name"
+    yield from _name((), name)
     if any(graph_input.name == name for graph_input in contract.inputs):
         yield (), "is also in `inputs`; a constant feeds its input alone"
     if isinstance(value, list) and not 1 <= len(value) <= MAX_CONSTANT:
@@ -87,8 +97,7 @@ def check_output(output: Output) -> Found:
 
 
 def _tensor(tensor: Input | Output) -> Found:
-    if not TENSOR.fullmatch(tensor.name):
-        yield ("name",), "expected letters, digits, _ . : / or -"
+    yield from _name(("name",), tensor.name)
     axis, shape = tensor.batch_axis, list(tensor.shape)
     if not 0 <= axis < max(1, len(shape)):
         yield ("batch_axis",), f"expected the position of a dimension of {shape}, got {axis}"
@@ -97,3 +106,11 @@ def _tensor(tensor: Input | Output) -> Found:
         yield ("shape",), f"expected -1, the rows, {place}, got {shape}"
     else:
         yield from dimensions(tensor.row_shape)
+
+
+def _name(place: Path, name: str) -> Found:
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
+        yield (
+            place,
+            f"expected a name of 1 to {MAX_NAME} printable characters, not ending in blanks",
+        )

@@ -85,29 +85,27 @@ def _tensor_rows(tensors: Mapping[str, Array]) -> int:
 
 def _whole(contract: Contract, graph_input: Input) -> bool:
     """Whether a request can contain this graph input: none of its features is stored."""
-    names = graph_input.features or (graph_input.name,)
-    return all(contract.by_name[name].source == "request" for name in names)
+    return all(contract.by_name[name].source == "request" for name in graph_input.names)
 
 
 def _take_whole(batch: Batch, graph_input: Input, tensor: Array) -> None:
     expected = numpy_dtype(graph_input.dtype)
     if tensor.dtype != expected:
         raise BadInput.of(graph_input.name, graph_input.dtype, dtype_name(tensor))
-    names = graph_input.features
-    shape = (batch.rows, len(names)) if names else (batch.rows, *graph_input.row_shape)
+    names, flat = graph_input.names, graph_input.row_shape in _FLAT
+    shape = (batch.rows, *graph_input.row_shape)
     fits = len(tensor.shape) == len(shape) and all(
         want in (-1, have) for want, have in zip(shape, tensor.shape, strict=True)
     )
-    if not fits and tensor.size == np.prod(shape) and not names and graph_input.row_shape in _FLAT:
+    if not fits and flat and tensor.size == np.prod(shape):
         tensor, fits = tensor.reshape(shape), True
     if not fits:
         raise BadInput.of(graph_input.name, f"shape {list(shape)}", f"shape {list(tensor.shape)}")
-    if names:
+    if len(names) > 1:
         batch.put(names, tensor)
     else:
         # a feature's column is (rows, *feature.shape): (rows, 1) inputs hold scalars
-        flat = graph_input.row_shape in _FLAT
-        batch.columns[graph_input.name] = tensor.reshape(batch.rows) if flat else tensor
+        batch.columns[names[0]] = tensor.reshape(batch.rows) if flat else tensor
 
 
 #: the per-row shapes of a scalar

@@ -26,6 +26,8 @@ HEADER = "Inference-Header-Content-Length"
 _REQUEST_KEYS = {"id", "parameters", "inputs", "outputs", "model_name", "model_version"}
 _INPUT_KEYS = {"name", "shape", "datatype", "parameters", "data"}
 _OUTPUT_KEYS = {"name", "parameters"}
+#: characters of a tensor's name in a contract, at most
+MAX_NAME = 128
 
 
 @dataclass(slots=True)
@@ -205,7 +207,7 @@ def _name(field: str, tensor: Mapping[str, Any]) -> str:
     name = tensor.get("name")
     if type(name) is not str or not name:
         raise BadInput.of(field, "each with its name", "one without")
-    return name if len(name) <= 60 else name[:60] + "..."
+    return name if len(name) <= MAX_NAME else name[:MAX_NAME] + "..."
 
 
 def _parameters(field: str, holder: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ def inputs(contract: Contract) -> list[dict[str, Any]]:
             {
                 "name": i.name,
                 "datatype": DATATYPES[i.dtype],
-                "shape": [-1, *(i.row_shape if i.features is None else (len(i.features),))],
+                "shape": [-1, *i.row_shape],
             }
             for i in contract.inputs
         ]
