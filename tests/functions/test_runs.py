@@ -111,6 +111,11 @@ def test_a_run_is_started_once(aws: BatchAws, handler: Handler) -> None:
     assert asked(handler, "runs_start")[::2] == (202, body)
 
 
+def test_a_member_that_is_null_is_absent(aws: BatchAws, handler: Handler) -> None:
+    nulls = {"owner": None, "bucket": None, "key": None, "keep": None, "callback": None}
+    assert started(handler, **nulls)[::2] == started(handler)[::2]
+
+
 def test_a_start_of_a_finished_run_shows_it(aws: BatchAws, handler: Handler) -> None:
     _, _, body = started(handler)
     end(aws, body["run"])
@@ -333,7 +338,11 @@ def test_a_model_without_runs_has_none(handler: Handler) -> None:
         ({"owner": "ann"}, 400, "owner: expected no such field"),
         ({"callback": "crm"}, 404, "callback: expected the id of a registered endpoint, got 'crm'"),
         ({"callback": "https://crm/"}, 404, "callback: expected the id of a registered endpoint"),
-        ({"callback": 7}, 400, "callback: expected a text"),
+        (
+            {"callback": 7},
+            400,
+            "callback: expected a string of at most 1,024 characters, got a number",
+        ),
     ],
 )
 def test_what_cannot_be_started_is_refused(

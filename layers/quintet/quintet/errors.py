@@ -7,8 +7,10 @@ an error of the model (424, never retried), `Transient` is a passing failure (50
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import NoneType
 
 __all__ = [
     "BadInput",
@@ -22,7 +24,38 @@ __all__ = [
     "Transient",
     "Unprocessable",
     "UnsupportedMedia",
+    "json_kind",
+    "shown",
 ]
+
+#: how many characters of a refused value a message shows
+SHOWN = 60
+
+_JSON_KINDS: dict[type, str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    NoneType: "null",
+}
+
+
+def json_kind(value: object) -> str:
+    """The type of a value as JSON calls it, with its article: "a number", "an array", "null"."""
+    return _JSON_KINDS.get(type(value)) or f"a {type(value).__name__}"
+
+
+def shown(value: object) -> str:
+    """A value for a message, of at most some 60 characters: as JSON, but text in single quotes."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}...")
+    if value is None or isinstance(value, bool | dict | list):
+        text = json.dumps(value, ensure_ascii=False, default=repr)
+    else:
+        text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,13 +87,13 @@ def test_records_take_defaults_and_refuse_the_rest_row_by_row() -> None:
         f"row 6: colour: expected one of {keys}, got another field",
         f"row 7: Hour: expected one of {keys}, got another field; do you mean hour?",
         "row 8: orders: expected no value: the feature store holds it, got a value",
-        "row 1: amount: expected a number (float32), got True",
+        "row 1: amount: expected a number (float32), got true",
         "row 2: amount: expected a number (float32), got '12'",
         "row 3: amount: expected a number (float32), got nothing",
         "row 4: amount: expected a number (float32), got nothing",
         "row 2: lines: expected a number (int32), got 1.5",
         f"row 3: lines: expected a number (int32), got {2**40}",
-        "row 2: note: expected a string, got a hidden int",
+        "row 2: note: expected a string, got a hidden number",
         "row 5: card: expected the entity key, got nothing",
     ]
 

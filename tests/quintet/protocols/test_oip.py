@@ -259,6 +259,26 @@ def test_json_in_json_out(service: Online) -> None:
     )
 
 
+def test_a_member_that_is_null_is_absent(service: Online) -> None:
+    """As generated clients send every optional member."""
+    nulls: dict[str, Any] = {"id": None, "parameters": None, "outputs": None, "model_name": None}
+    with_data = {**tensor(), "parameters": {"binary_data_size": None, "content_type": None}}
+    plain = told(infer(service, {"inputs": [tensor()]}))
+    assert plain[0] == 200
+    assert told(infer(service, {**nulls, "inputs": [with_data]})) == plain
+    outputs = [{"name": "logs", "parameters": {"binary_data": None}}]
+    asked = {"inputs": [tensor()], "outputs": outputs, "parameters": {"binary_data_output": None}}
+    assert told(infer(service, asked)) == plain
+    raw = np.array([3, 1], "<f4").tobytes()
+    of_bytes = {**tensor(), "data": None, "parameters": {"binary_data_size": 8}}
+    assert told(infer(service, {"inputs": [of_bytes]}, raw)) == plain
+    assert told(infer(service, {"inputs": None})) == (
+        400,
+        {"error": "inputs: expected an array of tensors, got nothing"},
+    )
+    assert told(ask(service, "POST", "repository/index", b'{"ready": null}'))[0] == 200
+
+
 @pytest.mark.parametrize("by", ["request", "output"])
 def test_raw_in_raw_out(service: Online, by: str) -> None:
     raw = np.array([[3, 1]], dtype="<f4").tobytes()
@@ -343,12 +363,12 @@ def test_a_compressed_body(service: Online, name: str, pack: Any) -> None:
 @pytest.mark.parametrize(
     ("asked", "text"),
     [
-        ([], "body: expected an object, got a list"),
+        ([], "body: expected an object, got an array"),
         ({}, "inputs: expected an array of tensors, got nothing"),
         ({"inputs": []}, "inputs: expected at least one tensor, got none"),
-        ({"inputs": [1]}, "inputs: expected an object, got a int"),
+        ({"inputs": [1]}, "inputs: expected an object, got a number"),
         ({"inputs": [{}]}, "inputs: expected each with its name, got one without"),
-        ({"inputs": [tensor()], "id": 7}, "id: expected a string, got a int"),
+        ({"inputs": [tensor()], "id": 7}, "id: expected a string, got a number"),
         (
             {"inputs": [tensor()], "x": 7},
             "body: expected keys of id, inputs, model_name, model_version, outputs, parameters, "
@@ -367,7 +387,7 @@ def test_a_compressed_body(service: Online, name: str, pack: Any) -> None:
             {"inputs": [tensor(data=None, parameters={"binary_data_size": 8})]},
             f"XY: expected the header {HEADER} with raw data, got no such header",
         ),
-        ({"inputs": [tensor(parameters=[])]}, "XY: expected parameters as an object, got a list"),
+        ({"inputs": [tensor(parameters=[])]}, "XY: parameters: expected an object, got an array"),
         ({"inputs": [tensor(name="Z")]}, "Z: expected one of XY, x, y, got an unknown tensor"),
         (
             {"inputs": [tensor(name="xy")]},
@@ -386,7 +406,7 @@ def test_a_compressed_body(service: Online, name: str, pack: Any) -> None:
         ),
         (
             {"inputs": [tensor()], "parameters": {"binary_data_output": 1}},
-            "binary_data_output: expected true or false, got a int",
+            "binary_data_output: expected true or false, got a number",
         ),
         ({"inputs": [tensor(data=[1e39, 1])]}, "row 0: x: expected a finite number (float32), got"),
     ],
@@ -403,7 +423,7 @@ def test_a_bad_request_is_refused_with_the_tensor_named(
     ("sizes", "raw", "text"),
     [
         ([-1], b"12345678", "XY: expected binary_data_size as a number of bytes, got -1"),
-        ([True], b"12345678", "XY: expected binary_data_size as a number of bytes, got True"),
+        ([True], b"12345678", "XY: expected binary_data_size as a number of bytes, got true"),
         ([9], b"12345678", "XY: expected binary_data_size of at most 8, got 9"),
         (
             [2**70],

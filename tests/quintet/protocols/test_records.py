@@ -194,10 +194,17 @@ def test_a_version_can_be_pinned() -> None:
     assert told(post(service, "log", asked, version="1"))["version"] == 1
 
 
+def test_a_member_that_is_null_is_absent(service: Online) -> None:
+    asked = {"records": [{"x": 3, "y": 1}], "partial": None, "outputs": None}
+    assert told(post(service, "log", asked)) == told(
+        post(service, "log", {"records": asked["records"]})
+    )
+
+
 def test_a_sensitive_value_is_not_told(service: Online) -> None:
     answer = told(post(service, "text", {"records": [{"text": 12345}]}))
     assert answer["errors"] == [
-        {"row": 0, "field": "text", "expected": "a string", "got": "a hidden int"}
+        {"row": 0, "field": "text", "expected": "a string", "got": "a hidden number"}
     ]
 
 

@@ -54,9 +54,8 @@ class RunsApi:
             NotFound: the model, version or object does not exist.
         """
         request.accepts("application/json")
-        asked = strict_json.parse(request.content(MAX_REQUEST_BYTES))
-        if not isinstance(asked, dict):
-            raise BadInput.of("body", "an object", "something else")
+        body = strict_json.parse(request.content(MAX_REQUEST_BYTES))
+        asked = strict_json.members("body", body)
         if "owner" in asked:
             raise BadInput.of("owner", "no such field: the caller is the owner", "one")
         known = {"bucket": self.bucket, **asked, "owner": request.caller}

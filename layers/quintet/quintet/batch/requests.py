@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quintet.batch.plans import Scope
-from quintet.errors import BadInput, Refusal
+from quintet.errors import BadInput, Refusal, json_kind, shown
 
 __all__ = ["ALL", "Passthrough", "RunRequest", "model_of", "passthrough_of", "request_from"]
 
@@ -90,10 +90,11 @@ def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -
     for name in TEXTS:
         value = data.get(name)
         if value is not None and not (isinstance(value, str) and len(value) <= 1024):
-            refusals.append(Refusal(None, name, "a text of at most 1,024 characters", "another"))
+            got = "a longer one" if isinstance(value, str) else json_kind(value)
+            refusals.append(Refusal(None, name, "a string of at most 1,024 characters", got))
     version = data.get("version")
     if version is not None and (type(version) is not int or version < 1):
-        refusals.append(Refusal(None, "version", "a whole number from 1", repr(version)[:60]))
+        refusals.append(Refusal(None, "version", "a whole number from 1", shown(version)))
     if not data.get("bucket"):
         refusals.append(Refusal(None, "bucket", "the name of a bucket", "nothing"))
     given = [name for name in SCOPES if data.get(name) is not None]

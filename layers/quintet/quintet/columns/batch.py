@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet import errors
 from quintet.contract import Contract, Feature
-from quintet.errors import Refusal
+from quintet.errors import Refusal, json_kind
 
 Array = NDArray[Any]
-
-#: how many characters of a refused value a message shows
-SHOWN = 60
 
 #: from here on, a float represents several integers, so it is not accepted as one
 EXACT = 2.0**53
@@ -73,12 +71,11 @@ def numpy_dtype(dtype: str) -> np.dtype[Any]:
 
 def shown(value: object, feature: Feature | None = None) -> str:
     """A refused value for a message: shortened, and hidden if it is sensitive."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if feature is not None and feature.sensitive:
-        return f"a hidden {type(value).__name__}"
-    if isinstance(value, np.generic):
-        value = value.item()
-    text = repr(value)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+        return f"a hidden {json_kind(value).rpartition(' ')[2]}"
+    return errors.shown(value)
 
 
 def expected_kind(feature: Feature) -> str:
@@ -155,8 +152,7 @@ def set_entities(contract: Contract, batch: Batch, values: Sequence[Any]) -> Non
             if not is_missing(value):
                 key = key_of(value)
         except ValueError:
-            got = f"a {type(value).__name__}"
-            batch.refuse(row, contract.entity, "a string or a whole number", got)
+            batch.refuse(row, contract.entity, "a string or a whole number", json_kind(value))
         else:
             if not key and contract.needs_entity and batch.good[row]:
                 batch.refuse(row, contract.entity, "the entity key", "nothing")

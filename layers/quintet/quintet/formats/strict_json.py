@@ -10,16 +10,16 @@ up to there without an exponent; a feature of integers refuses such a float.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import orjson
 
-from quintet.errors import BadInput
+from quintet.errors import BadInput, json_kind, shown
 
-__all__ = ["check_integers", "has_long_number", "no_more_keys", "parse", "parse_all"]
+__all__ = ["check_integers", "has_long_number", "members", "no_more_keys", "parse", "parse_all"]
 
 _ALL_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19  # -(2**63) - 1 is the shortest integer out of range
@@ -45,6 +45,24 @@ def parse(body: bytes) -> Any:
         _has_keys(value, body.count(b":")) or _keys_are_unique(body, value)
     ):
         _check_slowly(body)
+    return value
+
+
+def members(field: str, value: Any, known: Set[str] | None = None) -> dict[str, Any]:
+    """The members of an object in a request, without those that are null: null means absent.
+
+    This is the rule for every protocol. Clients that are generated from a schema send all optional
+    members, as null. `known` None means that a client may send members of its own.
+
+    Raises:
+        BadInput: the value is not an object, or it has an unknown member.
+    """
+    if type(value) is not dict:
+        raise BadInput.of(field, "an object", json_kind(value))
+    if known is not None and (unknown := sorted(value.keys() - known)):
+        raise BadInput.of(field, f"keys of {', '.join(sorted(known))}", shown(unknown[0]))
+    if None in value.values():
+        return {name: member for name, member in value.items() if member is not None}
     return value
 
 
@@ -129,7 +147,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            raise BadInput.of("body", "each key once", f"{_short(key)} twice")
+            raise BadInput.of("body", "each key once", f"{shown(key)} twice")
         seen.add(key)
 
 
@@ -145,8 +163,4 @@ def check_integers(body: bytes) -> None:
 
 def _in_range(digits: str) -> None:
     if len(digits) > 22 or not -_TOO_LARGE < int(digits) < _TOO_LARGE:
-        raise BadInput.of("body", "numbers of 1e21 and more with an exponent", _short(digits))
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+        raise BadInput.of("body", "numbers of 1e21 and more with an exponent", shown(digits))

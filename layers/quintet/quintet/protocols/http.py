@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -53,6 +54,9 @@ ANONYMOUS = "anonymous"
 
 #: how many more values than the contract's rows hold a body may contain before it is refused
 SPARE_VALUES = 100_000
+
+#: a value as JSON; it may contain numpy arrays and numbers
+json_body: Callable[[Any], bytes] = partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)
 
 #: a JSON string
 JSON_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -212,11 +216,6 @@ class WireProtocol:
             expected = f"at most {MAX_RESPONSE_BYTES} bytes: ask for less"
             raise TooLarge.of("answer", expected, f"{values} values")
         return self.encode(asked, prediction)
-
-
-def json_body(value: Any) -> bytes:
-    """A value as JSON; it may contain numpy arrays and numbers, but no NaN."""
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def check_rows(contract: Contract, rows: int, field_name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from quintet.errors import BadInput, NotFound, QuintetError, Transient
+from quintet.errors import BadInput, NotFound, QuintetError, Transient, json_kind
 from quintet.formats import strict_json
 from quintet.protocols import oip_metadata
 from quintet.protocols.http import (
@@ -81,7 +81,7 @@ def _about(online: Online, request: Request, context: RequestContext, path: list
         case ["POST", "repository", "index"]:
             ready = _repository_request(request, "ready").get("ready", False)
             if type(ready) is not bool:
-                raise BadInput.of("ready", "true or false", repr(ready)[:60])
+                raise BadInput.of("ready", "true or false", json_kind(ready))
             return [
                 {"name": name, "version": str(version), "state": "READY", "reason": ""}
                 for name, versions in online.index().items()
@@ -107,9 +107,7 @@ def _repository_request(request: Request, known: str) -> dict[str, Any]:
     """
     body = request.content(MAX_REPOSITORY_BYTES)
     asked = strict_json.parse(body) if body.strip() else {}
-    if type(asked) is not dict or asked.keys() - {known}:
-        raise BadInput.of("body", f'nothing, or an object with "{known}" alone', "something else")
-    return asked
+    return strict_json.members("body", asked, {known})
 
 
 def _about_model(

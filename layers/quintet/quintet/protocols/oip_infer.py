@@ -13,7 +13,8 @@ import numpy as np
 
 from quintet.columns import Array, Batch, from_tensors
 from quintet.contract import Contract
-from quintet.errors import BadInput
+from quintet.errors import BadInput, json_kind, shown
+from quintet.formats.strict_json import members
 from quintet.protocols import tensors
 from quintet.protocols.http import Request, Response, check_rows, json_body, parse_json
 from quintet.serving import Prediction
@@ -53,7 +54,7 @@ def decode(contract: Contract, request: Request) -> Asked:
     text, raw = _parts(request.headers.get(HEADER.lower()), body)
     asked = _request(contract, parse_json(contract, text))
     if "id" in asked and type(asked["id"]) is not str:
-        raise BadInput.of("id", "a string", f"a {type(asked['id']).__name__}")
+        raise BadInput.of("id", "a string", json_kind(asked["id"]))
     parameters = _parameters("parameters", asked)
     names, as_raw = _outputs(contract, asked.get("outputs"), parameters)
     arrays = _inputs(contract, asked.get("inputs"), raw)
@@ -106,11 +107,11 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
 
 def _request(contract: Contract, value: Any) -> dict[str, Any]:
     """Check an inference request; a model or version that it names must match the path's."""
-    asked = _object("body", value, _REQUEST_KEYS)
+    asked = members("body", value, _REQUEST_KEYS)
     for key, answers in (("model_name", contract.name), ("model_version", str(contract.version))):
-        if asked.get(key) not in (None, "", answers):
+        if asked.get(key, "") not in ("", answers):
             expected = f"{answers!r}, which the path asks for, or nothing"
-            raise BadInput.of(key, expected, repr(asked[key])[:60])
+            raise BadInput.of(key, expected, shown(asked[key]))
     return asked
 
 
@@ -119,7 +120,7 @@ def _parts(length: str | None, body: bytes) -> tuple[bytes, memoryview | None]:
     if length is None:
         return body, None
     if not (length.isascii() and length.isdigit() and len(length) <= 9):
-        raise BadInput.of(HEADER, "a number of bytes", repr(length[:60]))
+        raise BadInput.of(HEADER, "a number of bytes", shown(length))
     if int(length) > len(body):
         raise BadInput.of(HEADER, f"at most the body's {len(body)} bytes", length)
     return body[: int(length)], memoryview(body)[int(length) :]
@@ -130,13 +131,13 @@ def _inputs(contract: Contract, inputs: Any, raw: memoryview | None) -> dict[str
     arrays: dict[str, Array] = {}
     at = 0
     for item in _list("inputs", inputs):
-        tensor = _object("inputs", item, _INPUT_KEYS)
+        tensor = members("inputs", item, _INPUT_KEYS)
         name = _name("inputs", tensor)
         if name in arrays:
             raise BadInput.of(name, "one tensor of that name", "two")
         shape = tensors.check_shape(name, tensor.get("datatype"), tensor.get("shape"))
         check_rows(contract, shape[0], name)
-        size = _parameters(name, tensor).get("binary_data_size")
+        size = _parameters(f"{name}: parameters", tensor).get("binary_data_size")
         if size is None:
             if "data" not in tensor:
                 raise BadInput.of(name, "data, or binary_data_size in its parameters", "neither")
@@ -157,7 +158,7 @@ def _piece(name: str, size: Any, at: int, raw: memoryview | None) -> memoryview:
     if raw is None:
         raise BadInput.of(name, f"the header {HEADER} with raw data", "no such header")
     if type(size) is not int or size < 0:
-        raise BadInput.of(name, "binary_data_size as a number of bytes", repr(size)[:60])
+        raise BadInput.of(name, "binary_data_size as a number of bytes", shown(size))
     if size > len(raw) - at:
         raise BadInput.of(name, f"binary_data_size of at most {len(raw) - at}", f"{size}")
     return raw[at : at + size]
@@ -174,12 +175,12 @@ def _outputs(
     names: list[str] = []
     raw = set()
     for item in _list("outputs", asked):
-        output = _object("outputs", item, _OUTPUT_KEYS)
+        output = members("outputs", item, _OUTPUT_KEYS)
         name = _name("outputs", output)
         if name not in known or name in names:
-            got = f"{_short(name)} twice" if name in names else _short(name)
+            got = f"{shown(name)} twice" if name in names else shown(name)
             raise BadInput.of("outputs", f"each once of {', '.join(known)}", got)
-        wanted = _parameters(name, output)
+        wanted = _parameters(f"{name}: parameters", output)
         if wanted.get("classification"):
             raise BadInput.of(name, "no classification: the model has its own labels", "it")
         names.append(name)
@@ -190,16 +191,9 @@ def _outputs(
 
 def _list(field: str, value: Any) -> Sequence[Any]:
     if type(value) is not list:
-        got = "nothing" if value is None else f"a {type(value).__name__}"
-        raise BadInput.of(field, "an array of tensors", got)
-    return value
-
-
-def _object(field: str, value: Any, known: set[str]) -> dict[str, Any]:
-    if type(value) is not dict:
-        raise BadInput.of(field, "an object", f"a {type(value).__name__}")
-    if unknown := sorted(value.keys() - known):
-        raise BadInput.of(field, f"keys of {', '.join(sorted(known))}", _short(unknown[0]))
+        raise BadInput.of(
+            field, "an array of tensors", "nothing" if value is None else json_kind(value)
+        )
     return value
 
 
@@ -212,20 +206,11 @@ def _name(field: str, tensor: Mapping[str, Any]) -> str:
 
 def _parameters(field: str, holder: Mapping[str, Any]) -> Mapping[str, Any]:
     """An object's parameters. Clients may send their own, so unknown ones are ignored."""
-    parameters = holder.get("parameters")
-    if parameters is None:
-        return {}
-    if type(parameters) is not dict:
-        raise BadInput.of(field, "parameters as an object", f"a {type(parameters).__name__}")
-    return parameters
+    return members(field, holder.get("parameters", {}))
 
 
 def _flag(name: str, parameters: Mapping[str, Any], default: bool) -> bool:
     value = parameters.get(name, default)
     if type(value) is not bool:
-        raise BadInput.of(name, "true or false", f"a {type(value).__name__}")
+        raise BadInput.of(name, "true or false", json_kind(value))
     return value
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:60]}...")

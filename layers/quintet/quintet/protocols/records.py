@@ -10,7 +10,8 @@ import numpy as np
 
 from quintet.columns import Batch, as_records, from_records, json_columns
 from quintet.contract import Contract
-from quintet.errors import BadInput, QuintetError, Refusal, Transient
+from quintet.errors import BadInput, QuintetError, Refusal, Transient, json_kind, shown
+from quintet.formats.strict_json import members
 from quintet.protocols.http import (
     RETRY_AFTER,
     Request,
@@ -94,22 +95,17 @@ def read(contract: Contract, value: Any) -> Asked:
         BadInput: the request does not have that form.
         TooLarge: the request has too many records.
     """
-    if type(value) is not dict:
-        raise BadInput.of("body", 'an object with "records"', f"a {type(value).__name__}")
-    if unknown := sorted(value.keys() - _KEYS):
-        got = repr(unknown[0][:60])
-        raise BadInput.of("body", f"keys of {', '.join(sorted(_KEYS))}", got)
-    records = value.get("records")
+    asked = members("body", value, _KEYS)
+    records = asked.get("records")
     if type(records) is not list:
-        got = "nothing" if records is None else f"a {type(records).__name__}"
+        got = "nothing" if records is None else json_kind(records)
         raise BadInput.of("records", "an array of objects", got)
     if not 0 < len(records) <= contract.limits.rows:
         check_rows(contract, len(records), "records")
-    partial = value.get("partial", False)
+    partial = asked.get("partial", False)
     if type(partial) is not bool:
-        raise BadInput.of("partial", "true or false", f"a {type(partial).__name__}")
-    asked = value.get("outputs")
-    outputs = None if asked is None else _outputs(contract, asked)
+        raise BadInput.of("partial", "true or false", json_kind(partial))
+    outputs = _outputs(contract, asked["outputs"]) if "outputs" in asked else None
     return Asked(from_records(contract, records), partial, outputs)
 
 
@@ -151,8 +147,7 @@ def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
 def _outputs(contract: Contract, asked: Any) -> list[str]:
     known = [output.name for output in contract.outputs]
     if type(asked) is not list or not asked or any(name not in known for name in asked):
-        got = repr(asked)
-        raise BadInput.of("outputs", f"names of {', '.join(known)}", got[:60])
+        raise BadInput.of("outputs", f"names of {', '.join(known)}", shown(asked))
     return asked
 
 

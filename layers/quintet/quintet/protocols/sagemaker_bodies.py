@@ -20,7 +20,7 @@ import numpy as np
 
 from quintet.columns import Array, Batch, from_arrays, from_records, from_text
 from quintet.contract import Contract, Feature
-from quintet.errors import BadInput, Refusal, UnsupportedMedia
+from quintet.errors import BadInput, Refusal, UnsupportedMedia, json_kind
 from quintet.formats import strict_json
 from quintet.formats.csv_rows import csv_rows
 from quintet.protocols.http import JSON_TEXT, Request, check_count, check_rows, parse_json
@@ -30,6 +30,8 @@ __all__ = ["decode"]
 
 _ROWS = "rows"
 _CSV_TEXT = re.compile(rb'"[^"]*"')
+#: the keys of an object that has a row's values and not their names
+_WRAPPERS = {"features", "data"}
 #: dimensions of an array; numpy's own limit is 32 or 64, depending on its version
 _MAX_DIMENSIONS = 32
 
@@ -75,13 +77,20 @@ def _json(contract: Contract, value: Any) -> Asked:
     if type(value) is dict:
         if "records" in value:
             return read(contract, value)
-        if len(value) != 1 or not value.keys() <= {"instances", "inputs"}:
-            expected = 'one key: "records", "instances" or "inputs"'
-            raise BadInput.of("body", expected, f"{len(value)} keys, or another")
-        (value,) = value.values()
-    found = value if type(value) is list else [value]
+        named = strict_json.members("body", value, {"records", "instances", "inputs"})
+        if len(named) != 1:
+            expected = 'one of "records", "instances" and "inputs"'
+            raise BadInput.of("body", expected, f"{len(named)} of them")
+        (value,) = named.values()
+    found = value if type(value) is list and not _is_flat(contract, value) else [value]
     check_rows(contract, len(found), _ROWS)
     return Asked(_batch(contract, found))
+
+
+def _is_flat(contract: Contract, values: list[Any]) -> bool:
+    """Whether an array of plain values is one row: it is, unless rows have a single value."""
+    single = len(contract.request_keys) == 1 and not any(f.shape for f in contract.requested)
+    return bool(values) and not single and not any(type(item) in (list, dict) for item in values)
 
 
 def _line(row: int, line: bytes) -> Any:
@@ -94,6 +103,8 @@ def _line(row: int, line: bytes) -> Any:
 
 def _batch(contract: Contract, found: Sequence[Any]) -> Batch:
     """A batch of rows: objects by name, arrays of values in order, or single values."""
+    if _is_wrapper(contract, found[0]):
+        found = [_unwrapped(row) if _is_wrapper(contract, row) else row for row in found]
     if any(type(row) is dict for row in found):
         return from_records(contract, found)
     fields = _fields(contract)
@@ -107,6 +118,29 @@ def _batch(contract: Contract, found: Sequence[Any]) -> Batch:
     return from_records(contract, [_record(fields, row) for row in found])
 
 
+def _is_wrapper(contract: Contract, row: Any) -> bool:
+    """Whether a row is an object around its values, as SageMaker's built-in algorithms take it.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html
+    """
+    return type(row) is dict and len(row) == 1 and row.keys() <= _WRAPPERS - contract.request_keys
+
+
+def _unwrapped(row: dict[str, Any]) -> Any:
+    """The values of {"features": [...]} or {"data": {"features": {"values": [...]}}}.
+
+    Raises:
+        BadInput: the object has another form, such as the sparse one.
+    """
+    if "features" in row:
+        return row["features"]
+    features = strict_json.members("data", row["data"], {"features"}).get("features", {})
+    dense = strict_json.members("data.features", features, {"values"})
+    if "values" not in dense:
+        raise BadInput.of("data.features", '"values" with every value of the row', "nothing")
+    return dense["values"]
+
+
 def _is_wrapped(row: Any, feature: Feature | None) -> bool:
     """Whether a row is [value] for a scalar feature."""
     return type(row) is list and len(row) == 1 and not (feature and feature.shape)
@@ -118,7 +152,7 @@ def _check_widths(found: Sequence[Any], width: int) -> None:
             row,
             "row",
             f"{width} values",
-            f"{len(values)}" if type(values) is list else f"a {type(values).__name__}",
+            f"{len(values)}" if type(values) is list else json_kind(values),
         )
         for row, values in enumerate(found)
         if type(values) is not list or len(values) != width

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from quintet.columns import Array
-from quintet.errors import BadInput
+from quintet.errors import BadInput, json_kind, shown
 
 __all__ = ["DATATYPES", "check_shape", "datatype_of", "from_bytes", "from_json", "to_bytes"]
 
@@ -62,11 +62,11 @@ def check_shape(name: str, datatype: Any, shape: Any) -> tuple[int, ...]:
         BadInput: the datatype or the shape is invalid.
     """
     if type(datatype) is not str or datatype not in _DTYPES:
-        raise BadInput.of(name, f"a datatype of {', '.join(_DTYPES)}", repr(datatype)[:60])
+        raise BadInput.of(name, f"a datatype of {', '.join(_DTYPES)}", shown(datatype))
     if type(shape) is not list or not 1 <= len(shape) <= _MAX_DIMENSIONS:
-        raise BadInput.of(name, f"a shape of 1 to {_MAX_DIMENSIONS} numbers", repr(shape)[:60])
+        raise BadInput.of(name, f"a shape of 1 to {_MAX_DIMENSIONS} numbers", shown(shape))
     if any(type(size) is not int or not 0 <= size < 2**31 for size in shape):
-        raise BadInput.of(name, "a shape of whole numbers from 0", repr(shape)[:60])
+        raise BadInput.of(name, "a shape of whole numbers from 0", shown(shape))
     return tuple(shape)
 
 
@@ -83,7 +83,11 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Ar
         raise BadInput.of(name, f"{count} elements, as its shape says", f"{len(flat)}")
     if other := set(map(type, flat)) - _JSON_TYPES[dtype.kind]:
         expected = f"{_JSON_NAMES[dtype.kind]} ({datatype})"
-        raise BadInput.of(name, expected, f"a {other.pop().__name__}")
+        stray = next(value for value in flat if type(value) in other)
+        got = (
+            "a number with a fraction or an exponent" if type(stray) is float else json_kind(stray)
+        )
+        raise BadInput.of(name, expected, got)
     try:
         with np.errstate(over="ignore"):
             return np.array(flat, dtype=dtype).reshape(shape)
@@ -94,7 +98,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Ar
 def _flat(name: str, shape: tuple[int, ...], data: Any) -> list[Any]:
     """Flatten data in row-major order; nested lists must match the shape at each level."""
     if type(data) is not list:
-        raise BadInput.of(name, "data as an array", f"a {type(data).__name__}")
+        raise BadInput.of(name, "data as an array", json_kind(data))
     flat: list[Any] = data
     if not flat or type(flat[0]) is not list:
         return flat

@@ -17,7 +17,7 @@ import numpy as np
 
 from quintet.columns import Batch, from_records, from_tensors, merge
 from quintet.contract import Contract
-from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge
+from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge, json_kind, shown
 from quintet.formats import strict_json
 from quintet.protocols import oip_infer
 from quintet.serving.model_cache import NAME, PublishedModel
@@ -174,9 +174,9 @@ def _add(by_name: dict[str, _ModelRecords], record: int, value: Any, default: st
             name, rows = _name(value.get("model"), default), value["records"]
             if len(value) > 1 + ("model" in value):
                 (other, *_) = sorted(value.keys() - _RECORDS_KEYS)
-                raise BadInput.of("data", 'the keys "model" and "records"', repr(other[:60]))
+                raise BadInput.of("data", 'the keys "model" and "records"', shown(other))
             if type(rows) is not list:
-                raise BadInput.of("records", "an array of objects", f"a {type(rows).__name__}")
+                raise BadInput.of("records", "an array of objects", json_kind(rows))
         elif "inputs" in value:
             name = _name(value.pop("model", None) or value.get("model_name"), default)
             by_name.setdefault(name, _ModelRecords()).tensors.append((record, value))
@@ -188,7 +188,7 @@ def _add(by_name: dict[str, _ModelRecords], record: int, value: Any, default: st
     elif isinstance(value, BadInput):
         raise value
     else:
-        raise BadInput.of("data", "an object or an array", f"a {kind.__name__}")
+        raise BadInput.of("data", "an object or an array", json_kind(value))
     found = by_name.get(name)
     if found is None:
         found = by_name[name] = _ModelRecords()
@@ -211,7 +211,7 @@ def _name(given: Any, default: str) -> str:
             raise BadInput.of("model", expected, "nothing")
         return default
     if type(given) is not str or not NAME.fullmatch(given):
-        raise BadInput.of("model", "the name of a model", repr(given)[:60])
+        raise BadInput.of("model", "the name of a model", shown(given))
     return given
 
 
