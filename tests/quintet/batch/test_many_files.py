@@ -199,6 +199,27 @@ def test_hidden_files_and_folder_markers_are_left_alone() -> None:
     assert plan.notes[1:] == ("5 hidden files (their names begin with _ or .) were left out.",)
 
 
+def test_files_that_hold_no_data_are_left_out_and_named() -> None:
+    good = csv_bytes(ROWS[:2])
+    beside = ["README.md", "a.csv.crc", "a.csv.sha256", "x/LICENSE", "Readme.TXT", "Thumbs.db"]
+    files = {"data/a.csv": good, "data/readme_rows.csv": good}
+    bench = bench_of({**files, **{f"data/{name}": b"# text" for name in beside}})
+    plan = planned(bench)
+    assert keys(plan, bench) == list(files)
+    assert plan.notes[1:] == (
+        "Files that by their names hold no data were left out (6): "
+        "README.md, Readme.TXT, Thumbs.db, a.csv.crc, a.csv.sha256 and 1 more.",
+    )
+    alone = bench_of({"data/README.md": b"# text"})
+    assert refused(alone) == (
+        "prefix: expected files in data/, got none; 1 hold no data, by their names",
+    )
+    assert refused(bench_of({"data/a.csv": good, "data/a.xlsx": b"PK"})) == (
+        "data/a.xlsx: expected CSV, JSONL (both also gzipped) or Parquet, "
+        "got the unknown suffix 'xlsx'",
+    )
+
+
 def test_a_prefix_below_a_hidden_folder_can_be_named() -> None:
     bench = bench_of({"_data/tiny/a.csv": csv_bytes(ROWS[:2])})
     assert keys(planned(bench, prefix="_data/tiny/"), bench) == ["_data/tiny/a.csv"]
@@ -362,6 +383,29 @@ def test_values_of_folders_are_read_as_hive_writes_them() -> None:
         input_listing.constants(CONTRACT, "visits=x/f")
 
 
+def test_names_of_partitions_are_compared_without_case() -> None:
+    body = b"".join(line.rpartition(b",")[0] + b"\n" for line in csv_bytes(ROWS[:2]).splitlines())
+    places = ["MONTH=2026-01/RATE=0.25/a", "month=2026-01/rate=0.25/b", "Month=2026-02/c"]
+    bench = bench_of({f"data/{place}.csv": body for place in places})
+    for asked in ("month=2026-01", "MONTH=2026-01", "Month=2026-01/Rate=0.25"):
+        plan = planned(bench, prefix="data/", partition=asked)
+        assert keys(plan, bench) == [f"data/{place}.csv" for place in places[:2]]
+        files = orjson.loads(bench.store.objects[plan.folder.inputs])["files"]
+        assert [file["constants"] for file in files] == [{"rate": 0.25}] * 2
+        bench.store.objects.clear()
+    with pytest.raises(BadInput, match="folder RATE=: expected one folder for rate, got two"):
+        input_listing.constants(CONTRACT, "rate=0.25/RATE=0.5/f")
+    pair = dataclasses.replace(
+        CONTRACT,
+        features=(*CONTRACT.features, dataclasses.replace(CONTRACT.features[3], name="Rate")),
+    )
+    assert input_listing.constants(pair, "Rate=0.25/rate=0.5/f") == {"Rate": 0.25, "rate": 0.5}
+    with pytest.raises(
+        BadInput, match="folder RATE=: expected a folder rate or Rate, got one that"
+    ):
+        input_listing.constants(pair, "RATE=0.25/f")
+
+
 def test_a_column_that_is_also_a_folder_is_refused() -> None:
     bench = bench_of({"data/country=de/a.csv": csv_bytes(ROWS[:2])})
     assert refused(bench) == (
@@ -457,9 +501,9 @@ DRIFTED = csv_bytes([{k: v for k, v in row(n).items() if k != "visits"} for n in
         ("data/b.parquet", parquet_bytes(ROWS)[:-50], "data/b.parquet: expected Parquet, whole, "),
         ("data/b.xlsx", b"PK\x03\x04", "data/b.xlsx: expected CSV, JSONL (both also gzipped) or "),
         (
-            "data/b.csv",
-            GOOD + b'c1,"' + b"x" * (1 << 20),
-            f"data/b.csv: the line at byte {len(GOOD)}: expected at most 1048576 bytes, got ",
+            "data/b.csv.gz",
+            GOOD,
+            "data/b.csv.gz: expected gzip, as its name ends in .gz, got data that is not gzip; ",
         ),
     ],
 )
@@ -586,11 +630,18 @@ def test_encodings_may_differ_between_files_of_utf8() -> None:
         assert refusal.startswith("data/e.csv: expected ")
 
 
-def test_a_line_wider_than_memory_allows_is_refused_with_its_place() -> None:
+def test_a_record_that_is_too_long_is_refused_in_its_file() -> None:
     wide = jsonl_bytes([row(1), row(2, note="x" * (1 << 20)), row(3)])
-    (refusal,) = refused(bench_of({"data/a.jsonl": jsonl_bytes(ROWS), "data/b.jsonl": wide}))
-    place = len(jsonl_bytes([row(1)]))
-    assert refusal.startswith(f"data/b.jsonl: the line at byte {place}: expected at most 1048576")
+    bench = bench_of({"data/a.jsonl": jsonl_bytes(ROWS[:2]), "data/b.jsonl": wide})
+    plan = planned(bench)
+    assert scored(bench, plan) == [
+        ("data/a.jsonl", 0, "c0"),
+        ("data/a.jsonl", 1, "c1"),
+        ("data/b.jsonl", 0, "c1"),
+        ("data/b.jsonl", 2, "c3"),
+    ]
+    (refused,) = bench.quarantine(plan.folder)
+    assert (refused["file"], refused["row"]) == ("data/b.jsonl", 1)
 
 
 def test_formats_may_not_be_mixed() -> None:
@@ -748,12 +799,12 @@ def test_requests_are_read_as_starters_send_them() -> None:
     [
         ({"surprise": 1}, "surprise: expected one of bucket, model, version_id, partition, "),
         ({"bucket": None}, "bucket: expected the name of a bucket, got nothing"),
-        ({"bucket": 7}, "bucket: expected a text of at most 1,024 characters, got another"),
+        ({"bucket": 7}, "bucket: expected a string of at most 1,024 characters, got a number"),
         ({"model": None}, "model: expected the model's name, with a prefix, got nothing"),
         ({"key": "a"}, "input: expected one of key, prefix, manifest, got key and prefix"),
         ({"prefix": None}, "input: expected one of key, prefix, manifest, got none"),
         ({"prefix": ""}, "prefix: expected a text that is not empty, got nothing"),
-        ({"version": True}, "version: expected a whole number from 1, got True"),
+        ({"version": True}, "version: expected a whole number from 1, got true"),
         ({"version": 0}, "version: expected a whole number from 1, got 0"),
         ({"version_id": "v"}, "version_id: expected none with a prefix, got one"),
         ({"partition": "2026"}, "partition: expected name=value, or a/b of those, got 2026"),

@@ -194,9 +194,11 @@ def test_it_is_what_a_look_at_each_row_gives(
         ("a/dt=2026-02-28/x.csv", None, "2026-03-01"),
         ("a/year=2024/x.csv", None, "2025-01-01"),
         ("a/year=2026/month=1/x.csv", None, "2026-02-01"),
+        ("a/YEAR=2026/Month=1/x.csv", None, "2026-02-01"),
         ("a/year=2026/month=01/day=31/x.csv", None, "2026-02-01"),
         ("a/year=2026/month=2026-03/x.csv", None, "2026-04-01"),
         ("a/asof=2026-03/x.csv", "asof=2026-03", "2026-04-01"),
+        ("a/ASOF=2026-03/x.csv", "asOf=2026-03", "2026-04-01"),
         # what is no date, none of the partition's, or not over yet, says the run's start
         ("a/asof=2026-03/x.csv", None, "2026-11-20T08:00:00"),
         ("a/month=2026-13/x.csv", None, "2026-11-20T08:00:00"),

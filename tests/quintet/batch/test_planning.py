@@ -117,6 +117,7 @@ def test_a_plan_once_made_stands_though_another_version_goes_live() -> None:
         ("tiny/a.jsonl", b"\xef\xbb\xbf" + jsonl_bytes(ROWS), "jsonl", False),
         ("tiny/a.jsonl.gz", gzip.compress(jsonl_bytes(ROWS)), "jsonl", True),
         ("tiny/a.parquet", parquet_bytes(ROWS), "parquet", False),
+        ("tiny/a.parquet.gz", parquet_bytes(ROWS), "parquet", False),
         ("tiny/deep/er/no suffix", parquet_bytes(ROWS), "parquet", False),
     ],
 )
@@ -201,6 +202,8 @@ LATIN = GOOD.replace(b"customer", "k\xfcnde".encode("latin-1"))
 CUT = "a truncated file: its footer is missing"
 ENDS = "lines that end in \\n or \\r\\n"
 MEANT = "no such column; is it 'Amount'?"
+NAMED_GZIP = "gzip, as its name ends in .gz"
+NOT_GZIP = "data that is not gzip; gzip it, or name it"
 
 
 @pytest.mark.parametrize(
@@ -221,13 +224,8 @@ MEANT = "no such column; is it 'Amount'?"
         ("a.csv", GOOD.replace(b"rate", b"amount"), "amount", "one column of that name", "2"),
         ("a.parquet", PARQUET[:-100], "the file", "Parquet, whole", CUT),
         ("a.parquet", PARQUET[:6], "the file", "Parquet, whole", CUT),
-        (
-            "a.csv",
-            GOOD + b'c1,"' + b"x" * (1 << 20),
-            f"the line at byte {len(GOOD)}",
-            "at most 1048576 bytes",
-            "a longer one",
-        ),
+        ("a.csv.gz", GOOD, "the file", NAMED_GZIP, f"{NOT_GZIP} a.csv"),
+        ("a.JSONL.GZ", jsonl_bytes(ROWS), "the file", NAMED_GZIP, f"{NOT_GZIP} a.jsonl"),
     ],
 )
 def test_refusals_name_what_was_expected_and_what_came(

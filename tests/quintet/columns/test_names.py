@@ -105,7 +105,11 @@ def test_metadata_names_the_graphs_inputs() -> None:
 
 
 def test_one_tensor_for_an_input_and_its_feature_is_refused() -> None:
-    both: dict[str, Any] = {X: ("FP32", [2, 3], XS), "x": ("FP32", [2, 3], XS), "k": ("FP32", [2], KS)}
+    both: dict[str, Any] = {
+        X: ("FP32", [2, 3], XS),
+        "x": ("FP32", [2, 3], XS),
+        "k": ("FP32", [2], KS),
+    }
     with pytest.raises(BadInput) as caught:
         oip(TF, **both)
     assert str(caught.value) == "x: expected it once, got it in another tensor too"

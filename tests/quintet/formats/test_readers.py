@@ -187,6 +187,32 @@ OPEN = "a quote that is never closed, on line 5"
 BEHIND = "text behind a closing quote, on line 5"
 
 
+@pytest.mark.parametrize("key", ["tiny/a.csv", "tiny/a.csv.gz", "tiny/a.jsonl", "tiny/a.jsonl.gz"])
+@pytest.mark.parametrize("size", [(1 << 20) + 9, (1 << 24) + (1 << 22)])
+def test_a_record_over_a_mebibyte_is_refused_alone(key: str, size: int) -> None:
+    write = csv_bytes if ".csv" in key else jsonl_bytes
+    lines = write(ROWS[:6]).splitlines(keepends=True)
+    at = len(lines) - 3
+    lines[at] = write([row(3, country="d" * size)]).splitlines(keepends=True)[-1]
+    body = b"".join(lines)
+    what = "a row of CSV" if ".csv" in key else "a JSON object"
+    got = f"{len(lines[at]):,} bytes"
+    kept = lines[at].rstrip(b"\n")[: 1 << 24]
+    if size > 1 << 24:
+        got += ", of which the first 16,777,216 are kept"
+    bench, folder = run(key, gzip.compress(body) if key.endswith(".gz") else body, 1 << 20)
+    (refused,) = bench.quarantine(folder)
+    assert refused == {
+        "row": 3,
+        "text": kept.decode(),
+        "reasons": [{"field": "row", "expected": f"{what} of at most 1,048,576 bytes", "got": got}],
+    }
+    good = [one for number, one in enumerate(ROWS[:6]) if number != 3]
+    rows = [0, 1, 2, 4, 5]
+    expected = {row: {**online(good)[place], "row": row} for place, row in enumerate(rows)}
+    close(bench.scores(folder), expected)
+
+
 @pytest.mark.parametrize("key", ["tiny/a.csv", "tiny/a.csv.gz"])
 @pytest.mark.parametrize("unit_bytes", [60, 1 << 20])
 @pytest.mark.parametrize(

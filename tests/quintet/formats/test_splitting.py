@@ -12,10 +12,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quintet.errors import BadInput
 from quintet.formats import splitting
 from quintet.formats.sources import Slice
-from quintet.formats.splitting import MAX_RECORD_BYTES, Records, records, slices, split
+from quintet.formats.splitting import (
+    MAX_HELD_BYTES,
+    MAX_RECORD_BYTES,
+    Records,
+    records,
+    slices,
+    split,
+)
 
 CELL = st.text(st.sampled_from('ab",;\n\r é'), max_size=6)
 ROWS = st.lists(st.lists(CELL, min_size=2, max_size=3), max_size=25)
@@ -151,10 +157,30 @@ def test_a_quote_that_is_open_for_too_long_costs_its_own_line(size: int, closing
     assert len(found) == data.count(b"\n")
 
 
-def test_a_line_that_is_too_long_is_refused_before_memory_runs_out() -> None:
-    data = b'1,2\n3,"' + b"x" * MAX_RECORD_BYTES
-    with pytest.raises(BadInput, match="the line at byte 4: expected at most 1048576 bytes"):
-        list(records(blocks(data, 65536), b","))
+@pytest.mark.parametrize("delimiter", [b",", None])
+@pytest.mark.parametrize("size", [1 << 21, 1 << 30])
+@pytest.mark.parametrize("length", [MAX_RECORD_BYTES + 1, MAX_HELD_BYTES + (1 << 20)])
+@pytest.mark.parametrize("end", ["\n5,6\n", "\n", ""])
+def test_a_record_that_is_too_long_comes_alone(
+    delimiter: bytes | None, size: int, length: int, end: str
+) -> None:
+    long = b'3,"' + b"x" * (length - 3)
+    data = b"1,2\n" + long + end.encode()
+    found = list(records(blocks(data, size), delimiter))
+    apart = next(part for part in found if part.longest > MAX_RECORD_BYTES)
+    assert (len(apart), apart.longest) == (1, length + end.startswith("\n"))
+    assert apart.offset + int(apart.starts[0]) == 4
+    start, kept = int(apart.starts[0]), min(length, MAX_HELD_BYTES)
+    assert apart.data[start : start + kept] == long[:kept]
+    assert max(len(part.data) for part in found) < MAX_HELD_BYTES + 2 * size + 9
+    others = [part for part in found if part is not apart]
+    assert [
+        part.data[a:b] for part in others for a, b in zip(part.starts, part.ends, strict=True)
+    ] == [b"1,2\n"] + [b"5,6\n"] * (end.count("\n") - 1 if end else 0)
+    cuts = slices(records(blocks(data, size), delimiter), 8, len(data), 0)
+    last = (1, 3) if end.count("\n") == 2 else (2, 1)
+    assert [(cut.rows, cut.first_line) for cut in cuts][-1] == last
+    assert (cuts[0].start, cuts[-1].end) == (0, len(data))
 
 
 def test_a_short_open_quote_at_the_end_ends_with_its_line() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quintet.batch.input_listing import InputListing
 from quintet.batch.inputs import InputFile
 from quintet.contract import Contract
 from quintet.errors import BadInput
@@ -47,14 +48,19 @@ def left_out(contract: Contract, sources: Sequence[InputFile]) -> tuple[str, ...
     return tuple(dict.fromkeys(every))[:1000]
 
 
-def notes_of_many(sources: Sequence[InputFile], files: int, hidden: int) -> list[str]:
-    """The report's notes on many files, of which `files` were found."""
+def notes_of_many(sources: Sequence[InputFile], found: InputListing) -> list[str]:
+    """The report's notes on many files, and on those that were found but not read."""
     what = "One file is" if len(sources) == 1 else f"{len(sources):,} files are"
     notes = [f"{what} in this run; inputs.json lists them with their versions."]
     if not any(source.rows for source in sources):
         notes.append("The files have no rows.")
-    if empty := files - len(sources):
+    if empty := len(found.items) - len(sources):
         notes.append(f"{empty:,} empty files (0 bytes) were left out.")
-    if hidden:
+    if hidden := found.hidden:
         notes.append(f"{hidden:,} hidden files (their names begin with _ or .) were left out.")
+    if beside := found.beside:
+        names = ", ".join(key.rpartition("/")[2][:60] for key in beside[:5])
+        more = f" and {len(beside) - 5:,} more" if len(beside) > 5 else ""
+        what = "Files that by their names hold no data were left out"
+        notes.append(f"{what} ({len(beside):,}): {names}{more}.")
     return notes

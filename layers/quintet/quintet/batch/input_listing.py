@@ -1,14 +1,17 @@
 """List the objects of a request: those under a prefix, or those that a manifest lists.
 
 A prefix is read as Spark, Hive and Athena read a folder: names that begin with `_` or `.` are
-hidden, `name=value` folders are partitions. A manifest has SageMaker's format
-(https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html) or is a list
-of keys: `[{"prefix": "s3://bucket/folder/"}, "a.csv", ...]`, `["folder/a.csv",
+hidden, `name=value` folders are partitions, whose names are compared without case. Files that
+tools and people put beside data (checksums, a README) are left out. A manifest has SageMaker's
+format (https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html), or is a
+list of keys: `[{"prefix": "s3://bucket/folder/"}, "a.csv", ...]`, `["folder/a.csv",
 {"key": "folder/b.csv", "version_id": "..."}]`.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -19,7 +22,7 @@ from quintet.batch.plans import Snapshot
 from quintet.batch.requests import RunRequest
 from quintet.batch.stores import InputBucket
 from quintet.columns import from_text
-from quintet.contract import Contract, Scalar
+from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput
 
 __all__ = [
@@ -41,6 +44,14 @@ FORM = 'a list of keys, or [{"prefix": "s3://..."}, "key", ...]'
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
+#: files that accompany data: checksums, texts for people, what desktops leave behind
+BESIDE = re.compile(
+    r".*\.(crc|md5|sha1|sha256|sha512|asc|sig|md|rst|html|pdf)"
+    r"|(readme|license|licence|notice|changelog)(\.txt)?|thumbs\.db|desktop\.ini|.*~",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
 class ListedInput(NamedTuple):
     """An object to score. `size` and `etag` are known if it came from a listing."""
 
@@ -53,10 +64,14 @@ class ListedInput(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InputListing:
-    """The objects that a request names. `manifest` is the manifest's own version."""
+    """The objects that a request names. `manifest` is the manifest's own version.
+
+    Of a prefix, `hidden` files and those `beside` the data are left out.
+    """
 
     items: list[ListedInput]
     hidden: int = 0
+    beside: tuple[str, ...] = ()
     manifest: Snapshot | None = None
 
 
@@ -73,11 +88,11 @@ def list_inputs(request: RunRequest, inbox: InputBucket) -> InputListing:
         found = list_prefix(inbox, request.bucket, request.prefix)
     else:
         found = _listed(request, inbox)
-    wanted = set(_partitions(f"{request.partition}/")) if request.partition else set()
-    items = [item for item in found.items if wanted <= set(_partitions(item.key))]
+    wanted = _compared(f"{request.partition}/") if request.partition else set()
+    items = [item for item in found.items if wanted <= _compared(item.key)]
     if not items:
         raise _nothing(request, found)
-    return InputListing(items, found.hidden, found.manifest)
+    return dataclasses.replace(found, items=items)
 
 
 def _nothing(request: RunRequest, found: InputListing) -> BadInput:
@@ -86,13 +101,14 @@ def _nothing(request: RunRequest, found: InputListing) -> BadInput:
         got = f"none among {len(found.items):,} files"
         return BadInput.of("partition", f"files of {request.partition} in {where}", got)
     hidden = f"; {found.hidden:,} are hidden, as their names begin with _ or ." * bool(found.hidden)
-    return BadInput.of(request.scope, f"files in {where}", f"none{hidden}")
+    beside = f"; {len(found.beside):,} hold no data, by their names" * bool(found.beside)
+    return BadInput.of(request.scope, f"files in {where}", f"none{hidden}{beside}")
 
 
 def list_prefix(
     inbox: InputBucket, bucket: str, prefix: str, field: str = "prefix"
 ) -> InputListing:
-    """List the files under `prefix`, without hidden ones; refusals name `field`.
+    """List the files of data under `prefix`; refusals name `field`.
 
     Raises:
         BadInput: there are too many files, or access to the bucket is denied.
@@ -100,17 +116,20 @@ def list_prefix(
     """
     folder = prefix.rpartition("/")[0]
     start = len(folder) + 1 if folder else 0
-    items, hidden = [], 0
+    items, beside, hidden = [], [], 0
     for key, size, etag in inbox.keys(bucket, prefix):
         if key.endswith(("/", "_$folder$")) and not size:  # a folder marker (console, Hadoop)
             continue
         if _hidden(key[start:]):
             hidden += 1
             continue
+        if BESIDE.fullmatch(key.rpartition("/")[2]):
+            beside.append(key)
+            continue
         items.append(ListedInput(bucket, key, None, size, etag))
         if len(items) > MAX_FILES:
             raise BadInput.of(field, f"at most {MAX_FILES:,} files", "more; name a partition")
-    return InputListing(items, hidden)
+    return InputListing(items, hidden, tuple(beside))
 
 
 def _hidden(path: str) -> bool:
@@ -143,7 +162,7 @@ def _listed(request: RunRequest, inbox: InputBucket) -> InputListing:
         if item[:2] in seen:
             raise BadInput.of("manifest", "every file once", f"{item.key[:200]} twice")
         seen.add(item[:2])
-    return InputListing(items, 0, own)
+    return InputListing(items, manifest=own)
 
 
 def _entry(bucket: str, prefix: str, entry: Any, number: int) -> ListedInput:
@@ -183,21 +202,42 @@ def _partitions(key: str) -> list[tuple[str, str]]:
     return [(unquote(name), unquote(value)) for name, _, value in pairs]
 
 
+def _compared(key: str) -> set[tuple[str, str]]:
+    """The partitions of a key, their names without case: Hive's columns have none."""
+    return {(name.casefold(), value) for name, value in _partitions(key)}
+
+
 def constants(contract: Contract, key: str) -> dict[str, Scalar]:
     """The features that a key's folders give for all rows of the file.
 
+    A folder gives the feature of its name, else one whose name differs only in case.
+
     Raises:
-        BadInput: a folder's value does not have its feature's type.
+        BadInput: a folder's value does not have its feature's type, or two folders, or two
+            features, have one name.
     """
     found: dict[str, Scalar] = {}
     for name, value in _partitions(key):
-        feature = contract.by_name.get(name)
+        feature = _named(contract, name)
         if feature is None or feature.source != "request" or value == NO_VALUE:
             continue
+        if feature.name in found:
+            raise BadInput.of(f"folder {name}=", f"one folder for {feature.name}", "two")
         alone = Contract(name="", version=1, task="", features=(feature,), inputs=(), outputs=())
-        batch = from_text(alone, {name: [value or None]})
+        batch = from_text(alone, {feature.name: [value or None]})
         if batch.refusals:
             refusal = batch.refusals[0]
             raise BadInput.of(f"folder {name}=", refusal.expected, refusal.got)
-        found[name] = batch.columns[name].tolist()[0]
+        found[feature.name] = batch.columns[feature.name].tolist()[0]
     return found
+
+
+def _named(contract: Contract, name: str) -> Feature | None:
+    """The feature that a folder's name means."""
+    if name in contract.by_name:
+        return contract.by_name[name]
+    alike = [f for f in contract.features if f.name.casefold() == name.casefold()]
+    if len(alike) > 1:
+        names = " or ".join(feature.name for feature in alike)
+        raise BadInput.of(f"folder {name}=", f"a folder {names}", "one that may be any of them")
+    return alike[0] if alike else None

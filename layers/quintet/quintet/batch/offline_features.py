@@ -57,10 +57,11 @@ def as_of(plan: Plan, key: str) -> float:
 
     It is the end of the partition in the file's folders, in UTC, but at most the run's start.
     """
-    named = {pair.partition("=")[0] for pair in (plan.partition or "").split("/")}
+    named = {pair.partition("=")[0].casefold() for pair in (plan.partition or "").split("/")}
     dated = {}
     for pair in folders(key):
         name, _, value = pair.partition("=")
+        name = name.casefold()
         if name in DATED or name in named:
             dated[name] = value
     ends = [datetime(d.year, d.month, d.day, tzinfo=UTC).timestamp() for d in _ends(dated)]

@@ -177,7 +177,7 @@ def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
     if many:
         snapshot = _together(request, request.source, files, found.listing.manifest)
         ignored = left_out(pinned.contract, files)
-        notes = notes_of_many(files, len(found.listing.items), found.listing.hidden)
+        notes = notes_of_many(files, found.listing)
     else:
         ignored = ignored_columns(pinned.contract, first.layout.columns)
         notes = ["The file has no rows."] if first.rows == 0 else []

@@ -74,7 +74,7 @@ def cut(found: Inspected, slice_bytes: int) -> list[Cut]:
     """All rows of a file, in balanced slices of about `slice_bytes`.
 
     Raises:
-        BadInput: a record, a row or a row group is too large.
+        BadInput: a row of Parquet or a row group is too large.
         Transient: the file could not be read.
     """
     if found.footer is not None:

@@ -80,6 +80,9 @@ def detect(key: str, head: bytes) -> Kind:
         head = next(unpacked([head], partial=True), b"")
         if head.startswith(MAGIC):
             raise BadInput.of("the file", EXPECTED, "gzipped Parquet; drop it unpacked")
+    elif name.endswith(".gz"):
+        got = f"data that is not gzip; gzip it, or name it {name.removesuffix('.gz')[-60:]}"
+        raise BadInput.of("the file", "gzip, as its name ends in .gz", got)
     elif name.endswith(".parquet"):
         raise BadInput.of("the file", "Parquet", "a file that does not begin as Parquet does")
     _check_text(head)

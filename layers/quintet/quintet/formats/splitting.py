@@ -5,8 +5,8 @@ quote opens a quoted field only at the start of the field, two quotes inside it 
 delimiter or the record's end follows the closing quote. Where quotes break these rules (one stays
 open for `MAX_RECORD_BYTES` or to the end, or text follows a closing one), the record ends with its
 own first line, so that a stray quote costs one row and not all following rows. A JSONL record ends
-at every newline. Empty lines are not records. Memory is bounded by the size of a block plus that of
-the longest record.
+at every newline. Empty lines are not records. A record longer than `MAX_RECORD_BYTES` comes alone,
+so that only it is refused. Memory is bounded by the size of a block plus `MAX_HELD_BYTES`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.errors import BadInput
 from quintet.formats.sources import Slice
 
-__all__ = ["MAX_RECORD_BYTES", "Positions", "Records", "records", "slices", "split"]
+__all__ = [
+    "MAX_HELD_BYTES",
+    "MAX_RECORD_BYTES",
+    "Positions",
+    "Records",
+    "records",
+    "slices",
+    "split",
+]
 
 #: the longest record in bytes; in a longer one a quote was certainly left open
 MAX_RECORD_BYTES = 1 << 20
+#: so many bytes of a longer record are held, and the rest is passed over
+MAX_HELD_BYTES = 1 << 24
 
 #: bytes that are searched at once
 CACHED = 1 << 18
@@ -42,6 +52,8 @@ class Records:
 
     `offset` is the position of `data` in the stream, `line` the number of its first line. Empty
     lines are between records. `well_quoted` is whether every record follows the rules for quotes.
+    A record that is too long is the only one; of more than `MAX_HELD_BYTES`, `data` has the
+    beginning, and the newline.
     """
 
     offset: int
@@ -53,6 +65,11 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    @property
+    def longest(self) -> int:
+        """The length of the longest record in bytes."""
+        return int((self.ends - self.starts).max(initial=0))
 
     def line_at(self, position: int) -> int:
         """The number of the line that holds the byte `position` of `data`."""
@@ -72,47 +89,55 @@ def records(
     """The records of a stream, block by block.
 
     `delimiter` is the CSV's, None for JSONL; `offset` and `line` are those of the first byte.
-
-    Raises:
-        BadInput: a line is longer than `MAX_RECORD_BYTES`.
     """
-    tail = b""
-    for block in blocks:
+    tail, beyond = b"", 0  # the beginning of a record, and how many bytes of it are not held
+    for coming in blocks:
+        block = coming
+        if len(tail) >= MAX_HELD_BYTES:  # longer than a record may be, it ends with its line
+            end = block.find(b"\n") + 1
+            beyond += end or len(block)
+            if not end:
+                continue
+            yield _beginning(offset, tail, beyond, line)
+            offset, line = offset + len(tail) + beyond, line + 1
+            tail, beyond, block = b"", 0, block[end:]
         data = tail + block if tail else block
         found = split(data, delimiter)
         cut = int(found.ends[-1]) if len(found.ends) else 0
         if cut:
-            yield _records(offset, data, found, line)
+            yield from _records(offset, data, found, line)
             # without quotes a record is a line; to count lines takes as long as to find them
             one_each = delimiter is None or b'"' not in data
             line += len(found.ends) if one_each else data.count(b"\n", 0, cut)
         tail = data[cut:]
         offset += cut
-        if len(tail) > MAX_RECORD_BYTES:
-            raise _too_long(offset)
-    if tail:
-        yield _records(offset, tail, split(tail, delimiter, final=True), line)
+    if beyond:
+        yield _beginning(offset, tail, beyond, line)
+    elif tail:
+        yield from _records(offset, tail, split(tail, delimiter, final=True), line)
 
 
-def _records(offset: int, data: bytes, found: Split, line: int) -> Records:
+def _beginning(offset: int, held: bytes, beyond: int, line: int) -> Records:
+    """A record of which only the beginning is held."""
+    ends = np.array([len(held) + beyond], dtype=np.int64)
+    return Records(offset, held + b"\n", np.zeros(1, dtype=np.int64), ends, line, False)
+
+
+def _records(offset: int, data: bytes, found: Split, line: int) -> Iterator[Records]:
     ends = found.ends
     starts = np.concatenate([[0], ends[:-1]])
-    longest = int(np.argmax(ends - starts))
-    if ends[longest] - starts[longest] > MAX_RECORD_BYTES:
-        raise _too_long(offset + int(starts[longest]))
     array = np.frombuffer(data, dtype=np.uint8)
     first, last = array[starts], array[ends - 1]
     empty = ((first == NEWLINE) | (first == RETURN)) & (ends - starts == 1)
     empty |= (first == RETURN) & (last == NEWLINE) & (ends - starts == 2)
     if empty.any():
         starts, ends = starts[~empty], ends[~empty]
-    return Records(offset, data, starts, ends, line, found.well_quoted)
-
-
-def _too_long(offset: int) -> BadInput:
-    return BadInput.of(
-        f"the line at byte {offset}", f"at most {MAX_RECORD_BYTES} bytes", "a longer one"
-    )
+    # records that are too long are cut out, each with those between them
+    long = np.flatnonzero(ends - starts > MAX_RECORD_BYTES).tolist()
+    edges = {*long, *(place + 1 for place in long)} - {0, len(ends)}
+    for begin, end in pairwise([0, *sorted(edges), len(ends)]):
+        part = slice(begin, end)
+        yield Records(offset, data, starts[part], ends[part], line, found.well_quoted)
 
 
 def split(data: bytes, delimiter: bytes | None, *, final: bool = False) -> Split:

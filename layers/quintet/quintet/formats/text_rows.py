@@ -32,7 +32,7 @@ from quintet.formats.chunks import Chunk, Piece, arrays_batch, cuts, even
 from quintet.formats.csv_rows import Cells, csv_cells
 from quintet.formats.decimals import Bytes
 from quintet.formats.sources import Layout
-from quintet.formats.splitting import MAX_RECORD_BYTES, Positions, Records
+from quintet.formats.splitting import MAX_HELD_BYTES, MAX_RECORD_BYTES, Positions, Records
 
 __all__ = ["read_text"]
 
@@ -65,6 +65,10 @@ def read_text(
         _CsvReader(contract, layout) if layout.format == "csv" else _JsonlReader(contract)
     )
     for part in stream:
+        if part.longest > MAX_RECORD_BYTES:
+            yield partial(_too_long, contract, layout, part, row)
+            row, left = row + 1, left - 1
+            continue
         for chosen in cuts(len(part), left):
             text = _Text(part, chosen)
             yield partial(_chunk, reader, text, row)
@@ -78,6 +82,21 @@ def _chunk(reader: _TextReader, text: _Text, first: int) -> Chunk:
     rows = first + np.arange(count)
     kept = rows if positions is None else rows[np.array(positions, dtype=np.int64)]
     return Chunk(first, count, batch, kept, text.original, broken, text=text.whole)
+
+
+def _too_long(contract: Contract, layout: Layout, part: Records, row: int) -> Chunk:
+    """The chunk of a record that is too long: it is refused, unread."""
+    what = "a row of CSV" if layout.format == "csv" else "a JSON object"
+    expected = f"{what} of at most {MAX_RECORD_BYTES:,} bytes"
+    size = part.longest
+    got = f"{size:,} bytes"
+    if size > MAX_HELD_BYTES:
+        got += f", of which the first {MAX_HELD_BYTES:,} are kept"
+    start = int(part.starts[0])
+    held = part.data[start : start + min(size, MAX_HELD_BYTES)].rstrip(b"\r\n")
+    nothing = np.empty(0, dtype=np.int64)
+    refusals = [Refusal(0, "row", expected, got)]
+    return Chunk(row, 1, from_records(contract, []), nothing, lambda _: held, refusals)
 
 
 class _Text:
