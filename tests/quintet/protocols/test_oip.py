@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.kits.models import ECHO_DTYPES, LOG, NOW, online, renamed, shop_probability
+from tests.kits.models import ECHO_DTYPES, LOG, NOW, PIXELS, SHOP, online, renamed, shop_probability
 
 from quintet.errors import QuintetError
 from quintet.protocols import oip
@@ -145,12 +146,16 @@ def test_the_repository_lists_every_version() -> None:
     )
 
 
-def test_loading_loads_and_unloading_is_refused() -> None:
-    service = online(LOG)
+def test_loading_loads_and_unloading_frees_memory() -> None:
+    service = online(LOG, PIXELS)
     assert told(ask(service, "POST", "repository/models/log/load")) == (200, {})
-    assert service.models.in_memory() == [("log", 1)]
-    status, answer = told(ask(service, "POST", "repository/models/log/unload"))
-    assert (status, list(answer)) == (400, ["error"])
+    assert told(ask(service, "POST", "repository/models/pixels/load")) == (200, {})
+    assert service.models.in_memory() == [("log", 1), ("pixels", 1)]
+    body = b'{"parameters": {"unload_dependents": false}}'  # as tritonclient sends it
+    assert told(ask(service, "POST", "repository/models/log/unload", body)) == (200, {})
+    assert service.models.in_memory() == [("pixels", 1)]
+    assert told(infer(service, {"inputs": [tensor()]}))[0] == 200, "its next request loads it"
+    assert told(ask(service, "POST", "repository/models/nope/unload"))[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -164,6 +169,7 @@ def test_loading_loads_and_unloading_is_refused() -> None:
         ("repository/models/log/load", b'{"parameters": {"file:1/model.onnx": "AAAA"}}'),
         ("repository/models/log/load", b'{"config": "{}"}'),
         ("repository/models/log/load", b"7"),
+        ("repository/models/log/unload", b'{"parameters": {"version": "1"}}'),
     ],
 )
 def test_a_repository_request_that_would_mean_something_else_is_refused(
@@ -202,23 +208,47 @@ def test_a_body_that_names_another_model_or_version_is_refused(
         assert answer["error"].startswith(next(iter(named)))
 
 
-def test_statistics_count_what_was_scored() -> None:
-    service = online(LOG)
-    infer(service, {"inputs": [tensor(shape=[2, 2], data=[3, 1, 5, 2])]})
-    status, answer = told(ask(service, "GET", "models/log/stats"))
+def counts(entry: dict[str, Any]) -> dict[str, int]:
+    """The counts of a model's statistics; a time is 0 only where nothing was counted."""
+    stats = entry["inference_stats"]
+    assert all((stat["ns"] > 0) == (stat["count"] > 0) for stat in stats.values())
+    return {name: stat["count"] for name, stat in stats.items()}
+
+
+def test_statistics_count_what_was_scored_and_what_failed() -> None:
+    service = online(LOG, replace(LOG, version=2, cache_ttl=60.0), SHOP)
+    asked = {"inputs": [tensor(shape=[2, 2], data=[3, 1, 5, 2])]}
+    for _ in range(2):  # the second is a cache hit
+        assert told(infer(service, asked))[0] == 200
+    infer(service, {"inputs": [tensor(data=[-3, 1])]})
+    infer(service, {"inputs": [tensor(name="Z")]})
+    infer(service, {}, model="nope")
+    status, answer = told(ask(service, "GET", "models/log/versions/2/stats"))
     (entry,) = answer["model_stats"]
-    assert entry.pop("inference_stats")["success"]["count"] == 1
-    assert (status, entry) == (
-        200,
-        {
-            "name": "log",
-            "version": "1",
-            "last_inference": int(NOW * 1000),
-            "inference_count": 2,
-            "execution_count": 1,
-            "batch_stats": [],
-        },
-    )
+    assert status == 200
+    assert counts(entry) == {
+        "success": 2,
+        "fail": 2,
+        "queue": 0,
+        "compute_input": 1,
+        "compute_infer": 1,
+        "compute_output": 1,
+        "cache_hit": 1,
+    }
+    del entry["inference_stats"]
+    assert entry == {
+        "name": "log",
+        "version": "2",
+        "last_inference": int(NOW * 1000),
+        "inference_count": 2,
+        "execution_count": 1,
+        "batch_stats": [],
+    }
+    ask(service, "POST", "models/log/versions/1/infer", json.dumps(asked).encode())
+    every = told(ask(service, "GET", "models/log/stats"))[1]["model_stats"]
+    assert [entry["version"] for entry in every] == ["1", "2"]
+    (unused,) = told(ask(service, "GET", "models/shop/stats"))[1]["model_stats"]
+    assert set(counts(unused).values()) == {0}
 
 
 @pytest.mark.parametrize(
@@ -257,6 +287,42 @@ def test_json_in_json_out(service: Online) -> None:
             "id": "seven",
         },
     )
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_body_without_json_is_the_only_tensor(service: Online, rows: int) -> None:
+    """Triton's raw binary request: the header says that the JSON has no bytes."""
+    raw = np.array([[3, 1]] * rows, "<f4").tobytes()
+    response = ask(service, "POST", "models/log/infer", raw, {HEADER: "0"})
+    assert response.content_type == "application/octet-stream"
+    size = int(response.headers[HEADER])
+    (output,) = json.loads(response.body[:size])["outputs"]
+    assert output["shape"] == [rows, 2]
+    assert np.frombuffer(response.body[size:], "<f4").tolist() == LOGS * rows
+
+
+def test_a_body_without_json_is_one_text(service: Online) -> None:
+    response = ask(service, "POST", "models/text/infer", b"shoes", {HEADER: "0"})
+    size = int(response.headers[HEADER])
+    assert np.frombuffer(response.body[size:], "<i8").tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("model", "raw", "text"),
+    [
+        ("log", b"1234567", "body: expected a multiple of 8 bytes (FP32), got 7"),
+        ("log", b"", "body: expected a multiple of 8 bytes (FP32), got 0"),
+        ("log", bytes(8 * 11), "XY: expected at most 10 rows, got 11"),
+        ("shop", bytes(8), f"{HEADER}: expected more than 0: shop has 3 inputs, so the body needs"),
+        ("text", b"\xff", "text: expected text in UTF-8"),
+    ],
+)
+def test_a_body_without_json_that_is_not_one_tensor_is_refused(
+    service: Online, model: str, raw: bytes, text: str
+) -> None:
+    status, answer = told(ask(service, "POST", f"models/{model}/infer", raw, {HEADER: "0"}))
+    assert status in (400, 413)
+    assert answer["error"].startswith(text)
 
 
 def test_a_member_that_is_null_is_absent(service: Online) -> None:
@@ -394,6 +460,10 @@ def test_a_compressed_body(service: Online, name: str, pack: Any) -> None:
             "xy: expected one of XY, x, y, got an unknown tensor; do you mean XY?",
         ),
         ({"inputs": [tensor(shape=[1, 3], data=[1, 2, 3])]}, "XY: expected shape [1, 2], got"),
+        (
+            {"inputs": [tensor(shape=[2], data=[1, 2])]},
+            "XY: expected shape [1, 2] for one row, got shape [2], without the rows",
+        ),
         ({"inputs": [tensor(shape=[0, 2], data=[])]}, "XY: expected at least one row, got none"),
         ({"inputs": [tensor(datatype="FP64")]}, "XY: expected float32, got float64"),
         (

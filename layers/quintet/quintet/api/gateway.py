@@ -42,7 +42,8 @@ def respond(
 ) -> dict[str, Any]:
     """Answer a proxy event by its route; errors are answered in the route's format.
 
-    `auth` is how the API authenticates callers; see `_admit_anonymous`.
+    `auth` is how the API authenticates callers; without an identity, a request is answered only
+    if it is "none".
     """
     request = read(event)
     answer, failure = routes[request.method, request.route]
@@ -50,8 +51,10 @@ def respond(
     context = RequestContext(request.id, _trace_id(trace) if trace else "")
     problem: Exception | None = None
     try:
-        if request.caller == ANONYMOUS:
-            _admit_anonymous(auth())
+        # the expectation comes from a setting, never from the event: if the API's authoriser was
+        # removed or identifies nobody, every request is refused
+        if request.caller == ANONYMOUS and auth() != "none":
+            raise Forbidden.of("caller", "an identity from the API's authoriser", "none")
         response = answer(request, context)
         rendered = render(response)
     except Exception as error:
@@ -104,19 +107,6 @@ def _caller(context: Mapping[str, Any]) -> str:
         or identity.get("apiKeyId")
     )
     return str(found or ANONYMOUS)
-
-
-def _admit_anonymous(auth: str) -> None:
-    """Refuse an unauthenticated request, unless `auth` is `none`.
-
-    The expectation comes from a setting, never from the event: if the API's authoriser was removed
-    or identifies nobody, every request is refused.
-
-    Raises:
-        Forbidden: the request has no identity.
-    """
-    if auth != "none":
-        raise Forbidden.of("caller", "an identity from the API's authoriser", "none")
 
 
 def owner_of(arn: str) -> str:

@@ -11,7 +11,7 @@ from quintet.columns.names import did_you_mean, near_name
 from quintet.columns.outputs import column_names, empty_output, flat_columns
 from quintet.columns.records import as_records, from_records, json_columns
 from quintet.columns.tables import from_arrays, from_text
-from quintet.columns.tensors import from_tensors
+from quintet.columns.tensors import check_has_rows, from_tensors
 from quintet.columns.values import cell_value
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Batch",
     "as_records",
     "cell_value",
+    "check_has_rows",
     "column_names",
     "did_you_mean",
     "drop_empty_texts",

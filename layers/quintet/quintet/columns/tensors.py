@@ -70,6 +70,28 @@ def _check_names(contract: Contract, tensors: Mapping[str, Array]) -> None:
         raise BadInput.of(shown(name)[1:-1], expected, got)
 
 
+def check_has_rows(contract: Contract, name: str, shape: tuple[int, ...]) -> None:
+    """Refuse a tensor with the shape of one row, whose first dimension is not the rows.
+
+    Raises:
+        BadInput: the tensor lacks the dimension of the rows.
+    """
+    row = contract.compiled[_row_shapes].get(name, ())
+    if len(shape) == len(row) and row not in _FLAT and _matches(row, shape):
+        got = f"shape {list(shape)}, without the rows"
+        raise BadInput.of(name, f"shape {[1, *shape]} for one row", got)
+
+
+def _row_shapes(contract: Contract) -> dict[str, tuple[int, ...]]:
+    """The shape of one row of each tensor that a request may have."""
+    whole = {i.name: i.row_shape for i in contract.inputs if _whole(contract, i)}
+    return {**{feature.name: feature.shape for feature in contract.requested}, **whole}
+
+
+def _matches(expected: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return all(want in (-1, have) for want, have in zip(expected, shape, strict=True))
+
+
 def _tensor_rows(tensors: Mapping[str, Array]) -> int:
     """The number of rows, which all tensors must have."""
     if not tensors:
@@ -94,9 +116,7 @@ def _take_whole(batch: Batch, graph_input: Input, tensor: Array) -> None:
         raise BadInput.of(graph_input.name, graph_input.dtype, dtype_name(tensor))
     names, flat = graph_input.names, graph_input.row_shape in _FLAT
     shape = (batch.rows, *graph_input.row_shape)
-    fits = len(tensor.shape) == len(shape) and all(
-        want in (-1, have) for want, have in zip(shape, tensor.shape, strict=True)
-    )
+    fits = len(tensor.shape) == len(shape) and _matches(shape, tensor.shape)
     if not fits and flat and tensor.size == np.prod(shape):
         tensor, fits = tensor.reshape(shape), True
     if not fits:

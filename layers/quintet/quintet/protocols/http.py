@@ -27,7 +27,7 @@ from quintet.errors import (
     UnsupportedMedia,
 )
 from quintet.formats import strict_json
-from quintet.serving import Online, Prediction, RequestContext
+from quintet.serving import ModelStats, Online, Prediction, RequestContext
 from quintet.serving.model_cache import UnknownModel
 
 __all__ = [
@@ -206,16 +206,23 @@ class WireProtocol:
             if response is not None:
                 return response
         route = online.route(context, *self.target(request))
-        asked = self.decode(route.model.contract, request)
-        prediction = online.predict(
-            context, route, asked.batch, outputs=asked.outputs, partial=asked.partial
-        )
-        # a value takes at least one byte: check before building the answer
-        values = sum([output.size for output in prediction.scores.outputs.values()])
-        if values > MAX_RESPONSE_BYTES:
-            expected = f"at most {MAX_RESPONSE_BYTES} bytes: ask for less"
-            raise TooLarge.of("answer", expected, f"{values} values")
-        return self.encode(asked, prediction)
+        stats = online.stats.setdefault((context.model, context.version), ModelStats())
+        try:
+            asked = self.decode(route.model.contract, request)
+            prediction = online.predict(
+                context, route, asked.batch, outputs=asked.outputs, partial=asked.partial
+            )
+            # a value takes at least one byte: check before building the answer
+            values = sum([output.size for output in prediction.scores.outputs.values()])
+            if values > MAX_RESPONSE_BYTES:
+                expected = f"at most {MAX_RESPONSE_BYTES} bytes: ask for less"
+                raise TooLarge.of("answer", expected, f"{values} values")
+            response = self.encode(asked, prediction)
+        except Exception:
+            stats.fail(context)
+            raise
+        stats.succeed(context, online.clock())
+        return response
 
 
 def check_rows(contract: Contract, rows: int, field_name: str) -> None:

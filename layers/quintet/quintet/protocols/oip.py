@@ -21,9 +21,6 @@ from quintet.serving import ModelStats, Online, RequestContext
 __all__ = ["about", "failure", "infers", "target"]
 
 MAX_REPOSITORY_BYTES = 64_000
-_UNLOAD = BadInput.of(
-    "unload", "no such request", "one: the model least recently used goes when memory is needed"
-)
 
 
 def about(online: Online, request: Request, context: RequestContext) -> Response | None:
@@ -78,24 +75,43 @@ def _about(online: Online, request: Request, context: RequestContext, path: list
             return {"live": True, "ready": True}
         case ["GET", "models", "stats"]:
             return oip_metadata.statistics(online.stats)
-        case ["POST", "repository", "index"]:
+        case ["POST", "repository", *rest]:
+            return _about_repository(online, request, context, rest)
+        case ["GET", "models", name, *rest]:
+            return _about_model(online, request, context, name, rest)
+    raise _no_such_path(request)
+
+
+def _about_repository(
+    online: Online, request: Request, context: RequestContext, rest: list[str]
+) -> object:
+    """Answer a request of Triton's extension for model repositories.
+
+    https://github.com/triton-inference-server/server, docs/protocol/extension_model_repository.md
+    """
+    match rest:
+        case ["index"]:
             ready = _repository_request(request, "ready").get("ready", False)
             if type(ready) is not bool:
                 raise BadInput.of("ready", "true or false", json_kind(ready))
+            # all are ready, loaded or not: a version is loaded by its first request
             return [
                 {"name": name, "version": str(version), "state": "READY", "reason": ""}
                 for name, versions in online.index().items()
                 for version in versions
             ]
-        case ["POST", "repository", "models", name, "load"]:
-            if _repository_request(request, "parameters").get("parameters"):
+        case ["models", name, "load"]:
+            if _repository_parameters(request):
                 raise BadInput.of("parameters", "none: a version loads as published", "some")
             online.route(context, name, None)
             return {}
-        case ["POST", "repository", "models", _, "unload"]:
-            raise _UNLOAD
-        case ["GET", "models", name, *rest]:
-            return _about_model(online, request, context, name, rest)
+        case ["models", name, "unload"]:
+            # a model here has no dependents: either value of Triton's parameter means the same
+            strict_json.members(
+                "parameters", _repository_parameters(request), {"unload_dependents"}
+            )
+            online.models.unload(name)
+            return {}
     raise _no_such_path(request)
 
 
@@ -108,6 +124,10 @@ def _repository_request(request: Request, known: str) -> dict[str, Any]:
     body = request.content(MAX_REPOSITORY_BYTES)
     asked = strict_json.parse(body) if body.strip() else {}
     return strict_json.members("body", asked, {known})
+
+
+def _repository_parameters(request: Request) -> Any:
+    return _repository_request(request, "parameters").get("parameters", {})
 
 
 def _about_model(
@@ -126,8 +146,10 @@ def _about_model(
         case ["config"]:
             return oip_metadata.config(contract)
         case ["stats"]:
+            known = {key: found for key, found in online.stats.items() if key[0] == contract.name}
             key = (contract.name, contract.version)
-            return oip_metadata.statistics({key: online.stats.get(key, ModelStats())})
+            asked = known if version is None else {}
+            return oip_metadata.statistics({**asked, key: known.get(key, ModelStats())})
     raise _no_such_path(request)
 
 

@@ -5,17 +5,18 @@ https://github.com/triton-inference-server/server, docs/protocol/extension_binar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from quintet.columns import Array, Batch, from_tensors
+from quintet.columns import Array, Batch, check_has_rows, from_tensors
 from quintet.contract import Contract
 from quintet.errors import BadInput, json_kind, shown
 from quintet.formats.strict_json import members
-from quintet.protocols import tensors
+from quintet.protocols import oip_metadata, tensors
 from quintet.protocols.http import Request, Response, check_rows, json_body, parse_json
 from quintet.serving import Prediction
 
@@ -52,7 +53,10 @@ def decode(contract: Contract, request: Request) -> Asked:
     request.accepts("application/json", "application/octet-stream")
     body = request.content(contract.limits.bytes)
     text, raw = _parts(request.headers.get(HEADER.lower()), body)
-    asked = _request(contract, parse_json(contract, text))
+    if raw is not None and not text:
+        asked, raw = _raw_request(contract, raw)
+    else:
+        asked = _request(contract, parse_json(contract, text))
     if "id" in asked and type(asked["id"]) is not str:
         raise BadInput.of("id", "a string", json_kind(asked["id"]))
     parameters = _parameters("parameters", asked)
@@ -126,6 +130,38 @@ def _parts(length: str | None, body: bytes) -> tuple[bytes, memoryview | None]:
     return body[: int(length)], memoryview(body)[int(length) :]
 
 
+def _raw_request(contract: Contract, raw: memoryview) -> tuple[dict[str, Any], memoryview]:
+    """The request that a body without JSON stands for, and its tensor: the model's only input.
+
+    The rows, or one inner dimension that is free, follow from the number of bytes; a string is the
+    whole body. Outputs are raw, too.
+    """
+    inputs = oip_metadata.inputs(contract)
+    if len(inputs) != 1:
+        expected = f"more than 0: {contract.name} has {len(inputs)} inputs, so the body needs JSON"
+        raise BadInput.of(HEADER, expected, "0")
+    name, datatype, (_, *row) = inputs[0]["name"], inputs[0]["datatype"], inputs[0]["shape"]
+    if row.count(-1) > 1:
+        raise BadInput.of(HEADER, f"more than 0: {name} has several free dimensions", "0")
+    if datatype == "BYTES":
+        if math.prod(row) != 1:
+            raise BadInput.of(HEADER, f"more than 0: a row of {name} has several strings", "0")
+        raw = memoryview(tensors.to_bytes(np.array([bytes(raw)], dtype=object)))
+        shape = [1, *row]
+    else:
+        known = tensors.size_of(datatype) * math.prod(size for size in row if size != -1)
+        free, left = divmod(len(raw), known)
+        if left or not free:
+            raise BadInput.of("body", f"a multiple of {known} bytes ({datatype})", f"{len(raw)}")
+        shape = [1, *(free if size == -1 else size for size in row)] if -1 in row else [free, *row]
+    tensor = {"name": name, "datatype": datatype, "shape": shape}
+    asked = {
+        "inputs": [{**tensor, "parameters": {"binary_data_size": len(raw)}}],
+        "parameters": {"binary_data_output": True},
+    }
+    return asked, raw
+
+
 def _inputs(contract: Contract, inputs: Any, raw: memoryview | None) -> dict[str, Array]:
     """The request's tensors by name."""
     arrays: dict[str, Array] = {}
@@ -136,6 +172,7 @@ def _inputs(contract: Contract, inputs: Any, raw: memoryview | None) -> dict[str
         if name in arrays:
             raise BadInput.of(name, "one tensor of that name", "two")
         shape = tensors.check_shape(name, tensor.get("datatype"), tensor.get("shape"))
+        check_has_rows(contract, name, shape)
         check_rows(contract, shape[0], name)
         size = _parameters(f"{name}: parameters", tensor).get("binary_data_size")
         if size is None:

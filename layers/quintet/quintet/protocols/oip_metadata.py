@@ -90,7 +90,10 @@ def _config_tensor(tensor: dict[str, Any]) -> dict[str, Any]:
 
 
 def statistics(stats: Mapping[tuple[str, int], ModelStats]) -> dict[str, Any]:
-    """Statistics of the models in this execution environment, in Triton's extension format."""
+    """Statistics of this execution environment, in the format of Triton's extension.
+
+    https://github.com/triton-inference-server/server, docs/protocol/extension_statistics.md
+    """
     return {
         "model_stats": [
             {
@@ -100,10 +103,21 @@ def statistics(stats: Mapping[tuple[str, int], ModelStats]) -> dict[str, Any]:
                 "inference_count": found.rows,
                 "execution_count": found.runs,
                 "inference_stats": {
-                    "success": {"count": found.runs, "ns": int(found.score_ms * 1e6)}
+                    "success": _duration(found.succeeded, found.succeeded_s),
+                    "fail": _duration(found.failed, found.failed_s),
+                    # an execution environment takes one request at a time: none waits in it
+                    "queue": _duration(0, 0.0),
+                    "compute_input": _duration(found.runs, found.input_s),
+                    "compute_infer": _duration(found.runs, found.infer_s),
+                    "compute_output": _duration(found.runs, found.output_s),
+                    "cache_hit": _duration(found.hits, found.hits_s),
                 },
                 "batch_stats": [],
             }
-            for (name, version), found in stats.items()
+            for (name, version), found in sorted(stats.items())
         ]
     }
+
+
+def _duration(count: int, seconds: float) -> dict[str, int]:
+    return {"count": count, "ns": int(seconds * 1e9)}

@@ -16,7 +16,15 @@ import numpy as np
 from quintet.columns import Array
 from quintet.errors import BadInput, json_kind, shown
 
-__all__ = ["DATATYPES", "check_shape", "datatype_of", "from_bytes", "from_json", "to_bytes"]
+__all__ = [
+    "DATATYPES",
+    "check_shape",
+    "datatype_of",
+    "from_bytes",
+    "from_json",
+    "size_of",
+    "to_bytes",
+]
 
 #: the protocol's datatype for each of the contract's dtypes
 DATATYPES = {
@@ -53,6 +61,11 @@ _LENGTH = struct.Struct("<I")
 def datatype_of(array: Array) -> str:
     """The protocol's name for an array's dtype."""
     return DATATYPES["string" if array.dtype.kind == "O" else array.dtype.name]
+
+
+def size_of(datatype: str) -> int:
+    """The bytes of an element of a datatype of a fixed size."""
+    return _DTYPES[datatype].itemsize
 
 
 def check_shape(name: str, datatype: Any, shape: Any) -> tuple[int, ...]:

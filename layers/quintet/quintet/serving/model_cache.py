@@ -201,6 +201,18 @@ class ModelCache:
             raise UnknownModel(name)
         return route
 
+    def unload(self, name: str) -> None:
+        """Drop a model's versions from memory; the next request for one loads it again.
+
+        Raises:
+            NotFound: there is no such model.
+            Transient: the registry could not be read, and no older route is remembered.
+        """
+        self.route(name)
+        with self._lock:
+            for key in [key for key in self._loaded if key[0] == name]:
+                del self._loaded[key]
+
     def in_memory(self) -> list[tuple[str, int]]:
         """Name and version of the loaded models, the least recently used first."""
         with self._lock:

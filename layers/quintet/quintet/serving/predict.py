@@ -207,12 +207,46 @@ class RequestContext:
 
 @dataclass(slots=True)
 class ModelStats:
-    """One model's statistics in this execution environment; `last` is epoch seconds."""
+    """One version's requests in this execution environment; times in seconds, `last` since epoch.
+
+    A request that the prediction cache answered counts in `succeeded` and `hits` alone. `input_s`
+    is for decoding requests and joining stored features, `infer_s` for running the model,
+    `output_s` for encoding answers.
+    """
 
     rows: int = 0
     runs: int = 0
-    score_ms: float = 0.0
     last: float = 0.0
+    succeeded: int = 0
+    succeeded_s: float = 0.0
+    failed: int = 0
+    failed_s: float = 0.0
+    hits: int = 0
+    hits_s: float = 0.0
+    input_s: float = 0.0
+    infer_s: float = 0.0
+    output_s: float = 0.0
+
+    def succeed(self, context: RequestContext, now: float) -> None:
+        """Count a request whose answer has just been encoded, at `now` (epoch seconds)."""
+        ended, end = context.steps.ended, context.steps.timer()
+        self.last = now
+        self.succeeded += 1
+        self.succeeded_s += end - context.steps.started
+        if context.cache == "hit":
+            self.hits += 1
+            self.hits_s += ended["score_ms"] - ended["features_ms"]
+            return
+        self.rows += context.rows - context.refused
+        self.runs += 1
+        self.input_s += ended["features_ms"] - ended["load_ms"]
+        self.infer_s += ended["score_ms"] - ended["features_ms"]
+        self.output_s += end - ended["score_ms"]
+
+    def fail(self, context: RequestContext) -> None:
+        """Count a request that was refused or failed after its model was found."""
+        self.failed += 1
+        self.failed_s += context.steps.timer() - context.steps.started
 
 
 @dataclass(frozen=True)
@@ -261,16 +295,14 @@ class Online:
         """
         context.rows = batch.rows
         steps = context.steps
-        ended = steps.ended
-        ended["decode_ms"] = steps.timer()
+        steps.ended["decode_ms"] = steps.timer()
         caching = route.model.contract.cache_ttl > 0
-        now = self.clock()
         try:
             predictions = predict(
                 route,
                 batch,
                 self.features,
-                now,
+                self.clock(),
                 outputs=outputs,
                 whole=not partial,
                 isolate="rows" if partial else None,
@@ -284,11 +316,6 @@ class Online:
         scores = prediction.scores
         context.refused = batch.rows - len(scores.index)
         context.fallback = int(scores.fallback.sum())
-        stats = self.stats.setdefault((context.model, context.version), ModelStats())
-        stats.rows += context.rows
-        stats.runs += 1
-        stats.score_ms += (ended["score_ms"] - ended["features_ms"]) * 1000
-        stats.last = now
         if scores.refusals:
             prediction.check(partial)
         return prediction
