@@ -97,6 +97,8 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
     }
     batch = _batch(contract, chosen, table)
     for feature in chosen:
+        if feature.missing:  # also as a text such as "nan"
+            present[feature.name] &= ~np.isnan(batch.columns[feature.name])
         _check(batch, feature, present[feature.name])
     moments = _moments(batch, table, now)
     for row, entity in enumerate(batch.entities or []):

@@ -155,11 +155,11 @@ def save(
 
 
 def _plain(values: NDArray[Any]) -> Any:
-    """Return an array as lists; floats in the shortest form that reads back as the same value."""
+    """Return an array as lists; NaN as None, floats in the shortest form that reads back alike."""
     if values.ndim > 1:
         return [_plain(row) for row in values]
     if values.dtype.kind == "f":
-        return [float(str(value)) for value in values]
+        return [None if np.isnan(value) else float(str(value)) for value in values]
     return values.tolist()
 
 

@@ -82,7 +82,7 @@ def test_each_kind_of_feature_has_its_form(contract: Contract) -> None:
     assert list(number["quantiles"]) == QUANTILES
     assert [number["quantiles"][q] for q in ("0.0", "0.5", "1.0")] == [1.0, 2.0, 3.0]
     assert (number["edges"][0], number["edges"][-1], sum(number["counts"])) == (1.0, 3.0, 3)
-    assert features["pixels"]["mean"] == 0.5
+    assert (features["pixels"]["mean"], features["pixels"]["missing"]) == (0.5, 0.25)
     assert json.loads(json.dumps(baseline, allow_nan=False)) == baseline
 
 

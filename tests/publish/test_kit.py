@@ -89,15 +89,16 @@ def test_saved_files_are_the_same_bytes_each_time(
     converted: onnx.ModelProto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = clean(converted, CONTRACT)
-    golden = {"text": np.array(["A"], dtype=object), "a": np.array([0.1], dtype=np.float32)}
+    numbers = np.array([0.1, np.nan], dtype=np.float32)
+    golden = {"text": np.array(["A", "B"], dtype=object), "a": numbers}
     for folder in ("one", "two"):
         save(tmp_path / folder, CONTRACT, model, golden=golden, metrics={"auc": 0.75})
     assert capsys.readouterr().out.splitlines()[0].split() == ["auc", "0.75"]
     made = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
     assert made == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
     assert made["golden.json"].decode() == (
-        '{\n  "columns": {\n    "text": ["A"],\n    "a": [0.1]\n  },\n'
-        '  "outputs": {\n    "lower": ["a"],\n    "twice": [[0.2]]\n  },\n'
+        '{\n  "columns": {\n    "text": ["A", "B"],\n    "a": [0.1, null]\n  },\n'
+        '  "outputs": {\n    "lower": ["a", "b"],\n    "twice": [[0.2], [null]]\n  },\n'
         '  "tolerance": 1e-06\n}\n'
     )
 

@@ -187,6 +187,18 @@ def test_a_byte_order_mark_is_read_over() -> None:
             "line 6: features[1].categories[0]: expected float32, got 'x'",
         ),
         (
+            "default: 1.0 => default: 1.0, missing: nan",
+            "line 6: features[1].missing: expected either a default or missing: nan, got both",
+        ),
+        (
+            "dtype: float32, default: 1.0 => dtype: int64, missing: nan",
+            "line 6: features[1].missing: nan is for floats; b is int64",
+        ),
+        (
+            "default: 1.0 => missing: zero",
+            "line 6: features[1].missing: expected 'nan', got 'zero'",
+        ),
+        (
             "default: 1.0 => max_age: 5",
             "line 6: features[1].max_age: is for features of a store or window; "
             "this comes with the request",
@@ -477,6 +489,11 @@ def test_a_stream_aggregates_something() -> None:
     ("feature", "change", "found"),
     [
         ("dtype: string", "of: paid => of: b", "of: sum is for numbers; b is a string"),
+        (
+            "dtype: float32, missing: nan",
+            "of: paid => of: b",
+            "of: expected a feature that is never missing; b has missing: nan",
+        ),
         (
             "dtype: float32, shape: [3]",
             "of: paid => of: b",

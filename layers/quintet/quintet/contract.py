@@ -50,6 +50,7 @@ DType = Literal[
 ]
 Source = Literal["request", "store", "window"]
 Empty = Literal["text", "missing"]
+Missing = Literal["nan"]
 WhenStale = Literal["serve", "default", "fallback", "refuse"]
 Meaning = Literal["label", "score", "probabilities", "value", "embedding"]
 How = Literal["count", "sum", "mean", "min", "max", "stddev", "last", "distinct"]
@@ -65,7 +66,8 @@ class Feature:
     `when_stale` says what happens if the value is older or missing: serve (use the
     old value; if it is missing, the default, else refuse), default, fallback (the
     contract's fallback rule answers) or refuse. `empty` says how to read an empty text: as text,
-    or as missing, for tools that write missing values as empty text.
+    or as missing, for tools that write missing values as empty text. With `missing: nan`, the graph
+    gets NaN for a missing value or element, and the feature is not required.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -77,11 +79,17 @@ class Feature:
     range: tuple[float | None, float | None] | None = None
     categories: tuple[str | int, ...] | None = None
     default: Scalar | None = None
+    missing: Missing | None = None
     empty: Empty = "text"
     max_age: float | None = None
     when_stale: WhenStale = "refuse"
     sensitive: bool = False
     description: str = ""
+
+    @cached_property
+    def fill(self) -> Scalar | None:
+        """What a missing value becomes: NaN, or the default; None: the value is required."""
+        return math.nan if self.missing else self.default
 
 
 @dataclass(frozen=True, kw_only=True)

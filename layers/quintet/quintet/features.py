@@ -262,11 +262,15 @@ def _settle(joined: Joined, feature: Feature, position: int, unusable: NDArray[n
     batch = joined.batch
     if feature.when_stale == "fallback":
         joined.fallback |= unusable
-    elif feature.default is not None and feature.when_stale in ("default", "serve"):
-        batch.columns[feature.name][unusable] = feature.default
-    else:
-        fresh = "" if feature.max_age is None else f" no older than {feature.max_age:g} s"
-        for row in np.flatnonzero(unusable & batch.good).tolist():
-            age = joined.ages[row, position]
-            got = "nothing" if np.isnan(age) else f"one {age:.0f} s old"
-            batch.refuse(row, feature.name, f"a stored value{fresh}", got)
+        return
+    filled = unusable
+    if feature.when_stale == "refuse":  # of values that are too old; missing ones may be NaN
+        filled = unusable & np.isnan(joined.ages[:, position]) & bool(feature.missing)
+    if feature.fill is not None:
+        batch.columns[feature.name][filled] = feature.fill
+        unusable = unusable & ~filled
+    fresh = "" if feature.max_age is None else f" no older than {feature.max_age:g} s"
+    for row in np.flatnonzero(unusable & batch.good).tolist():
+        age = joined.ages[row, position]
+        got = "nothing" if np.isnan(age) else f"one {age:.0f} s old"
+        batch.refuse(row, feature.name, f"a stored value{fresh}", got)

@@ -119,6 +119,7 @@ class _InputPlan:
     """How one input tensor is assembled and checked.
 
     `low` and `high` (features,) are the allowed values, always finite; None for texts and booleans.
+    `gaps` (features,) marks those that may be missing, as NaN; None if none may.
     `categories` are positions and their allowed values. `groups` are the names that a batch may
     store stacked.
     """
@@ -130,6 +131,8 @@ class _InputPlan:
         self.dtype = numpy_dtype(graph_input.dtype)
         self.features = tuple(contract.by_name[name] for name in self.names)
         self.low, self.high = _bounds(self.features)
+        gaps = np.array([feature.missing is not None for feature in self.features])
+        self.gaps = gaps if gaps.any() else None
         self.categories = [
             (position, feature, frozenset(feature.categories))
             for position, feature in enumerate(self.features)
@@ -151,6 +154,8 @@ class _InputPlan:
             tensor = values = self._stack(batch, self.names) if stacked is None else stacked
         if self.low is not None:
             fine = (values >= self.low) & (values <= self.high)  # also False for NaN
+            if self.gaps is not None:
+                fine |= np.isnan(values) & self.gaps
             if not fine.all():
                 _refuse_values(batch, self.features, values, ~fine, by_rule)
         for position, feature, allowed in self.categories:
@@ -256,6 +261,8 @@ def _refuse_categories(
     """Refuse the rows with a value outside its feature's categories."""
     assert feature.categories is not None
     allowed = set(feature.categories)
+    if feature.missing:
+        allowed.update(value for value in values if math.isnan(value))
     bad = np.fromiter((value not in allowed for value in values), np.bool_, len(values))
     expected = f"one of {', '.join(map(str, feature.categories[:10]))}"
     if len(feature.categories) > 10:

@@ -22,6 +22,10 @@ def check_feature(contract: Contract, feature: Feature) -> Found:
         yield from _categories(feature)
     if feature.default is not None:
         yield from _default(feature, feature.default)
+    if feature.missing and feature.default is not None:
+        yield ("missing",), "expected either a default or missing: nan, got both"
+    if feature.missing and numpy_dtype(feature.dtype).kind != "f":
+        yield ("missing",), f"nan is for floats; {feature.name} is {feature.dtype}"
     if feature.empty == "missing" and (feature.dtype != "string" or feature.shape):
         what = f"{feature.dtype} of shape {list(feature.shape)}"
         yield ("empty",), f"missing is for a single string; {feature.name} is a {what}"
@@ -87,7 +91,7 @@ def _stored(contract: Contract, feature: Feature) -> Found:
         yield ("max_age",), f"expected more than 0 seconds, got {feature.max_age:g}"
     if feature.max_age is None and feature.when_stale != "serve":
         yield ("max_age",), "is required, in seconds, unless `when_stale` is serve"
-    if feature.when_stale == "default" and feature.default is None:
+    if feature.when_stale == "default" and feature.fill is None:
         yield ("default",), "is required, since `when_stale` is default"
     if feature.when_stale == "fallback" and contract.fallback is None:
         yield ("when_stale",), "is fallback, and the contract has no `fallback`"

@@ -85,6 +85,8 @@ def _field(contract: Contract, aggregate: Aggregate) -> Found:
             ("of",),
             f"expected a field of the record or a single-valued feature of the request, got {of!r}",
         )
+    elif feature.missing:
+        yield ("of",), f"expected a feature that is never missing; {of} has missing: nan"
     elif feature.dtype == "string" and how not in TEXTS:
         yield ("of",), f"{how} is for numbers; {of} is a string"
 
@@ -125,5 +127,7 @@ def _time(contract: Contract, stream: Stream) -> Found:
             "expected a field of the record or a single-valued feature of the request, "
             f"got {stream.time!r}",
         )
+    elif feature.missing:
+        yield ("time",), f"expected a feature that is never missing; {stream.time} has missing: nan"
     elif feature.dtype not in TIMES:
         yield ("time",), f"expected one of {', '.join(TIMES)}, {stream.time} is {feature.dtype}"

@@ -100,6 +100,23 @@ def test_what_is_missing_counts_as_its_default() -> None:
     assert alone["level"] == "large"
 
 
+def test_what_is_missing_and_stays_nan_has_a_bin_of_its_own() -> None:
+    contract = contract_of("float32", missing="nan")
+    before = [None if n % 4 == 0 else float(n) for n in range(4_000)]
+    now = np.array([np.nan if n % 4 == 0 else n for n in range(4_000)], dtype=np.float32)
+    same = told(contract, before, now, 3)
+    assert (same["level"], same["bins"][-1]) == ("none", "missing")
+    assert (same["expected"][-1], same["actual"][-1]) == pytest.approx((0.25, 0.25), abs=0.001)
+    assert len(same["bins"]) == len(same["expected"]) == len(same["actual"]) == 21
+    assert told(contract, before, now[~np.isnan(now)])["level"] == "large"
+    vectors = np.repeat(np.array([[1, np.nan], [2, 3]], dtype=np.float32), 300, axis=0)
+    found = told(contract_of("float32", missing="nan", shape=(2,)), vectors, vectors)
+    assert (found["index"], found["expected"][-1]) == (0.0, pytest.approx(0.25, abs=0.001))
+    codes = contract_of("float32", missing="nan", categories=(1, 2))
+    told_codes = told(codes, [1.0, 2.0, None] * 300, np.array([1, 2, np.nan] * 300, np.float32))
+    assert (told_codes["index"], told_codes["bins"]) == (0.0, ["1", "2", "others", "missing"])
+
+
 def test_categories_that_are_new_are_others() -> None:
     before = ["de"] * 50 + ["fr"] * 50
     now = np.array(["de"] * 500 + ["it"] * 500, dtype=object)

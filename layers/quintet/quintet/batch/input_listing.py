@@ -221,6 +221,8 @@ def constants(contract: Contract, key: str) -> dict[str, Scalar]:
         feature = _named(contract, name)
         if feature is None or feature.source != "request" or value == NO_VALUE:
             continue
+        if feature.missing and not value:
+            continue
         if feature.name in found:
             raise BadInput.of(f"folder {name}=", f"one folder for {feature.name}", "two")
         alone = Contract(name="", version=1, task="", features=(feature,), inputs=(), outputs=())

@@ -102,7 +102,9 @@ def with_constants(contract: Contract, constants: Mapping[str, Scalar]) -> Contr
     if not constants:
         return contract
     features = tuple(
-        dataclasses.replace(feature, default=constants.get(feature.name, feature.default))
+        dataclasses.replace(feature, default=constants[feature.name], missing=None)
+        if feature.name in constants
+        else feature
         for feature in contract.features
     )
     return dataclasses.replace(contract, features=features)

@@ -279,7 +279,9 @@ def _note(name: str, without: Mapping[str, Mapping[str, Any]], files: int) -> st
     known = [found["absent"][name] for found in without.values()]
     near = next((one["near"] for one in known if one["near"]), None)
     hint = f" Is it {near!r}, which is there?" if near else ""
+    default = known[0]["default"]
+    what, scored = ("missing in", "NaN") if default is None else ("defaulted for", repr(default))
     return (
-        f"{name} was defaulted for all {rows:,} rows of {where}, as none has a value for it: "
-        f"they were scored with {known[0]['default']!r}.{hint}"
+        f"{name} was {what} all {rows:,} rows of {where}, as none has a value for it: "
+        f"they were scored with {scored}.{hint}"
     )

@@ -230,7 +230,10 @@ class Defaults:
     def _described(
         self, absent: Iterable[str], layout: Layout, chunk: Chunk
     ) -> dict[str, dict[str, Any]]:
-        """The default of each feature, and the field of the file that may have been meant."""
+        """The default of each feature, and the field of the file that may have been meant.
+
+        The default is None if the model received NaN.
+        """
         names: Iterable[Any] = layout.columns
         if layout.format == "jsonl":  # no header: use the fields of the first row
             row = chunk.original(int(chunk.rows[0]) - chunk.first)

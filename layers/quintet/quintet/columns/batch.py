@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Batch:
     Refused rows stay in place (with filler values) so that positions stay valid; `good` is False
     for them. `stacked` has columns that were received side by side, as one (rows, len(names)) array
     by their names, so that they need not be stacked again. `absent` are the features that no row
-    has, so that all have the default.
+    has, so that all have the default, or NaN.
     """
 
     rows: int
@@ -102,7 +103,7 @@ def fill(
 ) -> None:
     """The column of `feature` from values, some of which are missing (None) or bad."""
     dtype = numpy_dtype(feature.dtype)
-    if feature.default is not None and all(value is None for value in values):
+    if feature.fill is not None and all(value is None for value in values):
         batch.absent.add(feature.name)
     column = np.empty((batch.rows, *feature.shape), dtype=dtype)
     filler: Any = "" if dtype.kind == "O" else 0
@@ -112,8 +113,8 @@ def fill(
                 with np.errstate(over="ignore"):
                     column[row] = convert(feature, value)
                 continue
-            if feature.default is not None:
-                column[row] = feature.default
+            if feature.fill is not None:
+                column[row] = feature.fill
                 continue
             got = "nothing"
         except (ValueError, OverflowError):
@@ -182,7 +183,7 @@ def key_of(value: Any) -> str:
 
 
 def array_of(values: Any, dtype: str) -> Array:
-    """Plain values as an array; overflow to infinity is left to the finite check."""
+    """Plain values as an array; None is NaN. Overflow to infinity is left to the finite check."""
     with np.errstate(over="ignore"):
         return np.array(values, dtype=numpy_dtype(dtype))
 
@@ -194,6 +195,8 @@ def vector(feature: Feature, value: Any) -> Array:
         for _ in feature.shape[1:]:
             flat = chain.from_iterable(flat)
         kinds = set(map(type, flat))
+        if feature.missing:
+            kinds.discard(NoneType)
         if not kinds <= PLAIN_TYPES[numpy_dtype(feature.dtype).kind]:
             raise ValueError
         array = array_of(value, feature.dtype)

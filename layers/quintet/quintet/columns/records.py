@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from quintet.columns.batch import (
     PLAIN_TYPES,
     Array,
     Batch,
+    array_of,
     fill,
     numpy_dtype,
     set_entities,
@@ -103,7 +106,13 @@ def _refuse_unknown(
 
 
 def _fill_json(batch: Batch, feature: Feature, values: list[Any]) -> None:
-    """A column read value by value: defaults filled, other kinds refused."""
+    """A column with missing values or other kinds; read value by value if need be."""
+    if feature.missing and not feature.shape:
+        kinds = set(map(type, values))
+        if NoneType in kinds and kinds & PLAIN_TYPES["f"] == kinds - {NoneType} != set():
+            with suppress(OverflowError):
+                batch.columns[feature.name] = array_of(values, feature.dtype)
+                return
     fill(batch, feature, values, json_value)
 
 

@@ -21,7 +21,7 @@ from quintet.columns.batch import (
 )
 from quintet.columns.names import did_you_mean
 from quintet.columns.values import cell_value, texts_of
-from quintet.contract import Contract, Feature
+from quintet.contract import Contract, Feature, Missing
 from quintet.errors import BadInput, Refusal
 
 
@@ -49,7 +49,7 @@ def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
 def _check_names(contract: Contract, names: Iterable[str]) -> None:
     """Refuse unknown columns and missing required ones."""
     found = set(names)
-    required = {f.name for f in contract.requested if f.default is None}
+    required = {f.name for f in contract.requested if f.fill is None}
     if contract.entity and contract.needs_entity:
         required.add(contract.entity)
     refusals = [
@@ -78,6 +78,10 @@ def _fill_text(batch: Batch, feature: Feature, cells: Sequence[Any]) -> None:
         else:
             fill(batch, feature, cells, cell_value)
         return
+    if feature.missing and not feature.shape:
+        if not any(cells):
+            batch.absent.add(feature.name)
+        cells = [cell or "nan" for cell in cells]
     whole = not feature.shape and None not in cells and "" not in cells
     # float() accepts "1_000", which is not a number in CSV
     if whole and dtype.kind == "f" and "_" not in "".join(cells):
@@ -120,21 +124,30 @@ def from_arrays(
 def _put_floats(
     contract: Contract, batch: Batch, arrays: Mapping[str, Array], nulls: Mapping[str, Array]
 ) -> None:
-    """Stack the float features side by side, as models take them, if none is missing."""
-    groups: dict[str, list[str]] = {}
+    """Stack the float features side by side, as models take them, if none is missing.
+
+    Those whose missing values are NaN are stacked with them.
+    """
+    groups: dict[tuple[str, Missing | None], list[str]] = {}
     for feature in contract.requested:
-        values = arrays.get(feature.name)
-        if values is None or feature.name in nulls or feature.shape:
+        values, null = arrays.get(feature.name), nulls.get(feature.name)
+        if values is None or feature.shape or (null is not None and not feature.missing):
             continue
         if values.ndim == 1 and values.dtype.kind in "fiu" and feature.dtype.startswith("float"):
-            groups.setdefault(feature.dtype, []).append(feature.name)
-    for dtype, names in groups.items():
+            groups.setdefault((feature.dtype, feature.missing), []).append(feature.name)
+    for (dtype, missing), names in groups.items():
         matrix = np.empty((batch.rows, len(names)), dtype=numpy_dtype(dtype))
         with np.errstate(over="ignore", invalid="ignore"):
             for position, name in enumerate(names):
                 matrix[:, position] = arrays[name]
+                if missing and name in nulls:
+                    matrix[nulls[name], position] = np.nan
         if not np.isnan(matrix.min(initial=0)):
             batch.put(tuple(names), matrix)
+        elif missing:
+            batch.put(tuple(names), matrix)
+            gone = np.flatnonzero(np.isnan(matrix).all(axis=0)).tolist()
+            batch.absent.update(names[position] for position in gone)
 
 
 def _keys(values: Array, null: Array | None) -> list[Any]:
@@ -186,10 +199,10 @@ def _gaps(values: Array, null: Array | None, target: np.dtype[Any]) -> Array | N
 
 def _fill_gaps(batch: Batch, feature: Feature, column: Array, gap: Array) -> Array:
     column = column.copy()
-    if feature.default is not None:
+    if feature.fill is not None:
         if gap.all():
             batch.absent.add(feature.name)
-        column[gap] = feature.default
+        column[gap] = feature.fill
         return column
     column[gap] = "" if column.dtype.kind == "O" else 0
     for row in np.flatnonzero(gap & batch.good).tolist():

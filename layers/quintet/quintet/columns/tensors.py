@@ -43,9 +43,9 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
                 raise BadInput.of(feature.name, "it once", "it in another tensor too")
         elif feature.name in left:
             _take_feature(batch, feature, left.pop(feature.name))
-        elif feature.default is not None:
+        elif feature.fill is not None:
             dtype = numpy_dtype(feature.dtype)
-            batch.columns[feature.name] = np.full((rows, *feature.shape), feature.default, dtype)
+            batch.columns[feature.name] = np.full((rows, *feature.shape), feature.fill, dtype)
         else:
             raise BadInput.of(feature.name, f"a tensor of {feature.dtype}", "no such tensor")
     if contract.entity:

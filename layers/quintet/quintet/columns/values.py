@@ -7,8 +7,10 @@ passes through a type that cannot represent it. Typed arrays follow the same rul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,8 @@ def _value(feature: Feature, value: Any, scalar: _Scalar) -> Any:
         return vector(feature, value)
     except ValueError:  # it has other kinds, which may be readable value by value
         pass
+    if feature.missing:
+        scalar = partial(_or_nan, scalar)
     array = np.empty(feature.shape, dtype=numpy_dtype(feature.dtype))
     with np.errstate(over="ignore"):
         _put(array, kind, value, scalar)
@@ -75,6 +79,13 @@ def _put(array: Array, kind: str, value: Any, scalar: _Scalar) -> None:
             array[place] = scalar(kind, item)
         else:
             _put(array[place], kind, item, scalar)
+
+
+def _or_nan(scalar: _Scalar, kind: str, value: Any) -> Any:
+    """An element, NaN where it is missing: None, and the empty text of a cell."""
+    if value is None or (value == "" and scalar is _cell_scalar):
+        return math.nan
+    return scalar(kind, value)
 
 
 def _json_scalar(kind: str, value: Any) -> Any:

@@ -179,7 +179,7 @@ def check_columns(contract: Contract, columns: Sequence[str]) -> None:
 
 
 def _required(contract: Contract) -> set[str]:
-    needed = {feature.name for feature in contract.requested if feature.default is None}
+    needed = {feature.name for feature in contract.requested if feature.fill is None}
     return needed | {contract.entity} if contract.entity and contract.needs_entity else needed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.columns import numpy_dtype
+from quintet.columns.batch import is_missing
 from quintet.contract import Contract, Feature
 from quintet.monitoring.drift import category
 
@@ -44,7 +46,7 @@ def baseline_of(contract: Contract, columns: Columns) -> dict[str, Any]:
 def _feature(feature: Feature, values: NDArray[Any] | Sequence[Any]) -> dict[str, Any]:
     kind = numpy_dtype(feature.dtype).kind
     if kind in "Ob" or feature.categories is not None:
-        present = [value for value in _plain(values) if value is not None]
+        present = [value for value in _plain(values) if not is_missing(value)]
         found = _labels(feature, present)
     else:
         numbers = _numbers(feature, values)
@@ -61,7 +63,8 @@ def _plain(values: NDArray[Any] | Sequence[Any]) -> list[Any]:
 def _numbers(feature: Feature, values: NDArray[Any] | Sequence[Any]) -> NDArray[np.float64]:
     """All numbers of a column, with vectors flattened; missing values are NaN."""
     if feature.shape and not isinstance(values, np.ndarray):
-        values = [np.nan if value is None else value for row in values for value in row or ()]
+        gap = [np.nan] * math.prod(feature.shape)
+        values = [v for row in values for v in (gap if row is None else np.ravel(row))]
     try:
         return np.asarray(values, dtype=np.float64).reshape(-1)  # None becomes NaN
     except (TypeError, ValueError):

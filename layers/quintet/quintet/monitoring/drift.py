@@ -58,7 +58,16 @@ class _Bins:
     expected: NDArray[np.float64]
 
     def count(self, values: Array) -> NDArray[np.int64]:
-        """The number of values in each bin; the outer bins are open."""
+        """The number of values in each bin; the outer bins are open.
+
+        A feature whose missing values are NaN has a last bin for them.
+        """
+        if not self.feature.missing:
+            return self._present(values)
+        gone = np.isnan(values)
+        return np.append(self._present(values[~gone]), np.count_nonzero(gone))
+
+    def _present(self, values: Array) -> NDArray[np.int64]:
         if self.kind == "category":
             return self._by_name(values)
         if self.kind == "text":
@@ -81,6 +90,9 @@ class _Bins:
 
     def labels(self) -> list[str]:
         """The labels of the bins."""
+        return [*self._labels(), "missing"] if self.feature.missing else self._labels()
+
+    def _labels(self) -> list[str]:
         if self.kind == "category":
             return list(self.names)
         edges = [f"{edge:.4g}" for edge in self.edges.tolist()]
@@ -117,8 +129,11 @@ def _bins(feature: Feature, entry: Mapping[str, Any]) -> _Bins | None:
     expected = np.array(counts, dtype=np.float64)
     if not expected.sum():
         return None
-    bins = _Bins(feature, kind, edges, tuple(names), expected)
     missing = entry["missing"]
+    if feature.missing:
+        gone = expected.sum() * missing / (1 - missing)
+        return _Bins(feature, kind, edges, tuple(names), np.append(expected, gone))
+    bins = _Bins(feature, kind, edges, tuple(names), expected)
     if feature.default is not None and 0 < missing < 1:
         # the model receives the default for a missing value, so it is counted as the default
         filled = np.full(1, feature.default, dtype=numpy_dtype(feature.dtype))

@@ -165,6 +165,7 @@ def _raw_request(contract: Contract, raw: memoryview) -> tuple[dict[str, Any], m
 def _inputs(contract: Contract, inputs: Any, raw: memoryview | None) -> dict[str, Array]:
     """The request's tensors by name."""
     arrays: dict[str, Array] = {}
+    gaps: bool = contract.compiled[_has_gaps]
     at = 0
     for item in _list("inputs", inputs):
         tensor = members("inputs", item, _INPUT_KEYS)
@@ -178,7 +179,9 @@ def _inputs(contract: Contract, inputs: Any, raw: memoryview | None) -> dict[str
         if size is None:
             if "data" not in tensor:
                 raise BadInput.of(name, "data, or binary_data_size in its parameters", "neither")
-            arrays[name] = tensors.from_json(name, tensor["datatype"], shape, tensor["data"])
+            arrays[name] = tensors.from_json(
+                name, tensor["datatype"], shape, tensor["data"], gaps=gaps
+            )
             continue
         if "data" in tensor:
             raise BadInput.of(name, "data or binary_data_size", "both")
@@ -188,6 +191,11 @@ def _inputs(contract: Contract, inputs: Any, raw: memoryview | None) -> dict[str
     if raw is not None and at != len(raw):
         raise BadInput.of("body", f"{at} bytes of raw tensors", f"{len(raw)}")
     return arrays
+
+
+def _has_gaps(contract: Contract) -> bool:
+    """Whether null in JSON may stand for a missing value."""
+    return any(feature.missing for feature in contract.requested)
 
 
 def _piece(name: str, size: Any, at: int, raw: memoryview | None) -> memoryview:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from itertools import chain
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,12 @@ def check_shape(name: str, datatype: Any, shape: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Array:
+def from_json(
+    name: str, datatype: str, shape: tuple[int, ...], data: Any, *, gaps: bool = False
+) -> Array:
     """Convert flat or nested JSON data to an array of `shape`; strings become objects.
+
+    With `gaps`, null is NaN among floats.
 
     Raises:
         BadInput: a value has another type, or their number does not match the shape.
@@ -94,7 +99,10 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Ar
     count = math.prod(shape)
     if len(flat) != count:
         raise BadInput.of(name, f"{count} elements, as its shape says", f"{len(flat)}")
-    if other := set(map(type, flat)) - _JSON_TYPES[dtype.kind]:
+    allowed = _JSON_TYPES[dtype.kind]
+    if gaps and dtype.kind == "f":
+        allowed = allowed | {NoneType}
+    if other := set(map(type, flat)) - allowed:
         expected = f"{_JSON_NAMES[dtype.kind]} ({datatype})"
         stray = next(value for value in flat if type(value) in other)
         got = (
