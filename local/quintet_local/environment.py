@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -97,6 +98,7 @@ class Environment:
         *,
         provisioned: bool,
         init_limit: float,
+        folder: Path,
         owner: EnvironmentOwner,
         sink: LogSink,
     ) -> None:
@@ -105,6 +107,10 @@ class Environment:
         self.version = version
         self.provisioned = provisioned
         self.state = State.INIT
+        #: its HOME and TMPDIR; another environment's whose process ended, as Lambda reuses these
+        self.folder = folder
+        #: whether the process ended otherwise than by `stop`
+        self.crashed = True
         self.last_used = time.monotonic()
         self.init_timed_out = False
         self.stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{version}]{self.id}"
@@ -123,22 +129,23 @@ class Environment:
         self._process: asyncio.subprocess.Process | None = None
         self._pipe = -1
         self._kill_reason: tuple[str, str] | None = None
+        self._timed_out: Callable[[], None] | None = None
         self._log = b""
         self._tail = b""
 
-    async def start(self, runtime_api: str, scratch: Path, common: Mapping[str, str]) -> None:
+    async def start(self, runtime_api: str, common: Mapping[str, str]) -> None:
         """Start the process; it reports by requesting its first invocation."""
         try:
-            code = await self._run(runtime_api, scratch / self.id, common)
+            code = await self._run(runtime_api, common)
         except Exception as error:  # out of disk, file handles or processes
             self._signal()
             code = await self._process.wait() if self._process else 0
             self._init_error = _start_error(error)
         self._over(code)
 
-    async def _run(self, runtime_api: str, folder: Path, common: Mapping[str, str]) -> int:
+    async def _run(self, runtime_api: str, common: Mapping[str, str]) -> int:
         """Start the process, wait for it to end, and return its exit code."""
-        folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._pipe, write_end = os.pipe()
         os.set_blocking(self._pipe, False)
         self._loop.add_reader(self._pipe, self._drain)
@@ -150,7 +157,7 @@ class Environment:
                 sys.executable,
                 "-SP",
                 str(BOOTSTRAP),
-                env=self._variables(f"{runtime_api}/{self.id}", folder, common),
+                env=self._variables(f"{runtime_api}/{self.id}", common),
                 cwd=self.function.code,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=write_end,
@@ -165,19 +172,19 @@ class Environment:
             self._signal()
         return await self._process.wait()
 
-    def _variables(self, api: str, folder: Path, common: Mapping[str, str]) -> dict[str, str]:
+    def _variables(self, api: str, common: Mapping[str, str]) -> dict[str, str]:
         function = self.function
         kind = "provisioned-concurrency" if self.provisioned else "on-demand"
         return {
             **common,
             "AWS_ACCESS_KEY_ID": access_key(function.logical_id),
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(folder),
+            "HOME": str(self.folder),
             "LANG": "en_US.UTF-8",
             "PYTHONUTF8": "1",
             "PYTHONPATH": os.pathsep.join(_python_path(function)),
             "TZ": ":UTC",
-            "TMPDIR": str(folder),
+            "TMPDIR": str(self.folder),
             "LAMBDA_TASK_ROOT": str(function.code),
             "LAMBDA_RUNTIME_DIR": str(BOOTSTRAP.parent),
             "_HANDLER": function.handler,
@@ -222,6 +229,7 @@ class Environment:
 
     def stop(self) -> None:
         """Kill the process in any state."""
+        self.crashed = False
         self.state = State.GONE
         self._signal()
 
@@ -301,7 +309,8 @@ class Environment:
         self._end(invocation, "Status: timeout")
         self.state = State.GONE
         self._signal()
-        invocation.settle(error_outcome(self.version, "Sandbox.Timedout", message, self._tail))
+        outcome = error_outcome(self.version, "Sandbox.Timedout", message, self._tail)
+        self._timed_out = partial(invocation.settle, outcome)
 
     def _init_too_long(self) -> None:
         self.init_timed_out = True
@@ -337,6 +346,8 @@ class Environment:
             text = {"errorType": reason[0], "errorMessage": f"Error: {reason[1]}"}
             self._init_error = json.dumps(text).encode()
         self._owner.gone(self, self._init_error if was_init else None)
+        if self._timed_out is not None:  # not before the next call finds this environment's folder
+            self._timed_out()
 
     def _signal(self) -> None:
         if self._process is not None and self._process.returncode is None:

@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import time
+import uuid
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -72,6 +73,9 @@ class Pool:
     all: set[Environment] = field(default_factory=set)
     waiting: deque[Invocation] = field(default_factory=deque)
     init_limit: float | None = None
+    #: the folders of environments whose process crashed: Lambda starts the next process in the same
+    #: environment and keeps its /tmp
+    folders: list[Path] = field(default_factory=list)
 
     def submit(self, invocation: Invocation) -> None:
         if self.idle:
@@ -96,11 +100,13 @@ class Pool:
     def _start(self, *, provisioned: bool) -> None:
         limits = self.plane.limits
         limit = self.init_limit or limits.init_seconds
+        folder = self.folders.pop() if self.folders else self.plane.new_folder()
         environment = Environment(
             self.function,
             self.version,
             provisioned=provisioned,
             init_limit=max(130.0, self.function.timeout) if provisioned else limit,
+            folder=folder,
             owner=self,
             sink=self.plane.sink,
         )
@@ -116,6 +122,10 @@ class Pool:
     def gone(self, environment: Environment, init_error: bytes | None) -> None:
         self.all.discard(environment)
         self.plane.forget(environment)
+        if environment.crashed and not self.plane.stopping:
+            self.folders.append(environment.folder)
+        else:
+            shutil.rmtree(environment.folder, ignore_errors=True)
         if environment in self.idle:
             self.idle.remove(environment)
         if environment.init_timed_out and self.init_limit is None:
@@ -195,6 +205,9 @@ class Plane:
             environment.stop()
         while self._environments:
             await asyncio.sleep(0.005)
+        for pool in self._pools.values():
+            for folder in pool.folders:
+                shutil.rmtree(folder, ignore_errors=True)
         for task in list(self._tasks):
             task.cancel()
 
@@ -278,12 +291,15 @@ class Plane:
 
     def adopt(self, environment: Environment) -> None:
         self._environments[environment.id] = environment
-        starting = environment.start(self._runtime_api, self._scratch, self._common)
+        starting = environment.start(self._runtime_api, self._common)
         self._keep(asyncio.create_task(starting))
 
     def forget(self, environment: Environment) -> None:
         self._environments.pop(environment.id, None)
-        shutil.rmtree(self._scratch / environment.id, ignore_errors=True)
+
+    def new_folder(self) -> Path:
+        """A folder for an environment, not made yet."""
+        return self._scratch / uuid.uuid4().hex
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -128,6 +128,29 @@ def test_provisioned_environments_stay_and_are_replaced(tmp_path: Path) -> None:
     run(test)
 
 
+def test_a_crashed_environments_folder_is_kept_for_the_next_process(tmp_path: Path) -> None:
+    """As Lambda keeps /tmp when it resets an environment; one that nobody calls is deleted."""
+    limits = Limits(idle_seconds=0.3, poll_seconds=0.05)
+
+    def folders() -> list[Path]:
+        return [*(tmp_path / "scratch").iterdir()]
+
+    async def test() -> None:
+        async with running(tmp_path, function(tmp_path, timeout=0.2), limits) as plane:
+            first = int((await plane.invoke("f", b"{}")).payload)
+            before = folders()
+            (before[0] / "kept").touch()
+            late = json.loads((await plane.invoke("f", b'{"seconds": 9}')).payload)
+            assert late["errorType"] == "Sandbox.Timedout"
+            assert int((await plane.invoke("f", b"{}")).payload) != first
+            assert folders() == before
+            assert (before[0] / "kept").exists()
+            while folders():
+                await asyncio.sleep(0.02)
+
+    run(test)
+
+
 def test_stopping_leaves_no_child(tmp_path: Path) -> None:
     pids: list[int] = []
 

@@ -129,4 +129,11 @@ class ModelFailure(QuintetError):
 
 
 class Transient(QuintetError):
-    """A failure of a store, a queue or the network; the caller may retry (503)."""
+    """A failure of a store, a queue or the network; the caller may retry (503).
+
+    `retry_after` is in seconds: clients may retry then.
+    """
+
+    def __init__(self, text: str, *, retry_after: int = 1) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after

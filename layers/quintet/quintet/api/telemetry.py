@@ -20,6 +20,7 @@ import orjson
 from quintet.errors import BadInput, QuintetError
 from quintet.protocols.http import Request, Response
 from quintet.serving import RequestContext
+from quintet.serving.crashes import Crash
 from quintet.telemetry.metrics import METRICS
 
 __all__ = ["RequestTelemetry", "StdoutTelemetry"]
@@ -80,6 +81,11 @@ class RequestTelemetry:
             self.output.warning("circuit changed", circuit=name, state=state)
         else:
             self.output.info("circuit changed", circuit=name, state=state)
+
+    def crashed(self, crash: Crash) -> None:
+        """Log that a version ended the last process of this environment."""
+        name, version = crash.model, crash.version
+        self.output.warning("model crashed", model=name, version=version, crashes=crash.count)
 
 
 def _line(

@@ -9,7 +9,6 @@ from quintet.errors import BadInput, NotFound, QuintetError, Transient, json_kin
 from quintet.formats import strict_json
 from quintet.protocols import oip_metadata
 from quintet.protocols.http import (
-    RETRY_AFTER,
     Request,
     Response,
     json_body,
@@ -57,7 +56,7 @@ def failure(error: QuintetError | None, context: RequestContext) -> Response:
     """An error in the protocol's format."""
     status = status_of(error)
     text = f"internal error; request {context.id}" if error is None else str(error)
-    headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, Transient) else {}
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Transient) else {}
     return Response(status, json_body({"error": text}), headers=headers)
 
 

@@ -13,7 +13,6 @@ from quintet.contract import Contract
 from quintet.errors import BadInput, QuintetError, Refusal, Transient, json_kind, shown
 from quintet.formats.strict_json import members
 from quintet.protocols.http import (
-    RETRY_AFTER,
     Request,
     Response,
     check_rows,
@@ -68,7 +67,7 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
 
 def failure(error: QuintetError | None, context: RequestContext) -> Response:
     """An error as problem+json."""
-    headers = {"Retry-After": str(RETRY_AFTER)} if isinstance(error, Transient) else {}
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Transient) else {}
     body = {**problem(error), "request_id": context.id}
     return Response(status_of(error), json_body(body), "application/problem+json", headers)
 

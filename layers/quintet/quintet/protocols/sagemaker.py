@@ -27,7 +27,6 @@ from quintet.errors import (
 )
 from quintet.protocols import records, sagemaker_bodies
 from quintet.protocols.http import (
-    RETRY_AFTER,
     Request,
     Response,
     json_body,
@@ -137,7 +136,7 @@ def failure(error: QuintetError | None, context: RequestContext) -> Response:
             body |= {"OriginalStatusCode": 500, "OriginalMessage": str(error)}
         case Transient():
             kind = "ServiceUnavailable"
-            headers = {"Retry-After": str(RETRY_AFTER)}
+            headers = {"Retry-After": str(error.retry_after)}
         case _:
             kind = "ValidationError"
     return Response(status, json_body(body), headers={"x-amzn-errortype": kind, **headers})

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from quintet.errors import ModelFailure, NotFound, Refusal, Transient
 from quintet.scoring import Model
+from quintet.serving.crashes import CrashLog
 
 __all__ = [
     "NAME",
@@ -146,7 +147,7 @@ class ModelCache:
     """Loaded models by (name, version); at the memory bound, the least recently used is dropped.
 
     Routes are cached for `ROUTE_SECONDS`, and longer while the registry does not answer. A version
-    is loaded once, however many threads ask for it.
+    is loaded once, however many threads ask for it. A version that `crashes` refuses is not loaded.
     """
 
     def __init__(
@@ -156,7 +157,9 @@ class ModelCache:
         *,
         memory: int,
         clock: Callable[[], float],
+        crashes: CrashLog | None = None,
     ) -> None:
+        self.crashes = crashes or CrashLog(clock)
         self._routes = routes
         self._loader = loader
         self._memory = memory
@@ -172,7 +175,7 @@ class ModelCache:
         Raises:
             NotFound: there is no such model or version.
             ModelFailure: the version does not load, or is larger than the memory bound.
-            Transient: the registry could not be read.
+            Transient: the registry could not be read, or the version crashed often.
         """
         route = self.route(name)
         number = route.live if version is None else version
@@ -237,6 +240,7 @@ class ModelCache:
         return route
 
     def _load(self, key: tuple[str, int], version: Version) -> PublishedModel:
+        self.crashes.check(*key)  # here alone: a version that crashed is not in memory
         memory = memory_needed(version.size)
         if memory > self._memory:
             raise ModelFailure(
@@ -261,10 +265,15 @@ class ModelCache:
 
     def _fly(self, key: tuple[str, int], version: Version, flight: _Flight) -> None:
         """Load for every thread that waits on the flight."""
+        with self._lock:
+            slot = self.crashes.slot(*key)
+        self.crashes.running[slot] = 1
         try:
             flight.model = self._loader.load(*key, version.seal)
         except Exception as error:
             flight.error = error
+        finally:
+            self.crashes.running[slot] = 0
         with self._lock:
             del self._flights[key]
             if flight.model is not None:

@@ -297,6 +297,9 @@ class Online:
         steps = context.steps
         steps.ended["decode_ms"] = steps.timer()
         caching = route.model.contract.cache_ttl > 0
+        crashes = self.models.crashes
+        running, slot = crashes.running, crashes.slots.get((context.model, context.version), 0)
+        running[slot] = 1
         try:
             predictions = predict(
                 route,
@@ -312,6 +315,8 @@ class Online:
         except BadInput:
             context.refused = len({refusal.row for refusal in batch.refusals})
             raise
+        finally:
+            running[slot] = 0
         prediction = predictions[0] if len(predictions) == 1 else in_caller_order(predictions)
         scores = prediction.scores
         context.refused = batch.rows - len(scores.index)

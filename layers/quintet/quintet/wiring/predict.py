@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quintet.wiring import common
@@ -32,17 +34,22 @@ def online() -> Online:
     from quintet.features import FeatureCache
     from quintet.serving import Online, PredictionCache
     from quintet.serving.breaker import CircuitBreaker, GuardedFeatures
+    from quintet.serving.crashes import CrashLog
     from quintet.serving.model_cache import ModelCache
 
     settings, telemetry = _settings(), common.request_telemetry()
     # known routes are used while the registry does not answer, so its timeouts are short
     routes = AwsClient("dynamodb", connect_seconds=0.5, read_seconds=1.0, attempts=2)
     registry = Registry(routes, settings.registry_table)
+    crashes = CrashLog(time.time, Path(tempfile.gettempdir()) / "quintet-crashes")
+    for crash in crashes.found:
+        telemetry.crashed(crash)
     models = ModelCache(
         registry,
         common.artifacts(settings.registry_bucket),
         memory=settings.model_memory_mb * 1_000_000,
         clock=time.monotonic,
+        crashes=crashes,
     )
     # one attempt and short timeouts: an unhealthy store must not use up the SLO
     features = AwsClient(
