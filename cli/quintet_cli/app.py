@@ -27,6 +27,7 @@ app = typer.Typer(
 COMMANDS = (
     "local",
     "publish",
+    "versions",
     "features",
     "drop",
     "run",

@@ -10,7 +10,7 @@ import orjson
 
 from quintet.aws.executions import StateMachineExecutions
 from quintet.aws.scores_bucket import S3ObjectStore
-from quintet.batch.executions import last_execution
+from quintet.batch.executions import execution_input, last_execution
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, plan_from, slug
 from quintet.batch.tables import tables_of
 from quintet_cli.stage import Stage, StageError
@@ -99,6 +99,20 @@ class RunReader:
         """Whether an execution is running."""
         found = self.executions.look(execution)
         return found is not None and found.running
+
+    def using(self, model: str, version: int) -> list[str]:
+        """Return the runs under way that use a version, or that are not planned yet."""
+        found = []
+        for name in self.executions.running():
+            execution = self.executions.look(name)
+            if execution is None:
+                continue
+            asked = execution_input(execution.name, execution.request)
+            plan = self.plan(asked.folder) if asked.folder.model == model else None
+            pinned = plan.version if isinstance(plan, Plan) else asked.request.get("version")
+            if asked.folder.model == model and pinned in (None, version):
+                found.append(asked.folder.run)
+        return found
 
     def _going(self, folder: RunPaths, done: Collection[str]) -> int:
         """Return the rows scored so far in unfinished units, from their heartbeats."""

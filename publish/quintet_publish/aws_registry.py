@@ -6,12 +6,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from quintet.manifest import Manifest
+from quintet.manifest import Manifest, prefix
 from quintet_publish.registry import Claim, Listed, Route
 
 __all__ = ["AwsRegistry"]
 
 ROUTE = "route"
+#: why DynamoDB cancels a transaction that may be repeated after another look
+REFUSED = {"ConditionalCheckFailed", "TransactionConflict"}
 
 
 class AwsRegistry:
@@ -60,9 +62,14 @@ class AwsRegistry:
             },
         )
 
-    def listed(self) -> list[Listed]:
+    def listed(self, model: str | None = None) -> list[Listed]:
         """See `Registry.listed`."""
-        pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._table)
+        wanted: dict[str, Any] = {"TableName": self._table, "ConsistentRead": True}
+        if model is not None:
+            wanted["KeyConditionExpression"] = "#model = :model"
+            wanted["ExpressionAttributeNames"] = {"#model": "model"}
+            wanted["ExpressionAttributeValues"] = {":model": {"S": model}}
+        pages = self._dynamodb.get_paginator("query" if model else "scan").paginate(**wanted)
         items = [item for page in pages for item in page["Items"]]
         live = {i["model"]["S"]: int(i["live"]["N"]) for i in items if i["item"]["S"] == ROUTE}
         return [
@@ -73,9 +80,11 @@ class AwsRegistry:
                 size=int(item["size"]["N"]),
                 created=item["created"]["S"],
                 live=live.get(item["model"]["S"]) == int(item["version"]["N"]),
+                withdrawn=item.get("withdrawn", {"S": ""})["S"],
+                deleted=item.get("deleted", {"S": ""})["S"],
             )
             for item in items
-            if "seal" in item
+            if "seal" in item or "deleted" in item
         ]
 
     # ---- routes ---------------------------------------------------------------------------------
@@ -92,25 +101,72 @@ class AwsRegistry:
 
     def replace(self, model: str, read: Route, live: int) -> bool:
         """See `Routes.replace`."""
-        try:
-            self._dynamodb.update_item(
-                TableName=self._table,
-                Key=_at(model, ROUTE),
-                UpdateExpression="SET live = :live, revision = revision + :one",
-                ConditionExpression="revision = :revision",
-                ExpressionAttributeValues={
-                    ":live": {"N": str(live)},
-                    ":one": {"N": "1"},
-                    ":revision": {"N": str(read.revision)},
-                },
-            )
-        except ClientError as error:
-            if _code(error) != "ConditionalCheckFailedException":
-                raise
-            # boto3 retries when a response is lost: the change may be our own
-            found = self.read(model)
-            return found is not None and found.live == live
-        return True
+        update = {
+            "TableName": self._table,
+            "Key": _at(model, ROUTE),
+            "UpdateExpression": "SET live = :live, revision = revision + :one",
+            "ConditionExpression": "revision = :revision",
+            "ExpressionAttributeValues": {
+                ":live": {"N": str(live)},
+                ":one": {"N": "1"},
+                ":revision": {"N": str(read.revision)},
+            },
+        }
+        answers = {
+            "TableName": self._table,
+            "Key": _at(model, _key(live)),
+            "ConditionExpression": "attribute_exists(seal) AND attribute_not_exists(withdrawn)",
+        }
+        if self._together({"Update": update}, {"ConditionCheck": answers}):
+            return True
+        # boto3 retries when a response is lost: the change may be our own
+        found = self.read(model)
+        return found is not None and found.live == live
+
+    # ---- retirement -----------------------------------------------------------------------------
+
+    def withdraw(self, model: str, version: int, moment: str) -> bool:
+        """See `Retirement.withdraw`."""
+        number = {":version": {"N": str(version)}}
+        not_live = {
+            "TableName": self._table,
+            "Key": _at(model, ROUTE),
+            "ConditionExpression": "live <> :version",
+            "ExpressionAttributeValues": number,
+        }
+        update = {
+            "TableName": self._table,
+            "Key": _at(model, _key(version)),
+            "UpdateExpression": "SET withdrawn = if_not_exists(withdrawn, :moment)",
+            "ConditionExpression": "attribute_exists(created)",
+            "ExpressionAttributeValues": {":moment": {"S": moment}},
+        }
+        return self._together({"ConditionCheck": not_live}, {"Update": update})
+
+    def remove(self, model: str, version: int) -> int:
+        """See `Retirement.remove`."""
+        pages = self._s3.get_paginator("list_object_versions").paginate(
+            Bucket=self._bucket, Prefix=prefix(model, version)
+        )
+        removed = 0
+        for page in pages:
+            found = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            for one in found:
+                self._s3.delete_object(
+                    Bucket=self._bucket, Key=one["Key"], VersionId=one["VersionId"]
+                )
+            removed += len(found)
+        return removed
+
+    def forget(self, model: str, version: int, moment: str) -> None:
+        """See `Retirement.forget`."""
+        self._dynamodb.update_item(
+            TableName=self._table,
+            Key=_at(model, _key(version)),
+            UpdateExpression="SET deleted = if_not_exists(deleted, :moment) REMOVE seal",
+            ConditionExpression="attribute_exists(withdrawn)",
+            ExpressionAttributeValues={":moment": {"S": moment}},
+        )
 
     # ---- items ----------------------------------------------------------------------------------
 
@@ -130,6 +186,17 @@ class AwsRegistry:
             return self._get(model, item)
         return added
 
+    def _together(self, *items: dict[str, Any]) -> bool:
+        """Write items in one transaction; False if a condition does not hold, or another writes."""
+        try:
+            self._dynamodb.transact_write_items(TransactItems=list(items))
+        except ClientError as error:
+            reasons = error.response.get("CancellationReasons", [])
+            if not {reason.get("Code") for reason in reasons} & REFUSED:
+                raise
+            return False
+        return True
+
     def _get(self, model: str, item: str) -> dict[str, Any]:
         found = self._dynamodb.get_item(
             TableName=self._table, Key=_at(model, item), ConsistentRead=True
@@ -147,7 +214,7 @@ def _key(version: int) -> str:
 
 
 def _claim(item: dict[str, Any]) -> Claim:
-    return Claim(item["digest"]["S"], "seal" in item)
+    return Claim(item["digest"]["S"], "seal" in item, "withdrawn" in item)
 
 
 def _route(item: dict[str, Any]) -> Route:

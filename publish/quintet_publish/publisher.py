@@ -21,7 +21,7 @@ from quintet.manifest import (
     sha256,
 )
 from quintet_publish.registry import Listed, Registry
-from quintet_publish.release import Release
+from quintet_publish.release import Release, renumbered
 
 __all__ = ["Published", "Publisher"]
 
@@ -44,7 +44,7 @@ class Publisher:
         """Store and register a release; the first version of a model becomes live.
 
         Raises:
-            Conflict: the version's number is taken by other content.
+            Conflict: the version's number is taken by other content, or was withdrawn.
         """
         model, version = release.contract.name, release.contract.version
         claim = self._registry.claim(model, version, release.digest)
@@ -52,6 +52,11 @@ class Publisher:
             raise _conflict(
                 f"the content that was published as version {version} of {model}",
                 "other content; raise `version` in model.yaml",
+            )
+        if claim.withdrawn:
+            raise _conflict(
+                "a number that was not used before",
+                f"{version}, which was withdrawn; raise `version` in model.yaml",
             )
         if not claim.sealed:
             self._seal(release, self._store(release, created))
@@ -61,20 +66,94 @@ class Publisher:
         """Make a version live; return the one that was live before.
 
         Raises:
-            NotFound: the version is not published.
+            NotFound: the version is not published, or was withdrawn.
             Conflict: the route was changed concurrently.
         """
-        claim = self._registry.find(model, version)
+        found = self._find(model, version)
         route = self._registry.read(model)
-        if claim is None or not claim.sealed or route is None:
-            raise NotFound.of("version", f"a published version of {model}", str(version))
+        if found.withdrawn or route is None:
+            got = f"{version}, which was withdrawn at {found.withdrawn}"
+            raise NotFound.of("version", f"a published version of {model}", got)
         if not self._registry.replace(model, route, version):
             raise _conflict("the route as it was read", "another change; try again")
         return route.live
 
+    def withdraw(self, model: str, version: int, moment: str) -> Listed:
+        """Stop a version from answering; return it as it was.
+
+        Raises:
+            NotFound: the version is not published.
+            Conflict: it is live.
+        """
+        found = self._find(model, version)
+        if not self._registry.withdraw(model, version, moment):
+            if not self._find(model, version).live:
+                raise _conflict("the version as it was read", "another change; try again")
+            raise _conflict(
+                "a version that is not live",
+                f"{version}, which is; promote another one first: "
+                f"`quintet promote {model} VERSION`",
+            )
+        return found
+
+    def delete(self, model: str, version: int, moment: str) -> int:
+        """Remove the files of a withdrawn version; return how many objects were removed.
+
+        Its number stays taken, and its digest and dates known. An interrupted deletion can be
+        repeated. Raises the same as `check_deletable`.
+        """
+        self.check_deletable(model, version)
+        removed = self._registry.remove(model, version)
+        self._registry.forget(model, version, moment)
+        return removed
+
+    def check_deletable(self, model: str, version: int) -> None:
+        """Check that a version may be deleted: it was withdrawn, so nothing starts to use it.
+
+        Raises:
+            NotFound: the version was never published.
+            Conflict: it was not withdrawn.
+        """
+        if not self._find(model, version).withdrawn:
+            raise _conflict(
+                "a withdrawn version",
+                f"{version}, which still answers; withdraw it first: "
+                f"`quintet withdraw {model} {version}`",
+            )
+
+    def numbered(self, release: Release) -> Release:
+        """Return the release; under the next free number if other content has its own."""
+        model, version = release.contract.name, release.contract.version
+        claim = self._registry.find(model, version)
+        if claim is None or (claim.digest == release.digest and not claim.withdrawn):
+            return release
+        known = [found.version for found in self._registry.listed(model)]
+        number = max([version, *known]) + 1
+        while self._registry.find(model, number):  # claimed by a publisher that was interrupted
+            number += 1
+        return renumbered(release, number)
+
     def models(self) -> list[Listed]:
-        """Return all published versions, by model and number."""
-        return sorted(self._registry.listed(), key=lambda found: (found.model, found.version))
+        """Return all versions that answer, by model and number."""
+        found = [listed for listed in self._registry.listed() if not listed.withdrawn]
+        return sorted(found, key=lambda listed: (listed.model, listed.version))
+
+    def versions(self, model: str) -> list[Listed]:
+        """Return the versions of a model, withdrawn and deleted ones too, by number.
+
+        Raises:
+            NotFound: no version of the model was ever published.
+        """
+        found = self._registry.listed(model)
+        if not found:
+            raise NotFound.of("model", "a published model", repr(model[:80]))
+        return sorted(found, key=lambda listed: listed.version)
+
+    def _find(self, model: str, version: int) -> Listed:
+        for found in self._registry.listed(model):
+            if found.version == version:
+                return found
+        raise NotFound.of("version", f"a published version of {model}", str(version))
 
     def _store(self, release: Release, created: str) -> bytes:
         """Add the missing files, then the manifest; return the manifest as stored."""

@@ -1,27 +1,41 @@
-"""The registry's write side, for publishing: a port each for files, versions and routes."""
+"""The registry's write side, for publishing: ports for files, versions, routes, retirement."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from quintet.manifest import Manifest
+from quintet.manifest import Manifest, prefix
 
-__all__ = ["Claim", "Files", "Listed", "MemoryRegistry", "Registry", "Route", "Routes", "Versions"]
+__all__ = [
+    "Claim",
+    "Files",
+    "Listed",
+    "MemoryRegistry",
+    "Registry",
+    "Retirement",
+    "Route",
+    "Routes",
+    "Versions",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The claim on a version's number: the first digest, and whether it is sealed."""
+    """The claim on a version's number: the first digest, and whether it is sealed or withdrawn."""
 
     digest: str
     sealed: bool
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A published version; `live` if it serves requests."""
+    """A published version; `live` if it serves requests.
+
+    `withdrawn` and `deleted` are when it was, else empty.
+    """
 
     model: str
     version: int
@@ -29,6 +43,8 @@ class Listed:
     size: int
     created: str
     live: bool
+    withdrawn: str = ""
+    deleted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +85,30 @@ class Routes(Protocol):
         """Return the route of a model; None before its first version."""
 
     def replace(self, model: str, read: Route, live: int) -> bool:
-        """Make a version live if the route has not changed since it was read; False if it has."""
+        """Make a version live; False if it or the route changed since they were read."""
 
 
-class Registry(Files, Versions, Routes, Protocol):
+class Retirement(Protocol):
+    """The end of a version. Its number stays taken, and its digest known."""
+
+    def withdraw(self, model: str, version: int, moment: str) -> bool:
+        """Stop a published version from answering; False if it is live. Idempotent."""
+
+    def remove(self, model: str, version: int) -> int:
+        """Remove the objects of a version, with all their versions; return how many."""
+
+    def forget(self, model: str, version: int, moment: str) -> None:
+        """Reduce a withdrawn version to a note: its digest, size and dates."""
+
+
+class Registry(Files, Versions, Routes, Retirement, Protocol):
     """Everything that publishing needs."""
 
-    def listed(self) -> list[Listed]:
-        """Return all published versions, in any order."""
+    def listed(self, model: str | None = None) -> list[Listed]:
+        """Return all versions that were published, withdrawn and deleted ones too, in any order.
+
+        With `model`, those of one model.
+        """
 
 
 @dataclass
@@ -85,7 +117,7 @@ class MemoryRegistry:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     _claims: dict[tuple[str, int], Claim] = field(default_factory=dict)
-    _sealed: dict[tuple[str, int], tuple[Manifest, int]] = field(default_factory=dict)
+    _sealed: dict[tuple[str, int], Listed] = field(default_factory=dict)
     _routes: dict[str, Route] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -105,7 +137,8 @@ class MemoryRegistry:
         """See `Versions.seal`."""
         at = manifest.name, manifest.version
         with self._lock:
-            self._sealed[at] = manifest, size
+            created = manifest.created
+            self._sealed[at] = Listed(*at, manifest.digest, size, created, live=False)
             self._claims[at] = Claim(self._claims[at].digest, sealed=True)
 
     def start(self, model: str, version: int) -> Route:
@@ -119,16 +152,45 @@ class MemoryRegistry:
     def replace(self, model: str, read: Route, live: int) -> bool:
         """See `Routes.replace`."""
         with self._lock:
-            if self._routes[model] != read:
+            claim = self._claims[model, live]
+            if self._routes[model] != read or not claim.sealed or claim.withdrawn:
                 return False
             self._routes[model] = Route(live, read.revision + 1)
             return True
 
-    def listed(self) -> list[Listed]:
+    def withdraw(self, model: str, version: int, moment: str) -> bool:
+        """See `Retirement.withdraw`."""
+        at = model, version
+        with self._lock:
+            if self._routes[model].live == version:
+                return False
+            self._sealed[at] = replace(
+                self._sealed[at], withdrawn=self._sealed[at].withdrawn or moment
+            )
+            self._claims[at] = replace(self._claims[at], withdrawn=True)
+            return True
+
+    def remove(self, model: str, version: int) -> int:
+        """See `Retirement.remove`."""
+        with self._lock:
+            keys = [key for key in self.objects if key.startswith(prefix(model, version))]
+            for key in keys:
+                del self.objects[key]
+        return len(keys)
+
+    def forget(self, model: str, version: int, moment: str) -> None:
+        """See `Retirement.forget`."""
+        at = model, version
+        with self._lock:
+            self._sealed[at] = replace(self._sealed[at], deleted=moment)
+            self._claims[at] = replace(self._claims[at], sealed=False)
+
+    def listed(self, model: str | None = None) -> list[Listed]:
         """See `Registry.listed`."""
         with self._lock:
-            live = {(model, route.live) for model, route in self._routes.items()}
+            live = {(name, route.live) for name, route in self._routes.items()}
             return [
-                Listed(*at, manifest.digest, size, manifest.created, live=at in live)
-                for at, (manifest, size) in self._sealed.items()
+                replace(found, live=at in live)
+                for at, found in self._sealed.items()
+                if model in (None, at[0])
             ]

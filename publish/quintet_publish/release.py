@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from quintet.contract import Contract, to_dict
-from quintet.manifest import BASELINE, GRAPH, sha256
+from quintet.manifest import BASELINE, GRAPH, digest_of, sha256
 from quintet_publish.load_check import load_check
 from quintet_publish.model_yaml import MAX_BYTES
 from quintet_publish.package import CONTRACT, GOLDEN, MAX_GOLDEN, read_file
@@ -17,7 +18,10 @@ from quintet_publish.problems import PackageError
 from quintet_publish.read_check import Findings, read_check
 from quintet_publish.safety import CAPS
 
-__all__ = ["Release", "prepare"]
+__all__ = ["Release", "prepare", "renumbered"]
+
+#: the line of model.yaml that holds the version
+VERSION = re.compile(rb"^version:[ \t]*[0-9]+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,23 @@ def prepare(
     if contract.training_data is not None and checked.sample is not None:
         _tell_sample(contract.training_data, checked.sample, tick, warn)
     return Release(contract, found.digest, found.sources, files, found.golden)
+
+
+def renumbered(release: Release, version: int) -> Release:
+    """Return a release under another number, its model.yaml changed in that alone.
+
+    Raises:
+        PackageError: model.yaml has no line of its own for the version.
+    """
+    content, found = VERSION.subn(f"version: {version}".encode(), release.files[CONTRACT])
+    if found != 1:
+        raise PackageError.of(CONTRACT, f"expected a line `version: N`; set it to {version}")
+    contract = replace(release.contract, version=version)
+    sources = {**release.sources, CONTRACT: sha256(content)}
+    files = {CONTRACT: content, "contract.json": _json(to_dict(contract))}
+    return Release(
+        contract, digest_of(sources), sources, {**release.files, **files}, release.golden
+    )
 
 
 def _tell_sample(

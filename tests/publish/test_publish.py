@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from quintet.errors import Conflict, NotFound
 from quintet.manifest import manifest_from_json, sha256
 from quintet_cli.app import app, main
 from quintet_publish.aws_registry import AwsRegistry
+from quintet_publish.problems import PackageError
 from quintet_publish.publisher import Published, Publisher
 from quintet_publish.registry import Listed
+from quintet_publish.release import renumbered
 
 PREFIX = "models/small/1/"
 FILES = [
@@ -106,6 +109,124 @@ def test_only_published_versions_are_promoted(server: RegistryServer, tmp_path: 
     with pytest.raises(NotFound):
         server.publisher.promote("small", 2)
     assert server.registry.route("small").live == 1
+
+
+# ---- the end of a version ------------------------------------------------------------------------
+
+
+def two_versions(server: RegistryServer, tmp_path: Path) -> Publisher:
+    """Two published versions, the first of them live."""
+    for version in (1, 2):
+        folder = package(tmp_path / str(version), version=version)
+        server.publisher.publish(release_of(folder), "now")
+    return server.publisher
+
+
+def test_a_live_version_is_neither_withdrawn_nor_deleted(
+    server: RegistryServer, tmp_path: Path
+) -> None:
+    publisher = two_versions(server, tmp_path)
+    before = server.objects()
+    with pytest.raises(Conflict) as caught:
+        publisher.withdraw("small", 1, "later")
+    assert str(caught.value) == (
+        "version: expected a version that is not live, got 1, which is; promote another one "
+        "first: `quintet promote small VERSION`"
+    )
+    with pytest.raises(Conflict) as caught:
+        publisher.delete("small", 2, "later")
+    assert str(caught.value) == (
+        "version: expected a withdrawn version, got 2, which still answers; withdraw it first: "
+        "`quintet withdraw small 2`"
+    )
+    assert server.objects() == before
+    assert server.registry.versions("small") == [1, 2]
+
+
+def test_a_withdrawn_version_answers_no_more_and_its_number_stays_taken(
+    server: RegistryServer, tmp_path: Path
+) -> None:
+    publisher = two_versions(server, tmp_path)
+    publisher.withdraw("small", 2, "later")
+    route = server.registry.route("small")
+    assert (list(route.versions), route.withdrawn) == ([1], {2: "later"})
+    assert server.registry.models() == {"small": [1]}
+    assert [found.version for found in publisher.models()] == [1]
+    assert [found.withdrawn for found in publisher.versions("small")] == ["", "later"]
+    with pytest.raises(NotFound, match=r"got 2, which was withdrawn at later$"):
+        publisher.promote("small", 2)
+    with pytest.raises(Conflict, match=r"got 2, which was withdrawn; raise `version` in model"):
+        publisher.publish(release_of(tmp_path / "2"), "again")
+
+
+def test_deletion_removes_the_files_and_keeps_the_digest(
+    server: RegistryServer, tmp_path: Path
+) -> None:
+    publisher = two_versions(server, tmp_path)
+    digest = publisher.versions("small")[1].digest
+    publisher.withdraw("small", 2, "later")
+    assert publisher.delete("small", 2, "at last") == len(FILES)
+    assert publisher.delete("small", 2, "again") == 0
+    assert sorted(server.objects()) == [PREFIX + name for name in FILES]
+    found = publisher.versions("small")[1]
+    assert (found.digest, found.withdrawn, found.deleted) == (digest, "later", "at last")
+    assert server.registry.route("small").withdrawn == {2: "later"}
+    with pytest.raises(Conflict, match="got 2, which was withdrawn"):
+        publisher.publish(release_of(tmp_path / "2"), "again")
+
+
+@pytest.mark.parametrize("what", ["withdraw", "delete", "promote"])
+def test_an_unknown_version_is_named(server: RegistryServer, tmp_path: Path, what: str) -> None:
+    publisher = server.publisher
+    publisher.publish(release_of(package(tmp_path / "p")), "now")
+    calls: dict[str, Callable[[], object]] = {
+        "withdraw": lambda: publisher.withdraw("small", 7, "now"),
+        "delete": lambda: publisher.delete("small", 7, "now"),
+        "promote": lambda: publisher.promote("small", 7),
+    }
+    with pytest.raises(NotFound, match=r"^version: expected a published version of small, got 7$"):
+        calls[what]()
+    with pytest.raises(NotFound, match=r"^model: expected a published model, got .other.$"):
+        publisher.versions("other")
+
+
+def test_withdrawal_and_promotion_at_once_leave_a_live_version_that_answers(
+    url: str, tmp_path: Path
+) -> None:
+    releases = [release_of(package(tmp_path / str(v), version=v)) for v in (1, 2)]
+    for _ in range(5):
+        server = registry_on(url)
+        for release in releases:
+            server.publisher.publish(release, "now")
+        calls = [
+            partial(server.publisher.promote, "small", 2),
+            partial(server.publisher.withdraw, "small", 2, "later"),
+        ]
+        results = race(calls)
+        route = server.registry.route("small")
+        assert route.live in route.versions
+        assert sum(isinstance(result, Conflict | NotFound) for result in results) == 1
+
+
+def test_a_taken_number_is_raised_to_the_next_free_one(
+    server: RegistryServer, tmp_path: Path
+) -> None:
+    publisher = two_versions(server, tmp_path)
+    server.written.claim("small", 3, "of a publisher that was interrupted")
+    same = release_of(tmp_path / "1")
+    assert publisher.numbered(same) is same
+    free = replace(same, contract=replace(same.contract, version=9))
+    assert publisher.numbered(free) is free
+    other = publisher.numbered(release_of(package(tmp_path / "other", factor=3.0)))
+    assert other == release_of(package(tmp_path / "other", factor=3.0, version=4))
+
+
+def test_a_version_without_a_line_of_its_own_is_not_raised(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p")
+    text = (folder / "model.yaml").read_text()
+    (folder / "model.yaml").write_text(text.replace("version: 1", '"version": 1'))
+    with pytest.raises(PackageError, match=r"^model.yaml: expected a line `version: N`; set it"):
+        renumbered(release_of(folder), 3)
 
 
 # ---- races and deaths ----------------------------------------------------------------------------
@@ -269,6 +390,30 @@ def test_the_commands_from_publish_to_promote(server: RegistryServer, tmp_path: 
     table = run("models", *stage)
     assert re.search(r"small\s+│ 1\s+│\s+│ " + digest.group(1)[:12], table)
     assert re.search(r"small\s+│ 2\s+│ live", table)
+
+
+def test_the_commands_from_bump_to_withdraw(server: RegistryServer, tmp_path: Path) -> None:
+    stage = ("--state", server.state(tmp_path / "state"))
+    folder = package(tmp_path / "p")
+    run("publish", folder, "--bump", *stage)
+    assert (folder / "model.yaml").read_text().splitlines()[1] == "version: 1"
+    package(folder, factor=3.0)
+    second = run("publish", folder, "--bump", *stage)
+    assert "✓ version         1 is taken; model.yaml now says 2" in second
+    assert "✓ published       small version 2" in second
+    assert (folder / "model.yaml").read_text().splitlines()[1] == "version: 2"
+    assert "is already published" in run("publish", folder, "--bump", *stage)
+    assert run("publish", folder, "--bump", "--stage", "prod", code=1) == (
+        "`--bump` is for the local stage; set `version` in model.yaml yourself"
+    )
+    assert "still answers" in run("delete", "small", 2, *stage, code=1)
+    assert run("withdraw", "small", 2, *stage).startswith("small: version 2 is withdrawn; ")
+    assert "small version 2 was withdrawn at 20" in run("withdraw", "small", 2, *stage)
+    rows = [line.split("│") for line in run("versions", "small", *stage).splitlines()[3:5]]
+    assert [[cell.strip() for cell in row[1:3]] for row in rows] == [
+        ["1", "live"],
+        ["2", "withdrawn"],
+    ]
 
 
 def test_publishing_a_bad_package_lists_its_problems(

@@ -20,10 +20,11 @@ from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
 from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.model_yaml import contract_schema
+from quintet_publish.package import CONTRACT
 from quintet_publish.publisher import Publisher
-from quintet_publish.release import prepare
+from quintet_publish.release import Release, prepare
 
-__all__ = ["publisher_of", "register"]
+__all__ = ["aws_errors", "moment", "publisher_of", "register"]
 
 Folder = Annotated[Path, typer.Argument(help="The model package's folder.", metavar="DIR")]
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="NAME")]
@@ -38,13 +39,29 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+def publish(
+    folder: Folder,
+    bump: Annotated[
+        bool,
+        typer.Option(
+            "--bump",
+            help="On the local stage: if the version is taken by other content, write the next "
+            "free number into model.yaml.",
+        ),
+    ] = False,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
     """Check a model package and publish it as an immutable version."""
+    if bump and stage != "local":
+        raise StageError("`--bump` is for the local stage; set `version` in model.yaml yourself")
     opened = Stage.open(stage, state)
     publisher = publisher_of(opened)
     release = prepare(folder, _tick, _warn)
-    with _aws_errors():
-        published = publisher.publish(release, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    with aws_errors():
+        if bump:
+            release = _bumped(folder, release, publisher)
+        published = publisher.publish(release, moment())
     name, version = release.contract.name, release.contract.version
     if not published.new:
         console.print(f"{name} version {version} is already published with the same content")
@@ -61,6 +78,16 @@ def publish(folder: Folder, stage: StageName = "local", state: State = DEFAULT_S
         )
 
 
+def _bumped(folder: Path, release: Release, publisher: Publisher) -> Release:
+    """Return the release under a free number, which model.yaml then holds too."""
+    numbered = publisher.numbered(release)
+    before, after = release.contract.version, numbered.contract.version
+    if after != before:
+        (folder / CONTRACT).write_bytes(numbered.files[CONTRACT])
+        _tick("version", f"{before} is taken; model.yaml now says {after}")
+    return numbered
+
+
 def check(folder: Folder) -> None:
     """Run the checks of `publish` on a model package, without a stage."""
     release = prepare(folder, _tick, _warn)
@@ -72,7 +99,7 @@ def promote(
 ) -> None:
     """Make a published version live, so that it serves requests."""
     publisher = publisher_of(Stage.open(stage, state))
-    with _aws_errors():
+    with aws_errors():
         before = publisher.promote(name, version)
     console.print(f"{name}: version {version} is live, version {before} was")
 
@@ -80,7 +107,7 @@ def promote(
 def models(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """List the models, their versions, and which are live."""
     publisher = publisher_of(Stage.open(stage, state))
-    with _aws_errors():
+    with aws_errors():
         listed = publisher.models()
     table = Table("model", "version", "live", "digest", "bytes", "published")
     for found in listed:
@@ -103,6 +130,7 @@ def schema() -> None:
 
 
 def publisher_of(stage: Stage) -> Publisher:
+    """Return the writer of a stage's registry."""
     registry = AwsRegistry(
         stage.client("s3"),
         stage.client("dynamodb"),
@@ -110,6 +138,11 @@ def publisher_of(stage: Stage) -> Publisher:
         table=stage.outputs["RegistryTableName"],
     )
     return Publisher(registry)
+
+
+def moment() -> str:
+    """Return the current time as the registry stores it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _at(stage: Stage) -> str:
@@ -125,7 +158,8 @@ def _warn(text: str) -> None:
 
 
 @contextmanager
-def _aws_errors() -> Iterator[None]:
+def aws_errors() -> Iterator[None]:
+    """Turn an error of AWS into one that says what to do."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

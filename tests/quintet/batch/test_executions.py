@@ -18,7 +18,7 @@ from quintet.batch.executions import (
     redrive,
     stop,
 )
-from quintet.batch.planning import plan_run
+from quintet.batch.planning import MemoryCatalog, plan_run
 from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
@@ -195,3 +195,16 @@ def test_a_refused_run_is_planned_anew_by_a_redrive_alone() -> None:
     assert not plan(again=False)
     bench.catalog.models.update(known)
     assert [plan(again) for again in (False, True, False)] == [False, True, True]
+
+
+def test_a_run_of_a_version_withdrawn_since_is_not_redriven() -> None:
+    bench = Bench()
+    bench.inbox.put("inbox", "tiny/a.csv", csv_bytes(ROWS))
+    request = request_from(ASKED, run=RUN.run, started="2026-11-20T08:00:00.000Z")
+    options = {"inbox": bench.inbox, "store": bench.store, "unit_bytes": 300}
+    planned = plan_run(request, catalog=bench.catalog, **options)  # type: ignore[arg-type]
+    assert isinstance(planned, Plan)
+    # the run itself goes on with what it pinned
+    assert plan_run(request, catalog=MemoryCatalog(), **options) == planned  # type: ignore[arg-type]
+    with pytest.raises(NotFound):
+        plan_run(request, catalog=MemoryCatalog(), again=True, **options)  # type: ignore[arg-type]

@@ -97,6 +97,21 @@ def test_loads_a_version_once(loader: MemoryLoader, clock: Clock) -> None:
     assert len(loader.loads) == 1
 
 
+def test_a_withdrawn_version_answers_no_more_though_it_is_loaded(
+    loader: MemoryLoader, clock: Clock
+) -> None:
+    routes = MemoryRoutes([route()])
+    served = models(routes, loader, clock)
+    assert served.get("m", 2) == Loaded("m", 2)
+    before = routes.stored["m"]
+    routes.stored["m"] = replace(before, versions={1: before.versions[1]}, withdrawn={2: "noon"})
+    clock.now += 5
+    with pytest.raises(UnknownModel) as caught:
+        served.get("m", 2)
+    assert str(caught.value) == ("Request for unknown model: 'm' version 2 was withdrawn at noon")
+    assert served.get("m") == Loaded("m", 1)
+
+
 @pytest.mark.parametrize(
     ("name", "version", "text"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quintet.aws.artifacts import Artifacts
 from quintet.batch.planning import Pinned
 from quintet.contract import from_dict
-from quintet.serving.model_cache import Routes, UnknownModel
+from quintet.serving.model_cache import Routes
 
 __all__ = ["RegistryCatalog"]
 
@@ -22,7 +22,7 @@ class RegistryCatalog:
         route = self._routes.route(model)
         number = route.live if version is None else version
         if number not in route.versions:
-            raise UnknownModel(model, number)
+            raise route.unknown(number)
         known = route.versions[number]
         manifest = self._artifacts.manifest(model, number, known.seal)
         return Pinned(number, known.digest, known.seal, from_dict(manifest.contract))

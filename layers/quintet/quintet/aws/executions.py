@@ -51,6 +51,22 @@ class StateMachineExecutions:
         cause = found.get("cause") or found.get("error") or ""
         return Execution(name, found["status"], cause, json.loads(found.get("input") or "{}"))
 
+    def running(self) -> list[str]:
+        """Return the names of the executions that are running.
+
+        Raises:
+            Transient: they could not be listed now.
+        """
+        names: list[str] = []
+        page: dict[str, Any] | None = {}
+        while page is not None:
+            token = {"nextToken": page["nextToken"]} if "nextToken" in page else {}
+            wanted = {"stateMachineArn": self._machine, "statusFilter": "RUNNING", **token}
+            page = self._call("ListExecutions", wanted) or {}
+            names += [execution["name"] for execution in page.get("executions", [])]
+            page = page if page.get("nextToken") else None
+        return names
+
     def stop(self, name: str, error: str) -> None:
         """See `quintet.batch.executions.Executions.stop`."""
         # for an execution that has ended, AWS returns its stop date, not an error

@@ -40,7 +40,7 @@ class Registry:
         route = items.pop("route", None)
         if route is None:
             raise UnknownModel(model)
-        versions = [_version(item) for item in items.values() if "seal" in item]
+        versions = [_version(item) for item in items.values() if _answers(item)]
         return Route(
             model=model,
             live=int(route["live"]["N"]),
@@ -49,6 +49,11 @@ class Registry:
             canary=int(route["canary"]["N"]) if "canary" in route else None,
             canary_share=float(route["canary_share"]["N"]) if "canary_share" in route else 0.0,
             shadow=int(route["shadow"]["N"]) if "shadow" in route else None,
+            withdrawn={
+                int(item["version"]["N"]): item["withdrawn"]["S"]
+                for item in items.values()
+                if "withdrawn" in item
+            },
         )
 
     def versions(self, model: str) -> list[int]:
@@ -67,7 +72,7 @@ class Registry:
             Transient: the table could not be read.
         """
         scan: Item = {
-            "ProjectionExpression": "#model, #item, #version, seal",
+            "ProjectionExpression": "#model, #item, #version, seal, withdrawn",
             "ExpressionAttributeNames": {
                 "#item": "item",
                 "#model": "model",
@@ -78,9 +83,14 @@ class Registry:
         for item in self._table.pages("Scan", **scan):
             if item["item"]["S"] == "route":
                 live.add(item["model"]["S"])
-            elif "seal" in item:
+            elif _answers(item):
                 versions[item["model"]["S"]].append(int(item["version"]["N"]))
         return {model: sorted(versions[model]) for model in sorted(live)}
+
+
+def _answers(item: dict[str, Any]) -> bool:
+    """Whether a version is completely published and was not withdrawn."""
+    return "seal" in item and "withdrawn" not in item
 
 
 def _version(item: dict[str, Any]) -> Version:

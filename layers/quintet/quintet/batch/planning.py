@@ -90,11 +90,14 @@ def plan_run(
     `again` repeats a refused plan.
 
     Raises:
+        NotFound: the planned version was withdrawn since.
         Transient: a store could not be read.
     """
     folder = RunPaths(request.model, request.run)
     stored = store.get(folder.plan)
     known = plan_from(stored) if stored else None
+    if isinstance(known, Plan) and again:
+        catalog.pin(known.model, known.version)  # a version withdrawn since is not redriven
     if isinstance(known, Plan) or (known and not again):
         return known
     try:

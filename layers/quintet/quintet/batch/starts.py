@@ -13,7 +13,7 @@ from quintet.batch.input_listing import InputListing, list_inputs, list_prefix
 from quintet.batch.plans import RunPaths, hashed_name
 from quintet.batch.requests import RunRequest, request_from
 from quintet.batch.stores import InputBucket
-from quintet.serving.model_cache import Routes, UnknownModel
+from quintet.serving.model_cache import Routes
 
 __all__ = ["Started", "start_run"]
 
@@ -48,7 +48,7 @@ def start_run(
     route = routes.route(request.model)
     version = request.version or route.live
     if version not in route.versions:
-        raise UnknownModel(request.model, version)
+        raise route.unknown(version)
     if request.callback is not None:
         check(request.callback)
     version_id, content = _state(request, inbox)

@@ -64,19 +64,32 @@ class Route:
     canary: int | None = None
     canary_share: float = 0.0
     shadow: int | None = None
+    #: when each withdrawn version was withdrawn
+    withdrawn: Mapping[int, str] = field(default_factory=dict)
+
+    def unknown(self, number: int) -> UnknownModel:
+        """The error for a version that does not answer."""
+        return UnknownModel(self.model, number, self.withdrawn.get(number))
 
 
 class UnknownModel(NotFound):
-    """No such model or version; in Triton's words, because its clients' code relies on them."""
+    """No such model or version; in Triton's words, because its clients' code relies on them.
 
-    def __init__(self, model: str, version: int | str | None = None) -> None:
+    `withdrawn` is when the version was withdrawn, if it was.
+    """
+
+    def __init__(
+        self, model: str, version: int | str | None = None, withdrawn: str | None = None
+    ) -> None:
         if version is None:
             refusal = Refusal(None, "model", "a published model", repr(model)[:80])
             text = f"Request for unknown model: '{model[:80]}' is not found"
         else:
-            refusal = Refusal(None, "version", "a published version", str(version)[:80])
-            shown = f"'{model[:80]}' version {str(version)[:80]}"
-            text = f"Request for unknown model: {shown} is not found"
+            got = str(version)[:80]
+            why = "is not found" if withdrawn is None else f"was withdrawn at {withdrawn}"
+            shown = got if withdrawn is None else f"{got}, which {why}"
+            refusal = Refusal(None, "version", "a published version", shown)
+            text = f"Request for unknown model: '{model[:80]}' version {got} {why}"
         super().__init__([refusal])
         self.args = (text,)
 
@@ -179,13 +192,15 @@ class ModelCache:
         """
         route = self.route(name)
         number = route.live if version is None else version
+        if number in route.withdrawn:  # it may still be loaded
+            raise route.unknown(number)
         key = (name, number)
         with self._lock:
             if found := self._loaded.get(key):
                 self._loaded.move_to_end(key)
                 return found[0]
         if number not in route.versions:
-            raise UnknownModel(name, number)
+            raise route.unknown(number)
         return self._load(key, route.versions[number])
 
     def route(self, name: str) -> Route:
