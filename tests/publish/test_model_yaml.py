@@ -293,6 +293,8 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
             "line 11: constants.x: is also in `inputs`; a constant feeds its input alone",
         ),
         ("constants: {sr: []}", "line 11: constants.sr: expected from 1 to 1000 values, got 0"),
+        ("capture: {rate: 2}", "line 11: capture.rate: expected a share from 0 to 1, got 2"),
+        ("capture: {days: 0}", "line 11: capture.days: expected a number from 1 to 400, got 0"),
         ("slo: {p95_ms: 0}", "line 11: slo.p95_ms: expected more than 0, got 0"),
         ("cache_ttl: -1", "line 11: cache_ttl: expected seconds from 0 to 86400, got -1"),
         (

@@ -23,6 +23,7 @@ ORDER = [
     {"monitoring"},
     {"formats"},
     {"serving"},
+    {"captures"},
     {"protocols"},
     {"jobs", "batch"},
     {"streaming"},

@@ -7,11 +7,13 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pytest
 from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
 from tests.kits.models import NOW, Clock, event
 
@@ -19,6 +21,7 @@ import quintet
 from quintet.api import gateway
 from quintet.api.telemetry import RequestTelemetry, StdoutTelemetry
 from quintet.batch.plans import Plan
+from quintet.contract import Capture, Contract
 from quintet.features import FeatureCache, MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.protocols.registry import RECORDS
@@ -54,22 +57,25 @@ def calls_of(run: Callable[[], object]) -> Counter[str]:
 
 
 class Loader:
-    """Loads the example model `fraud`."""
+    """Loads the example model `fraud` under a contract."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
 
     def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
         """See `quintet.serving.model_cache.Loader.load`."""
-        return OnnxModel(contract_of(FRAUD), (FRAUD / "model.onnx").read_bytes())
+        return OnnxModel(self._contract, (FRAUD / "model.onnx").read_bytes())
 
 
-def fraud() -> Online:
+def fraud(capture: Capture | None) -> Online:
     """The model `fraud` as `predict` serves it, over a feature store in memory."""
-    contract, clock = contract_of(FRAUD), Clock()
+    contract, clock = replace(contract_of(FRAUD), capture=capture), Clock()
     route = Route("fraud", 1, 1, {1: Version(1, "d", "s", 1000, "now")})
     store = MemoryFeatures()
     for feature in contract.stored:
         store.put(contract.entity or "", "13509", feature.name, 1.0, NOW - 60)
     return Online(
-        ModelCache(MemoryRoutes([route]), Loader(), memory=10**9, clock=clock),
+        ModelCache(MemoryRoutes([route]), Loader(contract), memory=10**9, clock=clock),
         lambda: {"fraud": [1]},
         FeatureCache(store, seconds=5, clock=clock),
         PredictionCache(clock=clock),
@@ -77,9 +83,16 @@ def fraud() -> Online:
     )
 
 
-def test_a_warm_record_passes_few_modules_and_calls() -> None:
+@pytest.mark.parametrize(
+    ("capture", "modules", "calls"),
+    [(None, 12, 45), (Capture(), 16, 58)],
+    ids=["plain", "captured"],
+)
+def test_a_warm_record_passes_few_modules_and_calls(
+    capture: Capture | None, modules: int, calls: int
+) -> None:
     telemetry = RequestTelemetry(StdoutTelemetry("test", {}))
-    handle = partial(RECORDS.answer, fraud())
+    handle = partial(RECORDS.answer, fraud(capture))
     routes: gateway.Routes = {("POST", "/models/{model}/predict"): (handle, RECORDS.failure)}
     record = (FRAUD / "data/requests.jsonl").read_text().splitlines()[0]
     body = f'{{"records": [{record}]}}'
@@ -91,8 +104,8 @@ def test_a_warm_record_passes_few_modules_and_calls() -> None:
     response = run()
     assert json.loads(response["body"])["predictions"][0]["fallback"] is False
     found = calls_of(run)
-    assert len(found) < 12, found
-    assert found.total() < 45, found
+    assert len(found) < modules, found
+    assert found.total() < calls, found
 
 
 def test_a_batch_row_passes_few_modules() -> None:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 __all__ = [
     "Aggregate",
     "AlertRule",
+    "Capture",
     "Contract",
     "DType",
     "Fallback",
@@ -279,6 +280,19 @@ class Stream:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Capture:
+    """Which predictions are captured, as they were served: a share `rate` of them, for `days` days.
+
+    A share of 1 is all. Features marked `sensitive` are never captured.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    rate: float = 1.0
+    days: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """The contract of a model package: `model.yaml`, validated.
 
@@ -306,6 +320,7 @@ class Contract:
     fallback: Fallback | None = None
     alert: AlertRule | None = None
     stream: Stream | None = None
+    capture: Capture | None = None
     cache_ttl: float = 0.0
     training_data: str | None = None
     training_target: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quintet.contract import Contract
+from quintet.contract import Capture, Contract
 from quintet.serving.model_cache import NAME
 from quintet_publish.rules.fallback import check_alert, check_fallback
 from quintet_publish.rules.features import check_feature
@@ -19,6 +19,8 @@ MAX_ROWS = 1_000_000
 #: the part of Lambda's 6 MB payload left for a body, which arrives as base64 with its headers
 MAX_BODY = 4_700_000
 MAX_CACHE_SECONDS = 86_400
+#: 13 months, to compare a month with the same one a year before; template.yaml deletes after it
+MAX_CAPTURE_DAYS = 400
 
 
 def check_contract(contract: Contract) -> Found:
@@ -69,11 +71,20 @@ def _header(contract: Contract) -> Found:
         yield ("training_target",), "needs `training_data`, whose column it names"
     if contract.slo.p95_ms <= 0:
         yield ("slo", "p95_ms"), f"expected more than 0, got {contract.slo.p95_ms:g}"
+    if contract.capture:
+        yield from under(("capture",), _capture(contract.capture))
     if not 0 <= contract.cache_ttl <= MAX_CACHE_SECONDS:
         yield (
             ("cache_ttl",),
             f"expected seconds from 0 to {MAX_CACHE_SECONDS}, got {contract.cache_ttl:g}",
         )
+
+
+def _capture(capture: Capture) -> Found:
+    if not 0 <= capture.rate <= 1:
+        yield ("rate",), f"expected a share from 0 to 1, got {capture.rate:g}"
+    if not 1 <= capture.days <= MAX_CAPTURE_DAYS:
+        yield ("days",), f"expected a number from 1 to {MAX_CAPTURE_DAYS}, got {capture.days}"
 
 
 def _unique(kind: str, names: Sequence[str]) -> Found:

@@ -119,7 +119,7 @@ def test_a_batch_is_refused_whole_before_the_model_runs() -> None:
 
 
 def test_a_failed_prediction_refuses_every_row_that_is_not_refused_already() -> None:
-    found = failed_prediction(LOG, "live", logs(1, "x"), ModelFailure("the model broke"))
+    found = failed_prediction(LOG, "live", logs(1, "x"), ModelFailure("the model broke"), NOW)
     assert sorted((r.row, r.field) for r in found.scores.refusals) == [(0, "model"), (1, "x")]
     assert len(found.scores.index) == 0
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import orjson
 
 from quintet.api.telemetry import RequestTelemetry
+from quintet.captures.events import new_event, taken
 from quintet.errors import Forbidden, QuintetError, TooLarge
 from quintet.protocols.http import ANONYMOUS, MAX_RESPONSE_BYTES, Request, Response
 from quintet.serving import RequestContext
@@ -61,6 +62,11 @@ def respond(
         problem = error
         response = failure(error if isinstance(error, QuintetError) else None, context)
         rendered = render(response)
+    if context.contract is not None and (capture := context.contract.capture) is not None:
+        identity = context.job or new_event()
+        # a model's metadata is no prediction
+        asked = context.prediction is not None or context.job or problem is not None
+        context.event = identity if asked and taken(identity, capture.rate) else ""
     rendered["headers"] |= _standard_headers(request, context)
     telemetry().settle(context, request, response, problem)
     return rendered
@@ -180,6 +186,8 @@ def _standard_headers(request: Request, context: RequestContext) -> dict[str, st
         headers["X-Quintet-Model"] = context.model
         headers["X-Quintet-Version"] = str(context.version)
         headers["X-Quintet-Route"] = context.route
+    if context.event:
+        headers["X-Quintet-Event"] = context.event
     if context.cache:
         headers["X-Quintet-Cache"] = context.cache
     if context.fallback:

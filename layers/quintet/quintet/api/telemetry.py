@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from quintet.captures.lines import failure_line, prediction_lines
+from quintet.captures.plans import CapturePlan
 from quintet.errors import BadInput, QuintetError
 from quintet.protocols.http import Request, Response
 from quintet.serving import RequestContext
@@ -27,15 +29,18 @@ __all__ = ["RequestTelemetry", "StdoutTelemetry"]
 
 #: the definition of each metric in an EMF document
 _DEFINITIONS = {name: {"Name": name, "Unit": unit} for name, unit in METRICS.items()}
+#: the steps of a request that a capture has the times of
+_STEPS = ("load_ms", "decode_ms", "features_ms", "score_ms", "total_ms")
 _TRUE = ("1", "y", "yes", "t", "true", "on")
 
 
 class RequestTelemetry:
-    """Writes one log line and one document of metrics for each request."""
+    """Writes one log line, one document of metrics and, if asked for, a capture of each request."""
 
     def __init__(self, output: StdoutTelemetry) -> None:
         self.output = output
         self._circuits_opened = 0  # since the last request
+        self._cold = True  # until the first request is answered
 
     def settle(
         self, context: RequestContext, request: Request, response: Response, error: Exception | None
@@ -70,9 +75,15 @@ class RequestTelemetry:
         self._circuits_opened = 0
         measured = {name: count for name, count in counts.items() if count}
         output = self.output
-        output.write(
-            output.line(level, event, line), output.metrics(dimensions, {**measured, **times})
-        )
+        documents = [
+            output.line(level, event, line),
+            output.metrics(dimensions, {**measured, **times}),
+        ]
+        if context.event and not context.job:  # an accepted job is captured when it is scored
+            capture = _event(context, request, line, output.now(), cold=self._cold)
+            documents += _captured(context, request, capture, error)
+        self._cold = False
+        output.write(*documents)
 
     def circuit_changed(self, name: str, state: str) -> None:
         """Log that a circuit breaker opened, probes or closed."""
@@ -114,6 +125,45 @@ def _line(
     return line
 
 
+def _event(
+    context: RequestContext,
+    request: Request,
+    line: Mapping[str, Any],
+    now: float,
+    *,
+    cold: bool,
+) -> dict[str, Any]:
+    """The fields of a capture that are the same for all rows; `line` is the request's log line."""
+    event: dict[str, Any] = {
+        "event": context.event,
+        "event_time": now if context.prediction is None else context.prediction.now,
+        "path": "online",
+        "route": context.route,
+        "request_id": context.id,
+        "caller": request.caller,
+        "ms": {step: line[step] for step in _STEPS if step in line},
+    }
+    if context.trace_id:
+        event["trace_id"] = context.trace_id
+    if cold:
+        event["cold"] = True
+    return event
+
+
+def _captured(
+    context: RequestContext, request: Request, event: dict[str, Any], error: Exception | None
+) -> list[bytes]:
+    """The capture of a request."""
+    assert context.contract is not None
+    plan: CapturePlan = context.contract.compiled[CapturePlan]
+    if error is None:
+        assert context.prediction is not None
+        return prediction_lines(plan, event, context.prediction)
+    if request.wants_job or request.route.endswith("/async-invocations"):
+        event["path"] = "async"
+    return [failure_line(plan, event, error, context.rows)]
+
+
 def _failure(error: Exception) -> tuple[str, str, dict[str, Any]]:
     """The level and event of a failed request, and the log fields of its error."""
     about: dict[str, Any] = {"error": type(error).__name__}
@@ -148,6 +198,10 @@ class StdoutTelemetry:
         self._level = _level(environ)
         self._environ = environ
         self._clock = clock
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
 
     def info(self, message: str, **fields: Any) -> None:
         """Write a line of level INFO."""

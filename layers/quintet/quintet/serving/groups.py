@@ -38,6 +38,13 @@ def predict_groups(
     return _split(in_caller_order(found), batches)
 
 
+def _view(merged: Batch, batch: Batch, start: int, end: int) -> Batch:
+    """A part of the merged batch, with its stored features."""
+    columns = {name: column[start:end] for name, column in merged.columns.items()}
+    stacked = {names: matrix[start:end] for names, matrix in merged.stacked.items()}
+    return replace(batch, columns=columns, stacked=stacked)
+
+
 def _split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | ModelFailure]:
     """Split the prediction of the merged batch into those of its parts."""
     ends = np.cumsum([batch.rows for batch in batches])
@@ -54,7 +61,8 @@ def _split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | Mod
         start, end = int(starts[number]), int(ends[number])
         scores = _part(whole.scores, start, end, refusals[number])
         rows, ages = np.arange(batch.rows), whole.ages[start:end]
-        found.append(Prediction(whole.contract, whole.route, batch, rows, scores, ages))
+        part = _view(whole.batch, batch, start, end)
+        found.append(replace(whole, batch=part, rows=rows, scores=scores, ages=ages, failures={}))
     return found
 
 

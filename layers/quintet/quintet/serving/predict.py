@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -75,7 +75,8 @@ class Prediction:
     `route` is "live" or "pinned". `batch` is the caller's, with its stored features; `rows`
     (n,) are the ascending positions in it that this version answers; `scores.index` is a subset of
     them. `ages` (n, stored features) are in seconds, NaN without a stored value. `failures` are the
-    model's, by the number of the group that it failed on.
+    model's, by the number of the group that it failed on. `now` is what the ages refer to, in epoch
+    seconds; `unavailable`: the feature store could not be read.
     """
 
     contract: Contract
@@ -85,6 +86,8 @@ class Prediction:
     scores: Scores
     ages: NDArray[np.float64]
     failures: Mapping[int, ModelFailure] = field(default_factory=dict)
+    now: float = 0.0
+    unavailable: bool = False
 
     def check(self, partial: bool) -> None:
         """Raise for refused rows, unless the caller accepts partial results.
@@ -127,14 +130,14 @@ def predict(
         Transient: the feature store cannot be read, and the contract has no fallback rule.
     """
     model = route.model
-    contract = model.contract
+    contract, available = model.contract, True
     if whole and batch.refusals:
         check_values(model, batch)
     if contract.stored:
         try:
             joined = join(contract, batch, features, now)
         except Transient:
-            joined = unavailable(contract, batch)
+            joined, available = unavailable(contract, batch), False
     else:
         joined = Joined(batch, np.zeros(batch.rows, np.bool_), np.empty((batch.rows, 0)))
     if steps is not None:
@@ -153,11 +156,15 @@ def predict(
     if steps is not None:
         steps.ended["score_ms"] = steps.timer()
     rows = np.arange(batch.rows)
-    return [Prediction(contract, route.name, batch, rows, scores, joined.ages, failures)]
+    return [
+        Prediction(
+            contract, route.name, batch, rows, scores, joined.ages, failures, now, not available
+        )
+    ]
 
 
 def failed_prediction(
-    contract: Contract, route: str, batch: Batch, error: ModelFailure
+    contract: Contract, route: str, batch: Batch, error: ModelFailure, now: float
 ) -> Prediction:
     """The prediction for a batch that the model fails on as a whole: every row is refused."""
     for row in np.flatnonzero(batch.good).tolist():
@@ -166,7 +173,7 @@ def failed_prediction(
     outputs = {output.name: empty_output(output) for output in contract.outputs}
     scores = Scores(none, outputs, none.astype(np.bool_), batch.refusals)
     ages = np.full((batch.rows, len(contract.stored)), np.nan)
-    return Prediction(contract, route, batch, np.arange(batch.rows), scores, ages)
+    return Prediction(contract, route, batch, np.arange(batch.rows), scores, ages, now=now)
 
 
 def in_caller_order(predictions: Sequence[Prediction]) -> Prediction:
@@ -181,15 +188,16 @@ def in_caller_order(predictions: Sequence[Prediction]) -> Prediction:
     order = np.argsort(rows, kind="stable")
     ages = np.concatenate([one.ages for one in predictions])[order]
     scores = joined_scores([one.scores for one in predictions])
-    return Prediction(first.contract, first.route, first.batch, rows[order], scores, ages)
+    return replace(first, rows=rows[order], scores=scores, ages=ages)
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """The state of one request. It has counts, names and times, never values.
+    """The state of one request: counts, names and times. Only captures see its values.
 
-    `version` is 0 until the model is known. `cache` is "hit" or "miss" if the model's contract
-    enables the prediction cache; `job` is the accepted job.
+    `version` is 0, and `contract` None, until the model is known; `prediction` is the answer.
+    `event` is the id of its capture, empty if it is not captured. `cache` is "hit" or "miss" if the
+    model's contract enables the prediction cache; `job` is the accepted job.
     """
 
     id: str = ""
@@ -202,6 +210,9 @@ class RequestContext:
     fallback: int = 0
     cache: str = ""
     job: str = ""
+    event: str = ""
+    contract: Contract | None = None
+    prediction: Prediction | None = None
     steps: Steps = field(default_factory=Steps)
 
 
@@ -271,6 +282,7 @@ class Online:
             Transient: it could not be read.
         """
         model = self.models.get(name, version)
+        context.contract = model.contract
         context.model, context.version = model.contract.name, model.contract.version
         context.route = "live" if version is None else "pinned"
         context.steps.ended["load_ms"] = context.steps.timer()
@@ -323,4 +335,5 @@ class Online:
         context.fallback = int(scores.fallback.sum())
         if scores.refusals:
             prediction.check(partial)
+        context.prediction = prediction
         return prediction

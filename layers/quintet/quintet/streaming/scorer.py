@@ -164,12 +164,13 @@ class Scorer:
         steps = Steps(self.timer, self.timer())
         if not new.all():
             batch.good &= new[model_rows.record]
+        now = self.clock()
         try:
-            found = predict(route, batch, self.features, self.clock(), isolate="rows", steps=steps)
+            found = predict(route, batch, self.features, now, isolate="rows", steps=steps)
             prediction = in_caller_order(found)
         except ModelFailure as error:
             steps.ended["score_ms"] = self.timer()
-            prediction = failed_prediction(model.contract, route.name, batch, error)
+            prediction = failed_prediction(model.contract, route.name, batch, error, now)
         took = steps.milliseconds()
         for step in _TIMED:
             outcome.times[step] = outcome.times.get(step, 0.0) + took[step]

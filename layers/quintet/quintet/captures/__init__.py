@@ -1,0 +1,1 @@
+"""Predictions as they were served: as log lines online, as rows of one table in S3."""

@@ -1,0 +1,161 @@
+"""Lines of captures back to rows: what `capture` does with what CloudWatch Logs delivers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from arro3 import core
+
+from quintet.captures.plans import About, about_from
+from quintet.captures.tables import concat, moments, table_of, value_columns
+from quintet.columns import numpy_dtype
+
+__all__ = ["Hour", "Read", "read_lines"]
+
+#: the fields of a line that are columns as they are
+_PLAIN = ("event", "path", "route", "request_id", "trace_id", "caller", "job", "record", "rollout")
+_STEPS = ("load_ms", "decode_ms", "features_ms", "score_ms", "total_ms")
+
+
+class Hour(NamedTuple):
+    """What the rows of one object have in common; `start` is epoch seconds of the full hour.
+
+    `days` is how long they are kept.
+    """
+
+    model: str
+    version: int
+    days: int
+    start: int
+
+
+class Read(NamedTuple):
+    """Rows of one hour, and their first and last event."""
+
+    rows: core.Table
+    first: str
+    last: str
+
+
+def read_lines(lines: Iterable[str]) -> tuple[dict[Hour, Read], int]:
+    """The rows of lines by hour of the event, and how many lines are no captures."""
+    blocks: dict[Hour, dict[Any, _Block]] = defaultdict(dict)
+    events: dict[Hour, list[str]] = defaultdict(list)
+    unreadable = 0
+    for text in lines:
+        try:
+            line = orjson.loads(text)
+            about = about_from(line["about"])
+            start = int(line["event_time"] // 3600) * 3600
+            hour = Hour(about.model, about.version, about.days, start)
+            for block in _parts(line):
+                shape = (about.digest, about.rate, block.shape)
+                blocks[hour].setdefault(shape, _Block(about, block.shape)).add(line, block)
+            events[hour].append(str(line["event"]))
+        except (ValueError, TypeError, KeyError):
+            unreadable += 1
+    found = {}
+    for hour, some in blocks.items():
+        rows = concat([block.table() for block in some.values()])
+        found[hour] = Read(rows, min(events[hour]), max(events[hour]))
+    return found, unreadable
+
+
+class _Part(NamedTuple):
+    """Rows of a line with the same columns: their numbers, and what differs between them."""
+
+    shape: tuple[str, ...]
+    rows: list[int | None]
+    fixed: Mapping[str, Any]
+
+
+def _parts(line: Mapping[str, Any]) -> Iterable[_Part]:
+    """The scored rows of a line, its refused rows, or the event as a whole."""
+    if "refused" in line:
+        yield _Part(("refused",), [None], {"outcome": "refused", "refusals": line["refused"]})
+        return
+    if "failure" in line:
+        yield _Part(("failed",), [None], {"outcome": "failed", "failure": line["failure"]})
+        return
+    index = line.get("index")
+    if index is None:
+        index = list(range(line["rows"]))
+    if index:
+        without = "features" not in line
+        shape = ("scored", "" if without else "features", *line["outputs"])
+        reasons = line.get("fallback", {})
+        fixed = {
+            "outcome": "scored",
+            "without_features": without,
+            "entity": [entity or None for entity in line.get("entities") or [None] * len(index)],
+            "fallback": [str(row) in reasons for row in index],
+            "fallback_reason": [reasons.get(str(row)) for row in index],
+        }
+        yield _Part(shape, index, fixed)
+    if refusals := line.get("refusals"):
+        fixed = {"outcome": "refused", "refusals": list(refusals.values())}
+        yield _Part(("refused",), [int(row) for row in refusals], fixed)
+
+
+class _Block:
+    """Rows of several lines with the same columns."""
+
+    def __init__(self, about: About, shape: tuple[str, ...]) -> None:
+        self._about = about
+        self._shape = shape
+        self._count = 0
+        self._fixed: dict[str, list[Any]] = defaultdict(list)
+        self._features: list[list[Any]] = [[] for _ in (*about.groups, *about.shaped)]
+        self._ages: list[Any] = []
+        self._outputs: dict[str, list[Any]] = {name: [] for name in shape[2:]}
+
+    def add(self, line: Mapping[str, Any], part: _Part) -> None:
+        """Add the rows of a line."""
+        count, took = len(part.rows), line.get("ms", {})
+        fixed = {
+            "row": part.rows,
+            "event_time": line["event_time"],
+            "served_at": line.get("served_at", line["event_time"]),
+            "rows": line["rows"],
+            "cold": line.get("cold", False),
+            **{name: line.get(name) for name in _PLAIN},
+            **{step: took.get(step) for step in _STEPS},
+            **part.fixed,
+        }
+        for name, value in fixed.items():
+            self._fixed[name] += value if isinstance(value, list) else [value] * count
+        self._count += count
+        if self._shape[0] != "scored":
+            return
+        for held, values in zip(self._features, line.get("features", ()), strict=False):
+            held.extend(values)
+        self._ages += line.get("ages", ())
+        for name, known in self._outputs.items():
+            known.extend(line["outputs"][name])
+
+    def table(self) -> core.Table:
+        """All rows added."""
+        about, columns = self._about, {}
+        fixed: dict[str, Any] = {**self._fixed, "model": about.model, "version": about.version}
+        fixed |= {"digest": about.digest, "rate": about.rate}
+        for name in ("event_time", "served_at"):
+            fixed[name] = moments(np.array(fixed[name]))
+        if self._shape[0] == "scored":
+            dtypes = [dtype for _, dtype in about.groups] + [dtype for _, dtype, _ in about.shaped]
+            features = None
+            if "features" in self._shape[:2]:
+                features = [
+                    np.array(values, dtype=numpy_dtype(dtype))
+                    for values, dtype in zip(self._features, dtypes, strict=True)
+                ]
+            ages = np.array(self._ages, dtype=np.float32).reshape(self._count, len(about.ages))
+            kinds = {name: numpy_dtype(dtype) for name, dtype, _ in about.outputs}
+            outputs = {
+                name: np.array(values, dtype=kinds[name]) for name, values in self._outputs.items()
+            }
+            columns = value_columns(about, features, ages, outputs)
+        return table_of(self._count, fixed, columns)

@@ -1,0 +1,222 @@
+"""Captures as a table: one row of Parquet for each row of an event.
+
+`FIXED` are the columns of every model. After them come a model's own: `feature_<name>`,
+`age_<name>` (seconds, float32) and `output_<column>`, in the dtypes of its contract.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from arro3 import core
+from arro3 import io as arrow_io
+from numpy.typing import NDArray
+
+from quintet.captures.plans import About, CapturePlan, Rows
+from quintet.columns import Array
+from quintet.errors import Refusal
+from quintet.serving import Prediction
+
+__all__ = [
+    "FIXED",
+    "concat",
+    "moments",
+    "read_parquet",
+    "refused",
+    "scored",
+    "table_of",
+    "value_columns",
+    "write_parquet",
+]
+
+_TEXT, _TIME = core.DataType.string(), core.DataType.timestamp("us")
+_INT, _FLOAT, _BOOL = core.DataType.int64(), core.DataType.float64(), core.DataType.bool()
+
+#: the columns of every capture, in their order; docs/captures.md describes them
+FIXED: Mapping[str, core.DataType] = {
+    "event": _TEXT,
+    "row": _INT,
+    "event_time": _TIME,
+    "served_at": _TIME,
+    "outcome": _TEXT,
+    "model": _TEXT,
+    "version": _INT,
+    "digest": _TEXT,
+    "path": _TEXT,
+    "route": _TEXT,
+    "rate": _FLOAT,
+    "rows": _INT,
+    "request_id": _TEXT,
+    "trace_id": _TEXT,
+    "caller": _TEXT,
+    "entity": _TEXT,
+    "row_id": _TEXT,
+    "job": _TEXT,
+    "run": _TEXT,
+    "record": _TEXT,
+    "rollout": _TEXT,
+    "cold": _BOOL,
+    "load_ms": _FLOAT,
+    "decode_ms": _FLOAT,
+    "features_ms": _FLOAT,
+    "score_ms": _FLOAT,
+    "total_ms": _FLOAT,
+    "fallback": _BOOL,
+    "fallback_reason": _TEXT,
+    "refusals": _TEXT,
+    "failure": _TEXT,
+    "without_features": _BOOL,
+}
+
+
+def moments(seconds: float | NDArray[np.float64]) -> Array:
+    """Times in epoch seconds as datetime64 in microseconds, UTC; of one number, (1,)."""
+    return np.rint(np.atleast_1d(seconds) * 1e6).astype(np.int64).view("datetime64[us]")
+
+
+def table_of(rows: int, fixed: Mapping[str, Any], values: Mapping[str, Array]) -> core.Table:
+    """A table of so many rows. A fixed column is given as one value for all rows, or as (rows,)
+    values; those that are not given are null. `values` are the model's own columns."""
+    columns = {name: _fixed(fixed.get(name), kind, rows) for name, kind in FIXED.items()}
+    return core.Table.from_pydict({**columns, **{name: _own(a) for name, a in values.items()}})
+
+
+def _fixed(value: Any, kind: core.DataType, rows: int) -> core.Array:
+    if isinstance(value, core.Array):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O" and len(value) == rows:
+        return core.Array.from_numpy(np.ascontiguousarray(value)).cast(kind)
+    if isinstance(value, list):
+        return core.Array(value, kind)
+    if value is None:
+        one = core.Array([None], _INT).cast(kind)  # arro3 makes no null of every kind
+    elif isinstance(value, np.ndarray):  # one moment
+        one = core.Array.from_numpy(value)
+    else:
+        one = core.Array([value], kind)
+    return one.take(np.zeros(rows, dtype=np.int64))
+
+
+def _own(array: Array) -> core.Array:
+    """A column of values: of (rows, n, ...) each row is a flat list."""
+    if array.ndim == 1:
+        if array.dtype.kind == "O":
+            return core.Array(array.tolist(), _TEXT)
+        if array.dtype == np.float16:  # which few readers of Parquet know
+            array = array.astype(np.float32)
+        return core.Array.from_numpy(np.ascontiguousarray(array))
+    size = int(np.prod(array.shape[1:]))
+    return core.fixed_size_list_array(_own(array.reshape(-1)), size)
+
+
+def value_columns(
+    about: About,
+    features: Sequence[Array] | None,
+    ages: NDArray[np.float32],
+    outputs: Mapping[str, Array],
+) -> dict[str, Array]:
+    """A model's own columns, from what `CapturePlan.features` gives, its ages and its outputs."""
+    columns: dict[str, Array] = {}
+    if features is not None:
+        groups = len(about.groups)
+        for (names, _), matrix in zip(about.groups, features[:groups], strict=True):
+            columns |= {f"feature_{name}": matrix[:, i] for i, name in enumerate(names)}
+        for (name, _, _), array in zip(about.shaped, features[groups:], strict=True):
+            columns[f"feature_{name}"] = array
+    columns |= {f"age_{name}": ages[:, i] for i, name in enumerate(about.ages)}
+    for name, _, known in about.outputs:
+        if name in outputs:
+            flat = outputs[name].reshape(len(outputs[name]), -1)
+            names = known or [f"{name}_{i}" for i in range(flat.shape[1])]
+            columns |= {f"output_{column}": flat[:, i] for i, column in enumerate(names)}
+    return columns
+
+
+def scored(
+    plan: CapturePlan, prediction: Prediction, some: Rows, fixed: Mapping[str, Any]
+) -> core.Table:
+    """The scored rows of a prediction, by their positions in its scores; `fixed` are the fields
+    that the prediction does not know, each for all rows or for those of `some`."""
+    batch, scores = prediction.batch, prediction.scores
+    index, fallback = scores.index[some], scores.fallback[some]
+    entities: list[str | None] | None = None
+    if batch.entities is not None:
+        entities = [batch.entities[row] or None for row in index.tolist()]
+    reasons: list[str | None] | None = None
+    if fallback.any():
+        reasons = [None] * len(index)
+        by_rule = np.flatnonzero(fallback).tolist()
+        for row, reason in zip(
+            by_rule, plan.fallback_reasons(prediction, index[fallback]), strict=True
+        ):
+            reasons[row] = reason
+    known = _known(plan.about, prediction) | {
+        "row": index,
+        "outcome": "scored",
+        "entity": entities,
+        "fallback": fallback,
+        "fallback_reason": reasons,
+        **fixed,
+    }
+    ages = prediction.ages[index].astype(np.float32)
+    outputs = {name: values[some] for name, values in scores.outputs.items()}
+    columns = value_columns(plan.about, plan.features(batch, index), ages, outputs)
+    return table_of(len(index), known, columns)
+
+
+def refused(
+    plan: CapturePlan,
+    prediction: Prediction,
+    rows: NDArray[np.int64],
+    refusals: Mapping[int, Sequence[Refusal]],
+    fixed: Mapping[str, Any],
+) -> core.Table:
+    """The refused rows of a prediction, by their positions in the batch: reasons, and no values."""
+    known = _known(plan.about, prediction) | {
+        "row": rows,
+        "outcome": "refused",
+        "refusals": [plan.refusal(refusals.get(row, ())) for row in rows.tolist()],
+        **fixed,
+    }
+    return table_of(len(rows), known, {})
+
+
+def _known(about: About, prediction: Prediction) -> dict[str, Any]:
+    return {
+        "served_at": moments(prediction.now),
+        "model": about.model,
+        "version": about.version,
+        "digest": about.digest,
+        "rate": about.rate,
+        "route": prediction.route,
+        "rows": prediction.batch.rows,
+    }
+
+
+def concat(tables: Sequence[core.Table]) -> core.Table:
+    """The rows of tables of one version of a model; a column that one does not have is null."""
+    if len(tables) == 1:
+        return tables[0]
+    samples = {name: table[name].chunks[:1] for table in tables for name in table.column_names}
+    parts: dict[str, list[core.Array]] = {name: [] for name in samples}
+    for table in tables:
+        held = set(table.column_names)
+        nothing = core.Array([None], _INT).take(np.zeros(table.num_rows, dtype=np.int64))
+        for name, sample in samples.items():
+            parts[name] += table[name].chunks if name in held else [sample[0].take(nothing)]
+    return core.Table.from_pydict({name: core.ChunkedArray(some) for name, some in parts.items()})
+
+
+def write_parquet(table: core.Table) -> bytes:
+    """A table as a file; the same rows give the same bytes."""
+    out = io.BytesIO()
+    arrow_io.write_parquet(table.combine_chunks(), out, compression="zstd(3)")
+    return out.getvalue()
+
+
+def read_parquet(body: bytes) -> core.Table:
+    """The table in a file."""
+    return arrow_io.read_parquet(io.BytesIO(body)).read_all()
