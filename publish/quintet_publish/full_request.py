@@ -111,7 +111,9 @@ def _differences(
         if want.dtype.kind == "f":
             slack = max(tolerance, 1e-3) if want.dtype.itemsize == 2 else tolerance
             exact, given = np.asarray(want, np.float64), np.asarray(have, np.float64)
-            apart = ~(np.abs(given - exact) <= slack * np.maximum(1.0, np.abs(exact)))
+            with np.errstate(invalid="ignore"):
+                apart = ~(np.abs(given - exact) <= slack * np.maximum(1.0, np.abs(exact)))
+            apart &= np.isfinite(given) | np.isfinite(exact)
         else:
             apart = np.asarray(want != have)
         for place in np.argwhere(apart)[:SHOWN].tolist():

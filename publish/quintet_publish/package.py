@@ -193,7 +193,8 @@ def _odd_outputs(contract: Contract, outputs: Mapping[str, Any]) -> Iterator[tup
         for row, value in enumerate(outputs[output.name]):
             shape = _shape(value)
             nested = shape is None or len(shape) > MAX_DIMENSIONS
-            if nested or not all(is_of(output.dtype, v) for v in _leaves(value)):
+            leaves = (v for v in _leaves(value) if v is not None or output.finite)
+            if nested or not all(is_of(output.dtype, v) for v in leaves):
                 got = f"{value!r:.60}"
                 yield f"outputs.{output.name}", f"row {row}: expected {output.dtype}, got {got}"
                 break

@@ -156,6 +156,8 @@ def _quality(
 
 
 def _fit(output: Output, values: Array, target: Sequence[Any]) -> Quality | None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return None
     if output.meaning == "probabilities":
         labels = output.labels or tuple(map(str, range(values.shape[1])))
         names = output.class_names or labels

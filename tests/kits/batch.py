@@ -234,7 +234,8 @@ def _array(values: list[Any], kind: core.DataType) -> core.Array:
 class Bench:
     """A run in memory, step by step."""
 
-    def __init__(self, catalog: MemoryCatalog = CATALOG) -> None:
+    def __init__(self, catalog: MemoryCatalog = CATALOG, model: OnnxModel = MODEL) -> None:
+        self.model = model
         self.inbox = MemoryInputBucket()
         self.store = MemoryObjectStore()
         self.features = MemoryFeatures()
@@ -285,7 +286,7 @@ class Bench:
             score_unit(
                 unit,
                 plan,
-                model=lambda: MODEL,
+                model=lambda: self.model,
                 inbox=self.inbox,
                 store=self.store,
                 features=self.features,

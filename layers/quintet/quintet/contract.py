@@ -126,7 +126,8 @@ class Output:
 
     `classes` names the classes: a list in the order of the label's numbers (0, 1, ...) or of
     the columns of the probabilities, or a mapping from the graph's labels, as text, to names;
-    with a mapping, the columns are in ascending order of the labels.
+    with a mapping, the columns are in ascending order of the labels. A row whose output is not
+    finite is refused unless `finite` is false.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -136,6 +137,7 @@ class Output:
     shape: tuple[int, ...]
     meaning: Meaning
     classes: tuple[str, ...] | dict[str, str] | None = None
+    finite: bool = True
     description: str = ""
     batch_axis: int = 0
 

@@ -57,7 +57,8 @@ def score(
     """Score the good rows of a batch in one run of the model.
 
     `fallback` marks the rows (of the whole batch) that the fallback rule answers. A row
-    whose output is not finite is refused, with the output's name as its field.
+    whose output is not finite is refused, with the output's name as its field, unless the contract
+    says `finite: false`.
 
     Raises:
         ModelFailure: the model raised, or an output's shape or dtype is not the contract's.
@@ -320,7 +321,7 @@ def _checked(
                 f"the model's output {output.name} is {values.dtype} {list(values.shape)}; "
                 f"its contract says {output.dtype} {list(shape)}"
             )
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        if output.finite and values.dtype.kind == "f" and not np.isfinite(values).all():
             whole = _refuse_outputs(batch, output, index, values)
             keep = whole if keep is None else keep & whole
     if keep is None:

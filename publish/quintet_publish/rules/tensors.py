@@ -85,6 +85,8 @@ def check_output(output: Output) -> Found:
         yield ("dtype",), f"expected a float for {output.meaning}"
     if output.meaning in ("probabilities", "embedding") and len(output.row_shape) != 1:
         yield ("shape",), f"expected [-1, n] for {output.meaning}"
+    if not output.finite and kind != "f":
+        yield ("finite",), f"false is for floats; {output.name} is {output.dtype}"
     names = output.class_names
     if names is None:
         return

@@ -5,6 +5,7 @@ The key is `entity`, "<model>#<entity key>#<value>"; `outputs` maps output names
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -101,7 +102,7 @@ def _key(one: Latest) -> str:
 def _storable(value: Any) -> Any:
     """Convert an output's value for the table; None if it is too large.
 
-    A number outside DynamoDB's range becomes zero or a string.
+    A number outside DynamoDB's range becomes zero or a string, one that is not finite None.
     """
     size = len(value) if isinstance(value, Mapping | list) else np.size(value)
     if size > MAX_NUMBERS:
@@ -117,6 +118,8 @@ def _storable(value: Any) -> Any:
 
 def _number(value: Any) -> Any:
     magnitude = abs(float(value))
+    if not math.isfinite(magnitude):
+        return None
     if magnitude < MIN_VALUE:
         return 0
     # str() of float32 0.1 gives 0.1

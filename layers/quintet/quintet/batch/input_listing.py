@@ -21,7 +21,7 @@ import orjson
 from quintet.batch.plans import Snapshot
 from quintet.batch.requests import RunRequest
 from quintet.batch.stores import InputBucket
-from quintet.columns import from_text
+from quintet.columns import from_text, is_missing
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput
 
@@ -221,8 +221,6 @@ def constants(contract: Contract, key: str) -> dict[str, Scalar]:
         feature = _named(contract, name)
         if feature is None or feature.source != "request" or value == NO_VALUE:
             continue
-        if feature.missing and not value:
-            continue
         if feature.name in found:
             raise BadInput.of(f"folder {name}=", f"one folder for {feature.name}", "two")
         alone = Contract(name="", version=1, task="", features=(feature,), inputs=(), outputs=())
@@ -230,7 +228,9 @@ def constants(contract: Contract, key: str) -> dict[str, Scalar]:
         if batch.refusals:
             refusal = batch.refusals[0]
             raise BadInput.of(f"folder {name}=", refusal.expected, refusal.got)
-        found[feature.name] = batch.columns[feature.name].tolist()[0]
+        (constant,) = batch.columns[feature.name].tolist()
+        if not is_missing(constant):
+            found[feature.name] = constant
     return found
 
 

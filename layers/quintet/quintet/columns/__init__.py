@@ -5,7 +5,15 @@ Here values get their dtype: missing values take their default, values of anothe
 source.
 """
 
-from quintet.columns.batch import Array, Batch, drop_empty_texts, key_of, numpy_dtype, shown
+from quintet.columns.batch import (
+    Array,
+    Batch,
+    drop_empty_texts,
+    is_missing,
+    key_of,
+    numpy_dtype,
+    shown,
+)
 from quintet.columns.merging import layout, merge
 from quintet.columns.names import did_you_mean, near_name
 from quintet.columns.outputs import column_names, empty_output, flat_columns
@@ -29,6 +37,7 @@ __all__ = [
     "from_records",
     "from_tensors",
     "from_text",
+    "is_missing",
     "json_columns",
     "key_of",
     "layout",

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import numpy_dtype
-from quintet.columns.batch import is_missing
+from quintet.columns import is_missing, numpy_dtype
 from quintet.contract import Contract, Feature
 from quintet.monitoring.drift import category
 

@@ -57,6 +57,7 @@ class Histogram:
         head = {"output": name, "meaning": self._output.meaning}
         if self._output.meaning == "label":
             return {**head, "classes": self._by_class(values)}
+        values = values[np.isfinite(values)]
         if not len(values):
             return {**head, "low": 0.0, "high": 1.0, "counts": [0] * BINS, "sum": 0.0}
         low, high = float(values.min()), float(values.max())

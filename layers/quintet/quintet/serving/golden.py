@@ -4,8 +4,8 @@
 
     {"columns": {"amount": [12.5, ...], ...}, "outputs": {"score": [0.03, ...]}, "tolerance": 1e-6}
 
-All features are columns, including stored ones; null is a missing value. Row i of every output
-belongs to row i of every column.
+All features are columns, including stored ones; null is a missing value, and in an output one that
+is not finite. Row i of every output belongs to row i of every column.
 """
 
 from __future__ import annotations
@@ -148,7 +148,10 @@ def _compare(
     if dtype.kind == "f":
         slack = max(tolerance, HALF_TOLERANCE) if dtype.itemsize == 2 else tolerance
         allowed = slack * np.maximum(1.0, np.abs(expected))
-        apart = ~(np.abs(np.asarray(have, np.float64) - expected) <= allowed)
+        got = np.asarray(have, np.float64)
+        with np.errstate(invalid="ignore"):
+            apart = ~(np.abs(got - expected) <= allowed)
+        apart &= ~(np.isnan(expected) & ~np.isfinite(got))
     else:
         apart = np.asarray(have != expected)
     if not apart.any():

@@ -80,14 +80,14 @@ def past_threshold(
 
 
 def _past(rule: AlertRule, values: Array) -> NDArray[np.bool_]:
-    """Whether each value is beyond the threshold, compared in the output's precision."""
+    """Whether each value is finite and beyond the threshold, in the output's precision."""
     past = np.zeros(len(values), dtype=np.bool_)
     with np.errstate(over="ignore"):
         if rule.above is not None:
             past |= values > rule.above
         if rule.below is not None:
             past |= values < rule.below
-    return past
+    return past & np.isfinite(values)
 
 
 def _last_column(values: Array) -> Array:
