@@ -15,7 +15,7 @@ from quintet.aws.latest import LatestTable
 from quintet.aws.scores_bucket import S3ConditionalObjects, S3ObjectStore
 from quintet.batch.plans import Plan, RunPaths, plan_from
 from quintet.batch.tables import current_run
-from quintet.columns import Array, as_records, column_names, json_columns, numpy_dtype
+from quintet.columns import Array, as_records, column_names, json_columns, numpy_dtype, ragged
 from quintet.contract import Contract, Output
 from quintet.streaming.latest import Latest
 from quintet_cli.registry import artifacts_of
@@ -124,5 +124,8 @@ def _values(output: Output, columns: Mapping[str, Any], rows: Sequence[int]) -> 
     """Return an output of some rows, reassembled from the columns that it was written as."""
     names = column_names(output)
     dtype = numpy_dtype(output.dtype)
+    if output.free:
+        lists = [columns[output.name][row] for row in rows]
+        return ragged([np.array(found, dtype) for found in lists])
     flat = [np.array([columns[name][row] for row in rows], dtype=dtype) for name in names]
     return flat[0] if len(flat) == 1 else np.stack(flat, axis=1)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from quintet.contract import Contract, Feature, Input, Output
 
-__all__ = ["STATE", "Shaped", "graph_of"]
+__all__ = ["IMAGE", "PADDED", "QUANTISED", "SHAPED", "STATE", "TOKENS", "Shaped", "graph_of"]
 
 _TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
@@ -39,11 +40,158 @@ def graph_of(
 
 @dataclass(frozen=True)
 class Shaped:
-    """A model, some rows (values by feature), and the graph's feeds for one of them."""
+    """A model, and some rows of it: values by feature."""
 
     contract: Contract
     graph: bytes
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[dict[str, Any]]
+
+    def alone(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """onnxruntime's own outputs for one row, each without the dimension of rows."""
+        session = onnxruntime.InferenceSession(self.graph, providers=["CPUExecutionProvider"])
+        ranks = {i.name: len(i.shape) for i in session.get_inputs()}
+        feeds = {name: np.array(v, np.float32) for name, v in self.contract.constants.items()}
+        for i in self.contract.inputs:
+            feeds[i.name] = np.array([row[name] for name in i.names], i.dtype)
+            if len(i.names) == 1:
+                feeds[i.name] = np.array(row[i.names[0]], i.dtype)
+                feeds[i.name] = feeds[i.name].reshape(_sized(i.row_shape, feeds[i.name].shape))
+            if len(feeds[i.name].shape) < ranks[i.name]:
+                feeds[i.name] = np.expand_dims(feeds[i.name], i.batch_axis)
+        names = [output.name for output in self.contract.outputs]
+        arrays = session.run(names, feeds)
+        return {
+            o.name: array.take(0, axis=o.batch_axis) if array.ndim == len(o.shape) else array
+            for o, array in zip(self.contract.outputs, arrays, strict=True)
+        }
+
+
+def _sized(shape: Sequence[int], have: Sequence[int]) -> list[int]:
+    """The shape of an empty list whose inner sizes are not written."""
+    return [
+        size if size >= 0 else (list(have) + [0] * len(shape))[n] for n, size in enumerate(shape)
+    ]
+
+
+def _contract(name: str, features: Sequence[Feature], *outputs: Output, **more: Any) -> Contract:
+    """A contract whose features are its inputs, rows first."""
+    return Contract(
+        name=name,
+        version=1,
+        task="test",
+        features=tuple(features),
+        inputs=tuple(Input(name=f.name, dtype=f.dtype, shape=(-1, *f.shape)) for f in features),
+        outputs=outputs,
+        **more,
+    )
+
+
+def _value(name: str, shape: tuple[int, ...], dtype: Any = "float32", **more: Any) -> Output:
+    return Output(name=name, dtype=dtype, shape=shape, meaning="value", **more)
+
+
+def _tokens(**more: Any) -> Shaped:
+    """Two features that share a free axis: what is masked out, and the sum of what is not."""
+    graph = graph_of(
+        [
+            helper.make_node("Mul", ["tokens", "mask"], ["kept"]),
+            helper.make_node("ReduceSum", ["kept", "last"], ["total"], keepdims=0),
+        ],
+        {"tokens": ("int64", ["rows", "length"]), "mask": ("int64", ["rows", "length"])},
+        {"kept": ("int64", ["rows", "length"]), "total": ("int64", ["rows"])},
+        {"last": np.array([-1])},
+    )
+    features = [
+        Feature(name="tokens", dtype="int64", shape=(-1,), max=6, range=(0, 1000), **more),
+        Feature(name="mask", dtype="int64", shape=(-1,), max=6, **more),
+    ]
+    outputs = [_value("kept", (-1, -1), "int64", max=6), _value("total", (-1,), "int64")]
+    outputs = outputs[1:] if more else outputs
+    rows: list[dict[str, Any]] = [
+        {"tokens": [5, 6, 7], "mask": [1, 0, 1]},
+        {"tokens": [9], "mask": [1]},
+        {"tokens": [1, 2, 3], "mask": [1, 1, 1]},
+        {"tokens": [], "mask": []},
+        {"tokens": [1, 2, 3, 4, 5, 6], "mask": [0, 0, 0, 0, 0, 1]},
+    ]
+    return Shaped(_contract("tokens", features, *outputs), graph, rows)
+
+
+def _image() -> Shaped:
+    """Two free axes of three, and an output that is empty for an image of one line."""
+    graph = graph_of(
+        [
+            helper.make_node("Slice", ["image", "one", "end", "one"], ["below"]),
+            helper.make_node("ReduceMax", ["image", "inner"], ["peak"], keepdims=0),
+        ],
+        {"image": ("float32", ["rows", "height", "width", 2])},
+        {
+            "below": ("float32", ["rows", "lines", "width", 2]),
+            "peak": ("float32", ["rows", 2]),
+        },
+        {"one": np.array([1]), "end": np.array([1 << 40]), "inner": np.array([1, 2])},
+    )
+    features = [Feature(name="image", dtype="float32", shape=(-1, -1, 2), max=(3, 4))]
+    outputs = [_value("below", (-1, -1, -1, 2), max=(2, 4)), _value("peak", (-1, 2))]
+    shapes = [(2, 3), (1, 2), (3, 4), (2, 3), (1, 1), (3, 2)]
+    rows: list[dict[str, Any]] = [
+        {"image": (np.arange(h * w * 2).reshape(h, w, 2) * 0.1 + number).round(3).tolist()}
+        for number, (h, w) in enumerate(shapes)
+    ]
+    return Shaped(_contract("image", features, *outputs), graph, rows)
+
+
+def _found() -> Shaped:
+    """Detections in a graph without rows: the positions of what is positive, of any number."""
+    graph = graph_of(
+        [
+            helper.make_node("Greater", ["x", "zero"], ["high"]),
+            helper.make_node("NonZero", ["high"], ["places"]),
+            helper.make_node("Transpose", ["places"], ["found"], perm=[1, 0]),
+            helper.make_node("ReduceMax", ["x"], ["peak"], keepdims=0),
+        ],
+        {"x": ("float32", [3]), "zero": ("float32", [])},
+        {"found": ("int64", ["n", 1]), "peak": ("float32", [])},
+    )
+    outputs = [_value("found", (-1, -1, 1), "int64", max=3), _value("peak", (-1,))]
+    features = [Feature(name="x", dtype="float32", shape=(3,))]
+    contract = _contract("found", features, *outputs, rows="one", constants={"zero": 0})
+    rows = [{"x": x} for x in ([1, -1, 1], [-1, -2, -3], [0.5, 0, 0], [1, 2, 3])]
+    return Shaped(contract, graph, rows)
+
+
+def _quantised() -> Shaped:
+    """Dynamic int8: the scale is that of all rows of a run, which so depend on each other."""
+    graph = graph_of(
+        [
+            helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+        ],
+        {"x": ("float32", ["rows", 2])},
+        {"y": ("float32", ["rows", 2])},
+    )
+    features = [Feature(name="a", dtype="float32"), Feature(name="b", dtype="float32")]
+    contract = _contract("quantised", features, _value("y", (-1, 2)), rows="one")
+    both = (Input(name="x", dtype="float32", shape=(-1, 2), features=("a", "b")),)
+    rows = [{"a": 0.1 * row, "b": 10.0**row} for row in range(4)]
+    return Shaped(replace(contract, inputs=both), graph, rows)
+
+
+def _exported_for_one() -> Shaped:
+    """A graph whose batch is fixed at 1, with an input of one number a row."""
+    graph = graph_of(
+        [helper.make_node("Mul", ["x", "by"], ["y"])],
+        {"x": ("float32", [1, 3]), "by": ("float32", [1, 1])},
+        {"y": ("float32", [1, 3])},
+    )
+    features = [
+        Feature(name="x", dtype="float32", shape=(3,)),
+        Feature(name="by", dtype="float32"),
+    ]
+    contract = _contract("exported", features, _value("y", (-1, 3)), rows="one")
+    inputs = (contract.inputs[0], Input(name="by", dtype="float32", shape=(-1, 1)))
+    rows = [{"x": [1, 2, float(row)], "by": row + 0.5} for row in range(3)]
+    return Shaped(replace(contract, inputs=inputs), graph, rows)
 
 
 def _recurrent() -> Shaped:
@@ -84,7 +232,7 @@ def _recurrent() -> Shaped:
         ),
         constants={"rate": 16000},
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"x": [float(row), 0.5], "state": [[row, 1.0, 2.0], [3.0, 4.0, float(row)]]}
         for row in range(4)
     ]
@@ -92,3 +240,19 @@ def _recurrent() -> Shaped:
 
 
 STATE = _recurrent()
+TOKENS = _tokens()
+PADDED = _tokens(pad=0)
+IMAGE = _image()
+FOUND = _found()
+QUANTISED = _quantised()
+EXPORTED = _exported_for_one()
+
+SHAPED = {
+    "rows on another axis, and a constant": STATE,
+    "a free axis": TOKENS,
+    "two free axes, and outputs without values": IMAGE,
+    "filled up to the longest": PADDED,
+    "one row at a time, no dimension of rows": FOUND,
+    "one row at a time, dynamic int8": QUANTISED,
+    "one row at a time, exported for one": EXPORTED,
+}

@@ -211,6 +211,34 @@ def test_a_byte_order_mark_is_read_over() -> None:
             "shape: [-1, 2] => shape: [-1, 3]",
             "line 8: inputs[0].shape: expected [-1, 2] for 2 features",
         ),
+        *(
+            (f"b, dtype: float32 => b, dtype: float32, shape: {shape}", f"line 6: {found}")
+            for shape, found in (
+                ("[-1]", "features[1].max: is required for a size of -1, such as `max: 512`"),
+                (
+                    "[-1, 2, -1], max: 9",
+                    "features[1].max: expected 2 numbers of at least 1, as [-1, 2, -1] has 2 of "
+                    "-1, got 9",
+                ),
+                (
+                    "[2], max: 9",
+                    "features[1].max: expected none, as [2] has 0 of -1, got 9",
+                ),
+                ("[2], pad: 0", "features[1].pad: is for a shape with a size of -1, got [2]"),
+                ("[-1], max: 9, pad: x", "features[1].pad: expected float32, got 'x'"),
+                ("[-1], max: 9", "features[1].default: is for a fixed shape, got [-1]"),
+                ("[-1], max: 99999999", "features[1].shape: expected at most 16777216 elements"),
+                ("[-2]", "features[1].shape: expected sizes of at least 1 for a row, or -1, got"),
+            )
+        ),
+        (
+            "meaning: score => meaning: score, max: 3",
+            "line 10: outputs[0].max: expected none",
+        ),
+        (
+            "shape: [-1, 1], meaning: score => shape: [-1, -1], max: 5, meaning: probabilities",
+            "line 10: outputs[0].meaning: expected value or another for the shape [-1, -1]",
+        ),
         (
             "shape: [-1, 2] => shape: [-1, 2], batch_axis: 1",
             "line 8: inputs[0].shape: expected -1, the rows, at position 1, got [-1, 2]",
@@ -274,7 +302,7 @@ def test_a_byte_order_mark_is_read_over() -> None:
     ],
 )
 def test_a_contradiction_is_found(change: str, found: str) -> None:
-    assert found in problems(small(change=change))
+    assert any(problem.startswith(found) for problem in problems(small(change=change)))
 
 
 @pytest.mark.parametrize(

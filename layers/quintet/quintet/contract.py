@@ -49,6 +49,7 @@ DType = Literal[
     "float64",
     "string",
 ]
+Rows = Literal["many", "one"]
 Source = Literal["request", "store", "window"]
 Empty = Literal["text", "missing"]
 Missing = Literal["nan"]
@@ -62,7 +63,9 @@ Scalar = bool | int | float | str
 class Feature:
     """One column of a record.
 
-    `shape` is that of one row: () is a scalar, (64,) a vector of 64. A feature without a
+    `shape` is that of one row: () is a scalar, (64,) a vector of 64, (-1,) a vector of any length
+    up to `max`, which bounds the free axes (-1) in order. With `pad`, all rows of a run are filled
+    up with that value to the longest of them. A feature without a
     `default` is required. `max_age` is in seconds and applies to stored features;
     `when_stale` says what happens if the value is older or missing: serve (use the
     old value; if it is missing, the default, else refuse), default, fallback (the
@@ -76,6 +79,8 @@ class Feature:
     name: str
     dtype: DType
     shape: tuple[int, ...] = ()
+    max: int | tuple[int, ...] | None = None
+    pad: Scalar | None = None
     source: Source = "request"
     range: tuple[float | None, float | None] | None = None
     categories: tuple[str | int, ...] | None = None
@@ -91,6 +96,16 @@ class Feature:
     def fill(self) -> Scalar | None:
         """What a missing value becomes: NaN, or the default; None: the value is required."""
         return math.nan if self.missing else self.default
+
+    @cached_property
+    def free(self) -> bool:
+        """Whether rows may differ in shape."""
+        return -1 in self.shape
+
+    @cached_property
+    def largest(self) -> tuple[int, ...]:
+        """The shape of the largest row."""
+        return _bounded(self.shape, self.max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +139,8 @@ class Input:
 class Output:
     """One output tensor of the graph and its meaning; the dimension `batch_axis` is the rows.
 
+    `max` bounds its free axes, as those of a feature.
+
     `classes` names the classes: a list in the order of the label's numbers (0, 1, ...) or of
     the columns of the probabilities, or a mapping from the graph's labels, as text, to names;
     with a mapping, the columns are in ascending order of the labels. A row whose output is not
@@ -136,6 +153,7 @@ class Output:
     dtype: DType
     shape: tuple[int, ...]
     meaning: Meaning
+    max: int | tuple[int, ...] | None = None
     classes: tuple[str, ...] | dict[str, str] | None = None
     finite: bool = True
     description: str = ""
@@ -145,6 +163,16 @@ class Output:
     def row_shape(self) -> tuple[int, ...]:
         """The shape of one row."""
         return _without(self.shape, self.batch_axis)
+
+    @cached_property
+    def free(self) -> bool:
+        """Whether rows may differ in shape."""
+        return -1 in self.row_shape
+
+    @cached_property
+    def largest(self) -> tuple[int, ...]:
+        """The shape of the largest row."""
+        return _bounded(self.row_shape, self.max)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -171,6 +199,11 @@ class Output:
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
+
+
+def _bounded(shape: tuple[int, ...], most: int | tuple[int, ...] | None) -> tuple[int, ...]:
+    bounds = iter((most,) if isinstance(most, int) else most or ())
+    return tuple(next(bounds) if size == -1 else size for size in shape)
 
 
 def _is_int(label: str) -> bool:
@@ -299,7 +332,8 @@ class Contract:
     """The contract of a model package: `model.yaml`, validated.
 
     `constants` are the values of inputs that are the same in every run; a list is a tensor's
-    values in row-major order.
+    values in row-major order. `rows` is "one" for a graph that takes one row in a run: it has no
+    rows, or as many as it was exported for, or its rows depend on each other.
     `version` numbers an immutable publication. `entity` names the key column that joins
     stored features. `cache_ttl` is in seconds; 0 disables the prediction cache. `training_data`
     is a CSV or Parquet file in the package from which publishing computes the baseline;
@@ -315,6 +349,7 @@ class Contract:
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
     constants: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
+    rows: Rows = "many"
     description: str = ""
     entity: str | None = None
     slo: Slo = Slo()
@@ -368,9 +403,14 @@ class Contract:
         return frozenset(names | {self.entity} if self.entity else names)
 
     @cached_property
+    def grouped(self) -> bool:
+        """Whether the rows of a batch may need several runs."""
+        return self.rows == "one" or any(feature.free for feature in self.features)
+
+    @cached_property
     def max_values(self) -> int:
         """The number of values in the largest allowed batch."""
-        row = len(self.request_keys) + sum(math.prod(f.shape) for f in self.requested)
+        row = len(self.request_keys) + sum(math.prod(f.largest) for f in self.requested)
         return self.limits.rows * row
 
     @cached_property
@@ -418,7 +458,8 @@ def _build(kind: Any, value: Any) -> Any:
         if isinstance(value, dict) and any(typing.get_origin(o) is dict for o in options):
             return value
         for option in options:
-            if dataclasses.is_dataclass(option) or typing.get_origin(option) is tuple:
+            listed = typing.get_origin(option) is tuple and isinstance(value, list | tuple)
+            if dataclasses.is_dataclass(option) or listed:
                 return _build(option, value)
     return value
 

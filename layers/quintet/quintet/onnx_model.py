@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from quintet.columns import Array, numpy_dtype
-from quintet.contract import Contract, DType
+from quintet.contract import Contract, DType, Input, Output
 from quintet.errors import ModelFailure
 
 __all__ = ["OnnxModel", "available_threads"]
@@ -65,24 +65,35 @@ class OnnxModel:
 
 
 def _rows_first(session: onnxruntime.InferenceSession, contract: Contract) -> Run:
-    """The session's run for tensors with the rows first, and without the contract's constants."""
+    """The session's run for tensors with the rows first, and without the contract's constants.
+
+    A model that takes one row at a time gets and gives a first dimension of 1.
+    """
     constants = _constants(session, contract)
-    fed = {i.name: i.batch_axis for i in contract.inputs if i.batch_axis}
-    given = {o.name: o.batch_axis for o in contract.outputs if o.batch_axis}
-    if not (constants or fed or given):
+    one = contract.rows == "one"
+    tensors: list[Input | Output] = [*contract.inputs, *contract.outputs]
+    axes = {tensor.name: tensor.batch_axis for tensor in tensors}
+    if not (constants or one or any(axes.values())):
         found: Run = session.run
         return found
+    sizes = {tensor.name: len(tensor.row_shape) for tensor in tensors}
+    # of what takes one row at a time, some tensors have no dimension for it
+    bare = {i.name for i in session.get_inputs() if one and len(i.shape) == sizes.get(i.name)}
+
+    def fed(name: str, tensor: Array) -> Array:
+        tensor = tensor[0] if name in bare else np.moveaxis(tensor, 0, axes[name])
+        # a scalar of its own, since a row of no dimensions is a number of Python's
+        return np.ascontiguousarray(tensor).reshape(np.shape(tensor))
+
+    def given(name: str, array: Array) -> Array:
+        if one and array.ndim == sizes[name]:
+            return array[np.newaxis]
+        return np.moveaxis(array, axes[name], 0)
 
     def run(outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
-        moved = {
-            name: np.ascontiguousarray(np.moveaxis(tensor, 0, fed[name])) if name in fed else tensor
-            for name, tensor in feeds.items()
-        }
+        moved = {name: fed(name, tensor) for name, tensor in feeds.items()}
         arrays = session.run(outputs, {**moved, **constants})
-        return [
-            np.moveaxis(array, given[name], 0) if name in given else array
-            for name, array in zip(outputs, arrays, strict=True)
-        ]
+        return [given(name, array) for name, array in zip(outputs, arrays, strict=True)]
 
     return run
 

@@ -51,6 +51,9 @@ def _answers(contract: Contract, here: Path, answers: Iterable[tuple[str, Any]])
             yield (*here, name), f"expected an output, one of {', '.join(outputs)}"
             continue
         output = outputs[name]
+        if output.free:
+            yield (*here, name), f"expected no fallback for the shape {list(output.shape)}"
+            continue
         values = value if isinstance(value, list) else [value]
         width = int(np.prod(output.row_shape, dtype=np.int64)) if output.row_shape else 1
         shaped = len(output.row_shape) <= 1 and isinstance(value, list) == bool(output.row_shape)
@@ -66,6 +69,8 @@ def check_alert(contract: Contract, alert: AlertRule) -> Found:
     if output is None:
         names = ", ".join(o.name for o in contract.outputs)
         yield ("output",), f"expected an output, one of {names}, got {alert.output!r}"
+    elif output.free:
+        yield ("output",), f"expected an output of a fixed shape, got {list(output.shape)}"
     elif numpy_dtype(output.dtype).kind not in "iuf":
         yield ("output",), f"expected an output of numbers; it is {output.dtype}"
     if alert.above is None and alert.below is None:

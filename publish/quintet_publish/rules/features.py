@@ -15,7 +15,9 @@ def check_feature(contract: Contract, feature: Feature) -> Found:
     """List where a feature contradicts itself or its contract, and what was expected."""
     if not FIELD.fullmatch(feature.name):
         yield ("name",), "expected a letter or _, then at most 62 letters, digits, _ . or -"
-    yield from dimensions(feature.shape)
+    yield from dimensions(feature.shape, feature.max)
+    if feature.pad is not None:
+        yield from _pad(feature, feature.pad)
     if feature.range is not None:
         yield from _range(feature)
     if feature.categories is not None:
@@ -26,10 +28,19 @@ def check_feature(contract: Contract, feature: Feature) -> Found:
         yield ("missing",), "expected either a default or missing: nan, got both"
     if feature.missing and numpy_dtype(feature.dtype).kind != "f":
         yield ("missing",), f"nan is for floats; {feature.name} is {feature.dtype}"
+    if feature.missing and feature.free:
+        yield ("missing",), f"nan is for a fixed shape, got {list(feature.shape)}"
     if feature.empty == "missing" and (feature.dtype != "string" or feature.shape):
         what = f"{feature.dtype} of shape {list(feature.shape)}"
         yield ("empty",), f"missing is for a single string; {feature.name} is a {what}"
     yield from (_requested if feature.source == "request" else _stored)(contract, feature)
+
+
+def _pad(feature: Feature, value: Any) -> Found:
+    if not feature.free:
+        yield ("pad",), f"is for a shape with a size of -1, got {list(feature.shape)}"
+    elif not is_of(feature.dtype, value):
+        yield ("pad",), f"expected {feature.dtype}, got {value!r}"
 
 
 def _range(feature: Feature) -> Found:
@@ -61,6 +72,9 @@ def _categories(feature: Feature) -> Found:
 
 
 def _default(feature: Feature, value: Any) -> Found:
+    if feature.free:
+        yield ("default",), f"is for a fixed shape, got {list(feature.shape)}"
+        return
     if not is_of(feature.dtype, value):
         yield ("default",), f"expected {feature.dtype}, got {value!r}"
         return

@@ -83,10 +83,16 @@ def check_output(output: Output) -> Found:
         yield ("dtype",), "expected an integer, a string or a bool for a label"
     if output.meaning in ("score", "probabilities", "embedding") and kind != "f":
         yield ("dtype",), f"expected a float for {output.meaning}"
-    if output.meaning in ("probabilities", "embedding") and len(output.row_shape) != 1:
-        yield ("shape",), f"expected [-1, n] for {output.meaning}"
     if not output.finite and kind != "f":
         yield ("finite",), f"false is for floats; {output.name} is {output.dtype}"
+    if output.free:
+        if output.meaning == "probabilities":
+            yield ("meaning",), f"expected value or another for the shape {list(output.shape)}"
+        if output.classes is not None:
+            yield ("classes",), f"expected none for the shape {list(output.shape)}"
+        return
+    if output.meaning in ("probabilities", "embedding") and len(output.row_shape) != 1:
+        yield ("shape",), f"expected [-1, n] for {output.meaning}"
     names = output.class_names
     if names is None:
         return
@@ -106,8 +112,8 @@ def _tensor(tensor: Input | Output) -> Found:
     elif shape[axis : axis + 1] != [-1]:
         place = f"at position {axis}" if axis else "first"
         yield ("shape",), f"expected -1, the rows, {place}, got {shape}"
-    else:
-        yield from dimensions(tensor.row_shape)
+    elif isinstance(tensor, Output):
+        yield from dimensions(tensor.row_shape, tensor.max)
 
 
 def _name(place: Path, name: str) -> Found:

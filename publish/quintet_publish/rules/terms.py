@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -28,11 +29,21 @@ def under(place: Path, found: Found) -> Found:
         yield (*place, *path), text
 
 
-def dimensions(shape: Sequence[int]) -> Found:
-    """Return problems of the shape of one row."""
-    if any(size < 1 for size in shape):
-        yield ("shape",), f"expected sizes of at least 1 for a row, got {list(shape)}"
-    elif np.prod(shape, dtype=np.float64) > MAX_ELEMENTS:
+def dimensions(shape: Sequence[int], most: int | Sequence[int] | None = None) -> Found:
+    """Return problems of the shape of one row; `most` bounds its free axes (-1)."""
+    bounds = [most] if isinstance(most, int) else list(most or ())
+    free = list(shape).count(-1)
+    if any(size < 1 and size != -1 for size in shape):
+        yield ("shape",), f"expected sizes of at least 1 for a row, or -1, got {list(shape)}"
+    elif free and most is None:
+        bound = "512" if free == 1 else str([512] * free)
+        yield ("max",), f"is required for a size of -1, such as `max: {bound}`"
+    elif len(bounds) != free or any(bound < 1 for bound in bounds):
+        numbers = f"{free} numbers of at least 1" if free else "none"
+        numbers = "one number of at least 1" if free == 1 else numbers
+        text = f"expected {numbers}, as {list(shape)} has {free} of -1"
+        yield ("max",), f"{text}, got {most}"
+    elif math.prod([size for size in shape if size != -1] + bounds) > MAX_ELEMENTS:
         yield ("shape",), f"expected at most {MAX_ELEMENTS} elements a row"
 
 

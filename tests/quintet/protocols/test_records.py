@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -210,8 +211,7 @@ def test_a_sensitive_value_is_not_told(service: Online) -> None:
 
 def test_without_a_rule_a_missing_feature_is_refused_and_a_lost_store_is_transient() -> None:
     ruled = tuple(
-        f if f.source == "request" else type(f)(**{**vars(f), "when_stale": "refuse"})
-        for f in SHOP.features
+        f if f.source == "request" else replace(f, when_stale="refuse") for f in SHOP.features
     )
     contract = renamed(SHOP, features=ruled, fallback=None)
     service = online(contract, features=shop_features())

@@ -150,7 +150,11 @@ def _columns(plan: Plan, contract: Contract) -> list[dict[str, str]]:
     found |= {name: "string" for _, name in plan.keep}
     for output in contract.outputs:
         dtype = numpy_dtype(output.dtype)
-        found |= dict.fromkeys(column_names(output), TYPES[f"{dtype.kind}{dtype.itemsize}"])
+        kind = TYPES[f"{dtype.kind}{dtype.itemsize}"]
+        if output.free:  # a CSV has such lists as texts
+            levels = len(output.row_shape)
+            kind = "string" if plan.output == "csv" else f"{'array<' * levels}{kind}{'>' * levels}"
+        found |= dict.fromkeys(column_names(output), kind)
     if contract.fallback:
         found["fallback"] = "boolean"
     found["model_version"] = "bigint"

@@ -13,13 +13,13 @@ from arro3 import core
 from numpy.typing import NDArray
 
 from quintet.batch.outputs import FILE
-from quintet.columns import Array, empty_output, flat_columns, near_name
+from quintet.columns import Array, empty_output, near_name
 from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.formats.chunks import Chunk
 from quintet.formats.quarantined import Original, Quarantined
 from quintet.formats.sources import FileFormat, Layout
-from quintet.formats.writers import spreadsheet_texts, text_column, write_table
+from quintet.formats.writers import output_columns, spreadsheet_texts, text_column, write_table
 from quintet.monitoring.drift import Reference, Sample
 from quintet.monitoring.histograms import Histogram, noting, watched
 from quintet.serving import Prediction
@@ -70,9 +70,9 @@ class ScoreTable:
             self._add_texts(self._contract.entity, [entity or None for entity in entities])
         for name in self._kept:
             self._add_array(name, kept[name] if kept else text_column([]))
-        for name, values in flat_columns(self._contract, outputs, fallback).items():
-            if values.dtype.kind == "O":
-                self._add_texts(name, values.tolist())
+        for name, values in output_columns(self._contract, outputs, fallback).items():
+            if isinstance(values, core.Array):
+                self._add_array(name, values)
             else:
                 self._add(name, values)
         self._rows += len(rows)

@@ -17,6 +17,7 @@ from quintet.columns.batch import (
 from quintet.columns.merging import layout, merge
 from quintet.columns.names import did_you_mean, near_name
 from quintet.columns.outputs import column_names, empty_output, flat_columns
+from quintet.columns.ragged import fits, ragged, shape_text, values_of
 from quintet.columns.records import as_records, from_records, json_columns
 from quintet.columns.tables import from_arrays, from_text
 from quintet.columns.tensors import check_has_rows, from_tensors
@@ -32,6 +33,7 @@ __all__ = [
     "did_you_mean",
     "drop_empty_texts",
     "empty_output",
+    "fits",
     "flat_columns",
     "from_arrays",
     "from_records",
@@ -44,5 +46,8 @@ __all__ = [
     "merge",
     "near_name",
     "numpy_dtype",
+    "ragged",
+    "shape_text",
     "shown",
+    "values_of",
 ]

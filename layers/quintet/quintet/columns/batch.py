@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet import errors
+from quintet.columns.ragged import ShapeError, filler, shape_of, shape_text
 from quintet.contract import Contract, Feature
 from quintet.errors import Refusal, json_kind
 
@@ -38,7 +39,8 @@ class Batch:
     """Rows to score, as columns.
 
     `columns` holds arrays of shape (rows, *feature.shape) in the feature's dtype; strings
-    are object arrays of `str`. `entities` is the entity key of each row, if the contract has one.
+    are object arrays of `str`. A feature with free axes has an object array of arrays, (rows,).
+    `entities` is the entity key of each row, if the contract has one.
     Refused rows stay in place (with filler values) so that positions stay valid; `good` is False
     for them. `stacked` has columns that were received side by side, as one (rows, len(names)) array
     by their names, so that they need not be stacked again. `absent` are the features that no row
@@ -83,7 +85,7 @@ def expected_kind(feature: Feature) -> str:
     """What a feature's values must be, in words."""
     kind = {"b": "true or false", "O": "a string"}.get(numpy_dtype(feature.dtype).kind)
     kind = kind or f"a number ({feature.dtype})"
-    return f"an array of shape {list(feature.shape)} of {feature.dtype}" if feature.shape else kind
+    return f"an array of shape {shape_text(feature)} of {feature.dtype}" if feature.shape else kind
 
 
 def is_missing(value: Any) -> bool:
@@ -105,8 +107,11 @@ def fill(
     dtype = numpy_dtype(feature.dtype)
     if feature.fill is not None and all(value is None for value in values):
         batch.absent.add(feature.name)
-    column = np.empty((batch.rows, *feature.shape), dtype=dtype)
-    filler: Any = "" if dtype.kind == "O" else 0
+    unfit: Any = "" if dtype.kind == "O" else 0
+    if feature.free:
+        column, unfit = np.empty(batch.rows, dtype=object), filler(feature)
+    else:
+        column = np.empty((batch.rows, *feature.shape), dtype=dtype)
     for row, value in enumerate(values):
         try:
             if value is not None:
@@ -117,9 +122,11 @@ def fill(
                 column[row] = feature.fill
                 continue
             got = "nothing"
+        except ShapeError as error:
+            got = str(error)
         except (ValueError, OverflowError):
             got = shown(value, feature)
-        column[row] = filler
+        column[row] = unfit
         if batch.good[row] or got != "nothing":
             batch.refuse(row, feature.name, expected_kind(feature), got)
     batch.columns[feature.name] = column
@@ -190,9 +197,10 @@ def array_of(values: Any, dtype: str) -> Array:
 
 def vector(feature: Feature, value: Any) -> Array:
     """A nested list as an array of the feature's shape. Raises ValueError for another shape."""
+    shape = shape_of(feature, value) if feature.free else feature.shape
     try:
         flat: Iterable[Any] = value
-        for _ in feature.shape[1:]:
+        for _ in shape[1:]:
             flat = chain.from_iterable(flat)
         kinds = set(map(type, flat))
         if feature.missing:
@@ -202,8 +210,10 @@ def vector(feature: Feature, value: Any) -> Array:
         array = array_of(value, feature.dtype)
     except TypeError:
         raise ValueError from None
-    if array.shape != feature.shape:
-        raise ValueError
+    if array.shape != shape:
+        if array.size or math.prod(shape):
+            raise ValueError
+        array = array.reshape(shape)
     return array
 
 
@@ -211,15 +221,21 @@ def dtype_name(array: Array) -> str:
     return "string" if array.dtype.kind in "OSU" else array.dtype.name
 
 
-def cast(batch: Batch, feature: Feature, values: Array) -> Array:
-    """Numbers in the feature's dtype; a row whose value it cannot represent is refused."""
+def converted(feature: Feature, values: Array) -> tuple[Array, NDArray[np.bool_]]:
+    """Numbers in the feature's dtype, and which of them it represents."""
     with np.errstate(over="ignore", invalid="ignore"):
         column = values.astype(numpy_dtype(feature.dtype))
     if column.dtype.kind not in "iu":
-        return column
+        return column, np.array(True)
     same = column == values
     if values.dtype.kind == "f":
         same &= np.abs(values) < EXACT
+    return column, same
+
+
+def cast(batch: Batch, feature: Feature, values: Array) -> Array:
+    """Numbers in the feature's dtype; a row whose value it cannot represent is refused."""
+    column, same = converted(feature, values)
     if not same.all():
         rows = np.flatnonzero(~same.reshape(batch.rows, -1).all(axis=1)).tolist()
         for row in rows:

@@ -19,7 +19,9 @@ FALLBACK = "fallback"
 
 def empty_output(output: Output, rows: int = 0) -> Array:
     """An output of so many rows with unset values."""
-    return np.empty((rows, *map(abs, output.row_shape)), dtype=numpy_dtype(output.dtype))
+    if output.free:
+        return np.empty(rows, dtype=object)
+    return np.empty((rows, *output.row_shape), dtype=numpy_dtype(output.dtype))
 
 
 def flat_columns(
@@ -27,23 +29,26 @@ def flat_columns(
 ) -> dict[str, Array]:
     """All outputs as columns of a table, (rows,) each, and which rows the fallback answered.
 
-    An output of several values has a column for each: `name_<class or number>`.
+    An output of several values has a column for each: `name_<class or number>`. One with free
+    axes is one column, of an array a row.
     """
     columns: dict[str, Array] = {}
     for output in contract.outputs:
         values = outputs[output.name]
-        flat = values.reshape(len(values), math.prod(values.shape[1:]))
-        columns |= {name: flat[:, i] for i, name in enumerate(column_names(output, values))}
+        if output.free:
+            columns[output.name] = values
+            continue
+        flat = values.reshape(len(values), math.prod(output.row_shape))
+        columns |= {name: flat[:, i] for i, name in enumerate(column_names(output))}
     if contract.fallback is not None:
         columns[FALLBACK] = fallback
     return columns
 
 
-def column_names(output: Output, values: Array | None = None) -> list[str]:
-    """The table columns of an output; `values` give the size of an open dimension."""
-    shape = empty_output(output).shape if values is None else values.shape
-    count = math.prod(shape[1:])
-    if count == 1:
+def column_names(output: Output) -> list[str]:
+    """The table columns of an output."""
+    count = math.prod(output.row_shape)
+    if output.free or count == 1:
         return [output.name]
     names = output.class_names
     named = names if names and len(names) == count else range(count)

@@ -133,6 +133,10 @@ def json_columns(
             continue
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
+        if output.free:
+            keep = numpy_dtype(output.dtype).kind == "f"
+            columns[output.name] = [np.ascontiguousarray(r) if keep else r.tolist() for r in values]
+            continue
         # float32 stays float32: orjson writes 0.1 and not 0.10000000149011612
         plain = values.dtype.kind in "Obiu"
         rows: Sequence[Any] = values.tolist() if plain else list(np.ascontiguousarray(values))

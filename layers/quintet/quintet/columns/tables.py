@@ -11,6 +11,7 @@ from quintet.columns.batch import (
     Array,
     Batch,
     cast,
+    converted,
     dtype_name,
     empty,
     expected_kind,
@@ -20,6 +21,7 @@ from quintet.columns.batch import (
     shown,
 )
 from quintet.columns.names import did_you_mean
+from quintet.columns.ragged import filler, fits, ragged, values_of
 from quintet.columns.values import cell_value, texts_of
 from quintet.contract import Contract, Feature, Missing
 from quintet.errors import BadInput, Refusal
@@ -162,6 +164,9 @@ def _keys(values: Array, null: Array | None) -> list[Any]:
 
 def _fill_array(batch: Batch, feature: Feature, values: Array, null: Array | None) -> None:
     target = numpy_dtype(feature.dtype)
+    if feature.free and len(values) and isinstance(values[0], np.ndarray) and values.ndim == 1:
+        _fill_ragged(batch, feature, values)
+        return
     if values.dtype.kind in "OSU":
         cells = values.tolist()
         if null is not None:
@@ -170,6 +175,9 @@ def _fill_array(batch: Batch, feature: Feature, values: Array, null: Array | Non
             fill(batch, feature, cells, cell_value)
         else:
             _fill_text(batch, feature, cells)
+        return
+    if feature.free:
+        _fill_ragged(batch, feature, ragged(list(values)))
         return
     if values.shape != (batch.rows, *feature.shape):
         got = f"shape {list(values.shape[1:])}"
@@ -186,6 +194,30 @@ def _fill_array(batch: Batch, feature: Feature, values: Array, null: Array | Non
     if gap is not None and gap.any():
         column = _fill_gaps(batch, feature, column, gap)
     batch.columns[feature.name] = column
+
+
+def _fill_ragged(batch: Batch, feature: Feature, rows: Array) -> None:
+    """The column of a feature with free axes, from an array a row."""
+    flat, row_of = values_of(rows)
+    target = numpy_dtype(feature.dtype)
+    if flat.dtype.kind in "OSU" and target.kind != "O":  # texts of numbers
+        fill(batch, feature, [row.tolist() for row in rows], cell_value)
+        return
+    if target.kind == "O":
+        flat, same = flat if flat.dtype.kind == "O" else texts_of(flat), np.array(True)
+    elif (target.kind == "b") != (flat.dtype.kind == "b"):
+        raise BadInput.of(feature.name, f"a column of {feature.dtype}", dtype_name(flat))
+    else:
+        flat, same = converted(feature, flat)
+    unfit = set(row_of[~same].tolist()) if not same.all() else ()
+    ends = np.cumsum([row.size for row in rows])
+    column = batch.columns[feature.name] = np.empty(batch.rows, dtype=object)
+    for place, (row, values) in enumerate(zip(rows, np.split(flat, ends[:-1]), strict=True)):
+        whole = fits(row.shape, feature)
+        column[place] = values.reshape(row.shape) if whole else filler(feature)
+        if not whole or place in unfit:
+            got = shown(row.tolist(), feature) if whole else f"shape {list(row.shape)}"
+            batch.refuse(place, feature.name, expected_kind(feature), got)
 
 
 def _gaps(values: Array, null: Array | None, target: np.dtype[Any]) -> Array | None:

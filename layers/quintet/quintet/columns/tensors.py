@@ -17,6 +17,7 @@ from quintet.columns.batch import (
     shown,
 )
 from quintet.columns.names import did_you_mean
+from quintet.columns.ragged import fits, ragged, shape_text
 from quintet.contract import Contract, Feature, Input
 from quintet.errors import BadInput
 
@@ -36,7 +37,11 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
     left = dict(tensors)
     for graph_input in contract.inputs:
         if _whole(contract, graph_input) and graph_input.name in left:
-            _take_whole(batch, graph_input, left.pop(graph_input.name))
+            feature, tensor = contract.by_name[graph_input.names[0]], left.pop(graph_input.name)
+            if feature.free:
+                _take_feature(batch, feature, tensor)
+            else:
+                _take_whole(batch, graph_input, tensor)
     for feature in contract.requested:
         if feature.name in batch.columns:
             if feature.name in left:
@@ -134,7 +139,11 @@ _FLAT = ((), (1,))
 
 def _take_feature(batch: Batch, feature: Feature, tensor: Array) -> None:
     shape = (batch.rows, *feature.shape)
-    if tensor.shape != shape:
+    if feature.free:
+        if not fits(tensor.shape[1:], feature):
+            expected = f"shape [{batch.rows}, {shape_text(feature)[1:]}"
+            raise BadInput.of(feature.name, expected, f"shape {list(tensor.shape)}")
+    elif tensor.shape != shape:
         if feature.shape or tensor.shape != (batch.rows, 1):
             got = f"shape {list(tensor.shape)}"
             raise BadInput.of(feature.name, f"shape {list(shape)}", got)
@@ -150,3 +159,5 @@ def _take_feature(batch: Batch, feature: Feature, tensor: Array) -> None:
         batch.columns[feature.name] = cast(batch, feature, tensor)
     else:
         raise BadInput.of(feature.name, feature.dtype, dtype_name(tensor))
+    if feature.free:
+        batch.columns[feature.name] = ragged(list(batch.columns[feature.name]))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from quintet.columns.batch import EXACT, PLAIN_TYPES, Array, is_missing, numpy_dtype, vector
+from quintet.columns.ragged import ShapeError, shape_of
 from quintet.contract import Feature
 
 __all__ = ["cell_value", "json_value", "texts_of"]
@@ -60,11 +61,14 @@ def _value(feature: Feature, value: Any, scalar: _Scalar) -> Any:
         return scalar(kind, value)
     try:
         return vector(feature, value)
+    except ShapeError:
+        raise
     except ValueError:  # it has other kinds, which may be readable value by value
         pass
     if feature.missing:
         scalar = partial(_or_nan, scalar)
-    array = np.empty(feature.shape, dtype=numpy_dtype(feature.dtype))
+    shape = shape_of(feature, value) if feature.free else feature.shape
+    array = np.empty(shape, dtype=numpy_dtype(feature.dtype))
     with np.errstate(over="ignore"):
         _put(array, kind, value, scalar)
     return array

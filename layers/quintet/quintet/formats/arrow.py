@@ -13,7 +13,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
-from quintet.columns import Array
+from quintet.columns import Array, ragged
 from quintet.errors import BadInput
 
 __all__ = [
@@ -155,14 +155,42 @@ def type_name(kind: core.DataType) -> str:
 def _lists(name: str, array: core.Array, shape: tuple[int, ...], dtype: str) -> Array:
     if array.null_count == 0 and shape:
         values, null = column(name, core.list_flatten(array), shape[1:], dtype)
+        if -1 in shape:
+            if null is None and (found := _arrays(array, values, len(shape) > 1)) is not None:
+                return found
+            return _pylists(array)
         uniform = core.DataType.is_fixed_size_list(array.type) or np.all(
             np.diff(core.list_offsets(array).to_numpy()) == shape[0]
         )
         if null is None and uniform and values.shape == (len(array) * shape[0], *shape[1:]):
             return values.reshape(len(array), *shape)
-    rows = np.empty(len(array), dtype=object)
-    rows[:] = array.to_pylist()
-    return rows
+    return _pylists(array)
+
+
+def _pylists(array: core.Array) -> Array:
+    return np.fromiter(array.to_pylist(), dtype=object, count=len(array))
+
+
+def _arrays(lists: core.Array, values: Array, nested: bool) -> Array | None:
+    """Lists as an array each, (rows,); None if one is not of one shape, or all are empty.
+
+    `values` are those of all lists: numbers or texts, or an array for each inner list (`nested`).
+    """
+    if core.DataType.is_fixed_size_list(lists.type):
+        lengths = np.full(len(lists), len(values) // max(1, len(lists)))
+    else:
+        lengths = np.diff(core.list_offsets(lists).to_numpy())
+    if lengths.sum() != len(values) or not len(values):
+        return None
+    rows = np.split(values, np.cumsum(lengths)[:-1])
+    if nested and values.ndim == 1:
+        if any(not isinstance(inner, np.ndarray) for inner in values.tolist()):
+            return None
+        if any(len({inner.shape for inner in row}) > 1 for row in rows):
+            return None
+        empty = np.empty((0, *values[0].shape), dtype=values[0].dtype)
+        rows = [np.stack(row.tolist()) if len(row) else empty for row in rows]
+    return ragged(rows)
 
 
 # ---- values beside nulls, straight from Arrow's memory ------------------------------------------

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
+import orjson
 from arro3 import core
 from arro3 import io as arrow_io
+from numpy.typing import NDArray
 
-from quintet.columns import Array
+from quintet.columns import Array, flat_columns, numpy_dtype, values_of
+from quintet.contract import Contract, Output
+from quintet.formats.arrow import is_list, is_text
 from quintet.formats.sources import FileFormat
 
-__all__ = ["spreadsheet_texts", "table", "text_column", "write_table"]
+__all__ = ["output_columns", "spreadsheet_texts", "table", "text_column", "write_table"]
 
 #: what a text begins with that a spreadsheet takes for a formula
 FORMULA = "=+-@\t\r"
@@ -34,11 +40,59 @@ def write_table(columns: Mapping[str, Array | core.Array], form: FileFormat = "p
     return out.getvalue()
 
 
+def output_columns(
+    contract: Contract, outputs: Mapping[str, Array], fallback: NDArray[np.bool_]
+) -> dict[str, Array | core.Array]:
+    """All outputs as columns of a file, (rows,) each: see `quintet.columns.flat_columns`.
+
+    Texts, and the lists of outputs with free axes, are Arrow arrays.
+    """
+    columns: dict[str, Array | core.Array] = {}
+    free = {output.name: output for output in contract.outputs if output.free}
+    for name, values in flat_columns(contract, outputs, fallback).items():
+        if name in free:
+            columns[name] = _list_column(free[name], values)
+        else:
+            columns[name] = text_column(values.tolist()) if values.dtype.kind == "O" else values
+    return columns
+
+
+def _list_column(output: Output, rows: Array) -> core.Array:
+    """An array a row as nested lists, one level for each axis."""
+    flat = values_of(rows)[0].astype(numpy_dtype(output.dtype), copy=False)
+    text = output.dtype == "string"
+    column = text_column(flat.tolist()) if text else core.Array.from_numpy(flat)
+    for axis in reversed(range(len(output.row_shape))):
+        sizes = [row.shape[axis] for row in rows.tolist()]
+        lists = [math.prod(row.shape[:axis]) for row in rows.tolist()]
+        ends = np.cumsum(np.repeat(sizes, lists), dtype=np.int32)
+        offsets = core.Array.from_numpy(np.concatenate([np.zeros(1, np.int32), ends]))
+        kind = core.DataType.list(core.Field("element", column.type))
+        column = core.list_array(offsets, column, type=kind)
+    return column
+
+
+def _list_texts(lists: core.Array) -> core.Array:
+    """Lists as JSON, for a file that has no lists."""
+    values = lists
+    while is_list(values.type):
+        values = core.list_flatten(values)
+    dtype = object if is_text(values.type) else values.to_numpy().dtype
+    # an array of float32 is written as 0.1 and not 0.10000000149011612
+    rows = (v if dtype is object else np.array(v, dtype) for v in lists.to_pylist())
+    dump = partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)
+    return text_column([dump(row).decode() for row in rows])
+
+
 def spreadsheet_texts(texts: core.Array) -> core.Array:
     """Texts as a spreadsheet shows them: what it would take for a formula has a quote in front.
 
+    Lists become texts, in JSON.
+
     Numbers stay as they are: https://owasp.org/www-community/attacks/CSV_Injection
     """
+    if is_list(texts.type):
+        return _list_texts(texts)
     values = texts.to_pylist()
     if not any(value and value[0] in FORMULA for value in values):
         return texts
@@ -62,7 +116,8 @@ def _write_parquet(columns: Mapping[str, Array | core.Array], out: io.BytesIO) -
     Row numbers grow by one and versions are constant: deltas are small.
     """
     kinds = {n: c.dtype.kind for n, c in columns.items() if not isinstance(c, core.Array)}
-    texts = {n: _repeats(c) for n, c in columns.items() if isinstance(c, core.Array)}
+    arrays = {n: c for n, c in columns.items() if isinstance(c, core.Array)}
+    texts = {n: core.DataType.is_string(c.type) and _repeats(c) for n, c in arrays.items()}
     arrow_io.write_parquet(
         table(columns),
         out,

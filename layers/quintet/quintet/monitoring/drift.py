@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Array, numpy_dtype
+from quintet.columns import Array, numpy_dtype, values_of
 from quintet.contract import Contract, Feature
 
 __all__ = ["Reference", "Sample", "category", "drift_of"]
@@ -149,6 +149,7 @@ class Sample:
         self._bins = reference.bins()
         self._step = max(1, rows // ROWS)
         self._values: dict[str, list[Array]] = {bins.feature.name: [] for bins in self._bins}
+        self._free = {bins.feature.name: bins.feature.free for bins in self._bins}
         self._rows = 0
 
     def add(self, columns: Mapping[str, Array], index: NDArray[np.int64]) -> None:
@@ -157,6 +158,9 @@ class Sample:
         self._rows += len(chosen)
         for name, held in self._values.items():
             column = columns[name]
+            if self._free[name]:
+                held.append(_some_values(column[chosen]))
+                continue
             width = math.prod(column.shape[1:])  # all numbers of a vector count for one feature
             held.append(column[chosen[:: max(1, width)]])
 
@@ -170,6 +174,12 @@ class Sample:
                 if (held := self._values[bins.feature.name])
             },
         }
+
+
+def _some_values(rows: Array) -> Array:
+    """The values of some rows of a feature with free axes, about as many as there are rows."""
+    width = sum(row.size for row in rows.tolist()) // max(1, len(rows))
+    return values_of(rows[:: max(1, width)])[0]
 
 
 def drift_of(

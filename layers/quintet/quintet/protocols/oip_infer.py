@@ -78,8 +78,11 @@ def tensors_of(contract: Contract, value: Any) -> dict[str, Array]:
 def encode(asked: Asked, prediction: Prediction) -> Response:
     """Encode an inference answer: JSON, followed by the outputs requested as raw tensors."""
     outputs, raw = [], []
+    free = {output.name for output in prediction.contract.outputs if output.free}
     for name in asked.outputs:
         array = prediction.scores.outputs[name]
+        if name in free:
+            array = _one_tensor(name, array)
         output: dict[str, Any] = {
             "name": name,
             "shape": list(array.shape),
@@ -107,6 +110,22 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
         return Response(200, text)
     body = b"".join([text, *raw])
     return Response(200, body, "application/octet-stream", {HEADER: str(len(text))})
+
+
+def _one_tensor(name: str, rows: Array) -> Array:
+    """The rows of an output with free axes as one tensor.
+
+    Raises:
+        BadInput: they differ in shape.
+    """
+    shapes = sorted({row.shape for row in rows.tolist()})
+    if len(shapes) > 1:
+        expected = (
+            "rows of one shape, since a tensor has one: send each row in a request of its own, "
+            "or records to /models/{model}/predict"
+        )
+        raise BadInput.of(name, expected, f"shapes {list(shapes[0])} and {list(shapes[-1])}")
+    return np.stack(rows.tolist())
 
 
 def _request(contract: Contract, value: Any) -> dict[str, Any]:

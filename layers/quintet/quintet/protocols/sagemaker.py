@@ -182,6 +182,10 @@ def _body(contract: Contract, prediction: Prediction, media: str, partial: bool)
 def _matrices(contract: Contract, prediction: Prediction) -> list[Any]:
     """The outputs in the contract's order, each (rows, values)."""
     outputs = prediction.scores.outputs
+    for output in contract.outputs:
+        if output.free and output.name in outputs:
+            expected = f"JSON: {output.name} has no fixed number of values"
+            raise UnsupportedMedia.of("Accept", expected, "CSV or npy")
     return [
         outputs[o.name].reshape(len(outputs[o.name]), -1)
         for o in contract.outputs

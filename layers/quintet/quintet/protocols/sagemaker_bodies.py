@@ -61,12 +61,20 @@ def decode(contract: Contract, request: Request) -> Asked:
     raise UnsupportedMedia.of("Content-Type", known, repr(request.media_type[:60]))
 
 
+def _check_fixed(contract: Contract, what: str) -> None:
+    """Refuse values in order for a contract that does not say how many there are."""
+    for feature in contract.requested:
+        if feature.free:
+            expected = f"JSON objects by name: {feature.name} has no fixed number of values"
+            raise BadInput.of("body", expected, what)
+
+
 def _fields(contract: Contract) -> list[tuple[str, Feature | None, int]]:
     """Name, feature (None for the entity key) and number of values of each field, in row order."""
     key: list[tuple[str, Feature | None, int]] = []
     if contract.entity and contract.needs_entity:
         key = [(contract.entity, None, 1)]
-    return key + [(f.name, f, math.prod(f.shape)) for f in contract.requested]
+    return key + [(f.name, f, math.prod(f.largest)) for f in contract.requested]
 
 
 # ---- JSON ------------------------------------------------------------------------------------
@@ -113,6 +121,7 @@ def _batch(contract: Contract, found: Sequence[Any]) -> Batch:
         alone = [row[0] if _is_wrapped(row, feature) else row for row in found]
         shape = feature.shape if feature else ()
         return from_records(contract, [{name: _nested(row, shape)} for row in alone])
+    _check_fixed(contract, "rows of values")
     width = sum(size for _, _, size in fields)
     _check_widths(found, width)
     return from_records(contract, [_record(fields, row) for row in found])
@@ -175,7 +184,12 @@ def _record(fields: list[tuple[str, Feature | None, int]], row: list[Any]) -> di
 
 def _nested(values: Any, shape: tuple[int, ...]) -> Any:
     """Nest flat values to `shape`; other values are returned unchanged."""
-    if len(shape) < 2 or type(values) is not list or any(type(v) is list for v in values):
+    if (
+        len(shape) < 2
+        or -1 in shape
+        or type(values) is not list
+        or any(type(v) is list for v in values)
+    ):
         return values
     for size in reversed(shape[1:]):
         values = [values[i : i + size] for i in range(0, len(values), size)]
@@ -187,6 +201,7 @@ def _nested(values: Any, shape: tuple[int, ...]) -> Any:
 
 def _csv(contract: Contract, body: bytes) -> Batch:
     """Lines of values; the first line is a header if it contains a known name."""
+    _check_fixed(contract, "CSV")
     try:
         check_count(contract, body, _CSV_TEXT)
         text = body.decode("utf-8-sig")
@@ -220,6 +235,10 @@ def _npy(contract: Contract, body: bytes) -> Batch:
     """An array of numbers, (rows, values) or (rows, *shape) of the only feature."""
     array = _read_npy(body)
     fields = _fields(contract)
+    if len(fields) == 1 and contract.requested and contract.requested[0].free:
+        check_rows(contract, len(array) if array.ndim else 1, _ROWS)
+        return from_arrays(contract, {fields[0][0]: array}, {})
+    _check_fixed(contract, "an npy array")
     width = sum(size for _, _, size in fields)
     if array.ndim == 0 or (array.ndim == 1 and array.size == width and width > 1):
         array = array.reshape(1, -1)

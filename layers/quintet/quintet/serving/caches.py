@@ -88,8 +88,8 @@ class PredictionCache:
             column = columns[name]
             digest.update(f"|{name}|{column.dtype.str}|{column.shape}|".encode())
             if column.dtype.kind == "O":
-                for text in column.ravel().tolist():
-                    encoded = text.encode("utf-8", "surrogatepass")
+                for item in column.ravel().tolist():
+                    encoded = _encoded(item)
                     digest.update(b"%d:" % len(encoded))
                     digest.update(encoded)
             else:
@@ -97,3 +97,11 @@ class PredictionCache:
         for mask in masks:
             digest.update(mask.tobytes())
         return digest.digest()
+
+
+def _encoded(item: str | Array) -> bytes:
+    """A text, or a row of a feature with free axes, as bytes that no other has."""
+    if isinstance(item, str):
+        return item.encode("utf-8", "surrogatepass")
+    values = repr(item.tolist()).encode() if item.dtype.kind == "O" else item.tobytes()
+    return f"{item.shape}|".encode() + values

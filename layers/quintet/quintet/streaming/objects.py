@@ -9,8 +9,8 @@ from arro3 import core
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
-from quintet.columns import Array, flat_columns
-from quintet.formats.writers import text_column, write_table
+from quintet.columns import Array
+from quintet.formats.writers import output_columns, text_column, write_table
 from quintet.scoring import Scores
 from quintet.streaming.model_rows import ModelRows, ShardBatch
 
@@ -37,8 +37,7 @@ def predictions(
         entities = model_rows.batch.entities
         columns[contract.entity] = text_column([entities[row] or None for row in rows.tolist()])
     outputs = {name: values[chosen] for name, values in scores.outputs.items()}
-    for name, column in flat_columns(contract, outputs, scores.fallback[chosen]).items():
-        columns[name] = text_column(column.tolist()) if column.dtype.kind == "O" else column
+    columns |= output_columns(contract, outputs, scores.fallback[chosen])
     columns["model_version"] = np.full(len(rows), version, dtype=np.int64)
     # an output of the same name must not replace the columns that identify rows
     return write_table(origin | {n: column for n, column in columns.items() if n not in origin})

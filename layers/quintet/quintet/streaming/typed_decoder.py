@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from msgspec.structs import astuple
 
-from quintet.columns import Batch, numpy_dtype
-from quintet.contract import Contract
+from quintet.columns import Array, Batch, fits, numpy_dtype, ragged
+from quintet.contract import Contract, Feature
 from quintet.formats import strict_json
 from quintet.streaming.aggregate_fields import Values, field_kinds
 
@@ -191,7 +191,12 @@ def _put_objects(contract: Contract, batch: Batch, columns: Mapping[str, Any]) -
     texts = []
     for feature in contract.requested:
         dtype = numpy_dtype(feature.dtype)
-        if feature.shape:
+        if feature.free:
+            rows = [_array(feature, value) for value in columns[feature.name]]
+            if any(row is None for row in rows):
+                return False
+            batch.columns[feature.name] = ragged(rows)  # type: ignore[arg-type]
+        elif feature.shape:
             try:
                 wide = np.float64 if dtype.kind == "f" else dtype
                 values = np.array(columns[feature.name], dtype=wide)
@@ -213,6 +218,19 @@ def _put_objects(contract: Contract, batch: Batch, columns: Mapping[str, Any]) -
         # a whole number written with a fraction has another key: `quintet.columns.key_of`
         return "" not in batch.entities and ".0" not in "".join(batch.entities)
     return True
+
+
+def _array(feature: Feature, value: Any) -> Array | None:
+    """One row of a feature with a free axis; None if it needs checking."""
+    dtype = numpy_dtype(feature.dtype)
+    try:
+        row = np.array(value, dtype=np.float64 if dtype.kind == "f" else dtype)
+    except (ValueError, OverflowError):
+        return None
+    if not fits(row.shape, feature) or (dtype.kind == "f" and np.abs(row).max(initial=0) >= _LARGE):
+        return None
+    with np.errstate(over="ignore"):
+        return row.astype(dtype)
 
 
 def _is_plain(values: Any) -> bool:
