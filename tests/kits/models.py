@@ -137,7 +137,7 @@ def shop_graph() -> bytes:
         helper.make_node("Cast", ["over"], ["number"], to=TensorProto.INT64),
         helper.make_node("Squeeze", ["number", "last"], ["label"]),
     ]
-    return _graph(
+    return graph_of(
         SHOP,
         nodes,
         weights=weights,
@@ -153,19 +153,19 @@ def log_graph() -> bytes:
         helper.make_node("MatMul", ["XY", "weights"], ["both"]),
         helper.make_node("Log", ["both"], ["logs"]),
     ]
-    return _graph(LOG, nodes, weights=weights)
+    return graph_of(LOG, nodes, weights=weights)
 
 
 def echo_graph() -> bytes:
     """Every input as it came."""
     nodes = [helper.make_node("Identity", [f"in_{d}"], [f"out_{d}"]) for d in ECHO_DTYPES]
-    return _graph(ECHO, nodes)
+    return graph_of(ECHO, nodes)
 
 
 def pixels_graph() -> bytes:
     """The sums of the two halves of an image."""
     nodes = [helper.make_node("ReduceSum", ["image", "axis"], ["parts"], keepdims=0)]
-    return _graph(PIXELS, nodes, axis=np.array([2], dtype=np.int64))
+    return graph_of(PIXELS, nodes, axis=np.array([2], dtype=np.int64))
 
 
 def text_graph() -> bytes:
@@ -181,10 +181,10 @@ def text_graph() -> bytes:
             default_int64=0,
         )
     ]
-    return _graph(TEXT, nodes)
+    return graph_of(TEXT, nodes)
 
 
-def _graph(contract: Contract, nodes: Sequence[Any], **constants: Any) -> bytes:
+def graph_of(contract: Contract, nodes: Sequence[Any], **constants: Any) -> bytes:
     def info(tensor: Input | Output) -> Any:
         kind = TensorProto.STRING
         if tensor.dtype != "string":
@@ -235,12 +235,22 @@ def publish(contract: Contract, s3: Any, dynamodb: Any, bucket: str, table: str)
     A contract of another name than the kit's is one of the model "log".
     """
     kind = contract.name if contract.name in GRAPHS else "log"
-    files = {"contract.json": orjson.dumps(to_dict(contract)), "model.onnx": GRAPHS[kind]()}
+    registry = AwsRegistry(s3, dynamodb, bucket=bucket, table=table)
+    publish_graph(contract, GRAPHS[kind](), ROWS[kind], registry)
+
+
+def publish_graph(
+    contract: Contract,
+    graph: bytes,
+    rows: Mapping[str, list[Any]],
+    registry: AwsRegistry,
+) -> None:
+    """Publish a graph; `rows` are its golden vectors, by feature."""
+    files = {"contract.json": orjson.dumps(to_dict(contract)), "model.onnx": graph}
     sources = {name: sha256(content) for name, content in files.items()}
-    golden = {"columns": ROWS[kind], "outputs": {}, "tolerance": 1e-6}
+    golden = {"columns": rows, "outputs": {}, "tolerance": 1e-6}
     release = Release(contract, digest_of(sources), sources, files, golden)
-    publisher = Publisher(AwsRegistry(s3, dynamodb, bucket=bucket, table=table))
-    publisher.publish(release, "2026-01-01T00:00:00+00:00")
+    Publisher(registry).publish(release, "2026-01-01T00:00:00+00:00")
 
 
 @dataclass

@@ -72,6 +72,8 @@ def _about(online: Online, request: Request, context: RequestContext, path: list
         case ["GET", "health", "live" | "ready"]:
             # the protocol specifies `live` for both, KServe's client reads `ready`
             return {"live": True, "ready": True}
+        case ["GET", "models"]:  # KServe's, not the protocol's
+            return {"models": sorted(online.index())}
         case ["GET", "models", "stats"]:
             return oip_metadata.statistics(online.stats)
         case ["POST", "repository", *rest]:
@@ -103,14 +105,14 @@ def _about_repository(
             if _repository_parameters(request):
                 raise BadInput.of("parameters", "none: a version loads as published", "some")
             online.route(context, name, None)
-            return {}
+            return {"name": name, "load": True}  # as KServe's server says; Triton's says nothing
         case ["models", name, "unload"]:
             # a model here has no dependents: either value of Triton's parameter means the same
             strict_json.members(
                 "parameters", _repository_parameters(request), {"unload_dependents"}
             )
             online.models.unload(name)
-            return {}
+            return {"name": name, "unload": True}
     raise _no_such_path(request)
 
 
