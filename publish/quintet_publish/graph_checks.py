@@ -15,6 +15,7 @@ from quintet_publish.rules.terms import is_of
 
 __all__ = ["check_graph"]
 
+BFLOAT16 = onnx.TensorProto.BFLOAT16
 _NAMES: dict[int, str] = {
     onnx.TensorProto.BOOL: "bool",
     onnx.TensorProto.INT8: "int8",
@@ -63,9 +64,16 @@ def _differences(contract: Contract, graph: onnx.GraphProto) -> Iterator[tuple[s
             f"the graph's input {name} is not in the contract; an input whose value is the same "
             f"for every row is a constant: `constants: {{{name}: 16000}}`",
         )
+    texts = any(graph_input.dtype == "string" for graph_input in contract.inputs)
     for output in contract.outputs:
         if output.name in outputs:
             yield from _tensor("outputs", output, outputs[output.name])
+            if texts and outputs[output.name].type.tensor_type.elem_type == BFLOAT16:
+                yield (
+                    f"outputs.{output.name}.dtype",
+                    "the graph's is bfloat16, which onnxruntime does not return beside string "
+                    "inputs; end the graph in a Cast to float32",
+                )
         else:
             yield f"outputs.{output.name}", f"the graph's outputs are {_list(outputs)}"
     yield from class_differences(contract, graph)
@@ -79,7 +87,9 @@ def _tensor(
         yield field, "the graph has no tensor there (for classifiers, export with zipmap off)"
         return
     tensor = theirs.type.tensor_type
-    dtype = _NAMES.get(tensor.elem_type, f"of the ONNX type {tensor.elem_type}")
+    dtype = _dtype(tensor.elem_type)
+    if kind == "outputs" and dtype == "bfloat16":
+        dtype = "float32"  # it is widened
     if dtype != ours.dtype:
         yield f"{field}.dtype", f"is {ours.dtype}, the graph's is {dtype}"
     if not tensor.HasField("shape"):
@@ -108,7 +118,7 @@ def _constant(field: str, value: Any, theirs: onnx.ValueInfoProto) -> Iterator[t
     dtype = _NAMES.get(tensor.elem_type)
     values = value if isinstance(value, list) else [value]
     if dtype is None:
-        yield field, f"the graph's input is of the ONNX type {tensor.elem_type}"
+        yield field, f"the graph's input is {_dtype(tensor.elem_type)}, which no contract has"
     elif not all(is_of(dtype, item) for item in values):
         yield field, f"expected {dtype}, as the graph's input is, got {value!r:.60}"
     sizes = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
@@ -120,6 +130,14 @@ def _constant(field: str, value: Any, theirs: onnx.ValueInfoProto) -> Iterator[t
     elif -1 not in sizes and len(values) != count:
         text = f"{count} values" if count != 1 else "one value"
         yield field, f"expected {text} for the graph's shape {sizes}, got {len(values)}"
+
+
+def _dtype(kind: int) -> str:
+    """A dtype of the graph, also one that no contract has, such as bfloat16."""
+    try:
+        return _NAMES.get(kind) or onnx.TensorProto.DataType.Name(kind).lower()
+    except ValueError:
+        return f"the unknown type {kind}"
 
 
 def _list(names: Sequence[str] | dict[str, onnx.ValueInfoProto]) -> str:

@@ -212,7 +212,7 @@ def test_a_graph_as_the_contract_says_passes() -> None:
         ),
         (
             {"x": tensor("x", TensorProto.BFLOAT16, ["rows", 2])},
-            ["inputs.x.dtype: is float32, the graph's is of the ONNX type 16"],
+            ["inputs.x.dtype: is float32, the graph's is bfloat16"],
         ),
         (
             {"x": tensor("x", TensorProto.FLOAT, ["rows", 3])},

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 from tests.kits.packages import contract, graph
 from tests.kits.shapes import STATE, graph_of
 
 from quintet.columns import from_records
+from quintet.contract import Contract, Feature, Input, Output
 from quintet.errors import ModelFailure
 from quintet.onnx_model import OnnxModel, available_threads, session_options
 from quintet.scoring import score
+from quintet_publish.graph_checks import check_graph
+from quintet_publish.problems import PackageError
 
 
 def test_runs_the_graph() -> None:
@@ -94,3 +97,52 @@ def test_session_options() -> None:
 
 def test_telemetry_is_off() -> None:
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def narrow(*others: Feature) -> tuple[Contract, Any]:
+    """x as bfloat16, and widened again by the graph; the contract says float32 for both."""
+    kinds = {"string": TensorProto.STRING, "float32": TensorProto.FLOAT}
+    value = helper.make_tensor_value_info
+    features = (Feature(name="x", dtype="float32"), *others)
+    made = helper.make_graph(
+        [
+            helper.make_node("Cast", ["x"], ["narrow"], to=TensorProto.BFLOAT16),
+            helper.make_node("Cast", ["narrow"], ["wide"], to=TensorProto.FLOAT),
+        ],
+        "g",
+        [value(feature.name, kinds[feature.dtype], ["n"]) for feature in features],
+        [value("narrow", TensorProto.BFLOAT16, ["n"]), value("wide", TensorProto.FLOAT, ["n"])],
+    )
+    contract = Contract(
+        name="narrow",
+        version=1,
+        task="t",
+        features=features,
+        inputs=tuple(Input(name=f.name, dtype=f.dtype, shape=(-1,)) for f in features),
+        outputs=tuple(
+            Output(name=name, dtype="float32", shape=(-1,), meaning="value")
+            for name in ("wide", "narrow")
+        ),
+    )
+    opsets = [helper.make_opsetid("", 21)]
+    return contract, helper.make_model(made, opset_imports=opsets, ir_version=10)
+
+
+def test_outputs_of_bfloat16_are_widened() -> None:
+    contract, made = narrow()
+    check_graph(contract, made)
+    model = OnnxModel(contract, made.SerializeToString())
+    values = [0.1, -2.25, 3e38, 0.0, -0.0, 1e-40]
+    outputs = score(model, from_records(contract, [{"x": value} for value in values])).outputs
+    assert outputs["narrow"].dtype == np.float32
+    assert outputs["narrow"].tobytes() == outputs["wide"].tobytes()
+    assert outputs["narrow"].tolist()[:2] == [0.10009765625, -2.25]
+
+
+def test_outputs_of_bfloat16_beside_texts_are_refused() -> None:
+    with pytest.raises(PackageError) as caught:
+        check_graph(*narrow(Feature(name="text", dtype="string")))
+    assert [*map(str, caught.value.problems)] == [
+        "model.yaml: outputs.narrow.dtype: the graph's is bfloat16, which onnxruntime does not "
+        "return beside string inputs; end the graph in a Cast to float32"
+    ]

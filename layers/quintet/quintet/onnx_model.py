@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import typing
@@ -64,6 +65,35 @@ class OnnxModel:
         self.run: Run = _rows_first(self._session, contract)
 
 
+def _widened(session: onnxruntime.InferenceSession) -> Run:
+    """The session's run; outputs of bfloat16, which numpy does not have, become float32."""
+    narrow = {output.name for output in session.get_outputs() if output.type == _BFLOAT16}
+    if not narrow:
+        found: Run = session.run
+        return found
+
+    def run(outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
+        held = {name: _value(np.asarray(array, order="C")) for name, array in feeds.items()}
+        values = session.run_with_ort_values(outputs, held)
+        return [
+            _float32(value) if name in narrow else value.numpy()
+            for name, value in zip(outputs, values, strict=True)
+        ]
+
+    return run
+
+
+_BFLOAT16 = "tensor(bfloat16)"
+_value = onnxruntime.OrtValue.ortvalue_from_numpy
+
+
+def _float32(value: onnxruntime.OrtValue) -> Array:
+    """A tensor of bfloat16, the upper half of a float32's bits, from onnxruntime's memory."""
+    held = (ctypes.c_char * value.tensor_size_in_bytes()).from_address(value.data_ptr())
+    wide = np.frombuffer(held, np.uint16).astype(np.uint32) << 16  # a copy
+    return wide.view(np.float32).reshape(value.shape())
+
+
 def _rows_first(session: onnxruntime.InferenceSession, contract: Contract) -> Run:
     """The session's run for tensors with the rows first, and without the contract's constants.
 
@@ -73,9 +103,9 @@ def _rows_first(session: onnxruntime.InferenceSession, contract: Contract) -> Ru
     one = contract.rows == "one"
     tensors: list[Input | Output] = [*contract.inputs, *contract.outputs]
     axes = {tensor.name: tensor.batch_axis for tensor in tensors}
+    run_all = _widened(session)
     if not (constants or one or any(axes.values())):
-        found: Run = session.run
-        return found
+        return run_all
     sizes = {tensor.name: len(tensor.row_shape) for tensor in tensors}
     # of what takes one row at a time, some tensors have no dimension for it
     bare = {i.name for i in session.get_inputs() if one and len(i.shape) == sizes.get(i.name)}
@@ -92,7 +122,7 @@ def _rows_first(session: onnxruntime.InferenceSession, contract: Contract) -> Ru
 
     def run(outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         moved = {name: fed(name, tensor) for name, tensor in feeds.items()}
-        arrays = session.run(outputs, {**moved, **constants})
+        arrays = run_all(outputs, {**moved, **constants})
         return [given(name, array) for name, array in zip(outputs, arrays, strict=True)]
 
     return run

@@ -150,7 +150,7 @@ LINES = np.zeros(2, np.int32)
             {"x": X[:, :1], "lines": LINES},
             "x: expected shape [2, 2], got shape [2, 1]",
         ),
-        ({"x": X.astype("f8"), "lines": LINES}, "x: expected float32, got float64"),
+        ({"x": X.astype("?"), "lines": LINES}, "x: expected float32, got bool"),
         ({"x": X, "lines": X[:, 0]}, "lines: expected int32, got float32"),
         ({"x": X, "lines": X.astype("i4")}, "lines: expected shape [2], got shape [2, 2]"),
         (

@@ -468,7 +468,10 @@ def test_a_compressed_body(service: Online, name: str, pack: Any) -> None:
             "XY: expected shape [1, 2] for one row, got shape [2], without the rows",
         ),
         ({"inputs": [tensor(shape=[0, 2], data=[])]}, "XY: expected at least one row, got none"),
-        ({"inputs": [tensor(datatype="FP64")]}, "XY: expected float32, got float64"),
+        (
+            {"inputs": [tensor(datatype="BOOL", data=[True, False])]},
+            "XY: expected float32, got bool",
+        ),
         (
             {"inputs": [tensor()], "outputs": [{"name": "nope"}]},
             "outputs: expected each once of logs, got 'nope'",

@@ -25,8 +25,8 @@ from quintet.errors import BadInput
 def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
     """OIP tensors as a batch: graph inputs whole, or one (rows,) or (rows, 1) tensor a feature.
 
-    A whole input must have the graph's dtype; a feature's own tensor may have any dtype whose
-    values the feature's dtype can represent.
+    A tensor may have any dtype of the same kind, or integers for floats: values are converted
+    exactly, and rows with a value that does not fit are refused.
 
     Raises:
         BadInput: a name, dtype, shape or row count is not the contract's.
@@ -41,7 +41,7 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
             if feature.free:
                 _take_feature(batch, feature, tensor)
             else:
-                _take_whole(batch, graph_input, tensor)
+                _take_whole(contract, batch, graph_input, tensor)
     for feature in contract.requested:
         if feature.name in batch.columns:
             if feature.name in left:
@@ -115,10 +115,8 @@ def _whole(contract: Contract, graph_input: Input) -> bool:
     return all(contract.by_name[name].source == "request" for name in graph_input.names)
 
 
-def _take_whole(batch: Batch, graph_input: Input, tensor: Array) -> None:
-    expected = numpy_dtype(graph_input.dtype)
-    if tensor.dtype != expected:
-        raise BadInput.of(graph_input.name, graph_input.dtype, dtype_name(tensor))
+def _take_whole(contract: Contract, batch: Batch, graph_input: Input, tensor: Array) -> None:
+    _check_dtype(graph_input.name, graph_input.dtype, tensor)
     names, flat = graph_input.names, graph_input.row_shape in _FLAT
     shape = (batch.rows, *graph_input.row_shape)
     fits = len(tensor.shape) == len(shape) and _matches(shape, tensor.shape)
@@ -126,11 +124,15 @@ def _take_whole(batch: Batch, graph_input: Input, tensor: Array) -> None:
         tensor, fits = tensor.reshape(shape), True
     if not fits:
         raise BadInput.of(graph_input.name, f"shape {list(shape)}", f"shape {list(tensor.shape)}")
-    if len(names) > 1:
+    if len(names) == 1:
+        # a feature's column is (rows, *feature.shape): (rows, 1) inputs hold scalars
+        tensor = tensor.reshape(batch.rows) if flat else tensor
+        batch.columns[names[0]] = _typed(batch, contract.by_name[names[0]], tensor)
+    elif tensor.dtype == numpy_dtype(graph_input.dtype):
         batch.put(names, tensor)
     else:
-        # a feature's column is (rows, *feature.shape): (rows, 1) inputs hold scalars
-        batch.columns[names[0]] = tensor.reshape(batch.rows) if flat else tensor
+        for name, column in zip(names, tensor.T, strict=True):
+            batch.columns[name] = _typed(batch, contract.by_name[name], column)
 
 
 #: the per-row shapes of a scalar
@@ -148,16 +150,20 @@ def _take_feature(batch: Batch, feature: Feature, tensor: Array) -> None:
             got = f"shape {list(tensor.shape)}"
             raise BadInput.of(feature.name, f"shape {list(shape)}", got)
         tensor = tensor.reshape(shape)
-    target = numpy_dtype(feature.dtype)
-    if tensor.dtype == target:
-        batch.columns[feature.name] = tensor
-    elif (
-        "O" not in (tensor.dtype.kind, target.kind)
-        and np.can_cast(tensor.dtype, target, "same_kind")
-        and tensor.dtype.kind != "b"
-    ):
-        batch.columns[feature.name] = cast(batch, feature, tensor)
-    else:
-        raise BadInput.of(feature.name, feature.dtype, dtype_name(tensor))
-    if feature.free:
-        batch.columns[feature.name] = ragged(list(batch.columns[feature.name]))
+    _check_dtype(feature.name, feature.dtype, tensor)
+    column = _typed(batch, feature, tensor)
+    batch.columns[feature.name] = ragged(list(column)) if feature.free else column
+
+
+def _check_dtype(name: str, dtype: str, tensor: Array) -> None:
+    """Refuse a tensor whose values cannot be converted to a dtype one by one."""
+    target = numpy_dtype(dtype)
+    kinds = tensor.dtype.kind + target.kind
+    numbers = kinds in ("ff", "if", "uf") or set(kinds) <= {"i", "u"}
+    if tensor.dtype != target and not numbers:
+        raise BadInput.of(name, dtype, dtype_name(tensor))
+
+
+def _typed(batch: Batch, feature: Feature, tensor: Array) -> Array:
+    same = tensor.dtype == numpy_dtype(feature.dtype)
+    return tensor if same else cast(batch, feature, tensor)
