@@ -128,7 +128,11 @@ def beside(of: Plan) -> list[Line]:
         Line("a GB in buckets", table["s3"]["gb_month"], "old versions count"),
         Line("a GB of logs", table["cloudwatch"]["log_gb_month"], "for `LogRetentionDays`"),
         Line("a model version with traffic", 7 * metric, "7 metrics of `predict`"),
-        Line("the API's own metrics", methods * 5 * metric, f"5 for each of {methods} methods"),
+        Line(
+            "the API's own metrics",
+            methods * 5 * metric,
+            f"5 for each of {methods} methods, once called",
+        ),
     ]
 
 

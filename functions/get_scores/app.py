@@ -10,12 +10,14 @@ from quintet.api.scores import failure
 from quintet.wiring import common
 from quintet.wiring import get_scores as wiring
 
-ROUTES: gateway.Routes = {
-    ("GET", "/scores/{model}/{entity}"): (
-        lambda request, call: wiring.api().show(request),
-        failure,
-    )
-}
+ROUTES = gateway.Routes(
+    {
+        ("GET", "/scores/{model}/{entity}"): (
+            lambda request, call: wiring.api().show(request),
+            failure,
+        )
+    }
+)
 coldstart.started()
 
 

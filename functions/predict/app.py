@@ -1,4 +1,4 @@
-"""predict: answers predictions over HTTP in the Open Inference, SageMaker and records protocols."""
+"""predict: answers predictions over HTTP in four forms: records, OIP V2, SageMaker, KServe V1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from quintet import coldstart
 from quintet.api import gateway
 from quintet.protocols.http import Request, Response
-from quintet.protocols.registry import OIP, RECORDS, SAGEMAKER, WireProtocol
+from quintet.protocols.registry import KSERVE, OIP, RECORDS, SAGEMAKER, WireProtocol
 from quintet.serving import RequestContext
 from quintet.wiring import common
 from quintet.wiring import predict as wiring
@@ -31,10 +31,16 @@ _PROTOCOLS: dict[tuple[str, str], WireProtocol] = {
     ("GET", "/v2/{proxy+}"): OIP,
     ("POST", "/v2/{proxy+}"): OIP,
     ("POST", "/endpoints/{endpoint}/invocations"): SAGEMAKER,
+    ("GET", "/v1/models"): KSERVE,
+    ("POST", "/v1/models/{model}:predict"): KSERVE,
+    ("GET", "/v1/models/{model}"): KSERVE,
 }
-ROUTES: gateway.Routes = {
-    route: (partial(predict, protocol), protocol.failure) for route, protocol in _PROTOCOLS.items()
-}
+ROUTES = gateway.Routes(
+    {
+        route: (partial(predict, protocol), protocol.failure)
+        for route, protocol in _PROTOCOLS.items()
+    }
+)
 
 if "QUINTET_PRELOAD" in os.environ:  # in Lambda's init, so that the first request is warm
     wiring.warm_predict()

@@ -10,12 +10,17 @@ from quintet.api.runs import failure
 from quintet.wiring import common
 from quintet.wiring import runs as wiring
 
-ROUTES: gateway.Routes = {
-    ("POST", "/runs"): (lambda request, call: wiring.api().start(request), failure),
-    ("GET", "/runs"): (lambda request, call: wiring.api().list(request), failure),
-    ("GET", "/runs/{model}/{run}"): (lambda request, call: wiring.api().show(request), failure),
-    ("DELETE", "/runs/{model}/{run}"): (lambda request, call: wiring.api().stop(request), failure),
-}
+ROUTES = gateway.Routes(
+    {
+        ("POST", "/runs"): (lambda request, call: wiring.api().start(request), failure),
+        ("GET", "/runs"): (lambda request, call: wiring.api().list(request), failure),
+        ("GET", "/runs/{model}/{run}"): (lambda request, call: wiring.api().show(request), failure),
+        ("DELETE", "/runs/{model}/{run}"): (
+            lambda request, call: wiring.api().stop(request),
+            failure,
+        ),
+    }
+)
 coldstart.started()
 
 

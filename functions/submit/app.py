@@ -20,15 +20,17 @@ def invoke(request: Request, context: RequestContext) -> Response:
     )
 
 
-ROUTES: gateway.Routes = {
-    ("POST", "/endpoints/{endpoint}/async-invocations"): (invoke, sagemaker_async.failure),
-    ("GET", "/jobs"): (lambda request, context: wiring.api().list(request), jobs.failure),
-    ("GET", "/jobs/{job}"): (lambda request, context: wiring.api().show(request), jobs.failure),
-    ("DELETE", "/jobs/{job}"): (
-        lambda request, context: wiring.api().cancel(request),
-        jobs.failure,
-    ),
-}
+ROUTES = gateway.Routes(
+    {
+        ("POST", "/endpoints/{endpoint}/async-invocations"): (invoke, sagemaker_async.failure),
+        ("GET", "/jobs"): (lambda request, context: wiring.api().list(request), jobs.failure),
+        ("GET", "/jobs/{job}"): (lambda request, context: wiring.api().show(request), jobs.failure),
+        ("DELETE", "/jobs/{job}"): (
+            lambda request, context: wiring.api().cancel(request),
+            jobs.failure,
+        ),
+    }
+)
 coldstart.started()
 
 

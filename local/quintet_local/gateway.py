@@ -42,6 +42,9 @@ class Gateway:
         else:
             response = await self._call(request, match, path, query, request_id)
         ids = [("x-amzn-RequestId", request_id), ("x-amz-apigw-id", request_id)]
+        if response in rest_api.ERRORS:
+            kind = f"DEFAULT_{response.status // 100}XX"
+            ids += self._api.error_headers.get(kind, {}).items()
         return Response(response.status, response.body, response.headers + ids)
 
     async def _call(
@@ -56,6 +59,7 @@ class Gateway:
             api_id=self._api.api_id,
             request_id=request_id,
             binary=rest_api.is_binary(request.header("content-type"), self._api.binary_types),
+            variables=self._api.variables,
         )
         payload = json.dumps(event, ensure_ascii=False).encode("utf-8", "replace")
         call = self._plane.invoke(match.route.function_arn, payload)

@@ -8,7 +8,7 @@ requests same-origin, so the requested host name is checked as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from ipaddress import ip_address
 
 from quintet_local.http1 import Request, Response
@@ -20,12 +20,12 @@ NAMES = ("localhost", "host.docker.internal", "localhost.localstack.cloud")
 
 
 def guarded(
-    application: Callable[[Request], Awaitable[Response]],
+    application: Callable[[Request], Awaitable[Response]], origins: Collection[str] = ()
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Wrap the application so that requests from web pages are refused."""
+    """Wrap the application so that requests of web pages are refused, except of `origins`."""
 
     async def answer(request: Request) -> Response:
-        why = refusal(request)
+        why = refusal(request, origins)
         if why is None:
             return await application(request)
         body = json.dumps({"message": f"the local AWS answers no web page: {why}"}).encode()
@@ -34,7 +34,7 @@ def guarded(
     return answer
 
 
-def refusal(request: Request) -> str | None:
+def refusal(request: Request, origins: Collection[str] = ()) -> str | None:
     """Return why a request is refused, or None if a program on this machine sent it.
 
     A browser sends `Origin` with every request that a page's script may read or that changes data,
@@ -43,7 +43,7 @@ def refusal(request: Request) -> str | None:
     if (host := request.header("host")) is not None and not _is_here(host):
         return f"Host is {host}"
     if (origin := request.header("origin")) is not None:
-        return f"Origin is {origin}"
+        return None if origin in origins else f"Origin is {origin}"
     site = request.header("sec-fetch-site")
     if site in (None, "none"):
         return None

@@ -47,11 +47,20 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
         "Body.paths.*.*.x-amazon-apigateway-integration.uri",
         "Body.swagger",
         "Body.x-amazon-apigateway-binary-media-types",
+        "Body.x-amazon-apigateway-gateway-responses.DEFAULT_4XX.responseParameters",
+        "Body.x-amazon-apigateway-gateway-responses.DEFAULT_5XX.responseParameters",
         "Description",
         "Name",
         "Tags",
     ),
-    "AWS::ApiGateway::Stage": ("DeploymentId", "Description", "RestApiId", "StageName", "Tags"),
+    "AWS::ApiGateway::Stage": (
+        "DeploymentId",
+        "Description",
+        "RestApiId",
+        "StageName",
+        "Tags",
+        "Variables",
+    ),
     "AWS::DynamoDB::Table": (
         "AttributeDefinitions",
         "BillingMode",
@@ -210,6 +219,7 @@ NOTES: Mapping[str, Mapping[str, str]] = {
         "Body.components.securitySchemes": _NO_AUTH,
         "Body.paths.*.*.security": _NO_AUTH,
         "Body.paths.*.*.x-amazon-apigateway-integration.credentials": "IAM is not enforced here",
+        "Body.x-amazon-apigateway-gateway-responses.*.responseTemplates": "not used here",
         "Body.securityDefinitions": _NO_AUTH,
         "EndpointConfiguration": "served on 127.0.0.1 only",
         "Parameters": "served on 127.0.0.1 only",
@@ -261,6 +271,10 @@ _HARMLESS: Mapping[tuple[str, str], tuple[Any, ...]] = {
     ("AWS::Lambda::Function", "LoggingConfig.LogFormat"): ("Text",),
     ("AWS::Scheduler::Schedule", "FlexibleTimeWindow"): ({"Mode": "OFF"},),
     ("AWS::ApiGateway::Stage", "TracingEnabled"): (False,),
+    (
+        "AWS::ApiGateway::RestApi",
+        "Body.x-amazon-apigateway-gateway-responses.*.responseTemplates",
+    ): ({},),
 }
 
 #: The only values that are honoured.

@@ -20,6 +20,7 @@ from quintet_local.names import ACCOUNT
 
 __all__ = [
     "BAD_GATEWAY",
+    "ERRORS",
     "MISSING_TOKEN",
     "TIMED_OUT",
     "TOO_LARGE",
@@ -46,6 +47,10 @@ TIMED_OUT = _message(504, "Endpoint request timed out", "IntegrationFailureExcep
 BAD_GATEWAY = _message(502, "Internal server error", "InternalServerErrorException")
 SERVER_ERROR = _message(500, "Internal server error", "InternalServerErrorException")
 TOO_LARGE = _message(413, "Request Too Long", "RequestTooLargeException")
+
+
+#: the API's own errors, to which its gateway responses add headers
+ERRORS = (MISSING_TOKEN, TIMED_OUT, BAD_GATEWAY, SERVER_ERROR, TOO_LARGE)
 
 
 class MalformedAnswer(Exception):
@@ -135,6 +140,7 @@ def proxy_event(
     api_id: str,
     request_id: str,
     binary: bool,
+    variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Build the function's event. A REST API leaves `path` and its parameters encoded.
 
@@ -153,7 +159,7 @@ def proxy_event(
         "queryStringParameters": parameters,
         "multiValueQueryStringParameters": multi_parameters,
         "pathParameters": match.parameters or None,
-        "stageVariables": None,
+        "stageVariables": dict(variables) if variables else None,
         "requestContext": {
             "accountId": ACCOUNT,
             "apiId": api_id,

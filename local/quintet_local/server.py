@@ -206,7 +206,9 @@ class LocalAws:
 
     async def _start_sources(self, api_socket: socket.socket, targets: Targets) -> None:
         if (api := self.stack.api) is not None:
-            gateway = guarded(Gateway(self._plane, api))
+            # a deployed API shares answers with these pages, too
+            origins = api.variables.get("CorsOrigins", "").split(",")
+            gateway = guarded(Gateway(self._plane, api), origins)
             server = await serve(
                 gateway, api_socket, too_large=rest_api.TOO_LARGE, max_body=rest_api.MAX_BODY
             )

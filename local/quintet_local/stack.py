@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,17 @@ class Timer:
 
 @dataclass(frozen=True)
 class Api:
-    """A REST API's stage and routes."""
+    """A REST API's stage and routes.
+
+    `error_headers` are those of the API's own errors, by class of status (`DEFAULT_4XX`).
+    """
 
     api_id: str
     stage: str
     routes: tuple[Route, ...]
     binary_types: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    error_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def _api(plan: Plan) -> Api | None:
         )
     ((logical_id, properties),) = apis.items()
     stages = plan.of_type("AWS::ApiGateway::Stage").values()
-    stage = next((s["StageName"] for s in stages), "local")
+    stage: Mapping[str, Any] = next(iter(stages), {"StageName": "local"})
     routes = []
     body = properties.get("Body") or {}
     for resource, methods in body.get("paths", {}).items():
@@ -185,9 +190,27 @@ def _api(plan: Plan) -> Api | None:
                 name = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
                 routes.append(Route(name, resource, target[1]))
     binary = body.get("x-amazon-apigateway-binary-media-types") or ()
-    return Api(plan.identities[logical_id].ref, stage, tuple(routes), tuple(binary))
+    errors = body.get("x-amazon-apigateway-gateway-responses") or {}
+    return Api(
+        plan.identities[logical_id].ref,
+        stage["StageName"],
+        tuple(routes),
+        tuple(binary),
+        stage.get("Variables") or {},
+        {kind: _error_headers(response) for kind, response in errors.items()},
+    )
 
 
+def _error_headers(response: Mapping[str, Any]) -> dict[str, str]:
+    """The fixed headers of a gateway response, which are in single quotes."""
+    return {
+        name.removeprefix(_ERROR_HEADER): value[1:-1]
+        for name, value in (response.get("responseParameters") or {}).items()
+        if name.startswith(_ERROR_HEADER) and value.startswith("'")
+    }
+
+
+_ERROR_HEADER = "gatewayresponse.header."
 _INTEGRATION = re.compile(r"/functions/(arn:[^/]+)/invocations")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -76,7 +77,10 @@ def asked(
     aws: BatchAws, table: str, monkeypatch: pytest.MonkeyPatch, model: str, entity: str
 ) -> tuple[int, Any]:
     """What the API answers."""
-    request = {**event("get_scores"), "pathParameters": {"model": model, "entity": entity}}
+    request = {
+        **event("get_scores"),
+        "pathParameters": {"proxy": f"{quote(model, safe='')}/{entity}"},
+    }
     with function("get_scores", aws, monkeypatch) as handler:
         monkeypatch.setenv("QUINTET_SCORES_TABLE", table)
         answer = handler(request, None)

@@ -49,7 +49,7 @@ def started(handler: Handler, **request: Any) -> tuple[int, dict[str, Any], Any]
 
 
 def shown(handler: Handler, model: str, run: str) -> tuple[int, dict[str, Any], Any]:
-    return asked(handler, "runs_show", pathParameters={"model": model, "run": run})
+    return asked(handler, "runs_show", pathParameters={"proxy": f"{model}/{run}"})
 
 
 def end(aws: BatchAws, run: str) -> None:
@@ -160,7 +160,7 @@ def test_a_run_is_shown_from_its_start_to_its_report(aws: BatchAws, handler: Han
 def test_a_run_is_stopped(aws: BatchAws, handler: Handler) -> None:
     _, _, body = started(handler, version=3, prefix="_data/tiny/month=2026")
     run = body["run"]
-    place = {"pathParameters": {"model": "tiny", "run": run}}
+    place = {"pathParameters": {"proxy": f"tiny/{run}"}}
     for _ in range(2):
         status, headers, found = asked(handler, "runs_stop", **place)
         assert (status, found["run"], found["status"]) == (202, run, "stopped")
@@ -168,7 +168,7 @@ def test_a_run_is_stopped(aws: BatchAws, handler: Handler) -> None:
     arn = f"{MACHINE.replace('stateMachine', 'execution')}:{run}-x"
     counting = aws.client("stepfunctions").describe_execution(executionArn=arn)
     assert json.loads(counting["input"])["stop"] == run
-    place["pathParameters"]["run"] = "none"
+    place["pathParameters"]["proxy"] = "tiny/none"
     assert asked(handler, "runs_stop", **place)[0] == 404
 
 
@@ -185,7 +185,7 @@ def as_bob(handler: Handler, name: str, **changes: Any) -> tuple[int, dict[str, 
 def test_a_run_of_another_caller_is_not_there(aws: BatchAws, handler: Handler) -> None:
     _, _, body = started(handler, version=3, partition=None, prefix="_data/tiny/month")
     run = body["run"]
-    place = {"pathParameters": {"model": "tiny", "run": run}}
+    place = {"pathParameters": {"proxy": f"tiny/{run}"}}
     folder = RunPaths("tiny", run)
     planned = replace(refused(run), owner="arn:aws:iam::123456789012:user/ann")
     listing = {"queryStringParameters": {"model": "tiny", "limit": "100"}}
@@ -211,7 +211,7 @@ def test_a_run_of_the_stage_is_shown_and_not_stopped(aws: BatchAws, handler: Han
         stateMachineArn=MACHINE, name="tiny-dropped", input=json.dumps(request)
     )["executionArn"]
     assert shown(handler, "tiny", "tiny-dropped")[0] == 200
-    place = {"pathParameters": {"model": "tiny", "run": "tiny-dropped"}}
+    place = {"pathParameters": {"proxy": "tiny/tiny-dropped"}}
     status, _, body = asked(handler, "runs_stop", **place)
     assert (status, body["errors"][0]["got"]) == (409, "one of the stage")
     found = aws.client("stepfunctions").describe_execution(executionArn=arn)

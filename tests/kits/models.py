@@ -13,6 +13,8 @@ import onnx
 import orjson
 from onnx import TensorProto, helper, numpy_helper
 
+from quintet.api import gateway
+from quintet.api.routing import Routes
 from quintet.contract import (
     Contract,
     Fallback,
@@ -26,6 +28,7 @@ from quintet.contract import (
 from quintet.features import FeatureSource, MemoryFeatures
 from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
+from quintet.protocols.http import Request
 from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
 from quintet_publish.aws_registry import AwsRegistry
@@ -309,24 +312,20 @@ def shop_probability(amount: float, items: float, orders: float) -> float:
     return float(1 / (1 + np.exp(-(0.001 * amount - 0.1 * items + 0.2 * orders))))
 
 
-_PLACES = (
-    (re.compile(r"/models/(?P<model>[^/]+)/predict"), "/models/{model}/predict"),
-    (
-        re.compile(r"/models/(?P<model>[^/]+)/versions/(?P<version>[^/]+)/predict"),
-        "/models/{model}/versions/{version}/predict",
-    ),
-    (re.compile(r"/v2/?"), "/v2"),
-    (re.compile(r"/v2/(?P<proxy>.+)"), "/v2/{proxy+}"),
-    (
-        re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations"),
-        "/endpoints/{endpoint}/invocations",
-    ),
+PREFIXES = ("models", "v1", "v2", "jobs", "runs", "scores")
+#: the resources of template.yaml, the more specific ones first
+_RESOURCES = (
     (
         re.compile(r"/endpoints/(?P<endpoint>[^/]+)/async-invocations"),
         "/endpoints/{endpoint}/async-invocations",
     ),
-    (re.compile(r"/jobs"), "/jobs"),
-    (re.compile(r"/jobs/(?P<job>[^/]+)"), "/jobs/{job}"),
+    (
+        re.compile(r"/endpoints/(?P<endpoint>[^/]+)/(?P<proxy>.+)"),
+        "/endpoints/{endpoint}/{proxy+}",
+    ),
+    (re.compile(r"/endpoints/(?P<endpoint>[^/]+)"), "/endpoints/{endpoint}"),
+    *((re.compile(rf"/{name}/(?P<proxy>.+)"), f"/{name}/{{proxy+}}") for name in PREFIXES),
+    *((re.compile(rf"/{name}/?"), f"/{name}") for name in (*PREFIXES, "endpoints")),
 )
 
 
@@ -338,11 +337,12 @@ def event(
     *,
     query: Mapping[str, str] | None = None,
     caller: str | None = None,
+    origins: str = "",
 ) -> dict[str, Any]:
     """API Gateway's event for a request; with binaryMediaTypes */* the body is in base64."""
     resource, parameters = next(
         (route, match.groupdict())
-        for pattern, route in _PLACES
+        for pattern, route in _RESOURCES
         if (match := pattern.fullmatch(path))
     )
     raw = body.encode() if isinstance(body, str) else body
@@ -353,6 +353,7 @@ def event(
         "headers": dict(headers or {}),
         "queryStringParameters": dict(query) if query else None,
         "pathParameters": parameters or None,
+        "stageVariables": {"CorsOrigins": origins} if origins else None,
         "requestContext": {
             "requestId": "gateway-id",
             "stage": "test",
@@ -362,6 +363,13 @@ def event(
         "body": base64.b64encode(raw).decode() if raw else None,
         "isBase64Encoded": bool(raw),
     }
+
+
+def received(asked: Mapping[str, Any], routes: Routes) -> Request:
+    """The request that a function with these routes reads from an event."""
+    parameters = tuple((asked.get("pathParameters") or {}).items())
+    found = routes.find(asked["httpMethod"], asked["resource"], parameters)
+    return gateway.read(asked, found)
 
 
 @dataclass

@@ -181,6 +181,26 @@ def test_routes_stand_at_the_root_and_under_the_stage(
     assert (event["resource"], event["path"]) == (resource, seen)
 
 
+def test_a_page_that_the_stage_names_is_answered_and_others_are_refused(stack: LocalAws) -> None:
+    for method, path in (("OPTIONS", "/things/a"), ("GET", "/any"), ("OPTIONS", "/any")):
+        page = send(stack, method, path, header=("Origin", "https://page.example"))
+        event = json.loads(page[2])
+        assert (page[0], event["httpMethod"]) == (200, method)
+        assert event["stageVariables"] == {"CorsOrigins": "https://page.example"}
+        assert "Access-Control-Allow-Origin" not in page[1]  # which is the function's to say
+    assert send(stack, "GET", "/any", header=("Origin", "https://other.example"))[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "allowed"), [(b"x" * (6 * 1024 * 1024), 413, "*"), (b"raise", 502, None)]
+)
+def test_the_apis_own_errors_have_the_headers_of_their_gateway_response(
+    stack: LocalAws, body: bytes, status: int, allowed: str | None
+) -> None:
+    answer = send(stack, "POST", "/things/a", body)
+    assert (answer[0], answer[1]["Access-Control-Allow-Origin"]) == (status, allowed)
+
+
 def test_a_binary_answer_comes_as_it_is(stack: LocalAws) -> None:
     status, headers, body = send(stack, "POST", "/things/a", b"binary")
     assert (status, body) == (201, bytes(range(256)))

@@ -93,7 +93,7 @@ def test_a_warm_record_passes_few_modules_and_calls(
 ) -> None:
     telemetry = RequestTelemetry(StdoutTelemetry("test", {}))
     handle = partial(RECORDS.answer, fraud(capture))
-    routes: gateway.Routes = {("POST", "/models/{model}/predict"): (handle, RECORDS.failure)}
+    routes = gateway.Routes({("POST", "/models/{model}/predict"): (handle, RECORDS.failure)})
     record = (FRAUD / "data/requests.jsonl").read_text().splitlines()[0]
     body = f'{{"records": [{record}]}}'
     asked = event("POST", "/models/fraud/predict", body, {"Content-Type": "application/json"})

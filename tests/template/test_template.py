@@ -35,6 +35,7 @@ from quintet.settings import (
 from quintet.telemetry.metrics import METRICS
 from quintet.webhooks.delivery import Attempt, Delivery, after
 from quintet_local.plan import plan
+from quintet_local.rest_api import Router
 from quintet_local.stack import Stack, describe
 from quintet_local.template import TemplateError, load
 
@@ -133,23 +134,83 @@ def test_no_function_is_sent_elsewhere_than_aws(name: str) -> None:
     assert "AWS_ENDPOINT_URL" not in variables
 
 
-def routes_of(function: str) -> set[tuple[str, str]]:
-    """The routes that a function's module knows."""
-    return set(load_app(function).ROUTES)
-
-
-def test_the_routes_of_the_api_are_those_that_their_functions_know(stack: Stack) -> None:
-    assert stack.api is not None
-    found: dict[str, set[tuple[str, str]]] = {}
-    for route in stack.api.routes:
-        found.setdefault(route.function_arn, set()).add((route.method, route.resource))
-    assert found == {
-        PLAN.identities["PredictAliaslive"].ref: routes_of("predict"),
-        identity("Runs"): routes_of("runs"),
-        identity("GetScores"): routes_of("get_scores"),
-        identity("Submit"): routes_of("submit"),
+def answering() -> dict[str, str]:
+    """The functions of the API, by their ARN there."""
+    return {
+        PLAN.identities["PredictAliaslive"].ref: "predict",
+        identity("Runs"): "runs",
+        identity("GetScores"): "get_scores",
+        identity("Submit"): "submit",
     }
+
+
+def test_every_route_of_a_function_reaches_it_and_finds_its_handler(stack: Stack) -> None:
+    assert stack.api is not None
+    router, functions = Router(stack.api.routes), answering()
+    for function in functions.values():
+        routes = load_app(function).ROUTES
+        for method, route in routes.table:
+            for asked in (method, "OPTIONS"):
+                path = re.sub(r"\{\w+\+?\}", "a", route)
+                match = router.match(asked, path)
+                assert match is not None, path
+                assert functions[match.route.function_arn] == function
+                assert match.route.method == ("OPTIONS" if asked == "OPTIONS" else "ANY")
+                found = routes.find(asked, match.route.resource, tuple(match.parameters.items()))
+                assert (found.route, method in found.allowed) == (route, True)
     assert stack.api.binary_types == ("*/*",)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["models", "v1", "v2", "endpoints", "endpoints/e", "jobs", "runs", "scores"]
+)
+def test_a_function_answers_every_path_below_its_prefixes(stack: Stack, prefix: str) -> None:
+    assert stack.api is not None
+    router, functions = Router(stack.api.routes), answering()
+    for path in (f"/{prefix}", f"/{prefix}/a/b/c/d/e", f"/{prefix}//", f"/{prefix}/%zz%ff"):
+        for method in ("GET", "HEAD", "PUT"):
+            match = router.match(method, path)
+            assert match is not None, path
+            routes = load_app(functions[match.route.function_arn]).ROUTES
+            routes.find(method, match.route.resource, tuple(match.parameters.items()))
+
+
+def test_only_options_are_asked_without_credentials() -> None:
+    (api,) = properties("AWS::ApiGateway::RestApi").values()
+    found = {
+        (name, json.dumps(operation["security"]))
+        for methods in api["Body"]["paths"].values()
+        for name, operation in methods.items()
+    }
+    assert found == {
+        ("x-amazon-apigateway-any-method", '[{"AWS_IAM": []}]'),
+        ("options", '[{"NONE": []}]'),
+    }
+
+
+def test_no_page_may_call_the_api_unless_the_parameter_names_its_origin() -> None:
+    def found(**given: str) -> tuple[Any, Any]:
+        made = plan(load(TEMPLATE, given), "http://127.0.0.1:4566")
+        (stage,) = made.of_type("AWS::ApiGateway::Stage").values()
+        (api,) = made.of_type("AWS::ApiGateway::RestApi").values()
+        errors = api["Body"]["x-amazon-apigateway-gateway-responses"]
+        assert errors["DEFAULT_4XX"] == errors["DEFAULT_5XX"]
+        return stage.get("Variables"), errors["DEFAULT_4XX"]["responseParameters"]
+
+    assert found() == (None, {})
+    origins = "https://shop.example,http://localhost:3000"
+    assert found(CorsOrigins=origins) == (
+        {"CorsOrigins": origins},
+        {"gatewayresponse.header.Access-Control-Allow-Origin": "'*'"},
+    )
+    for wrong in (
+        "*",
+        "shop.example",
+        "https://shop.example/",
+        "https://a.example, https://b.example",
+    ):
+        with pytest.raises(TemplateError, match="CorsOrigins"):
+            load(TEMPLATE, {"CorsOrigins": wrong})
 
 
 def test_an_identity_is_expected_in_every_stage_but_the_local_one() -> None:

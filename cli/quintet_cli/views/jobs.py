@@ -9,12 +9,12 @@ from rich.table import Table
 
 from quintet.jobs.job import SETTLED, Content, Job
 from quintet.jobs.store import JobSummary
+from quintet.protocols.http import is_text
 from quintet_cli.terminal import Console
 
 __all__ = ["print_job", "print_jobs"]
 
 WIDTH = 160
-TEXT = ("application/json", "application/jsonlines", "text/csv")
 
 console = Console(highlight=False)
 
@@ -52,7 +52,7 @@ def print_job(job: Job) -> None:
         console.print(f"{'error':>12}  {text}", markup=False, soft_wrap=True)
     if job.result is not None:
         console.print(f"{'result':>12}  {_shown(job.result)}", markup=False, soft_wrap=True)
-        if job.result.body is not None and job.result.content_type in TEXT:
+        if job.result.body is not None and is_text(job.result.content_type):
             console.print(job.result.body.decode(), markup=False, soft_wrap=True)
 
 

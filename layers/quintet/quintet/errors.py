@@ -16,7 +16,9 @@ __all__ = [
     "BadInput",
     "Conflict",
     "Forbidden",
+    "MethodNotAllowed",
     "ModelFailure",
+    "NoSuchRoute",
     "NotFound",
     "QuintetError",
     "Refusal",
@@ -106,6 +108,14 @@ class Forbidden(BadInput):
 
 class NotFound(BadInput):
     """The named model, version, job or run does not exist (404)."""
+
+
+class NoSuchRoute(NotFound):
+    """The API has no such path (404)."""
+
+
+class MethodNotAllowed(BadInput):
+    """The path does not have this method (405)."""
 
 
 class TooLarge(BadInput):

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import random
 
 import pytest
-from tests.kits.models import event
+from tests.kits.models import event, received
 
 from quintet.api import gateway
+from quintet.api.gateway import MIN_COMPRESSED
 from quintet.errors import BadInput, TooLarge, UnsupportedMedia
+from quintet.protocols import records
 from quintet.protocols.http import MAX_RESPONSE_BYTES, Request, Response
+
+ROUTES = gateway.Routes(
+    {
+        ("GET", route): (lambda request, context: Response(200, b""), records.failure)
+        for route in ("/v2", "/v2/{proxy+}", "/jobs", "/jobs/{job}")
+    }
+    | {
+        ("POST", route): (lambda request, context: Response(200, b""), records.failure)
+        for route in ("/models/{model}/versions/{version}/predict",)
+    }
+)
 
 
 def test_an_event_is_read_without_its_body_being_decoded() -> None:
     asked = event("POST", "/models/a%20b/versions/3/predict", b"{}", {"X-Request-ID": "r"})
-    request = gateway.read(asked)
+    request = received(asked, ROUTES)
     assert request == Request(
         method="POST",
         route="/models/{model}/versions/{version}/predict",
@@ -30,7 +45,7 @@ def test_an_event_is_read_without_its_body_being_decoded() -> None:
 
 def test_nulls_of_an_event_are_nothing() -> None:
     nulls = dict.fromkeys(("headers", "pathParameters", "requestContext", "body"))
-    request = gateway.read({"httpMethod": "GET", "resource": "/v2", **nulls})
+    request = received({"httpMethod": "GET", "resource": "/v2", **nulls}, ROUTES)
     assert request == Request("GET", "/v2", raw="")
     assert request.content(0) == b""
 
@@ -41,7 +56,7 @@ def test_nulls_of_an_event_are_nothing() -> None:
         ("/jobs", "/dev/jobs", None, "/dev"),
         ("/jobs", "/jobs", None, ""),
         ("/jobs", "/a/b/jobs/", None, "/a/b"),  # a domain's mapping may have several parts
-        ("/jobs/{job}", "/v1/jobs/7", {"job": "7"}, "/v1"),
+        ("/jobs/{proxy+}", "/v1/jobs/7", {"proxy": "7"}, "/v1"),
         ("/v2/{proxy+}", "/v1/v2/models/m/infer", {"proxy": "models/m/infer"}, "/v1"),
         ("/jobs", "", None, ""),
     ],
@@ -50,12 +65,13 @@ def test_the_base_is_what_stands_before_the_route(
     route: str, path: str, parameters: dict[str, str] | None, base: str
 ) -> None:
     asked = {
+        "httpMethod": "GET",
         "resource": route,
         "path": path.removeprefix("/dev"),  # a mapping is in it, a stage is not
         "pathParameters": parameters,
         "requestContext": {"path": path},
     }
-    assert gateway.read(asked).base == base
+    assert received(asked, ROUTES).base == base
 
 
 def test_the_size_is_looked_at_before_the_body_is_decoded() -> None:
@@ -73,6 +89,8 @@ def test_the_size_is_looked_at_before_the_body_is_decoded() -> None:
 def test_only_known_media_types_are_read() -> None:
     request = Request("POST", "", headers={"content-type": "Text/CSV; charset=utf-8"})
     request.accepts("application/json", "text/csv")
+    for unset in ("", "application/x-www-form-urlencoded", "text/plain;charset=UTF-8"):
+        Request("POST", "", headers={"content-type": unset}).accepts("application/json")
     with pytest.raises(UnsupportedMedia, match="application/json, got 'text/csv'"):
         request.accepts("application/json")
 
@@ -124,3 +142,57 @@ def test_an_answer_that_lambda_would_not_carry_is_refused(
     gateway.render(Response(200, unit * count, content_type))
     with pytest.raises(TooLarge, match="answer: expected at most"):
         gateway.render(Response(200, unit * (count + 1), content_type))
+
+
+# ---- compression -------------------------------------------------------------------------------
+
+LONG = b'{"a": "' + b"x" * MIN_COMPRESSED + b'"}'
+
+
+def packed(response: Response, accept_encoding: str) -> tuple[bytes, dict[str, str]]:
+    """The body as it goes out, and the headers."""
+    rendered = gateway.render(response, accept_encoding)
+    body = rendered["body"].encode()
+    if rendered["isBase64Encoded"]:
+        body = base64.b64decode(body)
+    return body, rendered["headers"]
+
+
+@pytest.mark.parametrize("asked", ["gzip", "deflate, gzip;q=0.5", "GZIP", "*", "br, *;q=0.1"])
+def test_a_long_answer_is_compressed_for_a_client_that_asks(asked: str) -> None:
+    body, headers = packed(Response(200, LONG), asked)
+    assert gzip.decompress(body) == LONG
+    assert len(body) < len(LONG)
+    assert headers == {
+        "Content-Type": "application/json",
+        "Vary": "Accept-Encoding",
+        "Content-Encoding": "gzip",
+    }
+
+
+@pytest.mark.parametrize("asked", ["", "identity", "deflate", "gzip;q=0", "*;q=0", "*, gzip;q=0"])
+def test_an_answer_is_not_compressed_for_others(asked: str) -> None:
+    body, headers = packed(Response(200, LONG), asked)
+    assert (body, "Content-Encoding" in headers) == (LONG, False)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(200, LONG, compress=False),
+        Response(200, LONG[: MIN_COMPRESSED - 1]),
+        Response(200, random.Random(0).randbytes(MIN_COMPRESSED), "application/x-npy"),
+    ],
+)
+def test_short_and_random_answers_are_not_compressed(response: Response) -> None:
+    body, headers = packed(response, "gzip")
+    assert (body, "Content-Encoding" in headers) == (response.body, False)
+
+
+def test_an_answer_over_lambdas_limit_goes_out_if_its_compressed_size_fits() -> None:
+    large = Response(200, b"1234567 " * (MAX_RESPONSE_BYTES // 8 + 1), "text/csv; charset=utf-8")
+    with pytest.raises(TooLarge, match="ask for less, or accept gzip"):
+        gateway.render(large, "identity")
+    body, headers = packed(large, "gzip")
+    assert gzip.decompress(body) == large.body
+    assert headers["Content-Type"] == "text/csv; charset=utf-8"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.kits.events import event as sample
-from tests.kits.models import event
+from tests.kits.models import event, received
 
 from quintet.api import gateway
 from quintet.api.telemetry import RequestTelemetry, StdoutTelemetry
@@ -16,6 +16,12 @@ from quintet.protocols.http import ANONYMOUS, Request, Response
 ANN = "arn:aws:iam::1:user/ann"
 POOL = "eu-west-1:0f8c2f0e-5d6b-4d0a-9b1e-3c7a5f4e2d1c"
 BACKEND = "arn:aws:sts::123456789012:assumed-role/shop-backend"
+ROUTES = gateway.Routes(
+    {
+        route: (lambda request, context: Response(200, b""), records.failure)
+        for route in (("GET", "/jobs"), ("POST", "/models/{model}/predict"))
+    }
+)
 POOLED_ROLE = "arn:aws:sts::1:assumed-role/pool/CognitoIdentityCredentials"
 
 
@@ -40,8 +46,8 @@ POOLED_ROLE = "arn:aws:sts::1:assumed-role/pool/CognitoIdentityCredentials"
     ],
 )
 def test_the_caller_is_who_the_api_authenticated(context: dict[str, Any], caller: str) -> None:
-    request = gateway.read({"httpMethod": "GET", "resource": "/jobs", "requestContext": context})
-    assert request.caller == caller
+    asked = {"httpMethod": "GET", "resource": "/jobs", "requestContext": context}
+    assert received(asked, ROUTES).caller == caller
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,7 @@ def test_the_caller_is_who_the_api_authenticated(context: dict[str, Any], caller
     ],
 )
 def test_the_callers_and_bases_of_aws_own_events(name: str, caller: str, base: str) -> None:
-    request = gateway.read(sample(name))
+    request = received(sample(name), ROUTES)
     assert (request.caller, request.base) == (caller, base)
 
 
@@ -67,7 +73,7 @@ def test_nobody_is_refused_unless_the_setting_says_none(
         return Response(200, request.caller.encode())
 
     telemetry = RequestTelemetry(StdoutTelemetry("dev", {}))
-    routes: gateway.Routes = {("GET", "/jobs"): (answer, failure)}
+    routes = gateway.Routes({("GET", "/jobs"): (answer, failure)})
 
     def ask(caller: str | None, auth: str) -> dict[str, Any]:
         asked = event("GET", "/jobs", caller=caller)

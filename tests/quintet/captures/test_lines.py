@@ -58,7 +58,7 @@ class Asked:
         self._capsys, self._name = capsys, contract.name
         telemetry = RequestTelemetry(StdoutTelemetry("test", {}, clock=lambda: NOW + 1))
         handle = partial(RECORDS.answer, online(contract, features=features, clock=Clock()))
-        routes: gateway.Routes = {("POST", "/models/{model}/predict"): (handle, RECORDS.failure)}
+        routes = gateway.Routes({("POST", "/models/{model}/predict"): (handle, RECORDS.failure)})
         self._respond = partial(
             gateway.respond, routes=routes, telemetry=lambda: telemetry, auth=lambda: "none"
         )

@@ -25,6 +25,7 @@ JSON, CSV, NPY, LINES = (
     "application/x-npy",
     "application/jsonlines",
 )
+CSV_TEXT = "text/csv; charset=utf-8"
 LOGS = [pytest.approx(1.3862944), pytest.approx(0.6931472)]
 
 
@@ -115,7 +116,10 @@ def test_rows_keep_their_order(service: Online) -> None:
         (None, JSON, None),
         ("*/*", JSON, None),
         ("text/html, application/json;q=0.9", JSON, None),
-        (CSV, CSV, b"1.3862944,0.6931472\n1.3862944,0.6931472\n"),
+        ("text/*, */*;q=0.9", CSV_TEXT, b"1.3862944,0.6931472\n1.3862944,0.6931472\n"),
+        (CSV, CSV_TEXT, b"1.3862944,0.6931472\n1.3862944,0.6931472\n"),
+        ("application/x-ndjson, application/json;q=0.5", "application/x-ndjson", None),
+        ("application/jsonl", "application/jsonl", None),
         (LINES, LINES, b'{"logs":[1.3862944,0.6931472]}\n{"logs":[1.3862944,0.6931472]}\n'),
     ],
 )

@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import base64
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import unquote
 
 import orjson
 
+from quintet.api import cors
+from quintet.api.routing import Found, Routes
 from quintet.api.telemetry import RequestTelemetry
 from quintet.captures.events import new_event, taken
-from quintet.errors import Forbidden, QuintetError, TooLarge
-from quintet.protocols.http import ANONYMOUS, MAX_RESPONSE_BYTES, Request, Response
+from quintet.errors import Forbidden, MethodNotAllowed, QuintetError, TooLarge
+from quintet.protocols.http import ANONYMOUS, MAX_RESPONSE_BYTES, Request, Response, is_text
+from quintet.protocols.negotiation import accepts_gzip
 from quintet.serving import RequestContext
 
 __all__ = ["Routes", "owner_of", "read", "render", "respond"]
 
-Answer = Callable[[Request, RequestContext], Response]
-Failure = Callable[[QuintetError | None, RequestContext], Response]
-#: the handler of each method and resource of template.yaml, and the format of its errors
-Routes = Mapping[tuple[str, str], tuple[Answer, Failure]]
+#: headers that are lists: of several lines, API Gateway's `headers` has the last alone
+_LISTS = ("accept", "accept-encoding", "access-control-request-headers", "prefer")
 
-#: content types sent as text; others are base64-encoded, or API Gateway would decode them as UTF-8
-_TEXT = ("application/json", "application/problem+json", "application/jsonlines", "text/csv")
+#: bytes from which an answer is compressed for a client that asks; less fits one network packet
+MIN_COMPRESSED = 1_400
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _ASSUMED_ROLE = re.compile(r"(arn:[^:]+:sts::\d+:assumed-role/.+)/[^/]+")
@@ -43,24 +44,29 @@ def respond(
 ) -> dict[str, Any]:
     """Answer a proxy event by its route; errors are answered in the route's format.
 
-    `auth` is how the API authenticates callers; without an identity, a request is answered only
-    if it is "none".
+    OPTIONS is answered here, for anyone: a browser asks it without credentials. `auth` is how the
+    API authenticates callers; without an identity, a request is answered only if it is "none".
     """
-    request = read(event)
-    answer, failure = routes[request.method, request.route]
+    parameters = event.get("pathParameters") or {}
+    found = routes.find(event["httpMethod"], event["resource"], tuple(parameters.items()))
+    request = read(event, found)
     trace = request.headers.get("traceparent")
     context = RequestContext(request.id, _trace_id(trace) if trace else "")
     problem: Exception | None = None
+    asks_methods = request.method == "OPTIONS"
     try:
+        if asks_methods and found.allowed:
+            response = Response(204, b"")
         # the expectation comes from a setting, never from the event: if the API's authoriser was
         # removed or identifies nobody, every request is refused
-        if request.caller == ANONYMOUS and auth() != "none":
+        elif not asks_methods and request.caller == ANONYMOUS and auth() != "none":
             raise Forbidden.of("caller", "an identity from the API's authoriser", "none")
-        response = answer(request, context)
-        rendered = render(response)
+        else:
+            response = found.answer(request, context)
+        rendered = render(response, request.headers.get("accept-encoding"))
     except Exception as error:
         problem = error
-        response = failure(error if isinstance(error, QuintetError) else None, context)
+        response = found.failure(error if isinstance(error, QuintetError) else None, context)
         rendered = render(response)
     if context.contract is not None and (capture := context.contract.capture) is not None:
         identity = context.job or new_event()
@@ -68,30 +74,38 @@ def respond(
         asked = context.prediction is not None or context.job or problem is not None
         context.event = identity if asked and taken(identity, capture.rate) else ""
     rendered["headers"] |= _standard_headers(request, context)
+    if found.allowed and (asks_methods or isinstance(problem, MethodNotAllowed)):
+        rendered["headers"]["Allow"] = ", ".join(found.allowed)
+    if variables := event.get("stageVariables"):
+        _share(rendered["headers"], variables, request, found)
     telemetry().settle(context, request, response, problem)
     return rendered
 
 
-def read(event: Mapping[str, Any]) -> Request:
+def read(event: Mapping[str, Any], found: Found) -> Request:
     """Read the request of a proxy event. The body is not decoded yet: its size is checked first.
 
     The request id is the caller's X-Request-Id if it is valid, else API Gateway's.
     """
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    for name, values in (event.get("multiValueHeaders") or {}).items():
+        if len(values) > 1 and name.lower() in _LISTS:
+            headers[name.lower()] = ", ".join(values)
     own = headers.get("x-request-id", "")
     context = event.get("requestContext") or {}
-    route, parameters = event.get("resource", ""), event.get("pathParameters") or {}
+    # the URL prefix: the stage, or a custom domain's mapping, which the path includes
+    base = (context.get("path") or "").rstrip("/").split("/")[: -found.segments]
     return Request(
-        method=event.get("httpMethod", ""),
-        route=route,
-        parameters={k: unquote(v) for k, v in parameters.items()},
+        method=found.method,
+        route=found.route,
+        parameters=found.parameters,
         headers=headers,
         raw=event.get("body") or "",
         encoded=bool(event.get("isBase64Encoded")),
         id=own if _SANE_ID.fullmatch(own) else str(context.get("requestId", "")),
         query=event.get("queryStringParameters") or {},
         caller=_caller(context),
-        base=_base(context.get("path") or "", route, parameters),
+        base="/".join(base),
     )
 
 
@@ -133,18 +147,6 @@ def _without_session(arn: str) -> str:
     return role[1] if role else arn
 
 
-def _base(path: str, route: str, parameters: Mapping[str, str]) -> str:
-    """The URL prefix of the API's paths: the stage, or a custom domain's mapping.
-
-    The event's `path` includes a mapping, so the prefix is the path without the route's segments.
-    """
-    length = 0
-    for segment in route.strip("/").split("/"):
-        greedy = segment.endswith("+}")
-        length += len(parameters.get(segment[1:-2], "").split("/")) if greedy else 1
-    return "/".join(path.rstrip("/").split("/")[:-length])
-
-
 def _trace_id(traceparent: str) -> str:
     """The trace id in the W3C traceparent header; empty if the header is invalid.
 
@@ -156,25 +158,51 @@ def _trace_id(traceparent: str) -> str:
     return match[1]
 
 
-def render(response: Response) -> dict[str, Any]:
-    """Convert a response to API Gateway's format.
+def render(response: Response, accept_encoding: str | None = None) -> dict[str, Any]:
+    """Convert a response to API Gateway's format, compressed if it is large and the client asks.
 
     Raises:
-        TooLarge: the response exceeds Lambda's limit; request fewer rows or outputs.
+        TooLarge: the response exceeds Lambda's limit; request fewer rows or outputs, or gzip.
     """
-    body, text = response.body, response.content_type in _TEXT
+    body, content_type = response.body, response.content_type
+    headers = {"Content-Type": content_type, **response.headers}
+    text = content_type == "application/json" or is_text(content_type)
+    if response.compress and len(body) >= MIN_COMPRESSED and accept_encoding:
+        headers["Vary"] = "Accept-Encoding"
+        if accepts_gzip(accept_encoding) and len(packed := _gzip(body)) < len(body):
+            body, text = packed, False
+            headers["Content-Encoding"] = "gzip"
     # in Lambda's JSON a line feed takes two bytes, another control character up to six
     size = len(body) * 6 if text else -(-len(body) // 3) * 4
     if text and size > MAX_RESPONSE_BYTES:
         size = len(orjson.dumps(body.decode())) - 2
     if size > MAX_RESPONSE_BYTES:
-        raise TooLarge.of("answer", f"at most {MAX_RESPONSE_BYTES} bytes: ask for less", f"{size}")
+        expected = f"at most {MAX_RESPONSE_BYTES} bytes: ask for less, or accept gzip"
+        raise TooLarge.of("answer", expected, f"{size}")
     return {
         "statusCode": response.status,
-        "headers": {"Content-Type": response.content_type, **response.headers},
+        "headers": headers,
         "body": body.decode() if text else base64.b64encode(body).decode(),
         "isBase64Encoded": not text,
     }
+
+
+def _gzip(body: bytes) -> bytes:
+    """A body compressed at the fastest level: a client waits for it."""
+    packer = zlib.compressobj(level=1, wbits=31)
+    return packer.compress(body) + packer.flush()
+
+
+def _share(
+    headers: dict[str, str], variables: Mapping[str, str], request: Request, found: Found
+) -> None:
+    """Add the headers of `quintet.api.cors` to an answer, if the stage names origins."""
+    if origins := variables.get("CorsOrigins"):
+        preflight = found.allowed if request.method == "OPTIONS" else None
+        shared = cors.headers(origins, request.headers, preflight)
+        if "Vary" in headers:
+            shared["Vary"] += f", {headers['Vary']}"
+        headers |= shared
 
 
 def _standard_headers(request: Request, context: RequestContext) -> dict[str, str]:

@@ -17,7 +17,7 @@ from quintet.errors import BadInput, Transient
 from quintet.jobs.job import OPEN, SETTLED, Content, Job, State
 from quintet.jobs.store import JobEvent, JobQueries, JobSummary
 from quintet.protocols import records
-from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
+from quintet.protocols.http import RETRY_AFTER, Request, Response, is_text, json_body
 from quintet.serving.model_cache import NAME
 
 __all__ = ["JobsApi", "failure"]
@@ -115,7 +115,7 @@ class JobsApi:
             found["url"] = self.link(content.place)
         elif content.content_type == "application/json":
             found["body"] = orjson.Fragment(content.body or b"null")
-        elif content.content_type in ("text/csv", "application/jsonlines"):
+        elif is_text(content.content_type):
             found["body"] = (content.body or b"").decode()
         else:
             found["base64"] = base64.b64encode(content.body or b"").decode()

@@ -18,6 +18,7 @@ from quintet.errors import (
     BadInput,
     Conflict,
     Forbidden,
+    MethodNotAllowed,
     ModelFailure,
     NotFound,
     QuintetError,
@@ -40,6 +41,7 @@ __all__ = [
     "WireProtocol",
     "check_count",
     "check_rows",
+    "is_text",
     "json_body",
     "parse_json",
     "read_version",
@@ -58,6 +60,18 @@ SPARE_VALUES = 100_000
 #: a value as JSON; it may contain numpy arrays and numbers
 json_body: Callable[[Any], bytes] = partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)
 
+#: the content types that curl and JavaScript's `fetch` send if they are given none
+_DEFAULTS = ("application/x-www-form-urlencoded", "text/plain")
+
+#: types of text beside text/*, which Lambda carries as it is; others are sent in base64
+_TEXT = (
+    "application/json",
+    "application/problem+json",
+    "application/jsonlines",
+    "application/jsonl",
+    "application/x-ndjson",
+)
+
 #: a JSON string
 JSON_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
@@ -69,6 +83,7 @@ MAX_RESPONSE_BYTES = 6_280_000
 STATUS: tuple[tuple[type[QuintetError], int], ...] = (
     (Forbidden, 403),
     (NotFound, 404),
+    (MethodNotAllowed, 405),
     (Unprocessable, 422),
     (TooLarge, 413),
     (UnsupportedMedia, 415),
@@ -82,6 +97,11 @@ STATUS: tuple[tuple[type[QuintetError], int], ...] = (
 def status_of(error: QuintetError | None) -> int:
     """The HTTP status of an error; None means an unexpected error."""
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
+def is_text(content_type: str) -> bool:
+    """Whether a content type is one of text in UTF-8."""
+    return content_type in _TEXT or content_type.startswith("text/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +138,15 @@ class Request:
     def accepts(self, *known: str) -> None:
         """Refuse a content type that is not among `known`.
 
-        A missing type is accepted, and so is the default of `curl -d`: no route here reads forms.
+        A missing type is accepted, and so are the defaults of `curl -d` and JavaScript's `fetch`:
+        no route that asks here reads forms or plain text.
 
         Raises:
             UnsupportedMedia: the request has another type.
         """
         if self.headers.get("content-type") in known:  # nearly every request
             return
-        if self.media_type not in ("", "application/x-www-form-urlencoded", *known):
+        if self.media_type not in ("", *_DEFAULTS, *known):
             raise UnsupportedMedia.of("Content-Type", " or ".join(known), repr(self.media_type))
 
     def content(self, most: int) -> bytes:
@@ -160,12 +181,13 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """An HTTP response."""
+    """An HTTP response. `compress` says whether it may be compressed for a client that asks."""
 
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+    compress: bool = True
 
 
 class Asked(Protocol):
@@ -204,6 +226,8 @@ class WireProtocol:
         if self.about is not None:
             response = self.about(online, request, context)
             if response is not None:
+                # tritonclient's asyncio client asks for gzip, but decompresses only inferences
+                response.compress = False
                 return response
         route = online.route(context, *self.target(request))
         stats = online.stats.setdefault((context.model, context.version), ModelStats())

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quintet.protocols import oip, oip_infer, records, sagemaker
+from quintet.protocols import kserve, oip, oip_infer, records, sagemaker
 from quintet.protocols.http import Asked, Request, WireProtocol
 
-__all__ = ["OIP", "PROTOCOLS", "RECORDS", "SAGEMAKER", "Asked", "WireProtocol", "kept_headers"]
+__all__ = [
+    "KSERVE",
+    "OIP",
+    "PROTOCOLS",
+    "RECORDS",
+    "SAGEMAKER",
+    "Asked",
+    "WireProtocol",
+    "kept_headers",
+]
 
 #: the headers that decoding a request and encoding its answer need
 _HEADERS = ("accept", oip_infer.HEADER.lower(), "x-amzn-sagemaker-custom-attributes")
@@ -21,8 +30,12 @@ SAGEMAKER = WireProtocol(
     "sagemaker", sagemaker.target, sagemaker.decode, sagemaker.encode, sagemaker.failure
 )
 
+KSERVE = WireProtocol(
+    "kserve", kserve.target, kserve.decode, kserve.encode, kserve.failure, about=kserve.about
+)
+
 PROTOCOLS: Mapping[str, WireProtocol] = {
-    protocol.name: protocol for protocol in (OIP, RECORDS, SAGEMAKER)
+    protocol.name: protocol for protocol in (OIP, RECORDS, SAGEMAKER, KSERVE)
 }
 
 

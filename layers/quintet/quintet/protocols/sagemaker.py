@@ -19,7 +19,9 @@ from quintet.contract import Contract
 from quintet.errors import (
     BadInput,
     Forbidden,
+    MethodNotAllowed,
     ModelFailure,
+    NoSuchRoute,
     NotFound,
     QuintetError,
     Transient,
@@ -33,27 +35,17 @@ from quintet.protocols.http import (
     read_version,
     status_of,
 )
+from quintet.protocols.negotiation import preferred
 from quintet.serving import Prediction, RequestContext
 
 __all__ = ["Asked", "accepted", "decode", "encode", "failure", "target"]
 
 _PREFIX = "x-amzn-sagemaker-"
-_JSON, _CSV, _NPY, _LINES = (
-    "application/json",
-    "text/csv",
-    "application/x-npy",
-    "application/jsonlines",
-)
-_ACCEPTED = {
-    "": _JSON,
-    "*/*": _JSON,
-    "application/*": _JSON,
-    _JSON: _JSON,
-    _CSV: _CSV,
-    _NPY: _NPY,
-    _LINES: _LINES,
-    "application/jsonl": _LINES,
-}
+_JSON, _CSV, _NPY = "application/json", "text/csv", "application/x-npy"
+#: names of JSON lines; an answer has the name that was asked for
+_LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
+#: the types of answers, the default first
+_OFFERED = (_JSON, _CSV, _NPY, *_LINES)
 
 
 #: fields that select what serves the request; only the endpoint's own name is accepted
@@ -114,20 +106,24 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
     return Response(
         200,
         _body(contract, prediction, asked.media, asked.partial),
-        asked.media,
+        f"{_CSV}; charset=utf-8" if asked.media == _CSV else asked.media,
         {"x-Amzn-Invoked-Production-Variant": f"v{contract.version}", **asked.attributes},
     )
 
 
 def failure(error: QuintetError | None, context: RequestContext) -> Response:
     """An error in SageMaker's format: its class in a header, the text as Message."""
-    status = 400 if isinstance(error, NotFound) else status_of(error)  # as SageMaker does
+    status = status_of(error)
     body: dict[str, Any] = {"Message": "internal error" if error is None else str(error)}
     headers = {}
     match error:
         case None:
             kind = "InternalFailure"
             body["Message"] += f"; request {context.id}"
+        case NoSuchRoute() | MethodNotAllowed():
+            kind = "UnknownOperationException"
+        case NotFound():  # SageMaker has no 404 for an endpoint
+            kind, status = "ValidationError", 400
         case Forbidden():
             kind = "AccessDeniedException"
         case ModelFailure():
@@ -148,14 +144,12 @@ def _variant(endpoint: str, request: Request) -> int | None:
 
 
 def accepted(request: Request) -> str:
-    """The media type of the answer: the first supported type in Accept."""
+    """The media type of the answer: the supported type that Accept prefers."""
     wanted = request.headers.get("accept") or request.headers.get(f"{_PREFIX}accept") or ""
-    kinds = [kind.partition(";")[0].strip().lower() for kind in wanted.split(",")]
-    for kind in kinds:
-        if kind in _ACCEPTED:
-            return _ACCEPTED[kind]
-    known = ", ".join((_JSON, _CSV, _NPY, _LINES))
-    raise UnsupportedMedia.of("Accept", f"one of {known}", repr(wanted[:60]))
+    found = preferred(wanted, _OFFERED)
+    if found is None:
+        raise UnsupportedMedia.of("Accept", f"one of {', '.join(_OFFERED)}", repr(wanted[:60]))
+    return found
 
 
 def _attributes(request: Request) -> dict[str, str]:
@@ -174,7 +168,7 @@ def _body(contract: Contract, prediction: Prediction, media: str, partial: bool)
     if media == _NPY:
         return _npy(contract, prediction)
     found = records.predictions(prediction)
-    if media == _LINES:
+    if media in _LINES:
         return b"".join(json_body(item) + b"\n" for item in found)
     return json_body(records.result(prediction, partial))
 

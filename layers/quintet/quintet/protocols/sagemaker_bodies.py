@@ -26,7 +26,7 @@ from quintet.formats.csv_rows import csv_rows
 from quintet.protocols.http import JSON_TEXT, Request, check_count, check_rows, parse_json
 from quintet.protocols.records import Asked, read
 
-__all__ = ["decode"]
+__all__ = ["decode", "rows"]
 
 _ROWS = "rows"
 _CSV_TEXT = re.compile(rb'"[^"]*"')
@@ -90,9 +90,19 @@ def _json(contract: Contract, value: Any) -> Asked:
             expected = 'one of "records", "instances" and "inputs"'
             raise BadInput.of("body", expected, f"{len(named)} of them")
         (value,) = named.values()
-    found = value if type(value) is list and not _is_flat(contract, value) else [value]
+    listed = type(value) is list and not _is_flat(contract, value)
+    return Asked(rows(contract, value if listed else [value]))
+
+
+def rows(contract: Contract, found: Sequence[Any]) -> Batch:
+    """A batch of rows in JSON: each an object by name, an array in order, or a single value.
+
+    Raises:
+        BadInput: there is no row, or they differ in form.
+        TooLarge: there are too many.
+    """
     check_rows(contract, len(found), _ROWS)
-    return Asked(_batch(contract, found))
+    return _batch(contract, found)
 
 
 def _is_flat(contract: Contract, values: list[Any]) -> bool:

@@ -1,0 +1,118 @@
+"""Find the route of a request among those of a function.
+
+template.yaml sends a function every path below its prefixes (`/models/{proxy+}`), so that an
+unknown path is answered in the form of its prefix and not by API Gateway. A path is matched as it
+was sent: an encoded slash (%2F) stays inside its segment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NoReturn
+from urllib.parse import unquote
+
+from quintet.errors import BadInput, MethodNotAllowed, NoSuchRoute, QuintetError
+from quintet.protocols.http import Request, Response
+from quintet.serving import RequestContext
+
+__all__ = ["Answer", "Failure", "Found", "Routes"]
+
+Answer = Callable[[Request, RequestContext], Response]
+Failure = Callable[[QuintetError | None, RequestContext], Response]
+
+#: paths whose routes are remembered
+_REMEMBERED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What answers a request: `answer`, which refuses unknown routes, and the form of its errors.
+
+    `route` is the path as the function's table has it, or the resource of template.yaml for an
+    unknown path; `parameters` are decoded; `method` is GET for HEAD; `allowed` are the path's
+    methods; `segments` is the number of the path's segments.
+    """
+
+    answer: Answer
+    failure: Failure
+    method: str
+    route: str
+    parameters: Mapping[str, str]
+    allowed: tuple[str, ...]
+    segments: int
+
+
+class Routes:
+    """The routes of a function, by method and path: the first path that matches decides.
+
+    A path's parts are `{name}` within a segment, and `{name+}` for all that remain. HEAD is
+    answered where GET is. The first part of a path is its prefix; all routes of a prefix must have
+    errors of one form, in which its unknown paths are refused.
+    """
+
+    def __init__(self, table: Mapping[tuple[str, str], tuple[Answer, Failure]]) -> None:
+        self.table = table
+        self._methods: dict[str, dict[str, Answer]] = {}
+        self._failures: dict[str, Failure] = {}
+        for (method, route), (answer, failure) in table.items():
+            self._methods.setdefault(route, {})[method] = answer
+            self._failures[route.split("/")[1]] = failure
+        self._patterns = [(_pattern(route), route) for route in self._methods]
+        self.find = lru_cache(maxsize=_REMEMBERED)(self._find)
+
+    def _find(
+        self, method: str, resource: str, parameters: tuple[tuple[str, str], ...] = ()
+    ) -> Found:
+        """What answers a method of the path that a resource has with its parameters, as sent."""
+        segments = _segments(resource, dict(parameters))
+        path = "/" + "/".join(segments).replace("%3A", ":").replace("%3a", ":")
+        failure = self._failures[segments[0]]
+        match, route = next(
+            (
+                (match, route)
+                for pattern, route in self._patterns
+                if "" not in segments and (match := pattern.fullmatch(path))
+            ),
+            (None, resource),
+        )
+        if match is None:
+            answer = _refusal(NoSuchRoute, "path", "a path of the API", _shown(path))
+            return Found(answer, failure, method, resource, {}, (), len(segments))
+        methods = self._methods[route]
+        allowed = tuple(sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
+        served = "GET" if method == "HEAD" else method
+        answer = methods.get(served) or _refusal(
+            MethodNotAllowed, "method", f"{' or '.join(allowed)} for {_shown(path)}", _shown(method)
+        )
+        decoded = {name: unquote(value) for name, value in match.groupdict().items()}
+        return Found(answer, failure, served, route, decoded, allowed, len(segments))
+
+
+def _segments(resource: str, parameters: Mapping[str, str]) -> list[str]:
+    """The segments of a path; the last of template.yaml's may hold several (`{proxy+}`)."""
+    found: list[str] = []
+    for part in resource.strip("/").split("/"):
+        is_variable = part.startswith("{")
+        found += parameters.get(part.strip("{+}"), "").split("/") if is_variable else [part]
+    return found
+
+
+def _pattern(route: str) -> re.Pattern[str]:
+    """A route as a regular expression for paths as they are sent."""
+    text = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.escape(route))
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", text))
+
+
+def _shown(text: str) -> str:
+    """A path or method as it may stand in an error: short, and without unusual characters."""
+    return re.sub(r"[^\w/.:%+-]", "?", text[:100])
+
+
+def _refusal(kind: type[BadInput], field: str, expected: str, got: str) -> Answer:
+    def refuse(request: Request, context: RequestContext) -> NoReturn:
+        raise kind.of(field, expected, got)
+
+    return refuse
