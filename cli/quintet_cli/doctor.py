@@ -136,7 +136,7 @@ class Doctor:
         with TemporaryDirectory() as folder:
             file = Path(folder) / f"doctor-{self._began:%Y%m%dT%H%M%S}.csv"
             file.write_text(f"text\n{TEXT}\n{TEXT}\n")
-            run = drop_file(self._stage, file, MODEL, "parquet", None)
+            run = drop_file(self._stage, file, MODEL, {})
         reader = RunReader(self._stage)
         for _ in self._until(f"the report of run {run.run}"):
             # its last steps move the table's pointer and catalogue the table

@@ -11,6 +11,8 @@ import typer
 __all__ = [
     "Features",
     "Form",
+    "Header",
+    "HeaderForm",
     "InputBucketName",
     "Keep",
     "Model",
@@ -32,6 +34,13 @@ class Form(StrEnum):
     input = "input"
 
 
+class HeaderForm(StrEnum):
+    """Whether CSV files have a header."""
+
+    first = "first"
+    none = "none"
+
+
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
 ModelVersion = Annotated[
     int | None, typer.Option("--version", help="The model's version; by default the live one.")
@@ -41,6 +50,13 @@ InputBucketName = Annotated[
 ]
 Output = Annotated[
     Form | None, typer.Option("--output", help="The format of the scores; Parquet by default.")
+]
+Header = Annotated[
+    HeaderForm | None,
+    typer.Option(
+        "--header",
+        help="Whether the first row of CSV files names the columns; by default as model.yaml says.",
+    ),
 ]
 Run = Annotated[str | None, typer.Argument(help="The run; by default the newest.", metavar="RUN")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")]

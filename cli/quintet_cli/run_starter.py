@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from quintet.aws.executions import StateMachineExecutions
 from quintet.aws.input_bucket import S3InputBucket
 from quintet.aws.targets import EndpointIds
 from quintet.batch import executions
-from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.plans import RunPaths, run_name
 from quintet.batch.run_status import show
 from quintet.batch.starts import Started, start_run
@@ -21,10 +21,9 @@ from quintet_cli.stage import Stage
 __all__ = ["StageRuns", "drop_file", "start_on"]
 
 
-def drop_file(stage: Stage, file: Path, model: str, output: str, keep: str | None) -> RunPaths:
+def drop_file(stage: Stage, file: Path, model: str, metadata: Mapping[str, str]) -> RunPaths:
     """Upload a file to the inbox, which starts its run."""
     bucket, key = stage.outputs["InboxBucketName"], f"{model}/{file.name}"
-    metadata = {OUTPUT: output} | ({KEEP: keep} if keep else {})
     with file.open("rb") as body:
         put = stage.client("s3").put_object(Bucket=bucket, Key=key, Body=body, Metadata=metadata)
     return RunPaths(model, run_name(bucket, key, put["VersionId"]))

@@ -18,10 +18,11 @@ import orjson
 from quintet.aws.contracts import Described
 from quintet.aws.stream_sender import RECORD_BYTES, size_of
 from quintet.columns import cell_value, key_of, shown
+from quintet.columns.values import comma_value
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors
-from quintet.formats.csv_rows import csv_rows
+from quintet.formats.csv_rows import csv_rows, delimiter_of
 from quintet.formats.strict_json import parse
 from quintet.streaming.decoding import decode
 from quintet.streaming.model_rows import ShardBatch
@@ -207,15 +208,17 @@ def _jsonl(path: Path, contract: Contract | None) -> Numbered:
 def _csv(path: Path, contract: Contract | None) -> Numbered:
     """Read rows of text cells: a number if its feature is one, or if it looks like one."""
     try:
-        lines = csv_rows(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
+        decimal = contract.decimal if contract is not None else "."
+        lines = csv_rows(text, delimiter_of(text, decimal))
         names = [name or "" for name in next(lines, (0, []))[1]]
         for number, cells in lines:
             if len(cells) != len(names):
                 expected = f"{len(names)} cells"
                 yield number, Refusal(None, f"line {number}", expected, "another number of them")
                 continue
-            given = [(n, text) for n, text in zip(names, cells, strict=True) if text is not None]
-            yield number, {n: _cell(n, text, contract) for n, text in given}
+            given = [(n, cell) for n, cell in zip(names, cells, strict=True) if cell is not None]
+            yield number, {n: _cell(n, cell, contract) for n, cell in given}
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput.of(path.name, "CSV in UTF-8", type(error).__name__) from None
 
@@ -226,9 +229,10 @@ def _cell(name: str, text: str, contract: Contract | None) -> Any:
         return text
     # a field that is not a feature is a number if it looks like one
     kinds = [feature] if feature is not None else [_INTEGER, _FLOAT]
+    read = comma_value if contract is not None and contract.decimal == "," else cell_value
     for kind in kinds:
         with suppress(ValueError):
-            value = cell_value(kind, text)
+            value = read(kind, text)
             if not isinstance(value, float) or math.isfinite(value):  # JSON has no other
                 return value
     return text

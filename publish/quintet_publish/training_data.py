@@ -11,7 +11,9 @@ from arro3.core import ChunkedArray, DataType
 from arro3.io import read_parquet
 
 from quintet.columns import numpy_dtype
+from quintet.columns.values import with_point
 from quintet.contract import Contract, Feature
+from quintet.formats.csv_rows import delimiter_of
 from quintet.formats.parquet import read_footer
 from quintet.monitoring.baseline import Columns
 from quintet_publish.problems import PackageError
@@ -83,7 +85,9 @@ def _values(column: ChunkedArray) -> Any:
 
 
 def _csv(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
-    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+    whole = content.decode("utf-8-sig")
+    delimiter = delimiter_of(whole, contract.decimal)
+    reader = csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter, strict=True)
     header = next(reader, [])
     columns: dict[str, Any] = {name: [] for name in header}
     for row in reader:
@@ -93,23 +97,29 @@ def _csv(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
         for name, cell in zip(header, row, strict=True):
             columns[name].append(cell)
     target = contract.training_target
-    answers = {} if target not in columns else {target: [_answer(c) for c in columns[target]]}
+    answers = (
+        {} if target not in columns else {target: [_answer(contract, c) for c in columns[target]]}
+    )
     return answers | {
-        feature.name: [_cell(path, feature, cell) for cell in columns[feature.name]]
+        feature.name: [_cell(path, contract, feature, cell) for cell in columns[feature.name]]
         for feature in contract.features
         if feature.name in columns
     }
 
 
-def _answer(cell: str) -> Any:
+def _answer(contract: Contract, cell: str) -> Any:
     """Convert a true value to a number if it is one."""
     try:
-        return float(cell)
+        return _number(contract, cell)
     except ValueError:
         return cell or None
 
 
-def _cell(path: str, feature: Feature, cell: str) -> Any:
+def _number(contract: Contract, cell: str) -> float:
+    return float(with_point(cell) if contract.decimal == "," else cell)
+
+
+def _cell(path: str, contract: Contract, feature: Feature, cell: str) -> Any:
     if cell == "":
         return None
     kind = numpy_dtype(feature.dtype).kind
@@ -118,7 +128,7 @@ def _cell(path: str, feature: Feature, cell: str) -> Any:
     if kind == "b":
         return cell.lower() in ("true", "1")
     try:
-        return float(cell)
+        return _number(contract, cell)
     except ValueError:
         text = f"{feature.name}: expected {feature.dtype}, got {cell[:60]!r}"
         raise PackageError.of(path, text) from None

@@ -192,7 +192,11 @@ def test_rows_go_back_as_they_were_and_are_a_run_of_their_own(house: House) -> N
     output = house.dlq("replay", f"tiny/{folder.run}")
     ((key, put),) = house.replays().items()
     assert put["body"] == HEAD + b"".join(line + b"\n" for line in BAD)
-    assert put["metadata"] == {"quintet-replay-of": folder.run, "quintet-output": "csv"}
+    assert put["metadata"] == {
+        "quintet-replay-of": folder.run,
+        "quintet-output": "csv",
+        "quintet-header": "first",
+    }
     run = run_name("inbox", key, put["version"])
     said = [line.strip() for line in output.strip().splitlines()]
     assert said[:2] == [
@@ -552,12 +556,29 @@ def test_columns_that_were_kept_are_kept_again(house: House) -> None:
     assert put["metadata"] == {
         "quintet-replay-of": folder.run,
         "quintet-output": "csv",
+        "quintet-header": "first",
         "quintet-keep": "plan=tariff, customer=who",
     }
     house.contract = FIXED
     again = house.run(key, put["version"])
     (body,) = house.aws.objects(f"{again.root}scores/").values()
     assert body.splitlines()[0].startswith(b"row,customer,tariff,who,")
+
+
+def test_rows_of_a_file_without_a_header_come_back_with_one(house: House) -> None:
+    house.contract = replace(CONTRACT, header="none")
+    folder = house.drop("tiny/a.csv", b"0.5,1,fr,0.5\n0.5,1,xx,0.5\n0.5,2,de,0.75\n")
+    sent_of(house, folder)
+    ((key, put),) = house.replays().items()
+    assert put["body"] == b"amount,visits,country,rate\n0.5,1,xx,0.5\n"
+    assert put["metadata"]["quintet-header"] == "first"
+    house.contract = replace(FIXED, header="none")
+    again = house.run(key, put["version"])
+    assert house.report(again)["counts"] == {
+        **house.report(again)["counts"],
+        "rows": 1,
+        "scored": 1,
+    }
 
 
 def test_files_of_one_key_in_two_buckets_send_nothing(house: House) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "npy",
     "oip",
     "parquet",
+    "read_file",
     "seen",
 ]
 
@@ -66,7 +67,7 @@ class Source:
         return self._body[start:end]
 
 
-def _file(contract: Contract, name: str, body: bytes) -> Batch:
+def read_file(contract: Contract, name: str, body: bytes) -> Batch:
     """A file as a batch run reads it; a row that cannot be read is refused in its place."""
     found = inspect(contract, Source(body), name)
     batches = []
@@ -140,8 +141,8 @@ JSON_FORMS: dict[str, Callable[[Contract, Written], Batch]] = {
     "records": _records,
     "instances": _instances,
     "json lines": lambda c, rows: invoke(c, _lines(rows), "application/jsonlines"),
-    "batch jsonl": lambda c, rows: _file(c, "a.jsonl", _lines(rows)),
-    "batch jsonl, odd": lambda c, rows: _odd(_file(c, "a.jsonl", _lines(rows) + b"{}\n[]\n")),
+    "batch jsonl": lambda c, rows: read_file(c, "a.jsonl", _lines(rows)),
+    "batch jsonl, odd": lambda c, rows: _odd(read_file(c, "a.jsonl", _lines(rows) + b"{}\n[]\n")),
     "stream": _stream,
 }
 
@@ -164,12 +165,12 @@ def _odd(batch: Batch) -> Batch:
 
 
 def _odd_csv(contract: Contract, rows: Written) -> Batch:
-    return _odd(_file(contract, "a.csv", _csv(rows) + b"a,row,of,too,many\n" * 2))
+    return _odd(read_file(contract, "a.csv", _csv(rows) + b"a,row,of,too,many\n" * 2))
 
 
 CSV_FORMS: dict[str, Callable[[Contract, Written], Batch]] = {
     "csv": lambda c, rows: invoke(c, _csv(rows), "text/csv"),
-    "batch csv": lambda c, rows: _file(c, "a.csv", _csv(rows)),
+    "batch csv": lambda c, rows: read_file(c, "a.csv", _csv(rows)),
     "batch csv, odd": _odd_csv,
 }
 
@@ -181,7 +182,7 @@ def parquet(contract: Contract, **columns: Any) -> Batch:
     """Arrow's columns as a Parquet file of a batch run."""
     body = io.BytesIO()
     arrow_io.write_parquet(core.Table.from_pydict(columns), body)
-    return _file(contract, "a.parquet", body.getvalue())
+    return read_file(contract, "a.parquet", body.getvalue())
 
 
 def npy(contract: Contract, array: Any) -> Batch:

@@ -12,6 +12,7 @@ from quintet.errors import BadInput
 from quintet_cli.backfill import backfill, partitions
 from quintet_cli.options import (
     Features,
+    Header,
     InputBucketName,
     Keep,
     ModelVersion,
@@ -59,6 +60,7 @@ def backfill_command(
     bucket: InputBucketName = None,
     output: Output = None,
     keep: Keep = None,
+    header: Header = None,
     features: Features = None,
     at_once: Annotated[
         int, typer.Option("--at-once", min=1, max=100, help="The number of runs at once.")
@@ -81,6 +83,7 @@ def backfill_command(
         "bucket": bucket,
         "output": output.value if output else None,
         "keep": passthrough_of(keep or ""),
+        "header": header.value if header else None,
         "features": features,
     }
     runs = StageRuns(opened, RunReader(opened), asked)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from quintet_cli.options import Form, Keep, Model, StageName, State, Wait
+from quintet.batch.input_inspection import HEADER
+from quintet.batch.planning import KEEP, OUTPUT
+from quintet_cli.options import Form, Header, Keep, Model, StageName, State, Wait
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import drop_file
 from quintet_cli.stage import DEFAULT_STATE, Stage
@@ -35,13 +37,15 @@ def drop(
         Form, typer.Option("--output", help="The format of the scores; `input` is the file's own.")
     ] = Form.parquet,
     keep: Keep = None,
+    header: Header = None,
     wait: Wait = True,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
     """Score a file: upload it to the inbox, follow its run, print the report."""
     opened = Stage.open(stage, state)
-    folder = drop_file(opened, file, model, output.value, keep)
+    asked = {OUTPUT: output.value, KEEP: keep, HEADER: header.value if header else None}
+    folder = drop_file(opened, file, model, {k: v for k, v in asked.items() if v})
     console.print(f"run [bold]{folder.run}[/bold]")
     if wait:
         finish(follow(RunReader(opened), folder))

@@ -9,6 +9,7 @@ import typer
 from quintet.batch.requests import passthrough_of
 from quintet_cli.options import (
     Features,
+    Header,
     InputBucketName,
     Keep,
     Model,
@@ -52,6 +53,7 @@ def run(
     bucket: InputBucketName = None,
     output: Output = None,
     keep: Keep = None,
+    header: Header = None,
     features: Features = None,
     callback: Annotated[
         str | None,
@@ -73,6 +75,7 @@ def run(
         "bucket": bucket,
         "output": output.value if output else None,
         "keep": passthrough_of(keep or ""),
+        "header": header.value if header else None,
         "callback": callback,
         "features": features,
     }

@@ -22,9 +22,11 @@ __all__ = [
     "Capture",
     "Contract",
     "DType",
+    "Decimal",
     "Fallback",
     "FallbackRule",
     "Feature",
+    "Header",
     "Input",
     "Limits",
     "Output",
@@ -53,6 +55,8 @@ Rows = Literal["many", "one"]
 Source = Literal["request", "store", "window"]
 Empty = Literal["text", "missing"]
 Missing = Literal["nan"]
+Header = Literal["first", "none"]
+Decimal = Literal[".", ","]
 WhenStale = Literal["serve", "default", "fallback", "refuse"]
 Meaning = Literal["label", "score", "probabilities", "value", "embedding"]
 How = Literal["count", "sum", "mean", "min", "max", "stddev", "last", "distinct"]
@@ -338,6 +342,9 @@ class Contract:
     stored features. `cache_ttl` is in seconds; 0 disables the prediction cache. `training_data`
     is a CSV or Parquet file in the package from which publishing computes the baseline;
     `training_target` is its column of correct answers, which publishing compares with the outputs.
+    `header` says whether the first record of a CSV file names its columns, or whether it has none
+    and its cells are in the contract's order. `decimal` is the decimal separator of numbers in CSV;
+    with a comma, points separate thousands.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -361,6 +368,8 @@ class Contract:
     cache_ttl: float = 0.0
     training_data: str | None = None
     training_target: str | None = None
+    header: Header = "first"
+    decimal: Decimal = "."
 
     def __hash__(self) -> int:
         # fields hold unhashable dicts; name and version identify a contract in every cache

@@ -425,7 +425,10 @@ def test_decimal_commas_are_hinted_at(text: str) -> None:
     )
     report = verdict_on(body.encode())
     assert report["status"] == "refused"
-    assert report["cause"].endswith(" decimal comma are not read: write them with a point.")
+    assert report["cause"].endswith(
+        f"got '{text}'; write numbers like 1234.5, or say `decimal: \",\"` in model.yaml "
+        "if 1.234,5 is meant."
+    )
 
 
 def renamed(name: str) -> list[dict[str, Any]]:

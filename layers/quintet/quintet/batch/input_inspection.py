@@ -9,17 +9,20 @@ from typing import NamedTuple, TypeVar
 from quintet.batch.input_listing import ListedInput, constants
 from quintet.batch.inputs import InputFile, of_file, with_constants
 from quintet.batch.plans import REPLAY_OF, Snapshot
+from quintet.batch.requests import header_of
 from quintet.batch.stores import InputBucket, PinnedSource
-from quintet.contract import Contract, Scalar
+from quintet.contract import Contract, Header, Scalar
 from quintet.errors import BadInput, Refusal
 from quintet.formats.inspection import Cut, cut, inspect
 
-__all__ = ["MAX_NAMED", "InspectedInput", "inspect_each", "inspect_file", "inspect_one"]
+__all__ = ["HEADER", "MAX_NAMED", "InspectedInput", "inspect_each", "inspect_file", "inspect_one"]
 
 T = TypeVar("T")
 
 #: number of files that are inspected in parallel
 THREADS = 16
+#: the object metadata that says whether a CSV has a header
+HEADER = "quintet-header"
 #: the maximum number of refusals that a refused run names
 MAX_NAMED = 100
 
@@ -32,9 +35,13 @@ class InspectedInput(NamedTuple):
 
 
 def inspect_one(
-    contract: Contract, inbox: InputBucket, item: ListedInput, unit_bytes: int
+    contract: Contract,
+    inbox: InputBucket,
+    item: ListedInput,
+    unit_bytes: int,
+    header: Header | None = None,
 ) -> InspectedInput:
-    """Inspect the only file of a run.
+    """Inspect the only file of a run; `header` is the request's.
 
     The folders of a dropped file give no features. Those of a replay's file do, because they are
     the folders of the file that its rows came from.
@@ -45,11 +52,15 @@ def inspect_one(
     """
     snapshot = inbox.snapshot(item.bucket, item.key, item.version_id)
     given = constants(contract, item.key) if REPLAY_OF in snapshot.metadata else {}
-    return _inspected(contract, inbox, snapshot, given, unit_bytes)
+    return _inspected(contract, inbox, snapshot, given, unit_bytes, header=header)
 
 
 def inspect_file(
-    contract: Contract, inbox: InputBucket, item: ListedInput, unit_bytes: int
+    contract: Contract,
+    inbox: InputBucket,
+    item: ListedInput,
+    unit_bytes: int,
+    header: Header | None = None,
 ) -> InspectedInput | None:
     """Inspect one of many files; None for an empty file, which has no rows in any format.
 
@@ -60,7 +71,8 @@ def inspect_file(
     snapshot = inbox.snapshot(item.bucket, item.key, item.version_id)
     if snapshot.size == 0:
         return None
-    return _inspected(contract, inbox, snapshot, constants(contract, item.key), unit_bytes)
+    given = constants(contract, item.key)
+    return _inspected(contract, inbox, snapshot, given, unit_bytes, header=header)
 
 
 def inspect_each(
@@ -90,9 +102,14 @@ def _inspected(
     snapshot: Snapshot,
     constants: Mapping[str, Scalar],
     unit_bytes: int,
+    *,
+    header: Header | None,
 ) -> InspectedInput:
     known = with_constants(contract, constants)
-    found = inspect(known, PinnedSource(inbox, snapshot), snapshot.key)
+    header = header or header_of(snapshot.metadata.get(HEADER), f"metadata {HEADER}")
+    given = frozenset(constants)
+    source = PinnedSource(inbox, snapshot)
+    found = inspect(known, source, snapshot.key, header=header, given=given)
     for name in sorted(constants.keys() & set(found.layout.columns)):
         raise BadInput.of(name, f"a column or a folder {name}=...", "both")
     cuts = cut(found, unit_bytes)

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from quintet import __version__
 from quintet.batch.input_checks import left_out, notes_of_files, notes_of_many, one_format
 from quintet.batch.input_inspection import (
+    HEADER,
     MAX_NAMED,
     InspectedInput,
     inspect_each,
@@ -24,7 +25,7 @@ from quintet.batch.outputs import FILE
 from quintet.batch.packing import units_of
 from quintet.batch.passthrough import passthrough_columns
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Snapshot, dump, plan_from
-from quintet.batch.requests import RunRequest, passthrough_of
+from quintet.batch.requests import RunRequest, header_of, passthrough_of
 from quintet.batch.stores import InputBucket, ObjectStore
 from quintet.contract import Contract, to_dict
 from quintet.errors import BadInput, ModelFailure, NotFound
@@ -143,11 +144,14 @@ def _gather(
     if request.scope == "key":
         listing = list_inputs(request, inbox)
         (only,) = listing.items
-        inputs = [inspect_one(contract, inbox, only, unit_bytes)]
+        inputs = [inspect_one(contract, inbox, only, unit_bytes, request.header)]
         return _Gathered(pinned, listing, inputs, features)
     _check_names(contract)
     listing = list_inputs(request, inbox)
-    inspected = partial(inspect_file, contract, inbox, unit_bytes=unit_bytes)
+    header = request.header
+    if header is None and listing.manifest is not None:
+        header = header_of(listing.manifest.metadata.get(HEADER), f"metadata {HEADER}")
+    inspected = partial(inspect_file, contract, inbox, unit_bytes=unit_bytes, header=header)
     inputs = inspect_each(listing.items, inspected)
     if not inputs:
         got = f"{len(listing.items):,} empty files (0 bytes)"

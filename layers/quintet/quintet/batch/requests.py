@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 from quintet.batch.plans import Scope
+from quintet.contract import Header
 from quintet.errors import BadInput, Refusal, json_kind, shown
 
-__all__ = ["ALL", "Passthrough", "RunRequest", "model_of", "passthrough_of", "request_from"]
+__all__ = [
+    "ALL",
+    "Passthrough",
+    "RunRequest",
+    "header_of",
+    "model_of",
+    "passthrough_of",
+    "request_from",
+]
 
 SCOPES: tuple[Scope, ...] = ("key", "prefix", "manifest")
 TEXTS = (
     *("bucket", "model", "version_id", "partition", "output", "callback", "features", "owner"),
+    "header",
     *SCOPES,
 )
 #: columns of the input to keep beside the scores: a list, names to new names, or all ("*")
@@ -31,10 +41,11 @@ class RunRequest:
     The input is one object (`key`), all objects under a `prefix`, or those that the object
     `manifest` lists. `partition` (`month=2026-01`) selects only the files in folders of that name.
     `output` is the format of the scores, `keep` the columns of the input beside them: a list, names
-    to new names, or "*"; the object's metadata may also set both. `callback` is the id of an
-    endpoint that is notified when the run ends. `features` is a prefix of files with the history of
-    the stored features. `owner` is the API caller who requested the run; a run without an owner
-    belongs to the stage.
+    to new names, or "*". `header` says whether CSV files have one (see
+    `quintet.contract.Contract`). The object's metadata may also set these three. `callback` is the
+    id of an endpoint that is notified when the run ends. `features` is a prefix of files with the
+    history of the stored features. `owner` is the API caller who requested the run; a run without
+    an owner belongs to the stage.
     """
 
     run: str
@@ -51,6 +62,7 @@ class RunRequest:
     keep: Passthrough | None = None
     callback: str | None = None
     features: str | None = None
+    header: Header | None = None
     owner: str | None = None
 
     def __post_init__(self) -> None:
@@ -106,6 +118,10 @@ def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -
     if data.get("features") == "":
         refusals.append(Refusal(None, "features", "a text that is not empty", "nothing"))
     refusals += _odd_keep(data.get("keep")) + _at_odds(data, given)
+    try:
+        header_of(data.get("header"), "header")
+    except BadInput as error:
+        refusals += error.refusals
     if refusals:
         raise BadInput(refusals)
     return RunRequest(run=run, started=started, **data)
@@ -117,6 +133,18 @@ def passthrough_of(text: str) -> Passthrough | None:
         return text.strip() or None
     pairs = [part.partition("=") for part in text.split(",")]
     return {old.strip(): (new or old).strip() for old, _, new in pairs}
+
+
+def header_of(value: Any, field: str) -> Header | None:
+    """Parse a request's `header`, or that of an object's metadata; None if it says nothing.
+
+    Raises:
+        BadInput: it is neither first nor none.
+    """
+    for known in (None, *get_args(Header)):
+        if value == known:
+            return cast("Header | None", known)
+    raise BadInput.of(field, "first or none", shown(value))
 
 
 def _odd_keep(value: Any) -> list[Refusal]:

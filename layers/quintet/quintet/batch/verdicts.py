@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +12,6 @@ __all__ = ["Verdict", "ended", "verdict"]
 
 #: Step Functions' error of a map with more failed children than it tolerates
 EXCEEDED = "States.ExceedToleratedFailureThreshold"
-#: a number with a decimal comma, in a refusal
-DECIMAL_COMMA = re.compile(r"'[+-]?\d+(\.\d{3})*,\d+'")
 
 
 class Verdict(NamedTuple):
@@ -72,7 +69,4 @@ def _refusal(plan: Plan, rows: int, refused: int, reasons: Sequence[Mapping[str,
         got = [example["got"] for example in first["examples"][:1]]
         shown = f", got {got[0]}" if got else ""
         cause += f" Most often, {first['field']}: expected {first['expected']}{shown}."
-    every = [example["got"] for reason in reasons for example in reason["examples"]]
-    if any(DECIMAL_COMMA.fullmatch(text) for text in every):
-        cause += " Numbers with a decimal comma are not read: write them with a point."
     return cause

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,22 @@ from quintet.columns.batch import (
 )
 from quintet.columns.names import did_you_mean
 from quintet.columns.ragged import filler, fits, ragged, values_of
-from quintet.columns.values import cell_value, texts_of
+from quintet.columns.values import cell_value, comma_value, separated, texts_of
 from quintet.contract import Contract, Feature, Missing
 from quintet.errors import BadInput, Refusal
+
+#: what to do about a number with separators, without and with `decimal: ","`
+_HINTS = (
+    'write numbers like 1234.5, or say `decimal: ","` in model.yaml if 1.234,5 is meant',
+    'with `decimal: ","` in model.yaml, 1234,5 and 1.234,5 are numbers',
+)
 
 
 def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
     """Text cells (of a CSV) by column name as a batch; None is missing, "" the empty text.
 
     For a feature that is not text, "" is missing too. A row of a feature with a shape is nested
-    lists of cells.
+    lists of cells. Numbers have the contract's decimal separator.
 
     Raises:
         BadInput: a required column is missing, or a column is unknown.
@@ -42,7 +49,7 @@ def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
         column = cells.get(feature.name)
         if column is None:
             column = [None] * batch.rows
-        _fill_text(batch, feature, column)
+        _fill_cells(batch, feature, column, comma=contract.decimal == ",")
     if contract.entity:
         set_entities(contract, batch, cells.get(contract.entity) or [None] * batch.rows)
     return batch
@@ -72,7 +79,22 @@ def _check_names(contract: Contract, names: Iterable[str]) -> None:
         raise BadInput(refusals)
 
 
-def _fill_text(batch: Batch, feature: Feature, cells: Sequence[Any]) -> None:
+def _fill_cells(batch: Batch, feature: Feature, cells: Sequence[Any], *, comma: bool) -> None:
+    """A column of a CSV; a number with other separators is refused with what to do about it."""
+    before = len(batch.refusals)
+    _fill_text(batch, feature, cells, comma=comma)
+    if len(batch.refusals) > before and numpy_dtype(feature.dtype).kind in "fiu":
+        batch.refusals[before:] = [
+            replace(refusal, got=f"{refusal.got}; {_HINTS[comma]}")
+            if refusal.row is not None and separated(cells[refusal.row], comma)
+            else refusal
+            for refusal in batch.refusals[before:]
+        ]
+
+
+def _fill_text(
+    batch: Batch, feature: Feature, cells: Sequence[Any], *, comma: bool = False
+) -> None:
     dtype = numpy_dtype(feature.dtype)
     if dtype.kind == "O":
         if not feature.shape and None not in cells:
@@ -85,16 +107,25 @@ def _fill_text(batch: Batch, feature: Feature, cells: Sequence[Any]) -> None:
             batch.absent.add(feature.name)
         cells = [cell or "nan" for cell in cells]
     whole = not feature.shape and None not in cells and "" not in cells
-    # float() accepts "1_000", which is not a number in CSV
-    if whole and dtype.kind == "f" and "_" not in "".join(cells):
+    if whole and dtype.kind == "f" and (texts := _plain_numbers(cells, comma)) is not None:
         try:
-            wide = np.array(cells, dtype=object).astype(np.float64)
+            wide = np.array(texts, dtype=object).astype(np.float64)
         except ValueError:
             pass
         else:
             batch.columns[feature.name] = cast(batch, feature, wide)
             return
-    fill(batch, feature, [None if cell == "" else cell for cell in cells], cell_value)
+    gaps = [None if cell == "" else cell for cell in cells]
+    fill(batch, feature, gaps, comma_value if comma else cell_value)
+
+
+def _plain_numbers(cells: Sequence[str], comma: bool) -> Sequence[str] | None:
+    """Cells as texts that `float` reads as CSV means them; None if it does not, for some."""
+    joined = "".join(cells)
+    # float() accepts "1_000", which is not a number in CSV
+    if "_" in joined or (comma and "." in joined):
+        return None
+    return [cell.replace(",", ".") for cell in cells] if comma else cells
 
 
 def from_arrays(

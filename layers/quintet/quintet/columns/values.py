@@ -8,6 +8,7 @@ passes through a type that cannot represent it. Typed arrays follow the same rul
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -19,8 +20,15 @@ from quintet.columns.batch import EXACT, PLAIN_TYPES, Array, is_missing, numpy_d
 from quintet.columns.ragged import ShapeError, shape_of
 from quintet.contract import Feature
 
-__all__ = ["cell_value", "json_value", "texts_of"]
+__all__ = ["cell_value", "comma_value", "json_value", "separated", "texts_of", "with_point"]
 
+#: a number with a decimal comma; points separate thousands
+_COMMA = re.compile(
+    r"\s*[+-]?(?:\d+|[1-9]\d{0,2}(?:\.\d{3})+)?(?:,\d*)?(?:[eE][+-]?\d+)?\s*", re.ASCII
+)
+_POINT = re.compile(r"\s*[+-]?\d*\.\d+\s*", re.ASCII)
+#: digits with one separator or more
+_SEPARATED = re.compile(r"\s*[+-]?\d*(?:[.,'\u2019 \u00a0\u202f]\d+)+\s*", re.ASCII)
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -42,6 +50,42 @@ def cell_value(feature: Feature, value: Any) -> Any:
         ValueError, OverflowError: it is of another kind.
     """
     return _value(feature, value, _cell_scalar)
+
+
+def comma_value(feature: Feature, value: Any) -> Any:
+    """Like `cell_value`, of a CSV with decimal commas.
+
+    Raises:
+        ValueError, OverflowError: it is of another kind.
+    """
+    if numpy_dtype(feature.dtype).kind in "fiu":
+        value = with_point(value)
+    return cell_value(feature, value)
+
+
+def with_point(value: Any) -> Any:
+    """A cell (or nested lists) with a decimal point for its comma, without separators of thousands.
+
+    Raises:
+        ValueError: its points and commas are not those of a number.
+    """
+    if isinstance(value, list | tuple):
+        return [with_point(item) for item in value]
+    if not isinstance(value, str) or not ("," in value or "." in value):
+        return value
+    if not _COMMA.fullmatch(value):
+        raise ValueError
+    return value.replace(".", "").replace(",", ".")
+
+
+def separated(value: Any, comma: bool) -> bool:
+    """Whether a cell is a number with other separators than the contract's.
+
+    It has a decimal comma or separators of thousands; with `comma`, misplaced points.
+    """
+    if not isinstance(value, str) or not _SEPARATED.fullmatch(value):
+        return False
+    return comma or not _POINT.fullmatch(value)
 
 
 def texts_of(values: Array) -> Array:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -43,7 +43,7 @@ from quintet.formats.decimals import (
 
 __all__ = ["csv_batch", "jsonl_batch", "padded"]
 
-NEWLINE, RETURN, QUOTE, ESCAPE = b'\n\r"\\'
+NEWLINE, RETURN, QUOTE, ESCAPE, COMMA = b'\n\r"\\,'
 NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 FIELD = re.compile(rb'[{,][ \t]*"([^"\\\x00-\x1f]*)"[ \t]*:[ \t]*')
 TEXT = re.compile(rb'"[^"\\\x00-\x1f]*"')
@@ -89,15 +89,17 @@ def csv_batch(
         text = data[BEFORE:-BEHIND]
         if b"\r" in plain:
             return None
-    if (text == QUOTE).any() or not _is_utf8(text):
+    pointed = data if contract.decimal == "." else _with_points(data, delimiter)
+    if pointed is None or (text == QUOTE).any() or not _is_utf8(text):
         return None
+    text = pointed[BEFORE:-BEHIND]
     newlines = text == NEWLINE
     stops = newlines | (text == ord(delimiter))
     if np.count_nonzero(newlines) != rows or np.count_nonzero(stops) != rows * len(columns):
         return None
     points, ends = _points_and_ends(text, stops)
     starts = np.concatenate([[0], ends[:-1] + 1])
-    cells = _Cells(columns, data, Places(starts, points, ends).shaped(rows, len(columns)))
+    cells = _Cells(columns, pointed, Places(starts, points, ends).shaped(rows, len(columns)))
     if not newlines[cells.places.ends[:, -1]].all():
         return None
     numeric: list[int] = []
@@ -105,10 +107,17 @@ def csv_batch(
     for place, name in enumerate(columns):
         if name in contract.request_keys:
             (numeric if _is_number(contract, name) else texts).append(place)
-    found = _texts(cells, texts)
+    found = _texts(replace(cells, data=data), texts)
     if any("" in values for name, values in found.items() if name != contract.entity):
         return None  # an empty cell is a missing value
     return _batch(contract, cells, numeric, _csv_number, found)
+
+
+def _with_points(data: Bytes, delimiter: str) -> Bytes | None:
+    """The text with points for commas; None if points may separate thousands, or commas cells."""
+    if delimiter == "," or (data[BEFORE:-BEHIND] == POINT).any():
+        return None
+    return np.where(data == COMMA, np.uint8(POINT), data)
 
 
 def _points_and_ends(text: Bytes, stops: NDArray[np.bool_]) -> tuple[Positions, Positions]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-__all__ = ["Cells", "csv_cells", "csv_rows"]
+__all__ = ["Cells", "csv_cells", "csv_rows", "delimiter_of"]
 
 #: a record's cells; None if there is nothing between delimiters
 Cells = list[str | None]
@@ -45,6 +45,11 @@ def csv_rows(text: str, delimiter: str = ",") -> Iterator[tuple[int, Cells]]:
         if row:
             yield reader.line_num, _with_gaps(row, "".join(read), delimiter)
         read.clear()
+
+
+def delimiter_of(text: str, decimal: str) -> str:
+    """The delimiter of a text: a comma, or with decimal commas a semicolon if line 1 has one."""
+    return ";" if decimal == "," and ";" in text.lstrip().partition("\n")[0] else ","
 
 
 def _with_gaps(row: list[str], record: str, delimiter: str) -> Cells:

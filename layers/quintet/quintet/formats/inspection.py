@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from quintet.contract import Contract
+from quintet.contract import Header as HeaderForm
 from quintet.errors import BadInput
 from quintet.formats.byte_streams import text_blocks
-from quintet.formats.kinds import BOM, HEAD, detect, is_blank, read_header
+from quintet.formats.kinds import BOM, HEAD, detect, is_blank, read_header, without_header
 from quintet.formats.parquet import Footer, extent, read_footer
 from quintet.formats.parquet_rows import parquet_columns
 from quintet.formats.sources import ByteSource, Layout, Slice
 from quintet.formats.splitting import Records, records, slices
+from quintet.formats.vectors import positions, spread
 
 __all__ = ["Cut", "Inspected", "cut", "inspect"]
 
@@ -44,8 +46,18 @@ class Inspected:
     footer: Footer | None = None
 
 
-def inspect(contract: Contract, source: ByteSource, name: str) -> Inspected:
+def inspect(
+    contract: Contract,
+    source: ByteSource,
+    name: str,
+    *,
+    header: HeaderForm | None = None,
+    given: frozenset[str] = frozenset(),
+) -> Inspected:
     """A file's layout, from its name, its first bytes, and its header or footer.
+
+    `header` is the contract's unless given: a CSV without one has the columns of the contract in
+    its order, without the features `given` otherwise.
 
     Raises:
         BadInput: its format is unknown, or its columns are not the contract's.
@@ -65,9 +77,13 @@ def inspect(contract: Contract, source: ByteSource, name: str) -> Inspected:
         return Inspected(source, Layout("jsonl", kind.gzip, None, ()), start)
     if is_blank(head):
         return Inspected(source, Layout("csv", kind.gzip, ",", ()))
-    header = read_header(contract, head)
-    layout = Layout("csv", kind.gzip, header.delimiter, header.columns)
-    return Inspected(source, layout, header.end, header.line)
+    known = spread(contract)
+    if (header or contract.header) == "none":
+        first = without_header(known, head, positions(contract, given))
+    else:
+        first = read_header(known, head)
+    layout = Layout("csv", kind.gzip, first.delimiter, first.columns)
+    return Inspected(source, layout, first.end, first.line)
 
 
 def cut(found: Inspected, slice_bytes: int) -> list[Cut]:

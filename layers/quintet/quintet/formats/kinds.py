@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from quintet.formats.byte_streams import unpacked
 from quintet.formats.parquet import MAGIC
 from quintet.formats.sources import FileFormat
 from quintet.formats.splitting import records
+from quintet.formats.vectors import base_of
 
 __all__ = [
     "BOM",
@@ -24,6 +27,7 @@ __all__ = [
     "ignored_columns",
     "is_blank",
     "read_header",
+    "without_header",
 ]
 
 BOM = b"\xef\xbb\xbf"
@@ -39,6 +43,12 @@ SUFFIXES: dict[str, FileFormat] = {
 }
 #: how many bytes of a file identify its format
 HEAD = 1 << 18
+#: how many lines show the delimiter of a file without a header
+MAX_LINES = 100
+#: how many columns a message names, and how many characters of a file's it shows
+MAX_SHOWN, SHOWN = 8, 60
+#: a number in any locale, no value, or several of them with another delimiter
+NUMBER = re.compile(r"[-+0-9.,;|'\s_eE]*|[-+]?(nan|inf)", re.IGNORECASE)
 EXPECTED = "CSV, JSONL (both also gzipped) or Parquet"
 
 
@@ -52,7 +62,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A CSV's first record: the columns, the delimiter and where the rows begin.
+    """What a CSV begins with: the columns, the delimiter and where the rows begin.
 
     That is at byte `end`, on the line of number `line`.
     """
@@ -122,12 +132,69 @@ def read_header(contract: Contract, head: bytes) -> Header:
     line = _decoded(text.partition(b"\n")[0])
     if not line:
         raise BadInput.of("the header", f"a row in the first {HEAD} bytes", "empty lines only")
-    best = max(DELIMITERS, key=lambda d: (_found(contract, line, d), line.count(d)))
+    best = _delimiter(contract, line)
     first = next(records([text], best.encode()))
     end = int(first.ends[0])
     columns = _columns(_decoded(text[:end]), best)
+    _check_named(contract, columns)
     check_columns(contract, columns)
     return Header(columns, best, shift + end, head.count(b"\n", 0, shift + end) + 1)
+
+
+def without_header(contract: Contract, head: bytes, columns: tuple[str, ...]) -> Header:
+    """The columns of a CSV without a header, checked against its first rows.
+
+    The delimiter is the one that gives the most of them a cell for each column.
+
+    Raises:
+        BadInput: no row has that many cells, or the first one is a header.
+    """
+    shift = len(BOM) if head.startswith(BOM) else 0
+    text = head[shift:]
+    shift += len(text) - len(text.lstrip(b"\r\n"))
+    lines = text.splitlines()[:MAX_LINES]
+    if len(head) == HEAD and len(lines) > 1:
+        lines.pop()  # it may be cut
+    first = [line.decode(errors="replace") for line in lines if line.strip()]
+    if _required(contract) <= set(_names(first[0], _delimiter(contract, first[0]))):
+        got = "the names of the columns; leave `header: none` out"
+        raise BadInput.of("the first row", "values, as `header` is none", got)
+    # a comma comes last, as it may separate decimals
+    cells = {d: [len(_names(line, d)) for line in first] for d in DELIMITERS[::-1]}
+    best = max(cells, key=lambda d: cells[d].count(len(columns)))
+    if len(columns) not in cells[best]:
+        shown = ", ".join(columns[:MAX_SHOWN]) + ", ..." * (len(columns) > MAX_SHOWN)
+        expected = f"{len(columns)} cells, as `header` is none: {shown}"
+        raise BadInput.of("the first row", expected, str(max(c[0] for c in cells.values())))
+    return Header(columns, best, shift, head.count(b"\n", 0, shift) + 1)
+
+
+def _check_named(contract: Contract, columns: Sequence[str]) -> None:
+    """Refuse a first record that is no header.
+
+    Raises:
+        BadInput: it has numbers only, or no name that the contract has, or a similar one.
+    """
+    known = contract.request_keys
+    if known & set(columns):
+        return
+    numbers = all(NUMBER.fullmatch(name) for name in columns)
+    if not numbers and (not known or any(near_name(name, sorted(known)) for name in columns)):
+        return
+    needed = sorted(_required(contract))
+    if not numbers and not needed:
+        return
+    shown = ", ".join(needed[:MAX_SHOWN]) or "of the model"
+    more = ", ..." * (len(needed) > MAX_SHOWN)
+    first = ", ".join(columns[:MAX_SHOWN])[:SHOWN]
+    what = "numbers only" if numbers else "none of these"
+    got = f"{what} ({first}); if the file has no header, say `header: none`"
+    raise BadInput.of("the header", f"the columns {shown}{more}", got)
+
+
+def _delimiter(contract: Contract, line: str) -> str:
+    """The delimiter that yields the most columns of the contract."""
+    return max(DELIMITERS, key=lambda d: (_found(contract, line, d), line.count(d)))
 
 
 def _decoded(raw: bytes) -> str:
@@ -167,7 +234,14 @@ def check_columns(contract: Contract, columns: Sequence[str]) -> None:
     """
     spare = [name for name in columns if name not in contract.request_keys]
     refusals = []
-    for name in sorted(_required(contract) - set(columns)):
+    missing = sorted(_required(contract) - set(columns))
+    vectors = Counter(filter(None, map(base_of, missing)))
+    for name, count in vectors.items():
+        expected = f"a column for each value: {name}[0], {name}[1], ..."
+        refusals.append(Refusal(None, name, expected, f"{count} of them missing"))
+    for name in missing:
+        if base_of(name) in vectors:
+            continue
         meant = near_name(name, spare)
         hint = f"; is it {meant[:60]!r}?" if meant else ""
         refusals.append(Refusal(None, name, "a column of that name", f"no such column{hint}"))
@@ -185,4 +259,5 @@ def _required(contract: Contract) -> set[str]:
 
 def ignored_columns(contract: Contract, columns: Iterable[str]) -> tuple[str, ...]:
     """The columns that the contract does not name; files may have them, and they are ignored."""
-    return tuple(name for name in columns if name not in contract.request_keys)
+    known = contract.request_keys
+    return tuple(n for n in columns if n not in known and base_of(n) not in known)

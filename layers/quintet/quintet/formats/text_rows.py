@@ -33,6 +33,7 @@ from quintet.formats.csv_rows import Cells, csv_cells
 from quintet.formats.decimals import Bytes
 from quintet.formats.sources import Layout
 from quintet.formats.splitting import MAX_HELD_BYTES, MAX_RECORD_BYTES, Positions, Records
+from quintet.formats.vectors import spread, together
 
 __all__ = ["read_text"]
 
@@ -145,7 +146,9 @@ class _Text:
 
 class _CsvReader:
     def __init__(self, contract: Contract, layout: Layout) -> None:
-        self._contract = contract
+        self._whole = contract
+        self._has_vectors = any(feature.shape for feature in contract.requested)
+        self._contract = contract = spread(contract) if self._has_vectors else contract
         self._delimiter = layout.delimiter or ","
         self._columns = layout.columns
         self._wanted = [
@@ -167,8 +170,15 @@ class _CsvReader:
         self._floats = [number if kind is whole else kind for kind in self._kinds]
 
     def read(self, text: _Text) -> Found:
+        batch, positions, broken = self._read(text)
+        if self._has_vectors:
+            batch = together(self._whole, batch)
+        return batch, positions, broken
+
+    def _read(self, text: _Text) -> Found:
         batch = text.read_alike(partial(csv_batch, self._contract, self._columns, self._delimiter))
-        if batch is None and text.well_quoted:  # arro3 reads "x"y as xy
+        # arro3 reads "x"y as xy, and no decimal commas
+        if batch is None and text.well_quoted and self._contract.decimal == ".":
             batch = self._quick(text)
         return self._careful(text) if batch is None else (batch, None, [])
 

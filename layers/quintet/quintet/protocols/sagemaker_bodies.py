@@ -22,7 +22,7 @@ from quintet.columns import Array, Batch, from_arrays, from_records, from_text
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, Refusal, UnsupportedMedia, json_kind
 from quintet.formats import strict_json
-from quintet.formats.csv_rows import csv_rows
+from quintet.formats.csv_rows import csv_rows, delimiter_of
 from quintet.protocols.http import JSON_TEXT, Request, check_count, check_rows, parse_json
 from quintet.protocols.records import Asked, read
 
@@ -216,7 +216,8 @@ def _csv(contract: Contract, body: bytes) -> Batch:
         check_count(contract, body, _CSV_TEXT)
         text = body.decode("utf-8-sig")
         # at most a header and one line beyond the limit, enough to refuse the batch
-        lines = [cells for _, cells in islice(csv_rows(text), contract.limits.rows + 2)]
+        rows = csv_rows(text, delimiter_of(text, contract.decimal))
+        lines = [cells for _, cells in islice(rows, contract.limits.rows + 2)]
     except UnicodeDecodeError:
         raise BadInput.of("body", "CSV in UTF-8", "other bytes") from None
     except csv.Error as error:

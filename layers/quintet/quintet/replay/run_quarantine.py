@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from quintet.batch.input_inspection import HEADER
 from quintet.batch.input_listing import folders
 from quintet.batch.outputs import FILE
 from quintet.batch.planning import KEEP, OUTPUT
@@ -282,9 +283,12 @@ def _text(refused: Quarantined) -> bytes | None:
 def _metadata(plan: Plan) -> dict[str, str]:
     """The metadata that requests scores in the same format as the original file's scores.
 
-    Columns are passed through only if the metadata can hold their names.
+    A rebuilt CSV has a header, whatever the original and the model's other files have. Columns are
+    passed through only if the metadata can hold their names.
     """
     asked: dict[str, str] = {OUTPUT: plan.output}
+    if plan.format == "csv":
+        asked[HEADER] = "first"
     pairs = [p for p in plan.keep if plan.format == "jsonl" or plan.columns.count(p[0]) == 1]
     text = ", ".join(f"{column}={name}" for column, name in pairs)
     if text.isascii() and len(text) <= MAX_KEEP_BYTES and passthrough_of(text) == dict(pairs):
