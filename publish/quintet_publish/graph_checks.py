@@ -49,7 +49,7 @@ def _differences(contract: Contract, graph: onnx.GraphProto) -> Iterator[tuple[s
     outputs = {o.name: o for o in graph.output}
     for graph_input in contract.inputs:
         if graph_input.name in inputs:
-            yield from _tensor("inputs", graph_input, inputs[graph_input.name])
+            yield from _tensor(contract, graph_input, inputs[graph_input.name])
         else:
             yield f"inputs.{graph_input.name}", f"the graph's inputs are {_list(inputs)}"
     for name, value in contract.constants.items():
@@ -67,7 +67,7 @@ def _differences(contract: Contract, graph: onnx.GraphProto) -> Iterator[tuple[s
     texts = any(graph_input.dtype == "string" for graph_input in contract.inputs)
     for output in contract.outputs:
         if output.name in outputs:
-            yield from _tensor("outputs", output, outputs[output.name])
+            yield from _tensor(contract, output, outputs[output.name])
             if texts and outputs[output.name].type.tensor_type.elem_type == BFLOAT16:
                 yield (
                     f"outputs.{output.name}.dtype",
@@ -80,36 +80,45 @@ def _differences(contract: Contract, graph: onnx.GraphProto) -> Iterator[tuple[s
 
 
 def _tensor(
-    kind: str, ours: Input | Output, theirs: onnx.ValueInfoProto
+    contract: Contract, ours: Input | Output, theirs: onnx.ValueInfoProto
 ) -> Iterator[tuple[str, str]]:
-    field = f"{kind}.{ours.name}"
+    fed = isinstance(ours, Input)
+    field = f"{'inputs' if fed else 'outputs'}.{ours.name}"
     if theirs.type.WhichOneof("value") != "tensor_type":
         yield field, "the graph has no tensor there (for classifiers, export with zipmap off)"
         return
     tensor = theirs.type.tensor_type
     dtype = _dtype(tensor.elem_type)
-    if kind == "outputs" and dtype == "bfloat16":
+    if not fed and dtype == "bfloat16":
         dtype = "float32"  # it is widened
     if dtype != ours.dtype:
         yield f"{field}.dtype", f"is {ours.dtype}, the graph's is {dtype}"
+    one = contract.rows == "one"
     if not tensor.HasField("shape"):
+        if one and fed:  # it does not show whether it takes a dimension for the row
+            yield f"{field}.shape", "expected a graph that declares its dimensions, for `rows: one`"
         return
     shape = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
-    if len(shape) != len(ours.shape):
-        yield f"{field}.shape", f"is {list(ours.shape)}, the graph's is {shape}"
+    declared = f"the graph's is {list(shape)}"
+    if one and len(shape) == len(ours.row_shape):
+        rows = -1  # one row, without a dimension of its own
+    elif len(shape) == len(ours.shape):
+        rows = shape.pop(ours.batch_axis)
+    else:
+        hint = "; a graph without a dimension for the rows takes `rows: one`"
+        bare = fed and len(shape) == len(ours.row_shape)
+        yield f"{field}.shape", f"is {list(ours.shape)}, {declared}{hint if bare else ''}"
         return
-    rows = shape.pop(ours.batch_axis)
-    if kind == "inputs" and rows >= 0:
+    if fed and rows >= 0 and not (one and rows == 1):
         yield (
             f"{field}.shape",
             f"expected a graph of variable rows, its dimension {ours.batch_axis} is {rows}; "
-            "export it with a dynamic batch",
+            f"export it with a dynamic batch{', or set `rows: one`' if rows == 1 else ''}",
         )
     # an output's declared rows are not reliable: LightGBM's converter declares 1 for a label
     # whatever the batch. The golden run checks it.
     elif any(mine not in (-1, have) for mine, have in zip(shape, ours.row_shape, strict=True)):
-        shape.insert(ours.batch_axis, rows)
-        yield f"{field}.shape", f"is {list(ours.shape)}, the graph's is {shape}"
+        yield f"{field}.shape", f"is {list(ours.shape)}, {declared}"
 
 
 def _constant(field: str, value: Any, theirs: onnx.ValueInfoProto) -> Iterator[tuple[str, str]]:

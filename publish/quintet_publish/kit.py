@@ -13,7 +13,8 @@ from arro3.core import Array, DataType, Table, fixed_size_list_array
 from arro3.io import read_parquet, write_parquet
 from numpy.typing import NDArray
 
-from quintet.contract import Contract
+from quintet.columns import cell_value, ragged
+from quintet.contract import Contract, Feature
 from quintet.onnx_model import OnnxModel
 from quintet_publish.model_yaml import read_contract
 
@@ -86,7 +87,13 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
     for output in contract.outputs:
         info = declared[output.name]
         kind = info.type.tensor_type.elem_type
-        shape: list[Any] = list(output.row_shape)
+        if contract.rows == "one":  # it may have no dimension for the rows
+            graph.output.append(info)
+            continue
+        shape: list[Any] = [
+            f"{output.name}_{axis}" if size == -1 else size
+            for axis, size in enumerate(output.row_shape)
+        ]
         shape.insert(output.batch_axis, "rows")
         graph.output.append(onnx.helper.make_tensor_value_info(output.name, kind, shape))
     _prune(graph)
@@ -117,15 +124,39 @@ def _prune(graph: onnx.GraphProto) -> None:
 def predict(
     model: onnx.ModelProto, contract: Contract, columns: Columns
 ) -> dict[str, NDArray[Any]]:
-    """Return the outputs of a graph for columns of features, by output name; on one thread."""
+    """Return the outputs of a graph for columns of features, by output name; on one thread.
+
+    A feature with free axes has an array or nested lists in each row, in any sequence; an output
+    with free axes an array in each row, in an object array.
+    """
     loaded = OnnxModel(contract, model.SerializeToString())
+    if not contract.grouped:
+        return _run(loaded, columns)
+    rows = []
+    for place in range(len(next(iter(columns.values())))):
+        values = {f.name: _row(f, columns[f.name][place]) for f in contract.features}
+        rows.append(_run(loaded, values))
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def _run(loaded: OnnxModel, columns: Columns) -> dict[str, NDArray[Any]]:
+    """Run rows of one shape together."""
     feeds = {}
-    for graph_input in contract.inputs:
-        kind = object if graph_input.dtype == "string" else graph_input.dtype
-        values = np.stack([columns[name] for name in graph_input.names], axis=1).astype(kind)
-        feeds[graph_input.name] = values.reshape(len(values), *graph_input.row_shape)
-    wanted = [output.name for output in contract.outputs]
-    return dict(zip(wanted, loaded.run(wanted, feeds), strict=True))
+    for i in loaded.contract.inputs:
+        kind = object if i.dtype == "string" else i.dtype
+        values = np.stack([columns[name] for name in i.names], axis=1).astype(kind)
+        shape = values.shape[2:] if -1 in i.row_shape else i.row_shape
+        feeds[i.name] = values.reshape(len(values), *shape)
+    free = {output.name: output.free for output in loaded.contract.outputs}
+    outputs = zip(free, loaded.run(list(free), feeds), strict=True)
+    return {name: ragged(list(values)) if free[name] else values for name, values in outputs}
+
+
+def _row(feature: Feature, value: Any) -> NDArray[Any]:
+    """Return one row of a feature as a column."""
+    if feature.free and isinstance(value, np.ndarray):
+        value = value.tolist()
+    return np.asarray(cell_value(feature, value) if feature.free else value)[np.newaxis]
 
 
 def save(
@@ -154,9 +185,11 @@ def save(
     print(f"{'model.onnx, bytes':<28} {(out / 'model.onnx').stat().st_size}")
 
 
-def _plain(values: NDArray[Any]) -> Any:
+def _plain(values: NDArray[Any] | list[Any]) -> Any:
     """Return an array as lists; NaN as None, floats in the shortest form that reads back alike."""
-    if values.ndim > 1:
+    if isinstance(values, list):  # rows of different shapes
+        return values
+    if values.ndim > 1 or any(isinstance(value, np.ndarray) for value in values):
         return [_plain(row) for row in values]
     if values.dtype.kind == "f":
         return [None if np.isnan(value) else float(str(value)) for value in values]

@@ -74,6 +74,8 @@ def load_check(
         raise PackageError.of("model.onnx", found["error"])
     if differences := found["differences"]:
         raise PackageError(first_problems("golden.json", differences))
+    if refused := found["contract"]:
+        raise PackageError([Problem("model.yaml", text, field=at) for at, text in refused])
     if slow := found["slow"]:
         took = f"{slow['rows']:,} rows take about {slow['ms'] / 1000:.3g} s"
         raise PackageError([_too_many(f"{took}, a request has {request_seconds:g} s", found)])

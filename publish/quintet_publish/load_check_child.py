@@ -16,6 +16,7 @@ from quintet.onnx_model import OnnxModel
 from quintet.serving import golden
 from quintet_publish.child_limits import limit_process
 from quintet_publish.full_request import Recorded, grow
+from quintet_publish.largest import one_by_one, run_largest, too_slow
 from quintet_publish.sample import check_sample
 
 SINGLES = 8  # rows that are also scored one by one
@@ -47,13 +48,19 @@ def _check(task: dict[str, Any], graph: bytes, vectors: golden.Golden) -> dict[s
     texts = [str(difference) for difference in golden.check(model, vectors)]
     if texts:
         return {"differences": texts}
-    step = grow(model, vectors.tolerance, task["request_seconds"], _print)
+    if texts := run_largest(model, vectors):
+        return {"differences": [], "contract": [["features", text] for text in texts]}
+    if contract.rows == "one":
+        step = one_by_one(model)
+    else:
+        step = grow(model, vectors.tolerance, task["request_seconds"], _print)
     texts = step.get("differences", [])
     for row in range(min(SINGLES, vectors.rows)):
         for found in golden.check(model, vectors.slice(row, row + 1)):
             texts.append(f"alone, row {row} differs: {found.output}: {found.got}")
     return {
         "differences": texts,
+        "contract": [["limits.rows", text] for text in too_slow(contract, step["ms"])],
         "load_ms": load_ms,
         "full_rows": step["rows"],
         "full_ms": step["ms"],

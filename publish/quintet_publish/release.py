@@ -62,9 +62,10 @@ def prepare(
     tick("safety", f"{len(files[GRAPH]):,} bytes, {found.nodes} nodes")
     tick("graph", f"{len(contract.inputs)} in, {len(contract.outputs)} out, as the contract says")
     checked = load_check(files[GRAPH], contract, files[GOLDEN], sample=found.sample)
+    together = "rows one by one" if contract.rows == "one" else "at once"
     tick(
         "golden vectors",
-        f"{found.golden_rows} rows agree, {checked.full_rows:,} at once in "
+        f"{found.golden_rows} rows agree, {checked.full_rows:,} {together} in "
         f"{checked.full_ms:.1f} ms; loads in {checked.load_ms:.1f} ms, "
         f"{checked.memory / 1e6:.0f} MB",
     )

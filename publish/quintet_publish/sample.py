@@ -56,7 +56,7 @@ def sample_of(contract: Contract, columns: Columns, target: Any) -> dict[str, An
     if not columns or any(feature.name not in columns for feature in contract.features):
         return None
     total = len(next(iter(columns.values())))
-    width = sum(int(np.prod(feature.shape, dtype=np.int64)) for feature in contract.features)
+    width = sum(math.prod(feature.largest) for feature in contract.features)
     count = min(total, ROWS, max(1, VALUES // max(width, 1)))
     picked = np.linspace(0, total - 1, count).astype(np.int64).tolist()
     return {
@@ -78,7 +78,7 @@ def _value(value: Any) -> Any:
 def _plain(feature: Feature, value: Any) -> Any:
     """Convert a value to JSON; tables of training data hold integers with nulls as floats."""
     value, kind = _value(value), numpy_dtype(feature.dtype).kind
-    if isinstance(value, list) and len(value) == math.prod(feature.shape):
+    if isinstance(value, list) and not feature.free and len(value) == math.prod(feature.shape):
         return np.reshape(np.array(value, object), feature.shape).tolist()  # tables hold it flat
     if kind in "iu" and isinstance(value, float) and value.is_integer():
         return int(value)
@@ -115,6 +115,8 @@ def _better_swap(model: Recorded, target: Sequence[Any], as_written: Quality) ->
     names = list(model.results)
     until = time.monotonic() + SWAP_SECONDS
     for graph_input in model.contract.inputs:
+        if model.contract.grouped:  # the feeds are those of some rows
+            return better
         stack = feeds[graph_input.name]
         for one, other in combinations(range(len(graph_input.features or ())), 2):
             if time.monotonic() > until or len(stack) != len(target):

@@ -226,7 +226,7 @@ def test_a_graph_as_the_contract_says_passes() -> None:
             {"x": tensor("x", TensorProto.FLOAT, [1, 2])},
             [
                 "inputs.x.shape: expected a graph of variable rows, its dimension 0 is 1; "
-                "export it with a dynamic batch"
+                "export it with a dynamic batch, or set `rows: one`"
             ],
         ),
         (

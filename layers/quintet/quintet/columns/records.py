@@ -135,7 +135,7 @@ def json_columns(
             values = values[:, 0]
         if output.free:
             keep = numpy_dtype(output.dtype).kind == "f"
-            columns[output.name] = [np.ascontiguousarray(r) if keep else r.tolist() for r in values]
+            columns[output.name] = list(values) if keep else [row.tolist() for row in values]
             continue
         # float32 stays float32: orjson writes 0.1 and not 0.10000000149011612
         plain = values.dtype.kind in "Obiu"

@@ -127,7 +127,7 @@ def rows_of(batch: Batch, output: Output, index: NDArray[np.int64], values: Arra
         for row in index.tolist():
             expected = f"an output of shape {shape_text(output)}"
             batch.refuse(row, output.name, expected, f"shape {list(shape)}")
-    return ragged(list(values))
+    return ragged(list(np.ascontiguousarray(values)))
 
 
 def _like(shape: Sequence[int], allowed: Sequence[int]) -> bool:

@@ -1,0 +1,134 @@
+"""Packages of models with free axes, constants, other axes of rows, and one row at a time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from tests.kits.packages import parsed
+from tests.kits.shapes import QUANTISED, SHAPED, TOKENS, Shaped, graph_of
+
+from quintet.contract import Limits, Slo, from_dict, to_dict
+from quintet_publish import kit
+from quintet_publish.graph_checks import check_graph
+from quintet_publish.largest import too_slow
+from quintet_publish.problems import PackageError
+from quintet_publish.release import prepare
+
+
+def package(folder: Path, shaped: Shaped) -> Path:
+    """A package of the model, made by the kit; a row may take long on a busy machine."""
+    contract = replace(shaped.contract, limits=Limits(rows=20), slo=Slo(p95_ms=20_000))
+    golden: Any = {f.name: [row[f.name] for row in shaped.rows] for f in contract.features}
+    fixed = {f.name: np.array(golden[f.name], f.dtype) for f in contract.features if not f.free}
+    model = kit.clean(parsed(shaped.graph), contract)
+    kit.save(folder, contract, model, golden=golden | fixed, metrics={})
+    write(folder, contract)
+    return folder
+
+
+def write(folder: Path, contract: Any) -> None:
+    (folder / "model.yaml").write_text(json.dumps(to_dict(contract)))
+
+
+def refused(folder: Path) -> list[str]:
+    with pytest.raises(PackageError) as caught:
+        prepare(folder, lambda step, detail: None)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_publishes(tmp_path: Path, name: str) -> None:
+    shaped = SHAPED[name]
+    folder = package(tmp_path / "p", shaped)
+    steps: dict[str, str] = {}
+    release = prepare(folder, steps.__setitem__)
+    assert from_dict(json.loads(release.files["contract.json"])) == release.contract
+    golden = json.loads(release.files["golden.json"])["outputs"]
+    for row, given in enumerate(shaped.rows):
+        for output, expected in shaped.alone(given).items():
+            written = np.array(golden[output][row], expected.dtype)
+            np.testing.assert_array_equal(written.ravel(), expected.ravel())
+    by_one = ", 20 rows one by one in " in steps["golden vectors"]
+    assert by_one == (shaped.contract.rows == "one")
+
+
+def test_the_largest_row_is_run(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p", TOKENS)
+    kept, total = TOKENS.contract.outputs
+    write(folder, replace(TOKENS.contract, outputs=(replace(kept, max=5), total)))
+    assert refused(folder) == [
+        "golden.json: row 4: kept: expected an output of shape [up to 5], got shape [6]"
+    ]
+    graph = graph_of(
+        [
+            helper.make_node("Add", ["tokens", "three"], ["kept"]),
+            helper.make_node("ReduceSum", ["mask", "last"], ["total"], keepdims=0),
+        ],
+        {"tokens": ("int64", ["rows", "length"]), "mask": ("int64", ["rows", "length"])},
+        {"kept": ("int64", ["rows", "length"]), "total": ("int64", ["rows"])},
+        {"last": np.array([-1]), "three": np.zeros((1, 3), np.int64)},
+    )
+    shaped = Shaped(TOKENS.contract, graph, [TOKENS.rows[0]])
+    (found,) = refused(package(tmp_path / "three", shaped))
+    assert found.startswith(
+        "model.yaml: features: the largest row of the contract (tokens [6], mask [6]) fails: "
+    )
+
+
+def test_one_row_at_a_time_keeps_the_service_level(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p", QUANTISED)
+    write(folder, replace(QUANTISED.contract, slo=Slo(p95_ms=0.0001)))
+    (found,) = refused(folder)
+    assert found.startswith(
+        "model.yaml: limits.rows: with rows: one, 1,000 rows take 1,000 runs of "
+    )
+    assert found.endswith("slo.p95_ms is 0.0001: raise slo.p95_ms")
+
+
+def test_the_rows_that_fit_the_service_level_are_proposed() -> None:
+    contract = replace(QUANTISED.contract, slo=Slo(p95_ms=200), limits=Limits(rows=100))
+    assert [*too_slow(contract, 200.0)] == []
+    assert [*too_slow(contract, 800.0)] == [
+        "with rows: one, 100 rows take 100 runs of 8 ms, 800 ms in all; slo.p95_ms is 200: lower "
+        "it to at most 25, or raise slo.p95_ms"
+    ]
+    assert [*too_slow(replace(contract, rows="many"), 800.0)] == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "rows", "found"),
+    [
+        (
+            [1, 2],
+            "many",
+            "expected a graph of variable rows, its dimension 0 is 1; export it with "
+            "a dynamic batch, or set `rows: one`",
+        ),
+        (
+            [4, 2],
+            "one",
+            "expected a graph of variable rows, its dimension 0 is 4; export it with "
+            "a dynamic batch",
+        ),
+        (
+            [2],
+            "many",
+            "is [-1, 2], the graph's is [2]; a graph without a dimension for the rows "
+            "takes `rows: one`",
+        ),
+        ([3], "one", "is [-1, 2], the graph's is [3]"),
+        (None, "one", "expected a graph that declares its dimensions, for `rows: one`"),
+    ],
+)
+def test_a_graph_of_other_rows_is_told_how_to_go_on(declared: Any, rows: Any, found: str) -> None:
+    graph = parsed(QUANTISED.graph)
+    graph.graph.input[0].CopyFrom(helper.make_tensor_value_info("x", TensorProto.FLOAT, declared))
+    with pytest.raises(PackageError) as caught:
+        check_graph(replace(QUANTISED.contract, rows=rows), graph)
+    assert str(caught.value) == f"model.yaml: inputs.x.shape: {found}"
