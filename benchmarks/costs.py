@@ -43,11 +43,13 @@ FREE = {
     "AWS::Events::Rule",
     "AWS::Glue::Database",
     "AWS::IAM::Role",
+    "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::Function",
     "AWS::Lambda::LayerVersion",
     "AWS::Lambda::Permission",
     "AWS::Lambda::Version",
     "AWS::Logs::LogGroup",
+    "AWS::Logs::SubscriptionFilter",
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Topic",
@@ -78,16 +80,18 @@ def idle(of: Plan) -> list[Line]:
     kinds = Counter(resource["Type"] for resource in of.resources.values())
     if unknown := set(kinds) - FREE - BILLED:
         raise ValueError(f"costs of {', '.join(sorted(unknown))}: add it to FREE or to BILLED")
-    return [line for line in (*_standing(of, kinds), _polls(of), _sweep(of)) if line.usd]
+    return [line for line in (*_standing(of), _polls(of), _sweep(of), _compact(of)) if line.usd]
 
 
-def _standing(of: Plan, kinds: Counter[str]) -> Iterable[Line]:
+def _standing(of: Plan) -> Iterable[Line]:
     table = prices()
     shards = sum(s.get("ShardCount", 0) for s in of.of_type("AWS::Kinesis::Stream").values())
     hour = table["kinesis"]["shard_hour"]
     yield Line("Kinesis shards", shards * MONTH_HOURS * hour, f"{shards} (`StreamShards`)")
-    alarms = kinds["AWS::CloudWatch::Alarm"]
-    yield Line("alarms", alarms * table["cloudwatch"]["alarm_month"], f"{alarms}")
+    alarms = of.of_type("AWS::CloudWatch::Alarm").values()
+    watched = sum(sum("MetricStat" in m for m in a.get("Metrics", ())) or 1 for a in alarms)
+    usd = watched * table["cloudwatch"]["alarm_month"]
+    yield Line("alarms", usd, f"{len(alarms)}, of {watched} metrics")
     warm = sum(
         alias.get("ProvisionedConcurrencyConfig", {}).get("ProvisionedConcurrentExecutions", 0)
         for alias in of.of_type("AWS::Lambda::Alias").values()
@@ -112,6 +116,13 @@ def _sweep(of: Plan) -> Line:
     usd += calls * (8 * table["dynamodb"]["read_unit"] + table["sqs"]["request"])
     usd += calls * table["xray"]["trace"] + calls * 500 / 1e9 * table["cloudwatch"]["log_gb"]
     return Line("`sweep`, once a minute", usd, "calls, reads, traces and logs")
+
+
+def _compact(of: Plan) -> Line:
+    """Return the cost of one compaction an hour that finds nothing: three listings."""
+    usd = invocations(of, "Compact", MONTH_HOURS, 10 * CALL_MS)
+    usd += MONTH_HOURS * 3 * prices()["s3"]["write"]
+    return Line("`compact`, once an hour", usd, "calls and listings")
 
 
 def beside(of: Plan) -> list[Line]:

@@ -41,6 +41,11 @@ JOB_WRITES, JOB_READS, JOB_MESSAGES = 25, 2, 4.2
 REQUEST_WRITES = 7
 #: bytes of a job's item without its request
 ITEM_BYTES = 1_000
+#: measured: bytes of a capture's line for one row of 30 features, and in the table; ms of `capture`
+#: and of `compact` for a row
+CAPTURE_LOG, CAPTURE_BYTES, CAPTURE_MS = 1_500, 150, 0.2
+#: assumed: lines in one delivery of CloudWatch Logs
+DELIVERED = 100
 #: bytes of a row of 30 features in Parquet: 1.2 GB for ten million, see docs/benchmarks.md
 ROW_BYTES = 120
 
@@ -61,6 +66,7 @@ def million(of: Plan) -> dict[str, list[Line]]:
         "Asynchronous: a million jobs, one record each, 100 together, with a callback": _jobs(of),
         "Streaming: a million records in full batches, each of a different entity": _stream(of),
         "Batch: a million rows of 30 features in Parquet": _batch(of),
+        "Captures: a million rows of 30 features, online, one in each request": _captures(of),
         "Look-up: a million latest scores by entity": _get_scores(of),
     }
 
@@ -149,6 +155,24 @@ def _batch(of: Plan) -> list[Line]:
         Line("Lambda", parts["lambda"], seconds),
         Line("Step Functions", parts["step_functions"], f"1 run, {UNIT_TRANSITIONS} per unit"),
         Line("S3", parts["s3"], "reads and writes of the units"),
+    ]
+
+
+def _captures(of: Plan) -> list[Line]:
+    s3, deliveries = prices()["s3"], MILLION / DELIVERED
+    each = invocations(of, "Capture", deliveries, DELIVERED * CAPTURE_MS + CALL_MS)
+    # compact reads and deletes (which is free) each object
+    usd = (
+        each
+        + invocations(of, "Compact", 0, 0)
+        + MILLION * CAPTURE_MS / 1000 * gigabytes(of, "Compact") * prices()["lambda"]["gb_second"]
+    )
+    days = MILLION * CAPTURE_BYTES / 1e9 * s3["gb_month"]
+    return [
+        _logs(MILLION * CAPTURE_LOG),
+        Line("Lambda", usd, f"`capture` and `compact`, {CAPTURE_MS} ms a row each"),
+        Line("S3", deliveries * (s3["write"] + s3["read"]), f"an object per {DELIVERED} lines"),
+        Line("S3, a month", days, f"{MILLION * CAPTURE_BYTES / 1e9:.2g} GB"),
     ]
 
 

@@ -29,6 +29,7 @@ OPERATIONS = ROOT / "docs/operations.md"
 #: the page that explains a command, by the beginning of its name
 GUIDES = {
     "quintet backfill": "batch.md",
+    "quintet captures": "captures.md",
     "quintet check": "publishing.md",
     "quintet dlq": "replay.md",
     "quintet drop": "batch.md",
@@ -70,6 +71,7 @@ def sections() -> dict[str, list[str]]:
         "request metrics": _metrics(metrics.REQUESTS),
         "callback metrics": _metrics(metrics.CALLBACKS),
         "stream metrics": _metrics(metrics.STREAM),
+        "capture metrics": _metrics(metrics.CAPTURES),
     }
 
 

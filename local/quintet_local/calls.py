@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from quintet_local.environment import Outcome
@@ -59,16 +60,21 @@ class _Call:
 
 
 class AsyncCalls:
-    """Runs calls of type Event. `send` delivers a message to a destination's ARN."""
+    """Runs calls of type Event.
+
+    `send` delivers a message to a destination's ARN; `store` puts an object into a bucket by ARN.
+    """
 
     def __init__(
         self,
         plane: Plane,
         send: Callable[[str, str, dict[str, str]], Any],
+        store: Callable[[str, str, str], Any],
         delays: tuple[float, ...],
     ) -> None:
         self._plane = plane
         self._send = send
+        self._store = store
         self._delays = delays
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -110,22 +116,35 @@ class AsyncCalls:
     async def _settle(self, call: _Call, condition: str, attempts: int, outcome: Outcome) -> None:
         config = call.function.asynchronous
         succeeded = condition == "Success"
-        sends: list[tuple[str, str, dict[str, str]]] = []
+        sends: dict[str, Callable[[], Any]] = {}
         if target := config.on_success if succeeded else config.on_failure:
-            record = _record(call, condition, attempts, outcome)
-            sends.append((target, json.dumps(record), {}))
+            record = json.dumps(_record(call, condition, attempts, outcome))
+            if target.split(":")[2] == "s3":
+                sends[target] = partial(self._store, target, _key(call.function.name), record)
+            else:
+                sends[target] = partial(self._send, target, record, {})
         if config.dead_letters and not succeeded:
             error = _json_or_text(outcome.payload)
             message = str(error.get("errorMessage", "")) if isinstance(error, dict) else ""
             attributes = {"RequestID": call.request_id, "ErrorCode": "200", "ErrorMessage": message}
-            sends.append((config.dead_letters, call.payload.decode(), attributes))
-        for target, body, attributes in sends:
+            payload = call.payload.decode()
+            sends[config.dead_letters] = partial(
+                self._send, config.dead_letters, payload, attributes
+            )
+        for target, send in sends.items():
             try:
-                await asyncio.get_running_loop().run_in_executor(
-                    None, self._send, target, body, attributes
-                )
+                await asyncio.get_running_loop().run_in_executor(None, send)
             except Exception:
                 log.exception("%s: cannot send to %s", call.function.logical_id, target)
+
+
+def _key(function: str) -> str:
+    """The key of a record in a bucket.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    day, moment = time.strftime("%Y/%m/%d %Y-%m-%dT%H.%M.%S", time.gmtime()).split()
+    return f"aws/lambda/async/{function}/{day}/{moment}-{uuid.uuid4()}"
 
 
 def _record(call: _Call, condition: str, attempts: int, outcome: Outcome) -> dict[str, Any]:

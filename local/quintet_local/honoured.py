@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quintet_local.filters import PatternError, matcher
 from quintet_local.plan import Plan
 from quintet_local.template import local_path
 
@@ -148,6 +149,12 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
         "LayerName",
     ),
     "AWS::Lambda::Version": ("Description", "FunctionName"),
+    "AWS::Logs::SubscriptionFilter": (
+        "DestinationArn",
+        "FilterName",
+        "FilterPattern",
+        "LogGroupName",
+    ),
     "AWS::Logs::LogGroup": ("LogGroupName", "RetentionInDays", "Tags"),
     "AWS::S3::Bucket": (
         "BucketEncryption",
@@ -339,11 +346,22 @@ def _of_resource(name: str, resource: Mapping[str, Any]) -> Iterator[Notice]:
     for attribute in sorted(set(resource) - _ATTRIBUTES):
         yield Notice(name, f"({attribute})", UNKNOWN)
     properties = resource.get("Properties") or {}
+    if kind == "AWS::Logs::SubscriptionFilter":
+        yield from _of_filter(name, properties)
     if kind == "AWS::Lambda::EventSourceMapping":
         service = str(properties.get("EventSourceArn", "")).split(":")[2:3]
         if service and service[0] not in SOURCES:
             yield Notice(name, "EventSourceArn", f"events of {service[0]} are not delivered here")
     yield from _of_properties(name, kind, properties, ())
+
+
+def _of_filter(name: str, properties: Mapping[str, Any]) -> Iterator[Notice]:
+    if ":lambda:" not in str(properties.get("DestinationArn", "")):
+        yield Notice(name, "DestinationArn", "lines are delivered to functions alone here")
+    try:
+        matcher(str(properties.get("FilterPattern", "")))
+    except PatternError as error:
+        yield Notice(name, "FilterPattern", f"{error}; no line is delivered")
 
 
 def _of_properties(name: str, kind: str, node: Any, path: Path) -> Iterator[Notice]:

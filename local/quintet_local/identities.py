@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from quintet_local.intrinsics import Scope, resolve
 from quintet_local.names import ACCOUNT, PARTITION, STACK, arn
 
 __all__ = ["Identity", "identities"]
@@ -39,16 +40,23 @@ class _Subject:
 
 
 def identities(
-    resources: Mapping[str, Any], resolve: Callable[[Any], Any], endpoint_url: str
+    resources: Mapping[str, Any], scope: Scope, endpoint_url: str
 ) -> dict[str, Identity]:
-    """Return each resource's identity; `resolve` knows the parameters and pseudo parameters."""
+    """Return each resource's identity; `scope` knows the parameters and pseudo parameters."""
     found: dict[str, Identity] = {}
     versions: dict[str, int] = {}
 
+    def ref(name: str) -> str | None:
+        return make(name).ref if name in resources else None
+
+    def attribute(name: str, key: str) -> str | None:
+        return make(name).attributes.get(key) if name in resources else None
+
+    within = replace(scope, ref=ref, attribute=attribute)
+
     def text(value: Any) -> str:
-        """Return the physical id that a property names, by Ref to another resource or literally."""
-        target = value.get("Ref", "") if isinstance(value, dict) else ""
-        return make(target).ref if target in resources else str(resolve(value))
+        """Return a name that a property gives; it may contain those of other resources."""
+        return str(resolve(value, within))
 
     def make(logical_id: str) -> Identity:
         if logical_id not in found:

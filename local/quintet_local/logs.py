@@ -1,4 +1,4 @@
-"""Functions' logs: one file each, CloudWatch Logs, and EMF lines as CloudWatch metrics."""
+"""Functions' logs: a file each, CloudWatch Logs and its subscriptions, EMF lines as metrics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import queue
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from quintet_local.filters import Filter, PatternError, deliveries, matcher
 from quintet_local.functions import Function
 
 __all__ = ["Logs", "metric_data"]
@@ -35,6 +37,8 @@ class Logs:
         self._queue: queue.Queue[tuple[str, str, int, list[str]] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._streams: set[tuple[str, str]] = set()
+        self._filters: defaultdict[str, list[tuple[Filter, Callable[[str], bool]]]]
+        self._filters = defaultdict(list)
 
     def __call__(self, function: Function, stream: str, lines: list[str]) -> None:
         try:
@@ -51,10 +55,23 @@ class Logs:
         file.write("".join(line + "\n" for line in lines))
         file.flush()
 
-    def start(self, logs_client: Any, cloudwatch_client: Any) -> None:
-        """Start forwarding lines, including those already received."""
+    def start(
+        self,
+        logs_client: Any,
+        cloudwatch_client: Any,
+        filters: Sequence[Filter],
+        call: Callable[[str, bytes], None],
+    ) -> None:
+        """Start forwarding lines, including those already received.
+
+        `call` calls a function asynchronously, for the subscription filters.
+        """
         self._logs = logs_client
         self._cloudwatch = cloudwatch_client
+        self._call = call
+        for filter_ in filters:
+            with contextlib.suppress(PatternError):  # a notice says that it is not honoured
+                self._filters[filter_.log_group].append((filter_, matcher(filter_.pattern)))
         self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
         self._thread.start()
 
@@ -91,6 +108,7 @@ class Logs:
                     for namespace, datum in metric_data(line):
                         metrics[namespace].append(datum)
         for (group, stream), entries in events.items():
+            self._deliver(group, stream, entries)
             self._ensure(group, stream)
             for start in range(0, len(entries), 5000):
                 self._logs.put_log_events(
@@ -103,6 +121,13 @@ class Logs:
                 self._cloudwatch.put_metric_data(
                     Namespace=namespace, MetricData=data[start : start + METRICS]
                 )
+
+    def _deliver(self, group: str, stream: str, entries: Sequence[dict[str, Any]]) -> None:
+        """Call the functions that subscribe to a log group with the lines that they asked for."""
+        for filter_, matches in self._filters[group]:
+            lines = [(e["timestamp"], e["message"]) for e in entries if matches(e["message"])]
+            for event in deliveries(filter_, stream, lines):
+                self._call(filter_.function, event)
 
     def _ensure(self, group: str, stream: str) -> None:
         if (group, stream) in self._streams:

@@ -49,7 +49,7 @@ def plan(template: Template, endpoint_url: str) -> Plan:
             for name, resource in ordered
             if "Condition" not in resource or first.condition(resource["Condition"])
         }
-        known = identities(wanted, lambda value: resolve(value, first), endpoint_url)
+        known = identities(wanted, first, endpoint_url)
 
         def ref(name: str) -> str | None:
             return known[name].ref if name in known else None

@@ -118,7 +118,8 @@ class LocalAws:
             self._faults,
         )
         targets = Targets(self._services, self._call)
-        self._calls = AsyncCalls(self._plane, targets.send, settings.limits.async_delays)
+        delays = settings.limits.async_delays
+        self._calls = AsyncCalls(self._plane, targets.send, targets.store, delays)
         hooks.install(self._call)
         if any(
             p.get("Protocol") == "lambda" for p in plan_.of_type("AWS::SNS::Subscription").values()
@@ -131,7 +132,12 @@ class LocalAws:
         self._thread.start()
         self._run(self._start_plane(runtime_socket)).result()
         self._services.make(plan_, self.stack.machines)
-        self._logs.start(self._services.client("logs"), self._services.client("cloudwatch"))
+        self._logs.start(
+            self._services.client("logs"),
+            self._services.client("cloudwatch"),
+            self.stack.filters,
+            self._call,
+        )
         self._run(self._start_sources(api_socket, targets)).result()
         State(
             pid=os.getpid(),

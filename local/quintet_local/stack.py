@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from quintet_local.filters import Filter
 from quintet_local.functions import LATEST, Alias, AsyncConfig, Function
 from quintet_local.plan import Plan
 from quintet_local.rest_api import Route
@@ -76,6 +77,7 @@ class Stack:
     mappings: tuple[SourceMapping, ...]
     machines: tuple[StateMachine, ...]
     timers: tuple[Timer, ...]
+    filters: tuple[Filter, ...] = ()
 
 
 def describe(plan: Plan, scratch: Path) -> Stack:
@@ -90,6 +92,7 @@ def describe(plan: Plan, scratch: Path) -> Stack:
         mappings=_mappings(plan),
         machines=_machines(plan),
         timers=(*_rules(plan), *_schedules(plan)),
+        filters=_filters(plan),
     )
 
 
@@ -258,6 +261,20 @@ def _schedules(plan: Plan) -> Iterator[Timer]:
             # EventBridge Scheduler sends an empty object if no input is given
             target.get("Input", "{}"),
         )
+
+
+def _filters(plan: Plan) -> tuple[Filter, ...]:
+    """The subscriptions of functions to log groups."""
+    return tuple(
+        Filter(
+            plan.identities[logical_id].ref,
+            properties["LogGroupName"],
+            properties["DestinationArn"],
+            properties["FilterPattern"],
+        )
+        for logical_id, properties in plan.of_type("AWS::Logs::SubscriptionFilter").items()
+        if ":lambda:" in properties["DestinationArn"]
+    )
 
 
 def _machines(plan: Plan) -> tuple[StateMachine, ...]:

@@ -15,9 +15,11 @@ from tests.kits.iam import actions, resources, statements
 
 from quintet.batch.drops import MemoryRunStarter
 from quintet.batch.schedules import start_scheduled
+from quintet.captures.places import FAILED
 from quintet.jobs.submit import TTL_SECONDS
 from quintet.settings import (
     ApiSettings,
+    CaptureSettings,
     DropSettings,
     GetScoresSettings,
     NotifySettings,
@@ -38,10 +40,13 @@ from quintet_local.plan import plan
 from quintet_local.rest_api import Router
 from quintet_local.stack import Stack, describe
 from quintet_local.template import TemplateError, load
+from quintet_publish.rules.contract import MAX_CAPTURE_DAYS
 
 TEMPLATE = ROOT / "template.yaml"
 DAY = 86_400
 SETTINGS: dict[str, Any] = {
+    "Capture": CaptureSettings,
+    "Compact": CaptureSettings,
     "Drop": DropSettings,
     "GetScores": GetScoresSettings,
     "Notify": NotifySettings,
@@ -115,7 +120,9 @@ def test_a_function_has_a_log_group_and_a_role_of_its_own(stack: Stack, name: st
         for g in properties("AWS::Logs::LogGroup").values()
         if g.get("LogGroupName")
     }
-    assert groups[by_logical_id(stack)[name].log_group]["RetentionInDays"] == 30
+    captures = {f.log_group for f in stack.filters}
+    group = by_logical_id(stack)[name].log_group
+    assert groups[group]["RetentionInDays"] == (3 if group in captures else 30)
     roles = [f["Role"] for f in properties("AWS::Lambda::Function").values()]
     assert roles.count(properties("AWS::Lambda::Function")[name]["Role"]) == 1
 
@@ -424,7 +431,7 @@ def test_dead_letters_are_alarmed_of(name: str) -> None:
     watched = {
         dimension["Value"]
         for alarm in properties("AWS::CloudWatch::Alarm").values()
-        for dimension in alarm["Dimensions"]
+        for dimension in alarm.get("Dimensions", ())
     }
     assert identity(name, "QueueName") in watched
 
@@ -433,8 +440,8 @@ def test_the_age_of_jobs_that_no_worker_received_is_alarmed_of() -> None:
     watched = {
         dimension["Value"]
         for alarm in properties("AWS::CloudWatch::Alarm").values()
-        if alarm["MetricName"] == "ApproximateAgeOfOldestMessage"
-        for dimension in alarm["Dimensions"]
+        if alarm.get("MetricName") == "ApproximateAgeOfOldestMessage"
+        for dimension in alarm.get("Dimensions", ())
     }
     assert watched == {identity("WorkQueue", "QueueName")}
 
@@ -621,7 +628,7 @@ def test_a_callback_that_is_retried_for_hours_rings() -> None:
     assert (alarm["Namespace"], alarm["MetricName"]) == ("Quintet", "callback_waiting_seconds")
     assert alarm["MetricName"] in METRICS
     # it is written with these dimensions alone: see tests/functions/test_notify.py
-    assert {dimension["Name"] for dimension in alarm["Dimensions"]} == {"service", "stage"}
+    assert {dimension["Name"] for dimension in alarm.get("Dimensions", ())} == {"service", "stage"}
     # some attempt comes that late before the last one, after a day
     delivery, now, late = Delivery(), 0.0, []
     while (delivery := after(delivery, Attempt("waiting", "500"), now, 0.0)).state == "waiting":
@@ -633,6 +640,51 @@ def test_a_callback_that_is_retried_for_hours_rings() -> None:
 @pytest.mark.parametrize("name", sorted(properties("AWS::CloudWatch::Alarm")))
 def test_no_alarm_waits_for_messages_that_its_metric_leaves_out(name: str) -> None:
     alarm = properties("AWS::CloudWatch::Alarm")[name]
-    if alarm["MetricName"] == "ApproximateAgeOfOldestMessage":
+    if alarm.get("MetricName") == "ApproximateAgeOfOldestMessage":
         # an age that a message reaches while it was received less than three times
         assert (name, alarm["Threshold"]) == ("WorkQueueAgeAlarm", 300)
+
+
+# ---- captures -----------------------------------------------------------------------------------
+
+
+def test_captures_take_one_subscription_of_each_log_group(stack: Stack) -> None:
+    assert {f.log_group.rpartition("-")[2]: (f.function, f.pattern) for f in stack.filters} == {
+        name: (identity("Capture"), "{ $.capture = 1 }") for name in ("Predict", "Submit", "Work")
+    }
+    assert len(stack.filters) == 3
+
+
+def test_deliveries_of_captures_that_fail_are_alarmed_of(stack: Stack) -> None:
+    alarm = properties("AWS::CloudWatch::Alarm")["CaptureDeliveryAlarm"]
+    watched = set()
+    for metric in alarm["Metrics"][1:]:
+        found = metric["MetricStat"]["Metric"]
+        dimensions = {d["Name"]: d["Value"] for d in found["Dimensions"]}
+        assert dimensions.pop("DestinationType") == "Lambda"
+        watched.add((found["MetricName"], *dimensions.values()))
+    kinds = ("DeliveryErrors", "DeliveryThrottling")
+    assert watched == {(kind, f.log_group, f.name) for kind in kinds for f in stack.filters}
+
+
+def test_a_capture_lives_no_longer_than_a_contract_may_say() -> None:
+    (rule,) = properties("AWS::S3::Bucket")["CapturesBucket"]["LifecycleConfiguration"]["Rules"]
+    assert rule["ExpirationInDays"] == MAX_CAPTURE_DAYS
+    assert "Prefix" not in rule
+
+
+def test_what_capture_fails_for_is_kept_and_delivered_again() -> None:
+    config = properties("AWS::Lambda::EventInvokeConfig")["CaptureCalled"]
+    bucket = identity("CapturesBucket")
+    assert config["DestinationConfig"] == {"OnFailure": {"Destination": bucket}}
+    found = {
+        (statement.place[0], action)
+        for statement in statements(PLAN)
+        if f"{bucket}/{FAILED}*" in resources(statement.body)
+        for action in actions(statement.body)
+    }
+    assert found == {
+        ("CaptureRole", "s3:PutObject"),
+        ("CompactRole", "s3:GetObject"),
+        ("CompactRole", "s3:DeleteObject"),
+    }

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 __all__ = [
     "AcceptSettings",
     "ApiSettings",
+    "CaptureSettings",
     "DropSettings",
     "GetScoresSettings",
     "NotifySettings",
@@ -201,6 +202,14 @@ class RunsSettings(ApiSettings):
     scores_bucket: str
     endpoints_table: str
     state_machine_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureSettings:
+    """Settings of `capture` and `compact`."""
+
+    stage: str
+    captures_bucket: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from quintet.captures.reading import Hour
 
-__all__ = ["FAILED", "RAW", "TABLE", "Place", "hourly_key", "place_of", "raw_key"]
+__all__ = ["FAILED", "RAW", "TABLE", "Place", "hourly_key", "place_of", "raw_key", "unit_key"]
 
 RAW, TABLE = "raw/", "captures/"
 #: what Lambda gave up: the deliveries that `capture` failed for
@@ -36,9 +36,14 @@ class Place:
         return self.hour.start + 3600 + self.hour.days * 86_400
 
 
-def hourly_key(hour: Hour) -> str:
-    """The key of an hour's object."""
-    return f"{TABLE}{_folder(hour)}.parquet"
+def hourly_key(hour: Hour, part: int = 0) -> str:
+    """The key of an hour's object; of a large hour, of one of its parts."""
+    return f"{TABLE}{_folder(hour)}{f'-{part}' if part else ''}.parquet"
+
+
+def unit_key(hour: Hour, run: str, unit: int, part: int) -> str:
+    """The key of a batch run's rows, the same for each attempt at a unit: they need no merging."""
+    return f"{TABLE}{_folder(hour)}-{run}-{unit:05d}_{part:04d}.parquet"
 
 
 def raw_key(hour: Hour, first: str, last: str, body: bytes) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["CALLBACKS", "METRICS", "REQUESTS", "STREAM", "Unit"]
+__all__ = ["CALLBACKS", "CAPTURES", "METRICS", "REQUESTS", "STREAM", "Unit"]
 
 Unit = Literal["Count", "Milliseconds", "Seconds"]
 
@@ -55,9 +55,18 @@ STREAM = {
     "sink_ms": "writing predictions, quarantine, latest scores and alerts",
     "windows_ms": "aggregating windows",
 }
+#: metrics of `capture` and `compact`, by stage
+CAPTURES = {
+    "captured_rows_count": "rows of captures written",
+    "unreadable_captures_count": "lines of captures that could not be read, and are lost",
+    "redelivered_captures_count": "deliveries that Lambda had given up, written by compact",
+    "compacted_rows_count": "new rows merged into their hour",
+    "duplicate_captures_count": "rows that had come more than once",
+    "expired_captures_count": "objects deleted because their contract's days were over",
+}
 _UNITS: dict[str, Unit] = {"count": "Count", "ms": "Milliseconds", "seconds": "Seconds"}
 
 #: the CloudWatch unit of each metric
 METRICS: dict[str, Unit] = {
-    name: _UNITS[name.rpartition("_")[2]] for name in (*REQUESTS, *CALLBACKS, *STREAM)
+    name: _UNITS[name.rpartition("_")[2]] for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES)
 }

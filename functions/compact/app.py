@@ -1,0 +1,20 @@
+"""compact: merges new captures into one object for each hour, and deletes what is too old."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+from quintet.captures.compaction import compact
+from quintet.wiring import captures as wiring
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """Compact; return the counts. Runs every hour."""
+    left = context.get_remaining_time_in_millis
+    last_start = left() / 3  # the last third is for the hour in progress
+    bucket = wiring.bucket()
+    done = compact(bucket, bucket, time.time(), has_time=lambda: left() > last_start)
+    wiring.telemetry().compacted(done)
+    return dataclasses.asdict(done)

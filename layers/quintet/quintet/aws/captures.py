@@ -1,0 +1,54 @@
+"""The captures' bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from quintet.aws.client import AwsClient
+from quintet.aws.responses import error_code
+from quintet.aws.s3 import S3, checked, is_absent, listed
+from quintet.captures.store import Stored
+
+__all__ = ["CaptureBucket"]
+
+_PARQUET = {"content-type": "application/vnd.apache.parquet"}
+#: another writer was first, is writing now, or deleted the object that was read
+_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
+
+
+class CaptureBucket:
+    """See `quintet.captures.store`: both ports."""
+
+    def __init__(self, client: AwsClient, bucket: str) -> None:
+        self._s3 = S3(client)
+        self._bucket = bucket
+
+    def put(self, key: str, body: bytes) -> None:
+        """See `CaptureSink.put`."""
+        checked(self._s3.put(self._bucket, key, body, _PARQUET))
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `CaptureObjects.keys`."""
+        pages = self._s3.pages(self._bucket, prefix)
+        return [found.key for page in pages for found in listed(checked(page))]
+
+    def get(self, key: str) -> Stored | None:
+        """See `CaptureObjects.get`."""
+        found = self._s3.get(self._bucket, key)
+        if is_absent(found):
+            return None
+        return Stored(checked(found).body, found.headers["etag"])
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        """See `CaptureObjects.swap`."""
+        condition = {"if-none-match": "*"} if tag is None else {"if-match": tag}
+        response = self._s3.put(self._bucket, key, body, _PARQUET | condition)
+        if response.status >= 300 and error_code(response) in _LOST:
+            return False
+        checked(response)
+        return True
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See `CaptureObjects.delete`."""
+        for key in keys:
+            checked(self._s3.send("DELETE", self._bucket, key))

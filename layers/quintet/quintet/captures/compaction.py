@@ -1,0 +1,181 @@
+"""Compaction: one object for each hour of a model's version, in which each row is once.
+
+New rows are merged into their hour's object, which is replaced only if it is still the one that was
+read; then their own objects are deleted. Whoever stops in between leaves rows twice, for readers
+and the next compaction to take once, and never none.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+from arro3 import core
+
+from quintet.captures.delivery import deliver
+from quintet.captures.places import FAILED, RAW, TABLE, Place, hourly_key, place_of
+from quintet.captures.reading import Hour
+from quintet.captures.store import CaptureObjects, CaptureSink, Stored
+from quintet.captures.tables import concat, read_parquet, write_parquet
+
+__all__ = ["Compacted", "compact", "expire", "merge", "places", "redeliver", "unique"]
+
+#: seconds after the end of an hour in which most of its captures still arrive
+SETTLING = 600
+#: bytes of an hour's object above which another part begins: what a function can hold
+MAX_BYTES = 32_000_000
+
+
+@dataclass(slots=True)
+class Compacted:
+    """What a compaction did; `left` hours had no time, or another compaction was at them."""
+
+    redelivered: int = 0
+    hours: int = 0
+    rows: int = 0
+    duplicates: int = 0
+    left: int = 0
+    expired: int = 0
+
+
+def compact(
+    objects: CaptureObjects,
+    sink: CaptureSink,
+    now: float,
+    *,
+    settling: float = SETTLING,
+    has_time: Callable[[], bool] = lambda: True,
+) -> Compacted:
+    """Deliver again what `capture` failed for, merge the new rows of past hours, and delete what is
+    older than its contract's `days`. `now` is in epoch seconds.
+
+    Raises:
+        Transient: the store could not be read or written; repeat.
+    """
+    done = Compacted(redelivered=redeliver(objects, sink))
+    by_hour: defaultdict[Hour, list[str]] = defaultdict(list)
+    for place in places(objects, RAW):
+        if place.hour.start + 3600 + settling <= now:
+            by_hour[place.hour].append(place.key)
+    for hour, keys in by_hour.items():
+        merged = merge(objects, hour, keys, has_time)
+        done.hours += merged.complete
+        done.left += not merged.complete
+        done.rows += merged.rows
+        done.duplicates += merged.duplicates
+    done.expired = expire(objects, now)
+    return done
+
+
+@dataclass(slots=True)
+class Merged:
+    """New rows of an hour, how many rows came more than once, and whether all were merged."""
+
+    rows: int = 0
+    duplicates: int = 0
+    complete: bool = True
+
+
+def merge(
+    objects: CaptureObjects,
+    hour: Hour,
+    keys: Sequence[str],
+    has_time: Callable[[], bool] = lambda: True,
+) -> Merged:
+    """Merge new objects into an hour's: its last part, or a new one if that is large.
+
+    It is not complete if there was no time, or another compaction was first. Raises Transient.
+    """
+    merged, waiting = Merged(), list(keys)
+    while waiting and merged.complete and has_time():
+        part = max(len(_parts(objects, hour)) - 1, 0)
+        held = objects.get(hourly_key(hour, part))
+        if held is not None and len(held.body) > MAX_BYTES:
+            part, held = part + 1, None
+        bodies, taken, size = [], [], 0
+        while waiting and size < MAX_BYTES:
+            taken.append(waiting.pop(0))
+            if (stored := objects.get(taken[-1])) is not None:
+                bodies.append(stored.body)
+                size += len(stored.body)
+        _merge(objects, hourly_key(hour, part), held, bodies, merged)
+        if merged.complete:
+            objects.delete(taken)
+    merged.complete = merged.complete and not waiting
+    return merged
+
+
+def _merge(
+    objects: CaptureObjects, key: str, held: Stored | None, bodies: list[bytes], merged: Merged
+) -> None:
+    if not bodies:
+        return
+    new = sum(read_parquet(body).num_rows for body in bodies)
+    if held is not None:
+        bodies = [held.body, *bodies]
+    together = concat([read_parquet(body) for body in bodies])
+    once = unique(together)
+    if objects.swap(key, write_parquet(once), None if held is None else held.tag):
+        twice = together.num_rows - once.num_rows
+        merged.rows += new - twice
+        merged.duplicates += twice
+    else:
+        merged.complete = False
+
+
+def _parts(objects: CaptureObjects, hour: Hour) -> list[str]:
+    """The keys of an hour's parts that exist."""
+    stem = hourly_key(hour).removesuffix(".parquet")
+    known = set(objects.keys(stem))
+    return [key for key in (hourly_key(hour, part) for part in range(len(known))) if key in known]
+
+
+def unique(rows: core.Table) -> core.Table:
+    """Each (event, row) once, in order: of several the one that was served last."""
+    events = np.array(rows["event"].to_pylist(), dtype=np.str_)
+    numbers = np.array([-1 if row is None else row for row in rows["row"].to_pylist()])
+    served = rows["served_at"].combine_chunks().cast(core.DataType.int64()).to_numpy()
+    order = np.lexsort((served, numbers, events))
+    events, numbers = events[order], numbers[order]
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = (events[1:] != events[:-1]) | (numbers[1:] != numbers[:-1])
+    kept = order[last]
+    return core.Table.from_pydict(
+        {name: rows[name].combine_chunks().take(kept) for name in rows.column_names}
+    )
+
+
+def redeliver(objects: CaptureObjects, sink: CaptureSink) -> int:
+    """Write the captures of deliveries that Lambda gave up; how many. Raises Transient.
+
+    What is no delivery stays where it is.
+    """
+    done = 0
+    for key in objects.keys(FAILED):
+        stored = objects.get(key)
+        with suppress(ValueError, TypeError, KeyError):
+            if stored is not None:
+                deliver(orjson.loads(stored.body)["requestPayload"], sink)
+                objects.delete([key])
+                done += 1
+    return done
+
+
+def expire(objects: CaptureObjects, now: float) -> int:
+    """Delete objects whose days are over; how many. Raises Transient."""
+    old = [place.key for place in places(objects, RAW, TABLE) if place.expires <= now]
+    objects.delete(old)
+    return len(old)
+
+
+def places(objects: CaptureObjects, *prefixes: str) -> Iterable[Place]:
+    """The objects of captures under the prefixes."""
+    for prefix in prefixes:
+        for key in objects.keys(prefix):
+            place = place_of(key)
+            if place is not None:
+                yield place

@@ -1,0 +1,44 @@
+"""The log lines and metrics of `capture` and `compact`: counts, never values."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from quintet.captures.compaction import Compacted
+from quintet.captures.delivery import Delivered
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.logging import Logger
+
+    from quintet.telemetry.powertools import MetricsWriter
+
+__all__ = ["CapturesTelemetry"]
+
+
+class CapturesTelemetry:
+    """Writes a log line and the metrics of each invocation."""
+
+    def __init__(self, logger: Logger, metrics: MetricsWriter) -> None:
+        self._logger = logger
+        self._metrics = metrics
+
+    def delivered(self, found: Delivered) -> None:
+        """A delivery was written; a warning if lines of it could not be read."""
+        level = self._logger.warning if found.unreadable else self._logger.info
+        level("captured", **dataclasses.asdict(found))
+        self._write(captured_rows_count=found.rows, unreadable_captures_count=found.unreadable)
+
+    def compacted(self, done: Compacted) -> None:
+        """A compaction ended; a warning if it left hours for the next one."""
+        level = self._logger.warning if done.left else self._logger.info
+        level("compacted", **dataclasses.asdict(done))
+        self._write(
+            redelivered_captures_count=done.redelivered,
+            compacted_rows_count=done.rows,
+            duplicate_captures_count=done.duplicates,
+            expired_captures_count=done.expired,
+        )
+
+    def _write(self, **values: int) -> None:
+        self._metrics.write({}, {name: value for name, value in values.items() if value})

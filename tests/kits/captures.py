@@ -1,0 +1,74 @@
+"""Captures for tests: lines as `predict` writes them, deliveries as CloudWatch Logs sends them."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from arro3 import core
+from tests.kits.models import NOW, SHOP, online
+
+from quintet.captures.compaction import unique
+from quintet.captures.lines import prediction_lines
+from quintet.captures.places import RAW, TABLE
+from quintet.captures.plans import CapturePlan
+from quintet.captures.store import CaptureObjects
+from quintet.captures.tables import concat, read_parquet
+from quintet.columns import from_records
+from quintet.contract import Capture, Contract
+from quintet.serving import ModelRoute
+from quintet.serving.predict import in_caller_order, predict
+
+__all__ = ["CAPTURED", "delivery", "lines_of", "records", "table"]
+
+#: the model "shop", captured
+CAPTURED = replace(SHOP, capture=Capture(rate=1, days=7))
+
+
+def lines_of(
+    event: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    now: float = NOW,
+    contract: Contract = CAPTURED,
+) -> list[str]:
+    """The lines of a request with these records."""
+    service = online(contract)
+    route = ModelRoute(service.models.get(contract.name), "live")
+    batch = from_records(contract, list(rows))
+    prediction = in_caller_order(predict(route, batch, service.features, now))
+    fields = {"event": event, "event_time": now, "path": "online", "route": "live"}
+    plan: CapturePlan = contract.compiled[CapturePlan]
+    return [line.decode() for line in prediction_lines(plan, fields, prediction)]
+
+
+def delivery(lines: Sequence[str], *, kind: str = "DATA_MESSAGE") -> dict[str, Any]:
+    """The event that a subscription filter sends for lines."""
+    data = {
+        "messageType": kind,
+        "owner": "123456789012",
+        "logGroup": "/aws/lambda/predict",
+        "logStream": "2026/01/02/[$LATEST]abc",
+        "subscriptionFilters": ["captures"],
+        "logEvents": [
+            {"id": str(number), "timestamp": 1, "message": line}
+            for number, line in enumerate(lines)
+        ],
+    }
+    return {"awslogs": {"data": base64.b64encode(gzip.compress(orjson.dumps(data))).decode()}}
+
+
+def table(objects: CaptureObjects) -> core.Table:
+    """All captures, each row once, as a reader takes them."""
+    keys = [key for prefix in (TABLE, RAW) for key in objects.keys(prefix)]
+    stored = [found for found in map(objects.get, keys) if found is not None]
+    return unique(concat([read_parquet(one.body) for one in stored]))
+
+
+def records(rows: core.Table, *names: str) -> list[tuple[Any, ...]]:
+    """Some columns of a table, row by row."""
+    return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
