@@ -13,14 +13,14 @@ import pytest
 from arro3 import core
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.kits.forms import JSON_FORMS, oip, parquet
+from tests.kits.forms import CSV_FORMS, JSON_FORMS, invoke, npy, oip, parquet
 from tests.kits.shapes import IMAGE, PADDED, SHAPED, STATE, TOKENS, Shaped
 
 from quintet.columns import Batch, from_records, numpy_dtype
-from quintet.errors import BadInput, ModelFailure
+from quintet.errors import BadInput, ModelFailure, UnsupportedMedia
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
-from quintet.protocols import oip_infer, records
+from quintet.protocols import kserve, oip_infer, records, sagemaker
 from quintet.protocols.http import Request
 from quintet.scoring import Scores, score
 from quintet.serving import ModelRoute, predict_groups
@@ -247,6 +247,56 @@ def test_a_tensor_cannot_hold_rows_of_several_shapes() -> None:
     with pytest.raises(BadInput, match=r"^found: expected rows of one shape, since a tensor has"):
         infer(found, {"x": ("FP32", [2, 3], [1, 1, 1, 0, 0, 1])})
     assert infer(found, {"x": ("FP32", [1, 3], [1, 0, 1])}) == {"found": [[[0], [2]]], "peak": [1]}
+
+
+def test_sagemakers_forms_take_arrays_of_the_only_feature() -> None:
+    image = np.array(IMAGE.rows[0]["image"], np.float32)
+    contract = IMAGE.contract
+    bodies = {
+        "one instance": (json.dumps({"instances": [image.tolist()]}).encode(), "application/json"),
+        "a line": (json.dumps(image.tolist()).encode() + b"\n", "application/jsonlines"),
+    }
+    batches = [invoke(contract, *body) for body in bodies.values()]
+    batches += [npy(contract, image), npy(contract, np.stack([image, image])), npy(contract, 5)]
+    found = [score(model(IMAGE), batch) for batch in batches]
+    assert [len(scores.index) for scores in found] == [1, 1, 1, 2, 0]
+    for scores in found[:4]:
+        for row in scores.outputs["below"]:
+            assert row.tobytes() == image[1:].tobytes()
+    assert [refusal.got for refusal in found[4].refusals] == ["shape []"]
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "field"),
+    [
+        (b"1,2\n", "text/csv", "body: expected JSON objects by name: tokens has no fixed number"),
+        (b"[[1,2,1,1]]", "application/json", "body: expected JSON objects by name: tokens has no"),
+    ],
+)
+def test_values_in_order_need_a_fixed_number(body: bytes, media: str, field: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        invoke(TOKENS.contract, body, media)
+    assert str(caught.value).startswith(field)
+
+
+def test_a_csv_file_cannot_hold_rows_of_different_shapes() -> None:
+    with pytest.raises(
+        BadInput, match=r"^tokens: expected JSONL or Parquet, as its lists may have"
+    ):
+        CSV_FORMS["batch csv"](TOKENS.contract, [{"tokens": "1", "mask": "1"}])
+
+
+def test_an_answer_in_csv_or_npy_needs_fixed_outputs() -> None:
+    (found,) = predict(ModelRoute(model(TOKENS)), by_records(TOKENS), MemoryFeatures(), 0.0)
+    for media in ("text/csv", "application/x-npy"):
+        with pytest.raises(UnsupportedMedia, match=r"^Accept: expected JSON: kept has no fixed"):
+            sagemaker.encode(sagemaker.Asked(found.batch, media=media), found)
+
+
+def test_kserves_answers_hold_lists_of_their_own_length() -> None:
+    (found,) = predict(ModelRoute(model(TOKENS)), by_records(TOKENS), MemoryFeatures(), 0.0)
+    body = orjson.loads(kserve.encode(kserve.Asked(found.batch), found).body)
+    assert body["predictions"][:2] == [{"kept": [5, 0, 7], "total": 12}, {"kept": [9], "total": 9}]
 
 
 def test_the_largest_request_has_the_largest_rows() -> None:

@@ -108,5 +108,6 @@ def _line(
 def _json(array: Array) -> Any:
     """What orjson writes as nested lists: objects and odd layouts it does not take as they are."""
     if array.dtype.kind == "O":
-        return array.tolist()
+        # texts, or an array a row
+        return [_json(v) if isinstance(v, np.ndarray) else v for v in array.tolist()]
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)

@@ -33,8 +33,9 @@ class About:
     """What is captured of a model's version, so that a reader of captures needs no contract.
 
     `groups` are the names of scalar features of one dtype; `shaped` are features with a shape, each
-    (name, dtype, shape). `ages` are the stored features. `outputs` are (name, dtype, columns);
-    columns are None if their number is not in the contract. `digest` is the contract's.
+    (name, dtype, shape), a shape with -1 if rows differ in shape. `ages` are the stored features.
+    `outputs` are (name, dtype, columns); columns are None if rows differ in shape, and are lists.
+    `digest` is the contract's.
     """
 
     model: str
@@ -75,8 +76,7 @@ class CapturePlan:
             ],
             ages=[feature.name for feature in contract.stored],
             outputs=[
-                (o.name, o.dtype, column_names(o) if min(o.shape[1:], default=1) > 0 else None)
-                for o in contract.outputs
+                (o.name, o.dtype, None if o.free else column_names(o)) for o in contract.outputs
             ],
         )
         #: the same as JSON, for lines

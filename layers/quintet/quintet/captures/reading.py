@@ -12,7 +12,7 @@ from arro3 import core
 
 from quintet.captures.plans import About, about_from
 from quintet.captures.tables import concat, moments, table_of, value_columns
-from quintet.columns import numpy_dtype
+from quintet.columns import Array, numpy_dtype, ragged
 
 __all__ = ["Hour", "Read", "read_lines"]
 
@@ -145,17 +145,23 @@ class _Block:
         for name in ("event_time", "served_at"):
             fixed[name] = moments(np.array(fixed[name]))
         if self._shape[0] == "scored":
-            dtypes = [dtype for _, dtype in about.groups] + [dtype for _, dtype, _ in about.shaped]
+            kinds = [(dtype, False) for _, dtype in about.groups]
+            kinds += [(dtype, -1 in shape) for _, dtype, shape in about.shaped]
             features = None
             if "features" in self._shape[:2]:
                 features = [
-                    np.array(values, dtype=numpy_dtype(dtype))
-                    for values, dtype in zip(self._features, dtypes, strict=True)
+                    _array(values, *kind)
+                    for values, kind in zip(self._features, kinds, strict=True)
                 ]
             ages = np.array(self._ages, dtype=np.float32).reshape(self._count, len(about.ages))
-            kinds = {name: numpy_dtype(dtype) for name, dtype, _ in about.outputs}
-            outputs = {
-                name: np.array(values, dtype=kinds[name]) for name, values in self._outputs.items()
-            }
+            of = {name: (dtype, known is None) for name, dtype, known in about.outputs}
+            outputs = {name: _array(values, *of[name]) for name, values in self._outputs.items()}
             columns = value_columns(about, features, ages, outputs)
         return table_of(self._count, fixed, columns)
+
+
+def _array(values: list[Any], dtype: str, free: bool) -> Array:
+    """Values of rows as an array; of rows that differ in shape, as an array for each."""
+    if free:
+        return ragged([np.array(row, dtype=numpy_dtype(dtype)) for row in values])
+    return np.array(values, dtype=numpy_dtype(dtype))

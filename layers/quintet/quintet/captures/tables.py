@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from quintet.captures.plans import About, CapturePlan, Rows
 from quintet.columns import Array
 from quintet.errors import Refusal
+from quintet.formats.writers import list_column
 from quintet.serving import Prediction
 
 __all__ = [
@@ -104,6 +105,10 @@ def _own(array: Array) -> core.Array:
     """A column of values: of (rows, n, ...) each row is a flat list."""
     if array.ndim == 1:
         if array.dtype.kind == "O":
+            if len(array) and isinstance(array[0], np.ndarray):
+                name = array[0].dtype.name
+                dtype = {"object": "string", "float16": "float32"}.get(name, name)
+                return list_column(array, dtype, max(row.ndim for row in array))
             return core.Array(array.tolist(), _TEXT)
         if array.dtype == np.float16:  # which few readers of Parquet know
             array = array.astype(np.float32)
@@ -129,9 +134,11 @@ def value_columns(
     columns |= {f"age_{name}": ages[:, i] for i, name in enumerate(about.ages)}
     for name, _, known in about.outputs:
         if name in outputs:
-            flat = outputs[name].reshape(len(outputs[name]), -1)
-            names = known or [f"{name}_{i}" for i in range(flat.shape[1])]
-            columns |= {f"output_{column}": flat[:, i] for i, column in enumerate(names)}
+            if known is None:
+                columns[f"output_{name}"] = outputs[name]
+                continue
+            flat = outputs[name].reshape(len(outputs[name]), len(known))
+            columns |= {f"output_{column}": flat[:, i] for i, column in enumerate(known)}
     return columns
 
 

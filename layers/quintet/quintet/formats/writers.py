@@ -15,11 +15,18 @@ from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
 from quintet.columns import Array, flat_columns, numpy_dtype, values_of
-from quintet.contract import Contract, Output
+from quintet.contract import Contract
 from quintet.formats.arrow import is_list, is_text
 from quintet.formats.sources import FileFormat
 
-__all__ = ["output_columns", "spreadsheet_texts", "table", "text_column", "write_table"]
+__all__ = [
+    "list_column",
+    "output_columns",
+    "spreadsheet_texts",
+    "table",
+    "text_column",
+    "write_table",
+]
 
 #: what a text begins with that a spreadsheet takes for a formula
 FORMULA = "=+-@\t\r"
@@ -51,20 +58,23 @@ def output_columns(
     free = {output.name: output for output in contract.outputs if output.free}
     for name, values in flat_columns(contract, outputs, fallback).items():
         if name in free:
-            columns[name] = _list_column(free[name], values)
+            output = free[name]
+            columns[name] = list_column(values, output.dtype, len(output.row_shape))
         else:
             columns[name] = text_column(values.tolist()) if values.dtype.kind == "O" else values
     return columns
 
 
-def _list_column(output: Output, rows: Array) -> core.Array:
-    """An array a row as nested lists, one level for each axis."""
-    flat = values_of(rows)[0].astype(numpy_dtype(output.dtype), copy=False)
-    text = output.dtype == "string"
+def list_column(rows: Array, dtype: str, axes: int) -> core.Array:
+    """An array a row, of so many axes, as nested lists."""
+    flat = values_of(rows)[0].astype(numpy_dtype(dtype), copy=False)
+    text = dtype == "string"
     column = text_column(flat.tolist()) if text else core.Array.from_numpy(flat)
-    for axis in reversed(range(len(output.row_shape))):
-        sizes = [row.shape[axis] for row in rows.tolist()]
-        lists = [math.prod(row.shape[:axis]) for row in rows.tolist()]
+    # an empty array that was read from JSON has lost its inner sizes
+    shapes = [(*row.shape, *[0] * (axes - row.ndim)) for row in rows.tolist()]
+    for axis in reversed(range(axes)):
+        sizes = [shape[axis] for shape in shapes]
+        lists = [math.prod(shape[:axis]) for shape in shapes]
         ends = np.cumsum(np.repeat(sizes, lists), dtype=np.int32)
         offsets = core.Array.from_numpy(np.concatenate([np.zeros(1, np.int32), ends]))
         kind = core.DataType.list(core.Field("element", column.type))

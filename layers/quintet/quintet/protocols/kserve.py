@@ -90,4 +90,9 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
 
 def _rows(array: Array) -> list[Any]:
     # rows of arrays keep float32, which JSON writes in its shortest form
+    if array.dtype.kind == "O":  # texts, or an array a row
+        return [
+            row.tolist() if isinstance(row, np.ndarray) and row.dtype.kind == "O" else row
+            for row in array.tolist()
+        ]
     return array.tolist() if array.dtype.kind in "Obiu" else list(np.ascontiguousarray(array))

@@ -247,8 +247,10 @@ def _npy(contract: Contract, body: bytes) -> Batch:
     array = _read_npy(body)
     fields = _fields(contract)
     if len(fields) == 1 and contract.requested and contract.requested[0].free:
+        if array.ndim == len(contract.requested[0].shape):
+            array = array[np.newaxis]
         check_rows(contract, len(array) if array.ndim else 1, _ROWS)
-        return from_arrays(contract, {fields[0][0]: array}, {})
+        return from_arrays(contract, {fields[0][0]: np.atleast_1d(array)}, {})
     _check_fixed(contract, "an npy array")
     width = sum(size for _, _, size in fields)
     if array.ndim == 0 or (array.ndim == 1 and array.size == width and width > 1):
