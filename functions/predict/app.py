@@ -9,7 +9,14 @@ from typing import Any
 from quintet import coldstart
 from quintet.api import gateway
 from quintet.protocols.http import Request, Response
-from quintet.protocols.registry import KSERVE, OIP, RECORDS, SAGEMAKER, WireProtocol
+from quintet.protocols.registry import (
+    KSERVE,
+    OIP,
+    RECORDS,
+    SAGEMAKER,
+    SAGEMAKER_STREAM,
+    WireProtocol,
+)
 from quintet.serving import RequestContext
 from quintet.wiring import common
 from quintet.wiring import predict as wiring
@@ -31,6 +38,7 @@ _PROTOCOLS: dict[tuple[str, str], WireProtocol] = {
     ("GET", "/v2/{proxy+}"): OIP,
     ("POST", "/v2/{proxy+}"): OIP,
     ("POST", "/endpoints/{endpoint}/invocations"): SAGEMAKER,
+    ("POST", "/endpoints/{endpoint}/invocations-response-stream"): SAGEMAKER_STREAM,
     ("GET", "/v1/models"): KSERVE,
     ("POST", "/v1/models/{model}:predict"): KSERVE,
     ("GET", "/v1/models/{model}"): KSERVE,

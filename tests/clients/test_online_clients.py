@@ -199,6 +199,24 @@ def test_boto3_sends_and_gets_npy(runtime: Any) -> None:
     assert np.load(io.BytesIO(answer["Body"].read())).tolist() == [LOGS] * 3
 
 
+def test_boto3_reads_a_response_stream(runtime: Any) -> None:
+    answer = runtime.invoke_endpoint_with_response_stream(
+        EndpointName="log",
+        ContentType="application/json",
+        Accept="text/csv",
+        Body=b"[[3, 1], [3, 1]]",
+        CustomAttributes="trace=7",
+    )
+    assert answer["ContentType"] == "text/csv; charset=utf-8"
+    assert (answer["InvokedProductionVariant"], answer["CustomAttributes"]) == ("v1", "trace=7")
+    parts = b"".join(event["PayloadPart"]["Bytes"] for event in answer["Body"])
+    assert parts == b"1.3862944,0.6931472\n" * 2
+    with pytest.raises(ClientError, match="row 0: x: expected a number"):
+        runtime.invoke_endpoint_with_response_stream(
+            EndpointName="log", ContentType="text/csv", Body=b"a,1\n"
+        )
+
+
 def test_boto3_hears_of_bad_input_and_of_a_model_that_fails(runtime: Any) -> None:
     def ask(body: bytes, name: str = "log") -> Any:
         with pytest.raises(ClientError) as caught:

@@ -270,6 +270,32 @@ def test_an_input_in_s3_is_accepted(submit: Ask, jobs: JobTable, online_aws: Onl
     assert job.deadline == pytest.approx(job.created + 60)
 
 
+@pytest.mark.parametrize(
+    ("stored", "named", "found"),
+    [
+        ("text/csv; charset=utf-8", {}, "text/csv"),  # as the serializers of SageMaker's SDK do
+        ("application/x-npy", {}, "application/x-npy"),
+        ("application/jsonlines", {"Content_Type": "text/csv"}, "text/csv"),
+        ("binary/octet-stream", {}, ""),  # S3's default: JSON, as ever
+        ("application/octet-stream", {}, ""),
+    ],
+)
+def test_the_type_of_an_input_in_s3_is_the_objects_if_the_request_names_none(
+    submit: Ask,
+    jobs: JobTable,
+    online_aws: OnlineAws,
+    *,
+    stored: str,
+    named: dict[str, str],
+    found: str,
+) -> None:
+    s3, place = online_aws.client("s3"), {"Bucket": "payloads-bucket", "Key": "inputs/typed"}
+    s3.put_object(**place, Body=b"3,1\n", ContentType=stored)
+    assert invoke(submit, InputLocation="s3://payloads-bucket/inputs/typed", **named).status == 202
+    (message,) = messages(online_aws, "work")
+    assert jobs.get(message["job"]).request.content_type == found
+
+
 def test_an_input_of_200_mb_is_refused_when_it_is_named(submit: Ask, online_aws: OnlineAws) -> None:
     s3, place = online_aws.client("s3"), {"Bucket": "payloads-bucket", "Key": "inputs/huge"}
     s3.put_object(**place, Body=bytes(200_000_000))

@@ -36,12 +36,12 @@ def blobs(request: pytest.FixtureRequest) -> Blobs:
 def test_what_is_put_is_found_at_its_place(blobs: Blobs) -> None:
     place = blobs.put("payloads/j1", b"\x00abc", "text/csv")
     assert place == "s3://a-bucket/payloads/j1"
-    assert (blobs.get(place, 4), blobs.size(place)) == (b"\x00abc", 4)
+    assert (blobs.get(place, 4), blobs.describe(place)) == (b"\x00abc", (4, "text/csv"))
 
 
 def test_an_empty_blob_has_no_bytes(blobs: Blobs) -> None:
     place = blobs.put("inputs/empty", b"", "text/csv")
-    assert (blobs.get(place, 10), blobs.size(place)) == (b"", 0)
+    assert (blobs.get(place, 10), blobs.describe(place)) == (b"", (0, "text/csv"))
 
 
 def test_a_blob_that_is_too_large_is_refused(blobs: Blobs) -> None:
@@ -55,7 +55,7 @@ def test_what_is_not_there_is_not_found(blobs: Blobs, place: str) -> None:
     with pytest.raises(NotFound, match="input: expected an object that can be read, got none"):
         blobs.get(place, 4)
     with pytest.raises(NotFound):
-        blobs.size(place)
+        blobs.describe(place)
 
 
 def test_a_notice_is_sent_as_its_message(url: str) -> None:

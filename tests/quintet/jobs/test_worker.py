@@ -251,11 +251,13 @@ def test_what_cannot_be_scored_fails_and_is_acknowledged(
     class Sized(MemoryBlobs):
         """One of its objects is 200 MB."""
 
-        def size(self, place: str) -> int:
-            return 200_000_000 if place.endswith("huge") else super().size(place)
+        def describe(self, place: str) -> tuple[int, str]:
+            size, content_type = super().describe(place)
+            return 200_000_000 if place.endswith("huge") else size, content_type
 
-    blobs = Sized()
-    blobs.stored |= {"s3://inbox/empty": b"", "s3://inbox/huge": b"", "s3://inbox/other": b"{}"}
+    blobs = Sized("inbox")
+    for key, body in {"empty": b"", "huge": b"", "other": b"{}"}.items():
+        blobs.put(key, body, "application/json")
     bench = Bench(blobs=blobs)
     results = bench.work(logs("bad", 1, **changes), logs("good", 1))
     assert [results[name].acknowledged for name in ("bad", "good")] == [True, True]

@@ -61,6 +61,7 @@ def _options(request: Request, bucket: str) -> JobOptions:
         ttl=TTL_SECONDS if ttl is None else ttl,
         inference_id=inference_id,
         stored="" if place is None else _stored(request, place, bucket),
+        typed=_header(request, "content-type") is not None,
         folders=_folders(request),
         file=_file(request),
         run_limit=_seconds(request, "InvocationTimeoutSeconds", 1, 3600),

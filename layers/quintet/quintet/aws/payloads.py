@@ -39,10 +39,10 @@ class PayloadBucket:
             raise TooLarge([Refusal(None, "input", f"at most {most} bytes", "more")])
         return body
 
-    def size(self, place: str) -> int:
-        """See `Blobs.size`."""
-        head = self._s3.head(self.bucket, self._key(place))
-        return int(_present(head).headers["content-length"])
+    def describe(self, place: str) -> tuple[int, str]:
+        """See `Blobs.describe`."""
+        headers = _present(self._s3.head(self.bucket, self._key(place))).headers
+        return int(headers["content-length"]), headers.get("content-type", "")
 
     def _key(self, place: str) -> str:
         prefix = f"s3://{self.bucket}/"

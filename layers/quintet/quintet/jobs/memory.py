@@ -209,21 +209,22 @@ class MemoryBlobs:
     def __init__(self, bucket: str = "payloads") -> None:
         self.bucket = bucket
         self.stored: dict[str, bytes] = {}
+        self.types: dict[str, str] = {}
 
     def put(self, key: str, body: bytes, content_type: str) -> str:
         """See `Blobs.put`."""
         place = f"s3://{self.bucket}/{key}"
-        self.stored[place] = body
+        self.stored[place], self.types[place] = body, content_type
         return place
 
     def get(self, place: str, most: int) -> bytes:
         """See `Blobs.get`."""
-        if self.size(place) > most:
+        if self.describe(place)[0] > most:
             raise TooLarge([Refusal(None, "input", f"at most {most} bytes", "more")])
         return self.stored[place]
 
-    def size(self, place: str) -> int:
-        """See `Blobs.size`."""
+    def describe(self, place: str) -> tuple[int, str]:
+        """See `Blobs.describe`."""
         if place not in self.stored:
             raise NotFound([Refusal(None, "input", "an object that can be read", "none")])
-        return len(self.stored[place])
+        return len(self.stored[place]), self.types[place]

@@ -279,8 +279,11 @@ class Blobs(Protocol):
         """
         ...
 
-    def size(self, place: str) -> int:
-        """The size in bytes of the object at a location. Raises as `get` does."""
+    def describe(self, place: str) -> tuple[int, str]:
+        """The size in bytes and the content type of the object at a location.
+
+        Raises as `get` does.
+        """
         ...
 
 

@@ -25,7 +25,7 @@ from quintet.jobs.store import (
     JobSubmissions,
     max_input_bytes,
 )
-from quintet.protocols.http import Request
+from quintet.protocols.http import Request, media_type
 from quintet.protocols.registry import Asked, WireProtocol, kept_headers
 from quintet.scoring import Model
 from quintet.serving import Online, RequestContext
@@ -40,6 +40,9 @@ KEY = "idempotency-key"
 #: largest decompressed body with an idempotency key, in bytes: more than any contract allows
 MAX_KEYED_BYTES = 32_000_000
 
+#: the content types of S3 objects whose writer named none
+_UNTYPED = ("", "binary/octet-stream", "application/octet-stream")
+
 Target = tuple[str, int | None]
 
 
@@ -48,13 +51,15 @@ class JobOptions:
     """Options of jobs submitted through the SageMaker API.
 
     With an `inference_id`, results are stored and notified as SageMaker does; an empty one means
-    the job's id. `stored` is the S3 location of the input, if it is in S3. `folders` and `file`
-    name the result in S3; `run_limit` bounds the run that scores the job, in seconds.
+    the job's id. `stored` is the S3 location of the input, if it is in S3, and `typed` says that
+    the request names its type. `folders` and `file` name the result in S3; `run_limit` bounds the
+    run that scores the job, in seconds.
     """
 
     ttl: float = TTL_SECONDS
     inference_id: str | None = None
     stored: str = ""
+    typed: bool = False
     folders: str = ""
     file: str = ""
     run_limit: int | None = None
@@ -120,7 +125,7 @@ class Submitter:
                 return earlier
         model = online.route(context, *target).model
         if options.stored:
-            content = self._stored(request, options.stored)
+            content = self._stored(request, options)
         else:
             content = _checked(model, request, context, protocol)
         job = self._job(model, request, content, protocol.name, options)
@@ -156,15 +161,22 @@ class Submitter:
             run_limit=options.run_limit,
         )
 
-    def _stored(self, request: Request, place: str) -> Content:
-        """An input in S3, checked as far as possible without reading it."""
-        size = self.blobs.size(place)
+    def _stored(self, request: Request, options: JobOptions) -> Content:
+        """An input in S3, checked as far as possible without reading it.
+
+        Its type is the object's, unless the request names it.
+        """
+        place = options.stored
+        size, content_type = self.blobs.describe(place)
         if size == 0:
             raise BadInput.of("InputLocation", "an object that is not empty", "0 bytes")
-        most = max_input_bytes(request.media_type)
+        media, of_object = request.media_type, media_type(content_type)
+        if not options.typed and of_object not in _UNTYPED:
+            media = of_object
+        most = max_input_bytes(media)
         if size > most:
             raise TooLarge.of("InputLocation", f"at most {most} bytes", f"{size}")
-        return Content(request.media_type, size, place=place, headers=kept_headers(request))
+        return Content(media, size, place=place, headers=kept_headers(request))
 
     def _without_large_body(self, job: Job) -> Job:
         """Return the job with a large body moved to S3."""

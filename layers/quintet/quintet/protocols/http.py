@@ -43,6 +43,7 @@ __all__ = [
     "check_rows",
     "is_text",
     "json_body",
+    "media_type",
     "parse_json",
     "read_version",
     "status_of",
@@ -99,6 +100,11 @@ def status_of(error: QuintetError | None) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
+def media_type(content_type: str) -> str:
+    """A content type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def is_text(content_type: str) -> bool:
     """Whether a content type is one of text in UTF-8."""
     return content_type in _TEXT or content_type.startswith("text/")
@@ -127,7 +133,7 @@ class Request:
     @property
     def media_type(self) -> str:
         """The content type without its parameters, in lower case; empty if absent."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return media_type(self.headers.get("content-type", ""))
 
     @property
     def wants_job(self) -> bool:

@@ -13,6 +13,7 @@ __all__ = [
     "PROTOCOLS",
     "RECORDS",
     "SAGEMAKER",
+    "SAGEMAKER_STREAM",
     "Asked",
     "WireProtocol",
     "kept_headers",
@@ -30,12 +31,19 @@ SAGEMAKER = WireProtocol(
     "sagemaker", sagemaker.target, sagemaker.decode, sagemaker.encode, sagemaker.failure
 )
 
+SAGEMAKER_STREAM = WireProtocol(
+    "sagemaker-stream",
+    sagemaker.target,
+    sagemaker.decode,
+    sagemaker.encode_stream,
+    sagemaker.failure,
+)
 KSERVE = WireProtocol(
     "kserve", kserve.target, kserve.decode, kserve.encode, kserve.failure, about=kserve.about
 )
 
 PROTOCOLS: Mapping[str, WireProtocol] = {
-    protocol.name: protocol for protocol in (OIP, RECORDS, SAGEMAKER, KSERVE)
+    protocol.name: protocol for protocol in (OIP, RECORDS, SAGEMAKER, SAGEMAKER_STREAM, KSERVE)
 }
 
 

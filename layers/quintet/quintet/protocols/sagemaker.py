@@ -1,7 +1,8 @@
 """SageMaker's InvokeEndpoint, so that boto3's `sagemaker-runtime` works with an endpoint URL.
 
-An endpoint's name is a model's name; variant `v3` is its version 3. `protocols.sagemaker_bodies`
-reads the bodies of requests; this module writes those of answers.
+InvokeEndpointWithResponseStream answers the same in another encoding. An endpoint's name is a
+model's name; variant `v3` is its version 3. `protocols.sagemaker_bodies` reads the bodies of
+requests; this module writes those of answers.
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 """
 
@@ -27,7 +28,7 @@ from quintet.errors import (
     Transient,
     UnsupportedMedia,
 )
-from quintet.protocols import records, sagemaker_bodies
+from quintet.protocols import event_stream, records, sagemaker_bodies
 from quintet.protocols.http import (
     Request,
     Response,
@@ -38,7 +39,7 @@ from quintet.protocols.http import (
 from quintet.protocols.negotiation import preferred
 from quintet.serving import Prediction, RequestContext
 
-__all__ = ["Asked", "accepted", "decode", "encode", "failure", "target"]
+__all__ = ["Asked", "accepted", "decode", "encode", "encode_stream", "failure", "target"]
 
 _PREFIX = "x-amzn-sagemaker-"
 _JSON, _CSV, _NPY = "application/json", "text/csv", "application/x-npy"
@@ -109,6 +110,19 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
         f"{_CSV}; charset=utf-8" if asked.media == _CSV else asked.media,
         {"x-Amzn-Invoked-Production-Variant": f"v{contract.version}", **asked.attributes},
     )
+
+
+def encode_stream(asked: Asked, prediction: Prediction) -> Response:
+    """Encode the answer of InvokeEndpointWithResponseStream: one part that holds all of it.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpointWithResponseStream.html
+    """
+    whole = encode(asked, prediction)
+    part = {":message-type": "event", ":event-type": "PayloadPart"}
+    part[":content-type"] = "application/octet-stream"
+    headers = {**whole.headers, "X-Amzn-SageMaker-Content-Type": whole.content_type}
+    body = event_stream.message(part, whole.body)
+    return Response(whole.status, body, event_stream.CONTENT_TYPE, headers, compress=False)
 
 
 def failure(error: QuintetError | None, context: RequestContext) -> Response:
