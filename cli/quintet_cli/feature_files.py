@@ -86,13 +86,13 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
     Raises:
         BadInput: the file cannot be read, or its columns are not in the contract.
     """
-    stored = {feature.name: feature for feature in contract.stored}
+    stored = {feature.key: feature for feature in contract.stored}
     if contract.entity is None or not stored:
         raise BadInput.of("model", "one with stored features", contract.name)
     table = _parquet(path, stored) if path.suffix == ".parquet" else _csv(path)
     chosen = _chosen(contract, table.names)
     present = {
-        f.name: np.array([value is not None for value in table.values(f.name)], dtype=np.bool_)
+        f.name: np.array([value is not None for value in table.values(f.key)], dtype=np.bool_)
         for f in chosen
     }
     batch = _batch(contract, chosen, table)
@@ -117,7 +117,7 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
 
 def _chosen(contract: Contract, names: Sequence[str]) -> list[Feature]:
     """Return the contract's stored features that the file has."""
-    stored = {feature.name: feature for feature in contract.stored}
+    stored = {feature.key: feature for feature in contract.stored}
     known = {contract.entity, AT, *stored}
     refusals = [
         Refusal(None, name, f"a column of {', '.join(sorted(filter(None, known)))}", "another")
@@ -143,7 +143,7 @@ def _batch(contract: Contract, chosen: Sequence[Feature], table: _Table) -> Batc
             for f in chosen
         ),
     )
-    wanted = {contract.entity, *(f.name for f in chosen)}
+    wanted = {contract.entity, *(f.key for f in chosen)}
     if table.cells is not None:
         return from_text(as_requested, {n: c for n, c in table.cells.items() if n in wanted})
     arrays = {n: a for n, a in table.arrays.items() if n in wanted}
@@ -168,7 +168,7 @@ def _check(batch: Batch, feature: Feature, present: Array) -> None:
         bad |= np.array([value not in allowed for value in values.tolist()], dtype=np.bool_)
         expected = f"one of {', '.join(map(str, feature.categories[:10]))}"
     for row in np.flatnonzero(bad & present & batch.good).tolist():
-        batch.refuse(row, feature.name, expected, shown(values[row], feature))
+        batch.refuse(row, feature.key, expected, shown(values[row], feature))
 
 
 def _plain(values: Array) -> list[Any]:

@@ -224,7 +224,7 @@ def _csv(path: Path, contract: Contract | None) -> Numbered:
 
 
 def _cell(name: str, text: str, contract: Contract | None) -> Any:
-    feature = contract.by_name.get(name) if contract is not None else None
+    feature = contract.by_key.get(name) if contract is not None else None
     if contract is not None and name == contract.entity:
         return text
     # a field that is not a feature is a number if it looks like one
@@ -235,6 +235,8 @@ def _cell(name: str, text: str, contract: Contract | None) -> Any:
             value = read(kind, text)
             if not isinstance(value, float) or math.isfinite(value):  # JSON has no other
                 return value
+            if kind.missing and math.isnan(value):
+                return None
     return text
 
 

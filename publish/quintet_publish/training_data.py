@@ -41,7 +41,7 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> tuple[C
         if isinstance(error, Exception) or type(error).__name__ == "PanicException":
             raise PackageError.of(path, f"cannot be read ({type(error).__name__})") from error
         raise
-    absent = [f.name for f in contract.features if f.name not in columns and not f.shape]
+    absent = [f.key for f in contract.features if f.key not in columns and not f.shape]
     if absent:
         raise PackageError.of(path, f"expected a column for every feature, {absent[0]} has none")
     if not any(len(values) for values in columns.values()):
@@ -49,7 +49,7 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> tuple[C
     target = contract.training_target
     if target is not None and target not in columns:
         raise PackageError.of(path, f"expected the column {target}, which `training_target` names")
-    found = {f.name: columns[f.name] for f in contract.features if f.name in columns}
+    found = {f.name: columns[f.key] for f in contract.features if f.key in columns}
     return found, None if target is None else columns[target]
 
 
@@ -101,9 +101,9 @@ def _csv(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
         {} if target not in columns else {target: [_answer(contract, c) for c in columns[target]]}
     )
     return answers | {
-        feature.name: [_cell(path, contract, feature, cell) for cell in columns[feature.name]]
+        feature.key: [_cell(path, contract, feature, cell) for cell in columns[feature.key]]
         for feature in contract.features
-        if feature.name in columns
+        if feature.key in columns
     }
 
 
@@ -130,5 +130,5 @@ def _cell(path: str, contract: Contract, feature: Feature, cell: str) -> Any:
     try:
         return _number(contract, cell)
     except ValueError:
-        text = f"{feature.name}: expected {feature.dtype}, got {cell[:60]!r}"
+        text = f"{feature.key}: expected {feature.dtype}, got {cell[:60]!r}"
         raise PackageError.of(path, text) from None

@@ -15,7 +15,9 @@ from quintet.serving.golden import golden_from_dict
 from quintet_publish import kit
 from quintet_publish.model_yaml import read_contract
 
-TEXT = (Path(__file__).parents[2] / "docs" / "bring-your-model.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "bring-your-model.md").read_text(encoding="utf-8")
+VALUES = (DOCS / "values.md").read_text(encoding="utf-8")
 SECTIONS = {
     contract.Contract: ("The contract", ""),
     contract.Feature: ("A feature", ""),
@@ -36,11 +38,11 @@ def _block(language: str) -> str:
     return _blocks(language)[0]
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+def _blocks(language: str, text: str = TEXT) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-@pytest.mark.parametrize("block", _blocks("yaml")[1:])
+@pytest.mark.parametrize("block", [*_blocks("yaml")[1:], *_blocks("yaml", VALUES)])
 def test_an_excerpt_of_a_contract_is_valid(block: str) -> None:
     head = "name: excerpt\nversion: 1\ntask: any\n"
     assert read_contract(f"{head}{block}".encode()).name == "excerpt"

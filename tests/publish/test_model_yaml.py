@@ -187,6 +187,20 @@ def test_a_byte_order_mark_is_read_over() -> None:
             "line 6: features[1].categories[0]: expected float32, got 'x'",
         ),
         (
+            "default: 1.0 => column: a",
+            "line 6: features[1].column: is the column of a too",
+        ),
+        (
+            "default: 1.0 => column: ' b'",
+            "line 6: features[1].column: expected a name of 1 to 128 printable characters, "
+            "not ending in blanks",
+        ),
+        (
+            "name: a, dtype => name: a, column: x, dtype",
+            "line 8: inputs[0].name: is also the name of a feature that does not feed it alone: "
+            "a tensor x would be one or the other; rename the feature",
+        ),
+        (
             "default: 1.0 => default: 1.0, missing: nan",
             "line 6: features[1].missing: expected either a default or missing: nan, got both",
         ),
@@ -520,6 +534,16 @@ def test_a_stream_aggregates_something() -> None:
     [
         ("dtype: string", "of: paid => of: b", "of: sum is for numbers; b is a string"),
         (
+            "dtype: float32, column: paid",
+            "shop => shop",
+            "of: is the column of the feature b; expected the feature's name",
+        ),
+        (
+            "dtype: float32, column: e",
+            "shop => shop",
+            "column: the column e is the entity key",
+        ),
+        (
             "dtype: float32, missing: nan",
             "of: paid => of: b",
             "of: expected a feature that is never missing; b has missing: nan",
@@ -560,6 +584,12 @@ def test_a_stream_aggregates_something() -> None:
 def test_aggregates_and_features_fit(feature: str, change: str, found: str) -> None:
     text = streamed(change, b=f"dtype: float32, default: 1.0 => {feature}")
     assert [p for p in problems(text) if f"].{found}" in p] != []
+
+
+def test_an_event_time_is_named_as_the_feature_and_not_as_its_column() -> None:
+    text = streamed("shop => shop", b="dtype: float32, default: 1.0 => dtype: float64, column: at")
+    (problem,) = (p for p in problems(text) if "stream.time" in p)
+    assert problem.endswith("is the column of the feature b; expected the feature's name")
 
 
 def test_a_feature_reads_the_aggregate_of_its_name() -> None:

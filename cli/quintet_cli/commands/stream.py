@@ -187,9 +187,9 @@ def _time_of(contract: Contract | None) -> str:
     Raises:
         BadInput: the contract does not name one.
     """
-    if contract is None or contract.stream is None or contract.stream.time is None:
+    if contract is None or contract.time_key is None:
         raise BadInput.of("--now", "a model whose contract names the time of a record", "none")
-    return contract.stream.time
+    return contract.time_key
 
 
 def _entries(lines: Sequence[Line], packer: Packer, repeat: bool) -> Iterator[Entry]:

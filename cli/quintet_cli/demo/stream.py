@@ -58,7 +58,7 @@ def watch(
     begun = time.monotonic()
     contract = live_contract(stage, model)
     lines = list(islice(read_lines(path, contract, None), most))
-    packer = Packer(model, contract.stream.time if contract.stream is not None else None)
+    packer = Packer(model, contract.time_key)
     follow = Tail(StreamReader(stage), model, time.time())
     watched = Watched()
     sender = Sender(stage.client("kinesis"), stage.outputs["EventsStreamName"])

@@ -67,6 +67,7 @@ Scalar = bool | int | float | str
 class Feature:
     """One column of a record.
 
+    Records, files and tensors have it under `column`, by default its `name`.
     `shape` is that of one row: () is a scalar, (64,) a vector of 64, (-1,) a vector of any length
     up to `max`, which bounds the free axes (-1) in order. With `pad`, all rows of a run are filled
     up with that value to the longest of them. A feature without a
@@ -81,6 +82,7 @@ class Feature:
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     name: str
+    column: str | None = None
     dtype: DType
     shape: tuple[int, ...] = ()
     max: int | tuple[int, ...] | None = None
@@ -95,6 +97,11 @@ class Feature:
     when_stale: WhenStale = "refuse"
     sensitive: bool = False
     description: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """Its name in records, files and tensors, and in refusals of them."""
+        return self.column or self.name
 
     @cached_property
     def fill(self) -> Scalar | None:
@@ -386,6 +393,11 @@ class Contract:
         return {feature.name: feature for feature in self.features}
 
     @cached_property
+    def by_key(self) -> dict[str, Feature]:
+        """The features of a request by their names in it."""
+        return {feature.key: feature for feature in self.requested}
+
+    @cached_property
     def requested(self) -> tuple[Feature, ...]:
         """The features that a request carries."""
         return tuple(f for f in self.features if f.source == "request")
@@ -407,14 +419,20 @@ class Contract:
 
     @cached_property
     def request_keys(self) -> frozenset[str]:
-        """The keys that a record may have: the request's features and the entity key."""
-        names = {feature.name for feature in self.requested}
-        return frozenset(names | {self.entity} if self.entity else names)
+        """The keys that a record may have: those of the request's features and the entity key."""
+        keys = self.by_key.keys()
+        return frozenset(keys | {self.entity} if self.entity else keys)
 
     @cached_property
     def grouped(self) -> bool:
         """Whether the rows of a batch may need several runs."""
         return self.rows == "one" or any(feature.free for feature in self.features)
+
+    @cached_property
+    def time_key(self) -> str | None:
+        """The key of a record's event time on a stream."""
+        time = self.stream.time if self.stream else None
+        return self.by_name[time].key if time in self.by_name else time
 
     @cached_property
     def max_values(self) -> int:

@@ -273,4 +273,4 @@ def _settle(joined: Joined, feature: Feature, position: int, unusable: NDArray[n
     for row in np.flatnonzero(unusable & batch.good).tolist():
         age = joined.ages[row, position]
         got = "nothing" if np.isnan(age) else f"one {age:.0f} s old"
-        batch.refuse(row, feature.name, f"a stored value{fresh}", got)
+        batch.refuse(row, feature.key, f"a stored value{fresh}", got)

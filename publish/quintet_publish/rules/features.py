@@ -6,7 +6,7 @@ from typing import Any
 
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Feature
-from quintet_publish.rules.terms import FIELD, RESERVED, Found, dimensions, is_of
+from quintet_publish.rules.terms import FIELD, RESERVED, Found, dimensions, is_of, tensor_name
 
 __all__ = ["check_feature"]
 
@@ -15,6 +15,8 @@ def check_feature(contract: Contract, feature: Feature) -> Found:
     """List where a feature contradicts itself or its contract, and what was expected."""
     if not FIELD.fullmatch(feature.name):
         yield ("name",), "expected a letter or _, then at most 62 letters, digits, _ . or -"
+    if feature.column is not None:
+        yield from _column(contract, feature)
     yield from dimensions(feature.shape, feature.max)
     if feature.pad is not None:
         yield from _pad(feature, feature.pad)
@@ -41,6 +43,17 @@ def _pad(feature: Feature, value: Any) -> Found:
         yield ("pad",), f"is for a shape with a size of -1, got {list(feature.shape)}"
     elif not is_of(feature.dtype, value):
         yield ("pad",), f"expected {feature.dtype}, got {value!r}"
+
+
+def _column(contract: Contract, feature: Feature) -> Found:
+    column = feature.column or ""
+    yield from tensor_name(("column",), column)
+    alike = contract.requested if feature.source == "request" else contract.stored
+    for other in alike:
+        if other is not feature and other.key == column:
+            yield ("column",), f"is the column of {other.name} too"
+    if contract.entity in (column, feature.name):
+        yield ("column",), f"the column {contract.entity} is the entity key"
 
 
 def _range(feature: Feature) -> Found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quintet.columns import numpy_dtype
 from quintet.contract import Aggregate, Contract, Stream
-from quintet_publish.rules.terms import FIELD, RESERVED, Found, under
+from quintet_publish.rules.terms import FIELD, RESERVED, Found, Path, under
 
 __all__ = ["check_stream"]
 
@@ -77,6 +77,7 @@ def _field(contract: Contract, aggregate: Aggregate) -> Found:
         yield ("of",), "expected a letter or _, then at most 62 letters, digits, _ . or -"
     feature = contract.by_name.get(of)
     if feature is None:
+        yield from _named(contract, ("of",), of)
         if of == contract.entity and how not in TEXTS:
             yield ("of",), f"{how} is for numbers; {of} is the entity key"
         return
@@ -89,6 +90,13 @@ def _field(contract: Contract, aggregate: Aggregate) -> Found:
         yield ("of",), f"expected a feature that is never missing; {of} has missing: nan"
     elif feature.dtype == "string" and how not in TEXTS:
         yield ("of",), f"{how} is for numbers; {of} is a string"
+
+
+def _named(contract: Contract, place: Path, name: str) -> Found:
+    """Check that a feature is named, and not its column."""
+    feature = contract.by_key.get(name)
+    if feature is not None:
+        yield place, f"is the column of the feature {feature.name}; expected the feature's name"
 
 
 def _time(contract: Contract, stream: Stream) -> Found:
@@ -120,6 +128,7 @@ def _time(contract: Contract, stream: Stream) -> Found:
         yield ("time",), "is also the name of the entity key, which it cannot be"
     feature = contract.by_name.get(stream.time)
     if feature is None:
+        yield from _named(contract, ("time",), stream.time)
         return
     if feature.source != "request" or feature.shape:
         yield (

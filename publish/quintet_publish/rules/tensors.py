@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Input, Output
-from quintet_publish.rules.terms import Found, Path, dimensions
+from quintet_publish.rules.terms import Found, dimensions, tensor_name
 
 __all__ = ["check_constant", "check_input", "check_output"]
 
 #: a larger constant belongs in the graph
 MAX_CONSTANT = 1000
-#: characters of a tensor's name, such as `input:0`, `onnx::Gemm_0`, `/head/Softmax_output_0`
-MAX_NAME = 128
 
 
 def check_input(contract: Contract, graph_input: Input) -> Found:
     """List where an input disagrees with the features that feed it, and what was expected."""
     yield from _tensor(graph_input)
     names = graph_input.names
-    if graph_input.name in contract.by_name and names != (graph_input.name,):
+    alike = [f.name for f in contract.features if f.key == graph_input.name]
+    if alike and names != (*alike,):
         yield (
             ("name",),
             f"is also the name of a feature that does not feed it alone: a tensor "
@@ -68,7 +67,7 @@ def _fed_by_one(contract: Contract, graph_input: Input, name: str) -> Found:
 def check_constant(contract: Contract, name: str) -> Found:
     """List where a constant disagrees with the contract, and what was expected."""
     value = contract.constants[name]
-    yield from _name((), name)
+    yield from tensor_name((), name)
     if any(graph_input.name == name for graph_input in contract.inputs):
         yield (), "is also in `inputs`; a constant feeds its input alone"
     if isinstance(value, list) and not 1 <= len(value) <= MAX_CONSTANT:
@@ -105,7 +104,7 @@ def check_output(output: Output) -> Found:
 
 
 def _tensor(tensor: Input | Output) -> Found:
-    yield from _name(("name",), tensor.name)
+    yield from tensor_name(("name",), tensor.name)
     axis, shape = tensor.batch_axis, list(tensor.shape)
     if not 0 <= axis < max(1, len(shape)):
         yield ("batch_axis",), f"expected the position of a dimension of {shape}, got {axis}"
@@ -114,11 +113,3 @@ def _tensor(tensor: Input | Output) -> Found:
         yield ("shape",), f"expected -1, the rows, {place}, got {shape}"
     elif isinstance(tensor, Output):
         yield from dimensions(tensor.row_shape, tensor.max)
-
-
-def _name(place: Path, name: str) -> Found:
-    if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
-        yield (
-            place,
-            f"expected a name of 1 to {MAX_NAME} printable characters, not ending in blanks",
-        )

@@ -11,7 +11,7 @@ import numpy as np
 
 from quintet.columns import numpy_dtype
 
-__all__ = ["FIELD", "RESERVED", "Found", "Path", "dimensions", "is_of", "under"]
+__all__ = ["FIELD", "RESERVED", "Found", "Path", "dimensions", "is_of", "tensor_name", "under"]
 
 #: a path in the contract: ("features", 2, "dtype")
 Path = tuple[str | int, ...]
@@ -20,6 +20,8 @@ Found = Iterator[tuple[Path, str]]
 
 FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 RESERVED = ("entity", "expires")  # the feature store's own attributes
+#: characters of a name that others chose: `input:0`, `/head/Softmax_output_0`, `Income ($)`
+MAX_NAME = 128
 MAX_ELEMENTS = 2**24  # elements of one row of a tensor
 
 
@@ -58,3 +60,12 @@ def is_of(dtype: str, value: Any) -> bool:
         return isinstance(value, int | float)
     limits = np.iinfo(dtype)
     return isinstance(value, int) and int(limits.min) <= value <= int(limits.max)
+
+
+def tensor_name(place: Path, name: str) -> Found:
+    """Return the problem of a name of a tensor or column, which others chose."""
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
+        yield (
+            place,
+            f"expected a name of 1 to {MAX_NAME} printable characters, not ending in blanks",
+        )

@@ -110,7 +110,8 @@ def _inspected(
     given = frozenset(constants)
     source = PinnedSource(inbox, snapshot)
     found = inspect(known, source, snapshot.key, header=header, given=given)
-    for name in sorted(constants.keys() & set(found.layout.columns)):
+    keys = {contract.by_name[name].key for name in constants}
+    for name in sorted(keys & set(found.layout.columns)):
         raise BadInput.of(name, f"a column or a folder {name}=...", "both")
     cuts = cut(found, unit_bytes)
     rows = sum(part.slice.rows for part in cuts)

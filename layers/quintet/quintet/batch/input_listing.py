@@ -219,12 +219,12 @@ def constants(contract: Contract, key: str) -> dict[str, Scalar]:
     found: dict[str, Scalar] = {}
     for name, value in _partitions(key):
         feature = _named(contract, name)
-        if feature is None or feature.source != "request" or value == NO_VALUE:
+        if feature is None or value == NO_VALUE:
             continue
         if feature.name in found:
-            raise BadInput.of(f"folder {name}=", f"one folder for {feature.name}", "two")
+            raise BadInput.of(f"folder {name}=", f"one folder for {feature.key}", "two")
         alone = Contract(name="", version=1, task="", features=(feature,), inputs=(), outputs=())
-        batch = from_text(alone, {feature.name: [value or None]})
+        batch = from_text(alone, {feature.key: [value or None]})
         if batch.refusals:
             refusal = batch.refusals[0]
             raise BadInput.of(f"folder {name}=", refusal.expected, refusal.got)
@@ -236,10 +236,10 @@ def constants(contract: Contract, key: str) -> dict[str, Scalar]:
 
 def _named(contract: Contract, name: str) -> Feature | None:
     """The feature that a folder's name means."""
-    if name in contract.by_name:
-        return contract.by_name[name]
-    alike = [f for f in contract.features if f.name.casefold() == name.casefold()]
+    if name in contract.by_key:
+        return contract.by_key[name]
+    alike = [f for f in contract.requested if f.key.casefold() == name.casefold()]
     if len(alike) > 1:
-        names = " or ".join(feature.name for feature in alike)
+        names = " or ".join(feature.key for feature in alike)
         raise BadInput.of(f"folder {name}=", f"a folder {names}", "one that may be any of them")
     return alike[0] if alike else None

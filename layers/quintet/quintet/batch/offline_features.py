@@ -117,8 +117,8 @@ def _inspected(contract: Contract, inbox: InputBucket, item: ListedInput) -> Inp
     for name in (contract.entity or "", AT):
         if columns.count(name) != 1:
             raise BadInput.of(name, "one column of that name", f"{columns.count(name)}")
-    if not {feature.name for feature in contract.stored} & set(columns):
-        names = ", ".join(feature.name for feature in contract.stored)
+    if not {feature.key for feature in contract.stored} & set(columns):
+        names = ", ".join(feature.key for feature in contract.stored)
         raise BadInput.of("the file", f"some of the columns {names}", "none of them")
     kind = kinds.field(AT).type
     if not (core.DataType.is_temporal(kind) or core.DataType.is_numeric(kind) or is_text(kind)):
@@ -238,13 +238,13 @@ def _typed(contract: Contract, wanted: Sequence[str], table: core.RecordBatch, r
     nulls: dict[str, Array] = {}
     there: dict[str, NDArray[np.bool_]] = {}
     for name in wanted:
-        feature = contract.by_name.get(name)
+        feature = contract.by_key.get(name)
         form = (feature.shape, feature.dtype) if feature else ()
         arrays[name], null = column(name, table.column(name), *form)
         if null is not None:
             nulls[name] = null
         if feature is not None:
-            there[name] = _there(arrays[name], null)
+            there[feature.name] = _there(arrays[name], null)
     batch = arrays_batch(contract, arrays, nulls, table.num_rows)
     if batch.refusals:
         bad = batch.refusals[0]

@@ -240,11 +240,8 @@ class Defaults:
             names = orjson.loads(row) if isinstance(row, bytes) else row
         others = (str(name)[:60] for name in names if name not in self._contract.request_keys)
         fields = list(islice(others, MAX_FIELDS))
-        defaults = {name: self._contract.by_name[name].default for name in sorted(absent)}
-        return {
-            name: {"default": default, "near": near_name(name, fields)}
-            for name, default in defaults.items()
-        }
+        features = [self._contract.by_name[name] for name in sorted(absent)]
+        return {f.name: {"default": f.default, "near": near_name(f.key, fields)} for f in features}
 
     def document(self) -> dict[str, Any]:
         """The missing features for the unit's result, by file; "" in a run over one file."""

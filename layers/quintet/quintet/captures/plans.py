@@ -88,7 +88,7 @@ class CapturePlan:
             for position, feature in enumerate(contract.stored)
             if feature.when_stale == "fallback"
         ]
-        known = {feature.name for feature in contract.features}
+        known = {feature.key for feature in contract.features}
         known |= {output.name for output in contract.outputs} | _REQUEST_FIELDS
         self._known = known | ({contract.entity} if contract.entity else set())
 

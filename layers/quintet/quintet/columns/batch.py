@@ -128,7 +128,7 @@ def fill(
             got = shown(value, feature)
         column[row] = unfit
         if batch.good[row] or got != "nothing":
-            batch.refuse(row, feature.name, expected_kind(feature), got)
+            batch.refuse(row, feature.key, expected_kind(feature), got)
     batch.columns[feature.name] = column
 
 
@@ -140,7 +140,7 @@ def drop_empty_texts(batch: Batch, features: Sequence[Feature]) -> None:
             continue
         if feature.default is None:
             for row in gaps.tolist():
-                batch.refuse(row, feature.name, expected_kind(feature), "nothing")
+                batch.refuse(row, feature.key, expected_kind(feature), "nothing")
             continue
         column = batch.columns[feature.name] = batch.columns[feature.name].copy()
         column[gaps] = feature.default
@@ -240,6 +240,6 @@ def cast(batch: Batch, feature: Feature, values: Array) -> Array:
         rows = np.flatnonzero(~same.reshape(batch.rows, -1).all(axis=1)).tolist()
         for row in rows:
             if batch.good[row]:
-                batch.refuse(row, feature.name, expected_kind(feature), shown(values[row], feature))
+                batch.refuse(row, feature.key, expected_kind(feature), shown(values[row], feature))
         column[rows] = 0
     return column

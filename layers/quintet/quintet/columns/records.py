@@ -44,9 +44,9 @@ def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
     for group in plan.groups:
         if not group.put(batch, records):  # a value is missing, too big or of another kind
             for feature in group.features:
-                _fill_json(batch, feature, [record.get(feature.name) for record in records])
+                _fill_json(batch, feature, [record.get(feature.key) for record in records])
     for feature in plan.shaped:
-        _fill_json(batch, feature, [record.get(feature.name) for record in records])
+        _fill_json(batch, feature, [record.get(feature.key) for record in records])
     if contract.entity:
         set_entities(contract, batch, [record.get(contract.entity) for record in records])
     return batch
@@ -70,7 +70,7 @@ class _RecordGroup:
     def __init__(self, features: Sequence[Feature]) -> None:
         self.features = features
         self._names = tuple(feature.name for feature in features)
-        self._values = itemgetter(*self._names)
+        self._values = itemgetter(*(feature.key for feature in features))
         self._dtype = numpy_dtype(features[0].dtype)
         self._plain = PLAIN_TYPES[self._dtype.kind]
 
@@ -95,10 +95,10 @@ def _refuse_unknown(
     contract: Contract, batch: Batch, records: Sequence[dict[str, Any]], unknown: set[Any]
 ) -> None:
     known = sorted(contract.request_keys)
-    near = {name: did_you_mean(name, known) for name in unknown}
+    near = {name: did_you_mean(name, known, contract) for name in unknown}
     for row, record in enumerate(records):
         for name in sorted(unknown & record.keys()):
-            if name in contract.by_name:
+            if any(name == feature.name for feature in contract.stored):
                 expected, got = "no value: the feature store holds it", "a value"
             else:
                 expected, got = f"one of {', '.join(known)}", f"another field{near[name]}"

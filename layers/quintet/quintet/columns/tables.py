@@ -46,7 +46,7 @@ def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
     _check_names(contract, cells.keys())
     batch = empty(len(next(iter(cells.values()))))
     for feature in contract.requested:
-        column = cells.get(feature.name)
+        column = cells.get(feature.key)
         if column is None:
             column = [None] * batch.rows
         _fill_cells(batch, feature, column, comma=contract.decimal == ",")
@@ -58,7 +58,7 @@ def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
 def _check_names(contract: Contract, names: Iterable[str]) -> None:
     """Refuse unknown columns and missing required ones."""
     found = set(names)
-    required = {f.name for f in contract.requested if f.fill is None}
+    required = {f.key for f in contract.requested if f.fill is None}
     if contract.entity and contract.needs_entity:
         required.add(contract.entity)
     refusals = [
@@ -71,7 +71,7 @@ def _check_names(contract: Contract, names: Iterable[str]) -> None:
             None,
             shown(name)[1:-1],
             f"one of {', '.join(known)}",
-            f"an unknown column{did_you_mean(name, known)}",
+            f"an unknown column{did_you_mean(name, known, contract)}",
         )
         for name in sorted(found - contract.request_keys)
     ]
@@ -144,10 +144,10 @@ def from_arrays(
     for feature in contract.requested:
         if feature.name in batch.columns:
             continue
-        values = arrays.get(feature.name)
+        values = arrays.get(feature.key)
         if values is None:
             values = np.empty(batch.rows, dtype=object)
-        _fill_array(batch, feature, values, nulls.get(feature.name))
+        _fill_array(batch, feature, values, nulls.get(feature.key))
     if contract.entity:
         keys = arrays.get(contract.entity, np.empty(batch.rows, dtype=object))
         set_entities(contract, batch, _keys(keys, nulls.get(contract.entity)))
@@ -161,20 +161,21 @@ def _put_floats(
 
     Those whose missing values are NaN are stacked with them.
     """
-    groups: dict[tuple[str, Missing | None], list[str]] = {}
+    groups: dict[tuple[str, Missing | None], list[Feature]] = {}
     for feature in contract.requested:
-        values, null = arrays.get(feature.name), nulls.get(feature.name)
+        values, null = arrays.get(feature.key), nulls.get(feature.key)
         if values is None or feature.shape or (null is not None and not feature.missing):
             continue
         if values.ndim == 1 and values.dtype.kind in "fiu" and feature.dtype.startswith("float"):
-            groups.setdefault((feature.dtype, feature.missing), []).append(feature.name)
-    for (dtype, missing), names in groups.items():
+            groups.setdefault((feature.dtype, feature.missing), []).append(feature)
+    for (dtype, missing), features in groups.items():
+        names = [feature.name for feature in features]
         matrix = np.empty((batch.rows, len(names)), dtype=numpy_dtype(dtype))
         with np.errstate(over="ignore", invalid="ignore"):
-            for position, name in enumerate(names):
-                matrix[:, position] = arrays[name]
-                if missing and name in nulls:
-                    matrix[nulls[name], position] = np.nan
+            for position, feature in enumerate(features):
+                matrix[:, position] = arrays[feature.key]
+                if missing and feature.key in nulls:
+                    matrix[nulls[feature.key], position] = np.nan
         if not np.isnan(matrix.min(initial=0)):
             batch.put(tuple(names), matrix)
         elif missing:
@@ -212,12 +213,12 @@ def _fill_array(batch: Batch, feature: Feature, values: Array, null: Array | Non
         return
     if values.shape != (batch.rows, *feature.shape):
         got = f"shape {list(values.shape[1:])}"
-        raise BadInput.of(feature.name, f"values of shape {list(feature.shape)}", got)
+        raise BadInput.of(feature.key, f"values of shape {list(feature.shape)}", got)
     gap = _gaps(values, null, target)
     if target.kind == "O":
         column = texts_of(values)
     elif (target.kind == "b") != (values.dtype.kind == "b"):
-        raise BadInput.of(feature.name, f"a column of {feature.dtype}", dtype_name(values))
+        raise BadInput.of(feature.key, f"a column of {feature.dtype}", dtype_name(values))
     else:
         if gap is not None and target.kind in "iu":
             values = np.where(gap.reshape(-1, *[1] * len(feature.shape)), 0, values)
@@ -237,7 +238,7 @@ def _fill_ragged(batch: Batch, feature: Feature, rows: Array) -> None:
     if target.kind == "O":
         flat, same = flat if flat.dtype.kind == "O" else texts_of(flat), np.array(True)
     elif (target.kind == "b") != (flat.dtype.kind == "b"):
-        raise BadInput.of(feature.name, f"a column of {feature.dtype}", dtype_name(flat))
+        raise BadInput.of(feature.key, f"a column of {feature.dtype}", dtype_name(flat))
     else:
         flat, same = converted(feature, flat)
     unfit = set(row_of[~same].tolist()) if not same.all() else ()
@@ -248,7 +249,7 @@ def _fill_ragged(batch: Batch, feature: Feature, rows: Array) -> None:
         column[place] = values.reshape(row.shape) if whole else filler(feature)
         if not whole or place in unfit:
             got = shown(row.tolist(), feature) if whole else f"shape {list(row.shape)}"
-            batch.refuse(place, feature.name, expected_kind(feature), got)
+            batch.refuse(place, feature.key, expected_kind(feature), got)
 
 
 def _gaps(values: Array, null: Array | None, target: np.dtype[Any]) -> Array | None:
@@ -269,5 +270,5 @@ def _fill_gaps(batch: Batch, feature: Feature, column: Array, gap: Array) -> Arr
         return column
     column[gap] = "" if column.dtype.kind == "O" else 0
     for row in np.flatnonzero(gap & batch.good).tolist():
-        batch.refuse(row, feature.name, expected_kind(feature), "nothing")
+        batch.refuse(row, feature.key, expected_kind(feature), "nothing")
     return column

@@ -44,15 +44,15 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
                 _take_whole(contract, batch, graph_input, tensor)
     for feature in contract.requested:
         if feature.name in batch.columns:
-            if feature.name in left:
-                raise BadInput.of(feature.name, "it once", "it in another tensor too")
-        elif feature.name in left:
-            _take_feature(batch, feature, left.pop(feature.name))
+            if feature.key in left:
+                raise BadInput.of(feature.key, "it once", "it in another tensor too")
+        elif feature.key in left:
+            _take_feature(batch, feature, left.pop(feature.key))
         elif feature.fill is not None:
             dtype = numpy_dtype(feature.dtype)
             batch.columns[feature.name] = np.full((rows, *feature.shape), feature.fill, dtype)
         else:
-            raise BadInput.of(feature.name, f"a tensor of {feature.dtype}", "no such tensor")
+            raise BadInput.of(feature.key, f"a tensor of {feature.dtype}", "no such tensor")
     if contract.entity:
         keys = left.pop(contract.entity, None)
         found = [None] * rows if keys is None else np.asarray(keys).reshape(rows).tolist()
@@ -67,11 +67,11 @@ def _check_names(contract: Contract, tensors: Mapping[str, Array]) -> None:
     for name in tensors:
         if name in known:
             continue
-        if name in contract.by_name:
+        if any(name == feature.name for feature in contract.stored):
             expected, got = "no tensor: the feature store holds it", "a tensor"
         else:
             expected = f"one of {', '.join(known)}"
-            got = f"an unknown tensor{did_you_mean(name, known)}"
+            got = f"an unknown tensor{did_you_mean(name, known, contract)}"
         raise BadInput.of(shown(name)[1:-1], expected, got)
 
 
@@ -90,7 +90,7 @@ def check_has_rows(contract: Contract, name: str, shape: tuple[int, ...]) -> Non
 def _row_shapes(contract: Contract) -> dict[str, tuple[int, ...]]:
     """The shape of one row of each tensor that a request may have."""
     whole = {i.name: i.row_shape for i in contract.inputs if _whole(contract, i)}
-    return {**{feature.name: feature.shape for feature in contract.requested}, **whole}
+    return {**{feature.key: feature.shape for feature in contract.requested}, **whole}
 
 
 def _matches(expected: tuple[int, ...], shape: tuple[int, ...]) -> bool:
@@ -144,13 +144,13 @@ def _take_feature(batch: Batch, feature: Feature, tensor: Array) -> None:
     if feature.free:
         if not fits(tensor.shape[1:], feature):
             expected = f"shape [{batch.rows}, {shape_text(feature)[1:]}"
-            raise BadInput.of(feature.name, expected, f"shape {list(tensor.shape)}")
+            raise BadInput.of(feature.key, expected, f"shape {list(tensor.shape)}")
     elif tensor.shape != shape:
         if feature.shape or tensor.shape != (batch.rows, 1):
             got = f"shape {list(tensor.shape)}"
-            raise BadInput.of(feature.name, f"shape {list(shape)}", got)
+            raise BadInput.of(feature.key, f"shape {list(shape)}", got)
         tensor = tensor.reshape(shape)
-    _check_dtype(feature.name, feature.dtype, tensor)
+    _check_dtype(feature.key, feature.dtype, tensor)
     column = _typed(batch, feature, tensor)
     batch.columns[feature.name] = ragged(list(column)) if feature.free else column
 

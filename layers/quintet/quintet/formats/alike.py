@@ -134,9 +134,9 @@ def _points_and_ends(text: Bytes, stops: NDArray[np.bool_]) -> tuple[Positions, 
 
 
 def _is_number(contract: Contract, name: str) -> bool:
-    if name == contract.entity or name not in contract.by_name:
+    if name == contract.entity or name not in contract.by_key:
         return False
-    return contract.by_name[name].dtype not in ("string", "bool")
+    return contract.by_key[name].dtype not in ("string", "bool")
 
 
 def _csv_number(cell: bytes) -> float:
@@ -304,12 +304,20 @@ def _texts(cells: _Cells, columns: list[int]) -> dict[str, list[str]]:
     }
 
 
-def _groups(contract: Contract) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
+#: features of one dtype: their names, and those that a file has them under
+_Group = tuple[str, tuple[str, ...], list[str]]
+
+
+def _groups(contract: Contract) -> list[_Group] | None:
     """The features by dtype; None if this module cannot read one of them."""
     if any(feature.shape or feature.dtype == "bool" for feature in contract.requested):
         return None
     groups = contract.scalar_groups.items()
-    return tuple((dtype, names) for (stored, dtype), names in groups if not stored)
+    return [
+        (dtype, names, [contract.by_name[name].key for name in names])
+        for (stored, dtype), names in groups
+        if not stored
+    ]
 
 
 def _batch(
@@ -320,21 +328,22 @@ def _batch(
     texts: dict[str, list[str]],
 ) -> Batch | None:
     """The numeric columns of `cells`, and texts, as a batch; None if a value is missing."""
-    groups: tuple[tuple[str, tuple[str, ...]], ...] | None = contract.compiled[_groups]
+    groups: list[_Group] | None = contract.compiled[_groups]
     if groups is None or (contract.entity and contract.entity not in texts):
         return None
     places = {cells.names[column]: place for place, column in enumerate(numeric)}
-    if not all((texts if t == "string" else places).keys() >= set(names) for t, names in groups):
+    if not all((texts if t == "string" else places).keys() >= set(keys) for t, _, keys in groups):
         return None
     found = _numbers(cells, numeric, read)
     if found is None:
         return None
     batch = empty(len(cells.places.starts))
-    for dtype, names in groups:
+    for dtype, names, keys in groups:
         if dtype == "string":
-            batch.columns |= {name: np.array(texts[name], dtype=object) for name in names}
+            columns = (np.array(texts[key], dtype=object) for key in keys)
+            batch.columns.update(zip(names, columns, strict=True))
             continue
-        matrix = _typed(found.of([places[name] for name in names]), numpy_dtype(dtype))
+        matrix = _typed(found.of([places[key] for key in keys]), numpy_dtype(dtype))
         if matrix is None:
             return None
         batch.put(names, matrix)

@@ -242,7 +242,9 @@ def check_columns(contract: Contract, columns: Sequence[str]) -> None:
     for name in missing:
         if base_of(name) in vectors:
             continue
-        meant = near_name(name, spare)
+        feature = contract.by_key.get(name)
+        own = feature is not None and feature.name in spare
+        meant = feature.name if feature is not None and own else near_name(name, spare)
         hint = f"; is it {meant[:60]!r}?" if meant else ""
         refusals.append(Refusal(None, name, "a column of that name", f"no such column{hint}"))
     for name in sorted(contract.request_keys):
@@ -253,7 +255,7 @@ def check_columns(contract: Contract, columns: Sequence[str]) -> None:
 
 
 def _required(contract: Contract) -> set[str]:
-    needed = {feature.name for feature in contract.requested if feature.fill is None}
+    needed = {feature.key for feature in contract.requested if feature.fill is None}
     return needed | {contract.entity} if contract.entity and contract.needs_entity else needed
 
 

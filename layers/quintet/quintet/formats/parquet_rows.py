@@ -56,7 +56,7 @@ def _batch_of(contract: Contract, found: dict[str, core.Array], rows: int) -> Ba
     arrays: dict[str, Array] = {}
     nulls: dict[str, Array] = {}
     for name, array in found.items():
-        feature = contract.by_name.get(name)
+        feature = contract.by_key.get(name)
         form = (feature.shape, feature.dtype) if feature else ()
         values, null = column(name, array, *form)
         arrays[name] = values

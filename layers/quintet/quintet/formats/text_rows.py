@@ -163,7 +163,7 @@ class _CsvReader:
         )
         self._kinds = [text] * len(layout.columns)
         for position, name in self._wanted:
-            feature = contract.by_name.get(name)
+            feature = contract.by_key.get(name)
             if feature is not None and feature.dtype not in ("string", "bool"):
                 self._kinds[position] = whole if "int" in feature.dtype else number
         #: pandas writes the whole numbers of a column with gaps as "12.0"

@@ -38,15 +38,22 @@ def _spread(contract: Contract) -> Contract:
         if feature.source != "request" or not feature.shape:
             features.append(feature)
             continue
-        features += [replace(feature, name=name, shape=()) for name in _names(feature)]
+        features += [
+            replace(feature, name=name, column=_of(feature.column, place), shape=())
+            for place, name in enumerate(_names(feature))
+        ]
     return replace(contract, features=tuple(features))
 
 
 def _names(feature: Feature) -> tuple[str, ...]:
     if min(feature.shape) < 1:
         expected = "JSONL or Parquet, as its lists may have any length"
-        raise BadInput.of(feature.name, expected, "CSV")
+        raise BadInput.of(feature.key, expected, "CSV")
     return tuple(f"{feature.name}[{place}]" for place in range(math.prod(feature.shape)))
+
+
+def _of(column: str | None, place: int) -> str | None:
+    return f"{column}[{place}]" if column else None
 
 
 def base_of(column: str) -> str | None:
@@ -62,8 +69,8 @@ def positions(contract: Contract, given: frozenset[str] = frozenset()) -> tuple[
     """
     known = spread(contract)
     key = [known.entity] if known.entity and known.needs_entity else []
-    names = [*key, *(feature.name for feature in known.requested)]
-    return tuple(name for name in dict.fromkeys(names) if name not in given)
+    names = [*key, *(f.key for f in known.requested if f.name not in given)]
+    return tuple(dict.fromkeys(names))
 
 
 def together(contract: Contract, batch: Batch) -> Batch:

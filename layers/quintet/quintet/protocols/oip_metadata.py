@@ -40,7 +40,7 @@ def inputs(contract: Contract) -> list[dict[str, Any]]:
             for i in contract.inputs
         ]
     tensors: list[dict[str, Any]] = [
-        {"name": f.name, "datatype": DATATYPES[f.dtype], "shape": [-1, *f.shape]}
+        {"name": f.key, "datatype": DATATYPES[f.dtype], "shape": [-1, *f.shape]}
         for f in contract.requested
     ]
     if contract.entity:

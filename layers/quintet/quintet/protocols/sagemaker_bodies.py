@@ -65,7 +65,7 @@ def _check_fixed(contract: Contract, what: str) -> None:
     """Refuse values in order for a contract that does not say how many there are."""
     for feature in contract.requested:
         if feature.free:
-            expected = f"JSON objects by name: {feature.name} has no fixed number of values"
+            expected = f"JSON objects by name: {feature.key} has no fixed number of values"
             raise BadInput.of("body", expected, what)
 
 
@@ -74,7 +74,7 @@ def _fields(contract: Contract) -> list[tuple[str, Feature | None, int]]:
     key: list[tuple[str, Feature | None, int]] = []
     if contract.entity and contract.needs_entity:
         key = [(contract.entity, None, 1)]
-    return key + [(f.name, f, math.prod(f.largest)) for f in contract.requested]
+    return key + [(f.key, f, math.prod(f.largest)) for f in contract.requested]
 
 
 # ---- JSON ------------------------------------------------------------------------------------

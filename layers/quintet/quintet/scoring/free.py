@@ -52,7 +52,7 @@ class FreePlan:
             place = np.argwhere(~((values >= self.low) & (values <= self.high)))[0].tolist()
             batch.refuse(
                 row,
-                f"{self.feature.name}{place}",
+                f"{self.feature.key}{place}",
                 expected_range(self.feature),
                 shown(values[tuple(place)], self.feature),
             )

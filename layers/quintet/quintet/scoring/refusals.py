@@ -53,7 +53,7 @@ def refuse_values(
         for row in rows:
             offset = int(np.argmax(marks[row])) if vector else position
             value = values[row, offset]
-            place = f"{feature.name}[{offset}]" if feature.shape else feature.name
+            place = f"{feature.key}[{offset}]" if feature.shape else feature.key
             batch.refuse(row, place, expected_range(feature), shown(value, feature))
 
 
@@ -66,7 +66,7 @@ def blamed(
     """The rows to refuse: filler values of refused rows and of fallback rows are not errors."""
     if feature.source != "request":
         bad = bad & batch.good if by_rule is None else bad & batch.good & ~by_rule
-    refused = {r.row for r in batch.refusals if r.field == feature.name}
+    refused = {r.row for r in batch.refusals if r.field == feature.key}
     return [row for row in np.flatnonzero(bad).tolist() if row not in refused]
 
 
@@ -94,7 +94,7 @@ def refuse_categories(
     if len(feature.categories) > 10:
         expected += f" and {len(feature.categories) - 10} more"
     for row in blamed(batch, feature, bad, by_rule):
-        batch.refuse(row, feature.name, expected, shown(values[row], feature))
+        batch.refuse(row, feature.key, expected, shown(values[row], feature))
 
 
 def refuse_outputs(batch: Batch, output: Output, index: NDArray[np.int64], values: Array) -> None:

@@ -120,15 +120,17 @@ def score_columns(model: Model, columns: Mapping[str, Sequence[Any]]) -> Scores:
         ModelFailure: the model raised, or broke its contract's shapes.
     """
     contract = model.contract
-    stored = {feature.name for feature in contract.stored}
     source = MemoryFeatures()
     records: list[dict[str, Any]] = [{} for _ in next(iter(columns.values()))]
     for name, values in columns.items():
+        feature = contract.by_name[name]
         for row, value in enumerate(values):
-            if name in stored and contract.entity and value is not None:
+            if value is None:
+                continue
+            if feature.source == "request":
+                records[row][feature.key] = value
+            elif contract.entity:
                 source.put(contract.entity, str(row), name, value, 0.0)
-            elif name not in stored and value is not None:
-                records[row][name] = value
     if contract.entity:
         for row, record in enumerate(records):
             record[contract.entity] = str(row)

@@ -32,9 +32,10 @@ _NUMBERS = {int, float}
 
 
 class _Field(NamedTuple):
-    """A field that aggregates read, and the kind of its values."""
+    """A field that aggregates read, its name in records, and the kind of its values."""
 
     name: str
+    key: str
     feature: Feature | None
     kind: Literal["number", "text", "either"]
 
@@ -51,21 +52,28 @@ def _fields(contract: Contract) -> tuple[_Field, ...]:
     for name, how in hows.items():
         feature = contract.by_name.get(name)
         if feature is not None:
-            fields.append(_Field(name, feature, "text" if feature.dtype == "string" else "number"))
+            text = feature.dtype == "string"
+            fields.append(_Field(name, feature.key, feature, "text" if text else "number"))
         else:
-            fields.append(_Field(name, None, "either" if how <= {"last", "distinct"} else "number"))
+            either = how <= {"last", "distinct"}
+            fields.append(_Field(name, name, None, "either" if either else "number"))
     return tuple(fields)
 
 
 @lru_cache(maxsize=64)
-def _names(contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The fields to remove from a record because they are not features; the fields only to read."""
-    names = [field.name for field in _fields(contract)]
+def _names(contract: Contract) -> tuple[dict[str, str], dict[str, str]]:
+    """The fields to remove from a record because they are not features; the fields only to read.
+
+    Each with its name in records.
+    """
+    keys = {field.name: field.key for field in _fields(contract)}
     if contract.stream is not None and contract.stream.time is not None:
-        names.append(contract.stream.time)
+        keys[contract.stream.time] = contract.time_key or ""
     known = contract.request_keys
-    names = list(dict.fromkeys(names))
-    return tuple(n for n in names if n not in known), tuple(n for n in names if n in known)
+    return (
+        {name: key for name, key in keys.items() if key not in known},
+        {name: key for name, key in keys.items() if key in known},
+    )
 
 
 @lru_cache(maxsize=64)
@@ -84,8 +92,8 @@ def take_from_rows(contract: Contract, rows: Sequence[Any]) -> Values:
         return {}
     if set(map(type, rows)) != {dict}:
         rows = [row if type(row) is dict else {} for row in rows]
-    values: Values = {name: [row.get(name) for row in rows] for name in seen}
-    return values | {name: [row.pop(name, None) for row in rows] for name in taken}
+    values: Values = {name: [row.get(key) for row in rows] for name, key in seen.items()}
+    return values | {name: [row.pop(key, None) for row in rows] for name, key in taken.items()}
 
 
 def take_from_tensors(contract: Contract, tensors: dict[str, Array]) -> Values:
@@ -131,19 +139,20 @@ def to_model_rows(
         model_rows.fields[field.name] = column
         for position in bad:
             model_rows.counted[position] = False
-            if (field.name, position) not in refused_before and batch.good[position]:
+            if (field.key, position) not in refused_before and batch.good[position]:
                 expected = {"number": "a number", "text": "a string"}.get(field.kind)
                 batch.refuse(
                     position,
-                    field.name,
+                    field.key,
                     expected or "a number or a string",
                     "nothing" if given[position] is None else shown(given[position], field.feature),
                 )
         for name, place in refused_before:
-            if name == field.name and place is not None:
+            if name == field.key and place is not None:
                 model_rows.counted[place] = False
     if stream.time is not None:
-        _set_times(model_rows, stream.time, given_values(batch, stream.time, values))
+        given = given_values(batch, stream.time, values)
+        _set_times(model_rows, contract.time_key or "", given)
     if stream.aggregates and batch.entities is not None:
         _check_entities(model_rows, batch.entities)
     return model_rows
@@ -193,7 +202,7 @@ def _finite(column: NDArray[np.float64]) -> tuple[Array, list[int]]:
     return np.where(fine, column, 0.0), np.flatnonzero(~fine).tolist()
 
 
-def _set_times(model_rows: ModelRows, name: str, given: list[Any] | Array) -> None:
+def _set_times(model_rows: ModelRows, key: str, given: list[Any] | Array) -> None:
     """The rows' own times; unreadable and future times are refused."""
     if isinstance(given, np.ndarray) or set(map(type, given)) <= _NUMBERS:
         times = np.array(given, dtype=np.float64)
@@ -212,7 +221,7 @@ def _set_times(model_rows: ModelRows, name: str, given: list[Any] | Array) -> No
         else:
             expected = "a time: epoch seconds, or ISO 8601"
             got = "nothing" if given[position] is None else shown(given[position])
-        batch.refuse(position, name, expected, got)
+        batch.refuse(position, key, expected, got)
 
 
 def _moment(value: Any) -> float:

@@ -126,7 +126,8 @@ def _reader(contract: Contract, model: str | None) -> _Reader | None:
     numbers = {d: numbers[d] for d in sorted(numbers, key=lambda d: -wide[d].itemsize)}
     packed = [name for names in numbers.values() for name in names]
     objects = [name for name in kinds if name not in packed]
-    record = _record({name: kinds[name] for name in packed + objects}, model)
+    keys = {name: contract.by_name[name].key for name in kinds if name in contract.by_name}
+    record = _record({keys.get(name, name): kinds[name] for name in packed + objects}, model)
     return _Reader(
         msgspec.json.Decoder(record).decode,
         numbers,
