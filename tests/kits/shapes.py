@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from tests.kits.packages import parsed
 
-from quintet.contract import Contract, Feature, Input, Output
+from quintet.contract import Contract, Feature, Input, Limits, Output, Slo, to_dict
+from quintet_publish import kit
 
-__all__ = ["IMAGE", "PADDED", "QUANTISED", "SHAPED", "STATE", "TOKENS", "Shaped", "graph_of"]
+__all__ = [
+    "EXPORTED",
+    "FOUND",
+    "IMAGE",
+    "PADDED",
+    "QUANTISED",
+    "SHAPED",
+    "STATE",
+    "TOKENS",
+    "Shaped",
+    "graph_of",
+    "package",
+    "write_contract",
+]
 
 _TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
@@ -256,3 +273,19 @@ SHAPED = {
     "one row at a time, dynamic int8": QUANTISED,
     "one row at a time, exported for one": EXPORTED,
 }
+
+
+def package(folder: Path, shaped: Shaped) -> Path:
+    """A package of the model, made by the kit; a row may take long on a busy machine."""
+    contract = replace(shaped.contract, limits=Limits(rows=20), slo=Slo(p95_ms=20_000))
+    golden: Any = {f.name: [row[f.name] for row in shaped.rows] for f in contract.features}
+    fixed = {f.name: np.array(golden[f.name], f.dtype) for f in contract.features if not f.free}
+    model = kit.clean(parsed(shaped.graph), contract)
+    kit.save(folder, contract, model, golden=golden | fixed, metrics={})
+    write_contract(folder, contract)
+    return folder
+
+
+def write_contract(folder: Path, contract: Contract) -> None:
+    """Write a contract as a package's model.yaml."""
+    (folder / "model.yaml").write_text(json.dumps(to_dict(contract)))

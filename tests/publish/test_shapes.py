@@ -11,29 +11,24 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 from tests.kits.packages import parsed
-from tests.kits.shapes import QUANTISED, SHAPED, TOKENS, Shaped, graph_of
+from tests.kits.shapes import (
+    EXPORTED,
+    FOUND,
+    IMAGE,
+    PADDED,
+    QUANTISED,
+    TOKENS,
+    Shaped,
+    graph_of,
+    package,
+    write_contract,
+)
 
-from quintet.contract import Limits, Slo, from_dict, to_dict
-from quintet_publish import kit
+from quintet.contract import Limits, Slo, from_dict
 from quintet_publish.graph_checks import check_graph
 from quintet_publish.largest import too_slow
 from quintet_publish.problems import PackageError
 from quintet_publish.release import prepare
-
-
-def package(folder: Path, shaped: Shaped) -> Path:
-    """A package of the model, made by the kit; a row may take long on a busy machine."""
-    contract = replace(shaped.contract, limits=Limits(rows=20), slo=Slo(p95_ms=20_000))
-    golden: Any = {f.name: [row[f.name] for row in shaped.rows] for f in contract.features}
-    fixed = {f.name: np.array(golden[f.name], f.dtype) for f in contract.features if not f.free}
-    model = kit.clean(parsed(shaped.graph), contract)
-    kit.save(folder, contract, model, golden=golden | fixed, metrics={})
-    write(folder, contract)
-    return folder
-
-
-def write(folder: Path, contract: Any) -> None:
-    (folder / "model.yaml").write_text(json.dumps(to_dict(contract)))
 
 
 def refused(folder: Path) -> list[str]:
@@ -42,9 +37,12 @@ def refused(folder: Path) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-@pytest.mark.parametrize("name", SHAPED)
-def test_publishes(tmp_path: Path, name: str) -> None:
-    shaped = SHAPED[name]
+@pytest.mark.parametrize(
+    "shaped",
+    [TOKENS, IMAGE, PADDED, FOUND, EXPORTED],
+    ids=["tokens", "image", "padded", "found", "exported"],
+)
+def test_publishes(tmp_path: Path, shaped: Shaped) -> None:
     folder = package(tmp_path / "p", shaped)
     steps: dict[str, str] = {}
     release = prepare(folder, steps.__setitem__)
@@ -61,7 +59,7 @@ def test_publishes(tmp_path: Path, name: str) -> None:
 def test_the_largest_row_is_run(tmp_path: Path) -> None:
     folder = package(tmp_path / "p", TOKENS)
     kept, total = TOKENS.contract.outputs
-    write(folder, replace(TOKENS.contract, outputs=(replace(kept, max=5), total)))
+    write_contract(folder, replace(TOKENS.contract, outputs=(replace(kept, max=5), total)))
     assert refused(folder) == [
         "golden.json: row 4: kept: expected an output of shape [up to 5], got shape [6]"
     ]
@@ -83,7 +81,7 @@ def test_the_largest_row_is_run(tmp_path: Path) -> None:
 
 def test_one_row_at_a_time_keeps_the_service_level(tmp_path: Path) -> None:
     folder = package(tmp_path / "p", QUANTISED)
-    write(folder, replace(QUANTISED.contract, slo=Slo(p95_ms=0.0001)))
+    write_contract(folder, replace(QUANTISED.contract, slo=Slo(p95_ms=0.0001)))
     (found,) = refused(folder)
     assert found.startswith(
         "model.yaml: limits.rows: with rows: one, 1,000 rows take 1,000 runs of "

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from arro3 import io as arrow_io
 from tests.kits.batch import Bench
-from tests.kits.shapes import IMAGE, SHAPED, TOKENS, Shaped
+from tests.kits.shapes import FOUND, IMAGE, TOKENS, Shaped
 from tests.kits.streams import NOW, shard_batch
 
 from quintet.batch.athena import catalogue
@@ -40,7 +40,6 @@ from quintet.streaming.windows import MemoryWindows
 
 KEPT = [[5, 0, 7], [9], [1, 2, 3], [], [0, 0, 0, 0, 0, 6]]
 TOTAL = [12, 9, 6, 0, 6]
-FOUND = SHAPED["one row at a time, no dimension of rows"]
 
 
 def bench(shaped: Shaped) -> Bench:
