@@ -72,6 +72,7 @@ def sections() -> dict[str, list[str]]:
         "callback metrics": _metrics(metrics.CALLBACKS),
         "stream metrics": _metrics(metrics.STREAM),
         "capture metrics": _metrics(metrics.CAPTURES),
+        "load metrics": _metrics(metrics.LOADS),
     }
 
 

@@ -15,6 +15,7 @@ from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import ModelFailure
 from quintet.onnx_model import OnnxModel
+from quintet.serving import golden
 
 __all__ = ["GROWTH", "Recorded", "grow", "peak_memory"]
 
@@ -99,8 +100,8 @@ def _differences(
     results: dict[str, Array],
     rows: int,
     tolerance: float,
-) -> list[str]:
-    found: list[str] = []
+) -> list[golden.Difference]:
+    found: list[golden.Difference] = []
     for output in contract.outputs:
         want, have = _tiled(expected[output.name], rows), results[output.name]
         if want.shape != have.shape:
@@ -108,16 +109,8 @@ def _differences(
                 f"the model's output {output.name} is {have.dtype} {list(have.shape)} of "
                 f"{rows:,} rows; expected {list(want.shape)}"
             )
-        if want.dtype.kind == "f":
-            slack = max(tolerance, 1e-3) if want.dtype.itemsize == 2 else tolerance
-            exact, given = np.asarray(want, np.float64), np.asarray(have, np.float64)
-            with np.errstate(invalid="ignore"):
-                apart = ~(np.abs(given - exact) <= slack * np.maximum(1.0, np.abs(exact)))
-            apart &= np.isfinite(given) | np.isfinite(exact)
-        else:
-            apart = np.asarray(want != have)
-        for place in np.argwhere(apart)[:SHOWN].tolist():
-            at = f"{output.name}{place[1:]}" if place[1:] else output.name
-            values = f"expected {want[tuple(place)]}, got {have[tuple(place)]}"
-            found.append(f"among {rows:,} rows, row {place[0]}: {at}: {values}")
+        apart = golden.ratios(want, have, tolerance) > 1
+        for row, *inner in np.argwhere(apart)[:SHOWN].tolist():
+            place, name = (row, *inner), f"{output.name}{inner}" if inner else output.name
+            found.append(golden.difference_of(row, name, want[place], have[place], tolerance))
     return found

@@ -15,6 +15,7 @@ from quintet.contract import Contract, to_dict
 from quintet_publish.child import Ended, Limits, run_child
 from quintet_publish.full_request import GROWTH
 from quintet_publish.problems import PackageError, Problem, first_problems
+from quintet_publish.tolerance import Noise
 
 __all__ = ["Checked", "Limits", "load_check"]
 
@@ -22,6 +23,7 @@ __all__ = ["Checked", "Limits", "load_check"]
 #: memory available to `predict`: the template's 1769 MB, less an environment before it loads a
 #: model
 LIMITS = Limits(memory=1_650_000_000)
+MEASURED = ("load_ms", "full_rows", "full_ms", "memory", "margin", "sample")
 REQUEST_SECONDS = 29  # https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 
 
@@ -29,15 +31,18 @@ REQUEST_SECONDS = 29  # https://docs.aws.amazon.com/apigateway/latest/developerg
 class Checked:
     """The cost of loading a graph and of scoring its largest request.
 
-    `memory` is the peak in bytes, above the process's memory before. `sample` is the result of
-    `check_sample` for the training data.
+    `memory` is the peak in bytes, above the process's memory before. `margin` is the largest
+    difference from the golden outputs, as a share of what the tolerance allows; `noise` is None if
+    measuring it exceeded a limit. `sample` is the result of `check_sample` for the training data.
     """
 
     load_ms: float
     full_rows: int
     full_ms: float
     memory: int
+    margin: float
     sample: dict[str, Any] | None
+    noise: Noise | None
 
 
 def load_check(
@@ -67,19 +72,29 @@ def load_check(
         Path(folder, "model.onnx").write_bytes(graph)
         Path(folder, "golden.json").write_bytes(golden)
         ended = run_child("quintet_publish.load_check_child", [folder], limits)
-    found = ended.last
-    if ended.error:
-        raise PackageError([_over(ended, contract)])
-    if "error" in found:
-        raise PackageError.of("model.onnx", found["error"])
+    found = _line(ended, "result")
+    if found is None:
+        if ended.error:
+            raise PackageError([_over(ended, contract)])
+        raise PackageError.of("model.onnx", ended.last["error"])
+    measured = _line(ended, "noise") or {}
     if differences := found["differences"]:
-        raise PackageError(first_problems("golden.json", differences))
+        problems = first_problems("golden.json", differences)
+        if text := ended.last.get("advice"):
+            problems.append(Problem("golden.json", text))
+        raise PackageError(problems)
     if refused := found["contract"]:
         raise PackageError([Problem("model.yaml", text, field=at) for at, text in refused])
     if slow := found["slow"]:
         took = f"{slow['rows']:,} rows take about {slow['ms'] / 1000:.3g} s"
         raise PackageError([_too_many(f"{took}, a request has {request_seconds:g} s", found)])
-    return Checked(*(found[name] for name in Checked.__slots__))
+    noise = Noise(**measured) if measured else None
+    return Checked(noise=noise, **{name: found[name] for name in MEASURED})
+
+
+def _line(ended: Ended, name: str) -> dict[str, Any] | None:
+    """Return what the child printed under a name; it may have ended later by a limit."""
+    return next((line[name] for line in ended.lines if name in line), None)
 
 
 def _over(ended: Ended, contract: Contract) -> Problem:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,51 +19,73 @@ from quintet.serving import golden
 from quintet_publish.child_limits import limit_process
 from quintet_publish.full_request import Recorded, grow
 from quintet_publish.largest import one_by_one, run_largest, too_slow
+from quintet_publish.noise import SINGLES, dependence, margin, measure
 from quintet_publish.sample import check_sample
-
-SINGLES = 8  # rows that are also scored one by one
+from quintet_publish.tolerance import advice
 
 
 def main(path: str) -> None:
-    """Load, run, compare."""
+    """Load, run, compare; then measure the noise, which may fail without consequence."""
     folder = Path(path)
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     graph = (folder / "model.onnx").read_bytes()
     vectors = golden.golden_from_dict(json.loads((folder / "golden.json").read_bytes()))
     limit_process(task["limits"]["memory"], task["limits"]["cpu_seconds"])
+    before = psutil.Process().memory_info().rss
+    differing: list[golden.Difference] = []
     try:
-        found = _check(task, graph, vectors)
+        loaded, load_ms = _timed(lambda: OnnxModel(from_dict(task["contract"]), graph))
+        model = Recorded(loaded)
+        found = _check(task, model, vectors, before, differing)
     except (ModelFailure, MemoryError) as error:
-        found = _found(error)
-    _print(found)
+        _print(_found(error))
+        return
+    _print({"result": {"load_ms": load_ms, **found}})
+    with contextlib.suppress(ModelFailure, MemoryError):
+        noise = measure(model, graph, vectors)
+        dependent = dependence(model, vectors) if differing else None
+        text = advice(differing, noise, dependent) if differing else ""
+        _print({"noise": asdict(noise), "advice": text})
 
 
 def _print(line: dict[str, Any]) -> None:
     print(json.dumps(line), flush=True)
 
 
-def _check(task: dict[str, Any], graph: bytes, vectors: golden.Golden) -> dict[str, Any]:
-    before = psutil.Process().memory_info().rss
-    contract = from_dict(task["contract"])
-    loaded, load_ms = _timed(lambda: OnnxModel(contract, graph))
-    model = Recorded(loaded)
-    texts = [str(difference) for difference in golden.check(model, vectors)]
-    if texts:
-        return {"differences": texts}
+def _check(
+    task: dict[str, Any],
+    model: Recorded,
+    vectors: golden.Golden,
+    before: int,
+    differing: list[golden.Difference],
+) -> dict[str, Any]:
+    """Score the vectors together, in a full request and alone; note what differs.
+
+    `before` is the process's memory in bytes, before the graph was loaded.
+    """
+    differing += golden.check(model, vectors)
+    if differing:
+        return {"differences": [str(found) for found in differing]}
     if texts := run_largest(model, vectors):
         return {"differences": [], "contract": [["features", text] for text in texts]}
-    if contract.rows == "one":
+    if model.contract.rows == "one":
         step = one_by_one(model)
     else:
         step = grow(model, vectors.tolerance, task["request_seconds"], _print)
-    texts = step.get("differences", [])
-    for row in range(min(SINGLES, vectors.rows)):
-        for found in golden.check(model, vectors.slice(row, row + 1)):
-            texts.append(f"alone, row {row} differs: {found.output}: {found.got}")
+    among = step.get("differences", [])
+    alone = [
+        replace(found, row=row)
+        for row in range(min(SINGLES, vectors.rows))
+        for found in golden.check(model, vectors.slice(row, row + 1))
+    ]
+    differing += among + alone
     return {
-        "differences": texts,
-        "contract": [["limits.rows", text] for text in too_slow(contract, step["ms"])],
-        "load_ms": load_ms,
+        "differences": [
+            *(f"alone, {found}" for found in alone),
+            *(f"among {step['rows']:,} rows, {found}" for found in among),
+        ],
+        "contract": [["limits.rows", text] for text in too_slow(model.contract, step["ms"])],
+        "margin": margin(model, vectors),
         "full_rows": step["rows"],
         "full_ms": step["ms"],
         "memory": max(0, step["memory"] - before),

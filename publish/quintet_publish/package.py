@@ -20,6 +20,7 @@ from quintet_publish.model_yaml import MAX_BYTES, read_contract
 from quintet_publish.problems import PackageError, Problem
 from quintet_publish.rules.terms import is_of
 from quintet_publish.safety import CAPS
+from quintet_publish.tolerance import MAX_TOLERANCE
 from quintet_publish.training_data import SUFFIXES
 
 __all__ = ["CONTRACT", "GOLDEN", "MAX_GOLDEN", "Package", "read_file", "read_package"]
@@ -29,7 +30,6 @@ GOLDEN = "golden.json"
 PICKLES = frozenset({".dill", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 MAX_GOLDEN = 20_000_000
 MAX_TRAINING = 1_000_000_000
-MAX_TOLERANCE = 0.01
 #: dimensions of a row of an output; Python 3.12 and newer parse far deeper lists
 MAX_DIMENSIONS = 32
 GOLDEN_KEYS = ("columns", "outputs", "tolerance", "entities")

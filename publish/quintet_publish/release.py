@@ -11,12 +11,13 @@ from typing import Any
 
 from quintet.contract import Contract, to_dict
 from quintet.manifest import BASELINE, GRAPH, digest_of, sha256
-from quintet_publish.load_check import load_check
+from quintet_publish.load_check import Checked, load_check
 from quintet_publish.model_yaml import MAX_BYTES
 from quintet_publish.package import CONTRACT, GOLDEN, MAX_GOLDEN, read_file
 from quintet_publish.problems import PackageError
 from quintet_publish.read_check import Findings, read_check
 from quintet_publish.safety import CAPS
+from quintet_publish.tolerance import noise_warning
 
 __all__ = ["Release", "prepare", "renumbered"]
 
@@ -69,6 +70,7 @@ def prepare(
         f"{checked.full_ms:.1f} ms; loads in {checked.load_ms:.1f} ms, "
         f"{checked.memory / 1e6:.0f} MB",
     )
+    _tell_tolerance(found.golden["tolerance"], checked, tick, warn)
     for text in found.warnings:
         warn(text)
     rows = "no training data" if contract.training_data is None else contract.training_data
@@ -93,6 +95,20 @@ def renumbered(release: Release, version: int) -> Release:
     return Release(
         contract, digest_of(sources), sources, {**release.files, **files}, release.golden
     )
+
+
+def _tell_tolerance(
+    tolerance: float,
+    checked: Checked,
+    tick: Callable[[str, str], None],
+    warn: Callable[[str], None],
+) -> None:
+    """Report how much of the tolerance is used here, and whether it should hold elsewhere."""
+    noise = checked.noise
+    measured = "noise not measured" if noise is None else f"noise {noise.largest:.1g}"
+    tick("tolerance", f"{tolerance:g}, of which {checked.margin:.0%} is used here; {measured}")
+    if noise is not None and (text := noise_warning(noise, tolerance)):
+        warn(f"{GOLDEN}: {text}")
 
 
 def _tell_sample(

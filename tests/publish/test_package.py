@@ -324,7 +324,7 @@ def test_rows_that_the_graph_fixes_within_are_found_by_running(tmp_path: Path) -
 def test_a_release_has_everything_to_store(tmp_path: Path) -> None:
     steps: list[str] = []
     release = prepare(package(tmp_path / "p"), lambda step, detail: steps.append(step))
-    assert steps == ["contract", "safety", "graph", "golden vectors", "baseline"]
+    assert steps == ["contract", "safety", "graph", "golden vectors", "tolerance", "baseline"]
     assert sorted(release.files) == [
         "baseline.json",
         "contract.json",

@@ -459,9 +459,13 @@ def test_golden_differences_are_named_by_row() -> None:
     with pytest.raises(PackageError) as caught:
         load_check(graph(), contract(), encoded(wrong))
     assert str(caught.value) == (
-        "2 problems:\n"
-        "  golden.json: row 1: y[0]: expected 0.0, got 4.0\n"
-        "  golden.json: row 2: y[0]: expected 9.5, got 9.0"
+        "3 problems:\n"
+        "  golden.json: row 1: y[0]: expected 0.0, got 4.0; they differ by 4, the tolerance 1e-06 "
+        "allows 1e-06\n"
+        "  golden.json: row 2: y[0]: expected 9.5, got 9.0; they differ by 0.5, the tolerance "
+        "1e-06 allows 9.5e-06\n"
+        "  golden.json: no float noise, which is 0 for this graph: compute the expected outputs "
+        "with onnxruntime from model.onnx itself, and keep all digits"
     )
 
 
@@ -478,7 +482,7 @@ def test_rows_that_depend_on_their_batch_are_found() -> None:
         ],
     )
     golden = Golden({"a": [0.0, 1.0], "b": [0.0, 1.0]}, {"y": [[-1.0], [1.0]]})
-    with pytest.raises(PackageError, match=r"alone, row 0 differs: y\[0\]: 0.0"):
+    with pytest.raises(PackageError, match=r"alone, row 0: y\[0\]: expected -1.0, got 0.0"):
         load_check(centred, contract(), encoded(golden))
 
 

@@ -58,6 +58,7 @@ Missing = Literal["nan"]
 Header = Literal["first", "none"]
 Decimal = Literal[".", ","]
 WhenStale = Literal["serve", "default", "fallback", "refuse"]
+WhenGoldenDiffers = Literal["refuse", "warn"]
 Meaning = Literal["label", "score", "probabilities", "value", "embedding"]
 How = Literal["count", "sum", "mean", "min", "max", "stddev", "last", "distinct"]
 Scalar = bool | int | float | str
@@ -352,6 +353,8 @@ class Contract:
     `header` says whether the first record of a CSV file names its columns, or whether it has none
     and its cells are in the contract's order. `decimal` is the decimal separator of numbers in CSV;
     with a comma, points separate thousands.
+    `when_golden_differs` says what a load does where golden outputs differ by more than their
+    tolerance, but at most ten times as much: refuse, or warn (serve, with a log line and a metric).
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -377,6 +380,7 @@ class Contract:
     training_target: str | None = None
     header: Header = "first"
     decimal: Decimal = "."
+    when_golden_differs: WhenGoldenDiffers = "refuse"
 
     def __hash__(self) -> int:
         # fields hold unhashable dicts; name and version identify a contract in every cache

@@ -18,7 +18,7 @@ from quintet.columns import Array, numpy_dtype
 from quintet.contract import Contract, DType, Input, Output
 from quintet.errors import ModelFailure
 
-__all__ = ["OnnxModel", "available_threads"]
+__all__ = ["OnnxModel", "available_threads", "session_options"]
 
 onnxruntime.disable_telemetry_events()
 
@@ -47,14 +47,23 @@ class OnnxModel:
     """
 
     def __init__(
-        self, contract: Contract, graph: bytes, *, digest: str = "", threads: int = 1
+        self,
+        contract: Contract,
+        graph: bytes,
+        *,
+        digest: str = "",
+        threads: int = 1,
+        options: onnxruntime.SessionOptions | None = None,
     ) -> None:
         self.contract = contract
         self.digest = digest
         self.size = len(graph)
         try:
             self._session = onnxruntime.InferenceSession(
-                graph, session_options(threads), providers=["CPUExecutionProvider"]
+                graph,
+                session_options(threads) if options is None else options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # it would print to stdout, and try the same provider again
             )
         except Exception as error:  # onnxruntime's errors have no base class of their own
             raise ModelFailure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace as replace_fields
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,12 @@ from tests.kits.aws import moto_server
 from tests.kits.packages import contract, golden, graph, package
 from tests.kits.registries import RegistryServer, registry_on, release_of
 
+from quintet.aws.artifacts import Artifacts
+from quintet.aws.client import AwsClient
+from quintet.contract import to_dict
 from quintet.errors import ModelFailure, Transient
 from quintet.manifest import sha256
+from quintet.wiring import common
 
 PREFIX = "models/small/1/"
 
@@ -103,8 +108,65 @@ def test_golden_outputs_are_checked_at_load(server: RegistryServer) -> None:
         server.artifacts().load("small", 1)
     assert str(caught.value) == (
         "model small version 1 does not give its golden outputs here: "
-        "row 1: y[0]: expected 7.0, got 4.0"
+        "row 2: y[0]: expected 16.5, got 9.0; they differ by 7.5, the tolerance 1e-06 allows "
+        "1.6e-05"
     )
+
+
+#: golden outputs that differ by 1e-6 of their size, and what the load says of the largest
+NEAR = {**golden(), "outputs": {"y": [[1.0], [4.0], [9.0000402]]}, "tolerance": 1e-6}
+LARGEST = (
+    "row 2: y[0]: expected 9.0000402, got 9.0; they differ by 4e-05, the tolerance 1e-06 allows "
+    "9e-06"
+)
+
+
+def test_a_load_that_nearly_gives_its_golden_outputs_is_refused_by_default(
+    server: RegistryServer,
+) -> None:
+    change_manifest(server, golden=NEAR)
+    with pytest.raises(ModelFailure) as caught:
+        server.artifacts().load("small", 1)
+    assert str(caught.value) == (
+        f"model small version 1 does not give its golden outputs here: {LARGEST}. A version with "
+        "`when_golden_differs: warn` serves up to 10 times its tolerance"
+    )
+
+
+def test_it_serves_with_a_warning_where_the_contract_allows_it(server: RegistryServer) -> None:
+    allowing = to_dict(replace_fields(contract(), when_golden_differs="warn"))
+    change_manifest(server, golden=NEAR, contract=allowing)
+    warnings: list[tuple[str, str]] = []
+    client = AwsClient("s3", environ=server.environ)
+    loader = Artifacts(
+        client, server.bucket, warn=lambda c, worst: warnings.append((c.name, str(worst)))
+    )
+    (y,) = loader.load("small", 1).run(["y"], {"x": np.array([[1, 2]], np.float32)})
+    assert y.tolist() == [[4.0]]
+    assert warnings == [("small", LARGEST)]
+    far = {**NEAR, "outputs": {"y": [[1.0], [4.0], [9.0009001]]}}
+    change_manifest(server, golden=far, contract=allowing)
+    with pytest.raises(ModelFailure, match=r"allows 9e-06$"):
+        loader.load("small", 1)
+
+
+def test_the_warning_is_a_log_line_and_a_metric(
+    server: RegistryServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    allowing = to_dict(replace_fields(contract(), when_golden_differs="warn"))
+    change_manifest(server, golden=NEAR, contract=allowing)
+    for name, value in {**server.environ, "POWERTOOLS_METRICS_NAMESPACE": "Quintet"}.items():
+        monkeypatch.setenv(name, value)
+    common.client.cache_clear()
+    common.request_telemetry.cache_clear()
+    common.artifacts(server.bucket).load("small", 1)
+    common.client.cache_clear()
+    common.request_telemetry.cache_clear()
+    line, metric = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (line["level"], line["message"]) == ("WARNING", "golden outputs differ")
+    assert (line["model"], line["version"], line["largest"]) == ("small", "1", LARGEST)
+    assert metric["golden_warnings_count"] == [1.0]
+    assert (metric["model"], metric["version"]) == ("small", "1")
 
 
 def test_a_version_that_is_not_there_is_a_model_failure(server: RegistryServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from tests.kits.packages import contract, golden, graph, vectors
 
 from quintet.onnx_model import OnnxModel
-from quintet.serving.golden import Difference, Golden, check, golden_from_dict
+from quintet.serving.golden import Difference, Golden, check, compare, golden_from_dict, ratios
 from quintet_publish.model_yaml import read_contract
 
 STORED = b"""
@@ -34,8 +35,13 @@ def test_agreeing_vectors_have_no_difference() -> None:
 def test_each_differing_value_is_named() -> None:
     wrong = Golden(vectors().columns, {"y": [[1.0], [4.5], [9.0000001]]})
     differences = check(OnnxModel(contract(), graph()), wrong)
-    assert differences == [Difference(1, "y[0]", "4.5", "4.0")]
-    assert str(differences[0]) == "row 1: y[0]: expected 4.5, got 4.0"
+    assert differences == [
+        Difference(1, "y[0]", "4.5", "4.0", apart=0.5, scale=4.5, tolerance=1e-6)
+    ]
+    assert str(differences[0]) == (
+        "row 1: y[0]: expected 4.5, got 4.0; they differ by 0.5, the tolerance 1e-06 allows 4.5e-06"
+    )
+    assert differences[0].relative == pytest.approx(0.5 / 4.5)
 
 
 def test_a_refused_row_and_a_wrong_shape_differ() -> None:
@@ -63,6 +69,27 @@ def test_not_a_number_never_agrees() -> None:
     nan = Golden({"a": [1.0], "b": [1.0]}, {"y": [[float("nan")]]})
     assert len(check(OnnxModel(contract(), graph()), nan)) == 1
     assert np.isnan(nan.outputs["y"][0][0])
+
+
+@pytest.mark.parametrize(("times", "near"), [(1.5, True), (9.9, True), (10.2, False)])
+def test_a_number_within_ten_tolerances_is_near(times: float, near: bool) -> None:
+    off = Golden({"a": [2.5], "b": [4.0]}, {"y": [[9.0 * (1 + times * 1e-3)]]}, 1e-3)
+    (found,) = check(OnnxModel(contract(), graph()), off)
+    assert found.is_near is near
+
+
+def test_the_largest_difference_of_a_row_is_named() -> None:
+    expected, got = np.array([1.0, 2.0, np.nan]), np.array([1.1, 2.5, np.inf])
+    assert ratios(expected, got, 0.1).tolist() == pytest.approx([1.0, 2.5, 0.0])
+    output = replace(contract().outputs[0], shape=(-1, 3), dtype="float64")
+    (found,) = compare(output, 7, expected.tolist(), got, 0.1)
+    assert str(found) == (
+        "row 7: y[1]: expected 2.0, got 2.5; they differ by 0.5, the tolerance 0.1 allows 0.2"
+    )
+    assert ratios(np.array(["a", "b"], object), np.array(["a", "c"], object), 1.0).tolist() == [
+        0.0,
+        np.inf,
+    ]
 
 
 def test_slices_keep_rows_together() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ class Artifacts:
     """Loads versions from the registry bucket.
 
     If `cache` is a folder, graphs are kept there under their SHA-256 and verified on every read.
-    `threads` is the number of threads of each model's run, by default all cores.
+    `threads` is the number of threads of each model's run, by default all cores. `warn` is called
+    with the contract and the largest difference of a version that serves although its golden
+    outputs are not quite reproduced.
     """
 
     def __init__(
@@ -34,11 +37,13 @@ class Artifacts:
         *,
         cache: Path | None = None,
         threads: int | None = None,
+        warn: Callable[[Contract, golden.Difference], None] = lambda contract, difference: None,
     ) -> None:
         self._s3 = S3(client)
         self._bucket = bucket
         self._cache = cache
         self._threads = threads or available_threads(os.environ)
+        self._warn = warn
 
     def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
         """Load a version, ready to run, and check its golden vectors on this machine.
@@ -57,12 +62,25 @@ class Artifacts:
             digest=manifest.digest,
             threads=self._threads,
         )
-        if differences := golden.check(loaded, golden.golden_from_dict(manifest.golden)):
-            raise ModelFailure(
-                f"model {model} version {version} does not give its golden outputs here: "
-                f"{differences[0]}"
-            )
+        self._check(loaded, golden.golden_from_dict(manifest.golden))
         return loaded
+
+    def _check(self, loaded: OnnxModel, vectors: golden.Golden) -> None:
+        """Check the golden outputs on this machine; see `Contract.when_golden_differs`."""
+        contract = loaded.contract
+        differences = golden.check(loaded, vectors)
+        if not differences:
+            return
+        worst = max(differences, key=lambda difference: difference.relative)
+        text = f"model {contract.name} version {contract.version} does not give its golden outputs"
+        if not all(difference.is_near for difference in differences):
+            raise ModelFailure(f"{text} here: {worst}")
+        if contract.when_golden_differs == "refuse":
+            raise ModelFailure(
+                f"{text} here: {worst}. A version with `when_golden_differs: warn` serves up to "
+                f"{golden.NEAR} times its tolerance"
+            )
+        self._warn(contract, worst)
 
     def contract(self, model: str, version: int, seal: str | None = None) -> Contract:
         """Return the contract of a version, without its graph. Raises the same as `load`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["CALLBACKS", "CAPTURES", "METRICS", "REQUESTS", "STREAM", "Unit"]
+__all__ = ["CALLBACKS", "CAPTURES", "LOADS", "METRICS", "REQUESTS", "STREAM", "Unit"]
 
 Unit = Literal["Count", "Milliseconds", "Seconds"]
 
@@ -64,9 +64,15 @@ CAPTURES = {
     "duplicate_captures_count": "rows that had come more than once",
     "expired_captures_count": "objects deleted because their contract's days were over",
 }
+#: metrics of every function that loads a model, by stage, model and version
+LOADS = {
+    "golden_warnings_count": "loads that serve with `when_golden_differs: warn`, although golden "
+    "outputs differ by more than their tolerance",
+}
 _UNITS: dict[str, Unit] = {"count": "Count", "ms": "Milliseconds", "seconds": "Seconds"}
 
 #: the CloudWatch unit of each metric
 METRICS: dict[str, Unit] = {
-    name: _UNITS[name.rpartition("_")[2]] for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES)
+    name: _UNITS[name.rpartition("_")[2]]
+    for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES, *LOADS)
 }

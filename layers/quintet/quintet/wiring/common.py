@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
     from quintet.aws.registry import Registry
+    from quintet.contract import Contract
+    from quintet.serving.golden import Difference
     from quintet.serving.model_cache import ModelCache
     from quintet.telemetry.powertools import MetricsWriter
 
@@ -112,7 +114,23 @@ def artifacts(bucket: str, *, threads: int | None = None, cached: bool = False) 
     """The registry's bucket; `cached` keeps verified files on disk, `threads` is per session."""
     from quintet.aws.artifacts import Artifacts
 
-    return Artifacts(client("s3"), bucket, threads=threads, cache=MODEL_FILES if cached else None)
+    return Artifacts(
+        client("s3"),
+        bucket,
+        threads=threads,
+        cache=MODEL_FILES if cached else None,
+        warn=_golden_differs,
+    )
+
+
+def _golden_differs(contract: Contract, difference: Difference) -> None:
+    """Log and count a load that serves though its golden outputs differ a little."""
+    output = request_telemetry().output
+    of = {"model": contract.name, "version": str(contract.version)}
+    output.write(
+        output.line("WARNING", "golden outputs differ", {**of, "largest": str(difference)}),
+        output.metrics(of, {"golden_warnings_count": 1}),
+    )
 
 
 def models(settings: ModelSettings) -> ModelCache:
