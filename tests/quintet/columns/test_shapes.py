@@ -17,6 +17,7 @@ from tests.kits.forms import CSV_FORMS, JSON_FORMS, invoke, npy, oip, parquet
 from tests.kits.shapes import IMAGE, PADDED, SHAPED, STATE, TOKENS, Shaped
 
 from quintet.columns import Batch, from_records, numpy_dtype
+from quintet.contract import Limits
 from quintet.errors import BadInput, ModelFailure, UnsupportedMedia
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
@@ -117,6 +118,18 @@ def test_rows_of_one_shape_run_together(name: str, runs: list[tuple[int, ...]]) 
     assert counting.runs == runs
 
 
+def test_a_run_has_at_most_the_rows_of_a_request() -> None:
+    for shaped, runs in (
+        (TOKENS, [(2, 3), (2, 3), (1, 3), (2, 1)]),
+        (PADDED, [(2, 3), (2, 3), (2, 3), (1, 1)]),
+    ):
+        contract = replace(shaped.contract, limits=Limits(rows=2))
+        limited = Shaped(contract, shaped.graph, [*[shaped.rows[0]] * 5, *[shaped.rows[1]] * 2])
+        counting = Counting(limited)
+        same(limited, score(counting, by_records(limited)))
+        assert counting.runs == runs
+
+
 @pytest.mark.parametrize(
     ("tokens", "expected"),
     [
@@ -177,6 +190,18 @@ def test_what_the_graph_refuses_is_refused_alone_and_its_shapes_are_named() -> N
     same(TOKENS, found.scores, [0, 1, 2])
     with pytest.raises(ModelFailure, match=r"failed on tokens \[1, 2\], mask \[1, 3\]"):
         predict(route, from_records(TOKENS.contract, rows), MemoryFeatures(), 0.0)
+
+
+def test_many_rows_of_shapes_that_the_graph_refuses_do_not_stop_the_others() -> None:
+    bad = {"tokens": [1, 2], "mask": [1, 1, 1]}
+    rows = [bad if number % 10 == 3 else TOKENS.rows[number % 5] for number in range(200)]
+    batch = from_records(TOKENS.contract, rows)
+    (found,) = predict(ModelRoute(model(TOKENS)), batch, MemoryFeatures(), 0.0, isolate="rows")
+    assert sorted(r.row or 0 for r in found.scores.refusals) == list(range(3, 200, 10))
+    assert len(found.scores.index) == 180
+    with pytest.raises(ModelFailure):
+        batch = from_records(TOKENS.contract, [bad] * 10 + [TOKENS.rows[0]] * 10)
+        predict(ModelRoute(model(TOKENS)), batch, MemoryFeatures(), 0.0, isolate="rows")
 
 
 def test_each_caller_gets_its_rows_back() -> None:

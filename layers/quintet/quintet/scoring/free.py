@@ -67,23 +67,22 @@ def in_groups(
 ) -> tuple[NDArray[np.int64], dict[str, Array]]:
     """Run rows of one shape together, or each row alone if the contract says so.
 
-    Rows of features with `pad` are filled up to the longest, and so have one shape. The results
-    are in the order of `index`, the rows' positions in the batch.
+    A run has at most as many rows as a request may have: publishing has tried so many of the
+    largest. Its rows of features with `pad` are filled up to the longest, and so have one shape.
+    The results are in the order of `index`, the rows' positions in the batch.
     """
-    free = [plan for plan in plans if isinstance(plan, FreePlan)]
-    feeds = {**feeds}
-    for plan in free:
-        if plan.pad is not None and len(index):
-            feeds[plan.name] = _padded(plan, feeds[plan.name])
-    apart = [plan.name for plan in free if plan.pad is None]
-    groups: dict[object, list[int]] = {}
+    free = {plan.name: plan for plan in plans if isinstance(plan, FreePlan)}
+    apart = [feeds[name] for name, plan in free.items() if plan.pad is None]
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for place in range(len(index)):
-        alike = tuple(feeds[name][place].shape for name in apart)
-        groups.setdefault(place if contract.rows == "one" else alike, []).append(place)
-    parts = [
-        run({name: _together(feeds[name][places], name in apart) for name in feeds}, index[places])
-        for places in groups.values() or ([],)
-    ]
+        groups.setdefault(tuple(rows[place].shape for rows in apart), []).append(place)
+    most = 1 if contract.rows == "one" else contract.limits.rows
+    parts = []
+    for group in groups.values() or ([],):
+        for start in range(0, len(group) or 1, most):
+            some = group[start : start + most]
+            tensors = {name: _together(rows[some], free.get(name)) for name, rows in feeds.items()}
+            parts.append(run(tensors, index[some]))
     if len(parts) == 1:
         return parts[0]
     order = np.argsort(np.concatenate([found for found, _ in parts]), kind="stable")
@@ -92,11 +91,13 @@ def in_groups(
     }
 
 
-def _together(rows: Array, apart: bool) -> Array:
+def _together(rows: Array, plan: FreePlan | None) -> Array:
     """Rows as one tensor, (rows, *shape)."""
-    if not apart or not len(rows):
+    if plan is None or not len(rows):
         return rows
-    return rows[0][np.newaxis] if len(rows) == 1 else np.stack(rows.tolist())
+    if len(rows) == 1:
+        return np.ascontiguousarray(rows[0])[np.newaxis]
+    return np.stack(rows.tolist()) if plan.pad is None else _padded(plan, rows)
 
 
 def _padded(plan: FreePlan, rows: Array) -> Array:

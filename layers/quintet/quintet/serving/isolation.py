@@ -18,6 +18,9 @@ __all__ = ["MAX_FAILING_ROWS", "Isolate", "Scoring", "score_isolating_failures"]
 #: how many rows of a batch may fail before the model itself is considered broken
 MAX_FAILING_ROWS = 8
 
+#: of the rows of a model whose rows differ in shape, one in so many may
+FAILING_SHARE = 8
+
 #: what fails alone: each row, or each of the groups of so many consecutive rows
 Isolate = Literal["rows"] | Sequence[int]
 
@@ -51,7 +54,8 @@ def score_isolating_failures(
     groups, the failures are returned by their numbers.
 
     Raises:
-        ModelFailure: with "rows", the model fails on all, or on more than `MAX_FAILING_ROWS`.
+        ModelFailure: with "rows", the model fails on all, or on more than `MAX_FAILING_ROWS`; of a
+            model whose rows differ in shape, on more than one in `FAILING_SHARE`.
     """
     by_row = isinstance(isolate, str)
     rows = np.flatnonzero(batch.good) if by_row else np.arange(batch.rows)
@@ -63,7 +67,10 @@ def score_isolating_failures(
         part = replace(batch, good=batch.good & chosen)
         return scoring(model, part, fallback=fallback, outputs=outputs)
 
-    search = _Search(run, MAX_FAILING_ROWS if by_row else len(bounds))
+    most = MAX_FAILING_ROWS if by_row else len(bounds)
+    if by_row and model.contract.grouped:  # shapes that the graph refuses are the data's fault
+        most = max(most, len(rows) // FAILING_SHARE)
+    search = _Search(run, most)
     search.fails(0, len(bounds) - 1, first)
     if not by_row:
         return joined_scores(search.parts or [run(0, 0)]), search.failures
