@@ -52,6 +52,7 @@ from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch, TumblingWindow
+from quintet.streaming.record_ids import MemoryScoredIds
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows, advance
 
@@ -131,6 +132,7 @@ def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
         features=MemoryFeatures(),
         sink=MemorySink(),
         checkpoints=MemoryCheckpoints(),
+        ids=MemoryScoredIds(),
         latest=MemoryLatest(),
         alerts=AlertNotifier(MemoryAlertState(), []),
         windows=MemoryWindows(),

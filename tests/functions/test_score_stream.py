@@ -7,17 +7,21 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.functions.conftest import StreamAws
 from tests.kits.streams import NOW, SHARD, data, event, reading, sequence
 
+from quintet.aws import scored_ids
 from quintet.aws.checkpoints import CheckpointTable
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
+from quintet.aws.scored_ids import ScoredIdTable
 from quintet.aws.stream_bucket import StreamBucket
 from quintet.errors import Transient
 from quintet.streaming.checkpoints import Ahead, Checkpoint
 from quintet.streaming.commit_log import Stored
+from quintet.streaming.record_ids import RETENTION_SECONDS, IdentifiedRows, MemoryScoredIds
 from quintet.streaming.sequences import padded
 
 
@@ -192,3 +196,61 @@ def test_an_object_is_put_once(stream_aws: StreamAws) -> None:
     assert bucket.get("quarantine/a.jsonl") == first
     with pytest.raises(Transient, match="S3 answered NoSuchKey"):
         bucket.get("quarantine/b.jsonl")
+
+
+def test_a_row_with_an_id_that_comes_again_is_scored_once(
+    stream_aws: StreamAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [data({**reading(x=9.0), "id": "r1"}), data({**reading("m2", 9.0), "id": "r2"})]
+    first = stream_aws.handler(event(records[:1], window=NOW), None)
+    answer = stream_aws.handler(
+        event([*records, *records], first=1, window=NOW, state=first["state"]), None
+    )
+    assert stream_aws.handler(event(records, first=1, window=NOW, state=first["state"]), None)
+    stream_aws.handler(event([], window=NOW, state=answer["state"], final=True), None)
+    assert [(row["sequence"], row["meter"]) for row in stream_aws.predictions()] == [
+        (sequence(0), "m1"),
+        (sequence(2), "m2"),
+    ]
+    assert stream_aws.quarantine() == []
+    assert sorted(alert["entity"] for alert in stream_aws.alerts()) == ["m1", "m2"]
+    window = stream_aws.windows().read("log", NOW)
+    assert window is not None
+    assert {m: found["readings"] for m, found in window.entities.items()} == {"m1": 1, "m2": 1}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    scored = [line for line in lines if line.get("message") == "scored"]
+    assert [line["repeated_rows"] for line in scored] == [0, 3, 0, 0]
+    assert [line["rows"] for line in scored] == [{"log:1": 1}, {"log:1": 1}, {}, {}]
+
+
+def identified(start: int, count: int, arrived: float) -> IdentifiedRows:
+    numbers = np.arange(start, start + count, dtype=np.uint64)
+    return IdentifiedRows(numbers, numbers + np.uint64(1000), np.full(count, arrived))
+
+
+def test_scored_ids_are_read_back_as_in_memory(
+    stream_aws: StreamAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scored_ids, "MAX_ROWS", 4)
+    table, memory = stream_aws.environ["QUINTET_STREAM_TABLE"], MemoryScoredIds()
+    warm = ScoredIdTable(AwsClient("dynamodb"), table, lambda: NOW)
+    since = NOW - RETENTION_SECONDS
+    assert len(warm.read("s/1", padded("5"), since)) == 0
+    for number, arrived in enumerate((NOW - 9000, NOW - 4000, NOW - 10, NOW, NOW + 1)):
+        last, rows = padded(str(10 * number)), identified(100 * number, 3 + 2 * number, arrived)
+        for store in (warm, memory):
+            store.add("s/1", last, rows)
+            store.add("s/1", last, rows)  # the same again
+            store.add("s/2", last, identified(7, 1, arrived))
+        done = padded(str(max(0, 10 * number - 10)))  # the last one was not finished
+        cold = ScoredIdTable(AwsClient("dynamodb"), table, lambda: NOW)
+        for asked in (since, since - 1e6, since):
+            expected = memory.read("s/1", done, asked)
+            for found in (warm.read("s/1", done, asked), cold.read("s/1", done, asked)):
+                inside = found.at(found.arrived >= asked)
+                assert inside.ids.tolist() == expected.at(expected.arrived >= asked).ids.tolist()
+                assert (inside.places - inside.ids == 1000).all()
+    item = stream_aws.aws.client("dynamodb").get_item(
+        TableName=table, Key={"key": {"S": "ids#s/1"}, "part": {"S": f"{padded('40')}.2"}}
+    )["Item"]
+    assert item["expires"] == {"N": str(int(NOW + 3 * RETENTION_SECONDS))}

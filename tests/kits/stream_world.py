@@ -24,6 +24,7 @@ from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
+from quintet.streaming.record_ids import MemoryScoredIds
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows
 
@@ -79,6 +80,7 @@ class World:
 
     sink: MemorySink = field(default_factory=MemorySink)
     checkpoints: MemoryCheckpoints = field(default_factory=MemoryCheckpoints)
+    ids: MemoryScoredIds = field(default_factory=MemoryScoredIds)
     latest: MemoryLatest = field(default_factory=MemoryLatest)
     alert_state: MemoryAlertState = field(default_factory=MemoryAlertState)
     alert_channel: MemoryAlertChannel = field(default_factory=MemoryAlertChannel)
@@ -89,6 +91,7 @@ class World:
         ports: list[Any] = [
             self.sink,
             self.checkpoints,
+            self.ids,
             self.latest,
             self.alert_state,
             self.alert_channel,
@@ -96,12 +99,13 @@ class World:
         ]
         if adversary is not None:
             ports = [Struck(port, adversary) for port in ports]
-        sink, checkpoints, latest, alert_state, alert_channel, windows = ports
+        sink, checkpoints, ids, latest, alert_state, alert_channel, windows = ports
         return Scorer(
             decode=lambda found: decode(found, lambda name: MODEL, "log"),
             features=MemoryFeatures(),
             sink=sink,
             checkpoints=checkpoints,
+            ids=ids,
             latest=latest,
             alerts=AlertNotifier(alert_state, [alert_channel]),
             windows=windows,
@@ -155,6 +159,38 @@ class Records:
             found.data.append(data(*rows))
             for place, row in enumerate(rows):
                 found._row(sequence(number), place, row)
+        return found
+
+    @classmethod
+    def sent_again(cls, count: int, seed: int) -> Records:
+        """Records of which some have ids and come three times, among others without."""
+        draw = random.Random(seed)
+        found, again = cls(), list[tuple[int, bytes]]()
+        for number in range(count):
+            due = [entry for entry in again if entry[0] <= number]
+            if due:
+                again.remove(due[0])
+                found.data.append(due[0][1])
+                continue
+            rows = []
+            for place in range(draw.choice([1, 1, 3])):
+                row = reading(f"m{draw.randint(1, 4)}", float(draw.randint(1, 30)))
+                rows.append({**row, "cost": float(draw.randint(1, 9)), "id": f"{number}/{place}"})
+            form = draw.choice(["rows", "whole", "alone", "none"])
+            if form in ("whole", "none"):
+                rows = [{k: v for k, v in row.items() if k != "id"} for row in rows]
+            if form == "whole":
+                body = json.dumps({"id": number, "model": "log", "records": rows}).encode()
+            elif form == "alone":  # a bare object, of the stream's default model
+                rows = rows[:1]
+                body = json.dumps(rows[0]).encode()
+            else:
+                body = data(*rows)
+            found.data.append(body)
+            for place, row in enumerate(rows):
+                found._row(sequence(number), place, row)
+            if form != "none":
+                again += [(number + draw.randint(1, 20), body) for _ in range(2)]
         return found
 
     def _row(self, at: str, place: int, row: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from arro3 import io as arrow_io
 from benchmarks.stream_alert import Alerts
 from tests.kits.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner
@@ -105,6 +107,33 @@ def test_windows_sum_up_to_the_records(
     shown = command(local, "stream", "windows", "sensor", "--most", "2", "--entity", "kitchen")
     assert "+ 3600 s" in shown
     assert "kitchen" in shown and "office" not in shown
+
+
+def test_a_record_that_its_producer_sends_three_times_counts_once(
+    local: LocalAws, reader: StreamReader, tmp_path: Path
+) -> None:
+    row = json.loads(readings(tmp_path / "one.jsonl", 1).read_text())
+    row |= {"sensor": "retried", "temperature": 80, "at": datetime.now(UTC).isoformat()}
+    first, last = ({"model": "sensor", "records": [{**row, "id": name}]} for name in ("r1", "r2"))
+    for record in (first, first, first, last):
+        local.client("kinesis").put_record(
+            StreamName=local.outputs["EventsStreamName"],
+            Data=json.dumps(record).encode(),
+            PartitionKey="retried",
+        )
+
+    def counted() -> int | None:
+        windows = (window.entities.get("retried", {}) for window in reader.windows("sensor", 5))
+        found = sum(int(aggregates.get("readings", 0)) for aggregates in windows)
+        return found if found >= 2 else None
+
+    assert eventually(counted, WINDOW + SECONDS) == 2
+    s3, bucket = local.client("s3"), local.outputs["StreamBucketName"]
+    sensors: list[str] = []
+    for item in s3.list_objects_v2(Bucket=bucket, Prefix="predictions/sensor/")["Contents"]:
+        body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+        sensors += arrow_io.read_parquet(io.BytesIO(body)).read_all()["sensor"].to_pylist()
+    assert sensors.count("retried") == 2
 
 
 def test_a_burst_on_the_stream_changes_the_online_score(local: LocalAws, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from quintet.streaming.checkpoints import MemoryCheckpoints
 from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
+from quintet.streaming.record_ids import MemoryScoredIds
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows
 
@@ -124,6 +125,7 @@ def test_a_stream_writes_lists_and_keeps_the_latest_of_each_entity() -> None:
         features=MemoryFeatures(),
         sink=sink,
         checkpoints=MemoryCheckpoints(),
+        ids=MemoryScoredIds(),
         latest=latest,
         alerts=AlertNotifier(MemoryAlertState(), [MemoryAlertChannel()]),
         windows=MemoryWindows(),

@@ -316,6 +316,9 @@ class Stream:
     its field `time` (epoch seconds, or ISO 8601). A record that arrives more than
     `allowed_lateness` seconds after the end of its window is scored, but counted as late and left
     out of the aggregates.
+
+    `id` is the field that identifies a row, by default `id` unless it has another use: a row that
+    a producer sends again under another sequence number is scored once.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -324,6 +327,7 @@ class Stream:
     time: str | None = None
     window: float | None = None
     allowed_lateness: float = 0.0
+    id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

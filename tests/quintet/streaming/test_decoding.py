@@ -158,7 +158,7 @@ JSON = ("data", "JSON in UTF-8 with finite numbers")
         (
             b'{"model": "log", "records": [{}], "partial": true}',
             "data",
-            'the keys "model" and "records"',
+            'the keys "model" and "records", and optionally "id"',
             "'partial'",
         ),
         (b'{"model": 3, "records": [{}]}', "model", "the name of a model", "3"),

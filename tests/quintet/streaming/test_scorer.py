@@ -26,6 +26,7 @@ from quintet.streaming.commit_log import MemorySink
 from quintet.streaming.decoding import decode
 from quintet.streaming.latest import MemoryLatest
 from quintet.streaming.model_rows import ShardBatch
+from quintet.streaming.record_ids import MemoryScoredIds
 from quintet.streaming.scorer import Scorer, ShardOutcome
 from quintet.streaming.windows import MemoryWindows
 
@@ -61,6 +62,7 @@ class Place:
         self.features = features or MemoryFeatures()
         self.sink = MemorySink()
         self.checkpoints = MemoryCheckpoints()
+        self.ids = MemoryScoredIds()
         self.latest = MemoryLatest()
 
     def take(self, batch: ShardBatch, window: Any = None) -> ShardOutcome:
@@ -69,6 +71,7 @@ class Place:
             features=self.features,
             sink=self.sink,
             checkpoints=self.checkpoints,
+            ids=self.ids,
             latest=self.latest,
             alerts=AlertNotifier(MemoryAlertState(), [MemoryAlertChannel()]),
             windows=MemoryWindows(),

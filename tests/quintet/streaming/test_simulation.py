@@ -139,6 +139,15 @@ def test_the_sums_of_a_crash_are_not_those_of_its_repeat(seed: int) -> None:
     check(world, records)
 
 
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("rate", [0.0, 0.06])
+def test_what_a_producer_sends_again_counts_once(seed: int, rate: float) -> None:
+    records = Records.sent_again(90, seed)
+    world = World()
+    Source(world, records, Adversary(seed, rate)).run()
+    check(world, records)
+
+
 def test_arrivals_are_not_changed() -> None:
     batch = Records.made(30, 3).shard_batch(0, 30)
     before = list(batch.data), batch.arrived.copy()

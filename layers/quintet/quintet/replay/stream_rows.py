@@ -23,7 +23,7 @@ def alone(data: bytes, rows: Sequence[int], model: str | None) -> bytes:
     """Build a record from some rows of a decodable record; the record itself if these are all.
 
     Form and compression stay the same. `model` is the rows' model, which the record may not
-    name.
+    name. The record's own id is left out: with the rows' new numbers it is that of other rows.
     """
     value = orjson.loads(unpack(data))
     if len(rows) == _count(value):
@@ -32,6 +32,7 @@ def alone(data: bytes, rows: Sequence[int], model: str | None) -> bytes:
     if _is_tensors(value):
         inputs = [_cut(tensor, rows) for tensor in value["inputs"]]
         part = {**value, "model": model, "inputs": inputs}
+        part.pop("id", None)
     else:
         held = _held(value)
         part = {"model": model, "records": [held[row] for row in rows]}

@@ -1,10 +1,11 @@
-"""What a stream's aggregates read from its rows: fields, times, and whether a row counts."""
+"""What a stream reads from its rows beside features: fields of aggregates, times and ids."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ __all__ = [
     "Values",
     "field_kinds",
     "given_values",
+    "id_field",
+    "id_key",
+    "id_of",
     "take_from_rows",
     "take_from_tensors",
     "to_model_rows",
@@ -29,6 +33,8 @@ __all__ = [
 Values = dict[str, list[Any] | Array]
 
 _NUMBERS = {int, float}
+#: the field with a row's id, if the contract does not name another
+ID = "id"
 
 
 class _Field(NamedTuple):
@@ -69,11 +75,28 @@ def _names(contract: Contract) -> tuple[dict[str, str], dict[str, str]]:
     keys = {field.name: field.key for field in _fields(contract)}
     if contract.stream is not None and contract.stream.time is not None:
         keys[contract.stream.time] = contract.time_key or ""
+    if (own := id_field(contract)) is not None:
+        keys[own] = id_key(contract)
     known = contract.request_keys
     return (
         {name: key for name, key in keys.items() if key not in known},
         {name: key for name, key in keys.items() if key in known},
     )
+
+
+@lru_cache(maxsize=64)
+def id_field(contract: Contract) -> str | None:
+    """The field with a row's id; None if the field of that name is something else."""
+    if contract.stream is not None and contract.stream.id is not None:
+        return contract.stream.id
+    taken = contract.request_keys | contract.by_name.keys() | field_kinds(contract).keys()
+    return None if ID in taken else ID
+
+
+def id_key(contract: Contract) -> str:
+    """The name of a row's id in records."""
+    own = id_field(contract) or ""
+    return contract.by_name[own].key if own in contract.by_name else own
 
 
 @lru_cache(maxsize=64)
@@ -120,15 +143,17 @@ def to_model_rows(
     record: NDArray[np.int64],
     row: NDArray[np.int64],
     arrived: NDArray[np.float64],
+    ids: Mapping[int, str] = MappingProxyType({}),
 ) -> ModelRows:
     """A batch with the values to aggregate; rows that cannot be aggregated are refused.
 
     A field that `values` does not contain is read from the batch's column. `arrived` is the rows'
-    arrival.
+    arrival. `ids` are those of whole records.
     """
     model_rows = ModelRows(
         contract, batch, record, row, {}, arrived, np.ones(batch.rows, dtype=np.bool_)
     )
+    _set_ids(model_rows, values, ids)
     stream = contract.stream
     if stream is None:
         return model_rows
@@ -156,6 +181,42 @@ def to_model_rows(
     if stream.aggregates and batch.entities is not None:
         _check_entities(model_rows, batch.entities)
     return model_rows
+
+
+def _set_ids(model_rows: ModelRows, values: Values, ids: Mapping[int, str]) -> None:
+    """The rows' own ids, or those of their records with the row's number."""
+    name, batch = id_field(model_rows.contract), model_rows.batch
+    given = values.get(name) if name is not None else None
+    if given is None and not ids:
+        return
+    found: list[str | None] = [None] * batch.rows
+    if ids:
+        places = zip(model_rows.record.tolist(), model_rows.row.tolist(), strict=True)
+        found = [f"{ids[record]}\0{row}" if record in ids else None for record, row in places]
+    if given is not None and name is not None:
+        key = id_key(model_rows.contract)
+        given = given.tolist() if isinstance(given, np.ndarray) else given
+        for position, value in enumerate(given):
+            try:
+                found[position] = id_of(value) or found[position]
+            except ValueError:
+                if batch.good[position]:
+                    batch.refuse(position, key, "a string or a whole number", shown(value))
+    if any(found):
+        model_rows.ids = found
+
+
+def id_of(value: Any) -> str | None:
+    """An id as text; None for null and the empty text, which are none.
+
+    Raises:
+        ValueError: it is neither text nor a whole number.
+    """
+    if value is None or type(value) is str:
+        return value or None
+    if type(value) is not int:
+        raise ValueError
+    return str(value)
 
 
 def given_values(batch: Batch, name: str, values: Values) -> list[Any] | Array:

@@ -2,14 +2,14 @@
 
 A record's data is JSON in one of the forms that the HTTP API takes, with the model's name:
 {"model": ..., "records": [...]}, {"model_name": ..., "inputs": [...]} of the Open Inference
-Protocol; or a bare object or array of records for the stream's default model. It may be compressed
-with gzip.
+Protocol, both with an "id" if they have one; or a bare object or array of records for the stream's
+default model. It may be compressed with gzip.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from quintet.serving.model_cache import NAME, PublishedModel
 from quintet.streaming.aggregate_fields import (
     Values,
     given_values,
+    id_of,
     take_from_rows,
     take_from_tensors,
     to_model_rows,
@@ -35,7 +36,7 @@ from quintet.streaming.typed_decoder import decode_typed
 __all__ = ["decode"]
 
 _ENVELOPE = re.compile(rb'\{"model": ?"([a-z0-9_-]+)", ?"records": ?\[')
-_RECORDS_KEYS = {"model", "records"}
+_RECORDS_KEYS = {"id", "model", "records"}
 
 
 @dataclass(slots=True)
@@ -45,7 +46,20 @@ class _ModelRecords:
     rows: list[Any] = field(default_factory=list)
     records: list[int] = field(default_factory=list)  # of each row, its record
     numbers: list[int] = field(default_factory=list)  # and its number within it
+    ids: dict[int, str] = field(default_factory=dict)  # of records that have one
     tensors: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+
+    def note_id(self, record: int, envelope: Mapping[str, Any]) -> None:
+        """Note the id of a whole record, if it has one. Raises BadInput."""
+        if "id" not in envelope:
+            return
+        try:
+            own = id_of(envelope["id"])
+        except ValueError:
+            got = shown(envelope["id"])
+            raise BadInput.of("id", "a string or a whole number", got) from None
+        if own is not None:
+            self.ids[record] = own
 
     def drop(self, records: Container[int]) -> None:
         """Remove some records."""
@@ -167,31 +181,30 @@ def _add(by_name: dict[str, _ModelRecords], record: int, value: Any, default: st
     Raises:
         BadInput: the record has an unknown form, or names no model.
     """
-    kind = type(value)
-    rows: list[Any]
-    if kind is dict:
-        if "records" in value:
-            name, rows = _name(value.get("model"), default), value["records"]
-            if len(value) > 1 + ("model" in value):
-                (other, *_) = sorted(value.keys() - _RECORDS_KEYS)
-                raise BadInput.of("data", 'the keys "model" and "records"', shown(other))
-            if type(rows) is not list:
-                raise BadInput.of("records", "an array of objects", json_kind(rows))
-        elif "inputs" in value:
-            name = _name(value.pop("model", None) or value.get("model_name"), default)
-            by_name.setdefault(name, _ModelRecords()).tensors.append((record, value))
-            return
-        else:
-            name, rows = _name(None, default), [value]
-    elif kind is list:
-        name, rows = _name(None, default), value
-    elif isinstance(value, BadInput):
+    if isinstance(value, BadInput):
         raise value
+    kind = type(value)
+    if kind is dict and "inputs" in value and "records" not in value:
+        name = _name(value.pop("model", None) or value.get("model_name"), default)
+        found = _of_model(by_name, name)
+        found.note_id(record, value)
+        found.tensors.append((record, value))
+        return
+    rows: Any
+    if kind is dict and "records" in value:
+        name, rows = _name(value.get("model"), default), value["records"]
+        if other := sorted(value.keys() - _RECORDS_KEYS):
+            expected = 'the keys "model" and "records", and optionally "id"'
+            raise BadInput.of("data", expected, shown(other[0]))
+        if type(rows) is not list:
+            raise BadInput.of("records", "an array of objects", json_kind(rows))
+    elif kind in (dict, list):
+        name, rows = _name(None, default), value if kind is list else [value]
+        value = {}  # a bare object is a row, whose id is its own
     else:
         raise BadInput.of("data", "an object or an array", json_kind(value))
-    found = by_name.get(name)
-    if found is None:
-        found = by_name[name] = _ModelRecords()
+    found = _of_model(by_name, name)
+    found.note_id(record, value)
     if len(rows) == 1:
         found.rows.append(rows[0])
         found.records.append(record)
@@ -202,6 +215,13 @@ def _add(by_name: dict[str, _ModelRecords], record: int, value: Any, default: st
     found.rows += rows
     found.records += [record] * len(rows)
     found.numbers += range(len(rows))
+
+
+def _of_model(by_name: dict[str, _ModelRecords], name: str) -> _ModelRecords:
+    found = by_name.get(name)
+    if found is None:
+        found = by_name[name] = _ModelRecords()
+    return found
 
 
 def _name(given: Any, default: str) -> str:
@@ -262,6 +282,7 @@ def _model_rows(
         record=places,
         row=np.array(part.numbers, dtype=np.int64),
         arrived=shard_batch.arrived[places],
+        ids=found.ids,
     )
 
 

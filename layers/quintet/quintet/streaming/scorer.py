@@ -22,6 +22,7 @@ from quintet.streaming.latest import LatestScores, latest
 from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, TumblingWindow
 from quintet.streaming.objects import predictions, rows_of
 from quintet.streaming.quarantine import ShardQuarantine
+from quintet.streaming.record_ids import RepeatedRows, ScoredIds
 from quintet.streaming.sequences import padded
 from quintet.streaming.thresholds import past_threshold
 from quintet.streaming.windows import Advanced, WindowStore, advance
@@ -35,11 +36,15 @@ Step = Literal["decode_ms", "features_ms", "score_ms", "sink_ms", "windows_ms"]
 
 @dataclass(slots=True)
 class Scored:
-    """The rows of one model with their scores; `kept` are the positions of those in the sink."""
+    """The rows of one model with their scores; `kept` are the positions of those in the sink.
+
+    `repeated` (rows,) are rows with the id of another one that was scored.
+    """
 
     model_rows: ModelRows
     prediction: Prediction
     kept: NDArray[np.int64]
+    repeated: NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -48,13 +53,14 @@ class ShardOutcome:
 
     `failed` is the first record to retry, `error` why. `state` is the window's, None if the source
     has no windows. `rows`, `refused` and `fallback` are by (model, version); `skipped` records were
-    processed before.
+    processed before; `repeated` rows have the id of a row that was scored, and are left out.
     """
 
     shard: str
     records: int = 0
     undecodable: int = 0
     skipped: int = 0
+    repeated: int = 0
     rows: dict[tuple[str, int], int] = field(default_factory=dict)
     refused: dict[tuple[str, int], int] = field(default_factory=dict)
     fallback: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -78,6 +84,7 @@ class Scorer:
     features: FeatureSource
     sink: Sink
     checkpoints: Checkpoints
+    ids: ScoredIds
     latest: LatestScores
     alerts: AlertNotifier
     windows: WindowStore
@@ -114,11 +121,14 @@ class Scorer:
             decoded = self.decode(shard_batch)
             begun = self._lap(outcome, "decode_ms", begun)
             checkpoint = self.checkpoints.read(shard_batch.shard)
+            repeats = RepeatedRows.read(self.ids, shard_batch, decoded, checkpoint.done)
             if padded(shard_batch.sequences[-1]) > checkpoint.done:
-                self._settle(shard_batch, decoded, checkpoint, outcome)
+                self._settle(shard_batch, decoded, checkpoint, repeats, outcome)
             else:
                 outcome.skipped = outcome.records
             all_rows = [model_rows for _, model_rows in decoded.by_model]
+            for model_rows in all_rows:
+                model_rows.counted &= ~repeats.of(model_rows)
         if tumbling is not None:
             begun = self.timer()
             outcome.windows = advance(tumbling, shard_batch, all_rows, self.windows)
@@ -130,13 +140,15 @@ class Scorer:
         shard_batch: ShardBatch,
         decoded: Decoded,
         checkpoint: Checkpoint,
+        repeats: RepeatedRows,
         outcome: ShardOutcome,
     ) -> None:
         """Put all records after the checkpoint into the sink, publish them, then advance it."""
         new = np.array([padded(s) > checkpoint.done for s in shard_batch.sequences], dtype=np.bool_)
         outcome.skipped = int((~new).sum())
         scored = [
-            self._score(model, model_rows, new, outcome) for model, model_rows in decoded.by_model
+            self._score(model, model_rows, new, repeats, outcome)
+            for model, model_rows in decoded.by_model
         ]
         begun = self.timer()
         quarantine = ShardQuarantine(shard_batch)
@@ -149,6 +161,8 @@ class Scorer:
         commit_log.settle(ObjectChain("quarantine", "jsonl"), quarantine.records, quarantine.encode)
         for one in scored:
             self._publish(one, shard_batch, outcome)
+            repeats.add(one.model_rows, one.prediction.scores.index[one.kept])
+        repeats.store(self.ids)
         self.checkpoints.advance(shard_batch.shard, commit_log.checkpoint_after(), checkpoint)
         self._lap(outcome, "sink_ms", begun)
 
@@ -157,6 +171,7 @@ class Scorer:
         model: PublishedModel,
         model_rows: ModelRows,
         new: NDArray[np.bool_],
+        repeats: RepeatedRows,
         outcome: ShardOutcome,
     ) -> Scored:
         """Score the new rows of one model in one run."""
@@ -164,6 +179,8 @@ class Scorer:
         steps = Steps(self.timer, self.timer())
         if not new.all():
             batch.good &= new[model_rows.record]
+        repeated = repeats.of(model_rows) & batch.good
+        batch.good &= ~repeated
         now = self.clock()
         try:
             found = predict(route, batch, self.features, now, isolate="rows", steps=steps)
@@ -174,7 +191,9 @@ class Scorer:
         took = steps.milliseconds()
         for step in _TIMED:
             outcome.times[step] = outcome.times.get(step, 0.0) + took[step]
-        return Scored(model_rows, prediction, np.arange(len(prediction.scores.index)))
+        index = prediction.scores.index
+        repeated[index[repeats.within(model_rows, index)]] = True
+        return Scored(model_rows, prediction, np.arange(len(index)), repeated)
 
     def _publish(self, one: Scored, shard_batch: ShardBatch, outcome: ShardOutcome) -> None:
         """Publish the latest scores and the alerts of the rows in the sink."""
@@ -204,25 +223,29 @@ def _store(
     """Put the predictions of one model into the sink; the refused rows."""
     model_rows, scores, contract = one.model_rows, one.prediction.scores, one.prediction.contract
     shard_batch, records = commit_log.shard_batch, model_rows.record[scores.index]
-    refused = new[model_rows.record]
+    repeated = one.repeated
+    refused = new[model_rows.record] & ~repeated
     refused[scores.index] = False
 
     def encode(left: Sequence[int]) -> bytes:
-        chosen = np.flatnonzero(records >= left[0])
+        chosen = np.flatnonzero((records >= left[0]) & ~repeated[scores.index])
         return predictions(model_rows, scores, chosen, shard_batch, contract.version)
 
     def taken(decided: Sequence[int], body: bytes) -> None:
         there = rows_of(body)
         for row in np.flatnonzero(np.isin(model_rows.record, decided)).tolist():
             place = shard_batch.sequences[model_rows.record[row]], int(model_rows.row[row])
-            refused[row] = place not in there
+            repeated[row] &= place not in there
+            refused[row] = place not in there and not repeated[row]
 
     chain = ObjectChain(f"predictions/{contract.name}", "parquet")
+    # with repeats: an invocation that does not know them must use the same keys
     commit_log.settle(chain, np.unique(model_rows.record).tolist(), encode, taken)
-    one.kept = np.flatnonzero(~refused[scores.index])
+    one.kept = np.flatnonzero(~(refused | repeated)[scores.index])
     rows = np.flatnonzero(refused)
     key = (contract.name, contract.version)
-    outcome.rows[key] = int(new[model_rows.record].sum())
+    outcome.rows[key] = int((new[model_rows.record] & ~repeated).sum())
     outcome.refused[key] = len(rows)
+    outcome.repeated += int(repeated.sum())
     outcome.fallback[key] = int(scores.fallback[one.kept].sum())
     return rows

@@ -59,6 +59,7 @@ class StreamTelemetry:
             "records": outcome.records,
             "undecodable_records": outcome.undecodable,
             "repeated_records": outcome.skipped,
+            "repeated_rows": outcome.repeated,
             "rows": {f"{name}:{version}": n for (name, version), n in outcome.rows.items()},
             "refused_rows": sum(outcome.refused.values()),
             "alerts": outcome.alerts.raised,

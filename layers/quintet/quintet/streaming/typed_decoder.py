@@ -20,7 +20,7 @@ from msgspec.structs import astuple
 from quintet.columns import Array, Batch, fits, numpy_dtype, ragged
 from quintet.contract import Contract, Feature
 from quintet.formats import strict_json
-from quintet.streaming.aggregate_fields import Values, field_kinds
+from quintet.streaming.aggregate_fields import Values, field_kinds, id_field, id_key
 
 __all__ = ["TypedRows", "decode_typed"]
 
@@ -72,8 +72,14 @@ class _Rows:
 def decode_typed(
     contract: Contract, bodies: Sequence[bytes], model: str | None
 ) -> TypedRows | None:
-    """The rows of records that are all of `model` in the records form; None: all bare objects."""
-    reader = _reader(contract, model)
+    """The rows of records that are all of `model` in the records form; None: all bare objects.
+
+    All rows have an id, or none has one.
+    """
+    own = id_field(contract)
+    if own is not None and f'"{id_key(contract)}"'.encode() not in bodies[0]:
+        own = None
+    reader = _reader(contract, model, own)
     if reader is None:
         return None
     try:
@@ -94,14 +100,16 @@ def decode_typed(
     if not (_put_objects(contract, batch, columns) and _put_numbers(reader, rows, batch, columns)):
         return None
     values: Values = {name: columns[name] for name in field_kinds(contract)}
+    if own is not None:
+        values[own] = columns[own]
     if not all(map(_is_plain, values.values())):
         return None
     return TypedRows(batch, values, counts if max(counts) > 1 else None)
 
 
 @lru_cache(maxsize=64)
-def _reader(contract: Contract, model: str | None) -> _Reader | None:
-    """The reader of a contract's records; None if it has features of several dimensions."""
+def _reader(contract: Contract, model: str | None, own: str | None) -> _Reader | None:
+    """The reader of records with the id `own`; None if a feature has several dimensions."""
     kinds: dict[str, Any] = {}
     numbers: dict[str, tuple[str, ...]] = {}
     for feature in contract.requested:
@@ -120,6 +128,8 @@ def _reader(contract: Contract, model: str | None) -> _Reader | None:
             kinds[name] = {"number": float, "text": str}.get(read, float | str)
             if read == "number":
                 numbers[_NO_FEATURES] = (*numbers.get(_NO_FEATURES, ()), name)
+    if own is not None:
+        kinds.setdefault(own, str)
     # floats are read in 64 bits, whatever their feature's dtype
     wide = {d: np.dtype("float64" if d == _NO_FEATURES or d[0] == "f" else d) for d in numbers}
     # the largest first: then no padding is needed, and `struct` is quickest in native layout

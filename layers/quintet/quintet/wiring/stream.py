@@ -43,6 +43,7 @@ def scorer() -> Scorer:
     """The scorer. The last used models stay loaded between invocations."""
     from quintet.aws.checkpoints import CheckpointTable
     from quintet.aws.latest import LatestTable
+    from quintet.aws.scored_ids import ScoredIdTable
     from quintet.aws.stream_bucket import StreamBucket
     from quintet.aws.windows import WindowTable
     from quintet.streaming.decoding import decode
@@ -60,6 +61,7 @@ def scorer() -> Scorer:
         features=common.features(settings.features_table),
         sink=StreamBucket(s3, settings.stream_bucket),
         checkpoints=CheckpointTable(dynamodb, settings.stream_table, clock=time.time),
+        ids=ScoredIdTable(dynamodb, settings.stream_table, time.time),
         latest=LatestTable(
             dynamodb, settings.scores_table, kept_seconds=settings.scores_retention_days * DAY
         ),
