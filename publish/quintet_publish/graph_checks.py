@@ -85,7 +85,13 @@ def _tensor(
     fed = isinstance(ours, Input)
     field = f"{'inputs' if fed else 'outputs'}.{ours.name}"
     if theirs.type.WhichOneof("value") != "tensor_type":
-        yield field, "the graph has no tensor there (for classifiers, export with zipmap off)"
+        yield (
+            field,
+            "the graph has no tensor there, but a sequence or a map. For a classifier's ZipMap, "
+            "export with the option zipmap=False, or let `quintet_publish.kit.clean` cut it (from "
+            "CatBoost, which has no such option); an output that clients do not need may be left "
+            "out of the contract",
+        )
         return
     tensor = theirs.type.tensor_type
     dtype = _dtype(tensor.elem_type)
@@ -110,15 +116,23 @@ def _tensor(
         yield f"{field}.shape", f"is {list(ours.shape)}, {declared}{hint if bare else ''}"
         return
     if fed and rows >= 0 and not (one and rows == 1):
-        yield (
-            f"{field}.shape",
-            f"expected a graph of variable rows, its dimension {ours.batch_axis} is {rows}; "
-            f"export it with a dynamic batch{', or set `rows: one`' if rows == 1 else ''}",
-        )
+        yield f"{field}.shape", _fixed_rows(ours.batch_axis, rows, shape)
     # an output's declared rows are not reliable: LightGBM's converter declares 1 for a label
     # whatever the batch. The golden run checks it.
     elif any(mine not in (-1, have) for mine, have in zip(shape, ours.row_shape, strict=True)):
         yield f"{field}.shape", f"is {list(ours.shape)}, {declared}"
+
+
+def _fixed_rows(axis: int, rows: int, others: Sequence[int]) -> str:
+    """Say what to do about an input whose rows are fixed; `others` are its other dimensions."""
+    ways = [f"export it with a dynamic batch (torch: `dynamic_shapes=({{{axis}: 'rows'}},)`)"]
+    free = [at + (at >= axis) for at, size in enumerate(others) if size < 0]
+    if len(free) == 1:
+        ways.append(f"set `batch_axis: {free[0]}` if its variable dimension {free[0]} is the rows")
+    if rows == 1:
+        ways.append("set `rows: one`, which runs each row alone")
+    what = f"expected a graph of variable rows, its dimension {axis} is {rows}"
+    return f"{what}; {', or '.join(ways)}"
 
 
 def _constant(field: str, value: Any, theirs: onnx.ValueInfoProto) -> Iterator[tuple[str, str]]:

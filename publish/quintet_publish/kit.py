@@ -24,6 +24,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 #: the maximum difference of golden outputs: the tolerance of parity between paths
 TOLERANCE = 1e-6
+OPSET = 17  # of a graph that had none
 
 
 def contract_of(package: Path) -> Contract:
@@ -73,10 +74,11 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
 
     Sets the graph's name to the contract's (converters set a random one), puts outputs in
     the contract's order and shape (LightGBM's converter declares one label, whatever the
-    rows), removes what feeds none of them, and normalises text in the `C` locale (slim images
-    do not have the default one).
+    rows), cuts ZipMap off them, removes what feeds none of them, and normalises text in the `C`
+    locale (slim images do not have the default one).
     """
     graph = model.graph
+    _cut_zipmaps(model)
     graph.name = contract.name
     model.doc_string = graph.doc_string = ""
     imports = sorted(model.opset_import, key=lambda i: i.domain)  # converters keep them in a set
@@ -86,7 +88,7 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
     del graph.output[:]
     for output in contract.outputs:
         info = declared[output.name]
-        kind = info.type.tensor_type.elem_type
+        kind = info.type.tensor_type.elem_type or onnx.TensorProto.FLOAT  # a ZipMap had none
         if contract.rows == "one":  # it may have no dimension for the rows
             graph.output.append(info)
             continue
@@ -104,6 +106,16 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
             node.attribute.extend([*kept, onnx.helper.make_attribute("locale", "C")])
     onnx.checker.check_model(model)
     return model
+
+
+def _cut_zipmaps(model: onnx.ModelProto) -> None:
+    """Give a classifier's probabilities as the tensor that ZipMap makes a list of maps from."""
+    for node in model.graph.node:
+        if node.op_type == "ZipMap":
+            node.op_type, node.domain = "Identity", ""
+            del node.attribute[:]
+            if all(opset.domain for opset in model.opset_import):  # only ai.onnx.ml's
+                model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
 
 
 def _prune(graph: onnx.GraphProto) -> None:

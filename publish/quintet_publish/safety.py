@@ -20,6 +20,8 @@ __all__ = ["CAPS", "Caps", "read_graph"]
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 # com.microsoft's operators that read a file or a library beside the graph
 REFUSED_OPERATORS = frozenset({"EPContext", "PyOp", "Snpe"})
+#: locales that every system has
+LOCALES = (b"C", b"POSIX")
 TENSOR = onnx.TensorProto
 
 
@@ -125,6 +127,8 @@ class _Count:
                 yield f"expected only standard operators, got {node.domain}.{node.op_type}"[:160]
             if node.op_type in REFUSED_OPERATORS:
                 yield f"the operator {node.op_type} reads files, and is refused"
+            if node.op_type == "StringNormalizer":
+                yield from _locale(node)
             for attribute in node.attribute:
                 yield from self.attribute(attribute, own, depth)
 
@@ -156,7 +160,8 @@ class _Count:
             if tensor.data_location == TENSOR.EXTERNAL or tensor.external_data:
                 yield (
                     f"the tensor {tensor.name[:80]!r} is in another file; save the graph with "
-                    "its weights inside"
+                    "its weights inside (torch: `torch.onnx.export(..., external_data=False)`; "
+                    "onnx: `onnx.save(onnx.load(path), path)`)"
                 )
             yield from self._shape(tensor.name, tensor.dims)
             yield from _wrong_size(tensor)
@@ -180,6 +185,23 @@ class _Count:
         yield from _not_text(info.name)
         sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim if dim.dim_value > 0]
         yield from self._shape(info.name, sizes)
+
+
+def _locale(node: onnx.NodeProto) -> Iterator[str]:
+    """Report a locale that Lambda's image does not have, if the node's work needs one.
+
+    Python 3.12's and newer images have no language packs; without the attribute, it is en_US.
+    """
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    changes = given.get("case_change_action", b"NONE") != b"NONE"
+    blind = not given.get("is_case_sensitive", 0) and given.get("stopwords")
+    found = given.get("locale", b"en_US")
+    if (changes or blind) and found not in LOCALES:
+        yield (
+            f"StringNormalizer needs the locale {found[:40].decode(errors='replace')}, which "
+            "Lambda's image does not have; set its attribute `locale` to C or POSIX, which change "
+            "the case of ASCII letters alone (`quintet_publish.kit.clean` sets C)"
+        )
 
 
 def _not_text(*names: str | bytes) -> Iterator[str]:

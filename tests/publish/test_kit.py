@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper
 
 from quintet.contract import Contract, Feature, Input, Output
 from quintet_publish.kit import clean, predict, read_table, save, write_table
+from quintet_publish.release import prepare
 
 CONTRACT = Contract(
     name="doubled",
@@ -74,6 +76,77 @@ def test_clean_sets_the_locale_that_slim_images_have(converted: onnx.ModelProto)
     (_, normaliser) = clean(converted, CONTRACT).graph.node
     told = {a.name: helper.get_attribute_value(a) for a in normaliser.attribute}
     assert told == {"case_change_action": b"LOWER", "locale": b"C"}
+
+
+def with_zipmap() -> onnx.ModelProto:
+    """A classifier as CatBoost exports it: labels, and a list of maps of probabilities."""
+    nodes = [
+        helper.make_node(
+            "LinearClassifier",
+            ["x"],
+            ["label", "probability_tensor"],
+            domain="ai.onnx.ml",
+            classlabels_ints=[0, 1],
+            coefficients=[-1.0, 1.0],
+            intercepts=[0.0, 0.0],
+            post_transform="SOFTMAX",
+        ),
+        helper.make_node(
+            "ZipMap",
+            ["probability_tensor"],
+            ["probabilities"],
+            domain="ai.onnx.ml",
+            classlabels_int64s=[0, 1],
+        ),
+    ]
+    maps = helper.make_map_type_proto(
+        TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    )
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]),
+            helper.make_value_info("probabilities", helper.make_sequence_type_proto(maps)),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("ai.onnx.ml", 3)])
+
+
+ZIPPED = replace(
+    CONTRACT,
+    features=(Feature(name="a", dtype="float32"),),
+    inputs=(Input(name="x", dtype="float32", shape=(-1, 1), features=("a",)),),
+    outputs=(
+        Output(name="label", dtype="int64", shape=(-1,), meaning="label"),
+        Output(name="probabilities", dtype="float32", shape=(-1, 2), meaning="probabilities"),
+    ),
+)
+
+
+def test_clean_cuts_a_zipmap() -> None:
+    columns = {"a": np.array([0.0, 1.0])}
+    outputs = predict(clean(with_zipmap(), ZIPPED), ZIPPED, columns)
+    assert outputs["label"].tolist() == [0, 1]
+    odds = 1 / (1 + np.exp(-2.0))
+    assert outputs["probabilities"] == pytest.approx(np.array([[0.5, 0.5], [1 - odds, odds]]))
+
+
+def test_a_zipmap_that_the_contract_leaves_out_is_published(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text(
+        "{name: zipped, version: 1, task: t, features: [{name: a, dtype: float32}], inputs: "
+        "[{name: x, dtype: float32, shape: [-1, 1], features: [a]}], outputs: [{name: label, "
+        "dtype: int64, shape: [-1], meaning: label}]}"
+    )
+    model = with_zipmap()
+    model.ir_version = 9
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "golden.json").write_text(
+        '{"columns": {"a": [-1.0, 1.0]}, "outputs": {"label": [0, 1]}}'
+    )
+    release = prepare(tmp_path, lambda step, detail: None)
+    assert [output.name for output in release.contract.outputs] == ["label"]
 
 
 def test_predict_gives_outputs_by_name(converted: onnx.ModelProto) -> None:

@@ -226,7 +226,16 @@ def test_a_graph_as_the_contract_says_passes() -> None:
             {"x": tensor("x", TensorProto.FLOAT, [1, 2])},
             [
                 "inputs.x.shape: expected a graph of variable rows, its dimension 0 is 1; "
-                "export it with a dynamic batch, or set `rows: one`"
+                "export it with a dynamic batch (torch: `dynamic_shapes=({0: 'rows'},)`), or set "
+                "`rows: one`, which runs each row alone"
+            ],
+        ),
+        (
+            {"x": tensor("x", TensorProto.FLOAT, [2, "rows"])},
+            [
+                "inputs.x.shape: expected a graph of variable rows, its dimension 0 is 2; "
+                "export it with a dynamic batch (torch: `dynamic_shapes=({0: 'rows'},)`), or set "
+                "`batch_axis: 1` if its variable dimension 1 is the rows"
             ],
         ),
         (
@@ -242,7 +251,12 @@ def test_a_graph_as_the_contract_says_passes() -> None:
         ),
         (
             {"y": helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, [None])},
-            ["outputs.y: the graph has no tensor there (for classifiers, export with zipmap off)"],
+            [
+                "outputs.y: the graph has no tensor there, but a sequence or a map. For a "
+                "classifier's ZipMap, export with the option zipmap=False, or let "
+                "`quintet_publish.kit.clean` cut it (from CatBoost, which has no such option); an "
+                "output that clients do not need may be left out of the contract"
+            ],
         ),
     ],
 )

@@ -105,14 +105,15 @@ def test_the_rows_that_fit_the_service_level_are_proposed() -> None:
         (
             [1, 2],
             "many",
-            "expected a graph of variable rows, its dimension 0 is 1; export it with "
-            "a dynamic batch, or set `rows: one`",
+            "expected a graph of variable rows, its dimension 0 is 1; export it with a dynamic "
+            "batch (torch: `dynamic_shapes=({0: 'rows'},)`), or set `rows: one`, which runs each "
+            "row alone",
         ),
         (
             [4, 2],
             "one",
-            "expected a graph of variable rows, its dimension 0 is 4; export it with "
-            "a dynamic batch",
+            "expected a graph of variable rows, its dimension 0 is 4; export it with a dynamic "
+            "batch (torch: `dynamic_shapes=({0: 'rows'},)`)",
         ),
         (
             [2],

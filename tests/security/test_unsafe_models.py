@@ -29,6 +29,11 @@ from quintet_publish.read_check import read_check
 from quintet_publish.safety import Caps, read_graph
 from quintet_publish.wire import count_parts
 
+INSIDE = (
+    "save the graph with its weights inside (torch: `torch.onnx.export(..., external_data=False)`; "
+    "onnx: `onnx.save(onnx.load(path), path)`)"
+)
+
 
 def refusals(content: bytes, **caps: int) -> list[str]:
     """Why a graph is refused, without the file's name."""
@@ -120,8 +125,33 @@ def in_the_open(model: onnx.ModelProto) -> None:
     ],
 )
 def test_external_data_is_refused_wherever_it_hides(change: Any, name: str) -> None:
-    assert refusals(changed(change)) == [
-        f"the tensor '{name}' is in another file; save the graph with its weights inside"
+    assert refusals(changed(change)) == [f"the tensor '{name}' is in another file; {INSIDE}"]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "needs"),
+    [
+        ({"case_change_action": "LOWER"}, "en_US"),
+        ({"case_change_action": "UPPER", "locale": "de_DE"}, "de_DE"),
+        ({"is_case_sensitive": 0, "stopwords": ["a"], "locale": "C.UTF-8"}, "C.UTF-8"),
+        ({"case_change_action": "LOWER", "locale": "C"}, None),
+        ({"case_change_action": "LOWER", "locale": "POSIX"}, None),
+        ({"is_case_sensitive": 1, "stopwords": ["a"]}, None),
+        ({"locale": "en_US"}, None),
+    ],
+)
+def test_a_locale_that_lambda_lacks_is_refused(
+    attributes: dict[str, Any], needs: str | None
+) -> None:
+    node = helper.make_node("StringNormalizer", ["t"], ["u"], **attributes)
+    content = changed(lambda model: model.graph.node.append(node))
+    if needs is None:
+        assert read_graph(content).graph.node[-1] == node
+        return
+    assert refusals(content) == [
+        f"StringNormalizer needs the locale {needs}, which Lambda's image does not have; set its "
+        "attribute `locale` to C or POSIX, which change the case of ASCII letters alone "
+        "(`quintet_publish.kit.clean` sets C)"
     ]
 
 
@@ -195,7 +225,7 @@ def test_the_default_attributes_of_a_function_are_looked_at() -> None:
         attribute_protos=[helper.make_attribute("weights", weights)],
     )
     assert refusals(changed(lambda model: model.functions.append(made))) == [
-        "the tensor 'default' is in another file; save the graph with its weights inside"
+        f"the tensor 'default' is in another file; {INSIDE}"
     ]
 
 

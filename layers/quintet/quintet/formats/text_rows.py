@@ -89,6 +89,8 @@ def _too_long(contract: Contract, layout: Layout, part: Records, row: int) -> Ch
     """The chunk of a record that is too long: it is refused, unread."""
     what = "a row of CSV" if layout.format == "csv" else "a JSON object"
     expected = f"{what} of at most {MAX_RECORD_BYTES:,} bytes"
+    if any(feature.shape for feature in contract.features):
+        expected += " (use Parquet for larger ones, such as images)"
     size = part.longest
     got = f"{size:,} bytes"
     if size > MAX_HELD_BYTES:
