@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test fuzz test-browser test-built test-sam-local test-localstack lint bench build deploy lock lock-localstack clean
+.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-sam-local test-localstack lint bench build deploy lock lock-clients lock-localstack clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-built: setup .venv-sam/.ready .venv-lambda/.ready ## build for both archite
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(MAKE) build ARCH=arm64 SAM=.aws-sam/arm64
 	$(BIN)/python -m pytest -m built tests/built
+
+test-clients: setup .venv-clients-sagemaker2/.ready .venv-clients-sagemaker3/.ready ## run other servers' own clients, unmodified
+	$(BIN)/python -m pytest -m clients tests/clients
 
 test-sam-local: setup ## run sam local invoke and start-api in containers, by Podman (as root)
 	tests/sam_local/install.sh
@@ -89,6 +92,12 @@ bench: setup ## run every benchmark
 	VIRTUAL_ENV=.venv-localstack $(BIN)/uv pip install --quiet --no-deps -e tests/localstack/plugin
 	@touch $@
 
+# Clients whose packages exclude each other, or ours.
+.venv-clients-%/.ready: requirements/clients-%.txt $(VENV)/.ready
+	$(BIN)/uv venv --quiet --clear --python '>=3.11,<3.13' .venv-clients-$*
+	VIRTUAL_ENV=.venv-clients-$* $(BIN)/uv pip install --quiet --require-hashes -r $<
+	@touch $@
+
 # In the layers' makefiles PYTHON is the runtime's Python; here it is the development one.
 SAM_BUILD := env -u MAKEFLAGS -u PYTHON .venv-sam/bin/sam build --cached --parallel
 
@@ -118,10 +127,16 @@ lock: ## resolve the locks from pyproject.toml and the .in files
 			layers/wheels/$$layer.in -o layers/wheels/$$layer.txt; \
 	done
 
+lock-clients: ## resolve requirements/clients-*.txt
+	for name in sagemaker2 sagemaker3; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+			--no-header --upgrade requirements/clients-$$name.in -o requirements/clients-$$name.txt || exit 1; \
+	done
+
 # resolved as of LocalStack's last release: newer packages break it
 lock-localstack: ## resolve requirements/localstack.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.13 --exclude-newer 2026-03-28 --generate-hashes \
 		--no-annotate --no-header requirements/localstack.in -o requirements/localstack.txt
 
 clean: ## remove what the other targets created
-	rm -rf $(VENV) .venv-sam .venv-lambda .venv-localstack .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-sam .venv-lambda .venv-clients-* .venv-localstack .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache

@@ -204,6 +204,78 @@ def test_unload_of_an_unknown_model(url: str) -> None:
     assert send("POST", f"{url}/v2/repository/models/model/unload", b"").status == 404
 
 
+# ---- version 1 -----------------------------------------------------------------------------------
+
+
+@port("test_model_v1", "200 for a model that is ready")
+def test_model_v1(url: str) -> None:
+    answer = send("GET", f"{url}/v1/models/testmodel")
+    assert (answer.status, answer.json()) == (200, {"name": "testmodel", "ready": True})
+
+
+@port("test_unknown_model_v1", "404")
+def test_unknown_model_v1(url: str) -> None:
+    answer = send("GET", f"{url}/v1/models/invalid")
+    assert (answer.status, list(answer.json())) == (404, ["error"])
+
+
+@port("test_list_models_v1", "the names of all models")
+def test_list_v1(url: str) -> None:
+    assert "testmodel" in send("GET", f"{url}/v1/models").json()["models"]
+
+
+@port("test_predict_v1", "`instances` to `predictions`, as application/json")
+def test_predict_v1(url: str) -> None:
+    answer = send("POST", f"{url}/v1/models/testmodel:predict", b'{"instances":[[1,2]]}')
+    assert (answer.status, answer.data) == (200, b'{"predictions":[[1,2]]}')
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+@port("test_explain_v1", "explanations", "a published model explains nothing: 405")
+def test_explain_v1(url: str) -> None:
+    answer = send("POST", f"{url}/v1/models/testmodel:explain", b'{"instances":[[1,2]]}')
+    assert (answer.status, list(answer.json())) == (405, ["error"])
+
+
+EVENTS = "requests are not CloudEvents; captures are stored as such"
+
+
+@port("test_predict_ce_structured", "a CloudEvent gets one as its answer", EVENTS)
+def test_a_structured_cloud_event(url: str) -> None:
+    event = {"specversion": "1.0", "id": "1", "type": "t", "source": "s"}
+    answer = send(
+        "POST",
+        f"{url}/v1/models/testmodel:predict",
+        json.dumps({**event, "data": {"instances": [[1, 2]]}}),
+        {"Content-Type": "application/cloudevents+json"},
+    )
+    assert answer.status == 415
+
+
+@port(
+    "test_predict_ce_binary_dict, test_predict_ce_binary_bytes",
+    "an answer with `ce-` headers",
+    EVENTS,
+)
+def test_a_binary_cloud_event(url: str) -> None:
+    headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-type": "t", "ce-source": "s"}
+    answer = send("POST", f"{url}/v1/models/testmodel:predict", {"instances": [[1, 2]]}, headers)
+    assert (answer.status, answer.data) == (200, b'{"predictions":[[1,2]]}')
+    assert not [name for name in answer.headers if name.lower().startswith("ce-")]
+
+
+@port("test_predict_ce_bytes_bad_format_exception", "a body that is not JSON: 400")
+def test_a_body_that_is_not_json(url: str) -> None:
+    answer = send("POST", f"{url}/v1/models/testmodel:predict", b"{")
+    assert (answer.status, list(answer.json())) == (400, ["error"])
+
+
+@port("test_predict_ce_bytes_bad_hex_format_exception", "a body that is not UTF-8: 400")
+def test_a_body_that_is_not_text(url: str) -> None:
+    answer = send("POST", f"{url}/v1/models/testmodel:predict", b"0\x80\x80\x06World!\x00\x00")
+    assert (answer.status, list(answer.json())) == (400, ["error"])
+
+
 # ---- what a published model cannot do ------------------------------------------------------------
 
 

@@ -74,6 +74,13 @@ def test_a_raw_body_is_not_several_texts(url: str) -> None:
     assert "a row of INPUT0 has several strings" in answer.json()["error"]
 
 
+@port("test_multi_variable_dimensions", "a raw body cannot have several free dimensions: 400")
+def test_a_raw_body_has_one_free_dimension(url: str) -> None:
+    answer = infer(url, "identity_float16", np.ones(4, np.float16).tobytes(), {HEADER: "0"})
+    assert answer.status == 400
+    assert "INPUT0 has several free dimensions" in answer.json()["error"]
+
+
 @port("test_multi_inputs", "a raw body cannot be several inputs: 400")
 def test_a_raw_body_is_not_several_inputs(url: str) -> None:
     answer = infer(url, "simple", np.arange(32, dtype=np.int32).tobytes(), {HEADER: "0"})

@@ -29,12 +29,24 @@ def _contract(name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) ->
         version=1,
         task="port",
         features=tuple(
-            Feature(name=tensor, dtype=dtype, shape=() if shape == (1,) else shape)
+            Feature(
+                name=tensor,
+                dtype=dtype,
+                shape=() if shape == (1,) else shape,
+                max=(8, 8) if -1 in shape else None,
+            )
             for tensor, dtype, shape in inputs
         ),
         inputs=tuple(Input(name=n, dtype=d, shape=(-1, *shape)) for n, d, shape in inputs),
         outputs=tuple(
-            Output(name=n, dtype=d, shape=(-1, *shape), meaning="value") for n, d, shape in outputs
+            Output(
+                name=n,
+                dtype=d,
+                shape=(-1, *shape),
+                meaning="value",
+                max=(8, 8) if -1 in shape else None,
+            )
+            for n, d, shape in outputs
         ),
         limits=Limits(rows=10),
     )
@@ -50,6 +62,14 @@ MODELS: dict[str, tuple[Contract, list[Any]]] = {
     for contract, nodes in (
         (
             _identity("identity_float32", "float32", 8),
+            [helper.make_node("Identity", ["INPUT0"], ["OUTPUT0"])],
+        ),
+        (
+            _contract(
+                "identity_float16",
+                [("INPUT0", "float16", (-1, -1))],
+                [("OUTPUT0", "float16", (-1, -1))],
+            ),
             [helper.make_node("Identity", ["INPUT0"], ["OUTPUT0"])],
         ),
         (
@@ -117,7 +137,11 @@ def publish_port_models(local: LocalAws) -> None:
     for contract, nodes in MODELS.values():
         constants = {"axis": np.array([1], dtype=np.int64)} if contract.name == "sum-model" else {}
         rows = {
-            feature.name: [np.full(feature.shape, "a" if feature.dtype == "string" else 1).tolist()]
+            feature.name: [
+                np.full(
+                    [abs(n) for n in feature.shape], "a" if feature.dtype == "string" else 1
+                ).tolist()
+            ]
             for feature in contract.features
         }
         publish_graph(contract, graph_of(contract, nodes, **constants), rows, registry)
