@@ -250,6 +250,18 @@ def test_a_file_that_crashes_the_reader_is_named_with_its_row_group(
     assert report["status"] == "failed" and failed["reason"] in report["cause"]
 
 
+def test_a_file_without_a_header_is_dropped_by_the_command(local: LocalAws, tmp_path: Path) -> None:
+    _, *lines = CUSTOMERS.read_text().splitlines(keepends=True)
+    file = tmp_path / "bare.csv"
+    file.write_text("".join(line.partition(",")[2] for line in lines[:300]))
+    refused = quintet("drop", str(file), "churn", state=local.state)
+    assert refused.exit_code == 1
+    assert "if the file has no header, say `header: none`" in " ".join(refused.output.split())
+    dropped = quintet("drop", str(file), "churn", "--header", "none", state=local.state)
+    assert dropped.exit_code == 0, dropped.output
+    assert "300 rows = 300 scored + 0 quarantined" in dropped.output
+
+
 def test_the_command_drops_follows_and_shows(local: LocalAws, tmp_path: Path) -> None:
     state = local.state
     options = ("--output", "csv", "--keep", "spend_365d=spent")

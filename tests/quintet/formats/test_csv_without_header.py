@@ -193,7 +193,7 @@ def test_a_bad_value_of_a_vector_is_named() -> None:
             replace(CONTRACT, header="none"),
             b"1,2,fr\n3,4,de\n",
             "the first row: expected 4 cells, as `header` is none: amount, visits, country, rate, "
-            "got 3",
+            "got 3; customer has none, as the model joins no stored features",
         ),
     ],
 )

@@ -165,7 +165,10 @@ def without_header(contract: Contract, head: bytes, columns: tuple[str, ...]) ->
     if len(columns) not in cells[best]:
         shown = ", ".join(columns[:MAX_SHOWN]) + ", ..." * (len(columns) > MAX_SHOWN)
         expected = f"{len(columns)} cells, as `header` is none: {shown}"
-        raise BadInput.of("the first row", expected, str(max(c[0] for c in cells.values())))
+        count = max(counts[0] for counts in cells.values())
+        without_key = contract.entity and contract.entity not in columns
+        why = f"; {contract.entity} has none, as the model joins no stored features"
+        raise BadInput.of("the first row", expected, f"{count}{why if without_key else ''}")
     return Header(columns, best, shift, head.count(b"\n", 0, shift) + 1)
 
 
