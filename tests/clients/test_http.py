@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import shutil
 import subprocess
+from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import requests
+import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
 from tests.kits.local_aws import LocalAws
 from tests.kits.models import LOG, publish, renamed
 
@@ -105,6 +110,29 @@ def test_a_long_answer_is_compressed_where_asked(api: str) -> None:
     asked = json.dumps(ROW).encode()
     short = send(api, "POST", "/models/plain/predict", ("Accept-Encoding", "gzip"), body=asked)
     assert short[1]["Content-Encoding"] is None
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_tritons_clients_read_long_answers_compressed(api: str, raw: bool) -> None:
+    rows, url = np.array([[3, 1]] * 100, dtype=np.float32), api.removeprefix("http://")
+
+    def asked(client: Any) -> dict[str, Any]:
+        tensor = client.InferInput("XY", [100, 2], "FP32")
+        tensor.set_data_from_numpy(rows, binary_data=raw)
+        output = client.InferRequestedOutput("logs", binary_data=raw)
+        named = {"inputs": [tensor], "outputs": [output]}
+        return {**named, "response_compression_algorithm": "gzip"}
+
+    async def awaited() -> Any:
+        # it asks for gzip in every request, but decompresses inferences alone
+        async with triton_aio.InferenceServerClient(url) as client:
+            await client.get_model_config("plain")
+            await client.get_model_repository_index()
+            return await client.infer("plain", **asked(triton_aio))
+
+    client: Any = triton.InferenceServerClient(url)
+    for result in (client.infer("plain", **asked(triton)), asyncio.run(awaited())):
+        assert result.as_numpy("logs").tolist() == [LOGS] * 100
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/plain", "/v1/models/plain", "/jobs", "/runs"])
