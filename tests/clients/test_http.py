@@ -137,7 +137,8 @@ def test_tritons_clients_read_long_answers_compressed(api: str, raw: bool) -> No
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/models/plain", "/v1/models/plain", "/jobs", "/runs"])
 def test_head_and_options_stand_where_get_does(api: str, path: str) -> None:
-    asked = f"{path}?model=plain" if path == "/runs" else path
+    # the model of this module has no runs; its jobs change while they are asked for
+    asked = path + {"/runs": "?model=plain", "/jobs": "?model=nosuch"}.get(path, "")
     status, headers, body = send(api, "GET", asked)
     head = send(api, "HEAD", asked)
     assert (status, head[0], head[2]) == (200, 200, b"")
