@@ -8,10 +8,10 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from quintet.columns import near_name, numpy_dtype
 from quintet.contract import Contract
 from quintet.manifest import GRAPH, digest_of, sha256
 from quintet.serving.golden import Golden, golden_from_dict
@@ -147,7 +147,7 @@ def _golden(contract: Contract, content: bytes) -> Golden:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number that JSON has")
+    raise ValueError(f"{name} is not a number that JSON has; a missing value is null")
 
 
 def _golden_problems(contract: Contract, data: Any) -> Iterator[tuple[str, str]]:
@@ -155,8 +155,8 @@ def _golden_problems(contract: Contract, data: Any) -> Iterator[tuple[str, str]]
         yield "", "expected an object with columns and outputs"
         return
     for name in sorted(data.keys() - set(GOLDEN_KEYS)):
-        close = get_close_matches(name, GOLDEN_KEYS, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        near = near_name(name, GOLDEN_KEYS)
+        hint = f"; do you mean {near}?" if near else ""
         yield name[:100], f"expected one of {', '.join(GOLDEN_KEYS)}{hint}"
     columns, outputs = data.get("columns"), data.get("outputs")
     if not isinstance(columns, dict) or not isinstance(outputs, dict) or not columns:
@@ -170,6 +170,7 @@ def _golden_problems(contract: Contract, data: Any) -> Iterator[tuple[str, str]]
     if len(lengths) != 1 or lengths & {-1, 0}:
         yield "", "expected lists of one and the same length, at least 1"
     elif columns.keys() == features and set(outputs) == {o.name for o in contract.outputs}:
+        yield from _gaps(contract, columns)
         odd = list(_odd_outputs(contract, outputs))
         yield from odd or label_differences(contract, outputs)
     tolerance = data.get("tolerance", MAX_TOLERANCE)
@@ -185,6 +186,20 @@ def _names(kind: str, given: Mapping[str, Any], expected: set[str]) -> Iterator[
         yield f"{kind}.{name}"[:100], "is not in the contract"
     for name in sorted(expected - given.keys()):
         yield kind, f"{name} is missing"
+
+
+def _gaps(contract: Contract, columns: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Find features with a missing value that a request must have: they would refuse the row."""
+    for feature in contract.requested:
+        if feature.fill is None and None in columns[feature.name]:
+            floats = numpy_dtype(feature.dtype).kind == "f" and not feature.free
+            choice = "missing: nan (the model gets NaN) or a default" if floats else "a default"
+            row = columns[feature.name].index(None)
+            yield (
+                f"columns.{feature.name}",
+                f"row {row}: null, and the feature is required; if values may be missing, give it "
+                f"{choice} in model.yaml",
+            )
 
 
 def _odd_outputs(contract: Contract, outputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

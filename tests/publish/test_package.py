@@ -85,7 +85,10 @@ def test_training_data_has_a_known_suffix(tmp_path: Path) -> None:
     ("text", "found"),
     [
         ("{", "golden.json: is not JSON: Expecting property name enclosed in double quotes"),
-        ('{"a": NaN}', "golden.json: is not JSON: NaN is not a number that JSON has"),
+        (
+            '{"a": NaN}',
+            "golden.json: is not JSON: NaN is not a number that JSON has; a missing value is null",
+        ),
         ("[" * 100_000, "golden.json: is not JSON: nested too deep"),
         ("[]", "golden.json: expected an object with columns and outputs"),
         ("{}", "golden.json: expected an object with columns and outputs"),
@@ -135,7 +138,14 @@ def test_golden_vectors_that_are_no_vectors(tmp_path: Path, text: str, found: st
             {"tolerence": 1e-3},
             [
                 "golden.json: tolerence: expected one of columns, outputs, tolerance, entities; "
-                "did you mean tolerance?"
+                "do you mean tolerance?"
+            ],
+        ),
+        (
+            {"columns": {"a": [1.0, None, 2.0], "b": [None] * 3}},
+            [
+                "golden.json: columns.a: row 1: null, and the feature is required; if values may "
+                "be missing, give it missing: nan (the model gets NaN) or a default in model.yaml"
             ],
         ),
         (

@@ -83,7 +83,13 @@ def bench(*files: tuple[str, bytes]) -> Bench:
     return made
 
 
-def scored(made: Bench, threads: int = 1, unit_bytes: int = 1 << 20, **request: Any) -> list[Any]:
+def scored(
+    made: Bench,
+    threads: int = 1,
+    unit_bytes: int = 1 << 20,
+    model: OnnxModel = MODEL,
+    **request: Any,
+) -> list[Any]:
     """The visits that the model was given by file and customer, as its output tells them."""
     plan = made.plan_many(unit_bytes, features="_features/tiny/", **request)
     assert isinstance(plan, Plan), plan
@@ -91,7 +97,7 @@ def scored(made: Bench, threads: int = 1, unit_bytes: int = 1 << 20, **request: 
         result = score_unit(
             unit,
             plan,
-            model=lambda: MODEL,
+            model=lambda: model,
             inbox=made.inbox,
             store=made.store,
             features=made.features,
@@ -150,6 +156,38 @@ def test_a_partition_sees_the_last_values_before_its_end(
         (FEBRUARY, "ann", 4, score_of(4, 0.125)),
         (FEBRUARY, "cyd", 5, score_of(5, UNKNOWN)),
         (FEBRUARY, "ann", 4, score_of(4, 0.125)),
+    ]
+
+
+def test_a_feature_without_a_value_is_nan_where_the_contract_says_so() -> None:
+    rate = Feature(
+        name="rate",
+        column="Rate (%)",
+        dtype="float32",
+        source="store",
+        missing="nan",
+        max_age=FAR,
+    )
+    contract = dataclasses.replace(
+        STORED,
+        features=(*STORED.features[:3], rate),
+        outputs=(dataclasses.replace(STORED.outputs[0], finite=False), *STORED.outputs[1:]),
+    )
+    made = Bench(MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, contract)))
+    made.inbox.put(BUCKET, FEBRUARY, asked("ann", "cyd", "eve"))
+    body = history(KNOWN)
+    table = arrow_io.read_parquet(io.BytesIO(body)).read_all()
+    columns: dict[str, Any] = {
+        n.replace("rate", "Rate (%)"): table.column(n) for n in table.column_names
+    }
+    out = io.BytesIO()
+    arrow_io.write_parquet(core.Table.from_pydict(columns), out)
+    made.inbox.put(BUCKET, "_features/tiny/a.parquet", out.getvalue())
+    found = scored(made, model=OnnxModel(contract, tiny_graph()), prefix="_data/tiny/")
+    assert [(customer, str(score)) for _, customer, _, score in found] == [
+        ("ann", str(score_of(4, 0.125))),
+        ("cyd", "nan"),
+        ("eve", "nan"),
     ]
 
 
