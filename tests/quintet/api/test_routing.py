@@ -170,6 +170,15 @@ def test_options_need_no_identity(auth: str) -> None:
     assert ask("OPTIONS", "/jobs", auth="iam")["statusCode"] == 404
 
 
+def test_a_log_line_says_that_options_were_answered_and_nothing_predicted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    telemetry = RequestTelemetry(StdoutTelemetry("dev", {}))
+    gateway.respond(event("OPTIONS", "/v2/x"), ROUTES, lambda: telemetry, lambda: "iam")
+    line = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (line["message"], line["route"]) == ("answered", "OPTIONS /v2/{proxy+}")
+
+
 def shared(method: str, path: str, origin: str | None, **given: Any) -> dict[str, str]:
     """The headers for a page of that origin, if the stage names `ORIGINS`."""
     headers = {} if origin is None else {"Origin": origin}

@@ -53,7 +53,7 @@ class RequestTelemetry:
         times = context.steps.milliseconds()
         line = _line(context, request, response, times)
         level, event = "INFO", "accepted" if context.job else "predicted"
-        if request.route.startswith("/jobs"):
+        if request.route.startswith("/jobs") or request.method == "OPTIONS":
             event = "answered"
         if error is not None:
             level, event, about = _failure(error)
