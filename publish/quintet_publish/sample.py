@@ -148,7 +148,7 @@ def _quality(
 ) -> Quality | None:
     """Return AUC (probabilities and scores of two classes), RMSE (values) or label accuracy."""
     of: dict[str, Output] = {}
-    for output in reversed(contract.outputs):
+    for output in reversed([output for output in contract.outputs if not output.free]):
         of[output.meaning] = output
     for meaning in ("probabilities", "score", "value", "label"):
         if meaning in of:
