@@ -40,6 +40,7 @@ import onnxruntime
 import orjson
 from benchmarks.score_unit import FEATURES, _contract, make
 
+from quintet.captures.store import MemoryCaptures
 from quintet.contract import Aggregate, Contract, Stream
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel, session_options
@@ -135,6 +136,7 @@ def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
         ids=MemoryScoredIds(),
         latest=MemoryLatest(),
         alerts=AlertNotifier(MemoryAlertState(), []),
+        captures=MemoryCaptures(),
         windows=MemoryWindows(),
         clock=lambda: NOW,
     )

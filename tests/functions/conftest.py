@@ -219,12 +219,14 @@ def stream_aws(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterat
         "QUINTET_STREAM_TABLE": f"stream-{number}",
         "QUINTET_SCORES_TABLE": f"scores-{number}",
         "QUINTET_FEATURES_TABLE": f"stream-features-{number}",
+        "QUINTET_CAPTURES_BUCKET": f"captures-{number}",
     }
     dynamodb, s3 = online_aws.client("dynamodb"), online_aws.client("s3")
     for resource in ("RegistryTable", "StreamTable", "ScoresTable", "FeaturesTable"):
         variable = f"QUINTET_{resource.removesuffix('Table').upper()}_TABLE"
         dynamodb.create_table(TableName=names[variable], **table_properties(resource))
     s3.create_bucket(Bucket=names["QUINTET_STREAM_BUCKET"])
+    s3.create_bucket(Bucket=names["QUINTET_CAPTURES_BUCKET"])
     s3.create_bucket(Bucket=f"stream-registry-{number}")
     streams.publish(streams.METER, s3, dynamodb, f"stream-registry-{number}")
     sns = online_aws.client("sns")

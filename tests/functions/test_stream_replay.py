@@ -19,6 +19,7 @@ from tests.kits.streams import METER, NOW, SHARD, data, reading, sequence, shard
 from typer.testing import CliRunner
 
 from quintet.aws.stream_bucket import StreamBucket
+from quintet.captures.store import MemoryCaptures
 from quintet.errors import NotFound
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
@@ -85,6 +86,7 @@ class House:
             latest=MemoryLatest(),
             alerts=AlertNotifier(_NoAlertState(), []),
             windows=MemoryWindows(),
+            captures=MemoryCaptures(),
             clock=lambda: NOW + 1,
         )
         outcome = scorer.take(found, None)

@@ -18,6 +18,7 @@ from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Unit, run_name, uni
 from quintet.batch.requests import RunRequest, request_from
 from quintet.batch.stores import MemoryInputBucket, MemoryObjectStore
 from quintet.batch.units import score_unit
+from quintet.captures.store import MemoryCaptures
 from quintet.contract import Contract, Feature, Input, Output, to_dict
 from quintet.features import MemoryFeatures
 from quintet.formats import parquet
@@ -239,6 +240,7 @@ class Bench:
         self.inbox = MemoryInputBucket()
         self.store = MemoryObjectStore()
         self.features = MemoryFeatures()
+        self.captures = MemoryCaptures()
         self.catalog = catalog
         self.baseline: dict[str, Any] = {}
 
@@ -292,6 +294,7 @@ class Bench:
                 features=self.features,
                 clock=lambda: 0.0,
                 baseline=lambda: self.baseline,
+                captures=self.captures,
                 threads=threads,
             )
             for unit in self.units(plan.folder)

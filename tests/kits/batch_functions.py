@@ -120,6 +120,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "QUINTET_REGISTRY_TABLE": "batch-registry",
         "QUINTET_INBOX_BUCKET": "inbox",
         "QUINTET_SCORES_BUCKET": "scores",
+        "QUINTET_CAPTURES_BUCKET": "captures",
         "QUINTET_FEATURES_TABLE": "batch-features",
         "QUINTET_ENDPOINTS_TABLE": "batch-endpoints",
         "QUINTET_STATE_MACHINE_ARN": MACHINE,

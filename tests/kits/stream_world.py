@@ -8,13 +8,15 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from arro3 import io as arrow_io
 from tests.kits import models
 from tests.kits.streams import METER, NOW, data, reading, sequence, shard_batch
 
+from quintet.captures.store import MemoryCaptures
+from quintet.contract import Capture
 from quintet.errors import Transient
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
@@ -28,9 +30,10 @@ from quintet.streaming.record_ids import MemoryScoredIds
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows
 
-__all__ = ["Adversary", "Crash", "Records", "World", "check"]
+__all__ = ["CAPTURED", "Adversary", "Crash", "Records", "World", "check"]
 
 MODEL = OnnxModel(METER, models.log_graph())
+CAPTURED = OnnxModel(replace(METER, capture=Capture()), models.log_graph())
 
 
 class Crash(BaseException):
@@ -78,6 +81,7 @@ class Struck:
 class World:
     """What outlives invocations."""
 
+    model: OnnxModel = MODEL
     sink: MemorySink = field(default_factory=MemorySink)
     checkpoints: MemoryCheckpoints = field(default_factory=MemoryCheckpoints)
     ids: MemoryScoredIds = field(default_factory=MemoryScoredIds)
@@ -85,6 +89,7 @@ class World:
     alert_state: MemoryAlertState = field(default_factory=MemoryAlertState)
     alert_channel: MemoryAlertChannel = field(default_factory=MemoryAlertChannel)
     windows: MemoryWindows = field(default_factory=MemoryWindows)
+    captures: MemoryCaptures = field(default_factory=MemoryCaptures)
 
     def scorer(self, adversary: Adversary | None = None) -> Scorer:
         """A scorer on its ports, each with the adversary around it."""
@@ -96,12 +101,13 @@ class World:
             self.alert_state,
             self.alert_channel,
             self.windows,
+            self.captures,
         ]
         if adversary is not None:
             ports = [Struck(port, adversary) for port in ports]
-        sink, checkpoints, ids, latest, alert_state, alert_channel, windows = ports
+        sink, checkpoints, ids, latest, alert_state, alert_channel, windows, captures = ports
         return Scorer(
-            decode=lambda found: decode(found, lambda name: MODEL, "log"),
+            decode=lambda found: decode(found, lambda name: self.model, "log"),
             features=MemoryFeatures(),
             sink=sink,
             checkpoints=checkpoints,
@@ -109,6 +115,7 @@ class World:
             latest=latest,
             alerts=AlertNotifier(alert_state, [alert_channel]),
             windows=windows,
+            captures=captures,
             clock=lambda: NOW + 1,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 from tests.kits.models import NOW, Clock, online, shop_features
 
 from quintet.features import FeatureSource
+from quintet.jobs.captures import JobCaptures
 from quintet.jobs.job import Content, Job
 from quintet.jobs.memory import MemoryBlobs, MemoryJobs
 from quintet.jobs.messages import (
@@ -68,6 +69,7 @@ class Bench:
     visibility: MemoryVisibility = field(default_factory=MemoryVisibility)
     clock: Clock = field(default_factory=Clock)
     features: FeatureSource = field(default_factory=shop_features)
+    lines: list[bytes] = field(default_factory=list)
     models: ModelCache = field(default_factory=lambda: online().models)
 
     def worker(self, **changes: Any) -> Worker:
@@ -84,6 +86,7 @@ class Bench:
             "clock": self.clock,
             "lease_seconds": LEASE_SECONDS,
             "threads": 1,
+            "captures": JobCaptures(self.lines.extend),
         } | changes
         ports["jobs"] = JobTransitions(**{f.name: ports[f.name] for f in fields(JobTransitions)})
         return Worker(**{f.name: ports[f.name] for f in fields(Worker)})

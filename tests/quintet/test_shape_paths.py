@@ -21,6 +21,7 @@ from quintet.batch.plans import Plan
 from quintet.captures.lines import prediction_lines
 from quintet.captures.plans import CapturePlan
 from quintet.captures.reading import read_lines
+from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import read_parquet, scored, write_parquet
 from quintet.columns import from_records
 from quintet.contract import Capture, Contract, Feature
@@ -129,6 +130,7 @@ def test_a_stream_writes_lists_and_keeps_the_latest_of_each_entity() -> None:
         latest=latest,
         alerts=AlertNotifier(MemoryAlertState(), [MemoryAlertChannel()]),
         windows=MemoryWindows(),
+        captures=MemoryCaptures(),
         clock=lambda: NOW + 1,
     )
     rows = [{"user": f"u{number % 2}", **row} for number, row in enumerate(TOKENS.rows)]

@@ -149,6 +149,7 @@ class StreamSettings:
     stream_bucket: str
     stream_table: str
     scores_table: str
+    captures_bucket: str
     alerts_topic_arn: str
     notify_queue_url: str
     alert_endpoint: str = ""
@@ -181,6 +182,7 @@ class ScoreSettings:
     registry_bucket: str
     scores_bucket: str
     features_table: str
+    captures_bucket: str
 
 
 @dataclass(frozen=True, kw_only=True)

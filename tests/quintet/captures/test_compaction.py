@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.kits.captures import CAPTURED, delivery, lines_of, records, table
+from tests.kits.captures import delivery, lines_of, records, table
 from tests.kits.models import NOW
 
 from quintet.captures import compaction
@@ -15,7 +15,7 @@ from quintet.captures.compaction import Compacted, compact, unique
 from quintet.captures.delivery import Delivered, deliver
 from quintet.captures.places import Place, hourly_key, place_of
 from quintet.captures.reading import Hour
-from quintet.captures.store import MemoryCaptures, Stored
+from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import concat, read_parquet
 from quintet.errors import Transient
 
@@ -180,15 +180,3 @@ def test_without_time_hours_are_left_for_the_next_compaction() -> None:
     deliver(delivery(lines_of("e1", [order("c1")])), store)
     assert compact(store, store, LATER, has_time=lambda: False) == Compacted(left=1)
     assert len(raw(store)) == 1
-
-
-def test_the_store_swaps_only_what_it_read() -> None:
-    store = MemoryCaptures()
-    assert store.swap("k", b"1", None)
-    assert not store.swap("k", b"2", None)
-    held = store.get("k")
-    assert held is not None
-    assert store.swap("k", b"2", held.tag)
-    assert not store.swap("k", b"3", held.tag)
-    assert store.get("k") == Stored(b"2", store.get("k").tag)  # type: ignore[union-attr]
-    assert CAPTURED.capture is not None

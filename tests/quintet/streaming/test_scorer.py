@@ -14,6 +14,7 @@ from arro3 import io as arrow_io
 from tests.kits import models
 from tests.kits.streams import METER, NOW, data, reading, sequence, shard_batch, tumbling
 
+from quintet.captures.store import MemoryCaptures
 from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import ModelFailure, Transient
@@ -75,6 +76,7 @@ class Place:
             latest=self.latest,
             alerts=AlertNotifier(MemoryAlertState(), [MemoryAlertChannel()]),
             windows=MemoryWindows(),
+            captures=MemoryCaptures(),
             clock=lambda: NOW + 1,
         )
         return scorer.take(batch, window)

@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.kits.stream_world import Adversary, Crash, Records, World, check
-from tests.kits.streams import tumbling
+from tests.kits.captures import records as captured
+from tests.kits.stream_world import CAPTURED, Adversary, Crash, Records, World, check
+from tests.kits.streams import NOW, tumbling
 
+from quintet.captures.compaction import compact
+from quintet.captures.tables import read_parquet
 from quintet.errors import Transient
 from quintet.streaming.model_rows import ShardBatch, TumblingWindow
 from quintet.streaming.scorer import ShardOutcome
@@ -146,6 +150,30 @@ def test_what_a_producer_sends_again_counts_once(seed: int, rate: float) -> None
     world = World()
     Source(world, records, Adversary(seed, rate)).run()
     check(world, records)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("made", [Records.made, Records.sent_again])
+def test_every_row_is_captured_and_after_compaction_once(
+    made: Callable[[int, int], Records], seed: int
+) -> None:
+    """With a tenth of all calls of ports failing, half of them after they took effect."""
+    records = made(90, seed)
+    world = World(CAPTURED)
+    Source(world, records, Adversary(2000 + seed, rate=0.1)).run()
+    check(world, records)
+    objects = world.captures
+    done = compact(objects, objects, NOW + 7200)
+    assert done.left == 0
+    assert not objects.keys("raw/")
+    (key,) = objects.objects
+    rows = read_parquet(objects.objects[key])
+    found = Counter(captured(rows, "outcome", "record", "row"))
+    bad_rows = [place for place in records.bad if place[1] is not None]
+    assert found == Counter(
+        [("scored", *place) for place in records.good] + [("refused", *place) for place in bad_rows]
+    )
+    assert done.duplicates > 0
 
 
 def test_arrivals_are_not_changed() -> None:

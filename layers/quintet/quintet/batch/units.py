@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 import orjson
 from arro3 import core
 
+from quintet.batch.captures import UnitCaptures
 from quintet.batch.inputs import naming, sources_from, with_constants
 from quintet.batch.offline_features import as_of, read_offline_features
 from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
 from quintet.batch.sinks import Defaults, QuarantineLines, ScoreTable, Statistics
 from quintet.batch.stores import InputBucket, ObjectStore, PinnedSource
+from quintet.captures.store import CaptureSink
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.features import FeatureSource
@@ -72,13 +74,15 @@ def score_unit(
     features: FeatureSource,
     clock: Callable[[], float],
     baseline: Callable[[], Mapping[str, Any]] = dict,
+    captures: CaptureSink | None = None,
     peak_mb: Callable[[], float] = float,
     threads: int = 1,
 ) -> dict[str, Any]:
     """Score a unit, store its result and return it; a result that is already stored is returned.
 
-    `baseline` gives the model's baseline for drift, empty if it has none; `peak_mb` the peak
-    memory of the environment. `threads` is the number of threads that read and score. A unit that
+    `baseline` gives the model's baseline for drift, empty if it has none; `captures` is where the
+    captures of its rows are put, if the contract asks for them; `peak_mb` gives the peak memory of
+    the environment. `threads` is the number of threads that read and score. A unit that
     takes long reports its progress in its `beat`.
     A failure that a retry cannot fix (the file is damaged or has changed, the model fails) is
     stored as a result with the status "failed", so that the run's report can name it.
@@ -100,12 +104,20 @@ def score_unit(
         known = _features(loaded.contract, plan, unit, inbox, store) or (lambda _: features)
         beat = begun
         files = _Files(unit, plan, store)
+        captured = None
+        if captures is not None and loaded.contract.capture is not None:
+            captured = UnitCaptures(loaded.contract, plan, unit.unit, captures)
         for one in side_by_side(_Scorer(ModelRoute(loaded), known, plan.keep), parts, threads):
-            found.add(one)
+            rejected = found.add(one)
+            if captured is not None:
+                part, rows = one.part, one.chunk.rows
+                captured.add(part.file, rows, one.prediction, rejected, part.moment)
             files.write(found, MAX_HELD_BYTES)
             if (now := clock()) - beat >= BEAT_SECONDS:
                 beat = now
                 store.put(plan.folder.beat(unit.unit), dump(found.beat(unit, now - begun)))
+        if captured is not None:
+            captured.put()
         result = {**found.summary(), "files": files.rest(found)}
     except (BadInput, ModelFailure) as error:
         result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
@@ -130,8 +142,8 @@ class _Found:
     defaults: Defaults
     fallback: int = 0
 
-    def add(self, found: _Scored) -> None:
-        """Add the scores and the refused rows of a part."""
+    def add(self, found: _Scored) -> list[tuple[int, list[Refusal]]]:
+        """Add the scores and the refused rows of a part; return the latter with their reasons."""
         part, chunk, prediction, kept = found
         refusals: Sequence[Refusal] = ()
         self.defaults.add(part.file, part.layout, chunk, part.given)
@@ -145,8 +157,10 @@ class _Found:
             self.scores.add(rows, entities, scores.outputs, scores.fallback, file=file, kept=kept)
             self.fallback += int(scores.fallback.sum())
             self.statistics.add(prediction)
-        for row, reasons in _refused(chunk, refusals):
+        rejected = list(_refused(chunk, refusals))
+        for row, reasons in rejected:
             self.quarantine.add(row, chunk.original(row - chunk.first), reasons, part.file)
+        return rejected
 
     def beat(self, unit: Unit, seconds: float) -> dict[str, Any]:
         """The unit's heartbeat: it lets an observer tell a slow unit from one that hangs."""

@@ -6,7 +6,8 @@ It says itself what its columns are (`about`), so that its reader needs no contr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from quintet.columns import Array
 from quintet.errors import BadInput, Refusal
 from quintet.serving import Prediction
 
-__all__ = ["MAX_BYTES", "failure_line", "prediction_lines"]
+__all__ = ["MAX_BYTES", "failure_line", "prediction_lines", "write_lines"]
 
 #: the bytes of a line; CloudWatch Logs takes more, Lambda cuts lines of 256 KB
 MAX_BYTES = 200_000
@@ -61,6 +62,12 @@ def failure_line(plan: CapturePlan, event: Mapping[str, Any], error: Exception, 
     return orjson.dumps(line)
 
 
+def write_lines(lines: Sequence[bytes]) -> None:
+    """Write lines to the function's log, in one call."""
+    sys.stdout.write(b"".join([line + b"\n" for line in lines]).decode())
+    sys.stdout.flush()
+
+
 def _line(
     plan: CapturePlan,
     event: Mapping[str, Any],
@@ -73,6 +80,8 @@ def _line(
     """The rows from `start` to `end` of the batch."""
     batch, scores = prediction.batch, prediction.scores
     line: dict[str, Any] = {"capture": 1, **event, "about": plan.json, "rows": batch.rows}
+    if prediction.now != event["event_time"]:
+        line["served_at"] = prediction.now
     index = scores.index
     some: Any = slice(None)
     if end - start < batch.rows:

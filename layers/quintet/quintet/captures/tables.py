@@ -160,9 +160,12 @@ def scored(
             by_rule, plan.fallback_reasons(prediction, index[fallback]), strict=True
         ):
             reasons[row] = reason
-    known = _known(plan.about, prediction) | {
+    known = _version(plan.about) | {
         "row": index,
+        "served_at": moments(prediction.now),
         "outcome": "scored",
+        "route": prediction.route,
+        "rows": batch.rows,
         "entity": entities,
         "fallback": fallback,
         "fallback_reason": reasons,
@@ -175,31 +178,23 @@ def scored(
 
 
 def refused(
-    plan: CapturePlan,
-    prediction: Prediction,
-    rows: NDArray[np.int64],
-    refusals: Mapping[int, Sequence[Refusal]],
-    fixed: Mapping[str, Any],
+    plan: CapturePlan, reasons: Sequence[Sequence[Refusal]], fixed: Mapping[str, Any]
 ) -> core.Table:
-    """The refused rows of a prediction, by their positions in the batch: reasons, and no values."""
-    known = _known(plan.about, prediction) | {
-        "row": rows,
+    """Refused rows, each with its reasons, and no values; `fixed` has the other fields."""
+    known = _version(plan.about) | {
         "outcome": "refused",
-        "refusals": [plan.refusal(refusals.get(row, ())) for row in rows.tolist()],
+        "refusals": [plan.refusal(some) for some in reasons],
         **fixed,
     }
-    return table_of(len(rows), known, {})
+    return table_of(len(reasons), known, {})
 
 
-def _known(about: About, prediction: Prediction) -> dict[str, Any]:
+def _version(about: About) -> dict[str, Any]:
     return {
-        "served_at": moments(prediction.now),
         "model": about.model,
         "version": about.version,
         "digest": about.digest,
         "rate": about.rate,
-        "route": prediction.route,
-        "rows": prediction.batch.rows,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
@@ -13,11 +14,11 @@ from quintet.jobs.job import Job
 from quintet.jobs.store import MAX_INPUT_BYTES
 from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import PROTOCOLS, Asked, WireProtocol
-from quintet.serving import ModelRoute, Prediction, predict_groups
+from quintet.serving import ModelRoute, Prediction, Steps, predict_groups
 from quintet.serving.model_cache import ModelCache, PublishedModel
 from quintet.serving.predict import in_caller_order, predict
 
-__all__ = ["Read", "groups", "in_time", "read", "score"]
+__all__ = ["Read", "Scored", "groups", "in_time", "read", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,13 @@ class Read:
         """
         job = self.job
         return job.model, job.version, self.outputs, layout(self.asked.batch), job.run_limit
+
+
+class Scored(NamedTuple):
+    """The answer to a job or its error, and the prediction that the answer was made of."""
+
+    answer: Response | Exception
+    prediction: Prediction | None = None
 
 
 def read(job: Job, body: bytes, models: ModelCache) -> Read:
@@ -87,9 +95,9 @@ def groups(jobs: Sequence[Read]) -> Iterator[list[Read]]:
 
 
 def score(
-    together: Sequence[Read], features: FeatureSource, now: float
-) -> list[Response | QuintetError]:
-    """Return the answer to each job of a group, or its error.
+    together: Sequence[Read], features: FeatureSource, now: float, steps: Steps
+) -> list[Scored]:
+    """Score the jobs of a group in one run; `steps` gets its times.
 
     Raises:
         Transient: the feature store could not be read.
@@ -101,6 +109,7 @@ def score(
         features,
         now,
         outputs=first.outputs,
+        steps=steps,
     )
     return [
         _answer(found, _by_row(found, prediction, features, now))
@@ -127,24 +136,22 @@ def _by_row(
         return error
 
 
-def in_time(
-    together: Sequence[Read], answers: list[Response | QuintetError], seconds: float
-) -> list[Response | QuintetError]:
+def in_time(together: Sequence[Read], answers: list[Scored], seconds: float) -> list[Scored]:
     """Return a run's answers, or errors if the run exceeded the time limit of its jobs."""
     limit = together[0].job.run_limit
     if limit is None or seconds <= limit:
         return answers
     text = f"InvocationTimeoutSeconds: expected at most {limit} seconds, got {seconds:.1f}"
-    return [ModelFailure(text)] * len(together)
+    return [Scored(ModelFailure(text))] * len(together)
 
 
-def _answer(found: Read, prediction: Prediction | ModelFailure) -> Response | QuintetError:
+def _answer(found: Read, prediction: Prediction | ModelFailure) -> Scored:
     if isinstance(prediction, ModelFailure):
-        return prediction
+        return Scored(prediction)
     try:
         prediction.check(found.asked.partial)
-        return found.protocol.encode(found.asked, prediction)
+        return Scored(found.protocol.encode(found.asked, prediction), prediction)
     except Transient:
         raise
     except QuintetError as error:
-        return error
+        return Scored(error)

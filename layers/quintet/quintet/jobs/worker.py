@@ -10,12 +10,13 @@ from itertools import chain
 
 from quintet.errors import BadInput, Transient
 from quintet.features import FeatureSource
-from quintet.jobs.grouping import Read, groups, in_time, read, score
+from quintet.jobs.captures import JobCaptures
+from quintet.jobs.grouping import Read, Scored, groups, in_time, read, score
 from quintet.jobs.messages import NOT_OURS, Delivery, MessageResult, Visibility, retry_delays
 from quintet.jobs.store import Blobs, max_input_bytes
 from quintet.jobs.transitions import Answered, JobTransitions, LeasedJob, concurrently
 from quintet.jobs.units import Waiting, suspects, units
-from quintet.protocols.http import Response
+from quintet.serving import Steps
 from quintet.serving.model_cache import ModelCache
 
 __all__ = ["Worker"]
@@ -33,6 +34,7 @@ class Worker:
     features: FeatureSource
     visibility: Visibility
     clock: Callable[[], float]
+    captures: JobCaptures
 
     def work(
         self, deliveries: Sequence[Delivery], has_time: Callable[[], bool] = lambda: True
@@ -91,6 +93,7 @@ class Worker:
                     raise body
                 reads.append(read(one.job, body, self.models))
             except Exception as error:
+                self.captures.refused(one.job, error, self.models)
                 refused.append(Answered(one, error))
         return reads, refused
 
@@ -108,19 +111,22 @@ class Worker:
     def _answer(self, leased: Sequence[LeasedJob], group: Sequence[Read]) -> list[Answered]:
         """Score a group; return each job's answer or error."""
         return [
-            Answered(one, answer, found.asked.batch.rows)
-            for one, found, answer in zip(leased, group, self._score(group), strict=True)
+            Answered(one, scored.answer, found.asked.batch.rows)
+            for one, found, scored in zip(leased, group, self._score(group), strict=True)
         ]
 
-    def _score(self, group: Sequence[Read]) -> Sequence[Response | Exception]:
-        begun = self.clock()
+    def _score(self, group: Sequence[Read]) -> Sequence[Scored]:
+        begun, steps = self.clock(), Steps()
         try:
-            return in_time(group, score(group, self.features, begun), self.clock() - begun)
+            scored = score(group, self.features, begun, steps)
+            scored = in_time(group, scored, self.clock() - begun)
+            self.captures.scored(group, scored, steps)
+            return scored
         except Transient as error:
-            return [error] * len(group)
+            return [Scored(error)] * len(group)
         except Exception as error:  # it is unknown which job caused it: score each alone
             if len(group) == 1:
-                return [error]
+                return [Scored(error)]
             return list(chain.from_iterable(self._score([found]) for found in group))
 
 

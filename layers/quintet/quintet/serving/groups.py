@@ -11,7 +11,7 @@ from quintet.columns import Batch, merge
 from quintet.errors import ModelFailure
 from quintet.features import FeatureSource
 from quintet.scoring import Scores
-from quintet.serving.predict import ModelRoute, Prediction, in_caller_order, predict
+from quintet.serving.predict import ModelRoute, Prediction, Steps, in_caller_order, predict
 
 __all__ = ["predict_groups"]
 
@@ -23,6 +23,7 @@ def predict_groups(
     now: float,
     *,
     outputs: Sequence[str] | None = None,
+    steps: Steps | None = None,
 ) -> list[Prediction | ModelFailure]:
     """The prediction of each batch, all of one `layout`, from one run of the model.
 
@@ -34,7 +35,7 @@ def predict_groups(
     """
     merged = merge(batches)
     sizes = [batch.rows for batch in batches]
-    found = predict(route, merged, features, now, outputs=outputs, isolate=sizes)
+    found = predict(route, merged, features, now, outputs=outputs, isolate=sizes, steps=steps)
     return _split(in_caller_order(found), batches)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.captures.store import CaptureSink
 from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource
 from quintet.serving import ModelRoute, Prediction, Steps
 from quintet.serving.model_cache import PublishedModel
 from quintet.serving.predict import failed_prediction, in_caller_order, predict
 from quintet.streaming.alerts import AlertCounts, AlertNotifier
+from quintet.streaming.captures import put_captures
 from quintet.streaming.checkpoints import Checkpoint, Checkpoints
 from quintet.streaming.commit_log import CommitLog, ObjectChain, Sink
 from quintet.streaming.latest import LatestScores, latest
@@ -36,15 +38,17 @@ Step = Literal["decode_ms", "features_ms", "score_ms", "sink_ms", "windows_ms"]
 
 @dataclass(slots=True)
 class Scored:
-    """The rows of one model with their scores; `kept` are the positions of those in the sink.
+    """The rows of one model with their scores, and the times of the steps in milliseconds.
 
-    `repeated` (rows,) are rows with the id of another one that was scored.
+    `kept` are the positions of the scores in the sink. `repeated` (rows,) are rows with the id of
+    another one that was scored.
     """
 
     model_rows: ModelRows
     prediction: Prediction
     kept: NDArray[np.int64]
     repeated: NDArray[np.bool_]
+    took: Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -88,6 +92,7 @@ class Scorer:
     latest: LatestScores
     alerts: AlertNotifier
     windows: WindowStore
+    captures: CaptureSink
     clock: Callable[[], float]
     timer: Callable[[], float] = time.perf_counter
 
@@ -157,6 +162,15 @@ class Scorer:
         commit_log = CommitLog(self.sink, checkpoint, shard_batch)
         for one in scored:
             rows = _store(one, new, commit_log, outcome)
+            put_captures(
+                self.captures,
+                shard_batch,
+                one.model_rows,
+                one.prediction,
+                kept=one.kept,
+                rejected=rows,
+                took=one.took,
+            )
             quarantine.add_rows(one.model_rows, rows, one.prediction.scores.refusals)
         commit_log.settle(ObjectChain("quarantine", "jsonl"), quarantine.records, quarantine.encode)
         for one in scored:
@@ -193,7 +207,7 @@ class Scorer:
             outcome.times[step] = outcome.times.get(step, 0.0) + took[step]
         index = prediction.scores.index
         repeated[index[repeats.within(model_rows, index)]] = True
-        return Scored(model_rows, prediction, np.arange(len(index)), repeated)
+        return Scored(model_rows, prediction, np.arange(len(index)), repeated, took)
 
     def _publish(self, one: Scored, shard_batch: ShardBatch, outcome: ShardOutcome) -> None:
         """Publish the latest scores and the alerts of the rows in the sink."""

@@ -97,6 +97,7 @@ def redriver() -> Callable[[Plan, str], tuple[str, int]]:
 @cache
 def scorer() -> Callable[[Unit], dict[str, Any]]:
     """The scorer of units. The last used models and plans stay loaded between invocations."""
+    from quintet.aws.captures import CaptureBucket
     from quintet.batch.memory import peak_mb
     from quintet.batch.units import score_unit
     from quintet.onnx_model import available_threads
@@ -104,6 +105,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     settings = read(ScoreSettings, os.environ)
     inbox, store = _inbox(), _store(settings.scores_bucket)
     features = common.features(settings.features_table)
+    captures = CaptureBucket(_s3(), settings.captures_bucket)
     # one thread per processor scores rows, so each session needs only one
     artifacts = common.artifacts(settings.registry_bucket, threads=1, cached=True)
     threads = available_threads(os.environ)
@@ -129,6 +131,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
             peak_mb=peak_mb,
             threads=threads,
             baseline=lambda: baseline(plan.model, plan.version, plan.seal),
+            captures=captures,
         )
 
     return score

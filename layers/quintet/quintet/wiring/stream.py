@@ -41,6 +41,7 @@ def telemetry() -> StreamTelemetry:
 @cache
 def scorer() -> Scorer:
     """The scorer. The last used models stay loaded between invocations."""
+    from quintet.aws.captures import CaptureBucket
     from quintet.aws.checkpoints import CheckpointTable
     from quintet.aws.latest import LatestTable
     from quintet.aws.scored_ids import ScoredIdTable
@@ -67,6 +68,7 @@ def scorer() -> Scorer:
         ),
         alerts=_alerts(settings),
         windows=WindowTable(dynamodb, settings.stream_table, settings.features_table),
+        captures=CaptureBucket(s3, settings.captures_bucket),
         clock=time.time,
     )
 

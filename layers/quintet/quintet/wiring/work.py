@@ -40,6 +40,7 @@ def worker() -> Worker:
     from quintet.aws.jobs import JobTable
     from quintet.aws.payloads import PayloadBucket
     from quintet.aws.queues import DeadLetterQueue, QueueVisibility
+    from quintet.jobs.captures import JobCaptures
     from quintet.jobs.transitions import JobTransitions
     from quintet.jobs.worker import Worker
     from quintet.settings import WorkSettings, read
@@ -64,6 +65,7 @@ def worker() -> Worker:
         features=common.features(settings.features_table),
         visibility=QueueVisibility(sqs, settings.work_queue_url),
         clock=time.time,
+        captures=JobCaptures(),
     )
 
 
