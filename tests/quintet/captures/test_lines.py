@@ -228,6 +228,26 @@ def test_a_line_gives_the_same_row_as_the_prediction(capsys: pytest.CaptureFixtu
     )
 
 
+def test_a_missing_value_and_an_output_that_is_not_finite_are_nan(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    amount, items, orders = SHOP.features
+    label, probability = SHOP.outputs
+    contract = replace(
+        captured(SHOP),
+        features=(amount, replace(items, default=None, missing="nan"), orders),
+        outputs=(label, replace(probability, finite=False)),
+    )
+    order = {"customer": "c1", "amount": 100}
+    records = [order, order | {"items": None}, order | {"items": 2}]
+    answer, lines = Asked(capsys, contract)({"records": records})
+    predictions = json.loads(answer["body"])["predictions"]
+    assert [one["probability"] is None for one in predictions] == [True, True, False]
+    assert [
+        (str(row["feature_items"]), str(row["output_probability"])) for row in rows_of(lines)[:2]
+    ] == [("nan", "nan")] * 2
+
+
 def test_a_large_event_is_split_by_rows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
