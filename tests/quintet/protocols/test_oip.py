@@ -120,13 +120,36 @@ LOGS = [float(np.float32(np.log(np.float32(4)))), float(np.float32(np.log(np.flo
             },
         ),
         (
+            "models/shop/config",
+            {
+                "name": "shop",
+                "platform": "onnxruntime_onnx",
+                "backend": "onnxruntime",
+                "max_batch_size": SHOP.limits.rows,
+                "input": [
+                    {"name": "amount", "data_type": "TYPE_FP32", "dims": [1], "optional": False},
+                    {"name": "items", "data_type": "TYPE_FP32", "dims": [1], "optional": True},
+                    {
+                        "name": "customer",
+                        "data_type": "TYPE_STRING",
+                        "dims": [1],
+                        "optional": False,
+                    },
+                ],
+                "output": [
+                    {"name": "label", "data_type": "TYPE_INT64", "dims": [1]},
+                    {"name": "probability", "data_type": "TYPE_FP32", "dims": [1]},
+                ],
+            },
+        ),
+        (
             "models/log/config",
             {
                 "name": "log",
                 "platform": "onnxruntime_onnx",
                 "backend": "onnxruntime",
                 "max_batch_size": 10,
-                "input": [{"name": "XY", "data_type": "TYPE_FP32", "dims": [2]}],
+                "input": [{"name": "XY", "data_type": "TYPE_FP32", "dims": [2], "optional": False}],
                 "output": [{"name": "logs", "data_type": "TYPE_FP32", "dims": [2]}],
             },
         ),

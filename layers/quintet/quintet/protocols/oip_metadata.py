@@ -69,12 +69,18 @@ def model(contract: Contract, versions: list[int]) -> dict[str, Any]:
 
 def config(contract: Contract) -> dict[str, Any]:
     """A model's configuration in Triton's format; dims exclude the rows."""
+    filled = {feature.name for feature in contract.requested if feature.fill is not None}
+    optional = {feature.key for feature in contract.requested if feature.name in filled}
+    optional |= {i.name for i in contract.inputs if filled.issuperset(i.names)}
     return {
         "name": contract.name,
         "platform": "onnxruntime_onnx",
         "backend": "onnxruntime",
         "max_batch_size": contract.limits.rows,
-        "input": [_config_tensor(tensor) for tensor in inputs(contract)],
+        "input": [
+            {**_config_tensor(tensor), "optional": tensor["name"] in optional}
+            for tensor in inputs(contract)
+        ],
         "output": [_config_tensor(tensor) for tensor in outputs(contract)],
     }
 
