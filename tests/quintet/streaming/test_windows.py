@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,63 @@ def test_calls_that_fail_anywhere_and_are_repeated_with_other_records_change_not
             assert window is not None
             served = {entity: {name: item.value for name, item in stored.items()}}
             assert close_to(served, {entity: window.entities[entity]})
+
+
+class Held:
+    """A window store that a call hangs at: its parts come later, or never."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+
+    def close(self, parts: Sequence[Part]) -> None:
+        """See `WindowStore.close`."""
+        self.parts += parts
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=ROWS, data=st.data())
+def test_parts_of_calls_that_hang_hide_none_whenever_they_come(
+    rows: list[Row], data: st.DataObject
+) -> None:
+    store, model = MemoryWindows(), contract(window=60.0, lateness=1000.0)
+    shard = Shard(store, max_state=data.draw(st.sampled_from([700, 2000])))
+    late: list[Held] = []
+    left = list(rows)
+    while left:
+        for _ in range(data.draw(st.integers(0, 2))):
+            late.append(Held())
+            other = replace(
+                shard, store=late[-1], max_state=data.draw(st.sampled_from([700, 2000]))
+            )
+            size = data.draw(st.integers(1, len(left)))
+            other.call(model, left[:size], early=data.draw(st.booleans()), accept=False)
+        size = data.draw(st.integers(1, len(left)))
+        shard.call(model, left[:size], early=data.draw(st.booleans()))
+        left = left[size:]
+        if data.draw(st.booleans()) and late:
+            store.close(late.pop(0).parts)
+    shard.call(model, [], final=True)
+    for held in late:
+        store.close(held.parts)
+    for start in (0.0, 60.0):
+        mine = [row for row in rows if start <= row.at < start + 60]
+        window = store.read("shop", start)
+        assert close_to({} if window is None else window.entities, by_hand(mine))
+        assert (Counters() if window is None else window.counters).records == len(mine)
+
+
+def test_a_late_part_of_another_cut_hides_none() -> None:
+    """A call with ten records hangs; it is repeated with five, and the other five follow."""
+    store, model = MemoryWindows(), contract(PLAIN)
+    shard, hung = Shard(store, max_state=100), Held()
+    rows = [Row("ann", float(number)) for number in range(10)]
+    replace(shard, store=hung).call(model, rows, accept=False)
+    shard.call(model, rows[:5])
+    shard.call(model, rows[5:])
+    store.close(hung.parts)
+    window = store.read("shop", 0.0)
+    assert window is not None
+    assert (window.counters.records, window.entities["ann"]["orders"]) == (10, 10)
 
 
 def test_windows_by_arrival_are_those_of_the_event_source() -> None:

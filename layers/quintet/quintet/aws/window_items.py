@@ -1,8 +1,6 @@
 """Convert parts of windows to items of the stream table, in DynamoDB's JSON, and back.
 
-A part is split into chunks, because it may be larger than an item. Every chunk holds `last`, the
-part's last sequence number, and the first chunk holds the number of chunks. Chunks that an
-earlier closing of the part left behind have a different `last`.
+A part is split into chunks, because it may be larger than an item; each holds their number.
 """
 
 from __future__ import annotations
@@ -52,12 +50,13 @@ def part_items(part: Part, retention: float) -> Iterator[Item]:
     """
     chunks = list(_chunks(part.partials))
     expires = math.ceil(max(part.end, part.arrival) + retention)
-    prefix = f"{part.shard}#{moment_text(part.arrival)}#{padded(part.first)}"
+    first, last = padded(part.first), padded(part.last)
+    prefix = f"{part.shard}#{moment_text(part.arrival)}#{first}#{last}"
     common = {
         "key": window_key(part.model, part.start),
         "expires": expires,
         "chunks": len(chunks),
-        "last": padded(part.last),
+        "last": last,
     }
     head = {
         "start": part.start,
@@ -85,17 +84,13 @@ def parts_of(model: str, items: Iterable[Item]) -> list[Part]:
     found = []
     for prefix, some in chunks.items():
         head = some[0]
-        if "stream" not in head:
-            continue
-        wanted = [item for item in some if item["last"] == head["last"]]
-        wanted = wanted[: int(head["chunks"]["N"])]
-        if len(wanted) == int(head["chunks"]["N"]):
-            found.append(_part(model, prefix, head, wanted))
+        if "stream" in head and len(some) == int(head["chunks"]["N"]):
+            found.append(_part(model, prefix, head, some))
     return found
 
 
 def _part(model: str, prefix: str, head: Item, chunks: Iterable[Item]) -> Part:
-    shard, arrival, first = prefix.rsplit("#", 2)
+    shard, arrival, first, *_ = prefix.split("#")
     spec: Mapping[str, Any] = orjson.loads(head["stream"]["S"])
     stream = Stream(**{**spec, "aggregates": tuple(Aggregate(**a) for a in spec["aggregates"])})
     start = float(head["start"]["N"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -47,8 +48,8 @@ class Part:
     start of the event source's window in which the part was closed, all in (epoch) seconds.
     `first` and `last` are sequence numbers as received. `partials` has one group per entity.
 
-    A part is identified by its window, its shard and its first record: a part that is closed again
-    after a failure replaces the earlier one.
+    A part is identified by its window, its shard and its first and last record: a part that is
+    closed again is the same. Calls that failed, or that run late, may have closed others.
     """
 
     model: str
@@ -68,6 +69,11 @@ class Part:
         """The end of the window, epoch seconds."""
         return self.start + self.length
 
+    @property
+    def rows(self) -> int:
+        """How many rows of the window were read, also those that are not aggregated."""
+        return self.counters.records + self.counters.late + self.counters.future
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -84,17 +90,28 @@ class Window:
 def current(parts: Iterable[Part]) -> list[Part]:
     """The parts that count.
 
-    A call that failed after it closed a part may be repeated with fewer records. The part then
-    overlaps the next part of its shard, which is the correct one.
+    A call that failed after it closed a part may be repeated with other records, and a call that
+    hangs may close its parts after those that followed it. Parts of a shard that overlap hold the
+    same records. The parts of the calls that succeeded follow each other and hold all records. So
+    of all choices without an overlap, one with the most rows counts (weighted interval scheduling).
     """
     by_shard: dict[str, list[Part]] = {}
-    for part in sorted(parts, key=lambda part: padded(part.first)):
+    for part in sorted(parts, key=lambda part: (padded(part.last), padded(part.first))):
         by_shard.setdefault(part.shard, []).append(part)
     found = []
     for shard in by_shard.values():
-        for part, following in zip(shard, [*shard[1:], None], strict=True):
-            if following is None or padded(part.last) < padded(following.first):
-                found.append(part)
+        lasts = [padded(part.last) for part in shard]
+        before = [bisect_left(lasts, padded(part.first)) for part in shard]
+        most = [0]
+        for part, free in zip(shard, before, strict=True):
+            most.append(max(most[-1], most[free] + part.rows))
+        number = len(shard)
+        while number:
+            if most[number] > most[number - 1]:
+                found.append(shard[number - 1])
+                number = before[number - 1]
+            else:
+                number -= 1
     return found
 
 

@@ -47,7 +47,7 @@ class MemoryWindows:
     """A window store in memory."""
 
     def __init__(self) -> None:
-        self.parts: dict[tuple[str, float], dict[tuple[str, float, str], Part]] = {}
+        self.parts: dict[tuple[str, float], dict[tuple[str, str, str], Part]] = {}
         self.features = MemoryFeatures()
         self._window_features: dict[tuple[str, str, str], WindowFeatures] = {}
 
@@ -55,7 +55,7 @@ class MemoryWindows:
         """See `WindowStore.close`."""
         for part in parts:
             of_window = self.parts.setdefault((part.model, part.start), {})
-            of_window[part.shard, part.arrival, padded(part.first)] = part
+            of_window[part.shard, padded(part.first), padded(part.last)] = part
         for (model, entity), found in window_updates(parts).items():
             for update in found:
                 key = (model, update.part.entity, entity)
