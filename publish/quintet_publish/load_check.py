@@ -51,12 +51,13 @@ def load_check(
     golden: bytes,
     limits: Limits = LIMITS,
     *,
+    golden_file: str = "golden.json",
     sample: dict[str, Any] | None = None,
     request_seconds: float = REQUEST_SECONDS,
 ) -> Checked:
     """Load the graph and score the golden vectors: together, alone, and in a full request.
 
-    `golden` is the content of golden.json, `sample` some of the training data.
+    `golden` is the content of `golden_file`, `sample` some of the training data.
 
     Raises:
         PackageError: the graph does not load, exceeds a limit, or gives other outputs.
@@ -65,12 +66,13 @@ def load_check(
         task = {
             "contract": to_dict(contract),
             "limits": asdict(limits),
+            "golden_file": golden_file,
             "sample": sample,
             "request_seconds": request_seconds,
         }
         Path(folder, "task.json").write_text(json.dumps(task), encoding="utf-8")
         Path(folder, "model.onnx").write_bytes(graph)
-        Path(folder, "golden.json").write_bytes(golden)
+        Path(folder, golden_file).write_bytes(golden)
         ended = run_child("quintet_publish.load_check_child", [folder], limits)
     found = _line(ended, "result")
     if found is None:
@@ -79,9 +81,9 @@ def load_check(
         raise PackageError.of("model.onnx", ended.last["error"])
     measured = _line(ended, "noise") or {}
     if differences := found["differences"]:
-        problems = first_problems("golden.json", differences)
+        problems = first_problems(golden_file, differences)
         if text := ended.last.get("advice"):
-            problems.append(Problem("golden.json", text))
+            problems.append(Problem(golden_file, text))
         raise PackageError(problems)
     if refused := found["contract"]:
         raise PackageError([Problem("model.yaml", text, field=at) for at, text in refused])

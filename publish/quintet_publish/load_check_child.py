@@ -18,6 +18,7 @@ from quintet.onnx_model import OnnxModel
 from quintet.serving import golden
 from quintet_publish.child_limits import limit_process
 from quintet_publish.full_request import Recorded, grow
+from quintet_publish.golden_files import read_golden
 from quintet_publish.largest import one_by_one, run_largest, too_slow
 from quintet_publish.noise import SINGLES, dependence, margin, measure
 from quintet_publish.sample import check_sample
@@ -29,12 +30,13 @@ def main(path: str) -> None:
     folder = Path(path)
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     graph = (folder / "model.onnx").read_bytes()
-    vectors = golden.golden_from_dict(json.loads((folder / "golden.json").read_bytes()))
+    contract, name = from_dict(task["contract"]), task["golden_file"]
+    vectors = read_golden(contract, name, (folder / name).read_bytes())
     limit_process(task["limits"]["memory"], task["limits"]["cpu_seconds"])
     before = psutil.Process().memory_info().rss
     differing: list[golden.Difference] = []
     try:
-        loaded, load_ms = _timed(lambda: OnnxModel(from_dict(task["contract"]), graph))
+        loaded, load_ms = _timed(lambda: OnnxModel(contract, graph))
         model = Recorded(loaded)
         found = _check(task, model, vectors, before, differing)
     except (ModelFailure, MemoryError) as error:

@@ -20,13 +20,15 @@ LIMITS = Limits(memory=4_000_000_000, cpu_seconds=300, seconds=600)
 class Findings:
     """The result of reading a package.
 
-    `sources` are the SHA-256 of its files, `golden` the vectors that every load checks,
+    `sources` are the SHA-256 of its files, `golden` the vectors that every load checks, as the
+    manifest holds them, `golden_file` the name of the file with all of them,
     `sample` some rows of the training data, `nodes` the number of the graph's nodes.
     """
 
     contract: Contract
     sources: dict[str, str]
     golden: dict[str, Any]
+    golden_file: str
     golden_rows: int
     baseline: dict[str, Any]
     sample: dict[str, Any] | None

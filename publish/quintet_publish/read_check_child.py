@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from quintet.contract import to_dict
+from quintet.contract import Contract, to_dict
 from quintet.manifest import GRAPH
 from quintet.monitoring.baseline import baseline_of
-from quintet.serving.golden import Golden
+from quintet.serving.golden import Golden, packed
 from quintet_publish.child_limits import limit_process
+from quintet_publish.golden_files import GOLDEN_BYTES
 from quintet_publish.graph_checks import check_graph
-from quintet_publish.package import GOLDEN, Package, read_package
+from quintet_publish.package import Package, read_package
 from quintet_publish.problems import MAX_PROBLEMS, PackageError
 from quintet_publish.safety import read_graph
 from quintet_publish.sample import sample_of
 from quintet_publish.training_data import read_training_data
 
-__all__ = ["GOLDEN_AT_LOAD"]
+__all__ = ["GOLDEN_AT_LOAD", "rows_at_load"]
 
-GOLDEN_AT_LOAD = 8  # rows checked at every load
+GOLDEN_AT_LOAD = 8  # rows checked at every load, fewer of large ones
+VALUES_AT_LOAD = 200_000
+#: values from which one row is enough: twenty of them would take seconds to check
+LARGE_ROW = 100_000
 
 
 def main(folder: str, memory: str, cpu_seconds: str) -> None:
@@ -48,13 +53,16 @@ def _findings(folder: Path, reading: Callable[[str], None]) -> dict[str, Any]:
     check_graph(package.contract, model)
     nodes = len(model.graph.node)
     del model
+    golden = next(name for name in GOLDEN_BYTES if name in package.files)
+    width = _width(package.contract)
     return {
         "contract": to_dict(package.contract),
         "sources": package.sources,
-        "golden": package.golden.head(GOLDEN_AT_LOAD).to_dict(),
+        "golden": packed(package.contract, package.golden.head(rows_at_load(width))),
+        "golden_file": golden,
         "golden_rows": package.golden.rows,
         "nodes": nodes,
-        "warnings": _warnings(package.golden),
+        "warnings": _warnings(golden, package.golden, width),
         **_training(package, reading),
     }
 
@@ -73,10 +81,22 @@ def _training(package: Package, reading: Callable[[str], None]) -> dict[str, Any
     return {"baseline": baseline, "sample": sample_of(contract, columns, target)}
 
 
-def _warnings(golden: Golden) -> list[str]:
+def rows_at_load(width: int) -> int:
+    """Return how many golden rows of so many values every load checks."""
+    return max(1, min(GOLDEN_AT_LOAD, VALUES_AT_LOAD // width))
+
+
+def _width(contract: Contract) -> int:
+    """Return the number of values in the largest row, of features and outputs."""
+    features = sum(math.prod(feature.largest) for feature in contract.features)
+    return features + sum(math.prod(output.largest) for output in contract.outputs)
+
+
+def _warnings(file: str, golden: Golden, width: int) -> list[str]:
     rows = list(zip(*golden.columns.values(), strict=True))
     if golden.rows == 1:
-        return [f"{GOLDEN} has one row: about twenty, with the edges of each feature, show more"]
+        text = f"{file} has one row: about twenty, with the edges of each feature, show more"
+        return [text] if width < LARGE_ROW else []
     if all(row == rows[0] for row in rows):
-        return [f"{GOLDEN} has {golden.rows} rows, all alike: they show what one row shows"]
+        return [f"{file} has {golden.rows} rows, all alike: they show what one row shows"]
     return []

@@ -11,9 +11,10 @@ from typing import Any
 
 from quintet.contract import Contract, to_dict
 from quintet.manifest import BASELINE, GRAPH, digest_of, sha256
+from quintet_publish.golden_files import GOLDEN_BYTES
 from quintet_publish.load_check import Checked, load_check
 from quintet_publish.model_yaml import MAX_BYTES
-from quintet_publish.package import CONTRACT, GOLDEN, MAX_GOLDEN, read_file
+from quintet_publish.package import CONTRACT, read_file
 from quintet_publish.problems import PackageError
 from quintet_publish.read_check import Findings, read_check
 from quintet_publish.safety import CAPS
@@ -51,18 +52,20 @@ def prepare(
         PackageError: the package cannot be published.
     """
     found = read_check(folder)
-    contract = found.contract
+    contract, golden = found.contract, found.golden_file
     files = {
         CONTRACT: _checked(folder, CONTRACT, MAX_BYTES, found),
         GRAPH: _checked(folder, GRAPH, CAPS.bytes, found),
-        GOLDEN: _checked(folder, GOLDEN, MAX_GOLDEN, found),
+        golden: _checked(folder, golden, GOLDEN_BYTES[golden], found),
         "contract.json": _json(to_dict(contract)),
         BASELINE: _json(found.baseline),
     }
     tick("contract", f"{contract.name} version {contract.version}")
     tick("safety", f"{len(files[GRAPH]):,} bytes, {found.nodes} nodes")
     tick("graph", f"{len(contract.inputs)} in, {len(contract.outputs)} out, as the contract says")
-    checked = load_check(files[GRAPH], contract, files[GOLDEN], sample=found.sample)
+    checked = load_check(
+        files[GRAPH], contract, files[golden], golden_file=golden, sample=found.sample
+    )
     together = "rows one by one" if contract.rows == "one" else "at once"
     tick(
         "golden vectors",
@@ -70,7 +73,7 @@ def prepare(
         f"{checked.full_ms:.1f} ms; loads in {checked.load_ms:.1f} ms, "
         f"{checked.memory / 1e6:.0f} MB",
     )
-    _tell_tolerance(found.golden["tolerance"], checked, tick, warn)
+    _tell_tolerance(found, checked, tick, warn)
     for text in found.warnings:
         warn(text)
     rows = "no training data" if contract.training_data is None else contract.training_data
@@ -98,17 +101,17 @@ def renumbered(release: Release, version: int) -> Release:
 
 
 def _tell_tolerance(
-    tolerance: float,
+    found: Findings,
     checked: Checked,
     tick: Callable[[str, str], None],
     warn: Callable[[str], None],
 ) -> None:
     """Report how much of the tolerance is used here, and whether it should hold elsewhere."""
-    noise = checked.noise
+    tolerance, noise = found.golden["tolerance"], checked.noise
     measured = "noise not measured" if noise is None else f"noise {noise.largest:.1g}"
     tick("tolerance", f"{tolerance:g}, of which {checked.margin:.0%} is used here; {measured}")
     if noise is not None and (text := noise_warning(noise, tolerance)):
-        warn(f"{GOLDEN}: {text}")
+        warn(f"{found.golden_file}: {text}")
 
 
 def _tell_sample(

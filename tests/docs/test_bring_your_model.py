@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy
 import pytest
 
 from quintet import contract
@@ -65,6 +66,15 @@ def test_golden_example_is_of_the_smallest_contract() -> None:
     assert list(golden["columns"]) == [f.name for f in smallest.features]
     assert list(golden["outputs"]) == [o.name for o in smallest.outputs]
     assert golden_from_dict(golden).rows == 2
+
+
+def test_golden_arrays_are_written_as_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = re.findall(r"^numpy\.savez_compressed\(.*\)$", TEXT, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    exec(line, {"numpy": numpy, "images": numpy.zeros((2, 8, 8)), "scores": numpy.zeros(2)})
+    assert sorted(numpy.load("golden.npz")) == ["image", "score", "tolerance"]
 
 
 @pytest.mark.parametrize("kind", SECTIONS, ids=lambda kind: kind.__name__)

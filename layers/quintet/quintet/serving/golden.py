@@ -10,6 +10,7 @@ is not finite. Row i of every output belongs to row i of every column.
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from quintet.columns import Array, from_records, numpy_dtype, shown
-from quintet.contract import Output
+from quintet.contract import Contract, Output
 from quintet.features import MemoryFeatures
 from quintet.scoring import Model, Scores
 from quintet.serving.predict import ModelRoute, predict
@@ -32,11 +33,13 @@ __all__ = [
     "difference_of",
     "expected_values",
     "golden_from_dict",
+    "packed",
     "ratios",
     "score_columns",
 ]
 
 TOLERANCE = 1e-6
+PACKED = 256  # values a row from which a manifest holds a column in base64
 HALF_TOLERANCE = 1e-3  # float16 keeps three digits
 #: another processor adds in another order: noise of the same size as between two ways to run on
 #: one, of which publishing asks the tolerance to hold four times. Another graph or other weights
@@ -122,8 +125,47 @@ class Difference:
 
 
 def golden_from_dict(data: Mapping[str, Any]) -> Golden:
-    """Golden vectors from the content of golden.json, validated at publish."""
-    return Golden(dict(data["columns"]), dict(data["outputs"]), data.get("tolerance", TOLERANCE))
+    """Golden vectors from the content of golden.json, or of a manifest, validated at publish."""
+    columns, outputs = (
+        {name: _unpacked(values) for name, values in data[kind].items()}
+        for kind in ("columns", "outputs")
+    )
+    return Golden(columns, outputs, data.get("tolerance", TOLERANCE))
+
+
+def packed(contract: Contract, golden: Golden) -> dict[str, Any]:
+    """As a manifest holds it: numbers of many values a row in base64, which is fast to parse."""
+    columns = {f.name: (numpy_dtype(f.dtype), math.prod(f.largest)) for f in contract.features}
+    outputs = {o.name: (numpy_dtype(o.dtype), math.prod(o.largest)) for o in contract.outputs}
+    return {
+        "columns": {name: _packed(v, *columns[name]) for name, v in golden.columns.items()},
+        "outputs": {name: _packed(v, *outputs[name]) for name, v in golden.outputs.items()},
+        "tolerance": golden.tolerance,
+    }
+
+
+def _packed(values: list[Any], dtype: np.dtype[Any], width: int) -> Any:
+    if width < PACKED or dtype.kind == "O":
+        return values
+    try:
+        exact = np.array(values, np.float64 if dtype.kind == "f" else dtype)
+    except (TypeError, ValueError):  # with nulls, or of different shapes
+        return values
+    if exact.dtype.kind == "f" and not np.isfinite(exact).all():  # nulls became NaN
+        return values
+    narrow = exact.astype(dtype)
+    array = narrow if np.array_equal(narrow, exact) else exact  # digits beyond the dtype's
+    array = array.astype(array.dtype.newbyteorder("<"))
+    text = base64.b64encode(array.tobytes()).decode("ascii")
+    return {"dtype": array.dtype.str, "shape": array.shape, "base64": text}
+
+
+def _unpacked(values: Any) -> list[Any]:
+    if not isinstance(values, dict):
+        return list(values)
+    array = np.frombuffer(base64.b64decode(values["base64"]), values["dtype"])
+    found: list[Any] = array.reshape(values["shape"]).tolist()
+    return found
 
 
 def check(model: Model, golden: Golden) -> list[Difference]:
