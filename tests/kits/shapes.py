@@ -13,6 +13,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from tests.kits.packages import parsed
 
+from quintet.columns import numpy_dtype
 from quintet.contract import Contract, Feature, Input, Limits, Output, Slo, to_dict
 from quintet_publish import kit
 
@@ -25,13 +26,18 @@ __all__ = [
     "SHAPED",
     "STATE",
     "TOKENS",
+    "WORDS",
     "Shaped",
     "graph_of",
     "package",
     "write_contract",
 ]
 
-_TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
+_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "int64": TensorProto.INT64,
+    "string": TensorProto.STRING,
+}
 
 
 def graph_of(
@@ -69,9 +75,10 @@ class Shaped:
         ranks = {i.name: len(i.shape) for i in session.get_inputs()}
         feeds = {name: np.array(v, np.float32) for name, v in self.contract.constants.items()}
         for i in self.contract.inputs:
-            feeds[i.name] = np.array([row[name] for name in i.names], i.dtype)
+            dtype = numpy_dtype(i.dtype)
+            feeds[i.name] = np.array([row[name] for name in i.names], dtype)
             if len(i.names) == 1:
-                feeds[i.name] = np.array(row[i.names[0]], i.dtype)
+                feeds[i.name] = np.array(row[i.names[0]], dtype)
                 feeds[i.name] = feeds[i.name].reshape(_sized(i.row_shape, feeds[i.name].shape))
             if len(feeds[i.name].shape) < ranks[i.name]:
                 feeds[i.name] = np.expand_dims(feeds[i.name], i.batch_axis)
@@ -177,6 +184,19 @@ def _found() -> Shaped:
     return Shaped(contract, graph, rows)
 
 
+def _words() -> Shaped:
+    """Texts, as many as there are."""
+    graph = graph_of(
+        [helper.make_node("Identity", ["words"], ["same"])],
+        {"words": ("string", ["rows", "length"])},
+        {"same": ("string", ["rows", "length"])},
+    )
+    features = [Feature(name="words", dtype="string", shape=(-1,), max=3)]
+    rows = [{"words": words} for words in (["a", "ß"], [], ["", "b c", "1"], ["\u20ac", "x"])]
+    same = _value("same", (-1, -1), "string", max=3)
+    return Shaped(_contract("words", features, same), graph, rows)
+
+
 def _quantised() -> Shaped:
     """Dynamic int8: the scale is that of all rows of a run, which so depend on each other."""
     graph = graph_of(
@@ -261,6 +281,7 @@ TOKENS = _tokens()
 PADDED = _tokens(pad=0)
 IMAGE = _image()
 FOUND = _found()
+WORDS = _words()
 QUANTISED = _quantised()
 EXPORTED = _exported_for_one()
 
@@ -268,6 +289,7 @@ SHAPED = {
     "rows on another axis, and a constant": STATE,
     "a free axis": TOKENS,
     "two free axes, and outputs without values": IMAGE,
+    "texts on a free axis": WORDS,
     "filled up to the longest": PADDED,
     "one row at a time, no dimension of rows": FOUND,
     "one row at a time, dynamic int8": QUANTISED,

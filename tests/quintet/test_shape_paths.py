@@ -12,7 +12,7 @@ import orjson
 import pytest
 from arro3 import io as arrow_io
 from tests.kits.batch import Bench
-from tests.kits.shapes import FOUND, IMAGE, TOKENS, Shaped
+from tests.kits.shapes import FOUND, IMAGE, TOKENS, WORDS, Shaped
 from tests.kits.streams import NOW, shard_batch
 
 from quintet.batch.athena import catalogue
@@ -23,7 +23,7 @@ from quintet.captures.plans import CapturePlan
 from quintet.captures.reading import read_lines
 from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import read_parquet, scored, write_parquet
-from quintet.columns import from_records
+from quintet.columns import from_records, numpy_dtype
 from quintet.contract import Capture, Contract, Feature
 from quintet.features import MemoryFeatures
 from quintet.monitoring.baseline import baseline_of
@@ -108,6 +108,20 @@ def test_a_batch_run_writes_lists_as_text(output: str, written: str) -> None:
     assert run.store.objects[key].decode() == written
 
 
+def test_a_batch_run_writes_lists_of_texts() -> None:
+    run = bench(WORDS)
+    plan = run.plan("words/a.jsonl", lines(WORDS.rows))
+    run.score(plan)
+    assert isinstance(plan, Plan)
+    found = [row["same"] for row in run.scores(plan.folder)]
+    assert found == [row["words"] for row in WORDS.rows]
+    plan = run.plan("words/b.jsonl", lines(WORDS.rows[:1]), output="csv")
+    run.score(plan)
+    assert isinstance(plan, Plan)
+    (key,) = run.store.keys(f"{plan.folder.root}scores/")
+    assert '0,"[""a"",""ß""]",1' in run.store.objects[key].decode()
+
+
 def test_the_floats_of_a_csv_are_as_short_as_they_read_back() -> None:
     run = bench(IMAGE)
     plan = run.plan("image/a.jsonl", lines([{"image": [[[0, 0]], [[0.1, 0.7]]]}]), output="csv")
@@ -149,7 +163,7 @@ def prediction(shaped: Shaped, contract: Contract) -> Prediction:
     return found
 
 
-@pytest.mark.parametrize("shaped", [TOKENS, IMAGE, FOUND], ids=["tokens", "image", "found"])
+@pytest.mark.parametrize("shaped", [TOKENS, IMAGE, FOUND, WORDS], ids=lambda s: s.contract.name)
 def test_captures_hold_lists(shaped: Shaped) -> None:
     contract = replace(shaped.contract, capture=Capture())
     plan, found = CapturePlan(contract), prediction(shaped, contract)
@@ -163,14 +177,16 @@ def test_captures_hold_lists(shaped: Shaped) -> None:
             have = table[f"output_{output.name}"].to_pylist()
             for mine, row in zip(have, shaped.rows, strict=True):
                 expected = shaped.alone(row)[output.name]
-                assert np.array(mine, output.dtype).ravel().tolist() == expected.ravel().tolist()
+                kind = numpy_dtype(output.dtype)
+                assert np.array(mine, kind).ravel().tolist() == expected.ravel().tolist()
                 assert len(mine) == len(expected)
     for feature in contract.features:
         for table in (by_line.rows, at_once):
             captured = table[f"feature_{feature.name}"].to_pylist()
             for mine, row in zip(captured, shaped.rows, strict=True):
-                given = np.array(row[feature.name], feature.dtype)
-                assert np.array(mine, feature.dtype).ravel().tolist() == given.ravel().tolist()
+                kind = numpy_dtype(feature.dtype)
+                given = np.array(row[feature.name], kind)
+                assert np.array(mine, kind).ravel().tolist() == given.ravel().tolist()
 
 
 def test_drift_counts_the_values_of_rows_of_any_length() -> None:

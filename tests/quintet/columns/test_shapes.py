@@ -14,7 +14,7 @@ from arro3 import core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.kits.forms import CSV_FORMS, JSON_FORMS, invoke, npy, oip, parquet
-from tests.kits.shapes import IMAGE, PADDED, SHAPED, STATE, TOKENS, Shaped
+from tests.kits.shapes import IMAGE, PADDED, SHAPED, STATE, TOKENS, WORDS, Shaped
 
 from quintet.columns import Batch, from_records, numpy_dtype
 from quintet.contract import Limits
@@ -39,6 +39,8 @@ def written(shaped: Shaped) -> list[dict[str, str]]:
 def lists(values: list[Any], depth: int, dtype: str) -> core.Array:
     """Nested lists as Arrow's."""
     if not depth:
+        if dtype == "string":
+            return core.Array(values, core.DataType.string())
         return core.Array.from_numpy(np.array(values, dtype))
     ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
     inner = lists([item for value in values for item in value], depth - 1, dtype)
@@ -78,7 +80,11 @@ def same(shaped: Shaped, scores: Scores, rows: Sequence[int] | None = None) -> N
             expected = shaped.alone(shaped.rows[row])[output.name]
             have = np.asarray(scores.outputs[output.name][place])
             assert have.dtype == numpy_dtype(output.dtype)
-            assert (have.shape, have.tobytes()) == (expected.shape, expected.tobytes())
+            assert have.shape == expected.shape
+            if have.dtype.kind == "O":
+                assert have.tolist() == expected.tolist()
+            else:
+                assert have.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -244,6 +250,7 @@ def test_records_answer_with_lists_of_their_own_length() -> None:
         {"kept": [9], "total": 9},
         {"kept": [], "total": 0},
     ]
+    assert answer(WORDS, list(WORDS.rows)) == [{"same": row["words"]} for row in WORDS.rows]
     assert answer(IMAGE, [{"image": [[[0.1, 0.2]]]}]) == [{"below": [], "peak": [0.1, 0.2]}]
 
 
@@ -260,6 +267,8 @@ def test_a_tensor_has_rows_of_one_shape() -> None:
     tokens = {"tokens": ("INT64", [2, 3], [1, 2, 3, 4, 5, 6])}
     mask = {"mask": ("INT64", [2, 3], [1, 1, 1, 0, 0, 1])}
     assert infer(TOKENS, tokens | mask) == {"kept": [[1, 2, 3], [0, 0, 6]], "total": [6, 6]}
+    words = {"words": ("BYTES", [2, 2], ["a", "b", "c", "d"])}
+    assert infer(WORDS, words) == {"same": [["a", "b"], ["c", "d"]]}
     one_line = {"image": ("FP32", [1, 1, 2, 2], [1, 2, 3, 4])}
     assert infer(IMAGE, one_line) == {"below": [[]], "peak": [[3, 4]]}
     long = {"tokens": ("INT64", [1, 7], [0] * 7)}
