@@ -199,15 +199,14 @@ def score_columns(model: Model, columns: Mapping[str, Sequence[Any]]) -> Scores:
     contract = model.contract
     source = MemoryFeatures()
     records: list[dict[str, Any]] = [{} for _ in next(iter(columns.values()))]
-    for name, values in columns.items():
-        feature = contract.by_name[name]
-        for row, value in enumerate(values):
+    for feature in contract.features:
+        for row, value in enumerate(columns.get(feature.name, ())):
             if value is None:
                 continue
             if feature.source == "request":
                 records[row][feature.key] = value
             elif contract.entity:
-                source.put(contract.entity, str(row), name, value, 0.0)
+                source.put(contract.entity, str(row), feature.name, value, 0.0)
     if contract.entity:
         for row, record in enumerate(records):
             record[contract.entity] = str(row)
