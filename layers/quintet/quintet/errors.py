@@ -43,6 +43,8 @@ _JSON_KINDS: dict[type, str] = {
     NoneType: "null",
 }
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
+
 
 def json_kind(value: object) -> str:
     """The type of a value as JSON calls it, with its article: "a number", "an array", "null"."""
@@ -54,7 +56,11 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}...")
     if value is None or isinstance(value, bool | dict | list):
-        text = json.dumps(value, ensure_ascii=False, default=repr)
+        text = ""
+        for piece in _ENCODER.iterencode(value):  # no further: a value may have any size and depth
+            text += piece
+            if len(text) > SHOWN:
+                break
     else:
         text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

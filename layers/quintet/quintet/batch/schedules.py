@@ -13,7 +13,7 @@ from quintet.batch.drops import RunStarter
 from quintet.batch.plans import RunPaths, hashed_name
 from quintet.batch.requests import request_from
 from quintet.batch.starts import Started
-from quintet.errors import BadInput
+from quintet.errors import BadInput, shown
 
 __all__ = ["start_scheduled"]
 
@@ -57,13 +57,13 @@ def _moment(text: Any) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (TypeError, ValueError):
-        raise BadInput.of("scheduled", "a time in ISO 8601", repr(text)[:60]) from None
+        raise BadInput.of("scheduled", "a time in ISO 8601", shown(text)) from None
 
 
 def _back(hours: Any) -> timedelta:
     if type(hours) is not int or abs(hours) > MAX_HOURS:
         expected = f"a whole number of hours, at most {MAX_HOURS}"
-        raise BadInput.of("hours_back", expected, repr(hours)[:60])
+        raise BadInput.of("hours_back", expected, shown(hours))
     return timedelta(hours=hours)
 
 
@@ -74,7 +74,7 @@ def _dated(asked: Mapping[str, Any], date: datetime) -> dict[str, Any]:
         for word in re.findall(r"\{([^{}]*)\}", text):
             if word not in DATES:
                 expected = "in braces only " + ", ".join(DATES)
-                raise BadInput.of(f"request.{field}", expected, repr(word[:60]))
+                raise BadInput.of(f"request.{field}", expected, shown(word))
             text = text.replace(f"{{{word}}}", date.strftime(DATES[word]))
         return text
 
