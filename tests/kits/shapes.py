@@ -23,6 +23,7 @@ __all__ = [
     "IMAGE",
     "PADDED",
     "QUANTISED",
+    "SERIES",
     "SHAPED",
     "STATE",
     "TOKENS",
@@ -197,6 +198,24 @@ def _words() -> Shaped:
     return Shaped(_contract("words", features, same), graph, rows)
 
 
+def _series() -> Shaped:
+    """Measurements with gaps, which the graph sees as NaN."""
+    graph = graph_of(
+        [
+            helper.make_node("IsNaN", ["series"], ["gap"]),
+            helper.make_node("Where", ["gap", "zero", "series"], ["filled"]),
+        ],
+        {"series": ("float32", ["rows", "length"])},
+        {"filled": ("float32", ["rows", "length"])},
+        {"zero": np.float32(0)},
+    )
+    features = [
+        Feature(name="series", dtype="float32", shape=(-1,), max=4, missing="nan", range=(-9, 9))
+    ]
+    rows = [{"series": s} for s in ([1.5, None], [0.1, 0.2, None, -9.0], [], [None], [3.0, 4.0])]
+    return Shaped(_contract("series", features, _value("filled", (-1, -1), max=4)), graph, rows)
+
+
 def _quantised() -> Shaped:
     """Dynamic int8: the scale is that of all rows of a run, which so depend on each other."""
     graph = graph_of(
@@ -282,6 +301,7 @@ PADDED = _tokens(pad=0)
 IMAGE = _image()
 FOUND = _found()
 WORDS = _words()
+SERIES = _series()
 QUANTISED = _quantised()
 EXPORTED = _exported_for_one()
 
@@ -290,6 +310,7 @@ SHAPED = {
     "a free axis": TOKENS,
     "two free axes, and outputs without values": IMAGE,
     "texts on a free axis": WORDS,
+    "missing values on a free axis": SERIES,
     "filled up to the longest": PADDED,
     "one row at a time, no dimension of rows": FOUND,
     "one row at a time, dynamic int8": QUANTISED,

@@ -106,8 +106,11 @@ class Feature:
 
     @cached_property
     def fill(self) -> Scalar | None:
-        """What a missing value becomes: NaN, or the default; None: the value is required."""
-        return math.nan if self.missing else self.default
+        """What a missing value becomes: NaN, or the default; None: the value is required.
+
+        A row with free axes has no length if it is missing, so it is required.
+        """
+        return math.nan if self.missing and not self.free else self.default
 
     @cached_property
     def free(self) -> bool:

@@ -30,8 +30,6 @@ def check_feature(contract: Contract, feature: Feature) -> Found:
         yield ("missing",), "expected either a default or missing: nan, got both"
     if feature.missing and numpy_dtype(feature.dtype).kind != "f":
         yield ("missing",), f"nan is for floats; {feature.name} is {feature.dtype}"
-    if feature.missing and feature.free:
-        yield ("missing",), f"nan is for a fixed shape, got {list(feature.shape)}"
     if feature.empty == "missing" and (feature.dtype != "string" or feature.shape):
         what = f"{feature.dtype} of shape {list(feature.shape)}"
         yield ("empty",), f"missing is for a single string; {feature.name} is a {what}"

@@ -14,7 +14,7 @@ from arro3 import core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.kits.forms import CSV_FORMS, JSON_FORMS, invoke, npy, oip, parquet
-from tests.kits.shapes import IMAGE, PADDED, SHAPED, STATE, TOKENS, WORDS, Shaped
+from tests.kits.shapes import IMAGE, PADDED, SERIES, SHAPED, STATE, TOKENS, WORDS, Shaped
 
 from quintet.columns import Batch, from_records, numpy_dtype
 from quintet.contract import Limits
@@ -41,6 +41,8 @@ def lists(values: list[Any], depth: int, dtype: str) -> core.Array:
     if not depth:
         if dtype == "string":
             return core.Array(values, core.DataType.string())
+        if None in values:
+            return core.Array(values, core.DataType.float32())
         return core.Array.from_numpy(np.array(values, dtype))
     ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
     inner = lists([item for value in values for item in value], depth - 1, dtype)
@@ -122,6 +124,20 @@ def test_rows_of_one_shape_run_together(name: str, runs: list[tuple[int, ...]]) 
     counting = Counting(SHAPED[name])
     score(counting, by_records(SHAPED[name]))
     assert counting.runs == runs
+
+
+@pytest.mark.parametrize(
+    ("series", "expected"),
+    [
+        ([1, 10], "series[1]: expected a number from -9 to 9, got 10.0"),
+        (None, "series: expected an array of shape [up to 4] of float32, got nothing"),
+    ],
+)
+def test_gaps_are_values_and_rows_are_required(series: Any, expected: str) -> None:
+    rows = [*SERIES.rows[:1], {"series": series}]
+    scores = score(model(SERIES), from_records(SERIES.contract, rows))
+    assert [str(refusal) for refusal in scores.refusals] == [f"row 1: {expected}"]
+    same(SERIES, scores, [0])
 
 
 def test_a_run_has_at_most_the_rows_of_a_request() -> None:

@@ -36,12 +36,17 @@ class FreePlan:
         column = batch.columns[self.feature.name]
         if self.low is not None:
             values, rows = values_of(column)
-            fine = (values >= self.low) & (values <= self.high)  # also False for NaN
+            fine = self._fine(values)
             if not fine.all():
                 bad = np.zeros(batch.rows, dtype=np.bool_)
                 bad[rows[~fine]] = True
                 self._refuse(batch, bad, by_rule)
         return column
+
+    def _fine(self, values: Array) -> NDArray[np.bool_]:
+        """Which values are in the feature's range; NaN is where a missing value is."""
+        fine: NDArray[np.bool_] = (values >= self.low) & (values <= self.high)
+        return fine | np.isnan(values) if self.feature.missing else fine
 
     def _refuse(
         self, batch: Batch, bad: NDArray[np.bool_], by_rule: NDArray[np.bool_] | None
@@ -49,7 +54,7 @@ class FreePlan:
         """Refuse rows, each with its first value out of range."""
         for row in blamed(batch, self.feature, bad, by_rule):
             values = batch.columns[self.feature.name][row]
-            place = np.argwhere(~((values >= self.low) & (values <= self.high)))[0].tolist()
+            place = np.argwhere(~self._fine(values))[0].tolist()
             batch.refuse(
                 row,
                 f"{self.feature.key}{place}",
