@@ -212,6 +212,30 @@ def test_decimal_commas_leave_the_semicolon() -> None:
     assert read_file(alone, "a.csv", b"1,5\n7\n").columns["x"].tolist() == [1.5, 7.0]
 
 
+def test_its_first_rows_may_be_bad_long_or_have_line_breaks() -> None:
+    pair = contract_of(Feature(name="t", dtype="string"), Feature(name="x", dtype="float64"))
+    contract = replace(pair, header="none")
+    body = b'a\n"b\nc",1\n"d;e;f",2\n'
+    batch = read_file(contract, "a.csv", body)
+    assert [(r.row, r.expected, r.got) for r in batch.refusals] == [(0, "2 cells", "1")]
+    assert batch.columns["t"].tolist()[1:] == ["b\nc", "d;e;f"]
+    alone = read_file(contract, "a.csv", b'"b\nc",1')
+    assert (alone.columns["t"].tolist(), alone.columns["x"].tolist()) == (["b\nc"], [1.0])
+    long = read_file(contract, "a.csv", b"y" * (1 << 19) + b",1\nz,2\n")
+    assert (long.refusals, long.columns["x"].tolist()) == ([], [1.0, 2.0])
+    with pytest.raises(BadInput, match=r"the file: expected lines that end in"):
+        read_file(contract, "a.csv", b"a,1\rb,2\r")
+
+
+def test_all_features_may_be_optional() -> None:
+    optional = contract_of(*(Feature(name=n, dtype="float64", default=0) for n in "xy"))
+    contract = replace(optional, header="none")
+    batch = read_file(contract, "a.csv", b"1,2\n,4\n")
+    assert (batch.columns["x"].tolist(), batch.columns["y"].tolist()) == ([1.0, 0.0], [2.0, 4.0])
+    with pytest.raises(BadInput, match="the first row: expected values, as `header` is none"):
+        read_file(contract, "a.csv", b"x,y\n1,2\n")
+
+
 @pytest.mark.parametrize("header", ["None", "", 0, "no"])
 def test_other_words_are_refused(header: Any) -> None:
     bench = Bench()

@@ -43,8 +43,8 @@ SUFFIXES: dict[str, FileFormat] = {
 }
 #: how many bytes of a file identify its format
 HEAD = 1 << 18
-#: how many lines show the delimiter of a file without a header
-MAX_LINES = 100
+#: how many rows show the delimiter of a file without a header
+MAX_ROWS = 100
 #: how many columns a message names, and how many characters of a file's it shows
 MAX_SHOWN, SHOWN = 8, 60
 #: a number in any locale, no value, or several of them with another delimiter
@@ -150,26 +150,42 @@ def without_header(contract: Contract, head: bytes, columns: tuple[str, ...]) ->
         BadInput: no row has that many cells, or the first one is a header.
     """
     shift = len(BOM) if head.startswith(BOM) else 0
-    text = head[shift:]
-    shift += len(text) - len(text.lstrip(b"\r\n"))
-    lines = text.splitlines()[:MAX_LINES]
-    if len(head) == HEAD and len(lines) > 1:
-        lines.pop()  # it may be cut
-    first = [line.decode(errors="replace") for line in lines if line.strip()]
-    if _required(contract) <= set(_names(first[0], _delimiter(contract, first[0]))):
+    text = head[shift:].lstrip(b"\r\n")
+    shift = len(head) - len(text)
+    # a comma comes last, as it may separate decimals
+    cells = {delimiter: _first_cells(text, delimiter) for delimiter in DELIMITERS[::-1]}
+    named = _required(contract) or set(columns)
+    if any(named <= set(rows[0]) for rows in cells.values()):
         got = "the names of the columns; leave `header: none` out"
         raise BadInput.of("the first row", "values, as `header` is none", got)
-    # a comma comes last, as it may separate decimals
-    cells = {d: [len(_names(line, d)) for line in first] for d in DELIMITERS[::-1]}
-    best = max(cells, key=lambda d: cells[d].count(len(columns)))
-    if len(columns) not in cells[best]:
+    counts = {delimiter: [len(row) for row in rows] for delimiter, rows in cells.items()}
+    best = max(counts, key=lambda d: counts[d].count(len(columns)))
+    if b"\n" not in text and len(head) == HEAD:  # the first row is cut
+        best = max(DELIMITERS, key=lambda d: counts[d])
+    elif len(columns) not in counts[best]:
         shown = ", ".join(columns[:MAX_SHOWN]) + ", ..." * (len(columns) > MAX_SHOWN)
         expected = f"{len(columns)} cells, as `header` is none: {shown}"
-        count = max(counts[0] for counts in cells.values())
+        count = max(found[0] for found in counts.values())
         without_key = contract.entity and contract.entity not in columns
         why = f"; {contract.entity} has none, as the model joins no stored features"
         raise BadInput.of("the first row", expected, f"{count}{why if without_key else ''}")
     return Header(columns, best, shift, head.count(b"\n", 0, shift) + 1)
+
+
+def _first_cells(text: bytes, delimiter: str) -> list[tuple[str, ...]]:
+    """The cells of a text's first rows; without its last row, which may be cut, if it has others.
+
+    Raises:
+        BadInput: there is no row, or lines end otherwise than in CSV.
+    """
+    part = next(records([text], delimiter.encode()))
+    spans = zip(part.starts.tolist()[:MAX_ROWS], part.ends.tolist()[:MAX_ROWS], strict=True)
+    rows = [part.data[start:end].decode(errors="replace").rstrip("\r\n") for start, end in spans]
+    if not rows:
+        raise BadInput.of("the first row", f"one in the first {HEAD} bytes", "empty lines only")
+    if "\r" in rows[0] and "\n" not in rows[0]:
+        raise BadInput.of("the file", "lines that end in \\n or \\r\\n", "lines that end in \\r")
+    return [_names(row, delimiter) for row in rows]
 
 
 def _check_named(contract: Contract, columns: Sequence[str]) -> None:
