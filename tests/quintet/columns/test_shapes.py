@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from tests.kits.forms import CSV_FORMS, JSON_FORMS, invoke, npy, oip, parquet
 from tests.kits.shapes import IMAGE, PADDED, SERIES, SHAPED, STATE, TOKENS, WORDS, Shaped
 
-from quintet.columns import Batch, from_records, numpy_dtype
+from quintet.columns import Batch, from_records, layout, numpy_dtype
 from quintet.contract import Limits
 from quintet.errors import BadInput, ModelFailure, UnsupportedMedia
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.protocols import kserve, oip_infer, records, sagemaker
 from quintet.protocols.http import Request
+from quintet.protocols.tensors import DATATYPES, to_bytes
 from quintet.scoring import Scores, score
 from quintet.serving import ModelRoute, predict_groups
 from quintet.serving.predict import predict
@@ -96,6 +97,42 @@ def test_every_form_scores_each_row_as_alone(name: str, form: str) -> None:
     scores = score(model(shaped), FORMS[form](shaped))
     assert scores.refusals == []
     same(shaped, scores)
+
+
+def by_tensors(shaped: Shaped, row: dict[str, Any], *, raw: bool) -> Batch:
+    """One row as a request of the Open Inference Protocol, in JSON or as raw tensors."""
+    parts, inputs = [], []
+    for feature in shaped.contract.features:
+        value = np.array(row[feature.name], numpy_dtype(feature.dtype))
+        if not value.size:
+            value = value.reshape([0 if size == -1 else size for size in feature.shape])
+        tensor = {
+            "name": feature.name,
+            "datatype": DATATYPES[feature.dtype],
+            "shape": [1, *value.shape],
+        }
+        if raw:
+            parts.append(to_bytes(value))
+            inputs.append({**tensor, "parameters": {"binary_data_size": len(parts[-1])}})
+        else:
+            inputs.append({**tensor, "data": [row[feature.name]]})
+    head = orjson.dumps({"inputs": inputs})
+    headers = {"content-type": "application/json"}
+    if raw:
+        headers["inference-header-content-length"] = str(len(head))
+    request = Request("POST", "/", {}, headers, b"".join([head, *parts]))
+    return oip_infer.decode(shaped.contract, request).batch
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["json", "raw"])
+@pytest.mark.parametrize("name", SHAPED)
+def test_tensors_of_one_row_score_as_alone(name: str, raw: bool) -> None:
+    shaped = SHAPED[name]
+    loaded = model(shaped)
+    for row in shaped.rows:
+        scores = score(loaded, by_tensors(shaped, row, raw=raw))
+        assert scores.refusals == []
+        same(Shaped(shaped.contract, shaped.graph, [row]), scores)
 
 
 class Counting:
@@ -229,6 +266,7 @@ def test_many_rows_of_shapes_that_the_graph_refuses_do_not_stop_the_others() -> 
 def test_each_caller_gets_its_rows_back() -> None:
     parts = [TOKENS.rows[3:], TOKENS.rows[:1], TOKENS.rows[1:3]]
     batches = [from_records(TOKENS.contract, part) for part in parts]
+    assert len({layout(batch) for batch in batches}) == 1  # jobs of any lengths share a run
     found = predict_groups(ModelRoute(model(TOKENS)), batches, MemoryFeatures(), 0.0)
     for part, prediction in zip(parts, found, strict=True):
         assert not isinstance(prediction, ModelFailure)
