@@ -335,6 +335,7 @@ def test_a_model_without_runs_has_none(handler: Handler) -> None:
         ({"version": "3"}, 400, "version: expected a whole number"),
         ({"bucket": "not-ours"}, 400, "bucket: expected one that this stack may read"),
         ({"surprise": 1}, 400, "surprise"),
+        ({"prefx": "a"}, 400, "got another field; do you mean prefix?"),
         ({"owner": "ann"}, 400, "owner: expected no such field"),
         ({"callback": "crm"}, 404, "callback: expected the id of a registered endpoint, got 'crm'"),
         ({"callback": "https://crm/"}, 404, "callback: expected the id of a registered endpoint"),

@@ -195,6 +195,13 @@ def test_a_version_can_be_pinned() -> None:
     assert told(post(service, "log", asked, version="1"))["version"] == 1
 
 
+def test_a_misspelt_member_is_named(service: Online) -> None:
+    asked = {"record": [{"x": 3, "y": 1}]}
+    assert told(post(service, "log", asked))["detail"] == (
+        "body: expected keys of outputs, partial, records, got 'record'; do you mean records?"
+    )
+
+
 def test_a_member_that_is_null_is_absent(service: Online) -> None:
     asked = {"records": [{"x": 3, "y": 1}], "partial": None, "outputs": None}
     assert told(post(service, "log", asked)) == told(

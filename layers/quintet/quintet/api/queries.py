@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quintet.errors import BadInput
+from quintet.columns import suggestion
+from quintet.errors import BadInput, shown
 
 __all__ = ["check_keys", "read_limit"]
 
@@ -12,7 +13,8 @@ __all__ = ["check_keys", "read_limit"]
 def check_keys(query: Mapping[str, str], known: set[str]) -> None:
     """Refuse a query with an unknown key. Raises BadInput."""
     if unknown := sorted(query.keys() - known):
-        raise BadInput.of("query", f"keys of {', '.join(sorted(known))}", repr(unknown[0][:60]))
+        got = shown(unknown[0]) + suggestion(unknown[0], known)
+        raise BadInput.of("query", f"keys of {', '.join(sorted(known))}", got)
 
 
 def read_limit(text: str | None, default: int, most: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from quintet.batch.plans import Scope
+from quintet.columns import suggestion
 from quintet.contract import Header
 from quintet.errors import BadInput, Refusal, json_kind, shown
 
@@ -95,7 +96,12 @@ def request_from(data: Mapping[str, Any], *, run: str = "", started: str = "") -
         BadInput: a field is missing, unknown or invalid.
     """
     refusals = [
-        Refusal(None, str(name)[:60], f"one of {', '.join(FIELDS)}", "another field")
+        Refusal(
+            None,
+            str(name)[:60],
+            f"one of {', '.join(FIELDS)}",
+            f"another field{suggestion(str(name), FIELDS)}",
+        )
         for name in data
         if name not in FIELDS
     ]

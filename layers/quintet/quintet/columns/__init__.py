@@ -15,7 +15,7 @@ from quintet.columns.batch import (
     shown,
 )
 from quintet.columns.merging import layout, merge
-from quintet.columns.names import did_you_mean, near_name
+from quintet.columns.names import did_you_mean, near_name, suggestion
 from quintet.columns.outputs import column_names, empty_output, flat_columns
 from quintet.columns.ragged import fits, ragged, shape_text, values_of
 from quintet.columns.records import as_records, from_records, json_columns
@@ -49,5 +49,6 @@ __all__ = [
     "ragged",
     "shape_text",
     "shown",
+    "suggestion",
     "values_of",
 ]

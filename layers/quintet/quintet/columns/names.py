@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from quintet.contract import Contract
 
-__all__ = ["did_you_mean", "near_name"]
+__all__ = ["did_you_mean", "near_name", "suggestion"]
 
 
 def near_name(name: str, others: Iterable[str]) -> str | None:
@@ -19,14 +19,18 @@ def near_name(name: str, others: Iterable[str]) -> str | None:
     return plain[close[0]] if close else None
 
 
-def did_you_mean(name: str, known: Iterable[str], contract: Contract) -> str:
-    """The end of a message about an unknown name: "; do you mean x?", or nothing.
-
-    Of a feature that requests hold under another name, it is that name.
-    """
-    feature = contract.by_name.get(name)
-    near = feature.column if feature is not None else near_name(name[:200], known)
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: "; do you mean x?", or nothing."""
+    near = near_name(name[:200], known)
     return f"; do you mean {near}?" if near else ""
+
+
+def did_you_mean(name: str, known: Iterable[str], contract: Contract) -> str:
+    """As `suggestion`, but of a feature that requests hold under another name, it is that name."""
+    feature = contract.by_name.get(name)
+    if feature is None:
+        return suggestion(name, known)
+    return f"; do you mean {feature.column}?" if feature.column else ""
 
 
 def _plain(name: str) -> str:

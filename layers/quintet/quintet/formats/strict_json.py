@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from quintet.columns import suggestion
 from quintet.errors import BadInput, json_kind, shown
 
 __all__ = ["check_integers", "has_long_number", "members", "no_more_keys", "parse", "parse_all"]
@@ -60,7 +61,8 @@ def members(field: str, value: Any, known: Set[str] | None = None) -> dict[str, 
     if type(value) is not dict:
         raise BadInput.of(field, "an object", json_kind(value))
     if known is not None and (unknown := sorted(value.keys() - known)):
-        raise BadInput.of(field, f"keys of {', '.join(sorted(known))}", shown(unknown[0]))
+        got = shown(unknown[0]) + suggestion(unknown[0], known)
+        raise BadInput.of(field, f"keys of {', '.join(sorted(known))}", got)
     if None in value.values():
         return {name: member for name, member in value.items() if member is not None}
     return value
