@@ -26,10 +26,12 @@ from tests.kits.batch import (
     row,
     without_rows,
 )
+from tests.kits.forms import contract_of, read_file
 
 from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.stores import PinnedSource
 from quintet.columns import from_records
+from quintet.contract import Feature
 from quintet.formats import byte_streams, chunks, parquet_rows, readers
 from quintet.formats.kinds import HEAD
 from quintet.formats.parquet import read_footer
@@ -536,3 +538,12 @@ def test_chunks_of_wide_rows_hold_fewer(monkeypatch: pytest.MonkeyPatch) -> None
     body = parquet_bytes(rows)
     sizes = [chunk.size for chunk in read("tiny/a.parquet", body)]
     assert max(sizes) < 10 and sum(sizes) == 60
+
+
+def test_a_record_too_long_for_jsonl_is_pointed_to_parquet() -> None:
+    image = contract_of(Feature(name="image", dtype="uint8", shape=(700, 700)))
+    line = b'{"image": [' + b"[%s]," % b",".join([b"100"] * 700) * 699 + b"[" + b"]]}\n"
+    (refusal,) = read_file(image, "a.jsonl", line).refusals
+    assert refusal.expected == (
+        "a JSON object of at most 1,048,576 bytes (use Parquet for larger ones, such as images)"
+    )
