@@ -31,7 +31,7 @@ def tensors(*shape_and_data: tuple[list[int], list[Any]], **more: Any) -> dict[s
         (ROWS, {"model": "m", "records": [ROWS[0], ROWS[2]]}),
         (
             tensors(([3, 2], [1, 2, 3, 4, 5, 6]), ([3], [7, 8, 9]), model_name="m", id="a"),
-            tensors(([2, 2], [1, 2, 5, 6]), ([2], [7, 9]), model_name="m", id="a", model="m"),
+            tensors(([2, 2], [1, 2, 5, 6]), ([2], [7, 9]), model_name="m", model="m"),
         ),
         (
             tensors(([3, 2], [[1, 2], [3, 4], [5, 6]]), model="m"),
