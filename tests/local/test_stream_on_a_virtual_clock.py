@@ -229,6 +229,27 @@ def test_every_record_is_scored_once_or_given_up_alone(seed: int) -> None:
     assert not any(reader.lane.window for reader in source.readers.values())
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_a_producer_sends_three_times_counts_once(seed: int) -> None:
+    """With the same faults, in one shard: repeats have their partition key."""
+    records, world = Records.sent_again(200, seed), World()
+    adversary = Adversary(seed, rate=0.01)
+    stream = Stream({"shardId-0": ((), 0, float("inf"))})
+    for number, body in enumerate(records.data):
+        stream.put(number, body, round(NOW + 60 * number / len(records.data), 3))
+
+    def invoke(given: dict[str, Any], _: float) -> Answer:
+        fate = adversary.random.random()
+        if fate < 0.15:  # it fails, or its answer is lost
+            scored(world, given, adversary)
+        return FAILED if fate < 0.10 else scored(world, given, adversary)
+
+    source = Lambda(mapping(), stream, invoke)
+    source.run(NOW + 150)
+    assert source.given_up == []
+    check(world, records)
+
+
 @pytest.mark.parametrize("part", ["the sink", "the table of scores"])
 def test_an_outage_of_minutes_gives_no_record_up(part: str) -> None:
     """AWS documents no wait between attempts: a hundred of them fail in these four minutes.
