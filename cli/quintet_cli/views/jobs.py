@@ -9,7 +9,7 @@ from rich.table import Table
 
 from quintet.jobs.job import SETTLED, Content, Job
 from quintet.jobs.store import JobSummary
-from quintet.protocols.http import is_text
+from quintet.protocols.media import is_text
 from quintet_cli.terminal import Console
 
 __all__ = ["print_job", "print_jobs"]

@@ -18,8 +18,8 @@ from quintet.api.routing import Found, Routes
 from quintet.api.telemetry import RequestTelemetry
 from quintet.captures.events import new_event, taken
 from quintet.errors import Forbidden, MethodNotAllowed, QuintetError, TooLarge
-from quintet.protocols.http import ANONYMOUS, MAX_RESPONSE_BYTES, Request, Response, is_text
-from quintet.protocols.negotiation import accepts_gzip
+from quintet.protocols.http import ANONYMOUS, MAX_RESPONSE_BYTES, Request, Response
+from quintet.protocols.media import accepts_gzip, is_text
 from quintet.serving import RequestContext
 
 __all__ = ["Routes", "owner_of", "read", "render", "respond"]

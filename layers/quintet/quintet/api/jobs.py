@@ -17,7 +17,8 @@ from quintet.errors import BadInput, Transient
 from quintet.jobs.job import OPEN, SETTLED, Content, Job, State
 from quintet.jobs.store import JobEvent, JobQueries, JobSummary
 from quintet.protocols import records
-from quintet.protocols.http import RETRY_AFTER, Request, Response, is_text, json_body
+from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
+from quintet.protocols.media import is_text
 from quintet.serving.model_cache import NAME
 
 __all__ = ["JobsApi", "failure"]

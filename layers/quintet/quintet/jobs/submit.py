@@ -25,7 +25,8 @@ from quintet.jobs.store import (
     JobSubmissions,
     max_input_bytes,
 )
-from quintet.protocols.http import Request, media_type
+from quintet.protocols.http import Request
+from quintet.protocols.media import media_type
 from quintet.protocols.registry import Asked, WireProtocol, kept_headers
 from quintet.scoring import Model
 from quintet.serving import Online, RequestContext

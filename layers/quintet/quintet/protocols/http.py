@@ -28,6 +28,7 @@ from quintet.errors import (
     UnsupportedMedia,
 )
 from quintet.formats import strict_json
+from quintet.protocols.media import media_type
 from quintet.serving import ModelStats, Online, Prediction, RequestContext
 from quintet.serving.model_cache import UnknownModel
 
@@ -41,9 +42,7 @@ __all__ = [
     "WireProtocol",
     "check_count",
     "check_rows",
-    "is_text",
     "json_body",
-    "media_type",
     "parse_json",
     "read_version",
     "status_of",
@@ -63,15 +62,6 @@ json_body: Callable[[Any], bytes] = partial(orjson.dumps, option=orjson.OPT_SERI
 
 #: the content types that curl and JavaScript's `fetch` send if they are given none
 _DEFAULTS = ("application/x-www-form-urlencoded", "text/plain")
-
-#: types of text beside text/*, which Lambda carries as it is; others are sent in base64
-_TEXT = (
-    "application/json",
-    "application/problem+json",
-    "application/jsonlines",
-    "application/jsonl",
-    "application/x-ndjson",
-)
 
 #: a JSON string
 JSON_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -98,16 +88,6 @@ STATUS: tuple[tuple[type[QuintetError], int], ...] = (
 def status_of(error: QuintetError | None) -> int:
     """The HTTP status of an error; None means an unexpected error."""
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
-
-
-def media_type(content_type: str) -> str:
-    """A content type without its parameters, in lower case."""
-    return content_type.partition(";")[0].strip().lower()
-
-
-def is_text(content_type: str) -> bool:
-    """Whether a content type is one of text in UTF-8."""
-    return content_type in _TEXT or content_type.startswith("text/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from quintet.protocols.http import (
     read_version,
     status_of,
 )
-from quintet.protocols.negotiation import preferred
+from quintet.protocols.media import preferred
 from quintet.serving import Prediction, RequestContext
 
 __all__ = ["Asked", "accepted", "decode", "encode", "encode_stream", "failure", "target"]

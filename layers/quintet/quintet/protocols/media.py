@@ -1,4 +1,6 @@
-"""Which media type or compression an answer has, by the request's Accept headers (RFC 9110, 12.5).
+"""Media types, and which type and compression an answer has by the request's Accept headers.
+
+https://www.rfc-editor.org/rfc/rfc9110#section-12.5
 
 Headers repeat from request to request, so what they say is remembered.
 """
@@ -7,7 +9,26 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-__all__ = ["accepts_gzip", "preferred"]
+__all__ = ["accepts_gzip", "is_text", "media_type", "preferred"]
+
+#: types of text beside text/*, which Lambda carries as it is; others are sent in base64
+_TEXT = (
+    "application/json",
+    "application/problem+json",
+    "application/jsonlines",
+    "application/jsonl",
+    "application/x-ndjson",
+)
+
+
+def media_type(content_type: str) -> str:
+    """A content type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def is_text(content_type: str) -> bool:
+    """Whether a content type is one of text in UTF-8."""
+    return content_type in _TEXT or content_type.startswith("text/")
 
 
 @lru_cache(maxsize=256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quintet.protocols.negotiation import preferred
+from quintet.protocols.media import preferred
 
 JSON, CSV, LINES = "application/json", "text/csv", "application/x-ndjson"
 OFFERS = (JSON, CSV, LINES)
