@@ -96,6 +96,11 @@ def test_mlserver(aws: LocalAws) -> None:
     }
 
 
+def test_tritony(aws: LocalAws) -> None:
+    """It reads the configuration of a model, and splits what is over its largest batch."""
+    assert run("sagemaker2", "tritony_client.py", aws.api_url) == [LOGS] * 12
+
+
 BAD = "row 0: x: expected a number (float32), got 'a'"
 
 
