@@ -147,7 +147,7 @@ class Held:
         self.parts += parts
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rows=ROWS, data=st.data())
 def test_parts_of_calls_that_hang_hide_none_whenever_they_come(
     rows: list[Row], data: st.DataObject
