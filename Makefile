@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-sam-local test-localstack lint bench build deploy lock lock-clients lock-localstack clean
+.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-sam-local test-localstack lint bench foreign-models build deploy lock lock-clients lock-localstack clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ demo-down: setup ## stop what `make demo` left running
 
 bench: setup ## run every benchmark
 	$(BIN)/python -m benchmarks
+
+foreign-models: setup ## export models with torch, CatBoost and others, and serve them and packages' own by every path
+	$(BIN)/python -m benchmarks.foreign --export
 
 # SAM pins its own boto3: it has its own environment.
 .venv-sam/.ready: Makefile

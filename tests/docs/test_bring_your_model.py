@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy
 import pytest
+from benchmarks.foreign.snippets import LIGHT, Snippet, snippets
+from onnx import TensorProto, helper, numpy_helper
+from tests.kits.packages import model_of
 
 from quintet import contract
 from quintet.serving.golden import golden_from_dict
@@ -99,3 +103,26 @@ def test_every_function_of_the_kit_is_told() -> None:
     named = set(re.findall(r"`(\w+)[`(]", section))
     assert {"read_table", "write_table", "clean", "predict", "save"} <= named
     assert {name for name in named if hasattr(kit, name)} <= set(kit.__all__)
+
+
+@pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: snippet.title)
+def test_a_section_on_an_exporter_publishes(snippet: Snippet, tmp_path: Path) -> None:
+    """Those of large packages are run by `make foreign-models`."""
+    if snippet.title not in LIGHT:
+        pytest.skip("runs in the environment of `make foreign-models`")
+    if snippet.title == "TensorFlow":  # the section reads what tf2onnx wrote
+        weights = numpy_helper.from_array(numpy.ones((4, 3), numpy.float32), "w")
+        names = "serving_default_x:0", "StatefulPartitionedCall:0"
+        x, y = (
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["unk__1", size])
+            for name, size in zip(names, (4, 3), strict=True)
+        )
+        node = helper.make_node("MatMul", [names[0], "w"], [names[1]])
+        (tmp_path / "model.onnx").write_bytes(model_of([node], [weights], x=x, y=y))
+    printed = snippet.run(sys.executable, tmp_path)
+    assert snippet.publish(tmp_path).golden["columns"]
+    if snippet.title == "TensorFlow":
+        assert printed.splitlines() == [
+            "serving_default_x:0 FLOAT ['unk__1', 4]",
+            "StatefulPartitionedCall:0 FLOAT ['unk__1', 3]",
+        ]

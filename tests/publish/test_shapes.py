@@ -12,6 +12,7 @@ import pytest
 from arro3 import core
 from arro3.io import write_parquet
 from onnx import TensorProto, helper
+from tests.kits import packages
 from tests.kits.packages import parsed
 from tests.kits.shapes import (
     EXPORTED,
@@ -169,3 +170,16 @@ def test_rows_that_depend_on_each_other_need_runs_of_their_own(tmp_path: Path) -
     folder = package(tmp_path / "p", QUANTISED)
     write_contract(folder, replace(QUANTISED.contract, rows="many"))
     assert "`rows: one`" in refused(folder)[-1]
+
+
+def test_a_declared_rank_of_an_output_is_not_relied_on(tmp_path: Path) -> None:
+    """CatBoost's exporter declares [-1] for what its graph returns as [-1, 1]."""
+    folder = packages.package(tmp_path / "p")
+    declared = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows"])
+    (folder / "model.onnx").write_bytes(packages.graph(y=declared))
+    prepare(folder, lambda step, detail: None)
+    text = (folder / "model.yaml").read_text()
+    (folder / "model.yaml").write_text(text.replace("shape: [-1, 1]", "shape: [-1]"))
+    assert refused(folder) == [
+        "model.onnx: the model's output y is float32 [3, 1]; its contract says float32 [3]"
+    ]
