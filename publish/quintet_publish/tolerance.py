@@ -35,7 +35,8 @@ def advice(differing: Sequence[Difference], noise: Noise, dependent: Difference 
             f"row {dependent.row} depends on the rows beside it: {dependent.output} is "
             f"{dependent.got} among the golden rows, {dependent.expected} among copies of itself. "
             "Batch statistics and dynamic quantisation do this. Export the graph without them, or "
-            "set `rows: one` in model.yaml, which runs each row alone"
+            "set `rows: one` in model.yaml, which runs each row alone, and compute the expected "
+            "outputs row by row"
         )
     largest = max(difference.relative for difference in differing)
     if not math.isfinite(largest):

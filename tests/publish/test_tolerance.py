@@ -162,7 +162,8 @@ NOISE = Noise(2e-5, "alone and together")
             difference(1.0),
             "row 0 depends on the rows beside it: y is 2.0 among the golden rows, 1.0 among "
             "copies of itself. Batch statistics and dynamic quantisation do this. Export the graph "
-            "without them, or set `rows: one` in model.yaml, which runs each row alone",
+            "without them, or set `rows: one` in model.yaml, which runs each row alone, and "
+            "compute the expected outputs row by row",
         ),
     ],
 )
