@@ -117,7 +117,7 @@ deploy: setup .venv-sam/.ready ## sam build and sam deploy, with the settings of
 
 lock: ## resolve the locks from pyproject.toml and the .in files
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-header --upgrade pyproject.toml --group dev --extra train \
+		--no-annotate --no-header --upgrade pyproject.toml --group dev --extra train --extra captures \
 		-o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.13 --generate-hashes --no-annotate --no-header \
 		--upgrade requirements/lambda.in -o requirements/lambda.txt

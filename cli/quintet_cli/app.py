@@ -39,6 +39,7 @@ COMMANDS = (
     "endpoints",
     "dlq",
     "stream",
+    "captures",
     "doctor",
     "destroy",
     "demo",

@@ -17,7 +17,7 @@ from quintet.captures.lines import prediction_lines
 from quintet.captures.places import RAW, TABLE
 from quintet.captures.plans import CapturePlan
 from quintet.captures.store import CaptureObjects
-from quintet.captures.tables import concat, read_parquet
+from quintet.captures.tables import concat, read_parquet, table_of
 from quintet.columns import from_records
 from quintet.contract import Capture, Contract
 from quintet.serving import ModelRoute
@@ -66,7 +66,7 @@ def table(objects: CaptureObjects) -> core.Table:
     """All captures, each row once, as a reader takes them."""
     keys = [key for prefix in (TABLE, RAW) for key in objects.keys(prefix)]
     stored = [found for found in map(objects.get, keys) if found is not None]
-    return unique(concat([read_parquet(one.body) for one in stored]))
+    return unique(concat([table_of(0, {}, {}), *(read_parquet(one.body) for one in stored)]))
 
 
 def records(rows: core.Table, *names: str) -> list[tuple[Any, ...]]:

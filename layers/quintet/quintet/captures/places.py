@@ -21,6 +21,7 @@ FAILED = "aws/lambda/"
 _KEY = re.compile(
     r"(?:raw|captures)/model=([^/]+)/date=(\d{4}-\d\d-\d\d)/hour=(\d\d)/v(\d+)-(\d+)d.*\.parquet"
 )
+_MERGED = re.compile(r"^captures/.*/v\d+-\d+d(-\d+)?\.parquet$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Place:
 
     key: str
     hour: Hour
+
+    @property
+    def merged(self) -> bool:
+        """Whether it is an hour's object, or a part of one, which `compact` makes of others."""
+        return _MERGED.search(self.key) is not None
 
     @property
     def expires(self) -> int:

@@ -200,6 +200,7 @@ def _version(about: About) -> dict[str, Any]:
 
 def concat(tables: Sequence[core.Table]) -> core.Table:
     """The rows of tables of one version of a model; a column that one does not have is null."""
+    tables = [table for table in tables if table.num_rows] or tables[:1]
     if len(tables) == 1:
         return tables[0]
     samples = {name: table[name].chunks[:1] for table in tables for name in table.column_names}

@@ -1,0 +1,206 @@
+"""`quintet captures`: predictions as they were served."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from quintet.aws.captures import CaptureBucket
+from quintet.captures.erasure import erase as erase_captures
+from quintet.captures.queries import event_rows, find, load
+from quintet.captures.tables import FIXED
+from quintet.formats.moments import moment_of
+from quintet_cli.captures_files import write_captures
+from quintet_cli.captures_sql import SUMMARY, captures_view
+from quintet_cli.captures_tail import CapturesTail
+from quintet_cli.interrupts import interruptible
+from quintet_cli.options import Model, StageName, State
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.terminal import Console
+from quintet_cli.views.captures import erased_lines, event_view, row_line, untouched_lines
+
+__all__ = ["register"]
+
+POLL_SECONDS = 1.0
+_UNITS = {"m": 60, "h": 3600, "d": 86_400}
+
+captures = typer.Typer(no_args_is_help=True, help="Look at predictions as they were served.")
+console = Console(highlight=False)
+
+OneModel = Annotated[
+    str | None, typer.Argument(help="One model; without it, all.", metavar="MODEL")
+]
+Since = Annotated[
+    str,
+    typer.Option("--since", help="From when on: 30m, 12h, 7d, or a time (ISO 8601)."),
+]
+Until = Annotated[str | None, typer.Option("--until", help="Until when: as --since.")]
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    json = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    app.add_typer(captures, name="captures")
+
+
+@captures.command()
+def query(
+    model: OneModel = None,
+    *,
+    sql: Annotated[
+        str,
+        typer.Option("--sql", help="SQL over the view `captures`; by default a summary by model."),
+    ] = SUMMARY,
+    since: Since = "1d",
+    until: Until = None,
+    form: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.table,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Run SQL over captures. Needs DuckDB: pip install 'quintet-serving[captures]'."""
+    bucket = _bucket(stage, state)
+    begin, end = _moment(since), _moment(until)
+    with captures_view(bucket, find(bucket, model, begin, end)) as connection:
+        found = connection.execute(sql)
+        names = [column[0] for column in found.description or ()]
+        rows = found.fetchall()
+    if form == Format.json:
+        for row in rows:
+            print(json.dumps(dict(zip(names, row, strict=True)), default=str))
+        return
+    table = Table(*names, box=None)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console.print(table)
+
+
+@captures.command()
+def tail(
+    model: OneModel = None,
+    *,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="Stop after so many seconds; 0 for never.", min=0)
+    ] = 0,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Follow captures as they arrive, one line for each row."""
+    follow = CapturesTail(_bucket(stage, state), model, time.time())
+    begun = time.monotonic()
+    with interruptible() as stop:
+        while not stop.is_set():
+            for row in follow.look(time.time()):
+                console.print(row_line(row), markup=False, soft_wrap=True)
+            if seconds and time.monotonic() - begun >= seconds:
+                return
+            stop.wait(POLL_SECONDS)
+
+
+@captures.command()
+def show(
+    event: Annotated[str, typer.Argument(help="The event's id: X-Quintet-Event, or a job's id.")],
+    *,
+    model: Annotated[str | None, typer.Option("--model", help="Its model, if known.")] = None,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Show an event with all of its rows."""
+    found = [
+        row for rows in event_rows(_bucket(stage, state), event, model) for row in _records(rows)
+    ]
+    if not found:
+        raise StageError(
+            f"no capture of {event}: its model's contract may not ask for captures, its rate may "
+            "have left it out, or its days are over. On AWS a capture arrives within a minute"
+        )
+    for part in event_view(found):
+        console.print(part, soft_wrap=True)
+
+
+@captures.command()
+def export(
+    model: Model,
+    file: Annotated[
+        Path,
+        typer.Argument(help="A .parquet, .csv or .jsonl file.", metavar="FILE"),
+    ],
+    *,
+    since: Since = "1d",
+    until: Until = None,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Write a model's captures to a file."""
+    bucket = _bucket(stage, state)
+    tables = list(load(bucket, find(bucket, model, _moment(since), _moment(until))))
+    rows = write_captures(file, tables)
+    console.print(f"{rows:,} rows of {model} written to {file}", markup=False)
+
+
+@captures.command()
+def erase(
+    entity: Annotated[str, typer.Argument(help="The entity, as it is in captures.")],
+    *,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="Only of this model; may be repeated.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Erase an entity's captures, prove that none is left, and say what else may hold it."""
+    opened = Stage.open(stage, state)
+    bucket = _bucket(stage, state)
+    of = f"of {', '.join(models)}" if models else "of all models"
+    if not yes and not typer.confirm(f"erase the captures of entity {entity!r} {of}?"):
+        raise typer.Exit(1)
+    done = erase_captures(bucket, bucket, entity, models or ())
+    days = int(opened.outputs["CaptureLogDays"])
+    until = datetime.now(UTC).date() + timedelta(days=days)
+    for line in (*erased_lines(done, entity, until), *untouched_lines(opened.outputs, entity)):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _bucket(stage: str, state: Path) -> CaptureBucket:
+    opened = Stage.open(stage, state)
+    return CaptureBucket(opened.signed("s3"), opened.outputs["CapturesBucketName"])
+
+
+def _moment(text: str | None) -> float:
+    """A time as epoch seconds: so long ago, or ISO 8601; None is the end of time."""
+    if text is None:
+        return float("inf")
+    if ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
+        return time.time() - int(ago[1]) * _UNITS[ago[2]]
+    try:
+        return moment_of(text)
+    except ValueError:
+        raise StageError(
+            f"expected 30m, 12h, 7d or a time such as 2026-01-31T12:00, got {text!r}"
+        ) from None
+
+
+def _records(rows: Any) -> Sequence[dict[str, Any]]:
+    """The rows of a table as dicts, without a model's columns that are null in all of them."""
+    columns = {name: rows[name].to_pylist() for name in rows.column_names}
+    held = {
+        name: values
+        for name, values in columns.items()
+        if name in FIXED or any(value is not None for value in values)
+    }
+    return [dict(zip(held, row, strict=True)) for row in zip(*held.values(), strict=True)]

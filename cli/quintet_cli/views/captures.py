@@ -1,0 +1,156 @@
+"""How captures, and what an erasure did, are shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from quintet.captures.erasure import Erased
+
+__all__ = ["erased_lines", "event_view", "row_line", "untouched_lines"]
+
+#: the columns of an event, the same for all of its rows
+_EVENT = (
+    "model",
+    "version",
+    "digest",
+    "path",
+    "route",
+    "rate",
+    "event_time",
+    "served_at",
+    "rows",
+    "request_id",
+    "trace_id",
+    "caller",
+    "job",
+    "run",
+    "record",
+    "rollout",
+    "cold",
+    "load_ms",
+    "decode_ms",
+    "features_ms",
+    "score_ms",
+    "total_ms",
+)
+_ROW = ("outcome", "entity", "row_id", "fallback", "fallback_reason", "refusals", "failure")
+#: the outputs in a line of `tail`
+MOST_OUTPUTS = 4
+
+
+def row_line(row: Mapping[str, Any]) -> str:
+    """One row of a capture as a line."""
+    number = "" if row["row"] is None else f" row {row['row']}"
+    head = f"{row['served_at']:%H:%M:%S} {row['model']} v{row['version']} {row['path']}"
+    if row["outcome"] == "scored":
+        outputs = [
+            f"{name.removeprefix('output_')}={_short(value)}"
+            for name, value in row.items()
+            if name.startswith("output_") and value is not None
+        ]
+        what = " ".join(outputs[:MOST_OUTPUTS]) + (" ..." if len(outputs) > MOST_OUTPUTS else "")
+        what += f" fallback ({row['fallback_reason']})" if row["fallback"] else ""
+    else:
+        what = f"{row['outcome']}: {row['refusals'] or row['failure'] or ''}"
+    entity = f" {row['entity']}" if row["entity"] else ""
+    return f"{head}{entity}  {what}  {row['event']}{number}"
+
+
+def event_view(rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
+    """An event: what its rows have in common, then each row with its features and outputs."""
+    first = rows[0]
+    yield Text(f"event {first['event']}", style="bold")
+    yield _pairs((name, first[name]) for name in _EVENT if first.get(name) is not None)
+    for row in rows:
+        yield Text("\nrow " + ("-" if row["row"] is None else str(row["row"])), style="bold")
+        yield _pairs((name, row[name]) for name in _ROW if row.get(name) is not None)
+        for kind in ("feature", "output"):
+            values = {
+                name.removeprefix(f"{kind}_"): value
+                for name, value in row.items()
+                if name.startswith(f"{kind}_") and value is not None
+            }
+            if values:
+                yield Text(f"{kind}s")
+                yield _pairs(
+                    (name, _aged(value, row.get(f"age_{name}"))) for name, value in values.items()
+                )
+
+
+def erased_lines(done: Erased, entity: str, until: date) -> Iterator[str]:
+    """What an erasure did, and what it proved."""
+    if done.rows:
+        by_model = ", ".join(f"{rows:,} of {model}" for model, rows in sorted(done.rows.items()))
+        yield f"erased: {done.rows.total():,} rows ({by_model}) in {done.objects:,} objects"
+    else:
+        yield f"no capture of {entity} was found"
+    yield f"proved: {done.proved:,} objects were read again, and none has a row of {entity}"
+    if done.unreadable:
+        yield (
+            f"not read: {done.unreadable:,} objects below aws/lambda/ in the bucket of captures "
+            "that are no deliveries; look at them"
+        )
+    yield (
+        f"logs: the logs of predict, submit and work may hold lines of {entity} until {until}, and "
+        "lines that CloudWatch Logs has not delivered yet become captures; erase again after it"
+    )
+
+
+def untouched_lines(outputs: Mapping[str, str], entity: str) -> Iterator[str]:
+    """What an erasure does not touch, with the command that finds or deletes it."""
+    yield "not touched, since the caller or the run decides how long these are kept:"
+    for what, command in (
+        (
+            "payloads and results of jobs",
+            f"aws s3 rm --recursive s3://{outputs['PayloadsBucketName']}/ (all of them)",
+        ),
+        (
+            "files that were dropped, every version",
+            f"aws s3api list-object-versions --bucket {outputs['InboxBucketName']}",
+        ),
+        (
+            "scores and quarantine of runs",
+            f"aws s3 ls --recursive s3://{outputs['ScoresBucketName']}/runs/",
+        ),
+        (
+            "predictions and quarantine of the stream",
+            f"aws s3 ls --recursive s3://{outputs['StreamBucketName']}/",
+        ),
+        (
+            "stored features",
+            f"aws dynamodb delete-item --table-name {outputs['FeaturesTableName']} --key "
+            f'\'{{"entity": {{"S": "ENTITY_COLUMN#{entity}"}}}}\'',
+        ),
+        (
+            "latest scores",
+            f"aws dynamodb delete-item --table-name {outputs['ScoresTableName']} --key "
+            f'\'{{"entity": {{"S": "MODEL#ENTITY_COLUMN#{entity}"}}}}\'',
+        ),
+    ):
+        yield f"  {what}: {command}"
+
+
+def _pairs(pairs: Any) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        table.add_row(f"  {name}", _short(value))
+    return table
+
+
+def _aged(value: Any, age: float | None) -> str:
+    if age is None:
+        return _short(value)
+    return f"{_short(value)}  ({'no stored value' if math.isnan(age) else f'{age:,.0f} s old'})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

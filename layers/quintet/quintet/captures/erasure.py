@@ -1,0 +1,117 @@
+"""Erasure: the captures of an entity are taken out of every object, and looked for again.
+
+First everything new is merged, so that an entity is in the hours' objects alone. Each of them is
+replaced only if it is still the one that was read. A compaction at the same time, which may hold
+rows that were read before, then finds that its object has changed, and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from arro3 import core
+
+from quintet.captures.compaction import merge, places, redeliver
+from quintet.captures.places import FAILED, RAW, TABLE, Place
+from quintet.captures.reading import Hour
+from quintet.captures.store import CaptureObjects, CaptureSink
+from quintet.captures.tables import read_parquet, write_parquet
+from quintet.errors import Transient
+
+__all__ = ["Erased", "erase", "holding"]
+
+#: how often an object that changes meanwhile is tried
+ATTEMPTS = 5
+
+
+@dataclass(slots=True)
+class Erased:
+    """What an erasure did: rows erased by model, and objects rewritten.
+
+    `proved` objects were read afterwards, and have no row of the entity. `unreadable` are the
+    failed deliveries that could not be read.
+    """
+
+    rows: Counter[str] = field(default_factory=Counter)
+    objects: int = 0
+    proved: int = 0
+    unreadable: int = 0
+
+
+def erase(
+    objects: CaptureObjects, sink: CaptureSink, entity: str, models: Collection[str] = ()
+) -> Erased:
+    """Erase an entity's captures, of some models or of all; then read all objects again.
+
+    Raises:
+        Transient: the store did not answer, or objects changed all the time; repeat.
+    """
+    done = Erased()
+    for _ in range(ATTEMPTS):
+        if _merge_all(objects, sink, models):
+            _rewrite(objects, entity, models, done)
+            left = list(holding(objects, entity, models))
+            if not left:
+                done.proved = sum(1 for _ in _places(objects, models))
+                done.unreadable = len(objects.keys(FAILED))
+                return done
+    raise Transient("captures arrive or change all the time; run the erasure again")
+
+
+def holding(
+    objects: CaptureObjects, entity: str, models: Collection[str] = ()
+) -> Iterator[tuple[Place, int]]:
+    """The objects that have rows of an entity, and how many. Raises Transient."""
+    for place in _places(objects, models):
+        stored = objects.get(place.key)
+        if stored is not None:
+            rows = _positions(read_parquet(stored.body), entity)
+            if rows:
+                yield place, len(rows)
+
+
+def _places(objects: CaptureObjects, models: Collection[str]) -> Iterator[Place]:
+    for place in places(objects, RAW, TABLE):
+        if not models or place.hour.model in models:
+            yield place
+
+
+def _merge_all(objects: CaptureObjects, sink: CaptureSink, models: Collection[str]) -> bool:
+    """Merge all new objects, also of the hour that goes on; whether none is left."""
+    redeliver(objects, sink)
+    hours: defaultdict[Hour, list[str]] = defaultdict(list)
+    for place in places(objects, RAW):
+        if not models or place.hour.model in models:
+            hours[place.hour].append(place.key)
+    left = [hour for hour, keys in hours.items() if not merge(objects, hour, keys).complete]
+    return not left
+
+
+def _rewrite(objects: CaptureObjects, entity: str, models: Collection[str], done: Erased) -> None:
+    """Take the entity's rows out of every object; one that changes meanwhile is left."""
+    for place in places(objects, TABLE):
+        if models and place.hour.model not in models:
+            continue
+        stored = objects.get(place.key)
+        if stored is None:
+            continue
+        table = read_parquet(stored.body)
+        bad = set(_positions(table, entity))
+        if not bad:
+            continue
+        kept = core.Array(
+            [row for row in range(table.num_rows) if row not in bad], core.DataType.int64()
+        )
+        rest = core.Table.from_pydict(
+            {name: table[name].combine_chunks().take(kept) for name in table.column_names}
+        )
+        if objects.swap(place.key, write_parquet(rest), stored.tag):
+            done.rows[place.hour.model] += len(bad)
+            done.objects += 1
+
+
+def _positions(table: core.Table, entity: str) -> list[int]:
+    values = table["entity"].to_pylist()
+    return [row for row, value in enumerate(values) if value == entity]

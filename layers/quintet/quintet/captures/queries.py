@@ -1,0 +1,79 @@
+"""Reading captures: those of a time, each row once, whether or not they are compacted yet."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from arro3 import core
+
+from quintet.captures.compaction import places, unique
+from quintet.captures.places import RAW, TABLE, Place
+from quintet.captures.store import CaptureObjects
+from quintet.captures.tables import concat, read_parquet
+
+__all__ = ["event_rows", "find", "load"]
+
+#: an id of an online request: its time in milliseconds, then random digits
+_ONLINE = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}")
+HOUR = 3600
+
+
+def find(
+    objects: CaptureObjects,
+    model: str | None = None,
+    since: float = 0.0,
+    until: float = float("inf"),
+) -> list[Place]:
+    """The objects with events from `since` to before `until`, in epoch seconds; by their hours.
+
+    Raises:
+        Transient: they cannot be listed.
+    """
+    folder = "" if model is None else f"model={model}/"
+    found = places(objects, f"{RAW}{folder}", f"{TABLE}{folder}")
+    return [one for one in found if one.hour.start < until and one.hour.start + HOUR > since]
+
+
+def load(objects: CaptureObjects, chosen: Iterable[Place]) -> Iterator[core.Table]:
+    """The rows of objects: a table for each version of a model, each row once.
+
+    An object that was merged since it was listed is left out: list again. Raises Transient.
+    """
+    versions: defaultdict[tuple[str, int], list[core.Table]] = defaultdict(list)
+    for place in chosen:
+        stored = objects.get(place.key)
+        if stored is not None:
+            versions[place.hour.model, place.hour.version].append(read_parquet(stored.body))
+    for tables in versions.values():
+        yield unique(concat(tables))
+
+
+def event_rows(
+    objects: CaptureObjects, event: str, model: str | None = None
+) -> Iterator[core.Table]:
+    """The rows of one event, a table for each version that has some.
+
+    The id of an online request contains its time; for any other, all captures are read, newest
+    first, until its hour is found. Raises Transient.
+    """
+    at = _ONLINE.fullmatch(event)
+    millis = int(at[1], 16) if at else 0
+    hours: defaultdict[int, list[Place]] = defaultdict(list)
+    for place in find(objects, model):
+        hours[place.hour.start].append(place)
+    near = [start for start in hours if abs(millis / 1000 - start) < 2 * HOUR]
+    for start in near or sorted(hours, reverse=True):
+        found = False
+        for rows in load(objects, hours[start]):
+            events = rows["event"].to_pylist()
+            some = [number for number, one in enumerate(events) if one == event]
+            if some:
+                found = True
+                index = core.Array(some, core.DataType.int64())
+                yield core.Table.from_pydict(
+                    {name: rows[name].combine_chunks().take(index) for name in rows.column_names}
+                )
+        if found and not near:
+            return

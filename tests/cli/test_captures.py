@@ -1,0 +1,157 @@
+"""What `quintet captures` prints and writes, over captures in memory."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arro3 import core
+from rich.console import Console
+from tests.kits.captures import delivery, lines_of, records, table
+from tests.kits.models import NOW
+
+from quintet.captures.compaction import compact
+from quintet.captures.delivery import deliver
+from quintet.captures.erasure import Erased
+from quintet.captures.queries import find
+from quintet.captures.store import MemoryCaptures
+from quintet.captures.tables import read_parquet
+from quintet_cli.captures_files import write_captures
+from quintet_cli.captures_sql import SUMMARY, SqlError, captures_view
+from quintet_cli.captures_tail import CapturesTail
+from quintet_cli.stage import StageError
+from quintet_cli.views.captures import erased_lines, event_view, row_line
+
+ROWS: list[dict[str, Any]] = [
+    {"customer": "c1", "amount": 100},
+    {"customer": "=1+1", "amount": 5},
+]
+
+
+def filled() -> MemoryCaptures:
+    store = MemoryCaptures()
+    deliver(delivery(lines_of("e1", ROWS)), store)
+    return store
+
+
+def as_dicts(rows: core.Table) -> list[dict[str, Any]]:
+    return [
+        dict(zip(rows.column_names, values, strict=True))
+        for values in records(rows, *rows.column_names)
+    ]
+
+
+def printed(parts: Any) -> str:
+    console = Console(width=120, force_terminal=False)
+    with console.capture() as found:
+        for part in parts:
+            console.print(part)
+    return found.get()
+
+
+def test_a_row_is_a_line() -> None:
+    first, second = map(row_line, as_dicts(table(filled())))
+    assert first == ("22:13:20 shop v3 online c1  label=1 probability=0.689974  e1 row 0")
+    assert second == (
+        "22:13:20 shop v3 online =1+1  label=0 probability=0.25 "
+        "fallback (orders_90d is missing)  e1 row 1"
+    )
+    refused = as_dicts(table(filled()))[0] | {
+        "outcome": "refused",
+        "refusals": "amount: expected a number",
+        "row": None,
+        "entity": None,
+    }
+    assert row_line(refused) == "22:13:20 shop v3 online  refused: amount: expected a number  e1"
+
+
+def test_an_event_is_shown_with_its_rows() -> None:
+    lines = [line.strip() for line in printed(event_view(as_dicts(table(filled())))).splitlines()]
+    assert lines[:2] == ["event e1", "model       shop"]
+    assert lines.count("features") == 2
+    assert "orders_90d  4  (600 s old)" in lines
+    assert "orders_90d  0  (no stored value)" in lines
+    assert "fallback_reason  orders_90d is missing" in lines
+
+
+def test_captures_are_followed_each_row_once() -> None:
+    store = filled()
+    tail = CapturesTail(store, "shop", NOW)
+    assert list(tail.look(NOW)) == []
+    deliver(delivery(lines_of("e2", ROWS[:1])), store)
+    deliver(delivery([*lines_of("e2", ROWS[:1]), *lines_of("e3", ROWS[:1])]), store)
+    assert [(row["event"], row["row"]) for row in tail.look(NOW)] == [("e2", 0), ("e3", 0)]
+    compact(store, store, NOW + 7200)
+    assert list(tail.look(NOW)) == []
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl"])
+def test_captures_are_exported(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    rows = table(filled())
+    assert write_captures(file, [rows]) == 2
+    if name == "a.parquet":
+        assert str(as_dicts(read_parquet(file.read_bytes()))) == str(as_dicts(rows))
+    elif name == "a.jsonl":
+        first, second = map(json.loads, file.read_text().splitlines())
+        assert (first["event"], first["feature_amount"], second["entity"]) == ("e1", 100.0, "=1+1")
+    else:
+        head, first, second = file.read_text().splitlines()
+        assert head.startswith("event,row,event_time,")
+        assert ",c1," in first
+        assert ",'=1+1," in second  # no formula for a spreadsheet
+
+
+def test_an_export_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"ends in .parquet, .csv or .jsonl, got a.txt"):
+        write_captures(tmp_path / "a.txt", [table(filled())])
+    with pytest.raises(StageError, match="no captures in that time"):
+        write_captures(tmp_path / "a.csv", [])
+    rows = table(filled())
+    other = rows.set_column(
+        rows.column_names.index("feature_amount"),
+        "feature_amount",
+        core.ChunkedArray([core.Array(["a", "b"], core.DataType.string())]),
+    )
+    with pytest.raises(
+        StageError, match=r"feature_amount is Float32 in one version and Utf8 in another"
+    ):
+        write_captures(tmp_path / "a.csv", [rows, other])
+
+
+def test_sql_sees_each_row_once() -> None:
+    pytest.importorskip("duckdb")
+    store = filled()
+    deliver(delivery(lines_of("e1", ROWS[:1])), store)  # delivered twice, cut otherwise
+    with captures_view(store, find(store)) as connection:
+        assert connection.execute(SUMMARY).fetchall()[0][:6] == (
+            "shop",
+            3,
+            "online",
+            "scored",
+            2,
+            1,
+        )
+    with captures_view(store, []) as connection:
+        assert connection.execute("SELECT count(*) FROM captures").fetchall() == [(0,)]
+    with pytest.raises(SqlError, match="nothing"), captures_view(store, []) as connection:
+        connection.execute("SELECT nothing FROM captures")
+
+
+def test_an_erasure_says_what_it_did() -> None:
+    lines = list(
+        erased_lines(Erased(Counter(shop=3, log=1), 2, 5, unreadable=1), "c1", date(2026, 2, 3))
+    )
+    assert lines == [
+        "erased: 4 rows (1 of log, 3 of shop) in 2 objects",
+        "proved: 5 objects were read again, and none has a row of c1",
+        "not read: 1 objects below aws/lambda/ in the bucket of captures that are no deliveries; "
+        "look at them",
+        "logs: the logs of predict, submit and work may hold lines of c1 until 2026-02-03, and "
+        "lines that CloudWatch Logs has not delivered yet become captures; erase again after it",
+    ]
+    assert next(erased_lines(Erased(), "c1", date(2026, 2, 3))) == "no capture of c1 was found"

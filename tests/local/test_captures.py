@@ -1,0 +1,194 @@
+"""Captures of all four paths on the local AWS, while a tenth of what writes them fails."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+import yaml
+from arro3 import core
+from tests.kits import models
+from tests.kits.aws import environ
+from tests.kits.captures import records, table
+from tests.kits.local_aws import FREE_PORTS, LocalAws, eventually, start_local_aws
+from tests.kits.streams import METER, reading
+from typer.testing import CliRunner
+
+from quintet.aws.captures import CaptureBucket
+from quintet.aws.client import AwsClient
+from quintet.captures.compaction import compact
+from quintet.captures.tables import read_parquet
+from quintet.contract import Capture
+from quintet_cli.app import app
+
+CONTRACT = replace(METER, capture=Capture(days=30))
+FAULTS = {
+    "seed": 5,
+    "calls": {"s3": {"errors": 0.1, "lost_replies": 0.1}},
+    # within half a second of its begin, by when most have ended
+    "kills": {"share": 1.0, "functions": ["Capture"]},
+}
+REQUESTS, JOBS, RECORDS, FILE_ROWS = 40, 10, 60, 300
+
+
+def quintet(local: LocalAws, *words: str) -> str:
+    done = CliRunner().invoke(app, ["captures", *words, "--state", str(local.state)])
+    assert done.exit_code == 0, f"{done.output} {done.exception}"
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    folder = tmp_path_factory.mktemp("captures")
+    plan = folder / "faults.yaml"
+    plan.write_text(yaml.safe_dump(FAULTS))
+    made = start_local_aws(
+        folder / "state",
+        parameters={"StreamModel": "log", "StreamBatchSize": "20"},
+        options=(*FREE_PORTS, "--faults", str(plan)),
+    )
+    bucket, registry = (made.outputs[f"Registry{kind}Name"] for kind in ("Bucket", "Table"))
+    models.publish(CONTRACT, made.client("s3"), made.client("dynamodb"), bucket, registry)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def bucket(local: LocalAws) -> CaptureBucket:
+    client = AwsClient("s3", environ=environ(local.endpoint_url))
+    return CaptureBucket(client, local.outputs["CapturesBucketName"])
+
+
+def post(local: LocalAws, body: Any, **headers: str) -> urllib3.BaseHTTPResponse:
+    url = f"{local.api_url}/models/log/predict"
+    return urllib3.request("POST", url, json=body, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def served(local: LocalAws) -> Counter[tuple[str, str, int]]:
+    """What was served, as (path, event, row); of a stream's event, the sequence number alone."""
+    found: Counter[tuple[str, str, int]] = Counter()
+
+    def warm() -> bool:  # loading the model may fail
+        return post(local, {"records": [{"meter": "warm", "x": "no number"}]}).status == 400
+
+    eventually(warm)
+    for number in range(REQUESTS):
+        rows = [{"meter": f"m{number}", "x": number + 1}, {"meter": "m0", "x": 2}]
+        answer = post(local, {"records": rows})
+        assert answer.status == 200, answer.data
+        event = answer.headers["X-Quintet-Event"]
+        found.update([("online", event, 0), ("online", event, 1)])
+    for number in range(JOBS):
+        body = {"records": [{"meter": f"m{number}", "x": 3}]}
+        answer = post(local, body, Prefer="respond-async")
+        assert answer.status == 202, answer.data
+        assert answer.headers["X-Quintet-Event"] == answer.json()["id"]
+        found["async", answer.json()["id"], 0] += 1
+    put = local.client("kinesis").put_records(
+        StreamName=local.outputs["EventsStreamName"],
+        Records=[
+            {"Data": json.dumps(reading(f"m{n}", n + 1)).encode(), "PartitionKey": "k"}
+            for n in range(RECORDS)
+        ],
+    )
+    found.update(("stream", one["SequenceNumber"], 0) for one in put["Records"])
+    lines = "".join(f"m{number},{number + 1}\n" for number in range(FILE_ROWS))
+    local.client("s3").put_object(
+        Bucket=local.outputs["InboxBucketName"], Key="log/a.csv", Body=f"meter,x\n{lines}".encode()
+    )
+    found.update(("batch", "log/a.csv", row) for row in range(FILE_ROWS))
+    return found
+
+
+def captured(rows: core.Table) -> Counter[tuple[str, str, int]]:
+    names = ("outcome", "path", "event", "record", "row")
+    return Counter(
+        (path, record or event, row)
+        for outcome, path, event, record, row in records(rows, *names)
+        if outcome == "scored"
+    )
+
+
+def test_captures_are_what_was_served(
+    local: LocalAws, bucket: CaptureBucket, served: Counter[tuple[str, str, int]]
+) -> None:
+    """0 lost after retries, 0 twice after compaction."""
+
+    def arrived() -> bool:
+        time.sleep(0.5)
+        return captured(table(bucket)) == served
+
+    eventually(arrived, seconds=60)
+    compact(bucket, bucket, time.time() + 7200)
+    assert bucket.keys("raw/") == []
+    tables = [
+        read_parquet(stored.body) for stored in map(bucket.get, bucket.keys("captures/")) if stored
+    ]
+    assert sum((captured(rows) for rows in tables), Counter()) == served  # without the reader's own
+    happened = _health(local)["faults"]["happened"]
+    assert {"s3.error", "s3.lost_reply"} <= set(happened)
+    refused = [row for row in records(table(bucket), "outcome", "refusals") if row[0] == "refused"]
+    assert set(refused) == {("refused", "x: expected a number (float32)")}
+    for x, first, second in records(table(bucket), "feature_x", "output_logs_0", "output_logs_1"):
+        if x is not None:
+            assert (first, second) == pytest.approx((math.log(x),) * 2, abs=1e-6)
+
+
+def _health(local: LocalAws) -> dict[str, Any]:
+    found: dict[str, Any] = urllib3.request("GET", f"{local.endpoint_url}/_quintet/health").json()
+    return found
+
+
+def test_functions_make_no_call_that_their_role_does_not_allow(
+    local: LocalAws, served: Counter[tuple[str, str, int]]
+) -> None:
+    answer = local.client("lambda").invoke(FunctionName=local.outputs["CompactName"])
+    assert set(json.loads(answer["Payload"].read())) >= {"hours", "redelivered", "expired"}
+    assert _health(local)["not_allowed"] == []
+
+
+def test_the_command_queries_shows_and_exports(
+    local: LocalAws, served: Counter[tuple[str, str, int]], tmp_path: Path
+) -> None:
+    pytest.importorskip("duckdb")
+    lines = quintet(local, "query", "log", "--format", "json").splitlines()
+    counts = {(row["path"], row["outcome"]): row["rows"] for row in map(json.loads, lines)}
+    assert counts["online", "scored"] == 2 * REQUESTS
+    assert counts["batch", "scored"] == FILE_ROWS
+    sql = "SELECT max(feature_x) AS x FROM captures WHERE path = 'stream'"
+    assert json.loads(quintet(local, "query", "--sql", sql, "--format", "json")) == {"x": RECORDS}
+    assert "300.0" in quintet(local, "query", "--sql", "SELECT max(feature_x) AS x FROM captures")
+    event = next(event for path, event, _ in served if path == "online")
+    shown = quintet(local, "show", event)
+    assert f"event {event}" in shown
+    assert shown.count("logs_0") == 2
+    file = tmp_path / "log.parquet"
+    assert f"rows of log written to {file}" in quintet(local, "export", "log", str(file)).replace(
+        "\n", ""
+    )
+    assert captured(read_parquet(file.read_bytes())) == served
+
+
+def test_an_entity_is_erased_from_all_paths(
+    local: LocalAws, bucket: CaptureBucket, served: Counter[tuple[str, str, int]]
+) -> None:
+    before = captured(table(bucket))
+    said = quintet(local, "erase", "m0", "--yes").splitlines()
+    rows = REQUESTS + 1 + 3  # the second of each request, and the first of all paths
+    assert said[0] == f"erased: {rows} rows ({rows} of log) in 2 objects"
+    assert said[1].endswith("none has a row of m0")
+    assert "may hold lines of m0 until 20" in said[2]
+    assert f"delete-item --table-name {local.outputs['FeaturesTableName']}" in "\n".join(said)
+    left = table(bucket)
+    assert "m0" not in {entity for (entity,) in records(left, "entity")}
+    assert captured(left) <= before
+    assert before.total() - captured(left).total() == rows
