@@ -138,7 +138,8 @@ def beside(of: Plan) -> list[Line]:
         Line("a GB in tables", kept, "with point-in-time recovery"),
         Line("a GB in buckets", table["s3"]["gb_month"], "old versions count"),
         Line("a GB of logs", table["cloudwatch"]["log_gb_month"], "for `LogRetentionDays`"),
-        Line("a model version with traffic", 7 * metric, "7 metrics of `predict`"),
+        Line("a model with traffic", 7 * metric, "7 metrics of `predict`, whatever its versions"),
+        Line("a rollout", 7 * metric, "7 metrics of the route canary or shadow, while it runs"),
         Line(
             "the API's own metrics",
             methods * 5 * metric,

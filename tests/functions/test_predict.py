@@ -356,14 +356,23 @@ def test_a_request_leaves_one_line_and_its_metrics(
     }
     (directive,) = metrics["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "Quintet"
-    assert set(directive["Dimensions"][0]) == {"service", "stage", "model", "version"}
+    assert set(directive["Dimensions"][0]) == {"service", "stage", "model", "route"}
     units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
     assert units == {
         "requests_count": "Count",
         "rows_count": "Count",
         **dict.fromkeys(times, "Milliseconds"),
     }
-    assert (metrics["model"], metrics["version"], metrics["rows_count"]) == ("log", "1", [1.0])
+    assert (metrics["model"], metrics["route"], metrics["rows_count"]) == ("log", "live", [1.0])
+
+
+def test_a_pinned_version_counts_as_live_in_metrics(
+    predict: Predict, capfd: pytest.CaptureFixture[str]
+) -> None:
+    predict("POST", "/models/log/versions/1/predict", GOOD)
+    line, metrics = lines(capfd.readouterr().out)
+    assert (line["served"], line["version"]) == ("pinned", 1)
+    assert (metrics["route"], "version" in metrics) == ("live", False)
 
 
 def test_a_refusal_is_logged_without_what_was_refused(

@@ -12,6 +12,8 @@ import pytest
 from tests.kits.aws import forget_built
 
 from quintet.api.telemetry import StdoutTelemetry
+from quintet.streaming.scorer import ShardOutcome
+from quintet.streaming.telemetry import StreamTelemetry
 from quintet.telemetry.metrics import METRICS
 from quintet.telemetry.powertools import MetricsWriter, make_logger
 
@@ -99,7 +101,7 @@ def test_a_line_below_the_log_level_is_left_out(
     ],
     ids=["one", "two", "all"],
 )
-@pytest.mark.parametrize("dimensions", [{}, {"model": "fraud", "version": "3"}])
+@pytest.mark.parametrize("dimensions", [{}, {"model": "fraud", "route": "live"}])
 def test_metrics_are_powertools_own(
     read: Callable[[], str], dimensions: dict[str, str], values: dict[str, float]
 ) -> None:
@@ -145,3 +147,20 @@ def test_all_documents_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     line, metrics, other, rest = text.split("\n")
     assert (json.loads(line)["message"], "_aws" in json.loads(metrics)) == ("done", True)
     assert (other, rest) == ("{}", "")
+
+
+def test_the_versions_of_a_model_on_a_stream_are_one_series(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Quintet")
+    rows = {("fraud", 1): 2, ("fraud", 2): 3, ("churn", 7): 1}
+    refused = {("fraud", 1): 0, ("fraud", 2): 1, ("churn", 7): 0}
+    outcome = ShardOutcome("s", rows=rows, refused=refused, fallback=dict.fromkeys(rows, 0))
+    StreamTelemetry(make_logger("test"), MetricsWriter("test")).settle(outcome)
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    of_models = [d for d in documents if "_aws" in d and "model" in d]
+    names = ("model", "route", "rows_count", "refused_rows_count", "version")
+    assert [[d.get(name) for name in names] for d in of_models] == [
+        ["fraud", "live", [5.0], [1.0], None],
+        ["churn", "live", [1.0], None, None],
+    ]

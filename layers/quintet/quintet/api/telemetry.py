@@ -31,6 +31,8 @@ __all__ = ["RequestTelemetry", "StdoutTelemetry"]
 _DEFINITIONS = {name: {"Name": name, "Unit": unit} for name, unit in METRICS.items()}
 #: the steps of a request that a capture has the times of
 _STEPS = ("load_ms", "decode_ms", "features_ms", "score_ms", "total_ms")
+#: the routes whose metrics are series of their own, and exist only while a rollout runs
+_ROLLOUT = ("canary", "shadow")
 _TRUE = ("1", "y", "yes", "t", "true", "on")
 
 
@@ -47,8 +49,9 @@ class RequestTelemetry:
     ) -> None:
         """Write the log line and the metrics of an answered request.
 
-        Models and versions become dimensions only if they were found: names that callers invent
-        must not create metrics.
+        A model becomes a dimension only if it was found: names that callers invent must not create
+        metrics. The version is in the log line: as a dimension it would be billed with every
+        version anew.
         """
         times = context.steps.milliseconds()
         line = _line(context, request, response, times)
@@ -60,7 +63,8 @@ class RequestTelemetry:
             line |= about
         dimensions = {}
         if context.version:
-            dimensions = {"model": context.model, "version": str(context.version)}
+            route = context.route if context.route in _ROLLOUT else "live"
+            dimensions = {"model": context.model, "route": route}
         refused = isinstance(error, BadInput)
         counts = {
             "circuit_opened_count": self._circuits_opened,

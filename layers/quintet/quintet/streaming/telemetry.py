@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from quintet.streaming.scorer import ShardOutcome
@@ -44,14 +45,15 @@ class StreamTelemetry:
                 "window_state_lost_count": int(windows.state_lost),
             }
         self._metrics.write({}, {n: v for n, v in counts.items() if v} | dict(outcome.times))
+        by_model: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for (model, version), rows in outcome.rows.items():
-            of_model = {
-                "rows_count": rows,
-                "refused_rows_count": outcome.refused[model, version],
-                "fallback_rows_count": outcome.fallback[model, version],
-            }
-            dimensions = {"model": model, "version": str(version)}
-            self._metrics.write(dimensions, {n: v for n, v in of_model.items() if v})
+            by_model[model] += Counter(
+                rows_count=rows,
+                refused_rows_count=outcome.refused[model, version],
+                fallback_rows_count=outcome.fallback[model, version],
+            )
+        for model, counted in by_model.items():
+            self._metrics.write({"model": model, "route": "live"}, counted)
 
     def _log(self, outcome: ShardOutcome) -> None:
         line: dict[str, Any] = {

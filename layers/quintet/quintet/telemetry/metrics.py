@@ -13,7 +13,7 @@ __all__ = ["CALLBACKS", "CAPTURES", "LOADS", "METRICS", "REQUESTS", "STREAM", "U
 
 Unit = Literal["Count", "Milliseconds", "Seconds"]
 
-#: metrics of `predict`, by stage, and by model and version if the model was found
+#: metrics of `predict`, by stage, and by model and route if the model was found
 REQUESTS = {
     "requests_count": "requests",
     "refused_requests_count": "requests refused for what the caller sent",
@@ -64,7 +64,7 @@ CAPTURES = {
     "duplicate_captures_count": "rows that had come more than once",
     "expired_captures_count": "objects deleted because their contract's days were over",
 }
-#: metrics of every function that loads a model, by stage, model and version
+#: metrics of every function that loads a model, by stage and model
 LOADS = {
     "golden_warnings_count": "loads that serve with `when_golden_differs: warn`, although golden "
     "outputs differ by more than their tolerance",

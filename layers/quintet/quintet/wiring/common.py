@@ -126,9 +126,10 @@ def artifacts(bucket: str, *, threads: int | None = None, cached: bool = False) 
 def _golden_differs(contract: Contract, difference: Difference) -> None:
     """Log and count a load that serves though its golden outputs differ a little."""
     output = request_telemetry().output
-    of = {"model": contract.name, "version": str(contract.version)}
+    of = {"model": contract.name}
+    about = {**of, "version": str(contract.version), "largest": str(difference)}
     output.write(
-        output.line("WARNING", "golden outputs differ", {**of, "largest": str(difference)}),
+        output.line("WARNING", "golden outputs differ", about),
         output.metrics(of, {"golden_warnings_count": 1}),
     )
 
