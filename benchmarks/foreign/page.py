@@ -16,11 +16,13 @@ HEAD = """\
 # Models that others made
 
 `make foreign-models` serves models and exports that were not made for Quintet, by every path, and
-compares each answer with onnxruntime's own. It took {minutes} minutes on two cores. The models
-are in Python packages (nothing of a package is run); the exports are made in an environment of
-its own with the versions that [requirements.txt](../benchmarks/foreign/requirements.txt) pins.
-Each case is published with the contract that its graph suggests. If that is refused, the refusal
-must say what to do, and the script does just that.
+compares each answer with onnxruntime's own. It took {minutes} minutes on two busy cores, the
+installation aside. The models are in Python packages (nothing of a package is run); the exports
+are made in an environment of its own with the versions that
+[requirements.txt](../benchmarks/foreign/requirements.txt) pins. Each case is published with the
+contract that its graph suggests, and with what no graph says: the largest size of a free axis,
+the value of a constant, that NaN is a missing value. If that is refused, the refusal must say
+what to do, and the script does just that. `make test` serves four of the cases.
 
 | | Tried | Served as they are | After a mend that the message named | Refused | Served |
 |---|---|---|---|---|---|

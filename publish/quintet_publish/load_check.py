@@ -111,5 +111,6 @@ def _over(ended: Ended, contract: Contract) -> Problem:
 
 def _too_many(text: str, fits: dict[str, Any]) -> Problem:
     rows, ms = fits["full_rows"], fits["full_ms"]
-    hint = f"{rows:,} rows fit and take {ms:.3g} ms: lower it to at most that"
+    took = f"{ms:.3g} ms" if ms < 1000 else f"{ms / 1000:.3g} s"
+    hint = f"{rows:,} rows fit and take {took}: lower it to at most that"
     return Problem("model.yaml", f"{text}; {hint}", field="limits.rows")

@@ -67,7 +67,10 @@ def read_graph(content: bytes, caps: Caps = CAPS, file: str = "model.onnx") -> o
 def _refused(model: onnx.ModelProto, caps: Caps) -> Iterator[str]:
     for opset in model.opset_import:
         if opset.domain not in DOMAINS:
-            yield f"expected only standard operators, got the domain {opset.domain[:80]!r}"
+            yield (
+                f"expected only standard operators, got the domain {opset.domain[:80]!r}; remove "
+                "it from the graph's opset_import if no operator uses it"
+            )
     own = {(function.domain, function.name) for function in model.functions}
     for function in model.functions:
         yield from _not_text(function.domain, function.name)

@@ -191,8 +191,8 @@ def main() -> None:
         "common_old.onnx",
         lines,
         Hints(**wide, fields={**few, **one}),
-        says="the domain",
-        mend="drop the domains that no operator uses",
+        says="if no operator uses it",
+        mend="remove the domains that no operator uses",
         mended=old.SerializeToString(),
     )
 
