@@ -77,12 +77,17 @@ def fill(aws: Client, names: dict[str, str]) -> None:
 
 def stored(aws: Client) -> dict[str, set[str]]:
     """Everything that is there, by kind."""
-    summaries = aws("cloudformation").list_stacks()["StackSummaries"]
+
+    def listed(service: str, call: str, key: str) -> list[Any]:
+        pages = aws(service).get_paginator(call).paginate()
+        return [item for page in pages for item in page[key]]
+
+    stacks = listed("cloudformation", "list_stacks", "StackSummaries")
     return {
-        "stacks": {s["StackName"] for s in summaries if s["StackStatus"] != "DELETE_COMPLETE"},
-        "buckets": {bucket["Name"] for bucket in aws("s3").list_buckets()["Buckets"]},
-        "tables": set(aws("dynamodb").list_tables()["TableNames"]),
-        "logs": {g["logGroupName"] for g in aws("logs").describe_log_groups()["logGroups"]},
+        "stacks": {s["StackName"] for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"},
+        "buckets": {bucket["Name"] for bucket in listed("s3", "list_buckets", "Buckets")},
+        "tables": set(listed("dynamodb", "list_tables", "TableNames")),
+        "logs": {g["logGroupName"] for g in listed("logs", "describe_log_groups", "logGroups")},
     }
 
 
