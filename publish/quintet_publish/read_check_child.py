@@ -73,9 +73,9 @@ def _training(package: Package, reading: Callable[[str], None]) -> dict[str, Any
     if path is None:
         return {"baseline": baseline_of(contract, {}), "sample": None}
     reading(path)
-    columns, target = read_training_data(contract, path, package.files[path])
+    columns, target, entities = read_training_data(contract, path, package.files[path])
     try:
-        baseline = baseline_of(contract, columns)
+        baseline = baseline_of(contract, columns, entities)
     except ValueError as error:
         raise PackageError.of(path, str(error)) from error
     return {"baseline": baseline, "sample": sample_of(contract, columns, target)}

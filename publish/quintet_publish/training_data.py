@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from arro3.core import ChunkedArray, DataType
 from arro3.io import read_parquet
@@ -18,14 +18,22 @@ from quintet.formats.parquet import read_footer
 from quintet.monitoring.baseline import Columns
 from quintet_publish.problems import PackageError
 
-__all__ = ["SUFFIXES", "read_training_data"]
+__all__ = ["SUFFIXES", "TrainingData", "read_training_data"]
 
 SUFFIXES = (".csv", ".parquet")
 MAX_VALUES = 50_000_000
 
 
-def read_training_data(contract: Contract, path: str, content: bytes) -> tuple[Columns, Any]:
-    """Read the columns that are features, and the true values if the contract names their column.
+class TrainingData(NamedTuple):
+    """The columns that are features, and the true values and entities if the file has them."""
+
+    columns: Columns
+    target: Any
+    entities: Any
+
+
+def read_training_data(contract: Contract, path: str, content: bytes) -> TrainingData:
+    """Read the features, the true values if the contract names their column, and the entities.
 
     Raises:
         PackageError: the file is not in its suffix's format, or a feature's column is missing.
@@ -50,7 +58,8 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> tuple[C
     if target is not None and target not in columns:
         raise PackageError.of(path, f"expected the column {target}, which `training_target` names")
     found = {f.name: columns[f.key] for f in contract.features if f.key in columns}
-    return found, None if target is None else columns[target]
+    answers = None if target is None else columns[target]
+    return TrainingData(found, answers, columns.get(contract.entity) if contract.entity else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,8 @@ def _csv(contract: Contract, path: str, content: bytes) -> dict[str, Any]:
     answers = (
         {} if target not in columns else {target: [_answer(contract, c) for c in columns[target]]}
     )
-    return answers | {
+    entities = {name: columns[name] for name in (contract.entity,) if name in columns}
+    return {**answers, **entities} | {
         feature.key: [_cell(path, contract, feature, cell) for cell in columns[feature.key]]
         for feature in contract.features
         if feature.key in columns

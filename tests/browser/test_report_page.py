@@ -16,7 +16,7 @@ from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
 from quintet.monitoring.baseline import baseline_of
-from quintet.monitoring.drift import Reference
+from quintet.monitoring.samples import Reference
 
 pytestmark = pytest.mark.browser
 

@@ -74,7 +74,7 @@ def test_a_file_is_planned_scored_and_reported(
         "finished": summary["finished"],
         "seconds": summary["seconds"],
         "callback": None,
-        "drift": {"large": 0, "some": 0},
+        "drift": {"compared": 0, "moved": 0},
     }
     found = aws.objects(ROOT)
     plan, manifest = (orjson.loads(found[f"{ROOT}{n}.json"]) for n in ("plan", "manifest"))

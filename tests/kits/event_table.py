@@ -79,7 +79,7 @@ _REPORT = {
     "report": f"runs/tiny/{RUN}/report.json",
     "page": f"runs/tiny/{RUN}/report.html",
     "counts": COUNTS,
-    "drift": {"large": 0, "some": 0},
+    "drift": {"compared": 0, "moved": 0},
     "callback": None,
     "seconds": ANY,
     "finished": ANY,

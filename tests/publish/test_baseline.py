@@ -162,8 +162,8 @@ def test_csv_and_parquet_give_the_same_baseline() -> None:
         names=["colour", "number", "flag", "extra"],
     )
     write_parquet(table, target)
-    parquet, _ = read_training_data(small(), "t.parquet", target.getvalue())
-    csv, _ = read_training_data(small(), "t.csv", text.encode())
+    parquet, *_ = read_training_data(small(), "t.parquet", target.getvalue())
+    csv, *_ = read_training_data(small(), "t.csv", text.encode())
     assert baseline_of(small(), csv) == baseline_of(small(), parquet)
     assert baseline_of(small(), csv)["features"]["colour"]["counts"] == {"gr\neen": 1, "red": 1}
 
@@ -171,7 +171,7 @@ def test_csv_and_parquet_give_the_same_baseline() -> None:
 def test_training_data_has_the_contracts_decimal_separator() -> None:
     contract = replace(small(), decimal=",", training_target="y")
     text = b"colour;number;flag;y\nred,1;1,5;true;0,25\nblue;1.234,5;0;1\n"
-    columns, answers = read_training_data(contract, "t.csv", text)
+    columns, answers, _ = read_training_data(contract, "t.csv", text)
     assert columns == {"colour": ["red,1", "blue"], "number": [1.5, 1234.5], "flag": [True, False]}
     assert answers == [0.25, 1.0]
 

@@ -336,6 +336,11 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
         ),
         ("constants: {sr: []}", "line 11: constants.sr: expected from 1 to 1000 values, got 0"),
         ("capture: {rate: 2}", "line 11: capture.rate: expected a share from 0 to 1, got 2"),
+        (
+            "drift: {false_alarms: 0}",
+            "line 11: drift.false_alarms: expected more than 0, and at most 0.5, got 0",
+        ),
+        ("drift: {floor: 1}", "line 11: drift.floor: expected from 0 to less than 1, got 1"),
         ("capture: {days: 0}", "line 11: capture.days: expected a number from 1 to 400, got 0"),
         ("slo: {p95_ms: 0}", "line 11: slo.p95_ms: expected more than 0, got 0"),
         ("cache_ttl: -1", "line 11: cache_ttl: expected seconds from 0 to 86400, got -1"),

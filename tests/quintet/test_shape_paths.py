@@ -27,7 +27,8 @@ from quintet.columns import from_records, numpy_dtype
 from quintet.contract import Capture, Contract, Feature
 from quintet.features import MemoryFeatures
 from quintet.monitoring.baseline import baseline_of
-from quintet.monitoring.drift import Reference, Sample, drift_of
+from quintet.monitoring.drift import drift_of
+from quintet.monitoring.samples import Reference, Sample
 from quintet.onnx_model import OnnxModel
 from quintet.serving import ModelRoute, Prediction, PredictionCache
 from quintet.serving.predict import predict
@@ -206,7 +207,7 @@ def test_drift_counts_the_values_of_rows_of_any_length() -> None:
         sample.add({"tokens": column}, np.arange(len(rows)))
         found = drift_of(reference, [(len(rows), sample.document())])
         assert found is not None
-        return float(found["features"][0]["index"])
+        return float(found["features"][0]["stability_index"])
 
     assert index(trained) < 0.01
     assert index([[9] * length for length in lengths]) > 1

@@ -111,8 +111,9 @@ def print_report(found: dict[str, Any]) -> None:
             text += f", got {example['got']} ({file}row {example['row']})"
         _plain(text)
     for moved in (found.get("drift") or {}).get("features", []):
-        if moved["level"] != "none":
-            _plain(f"  {moved['level']} drift of {moved['feature']}: index {moved['index']:.2f}")
+        if moved["moved"]:
+            why = ", ".join(test["test"] for test in moved["tests"] if test["fires"])
+            _plain(f"  {moved['feature']} moved ({why}): effect {moved['effect']:.2f}")
     for note in found.get("notes", []):
         _plain(f"  {note}")
     if cost := found.get("cost"):

@@ -23,6 +23,7 @@ __all__ = [
     "Contract",
     "DType",
     "Decimal",
+    "DriftRule",
     "Fallback",
     "FallbackRule",
     "Feature",
@@ -347,6 +348,21 @@ class Capture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriftRule:
+    """When a feature has moved: see docs/monitoring.md.
+
+    `false_alarms` is the chance of any false alarm in a report without drift. `floor` is the
+    smallest effect, from 0 to 1, that counts: for numbers the largest distance of the distribution
+    functions, for categories half the sum of the differences in shares.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    false_alarms: float = 0.01
+    floor: float = 0.08
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """The contract of a model package: `model.yaml`, validated.
 
@@ -382,6 +398,7 @@ class Contract:
     alert: AlertRule | None = None
     stream: Stream | None = None
     capture: Capture | None = None
+    drift: DriftRule = DriftRule()
     cache_ttl: float = 0.0
     training_data: str | None = None
     training_target: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quintet.contract import Capture, Contract
+from quintet.contract import Capture, Contract, DriftRule
 from quintet.serving.model_cache import NAME
 from quintet_publish.rules.fallback import check_alert, check_fallback
 from quintet_publish.rules.features import check_feature
@@ -21,6 +21,7 @@ MAX_BODY = 4_700_000
 MAX_CACHE_SECONDS = 86_400
 #: 13 months, to compare a month with the same one a year before; template.yaml deletes after it
 MAX_CAPTURE_DAYS = 400
+MAX_FALSE_ALARMS = 0.5
 
 
 def check_contract(contract: Contract) -> Found:
@@ -73,6 +74,7 @@ def _header(contract: Contract) -> Found:
         yield ("slo", "p95_ms"), f"expected more than 0, got {contract.slo.p95_ms:g}"
     if contract.capture:
         yield from under(("capture",), _capture(contract.capture))
+    yield from under(("drift",), _drift(contract.drift))
     if not 0 <= contract.cache_ttl <= MAX_CACHE_SECONDS:
         yield (
             ("cache_ttl",),
@@ -85,6 +87,14 @@ def _capture(capture: Capture) -> Found:
         yield ("rate",), f"expected a share from 0 to 1, got {capture.rate:g}"
     if not 1 <= capture.days <= MAX_CAPTURE_DAYS:
         yield ("days",), f"expected a number from 1 to {MAX_CAPTURE_DAYS}, got {capture.days}"
+
+
+def _drift(rule: DriftRule) -> Found:
+    if not 0 < rule.false_alarms <= MAX_FALSE_ALARMS:
+        text = f"expected more than 0, and at most {MAX_FALSE_ALARMS}, got {rule.false_alarms:g}"
+        yield ("false_alarms",), text
+    if not 0 <= rule.floor < 1:
+        yield ("floor",), f"expected from 0 to less than 1, got {rule.floor:g}"
 
 
 def _unique(kind: str, names: Sequence[str]) -> Found:

@@ -29,8 +29,8 @@ from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.reports import report_run
 from quintet.batch.stores import MemoryObjectStore
 from quintet.contract import Limits, Output
-from quintet.monitoring.drift import Sample
 from quintet.monitoring.histograms import Histogram, merged, watched
+from quintet.monitoring.samples import Sample
 
 ROWS = [
     row(number, country="xx" if number % 10 == 7 else "de", amount=number if number < 49 else "?")
@@ -78,7 +78,7 @@ def test_a_run_that_adds_up_succeeds_and_commits_last() -> None:
         "counts": counts,
         "finished": "2026-11-20T08:00:20.000+00:00",
         "seconds": 20.0,
-        "drift": {"large": 0, "some": 0},
+        "drift": {"compared": 0, "moved": 0},
     }
     assert isinstance(bench.store, Journal)
     assert bench.store.written[-3:] == [folder.report, folder.page, folder.manifest]
@@ -196,7 +196,7 @@ def test_a_run_that_could_not_be_planned_has_a_report() -> None:
         "page": folder.page,
         "finished": "2026-11-20T08:00:20.000+00:00",
         "seconds": None,
-        "drift": {"large": 0, "some": 0},
+        "drift": {"compared": 0, "moved": 0},
         "counts": {"rows": 0, "scored": 0, "quarantined": 0, "fallback": 0, "unaccounted": 0},
     }
     assert store.keys(folder.root) == [folder.page, folder.report]

@@ -278,7 +278,7 @@ def test_golden_rows_have_the_name_and_training_data_the_column(tmp_path: Path) 
     release = prepare(folder, lambda *_: None)
     baseline = orjson.loads(release.files["baseline.json"])
     assert baseline["features"]["a"]["mean"] == 2.0
-    columns, _ = read_training_data(release.contract, "rows.csv", f"{INCOME},b\n1,2\n".encode())
+    columns, *_ = read_training_data(release.contract, "rows.csv", f"{INCOME},b\n1,2\n".encode())
     assert columns == {"a": [1.0], "b": [2.0]}
     model = OnnxModel(release.contract, release.files["model.onnx"])
     scores = score_columns(model, {"a": [1.0], "b": [4.0]})

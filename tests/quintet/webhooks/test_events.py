@@ -30,7 +30,7 @@ TOLD: dict[str, Any] = {
     "counts": {"rows": 9, "scored": 8, "quarantined": 0, "fallback": 0, "unaccounted": 1},
     "finished": "2026-11-20T08:01:00.500+00:00",
     "seconds": 60.5,
-    "drift": {"large": 0, "some": 1},
+    "drift": {"compared": 4, "moved": 1},
     "callback": "crm",
 }
 

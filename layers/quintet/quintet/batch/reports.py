@@ -20,8 +20,9 @@ from quintet.batch.page import page
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, dump, plan_from
 from quintet.batch.stores import ObjectStore
 from quintet.batch.verdicts import ended, verdict
-from quintet.monitoring.drift import Reference, drift_of
+from quintet.monitoring.drift import drift_of
 from quintet.monitoring.histograms import merged, noting
+from quintet.monitoring.samples import Reference
 
 __all__ = ["report_run"]
 
@@ -82,7 +83,7 @@ def _summary(folder: RunPaths, report: dict[str, Any]) -> dict[str, Any]:
         "counts": report["counts"],
         "finished": report["finished"],
         "seconds": report["seconds"],
-        "drift": {level: drift.get(level, 0) for level in ("large", "some")},
+        "drift": {"compared": len(drift.get("features", ())), "moved": drift.get("moved", 0)},
     }
 
 

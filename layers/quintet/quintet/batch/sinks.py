@@ -20,8 +20,8 @@ from quintet.formats.chunks import Chunk
 from quintet.formats.quarantined import Original, Quarantined
 from quintet.formats.sources import FileFormat, Layout
 from quintet.formats.writers import output_columns, spreadsheet_texts, text_column, write_table
-from quintet.monitoring.drift import Reference, Sample
 from quintet.monitoring.histograms import Histogram, noting, watched
+from quintet.monitoring.samples import Reference, Sample
 from quintet.serving import Prediction
 
 __all__ = ["Defaults", "QuarantineLines", "ScoreTable", "Statistics"]
@@ -168,14 +168,19 @@ class Statistics:
     """The histogram of a unit's scores, and the sample of its rows for computing drift."""
 
     def __init__(
-        self, contract: Contract, baseline: Callable[[], Mapping[str, Any]], rows: int
+        self,
+        contract: Contract,
+        baseline: Callable[[], Mapping[str, Any]],
+        rows: int,
+        unit: int,
+        units: int,
     ) -> None:
         self.notes: list[str] = []
         self._output = watched(contract)
         self._histogram = Histogram(self._output) if self._output else None
         self._sample: Sample | None = None
         with noting(self.notes, "Drift"):
-            self._sample = Sample(Reference(contract, baseline()), rows)
+            self._sample = Sample(Reference(contract, baseline()), rows, unit, units)
 
     def add(self, prediction: Prediction) -> None:
         """Count the rows of a prediction."""
@@ -188,7 +193,8 @@ class Statistics:
         sample, self._sample = self._sample, None
         if sample:
             with noting(self.notes, "Drift"):
-                sample.add(prediction.batch.columns, scores.index[~scores.fallback])
+                batch = prediction.batch
+                sample.add(batch.columns, scores.index[~scores.fallback], batch.entities)
                 self._sample = sample
 
     def documents(self) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def score_unit(
     try:
         loaded = model()
         parts = _parts(loaded.contract, plan, unit, inbox, store)
-        found = _nothing(loaded.contract, plan, Statistics(loaded.contract, baseline, unit.rows))
+        drawn = Statistics(loaded.contract, baseline, unit.rows, unit.unit, plan.units)
+        found = _nothing(loaded.contract, plan, drawn)
         known = _features(loaded.contract, plan, unit, inbox, store) or (lambda _: features)
         beat = begun
         files = _Files(unit, plan, store)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quintet.columns import is_missing, numpy_dtype
 from quintet.contract import Contract, Feature
-from quintet.monitoring.drift import category
+from quintet.monitoring.bins import category
 
 __all__ = ["Columns", "baseline_of"]
 
@@ -25,12 +25,31 @@ CATEGORIES = 100  # the most common ones are counted one by one, the rest togeth
 TEXT = 50  # a string column with more distinct values than this is text
 
 
-def baseline_of(contract: Contract, columns: Columns) -> dict[str, Any]:
+def baseline_of(
+    contract: Contract, columns: Columns, entities: Sequence[Any] | None = None
+) -> dict[str, Any]:
     """For each feature: the share of missing values, and counts or a histogram with quantiles.
+
+    With the `entities` of the rows, the same of the first row of each is under `entities`.
 
     Raises:
         ValueError: a column does not have its feature's type; the text names the column.
     """
+    found = _described(contract, columns)
+    if entities is None:
+        return found
+    first: dict[Any, int] = {}
+    for row, entity in enumerate(entities):
+        first.setdefault(row if is_missing(entity) else str(entity), row)
+    rows = list(first.values())
+    firsts = {
+        name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows]
+        for name, values in columns.items()
+    }
+    return {**found, "entities": _described(contract, firsts)}
+
+
+def _described(contract: Contract, columns: Columns) -> dict[str, Any]:
     rows = max((len(values) for values in columns.values()), default=0)
     return {
         "rows": rows,

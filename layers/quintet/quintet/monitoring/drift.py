@@ -1,239 +1,191 @@
-"""Drift: how far the data of a run has moved from the model's training data, by feature.
+"""Drift: which features of scored rows have another distribution than the training data.
 
-Units count a sample of their rows in the bins of the model's baseline; the report adds the counts
-and compares their shares by the population stability index, the sum of (p - q) ln(p / q). For
-unchanged data the index is (1/n + 1/m) times a chi-squared variable with bins - 1 degrees of
-freedom (Yurdakul and Naranjo, 2020, doi:10.21314/JRMV.2020.227): a smaller index is noise.
+A feature has moved if one of its tests is significant after Holm's correction over all tests of the
+report, and its effect is above the contract's floor. Without the first, every run finds something;
+without the second, every large run does. docs/monitoring.md has the power of the tests.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from quintet.columns import Array, numpy_dtype, values_of
-from quintet.contract import Contract, Feature
+from quintet.contract import DriftRule
+from quintet.monitoring import statistics
+from quintet.monitoring.bins import OTHERS, Bins
+from quintet.monitoring.samples import Reference
+from quintet.monitoring.statistics import Counts
 
-__all__ = ["Reference", "Sample", "category", "drift_of"]
+__all__ = ["FEWEST", "drift_of"]
 
-#: approximate rows that a unit samples per feature: enough for the bins, at almost no cost
-ROWS = 4096
-#: the index from which drift counts as some, or as large (a rule of thumb from credit scoring)
-SOME, LARGE = 0.1, 0.25
-#: standard deviations above its mean under no drift that an index must exceed (99th percentile)
-CHANCE = 2.33
-OTHERS = "others"
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The contract of a version, and the baseline that was computed when it was published."""
-
-    contract: Contract
-    baseline: Mapping[str, Any]
-
-    def bins(self) -> list[_Bins]:
-        """The bins of every feature in the training data."""
-        known = self.baseline.get("features", {})
-        pairs = ((feature, known.get(feature.name)) for feature in self.contract.features)
-        found = (_bins(feature, entry) for feature, entry in pairs if entry)
-        return [bins for bins in found if bins is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Bins:
-    """The bins of one feature: ranges of numbers, ranges of text lengths, or categories."""
-
-    feature: Feature
-    kind: str
-    edges: NDArray[np.float64]
-    names: tuple[str, ...]
-    expected: NDArray[np.float64]
-
-    def count(self, values: Array) -> NDArray[np.int64]:
-        """The number of values in each bin; the outer bins are open.
-
-        A feature whose missing values are NaN has a last bin for them.
-        """
-        if not self.feature.missing:
-            return self._present(values)
-        gone = np.isnan(values)
-        return np.append(self._present(values[~gone]), np.count_nonzero(gone))
-
-    def _present(self, values: Array) -> NDArray[np.int64]:
-        if self.kind == "category":
-            return self._by_name(values)
-        if self.kind == "text":
-            values = np.fromiter(map(len, values.reshape(-1)), np.float64)
-        # after one sort, each bin needs one look-up: ten times as fast as a look-up per value
-        numbers = np.sort(values.reshape(-1).astype(_wide(values.dtype), copy=False))
-        edges = self.edges.astype(numbers.dtype)
-        if len(edges) == 1:  # a single value: the bins are below it, equal to it, above it
-            cuts = [np.searchsorted(numbers, edges[0], side) for side in ("left", "right")]
-        else:
-            cuts = np.searchsorted(numbers, edges[1:-1], "left").tolist()
-        return np.diff(np.array([0, *cuts, len(numbers)]))
-
-    def _by_name(self, values: Array) -> NDArray[np.int64]:
-        places = {name: place for place, name in enumerate(self.names)}
-        counts = np.zeros(len(self.names), dtype=np.int64)
-        for value, number in Counter(values.reshape(-1).tolist()).items():
-            counts[places.get(category(value), len(counts) - 1)] += number
-        return counts
-
-    def labels(self) -> list[str]:
-        """The labels of the bins."""
-        return [*self._labels(), "missing"] if self.feature.missing else self._labels()
-
-    def _labels(self) -> list[str]:
-        if self.kind == "category":
-            return list(self.names)
-        edges = [f"{edge:.4g}" for edge in self.edges.tolist()]
-        if len(edges) == 1:
-            return [f"below {edges[0]}", edges[0], f"above {edges[0]}"]
-        inner = [f"{low} to {high}" for low, high in pairwise(edges[1:-1])]
-        ends = [f"below {edges[1]}", *inner, f"from {edges[-2]}"]
-        return ends if len(edges) > 2 else ["any"]
-
-
-def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype to compare values with edges; floats keep theirs, so that 0.7 is on its edge."""
-    return dtype if dtype.kind == "f" else np.dtype(np.float64)
-
-
-def category(value: Any) -> str:
-    """A category as a JSON key; a whole number has the same key in every type."""
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _bins(feature: Feature, entry: Mapping[str, Any]) -> _Bins | None:
-    kind = entry["kind"]
-    if kind == "category":
-        names = (*entry["counts"], OTHERS)
-        counts = [*entry["counts"].values(), entry["others"]]
-        edges = np.empty(0)
-    else:
-        edges, names, counts = np.array(entry["edges"], dtype=np.float64), (), entry["counts"]
-        counts = [0, *counts, 0] if len(edges) == 1 else counts
-    expected = np.array(counts, dtype=np.float64)
-    if not expected.sum():
-        return None
-    missing = entry["missing"]
-    if feature.missing:
-        gone = expected.sum() * missing / (1 - missing)
-        return _Bins(feature, kind, edges, tuple(names), np.append(expected, gone))
-    bins = _Bins(feature, kind, edges, tuple(names), expected)
-    if feature.default is not None and 0 < missing < 1:
-        # the model receives the default for a missing value, so it is counted as the default
-        filled = np.full(1, feature.default, dtype=numpy_dtype(feature.dtype))
-        share = bins.count(filled) * expected.sum() * missing / (1 - missing)
-        return _Bins(feature, kind, edges, tuple(names), expected + share)
-    return bins
-
-
-class Sample:
-    """A unit's counts: the features of a sample of its rows, as the model received them."""
-
-    def __init__(self, reference: Reference, rows: int) -> None:
-        self._bins = reference.bins()
-        self._step = max(1, rows // ROWS)
-        self._values: dict[str, list[Array]] = {bins.feature.name: [] for bins in self._bins}
-        self._free = {bins.feature.name: bins.feature.free for bins in self._bins}
-        self._rows = 0
-
-    def add(self, columns: Mapping[str, Array], index: NDArray[np.int64]) -> None:
-        """Add every n-th of the rows `index` of some columns."""
-        chosen = index[:: self._step]
-        self._rows += len(chosen)
-        for name, held in self._values.items():
-            column = columns[name]
-            if self._free[name]:
-                held.append(_some_values(column[chosen]))
-                continue
-            width = math.prod(column.shape[1:])  # all numbers of a vector count for one feature
-            held.append(column[chosen[:: max(1, width)]])
-
-    def document(self) -> dict[str, Any]:
-        """The counts as JSON: the sampled rows, and a list of counts for each feature."""
-        return {
-            "rows": self._rows,
-            "features": {
-                bins.feature.name: bins.count(np.concatenate(held)).tolist()
-                for bins in self._bins
-                if (held := self._values[bins.feature.name])
-            },
-        }
-
-
-def _some_values(rows: Array) -> Array:
-    """The values of some rows of a feature with free axes, about as many as there are rows."""
-    width = sum(row.size for row in rows.tolist()) // max(1, len(rows))
-    return values_of(rows[:: max(1, width)])[0]
+#: the number of rows (or entities) below which a report says too few, and nothing has moved
+FEWEST = 200
+#: rows that units scored, and what they counted of them
+Units = Sequence[tuple[int, Mapping[str, Any]]]
 
 
 def drift_of(
     reference: Reference, units: Iterable[tuple[int, Mapping[str, Any]]]
 ) -> dict[str, Any] | None:
-    """Compute the drift of a run, largest first; None without a baseline.
+    """Compute the drift of a run or day, movers first; None without rows or without a baseline.
 
-    `units` are the number of rows that each unit scored, and its counts.
+    `units` are the number of rows that each unit scored, and its `Sample.document`. With an entity
+    in the contract the tests count entities, and `by_rows` has what they give for rows.
     """
-    counted = [(rows, found) for rows, found in units if found["rows"]]
-    looked = sum(found["rows"] for _, found in counted)
-    known = reference.bins()
-    if not looked or not known:
+    known = [(rows, found) for rows, found in units if found["rows"]]
+    bins = reference.rows()
+    if not known or not bins:
         return None
-    features = [_feature(bins, counted) for bins in known]
-    features.sort(key=lambda feature: (-feature["index"], feature["feature"]))
-    levels = Counter(feature["level"] for feature in features)
+    rule = reference.contract.drift
+    by_rows = _View(bins, known, rule)
+    view = by_rows
+    if reference.contract.entity:
+        parts = [found["entities"] for _, found in known]
+        first = [(part["rows"], part) for part in parts if part["rows"]]
+        view = _View(reference.entities(), first, rule)
+    features = [one.document() for one in view.features]
+    if view is not by_rows:
+        moved = {one.name: one.document() for one in by_rows.features}
+        for feature in features:
+            if other := moved.get(feature["feature"]):
+                feature["by_rows"] = {name: other[name] for name in ("moved", "effect", "p")}
+    features.sort(key=lambda one: (not one["moved"], -one["effect"], one["feature"]))
+    names = {feature["feature"] for feature in features}
     return {
-        "rows": looked,
-        "baseline_rows": reference.baseline["rows"],
-        "large": levels["large"],
-        "some": levels["some"],
+        "rows": by_rows.rows,
+        "entities": view.rows if view is not by_rows else None,
+        "baseline_rows": int(reference.baseline["rows"]),
+        "too_few": view.rows < FEWEST,
+        "false_alarms": rule.false_alarms,
+        "floor": rule.floor,
+        "moved": sum(feature["moved"] for feature in features),
         "features": features,
+        "not_compared": [f.name for f in reference.contract.features if f.name not in names],
     }
 
 
-def _feature(bins: _Bins, units: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
+class _View:
+    """All tests of the rows, or of the entities: significant only together."""
+
+    def __init__(self, bins: Sequence[Bins], units: Units, rule: DriftRule) -> None:
+        self.rows = sum(found["rows"] for _, found in units)
+        self.features = [one for one in (_compared(b, units) for b in bins) if one is not None]
+        tests = [test for one in self.features for test in one.tests]
+        for test, p in zip(tests, statistics.holm([test.p for test in tests]), strict=True):
+            test.p = p
+            test.fires = self.rows >= FEWEST and p <= rule.false_alarms and test.effect > rule.floor
+
+
+@dataclass(slots=True)
+class _Test:
+    """One test: its p-value, in the end adjusted, and the size of what it found, from 0 to 1."""
+
+    name: str
+    effect: float
+    p: float
+    fires: bool = False
+
+
+@dataclass(slots=True)
+class _Feature:
+    """One feature, its counts in the training data and now, and its tests."""
+
+    bins: Bins
+    now: Counts
+    tests: list[_Test] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.bins.feature.name
+
+    def document(self) -> dict[str, Any]:
+        """The feature in a report; effect and p are those of the test that says most."""
+        most = min(self.tests, key=lambda test: (not test.fires, test.p, -test.effect))
+        before = self.bins.expected
+        return {
+            "feature": self.name,
+            "kind": self.bins.kind,
+            "moved": most.fires,
+            "effect": round(most.effect, 4),
+            "p": float(f"{most.p:.4g}"),
+            "tests": [
+                {
+                    "test": test.name,
+                    "effect": round(test.effect, 4),
+                    "p": float(f"{test.p:.4g}"),
+                    "fires": test.fires,
+                }
+                for test in self.tests
+            ],
+            "stability_index": round(statistics.stability_index(self.now, before), 4),
+            "jensen_shannon": round(statistics.jensen_shannon(self.now, before), 4),
+            "bins": self.bins.labels(),
+            "expected": np.round(statistics.smooth(before), 5).tolist(),
+            "actual": np.round(statistics.smooth(self.now), 5).tolist(),
+        }
+
+
+def _compared(bins: Bins, units: Units) -> _Feature | None:
+    """A feature with its tests; None if no row has it, as in captures without its column."""
     name = bins.feature.name
-    total = np.zeros(len(bins.expected))
-    looked = 0
-    for rows, found in units:
-        counts = np.array(found["features"][name], dtype=np.float64)
-        looked += int(counts.sum())
-        total += counts * (rows / found["rows"])  # weight each unit by its scored rows
-    expected, actual = _shares(bins.expected, bins.expected.sum()), _shares(total, looked)
-    index = float(np.sum((actual - expected) * np.log(actual / expected)))
-    degrees = max(1, len(expected) - 1)
-    chance = (degrees + CHANCE * math.sqrt(2 * degrees)) * (1 / looked + 1 / bins.expected.sum())
-    level = "none" if index < max(SOME, chance) else "some" if index < LARGE else "large"
-    sensitive = bins.feature.sensitive and bins.kind == "category"
-    return {
-        "feature": name,
-        "kind": bins.kind,
-        "index": round(index, 4),
-        "chance": round(float(chance), 4),
-        "level": level,
-        "bins": [f"value {n}" for n in range(len(expected))] if sensitive else bins.labels(),
-        "expected": np.round(expected, 5).tolist(),
-        "actual": np.round(actual, 5).tolist(),
-    }
+    parts = [(rows, found["rows"], found["features"].get(name)) for rows, found in units]
+    total, weights, squares = np.zeros(len(bins.expected)), 0.0, 0.0
+    outside, span = 0.0, (np.inf, -np.inf)
+    for rows, looked, counted in parts:
+        if counted is None:
+            continue
+        weight = rows / looked  # each unit counts by its scored rows
+        counts = np.array(counted["counts"], dtype=np.float64)
+        total += counts * weight
+        weights += counts.sum() * weight
+        squares += counts.sum() * weight**2
+        outside += counted["outside"] * weight
+        if counted["span"] is not None:
+            low, high = counted["span"]
+            span = min(span[0], low), max(span[1], high)
+    if not weights:
+        return None
+    # the number of rows of equal weight that would say as much (Kish)
+    scale = (weights**2 / squares) / weights
+    feature = _Feature(bins, total * scale)
+    feature.tests = list(_tests(bins, total * scale, outside * scale, span[0] == span[1]))
+    return feature
 
 
-def _shares(counts: NDArray[np.float64], rows: float) -> NDArray[np.float64]:
-    """Shares, none of them zero: each bin gets half a row more (Jeffreys)."""
-    shares = counts / counts.sum() if counts.sum() else counts
-    found: NDArray[np.float64] = (shares * rows + 0.5) / (rows + 0.5 * len(counts))
-    return found
+def _tests(bins: Bins, now: Counts, outside: float, alike: bool) -> Iterable[_Test]:
+    """The tests of a feature. Those of an occurrence (missing, ...) are made where it occurs."""
+    before = bins.expected
+    if bins.feature.missing:
+        now, before, gone = now[:-1], before[:-1], (now[-1], before[-1])
+        if any(gone):
+            yield _share("missing", gone[0], now.sum(), gone[1], before.sum())
+    n, m = float(now.sum()), float(before.sum())
+    if not n or not m:
+        if not bins.feature.missing:
+            yield _Test("distribution", 0.0, 1.0)
+        elif not any(gone):
+            yield _Test("missing", 0.0, 1.0)
+        return
+    if bins.kind == "category":
+        yield _Test("distribution", *statistics.chi_square(*statistics.pooled(now, before)))
+        place = bins.names.index(OTHERS) if before[-1] == 0 and now[-1] else None
+        if place is not None:
+            yield _share("unseen category", now[-1], n - now[-1], 0.0, m)
+        alike = np.count_nonzero(now) == 1 and now[-1] == 0
+    else:
+        yield _Test("distribution", *statistics.kolmogorov_smirnov(now, before))
+        if outside or bins.outside:
+            yield _share("out of range", outside, n - outside, bins.outside, m - bins.outside)
+    if alike:
+        # all values were one: in the training data at most the share of the largest bin is
+        largest = float(before.max() + 1) / (m + 1)
+        yield _Test("frozen", max(0.0, 1 - largest), largest ** (n - 1))
+
+
+def _share(name: str, yes: float, no: float, yes_before: float, no_before: float) -> _Test:
+    """The test of a share of the rows."""
+    counts = np.array([yes, no]), np.array([yes_before, no_before])
+    return _Test(name, *statistics.chi_square(*counts))

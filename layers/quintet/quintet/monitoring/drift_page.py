@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from quintet.monitoring.drift import FEWEST
+
 __all__ = ["STYLE", "drift_section"]
 
 #: the number of features on the page; report.json has all of them
@@ -14,7 +16,7 @@ WIDTH, HEIGHT = 200, 36
 STYLE = """
 .drift td{vertical-align:middle}
 .drift .level{font-size:13px;font-weight:600}
-.drift .large{color:var(--bad)}.drift .some{color:var(--warn)}.drift .none{color:var(--soft)}
+.drift .moved{color:var(--bad)}.drift .none{color:var(--soft)}
 .drift svg{width:200px;height:36px}
 .drift svg .was{fill:var(--soft);opacity:.4}
 .key i{display:inline-block;width:10px;height:10px;border-radius:2px;margin:0 5px 0 12px}
@@ -32,25 +34,54 @@ def drift_section(drift: dict[str, Any] | None) -> str:
     rest = f'<p class="soft">and {more} more, which moved less: report.json</p>' if more > 0 else ""
     return (
         f'<h2>Drift <span class="soft">{_verdict(drift)}</span></h2>'
-        f'<p class="soft key">{drift["rows"]:,} rows of this run against '
-        f"{drift['baseline_rows']:,} of the training data."
-        '<i class="was"></i>training data<i class="now"></i>this run</p>'
-        '<div class="box scroll drift"><table><tr><th>feature</th><th>drift</th>'
-        f'<th class="n">index</th><th></th></tr>{rows}</table></div>{rest}'
+        f'<p class="soft key">{_counted(drift)}'
+        '<i class="was"></i>training data<i class="now"></i>now</p>'
+        f"{_table(rows)}{rest}"
     )
 
 
 def _verdict(drift: dict[str, Any]) -> str:
-    found = [f"{drift[level]} {level}" for level in ("large", "some") if drift[level]]
-    return ", ".join(found) or "none"
+    """The result in a few words."""
+    if drift["too_few"]:
+        return f"too few {_unit(drift)} to tell: at least {FEWEST} are needed"
+    return f"{drift['moved']} of {len(drift['features'])} features moved"
+
+
+def _unit(drift: dict[str, Any]) -> str:
+    return "rows" if drift["entities"] is None else "entities"
+
+
+def _counted(drift: dict[str, Any]) -> str:
+    counted = f"{drift['rows']:,} rows"
+    if drift["entities"] is not None:
+        counted = f"The first row of {drift['entities']:,} entities, in {counted}"
+    return f"{counted}, against {drift['baseline_rows']:,} rows of the training data."
+
+
+def _table(rows: str) -> str:
+    """The table around the rows of `_row`."""
+    return (
+        '<div class="box scroll drift"><table><tr><th>feature</th><th>result</th>'
+        '<th class="n">effect</th><th class="n">p</th><th class="n">PSI</th><th class="n">JS</th>'
+        f"<th></th></tr>{rows}</table></div>"
+    )
 
 
 def _row(feature: dict[str, Any]) -> str:
-    level = feature["level"]
+    moved = feature["moved"]
+    why = ", ".join(test["test"] for test in feature["tests"] if test["fires"])
+    result = f"moved: {why}" if moved else "as before"
+    if (rows := feature.get("by_rows")) and rows["moved"] != moved:
+        told = "moved" if rows["moved"] else "did not move"
+        result += (
+            f'<br><span class="soft">counted by rows it {told} (effect {rows["effect"]:.3f})</span>'
+        )
     return (
         f"<tr><td><code>{escape(feature['feature'])}</code></td>"
-        f'<td class="level {level}">{level}</td><td class="n">{feature["index"]:.3f}</td>'
-        f"<td>{_bars(feature)}</td></tr>"
+        f'<td class="level {"moved" if moved else "none"}">{result}</td>'
+        f'<td class="n">{feature["effect"]:.3f}</td><td class="n">{feature["p"]:.2g}</td>'
+        f'<td class="n">{feature["stability_index"]:.3f}</td>'
+        f'<td class="n">{feature["jensen_shannon"]:.3f}</td><td>{_bars(feature)}</td></tr>'
     )
 
 

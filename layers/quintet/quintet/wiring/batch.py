@@ -181,7 +181,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
     from quintet.batch.reports import report_run
     from quintet.batch.tables import show_run, shows_itself
     from quintet.errors import ModelFailure, Transient
-    from quintet.monitoring.drift import Reference
+    from quintet.monitoring.samples import Reference
 
     settings = read(ReportSettings, os.environ)
     store, cells = (
