@@ -40,6 +40,8 @@ COMMANDS = (
     "dlq",
     "stream",
     "captures",
+    "labels",
+    "quality",
     "doctor",
     "destroy",
     "demo",

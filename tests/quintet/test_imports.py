@@ -24,6 +24,7 @@ ORDER = [
     {"formats"},
     {"serving"},
     {"captures"},
+    {"labels"},
     {"protocols"},
     {"jobs", "batch"},
     {"streaming"},

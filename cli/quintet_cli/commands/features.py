@@ -8,18 +8,16 @@ from typing import Annotated
 
 import typer
 from rich.progress import Progress
-from rich.table import Table
 
-from quintet_cli.feature_files import FeatureFile, read
+from quintet_cli.feature_files import read
 from quintet_cli.feature_loader import FeatureLoader
 from quintet_cli.options import StageName, State
 from quintet_cli.registry import live_contract
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
+from quintet_cli.views.refusals import refused_rows
 
 __all__ = ["register"]
-
-SHOWN = 20  # refused rows to list
 
 features = typer.Typer(no_args_is_help=True, help="Fill the feature store.")
 console = Console(highlight=False)
@@ -66,14 +64,5 @@ def load(
         f"{changed} of {entities} entities changed, {found.refused} rows refused"
     )
     if found.refusals:
-        console.print(_refusals(found))
+        console.print(refused_rows(found.refusals))
         raise typer.Exit(1)
-
-
-def _refusals(found: FeatureFile) -> Table:
-    table = Table("row", "column", "expected", "got", title="refused rows")
-    for refusal in found.refusals[:SHOWN]:
-        table.add_row(str(refusal.row), refusal.field, refusal.expected, refusal.got)
-    if len(found.refusals) > SHOWN:
-        table.caption = f"and {len(found.refusals) - SHOWN} more"
-    return table

@@ -24,6 +24,7 @@ __all__ = [
     "is_decimal",
     "is_list",
     "is_text",
+    "text_bytes",
     "type_name",
 ]
 
@@ -239,6 +240,32 @@ def _bits(address: int, offset: int, rows: int) -> NDArray[np.bool_]:
     bits = np.unpackbits(np.frombuffer(held, dtype=np.uint8), bitorder="little")
     found: NDArray[np.bool_] = bits[offset : offset + rows].astype(np.bool_)
     return found
+
+
+def text_bytes(array: core.Array, most: int) -> NDArray[np.bytes_]:
+    """The UTF-8 of a text column, (rows,); of nulls, and texts of more than `most` bytes, b""."""
+    rows = len(array)
+    _, capsule = array.cast(core.DataType.large_string()).__arrow_c_array__()
+    raw = _CArray.from_address(_pointer(capsule, b"arrow_array"))
+    if rows == 0:
+        return np.zeros(0, dtype="S1")
+    size = (raw.offset + rows + 1) * 8
+    held = (ctypes.c_char * size).from_address(raw.buffers[1])
+    offsets = np.frombuffer(held, dtype=np.int64)[raw.offset :]
+    start, end = int(offsets[0]), int(offsets[-1])
+    lengths = np.diff(offsets)
+    kept = lengths <= most
+    if raw.null_count:
+        kept &= _bits(raw.buffers[0], raw.offset, rows)
+    if start == end or not kept.any():
+        return np.zeros(rows, dtype="S1")
+    text = (ctypes.c_char * end).from_address(raw.buffers[2])
+    letters = np.frombuffer(memoryview(text), dtype=np.uint8)[start:][np.repeat(kept, lengths)]
+    lengths = np.where(kept, lengths, 0)
+    width = max(int(lengths.max()), 1)
+    out = np.zeros((rows, width), dtype=np.uint8)
+    out[np.arange(width) < lengths[:, None]] = letters
+    return out.reshape(-1).view(f"S{width}")
 
 
 # ---- numpy to Arrow -----------------------------------------------------------------------------

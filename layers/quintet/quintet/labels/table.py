@@ -1,0 +1,127 @@
+"""Labels as a table, and where they are: Parquet below `labels/`, beside captures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from arro3 import core
+from numpy.typing import NDArray
+
+from quintet.captures.store import CaptureSink
+from quintet.captures.tables import moments, read_parquet, write_parquet
+from quintet.formats.arrow import text_bytes
+from quintet.labels.ids import MAX_ID_BYTES, Ids, groups, hashes
+
+__all__ = ["MAX_LABEL_BYTES", "PREFIX", "Labels", "Settled", "day_of", "put", "read", "settle"]
+
+PREFIX = "labels/"
+#: the bytes of the longest label
+MAX_LABEL_BYTES = 200
+#: labels in one object
+MAX_ROWS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Labels of one model: each the id of a prediction, what came true, and when it was known.
+
+    All are (rows,): `ids` and `values` as UTF-8, `times` in epoch seconds.
+    """
+
+    ids: Ids
+    values: Ids
+    times: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One label for each id. `twice` rows repeat an id with its label; of `corrected` ids a later
+    label counts; `contradictory` ids have several labels of the same, last time, and none counts.
+    """
+
+    labels: Labels
+    rows: int
+    twice: int
+    corrected: int
+    contradictory: int
+
+
+def settle(labels: Labels) -> Settled:
+    """Take one label for each id: the one that was known last."""
+    rows = len(labels.ids)
+    if not rows:
+        return Settled(labels, 0, 0, 0, 0)
+    ids = groups(labels.ids)
+    if int(ids.max()) + 1 == rows:
+        return Settled(labels, rows, 0, 0, 0)
+    values = groups(labels.values)
+    order = np.lexsort((values, labels.times, ids))
+    ids, values, times = ids[order], values[order], labels.times[order]
+    next_id = ids[1:] != ids[:-1]
+    ends = np.flatnonzero(np.append(next_id, True))
+    # where the labels of an id with its last time begin: they are in order, so that these are all
+    # the same if the first equals the last
+    starts = np.append(True, next_id | (times[1:] != times[:-1]))
+    first = np.flatnonzero(starts)[np.cumsum(starts)[ends] - 1]
+    clear = values[first] == values[ends]
+    pairs = np.sort(ids * (values.max() + 1) + values)
+    distinct = pairs[np.append(True, pairs[1:] != pairs[:-1])] // (values.max() + 1)
+    several = np.bincount(distinct) > 1  # by id, in the order of `ends`
+    kept = order[ends[clear]]
+    return Settled(
+        Labels(labels.ids[kept], labels.values[kept], labels.times[kept]),
+        rows=rows,
+        twice=rows - len(distinct),
+        corrected=int(np.count_nonzero(several & clear)),
+        contradictory=int(np.count_nonzero(~clear)),
+    )
+
+
+def put(sink: CaptureSink, model: str, labels: Labels) -> list[str]:
+    """Put labels, an object for each day on which they were known; their keys.
+
+    A key has a hash of the content: the same labels are the same objects. Raises Transient.
+    """
+    days = np.floor_divide(labels.times, 86_400).astype(np.int64)
+    keys = []
+    for day in np.unique(days).tolist():
+        there = np.flatnonzero(days == day)
+        for start in range(0, len(there), MAX_ROWS):
+            body = write_parquet(_table(labels, there[start : start + MAX_ROWS]))
+            digest = hashlib.sha256(body).hexdigest()[:32]
+            keys.append(f"{PREFIX}model={model}/date={day_of(day * 86_400)}/{digest}.parquet")
+            sink.put(keys[-1], body)
+    return keys
+
+
+def day_of(seconds: float) -> str:
+    """The day of a time, UTC: 2026-01-31."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
+def _table(labels: Labels, rows: NDArray[np.int64]) -> core.Table:
+    order = rows[np.argsort(hashes(labels.ids[rows]), kind="stable")]  # of any order, one object
+    text = core.DataType.string()
+    return core.Table.from_pydict(
+        {
+            "id": core.Array([one.decode() for one in labels.ids[order].tolist()], text),
+            "label": core.Array([one.decode() for one in labels.values[order].tolist()], text),
+            "time": core.Array.from_numpy(moments(labels.times[order])),
+        }
+    )
+
+
+def read(bodies: Iterable[bytes]) -> Labels:
+    """The labels in objects that `put` wrote."""
+    ids, values, times = [np.zeros(0, "S1")], [np.zeros(0, "S1")], [np.zeros(0)]
+    for body in bodies:
+        table = read_parquet(body).combine_chunks()
+        found = {name: table[name].combine_chunks() for name in ("id", "label", "time")}
+        ids.append(text_bytes(found["id"], MAX_ID_BYTES))
+        values.append(text_bytes(found["label"], MAX_LABEL_BYTES))
+        times.append(found["time"].cast(core.DataType.int64()).to_numpy() / 1e6)
+    return Labels(np.concatenate(ids), np.concatenate(values), np.concatenate(times))
