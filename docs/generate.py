@@ -42,6 +42,7 @@ GUIDES = {
     "quintet scores": "batch.md",
     "quintet stream": "streaming.md",
     "quintet table": "batch.md",
+    "quintet trace": "traces.md",
     "quintet up": "local-aws.md",
 }
 

@@ -42,6 +42,7 @@ COMMANDS = (
     "captures",
     "labels",
     "quality",
+    "trace",
     "doctor",
     "destroy",
     "demo",

@@ -254,7 +254,7 @@ NOTES: Mapping[str, Mapping[str, str]] = {
         "LoggingConfig.LogFormat": "log lines stay as the function wrote them",
         "Role": "IAM is not enforced here",
         "Runtime": "functions run under the Python that runs the local AWS",
-        "TracingConfig": "no X-Ray here",
+        "TracingConfig": "no X-Ray here; spans of every call are kept for `quintet trace`",
     },
     "AWS::Lambda::Permission": {"": "IAM is not enforced here"},
     "AWS::S3::Bucket": {"LifecycleConfiguration": "objects are not deleted by age here"},

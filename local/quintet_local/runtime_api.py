@@ -54,6 +54,6 @@ class RuntimeApi:
 
 
 def _trace_id(request_id: str) -> str:
-    """Build an unsampled X-Ray trace header from the request's id."""
+    """Build the X-Ray trace header of an invocation from its id; every invocation is sampled."""
     digits = request_id.replace("-", "")
-    return f"Root=1-{digits[:8]}-{digits[8:]};Parent={digits[:16]};Sampled=0"
+    return f"Root=1-{digits[:8]}-{digits[8:]};Parent={digits[:16]};Sampled=1"

@@ -37,6 +37,7 @@ from quintet_local.services import Services
 from quintet_local.sources.checks import check_sources
 from quintet_local.sources.drivers import SqsDriver, TimerDriver
 from quintet_local.sources.kinesis_driver import KinesisDriver
+from quintet_local.spans import SpanDaemon
 from quintet_local.stack import SourceMapping, Stack, describe
 from quintet_local.state import State
 from quintet_local.strict import LENIENT, Strictness
@@ -82,6 +83,7 @@ class LocalAws:
         self._thread = threading.Thread(target=self._loop.run_forever, name="plane", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
+        self._spans: asyncio.BaseTransport | None = None
         self.started = time.time()
 
     def start(self) -> None:
@@ -208,7 +210,11 @@ class LocalAws:
         )
         self._servers.append(server)
         port = runtime_socket.getsockname()[1]
-        self._plane.start(f"{HOST}:{port}", self._common())
+        self._spans, _ = await self._loop.create_datagram_endpoint(
+            partial(SpanDaemon, self._settings.state), local_addr=(HOST, 0)
+        )
+        daemon = "{}:{}".format(*self._spans.get_extra_info("sockname"))
+        self._plane.start(f"{HOST}:{port}", {**self._common(), "AWS_XRAY_DAEMON_ADDRESS": daemon})
 
     async def _start_sources(self, api_socket: socket.socket, targets: Targets) -> None:
         if (api := self.stack.api) is not None:
@@ -243,6 +249,8 @@ class LocalAws:
         for task in self._tasks:
             task.cancel()
         await self._plane.stop()
+        if self._spans is not None:
+            self._spans.close()
 
     # called from the front's threads
 

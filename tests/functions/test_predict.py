@@ -429,7 +429,7 @@ event = json.loads(sys.stdin.read())
 answer = app.handler(event, None)
 assert answer["statusCode"] == {status}, answer
 heavy = {{"boto3", "botocore.session", "botocore.client", "pydantic", "arro3", "urllib3"}}
-heavy |= {{"aws_lambda_powertools"}}
+heavy |= {{"aws_lambda_powertools", "quintet.telemetry.traces"}}
 if {status} == 200:  # who does not ask for a job does not pay for jobs
     heavy |= {{"quintet.jobs", "quintet.wiring.jobs", "quintet.jobs.submit"}}
 print("LOADED", sorted(heavy & set(sys.modules)))

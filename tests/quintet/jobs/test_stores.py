@@ -44,7 +44,7 @@ def lease_of(store: JobStore, worker: str = "w1", now: float = NOW, seconds: flo
 def test_an_accepted_job_is_stored_with_its_notice(store: JobStore) -> None:
     body = Content("application/octet-stream", 3, b"\x00\xff\n", headers={"a": "b"})
     made = job(request=body, endpoint="crm", notify_topic=True, inference_id="i-1")
-    made = replace(made, output="results/team/j1", run_limit=30)
+    made = replace(made, output="results/team/j1", run_limit=30, traceparent="00-a-b-01")
     event = JobEvent("j1", "accepted", NOW)
     assert store.accept(made) == (made, event)
     assert store.get("j1") == made

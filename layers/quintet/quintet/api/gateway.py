@@ -21,6 +21,7 @@ from quintet.errors import Forbidden, MethodNotAllowed, QuintetError, TooLarge
 from quintet.protocols.http import ANONYMOUS, MAX_RESPONSE_BYTES, Request, Response
 from quintet.protocols.media import accepts_gzip, is_text
 from quintet.serving import RequestContext
+from quintet.telemetry import w3c
 
 __all__ = ["Routes", "owner_of", "read", "render", "respond"]
 
@@ -33,7 +34,6 @@ MIN_COMPRESSED = 1_400
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _ASSUMED_ROLE = re.compile(r"(arn:[^:]+:sts::\d+:assumed-role/.+)/[^/]+")
 _ROLE = re.compile(r"arn:([^:]+):iam::(\d+):role/(?:.+/)?([^/]+)")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
 def respond(
@@ -50,8 +50,14 @@ def respond(
     parameters = event.get("pathParameters") or {}
     found = routes.find(event["httpMethod"], event["resource"], tuple(parameters.items()))
     request = read(event, found)
+    context = RequestContext(request.id)
     trace = request.headers.get("traceparent")
-    context = RequestContext(request.id, _trace_id(trace) if trace else "")
+    if trace and (trace_id := w3c.trace_id(trace)):
+        context.trace_id, context.traceparent = trace_id, trace
+    settling = telemetry()
+    # not a method: most requests are not sampled, and a call costs
+    if "Sampled=1" in (xray := settling.output.environ.get("_X_AMZN_TRACE_ID", "")):
+        settling.begin_span(context, xray)
     problem: Exception | None = None
     asks_methods = request.method == "OPTIONS"
     try:
@@ -78,7 +84,7 @@ def respond(
         rendered["headers"]["Allow"] = ", ".join(found.allowed)
     if variables := event.get("stageVariables"):
         _share(rendered["headers"], variables, request, found)
-    telemetry().settle(context, request, response, problem)
+    settling.settle(context, request, response, problem)
     return rendered
 
 
@@ -147,17 +153,6 @@ def _without_session(arn: str) -> str:
     return role[1] if role else arn
 
 
-def _trace_id(traceparent: str) -> str:
-    """The trace id in the W3C traceparent header; empty if the header is invalid.
-
-    https://www.w3.org/TR/trace-context/
-    """
-    match = _TRACEPARENT.fullmatch(traceparent)
-    if match is None or match[0].startswith("ff") or not int(match[1], 16) or not int(match[2], 16):
-        return ""
-    return match[1]
-
-
 def render(response: Response, accept_encoding: str | None = None) -> dict[str, Any]:
     """Convert a response to API Gateway's format, compressed if it is large and the client asks.
 
@@ -208,8 +203,8 @@ def _share(
 def _standard_headers(request: Request, context: RequestContext) -> dict[str, str]:
     """The headers of every answer: its ids, and the model that answered."""
     headers = {"X-Request-Id": context.id}
-    if context.trace_id:
-        headers["traceparent"] = request.headers["traceparent"]
+    if context.traceparent:
+        headers["traceparent"] = context.traceparent
     if context.version:
         headers["X-Quintet-Model"] = context.model
         headers["X-Quintet-Version"] = str(context.version)

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -25,6 +25,9 @@ from quintet.serving import RequestContext
 from quintet.serving.crashes import Crash
 from quintet.telemetry.metrics import METRICS
 
+if TYPE_CHECKING:
+    from quintet.telemetry.traces import Span
+
 __all__ = ["RequestTelemetry", "StdoutTelemetry"]
 
 #: the definition of each metric in an EMF document
@@ -33,6 +36,8 @@ _DEFINITIONS = {name: {"Name": name, "Unit": unit} for name, unit in METRICS.ite
 _STEPS = ("load_ms", "decode_ms", "features_ms", "score_ms", "total_ms")
 #: the routes whose metrics are series of their own, and exist only while a rollout runs
 _ROLLOUT = ("canary", "shadow")
+#: the fields of a request's log line that its span has, too
+_ANNOTATIONS = ("request_id", "route", "model", "version", "rows", "status", "job")
 _TRUE = ("1", "y", "yes", "t", "true", "on")
 
 
@@ -43,6 +48,14 @@ class RequestTelemetry:
         self.output = output
         self._circuits_opened = 0  # since the last request
         self._cold = True  # until the first request is answered
+
+    def begin_span(self, context: RequestContext, xray: str) -> None:
+        """Begin the span of a sampled request; `xray` is Lambda's _X_AMZN_TRACE_ID."""
+        from quintet.telemetry import traces  # not at cold start
+
+        if span := traces.begin(xray, context.traceparent, self.output.now()):
+            context.span, context.trace_id = span, span.trace
+            context.traceparent = span.traceparent
 
     def settle(
         self, context: RequestContext, request: Request, response: Response, error: Exception | None
@@ -86,8 +99,10 @@ class RequestTelemetry:
         if context.event and not context.job:  # an accepted job is captured when it is scored
             capture = _event(context, request, line, output.now(), cold=self._cold)
             documents += _captured(context, request, capture, error)
-        self._cold = False
         output.write(*documents)
+        if context.span is not None:
+            _end_span(context, context.span, line, output, cold=self._cold)
+        self._cold = False
 
     def circuit_changed(self, name: str, state: str) -> None:
         """Log that a circuit breaker opened, probes or closed."""
@@ -168,6 +183,33 @@ def _captured(
     return [failure_line(plan, event, error, context.rows)]
 
 
+def _end_span(
+    context: RequestContext,
+    span: Span,
+    line: Mapping[str, Any],
+    output: StdoutTelemetry,
+    *,
+    cold: bool,
+) -> None:
+    """Send the span of a request, with its steps; `line` is the request's log line."""
+    for name in _ANNOTATIONS:
+        if value := line[name]:
+            span.about[name] = value
+    if cold:
+        span.about["cold"] = True
+    if context.event:
+        span.about["event"] = context.event
+    offset = span.started - context.steps.started
+    begun = span.started
+    for step, ended in context.steps.ended.items():
+        span.steps.append((step.removesuffix("_ms"), begun, ended + offset))
+        begun = ended + offset
+    status = line["status"]
+    if status >= 400:
+        span.failure = "fault" if status >= 500 else "throttle" if status == 429 else "error"
+    span.end(output.environ, output.now())
+
+
 def _failure(error: Exception) -> tuple[str, str, dict[str, Any]]:
     """The level and event of a failed request, and the log fields of its error."""
     about: dict[str, Any] = {"error": type(error).__name__}
@@ -200,7 +242,7 @@ class StdoutTelemetry:
         self._namespace = environ.get("POWERTOOLS_METRICS_NAMESPACE", "")
         self._measures = environ.get("POWERTOOLS_METRICS_DISABLED", "").lower() not in _TRUE
         self._level = _level(environ)
-        self._environ = environ
+        self.environ = environ
         self._clock = clock
 
     def now(self) -> float:
@@ -230,7 +272,7 @@ class StdoutTelemetry:
         for name, value in fields.items():
             if value is not None:
                 line[name] = value
-        if trace := self._environ.get("_X_AMZN_TRACE_ID"):
+        if trace := self.environ.get("_X_AMZN_TRACE_ID"):
             line["xray_trace_id"] = trace.partition(";")[0].replace("Root=", "")
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
 

@@ -100,6 +100,8 @@ def job_item(job: Job) -> Item:
         item["output"] = text(job.output)
     if job.run_limit is not None:
         item["run_limit"] = {"N": str(job.run_limit)}
+    if job.traceparent:
+        item["traceparent"] = text(job.traceparent)
     return item
 
 
@@ -132,6 +134,7 @@ def job_of(item: Mapping[str, Any]) -> Job:
         result=_content_of(item["result"]["M"]) if "result" in item else None,
         problem=json.loads(item["problem"]["S"]) if "problem" in item else None,
         reopened=int(item["reopened"]["N"]) if "reopened" in item else 0,
+        traceparent=item["traceparent"]["S"] if "traceparent" in item else "",
     )
 
 

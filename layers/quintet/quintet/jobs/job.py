@@ -84,7 +84,8 @@ class Job:
     `output` is the S3 key of the result, if the caller chose one; `run_limit` bounds the seconds of
     the run that scores it (None: no bound). `attempts` counts its leases. `broken` counts runs that
     broke off: the worker crashed, ran out of time, or hit an unexpected error. `reopened` counts
-    how often a replay of its dead letter moved the job from FAILED back to ACCEPTED.
+    how often a replay of its dead letter moved the job from FAILED back to ACCEPTED. `traceparent`
+    is the W3C context of its request, if that had one.
     """
 
     id: str
@@ -108,6 +109,7 @@ class Job:
     result: Content | None = None
     problem: Mapping[str, Any] | None = None
     reopened: int = 0
+    traceparent: str = ""
 
     @property
     def settled(self) -> bool:

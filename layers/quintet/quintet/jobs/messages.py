@@ -162,7 +162,7 @@ def deliveries(event: Mapping[str, Any]) -> list[Delivery]:
 class MessageResult:
     """The result of a message: acknowledged, or failed and redelivered.
 
-    `event` is the name of its log line.
+    `event` is the name of its log line, `traceparent` the job's W3C context, if it is known.
     """
 
     delivery: Delivery
@@ -173,6 +173,7 @@ class MessageResult:
     version: int = 0
     rows: int = 0
     reason: str = ""
+    traceparent: str = ""
 
 
 class DeadLetterBox(Protocol):

@@ -130,7 +130,8 @@ class Submitter:
         else:
             content = _checked(model, request, context, protocol)
         job = self._job(model, request, content, protocol.name, options)
-        accepted, event = self.store.accept(self._without_large_body(job), key)
+        job = replace(self._without_large_body(job), traceparent=context.traceparent)
+        accepted, event = self.store.accept(job, key)
         if event is not None:
             with suppress(Transient):  # the sweep publishes it from the outbox
                 self.publish(event)

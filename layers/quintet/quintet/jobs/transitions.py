@@ -68,7 +68,8 @@ class LeasedJob:
         """The result of the job's message."""
         job = self.job
         place = (job.id, job.model, job.version)
-        return MessageResult(self.delivery, event, acknowledged, *place, rows, reason)
+        found = MessageResult(self.delivery, event, acknowledged, *place, rows, reason)
+        return replace(found, traceparent=job.traceparent)
 
 
 @dataclass(frozen=True, slots=True)

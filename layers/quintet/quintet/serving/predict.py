@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from quintet.serving.caches import PredictionCache
 from quintet.serving.checking import by_row, check_values
 from quintet.serving.isolation import Isolate, Scoring, score_isolating_failures
 from quintet.serving.model_cache import ModelCache
+
+if TYPE_CHECKING:
+    from quintet.telemetry.traces import Span
 
 __all__ = [
     "ModelRoute",
@@ -197,11 +200,13 @@ class RequestContext:
 
     `version` is 0, and `contract` None, until the model is known; `prediction` is the answer.
     `event` is the id of its capture, empty if it is not captured. `cache` is "hit" or "miss" if the
-    model's contract enables the prediction cache; `job` is the accepted job.
+    model's contract enables the prediction cache; `job` is the accepted job. `traceparent` is the
+    W3C context for what the request starts, `span` its span if it is sampled.
     """
 
     id: str = ""
     trace_id: str = ""
+    traceparent: str = ""
     model: str = ""
     version: int = 0
     route: str = ""
@@ -213,6 +218,7 @@ class RequestContext:
     event: str = ""
     contract: Contract | None = None
     prediction: Prediction | None = None
+    span: Span | None = None
     steps: Steps = field(default_factory=Steps)
 
 

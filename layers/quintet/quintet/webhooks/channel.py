@@ -67,8 +67,12 @@ class WebhookChannel:
         self._webhooks = webhooks
         self._slots = slots
 
-    def post(self, name: str, webhook_id: str, body: bytes, now: float) -> Attempt:
+    def post(
+        self, name: str, webhook_id: str, body: bytes, now: float, traceparent: str = ""
+    ) -> Attempt:
         """Post a body to an endpoint once, with an id that all attempts share.
+
+        `traceparent` is the W3C context of what it is about, if that has one.
 
         Raises:
             EndpointBusy: too many callbacks to it are in flight; nothing was sent.
@@ -82,15 +86,19 @@ class WebhookChannel:
             return Attempt("stopped", "endpoint disabled")
         slot = self._slots.take(name, now)
         try:
-            attempt = self._post(endpoint, webhook_id, body, now)
+            attempt = self._post(endpoint, webhook_id, body, now, traceparent)
         finally:
             self._slots.free(slot)
         if attempt.last == "410":
             self._endpoints.disable(name, "it answered 410 Gone")
         return attempt
 
-    def _post(self, endpoint: Endpoint, webhook_id: str, body: bytes, now: float) -> Attempt:
+    def _post(
+        self, endpoint: Endpoint, webhook_id: str, body: bytes, now: float, traceparent: str
+    ) -> Attempt:
         headers = signed_headers(webhook_id, body, endpoint.signing(now), now)
+        if traceparent:
+            headers["traceparent"] = traceparent
         try:
             status, retry_after = self._webhooks.post(endpoint.url, body, headers)
         except (Blocked, BadInput):

@@ -28,7 +28,7 @@ class Notification:
     """A notification and its channels.
 
     `type` and `subject` identify it, `endpoint` belongs to the channel `webhook`, `at` is when
-    the event happened (epoch seconds).
+    the event happened (epoch seconds). `traceparent` is the W3C context of what it is about.
     """
 
     type: MessageType
@@ -37,6 +37,7 @@ class Notification:
     endpoint: str | None
     at: float
     channels: Mapping[str, Send]
+    traceparent: str = ""
 
 
 class JobReader:
@@ -70,7 +71,8 @@ class JobReader:
             raise Transient("the job is not settled")
 
         def webhook(now: float) -> Attempt:
-            return self._webhook.post(job.endpoint or "", webhook_id(job), webhook_body(job), now)
+            name, body = job.endpoint or "", webhook_body(job)
+            return self._webhook.post(name, webhook_id(job), body, now, job.traceparent)
 
         sends: dict[str, Send] = {"webhook": webhook, "sns": lambda now: self._publish(job, now)}
         return Notification(
@@ -80,6 +82,7 @@ class JobReader:
             endpoint=job.endpoint,
             at=job.updated,
             channels={name: sends[name] for name in channels(job)},
+            traceparent=job.traceparent,
         )
 
 

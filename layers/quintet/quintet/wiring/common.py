@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from quintet.serving.golden import Difference
     from quintet.serving.model_cache import ModelCache
     from quintet.telemetry.powertools import MetricsWriter
+    from quintet.telemetry.traces import Span
 
 __all__ = [
     "artifacts",
@@ -36,6 +39,7 @@ __all__ = [
     "models",
     "registry",
     "request_telemetry",
+    "traced",
 ]
 
 #: the cache of verified model files, kept between invocations
@@ -89,6 +93,29 @@ def metrics() -> MetricsWriter:
     from quintet.telemetry.powertools import MetricsWriter
 
     return MetricsWriter(_stage())
+
+
+@contextmanager
+def traced(traceparent: str = "", started: float | None = None) -> Iterator[Span | None]:
+    """Trace a block: it may add to the span, which is None if the invocation is not sampled.
+
+    The span begins now, or has `started` (epoch seconds). A block that raises has failed.
+    """
+    span = None
+    if "Sampled=1" in (xray := os.environ.get("_X_AMZN_TRACE_ID", "")):
+        from quintet.telemetry import traces
+
+        span = traces.begin(xray, traceparent, time.time() if started is None else started)
+    if span is None:
+        yield None
+        return
+    try:
+        yield span
+    except Exception:
+        span.failure = "fault"
+        raise
+    finally:
+        span.end(os.environ, time.time())
 
 
 def _stage() -> str:

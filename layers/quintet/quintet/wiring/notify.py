@@ -15,7 +15,7 @@ from quintet.wiring import common
 if TYPE_CHECKING:
     from quintet.settings import NotifySettings
     from quintet.webhooks.channel import WebhookChannel
-    from quintet.webhooks.delivery import Deliveries
+    from quintet.webhooks.delivery import Deliveries, Delivery
     from quintet.webhooks.notifier import Notification, Notifier
     from quintet.webhooks.telemetry import DeliveryTelemetry
 
@@ -76,7 +76,15 @@ def _event_notifier() -> Notifier:
 def _notifier(read: Callable[[str], Notification | None], deliveries: Deliveries) -> Notifier:
     from quintet.webhooks.notifier import Notifier
 
-    report = _telemetry().attempted
+    def report(notification: Notification, channel: str, delivery: Delivery, now: float) -> None:
+        _telemetry().attempted(notification, channel, delivery, now)
+        with common.traced(notification.traceparent, now) as span:
+            if span is not None:
+                span.about[notification.type] = notification.subject.removeprefix("run/")
+                span.about |= {"channel": channel, "model": notification.model}
+                span.about |= {"result": delivery.state, "answer": delivery.last}
+                span.failure = None if delivery.state == "delivered" else "error"
+
     return Notifier(read, deliveries, clock=time.time, random=random.random, report=report)
 
 

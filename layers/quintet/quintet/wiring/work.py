@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from quintet.wiring import common
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from quintet.aws.client import AwsClient
-    from quintet.jobs.messages import OutboxPublisher
+    from quintet.jobs.messages import MessageResult, OutboxPublisher
     from quintet.jobs.store import Outbox
     from quintet.jobs.sweep import Swept
     from quintet.jobs.telemetry import JobsTelemetry
     from quintet.jobs.worker import Worker
     from quintet.settings import SweepSettings, WorkSettings
 
-__all__ = ["sweeper", "telemetry", "worker"]
+__all__ = ["sweeper", "telemetry", "trace", "worker"]
 
 #: margin for clock differences, and for the last write of a stopped worker
 LEASE_GRACE_SECONDS = 30
@@ -32,6 +32,21 @@ def telemetry() -> JobsTelemetry:
     from quintet.jobs.telemetry import JobsTelemetry
 
     return JobsTelemetry(common.logger())
+
+
+def trace(results: Sequence[MessageResult], started: float) -> None:
+    """Send a span for each job of an invocation that `started` (epoch seconds), if sampled."""
+    for result in results:
+        with common.traced(result.traceparent, started) as span:
+            if span is None:
+                return
+            span.about |= {"job": result.job, "result": result.event, "rows": result.rows}
+            if result.model:
+                span.about |= {"model": result.model, "version": result.version}
+            if not result.acknowledged:
+                span.failure = "fault"
+            elif result.event == "failed":
+                span.failure = "error"
 
 
 @cache

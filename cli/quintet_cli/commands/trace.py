@@ -1,0 +1,44 @@
+"""`quintet trace`: what happened to one request, job, run or record, across functions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from quintet.errors import NotFound
+from quintet_cli.options import State
+from quintet_cli.stage import DEFAULT_STATE
+from quintet_cli.traces import spans_of, waterfall
+from quintet_cli.views.traces import print_waterfall
+from quintet_local.spans import kept_spans
+
+__all__ = ["register"]
+
+KNOWN = "a trace, request, job or event that the local AWS has spans of"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to the `quintet` command."""
+    app.command()(trace)
+
+
+def trace(
+    identity: Annotated[
+        str,
+        typer.Argument(
+            help="A trace id, or the id of a request, job or event.",
+            metavar="ID",
+        ),
+    ],
+    *,
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Draw the waterfall of one request or job of the local AWS."""
+    spans = spans_of(kept_spans(state), identity)
+    if not spans:
+        raise NotFound.of("ID", KNOWN, repr(identity[:80]))
+    traces = {span["annotations"]["w3c_trace"]: None for span in spans}
+    for found in traces:
+        of_trace = [span for span in spans if span["annotations"]["w3c_trace"] == found]
+        print_waterfall(found, waterfall(of_trace))
