@@ -32,6 +32,8 @@ __all__ = ["MONTH_HOURS", "PAGE", "beside", "filled", "idle", "stage"]
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/costs.md"
 MONTH_HOURS = 730
+#: calls of `monitor` in a month
+WATCHES = MONTH_HOURS * 12
 #: Lambda runs five pollers for each queue, each waiting up to 20 s
 POLLS_A_MINUTE = 15
 #: types of the expanded template that cost nothing while idle
@@ -80,7 +82,11 @@ def idle(of: Plan) -> list[Line]:
     kinds = Counter(resource["Type"] for resource in of.resources.values())
     if unknown := set(kinds) - FREE - BILLED:
         raise ValueError(f"costs of {', '.join(sorted(unknown))}: add it to FREE or to BILLED")
-    return [line for line in (*_standing(of), _polls(of), _sweep(of), _compact(of)) if line.usd]
+    return [
+        line
+        for line in (*_standing(of), _polls(of), _sweep(of), _compact(of), _monitor(of))
+        if line.usd
+    ]
 
 
 def _standing(of: Plan) -> Iterable[Line]:
@@ -125,6 +131,13 @@ def _compact(of: Plan) -> Line:
     return Line("`compact`, once an hour", usd, "calls and listings")
 
 
+def _monitor(of: Plan) -> Line:
+    """Return the cost of watching no models: a scan of the registry."""
+    usd = invocations(of, "Monitor", WATCHES, 10 * CALL_MS)
+    usd += WATCHES * prices()["dynamodb"]["read_unit"]
+    return Line("`monitor`, every five minutes", usd, "calls and reads")
+
+
 def beside(of: Plan) -> list[Line]:
     """Return what a month costs in addition, by kind and count of resource."""
     table, warm = prices(), stage(PredictProvisionedConcurrency="1")
@@ -139,6 +152,11 @@ def beside(of: Plan) -> list[Line]:
         Line("a GB in buckets", table["s3"]["gb_month"], "old versions count"),
         Line("a GB of logs", table["cloudwatch"]["log_gb_month"], "for `LogRetentionDays`"),
         Line("a model with traffic", 7 * metric, "7 metrics of `predict`, whatever its versions"),
+        Line(
+            "the error budget of a model with traffic",
+            5 * metric + WATCHES * 4 * table["cloudwatch"]["metric_read"],
+            "5 metrics of `monitor`, and its reads of 4 of `predict`",
+        ),
         Line("a rollout", 7 * metric, "7 metrics of the route canary or shadow, while it runs"),
         Line(
             "the API's own metrics",

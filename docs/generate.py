@@ -40,6 +40,7 @@ GUIDES = {
     "quintet quality": "labels.md",
     "quintet run": "batch.md",
     "quintet scores": "batch.md",
+    "quintet slo": "operations.md",
     "quintet stream": "streaming.md",
     "quintet table": "batch.md",
     "quintet trace": "traces.md",
@@ -76,6 +77,7 @@ def sections() -> dict[str, list[str]]:
         "stream metrics": _metrics(metrics.STREAM),
         "capture metrics": _metrics(metrics.CAPTURES),
         "load metrics": _metrics(metrics.LOADS),
+        "slo metrics": _metrics(metrics.SLO),
     }
 
 

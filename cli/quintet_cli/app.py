@@ -39,6 +39,7 @@ COMMANDS = (
     "endpoints",
     "dlq",
     "stream",
+    "slo",
     "captures",
     "labels",
     "quality",

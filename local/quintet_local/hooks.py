@@ -19,6 +19,7 @@ from urllib.parse import quote_plus
 
 from quintet_local.executions import staying_stopped
 from quintet_local.map_runs import tolerating
+from quintet_local.metrics import in_one_pass
 from quintet_local.names import ACCOUNT, arn
 from quintet_local.queues import one_at_a_time, receives_whole, unix_time_millis
 from quintet_local.schedules import checked
@@ -44,6 +45,7 @@ Call = Callable[[str, bytes], None]
 
 def install(call: Call) -> None:
     """Patch moto, once per process."""
+    from moto.cloudwatch.models import CloudWatchBackend
     from moto.dynamodb.models import DynamoDBBackend
     from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler
@@ -63,6 +65,7 @@ def install(call: Call) -> None:
     _replace(sqs.Queue, "delete_message", one_at_a_time(sqs.Queue.delete_message))
     _replace(sqs.SQSBackend, "receive_message", receives_whole(sqs.SQSBackend.receive_message))
     _install_streams(kinesis)
+    _replace(CloudWatchBackend, "get_metric_data", in_one_pass(CloudWatchBackend.get_metric_data))
     _replace(notifications, "_get_s3_event", s3_event)
     _replace(
         notifications,

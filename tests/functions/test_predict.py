@@ -14,6 +14,8 @@ from tests.functions.conftest import OnlineAws, Predict, fresh_handler
 from tests.kits.aws import ROOT
 from tests.kits.models import LOG, Answer, event, renamed, shop_probability
 
+from quintet.contract import Slo
+
 JSON = {"Content-Type": "application/json"}
 GOOD = json.dumps({"records": [{"x": 3, "y": 1}]})
 
@@ -373,6 +375,17 @@ def test_a_pinned_version_counts_as_live_in_metrics(
     line, metrics = lines(capfd.readouterr().out)
     assert (line["served"], line["version"]) == ("pinned", 1)
     assert (metrics["route"], "version" in metrics) == ("live", False)
+
+
+def test_an_answer_later_than_the_objective_counts_as_slow(
+    predict: Predict, online_aws: OnlineAws, capfd: pytest.CaptureFixture[str]
+) -> None:
+    online_aws.publish(renamed(LOG, name="late", slo=Slo(p95_ms=1e-6)))
+    predict("POST", "/models/late/predict", GOOD)
+    predict("POST", "/models/late/predict", b"{}")
+    _, answered, _, refused = lines(capfd.readouterr().out)
+    assert answered["slow_requests_count"] == [1.0]
+    assert "slow_requests_count" not in refused and refused["refused_requests_count"] == [1.0]
 
 
 def test_a_refusal_is_logged_without_what_was_refused(

@@ -343,6 +343,10 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
         ("drift: {floor: 1}", "line 11: drift.floor: expected from 0 to less than 1, got 1"),
         ("capture: {days: 0}", "line 11: capture.days: expected a number from 1 to 400, got 0"),
         ("slo: {p95_ms: 0}", "line 11: slo.p95_ms: expected more than 0, got 0"),
+        (
+            "slo: {availability: 99.9}",
+            "line 11: slo.availability: expected a share between 0 and 1, got 99.9",
+        ),
         ("cache_ttl: -1", "line 11: cache_ttl: expected seconds from 0 to 86400, got -1"),
         (
             "alert: {output: z, above: 1}",

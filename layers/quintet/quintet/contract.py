@@ -233,11 +233,16 @@ def _label_order(label: str) -> tuple[bool, int, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Slo:
-    """The service level objective: the 95th percentile of request latency, in milliseconds."""
+    """The service level objectives of requests.
+
+    `p95_ms` is the 95th percentile of their time in milliseconds; `availability` is the share that
+    does not fail on our side.
+    """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     p95_ms: float = 200.0
+    availability: float = 0.999
 
 
 @dataclass(frozen=True, kw_only=True)

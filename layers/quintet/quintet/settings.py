@@ -14,6 +14,7 @@ __all__ = [
     "CaptureSettings",
     "DropSettings",
     "GetScoresSettings",
+    "MonitorSettings",
     "NotifySettings",
     "PlanSettings",
     "PredictSettings",
@@ -212,6 +213,16 @@ class CaptureSettings:
 
     stage: str
     captures_bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSettings:
+    """Settings of `monitor`; without a topic, it sends no notices."""
+
+    stage: str
+    registry_bucket: str
+    registry_table: str
+    alarm_topic_arn: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

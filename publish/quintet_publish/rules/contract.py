@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quintet.contract import Capture, Contract, DriftRule
+from quintet.contract import Capture, Contract, DriftRule, Slo
 from quintet.serving.model_cache import NAME
 from quintet_publish.rules.fallback import check_alert, check_fallback
 from quintet_publish.rules.features import check_feature
@@ -70,8 +70,7 @@ def _header(contract: Contract) -> Found:
         yield ("limits", "max_refused"), f"expected a share from 0 to 1, got {got}"
     if contract.training_target is not None and contract.training_data is None:
         yield ("training_target",), "needs `training_data`, whose column it names"
-    if contract.slo.p95_ms <= 0:
-        yield ("slo", "p95_ms"), f"expected more than 0, got {contract.slo.p95_ms:g}"
+    yield from under(("slo",), _slo(contract.slo))
     if contract.capture:
         yield from under(("capture",), _capture(contract.capture))
     yield from under(("drift",), _drift(contract.drift))
@@ -80,6 +79,13 @@ def _header(contract: Contract) -> Found:
             ("cache_ttl",),
             f"expected seconds from 0 to {MAX_CACHE_SECONDS}, got {contract.cache_ttl:g}",
         )
+
+
+def _slo(slo: Slo) -> Found:
+    if slo.p95_ms <= 0:
+        yield ("p95_ms",), f"expected more than 0, got {slo.p95_ms:g}"
+    if not 0 < slo.availability < 1:
+        yield ("availability",), f"expected a share between 0 and 1, got {slo.availability:g}"
 
 
 def _capture(capture: Capture) -> Found:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.kits.models import LOG, SHOP, Clock, online, renamed, shop_features
 
 from quintet.columns import Array, Batch, from_records
-from quintet.errors import BadInput, ModelFailure
+from quintet.errors import BadInput, ModelFailure, NotFound
+from quintet.onnx_model import OnnxModel
 from quintet.scoring import Scores
 from quintet.serving import ModelRoute, Online, PredictionCache, RequestContext, Steps
+from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
 
 CACHED = renamed(LOG, cache_ttl=30.0)
 
@@ -139,3 +142,24 @@ def test_a_refusal_names_what_decoding_found_and_what_values_are() -> None:
     found = [(refusal.row, refusal.field) for refusal in caught.value.refusals]
     assert found == [(0, "amount"), (1, "customer")]
     assert (told.rows, told.refused) == (3, 2)
+
+
+class Refusing:
+    """Loads nothing."""
+
+    def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
+        """See `quintet.serving.model_cache.Loader.load`."""
+        raise ModelFailure(f"{model} version {version} does not load")
+
+
+def test_a_failed_load_is_its_models_failure_and_an_unknown_name_nobodys() -> None:
+    clock = Clock()
+    routes = MemoryRoutes([Route("log", 1, 1, {1: Version(1, "d", "s", 1000, "now")})])
+    cache = ModelCache(routes, Refusing(), memory=10**9, clock=clock)
+    service = replace(online(SHOP), models=cache)
+    known, unknown = new_context(), new_context()
+    with pytest.raises(ModelFailure, match="does not load"):
+        service.route(known, "log", None)
+    with pytest.raises(NotFound):
+        service.route(unknown, "invented", None)
+    assert [(c.model, c.version) for c in (known, unknown)] == [("log", 0), ("", 0)]

@@ -75,15 +75,18 @@ class RequestTelemetry:
             level, event, about = _failure(error)
             line |= about
         dimensions = {}
-        if context.version:
+        if context.model:
             route = context.route if context.route in _ROLLOUT else "live"
             dimensions = {"model": context.model, "route": route}
         refused = isinstance(error, BadInput)
+        contract = context.contract
+        slow = contract is not None and times["total_ms"] > contract.slo.p95_ms
         counts = {
             "circuit_opened_count": self._circuits_opened,
             "requests_count": 1,
             "refused_requests_count": refused,
             "failed_requests_count": error is not None and not refused,
+            "slow_requests_count": slow and error is None,
             "rows_count": context.rows,
             "refused_rows_count": context.refused,
             "fallback_rows_count": context.fallback,

@@ -33,7 +33,7 @@ _FIPS_ALREADY = {
 }
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 #: the service's name in AWS_ENDPOINT_URL_<SERVICE>, where it differs from the host's
-_SERVICE_IDS = {"states": "SFN"}
+_SERVICE_IDS = {"monitoring": "CLOUDWATCH", "states": "SFN"}
 
 
 @dataclass(frozen=True, slots=True)

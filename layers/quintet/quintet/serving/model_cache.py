@@ -219,6 +219,11 @@ class ModelCache:
             raise UnknownModel(name)
         return route
 
+    def knows(self, name: str) -> bool:
+        """Whether a model's route was read, and there is such a model."""
+        with self._lock:
+            return self._known.get(name, (0.0, None))[1] is not None
+
     def unload(self, name: str) -> None:
         """Drop a model's versions from memory; the next request for one loads it again.
 

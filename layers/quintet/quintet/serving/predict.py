@@ -285,9 +285,15 @@ class Online:
 
         Raises:
             NotFound: there is no such model, or no such version.
-            Transient: it could not be read.
+            ModelFailure: it does not load.
+            Transient: it could not be read, or the version crashed often.
         """
-        model = self.models.get(name, version)
+        try:
+            model = self.models.get(name, version)
+        except (ModelFailure, Transient):
+            if self.models.knows(name):  # the failure is this model's
+                context.model = name
+            raise
         context.contract = model.contract
         context.model, context.version = model.contract.name, model.contract.version
         context.route = "live" if version is None else "pinned"

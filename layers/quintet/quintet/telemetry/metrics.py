@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["CALLBACKS", "CAPTURES", "LOADS", "METRICS", "REQUESTS", "STREAM", "Unit"]
+__all__ = ["CALLBACKS", "CAPTURES", "LOADS", "METRICS", "REQUESTS", "SLO", "STREAM", "Unit"]
 
-Unit = Literal["Count", "Milliseconds", "Seconds"]
+Unit = Literal["Count", "Milliseconds", "None", "Seconds"]
 
 #: metrics of `predict`, by stage, and by model and route if the model was found
 REQUESTS = {
     "requests_count": "requests",
     "refused_requests_count": "requests refused for what the caller sent",
     "failed_requests_count": "requests that failed on our side",
+    "slow_requests_count": "requests answered later than the contract's `slo.p95_ms`",
     "rows_count": "rows asked for",
     "refused_rows_count": "rows refused",
     "fallback_rows_count": "rows that the fallback rule answered",
@@ -69,10 +70,20 @@ LOADS = {
     "golden_warnings_count": "loads that serve with `when_golden_differs: warn`, although golden "
     "outputs differ by more than their tolerance",
 }
-_UNITS: dict[str, Unit] = {"count": "Count", "ms": "Milliseconds", "seconds": "Seconds"}
+#: metrics of `monitor`: by stage, model and window, and by stage and pair of windows
+SLO = {
+    "burn_ratio": "how many times too fast a model's error budget is spent",
+    "burning_models_count": "models whose error budget burns too fast over a pair of windows",
+}
+_UNITS: dict[str, Unit] = {
+    "count": "Count",
+    "ms": "Milliseconds",
+    "ratio": "None",
+    "seconds": "Seconds",
+}
 
 #: the CloudWatch unit of each metric
 METRICS: dict[str, Unit] = {
     name: _UNITS[name.rpartition("_")[2]]
-    for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES, *LOADS)
+    for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES, *LOADS, *SLO)
 }

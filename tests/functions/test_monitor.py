@@ -1,0 +1,154 @@
+"""monitor over moto's services: counts in CloudWatch to burns, metrics, a notice, and budgets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from moto.cloudwatch.models import CloudWatchBackend
+from rich.console import Console
+from tests.functions.conftest import OnlineAws
+from tests.kits.aws import forget_built
+from tests.kits.models import NOW
+
+from quintet.wiring import monitor
+from quintet_cli.budgets import budgets_of
+from quintet_cli.stage import Stage
+from quintet_cli.views.slo import burning_lines, died_line, slo_table
+from quintet_local.metrics import in_one_pass
+
+STEP = 300
+END = NOW // STEP * STEP
+
+
+@dataclass
+class Watch:
+    """monitor's environment, its topic's queue, and a stage over the same services."""
+
+    aws: OnlineAws
+    queue: str
+    stage: Stage
+
+    def put(self, model: str, ago: int, **counts: float) -> None:
+        """Write predict's counts of a moment `ago` seconds before the last full step's end."""
+        of = {"stage": "test", "model": model, "route": "live", "service": "predict"}
+        dimensions = [{"Name": name, "Value": value} for name, value in of.items()]
+        at = datetime.fromtimestamp(END - ago, UTC)
+        data = [
+            {"MetricName": name, "Dimensions": dimensions, "Timestamp": at, "Value": value}
+            for name, value in counts.items()
+        ]
+        self.aws.client("cloudwatch").put_metric_data(Namespace="Quintet", MetricData=data)
+
+    def notices(self) -> list[dict[str, Any]]:
+        """The notices that arrived."""
+        sqs = self.aws.client("sqs")
+        found = sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10)
+        return [json.loads(message["Body"]) for message in found.get("Messages", [])]
+
+
+@pytest.fixture
+def watch(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    one_pass = in_one_pass(CloudWatchBackend.get_metric_data)
+    monkeypatch.setattr(CloudWatchBackend, "get_metric_data", one_pass)
+    topic = online_aws.client("sns").create_topic(Name="alarms")["TopicArn"]
+    queue = online_aws.queue("alarms")
+    arn = f"arn:aws:sqs:us-east-1:123456789012:{queue.rpartition('/')[2]}"
+    online_aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    settings = {"QUINTET_ALARM_TOPIC_ARN": topic, "POWERTOOLS_SERVICE_NAME": "monitor"}
+    for name, value in {**online_aws.environ, **settings}.items():
+        monkeypatch.setenv(name, value)
+    forget_built("monitor")
+    outputs = {
+        "RegistryTableName": "registry",
+        "RegistryBucketName": "registry-bucket",
+        "PredictName": "predict",
+    }
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    yield Watch(online_aws, queue, Stage("test", online_aws.url, outputs, online_aws.url))
+    forget_built("monitor")
+
+
+def test_counts_become_burns_a_notice_and_budgets(
+    watch: Watch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch.put("log", 30, requests_count=200, failed_requests_count=60, slow_requests_count=7)
+    watch.put("log", 7200, requests_count=300, refused_requests_count=100)
+    watch.put("log", 200_000, requests_count=500)
+    watch.put("log", 400_000, requests_count=1000)  # older than every window
+    watch.put("slow", 30, requests_count=49, failed_requests_count=49)  # too few to tell
+    assert monitor.watch(END + 61) == {"fast": ["log"], "medium": ["log"], "slow": ["log"]}
+
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    metrics = [document for document in documents if "_aws" in document]
+    burns = {m["window"]: m["burn_ratio"] for m in metrics if "burn_ratio" in m}
+    assert {window: [round(v, 1) for v in values] for window, values in burns.items()} == {
+        "5m": [300.0],
+        "30m": [300.0],
+        "1h": [300.0],
+        "6h": [150.0],
+        "3d": [66.7],
+    }
+    assert {m["model"] for m in metrics if "burn_ratio" in m} == {"log"}
+    counts = {m["pair"]: m["burning_models_count"] for m in metrics if "pair" in m}
+    assert counts == {"fast": [1.0], "medium": [1.0], "slow": [1.0]}
+    (directive,) = metrics[-1]["_aws"]["CloudWatchMetrics"]
+    assert set(directive["Dimensions"][0]) == {"stage", "service", "pair"}
+
+    (notice,) = watch.notices()
+    assert notice["Subject"] == "Quintet test: error budget burns (page): log"
+    assert notice["Message"].splitlines()[0] == (
+        "log: 60 of 200 requests failed, 300.0 times what 0.999 allows in 1h; page"
+    )
+
+    # five minutes later it still burns, and nobody is told again
+    assert monitor.watch(END + 361) == {"medium": ["log"], "slow": ["log"]}
+    assert watch.notices() == []
+
+    errors = {"MetricName": "Errors", "Value": 3, "Timestamp": datetime.fromtimestamp(END, UTC)}
+    dimensions = [{"Name": "FunctionName", "Value": "predict"}]
+    watch.aws.client("cloudwatch").put_metric_data(
+        Namespace="AWS/Lambda", MetricData=[{**errors, "Dimensions": dimensions}]
+    )
+    found = budgets_of(watch.stage, END + 61)
+    budget = found.of["log"]
+    assert (budget.spent.requests, budget.spent.failed, budget.spent.slow) == (1900, 60, 7)
+    assert budget.availability_left == pytest.approx(1 - 60 / 1900 / 0.001)
+    assert budget.latency_left == pytest.approx(1 - 7 / 1840 / 0.05)
+    idle = next(one for model, one in found.of.items() if model not in ("log", "slow"))
+    assert (idle.availability_left, idle.burns) == (None, {})
+    console = Console(width=140, force_terminal=False)
+    with console.capture() as seen:
+        console.print(slo_table(found))
+    row = next(line for line in seen.get().splitlines() if line.startswith("log "))
+    assert row.split()[:6] == ["log", "1,900", "60", "0.999", "-3058%", "7"]
+    assert row.split()[-5:] == ["300.0", "300.0", "300.0", "150.0", "66.7"]
+    assert next(burning_lines(found)) == (
+        "page: log burns at least 14.4 times too fast over 1h and 5m"
+    )
+    assert died_line(found).startswith("3 calls of predict ended without a log line in 30 days")
+
+
+@pytest.mark.parametrize("stat", ["Sum", "Average", "Maximum", "Minimum", "SampleCount"])
+def test_one_pass_over_the_metrics_gives_what_moto_gives(stat: str) -> None:
+    backend = CloudWatchBackend("us-east-1", "123456789012")
+    start = datetime.fromtimestamp(END - 1800, UTC).replace(tzinfo=None)
+    dimensions = [{"Name": "model", "Value": "log"}, {"Name": "stage", "Value": "test"}]
+    for minute in range(0, 30, 4):
+        at = datetime.fromtimestamp(END - 1800 + minute * 60 + 7, UTC).replace(tzinfo=None)
+        for of in (dimensions, dimensions[:1]):
+            datum = {"MetricName": "x", "Dimensions": of, "Timestamp": at, "Values": [minute, 2]}
+            backend.put_metric_data("Quintet", [datum])
+    metric = {"Namespace": "Quintet", "MetricName": "x", "Dimensions": dimensions[::-1]}
+    stats = {"Metric": metric, "Period": 300, "Stat": stat}
+    end = datetime.fromtimestamp(END, UTC).replace(tzinfo=None)
+    for order in ("TimestampAscending", "TimestampDescending"):
+        given = ([{"Id": "q", "MetricStat": stats}], start, end, order)
+        theirs = CloudWatchBackend.get_metric_data(backend, *given)
+        assert in_one_pass(CloudWatchBackend.get_metric_data)(backend, *given) == theirs
+        assert len(theirs[0]["values"]) == 6
