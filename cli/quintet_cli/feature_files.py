@@ -12,17 +12,20 @@ from typing import Any
 import numpy as np
 from arro3 import core
 from arro3 import io as arro3_io
+from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, from_arrays, from_text, shown
+from quintet.columns import Array, Batch, from_arrays, from_text, numpy_dtype, shown
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import BadInput, Refusal
 from quintet.formats.arrow import arrow_errors, column
 from quintet.formats.csv_rows import csv_rows
 from quintet.formats.moments import EXPECTED, moment_of
+from quintet.monitoring.skew import History
 
-__all__ = ["FeatureFile", "FeatureRow", "read"]
+__all__ = ["FeatureFile", "FeatureRow", "history_of", "read"]
 
 AT = "at"  # the column with the time that a row describes
+KNOWN_AT = "known_at"  # the column with the time from which on a row's values were known
 
 #: the numbers that DynamoDB can store
 #: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
@@ -31,11 +34,15 @@ _SMALLEST, _LARGEST = 1e-130, 9.9e125
 
 @dataclass(frozen=True, slots=True)
 class FeatureRow:
-    """Some features of one entity, and the time they describe (seconds since the epoch)."""
+    """Some features of one entity, and the time they describe (seconds since the epoch).
+
+    `known_at` is since when they were known; None if the file does not say.
+    """
 
     entity: str
     at: float
     values: dict[str, Scalar]
+    known_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +85,10 @@ class _Table:
 
 
 def read(contract: Contract, path: Path, now: float) -> FeatureFile:
-    """Read a file of stored features: the entity key, features, and optionally `at`.
+    """Read a file of stored features: the entity key, features, and optionally `at` and `known_at`.
 
     A missing value does not refuse the row: its other features are loaded. Rows without `at`
-    describe `now`.
+    describe `now`, and rows without `known_at`, in a file that has it, are known since `now`.
 
     Raises:
         BadInput: the file cannot be read, or its columns are not in the contract.
@@ -100,7 +107,8 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
         if feature.missing:  # also as a text such as "nan"
             present[feature.name] &= ~np.isnan(batch.columns[feature.name])
         _check(batch, feature, present[feature.name])
-    moments = _moments(batch, table, now)
+    moments = _moments(batch, table, now, AT)
+    known = _moments(batch, table, now, KNOWN_AT) if KNOWN_AT in table.names else None
     for row, entity in enumerate(batch.entities or []):
         if not entity and batch.good[row]:
             batch.refuse(row, contract.entity, "the entity key", "nothing")
@@ -111,14 +119,34 @@ def read(contract: Contract, path: Path, now: float) -> FeatureFile:
     rows = []
     for row in np.flatnonzero(batch.good).tolist():
         values = {name: columns[name][row] for name in columns if present[name][row]}
-        rows.append(FeatureRow((batch.entities or [])[row], moments[row], values))
+        entity = (batch.entities or [])[row]
+        rows.append(FeatureRow(entity, moments[row], values, known[row] if known else None))
     return FeatureFile(tuple(columns), rows, sorted(refusals, key=lambda r: r.row or 0))
+
+
+def history_of(contract: Contract, found: FeatureFile) -> History:
+    """Return a file's rows as columns: the offline source of the features that it has."""
+    rows = found.rows
+    values: dict[str, Array] = {}
+    there: dict[str, NDArray[np.bool_]] = {}
+    for name in found.features:
+        there[name] = np.array([name in row.values for row in rows], dtype=np.bool_)
+        values[name] = np.zeros(len(rows), dtype=numpy_dtype(contract.by_name[name].dtype))
+        values[name][there[name]] = [row.values[name] for row in rows if name in row.values]
+    known = [np.nan if row.known_at is None else row.known_at for row in rows]
+    return History(
+        np.array([row.entity for row in rows], dtype=np.str_),
+        np.array([row.at for row in rows], dtype=np.float64),
+        np.array(known, dtype=np.float64),
+        values,
+        there,
+    )
 
 
 def _chosen(contract: Contract, names: Sequence[str]) -> list[Feature]:
     """Return the contract's stored features that the file has."""
     stored = {feature.key: feature for feature in contract.stored}
-    known = {contract.entity, AT, *stored}
+    known = {contract.entity, AT, KNOWN_AT, *stored}
     refusals = [
         Refusal(None, name, f"a column of {', '.join(sorted(filter(None, known)))}", "another")
         for name in names
@@ -179,18 +207,18 @@ def _plain(values: Array) -> list[Any]:
     return plain
 
 
-def _moments(batch: Batch, table: _Table, now: float) -> list[float]:
-    """Return the time that each row describes."""
-    if AT not in table.names:
+def _moments(batch: Batch, table: _Table, now: float, name: str) -> list[float]:
+    """Return the times in a column, `now` where there are none."""
+    if name not in table.names:
         return [now] * batch.rows
     moments = []
-    for row, value in enumerate(table.values(AT)):
+    for row, value in enumerate(table.values(name)):
         moment = now
         if value is not None and value != "":
             try:
                 moment = moment_of(value)
             except ValueError as error:
-                batch.refuse(row, AT, EXPECTED, f"{shown(value)} {error}".rstrip())
+                batch.refuse(row, name, EXPECTED, f"{shown(value)} {error}".rstrip())
         moments.append(moment)
     return moments
 

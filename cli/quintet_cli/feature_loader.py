@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quintet.aws.dynamodb import attribute
-from quintet.aws.features import KEY, entity_key, moment_name
+from quintet.aws.features import KEY, entity_key, known_name, moment_name
 from quintet.errors import Transient
 from quintet_cli.feature_files import FeatureRow
 
@@ -64,16 +64,22 @@ class FeatureLoader:
 
     A new entity is written by the faster BatchWriteItem; an existing item is updated on the
     condition that it holds nothing newer, so that a load in parallel with a stream of updates
-    loses none of them.
+    loses none of them. Each value is stored with `now`, when the table took it.
     """
 
     def __init__(
-        self, dynamodb: Any, table: str, key: str, sleep: Callable[[float], None] = time.sleep
+        self,
+        dynamodb: Any,
+        table: str,
+        key: str,
+        now: float,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._dynamodb = dynamodb
         self._sleep = sleep
         self._table = table
         self._key = key
+        self._known = attribute(now)
 
     def load(self, rows: Iterable[FeatureRow], progress: Callable[[int], None]) -> int:
         """Write what is newer than the stored values; return the number of changed entities."""
@@ -129,6 +135,7 @@ class FeatureLoader:
         for name, (value, at) in change.values.items():
             item[name] = attribute(value)
             item[moment_name(name)] = attribute(at)
+            item[known_name(name)] = self._known
         return item
 
     def _update(self, change: Change) -> bool:
@@ -142,12 +149,16 @@ class FeatureLoader:
 
     def _update_all(self, change: Change) -> bool:
         names: dict[str, str] = {}
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {":known": self._known}
         sets, conditions = [], []
         for i, (name, (value, at)) in enumerate(change.values.items()):
-            names |= {f"#v{i}": name, f"#m{i}": moment_name(name)}
+            names |= {
+                f"#v{i}": name,
+                f"#m{i}": moment_name(name),
+                f"#k{i}": known_name(name),
+            }
             values |= {f":v{i}": attribute(value), f":m{i}": attribute(at)}
-            sets.append(f"#v{i} = :v{i}, #m{i} = :m{i}")
+            sets.append(f"#v{i} = :v{i}, #m{i} = :m{i}, #k{i} = :known")
             conditions.append(f"(attribute_not_exists(#m{i}) OR #m{i} < :m{i})")
         try:
             self._dynamodb.update_item(

@@ -42,7 +42,7 @@ class OnlineAws:
             create_table(self.url, table, *keys)
         for table, resource in (("jobs", "JobsTable"), ("endpoints", "EndpointsTable")):
             self.client("dynamodb").create_table(TableName=table, **table_properties(resource))
-        for bucket in ("registry-bucket", "payloads-bucket"):
+        for bucket in ("registry-bucket", "payloads-bucket", "captures-bucket"):
             self.client("s3").create_bucket(Bucket=bucket)
         self.environ = {
             **environ(self.url),

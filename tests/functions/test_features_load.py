@@ -15,8 +15,10 @@ from tests.functions.conftest import OnlineAws
 from tests.kits.models import NOW, SHOP, Clock, renamed
 from typer.testing import CliRunner
 
+from quintet.aws.captures import CaptureBucket
 from quintet.aws.client import AwsClient
 from quintet.aws.features import FeatureTable
+from quintet.captures.history import HISTORY, read_history
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput, NotFound, Transient
 from quintet.features import StoredValue
@@ -138,6 +140,16 @@ def test_a_row_without_a_moment_describes_now(tmp_path: Path) -> None:
     ]
 
 
+def test_a_row_without_known_at_is_known_since_now_in_a_file_that_has_it(tmp_path: Path) -> None:
+    file = csv(tmp_path, "customer,orders,at,known_at\nc1,1,2,3\nc2,1,2,\nc3,1,2,soon\n")
+    found = read(CONTRACT, file, 5.0)
+    assert found.rows == [
+        FeatureRow("c1", 2.0, {"orders": 1}, 3.0),
+        FeatureRow("c2", 2.0, {"orders": 1}, 5.0),
+    ]
+    assert [(refusal.row, refusal.field) for refusal in found.refusals] == [(2, "known_at")]
+
+
 def test_bad_rows_are_refused_with_their_reasons_and_the_others_kept(tmp_path: Path) -> None:
     file = csv(
         tmp_path,
@@ -204,7 +216,7 @@ def table(aws: OnlineAws) -> FeatureTable:
 
 
 def load(aws: OnlineAws, key: str, *rows: FeatureRow) -> int:
-    loader = FeatureLoader(aws.client("dynamodb"), "features", key)
+    loader = FeatureLoader(aws.client("dynamodb"), "features", key, NOW)
     return loader.load(rows, lambda _: None)
 
 
@@ -248,7 +260,7 @@ def test_of_several_rows_of_an_entity_the_newest_is_stored(online_aws: OnlineAws
 def test_what_becomes_newer_while_loading_stays(online_aws: OnlineAws, key: str) -> None:
     load(online_aws, key, FeatureRow("e", 1.0, {"v": 1, "w": 1}))
     client = online_aws.client("dynamodb")
-    racing = FeatureLoader(Racing(client, online_aws, key), "features", key)
+    racing = FeatureLoader(Racing(client, online_aws, key), "features", key, NOW)
     assert racing.load([FeatureRow("e", 5.0, {"v": 5, "w": 5})], lambda _: None) == 1
     assert table(online_aws).fetch(key, ["e"], ["v", "w"]) == {
         "e": {"v": StoredValue(9, 9.0), "w": StoredValue(5, 5.0)}
@@ -296,7 +308,7 @@ class Busy:
 def test_what_a_busy_table_leaves_undone_is_sent_again_after_a_wait() -> None:
     waits: list[float] = []
     client = Busy(rounds=9)
-    loader = FeatureLoader(client, "features", "customer", waits.append)
+    loader = FeatureLoader(client, "features", "customer", NOW, waits.append)
     assert loader.load([FeatureRow("e", 1.0, {"v": 1})], lambda _: None) == 1
     assert len(client.written) == 1
     ceilings = [0.05 * 2**number for number in range(9)]
@@ -306,7 +318,7 @@ def test_what_a_busy_table_leaves_undone_is_sent_again_after_a_wait() -> None:
 
 
 def test_a_table_that_stays_busy_is_given_up() -> None:
-    loader = FeatureLoader(Busy(rounds=100), "features", "customer", lambda _: None)
+    loader = FeatureLoader(Busy(rounds=100), "features", "customer", NOW, lambda _: None)
     with pytest.raises(Transient, match="leaves keys unread"):
         loader.load([FeatureRow("e", 1.0, {"v": 1})], lambda _: None)
 
@@ -321,6 +333,7 @@ def state(online_aws: OnlineAws, tmp_path: Path) -> Path:
         "RegistryTableName": "registry",
         "RegistryBucketName": "registry-bucket",
         "FeaturesTableName": "features",
+        "CapturesBucketName": "captures-bucket",
     }
     local = {"endpoint_url": online_aws.url, "api_url": "", "outputs": outputs}
     (tmp_path / "local.json").write_text(json.dumps(local))
@@ -341,6 +354,30 @@ def test_the_command_loads_a_file_for_the_live_version(
         "cli-1": {"orders_90d": StoredValue(4, 100.0)},
         "cli-2": {"orders_90d": StoredValue(5, 100.0)},
     }
+
+
+def test_what_was_loaded_is_kept_with_the_moments_from_which_it_was_known(
+    online_aws: OnlineAws, state: Path, tmp_path: Path
+) -> None:
+    text = "customer,orders_90d,at,known_at\nkept,4,100,160\nkept,7,200,260.5\nkept,,150,160\n"
+    arguments = ["features", "load", str(csv(tmp_path, text)), "--model", "shop"]
+    for _ in range(2):
+        done = CliRunner().invoke(app, [*arguments, "--state", str(state)])
+        assert done.exit_code == 0, done.output
+    bucket = CaptureBucket(AwsClient("s3", environ=online_aws.environ), "captures-bucket")
+    kept = read_history(bucket, "customer", SHOP.stored)
+    ours = kept.entities == "kept"
+    assert kept.at[ours].tolist() == [100.0, 200.0, 150.0]  # once
+    assert kept.known_at[ours].tolist() == [160.0, 260.5, 160.0]
+    assert kept.values["orders_90d"][ours].tolist() == [4, 7, 0]
+    assert kept.there["orders_90d"][ours].tolist() == [True, True, False]
+    item = online_aws.client("dynamodb").get_item(
+        TableName="features", Key={"entity": {"S": "customer#kept"}}
+    )["Item"]
+    assert (item["orders_90d"], item["orders_90d@"]) == ({"N": "7.0"}, {"N": "200.0"})
+    loaded = f"{float(item['orders_90d@known']['N']) * 1000:.0f}"[:12]
+    (key,) = [key for key in bucket.keys(HISTORY) if f"/{loaded}" in key]
+    assert key.startswith("features/entity=customer/")
 
 
 @pytest.mark.parametrize(("model", "error"), [("nope", NotFound), ("log", BadInput)])

@@ -15,7 +15,7 @@ from tests.kits.iam import actions, resources, statements
 
 from quintet.batch.drops import MemoryRunStarter
 from quintet.batch.schedules import start_scheduled
-from quintet.captures.places import FAILED
+from quintet.captures.places import FAILED, RAW, TABLE
 from quintet.jobs.submit import TTL_SECONDS
 from quintet.settings import (
     ApiSettings,
@@ -670,9 +670,10 @@ def test_deliveries_of_captures_that_fail_are_alarmed_of(stack: Stack) -> None:
 
 
 def test_a_capture_lives_no_longer_than_a_contract_may_say() -> None:
-    (rule,) = properties("AWS::S3::Bucket")["CapturesBucket"]["LifecycleConfiguration"]["Rules"]
-    assert rule["ExpirationInDays"] == MAX_CAPTURE_DAYS
-    assert "Prefix" not in rule
+    rules = properties("AWS::S3::Bucket")["CapturesBucket"]["LifecycleConfiguration"]["Rules"]
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+    assert days == dict.fromkeys((RAW, TABLE, FAILED), MAX_CAPTURE_DAYS)
+    assert [rule["Id"] for rule in rules if "Prefix" not in rule] == ["uploads"]
 
 
 def test_what_capture_fails_for_is_kept_and_delivered_again() -> None:

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from quintet_cli.feature_files import read
+from quintet.aws.captures import CaptureBucket
+from quintet.captures.history import add_history
+from quintet_cli.feature_files import history_of, read
 from quintet_cli.feature_loader import FeatureLoader
 from quintet_cli.options import StageName, State
 from quintet_cli.registry import live_contract
@@ -46,19 +48,25 @@ def load(
 
     Columns: the entity key, any of the model's stored features, and optionally `at`, the time
     that a row describes (seconds since 1970, or ISO 8601; UTC if it has no time zone).
-    Without `at`, rows describe the present. Newer values in the store are kept.
+    Without `at`, rows describe the present. Newer values in the store are kept. `known_at`, if the
+    file has it, is since when a row was known. All valid rows are kept beside the captures: they
+    are what `quintet skew` compares served values with.
     """
     opened = Stage.open(stage, state)
     contract = live_contract(opened, model)
-    found = read(contract, file, time.time())
+    now = time.time()
+    found = read(contract, file, now)
     assert contract.entity is not None
     loader = FeatureLoader(
-        opened.client("dynamodb"), opened.outputs["FeaturesTableName"], contract.entity
+        opened.client("dynamodb"), opened.outputs["FeaturesTableName"], contract.entity, now
     )
     entities = len({row.entity for row in found.rows})
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(f"loading {file.name}", total=entities)
         changed = loader.load(found.rows, lambda count: progress.advance(task, count))
+    if found.rows:
+        bucket = CaptureBucket(opened.signed("s3"), opened.outputs["CapturesBucketName"])
+        add_history(bucket, contract.entity, now, history_of(contract, found))
     console.print(
         f"{len(found.rows)} rows loaded into {', '.join(found.features)}: "
         f"{changed} of {entities} entities changed, {found.refused} rows refused"

@@ -128,6 +128,10 @@ def untouched_lines(outputs: Mapping[str, str], entity: str) -> Iterator[str]:
             f'\'{{"entity": {{"S": "ENTITY_COLUMN#{entity}"}}}}\'',
         ),
         (
+            "the history of stored features",
+            f"aws s3 ls --recursive s3://{outputs['CapturesBucketName']}/features/",
+        ),
+        (
             "latest scores",
             f"aws dynamodb delete-item --table-name {outputs['ScoresTableName']} --key "
             f'\'{{"entity": {{"S": "MODEL#ENTITY_COLUMN#{entity}"}}}}\'',

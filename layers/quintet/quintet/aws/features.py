@@ -2,6 +2,8 @@
 
 The key is `entity`, "<entity key column>#<value>"; a feature's value is stored under its name, its
 timestamp under `<name>@` (seconds since the epoch), and `expires` is the table's TTL attribute.
+A value that `quintet features load` wrote also has `<name>@known`, when the table took it; requests
+do not read that.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ __all__ = [
     "MAX_KEYS",
     "FeatureTable",
     "entity_key",
+    "known_name",
     "moment_name",
     "read_items",
 ]
@@ -50,6 +53,11 @@ def entity_key(column: str, entity: str) -> str:
 def moment_name(feature: str) -> str:
     """The name of the attribute that holds the timestamp of a feature's value."""
     return f"{feature}@"
+
+
+def known_name(feature: str) -> str:
+    """The name of the attribute that holds when the table took a feature's value."""
+    return f"{feature}@known"
 
 
 class FeatureTable:
