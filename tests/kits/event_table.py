@@ -251,6 +251,7 @@ _ANSWERS: tuple[tuple[str, str, Any], ...] = (
             },
         ),
     ),
+    ("AddLabels", "add_labels", http(200, {"model": "shop", "labels": 1})),
     ("ScoreStream", "score_stream_poison", SETTLED),
     ("ScoreStream", "score_stream_final", {"state": {}, **SETTLED}),
     ("ScoreStream", "score_stream_final_without_records", {"state": {}, **SETTLED}),

@@ -312,7 +312,7 @@ def shop_probability(amount: float, items: float, orders: float) -> float:
     return float(1 / (1 + np.exp(-(0.001 * amount - 0.1 * items + 0.2 * orders))))
 
 
-PREFIXES = ("models", "v1", "v2", "jobs", "runs", "scores")
+PREFIXES = ("models", "v1", "v2", "jobs", "runs", "scores", "labels")
 #: the resources of template.yaml, the more specific ones first
 _RESOURCES = (
     (

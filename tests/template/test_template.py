@@ -22,6 +22,7 @@ from quintet.settings import (
     CaptureSettings,
     DropSettings,
     GetScoresSettings,
+    LabelSettings,
     MonitorSettings,
     NotifySettings,
     PlanSettings,
@@ -46,6 +47,7 @@ from quintet_publish.rules.contract import MAX_CAPTURE_DAYS
 TEMPLATE = ROOT / "template.yaml"
 DAY = 86_400
 SETTINGS: dict[str, Any] = {
+    "AddLabels": LabelSettings,
     "Capture": CaptureSettings,
     "Compact": CaptureSettings,
     "Drop": DropSettings,
@@ -148,6 +150,7 @@ def answering() -> dict[str, str]:
     return {
         PLAN.identities["PredictAliaslive"].ref: "predict",
         identity("Runs"): "runs",
+        identity("AddLabels"): "add_labels",
         identity("GetScores"): "get_scores",
         identity("Submit"): "submit",
     }
@@ -171,7 +174,8 @@ def test_every_route_of_a_function_reaches_it_and_finds_its_handler(stack: Stack
 
 
 @pytest.mark.parametrize(
-    "prefix", ["models", "v1", "v2", "endpoints", "endpoints/e", "jobs", "runs", "scores"]
+    "prefix",
+    ["models", "v1", "v2", "endpoints", "endpoints/e", "jobs", "runs", "scores", "labels"],
 )
 def test_a_function_answers_every_path_below_its_prefixes(stack: Stack, prefix: str) -> None:
     assert stack.api is not None
@@ -224,7 +228,7 @@ def test_no_page_may_call_the_api_unless_the_parameter_names_its_origin() -> Non
 
 def test_an_identity_is_expected_in_every_stage_but_the_local_one() -> None:
     answers = {f for f, known in SETTINGS.items() if issubclass(known, ApiSettings)}
-    assert answers == {"GetScores", "Predict", "Runs", "Submit"}
+    assert answers == {"AddLabels", "GetScores", "Predict", "Runs", "Submit"}
     for stage, auth in (("local", "none"), ("dev", "iam"), ("localstack", "iam"), ("loc", "iam")):
         functions = plan(load(TEMPLATE, {"Stage": stage}), "http://127.0.0.1:4566").of_type(
             "AWS::Lambda::Function"

@@ -14,6 +14,7 @@ __all__ = [
     "CaptureSettings",
     "DropSettings",
     "GetScoresSettings",
+    "LabelSettings",
     "MonitorSettings",
     "NotifySettings",
     "PlanSettings",
@@ -212,6 +213,15 @@ class CaptureSettings:
     """Settings of `capture` and `compact`."""
 
     stage: str
+    captures_bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings(ApiSettings):
+    """Settings of `add_labels`."""
+
+    registry_bucket: str
+    registry_table: str
     captures_bucket: str
 
 
