@@ -40,6 +40,7 @@ GUIDES = {
     "quintet quality": "labels.md",
     "quintet run": "batch.md",
     "quintet scores": "batch.md",
+    "quintet skew": "monitoring.md",
     "quintet slo": "operations.md",
     "quintet stream": "streaming.md",
     "quintet table": "batch.md",

@@ -41,6 +41,7 @@ COMMANDS = (
     "stream",
     "slo",
     "captures",
+    "skew",
     "labels",
     "quality",
     "trace",

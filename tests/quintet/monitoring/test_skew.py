@@ -63,6 +63,7 @@ def served(at: float, **rows: tuple[float, float]) -> Served:
         np.full(len(rows), at),
         {"spend": np.array(values, dtype=np.float32)},
         {"spend": np.array(ages, dtype=np.float64)},
+        np.zeros(len(rows), dtype=np.bool_),
     )
 
 

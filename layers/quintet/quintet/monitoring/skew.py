@@ -48,12 +48,14 @@ class Served:
     """Rows as they were served at the times `at`, in epoch seconds.
 
     `values` are stored features as the model saw them; `ages` are in seconds, NaN without a value.
+    `fallback` (rows,) are those that the fallback rule answered.
     """
 
     entities: NDArray[np.str_]
     at: NDArray[np.float64]
     values: Mapping[str, Array]
     ages: Mapping[str, NDArray[np.float64]]
+    fallback: NDArray[np.bool_]
 
 
 def as_of(
