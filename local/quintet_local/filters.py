@@ -55,9 +55,13 @@ def matcher(pattern: str) -> Callable[[str], bool]:
         return lambda line: True
     if not (text.startswith("{") and text.endswith("}")):
         raise PatternError("only JSON patterns are read here")
-    anyone = [_all(part) for part in _split(_tokens(text[1:-1]), "||")]
+    tokens = _tokens(text[1:-1])
+    anyone = [_all(part) for part in _split(tokens, "||")]
+    names = [f'"{value.rpartition(".")[2]}"' for kind, value in tokens if kind == "selector"]
 
     def matches(line: str) -> bool:
+        if not any(name in line for name in names):  # most lines: they need no parsing
+            return False
         try:
             found = json.loads(line)
         except ValueError:

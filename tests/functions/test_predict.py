@@ -6,15 +6,16 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.functions.conftest import OnlineAws, Predict, fresh_handler
 from tests.kits.aws import ROOT
-from tests.kits.models import LOG, Answer, event, renamed, shop_probability
+from tests.kits.models import CONTRACTS, LOG, Answer, event, renamed, shop_probability
 
-from quintet.contract import Slo
+from quintet.contract import Capture, Slo
 
 JSON = {"Content-Type": "application/json"}
 GOOD = json.dumps({"records": [{"x": 3, "y": 1}]})
@@ -425,6 +426,32 @@ def test_nothing_of_a_request_is_found_in_logs_or_metrics(
     written = capfd.readouterr()
     assert len(lines(written.out)) >= 2 * 2 * 9 * 9
     assert canary not in written.out + written.err
+
+
+def test_values_are_in_lines_of_captures_alone_and_sensitive_ones_nowhere(
+    predict: Predict, online_aws: OnlineAws, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, version in (("shop", 14), ("text", 14)):
+        online_aws.publish(replace(CONTRACTS[name], version=version, capture=Capture()))
+    canary, hidden = "canary-7f3a", "hidden-9b1c"
+    shop, text = (f"/models/{name}/versions/14/predict" for name in ("shop", "text"))
+    answer = predict("POST", shop, json.dumps({"records": [{"customer": canary, "amount": 1}]}))
+    assert answer.status == 200
+    assert predict("POST", text, json.dumps({"records": [{"text": hidden}]})).status == 200
+    for body in (
+        {"records": [{"customer": hidden, "amount": hidden}]},
+        {"records": [{"customer": "c", "amount": -1, hidden: hidden}]},
+        {"records": [{"text": [hidden]}], "outputs": [hidden]},
+        {hidden: 1},
+    ):
+        for path in (shop, text):
+            assert predict("POST", path, json.dumps(body), {"X-Own": hidden}).status == 400
+    written = capfd.readouterr()
+    assert hidden not in written.out + written.err
+    (line,) = [line for line in lines(written.out) if canary in json.dumps(line)]
+    assert (line["capture"], line["entities"]) == (1, [canary])
+    assert line["event"] == answer.headers["X-Quintet-Event"]
+    assert sum(line.get("capture") == 1 for line in lines(written.out)) == 2 + 8
 
 
 # ---- the house -----------------------------------------------------------------------------------

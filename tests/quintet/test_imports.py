@@ -111,9 +111,16 @@ def test_publishing_imports_the_package_and_no_terminal(path: Path) -> None:
     assert tops.isdisjoint({"quintet_cli", "quintet_local", "typer", "rich"})
 
 
-@pytest.mark.parametrize("name", ["drops", "reports", "requests", "input_listing", "tables"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"batch/{one}" for one in ("drops", "reports", "requests", "input_listing", "tables")),
+        "api/telemetry",
+        "jobs/worker",
+    ],
+)
 def test_what_functions_without_the_columnar_layer_use_needs_no_arro3(name: str) -> None:
-    waiting, seen = [PACKAGE / f"batch/{name}.py"], set()
+    waiting, seen = [PACKAGE / f"{name}.py"], set()
     while waiting:
         path = waiting.pop()
         seen.add(path)

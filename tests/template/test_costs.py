@@ -67,4 +67,4 @@ def test_a_million_of_each_follow_from_sizes_and_prices() -> None:
     assert large["Online"]["Lambda"] - 0.2 == pytest.approx(2 * (online["Lambda"] - 0.2))
     assert large["Streaming"]["S3"] == pytest.approx(2 * plain["Streaming"]["S3"])
     assert set(plain) == {"Online", "Asynchronous", "Streaming", "Batch", "Captures", "Look-up"}
-    assert plain["Captures"]["logs"] == pytest.approx(1.5 * 0.5)
+    assert plain["Captures"]["logs"] == pytest.approx(1.1 * 0.5)

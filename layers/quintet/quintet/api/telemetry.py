@@ -32,8 +32,6 @@ __all__ = ["RequestTelemetry", "StdoutTelemetry"]
 
 #: the definition of each metric in an EMF document
 _DEFINITIONS = {name: {"Name": name, "Unit": unit} for name, unit in METRICS.items()}
-#: the steps of a request that a capture has the times of
-_STEPS = ("load_ms", "decode_ms", "features_ms", "score_ms", "total_ms")
 #: the routes whose metrics are series of their own, and exist only while a rollout runs
 _ROLLOUT = ("canary", "shadow")
 #: the fields of a request's log line that its span has, too
@@ -100,12 +98,44 @@ class RequestTelemetry:
             output.metrics(dimensions, {**measured, **times}),
         ]
         if context.event and not context.job:  # an accepted job is captured when it is scored
-            capture = _event(context, request, line, output.now(), cold=self._cold)
-            documents += _captured(context, request, capture, error)
+            took = {step: line[step] for step in times}
+            documents += self._captured(context, request, took, error)
         output.write(*documents)
         if context.span is not None:
             _end_span(context, context.span, line, output, cold=self._cold)
         self._cold = False
+
+    def _captured(
+        self,
+        context: RequestContext,
+        request: Request,
+        took: Mapping[str, float],
+        error: Exception | None,
+    ) -> list[bytes]:
+        """The capture of a request; `took` are the times of its steps in milliseconds."""
+        contract, prediction = context.contract, context.prediction
+        assert contract is not None
+        plan: CapturePlan = contract.compiled[CapturePlan]
+        event: dict[str, Any] = {
+            "event": context.event,
+            "path": "online",
+            "route": context.route,
+            "request_id": context.id,
+            "caller": request.caller,
+            "ms": took,
+        }
+        if context.trace_id:
+            event["trace_id"] = context.trace_id
+        if self._cold:
+            event["cold"] = True
+        if error is None:
+            assert prediction is not None
+            event["event_time"] = prediction.now
+            return prediction_lines(plan, event, prediction)
+        event["event_time"] = self.output.now()
+        if request.wants_job or request.route.endswith("/async-invocations"):
+            event["path"] = "async"
+        return [failure_line(plan, event, error, context.rows)]
 
     def circuit_changed(self, name: str, state: str) -> None:
         """Log that a circuit breaker opened, probes or closed."""
@@ -145,45 +175,6 @@ def _line(
     line["cache"] = context.cache or None
     line["job"] = context.job or None
     return line
-
-
-def _event(
-    context: RequestContext,
-    request: Request,
-    line: Mapping[str, Any],
-    now: float,
-    *,
-    cold: bool,
-) -> dict[str, Any]:
-    """The fields of a capture that are the same for all rows; `line` is the request's log line."""
-    event: dict[str, Any] = {
-        "event": context.event,
-        "event_time": now if context.prediction is None else context.prediction.now,
-        "path": "online",
-        "route": context.route,
-        "request_id": context.id,
-        "caller": request.caller,
-        "ms": {step: line[step] for step in _STEPS if step in line},
-    }
-    if context.trace_id:
-        event["trace_id"] = context.trace_id
-    if cold:
-        event["cold"] = True
-    return event
-
-
-def _captured(
-    context: RequestContext, request: Request, event: dict[str, Any], error: Exception | None
-) -> list[bytes]:
-    """The capture of a request."""
-    assert context.contract is not None
-    plan: CapturePlan = context.contract.compiled[CapturePlan]
-    if error is None:
-        assert context.prediction is not None
-        return prediction_lines(plan, event, context.prediction)
-    if request.wants_job or request.route.endswith("/async-invocations"):
-        event["path"] = "async"
-    return [failure_line(plan, event, error, context.rows)]
 
 
 def _end_span(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from quintet.captures.plans import CapturePlan
+from quintet.captures.plans import CapturePlan, Rows
 from quintet.columns import Array
 from quintet.errors import BadInput, Refusal
 from quintet.serving import Prediction
@@ -82,36 +82,42 @@ def _line(
     line: dict[str, Any] = {"capture": 1, **event, "about": plan.json, "rows": batch.rows}
     if prediction.now != event["event_time"]:
         line["served_at"] = prediction.now
-    index = scores.index
-    some: Any = slice(None)
-    if end - start < batch.rows:
+    index, fallback, entities = scores.index, scores.fallback, batch.entities
+    ages, outputs = prediction.ages, scores.outputs
+    rows: Rows | None = None
+    if end - start < batch.rows or len(index) < batch.rows:  # not all rows: those that were scored
         some = slice(*np.searchsorted(index, (start, end)).tolist())
-        index = index[some]
-    whole = len(index) == batch.rows
-    rows: Any = slice(None) if whole else index
-    if not whole:
-        line["index"] = index
-        reasons: dict[int, list[Refusal]] = {}
-        for refusal in scores.refusals:
-            if refusal.row is not None and start <= refusal.row < end:
-                reasons.setdefault(refusal.row, []).append(refusal)
-        line["refusals"] = {str(row): plan.refusal(why) for row, why in reasons.items()}
-    if batch.entities is not None:
-        entities = batch.entities
-        line["entities"] = entities if whole else [entities[row] for row in index.tolist()]
+        line["index"] = rows = index = index[some]
+        line["refusals"] = _refusals(plan, scores.refusals, start, end)
+        fallback, ages = fallback[some], ages[index]
+        outputs = {name: array[some] for name, array in outputs.items()}
+        if entities is not None:
+            entities = [entities[row] for row in index.tolist()]
+    if entities is not None:
+        line["entities"] = entities
     if features:
         line["features"] = [_json(array) for array in plan.features(batch, rows)]
     if plan.about.ages:
         # 24 bits are enough for an age, and half the digits
-        line["ages"] = prediction.ages[rows].astype(np.float32)
-    line["outputs"] = {name: _json(array[some]) for name, array in scores.outputs.items()}
-    fallback = scores.fallback[some]
-    if fallback.any():
+        line["ages"] = ages.astype(np.float32)
+    line["outputs"] = {name: _json(array) for name, array in outputs.items()}
+    if np.count_nonzero(fallback):
         by_rule = index[fallback]
         line["fallback"] = dict(
             zip(map(str, by_rule.tolist()), plan.fallback_reasons(prediction, by_rule), strict=True)
         )
     return orjson.dumps(line, option=_OPTIONS)
+
+
+def _refusals(
+    plan: CapturePlan, refusals: Sequence[Refusal], start: int, end: int
+) -> dict[str, str]:
+    """The reasons of the refused rows from `start` to `end`, by row."""
+    reasons: dict[int, list[Refusal]] = {}
+    for refusal in refusals:
+        if refusal.row is not None and start <= refusal.row < end:
+            reasons.setdefault(refusal.row, []).append(refusal)
+    return {str(row): plan.refusal(why) for row, why in reasons.items()}
 
 
 def _json(array: Array) -> Any:

@@ -92,15 +92,17 @@ class CapturePlan:
         known |= {output.name for output in contract.outputs} | _REQUEST_FIELDS
         self._known = known | ({contract.entity} if contract.entity else set())
 
-    def features(self, batch: Batch, rows: Rows) -> list[Array]:
-        """The captured features of some rows: (rows, names) of each group, then each shaped one."""
-        found = []
+    def features(self, batch: Batch, rows: Rows | None) -> list[Array]:
+        """The captured features of some rows, or of all: (rows, names) of each group, then each
+        shaped one."""
+        found, columns = [], batch.columns
         for names in self._names:
-            if names in batch.stacked:
-                found.append(batch.stacked[names][rows])
-            else:
-                found.append(np.column_stack([batch.columns[name][rows] for name in names]))
-        found += [batch.columns[name][rows] for name in self._shaped]
+            matrix: Array | None = batch.stacked.get(names)
+            if matrix is None:
+                matrix = np.column_stack([columns[name] for name in names])
+            found.append(matrix if rows is None else matrix[rows])
+        for name in self._shaped:
+            found.append(columns[name] if rows is None else columns[name][rows])
         return found
 
     def fallback_reasons(self, prediction: Prediction, rows: NDArray[np.int64]) -> list[str]:
