@@ -34,7 +34,7 @@ class Row:
 def spans_of(documents: Iterable[Mapping[str, Any]], identity: str) -> list[Mapping[str, Any]]:
     """The spans of all traces that an id names, by start.
 
-    It is a W3C or X-Ray trace id, or the id of a request, job, run, event, alert or stream record.
+    It is a W3C or X-Ray trace id, or the id of a request, job, run, event or stream record.
     """
     spans = list(documents)
     traces = {span["annotations"].get("w3c_trace") for span in spans if _is_about(span, identity)}
@@ -57,7 +57,8 @@ def waterfall(spans: Iterable[Mapping[str, Any]]) -> list[Row]:
         span, depth = waiting.pop()
         rows.append(_row(span, depth, zero))
         rows += [_row(step, depth + 1, zero, step=True) for step in span.get("subsegments", ())]
-        waiting += [(child, depth + 1) for child in reversed(under[span["id"]])]
+        # a run that is requested again has two first spans of one id
+        waiting += [(child, depth + 1) for child in reversed(under.pop(span["id"], []))]
     return rows
 
 

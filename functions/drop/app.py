@@ -25,7 +25,8 @@ def _handled(message: dict[str, Any]) -> bool:
     try:
         try:
             for found in dropped(message["body"]):
-                run, status = start(found, wiring.runs())
+                with wiring.starting(found.run):
+                    run, status = start(found, wiring.runs())
                 logger.info("dropped", run=run, status=status)
         except BadInput as error:  # a retry would fail, too
             wiring.bury_drop(message["body"])

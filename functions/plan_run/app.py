@@ -15,12 +15,13 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Plan a run; return where its documents are and how many units there are to score."""
     attempt = execution_input(event["run"], event["request"])
     run, started = attempt.folder.run, event["started"]
-    request = request_from(attempt.request, run=run, started=started)
-    plan = wiring.planner()(request, attempt.redrive)
-    status, key, units = "refused", plan.folder.units, 0
-    if isinstance(plan, Plan):
-        status, units = "planned", plan.units
-        if attempt.redrive:
-            key, units = wiring.redriver()(plan, event["run"])
+    with wiring.traced(run, attempt.request):
+        request = request_from(attempt.request, run=run, started=started)
+        plan = wiring.planner()(request, attempt.redrive)
+        status, key, units = "refused", plan.folder.units, 0
+        if isinstance(plan, Plan):
+            status, units = "planned", plan.units
+            if attempt.redrive:
+                key, units = wiring.redriver()(plan, event["run"])
     common.logger().info("planned", run=run, status=status, units=units, redrive=attempt.redrive)
     return {"status": status, "units": units, "units_key": key}

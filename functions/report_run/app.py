@@ -10,8 +10,13 @@ from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Report a run; return its status, cause of failure, report key and callback."""
+    """Report a run; return its status, cause of failure, keys, callback and W3C context."""
     attempt = execution_input(event["run"], event["request"])
-    summary = wiring.reporter()(attempt.folder, event.get("failure"))
+    with wiring.traced(attempt.folder.run, attempt.request) as traceparent:
+        summary = wiring.reporter()(attempt.folder, event.get("failure"))
     common.logger().info("reported", **summary)
-    return {**summary, "callback": attempt.request.get("callback")}
+    return {
+        **summary,
+        "callback": attempt.request.get("callback"),
+        "traceparent": traceparent,
+    }

@@ -12,7 +12,7 @@ from quintet.wiring import runs as wiring
 
 ROUTES = gateway.Routes(
     {
-        ("POST", "/runs"): (lambda request, call: wiring.api().start(request), failure),
+        ("POST", "/runs"): (lambda request, call: wiring.api().start(request, call), failure),
         ("GET", "/runs"): (lambda request, call: wiring.api().list(request), failure),
         ("GET", "/runs/{model}/{run}"): (lambda request, call: wiring.api().show(request), failure),
         ("DELETE", "/runs/{model}/{run}"): (

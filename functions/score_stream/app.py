@@ -14,8 +14,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     Records that cannot be scored go to the quarantine and are not failures. Transient failures are
     returned, not raised: for an exception the event source would split the batch in halves.
     """
-    outcome = wiring.scorer().take(
-        kinesis_events.shard_batch(event), kinesis_events.tumbling(event)
-    )
+    batch = kinesis_events.shard_batch(event)
+    with wiring.traced(batch) as span:
+        outcome = wiring.scorer().take(batch, kinesis_events.tumbling(event))
+        if span is not None and outcome.failed is not None:
+            span.failure = "fault"
     wiring.telemetry().settle(outcome)
     return kinesis_events.answer(outcome.state, outcome.failed)

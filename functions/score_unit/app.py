@@ -18,15 +18,15 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     Raises:
         UnitFailed: the unit cannot be scored; its result says why, and the map counts a failure.
     """
-    if failure := event.get("failure"):
-        unit = unit_from(event, lenient=True)
-        result = wiring.crash_noter()(unit, failure)
-    else:
-        unit = unit_from(event)
-        result = wiring.scorer()(unit)
-    counts = {name: result[name] for name in ("unit", "status", "rows", "scored", "quarantined")}
-    took = {name: result[name] for name in ("ms", "peak_mb") if name in result}
-    common.logger().info("scored", run=unit.run, **took, **counts)
-    if result["status"] == "failed":
-        raise UnitFailed(f"unit {unit.unit} of {unit.run}: {result['reason']}")
+    failure = event.get("failure")
+    unit = unit_from(event, lenient=bool(failure))
+    with wiring.traced_unit(unit):
+        result = wiring.crash_noter()(unit, failure) if failure else wiring.scorer()(unit)
+        counts = {
+            name: result[name] for name in ("unit", "status", "rows", "scored", "quarantined")
+        }
+        took = {name: result[name] for name in ("ms", "peak_mb") if name in result}
+        common.logger().info("scored", run=unit.run, **took, **counts)
+        if result["status"] == "failed":
+            raise UnitFailed(f"unit {unit.unit} of {unit.run}: {result['reason']}")
     return counts

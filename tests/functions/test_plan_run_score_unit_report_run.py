@@ -19,7 +19,7 @@ from quintet.aws.client import AwsClient
 from quintet.aws.input_bucket import S3InputBucket
 from quintet.aws.responses import AwsResponse
 from quintet.aws.scores_bucket import S3ObjectStore
-from quintet.batch.plans import RunPaths
+from quintet.batch.plans import RunPaths, run_context
 from quintet.batch.stores import InputBucket, MemoryInputBucket, MemoryObjectStore, ObjectStore
 from quintet.errors import BadInput, NotFound, Transient
 from quintet_cli.run_reader import RunReader
@@ -74,6 +74,7 @@ def test_a_file_is_planned_scored_and_reported(
         "finished": summary["finished"],
         "seconds": summary["seconds"],
         "callback": None,
+        "traceparent": run_context(RUN),
         "drift": {"compared": 0, "moved": 0},
     }
     found = aws.objects(ROOT)

@@ -12,7 +12,7 @@ import pytest
 from tests.kits.batch import csv_bytes, row
 from tests.kits.batch_functions import MACHINE, BatchAws, Handler, event, function, serving
 
-from quintet.batch.plans import RefusedPlan, RunPaths, dump
+from quintet.batch.plans import RefusedPlan, RunPaths, dump, run_context
 from quintet.errors import BadInput
 
 PREFIX = "_data/tiny/month=2026-01/"
@@ -114,6 +114,11 @@ def test_a_run_is_started_once(aws: BatchAws, handler: Handler) -> None:
 def test_a_member_that_is_null_is_absent(aws: BatchAws, handler: Handler) -> None:
     nulls = {"owner": None, "bucket": None, "key": None, "keep": None, "callback": None}
     assert started(handler, **nulls)[::2] == started(handler)[::2]
+
+
+def test_a_start_answers_the_context_of_the_run(handler: Handler) -> None:
+    _, headers, body = started(handler)
+    assert headers["traceparent"] == run_context(body["run"])
 
 
 def test_a_start_of_a_finished_run_shows_it(aws: BatchAws, handler: Handler) -> None:
@@ -337,6 +342,7 @@ def test_a_model_without_runs_has_none(handler: Handler) -> None:
         ({"surprise": 1}, 400, "surprise"),
         ({"prefx": "a"}, 400, "got another field; do you mean prefix?"),
         ({"owner": "ann"}, 400, "owner: expected no such field"),
+        ({"traceparent": "x"}, 400, "traceparent: expected no such field: it is a header"),
         ({"callback": "crm"}, 404, "callback: expected the id of a registered endpoint, got 'crm'"),
         ({"callback": "https://crm/"}, 404, "callback: expected the id of a registered endpoint"),
         (

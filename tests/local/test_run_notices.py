@@ -13,7 +13,7 @@ from tests.kits.local_aws import ROOT, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet.aws.deliveries import EventDeliveries
-from quintet.batch.plans import RunPaths, run_name
+from quintet.batch.plans import RunPaths, run_context, run_name
 from quintet_cli.app import app
 from quintet_cli.receiver import Receiver, receiving
 from quintet_cli.run_reader import RunReader
@@ -92,6 +92,7 @@ def test_the_end_of_a_run_is_told(local: LocalAws, tmp_path: Path) -> None:
         "seconds": message["seconds"],
         "drift": message["drift"],
         "callback": None,
+        "traceparent": run_context(good.run),
     }
     refused = drop(local, "empty.csv", b"")
     (message,) = eventually(lambda: told(local, bad_runs))

@@ -11,6 +11,7 @@ from typing import Any
 from tests.kits.local_aws import ROOT, LocalAws, eventually
 from typer.testing import CliRunner
 
+from quintet.batch.plans import run_context, run_name
 from quintet_cli.app import app
 from quintet_cli.receiver import Receiver, receiving
 from quintet_cli.traces import spans_of
@@ -77,3 +78,32 @@ def test_a_job_is_one_trace_from_its_request_to_its_callback(local_aws: LocalAws
     assert [line.split()[0] for line in drawn[2:]] == [
         *("predict", "load", "decode", "work", "notify")
     ]
+
+
+def test_a_run_is_one_trace_from_its_file_to_its_report(local_aws: LocalAws) -> None:
+    command(local_aws, "publish", str(ROOT / "models/tickets"))
+    bucket, key = local_aws.outputs["InboxBucketName"], f"tickets/t{time.time_ns()}.csv"
+    put = local_aws.client("s3").put_object(Bucket=bucket, Key=key, Body=b"text\nno parcel\n")
+    run = run_name(bucket, key, put["VersionId"])
+    names = ["drop", "plan_run", "score_unit", "report_run"]
+    found = spans(local_aws, run, names)
+    context = run_context(run)
+    assert {span["annotations"]["w3c_trace"] for span in found.values()} == {context[3:35]}
+    assert found["drop"]["id"] == context[36:52]
+    assert [found[name]["annotations"].get("w3c_parent") for name in names] == [
+        None,
+        *[context[36:52]] * 3,
+    ]
+    drawn = command(local_aws, "trace", run).splitlines()
+    assert [line.split()[0] for line in drawn[2:]] == names
+
+
+def test_a_record_of_a_stream_is_found_by_its_number(local_aws: LocalAws) -> None:
+    put = local_aws.client("kinesis").put_record(
+        StreamName=local_aws.outputs["EventsStreamName"], Data=b"{}", PartitionKey="k"
+    )
+    number = put["SequenceNumber"]
+    eventually(lambda: spans_of(kept_spans(local_aws.state), number), 30)
+    drawn = command(local_aws, "trace", number)
+    assert f"/{put['ShardId']} records=" in drawn
+    assert drawn.splitlines()[2].startswith("score_stream")

@@ -15,7 +15,7 @@ from quintet_local.spans import kept_spans
 
 __all__ = ["register"]
 
-KNOWN = "a trace, request, job or event that the local AWS has spans of"
+KNOWN = "a trace, request, job, run, event or record that the local AWS has spans of"
 
 
 def register(app: typer.Typer) -> None:
@@ -27,14 +27,14 @@ def trace(
     identity: Annotated[
         str,
         typer.Argument(
-            help="A trace id, or the id of a request, job or event.",
+            help="A trace id, or the id of a request, job, run, event or stream record.",
             metavar="ID",
         ),
     ],
     *,
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Draw the waterfall of one request or job of the local AWS."""
+    """Draw the waterfall of one request, job, run or record of the local AWS."""
     spans = spans_of(kept_spans(state), identity)
     if not spans:
         raise NotFound.of("ID", KNOWN, repr(identity[:80]))

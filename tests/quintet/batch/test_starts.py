@@ -8,10 +8,12 @@ import pytest
 from tests.kits.batch import BUCKET
 
 from quintet.batch.drops import MemoryRunStarter
+from quintet.batch.plans import run_context
 from quintet.batch.starts import Started, start_run
 from quintet.batch.stores import MemoryInputBucket
 from quintet.errors import BadInput, NotFound
 from quintet.serving.model_cache import MemoryRoutes, Route, Version
+from quintet.telemetry import w3c
 
 DATA = "_data/tiny/"
 
@@ -31,10 +33,15 @@ class Desk:
         known = {n: Version(n, "d", "s", 1, "2026-01-01") for n in (3, 4)}
         self.routes.stored["tiny"] = Route("tiny", version, 1, known)
 
-    def start(self, **asked: Any) -> Started:
+    def start(self, trace: str = "", **asked: Any) -> Started:
         request = {"model": "tiny", "bucket": BUCKET, **asked}
         return start_run(
-            request, routes=self.routes, inbox=self.inbox, runs=self.runs, check=self.check
+            request,
+            routes=self.routes,
+            inbox=self.inbox,
+            runs=self.runs,
+            check=self.check,
+            trace=trace,
         )
 
     def check(self, endpoint: str) -> None:
@@ -103,6 +110,17 @@ def test_an_endpoint_is_pinned_with_the_request_and_has_to_be_there(desk: Desk) 
     with pytest.raises(NotFound, match=r"^callback: expected the id of a registered endpoint"):
         desk.start(prefix=DATA, callback="erp")
     assert len(desk.runs.started) == 2
+
+
+def test_the_callers_trace_goes_with_the_run_but_does_not_name_it(desk: Desk) -> None:
+    folder, _ = desk.start("ab" * 16, prefix=DATA)
+    context = desk.runs.started[folder.run]["traceparent"]
+    assert context == run_context(folder.run, "ab" * 16)
+    own = run_context(folder.run)
+    assert (w3c.trace_id(context), bool(w3c.trace_id(own))) == ("ab" * 16, True)
+    # the span that starts the run is the same in both
+    assert context[36:] == own[36:]
+    assert desk.start(prefix=DATA).folder == folder
 
 
 def test_another_history_of_features_is_another_run(desk: Desk) -> None:

@@ -32,6 +32,7 @@ TOLD: dict[str, Any] = {
     "seconds": 60.5,
     "drift": {"compared": 4, "moved": 1},
     "callback": "crm",
+    "traceparent": "00-a-b-01",
 }
 
 
@@ -45,7 +46,7 @@ def test_the_end_of_a_run_is_told_once_for_each_of_its_executions() -> None:
     event = webhook_event(message())
     assert (event.type, event.subject, event.model) == ("run", "run/churn-2026-abc-r1", "churn")
     assert (event.endpoint, event.webhook_id) == ("crm", "run_churn-2026-abc-r1")
-    assert event.at == 1795161660.5
+    assert (event.at, event.traceparent) == (1795161660.5, "00-a-b-01")
     kept = ("run", "model", "status", "bucket", "report", "page", "counts", "seconds", "drift")
     assert orjson.loads(event.body) == {
         "type": "run.failed",

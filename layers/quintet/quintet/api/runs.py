@@ -9,14 +9,16 @@ from typing import Any
 
 from quintet.api.queries import check_keys, read_limit
 from quintet.batch.executions import Executions, stop
-from quintet.batch.plans import RunPaths
+from quintet.batch.plans import RunPaths, run_context
 from quintet.batch.run_status import RunIndex, newest, show
 from quintet.batch.starts import Started
 from quintet.errors import BadInput, NotFound
 from quintet.formats import strict_json
 from quintet.protocols import records
 from quintet.protocols.http import Request, Response, json_body
+from quintet.serving import RequestContext
 from quintet.serving.model_cache import NAME
+from quintet.telemetry import w3c
 
 __all__ = ["RunsApi", "failure"]
 
@@ -37,17 +39,18 @@ failure = records.failure
 class RunsApi:
     """The resource /runs. A caller owns the runs that it starts, as with jobs.
 
+    `begin` starts a request's run for a caller, in the trace of an id (empty: the run's own).
     `bucket` is the default bucket of input files; `link` presigns a URL for a key.
     """
 
-    begin: Callable[[Mapping[str, Any], str], Started]
+    begin: Callable[[Mapping[str, Any], str, str], Started]
     shelf: RunIndex
     executions: Executions
     link: Callable[[str], str]
     bucket: str
 
-    def start(self, request: Request) -> Response:
-        """Answer POST /runs; the same request is the same run.
+    def start(self, request: Request, context: RequestContext) -> Response:
+        """Answer POST /runs; the same request is the same run. Its span becomes the run's first.
 
         Raises:
             BadInput: the request is invalid, or names no files.
@@ -58,8 +61,16 @@ class RunsApi:
         asked = strict_json.members("body", body)
         if "owner" in asked:
             raise BadInput.of("owner", "no such field: the caller is the owner", "one")
+        if "traceparent" in asked:
+            raise BadInput.of("traceparent", "no such field: it is a header", "one")
         known = {"bucket": self.bucket, **asked, "owner": request.caller}
-        folder, new = self.begin(known, request.caller)
+        trace = w3c.trace_id(request.headers.get("traceparent", ""))
+        folder, new = self.begin(known, request.caller, trace)
+        context.traceparent = run_context(folder.run, trace)
+        context.trace_id = w3c.trace_id(context.traceparent)
+        if context.span is not None:
+            context.span.become(context.traceparent)
+            context.span.about["run"] = folder.run
         headers = {"Location": f"{request.base}/runs/{folder.model}/{folder.run}"}
         if not new:
             found = show(folder, self.shelf, self.executions, request.caller)

@@ -215,6 +215,7 @@ def _decide(request: RunRequest, found: _Gathered, units: int) -> Plan:
         features=features,
         max_refused=pinned.contract.limits.max_refused,
         owner=request.owner,
+        traceparent=request.traceparent,
     )
 
 

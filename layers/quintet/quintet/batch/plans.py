@@ -26,6 +26,7 @@ __all__ = [
     "dump",
     "hashed_name",
     "plan_from",
+    "run_context",
     "run_name",
     "slug",
     "unit_from",
@@ -91,7 +92,8 @@ class Plan:
     many files, each has its own, in inputs.json. `keep` are the passthrough columns, with their
     names in the scores. `features` combines the files of stored features that the request names;
     history.json lists each of them. `max_refused` is the share of rows that may be refused,
-    `owner` the API caller who requested the run.
+    `owner` the API caller who requested the run, `traceparent` the run's W3C context if the caller
+    sent one.
     """
 
     run: str
@@ -120,6 +122,7 @@ class Plan:
     features: Snapshot | None = None
     max_refused: float = 1.0
     owner: str | None = None
+    traceparent: str | None = None
 
     @property
     def folder(self) -> RunPaths:
@@ -196,6 +199,16 @@ def run_name(bucket: str, key: str, version: str) -> str:
     model, _, rest = key.partition("/")
     stem = rest.rpartition("/")[2].partition(".")[0]
     return hashed_name(model, stem, (bucket, key, version))
+
+
+def run_context(run: str, trace: str = "") -> str:
+    """The W3C context of a run: the span that starts it, which its other spans are under.
+
+    It depends on the name alone, so that a repeated start has the same input. `trace` is the id of
+    the caller's trace, if there is one.
+    """
+    digest = hashlib.sha256(f"trace of {run}".encode()).hexdigest()
+    return f"00-{trace or digest[:32]}-{digest[32:48]}-01"
 
 
 def hashed_name(model: str, hint: str, parts: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ __all__ = [
 SCOPES: tuple[Scope, ...] = ("key", "prefix", "manifest")
 TEXTS = (
     *("bucket", "model", "version_id", "partition", "output", "callback", "features", "owner"),
+    "traceparent",
     "header",
     *SCOPES,
 )
@@ -46,7 +47,8 @@ class RunRequest:
     `quintet.contract.Contract`). The object's metadata may also set these three. `callback` is the
     id of an endpoint that is notified when the run ends. `features` is a prefix of files with the
     history of the stored features. `owner` is the API caller who requested the run; a run without
-    an owner belongs to the stage.
+    an owner belongs to the stage. `traceparent` is the run's W3C context, if its caller sent one
+    (see `quintet.batch.plans.run_context`).
     """
 
     run: str
@@ -65,6 +67,7 @@ class RunRequest:
     features: str | None = None
     header: Header | None = None
     owner: str | None = None
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", self.model or self.source.partition("/")[0])

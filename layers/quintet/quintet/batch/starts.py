@@ -10,7 +10,7 @@ import orjson
 
 from quintet.batch.drops import RunStarter
 from quintet.batch.input_listing import InputListing, list_inputs, list_prefix
-from quintet.batch.plans import RunPaths, hashed_name
+from quintet.batch.plans import RunPaths, hashed_name, run_context
 from quintet.batch.requests import RunRequest, request_from
 from quintet.batch.stores import InputBucket
 from quintet.serving.model_cache import Routes
@@ -32,12 +32,14 @@ def start_run(
     inbox: InputBucket,
     runs: RunStarter,
     check: Callable[[str], None],
+    trace: str = "",
 ) -> Started:
     """Start the run of a request, unless it was started before.
 
     The name is a hash of the model's version, the request and the state of its files. So a
     repeated request gives the same run; a new or changed file, or another live version, gives
-    another run. `check` refuses an endpoint that is not registered.
+    another run. `check` refuses an endpoint that is not registered. `trace` is the id of the
+    caller's trace, if there is one.
 
     Raises:
         BadInput: the request is invalid, or names no files.
@@ -58,6 +60,8 @@ def start_run(
     pinned = {name: value for name, value in known.items() if value is not None}
     parts = (orjson.dumps(pinned, option=orjson.OPT_SORT_KEYS).decode(), content)
     run = hashed_name(request.model, _hint(request), parts)
+    if trace:
+        pinned["traceparent"] = run_context(run, trace)
     return Started(RunPaths(request.model, run), runs.start(run, pinned))
 
 

@@ -60,6 +60,10 @@ class Span:
         """The W3C context for what this span starts."""
         return f"00-{self.trace}-{self.id}-01"
 
+    def become(self, traceparent: str) -> None:
+        """Take the trace and the id of a W3C context that others already use as their parent's."""
+        self.trace, self.id = traceparent[3:35], traceparent[36:52]
+
     def end(self, environ: Mapping[str, str], at: float) -> None:
         """Send the span, which ended `at` (epoch seconds), to the daemon that `environ` names.
 

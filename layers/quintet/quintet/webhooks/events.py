@@ -39,7 +39,7 @@ class WebhookEvent:
     """An event to post to an endpoint. `subject` identifies its job, alert or run.
 
     `webhook_id` and `body` are the same for every attempt and every duplicate; `at` is when the
-    event happened (epoch seconds).
+    event happened (epoch seconds). `traceparent` is the W3C context of a run.
     """
 
     type: MessageType
@@ -49,6 +49,7 @@ class WebhookEvent:
     webhook_id: str
     body: bytes
     at: float
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,7 @@ def _run_event(message: dict[str, Any]) -> WebhookEvent:
         at = datetime.fromisoformat(finished).timestamp()
         run["cause"] = str(run["cause"])[:MAX_TEXT]
         run.pop("callback", None)
+        traceparent = str(run.pop("traceparent", ""))
         model = str(run["model"])
     except (ValueError, KeyError, TypeError):
         raise BadInput.of("message", "the end of a run and an endpoint", "another") from None
@@ -158,4 +160,5 @@ def _run_event(message: dict[str, Any]) -> WebhookEvent:
         webhook_id=f"run_{execution}",
         body=orjson.dumps(body, option=orjson.OPT_SORT_KEYS),
         at=at,
+        traceparent=traceparent,
     )

@@ -101,7 +101,8 @@ class EventReader:
         event = webhook_event(message)
 
         def webhook(now: float) -> Attempt:
-            return self._webhook.post(event.endpoint, event.webhook_id, event.body, now)
+            name, own = event.endpoint, event.webhook_id
+            return self._webhook.post(name, own, event.body, now, event.traceparent)
 
         return Notification(
             type=event.type,
@@ -110,6 +111,7 @@ class EventReader:
             endpoint=event.endpoint,
             at=event.at,
             channels={"webhook": webhook},
+            traceparent=event.traceparent,
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,18 @@ if TYPE_CHECKING:
     from quintet.batch.stores import InputBucket, ObjectStore
     from quintet.onnx_model import OnnxModel
 
-__all__ = ["bury_drop", "planner", "redriver", "reporter", "runs", "scorer"]
+__all__ = [
+    "bury_drop",
+    "crash_noter",
+    "planner",
+    "redriver",
+    "reporter",
+    "runs",
+    "scorer",
+    "starting",
+    "traced",
+    "traced_unit",
+]
 
 
 @cache
@@ -50,6 +62,43 @@ def runs() -> RunStarter:
 
     settings = read(DropSettings, os.environ)
     return StateMachineExecutions(common.client("states"), settings.state_machine_arn)
+
+
+@contextmanager
+def starting(run: str) -> Iterator[None]:
+    """Trace the start of a run: the span that the run's other spans are under."""
+    from quintet.batch.plans import run_context
+
+    with common.traced() as span:
+        if span is not None:
+            span.become(run_context(run))
+            span.about["run"] = run
+        yield
+
+
+@contextmanager
+def traced(run: str, request: Mapping[str, Any]) -> Iterator[str]:
+    """Trace a step of a run with that request; yields the run's W3C context."""
+    from quintet.batch.plans import run_context
+
+    context = str(request.get("traceparent") or run_context(run))
+    with common.traced(context) as span:
+        if span is not None:
+            span.about["run"] = run
+        yield context
+
+
+@contextmanager
+def traced_unit(unit: Unit) -> Iterator[None]:
+    """Trace the scoring of a unit."""
+    from quintet.batch.plans import run_context
+
+    context = _planned(unit.model, unit.run).traceparent or run_context(unit.run)
+    with common.traced(context) as span:
+        if span is not None:
+            span.about |= {"run": unit.run, "model": unit.model, "unit": unit.unit}
+            span.about["rows"] = unit.rows
+        yield
 
 
 def bury_drop(body: str) -> None:

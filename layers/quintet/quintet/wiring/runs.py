@@ -25,9 +25,14 @@ def _settings() -> RunsSettings:
 
 def start_scheduled(event: Mapping[str, Any]) -> dict[str, Any]:
     """Start the run of a schedule; return its model and name."""
+    from quintet.batch.plans import run_context
     from quintet.batch.schedules import start_scheduled
 
-    folder, new = start_scheduled(event, _executions())
+    with common.traced() as span:
+        folder, new = start_scheduled(event, _executions())
+        if span is not None:
+            span.become(run_context(folder.run))
+            span.about |= {"run": folder.run, "model": folder.model}
     common.request_telemetry().output.info("scheduled", model=folder.model, run=folder.run, new=new)
     return {"model": folder.model, "run": folder.run, "new": new}
 
@@ -61,9 +66,11 @@ def api() -> RunsApi:
 
     inbox = S3InputBucket(s3)
 
-    def begin(data: Mapping[str, Any], caller: str) -> Started:
+    def begin(data: Mapping[str, Any], caller: str, trace: str) -> Started:
         check = partial(endpoints.check, caller=caller)
-        return start_run(data, routes=routes, inbox=inbox, runs=executions, check=check)
+        return start_run(
+            data, routes=routes, inbox=inbox, runs=executions, check=check, trace=trace
+        )
 
     return RunsApi(
         begin=begin,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
     from quintet.streaming.model_rows import Decoded, ShardBatch
     from quintet.streaming.scorer import Scorer
     from quintet.streaming.telemetry import StreamTelemetry
+    from quintet.telemetry.traces import Span
 
-__all__ = ["scorer", "telemetry"]
+__all__ = ["scorer", "telemetry", "traced"]
 
 DAY = 86_400
 #: threads that write alerts and latest scores, which mostly wait for AWS
@@ -36,6 +39,16 @@ def telemetry() -> StreamTelemetry:
     from quintet.streaming.telemetry import StreamTelemetry
 
     return StreamTelemetry(common.logger(), common.metrics())
+
+
+@contextmanager
+def traced(batch: ShardBatch) -> Iterator[Span | None]:
+    """Trace the scoring of a shard's records. `quintet trace` finds a record by the numbers."""
+    with common.traced() as span:
+        if span is not None and batch.sequences:
+            span.about |= {"shard": batch.shard, "records": len(batch.sequences)}
+            span.about |= {"first": batch.sequences[0], "last": batch.sequences[-1]}
+        yield span
 
 
 @cache
