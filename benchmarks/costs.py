@@ -62,6 +62,8 @@ FREE = {
 #: and those that `idle` counts
 BILLED = {
     "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::CompositeAlarm",
+    "AWS::CloudWatch::Dashboard",
     "AWS::Kinesis::Stream",
     "AWS::Lambda::Alias",
     "AWS::Lambda::EventSourceMapping",
@@ -98,6 +100,12 @@ def _standing(of: Plan) -> Iterable[Line]:
     watched = sum(sum("MetricStat" in m for m in a.get("Metrics", ())) or 1 for a in alarms)
     usd = watched * table["cloudwatch"]["alarm_month"]
     yield Line("alarms", usd, f"{len(alarms)}, of {watched} metrics")
+    joined = len(of.of_type("AWS::CloudWatch::CompositeAlarm"))
+    usd = joined * table["cloudwatch"]["composite_month"]
+    yield Line("composite alarms", usd, f"{joined}, one for each severity")
+    boards = len(of.of_type("AWS::CloudWatch::Dashboard"))
+    usd = boards * table["cloudwatch"]["dashboard_month"]
+    yield Line("the dashboard", usd, "free while the account has at most three")
     warm = sum(
         alias.get("ProvisionedConcurrencyConfig", {}).get("ProvisionedConcurrentExecutions", 0)
         for alias in of.of_type("AWS::Lambda::Alias").values()

@@ -242,6 +242,8 @@ NOTES: Mapping[str, Mapping[str, str]] = {
         "": "provisioned concurrency stays at the alias's value"
     },
     "AWS::CloudWatch::Alarm": {"": "metrics are kept, alarms are not evaluated here"},
+    "AWS::CloudWatch::CompositeAlarm": {"": "metrics are kept, alarms are not evaluated here"},
+    "AWS::CloudWatch::Dashboard": {"": "no pages here: `quintet slo` shows budgets and burns"},
     "AWS::DynamoDB::Table": {
         "TimeToLiveSpecification": "kept, but nothing is deleted: expiry needs a condition"
     },

@@ -163,6 +163,8 @@ _MAKERS: Mapping[str, Callable[[_Subject], Identity]] = {
     "AWS::ApiGateway::RestApi": _rest_api,
     "AWS::ApiGateway::Stage": _stage,
     "AWS::CloudWatch::Alarm": _named("AlarmName", "cloudwatch", "alarm:"),
+    "AWS::CloudWatch::CompositeAlarm": _named("AlarmName", "cloudwatch", "alarm:"),
+    "AWS::CloudWatch::Dashboard": _named("DashboardName", "cloudwatch", "dashboard/"),
     "AWS::DynamoDB::Table": _named("TableName", "dynamodb", "table/"),
     "AWS::Events::Rule": _named("Name", "events", "rule/"),
     "AWS::IAM::Role": _role,

@@ -17,6 +17,7 @@ from quintet.batch.drops import MemoryRunStarter
 from quintet.batch.schedules import start_scheduled
 from quintet.captures.places import FAILED, RAW, TABLE
 from quintet.jobs.submit import TTL_SECONDS
+from quintet.monitoring.burn import PAIRS
 from quintet.settings import (
     ApiSettings,
     CaptureSettings,
@@ -695,3 +696,56 @@ def test_what_capture_fails_for_is_kept_and_delivered_again() -> None:
         ("CompactRole", "s3:GetObject"),
         ("CompactRole", "s3:DeleteObject"),
     }
+
+
+# ---- error budgets ------------------------------------------------------------------------------
+
+
+def test_budgets_are_alarmed_of_by_the_pairs_that_monitor_writes() -> None:
+    alarms = properties("AWS::CloudWatch::Alarm")
+    for pair in PAIRS:
+        alarm = alarms[f"Budget{pair.name.capitalize()}Alarm"]
+        assert (alarm["Namespace"], alarm["MetricName"]) == ("Quintet", "burning_models_count")
+        # its dimensions: see tests/functions/test_monitor.py
+        dimensions = {d["Name"]: d["Value"] for d in alarm["Dimensions"]}
+        assert dimensions == {"service": "monitor", "stage": "local", "pair": pair.name}
+        said = alarm["AlarmDescription"].replace(" ", "")
+        for fact in (f"{pair.rate:g}times", f"over{pair.long}and{pair.short}"):
+            assert fact.replace("5m", "5min").replace("30m", "30min") in said
+        assert "AlarmActions" not in alarm
+
+
+def test_one_composite_alarm_a_severity_acts() -> None:
+    composites = properties("AWS::CloudWatch::CompositeAlarm")
+    for severity in ("page", "ticket"):
+        names = [f"Budget{p.name.capitalize()}Alarm" for p in PAIRS if p.severity == severity]
+        rule = " OR ".join(f'ALARM("{PLAN.identities[name].ref}")' for name in names)
+        assert composites[f"Budget{severity.capitalize()}Alarm"]["AlarmRule"] == rule
+    with_topic = plan(load(TEMPLATE, {"AlarmTopicArn": "arn:aws:sns:us-east-1:1:t"}), "http://x")
+    for composite in with_topic.of_type("AWS::CloudWatch::CompositeAlarm").values():
+        assert composite["AlarmActions"] == ["arn:aws:sns:us-east-1:1:t"]
+
+
+def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm() -> None:
+    page = (ROOT / "docs/runbooks.md").read_text()
+    sections = dict(zip(*[iter(re.split(r"^## (.*)$", page, flags=re.M)[1:])] * 2, strict=True))
+    alarms = properties("AWS::CloudWatch::Alarm") | properties("AWS::CloudWatch::CompositeAlarm")
+    assert set(sections) == set(alarms)
+    for name, text in sections.items():  # what it means, and what to do
+        assert len(text.strip().split("\n\n")) >= 2, name
+
+
+def test_the_dashboard_shows_what_there_is() -> None:
+    board = json.loads(properties("AWS::CloudWatch::Dashboard")["Dashboard"]["DashboardBody"])
+    alarms, *graphs = board["widgets"]
+    parts = {f"Budget{pair.name.capitalize()}Alarm" for pair in PAIRS}
+    kinds = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+    there = {name for kind in kinds for name in properties(kind)} - parts
+    assert set(alarms["properties"]["alarms"]) == {identity(name) for name in there}
+    for graph in graphs:
+        for metric in graph["properties"]["metrics"]:
+            if isinstance(metric[0], dict):
+                (name,) = re.findall(r'MetricName="(\w+)"', metric[0]["expression"])
+                assert name in METRICS
+    places = {(w["x"], w["y"]) for w in board["widgets"]}
+    assert len(places) == len(board["widgets"])
