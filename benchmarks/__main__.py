@@ -17,6 +17,7 @@ BENCHMARKS = (
     "async_work",
     "async_queue",
     "stream_alert",
+    "labels_join",
 )
 
 
