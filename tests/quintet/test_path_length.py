@@ -30,6 +30,11 @@ from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
 from quintet_publish.kit import contract_of
 
 PACKAGE = str(Path(quintet.__file__).parent)
+#: an invocation that X-Ray samples, beside a daemon that does not listen
+SAMPLED = {
+    "_X_AMZN_TRACE_ID": f"Root=1-{'a' * 8}-{'b' * 24};Parent={'c' * 16};Sampled=1",
+    "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:9",
+}
 FRAUD = Path(__file__).parents[2] / "models/fraud"
 
 
@@ -84,14 +89,14 @@ def fraud(capture: Capture | None) -> Online:
 
 
 @pytest.mark.parametrize(
-    ("capture", "modules", "calls"),
-    [(None, 12, 45), (Capture(), 16, 58)],
-    ids=["plain", "captured"],
+    ("environ", "capture", "modules", "calls"),
+    [({}, None, 12, 45), ({}, Capture(), 16, 58), (SAMPLED, None, 14, 53)],
+    ids=["plain", "captured", "sampled"],
 )
 def test_a_warm_record_passes_few_modules_and_calls(
-    capture: Capture | None, modules: int, calls: int
+    environ: dict[str, str], capture: Capture | None, modules: int, calls: int
 ) -> None:
-    telemetry = RequestTelemetry(StdoutTelemetry("test", {}))
+    telemetry = RequestTelemetry(StdoutTelemetry("test", environ))
     handle = partial(RECORDS.answer, fraud(capture))
     routes = gateway.Routes({("POST", "/models/{model}/predict"): (handle, RECORDS.failure)})
     record = (FRAUD / "data/requests.jsonl").read_text().splitlines()[0]
