@@ -43,7 +43,7 @@ REQUEST_WRITES = 7
 ITEM_BYTES = 1_000
 #: measured: bytes of a capture's line for one row of 30 features, and in the table; ms of `capture`
 #: and of `compact` for a row
-CAPTURE_LOG, CAPTURE_BYTES, CAPTURE_MS = 1_100, 190, 0.07
+CAPTURE_LOG, CAPTURE_BYTES, CAPTURE_MS = 1_100, 130, 0.05
 #: assumed: lines in one delivery of CloudWatch Logs
 DELIVERED = 100
 #: bytes of a row of 30 features in Parquet: 1.2 GB for ten million, see docs/benchmarks.md

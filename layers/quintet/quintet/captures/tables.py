@@ -214,9 +214,21 @@ def concat(tables: Sequence[core.Table]) -> core.Table:
 
 
 def write_parquet(table: core.Table) -> bytes:
-    """A table as a file; the same rows give the same bytes."""
+    """A table as a file; the same rows give the same bytes.
+
+    Numbers of a model's own columns rarely repeat: with dictionaries of them, writing takes twice
+    as long, and the file is half as large again.
+    """
     out = io.BytesIO()
-    arrow_io.write_parquet(table.combine_chunks(), out, compression="zstd(3)")
+    arrow_io.write_parquet(
+        table.combine_chunks(),
+        out,
+        compression="zstd(1)",
+        column_dictionary_enabled={
+            name: name in FIXED or core.DataType.is_string(table[name].type)
+            for name in table.column_names
+        },
+    )
     return out.getvalue()
 
 
