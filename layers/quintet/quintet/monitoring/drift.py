@@ -8,8 +8,8 @@ without the second, every large run does. docs/monitoring.md has the power of th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,24 +28,26 @@ Units = Sequence[tuple[int, Mapping[str, Any]]]
 
 
 def drift_of(
-    reference: Reference, units: Iterable[tuple[int, Mapping[str, Any]]]
+    reference: Reference,
+    units: Iterable[tuple[int, Mapping[str, Any]]],
+    before: Iterable[tuple[int, Mapping[str, Any]]] | None = None,
 ) -> dict[str, Any] | None:
     """Compute the drift of a run or day, movers first; None without rows or without a baseline.
 
     `units` are the number of rows that each unit scored, and its `Sample.document`. With an entity
-    in the contract the tests count entities, and `by_rows` has what they give for rows.
+    in the contract the tests count entities, and `by_rows` has what they give for rows. With other
+    units `before`, these are what is compared with, in place of the training data.
     """
-    known = [(rows, found) for rows, found in units if found["rows"]]
+    known, earlier = _with_rows(units), None if before is None else _with_rows(before)
     bins = reference.rows()
     if not known or not bins:
         return None
     rule = reference.contract.drift
-    by_rows = _View(bins, known, rule)
+    by_rows = _View(_instead(bins, earlier), known, rule)
     view = by_rows
     if reference.contract.entity:
-        parts = [found["entities"] for _, found in known]
-        first = [(part["rows"], part) for part in parts if part["rows"]]
-        view = _View(reference.entities(), first, rule)
+        first = None if earlier is None else _first(earlier)
+        view = _View(_instead(reference.entities(), first), _first(known), rule)
     features = [one.document() for one in view.features]
     if view is not by_rows:
         moved = {one.name: one.document() for one in by_rows.features}
@@ -65,6 +67,24 @@ def drift_of(
         "features": features,
         "not_compared": [f.name for f in reference.contract.features if f.name not in names],
     }
+
+
+def _with_rows(units: Iterable[tuple[int, Mapping[str, Any]]]) -> Units:
+    return [(rows, found) for rows, found in units if found["rows"]]
+
+
+def _first(units: Units) -> Units:
+    """What units counted of entities, each once."""
+    parts = [found["entities"] for _, found in units]
+    return [(part["rows"], part) for part in parts if part["rows"]]
+
+
+def _instead(bins: Sequence[Bins], units: Units | None) -> Sequence[Bins]:
+    """The bins with the counts of units for those of the training data."""
+    if units is None:
+        return bins
+    totals = [(one, _total(one, units)) for one in bins]
+    return [replace(one, expected=t.counts, outside=t.outside) for one, t in totals if t]
 
 
 class _View:
@@ -95,7 +115,7 @@ class _Feature:
 
     bins: Bins
     now: Counts
-    tests: list[_Test] = field(default_factory=list)
+    tests: list[_Test]
 
     @property
     def name(self) -> str:
@@ -130,29 +150,42 @@ class _Feature:
 
 def _compared(bins: Bins, units: Units) -> _Feature | None:
     """A feature with its tests; None if no row has it, as in captures without its column."""
+    total = _total(bins, units)
+    if total is None:
+        return None
+    tests = list(_tests(bins, total.counts, total.outside, total.alike))
+    return _Feature(bins, total.counts, tests)
+
+
+class _Total(NamedTuple):
+    """The counts of all units, as of rows of equal weight, and whether all numbers are alike."""
+
+    counts: Counts
+    outside: float
+    alike: bool
+
+
+def _total(bins: Bins, units: Units) -> _Total | None:
     name = bins.feature.name
-    parts = [(rows, found["rows"], found["features"].get(name)) for rows, found in units]
     total, weights, squares = np.zeros(len(bins.expected)), 0.0, 0.0
-    outside, span = 0.0, (np.inf, -np.inf)
-    for rows, looked, counted in parts:
+    outside, low, high = 0.0, np.inf, -np.inf
+    for rows, found in units:
+        counted = found["features"].get(name)
         if counted is None:
             continue
-        weight = rows / looked  # each unit counts by its scored rows
+        weight = rows / found["rows"]  # each unit counts by its scored rows
         counts = np.array(counted["counts"], dtype=np.float64)
         total += counts * weight
         weights += counts.sum() * weight
         squares += counts.sum() * weight**2
         outside += counted["outside"] * weight
         if counted["span"] is not None:
-            low, high = counted["span"]
-            span = min(span[0], low), max(span[1], high)
+            low, high = min(low, counted["span"][0]), max(high, counted["span"][1])
     if not weights:
         return None
     # the number of rows of equal weight that would say as much (Kish)
-    scale = (weights**2 / squares) / weights
-    feature = _Feature(bins, total * scale)
-    feature.tests = list(_tests(bins, total * scale, outside * scale, span[0] == span[1]))
-    return feature
+    scale = weights / squares
+    return _Total(total * scale, outside * scale, low == high)
 
 
 def _tests(bins: Bins, now: Counts, outside: float, alike: bool) -> Iterable[_Test]:

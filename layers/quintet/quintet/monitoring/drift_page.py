@@ -9,8 +9,10 @@ from quintet.monitoring.drift import FEWEST
 
 __all__ = ["STYLE", "drift_section"]
 
-#: the number of features on the page; report.json has all of them
+#: the number of features on a run's page; report.json has all of them
 SHOWN = 20
+#: the number of bins that are drawn; of more categories, the smallest are one
+BINS = 24
 WIDTH, HEIGHT = 200, 36
 
 STYLE = """
@@ -24,13 +26,13 @@ STYLE = """
 """
 
 
-def drift_section(drift: dict[str, Any] | None) -> str:
-    """The section as HTML; empty without a baseline."""
+def drift_section(drift: dict[str, Any] | None, shown: int = SHOWN) -> str:
+    """The section as HTML, with so many features; empty without a baseline."""
     if not drift:
         return ""
     features = drift["features"]
-    rows = "".join(map(_row, features[:SHOWN]))
-    more = len(features) - SHOWN
+    rows = "".join(map(_row, features[:shown]))
+    more = len(features) - shown
     rest = f'<p class="soft">and {more} more, which moved less: report.json</p>' if more > 0 else ""
     return (
         f'<h2>Drift <span class="soft">{_verdict(drift)}</span></h2>'
@@ -63,7 +65,7 @@ def _table(rows: str) -> str:
     return (
         '<div class="box scroll drift"><table><tr><th>feature</th><th>result</th>'
         '<th class="n">effect</th><th class="n">p</th><th class="n">PSI</th><th class="n">JS</th>'
-        f"<th></th></tr>{rows}</table></div>"
+        f"<th>shares, and the largest change</th></tr>{rows}</table></div>"
     )
 
 
@@ -85,13 +87,32 @@ def _row(feature: dict[str, Any]) -> str:
     )
 
 
+def _largest(feature: dict[str, Any]) -> str:
+    """The bin that changed most, in words: the bars have no labels."""
+    changes = [abs(n - w) for w, n in zip(feature["expected"], feature["actual"], strict=True)]
+    place = changes.index(max(changes))
+    was, now = feature["expected"][place], feature["actual"][place]
+    name = feature["bins"][place]
+    return f"{name}: {100 * was:.1f} % to {100 * now:.1f} %"
+
+
+def _drawn(feature: dict[str, Any]) -> list[tuple[str, float, float]]:
+    """The bins to draw, each with its share in the training data and now."""
+    bins = list(zip(feature["bins"], feature["expected"], feature["actual"], strict=True))
+    if len(bins) <= BINS:
+        return bins
+    order = sorted(bins, key=lambda one: -max(one[1:]))
+    rest = order[BINS - 1 :]
+    return [*order[: BINS - 1], ("the rest", *(sum(one[i] for one in rest) for i in (1, 2)))]
+
+
 def _bars(feature: dict[str, Any]) -> str:
-    """Two bars per bin: its share of the training data, and its share of the run."""
-    bins, pairs = feature["bins"], (feature["expected"], feature["actual"])
-    most, step = max(map(max, pairs)), WIDTH / len(bins)
+    """Two bars per bin: its share of the training data, and its share now."""
+    bins = _drawn(feature)
+    most, step = max(max(was, now) for _, was, now in bins), WIDTH / len(bins)
     bars = []
-    for place, (name, was, now) in enumerate(zip(bins, *pairs, strict=True)):
-        told = f"{name}: {100 * was:.1f} % of the training data, {100 * now:.1f} % here"
+    for place, (name, was, now) in enumerate(bins):
+        told = f"{name}: {100 * was:.1f} % of the training data, {100 * now:.1f} % now"
         rects = "".join(
             f'<rect class="{kind}" x="{place * step + step * shift:.1f}" '
             f'y="{HEIGHT * (1 - share / most):.1f}" width="{step * 0.42:.1f}" '
@@ -99,8 +120,9 @@ def _bars(feature: dict[str, Any]) -> str:
             for kind, share, shift in (("was", was, 0.05), ("now", now, 0.5))
         )
         bars.append(f"<g>{rects}<title>{escape(told)}</title></g>")
-    label = f"the shares of {feature['feature']} by bin, in the training data and here"
+    label = f"the shares of {feature['feature']} by bin, in the training data and now"
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(label)}">{"".join(bars)}</svg>'
+        f'<span class="soft">{escape(_largest(feature))}</span>'
     )

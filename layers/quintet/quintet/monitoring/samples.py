@@ -47,17 +47,25 @@ class Sample:
     """The counts of some rows, as the model received them: the features of a sample of them.
 
     `rows` are about to be added. With several `units`, an entity is counted by one of them, which
-    its name decides, so that no entity counts twice in a run.
+    its name decides, so that no entity counts twice in a run. Samples of one process share the
+    entities that they have `seen` instead.
     """
 
-    def __init__(self, reference: Reference, rows: int, unit: int = 0, units: int = 1) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        rows: int,
+        unit: int = 0,
+        units: int = 1,
+        seen: set[str] | None = None,
+    ) -> None:
         self._all = _Held(reference.rows())
         entity = reference.contract.entity
         self._first = _Held(reference.entities()) if entity else None
         self._step = max(1, rows // ROWS)
         self._unit, self._units = unit, units
-        self._entities = max(1, rows // (units * ENTITIES))
-        self._seen: set[str] = set()
+        self._entities = 1 if seen is not None else max(1, rows // (units * ENTITIES))
+        self._seen = set() if seen is None else seen
 
     def add(
         self,
