@@ -36,6 +36,7 @@ GUIDES = {
     "quintet endpoints": "async-callbacks.md",
     "quintet jobs": "async.md",
     "quintet labels": "labels.md",
+    "quintet monitor": "monitoring.md",
     "quintet publish": "publishing.md",
     "quintet quality": "labels.md",
     "quintet run": "batch.md",
@@ -77,6 +78,7 @@ def sections() -> dict[str, list[str]]:
         "callback metrics": _metrics(metrics.CALLBACKS),
         "stream metrics": _metrics(metrics.STREAM),
         "capture metrics": _metrics(metrics.CAPTURES),
+        "drift metrics": _metrics(metrics.DRIFT),
         "load metrics": _metrics(metrics.LOADS),
         "slo metrics": _metrics(metrics.SLO),
     }

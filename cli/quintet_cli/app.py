@@ -42,6 +42,7 @@ COMMANDS = (
     "slo",
     "captures",
     "skew",
+    "monitor",
     "labels",
     "quality",
     "trace",

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from quintet.captures.compaction import compact
 from quintet.captures.tables import read_parquet
 from quintet.contract import Capture
 from quintet_cli.app import app
+from quintet_cli.stacks import StageError
 
 CONTRACT = replace(METER, capture=Capture(days=30))
 FAULTS = {
@@ -146,6 +148,34 @@ def test_captures_are_what_was_served(
 def _health(local: LocalAws) -> dict[str, Any]:
     found: dict[str, Any] = urllib3.request("GET", f"{local.endpoint_url}/_quintet/health").json()
     return found
+
+
+def test_the_command_reports_a_day(
+    local: LocalAws, bucket: CaptureBucket, served: Counter[tuple[str, str, int]], tmp_path: Path
+) -> None:
+    today, page = datetime.now(UTC).date().isoformat(), tmp_path / "day.html"
+    words = ["monitor", "log", "--day", today, "--out", str(page), "--state", str(local.state)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, f"{done.output} {done.exception}"
+    assert (
+        f"log on {today}: " in done.output
+        and "drifting (moved on 2 of 3 days): none" in done.output
+    )
+    assert str(page) in done.output
+    stored = bucket.get(f"daily/model=log/date={today}/report.json")
+    assert stored is not None
+    report = json.loads(stored.body)
+    senders = {sender["sender"]: sender for sender in report["senders"]}
+    assert senders["log/a.csv"]["rows"] == FILE_ROWS
+    assert f"{FILE_ROWS}</td>" in page.read_text() and "log/a.csv" in page.read_text()
+    assert [one["reason"] for one in report["reasons"]] == ["x: expected a number (float32)"]
+    words[words.index(today)] = "2999-01-01"
+    refused = CliRunner().invoke(app, words)
+    assert isinstance(refused.exception, StageError)
+    assert "day: expected a day until today" in str(refused.exception)
+    answer = local.client("lambda").invoke(FunctionName=local.outputs["ReportDayName"])
+    (found,) = json.loads(answer["Payload"].read())  # of yesterday
+    assert (found["model"], found["rows"]["scored"]) == ("log", 0)
 
 
 def test_functions_make_no_call_that_their_role_does_not_allow(

@@ -24,6 +24,7 @@ ORDER = [
     {"formats"},
     {"serving"},
     {"captures"},
+    {"daily"},
     {"labels"},
     {"protocols"},
     {"jobs", "batch"},

@@ -19,6 +19,7 @@ __all__ = [
     "NotifySettings",
     "PlanSettings",
     "PredictSettings",
+    "ReportDaySettings",
     "ReportSettings",
     "RunsSettings",
     "ScoreSettings",
@@ -184,6 +185,16 @@ class ScoreSettings:
     registry_bucket: str
     scores_bucket: str
     features_table: str
+    captures_bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportDaySettings:
+    """Settings of `report_day`."""
+
+    stage: str
+    registry_bucket: str
+    registry_table: str
     captures_bucket: str
 
 

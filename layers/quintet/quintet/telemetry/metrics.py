@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["CALLBACKS", "CAPTURES", "LOADS", "METRICS", "REQUESTS", "SLO", "STREAM", "Unit"]
+__all__ = [
+    "CALLBACKS",
+    "CAPTURES",
+    "DRIFT",
+    "LOADS",
+    "METRICS",
+    "REQUESTS",
+    "SLO",
+    "STREAM",
+    "Unit",
+]
 
 Unit = Literal["Count", "Milliseconds", "None", "Seconds"]
 
@@ -65,6 +75,12 @@ CAPTURES = {
     "duplicate_captures_count": "rows that had come more than once",
     "expired_captures_count": "objects deleted because their contract's days were over",
 }
+#: metrics of `report_day`, by stage and model
+DRIFT = {
+    "moved_features_count": "features whose distribution had moved on the day",
+    "drifting_features_count": "features that had moved on two of three days",
+    "drifting_models_count": "models with such a feature, by stage alone",
+}
 #: metrics of every function that loads a model, by stage and model
 LOADS = {
     "golden_warnings_count": "loads that serve with `when_golden_differs: warn`, although golden "
@@ -85,5 +101,5 @@ _UNITS: dict[str, Unit] = {
 #: the CloudWatch unit of each metric
 METRICS: dict[str, Unit] = {
     name: _UNITS[name.rpartition("_")[2]]
-    for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES, *LOADS, *SLO)
+    for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES, *DRIFT, *LOADS, *SLO)
 }
