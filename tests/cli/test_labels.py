@@ -122,7 +122,7 @@ def test_realised_and_estimated_quality_are_beside_each_other() -> None:
         ["1", "2", "1", "1 (0.7)", "- (0.9)", "0.1054 (0.5091)", "0.1"],
     ]
     assert lines[-2:] == [
-        "version 9 was deleted: 1 predictions of it are left out",
+        "version 9 was deleted or withdrawn: 1 predictions of it are left out",
         "labels: 4 read, 2 used; 1 twice; 1 of unknown predictions",
     ]
 

@@ -132,6 +132,10 @@ def untouched_lines(outputs: Mapping[str, str], entity: str) -> Iterator[str]:
             f"aws s3 ls --recursive s3://{outputs['CapturesBucketName']}/features/",
         ),
         (
+            "labels, by ids of predictions",
+            f"aws s3 ls --recursive s3://{outputs['CapturesBucketName']}/labels/",
+        ),
+        (
             "latest scores",
             f"aws dynamodb delete-item --table-name {outputs['ScoresTableName']} --key "
             f'\'{{"entity": {{"S": "MODEL#ENTITY_COLUMN#{entity}"}}}}\'',

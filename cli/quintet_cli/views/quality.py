@@ -39,10 +39,12 @@ def quality_view(found: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield _segments(version)
         if version["by_rule"]:
             yield f"{version['by_rule']:,} answers of the fallback rule are left out"
+        if version["not_finite"]:
+            yield f"{version['not_finite']:,} predictions without a finite output are left out"
     if not found["versions"]:
         yield "no captured predictions that labels can be compared with"
     for version, rows in found["deleted"].items():
-        yield f"version {version} was deleted: {rows:,} predictions of it are left out"
+        yield f"version {version} was deleted or withdrawn: {rows:,} predictions of it are left out"
     counts = found["labels"]
     notes = [f"{counts[name]:,} {text}" for name, text in _NOTES.items() if counts[name]]
     yield "; ".join([f"labels: {counts['read']:,} read, {counts['used']:,} used", *notes])

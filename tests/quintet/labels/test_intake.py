@@ -111,5 +111,7 @@ def test_groups_are_those_of_equal_ids() -> None:
 def test_only_ids_of_online_events_have_a_time() -> None:
     ids = np.array([b"018bcfe5680000000000000000000000", b"018bcfe5680000000000000000000000.12"])
     assert event_times(ids).tolist() == [1_700_000_000.0, 1_700_000_000.0]
-    other = np.array([b"order-7", b"018bcfe568000000000000000000000g", b"0" * 33, b"job-1"])
+    other = np.array(
+        [b"order-7", b"018bcfe568000000000000000000000g", b"0" * 32, b"0" * 33, b"job-1"]
+    )
     assert np.isnan(event_times(other)).all()

@@ -247,6 +247,7 @@ def test_what_is_left_out_is_counted() -> None:
         objects, events, [START] * 3, risks([0.1, 0.2, 0.9]), fallback=np.array([0, 1, 0], bool)
     )
     capture(objects, [event_id(START, 9)], [START], risks([0.5]), version=7)
+    capture(objects, [event_id(START, 8)], [START], risks([np.nan]))
     label(objects, [(event, "kept", START) for event in events], "risk")
     said = quality(
         objects,
@@ -258,7 +259,8 @@ def test_what_is_left_out_is_counted() -> None:
     assert said["deleted"] == {"7": 1}
     assert said["labels"] == NOTHING | {"read": 3, "used": 3}
     (version,) = said["versions"]
-    assert (version["rows"], version["labelled"], version["by_rule"]) == (2, 2, 1)
+    assert (version["rows"], version["labelled"]) == (2, 2)
+    assert (version["by_rule"], version["not_finite"]) == (1, 1)
 
 
 def test_nothing_captured_and_nothing_labelled() -> None:

@@ -13,6 +13,8 @@ MAX_ID_BYTES = 200
 Ids = NDArray[np.bytes_]
 
 _ODD = 0x9E3779B97F4A7C15
+#: 2020: an older time is that of no event
+_EARLIEST = 1_577_836_800.0
 _HEX = np.full(256, -1, dtype=np.int64)
 _HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 
@@ -81,4 +83,4 @@ def event_times(ids: Ids) -> NDArray[np.float64]:
     is_event = (digits >= 0).all(axis=1) & np.isin(matrix[:, 32], (0, ord(".")))
     milliseconds = digits[is_event, :12] @ (16 ** np.arange(11, -1, -1, dtype=np.int64))
     found[is_event] = milliseconds / 1000
-    return found
+    return np.where(found < _EARLIEST, np.nan, found)

@@ -39,14 +39,15 @@ MOST_VALUES = 20
 class Joined:
     """Predictions of one version with their labels; all arrays are (rows,).
 
-    `truth` is NaN where no label has come. `by_rule` counts rows that the fallback rule answered:
-    they say nothing about the model, and are left out.
+    `truth` is NaN where no label has come. Left out are rows that the fallback rule answered
+    (`by_rule` of them), which say nothing about the model, and rows without a finite output.
     """
 
     target: Target
     rows: Served
     truth: Floats
     by_rule: int
+    not_finite: int
 
     @property
     def labelled(self) -> Mask:
@@ -78,9 +79,17 @@ def join(
         used[at[has_label[fits]]] = True
         misfit[at[has_label[~fits]]] = True
         truth[has_label[fits]] = values[at[has_label[fits]]]
-        by_model = ~rows.fallback
+        finite = np.ones(len(at), dtype=np.bool_)
+        for name in target.columns:
+            if rows.values[name].dtype.kind == "f":
+                finite &= np.isfinite(rows.values[name])
+        kept = finite & ~rows.fallback
         found[number] = Joined(
-            target, rows.some(by_model), truth[by_model], int(rows.fallback.sum())
+            target,
+            rows.some(kept),
+            truth[kept],
+            by_rule=int(rows.fallback.sum()),
+            not_finite=int(np.count_nonzero(~finite & ~rows.fallback)),
         )
     return found, _counts(settled, used, misfit, since)
 
@@ -121,6 +130,7 @@ def report(joined: Joined, by: str | None = None) -> dict[str, Any]:
         "kind": joined.target.kind,
         **view.both(everything),
         "by_rule": joined.by_rule,
+        "not_finite": joined.not_finite,
         "calibration": view.calibration_table(),
         "days": by_day,
     }

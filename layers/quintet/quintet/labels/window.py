@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from quintet.captures.places import Place
 from quintet.captures.queries import find
 from quintet.captures.store import CaptureObjects
 from quintet.errors import Transient
+from quintet.formats.byte_streams import side_by_side
 from quintet.labels import table
 from quintet.labels.quality import join, report
 from quintet.labels.served import Served, served
@@ -109,8 +109,7 @@ class _Merged(Exception):
 
 
 def _bodies(objects: CaptureObjects, keys: Iterable[str]) -> Iterator[bytes]:
-    with ThreadPoolExecutor(READERS) as pool:
-        for stored in pool.map(objects.get, keys):
-            if stored is None:
-                raise _Merged
-            yield stored.body
+    for stored in side_by_side(objects.get, keys, READERS):
+        if stored is None:
+            raise _Merged
+        yield stored.body
