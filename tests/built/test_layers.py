@@ -25,10 +25,12 @@ def test_a_function_is_small_with_its_layers(architecture: str) -> None:
         check_size(name, [function.code, *function.layers], FUNCTION_MB * MB)
 
 
-def test_the_columnar_reader_is_carried_by_those_alone_that_read_files(architecture: str) -> None:
+def test_the_columnar_reader_is_carried_by_those_alone_that_use_it(
+    architecture: str,
+) -> None:
     columnar = built(architecture).layer("ColumnarLayer")
     carrying = {n for n, f in built(architecture).functions.items() if columnar in f.layers}
-    assert carrying == {"PlanRun", "ScoreUnit", "ScoreStream"}
+    assert carrying == {"PlanRun", "ScoreUnit", "ScoreStream", "Capture", "Compact", "AddLabels"}
 
 
 def test_libraries_are_of_the_machine_and_need_no_newer_runtime(architecture: str) -> None:

@@ -18,6 +18,10 @@ __all__ = ["ALL", "functions"]
 SETTLED: dict[str, Any] = {"batchItemFailures": []}
 ANN_S_JOB = "0f8c2f0e5d6b4d0a9b1e3c7a5f4e2d1c"
 STARTED = "2026-11-20T08:00:00.000Z"
+#: the line of capture_lines is of an hour to come
+NOTHING_TO_COMPACT = dict.fromkeys(
+    ("redelivered", "hours", "rows", "duplicates", "left", "expired"), 0
+)
 COUNTS = {"rows": 50, "scored": 49, "quarantined": 1, "fallback": 0, "unaccounted": 0}
 
 
@@ -209,6 +213,9 @@ _ANSWERS: tuple[tuple[str, str, Any], ...] = (
     ("Work", "work_last_receive", SETTLED),
     ("Work", "work_not_ours", SETTLED),
     ("Sweep", "sweep_schedule", {"expired": 0, "buried": 0, "announced": 0, "failed": 0}),
+    ("Capture", "capture_lines", None),
+    ("Capture", "capture_control", None),
+    ("Compact", "compact_schedule", NOTHING_TO_COMPACT),
     ("Notify", "notify_completed", SETTLED),
     ("Notify", "notify_alert", SETTLED),
     ("Notify", "notify_not_ours", SETTLED),
