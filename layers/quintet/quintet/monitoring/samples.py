@@ -36,10 +36,12 @@ class Reference:
 
     def rows(self) -> list[Bins]:
         """The bins of every feature in the rows of the training data."""
-        return bins_of(self.contract, self.baseline)
+        return bins_of(self.contract, self.baseline) if self.baseline else []
 
     def entities(self) -> list[Bins]:
         """The bins in one row of each entity; in all rows, if these do not name their entities."""
+        if not self.baseline:
+            return []
         return bins_of(self.contract, self.baseline.get("entities") or self.baseline)
 
 
