@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 from quintet.wiring import daily as wiring
@@ -16,8 +16,7 @@ def handler(event: dict[str, Any], context: object) -> list[dict[str, Any]]:
     """
     now = time.time()
     if model := event.get("model"):
-        return [wiring.summary(wiring.report(model, date.fromisoformat(event["day"]), now))]
-    day = datetime.fromtimestamp(now, UTC).date() - timedelta(days=1)
-    reports = [wiring.report(model, day, now) for model in wiring.captured_models()]
-    wiring.telemetry().reported(reports)
+        reports = [wiring.report(model, date.fromisoformat(event["day"]), now)]
+    else:
+        reports = wiring.report_all(now)
     return [wiring.summary(report) for report in reports]

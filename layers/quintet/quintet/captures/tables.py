@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from quintet.captures.plans import About, CapturePlan, Rows
 from quintet.columns import Array
 from quintet.errors import Refusal
+from quintet.formats.arrow import arrow_errors
 from quintet.formats.writers import list_column
 from quintet.serving import Prediction
 
@@ -233,5 +234,6 @@ def write_parquet(table: core.Table) -> bytes:
 
 
 def read_parquet(body: bytes) -> core.Table:
-    """The table in a file."""
-    return arrow_io.read_parquet(io.BytesIO(body)).read_all()
+    """The table in a file. Raises BadInput if it is damaged."""
+    with arrow_errors("captures", "a Parquet file"):
+        return arrow_io.read_parquet(io.BytesIO(body)).read_all()

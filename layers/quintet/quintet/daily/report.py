@@ -32,10 +32,15 @@ class DayPaths:
     """The keys of a day's documents."""
 
     def __init__(self, model: str, day: date) -> None:
-        folder = f"daily/model={model}/date={day.isoformat()}/"
+        folder = f"{self.folder(model)}date={day.isoformat()}/"
         self.report = f"{folder}report.json"
         self.counts = f"{folder}counts.json"
         self.page = f"{folder}report.html"
+
+    @staticmethod
+    def folder(model: str) -> str:
+        """Where all days of a model are."""
+        return f"daily/model={model}/"
 
 
 def report_day(
@@ -96,10 +101,12 @@ def report_day(
 
 def _before(objects: CaptureObjects, model: str, day: date) -> dict[date, Mapping[str, Any]]:
     """The reports of the days before that there are."""
+    there = set(objects.keys(DayPaths.folder(model)))
     found = {}
     for back in range(1, DAYS):
         one = day - timedelta(days=back)
-        if (stored := objects.get(DayPaths(model, one).report)) is not None:
+        key = DayPaths(model, one).report
+        if key in there and (stored := objects.get(key)) is not None:
             found[one] = orjson.loads(stored.body)
     return found
 

@@ -86,18 +86,18 @@ class Sample:
         """The rows that are the first of an entity; one without an entity is one of its own."""
         if entities is None:
             return index[:: self._step]
+        parts, mine = self._units * self._entities, self._unit % self._units
+        rows = index.tolist()
+        named = [(row, name) for row in rows if (name := entities[row])]
+        if parts > 1:
+            named = [one for one in named if crc32(one[1].encode()) % parts == mine]
         chosen = []
-        for row in index.tolist():
-            entity = entities[row]
-            if not entity:
+        for row, name in named:
+            if name not in self._seen:
+                self._seen.add(name)
                 chosen.append(row)
-                continue
-            place = crc32(entity.encode())
-            mine = place % self._units == self._unit % self._units
-            if mine and place // self._units % self._entities == 0 and entity not in self._seen:
-                self._seen.add(entity)
-                chosen.append(row)
-        return np.array(chosen, dtype=np.int64)
+        chosen += [row for row in rows if not entities[row]][:: self._step]
+        return np.array(sorted(chosen), dtype=np.int64)
 
     def document(self) -> dict[str, Any]:
         """The counts as JSON: the sampled rows, and the counts of each feature, twice."""

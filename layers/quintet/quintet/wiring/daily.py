@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.registry import Registry
 
-__all__ = ["captured_models", "report", "summary", "telemetry"]
+__all__ = ["report", "report_all", "summary"]
 
 
 @cache
@@ -39,14 +39,28 @@ def _artifacts() -> Artifacts:
     return common.artifacts(_settings().registry_bucket)
 
 
-@cache
-def telemetry() -> DailyTelemetry:
-    """The log lines and metrics."""
-    return DailyTelemetry(common.logger(), common.metrics())
+def report_all(now: float) -> list[dict[str, Any]]:
+    """Report yesterday of each captured model, with log lines and metrics.
+
+    Raises:
+        ExceptionGroup: some models could not be reported; the others were.
+        Transient: the models could not be listed.
+    """
+    day = datetime.fromtimestamp(now, UTC).date() - timedelta(days=1)
+    reports, errors = [], []
+    for model in _captured_models():
+        try:
+            reports.append(report(model, day, now))
+        except Exception as error:  # one model's failure must not hide the drift of the others
+            common.logger().exception("not reported", model=model, day=day.isoformat())
+            errors.append(error)
+    DailyTelemetry(common.logger(), common.metrics()).reported(reports)
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} models were not reported; see the log", errors)
+    return reports
 
 
-def captured_models() -> Iterator[str]:
-    """The models whose live version is captured. Raises Transient."""
+def _captured_models() -> Iterator[str]:
     for model in _registry().models():
         route = _registry().route(model)
         with suppress(ModelFailure):  # a damaged version: predict says so
