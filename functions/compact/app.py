@@ -1,4 +1,4 @@
-"""compact: merges new captures into one object for each hour, and deletes what is too old."""
+"""compact: merges new captures and labels into few objects, and deletes what is too old."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from quintet.captures.compaction import compact
+from quintet.labels.merging import merge
 from quintet.wiring import captures as wiring
 
 
@@ -16,5 +17,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     last_start = left() / 3  # the last third is for the hour in progress
     bucket = wiring.bucket()
     done = compact(bucket, bucket, time.time(), has_time=lambda: left() > last_start)
-    wiring.telemetry().compacted(done)
-    return dataclasses.asdict(done)
+    labels = merge(bucket, has_time=lambda: left() > last_start)
+    wiring.telemetry().compacted(done, labels)
+    return {**dataclasses.asdict(done), "merged_labels": labels}

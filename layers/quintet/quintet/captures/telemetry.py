@@ -29,10 +29,11 @@ class CapturesTelemetry:
         level("captured", **dataclasses.asdict(found))
         self._write(captured_rows_count=found.rows, unreadable_captures_count=found.unreadable)
 
-    def compacted(self, done: Compacted) -> None:
-        """A compaction ended; a warning if it left hours for the next one."""
+    def compacted(self, done: Compacted, merged_labels: int) -> None:
+        """A compaction ended, and so many objects of labels were merged; a warning if it left hours
+        for the next one."""
         level = self._logger.warning if done.left else self._logger.info
-        level("compacted", **dataclasses.asdict(done))
+        level("compacted", **dataclasses.asdict(done), merged_labels=merged_labels)
         self._write(
             redelivered_captures_count=done.redelivered,
             compacted_rows_count=done.rows,

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from arro3 import core
@@ -16,9 +17,23 @@ from quintet.captures.tables import moments, read_parquet, write_parquet
 from quintet.formats.arrow import text_bytes
 from quintet.labels.ids import MAX_ID_BYTES, Ids, groups, hashes
 
-__all__ = ["MAX_LABEL_BYTES", "PREFIX", "Labels", "Settled", "day_of", "put", "read", "settle"]
+__all__ = [
+    "MAX_LABEL_BYTES",
+    "MERGED",
+    "PREFIX",
+    "Labels",
+    "Settled",
+    "day_of",
+    "object_key",
+    "put",
+    "read",
+    "settle",
+    "write",
+]
 
 PREFIX = "labels/"
+#: the end of the keys of merged objects
+MERGED = "-merged.parquet"
 #: the bytes of the longest label
 MAX_LABEL_BYTES = 200
 #: labels in one object
@@ -73,7 +88,7 @@ def settle(labels: Labels) -> Settled:
     several = np.bincount(distinct) > 1  # by id, in the order of `ends`
     kept = order[ends[clear]]
     return Settled(
-        Labels(labels.ids[kept], labels.values[kept], labels.times[kept]),
+        _some(labels, kept),
         rows=rows,
         twice=rows - len(distinct),
         corrected=int(np.count_nonzero(several & clear)),
@@ -91,9 +106,9 @@ def put(sink: CaptureSink, model: str, labels: Labels) -> list[str]:
     for day in np.unique(days).tolist():
         there = np.flatnonzero(days == day)
         for start in range(0, len(there), MAX_ROWS):
-            body = write_parquet(_table(labels, there[start : start + MAX_ROWS]))
-            digest = hashlib.sha256(body).hexdigest()[:32]
-            keys.append(f"{PREFIX}model={model}/date={day_of(day * 86_400)}/{digest}.parquet")
+            body = write(_some(labels, there[start : start + MAX_ROWS]))
+            folder = f"{PREFIX}model={model}/date={day_of(day * 86_400)}"
+            keys.append(object_key(folder, body))
             sink.put(keys[-1], body)
     return keys
 
@@ -103,16 +118,25 @@ def day_of(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
-def _table(labels: Labels, rows: NDArray[np.int64]) -> core.Table:
-    order = rows[np.argsort(hashes(labels.ids[rows]), kind="stable")]  # of any order, one object
+def object_key(folder: str, body: bytes, end: str = ".parquet") -> str:
+    """The key of an object of labels: a hash of its content."""
+    return f"{folder}/{hashlib.sha256(body).hexdigest()[:32]}{end}"
+
+
+def write(labels: Labels) -> bytes:
+    """Labels as Parquet; the same labels in any order give the same bytes."""
+    order = np.lexsort((hashes(labels.values), labels.times, hashes(labels.ids)))
     text = core.DataType.string()
-    return core.Table.from_pydict(
-        {
-            "id": core.Array([one.decode() for one in labels.ids[order].tolist()], text),
-            "label": core.Array([one.decode() for one in labels.values[order].tolist()], text),
-            "time": core.Array.from_numpy(moments(labels.times[order])),
-        }
-    )
+    columns: dict[str, Any] = {
+        "id": core.Array([one.decode() for one in labels.ids[order].tolist()], text),
+        "label": core.Array([one.decode() for one in labels.values[order].tolist()], text),
+        "time": core.Array.from_numpy(moments(labels.times[order])),
+    }
+    return write_parquet(core.Table.from_pydict(columns))
+
+
+def _some(labels: Labels, rows: NDArray[np.int64]) -> Labels:
+    return Labels(labels.ids[rows], labels.values[rows], labels.times[rows])
 
 
 def read(bodies: Iterable[bytes]) -> Labels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from quintet.captures.places import Place
 from quintet.captures.queries import find
@@ -17,6 +17,8 @@ from quintet.labels.served import Served, served
 from quintet.labels.targets import Target
 
 __all__ = ["labels_since", "quality", "versions_between"]
+
+T = TypeVar("T")
 
 DAY = 86_400
 #: objects that are read at once
@@ -78,30 +80,43 @@ def versions_between(
     names: Callable[[int], list[str]],
 ) -> Mapping[int, Served]:
     """The scored rows of each version, with the columns `names(version)`. Raises Transient."""
-    for _ in range(ATTEMPTS):
+
+    def look() -> dict[int, Served | None]:
         versions: defaultdict[int, list[Place]] = defaultdict(list)
         for place in find(objects, model, since, until):
             versions[place.hour.version].append(place)
-        try:
-            found = {
-                version: served(_bodies(objects, [one.key for one in places]), names(version))
-                for version, places in versions.items()
-            }
-        except _Merged:  # into another object, meanwhile
-            continue
         return {
-            version: rows.some((rows.times >= since) & (rows.times < until))
-            for version, rows in found.items()
-            if rows is not None
+            version: served(_bodies(objects, [one.key for one in places]), names(version))
+            for version, places in versions.items()
         }
-    raise Transient("captures are merged all the time; try again")
+
+    return {
+        version: rows.some((rows.times >= since) & (rows.times < until))
+        for version, rows in _repeated(look).items()
+        if rows is not None
+    }
 
 
 def labels_since(objects: CaptureObjects, model: str, since: float) -> table.Labels:
     """A model's labels that were known from the day before `since`. Raises Transient."""
     folder = f"{table.PREFIX}model={model}/"
     first = f"{folder}date={table.day_of(since - DAY)}"
-    return table.read(_bodies(objects, [key for key in objects.keys(folder) if key >= first]))
+
+    def look() -> table.Labels:
+        keys = [key for key in objects.keys(folder) if key >= first]
+        return table.read(_bodies(objects, keys))
+
+    return _repeated(look)
+
+
+def _repeated(look: Callable[[], T]) -> T:
+    """What `look` finds, when no object is merged while it looks."""
+    for _ in range(ATTEMPTS):
+        try:
+            return look()
+        except _Merged:
+            continue
+    raise Transient("objects are merged all the time; try again")
 
 
 class _Merged(Exception):
