@@ -211,7 +211,7 @@ class LocalAws:
         self._servers.append(server)
         port = runtime_socket.getsockname()[1]
         self._spans, _ = await self._loop.create_datagram_endpoint(
-            partial(SpanDaemon, self._settings.state), local_addr=(HOST, 0)
+            partial(SpanDaemon, self._settings.state / "logs"), local_addr=(HOST, 0)
         )
         daemon = "{}:{}".format(*self._spans.get_extra_info("sockname"))
         self._plane.start(f"{HOST}:{port}", {**self._common(), "AWS_XRAY_DAEMON_ADDRESS": daemon})

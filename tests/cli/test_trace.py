@@ -69,7 +69,8 @@ def test_a_waterfall_puts_each_span_under_its_cause() -> None:
 
 def kept(folder: Path, *documents: dict[str, Any], most: int = 10**6) -> None:
     """Keep documents as the daemon does when they come."""
-    daemon = SpanDaemon(folder, most)
+    (folder / "logs").mkdir()
+    daemon = SpanDaemon(folder / "logs", most)
     for document in documents:
         daemon.datagram_received(HEADER + json.dumps(document).encode(), None)
     daemon.connection_lost(None)
@@ -99,6 +100,6 @@ def test_the_oldest_spans_are_dropped(tmp_path: Path) -> None:
     size = len(json.dumps(WORK)) + 1
     many = [{**WORK, "id": str(n)} for n in range(7)]
     kept(tmp_path, *many, most=3 * size)
-    assert [found["id"] for found in kept_spans(tmp_path)] == ["3", "4", "5", "6"]
-    (tmp_path / "spans.jsonl").write_bytes(b"broken\n[1]\n{}\n")
-    assert [found["id"] for found in kept_spans(tmp_path)] == ["3", "4", "5"]
+    assert [found["id"] for found in kept_spans(tmp_path / "logs")] == ["3", "4", "5", "6"]
+    (tmp_path / "logs/spans.jsonl").write_bytes(b"broken\n[1]\n{}\n")
+    assert [found["id"] for found in kept_spans(tmp_path / "logs")] == ["3", "4", "5"]

@@ -31,7 +31,7 @@ def spans(local: LocalAws, identity: str, names: list[str]) -> dict[str, dict[st
     """The spans of an id by name, once those names are there."""
 
     def found() -> dict[str, dict[str, Any]]:
-        known = spans_of(kept_spans(local.state), identity)
+        known = spans_of(kept_spans(local.state / "logs"), identity)
         return {str(span["name"]): dict(span) for span in known}
 
     eventually(lambda: set(names) <= set(found()), 30)
@@ -103,7 +103,7 @@ def test_a_record_of_a_stream_is_found_by_its_number(local_aws: LocalAws) -> Non
         StreamName=local_aws.outputs["EventsStreamName"], Data=b"{}", PartitionKey="k"
     )
     number = put["SequenceNumber"]
-    eventually(lambda: spans_of(kept_spans(local_aws.state), number), 30)
+    eventually(lambda: spans_of(kept_spans(local_aws.state / "logs"), number), 30)
     drawn = command(local_aws, "trace", number)
     assert f"/{put['ShardId']} records=" in drawn
     assert drawn.splitlines()[2].startswith("score_stream")

@@ -35,7 +35,7 @@ def trace(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Draw the waterfall of one request, job, run or record of the local AWS."""
-    spans = spans_of(kept_spans(state), identity)
+    spans = spans_of(kept_spans(state / "logs"), identity)
     if not spans:
         raise NotFound.of("ID", KNOWN, repr(identity[:80]))
     traces = {span["annotations"]["w3c_trace"]: None for span in spans}
