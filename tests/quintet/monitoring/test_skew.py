@@ -15,7 +15,7 @@ SPEND = Feature(name="spend", dtype="float32", source="store")
 
 
 def slowly(
-    rows: list[tuple[str, float, float]], wanted: list[tuple[str, float]]
+    rows: list[tuple[int, float, float]], wanted: list[tuple[int, float]]
 ) -> list[tuple[float, float]]:
     """The same as `as_of` row by row: (at, known_at) of what is found, else (-1, -1)."""
     found = []
@@ -33,11 +33,11 @@ def slowly(
 def test_rows_are_found_as_they_were_known(share: float) -> None:
     random = np.random.default_rng(7)
     rows = [
-        (f"e{random.integers(20)}", float(random.integers(50)), float(random.integers(60)))
+        (int(random.integers(20)), float(random.integers(50)), float(random.integers(60)))
         for _ in range(400)
     ]
     rows = [(who, at, NAN if random.random() < share else known) for who, at, known in rows]
-    wanted = [(f"e{random.integers(25)}", float(random.integers(-5, 65))) for _ in range(500)]
+    wanted = [(int(random.integers(25)), float(random.integers(-5, 65))) for _ in range(500)]
     entities, at, known = (np.array(column) for column in zip(*rows, strict=True))
     who, when = (np.array(column) for column in zip(*wanted, strict=True))
     place = as_of((entities, at, known), (who, when))
@@ -49,9 +49,9 @@ def test_rows_are_found_as_they_were_known(share: float) -> None:
 
 
 def test_nothing_is_found_in_no_rows_and_for_no_wanted() -> None:
-    none = np.empty(0, dtype=np.str_), np.empty(0), np.empty(0)
-    assert as_of(none, (np.array(["a"]), np.array([1.0]))).tolist() == [-1]
-    some = np.array(["a"]), np.array([1.0]), np.array([NAN])
+    none = np.empty(0, dtype=np.int64), np.empty(0), np.empty(0)
+    assert as_of(none, (np.array([1]), np.array([1.0]))).tolist() == [-1]
+    some = np.array([1]), np.array([1.0]), np.array([NAN])
     assert as_of(some, (none[0], none[1])).tolist() == []
 
 

@@ -59,20 +59,20 @@ class Served:
 
 
 def as_of(
-    rows: tuple[Array, NDArray[np.float64], NDArray[np.float64]],
-    wanted: tuple[Array, NDArray[np.float64]],
+    rows: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]],
+    wanted: tuple[NDArray[np.int64], NDArray[np.float64]],
 ) -> NDArray[np.int64]:
     """For each wanted (entity, time): the position of the row with the latest `at` among those of
     the entity whose `at` and `known_at` are not after the time; -1 if there is none.
 
-    `rows` are (entities, at, known_at); a `known_at` of NaN does not count. Of rows with one `at`
-    the one known last is taken, and of those the first, as the feature store does.
+    `rows` are (entities as numbers, at, known_at); a `known_at` of NaN does not count. Of rows with
+    one `at` the one known last is taken, and of those the first, as the feature store does.
     """
     (entities, at, known), (who, when) = rows, wanted
     if not len(at) or not len(when):
         return np.full(len(when), -1, dtype=np.int64)
     since = np.fmax(at, known)  # from when on a row can be seen
-    codes = np.unique(np.concatenate([entities, who]), return_inverse=True)[1]
+    codes = np.concatenate([entities, who])
     times = np.unique(np.concatenate([since, when]), return_inverse=True)[1]
     keys = codes * (int(times.max()) + 1) + times  # ordered by entity, then by time
     # the rank of each row: of two rows of an entity that can be seen, the higher one is taken
@@ -99,11 +99,21 @@ def skew_of(features: Sequence[Feature], served: Served, history: History) -> li
     late. `by_event_time` says that the source does not say for all rows when they were known.
     A feature whose values were not captured, or were never loaded, has `rows` 0.
     """
-    found = [_feature(feature, served, history) for feature in features]
+    names = [*history.entities.tolist(), *served.entities.tolist()]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    codes = np.fromiter(map(numbers.__getitem__, names), np.int64, len(names))
+    split = np.split(codes, [len(history.at)])
+    found = [_feature(feature, served, history, *split) for feature in features]
     return sorted(found, key=lambda one: (-(one["skewed"] or 0.0), one["feature"]))
 
 
-def _feature(feature: Feature, served: Served, history: History) -> dict[str, Any]:
+def _feature(
+    feature: Feature,
+    served: Served,
+    history: History,
+    entities: NDArray[np.int64],
+    who: NDArray[np.int64],
+) -> dict[str, Any]:
     name = feature.name
     rows = np.flatnonzero(history.there[name])
     if name not in served.values or not len(rows) or not len(served.at):
@@ -111,7 +121,7 @@ def _feature(feature: Feature, served: Served, history: History) -> dict[str, An
         why = why if len(rows) else "never loaded from a file"
         return {"feature": name, "rows": 0, "skewed": None, "not_compared": why}
     at, known = history.at[rows], history.known_at[rows]
-    place = as_of((history.entities[rows], at, known), (served.entities, served.at))
+    place = as_of((entities[rows], at, known), (who, served.at))
     oldest = np.inf if feature.max_age is None or feature.when_stale == "serve" else feature.max_age
     offline = place >= 0
     moment = np.where(offline, at[place], -np.inf)
