@@ -86,7 +86,7 @@ def idle(of: Plan) -> list[Line]:
         raise ValueError(f"costs of {', '.join(sorted(unknown))}: add it to FREE or to BILLED")
     return [
         line
-        for line in (*_standing(of), _polls(of), _sweep(of), _compact(of), _monitor(of))
+        for line in (*_standing(of), _polls(of), _sweep(of), _compact(of), _ages(of), _monitor(of))
         if line.usd
     ]
 
@@ -137,6 +137,13 @@ def _compact(of: Plan) -> Line:
     usd = invocations(of, "Compact", MONTH_HOURS, 10 * CALL_MS)
     usd += MONTH_HOURS * 3 * prices()["s3"]["write"]
     return Line("`compact`, once an hour", usd, "calls and listings")
+
+
+def _ages(of: Plan) -> Line:
+    """Return the cost of looking at no captured model once an hour: a scan of the registry."""
+    usd = invocations(of, "WatchAges", MONTH_HOURS, 10 * CALL_MS)
+    usd += MONTH_HOURS * prices()["dynamodb"]["read_unit"]
+    return Line("`watch_ages`, once an hour", usd, "calls and reads")
 
 
 def _monitor(of: Plan) -> Line:

@@ -81,6 +81,7 @@ def sections() -> dict[str, list[str]]:
         "drift metrics": _metrics(metrics.DRIFT),
         "load metrics": _metrics(metrics.LOADS),
         "slo metrics": _metrics(metrics.SLO),
+        "age metrics": _metrics(metrics.AGES),
     }
 
 

@@ -67,6 +67,8 @@ def test_what_was_served_is_compared_with_what_was_loaded(
     ]
     (fresh,) = found["freshness"]
     assert (fresh["missing"], fresh["too_old"], fresh["max_age"]) == (1 / 4, 0.0, 3600)
+    invoked = local.client("lambda").invoke(FunctionName=local.outputs["WatchAgesName"])
+    assert json.loads(invoked["Payload"].read()) == {}  # none is aging
     assert "by event time only: orders_90d" in quintet(local, "skew", "shop")
     assert "captures arrive within a minute" in quintet(
         local, "skew", "shop", "--day", "2026-01-01"

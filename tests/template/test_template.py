@@ -17,8 +17,10 @@ from quintet.batch.drops import MemoryRunStarter
 from quintet.batch.schedules import start_scheduled
 from quintet.captures.places import FAILED, RAW, TABLE
 from quintet.jobs.submit import TTL_SECONDS
+from quintet.labels.table import PREFIX as LABELS
 from quintet.monitoring.burn import PAIRS
 from quintet.settings import (
+    AgesSettings,
     ApiSettings,
     CaptureSettings,
     DropSettings,
@@ -65,6 +67,7 @@ SETTINGS: dict[str, Any] = {
     "ScoreUnit": ScoreSettings,
     "Submit": SubmitSettings,
     "Sweep": SweepSettings,
+    "WatchAges": AgesSettings,
     "Work": WorkSettings,
 }
 
@@ -679,7 +682,7 @@ def test_deliveries_of_captures_that_fail_are_alarmed_of(stack: Stack) -> None:
 def test_a_capture_lives_no_longer_than_a_contract_may_say() -> None:
     rules = properties("AWS::S3::Bucket")["CapturesBucket"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == dict.fromkeys((RAW, TABLE, FAILED), MAX_CAPTURE_DAYS)
+    assert days == dict.fromkeys((RAW, TABLE, FAILED, LABELS, "daily/"), MAX_CAPTURE_DAYS)
     assert [rule["Id"] for rule in rules if "Prefix" not in rule] == ["uploads"]
 
 

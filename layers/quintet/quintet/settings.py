@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 __all__ = [
     "AcceptSettings",
+    "AgesSettings",
     "ApiSettings",
     "CaptureSettings",
     "DropSettings",
@@ -234,6 +235,14 @@ class LabelSettings(ApiSettings):
     registry_bucket: str
     registry_table: str
     captures_bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgesSettings(CaptureSettings):
+    """Settings of `watch_ages`."""
+
+    registry_bucket: str
+    registry_table: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from quintet.captures.history import read_history
 from quintet.captures.queries import find, load
 from quintet.captures.store import CaptureObjects
 from quintet.columns import Array, numpy_dtype
-from quintet.contract import Feature
+from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
 from quintet.formats.arrow import column
 from quintet.monitoring.drift import drift_of
@@ -21,7 +21,7 @@ from quintet.monitoring.freshness import freshness_of
 from quintet.monitoring.samples import Reference, Sample
 from quintet.monitoring.skew import Served, skew_of
 
-__all__ = ["served_features", "stored_features"]
+__all__ = ["served_between", "served_features", "stored_features"]
 
 
 def stored_features(
@@ -39,10 +39,7 @@ def stored_features(
         raise BadInput.of("model", "one with stored features", contract.name)
     if contract.capture is None:
         raise BadInput.of("model", "a version with `capture` in its model.yaml", contract.name)
-    places = find(objects, contract.name, since, until)
-    tables = load(objects, [one for one in places if one.hour.version == contract.version])
-    rows = next(iter(tables), None)
-    served = _NOTHING if rows is None else served_features(contract.stored, rows)
+    served = served_between(objects, contract, since, until)
     history = read_history(objects, contract.entity, contract.stored)
     return {
         "model": contract.name,
@@ -52,6 +49,26 @@ def stored_features(
         "skew": skew_of(contract.stored, served, history),
         "drift": _drift(reference, served),
     }
+
+
+def served_between(
+    objects: CaptureObjects, contract: Contract, since: float, until: float
+) -> Served:
+    """The stored features of a version's captures from `since` to before `until`, in epoch seconds.
+
+    Raises Transient.
+    """
+    places = find(objects, contract.name, since, until)
+    tables = load(objects, [one for one in places if one.hour.version == contract.version])
+    rows = next(iter(tables), None)
+    if rows is None:
+        return _NOTHING
+    times = rows["event_time"].combine_chunks().cast(core.DataType.int64()).to_numpy() / 1e6
+    inside = np.flatnonzero((times >= since) & (times < until))
+    some = core.Table.from_pydict(
+        {name: rows[name].combine_chunks().take(inside) for name in rows.column_names}
+    )
+    return served_features(contract.stored, some)
 
 
 def served_features(features: Sequence[Feature], rows: core.Table) -> Served:

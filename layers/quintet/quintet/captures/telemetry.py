@@ -1,9 +1,10 @@
-"""The log lines and metrics of `capture` and `compact`: counts, never values."""
+"""The log lines and metrics of what reads and writes captures: counts and ages, never values."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from quintet.captures.compaction import Compacted
 from quintet.captures.delivery import Delivered
@@ -40,6 +41,20 @@ class CapturesTelemetry:
             duplicate_captures_count=done.duplicates,
             expired_captures_count=done.expired,
         )
+
+    def aged(self, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """The ages of models' stored features were measured; a warning for each that is aging."""
+        aging = 0
+        for model, ages in found.items():
+            for one in ages:
+                if one["aging"]:
+                    aging += 1
+                    names = ("feature", "max_age", "p95", "oldest", "rows")
+                    self._logger.warning("ages", model=model, **{name: one[name] for name in names})
+            used = [one["used"] for one in ages if one["used"] is not None]
+            if used:
+                self._metrics.write({"model": model}, {"feature_age_ratio": max(used)})
+        self._metrics.write({}, {"aging_features_count": aging})
 
     def _write(self, **values: int) -> None:
         self._metrics.write({}, {name: value for name, value in values.items() if value})

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 __all__ = [
+    "AGES",
     "CALLBACKS",
     "CAPTURES",
     "DRIFT",
@@ -91,6 +92,12 @@ SLO = {
     "burn_ratio": "how many times too fast a model's error budget is spent",
     "burning_models_count": "models whose error budget burns too fast over a pair of windows",
 }
+#: metrics of `watch_ages`: by stage and model, and by stage
+AGES = {
+    "feature_age_ratio": "the 95th percentile of a stored feature's ages as a share of its "
+    "`max_age`; of several features, the largest",
+    "aging_features_count": "stored features for which that is above 0.8",
+}
 _UNITS: dict[str, Unit] = {
     "count": "Count",
     "ms": "Milliseconds",
@@ -101,5 +108,5 @@ _UNITS: dict[str, Unit] = {
 #: the CloudWatch unit of each metric
 METRICS: dict[str, Unit] = {
     name: _UNITS[name.rpartition("_")[2]]
-    for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES, *DRIFT, *LOADS, *SLO)
+    for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES, *DRIFT, *LOADS, *SLO, *AGES)
 }
