@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quintet_local.alarms import alarms_of
 from quintet_local.filters import PatternError, matcher
 from quintet_local.plan import Plan
 from quintet_local.template import local_path
@@ -61,6 +62,34 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
         "StageName",
         "Tags",
         "Variables",
+    ),
+    "AWS::CloudWatch::Alarm": (
+        "ActionsEnabled",
+        "AlarmActions",
+        "AlarmDescription",
+        "AlarmName",
+        "ComparisonOperator",
+        "DatapointsToAlarm",
+        "Dimensions",
+        "EvaluationPeriods",
+        "InsufficientDataActions",
+        "MetricName",
+        "Metrics",
+        "Namespace",
+        "OKActions",
+        "Period",
+        "Statistic",
+        "Threshold",
+        "TreatMissingData",
+    ),
+    "AWS::CloudWatch::CompositeAlarm": (
+        "ActionsEnabled",
+        "AlarmActions",
+        "AlarmDescription",
+        "AlarmName",
+        "AlarmRule",
+        "InsufficientDataActions",
+        "OKActions",
     ),
     "AWS::DynamoDB::Table": (
         "AttributeDefinitions",
@@ -241,8 +270,6 @@ NOTES: Mapping[str, Mapping[str, str]] = {
     "AWS::ApplicationAutoScaling::ScalingPolicy": {
         "": "provisioned concurrency stays at the alias's value"
     },
-    "AWS::CloudWatch::Alarm": {"": "metrics are kept, alarms are not evaluated here"},
-    "AWS::CloudWatch::CompositeAlarm": {"": "metrics are kept, alarms are not evaluated here"},
     "AWS::CloudWatch::Dashboard": {"": "no pages here: `quintet slo` shows budgets and burns"},
     "AWS::DynamoDB::Table": {
         "TimeToLiveSpecification": "kept, but nothing is deleted: expiry needs a condition"
@@ -312,7 +339,8 @@ SOURCES = ("kinesis", "sqs")
 
 def notices(plan: Plan) -> list[Notice]:
     """Return everything in the plan that is not honoured, by resource and property."""
-    found = set()
+    _, _, refused = alarms_of(plan)
+    found = {Notice(name, "", reason) for name, reason in refused.items()}
     for name, resource in plan.resources.items():
         found |= set(_of_resource(name, resource))
     for name, properties in plan.of_type("AWS::Lambda::LayerVersion").items():

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,6 +187,8 @@ class Plane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._runtime_api = ""
         self._common: Mapping[str, str] = {}
+        #: failed calls by function, until they are taken for a metric
+        self.errors: Counter[str] = Counter()
 
     def start(self, runtime_api: str, common: Mapping[str, str]) -> None:
         """Start: `runtime_api` is host:port, `common` goes into every function's environment."""
@@ -258,6 +260,8 @@ class Plane:
             invocation = Invocation(payload, arn, done, client_context)
             self._pool(function, version).submit(invocation)
             outcome = await done
+            if outcome.error is not None:
+                self.errors[function.name] += 1
         finally:
             self._running[function.name] -= 1
         if len(outcome.payload) > RESPONSE_BYTES:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from quintet_local import hooks, rest_api
+from quintet_local.alarming import Alarming
+from quintet_local.alarms import alarms_of
 from quintet_local.calls import AsyncCalls
 from quintet_local.environment import Outcome
 from quintet_local.faults import OFF, FaultPlan, Faults
@@ -27,6 +29,7 @@ from quintet_local.honoured import compact, notices
 from quintet_local.http1 import Response, serve
 from quintet_local.lambda_api import LambdaApi
 from quintet_local.logs import Logs
+from quintet_local.measures import Measures
 from quintet_local.names import ACCOUNT, CREDENTIALS, REGION
 from quintet_local.permissions import policies
 from quintet_local.plan import Plan, plan
@@ -102,7 +105,7 @@ class LocalAws:
         self._front = Front(_bind(settings.port, "--port"), self._faults, strict.before)
         self.endpoint_url = f"http://{HOST}:{self._front.port}"
         self.api_url = f"http://{HOST}:{api_socket.getsockname()[1]}"
-        plan_ = plan(template, self.endpoint_url)
+        plan_ = self._plan = plan(template, self.endpoint_url)
         self.stack = describe(plan_, self._scratch)
         _check_faults(settings.faults, self.stack)
         check_sources(plan_, self.stack)
@@ -234,6 +237,15 @@ class LocalAws:
                 self._tasks.append(asyncio.create_task(driver.run()))
             elif service == "kinesis":
                 await self._start_stream(mapping, targets)
+        alarms, composites, _ = alarms_of(self._plan)
+        queues = {
+            self._plan.identities[name].attributes["QueueName"]: self._plan.identities[name].ref
+            for name in self._plan.of_type("AWS::SQS::Queue")
+        }
+        machines = [machine.arn for machine in self.stack.machines]
+        measures = Measures(self._services.client, queues, machines, self._plane.errors)
+        alarming = Alarming(self._services.client, alarms, composites, measures)
+        self._tasks.append(asyncio.create_task(alarming.run()))
         for timer in self.stack.timers:
             self._tasks.append(asyncio.create_task(TimerDriver(timer, targets.send).run()))
 

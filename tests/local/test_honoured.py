@@ -37,8 +37,7 @@ def test_the_template_as_it_is_has_these_notices() -> None:
         "Api.Body.components.securitySchemes: callers are not authenticated here (Auth)",
         "ApiStage.MethodSettings: no throttling and no metrics of the API here",
         "Predict.TracingConfig: no X-Ray here; spans of every call are kept for `quintet trace`",
-        "PredictErrorsAlarm: AWS::CloudWatch::Alarm: "
-        "metrics are kept, alarms are not evaluated here",
+        "CaptureDeliveryAlarm: not evaluated: AWS/Logs has no DeliveryErrors here",
         "InboxBucketPolicy: AWS::S3::BucketPolicy: "
         "bucket policies are not enforced here (no TLS here either)",
     } <= found
