@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from quintet_cli.captures_files import write_captures
 from quintet_cli.captures_sql import SUMMARY, SqlError, captures_view
 from quintet_cli.captures_tail import CapturesTail
 from quintet_cli.stage import StageError
-from quintet_cli.views.captures import erased_lines, event_view, row_line
+from quintet_cli.views.captures import erased_lines, event_view, row_line, rows_table
 
 ROWS: list[dict[str, Any]] = [
     {"customer": "c1", "amount": 100},
@@ -148,10 +148,20 @@ def test_an_erasure_says_what_it_did() -> None:
     )
     assert lines == [
         "erased: 4 rows (1 of log, 3 of shop) in 2 objects",
-        "proved: 5 objects were read again, and none has a row of c1",
-        "not read: 1 objects below aws/lambda/ in the bucket of captures that are no deliveries; "
+        "proved: 5 objects read again, and none has a row of c1",
+        "not read: 1 object below aws/lambda/ in the bucket of captures, which are no deliveries; "
         "look at them",
         "logs: the logs of predict, submit and work may hold lines of c1 until 2026-02-03, and "
         "lines that CloudWatch Logs has not delivered yet become captures; erase again after it",
     ]
     assert next(erased_lines(Erased(), "c1", date(2026, 2, 3))) == "no capture of c1 was found"
+
+
+def test_no_value_of_a_query_is_cut() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, 678)
+    shown = printed([rows_table(["event", "at", "x"], [("a" * 40, at, 0.1 + 0.2), (None, at, 3)])])
+    assert [line.split() for line in shown.splitlines()] == [
+        ["event", "at", "x"],
+        ["a" * 40, "2026-01-02", "03:04:05", "0.3"],
+        ["2026-01-02", "03:04:05", "3"],
+    ]

@@ -196,7 +196,7 @@ def test_the_command_queries_shows_and_exports(
     assert counts["batch", "scored"] == FILE_ROWS
     sql = "SELECT max(feature_x) AS x FROM captures WHERE path = 'stream'"
     assert json.loads(quintet(local, "query", "--sql", sql, "--format", "json")) == {"x": RECORDS}
-    assert "300.0" in quintet(local, "query", "--sql", "SELECT max(feature_x) AS x FROM captures")
+    assert "300" in quintet(local, "query", "--sql", "SELECT max(feature_x) AS x FROM captures")
     event = next(event for path, event, _ in served if path == "online")
     shown = quintet(local, "show", event)
     assert f"event {event}" in shown

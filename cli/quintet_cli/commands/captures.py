@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from quintet.aws.captures import CaptureBucket
 from quintet.captures.erasure import erase as erase_captures
@@ -26,7 +25,13 @@ from quintet_cli.interrupts import interruptible
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
-from quintet_cli.views.captures import erased_lines, event_view, row_line, untouched_lines
+from quintet_cli.views.captures import (
+    erased_lines,
+    event_view,
+    row_line,
+    rows_table,
+    untouched_lines,
+)
 
 __all__ = ["register"]
 
@@ -83,10 +88,7 @@ def query(
         for row in rows:
             print(json.dumps(dict(zip(names, row, strict=True)), default=str))
         return
-    table = Table(*names, box=None)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console.print(table)
+    console.print(rows_table(names, rows))
 
 
 @captures.command()

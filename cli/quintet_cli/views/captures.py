@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from rich.table import Table
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from quintet.captures.erasure import Erased
 
-__all__ = ["erased_lines", "event_view", "row_line", "untouched_lines"]
+__all__ = ["erased_lines", "event_view", "row_line", "rows_table", "untouched_lines"]
 
 #: the columns of an event, the same for all of its rows
 _EVENT = (
@@ -87,14 +87,15 @@ def erased_lines(done: Erased, entity: str, until: date) -> Iterator[str]:
     """What an erasure did, and what it proved."""
     if done.rows:
         by_model = ", ".join(f"{rows:,} of {model}" for model, rows in sorted(done.rows.items()))
-        yield f"erased: {done.rows.total():,} rows ({by_model}) in {done.objects:,} objects"
+        objects = _counted(done.objects, "object")
+        yield f"erased: {_counted(done.rows.total(), 'row')} ({by_model}) in {objects}"
     else:
         yield f"no capture of {entity} was found"
-    yield f"proved: {done.proved:,} objects were read again, and none has a row of {entity}"
+    yield f"proved: {_counted(done.proved, 'object')} read again, and none has a row of {entity}"
     if done.unreadable:
         yield (
-            f"not read: {done.unreadable:,} objects below aws/lambda/ in the bucket of captures "
-            "that are no deliveries; look at them"
+            f"not read: {_counted(done.unreadable, 'object')} below aws/lambda/ in the bucket of "
+            "captures, which are no deliveries; look at them"
         )
     yield (
         f"logs: the logs of predict, submit and work may hold lines of {entity} until {until}, and "
@@ -142,6 +143,28 @@ def untouched_lines(outputs: Mapping[str, str], entity: str) -> Iterator[str]:
         ),
     ):
         yield f"  {what}: {command}"
+
+
+def rows_table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """The result of a query: no value is cut."""
+    table = Table(box=None)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else str(value)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _pairs(pairs: Any) -> Table:

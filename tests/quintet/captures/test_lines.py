@@ -159,7 +159,8 @@ def test_a_refused_request_leaves_its_reasons_and_no_values(
         ]
     )
     assert not {name for name in row if name.startswith(("feature_", "output_"))}
-    _, lines = asked({"records": [{"customer": "c1", "amount": -77.5}]})
+    _, lines = asked({"records": [{"customer": "c1", "amount": -77.5}]}, Prefer="respond-async")
+    assert rows_of(lines)[0]["path"] == "async"
     assert rows_of(lines)[0]["refusals"] == "amount: expected a number from 0 to 10000"
 
 
