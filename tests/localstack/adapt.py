@@ -19,8 +19,9 @@ BUILD = ".aws-sam/build"
 DEFINITION = "batch_scoring.asl.json"
 MACHINE = "BatchScoring"
 
-#: References are resolved before SAM's transform has made what they name (ScoreStreamArrived).
-LEFT_OUT = ("StreamFailuresAlarm",)
+#: References are resolved before SAM's transform has made what they name (ScoreStreamArrived); the
+#: dashboard names that alarm.
+LEFT_OUT = ("StreamFailuresAlarm", "Dashboard")
 #: DefinitionSubstitutions must be texts; a Ref to a number is none, and a Sub of one neither.
 NUMBERS = {
     "MaxConcurrency": "${MaxConcurrency}",
