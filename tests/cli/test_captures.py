@@ -124,7 +124,6 @@ def test_an_export_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
 
 
 def test_sql_sees_each_row_once() -> None:
-    pytest.importorskip("duckdb")
     store = filled()
     deliver(delivery(lines_of("e1", ROWS[:1])), store)  # delivered twice, cut otherwise
     with captures_view(store, find(store)) as connection:

@@ -189,7 +189,6 @@ def test_functions_make_no_call_that_their_role_does_not_allow(
 def test_the_command_queries_shows_and_exports(
     local: LocalAws, served: Counter[tuple[str, str, int]], tmp_path: Path
 ) -> None:
-    pytest.importorskip("duckdb")
     lines = quintet(local, "query", "log", "--format", "json").splitlines()
     counts = {(row["path"], row["outcome"]): row["rows"] for row in map(json.loads, lines)}
     assert counts["online", "scored"] == 2 * REQUESTS
