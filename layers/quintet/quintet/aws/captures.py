@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from quintet.aws.client import AwsClient
-from quintet.aws.responses import error_code
 from quintet.aws.s3 import S3, checked, is_absent, listed
 from quintet.captures.store import Stored
 
 __all__ = ["CaptureBucket"]
 
 _PARQUET = {"content-type": "application/vnd.apache.parquet"}
-#: another writer was first, is writing now, or deleted the object that was read
-_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 
 
 class CaptureBucket:
@@ -41,12 +38,7 @@ class CaptureBucket:
 
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
         """See `CaptureObjects.swap`."""
-        condition = {"if-none-match": "*"} if tag is None else {"if-match": tag}
-        response = self._s3.put(self._bucket, key, body, _PARQUET | condition)
-        if response.status >= 300 and error_code(response) in _LOST:
-            return False
-        checked(response)
-        return True
+        return self._s3.swap(self._bucket, key, body, _PARQUET, tag)
 
     def delete(self, keys: Iterable[str]) -> None:
         """See `CaptureObjects.delete`."""

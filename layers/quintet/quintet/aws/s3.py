@@ -18,6 +18,8 @@ _DENIED = {"403", "AccessDenied"}
 # without permission to list the bucket, S3 returns 403 for a missing object; and 405 for a
 # version that is a delete marker
 _ABSENT = _DENIED | {"404", "405", "MethodNotAllowed", "NoSuchKey", "NoSuchVersion"}
+#: another writer was first, is writing now, or deleted the object that was read
+_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 #: statuses that S3 returns for a bucket in another region
 _ELSEWHERE = {301, 307, 400}
 _TOKEN = re.compile(rb"<NextContinuationToken>([^<]+)</NextContinuationToken>")
@@ -84,6 +86,24 @@ class S3:
     def put(self, bucket: str, key: str, body: bytes, headers: Mapping[str, str]) -> AwsResponse:
         """Store an object. Raises the same as `send`."""
         return self.send("PUT", bucket, key, headers=headers, body=body)
+
+    def swap(
+        self, bucket: str, key: str, body: bytes, headers: Mapping[str, str], tag: str | None
+    ) -> bool:
+        """Replace the object that has the ETag `tag`, or put a new one if it is None.
+
+        False if the object is another by now, or another writer is writing it.
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+
+        Raises:
+            Transient: it may be replaced or not.
+        """
+        condition = {"if-none-match": "*"} if tag is None else {"if-match": tag}
+        response = self.put(bucket, key, body, {**headers, **condition})
+        if response.status >= 300 and error_code(response) in _LOST:
+            return False
+        checked(response)
+        return True
 
     def pages(self, bucket: str, prefix: str, delimiter: str = "") -> Iterator[AwsResponse]:
         """Yield the pages of a listing, for `listed` or `folders`; the last may be an error.

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 from __future__ import annotations
 
 from quintet.aws.client import AwsClient
-from quintet.aws.responses import error_code
 from quintet.aws.s3 import S3, checked, folders, is_absent, listed
 
 __all__ = ["S3ConditionalObjects", "S3ObjectStore"]
@@ -18,8 +17,6 @@ CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
 }
-#: another writer was first, is writing now, or deleted the object that was read
-_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"}
 
 
 class S3ObjectStore:
@@ -66,10 +63,5 @@ class S3ConditionalObjects:
 
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
         """See `ConditionalObjects.swap`."""
-        condition = {"if-none-match": "*"} if tag is None else {"if-match": tag}
-        headers = {"content-type": CONTENT_TYPES["json"], **condition}
-        response = self._s3.put(self._bucket, key, body, headers)
-        if response.status >= 300 and error_code(response) in _LOST:
-            return False
-        checked(response)
-        return True
+        headers = {"content-type": CONTENT_TYPES["json"]}
+        return self._s3.swap(self._bucket, key, body, headers, tag)
