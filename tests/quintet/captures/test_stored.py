@@ -118,6 +118,16 @@ def test_a_model_without_what_is_compared_is_refused(contract: Any, text: str) -
         stored_features(MemoryCaptures(), Reference(contract, {}), *DAY)
 
 
+def test_a_file_with_values_of_another_type_is_named() -> None:
+    store = served()
+    values = {"orders_90d": np.array(["many"], dtype=object)}
+    there = {"orders_90d": np.ones(1, dtype=np.bool_)}
+    at = np.array([NOW - 600])
+    key = add_history(store, "customer", NOW, History(np.array(["c1"]), at, at, values, there))
+    with pytest.raises(BadInput, match=f"orders_90d: expected values of float32.*others in {key}"):
+        stored_features(store, REFERENCE, *DAY)
+
+
 def printed(store: MemoryCaptures, reference: Reference) -> str:
     console = Console(width=140, force_terminal=False)
     with console.capture() as found:

@@ -20,6 +20,7 @@ from quintet.captures.store import CaptureObjects
 from quintet.captures.tables import moments, read_parquet, write_parquet
 from quintet.columns import Array, numpy_dtype
 from quintet.contract import Feature
+from quintet.errors import BadInput
 from quintet.formats.arrow import column
 from quintet.monitoring.skew import History
 
@@ -70,10 +71,11 @@ def read_history(objects: CaptureObjects, key: str, features: Sequence[Feature])
 
     Raises:
         Transient: an object could not be read.
-        BadInput: a feature was loaded with values of another type than it has now.
+        BadInput: a feature was loaded with values that do not fit its type of now.
     """
-    stored = [objects.get(one) for one in objects.keys(_folder(key))]
-    tables = [read_parquet(one.body) for one in stored if one is not None]
+    stored = {one: objects.get(one) for one in objects.keys(_folder(key))}
+    held = {one: found for one, found in stored.items() if found is not None}
+    keys, tables = list(held), [read_parquet(found.body) for found in held.values()]
     rows = sum(table.num_rows for table in tables)
     entities = [np.array(t["entity"].to_pylist(), dtype=np.str_) for t in tables if t.num_rows]
     values: dict[str, Array] = {}
@@ -82,7 +84,7 @@ def read_history(objects: CaptureObjects, key: str, features: Sequence[Feature])
         values[feature.name] = np.zeros(rows, dtype=numpy_dtype(feature.dtype))
         there[feature.name] = np.zeros(rows, dtype=np.bool_)
         first = 0
-        for table in tables:
+        for number, table in enumerate(tables):
             place = slice(first, first + table.num_rows)
             first += table.num_rows
             if f"feature_{feature.name}" in table.column_names:
@@ -90,7 +92,14 @@ def read_history(objects: CaptureObjects, key: str, features: Sequence[Feature])
                 some, null = column(feature.name, found, (), feature.dtype)
                 mask = np.ones(len(some), dtype=np.bool_) if null is None else ~null
                 there[feature.name][place] = mask
-                values[feature.name][place][mask] = some[mask]
+                try:
+                    values[feature.name][place][mask] = some[mask]
+                except (TypeError, ValueError):
+                    raise BadInput.of(
+                        feature.name,
+                        f"values of {feature.dtype}, as in the contract",
+                        f"others in {keys[number]}; delete that object if they are of no use",
+                    ) from None
     return History(
         np.concatenate(entities) if entities else np.empty(0, dtype=np.str_),
         np.concatenate([_seconds(table, "at") for table in tables] or [np.empty(0)]),
