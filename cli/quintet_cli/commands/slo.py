@@ -10,7 +10,7 @@ from quintet_cli.budgets import budgets_of
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
-from quintet_cli.views.slo import burning_lines, died_line, slo_table
+from quintet_cli.views.slo import burning_lines, died_line, legend, slo_table
 
 __all__ = ["register"]
 
@@ -30,5 +30,5 @@ def slo(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
         return
     wide = Console(highlight=False, width=max(console.width, 120))
     wide.print(slo_table(found))
-    for line in (*burning_lines(found), died_line(found)):
+    for line in (legend(), *burning_lines(found), died_line(found)):
         console.print(line, markup=False, soft_wrap=True)

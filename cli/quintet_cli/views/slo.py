@@ -9,7 +9,7 @@ from rich.table import Table
 from quintet.monitoring.burn import LEAST, WINDOWS
 from quintet_cli.budgets import DAYS, Budget, Budgets
 
-__all__ = ["burning_lines", "died_line", "slo_table"]
+__all__ = ["burning_lines", "died_line", "legend", "slo_table"]
 
 
 def slo_table(found: Budgets) -> Table:
@@ -21,12 +21,15 @@ def slo_table(found: Budgets) -> Table:
         table.add_column(head, justify="right")
     for model, budget in found.of.items():
         table.add_row(model, *_cells(budget))
-    table.caption = (
-        f"counts and budgets of {DAYS} days; burn by window: 1 spends the budget exactly, "
-        f"- is under {LEAST} requests"
-    )
-    table.caption_justify = "left"
     return table
+
+
+def legend() -> str:
+    """What the table's columns mean."""
+    return (
+        f"counts and budgets of {DAYS} days; by window, the burn: 1 spends the budget exactly, "
+        f"- is a window of fewer than {LEAST} requests"
+    )
 
 
 def burning_lines(found: Budgets) -> Iterator[str]:
