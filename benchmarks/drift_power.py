@@ -148,6 +148,14 @@ def delay(power: float) -> str:
     return f"{np.linalg.solve(np.eye(3) - chain, np.ones(3))[0]:.1f}"
 
 
+def power_line(entity: str | None, rows: int, days: int) -> str:
+    """A line of the table of power."""
+    found = [share(entity, rows, days, shifted(by)) for by in SHIFTS]
+    found.append(share(entity, rows, days, frozen))
+    cells = " | ".join(f"{power:.1%} ({delay(power)})" for power in found)
+    return f"| {rows:,}{', of entities' if entity else ''} | {cells} |"
+
+
 def tables(days: int, power_days: int) -> str:
     """The tables in Markdown."""
     lines = [
@@ -169,11 +177,8 @@ def tables(days: int, power_days: int) -> str:
         f"| rows a day | {' | '.join(f'{by:g} sd' for by in SHIFTS)} | frozen |",
         f"|---|{'---|' * (len(SHIFTS) + 1)}",
     ]
-    for rows in SIZES:
-        found = [share(None, rows, power_days, shifted(by)) for by in SHIFTS]
-        found.append(share(None, rows, power_days, frozen))
-        cells = " | ".join(f"{power:.1%} ({delay(power)})" for power in found)
-        lines.append(f"| {rows:,} | {cells} |")
+    for entity in (None, "customer"):
+        lines += [power_line(entity, rows, power_days) for rows in SIZES]
     return "\n".join(lines) + "\n"
 
 
