@@ -87,6 +87,7 @@ _REPORT = {
     "callback": None,
     "seconds": ANY,
     "finished": ANY,
+    "traceparent": ANY,
 }
 _RUN = {
     "run": RUN,
