@@ -30,7 +30,16 @@ def test_the_columnar_reader_is_carried_by_those_alone_that_use_it(
 ) -> None:
     columnar = built(architecture).layer("ColumnarLayer")
     carrying = {n for n, f in built(architecture).functions.items() if columnar in f.layers}
-    assert carrying == {"PlanRun", "ScoreUnit", "ScoreStream", "Capture", "Compact", "AddLabels"}
+    assert carrying == {
+        "PlanRun",
+        "ScoreUnit",
+        "ScoreStream",
+        "Capture",
+        "Compact",
+        "AddLabels",
+        "ReportDay",
+        "WatchAges",
+    }
 
 
 def test_libraries_are_of_the_machine_and_need_no_newer_runtime(architecture: str) -> None:
