@@ -74,7 +74,7 @@ def test_a_units_result_says_what_was_written() -> None:
             }
         ],
         "histogram": result["histogram"],
-        "sample": {"rows": 49, "features": {}},
+        "sample": {"rows": 49, "features": {}, "entities": {"rows": 49, "features": {}}},
         "notes": [],
         "defaults": {"": {"rows": 50, "absent": {}}},
         "files": [

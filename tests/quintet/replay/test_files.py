@@ -100,6 +100,7 @@ JSON_LINES = st.one_of(
 @given(st.lists(JSON_LINES, max_size=8))
 @example([b"[1]", b"\x1f\x8b\x08\0\0\0\0\0\0\x03", b"nothing"])
 @example([b"\xef\xbb\xbf{}", b"\xef\xbb\xbf"])
+@example([b"null"])
 def test_rows_of_jsonl_are_the_same_rows_again(lines: list[bytes]) -> None:
     bench = Bench()
     body = jsonl_bytes([row(1, customer="c" * HEAD)]) + b"\n".join(lines)

@@ -243,7 +243,8 @@ class Defaults:
         names: Iterable[Any] = layout.columns
         if layout.format == "jsonl":  # no header: use the fields of the first row
             row = chunk.original(int(chunk.rows[0]) - chunk.first)
-            names = orjson.loads(row) if isinstance(row, bytes) else row
+            record = orjson.loads(row) if isinstance(row, bytes) else row
+            names = record if isinstance(record, dict) else ()  # the row may be null, or a number
         others = (str(name)[:60] for name in names if name not in self._contract.request_keys)
         fields = list(islice(others, MAX_FIELDS))
         features = [self._contract.by_name[name] for name in sorted(absent)]
