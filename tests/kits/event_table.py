@@ -20,7 +20,8 @@ ANN_S_JOB = "0f8c2f0e5d6b4d0a9b1e3c7a5f4e2d1c"
 STARTED = "2026-11-20T08:00:00.000Z"
 #: the line of capture_lines is of an hour to come
 NOTHING_TO_COMPACT = dict.fromkeys(
-    ("redelivered", "hours", "rows", "duplicates", "left", "expired", "merged_labels"), 0
+    ("redelivered", "hours", "rows", "duplicates", "left", "damaged", "expired", "merged_labels"),
+    0,
 )
 COUNTS = {"rows": 50, "scored": 49, "quarantined": 1, "fallback": 0, "unaccounted": 0}
 

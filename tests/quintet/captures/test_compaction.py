@@ -180,3 +180,24 @@ def test_without_time_hours_are_left_for_the_next_compaction() -> None:
     deliver(delivery(lines_of("e1", [order("c1")])), store)
     assert compact(store, store, LATER, has_time=lambda: False) == Compacted(left=1)
     assert len(raw(store)) == 1
+
+
+def test_damaged_objects_stay_and_the_others_are_merged() -> None:
+    store = MemoryCaptures()
+    deliver(delivery(lines_of("e1", [order("c1")])), store)
+    (damaged,) = raw(store)
+    store.objects[damaged] = b"PAR1 no more"
+    deliver(delivery(lines_of("e2", [order("c2")])), store)
+    assert compact(store, store, LATER) == Compacted(hours=1, rows=1, damaged=1)
+    assert raw(store) == [damaged]
+    assert records(read_parquet(store.objects[HOURLY]), "event", "row") == [("e2", 0)]
+
+
+def test_a_damaged_hour_gets_another_part() -> None:
+    store = MemoryCaptures()
+    store.objects[HOURLY] = b"PAR1 no more"
+    deliver(delivery(lines_of("e1", [order("c1")])), store)
+    assert compact(store, store, LATER) == Compacted(hours=1, rows=1, damaged=1)
+    assert store.objects[HOURLY] == b"PAR1 no more"
+    (part,) = set(store.objects) - {HOURLY}
+    assert records(read_parquet(store.objects[part]), "event", "row") == [("e1", 0)]

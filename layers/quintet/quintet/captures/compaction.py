@@ -21,6 +21,7 @@ from quintet.captures.places import FAILED, RAW, TABLE, Place, hourly_key, place
 from quintet.captures.reading import Hour
 from quintet.captures.store import CaptureObjects, CaptureSink, Stored
 from quintet.captures.tables import concat, read_parquet, write_parquet
+from quintet.errors import BadInput
 
 __all__ = ["Compacted", "compact", "expire", "merge", "places", "redeliver", "unique"]
 
@@ -32,13 +33,17 @@ MAX_BYTES = 32_000_000
 
 @dataclass(slots=True)
 class Compacted:
-    """What a compaction did; `left` hours had no time, or another compaction was at them."""
+    """What a compaction did; `left` hours had no time, or another compaction was at them.
+
+    `damaged` objects cannot be read: they stay where they are, and the others are merged.
+    """
 
     redelivered: int = 0
     hours: int = 0
     rows: int = 0
     duplicates: int = 0
     left: int = 0
+    damaged: int = 0
     expired: int = 0
 
 
@@ -67,16 +72,19 @@ def compact(
         done.left += not merged.complete
         done.rows += merged.rows
         done.duplicates += merged.duplicates
+        done.damaged += merged.damaged
     done.expired = expire(objects, now)
     return done
 
 
 @dataclass(slots=True)
 class Merged:
-    """New rows of an hour, how many rows came more than once, and whether all were merged."""
+    """New rows of an hour, how many came more than once, the objects that cannot be read, and
+    whether all others were merged."""
 
     rows: int = 0
     duplicates: int = 0
+    damaged: int = 0
     complete: bool = True
 
 
@@ -92,36 +100,53 @@ def merge(
     """
     merged, waiting = Merged(), list(keys)
     while waiting and merged.complete and has_time():
-        part = max(len(_parts(objects, hour)) - 1, 0)
-        held = objects.get(hourly_key(hour, part))
-        if held is not None and len(held.body) > MAX_BYTES:
-            part, held = part + 1, None
-        bodies, taken, size = [], [], 0
+        # before the new objects: what an erasure removes from both must not come back
+        key, held = _last_part(objects, hour, merged)
+        tables, taken, size = [], [], 0
         while waiting and size < MAX_BYTES:
-            taken.append(waiting.pop(0))
-            if (stored := objects.get(taken[-1])) is not None:
-                bodies.append(stored.body)
+            new = waiting.pop(0)
+            if (stored := objects.get(new)) is not None:
+                if (table := _table(stored, merged)) is None:
+                    continue
+                tables.append(table)
                 size += len(stored.body)
-        _merge(objects, hourly_key(hour, part), held, bodies, merged)
+            taken.append(new)
+        if tables:
+            _merge(objects, key, held, tables, merged)
         if merged.complete:
             objects.delete(taken)
     merged.complete = merged.complete and not waiting
     return merged
 
 
+@dataclass(slots=True)
+class _Held:
+    """The rows of an hour's part, and its tag."""
+
+    table: core.Table
+    tag: str
+
+
+def _last_part(objects: CaptureObjects, hour: Hour, merged: Merged) -> tuple[str, _Held | None]:
+    """The key to write to, and what it holds: a new part if the last is large or damaged."""
+    part = max(len(_parts(objects, hour)) - 1, 0)
+    stored = objects.get(hourly_key(hour, part))
+    if stored is None:
+        return hourly_key(hour, part), None
+    table = _table(stored, merged) if len(stored.body) <= MAX_BYTES else None
+    if table is None:
+        return hourly_key(hour, part + 1), None
+    return hourly_key(hour, part), _Held(table, stored.tag)
+
+
 def _merge(
-    objects: CaptureObjects, key: str, held: Stored | None, bodies: list[bytes], merged: Merged
+    objects: CaptureObjects, key: str, held: _Held | None, new: list[core.Table], merged: Merged
 ) -> None:
-    if not bodies:
-        return
-    new = sum(read_parquet(body).num_rows for body in bodies)
-    if held is not None:
-        bodies = [held.body, *bodies]
-    together = concat([read_parquet(body) for body in bodies])
+    together = concat(new if held is None else [held.table, *new])
     once = unique(together)
     if objects.swap(key, write_parquet(once), None if held is None else held.tag):
         twice = together.num_rows - once.num_rows
-        merged.rows += new - twice
+        merged.rows += sum(table.num_rows for table in new) - twice
         merged.duplicates += twice
     else:
         merged.complete = False
@@ -132,6 +157,15 @@ def _parts(objects: CaptureObjects, hour: Hour) -> list[str]:
     stem = hourly_key(hour).removesuffix(".parquet")
     known = set(objects.keys(stem))
     return [key for key in (hourly_key(hour, part) for part in range(len(known))) if key in known]
+
+
+def _table(stored: Stored, merged: Merged) -> core.Table | None:
+    """The table in an object; None, and counted, if it is damaged."""
+    try:
+        return read_parquet(stored.body)
+    except BadInput:
+        merged.damaged += 1
+        return None
 
 
 def unique(rows: core.Table) -> core.Table:

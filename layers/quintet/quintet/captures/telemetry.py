@@ -32,13 +32,14 @@ class CapturesTelemetry:
 
     def compacted(self, done: Compacted, merged_labels: int) -> None:
         """A compaction ended, and so many objects of labels were merged; a warning if it left hours
-        for the next one."""
-        level = self._logger.warning if done.left else self._logger.info
+        for the next one, or objects that it cannot read."""
+        level = self._logger.warning if done.left or done.damaged else self._logger.info
         level("compacted", **dataclasses.asdict(done), merged_labels=merged_labels)
         self._write(
             redelivered_captures_count=done.redelivered,
             compacted_rows_count=done.rows,
             duplicate_captures_count=done.duplicates,
+            damaged_captures_count=done.damaged,
             expired_captures_count=done.expired,
         )
 
