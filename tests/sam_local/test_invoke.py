@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from typing import Any
 
 import pytest
 from tests.kits.events import CASES, Case, plain
@@ -13,7 +15,7 @@ from tests.sam_local.conftest import Sam, block
 pytestmark = pytest.mark.sam_local
 
 
-def answer(done: subprocess.CompletedProcess[str]) -> object:
+def answer(done: subprocess.CompletedProcess[str]) -> Any:
     """What the function answered."""
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -24,7 +26,10 @@ def test_the_commands_of_the_docs_give_the_answer_of_the_docs(sam: Sam) -> None:
     assert (build, start) == ("sam build", "quintet up --detach")  # done, on free ports
     published = sam.run(publish)
     assert published.returncode == 0, published.stderr
-    assert plain(answer(sam.run(invoke))) == plain(json.loads(block("Invoke a function", "json")))
+    found, shown = answer(sam.run(invoke)), json.loads(block("Invoke a function", "json"))
+    for one in (found, shown):  # each event has an id of its own
+        assert re.fullmatch("[0-9a-f]{32}", one["headers"].pop("X-Quintet-Event"))
+    assert plain(found) == plain(shown)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.event)
