@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 200, 36
 
 STYLE = """
 .drift td{vertical-align:middle}
+.drift td.n,.drift th.n{padding-right:14px}
 .drift .level{font-size:13px;font-weight:600}
 .drift .moved{color:var(--bad)}.drift .none{color:var(--soft)}
 .drift svg{width:200px;height:36px}
