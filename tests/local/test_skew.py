@@ -41,8 +41,14 @@ def test_what_was_served_is_compared_with_what_was_loaded(
     )
     rows = [{"customer": f"skew-{number}", "amount": 10} for number in (1, 1, 2, 3)]
     url = f"{local.api_url}/models/shop/predict"
-    answer = urllib3.request("POST", url, json={"records": rows})
-    assert answer.status == 200, answer.data
+
+    def answered() -> bool:
+        """Whether this version answered: for some seconds, it may be one of another test."""
+        answer = urllib3.request("POST", url, json={"records": rows})
+        assert answer.status == 200, answer.data
+        return bool(answer.headers["X-Quintet-Version"] == "16")
+
+    eventually(answered)
 
     def captured() -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads(quintet(local, "skew", "shop", "--json"))
@@ -68,7 +74,7 @@ def test_what_was_served_is_compared_with_what_was_loaded(
     (fresh,) = found["freshness"]
     assert (fresh["missing"], fresh["too_old"], fresh["max_age"]) == (1 / 4, 0.0, 3600)
     invoked = local.client("lambda").invoke(FunctionName=local.outputs["WatchAgesName"])
-    assert json.loads(invoked["Payload"].read()) == {}  # none is aging
+    assert "shop" not in json.loads(invoked["Payload"].read())  # no feature of it is aging
     assert "by event time only: orders_90d" in quintet(local, "skew", "shop")
     assert "captures arrive within a minute" in quintet(
         local, "skew", "shop", "--day", "2026-01-01"
