@@ -14,8 +14,10 @@ from tests.kits.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet_cli.app import app
+from quintet_publish.aws_registry import AwsRegistry
 
-CONTRACT = replace(CAPTURED, version=16)
+#: a model of its own, since others publish and promote the shop's
+CONTRACT = replace(CAPTURED, name="skewed", version=1)
 
 
 def quintet(local: LocalAws, *words: str) -> str:
@@ -28,11 +30,12 @@ def test_what_was_served_is_compared_with_what_was_loaded(
     local_aws: LocalAws, tmp_path: Path
 ) -> None:
     local, dynamodb = local_aws, local_aws.client("dynamodb")
-    bucket, registry = (local.outputs[f"Registry{kind}Name"] for kind in ("Bucket", "Table"))
-    models.publish(CONTRACT, local.client("s3"), dynamodb, bucket, registry)
+    bucket, table = (local.outputs[f"Registry{kind}Name"] for kind in ("Bucket", "Table"))
+    registry = AwsRegistry(local.client("s3"), dynamodb, bucket=bucket, table=table)
+    models.publish_graph(CONTRACT, models.shop_graph(), models.ROWS["shop"], registry)
     file = tmp_path / "features.csv"
     file.write_text("customer,orders_90d\nskew-1,4\nskew-2,5\n")
-    quintet(local, "features", "load", str(file), "--model", "shop")
+    quintet(local, "features", "load", str(file), "--model", "skewed")
     dynamodb.update_item(  # another writer, with another idea of the feature
         TableName=local.outputs["FeaturesTableName"],
         Key={"entity": {"S": "customer#skew-2"}},
@@ -40,22 +43,16 @@ def test_what_was_served_is_compared_with_what_was_loaded(
         ExpressionAttributeValues={":other": {"N": "6"}},
     )
     rows = [{"customer": f"skew-{number}", "amount": 10} for number in (1, 1, 2, 3)]
-    url = f"{local.api_url}/models/shop/predict"
-
-    def answered() -> bool:
-        """Whether this version answered: for some seconds, it may be one of another test."""
-        answer = urllib3.request("POST", url, json={"records": rows})
-        assert answer.status == 200, answer.data
-        return bool(answer.headers["X-Quintet-Version"] == "16")
-
-    eventually(answered)
+    url = f"{local.api_url}/models/skewed/predict"
+    answer = urllib3.request("POST", url, json={"records": rows})
+    assert answer.status == 200, answer.data
 
     def captured() -> dict[str, Any] | None:
-        found: dict[str, Any] = json.loads(quintet(local, "skew", "shop", "--json"))
+        found: dict[str, Any] = json.loads(quintet(local, "skew", "skewed", "--json"))
         return found if found["rows"] else None
 
     found = eventually(captured)
-    assert (found["model"], found["version"], found["rows"]) == ("shop", 16, 4)
+    assert (found["model"], found["version"], found["rows"]) == ("skewed", 1, 4)
     assert found["skew"] == [
         {
             "feature": "orders_90d",
@@ -74,8 +71,8 @@ def test_what_was_served_is_compared_with_what_was_loaded(
     (fresh,) = found["freshness"]
     assert (fresh["missing"], fresh["too_old"], fresh["max_age"]) == (1 / 4, 0.0, 3600)
     invoked = local.client("lambda").invoke(FunctionName=local.outputs["WatchAgesName"])
-    assert "shop" not in json.loads(invoked["Payload"].read())  # no feature of it is aging
-    assert "by event time only: orders_90d" in quintet(local, "skew", "shop")
+    assert "skewed" not in json.loads(invoked["Payload"].read())  # no feature of it is aging
+    assert "by event time only: orders_90d" in quintet(local, "skew", "skewed")
     assert "captures arrive within a minute" in quintet(
-        local, "skew", "shop", "--day", "2026-01-01"
+        local, "skew", "skewed", "--day", "2026-01-01"
     )
