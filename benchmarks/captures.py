@@ -24,25 +24,20 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import onnx
-import orjson
 import yaml
 from benchmarks.online_setup import report
 from onnx import TensorProto, helper, numpy_helper
 from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
-from tests.kits.models import Clock, event
+from tests.kits.models import Clock, event, publish_graph
 
 from quintet.api import gateway
 from quintet.api.telemetry import RequestTelemetry, StdoutTelemetry
-from quintet.contract import Capture, Contract, Feature, Input, Output, to_dict
+from quintet.contract import Capture, Contract, Feature, Input, Output
 from quintet.features import MemoryFeatures
-from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
 from quintet.protocols.registry import RECORDS
 from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
-from quintet_publish.aws_registry import AwsRegistry
-from quintet_publish.publisher import Publisher
-from quintet_publish.release import Release
 
 FEATURES = [f"f{number:02d}" for number in range(30)]
 PLAIN = Contract(
@@ -127,19 +122,8 @@ def _microseconds(call: Callable[[], Any]) -> float:
 
 def publish(local: LocalAws) -> None:
     """Publish both models."""
-    outputs = local.outputs
-    registry = AwsRegistry(
-        local.client("s3"),
-        local.client("dynamodb"),
-        bucket=outputs["RegistryBucketName"],
-        table=outputs["RegistryTableName"],
-    )
     for contract in (PLAIN, CAPTURED):
-        files = {"contract.json": orjson.dumps(to_dict(contract)), "model.onnx": graph()}
-        sources = {name: sha256(content) for name, content in files.items()}
-        golden = {"columns": {n: [0.0] for n in FEATURES}, "outputs": {}, "tolerance": 1e-6}
-        release = Release(contract, digest_of(sources), sources, files, golden)
-        Publisher(registry).publish(release, "2026-01-01T00:00:00+00:00")
+        publish_graph(contract, graph(), {name: [0.0] for name in FEATURES}, local.registry)
 
 
 def through_the_api() -> dict[str, Any]:

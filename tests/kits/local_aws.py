@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import boto3
 from botocore.config import Config
 
+from quintet_publish.aws_registry import AwsRegistry
+
 __all__ = ["FREE_PORTS", "ROOT", "LocalAws", "LocalAwsFailed", "eventually", "start_local_aws"]
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +47,16 @@ class LocalAws:
     def client_at(self, service: str, url: str) -> Any:
         """A boto3 client of a service at another address, such as our API."""
         return _client(url, service)
+
+    @property
+    def registry(self) -> AwsRegistry:
+        """Its registry of models."""
+        return AwsRegistry(
+            self.client("s3"),
+            self.client("dynamodb"),
+            bucket=self.outputs["RegistryBucketName"],
+            table=self.outputs["RegistryTableName"],
+        )
 
     def logs(self, function: str) -> str:
         """What the function of that logical id has logged."""

@@ -15,7 +15,6 @@ from tests.kits.local_aws import LocalAws
 from tests.kits.models import graph_of, publish_graph
 
 from quintet.contract import Contract, DType, Feature, Input, Limits, Output
-from quintet_publish.aws_registry import AwsRegistry
 
 __all__ = ["publish_port_models"]
 
@@ -127,13 +126,6 @@ MODELS: dict[str, tuple[Contract, list[Any]]] = {
 
 def publish_port_models(local: LocalAws) -> None:
     """Publish all of them to a local AWS."""
-    outputs = local.outputs
-    registry = AwsRegistry(
-        local.client("s3"),
-        local.client("dynamodb"),
-        bucket=outputs["RegistryBucketName"],
-        table=outputs["RegistryTableName"],
-    )
     for contract, nodes in MODELS.values():
         constants = {"axis": np.array([1], dtype=np.int64)} if contract.name == "sum-model" else {}
         rows = {
@@ -144,4 +136,4 @@ def publish_port_models(local: LocalAws) -> None:
             ]
             for feature in contract.features
         }
-        publish_graph(contract, graph_of(contract, nodes, **constants), rows, registry)
+        publish_graph(contract, graph_of(contract, nodes, **constants), rows, local.registry)

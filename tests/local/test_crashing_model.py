@@ -9,13 +9,10 @@ from typing import Any
 
 from onnx import TensorProto, helper
 from tests.kits.local_aws import LocalAws
+from tests.kits.models import publish_graph
 from tests.kits.packages import contract, graph, model_of
 
 from quintet.contract import Contract, from_dict, to_dict
-from quintet.manifest import digest_of, sha256
-from quintet_publish.aws_registry import AwsRegistry
-from quintet_publish.publisher import Publisher
-from quintet_publish.release import Release
 
 #: more floats than predict has memory for
 TOO_MANY = 600_000_000
@@ -65,18 +62,7 @@ def named(name: str) -> Contract:
 
 def publish(local: LocalAws, name: str, content: bytes) -> None:
     """Publish a graph without the checks that a user's package passes."""
-    told = named(name)
-    files = {"contract.json": json.dumps(to_dict(told)).encode(), "model.onnx": content}
-    sources = {file: sha256(body) for file, body in files.items()}
-    golden = {"columns": {"a": [1.0], "b": [1.0]}, "outputs": {}, "tolerance": 1e-6}
-    registry = AwsRegistry(
-        local.client("s3"),
-        local.client("dynamodb"),
-        bucket=local.outputs["RegistryBucketName"],
-        table=local.outputs["RegistryTableName"],
-    )
-    release = Release(told, digest_of(sources), sources, files, golden)
-    Publisher(registry).publish(release, "2026-01-01T00:00:00+00:00")
+    publish_graph(named(name), content, {"a": [1.0], "b": [1.0]}, local.registry)
 
 
 def predict(local: LocalAws, name: str, a: float) -> tuple[int, dict[str, str], Any]:

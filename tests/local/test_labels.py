@@ -16,7 +16,6 @@ from typer.testing import CliRunner, Result
 
 from quintet.contract import Capture
 from quintet_cli.app import app
-from quintet_publish.aws_registry import AwsRegistry
 
 #: the shop's model, whose probability is one of two
 CONTRACT = replace(models.SHOP, name="labelled", version=1, capture=Capture(days=30), fallback=None)
@@ -33,15 +32,9 @@ def post(local: LocalAws, path: str, body: Any) -> urllib3.BaseHTTPResponse:
 @pytest.fixture(scope="module")
 def local(local_aws: LocalAws) -> LocalAws:
     """With the model published."""
-    registry = AwsRegistry(
-        local_aws.client("s3"),
-        local_aws.client("dynamodb"),
-        bucket=local_aws.outputs["RegistryBucketName"],
-        table=local_aws.outputs["RegistryTableName"],
-    )
     features = tuple(replace(one, source="request", max_age=None) for one in CONTRACT.features)
     contract = replace(CONTRACT, features=features)
-    models.publish_graph(contract, models.shop_graph(), models.ROWS["shop"], registry)
+    models.publish_graph(contract, models.shop_graph(), models.ROWS["shop"], local_aws.registry)
     return local_aws
 
 

@@ -14,7 +14,6 @@ from tests.kits.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
 from quintet_cli.app import app
-from quintet_publish.aws_registry import AwsRegistry
 
 #: a model of its own, since others publish and promote the shop's
 CONTRACT = replace(CAPTURED, name="skewed", version=1)
@@ -30,9 +29,7 @@ def test_what_was_served_is_compared_with_what_was_loaded(
     local_aws: LocalAws, tmp_path: Path
 ) -> None:
     local, dynamodb = local_aws, local_aws.client("dynamodb")
-    bucket, table = (local.outputs[f"Registry{kind}Name"] for kind in ("Bucket", "Table"))
-    registry = AwsRegistry(local.client("s3"), dynamodb, bucket=bucket, table=table)
-    models.publish_graph(CONTRACT, models.shop_graph(), models.ROWS["shop"], registry)
+    models.publish_graph(CONTRACT, models.shop_graph(), models.ROWS["shop"], local.registry)
     file = tmp_path / "features.csv"
     file.write_text("customer,orders_90d\nskew-1,4\nskew-2,5\n")
     quintet(local, "features", "load", str(file), "--model", "skewed")
