@@ -79,7 +79,7 @@ def served(bodies: Iterable[bytes], names: Sequence[str]) -> Served | None:
 
 
 def label_positions(rows: Served, labels: Index) -> NDArray[np.int64]:
-    """Where each row's label is among the labels' ids, (rows,); -1 where there is none.
+    """Where each row's label is among the labels' ids, (rows,); -1 for a row without one.
 
     An id is that of an event with the row's number behind a point; of an event of one row also the
     event's alone; or the row's own. They are tried in this order.

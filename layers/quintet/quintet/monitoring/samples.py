@@ -1,6 +1,6 @@
 """What is counted of scored rows for drift: by a unit of a batch run, or of a day's captures.
 
-Rows of one entity depend on each other: tests that count them find drift where there is none.
+Rows of one entity are correlated: tests that count rows report drift when nothing has changed.
 Where a contract has an entity, the first row of each is counted too, and tests count those.
 """
 
