@@ -27,7 +27,8 @@ from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.messages import MemoryEventQueue
 from quintet.jobs.transitions import THREADS
 from quintet.onnx_model import OnnxModel
-from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
+from quintet.serving.model_cache import ModelCache
+from quintet.serving.routes import MemoryRoutes, Route, Version
 from quintet_publish.model_yaml import read_contract
 
 MODELS = Path(__file__).parents[1] / "models"

@@ -37,7 +37,8 @@ from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.protocols.registry import RECORDS
 from quintet.serving import Online, PredictionCache
-from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
+from quintet.serving.model_cache import ModelCache
+from quintet.serving.routes import MemoryRoutes, Route, Version
 
 FEATURES = [f"f{number:02d}" for number in range(30)]
 PLAIN = Contract(

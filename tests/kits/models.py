@@ -30,7 +30,8 @@ from quintet.manifest import digest_of, sha256
 from quintet.onnx_model import OnnxModel
 from quintet.protocols.http import Request
 from quintet.serving import Online, PredictionCache
-from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
+from quintet.serving.model_cache import ModelCache
+from quintet.serving.routes import MemoryRoutes, Route, Version
 from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.publisher import Publisher
 from quintet_publish.release import Release

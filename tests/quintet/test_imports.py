@@ -27,7 +27,7 @@ ORDER = [
     {"daily"},
     {"labels"},
     {"protocols"},
-    {"jobs", "batch"},
+    {"jobs", "batch", "rollouts"},
     {"streaming"},
     {"webhooks"},
     {"api"},

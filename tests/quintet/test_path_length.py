@@ -26,7 +26,8 @@ from quintet.features import FeatureCache, MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.protocols.registry import RECORDS
 from quintet.serving import Online, PredictionCache
-from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
+from quintet.serving.model_cache import ModelCache
+from quintet.serving.routes import MemoryRoutes, Route, Version
 from quintet_publish.kit import contract_of
 
 PACKAGE = str(Path(quintet.__file__).parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quintet.contract import Capture, Contract, DriftRule, Slo
-from quintet.serving.model_cache import NAME
+from quintet.serving.routes import NAME
 from quintet_publish.rules.fallback import check_alert, check_fallback
 from quintet_publish.rules.features import check_feature
 from quintet_publish.rules.stream import check_stream

@@ -16,7 +16,7 @@ from quintet.captures.store import MemoryCaptures
 from quintet.contract import Contract
 from quintet.errors import BadInput, NotFound, TooLarge
 from quintet.labels.table import read
-from quintet.serving.model_cache import UnknownModel
+from quintet.serving.routes import UnknownModel
 
 ONE = {"id": "e1", "label": "kept", "time": START}
 

@@ -11,7 +11,7 @@ from tests.kits.packages import graph, package
 from tests.kits.registries import RegistryServer, registry_on, release_of
 
 from quintet.errors import NotFound, Transient
-from quintet.serving.model_cache import Route, Version
+from quintet.serving.routes import Route, Version
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from quintet.batch.plans import run_context
 from quintet.batch.starts import Started, start_run
 from quintet.batch.stores import MemoryInputBucket
 from quintet.errors import BadInput, NotFound
-from quintet.serving.model_cache import MemoryRoutes, Route, Version
+from quintet.serving.routes import MemoryRoutes, Route, Version
 from quintet.telemetry import w3c
 
 DATA = "_data/tiny/"

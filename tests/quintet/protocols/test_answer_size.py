@@ -14,7 +14,8 @@ from quintet.errors import TooLarge
 from quintet.protocols.http import MAX_RESPONSE_BYTES, Request
 from quintet.protocols.registry import OIP, RECORDS, SAGEMAKER, WireProtocol
 from quintet.serving import Online, RequestContext
-from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
+from quintet.serving.model_cache import ModelCache
+from quintet.serving.routes import MemoryRoutes, Route, Version
 
 VALUES = MAX_RESPONSE_BYTES // 2
 WIDE = renamed(LOG, outputs=(replace(LOG.outputs[0], shape=(-1, VALUES)),))

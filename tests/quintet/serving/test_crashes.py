@@ -10,7 +10,8 @@ from tests.quintet.serving.test_model_cache import MB, Loaded, MemoryLoader, rou
 
 from quintet.errors import Transient
 from quintet.serving.crashes import Crash, CrashLog
-from quintet.serving.model_cache import MemoryRoutes, ModelCache, memory_needed
+from quintet.serving.model_cache import ModelCache, memory_needed
+from quintet.serving.routes import MemoryRoutes
 
 REFUSED = (
     "model m version 1 ended the process of this execution environment 3 times in 10 minutes (out "

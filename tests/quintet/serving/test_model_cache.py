@@ -12,14 +12,8 @@ from tests.kits.packages import contract
 from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import ModelFailure, NotFound, Transient
-from quintet.serving.model_cache import (
-    MemoryRoutes,
-    ModelCache,
-    Route,
-    UnknownModel,
-    Version,
-    memory_needed,
-)
+from quintet.serving.model_cache import ModelCache, memory_needed
+from quintet.serving.routes import MemoryRoutes, Route, UnknownModel, Version
 
 MB = 1_000_000
 

@@ -15,7 +15,8 @@ from quintet.errors import BadInput, ModelFailure, NotFound
 from quintet.onnx_model import OnnxModel
 from quintet.scoring import Scores
 from quintet.serving import ModelRoute, Online, PredictionCache, RequestContext, Steps
-from quintet.serving.model_cache import MemoryRoutes, ModelCache, Route, Version
+from quintet.serving.model_cache import ModelCache
+from quintet.serving.routes import MemoryRoutes, Route, Version
 
 CACHED = renamed(LOG, cache_ttl=30.0)
 

@@ -18,7 +18,7 @@ from quintet.contract import Aggregate, Contract, Feature, Limits, Stream
 from quintet.errors import BadInput, ModelFailure
 from quintet.formats import strict_json
 from quintet.onnx_model import OnnxModel
-from quintet.serving.model_cache import UnknownModel
+from quintet.serving.routes import UnknownModel
 from quintet.streaming.compression import MAX_BYTES
 from quintet.streaming.decoding import decode
 from quintet.streaming.model_rows import Decoded, ModelRows

@@ -19,7 +19,7 @@ from quintet.jobs.store import JobEvent, JobQueries, JobSummary
 from quintet.protocols import records
 from quintet.protocols.http import RETRY_AFTER, Request, Response, json_body
 from quintet.protocols.media import is_text
-from quintet.serving.model_cache import NAME
+from quintet.serving.routes import NAME
 
 __all__ = ["JobsApi", "failure"]
 

@@ -15,7 +15,7 @@ from quintet.labels.table import put
 from quintet.labels.targets import Target
 from quintet.protocols import records
 from quintet.protocols.http import Request, Response, json_body
-from quintet.serving.model_cache import NAME, UnknownModel
+from quintet.serving.routes import NAME, UnknownModel
 
 __all__ = ["MAX_LABELS", "LabelsApi", "failure"]
 

@@ -17,7 +17,7 @@ from quintet.formats import strict_json
 from quintet.protocols import records
 from quintet.protocols.http import Request, Response, json_body
 from quintet.serving import RequestContext
-from quintet.serving.model_cache import NAME
+from quintet.serving.routes import NAME
 from quintet.telemetry import w3c
 
 __all__ = ["RunsApi", "failure"]

@@ -12,7 +12,7 @@ from quintet.contract import Contract
 from quintet.errors import NotFound
 from quintet.protocols import records
 from quintet.protocols.http import Request, Response, json_body
-from quintet.serving.model_cache import NAME, UnknownModel
+from quintet.serving.routes import NAME, UnknownModel
 from quintet.streaming.latest import Latest
 
 __all__ = ["ScoreReader", "ScoresApi", "failure"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quintet.aws.artifacts import Artifacts
 from quintet.batch.planning import Pinned
 from quintet.contract import from_dict
-from quintet.serving.model_cache import Routes
+from quintet.serving.routes import Routes
 
 __all__ = ["RegistryCatalog"]
 

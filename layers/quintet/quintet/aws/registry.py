@@ -10,7 +10,7 @@ from typing import Any
 
 from quintet.aws.client import AwsClient
 from quintet.aws.dynamodb import Item, Table, attributes
-from quintet.serving.model_cache import NAME, Route, UnknownModel, Version
+from quintet.serving.routes import NAME, Route, UnknownModel, Version
 
 __all__ = ["Registry"]
 

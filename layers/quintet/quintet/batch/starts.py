@@ -13,7 +13,7 @@ from quintet.batch.input_listing import InputListing, list_inputs, list_prefix
 from quintet.batch.plans import RunPaths, hashed_name, run_context
 from quintet.batch.requests import RunRequest, request_from
 from quintet.batch.stores import InputBucket
-from quintet.serving.model_cache import Routes
+from quintet.serving.routes import Routes
 
 __all__ = ["Started", "start_run"]
 

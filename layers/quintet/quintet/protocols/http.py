@@ -30,7 +30,7 @@ from quintet.errors import (
 from quintet.formats import strict_json
 from quintet.protocols.media import media_type
 from quintet.serving import ModelStats, Online, Prediction, RequestContext
-from quintet.serving.model_cache import UnknownModel
+from quintet.serving.routes import UnknownModel
 
 __all__ = [
     "JSON_TEXT",

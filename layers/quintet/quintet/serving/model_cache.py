@@ -1,32 +1,24 @@
-"""The models of one environment: their live versions, and those loaded. Pure."""
+"""The models of one environment: their routes, and the versions in memory. Pure."""
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from quintet.errors import ModelFailure, NotFound, Refusal, Transient
+from quintet.errors import ModelFailure, NotFound, Transient
 from quintet.scoring import Model
 from quintet.serving.crashes import CrashLog
+from quintet.serving.routes import Route, Routes, UnknownModel, Version
 
 __all__ = [
-    "NAME",
     "Loader",
-    "MemoryRoutes",
     "ModelCache",
     "PublishedModel",
-    "Route",
-    "Routes",
-    "UnknownModel",
-    "Version",
     "memory_needed",
 ]
-
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")  # of models
 
 ROUTE_SECONDS = 5.0
 UNKNOWN_SECONDS = 1.0  # a model requested just before it is published is soon found
@@ -36,89 +28,6 @@ ROUTES_KEPT = 1024  # names come from requests: the number remembered is bounded
 # (benchmarks/sessions.py); the rest is for the bytes while they load, and for what runs take
 MEMORY_FACTOR = 3
 MEMORY_BASE = 2_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """An immutable published version.
-
-    `digest` is of the package's source files, `seal` the SHA-256 of the manifest, `size`
-    the bytes of the graph that is served.
-    """
-
-    number: int
-    digest: str
-    seal: str
-    size: int
-    created: str
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The versions of a model that answer. Canary and shadow are not served yet."""
-
-    model: str
-    live: int
-    revision: int
-    versions: Mapping[int, Version]
-    canary: int | None = None
-    canary_share: float = 0.0
-    shadow: int | None = None
-    #: when each withdrawn version was withdrawn
-    withdrawn: Mapping[int, str] = field(default_factory=dict)
-
-    def unknown(self, number: int) -> UnknownModel:
-        """The error for a version that does not answer."""
-        return UnknownModel(self.model, number, self.withdrawn.get(number))
-
-
-class UnknownModel(NotFound):
-    """No such model or version; in Triton's words, because its clients' code relies on them.
-
-    `withdrawn` is when the version was withdrawn, if it was.
-    """
-
-    def __init__(
-        self, model: str, version: int | str | None = None, withdrawn: str | None = None
-    ) -> None:
-        if version is None:
-            refusal = Refusal(None, "model", "a published model", repr(model)[:80])
-            text = f"Request for unknown model: '{model[:80]}' is not found"
-        else:
-            got = str(version)[:80]
-            why = "is not found" if withdrawn is None else f"was withdrawn at {withdrawn}"
-            shown = got if withdrawn is None else f"{got}, which {why}"
-            refusal = Refusal(None, "version", "a published version", shown)
-            text = f"Request for unknown model: '{model[:80]}' version {got} {why}"
-        super().__init__([refusal])
-        self.args = (text,)
-
-
-class Routes(Protocol):
-    """The store of routes."""
-
-    def route(self, model: str) -> Route:
-        """The route of a model.
-
-        Raises:
-            NotFound: there is no such model.
-            Transient: the store could not be read.
-        """
-        ...
-
-
-class MemoryRoutes:
-    """Routes in memory."""
-
-    def __init__(self, routes: Sequence[Route] = ()) -> None:
-        self.stored = {route.model: route for route in routes}
-
-    def route(self, model: str) -> Route:
-        """See `Routes.route`."""
-        try:
-            return self.stored[model]
-        except KeyError:
-            raise UnknownModel(model) from None
 
 
 class PublishedModel(Model, Protocol):

@@ -20,7 +20,8 @@ from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge, json_kind, shown
 from quintet.formats import strict_json
 from quintet.protocols import oip_infer
-from quintet.serving.model_cache import NAME, PublishedModel
+from quintet.serving.model_cache import PublishedModel
+from quintet.serving.routes import NAME
 from quintet.streaming.aggregate_fields import (
     Values,
     given_values,

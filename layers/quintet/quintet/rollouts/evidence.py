@@ -1,0 +1,76 @@
+"""What a rollout has seen: one element for each row of a request, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Evidence", "concat", "no_evidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Outcomes of the live version and of the candidate; every column is (n,).
+
+    `event` and `row` name a row of a request as its capture does (`row` is -1 for a request
+    without rows). `entity` is a hash of its entity, of its event if it has none. `step` is the
+    rollout's step that routed it, `at` when, in epoch seconds. `candidate` says whether the
+    candidate answered the caller (or, in shadow, nobody: False). `begun` marks the start of a
+    request, written before the model runs: it has no outcome, and one without an outcome is a
+    crash.
+
+    `failed` is the outcome that the caller got. Where `paired`, both versions scored the row, and
+    these are compared: `live_failed` and `candidate_failed`, `live_score` and `candidate_score`
+    (NaN without one), and `changed`, whether the label differs. `ms` is how long the request took,
+    in milliseconds, NaN if it is not known; `cold` says that a version was loaded for it, or that
+    the environment was new.
+    """
+
+    event: NDArray[np.str_]
+    row: NDArray[np.int64]
+    entity: NDArray[np.uint64]
+    step: NDArray[np.int64]
+    at: NDArray[np.float64]
+    candidate: NDArray[np.bool_]
+    begun: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    paired: NDArray[np.bool_]
+    live_failed: NDArray[np.bool_]
+    candidate_failed: NDArray[np.bool_]
+    live_score: NDArray[np.float64]
+    candidate_score: NDArray[np.float64]
+    changed: NDArray[np.bool_]
+    ms: NDArray[np.float64]
+    cold: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, some: NDArray[np.int64] | NDArray[np.bool_]) -> Evidence:
+        """Some of the elements, by position or mask."""
+        return Evidence(*(getattr(self, column.name)[some] for column in fields(self)))
+
+
+def no_evidence() -> Evidence:
+    """Evidence without elements."""
+    kinds = {
+        "event": "U1",
+        "row": "i8",
+        "entity": "u8",
+        "step": "i8",
+        "at": "f8",
+        "live_score": "f8",
+        "candidate_score": "f8",
+        "ms": "f8",
+    }
+    return Evidence(*(np.empty(0, kinds.get(column.name, "?")) for column in fields(Evidence)))
+
+
+def concat(parts: Sequence[Evidence]) -> Evidence:
+    """The elements of all parts, in order."""
+    parts = [no_evidence(), *parts]
+    columns = (column.name for column in fields(Evidence))
+    return Evidence(*(np.concatenate([getattr(p, name) for p in parts]) for name in columns))
