@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quintet_local.alarms import Alarm, Composite, State, state_of
+from quintet_local.events import Events, alarm_event, moment
 from quintet_local.measures import Measures
 from quintet_local.names import ACCOUNT, REGION
 
@@ -30,7 +31,7 @@ _ACTIONS: Mapping[State, str] = {
 
 
 class Alarming:
-    """The alarms of a stack, and their states by name."""
+    """The alarms of a stack, and their states by name; each change of a state is an event."""
 
     def __init__(
         self,
@@ -38,14 +39,17 @@ class Alarming:
         alarms: Sequence[Alarm],
         composites: Sequence[Composite],
         measures: Measures,
+        events: Events,
     ) -> None:
         self._cloudwatch, self._sns = client("cloudwatch"), client("sns")
         self._alarms = alarms
         self._composites = composites
         self._measures = measures
+        self._events = events
         self.states: dict[str, State] = dict.fromkeys(
             [*(a.name for a in alarms), *(c.name for c in composites)], "INSUFFICIENT_DATA"
         )
+        self._reasons = dict.fromkeys(self.states, "Unchecked: Initial alarm creation")
 
     async def run(self) -> None:
         """Evaluate every minute until cancelled."""
@@ -108,9 +112,12 @@ class Alarming:
     def _change(self, alarm: Alarm | Composite, state: State, now: float) -> None:
         before, self.states[alarm.name] = self.states[alarm.name], state
         reason = f"{alarm.name} went from {before} to {state}"
+        since = before, self._reasons[alarm.name]
+        self._reasons[alarm.name] = reason
         self._cloudwatch.set_alarm_state(AlarmName=alarm.name, StateValue=state, StateReason=reason)
         if state == "ALARM":
             log.warning("alarm: %s: %s", alarm.name, alarm.properties.get("AlarmDescription", ""))
+        self._events.put(alarm_event(alarm, since, (state, reason), now))
         if not alarm.properties.get("ActionsEnabled", True):
             return
         for topic in alarm.properties.get(_ACTIONS[state]) or ():
@@ -128,14 +135,13 @@ def _message(
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
     """
-    at = datetime.fromtimestamp(now, UTC)
     return {
         "AlarmName": alarm.name,
         "AlarmDescription": alarm.properties.get("AlarmDescription"),
         "AWSAccountId": ACCOUNT,
         "NewStateValue": state,
         "NewStateReason": reason,
-        "StateChangeTime": at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}+0000",
+        "StateChangeTime": moment(now),
         "Region": REGION,
         "AlarmArn": alarm.arn,
         "OldStateValue": before,

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from quintet_local.alarms import alarms_of
+from quintet_local.events import check_pattern
 from quintet_local.filters import PatternError, matcher
 from quintet_local.plan import Plan
+from quintet_local.targets import SERVED
 from quintet_local.template import local_path
 
 __all__ = ["HONOURED", "NOTES", "Notice", "compact", "notices"]
@@ -107,6 +109,7 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
     ),
     "AWS::Events::Rule": (
         "Description",
+        "EventPattern",
         "Name",
         "ScheduleExpression",
         "State",
@@ -295,7 +298,11 @@ NOTES: Mapping[str, Mapping[str, str]] = {
         "Target.RetryPolicy": "a schedule's target is tried once",
         "Target.RoleArn": "IAM is not enforced here",
     },
-    "AWS::Events::Rule": {"EventPattern": "only schedules fire here, events are not matched"},
+    "AWS::Events::Rule": {
+        "Targets.DeadLetterConfig": "a rule's target is tried once",
+        "Targets.RetryPolicy": "a rule's target is tried once",
+        "Targets.RoleArn": "IAM is not enforced here",
+    },
     "AWS::StepFunctions::StateMachine": {
         "LoggingConfiguration": "no log is written; see the execution history",
         "TracingConfiguration": "no X-Ray here",
@@ -378,6 +385,8 @@ def _of_resource(name: str, resource: Mapping[str, Any]) -> Iterator[Notice]:
     properties = resource.get("Properties") or {}
     if kind == "AWS::Logs::SubscriptionFilter":
         yield from _of_filter(name, properties)
+    if kind == "AWS::Events::Rule" and "EventPattern" in properties:
+        yield from _of_rule(name, properties)
     if kind == "AWS::Lambda::EventSourceMapping":
         service = str(properties.get("EventSourceArn", "")).split(":")[2:3]
         if service and service[0] not in SOURCES:
@@ -392,6 +401,16 @@ def _of_filter(name: str, properties: Mapping[str, Any]) -> Iterator[Notice]:
         matcher(str(properties.get("FilterPattern", "")))
     except PatternError as error:
         yield Notice(name, "FilterPattern", f"{error}; no line is delivered")
+
+
+def _of_rule(name: str, properties: Mapping[str, Any]) -> Iterator[Notice]:
+    try:
+        check_pattern(properties["EventPattern"])
+    except PatternError as error:
+        yield Notice(name, "EventPattern", f"{error}; no event is matched")
+    for target in properties.get("Targets", []):
+        if (service := target["Arn"].split(":")[2]) not in SERVED:
+            yield Notice(name, "Targets.Arn", f"nothing is sent to {service} here")
 
 
 def _of_properties(name: str, kind: str, node: Any, path: Path) -> Iterator[Notice]:

@@ -21,6 +21,7 @@ from quintet_local.alarming import Alarming
 from quintet_local.alarms import alarms_of
 from quintet_local.calls import AsyncCalls
 from quintet_local.environment import Outcome
+from quintet_local.events import Events
 from quintet_local.faults import OFF, FaultPlan, Faults
 from quintet_local.front import Front
 from quintet_local.gateway import Gateway
@@ -244,7 +245,8 @@ class LocalAws:
         }
         machines = [machine.arn for machine in self.stack.machines]
         measures = Measures(self._services.client, queues, machines, self._plane.errors)
-        alarming = Alarming(self._services.client, alarms, composites, measures)
+        events = Events(self.stack.rules, targets.send)
+        alarming = Alarming(self._services.client, alarms, composites, measures, events)
         self._tasks.append(asyncio.create_task(alarming.run()))
         for timer in self.stack.timers:
             self._tasks.append(asyncio.create_task(TimerDriver(timer, targets.send).run()))

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from quintet_local.filters import Filter
+from quintet_local.events import EventRule, check_pattern
+from quintet_local.filters import Filter, PatternError
 from quintet_local.functions import LATEST, Alias, AsyncConfig, Function
 from quintet_local.plan import Plan
 from quintet_local.rest_api import Route
@@ -78,6 +79,7 @@ class Stack:
     machines: tuple[StateMachine, ...]
     timers: tuple[Timer, ...]
     filters: tuple[Filter, ...] = ()
+    rules: tuple[EventRule, ...] = ()
 
 
 def describe(plan: Plan, scratch: Path) -> Stack:
@@ -91,8 +93,9 @@ def describe(plan: Plan, scratch: Path) -> Stack:
         api=_api(plan),
         mappings=_mappings(plan),
         machines=_machines(plan),
-        timers=(*_rules(plan), *_schedules(plan)),
+        timers=(*_timed_rules(plan), *_schedules(plan)),
         filters=_filters(plan),
+        rules=tuple(_event_rules(plan)),
     )
 
 
@@ -231,7 +234,7 @@ def _mappings(plan: Plan) -> tuple[SourceMapping, ...]:
     )
 
 
-def _rules(plan: Plan) -> Iterator[Timer]:
+def _timed_rules(plan: Plan) -> Iterator[Timer]:
     for logical_id, properties in plan.of_type("AWS::Events::Rule").items():
         if "ScheduleExpression" not in properties or properties.get("State") == "DISABLED":
             continue
@@ -245,6 +248,19 @@ def _rules(plan: Plan) -> Iterator[Timer]:
                 target["Arn"],
                 target.get("Input"),
             )
+
+
+def _event_rules(plan: Plan) -> Iterator[EventRule]:
+    """The rules of the default bus whose pattern is read here; the others are reported."""
+    for logical_id, properties in plan.of_type("AWS::Events::Rule").items():
+        if "EventPattern" not in properties or properties.get("State") == "DISABLED":
+            continue
+        try:
+            check_pattern(properties["EventPattern"])
+        except PatternError:
+            continue
+        targets = [(t["Arn"], t.get("Input")) for t in properties.get("Targets", [])]
+        yield EventRule(logical_id, properties["EventPattern"], tuple(targets))
 
 
 def _schedules(plan: Plan) -> Iterator[Timer]:

@@ -16,11 +16,13 @@ from tests.kits.aws import ROOT, client, moto_server
 
 from quintet_local.alarming import Alarming
 from quintet_local.alarms import alarms_of
+from quintet_local.events import Events
 from quintet_local.honoured import notices
 from quintet_local.measures import Measures
 from quintet_local.names import ACCOUNT, REGION
 from quintet_local.plan import Plan, plan
 from quintet_local.services import Services
+from quintet_local.stack import describe
 from quintet_local.template import load
 
 #: a full five minutes
@@ -55,6 +57,7 @@ class World:
     def __init__(self, url: str) -> None:
         self.url = url
         self.errors: Counter[str] = Counter()
+        self.sent: list[tuple[str, dict[str, Any]]] = []
         sns, sqs = self.client("sns"), self.client("sqs")
         sns.create_topic(Name="rings")
         self.queue: str = sqs.create_queue(QueueName="notices")["QueueUrl"]
@@ -70,7 +73,9 @@ class World:
         services.make(of, ())
         alarms, composites, _ = alarms_of(of)
         measures = Measures(self.client, queues, (), self.errors)
-        return Alarming(self.client, alarms, composites, measures)
+        rules = describe(of, Path()).rules
+        events = Events(rules, lambda arn, body: self.sent.append((arn, json.loads(body))))
+        return Alarming(self.client, alarms, composites, measures, events)
 
     def put(self, metric: str, value: float, at: float, **dimensions: str) -> None:
         of = [{"Name": n, "Value": v} for n, v in (dimensions or {"stage": "local"}).items()]
@@ -209,6 +214,109 @@ def test_failed_calls_and_waiting_messages_are_measured(world: World, tmp_path: 
     states = {name: alarming.states[of.identities[name].ref] for name in resources}
     assert states == {"Errors": "ALARM", "Letters": "ALARM", "Age": "ALARM", "Others": "OK"}
     assert world.errors == {}
+
+
+def rule(pattern: dict[str, Any], **target: Any) -> dict[str, Any]:
+    queue = "arn:aws:sqs:us-east-1:123456789012:rollouts"
+    targets = [{"Arn": queue, "Id": "queue", **target}]
+    return {
+        "Type": "AWS::Events::Rule",
+        "Properties": {"EventPattern": pattern, "Targets": targets},
+    }
+
+
+CHANGES = {"source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"]}
+
+
+def test_an_alarms_change_is_an_event_that_rules_pick(world: World, tmp_path: Path) -> None:
+    name = {"Fn::Select": [0, [{"Ref": "Failed"}]]}
+    rings = {"alarmName": [name], "state": {"value": ["ALARM"]}}
+    resources = {
+        "Failed": alarm("failed_count", AlarmDescription="it fails", ActionsEnabled=False),
+        "Rings": rule({**CHANGES, "detail": rings}),
+        "Others": rule({**CHANGES, "detail": {"alarmName": ["other"]}}),
+        "Off": rule(CHANGES),
+        "Said": rule({"detail": {"state": {"value": [{"prefix": "AL"}]}}}, Input='{"rings": 1}'),
+    }
+    resources["Off"]["Properties"]["State"] = "DISABLED"
+    of = planned(tmp_path, resources)
+    alarming = world.alarming(of)
+    alarming.evaluate(NOW)
+    world.put("failed_count", 1, NOW + 10)
+    alarming.evaluate(NOW + 60)
+    alarming.evaluate(NOW + 120)
+    alarming.evaluate(NOW + 180)
+    (arn, event), said = world.sent
+    ref = of.identities["Failed"].ref
+    assert said == (arn, {"rings": 1})
+    assert arn == "arn:aws:sqs:us-east-1:123456789012:rollouts"
+    assert event.pop("id")
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
+    assert event == {
+        "version": "0",
+        "detail-type": "CloudWatch Alarm State Change",
+        "source": "aws.cloudwatch",
+        "account": "123456789012",
+        "time": "2027-01-15T08:01:00Z",
+        "region": "us-east-1",
+        "resources": [of.identities["Failed"].attributes["Arn"]],
+        "detail": {
+            "alarmName": ref,
+            "configuration": {
+                "description": "it fails",
+                "metrics": [
+                    {
+                        "id": "m1",
+                        "returnData": True,
+                        "metricStat": {
+                            "metric": {
+                                "namespace": "Quintet",
+                                "name": "failed_count",
+                                "dimensions": {"stage": "local"},
+                            },
+                            "period": 60,
+                            "stat": "Sum",
+                        },
+                    }
+                ],
+            },
+            "previousState": {"value": "OK", "reason": f"{ref} went from INSUFFICIENT_DATA to OK"},
+            "state": {
+                "value": "ALARM",
+                "reason": f"{ref} went from OK to ALARM",
+                "timestamp": "2027-01-15T08:01:00.000+0000",
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ({"source": ["aws.s3"]}, "only changes of alarms' states are events here"),
+        ({"detail-type": ["Object Created"]}, "only changes of alarms' states are events here"),
+        ({"detail": {"a": [{"fuzzy": "b"}]}}, "the operator fuzzy is not read here"),
+        ({"$or": [{"source": [{"fuzzy": "b"}]}]}, "the operator fuzzy is not read here"),
+        ({"source": "aws.cloudwatch"}, "source is neither a list nor an object"),
+    ],
+)
+def test_a_rule_that_is_not_honoured_is_reported(
+    tmp_path: Path, pattern: dict[str, Any], reason: str
+) -> None:
+    of = planned(tmp_path, {"Rule": rule(pattern)})
+    assert [str(one) for one in notices(of)] == [
+        f"Rule.EventPattern: {reason}; no event is matched"
+    ]
+    assert describe(of, tmp_path).rules == ()
+
+
+def test_what_a_rule_asks_of_its_target_is_reported(tmp_path: Path) -> None:
+    stream = "arn:aws:kinesis:us-east-1:123456789012:stream/s"
+    of = planned(tmp_path, {"Rule": rule(CHANGES, Arn=stream, InputPath="$.detail")})
+    assert [str(one) for one in notices(of)] == [
+        "Rule.Targets.Arn: nothing is sent to kinesis here",
+        "Rule.Targets.InputPath: not honoured here",
+    ]
 
 
 NOT_READ: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
