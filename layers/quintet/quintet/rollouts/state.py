@@ -31,7 +31,7 @@ class Rollout:
     candidate: int
     phase: Phase
     steps: tuple[float, ...]
-    step: int = 0
+    step: int
     started: float
     entered: float
     paused: str = ""

@@ -35,8 +35,8 @@ class Route:
 
     While a rollout runs, `rollout` is its id, which salts the routing; `canary` answers the share
     `canary_share` (0 to 1) of the entities, `shadow` scores what was captured, and `overrides`
-    are the entities that one version answers whatever the share; `step` is the step of the rollout.
-    `revision` grows with each change.
+    are the entities that one version answers whatever the share; `step` is the step of the rollout
+    (-1 in shadow). `revision` grows with each change.
     """
 
     model: str
