@@ -111,6 +111,7 @@ def judge(parameters: Mapping[str, str], account: Account) -> Findings:
     _reserved(parameters, account, found)
     _provisioned(parameters, account, found)
     _kept(parameters, account, found)
+    _code_rollout(parameters, account, found)
     _shared(parameters, account, found)
     if account.burst is not None and account.burst < STAGE_BURST:
         found.notes.append(
@@ -179,6 +180,20 @@ def _kept(parameters: Mapping[str, str], account: Account, found: Findings) -> N
         found.overrides["PredictScaledConcurrency"] = str(now)
         found.notes.append(
             f"predict has scaled to {now} pre-started environments; this deployment keeps them"
+        )
+
+
+def _code_rollout(parameters: Mapping[str, str], account: Account, found: Findings) -> None:
+    """Refuse to take provisioned concurrency away and move new code by weights in one deployment.
+
+    A template's rule refuses both at once. https://github.com/aws/serverless-application-model/issues/1296
+    """
+    if (kind := parameters["CodeRollout"]) != "AllAtOnce" and account.provisioned:
+        found.refusals.append(
+            f"CodeRollout={kind} gives the alias of predict weights, and Lambda provisions no "
+            f"concurrency of such an alias, which has {account.provisioned} environments now: "
+            "deploy first with PredictProvisionedConcurrency=0 and CodeRollout=AllAtOnce, then "
+            f"with CodeRollout={kind}"
         )
 
 

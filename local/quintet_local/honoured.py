@@ -274,6 +274,8 @@ NOTES: Mapping[str, Mapping[str, str]] = {
         "": "provisioned concurrency stays at the alias's value"
     },
     "AWS::CloudWatch::Dashboard": {"": "no pages here: `quintet slo` shows budgets and burns"},
+    "AWS::CodeDeploy::Application": {"": "an alias moves to a new version at once"},
+    "AWS::CodeDeploy::DeploymentGroup": {"": "an alias moves to a new version at once"},
     "AWS::DynamoDB::Table": {
         "TimeToLiveSpecification": "kept, but nothing is deleted: expiry needs a condition"
     },

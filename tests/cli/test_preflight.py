@@ -37,6 +37,10 @@ parameter_overrides = "Stage=upper"
 [days.deploy.parameters]
 stack_name = "quintet-days"
 parameter_overrides = "Stage=days LogRetentionDays=31"
+[shifts.deploy.parameters]
+stack_name = "quintet-shifts"
+parameter_overrides = [
+  "Stage=shifts", "CodeRollout=Canary10Percent5Minutes", "PredictProvisionedConcurrency=2"]
 [prod.deploy.parameters]
 stack_name = "quintet-prod"
 parameter_overrides = [
@@ -99,7 +103,8 @@ def test_a_name_that_another_application_has(url: str, config: Path) -> None:
 
 def test_a_stage_that_is_not_set_up(config: Path) -> None:
     assert refusal("local", config).endswith(
-        "samconfig.toml has no stage local to deploy: it has dev, third, long, upper, days, prod"
+        "samconfig.toml has no stage local to deploy: it has dev, third, long, upper, days, "
+        "shifts, prod"
     )
 
 
@@ -133,6 +138,12 @@ def test_a_stack_that_cannot_be_changed(status: str, told: str, url: str, config
     [
         ("long", "has 68 characters, at most 67 fit: the state machine is named after it"),
         ("upper", "stack_name Quintet-Upper: expected lower-case letters, digits and hyphens"),
+        (
+            "shifts",
+            "rule CodeRolloutsTakeNoProvisionedConcurrency: CodeRollout gives the alias of predict "
+            "weights, and Lambda provisions no concurrency of an alias with weights; set "
+            "PredictProvisionedConcurrency to 0, or CodeRollout to AllAtOnce.",
+        ),
         ("days", "parameter LogRetentionDays: expected one of 1, 3, 5, 7"),
     ],
 )

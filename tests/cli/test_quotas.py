@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,6 +30,19 @@ def test_a_grown_account_takes_every_stage_as_it_is() -> None:
 
 def test_a_stage_that_provisions_nothing_is_deployed_as_it_is() -> None:
     assert found(Account(1000, 50)).overrides == {}
+
+
+def test_a_code_rollout_waits_until_no_concurrency_is_provisioned() -> None:
+    rollout = {"CodeRollout": "Canary10Percent5Minutes"}
+    assert found(LARGE, **rollout).refusals == []
+    judged = found(replace(LARGE, provisioned=2), **rollout)
+    assert judged.refusals == [
+        "CodeRollout=Canary10Percent5Minutes gives the alias of predict weights, and Lambda "
+        "provisions no concurrency of such an alias, which has 2 environments now: deploy first "
+        "with PredictProvisionedConcurrency=0 and CodeRollout=AllAtOnce, then with "
+        "CodeRollout=Canary10Percent5Minutes"
+    ]
+    assert found(replace(LARGE, provisioned=2)).refusals == []
 
 
 def test_quotas_that_could_not_be_read_stop_nothing() -> None:

@@ -385,6 +385,55 @@ def refs(node: Any) -> set[str]:
     return set[str]().union(*(refs(value) for value in node)) if isinstance(node, list) else set()
 
 
+def code_rollout(**given: str) -> dict[str, dict[str, Any]]:
+    """What the template has for rollouts of code, by logical id."""
+    planned = plan(load(TEMPLATE, given), "http://127.0.0.1:4566").resources
+    of = ("CodeDeploy", "ServerlessDeployment", "PredictDeployment", "CodeErrors", "CodeAnswers")
+    return {name: one for name, one in planned.items() if name.startswith(of)}
+
+
+def test_code_moves_at_once_unless_a_parameter_asks_for_a_rollout() -> None:
+    assert code_rollout() == {}
+    assert "UpdatePolicy" not in load(TEMPLATE).resources["PredictAliaslive"]
+
+
+def test_a_rollout_of_code_is_watched_by_alarms_of_the_new_version() -> None:
+    kind = {"CodeRollout": "Canary10Percent5Minutes"}
+    found = code_rollout(**kind)
+    assert sorted(found) == [
+        "CodeAnswersAlarm",
+        "CodeDeployServiceRole",
+        "CodeErrorsAlarm",
+        "PredictDeploymentGroup",
+        "ServerlessDeploymentApplication",
+    ]
+    group = found["PredictDeploymentGroup"]["Properties"]
+    assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
+    first, second = (one["Name"] for one in group["AlarmConfiguration"]["Alarms"])
+    assert "CodeErrorsAlarm" in first
+    assert "CodeAnswersAlarm" in second
+    resources = load(TEMPLATE, kind).resources
+    assert "CodeDeployLambdaAliasUpdate" in resources["PredictAliaslive"]["UpdatePolicy"]
+    dimensions = resources["CodeErrorsAlarm"]["Properties"]["Dimensions"]
+    (version,) = (name for name in resources if name.startswith("PredictVersion"))
+    assert dimensions[2] == {
+        "Name": "ExecutedVersion",
+        "Value": {"Fn::GetAtt": [version, "Version"]},
+    }
+
+
+def test_an_alarm_that_rings_does_not_stop_the_fix_if_a_parameter_says_so() -> None:
+    found = code_rollout(CodeRollout="Linear10PercentEvery1Minute", CodeRolloutAlarms="off")
+    assert found["PredictDeploymentGroup"]["Properties"]["AlarmConfiguration"] == {}
+
+
+def test_each_kind_of_code_rollout_is_in_the_mapping_that_switches_it_on() -> None:
+    source = PLAN.template.source
+    kinds = source["Mappings"]["CodeRollouts"]
+    assert list(kinds) == source["Parameters"]["CodeRollout"]["AllowedValues"]
+    assert [one for one, of in kinds.items() if of["Shifts"] == "false"] == ["AllAtOnce"]
+
+
 def test_the_description_of_a_version_fits_whatever_the_parameters_are() -> None:
     declared = PLAN.template.source["Parameters"]
     values = dict.fromkeys(declared, "9" * 7) | {
@@ -734,8 +783,9 @@ def test_one_composite_alarm_a_severity_acts() -> None:
 def test_every_alarm_has_a_runbook_and_every_runbook_an_alarm() -> None:
     page = (ROOT / "docs/runbooks.md").read_text()
     sections = dict(zip(*[iter(re.split(r"^## (.*)$", page, flags=re.M)[1:])] * 2, strict=True))
-    alarms = properties("AWS::CloudWatch::Alarm") | properties("AWS::CloudWatch::CompositeAlarm")
-    assert set(sections) == set(alarms)
+    resources = PLAN.template.resources  # those of conditions that do not hold here, too
+    kinds = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+    assert set(sections) == {name for name, one in resources.items() if one["Type"] in kinds}
     for name, text in sections.items():  # what it means, and what to do
         assert len(text.strip().split("\n\n")) >= 2, name
 
