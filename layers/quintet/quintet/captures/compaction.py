@@ -16,11 +16,11 @@ import numpy as np
 import orjson
 from arro3 import core
 
-from quintet.captures.delivery import deliver
+from quintet.captures.delivery import NO_ROLLOUTS, deliver
 from quintet.captures.places import FAILED, RAW, TABLE, Place, hourly_key, place_of
 from quintet.captures.reading import Hour
-from quintet.captures.store import CaptureObjects, CaptureSink, Stored
-from quintet.captures.tables import concat, read_parquet, write_parquet
+from quintet.captures.store import CaptureObjects, CaptureSink, RolloutFeed, Stored
+from quintet.captures.tables import concat, read_parquet, take, write_parquet
 from quintet.errors import BadInput
 
 __all__ = ["Compacted", "compact", "expire", "merge", "places", "redeliver", "unique"]
@@ -54,14 +54,15 @@ def compact(
     *,
     settling: float = SETTLING,
     has_time: Callable[[], bool] = lambda: True,
+    feed: RolloutFeed = NO_ROLLOUTS,
 ) -> Compacted:
     """Deliver again what `capture` failed for, merge the new rows of past hours, and delete what is
-    older than its contract's `days`. `now` is in epoch seconds.
+    older than its contract's `days`. `now` is in epoch seconds, `feed` hears what is delivered.
 
     Raises:
         Transient: the store could not be read or written; repeat.
     """
-    done = Compacted(redelivered=redeliver(objects, sink))
+    done = Compacted(redelivered=redeliver(objects, sink, feed))
     by_hour: defaultdict[Hour, list[str]] = defaultdict(list)
     for place in places(objects, RAW):
         if place.hour.start + 3600 + settling <= now:
@@ -177,13 +178,10 @@ def unique(rows: core.Table) -> core.Table:
     events, numbers = events[order], numbers[order]
     last = np.ones(len(order), dtype=np.bool_)
     last[:-1] = (events[1:] != events[:-1]) | (numbers[1:] != numbers[:-1])
-    kept = order[last]
-    return core.Table.from_pydict(
-        {name: rows[name].combine_chunks().take(kept) for name in rows.column_names}
-    )
+    return take(rows, order[last])
 
 
-def redeliver(objects: CaptureObjects, sink: CaptureSink) -> int:
+def redeliver(objects: CaptureObjects, sink: CaptureSink, feed: RolloutFeed = NO_ROLLOUTS) -> int:
     """Write the captures of deliveries that Lambda gave up; how many. Raises Transient.
 
     What is no delivery stays where it is.
@@ -193,7 +191,7 @@ def redeliver(objects: CaptureObjects, sink: CaptureSink) -> int:
         stored = objects.get(key)
         with suppress(ValueError, TypeError, KeyError):
             if stored is not None:
-                deliver(orjson.loads(stored.body)["requestPayload"], sink)
+                deliver(orjson.loads(stored.body)["requestPayload"], sink, feed)
                 objects.delete([key])
                 done += 1
     return done

@@ -18,25 +18,35 @@ import orjson
 from arro3 import core
 
 from quintet.captures.places import raw_key
-from quintet.captures.reading import Hour, read_lines
-from quintet.captures.store import CaptureSink
+from quintet.captures.reading import Hour, begun_apart, read_lines
+from quintet.captures.store import CaptureSink, NoRollouts, RolloutFeed
 from quintet.captures.tables import write_parquet
 
-__all__ = ["Delivered", "deliver", "put_rows"]
+__all__ = ["NO_ROLLOUTS", "Delivered", "deliver", "put_rows"]
+
+NO_ROLLOUTS = NoRollouts()
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A delivery: its log group, rows and objects written, and lines that are no captures."""
+    """A delivery: its log group, rows and objects written, and lines that are no captures.
+
+    `begun` are the requests of rollouts that began.
+    """
 
     group: str
     rows: int = 0
     objects: int = 0
     unreadable: int = 0
+    begun: int = 0
 
 
-def deliver(event: Mapping[str, Any], sink: CaptureSink) -> Delivered:
-    """Write the captures of one delivery. Idempotent: a repeat writes the same objects.
+def deliver(
+    event: Mapping[str, Any], sink: CaptureSink, feed: RolloutFeed = NO_ROLLOUTS
+) -> Delivered:
+    """Write the captures of one delivery, and tell rollouts of theirs.
+
+    Idempotent: a repeat writes and tells the same.
 
     Raises:
         Transient: not all could be written.
@@ -44,16 +54,33 @@ def deliver(event: Mapping[str, Any], sink: CaptureSink) -> Delivered:
     data = orjson.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
     if data["messageType"] != "DATA_MESSAGE":  # CloudWatch Logs checks that the function is there
         return Delivered(data["logGroup"])
-    found, unreadable = read_lines(entry["message"] for entry in data["logEvents"])
+    lines, begun = begun_apart(entry["message"] for entry in data["logEvents"])
+    found, unreadable = read_lines(lines)
+    if begun:
+        feed.begun(begun)
     for hour, read in found.items():
-        put_rows(sink, hour, read.rows, read.first, read.last)
+        put_rows(sink, hour, read.rows, read.first, read.last, feed=feed)
     rows = sum(read.rows.num_rows for read in found.values())
-    return Delivered(data["logGroup"], rows, len(found), unreadable)
+    return Delivered(data["logGroup"], rows, len(found), unreadable, len(begun))
 
 
-def put_rows(sink: CaptureSink, hour: Hour, rows: core.Table, first: str, last: str) -> str:
-    """Put new rows of one hour, from their first to their last event; the key. Raises Transient."""
+def put_rows(
+    sink: CaptureSink,
+    hour: Hour,
+    rows: core.Table,
+    first: str,
+    last: str,
+    *,
+    feed: RolloutFeed = NO_ROLLOUTS,
+) -> str:
+    """Put new rows of one hour, from their first to their last event; the key.
+
+    Raises:
+        Transient: they may be put or not; repeat.
+    """
     body = write_parquet(rows)
     key = raw_key(hour, first, last, body)
     sink.put(key, body)
+    if rows["rollout"].null_count < rows.num_rows:
+        feed.announce(key)
     return key

@@ -11,13 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 from arro3 import core
 
 from quintet.captures.compaction import merge, places, redeliver
 from quintet.captures.places import FAILED, RAW, TABLE, Place
 from quintet.captures.reading import Hour
 from quintet.captures.store import CaptureObjects, CaptureSink
-from quintet.captures.tables import read_parquet, write_parquet
+from quintet.captures.tables import read_parquet, take, write_parquet
 from quintet.errors import Transient
 
 __all__ = ["Erased", "erase", "holding"]
@@ -101,12 +102,8 @@ def _rewrite(objects: CaptureObjects, entity: str, models: Collection[str], done
         bad = set(_positions(table, entity))
         if not bad:
             continue
-        kept = core.Array(
-            [row for row in range(table.num_rows) if row not in bad], core.DataType.int64()
-        )
-        rest = core.Table.from_pydict(
-            {name: table[name].combine_chunks().take(kept) for name in table.column_names}
-        )
+        kept = [row for row in range(table.num_rows) if row not in bad]
+        rest = take(table, np.array(kept, dtype=np.int64))
         if objects.swap(place.key, write_parquet(rest), stored.tag):
             done.rows[place.hour.model] += len(bad)
             done.objects += 1

@@ -6,12 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 from arro3 import core
 
 from quintet.captures.compaction import places, unique
 from quintet.captures.places import RAW, TABLE, Place
 from quintet.captures.store import CaptureObjects
-from quintet.captures.tables import concat, read_parquet
+from quintet.captures.tables import concat, read_parquet, take
 
 __all__ = ["event_rows", "find", "load"]
 
@@ -71,9 +72,6 @@ def event_rows(
             some = [number for number, one in enumerate(events) if one == event]
             if some:
                 found = True
-                index = core.Array(some, core.DataType.int64())
-                yield core.Table.from_pydict(
-                    {name: rows[name].combine_chunks().take(index) for name in rows.column_names}
-                )
+                yield take(rows, np.array(some, dtype=np.int64))
         if found and not near:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +15,15 @@ from quintet.captures.plans import About, about_from
 from quintet.captures.tables import concat, moments, table_of, value_columns
 from quintet.columns import Array, numpy_dtype, ragged
 
-__all__ = ["Hour", "Read", "read_lines"]
+__all__ = ["Hour", "Read", "begun_apart", "read_lines"]
 
 #: the fields of a line that are columns as they are
 _PLAIN = ("event", "path", "route", "request_id", "trace_id", "caller", "job", "record", "rollout")
 _STEPS = ("load_ms", "decode_ms", "features_ms", "score_ms", "total_ms")
+
+
+#: where a line that tells a beginning says so: before anything that its caller chose
+BEGUN_WITHIN = 40
 
 
 class Hour(NamedTuple):
@@ -39,6 +44,21 @@ class Read(NamedTuple):
     rows: core.Table
     first: str
     last: str
+
+
+def begun_apart(lines: Iterable[str]) -> tuple[list[str], list[Mapping[str, Any]]]:
+    """Lines of captures, and apart from them what those say that tell the beginning of a request
+    while a rollout runs (`begun`)."""
+    others, begun = [], []
+    for text in lines:
+        if '"begun":' in text[:BEGUN_WITHIN]:
+            with suppress(ValueError):
+                line = orjson.loads(text)
+                if line.get("begun") == 1:
+                    begun.append(line)
+                    continue
+        others.append(text)
+    return others, begun
 
 
 def read_lines(lines: Iterable[str]) -> tuple[dict[Hour, Read], int]:

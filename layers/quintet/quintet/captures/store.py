@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["CaptureObjects", "CaptureSink", "MemoryCaptures", "Stored"]
+__all__ = [
+    "CaptureObjects",
+    "CaptureSink",
+    "MemoryCaptures",
+    "MemoryRolloutFeed",
+    "NoRollouts",
+    "RolloutFeed",
+    "Stored",
+]
 
 
 class CaptureSink(Protocol):
@@ -15,6 +23,47 @@ class CaptureSink(Protocol):
     def put(self, key: str, body: bytes) -> None:
         """Put an object; the same again changes nothing. Raises Transient."""
         ...
+
+
+class RolloutFeed(Protocol):
+    """What rollouts hear of captures."""
+
+    def announce(self, key: str) -> None:
+        """An object of captures, of which a rollout has routed some rows, was put.
+
+        The same again changes nothing. Raises Transient.
+        """
+        ...
+
+    def begun(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Requests began, that a rollout has routed: the lines that say so. Raises Transient."""
+        ...
+
+
+class NoRollouts:
+    """A feed that nobody hears, for who puts captures that are old or of no rollout."""
+
+    def announce(self, key: str) -> None:
+        """See `RolloutFeed.announce`."""
+
+    def begun(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """See `RolloutFeed.begun`."""
+
+
+class MemoryRolloutFeed:
+    """A feed in memory."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.lines: list[Mapping[str, Any]] = []
+
+    def announce(self, key: str) -> None:
+        """See `RolloutFeed.announce`."""
+        self.keys.append(key)
+
+    def begun(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """See `RolloutFeed.begun`."""
+        self.lines += lines
 
 
 class Stored(NamedTuple):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quintet.captures.history import read_history
 from quintet.captures.queries import find, load
 from quintet.captures.store import CaptureObjects
+from quintet.captures.tables import take
 from quintet.columns import Array, numpy_dtype
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
@@ -65,10 +66,7 @@ def served_between(
         return _NOTHING
     times = rows["event_time"].combine_chunks().cast(core.DataType.int64()).to_numpy() / 1e6
     inside = np.flatnonzero((times >= since) & (times < until))
-    some = core.Table.from_pydict(
-        {name: rows[name].combine_chunks().take(inside) for name in rows.column_names}
-    )
-    return served_features(contract.stored, some)
+    return served_features(contract.stored, take(rows, inside))
 
 
 def served_features(features: Sequence[Feature], rows: core.Table) -> Served:

@@ -30,6 +30,7 @@ __all__ = [
     "refused",
     "scored",
     "table_of",
+    "take",
     "value_columns",
     "write_parquet",
 ]
@@ -212,6 +213,13 @@ def concat(tables: Sequence[core.Table]) -> core.Table:
         for name, sample in samples.items():
             parts[name] += table[name].chunks if name in held else [sample[0].take(nothing)]
     return core.Table.from_pydict({name: core.ChunkedArray(some) for name, some in parts.items()})
+
+
+def take(table: core.Table, index: NDArray[np.int64]) -> core.Table:
+    """Some rows of a table, by their positions."""
+    return core.Table.from_pydict(
+        {name: table[name].combine_chunks().take(index) for name in table.column_names}
+    )
 
 
 def write_parquet(table: core.Table) -> bytes:

@@ -10,8 +10,7 @@ import numpy as np
 from arro3 import core
 from numpy.typing import NDArray
 
-from quintet.columns import Array, numpy_dtype, ragged
-from quintet.contract import Contract, Feature
+from quintet.captures.features import feature_columns
 from quintet.monitoring.samples import Reference, Sample
 
 __all__ = ["DayCounts"]
@@ -111,30 +110,3 @@ def _most(counts: Counter[str]) -> dict[str, int]:
     order = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     rest = sum(number for _, number in order[MOST:])
     return {**dict(order[:MOST]), **({OTHERS: rest} if rest else {})}
-
-
-def feature_columns(
-    contract: Contract, rows: core.Table, index: NDArray[np.int64]
-) -> dict[str, Array]:
-    """The captured features of some rows, in the contract's dtypes; those with gaps are left out.
-
-    Sensitive features are not captured.
-    """
-    found = {}
-    for feature in contract.features:
-        name = f"feature_{feature.name}"
-        if name in rows.column_names:
-            column = rows[name].combine_chunks().take(index)
-            if not column.null_count:
-                found[feature.name] = _column(feature, column)
-    return found
-
-
-def _column(feature: Feature, column: core.Array) -> Array:
-    dtype = numpy_dtype(feature.dtype)
-    if feature.free:
-        return ragged([np.array(row, dtype=dtype) for row in column.to_pylist()])
-    if feature.shape or dtype.kind in "Ob":
-        return np.array(column.to_pylist(), dtype=dtype)
-    values: Array = column.to_numpy().astype(dtype)
-    return values

@@ -1,0 +1,204 @@
+"""Answers of two versions to the same rows: one as it was captured, the other asked now.
+
+The other version gets the features as they were used, so that nothing but the version differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from arro3 import core
+from numpy.typing import NDArray
+
+from quintet.captures.features import complete_rows, feature_columns, output_columns
+from quintet.columns import Array, Batch, empty_output, numpy_dtype
+from quintet.contract import Contract, Output
+from quintet.errors import ModelFailure
+from quintet.scoring import Model, Scores, score
+from quintet.serving.isolation import score_isolating_failures
+
+__all__ = ["Answers", "Asked", "Measures", "all_failed", "answers_of", "ask", "asked", "changed"]
+
+#: rows of a batch among which those that a model fails on are searched
+BLOCK = 200
+#: the meanings of outputs that have a score, the first that a contract has decides
+_SCORES = ("score", "probabilities", "value")
+
+
+class Measures:
+    """What of a contract's outputs two versions are compared by: `contract.compiled[Measures]`.
+
+    The score is the last column of a score, of the probabilities of two classes, or of a value;
+    of more classes, it is the probability of the likeliest. Embeddings have none. The label is the
+    output with that meaning, or else the likeliest class.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        of: dict[str, Output] = {}
+        for output in contract.outputs:
+            if not output.free:
+                of.setdefault(output.meaning, output)
+        numbers = [of[name] for name in _SCORES if name in of and _is_number(of[name])]
+        self._score = numbers[0] if numbers else None
+        self._label = of.get("label")
+        self._classes = of.get("probabilities")
+
+    def score(self, outputs: Mapping[str, Array], rows: int) -> NDArray[np.float64]:
+        """The score of each row, (rows,); NaN without one."""
+        output = self._score
+        if output is None or output.name not in outputs:
+            return np.full(rows, np.nan)
+        values: NDArray[np.float64] = _flat(outputs[output.name]).astype(np.float64)
+        if output.meaning == "probabilities" and values.shape[1] > 2:
+            values = values.max(axis=1, keepdims=True)
+        return values[:, -1]
+
+    def label(self, outputs: Mapping[str, Array]) -> Array | None:
+        """The label of each row, (rows,); None without one."""
+        if self._label is not None:
+            found = outputs.get(self._label.name)
+            return None if found is None else _flat(found)[:, 0]
+        if self._classes is None or self._classes.name not in outputs:
+            return None
+        values = _flat(outputs[self._classes.name])
+        return values.argmax(axis=1) if values.shape[1] > 1 else values[:, 0] > 0.5
+
+
+def _flat(values: Array) -> Array:
+    """The values of each row side by side, (rows, values)."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
+
+
+def _is_number(output: Output) -> bool:
+    return numpy_dtype(output.dtype).kind in "fiu"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a version answers to rows; all arrays are (rows,), outputs (rows, ...).
+
+    Of rows that it `failed` on, the score is NaN, and the label and the outputs are arbitrary.
+    """
+
+    failed: NDArray[np.bool_]
+    score: NDArray[np.float64]
+    label: Array | None
+    outputs: Mapping[str, Array]
+
+    def part(self, some: slice) -> Answers:
+        """The answers to some of the rows."""
+        label = None if self.label is None else self.label[some]
+        outputs = {name: values[some] for name, values in self.outputs.items()}
+        return Answers(self.failed[some], self.score[some], label, outputs)
+
+
+def changed(one: Answers, other: Answers) -> NDArray[np.bool_]:
+    """Where the labels of two versions differ, (rows,); not where one of them failed."""
+    if one.label is None or other.label is None:
+        return np.zeros(len(one.failed), dtype=np.bool_)
+    different = np.asarray(one.label != other.label, dtype=np.bool_)
+    return different & ~one.failed & ~other.failed
+
+
+def answers_of(contract: Contract, rows: core.Table, index: NDArray[np.int64]) -> Answers:
+    """The answers to some scored rows as they were captured."""
+    outputs, count = output_columns(contract, rows, index), len(index)
+    measures: Measures = contract.compiled[Measures]
+    failed = np.zeros(count, dtype=np.bool_)
+    return Answers(failed, measures.score(outputs, count), measures.label(outputs), outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Rows that another version can be asked about: their positions, and its features for them."""
+
+    index: NDArray[np.int64]
+    columns: Mapping[str, Array]
+
+
+def asked(contract: Contract, rows: core.Table, index: NDArray[np.int64]) -> Asked:
+    """Those of some captured rows that have all features of the contract.
+
+    Features that were not captured have their default, NaN if the graph takes that. There are no
+    such rows if one without a default was not captured, as sensitive features are not.
+    """
+    index = complete_rows(contract, rows, index)
+    columns = feature_columns(contract, rows, index)
+    for feature in contract.features:
+        if feature.name not in columns:
+            if feature.fill is None or feature.free:
+                return Asked(np.empty(0, dtype=np.int64), {})
+            shape = (len(index), *feature.shape)
+            columns[feature.name] = np.full(shape, feature.fill, numpy_dtype(feature.dtype))
+    return Asked(index, columns)
+
+
+def ask(model: Model, parts: Sequence[Asked]) -> list[Answers]:
+    """Ask a version about rows of several objects, in one run; its answers, part by part.
+
+    A row that it refuses, that its output is not finite for, or that it fails on, is failed. Rows
+    that it fails on are found one by one.
+    """
+    sizes = [len(part.index) for part in parts]
+    count, ends = sum(sizes), np.cumsum([0, *sizes])
+    contract = model.contract
+    if not count:
+        return [all_failed(contract, 0) for _ in parts]
+    held = [part.columns for part, size in zip(parts, sizes, strict=True) if size]
+    columns = {
+        feature.name: np.concatenate([one[feature.name] for one in held])
+        for feature in contract.features
+    }
+    found = _answers(model, Batch(count, columns, np.ones(count, dtype=np.bool_)))
+    places = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+    return [found.part(slice(start, end)) for start, end in places]
+
+
+def all_failed(contract: Contract, rows: int) -> Answers:
+    """The answers of a version that fails on all rows, as one that does not load."""
+    outputs = {output.name: empty_output(output, rows) for output in contract.outputs}
+    return Answers(np.ones(rows, dtype=np.bool_), np.full(rows, np.nan), None, outputs)
+
+
+def _answers(model: Model, batch: Batch) -> Answers:
+    try:
+        return _answers_from(model.contract, score(model, batch), batch.rows)
+    except ModelFailure as error:
+        if batch.rows <= BLOCK:
+            alone = [1] * batch.rows
+            none = np.zeros(batch.rows, dtype=np.bool_)
+            scores, _ = score_isolating_failures(score, model, batch, error, alone, fallback=none)
+            return _answers_from(model.contract, scores, batch.rows)
+    blocks = []
+    for start in range(0, batch.rows, BLOCK):
+        some = slice(start, start + BLOCK)
+        columns = {name: values[some] for name, values in batch.columns.items()}
+        good = np.ones(min(BLOCK, batch.rows - start), dtype=np.bool_)
+        blocks.append(_answers(model, Batch(len(good), columns, good)))
+    return _joined(blocks)
+
+
+def _answers_from(contract: Contract, scores: Scores, rows: int) -> Answers:
+    failed = np.ones(rows, dtype=np.bool_)
+    failed[scores.index] = False
+    outputs = {}
+    for output in contract.outputs:
+        outputs[output.name] = empty_output(output, rows)
+        outputs[output.name][scores.index] = scores.outputs[output.name]
+    measures: Measures = contract.compiled[Measures]
+    values = measures.score(outputs, rows)
+    values[failed] = np.nan
+    return Answers(failed, values, measures.label(outputs), outputs)
+
+
+def _joined(parts: Sequence[Answers]) -> Answers:
+    labels = [part.label for part in parts if part.label is not None]
+    return Answers(
+        np.concatenate([part.failed for part in parts]),
+        np.concatenate([part.score for part in parts]),
+        np.concatenate(labels) if labels else None,
+        {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs},
+    )

@@ -1,0 +1,97 @@
+"""The evidence of rollouts as objects: one for each object of captures, and step, that it is of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, Protocol
+
+import numpy as np
+from arro3 import core
+
+from quintet.captures.tables import read_parquet, write_parquet
+from quintet.rollouts.evidence import Evidence, concat
+
+__all__ = [
+    "EVIDENCE",
+    "EvidenceStore",
+    "MemoryEvidence",
+    "evidence_key",
+    "from_parquet",
+    "once",
+    "to_parquet",
+]
+
+#: where evidence is in the captures' bucket
+EVIDENCE = "rollouts/"
+
+
+class EvidenceStore(Protocol):
+    """The evidence of all rollouts."""
+
+    def put(self, model: str, rollout: str, step: int, key: str, evidence: Evidence) -> None:
+        """Keep evidence of a rollout's step. `key` is what it was made of, such as the key of an
+        object of captures: the same again replaces it. Raises Transient."""
+        ...
+
+    def read(self, model: str, rollout: str) -> Evidence:
+        """All evidence of a rollout, of every step, each element once. Raises Transient."""
+        ...
+
+
+def evidence_key(model: str, rollout: str, step: int, key: str) -> str:
+    """The key of the evidence that was made of `key`."""
+    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return f"{EVIDENCE}{model}/{rollout}/{step}/{name}.parquet"
+
+
+def to_parquet(evidence: Evidence) -> bytes:
+    """Evidence as a file of one column for each of its fields."""
+    columns: dict[str, Any] = {}
+    for column in fields(Evidence):
+        values = getattr(evidence, column.name)
+        columns[column.name] = (
+            core.Array(values.tolist(), core.DataType.string())
+            if column.name == "event"
+            else core.Array.from_numpy(np.ascontiguousarray(values))
+        )
+    return write_parquet(core.Table.from_pydict(columns))
+
+
+def from_parquet(body: bytes) -> Evidence:
+    """The evidence in a file. Raises BadInput if it is damaged."""
+    table = read_parquet(body)
+    events = np.array(table["event"].to_pylist(), dtype=np.str_)
+    others = [column.name for column in fields(Evidence)][1:]
+    return Evidence(events, *(table[name].combine_chunks().to_numpy() for name in others))
+
+
+def once(parts: Iterable[Evidence]) -> Evidence:
+    """All elements, each once, in the order of time: a row, or the beginning of a request, that
+    was delivered twice is taken as it came last."""
+    found = concat(list(parts))
+    order = np.lexsort((found.candidate, found.begun, found.row, found.event))
+    same = np.ones(len(order), dtype=np.bool_)
+    for values in (found.event, found.row, found.begun, found.candidate):
+        ordered = values[order]
+        same[:-1] &= ordered[1:] == ordered[:-1]
+    same[-1:] = False
+    found = found.take(order[~same])
+    return found.take(np.argsort(found.at, kind="stable"))
+
+
+class MemoryEvidence:
+    """Evidence in memory."""
+
+    def __init__(self) -> None:
+        self.stored: defaultdict[tuple[str, str], dict[str, Evidence]] = defaultdict(dict)
+
+    def put(self, model: str, rollout: str, step: int, key: str, evidence: Evidence) -> None:
+        """See `EvidenceStore.put`."""
+        self.stored[model, rollout][evidence_key(model, rollout, step, key)] = evidence
+
+    def read(self, model: str, rollout: str) -> Evidence:
+        """See `EvidenceStore.read`."""
+        return once(self.stored[model, rollout].values())
