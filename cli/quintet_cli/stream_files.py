@@ -225,7 +225,7 @@ def _csv(path: Path, contract: Contract | None) -> Numbered:
 
 def _cell(name: str, text: str, contract: Contract | None) -> Any:
     feature = contract.by_key.get(name) if contract is not None else None
-    if contract is not None and name == contract.entity:
+    if contract is not None and name in (contract.entity, contract.id):
         return text
     # a field that is not a feature is a number if it looks like one
     kinds = [feature] if feature is not None else [_INTEGER, _FLOAT]

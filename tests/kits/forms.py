@@ -26,6 +26,7 @@ __all__ = [
     "JSON_FORMS",
     "Source",
     "contract_of",
+    "ids",
     "invoke",
     "keys",
     "npy",
@@ -39,7 +40,7 @@ __all__ = [
 Written = Sequence[Mapping[str, str]]
 
 
-def contract_of(*features: Feature, entity: str | None = None) -> Contract:
+def contract_of(*features: Feature, entity: str | None = None, id: str | None = None) -> Contract:
     """A contract of some features; with an entity, also of a stored one."""
     stored = Feature(name="stored", dtype="float32", source="store", when_stale="serve")
     return Contract(
@@ -47,6 +48,7 @@ def contract_of(*features: Feature, entity: str | None = None) -> Contract:
         version=1,
         task="t",
         entity=entity,
+        id=id,
         features=(*features, stored) if entity else features,
         inputs=tuple(
             Input(name=f.name, dtype=f.dtype, shape=(-1, *(f.shape or (1,)))) for f in features
@@ -80,6 +82,10 @@ def read_file(contract: Contract, name: str, body: bytes) -> Batch:
                 whole.refusals = list(chunk.broken)
                 whole.good[:] = False
                 whole.good[chunk.rows - chunk.first] = chunk.batch.good
+                if chunk.batch.ids is not None:
+                    whole.ids = [None] * chunk.size
+                    for place, own in enumerate(chunk.batch.ids):
+                        whole.ids[int(chunk.rows[place]) - chunk.first] = own
                 for place, key in enumerate(chunk.batch.entities or ()):
                     assert whole.entities is not None
                     whole.entities[int(chunk.rows[place]) - chunk.first] = key
@@ -161,7 +167,8 @@ def _odd(batch: Batch) -> Batch:
     columns = {name: values[:rows] for name, values in batch.columns.items()}
     entities = None if batch.entities is None else batch.entities[:rows]
     refusals = [r for r in batch.refusals if r.row is None or r.row < rows]
-    return Batch(rows, columns, batch.good[:rows], entities, refusals)
+    ids = None if batch.ids is None else batch.ids[:rows]
+    return Batch(rows, columns, batch.good[:rows], entities, refusals, ids=ids)
 
 
 def _odd_csv(contract: Contract, rows: Written) -> Batch:
@@ -220,3 +227,9 @@ def keys(batch: Batch) -> list[str | None]:
     """The entity keys, None where a row is refused."""
     assert batch.entities is not None
     return [k if good else None for k, good in zip(batch.entities, batch.good, strict=True)]
+
+
+def ids(batch: Batch) -> list[str | None]:
+    """The rows' own ids; "refused" where a row is refused."""
+    found = batch.ids or [None] * batch.rows
+    return [own if good else "refused" for own, good in zip(found, batch.good, strict=True)]

@@ -18,7 +18,9 @@ from quintet.contract import Capture
 from quintet_cli.app import app
 
 #: the shop's model, whose probability is one of two
-CONTRACT = replace(models.SHOP, name="labelled", version=1, capture=Capture(days=30), fallback=None)
+CONTRACT = replace(
+    models.SHOP, name="labelled", version=1, id="order", capture=Capture(days=30), fallback=None
+)
 
 
 def quintet(local: LocalAws, *words: str) -> Result:
@@ -38,9 +40,10 @@ def local(local_aws: LocalAws) -> LocalAws:
     return local_aws
 
 
-def test_labels_by_event_row_and_file_become_quality(local: LocalAws, tmp_path: Path) -> None:
+def test_labels_by_event_row_id_and_file_become_quality(local: LocalAws, tmp_path: Path) -> None:
     rows = [{"customer": "c", "amount": a, "orders_90d": 1} for a in (100, 900, 3_000)]
     single = [post(local, "/models/labelled/predict", {"records": [row]}) for row in rows[:2]]
+    rows[1]["order"] = "A-1"
     both = post(local, "/models/labelled/predict", {"records": rows[1:]})
     answers = [*single, both]
     assert [answer.status for answer in answers] == [200] * 3, both.data
@@ -49,10 +52,11 @@ def test_labels_by_event_row_and_file_become_quality(local: LocalAws, tmp_path: 
     labels = [
         {"id": one, "label": "kept", "time": now},
         {"id": f"{three}.1", "label": 1, "time": now},
+        {"id": "A-1", "label": "cancelled", "time": now},
     ]
     for _ in range(2):  # idempotent
         answer = post(local, "/labels", {"model": "labelled", "labels": labels})
-        assert (answer.status, answer.json()) == (200, {"model": "labelled", "labels": 2})
+        assert (answer.status, answer.json()) == (200, {"model": "labelled", "labels": 3})
     wrong = post(local, "/labels", {"model": "labelled", "labels": [{"id": "a"}]})
     assert wrong.status == 400
     assert "row 0: label: expected one of kept, cancelled" in wrong.json()["detail"]
@@ -69,8 +73,8 @@ def test_labels_by_event_row_and_file_become_quality(local: LocalAws, tmp_path: 
 
     said = eventually(found)  # captures arrive in seconds
     assert said["labels"] == {
-        "read": 4,
-        "used": 3,
+        "read": 5,
+        "used": 4,
         "twice": 0,
         "corrected": 0,
         "contradictory": 0,
@@ -79,11 +83,11 @@ def test_labels_by_event_row_and_file_become_quality(local: LocalAws, tmp_path: 
         "unknown": 1,
     }
     (version,) = said["versions"]
-    assert (version["version"], version["rows"], version["labelled"]) == (1, 4, 3)
+    assert (version["version"], version["rows"], version["labelled"]) == (1, 4, 4)
     # kept, of which the model said 0.55 to be cancelled
-    assert version["realised"] == {"accuracy": pytest.approx(2 / 3), "auc": 1.0}
+    assert version["realised"] == {"accuracy": 0.75, "auc": 1.0}
     assert [part["value"] for part in version["segments"]] == [100.0, 900.0, 3000.0]
     shown = quintet(local, "quality", "labelled")
-    assert "labels: 4 read, 3 used; 1 of unknown predictions" in shown.output
+    assert "labels: 5 read, 4 used; 1 of unknown predictions" in shown.output
     refused = quintet(local, "quality", "labelled", "--by", "colour")
     assert str(refused.exception).startswith("--by: expected one of amount, items, orders_90d")

@@ -326,8 +326,8 @@ class Stream:
     `allowed_lateness` seconds after the end of its window is scored, but counted as late and left
     out of the aggregates.
 
-    `id` is the field that identifies a row, by default `id` unless it has another use: a row that
-    a producer sends again under another sequence number is scored once.
+    A row with an id of its own (the contract's `id`; without one, a field `id` that has no other
+    use) that a producer sends again under another sequence number is scored once.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -336,7 +336,6 @@ class Stream:
     time: str | None = None
     window: float | None = None
     allowed_lateness: float = 0.0
-    id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,9 +374,11 @@ class Contract:
     values in row-major order. `rows` is "one" for a graph that takes one row in a run: it has no
     rows, or as many as it was exported for, or its rows depend on each other.
     `version` numbers an immutable publication. `entity` names the key column that joins
-    stored features. `cache_ttl` is in seconds; 0 disables the prediction cache. `training_data`
-    is a CSV or Parquet file in the package from which publishing computes the baseline;
-    `training_target` is its column of correct answers, which publishing compares with the outputs.
+    stored features. `id` names the field with a row's own id, which is not a feature: captures
+    keep it, labels name it, and a stream scores its row once. `cache_ttl` is in seconds; 0 disables
+    the prediction cache. `training_data` is a CSV or Parquet file in the package from which
+    publishing computes the baseline; `training_target` is its column of correct answers, which
+    publishing compares with the outputs.
     `header` says whether the first record of a CSV file names its columns, or whether it has none
     and its cells are in the contract's order. `decimal` is the decimal separator of numbers in CSV;
     with a comma, points separate thousands.
@@ -397,6 +398,7 @@ class Contract:
     rows: Rows = "many"
     description: str = ""
     entity: str | None = None
+    id: str | None = None
     slo: Slo = Slo()
     limits: Limits = Limits()
     fallback: Fallback | None = None
@@ -452,9 +454,8 @@ class Contract:
 
     @cached_property
     def request_keys(self) -> frozenset[str]:
-        """The keys that a record may have: those of the request's features and the entity key."""
-        keys = self.by_key.keys()
-        return frozenset(keys | {self.entity} if self.entity else keys)
+        """The keys that a record may have: the request's features, the entity key and the id."""
+        return frozenset(self.by_key.keys() | set(filter(None, (self.entity, self.id))))
 
     @cached_property
     def grouped(self) -> bool:

@@ -59,6 +59,8 @@ def _header(contract: Contract) -> Found:
             yield ("entity",), "expected a letter or _, then letters, digits, _ . or -"
         if any(feature.name == contract.entity for feature in contract.stored):
             yield ("entity",), "is also the name of a stored feature, which it cannot be"
+    if contract.id is not None:
+        yield from under(("id",), _id(contract, contract.id))
     for name, value, maximum in (
         ("rows", contract.limits.rows, MAX_ROWS),
         ("bytes", contract.limits.bytes, MAX_BODY),
@@ -79,6 +81,17 @@ def _header(contract: Contract) -> Found:
             ("cache_ttl",),
             f"expected seconds from 0 to {MAX_CACHE_SECONDS}, got {contract.cache_ttl:g}",
         )
+
+
+def _id(contract: Contract, name: str) -> Found:
+    if not FIELD.fullmatch(name):
+        yield (), "expected a letter or _, then at most 62 letters, digits, _ . or -"
+    elif name == contract.entity:
+        yield (), "is also the name of the entity key, of which many rows have the same one"
+    elif any(name in (feature.name, feature.key) for feature in contract.features):
+        yield (), f"expected a field that is not a feature, got {name!r}"
+    elif contract.stream is not None and name == contract.stream.time:
+        yield (), "is also the time of the stream's rows, which it cannot be"
 
 
 def _slo(slo: Slo) -> Found:

@@ -18,10 +18,9 @@ TEXTS = ("last", "distinct")
 
 def check_stream(contract: Contract, stream: Stream) -> Found:
     """List where the stream contradicts itself or the features, and what was expected."""
-    windows = bool(stream.aggregates or stream.time) or stream.id is None
-    if contract.entity is None and windows:
+    if contract.entity is None:
         yield (), "needs the contract's `entity`: windows are gathered by it"
-    if windows and not 1 <= len(stream.aggregates) <= MAX_AGGREGATES:
+    if not 1 <= len(stream.aggregates) <= MAX_AGGREGATES:
         got = len(stream.aggregates)
         yield ("aggregates",), f"expected from 1 to {MAX_AGGREGATES}, got {got}"
     names = [aggregate.name for aggregate in stream.aggregates]
@@ -32,7 +31,6 @@ def check_stream(contract: Contract, stream: Stream) -> Found:
         yield from under(here, _name(contract, aggregate))
         yield from under(here, _field(contract, aggregate))
     yield from _time(contract, stream)
-    yield from _id(contract, stream.id)
 
 
 def _name(contract: Contract, aggregate: Aggregate) -> Found:
@@ -99,27 +97,6 @@ def _named(contract: Contract, place: Path, name: str) -> Found:
     feature = contract.by_key.get(name)
     if feature is not None:
         yield place, f"is the column of the feature {feature.name}; expected the feature's name"
-
-
-def _id(contract: Contract, name: str | None) -> Found:
-    if name is None:
-        return
-    if not FIELD.fullmatch(name):
-        yield ("id",), "expected a letter or _, then at most 62 letters, digits, _ . or -"
-    if name == contract.entity:
-        yield ("id",), "is also the name of the entity key, of which many rows have the same one"
-    feature = contract.by_name.get(name)
-    if feature is None:
-        yield from _named(contract, ("id",), name)
-        return
-    if feature.source != "request" or feature.shape:
-        yield (
-            ("id",),
-            "expected a field of the record or a single-valued feature of the request, "
-            f"got {name!r}",
-        )
-    elif feature.dtype != "string" and numpy_dtype(feature.dtype).kind not in "iu":
-        yield ("id",), f"expected a string or a whole number, {name} is {feature.dtype}"
 
 
 def _time(contract: Contract, stream: Stream) -> Found:

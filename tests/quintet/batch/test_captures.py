@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.kits.batch import BUCKET, CONTRACT, STARTED, Bench, csv_bytes, row, tiny_graph
+from arro3 import core
+from tests.kits.batch import (
+    BUCKET,
+    CONTRACT,
+    KINDS,
+    STARTED,
+    Bench,
+    csv_bytes,
+    jsonl_bytes,
+    parquet_bytes,
+    row,
+    tiny_graph,
+)
 from tests.kits.captures import records, table
 
 from quintet.batch import captures as unit_captures
@@ -17,8 +30,8 @@ from quintet.contract import Capture, Contract
 from quintet.onnx_model import OnnxModel
 
 
-def bench(capture: Capture | None) -> Bench:
-    contract: Contract = replace(CONTRACT, capture=capture)
+def bench(capture: Capture | None, own: str | None = None) -> Bench:
+    contract: Contract = replace(CONTRACT, capture=capture, id=own)
     catalog = MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, contract))
     return Bench(catalog, OnnxModel(contract, tiny_graph(), digest="d" * 64))
 
@@ -49,6 +62,30 @@ def test_every_row_of_a_run_is_captured() -> None:
         key.startswith(f"captures/model=tiny/date=2026-11-20/hour=08/v3-7d-{plan.run}-0000")
         for key in made.captures.objects
     )
+
+
+@pytest.mark.parametrize("write", [csv_bytes, jsonl_bytes, parquet_bytes])
+def test_rows_of_a_file_are_captured_with_their_own_id(write: Callable[..., bytes]) -> None:
+    rows = [row(number, order=f"A-{number}") for number in range(6)]
+    rows[2]["order"] = "A" * 201
+    kinds = {**KINDS, "order": core.DataType.string()}
+    body = parquet_bytes(rows, kinds=kinds) if write is parquet_bytes else write(rows)
+    names = {csv_bytes: "a.csv", jsonl_bytes: "a.jsonl", parquet_bytes: "a.parquet"}
+    made = bench(Capture(), "order")
+    plan = made.plan(f"tiny/{names[write]}", body)
+    assert isinstance(plan, Plan)
+    made.score(plan)
+    found = records(table(made.captures), "row", "outcome", "row_id", "refusals")
+    reason = "order: expected a string of at most 200 bytes, or a whole number"
+    assert found == [
+        (n, "refused", None, reason) if n == 2 else (n, "scored", f"A-{n}", None) for n in range(6)
+    ]
+    bare = bench(Capture())  # the scores are those without
+    other = bare.plan(f"tiny/{names[write]}", body)
+    assert isinstance(other, Plan)
+    bare.score(other)
+    expected = [one for one in bare.scores(other.folder) if one["row"] != 2]
+    assert made.scores(plan.folder) == expected
 
 
 def test_a_unit_that_is_scored_again_writes_the_same_captures() -> None:

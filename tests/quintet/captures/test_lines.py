@@ -229,6 +229,20 @@ def test_a_line_gives_the_same_row_as_the_prediction(capsys: pytest.CaptureFixtu
     )
 
 
+def test_rows_are_captured_with_their_own_id(capsys: pytest.CaptureFixture[str]) -> None:
+    contract = replace(captured(SHOP), id="order")
+    order = {"customer": "c1", "amount": 100}
+    sent = [order | {"order": "A-1"}, order, order | {"order": 7}]
+    _, lines = Asked(capsys, contract)({"records": sent})
+    assert [row["row_id"] for row in rows_of(lines)] == ["A-1", None, "7"]
+    _, lines = Asked(capsys, contract)({"records": [order]})
+    assert "ids" not in json.loads(lines[0])
+    wrong, lines = Asked(capsys, contract)({"records": [order | {"order": 1.5}]})
+    assert wrong["statusCode"] == 400
+    (row,) = rows_of(lines)
+    assert row["refusals"] == "order: expected a string of at most 200 bytes, or a whole number"
+
+
 def test_a_missing_value_and_an_output_that_is_not_finite_are_nan(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -253,15 +267,15 @@ def test_a_large_event_is_split_by_rows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(captured_lines, "MAX_BYTES", 1100)
-    asked = Asked(capsys, captured(SHOP))
-    body = [{"customer": f"c{n}", "amount": n - 1} for n in range(10)]
+    asked = Asked(capsys, replace(captured(SHOP), id="order"))
+    body = [{"customer": f"c{n}", "amount": n - 1, "order": n} for n in range(10)]
     answer, lines = asked({"records": body, "partial": True})
     assert len(lines) > 1
     assert max(map(len, lines)) <= 1100
     found = rows_of(lines)
     assert {row["event"] for row in found} == {answer["headers"]["X-Quintet-Event"]}
-    scored_rows = {row["row"]: row["entity"] for row in found if row["outcome"] == "scored"}
-    assert scored_rows == {n: f"c{n}" for n in range(1, 10)}
+    scored_rows = {r["row"]: (r["entity"], r["row_id"]) for r in found if r["outcome"] == "scored"}
+    assert scored_rows == {n: (f"c{n}", str(n)) for n in range(1, 10)}
     assert [row["row"] for row in found if row["outcome"] == "refused"] == [0]
 
 

@@ -34,17 +34,17 @@ def rows(made: Bench, *names: str) -> list[tuple[Any, ...]]:
 
 
 def test_jobs_scored_together_are_captured_each_with_what_the_model_saw() -> None:
-    made = bench(CAPTURED)
-    orders = [{"customer": "c1", "amount": 100}, {"customer": "c2", "amount": 5}]
+    made = bench(replace(CAPTURED, id="order"))
+    orders = [{"customer": "c1", "amount": 100, "order": 7}, {"customer": "c2", "amount": 5}]
     accepted = [
         job(name, {"records": [order]}, model="shop", version=3, created=NOW - 60)
         for name, order in zip(("a", "b"), orders, strict=True)
     ]
     made.work(*accepted)
-    names = ("event", "row", "job", "caller", "path", "entity", "feature_amount")
+    names = ("event", "row", "job", "caller", "path", "entity", "row_id", "feature_amount")
     assert rows(made, *names) == [
-        ("a", 0, "a", "ann", "async", "c1", 100.0),
-        ("b", 0, "b", "ann", "async", "c2", 5.0),
+        ("a", 0, "a", "ann", "async", "c1", "7", 100.0),
+        ("b", 0, "b", "ann", "async", "c2", None, 5.0),
     ]
     stored = ("event", "feature_orders_90d", "age_orders_90d", "fallback", "fallback_reason")
     assert rows(made, *stored) == [

@@ -13,6 +13,7 @@ from tests.kits import models
 from tests.kits.stream_world import World
 from tests.kits.streams import METER, NOW, TIMED, data, reading, sequence, shard_batch, tumbling
 
+from quintet.columns import ID_KIND
 from quintet.contract import Aggregate, AlertRule, Contract, Feature, Stream
 from quintet.onnx_model import OnnxModel
 from quintet.streaming.decoding import decode
@@ -41,7 +42,7 @@ def decoded(contract: Contract, *records: bytes) -> ModelRows:
 
 
 def ids_of(contract: Contract, *records: bytes) -> Sequence[str | None] | None:
-    return decoded(contract, *records).ids
+    return decoded(contract, *records).batch.ids
 
 
 ROW = reading("m1", 20.0)
@@ -177,7 +178,7 @@ def test_other_values_are_no_ids(value: Any) -> None:
     assert [
         (line["row"], line["reasons"][0]["field"], line["reasons"][0]["expected"])
         for line in world.quarantine()
-    ] == [(0, "id", "a string or a whole number"), (None, "id", "a string or a whole number")]
+    ] == [(0, "id", ID_KIND), (None, "id", ID_KIND)]
 
 
 def test_an_id_that_is_something_else_is_none() -> None:
@@ -193,12 +194,14 @@ def test_an_id_that_is_something_else_is_none() -> None:
         ),
     )
     assert ids_of(counted, data({**ROW, "id": "a"})) is None
-    named = models.renamed(has, stream=replace(METER.stream, id="id"))  # type: ignore[type-var]
-    assert ids_of(named, data({**ROW, "id": "a"})) == ["a"]
+    named = models.renamed(counted, id="id")
+    model_rows = decoded(named, data({**ROW, "id": "a"}))
+    assert model_rows.batch.ids == ["a"]
+    assert model_rows.fields["id"].tolist() == ["a"]
 
 
 def test_the_contract_names_another_field() -> None:
-    contract = models.renamed(TIMED, stream=replace(TIMED.stream, id="event"))  # type: ignore[type-var]
+    contract = models.renamed(TIMED, id="event")
     row = {"meter": "m1", "x": 2.0, "at": NOW}
     assert ids_of(contract, data({**row, "event": "e1"}), data({**row, "event": 2})) == ["e1", "2"]
     model_rows = decoded(contract, data({**row, "id": "e1"}))

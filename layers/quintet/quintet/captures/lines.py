@@ -82,7 +82,7 @@ def _line(
     line: dict[str, Any] = {"capture": 1, **event, "about": plan.json, "rows": batch.rows}
     if prediction.now != event["event_time"]:
         line["served_at"] = prediction.now
-    index, fallback, entities = scores.index, scores.fallback, batch.entities
+    index, fallback, entities, ids = scores.index, scores.fallback, batch.entities, batch.ids
     ages, outputs = prediction.ages, scores.outputs
     rows: Rows | None = None
     if end - start < batch.rows or len(index) < batch.rows:  # not all rows: those that were scored
@@ -93,8 +93,12 @@ def _line(
         outputs = {name: array[some] for name, array in outputs.items()}
         if entities is not None:
             entities = [entities[row] for row in index.tolist()]
+        if ids is not None:
+            ids = [ids[row] for row in index.tolist()]
     if entities is not None:
         line["entities"] = entities
+    if ids is not None:
+        line["ids"] = ids
     if features:
         line["features"] = [_json(array) for array in plan.features(batch, rows)]
     if plan.about.ages:

@@ -90,7 +90,7 @@ class CapturePlan:
         ]
         known = {feature.key for feature in contract.features}
         known |= {output.name for output in contract.outputs} | _REQUEST_FIELDS
-        self._known = known | ({contract.entity} if contract.entity else set())
+        self._known = known | contract.request_keys
 
     def features(self, batch: Batch, rows: Rows | None) -> list[Array]:
         """The captured features of some rows, or of all: (rows, names) of each group, then each

@@ -112,6 +112,7 @@ def _parts(line: Mapping[str, Any]) -> Iterable[_Part]:
             "outcome": "scored",
             "without_features": without,
             "entity": [entity or None for entity in line.get("entities") or [None] * len(index)],
+            "row_id": line.get("ids") or [None] * len(index),
             "fallback": [str(row) in reasons for row in index],
             "fallback_reason": [reasons.get(str(row)) for row in index],
         }

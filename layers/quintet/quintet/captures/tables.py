@@ -154,6 +154,7 @@ def scored(
     entities: list[str | None] | None = None
     if batch.entities is not None:
         entities = [batch.entities[row] or None for row in index.tolist()]
+    ids = None if batch.ids is None else [batch.ids[row] for row in index.tolist()]
     reasons: list[str | None] | None = None
     if fallback.any():
         reasons = [None] * len(index)
@@ -169,6 +170,7 @@ def scored(
         "route": prediction.route,
         "rows": batch.rows,
         "entity": entities,
+        "row_id": ids,
         "fallback": fallback,
         "fallback_reason": reasons,
         **fixed,

@@ -6,12 +6,16 @@ source.
 """
 
 from quintet.columns.batch import (
+    ID_KIND,
+    MAX_ID_BYTES,
     Array,
     Batch,
     drop_empty_texts,
+    id_of,
     is_missing,
     key_of,
     numpy_dtype,
+    set_ids,
     shown,
 )
 from quintet.columns.merging import layout, merge
@@ -24,6 +28,8 @@ from quintet.columns.tensors import check_has_rows, from_tensors
 from quintet.columns.values import cell_value
 
 __all__ = [
+    "ID_KIND",
+    "MAX_ID_BYTES",
     "Array",
     "Batch",
     "as_records",
@@ -39,6 +45,7 @@ __all__ = [
     "from_records",
     "from_tensors",
     "from_text",
+    "id_of",
     "is_missing",
     "json_columns",
     "key_of",
@@ -47,6 +54,7 @@ __all__ = [
     "near_name",
     "numpy_dtype",
     "ragged",
+    "set_ids",
     "shape_text",
     "shown",
     "suggestion",

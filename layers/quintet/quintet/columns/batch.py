@@ -24,6 +24,11 @@ Array = NDArray[Any]
 #: from here on, a float represents several integers, so it is not accepted as one
 EXACT = 2.0**53
 
+#: the bytes of the longest id of a row
+MAX_ID_BYTES = 200
+#: what a row's id must be
+ID_KIND = f"a string of at most {MAX_ID_BYTES} bytes, or a whole number"
+
 #: JSON types that need no further check, by the kind of the numpy dtype
 PLAIN_TYPES: dict[str, set[type]] = {
     "f": {float, int},
@@ -40,7 +45,8 @@ class Batch:
 
     `columns` holds arrays of shape (rows, *feature.shape) in the feature's dtype; strings
     are object arrays of `str`. A feature with free axes has an object array of arrays, (rows,).
-    `entities` is the entity key of each row, if the contract has one.
+    `entities` is the entity key of each row, if the contract has one. `ids` are the rows' own ids,
+    None for a row without one; None if no row has one.
     Refused rows stay in place (with filler values) so that positions stay valid; `good` is False
     for them. `stacked` has columns that were received side by side, as one (rows, len(names)) array
     by their names, so that they need not be stacked again. `absent` are the features that no row
@@ -54,6 +60,7 @@ class Batch:
     refusals: list[Refusal] = field(default_factory=list)
     stacked: dict[tuple[str, ...], Array] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
+    ids: list[str | None] | None = None
 
     def put(self, names: tuple[str, ...], matrix: Array) -> None:
         """Set the columns of `names` from one array, (rows, len(names))."""
@@ -165,6 +172,45 @@ def set_entities(contract: Contract, batch: Batch, values: Sequence[Any]) -> Non
             if not key and contract.needs_entity and batch.good[row]:
                 batch.refuse(row, contract.entity, "the entity key", "nothing")
         batch.entities.append(key)
+
+
+def set_ids(batch: Batch, name: str, values: Sequence[Any]) -> None:
+    """The rows' own ids from their field `name`, see `id_of`; a row with another value is refused.
+
+    A row that has one already keeps it if its field has none.
+    """
+    kinds = set(map(type, values))
+    if kinds == {str} and "" not in values and max(map(len, values)) <= MAX_ID_BYTES // 4:
+        batch.ids = list(values)
+        return
+    if kinds <= {NoneType}:
+        return
+    found: list[str | None] = batch.ids or [None] * batch.rows
+    for row, value in enumerate(values):
+        try:
+            found[row] = id_of(value) or found[row]
+        except ValueError:
+            batch.refuse(row, name, ID_KIND, shown(value))
+    batch.ids = found if any(found) else None
+
+
+def id_of(value: Any) -> str | None:
+    """An id as text; None for a missing value and the empty text, which are none.
+
+    A whole number is its digits, also as a float, which a column with gaps has in Parquet.
+
+    Raises:
+        ValueError: it is neither text nor a whole number, or longer than `MAX_ID_BYTES`.
+    """
+    if is_missing(value) or value == "":
+        return None
+    if type(value) is float and value.is_integer() and abs(value) < EXACT:
+        value = int(value)
+    if type(value) is int:
+        value = str(value)
+    if type(value) is not str or len(value.encode()) > MAX_ID_BYTES:
+        raise ValueError
+    return value
 
 
 #: a whole number that was written with a fraction

@@ -42,7 +42,14 @@ def merge(batches: Sequence[Batch]) -> Batch:
         None if first.entities is None else [e for b in batches for e in b.entities or ()],
         refusals,
         absent=set.intersection(*(b.absent for b in batches)),
+        ids=_ids(batches),
     )
     for names in matrices:
         merged.put(names, np.concatenate([batch.stacked[names] for batch in batches]))
     return merged
+
+
+def _ids(batches: Sequence[Batch]) -> list[str | None] | None:
+    if all(batch.ids is None for batch in batches):
+        return None
+    return [own for batch in batches for own in batch.ids or [None] * batch.rows]

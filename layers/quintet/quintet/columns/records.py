@@ -20,6 +20,7 @@ from quintet.columns.batch import (
     fill,
     numpy_dtype,
     set_entities,
+    set_ids,
     shown,
 )
 from quintet.columns.names import did_you_mean
@@ -29,7 +30,7 @@ from quintet.contract import Contract, Feature
 
 
 def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
-    """Records (dicts of JSON values by feature name, and the entity key) as a batch."""
+    """Records (dicts of JSON values by feature name, the entity key and the id) as a batch."""
     plan: _RecordPlan = contract.compiled[_RecordPlan]
     rows = len(records)
     batch = Batch(rows, {}, np.ones(rows, dtype=np.bool_))
@@ -39,7 +40,8 @@ def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
             if type(record) is not dict:
                 batch.refuse(row, "record", "an object", shown(record))
                 records[row] = {}
-    if unknown := set().union(*records) - contract.request_keys:
+    given = set().union(*records)
+    if unknown := given - contract.request_keys:
         _refuse_unknown(contract, batch, records, unknown)
     for group in plan.groups:
         if not group.put(batch, records):  # a value is missing, too big or of another kind
@@ -49,6 +51,8 @@ def from_records(contract: Contract, records: Sequence[Any]) -> Batch:
         _fill_json(batch, feature, [record.get(feature.key) for record in records])
     if contract.entity:
         set_entities(contract, batch, [record.get(contract.entity) for record in records])
+    if contract.id and contract.id in given:
+        set_ids(batch, contract.id, [record.get(contract.id) for record in records])
     return batch
 
 

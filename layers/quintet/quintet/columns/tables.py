@@ -19,6 +19,7 @@ from quintet.columns.batch import (
     fill,
     numpy_dtype,
     set_entities,
+    set_ids,
     shown,
 )
 from quintet.columns.names import did_you_mean
@@ -52,6 +53,8 @@ def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
         _fill_cells(batch, feature, column, comma=contract.decimal == ",")
     if contract.entity:
         set_entities(contract, batch, cells.get(contract.entity) or [None] * batch.rows)
+    if contract.id and contract.id in cells:
+        set_ids(batch, contract.id, cells[contract.id])
     return batch
 
 
@@ -151,6 +154,8 @@ def from_arrays(
     if contract.entity:
         keys = arrays.get(contract.entity, np.empty(batch.rows, dtype=object))
         set_entities(contract, batch, _keys(keys, nulls.get(contract.entity)))
+    if contract.id and contract.id in arrays:
+        set_ids(batch, contract.id, _keys(arrays[contract.id], nulls.get(contract.id)))
     return batch
 
 
@@ -185,7 +190,7 @@ def _put_floats(
 
 
 def _keys(values: Array, null: Array | None) -> list[Any]:
-    """Entity keys of any dtype, None for missing ones."""
+    """Entity keys, or ids, of any dtype, None for missing ones."""
     keys: list[Any] = values.tolist()
     if values.dtype.kind == "f" and values.dtype.itemsize < 8:
         keys = [float(text) for text in texts_of(values)]  # with all its digits

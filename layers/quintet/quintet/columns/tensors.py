@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from quintet.columns.batch import (
     empty,
     numpy_dtype,
     set_entities,
+    set_ids,
     shown,
 )
 from quintet.columns.names import did_you_mean
@@ -55,9 +57,17 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
             raise BadInput.of(feature.key, f"a tensor of {feature.dtype}", "no such tensor")
     if contract.entity:
         keys = left.pop(contract.entity, None)
-        found = [None] * rows if keys is None else np.asarray(keys).reshape(rows).tolist()
+        found = [None] * rows if keys is None else _one_a_row(contract.entity, keys)
         set_entities(contract, batch, found)
+    if contract.id and contract.id in left:
+        set_ids(batch, contract.id, _one_a_row(contract.id, left[contract.id]))
     return batch
+
+
+def _one_a_row(name: str, tensor: Array) -> list[Any]:
+    if tensor.size != len(tensor):
+        raise BadInput.of(name, "one value for each row", f"shape {list(tensor.shape)}")
+    return tensor.reshape(-1).tolist()
 
 
 def _check_names(contract: Contract, tensors: Mapping[str, Array]) -> None:

@@ -25,7 +25,7 @@ import orjson
 from numpy.typing import NDArray
 
 from quintet.columns import Array, Batch, numpy_dtype
-from quintet.columns.batch import empty, set_entities
+from quintet.columns.batch import empty, set_entities, set_ids
 from quintet.contract import Contract
 from quintet.formats.decimals import (
     BEFORE,
@@ -108,7 +108,7 @@ def csv_batch(
         if name in contract.request_keys:
             (numeric if _is_number(contract, name) else texts).append(place)
     found = _texts(replace(cells, data=data), texts)
-    if any("" in values for name, values in found.items() if name != contract.entity):
+    if any("" in found[name] for name in found.keys() - {contract.entity, contract.id}):
         return None  # an empty cell is a missing value
     return _batch(contract, cells, numeric, _csv_number, found)
 
@@ -182,20 +182,21 @@ def jsonl_batch(contract: Contract, data: Bytes, ends: Positions) -> Batch | Non
     cells = _json_cells(template, data, np.append(ends[:-1], len(text)))
     if cells is None:
         return None
-    entity = contract.entity
+    keys = {contract.entity, contract.id}
     numeric: list[int] = []
     texts: list[int] = []
     for place, (name, is_text) in enumerate(zip(template.names, template.texts, strict=True)):
         if not is_text:  # unused fields too: the row must be JSON
             numeric.append(place)
-        if name in contract.request_keys and (is_text or name == entity):
+        if name in contract.request_keys and (is_text or name in keys):
             texts.append(place)
     found = _texts(cells, texts)
-    if entity in found and not template.texts[template.names.index(entity)]:
-        # a whole-number key is its digits; the general readers handle other numbers
-        keys = found[entity]
-        if not all(map(str.isdecimal, keys)) or not "".join(keys).isascii():
-            return None
+    for name in found.keys() & keys:
+        if not template.texts[template.names.index(name)]:
+            # a whole number as key or id is its digits; the general readers handle other numbers
+            cells_of = found[name]
+            if not all(map(str.isdecimal, cells_of)) or not "".join(cells_of).isascii():
+                return None
     return _batch(contract, cells, numeric, _json_number, found)
 
 
@@ -349,6 +350,8 @@ def _batch(
         batch.put(names, matrix)
     if contract.entity:
         set_entities(contract, batch, texts[contract.entity])
+    if contract.id in texts:
+        set_ids(batch, contract.id, texts[contract.id])
     return batch
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_ID_BYTES", "Ids", "Index", "event_times", "groups", "hashes"]
-
-#: the bytes of the longest id that can be joined
-MAX_ID_BYTES = 200
+__all__ = ["Ids", "Index", "event_times", "groups", "hashes"]
 
 Ids = NDArray[np.bytes_]
 

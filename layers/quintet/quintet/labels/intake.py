@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quintet.columns import MAX_ID_BYTES
 from quintet.errors import BadInput, Refusal, shown
 from quintet.formats.moments import EXPECTED, moment_of, plausible
-from quintet.labels.ids import MAX_ID_BYTES, Ids
+from quintet.labels.ids import Ids
 from quintet.labels.table import MAX_LABEL_BYTES, Labels
 from quintet.labels.targets import Target
 

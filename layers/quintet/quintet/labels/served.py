@@ -10,9 +10,9 @@ from arro3 import core
 from numpy.typing import NDArray
 
 from quintet.captures.tables import read_parquet
-from quintet.columns import Array
+from quintet.columns import MAX_ID_BYTES, Array
 from quintet.formats.arrow import column, is_text, text_bytes
-from quintet.labels.ids import MAX_ID_BYTES, Ids, Index, hashes
+from quintet.labels.ids import Ids, Index, hashes
 
 __all__ = ["Served", "label_positions", "served"]
 

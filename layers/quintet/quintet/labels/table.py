@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from quintet.captures.store import CaptureSink
 from quintet.captures.tables import moments, read_parquet, write_parquet
+from quintet.columns import MAX_ID_BYTES
 from quintet.formats.arrow import text_bytes
-from quintet.labels.ids import MAX_ID_BYTES, Ids, groups, hashes
+from quintet.labels.ids import Ids, groups, hashes
 
 __all__ = [
     "MAX_LABEL_BYTES",

@@ -107,7 +107,7 @@ def rows(contract: Contract, found: Sequence[Any]) -> Batch:
 
 def _is_flat(contract: Contract, values: list[Any]) -> bool:
     """Whether an array of plain values is one row: it is, unless rows have a single value."""
-    single = len(contract.request_keys) == 1 and not any(f.shape for f in contract.requested)
+    single = len(_fields(contract)) == 1 and not any(f.shape for f in contract.requested)
     return bool(values) and not single and not any(type(item) in (list, dict) for item in values)
 
 

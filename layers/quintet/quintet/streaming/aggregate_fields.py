@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, shown
+from quintet.columns import Array, Batch, set_ids, shown
 from quintet.contract import Contract, Feature
 from quintet.errors import BadInput
 from quintet.streaming.model_rows import AHEAD_SECONDS, ModelRows
@@ -22,8 +22,6 @@ __all__ = [
     "field_kinds",
     "given_values",
     "id_field",
-    "id_key",
-    "id_of",
     "take_from_rows",
     "take_from_tensors",
     "to_model_rows",
@@ -33,7 +31,7 @@ __all__ = [
 Values = dict[str, list[Any] | Array]
 
 _NUMBERS = {int, float}
-#: the field with a row's id, if the contract does not name another
+#: the field with a row's id, if the contract names none
 ID = "id"
 
 
@@ -76,8 +74,8 @@ def _names(contract: Contract) -> tuple[dict[str, str], dict[str, str]]:
     if contract.stream is not None and contract.stream.time is not None:
         keys[contract.stream.time] = contract.time_key or ""
     if (own := id_field(contract)) is not None:
-        keys[own] = id_key(contract)
-    known = contract.request_keys
+        keys[own] = own
+    known = contract.request_keys - {own}
     return (
         {name: key for name, key in keys.items() if key not in known},
         {name: key for name, key in keys.items() if key in known},
@@ -87,16 +85,10 @@ def _names(contract: Contract) -> tuple[dict[str, str], dict[str, str]]:
 @lru_cache(maxsize=64)
 def id_field(contract: Contract) -> str | None:
     """The field with a row's id; None if the field of that name is something else."""
-    if contract.stream is not None and contract.stream.id is not None:
-        return contract.stream.id
+    if contract.id is not None:
+        return contract.id
     taken = contract.request_keys | contract.by_name.keys() | field_kinds(contract).keys()
     return None if ID in taken else ID
-
-
-def id_key(contract: Contract) -> str:
-    """The name of a row's id in records."""
-    own = id_field(contract) or ""
-    return contract.by_name[own].key if own in contract.by_name else own
 
 
 @lru_cache(maxsize=64)
@@ -186,37 +178,12 @@ def to_model_rows(
 def _set_ids(model_rows: ModelRows, values: Values, ids: Mapping[int, str]) -> None:
     """The rows' own ids, or those of their records with the row's number."""
     name, batch = id_field(model_rows.contract), model_rows.batch
-    given = values.get(name) if name is not None else None
-    if given is None and not ids:
-        return
-    found: list[str | None] = [None] * batch.rows
     if ids:
         places = zip(model_rows.record.tolist(), model_rows.row.tolist(), strict=True)
-        found = [f"{ids[record]}\0{row}" if record in ids else None for record, row in places]
-    if given is not None and name is not None:
-        key = id_key(model_rows.contract)
-        given = given.tolist() if isinstance(given, np.ndarray) else given
-        for position, value in enumerate(given):
-            try:
-                found[position] = id_of(value) or found[position]
-            except ValueError:
-                if batch.good[position]:
-                    batch.refuse(position, key, "a string or a whole number", shown(value))
-    if any(found):
-        model_rows.ids = found
-
-
-def id_of(value: Any) -> str | None:
-    """An id as text; None for null and the empty text, which are none.
-
-    Raises:
-        ValueError: it is neither text nor a whole number.
-    """
-    if value is None or type(value) is str:
-        return value or None
-    if type(value) is not int:
-        raise ValueError
-    return str(value)
+        batch.ids = [f"{ids[record]}\0{row}" if record in ids else None for record, row in places]
+    if name in values:
+        given = values[name]
+        set_ids(batch, name, given.tolist() if isinstance(given, np.ndarray) else given)
 
 
 def given_values(batch: Batch, name: str, values: Values) -> list[Any] | Array:

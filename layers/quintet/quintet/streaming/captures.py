@@ -76,10 +76,7 @@ def put_captures(
         bad = rejected[there[record[rejected]]]
         tables = []
         if len(some):
-            own = fixed(index[some])
-            if model_rows.ids is not None:
-                own["row_id"] = [model_rows.ids[row] for row in index[some].tolist()]
-            tables.append(scored(plan, prediction, some, own))
+            tables.append(scored(plan, prediction, some, fixed(index[some])))
         if len(bad):
             tables.append(refused(plan, [reasons.get(r, ()) for r in bad.tolist()], fixed(bad)))
         if tables:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.columns import Batch, from_records, from_tensors, merge
+from quintet.columns import ID_KIND, Batch, from_records, from_tensors, id_of, merge
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal, TooLarge, json_kind, shown
 from quintet.formats import strict_json
@@ -25,7 +25,6 @@ from quintet.serving.routes import NAME
 from quintet.streaming.aggregate_fields import (
     Values,
     given_values,
-    id_of,
     take_from_rows,
     take_from_tensors,
     to_model_rows,
@@ -58,7 +57,7 @@ class _ModelRecords:
             own = id_of(envelope["id"])
         except ValueError:
             got = shown(envelope["id"])
-            raise BadInput.of("id", "a string or a whole number", got) from None
+            raise BadInput.of("id", ID_KIND, got) from None
         if own is not None:
             self.ids[record] = own
 

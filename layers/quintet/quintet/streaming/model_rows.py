@@ -61,8 +61,7 @@ class ModelRows:
     aggregates read, by name: float64, or an object array of str. `times` (rows,) is when each row
     happened, in epoch seconds: its own time if the contract names a field for it, else its record's
     arrival. `counted` (rows,) is False for rows that cannot be aggregated (no entity, an invalid
-    field or time); the batch refuses them. `ids` are the rows' own ids, None for a row without one;
-    None if no row has one.
+    field or time); the batch refuses them.
     """
 
     contract: Contract
@@ -72,7 +71,6 @@ class ModelRows:
     fields: dict[str, Array]
     times: NDArray[np.float64]
     counted: NDArray[np.bool_]
-    ids: Sequence[str | None] | None = None
 
 
 @dataclass(slots=True)

@@ -114,7 +114,7 @@ class RepeatedRows:
         self._rows = {
             model_rows.contract.name: _identified(model_rows, shard_batch)
             for model_rows in by_model
-            if model_rows.ids is not None
+            if model_rows.batch.ids is not None
         }
         self._before, self._scored = NO_ROWS, list[IdentifiedRows]()
 
@@ -181,7 +181,7 @@ def _identified(
     model_rows: ModelRows, shard_batch: ShardBatch
 ) -> tuple[NDArray[np.int64], IdentifiedRows]:
     """The positions of a model's rows that have an id, and these rows."""
-    ids = model_rows.ids or []
+    ids = model_rows.batch.ids or []
     positions = [position for position, found in enumerate(ids) if found is not None]
     model = f"{model_rows.contract.name}\0"
     records, rows = model_rows.record[positions], model_rows.row[positions]

@@ -20,7 +20,7 @@ from msgspec.structs import astuple
 from quintet.columns import Array, Batch, fits, numpy_dtype, ragged
 from quintet.contract import Contract, Feature
 from quintet.formats import strict_json
-from quintet.streaming.aggregate_fields import Values, field_kinds, id_field, id_key
+from quintet.streaming.aggregate_fields import Values, field_kinds, id_field
 
 __all__ = ["TypedRows", "decode_typed"]
 
@@ -77,7 +77,7 @@ def decode_typed(
     All rows have an id, or none has one.
     """
     own = id_field(contract)
-    if own is not None and f'"{id_key(contract)}"'.encode() not in bodies[0]:
+    if own is not None and f'"{own}"'.encode() not in bodies[0]:
         own = None
     reader = _reader(contract, model, own)
     if reader is None:
