@@ -119,7 +119,8 @@ def test_a_batch_is_refused_whole_before_the_model_runs() -> None:
 
 
 def test_a_failed_prediction_refuses_every_row_that_is_not_refused_already() -> None:
-    found = failed_prediction(LOG, "live", logs(1, "x"), ModelFailure("the model broke"), NOW)
+    error = ModelFailure("the model broke")
+    found = failed_prediction(ModelRoute(Failing(), "live"), logs(1, "x"), error, NOW)
     assert sorted((r.row, r.field) for r in found.scores.refusals) == [(0, "model"), (1, "x")]
     assert len(found.scores.index) == 0
 
@@ -131,10 +132,9 @@ def test_predictions_of_parts_are_put_back_in_the_callers_order() -> None:
     def part(*rows: int) -> Prediction:
         some = orders(*((batch.entities or [])[row] for row in rows))
         (found,) = predict(SHOP_ROUTE, some, features, NOW)
-        found.scores.index = np.array(rows)[found.scores.index]
-        return Prediction(SHOP, "live", batch, np.array(rows), found.scores, found.ages)
+        return replace(found, rows=np.array(rows))
 
-    joined = in_caller_order([part(1, 3), part(0, 2)])
+    joined = in_caller_order([part(1, 3), part(0, 2)], batch)
     assert joined.rows.tolist() == [0, 1, 2, 3]
     assert joined.scores.index.tolist() == whole.scores.index.tolist()
     assert joined.scores.fallback.tolist() == whole.scores.fallback.tolist()

@@ -75,7 +75,7 @@ def respond(
         response = found.failure(error if isinstance(error, QuintetError) else None, context)
         rendered = render(response)
     if context.contract is not None and (capture := context.contract.capture) is not None:
-        identity = context.job or new_event()
+        identity = context.job or context.event or new_event()
         # a model's metadata is no prediction
         asked = context.prediction is not None or context.job or problem is not None
         context.event = identity if asked and taken(identity, capture.rate) else ""
@@ -209,6 +209,10 @@ def _standard_headers(request: Request, context: RequestContext) -> dict[str, st
         headers["X-Quintet-Model"] = context.model
         headers["X-Quintet-Version"] = str(context.version)
         headers["X-Quintet-Route"] = context.route
+        if len(context.answered) > 1:  # by a rollout's versions: each with its route
+            answered = {(one.contract.version, one.route): 1 for one in context.answered}
+            headers["X-Quintet-Version"] = ", ".join(str(version) for version, _ in answered)
+            headers["X-Quintet-Route"] = ", ".join(route for _, route in answered)
     if context.event:
         headers["X-Quintet-Event"] = context.event
     if context.cache:

@@ -11,13 +11,15 @@ import logging
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from quintet.captures.lines import failure_line, prediction_lines
+from quintet.captures.events import new_event, taken
+from quintet.captures.lines import begun_line, failure_line, prediction_lines, taken_out_line
 from quintet.captures.plans import CapturePlan
 from quintet.errors import BadInput, QuintetError
 from quintet.protocols.http import Request, Response
@@ -26,6 +28,7 @@ from quintet.serving.crashes import Crash
 from quintet.telemetry.metrics import METRICS
 
 if TYPE_CHECKING:
+    from quintet.serving.router import Part
     from quintet.telemetry.traces import Span
 
 __all__ = ["RequestTelemetry", "StdoutTelemetry"]
@@ -91,11 +94,13 @@ class RequestTelemetry:
             "cache_hits_count": context.cache == "hit",
         }
         self._circuits_opened = 0
-        measured = {name: count for name, count in counts.items() if count}
         output = self.output
+        others = _rows_of_others(context, counts) if len(context.answered) > 1 else {}
+        measured = {name: count for name, count in counts.items() if count}
         documents = [
             output.line(level, event, line),
             output.metrics(dimensions, {**measured, **times}),
+            *[output.metrics(dimensions | {"route": r}, own) for r, own in others.items()],
         ]
         if context.event and not context.job:  # an accepted job is captured when it is scored
             took = {step: line[step] for step in times}
@@ -128,14 +133,38 @@ class RequestTelemetry:
             event["trace_id"] = context.trace_id
         if self._cold:
             event["cold"] = True
+        if context.answered or context.taken_out:
+            return _by_version(context, event, self.output.now(), error)
         if error is None:
             assert prediction is not None
             event["event_time"] = prediction.now
             return prediction_lines(plan, event, prediction)
         event["event_time"] = self.output.now()
+        if context.rollout:
+            event["rollout"] = context.rollout
         if request.wants_job or request.route.endswith("/async-invocations"):
             event["path"] = "async"
         return [failure_line(plan, event, error, context.rows)]
+
+    def begin(self, context: RequestContext, part: Part) -> None:
+        """Write that a version begins to answer a canary's request: a crash of it leaves no end."""
+        capture = part.route.model.contract.capture
+        if capture is None:
+            return
+        context.event = context.event or new_event()
+        if taken(context.event, capture.rate):
+            about = {"event": context.event, "event_time": self.output.now()}
+            self.output.write(begun_line({**about, "request_id": context.id}, part))
+
+    def taken_out(self, model: str, version: int, error: QuintetError) -> None:
+        """Log that a version beside the live one cannot answer: the live version does."""
+        self.output.warning(
+            "version taken out",
+            model=model,
+            version=version,
+            error=type(error).__name__,
+            reason=str(error),
+        )
 
     def circuit_changed(self, name: str, state: str) -> None:
         """Log that a circuit breaker opened, probes or closed."""
@@ -149,6 +178,57 @@ class RequestTelemetry:
         """Log that a version ended the last process of this environment."""
         name, version = crash.model, crash.version
         self.output.warning("model crashed", model=name, version=version, crashes=crash.count)
+
+
+def _rows_of_others(context: RequestContext, counts: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """The counts of rows of the other routes of a request, taken out of those of its own.
+
+    The request itself counts once, with a canary if that answers some of its rows.
+    """
+    found: dict[str, Counter[str]] = {}
+    for one in context.answered:
+        route = one.route if one.route in _ROLLOUT else "live"
+        of = found.setdefault(route, Counter())
+        of["rows_count"] += one.batch.rows
+        of["refused_rows_count"] += one.batch.rows - len(one.scores.index)
+        of["fallback_rows_count"] += int(one.scores.fallback.sum())
+    counts.update(found.pop(context.route if context.route in _ROLLOUT else "live"))
+    return {route: {name: n for name, n in of.items() if n} for route, of in found.items()}
+
+
+def _by_version(
+    context: RequestContext, event: dict[str, Any], now: float, error: Exception | None
+) -> list[bytes]:
+    """The capture of a request that a rollout routed: lines for each version, one at least for
+    each that began. `now` is in epoch seconds."""
+    answered = context.answered
+    event |= {"rows": context.rows, "event_time": answered[0].now if answered else now}
+    lines = [taken_out_line(event, one) for one in context.taken_out]
+    total = event["ms"].get("total_ms", 0.0)
+    began = {(one.contract.version, one.rollout) for one in answered}
+    for one in answered:
+        plan: CapturePlan = one.contract.compiled[CapturePlan]
+        others = sum(other.took["total_ms"] for other in answered if other is not one)
+        took = event["ms"] | one.took | {"total_ms": total - others}
+        own = _routed(event, one.route, one.rollout) | {"ms": _rounded(took)}
+        if isinstance(error, BadInput) or (error is not None and one.scores.refusals):
+            lines.append(failure_line(plan, own, error, context.rows))
+        else:
+            lines += prediction_lines(plan, own, one)
+    if error is not None and (context.version, context.rollout) not in began:
+        assert context.contract is not None
+        about = _routed(event, context.route, context.rollout)
+        failed: CapturePlan = context.contract.compiled[CapturePlan]
+        lines.append(failure_line(failed, about, error, context.rows))
+    return lines
+
+
+def _routed(event: dict[str, Any], route: str, mark: str) -> dict[str, Any]:
+    return event | {"route": route} | ({"rollout": mark} if mark else {})
+
+
+def _rounded(took: Mapping[str, float]) -> dict[str, float]:
+    return {step: round(milliseconds, 3) for step, milliseconds in took.items()}
 
 
 def _line(
@@ -174,6 +254,8 @@ def _line(
     line["trace_id"] = context.trace_id or None
     line["cache"] = context.cache or None
     line["job"] = context.job or None
+    if context.answered:  # by a rollout's versions
+        line["versions"] = {one.contract.version: one.batch.rows for one in context.answered}
     return line
 
 

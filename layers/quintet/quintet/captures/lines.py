@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -17,8 +17,19 @@ from quintet.captures.plans import CapturePlan, Rows
 from quintet.columns import Array
 from quintet.errors import BadInput, Refusal
 from quintet.serving import Prediction
+from quintet.serving.routing import entity_hash
 
-__all__ = ["MAX_BYTES", "failure_line", "prediction_lines", "write_lines"]
+if TYPE_CHECKING:
+    from quintet.serving.router import Part, TakenOut
+
+__all__ = [
+    "MAX_BYTES",
+    "begun_line",
+    "failure_line",
+    "prediction_lines",
+    "taken_out_line",
+    "write_lines",
+]
 
 #: the bytes of a line; CloudWatch Logs takes more, Lambda cuts lines of 256 KB
 MAX_BYTES = 200_000
@@ -30,8 +41,9 @@ def prediction_lines(
 ) -> list[bytes]:
     """The lines of an answered event: one, or several of consecutive rows if it is large.
 
-    `event` has the fields that are the same for all rows, JSON-ready. A row that is too large by
-    itself is captured without its features.
+    `event` has the fields that are the same for all rows, JSON-ready; its `rows` are the event's if
+    the prediction is of some of them alone. A row that is too large by itself is captured without
+    its features.
     """
     rows = prediction.batch.rows
     line = _line(plan, event, prediction, 0, rows)
@@ -62,6 +74,27 @@ def failure_line(plan: CapturePlan, event: Mapping[str, Any], error: Exception, 
     return orjson.dumps(line)
 
 
+def begun_line(event: Mapping[str, Any], part: Part) -> bytes:
+    """The line that a version writes before it runs for a canary's event: its end is a capture.
+
+    A process that dies writes no capture, so one that began without an end is a crash of the
+    version. `event` has the event's id and time. `entity` is the hash of the first row's entity, of
+    the event without one, as 16 hexadecimal digits.
+    """
+    contract, route, entities = part.route.model.contract, part.route, part.batch.entities
+    entity = (entities and entities[0]) or event["event"]
+    line = {"capture": 1, "begun": 1, **event, "model": contract.name, "version": contract.version}
+    line |= {"route": route.name, "rollout": route.mark}
+    return orjson.dumps(line | {"entity": f"{entity_hash(contract.name, entity):016x}"})
+
+
+def taken_out_line(event: Mapping[str, Any], one: TakenOut) -> bytes:
+    """The line of a version that should have answered rows of an event and was taken out."""
+    plan: CapturePlan = one.contract.compiled[CapturePlan]
+    about = {"route": one.choice.route, "rollout": one.choice.mark}
+    return failure_line(plan, {**event, **about}, one.error, one.rows)
+
+
 def write_lines(lines: Sequence[bytes]) -> None:
     """Write lines to the function's log, in one call."""
     sys.stdout.write(b"".join([line + b"\n" for line in lines]).decode())
@@ -78,17 +111,21 @@ def _line(
     features: bool = True,
 ) -> bytes:
     """The rows from `start` to `end` of the batch."""
-    batch, scores = prediction.batch, prediction.scores
-    line: dict[str, Any] = {"capture": 1, **event, "about": plan.json, "rows": batch.rows}
+    batch, scores, places = prediction.batch, prediction.scores, prediction.rows
+    line: dict[str, Any] = {"capture": 1, **event, "about": plan.json}
+    whole = line.setdefault("rows", batch.rows)  # of the event: other versions may have the others
+    if prediction.rollout:
+        line["rollout"] = prediction.rollout
     if prediction.now != event["event_time"]:
         line["served_at"] = prediction.now
     index, fallback, entities, ids = scores.index, scores.fallback, batch.entities, batch.ids
     ages, outputs = prediction.ages, scores.outputs
     rows: Rows | None = None
-    if end - start < batch.rows or len(index) < batch.rows:  # not all rows: those that were scored
+    if end - start < whole or len(index) < batch.rows:  # not all rows: those that were scored
         some = slice(*np.searchsorted(index, (start, end)).tolist())
-        line["index"] = rows = index = index[some]
-        line["refusals"] = _refusals(plan, scores.refusals, start, end)
+        rows = index = index[some]
+        line["index"] = places[index]
+        line["refusals"] = _refusals(plan, prediction, start, end)
         fallback, ages = fallback[some], ages[index]
         outputs = {name: array[some] for name, array in outputs.items()}
         if entities is not None:
@@ -108,19 +145,21 @@ def _line(
     if np.count_nonzero(fallback):
         by_rule = index[fallback]
         line["fallback"] = dict(
-            zip(map(str, by_rule.tolist()), plan.fallback_reasons(prediction, by_rule), strict=True)
+            zip(
+                map(str, places[by_rule].tolist()),
+                plan.fallback_reasons(prediction, by_rule),
+                strict=True,
+            )
         )
     return orjson.dumps(line, option=_OPTIONS)
 
 
-def _refusals(
-    plan: CapturePlan, refusals: Sequence[Refusal], start: int, end: int
-) -> dict[str, str]:
-    """The reasons of the refused rows from `start` to `end`, by row."""
+def _refusals(plan: CapturePlan, prediction: Prediction, start: int, end: int) -> dict[str, str]:
+    """The reasons of the refused rows from `start` to `end`, by row of the event."""
     reasons: dict[int, list[Refusal]] = {}
-    for refusal in refusals:
+    for refusal in prediction.scores.refusals:
         if refusal.row is not None and start <= refusal.row < end:
-            reasons.setdefault(refusal.row, []).append(refusal)
+            reasons.setdefault(int(prediction.rows[refusal.row]), []).append(refusal)
     return {str(row): plan.refusal(why) for row, why in reasons.items()}
 
 

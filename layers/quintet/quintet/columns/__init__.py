@@ -18,7 +18,7 @@ from quintet.columns.batch import (
     set_ids,
     shown,
 )
-from quintet.columns.merging import layout, merge
+from quintet.columns.merging import layout, merge, take
 from quintet.columns.names import did_you_mean, near_name, suggestion
 from quintet.columns.outputs import column_names, empty_output, flat_columns
 from quintet.columns.ragged import fits, ragged, shape_text, values_of
@@ -58,5 +58,6 @@ __all__ = [
     "shape_text",
     "shown",
     "suggestion",
+    "take",
     "values_of",
 ]

@@ -6,10 +6,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quintet.columns.batch import Batch
 
-__all__ = ["layout", "merge"]
+__all__ = ["layout", "merge", "take"]
 
 
 def layout(batch: Batch) -> Hashable:
@@ -47,6 +48,31 @@ def merge(batches: Sequence[Batch]) -> Batch:
     for names in matrices:
         merged.put(names, np.concatenate([batch.stacked[names] for batch in batches]))
     return merged
+
+
+def take(batch: Batch, rows: NDArray[np.int64]) -> Batch:
+    """Some rows of a batch, (n,) ascending positions, as one of their own; it is not changed.
+
+    A refusal's row becomes its row in the new batch.
+    """
+    place = {row: position for position, row in enumerate(rows.tolist())}
+    stacked = {name for names in batch.stacked for name in names}
+    part = Batch(
+        len(rows),
+        {name: array[rows] for name, array in batch.columns.items() if name not in stacked},
+        batch.good[rows],
+        None if batch.entities is None else [batch.entities[row] for row in place],
+        [
+            replace(refusal, row=place[refusal.row])
+            for refusal in batch.refusals
+            if refusal.row is not None and refusal.row in place
+        ],
+        absent=set(batch.absent),
+        ids=None if batch.ids is None else [batch.ids[row] for row in place],
+    )
+    for names, matrix in batch.stacked.items():
+        part.put(names, matrix[rows])
+    return part
 
 
 def _ids(batches: Sequence[Batch]) -> list[str | None] | None:

@@ -193,7 +193,8 @@ class WireProtocol:
     `target` returns the requested model and version, None for the live version;
     `decode` parses a request into an `Asked`, which `encode` takes with the prediction;
     `failure` renders an error, None for an unexpected one. `about` answers requests other than for
-    predictions, and returns None for prediction requests.
+    predictions, and returns None for prediction requests. `by_row` says that an answer names the
+    version of each row; without it, one version answers the whole request.
     """
 
     name: str
@@ -202,6 +203,7 @@ class WireProtocol:
     encode: Callable[[Any, Prediction], Response]
     failure: Callable[[QuintetError | None, RequestContext], Response]
     about: Callable[[Online, Request, RequestContext], Response | None] | None = None
+    by_row: bool = False
 
     def answer(self, online: Online, request: Request, context: RequestContext) -> Response:
         """Answer a request.
@@ -216,11 +218,15 @@ class WireProtocol:
                 response.compress = False
                 return response
         route = online.route(context, *self.target(request))
-        stats = online.stats.setdefault((context.model, context.version), ModelStats())
         try:
             asked = self.decode(route.model.contract, request)
             prediction = online.predict(
-                context, route, asked.batch, outputs=asked.outputs, partial=asked.partial
+                context,
+                route,
+                asked.batch,
+                outputs=asked.outputs,
+                partial=asked.partial,
+                by_row=self.by_row,
             )
             # a value takes at least one byte: check before building the answer
             values = sum([output.size for output in prediction.scores.outputs.values()])
@@ -229,8 +235,10 @@ class WireProtocol:
                 raise TooLarge.of("answer", expected, f"{values} values")
             response = self.encode(asked, prediction)
         except Exception:
-            stats.fail(context)
+            online.stats.setdefault((context.model, context.version), ModelStats()).fail(context)
             raise
+        # the version that answered: a rollout chooses it by the decoded request
+        stats = online.stats.setdefault((context.model, context.version), ModelStats())
         stats.succeed(context, online.clock())
         return response
 

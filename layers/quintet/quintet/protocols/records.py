@@ -109,13 +109,19 @@ def read(contract: Contract, value: Any) -> Asked:
 
 
 def result(prediction: Prediction, partial: bool) -> dict[str, Any]:
-    """The answer as a JSON object, with the errors of refused rows if `partial` is set."""
+    """The answer as a JSON object, with the errors of refused rows if `partial` is set.
+
+    While a rollout may route rows to several versions, `versions` names the version of each row,
+    and `version` that of a live row if there is one.
+    """
     contract = prediction.contract
     found: dict[str, Any] = {
         "model": contract.name,
         "version": contract.version,
         "predictions": predictions(prediction),
     }
+    if prediction.parts:
+        found["versions"] = prediction.versions.tolist()
     if partial:
         found["errors"] = [_error(refusal) for refusal in prediction.scores.refusals]
     return found

@@ -26,7 +26,9 @@ _HEADERS = ("accept", oip_infer.HEADER.lower(), "x-amzn-sagemaker-custom-attribu
 OIP = WireProtocol(
     "oip", oip.target, oip_infer.decode, oip_infer.encode, oip.failure, about=oip.about
 )
-RECORDS = WireProtocol("records", records.target, records.decode, records.encode, records.failure)
+RECORDS = WireProtocol(
+    "records", records.target, records.decode, records.encode, records.failure, by_row=True
+)
 SAGEMAKER = WireProtocol(
     "sagemaker", sagemaker.target, sagemaker.decode, sagemaker.encode, sagemaker.failure
 )

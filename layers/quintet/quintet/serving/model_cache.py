@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from quintet.errors import ModelFailure, NotFound, Transient
+from quintet.errors import ModelFailure, NotFound, QuintetError, Transient
 from quintet.scoring import Model
 from quintet.serving.crashes import CrashLog
 from quintet.serving.routes import Route, Routes, UnknownModel, Version
@@ -21,6 +21,7 @@ __all__ = [
 ]
 
 ROUTE_SECONDS = 5.0
+TAKEN_OUT_SECONDS = 60.0  # until a version that could not be loaded is tried again
 UNKNOWN_SECONDS = 1.0  # a model requested just before it is published is soon found
 ROUTES_KEPT = 1024  # names come from requests: the number remembered is bounded
 
@@ -70,6 +71,7 @@ class ModelCache:
 
     Routes are cached for `ROUTE_SECONDS`, and longer while the registry does not answer. A version
     is loaded once, however many threads ask for it. A version that `crashes` refuses is not loaded.
+    `taken_out` is called when a version beside the live one cannot answer, with its error.
     """
 
     def __init__(
@@ -80,8 +82,11 @@ class ModelCache:
         memory: int,
         clock: Callable[[], float],
         crashes: CrashLog | None = None,
+        taken_out: Callable[[str, int, QuintetError], None] = lambda name, version, error: None,
     ) -> None:
         self.crashes = crashes or CrashLog(clock)
+        self._taken_out = taken_out
+        self._failed: dict[tuple[str, int], tuple[float, QuintetError]] = {}
         self._routes = routes
         self._loader = loader
         self._memory = memory
@@ -100,10 +105,13 @@ class ModelCache:
             Transient: the registry could not be read, or the version crashed often.
         """
         route = self.route(name)
-        number = route.live if version is None else version
+        return self.loaded(route, route.live if version is None else version)
+
+    def loaded(self, route: Route, number: int) -> PublishedModel:
+        """A version of a model, whose route is known. Raises as `get` does."""
         if number in route.withdrawn:  # it may still be loaded
             raise route.unknown(number)
-        key = (name, number)
+        key = (route.model, number)
         with self._lock:
             if found := self._loaded.get(key):
                 self._loaded.move_to_end(key)
@@ -111,6 +119,25 @@ class ModelCache:
         if number not in route.versions:
             raise route.unknown(number)
         return self._load(key, route.versions[number])
+
+    def candidate(self, route: Route, number: int) -> PublishedModel:
+        """A version beside the live one; a failure to load is remembered `TAKEN_OUT_SECONDS`.
+
+        Raises:
+            QuintetError: as `get` does; the live version answers then.
+        """
+        key = (route.model, number)
+        until, error = self._failed.get(key, (0.0, None))
+        if error is not None:
+            if self._clock() < until:
+                raise error
+            self._failed.pop(key, None)
+        try:
+            return self.loaded(route, number)
+        except QuintetError as failure:
+            self._failed[key] = (self._clock() + TAKEN_OUT_SECONDS, failure)
+            self._taken_out(*key, failure)
+            raise
 
     def route(self, name: str) -> Route:
         """The route of a model, at most `ROUTE_SECONDS` old while the registry answers.

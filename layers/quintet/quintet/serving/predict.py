@@ -22,8 +22,10 @@ from quintet.serving.caches import PredictionCache
 from quintet.serving.checking import by_row, check_values
 from quintet.serving.isolation import Isolate, Scoring, score_isolating_failures
 from quintet.serving.model_cache import ModelCache
+from quintet.serving.routes import Route
 
 if TYPE_CHECKING:
+    from quintet.serving.router import Part, TakenOut
     from quintet.telemetry.traces import Span
 
 __all__ = [
@@ -65,21 +67,31 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class ModelRoute:
-    """The model that a name, or a pinned version, refers to; `name` is live or pinned."""
+    """The model that answers, and its route: live, canary or pinned.
+
+    While a rollout runs, `mark` is what captures name its step by, and `rollout` is the whole route
+    of the name, by which `quintet.serving.router` splits rows between versions.
+    """
 
     model: Model
     name: str = "pinned"
+    mark: str = ""
+    rollout: Route | None = None
 
 
 @dataclass(slots=True)
 class Prediction:
     """The answer of one version to rows of a batch.
 
-    `route` is "live" or "pinned". `batch` is the caller's, with its stored features; `rows`
-    (n,) are the ascending positions in it that this version answers; `scores.index` is a subset of
-    them. `ages` (n, stored features) are in seconds, NaN without a stored value. `failures` are the
-    model's, by the number of the group that it failed on. `now` is what the ages refer to, in epoch
-    seconds; `unavailable`: the feature store could not be read.
+    `route` is live, canary or pinned. `batch` are the rows that this version answers, with their
+    stored features; `rows` (n,) are their ascending positions in the caller's batch, and
+    `scores.index` positions in `batch`. `ages` (n, stored features) are in seconds, NaN without a
+    stored value. `failures` are the model's, by the number of the group that it failed on. `now` is
+    what the ages refer to, in epoch seconds; `unavailable`: the feature store could not be read.
+    `rollout` is "<id>#<step>" if a rollout decided who answers.
+
+    Where rows are routed one by one, `parts` are the predictions of each version, and the rest is
+    of all of them, in the caller's order. `took` are a part's own times in milliseconds.
     """
 
     contract: Contract
@@ -91,6 +103,17 @@ class Prediction:
     failures: Mapping[int, ModelFailure] = field(default_factory=dict)
     now: float = 0.0
     unavailable: bool = False
+    rollout: str = ""
+    parts: Sequence[Prediction] = ()
+    took: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> NDArray[np.int64]:
+        """The version of each row of the batch, (rows,)."""
+        versions = np.full(self.batch.rows, self.contract.version, dtype=np.int64)
+        for part in self.parts:
+            versions[part.rows] = part.contract.version
+        return versions
 
     def check(self, partial: bool) -> None:
         """Raise for refused rows, unless the caller accepts partial results.
@@ -161,37 +184,63 @@ def predict(
     rows = np.arange(batch.rows)
     return [
         Prediction(
-            contract, route.name, batch, rows, scores, joined.ages, failures, now, not available
+            contract,
+            route.name,
+            batch,
+            rows,
+            scores,
+            joined.ages,
+            failures,
+            now,
+            not available,
+            route.mark,
         )
     ]
 
 
 def failed_prediction(
-    contract: Contract, route: str, batch: Batch, error: ModelFailure, now: float
+    route: ModelRoute, batch: Batch, error: ModelFailure, now: float
 ) -> Prediction:
     """The prediction for a batch that the model fails on as a whole: every row is refused."""
+    contract = route.model.contract
     for row in np.flatnonzero(batch.good).tolist():
         batch.refuse(row, "model", "an answer for this row", str(error))
     none = np.empty(0, dtype=np.int64)
     outputs = {output.name: empty_output(output) for output in contract.outputs}
     scores = Scores(none, outputs, none.astype(np.bool_), batch.refusals)
     ages = np.full((batch.rows, len(contract.stored)), np.nan)
-    return Prediction(contract, route, batch, np.arange(batch.rows), scores, ages, now=now)
+    rows = np.arange(batch.rows)
+    return Prediction(contract, route.name, batch, rows, scores, ages, now=now, rollout=route.mark)
 
 
-def in_caller_order(predictions: Sequence[Prediction]) -> Prediction:
-    """Merge the predictions of one batch, with its rows in the order of the batch.
+def in_caller_order(predictions: Sequence[Prediction], batch: Batch | None = None) -> Prediction:
+    """The predictions of several versions as one of the caller's batch, in its order.
 
-    The result has the contract and the route of the first. All have the same outputs.
+    `batch` is the caller's; one prediction alone is returned as it is. All have the same outputs.
+    The result has the contract and the route of the live version if that answers some rows.
     """
-    first, *others = predictions
-    if not others:
-        return first
-    rows = np.concatenate([one.rows for one in predictions])
-    order = np.argsort(rows, kind="stable")
-    ages = np.concatenate([one.ages for one in predictions])[order]
-    scores = joined_scores([one.scores for one in predictions])
-    return replace(first, rows=rows[order], scores=scores, ages=ages)
+    if len(predictions) == 1:
+        return predictions[0]
+    assert batch is not None
+    refusals = [
+        replace(refusal, row=int(one.rows[refusal.row or 0]))
+        for one in predictions
+        for refusal in one.scores.refusals
+    ]
+    refusals.sort(key=by_row)
+    scores = joined_scores(
+        [replace(one.scores, index=one.rows[one.scores.index]) for one in predictions]
+    )
+    scores.refusals = refusals
+    first = next((one for one in predictions if one.route == "live"), predictions[-1])
+    ages = np.full((batch.rows, len(first.contract.stored)), np.nan)
+    for one in predictions:
+        place = {feature.name: i for i, feature in enumerate(one.contract.stored)}
+        for i, feature in enumerate(first.contract.stored):
+            if feature.name in place:
+                ages[one.rows, i] = one.ages[:, place[feature.name]]
+    rows = np.arange(batch.rows)
+    return replace(first, batch=batch, rows=rows, scores=scores, ages=ages, failures={})
 
 
 @dataclass(slots=True)
@@ -199,7 +248,9 @@ class RequestContext:
     """The state of one request: counts, names and times. Only captures see its values.
 
     `version` is 0, and `contract` None, until the model is known; `prediction` is the answer.
-    `event` is the id of its capture, empty if it is not captured. `cache` is "hit" or "miss" if the
+    `event` is the id of its capture, empty if it is not captured. While a rollout runs, `rollout`
+    is "<id>#<step>", `answered` are the predictions of versions made so far, and `taken_out` the
+    versions that should have answered rows and could not. `cache` is "hit" or "miss" if the
     model's contract enables the prediction cache; `job` is the accepted job. `traceparent` is the
     W3C context for what the request starts, `span` its span if it is sampled.
     """
@@ -216,10 +267,13 @@ class RequestContext:
     cache: str = ""
     job: str = ""
     event: str = ""
+    rollout: str = ""
     contract: Contract | None = None
     prediction: Prediction | None = None
     span: Span | None = None
     steps: Steps = field(default_factory=Steps)
+    answered: Sequence[Prediction] = ()
+    taken_out: Sequence[TakenOut] = ()
 
 
 @dataclass(slots=True)
@@ -271,6 +325,7 @@ class Online:
     """The dependencies of answering a request.
 
     `index` lists the published models with their versions; `clock` is seconds since the epoch.
+    `begin` is called before a version runs for a canary's request: it writes that it begins.
     """
 
     models: ModelCache
@@ -279,6 +334,7 @@ class Online:
     cache: PredictionCache
     clock: Callable[[], float]
     stats: dict[tuple[str, int], ModelStats] = field(default_factory=dict)
+    begin: Callable[[RequestContext, Part], None] = lambda context, part: None
 
     def route(self, context: RequestContext, name: str, version: int | None) -> ModelRoute:
         """The route of a name or a pinned version; it is recorded in the context.
@@ -289,7 +345,8 @@ class Online:
             Transient: it could not be read, or the version crashed often.
         """
         try:
-            model = self.models.get(name, version)
+            route = self.models.route(name)
+            model = self.models.loaded(route, route.live if version is None else version)
         except (ModelFailure, Transient):
             if self.models.knows(name):  # the failure is this model's
                 context.model = name
@@ -298,6 +355,10 @@ class Online:
         context.model, context.version = model.contract.name, model.contract.version
         context.route = "live" if version is None else "pinned"
         context.steps.ended["load_ms"] = context.steps.timer()
+        if version is None and route.rollout:
+            if not route.splits:  # else each row's version, and its evidence, is decided later
+                context.rollout = route.mark
+            return ModelRoute(model, "live", route.mark, route)
         return ModelRoute(model, context.route)
 
     def predict(
@@ -308,9 +369,11 @@ class Online:
         *,
         outputs: Sequence[str] | None = None,
         partial: bool = False,
+        by_row: bool = True,
     ) -> Prediction:
         """Score a batch. With `partial`, refused rows, and rows that the model fails on, come
-        back in the scores' refusals.
+        back in the scores' refusals. While a canary answers, `by_row` routes each row by itself,
+        otherwise the first row decides for all.
 
         Raises:
             BadInput: a row is refused, and the caller did not ask for partial results.
@@ -320,28 +383,35 @@ class Online:
         context.rows = batch.rows
         steps = context.steps
         steps.ended["decode_ms"] = steps.timer()
-        caching = route.model.contract.cache_ttl > 0
-        crashes = self.models.crashes
-        running, slot = crashes.running, crashes.slots.get((context.model, context.version), 0)
-        running[slot] = 1
         try:
-            predictions = predict(
-                route,
-                batch,
-                self.features,
-                self.clock(),
-                outputs=outputs,
-                whole=not partial,
-                isolate="rows" if partial else None,
-                scoring=self.cache.scoring(context) if caching else score,
-                steps=steps,
-            )
+            if route.rollout is not None and route.rollout.splits:
+                from quintet.serving.router import answer  # most models have no rollout
+
+                prediction = answer(
+                    self, context, route, batch, outputs=outputs, partial=partial, by_row=by_row
+                )
+            else:
+                caching, crashes = route.model.contract.cache_ttl > 0, self.models.crashes
+                running = crashes.running
+                slot = crashes.slots.get((context.model, context.version), 0)
+                running[slot] = 1
+                try:
+                    (prediction,) = predict(
+                        route,
+                        batch,
+                        self.features,
+                        self.clock(),
+                        outputs=outputs,
+                        whole=not partial,
+                        isolate="rows" if partial else None,
+                        scoring=self.cache.scoring(context) if caching else score,
+                        steps=steps,
+                    )
+                finally:
+                    running[slot] = 0
         except BadInput:
             context.refused = len({refusal.row for refusal in batch.refusals})
             raise
-        finally:
-            running[slot] = 0
-        prediction = predictions[0] if len(predictions) == 1 else in_caller_order(predictions)
         scores = prediction.scores
         context.refused = batch.rows - len(scores.index)
         context.fallback = int(scores.fallback.sum())

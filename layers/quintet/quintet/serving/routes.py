@@ -52,6 +52,16 @@ class Route:
     #: when each withdrawn version was withdrawn
     withdrawn: Mapping[int, str] = field(default_factory=dict)
 
+    @property
+    def splits(self) -> bool:
+        """Whether more than one version answers."""
+        return self.canary is not None or bool(self.overrides)
+
+    @property
+    def mark(self) -> str:
+        """The rollout's step as captures name it: "<rollout>#<step>"; empty without a rollout."""
+        return f"{self.rollout}#{self.step}" if self.rollout else ""
+
     def unknown(self, number: int) -> UnknownModel:
         """The error for a version that does not answer."""
         return UnknownModel(self.model, number, self.withdrawn.get(number))

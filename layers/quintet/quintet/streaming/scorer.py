@@ -201,7 +201,7 @@ class Scorer:
             prediction = in_caller_order(found)
         except ModelFailure as error:
             steps.ended["score_ms"] = self.timer()
-            prediction = failed_prediction(model.contract, route.name, batch, error, now)
+            prediction = failed_prediction(route, batch, error, now)
         took = steps.milliseconds()
         for step in _TIMED:
             outcome.times[step] = outcome.times.get(step, 0.0) + took[step]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from quintet.aws.features import FeatureTable
     from quintet.aws.registry import Registry
     from quintet.contract import Contract
+    from quintet.errors import QuintetError
     from quintet.serving.golden import Difference
     from quintet.serving.model_cache import ModelCache
     from quintet.telemetry.powertools import MetricsWriter
@@ -170,7 +171,12 @@ def models(settings: ModelSettings) -> ModelCache:
         artifacts(settings.registry_bucket, cached=True),
         memory=settings.model_memory_mb * 1_000_000,
         clock=time.monotonic,
+        taken_out=_taken_out,
     )
+
+
+def _taken_out(name: str, version: int, error: QuintetError) -> None:
+    request_telemetry().taken_out(name, version, error)
 
 
 def contracts(settings: RegistrySettings) -> ModelCache:

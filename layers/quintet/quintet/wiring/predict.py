@@ -50,6 +50,7 @@ def online() -> Online:
         memory=settings.model_memory_mb * 1_000_000,
         clock=time.monotonic,
         crashes=crashes,
+        taken_out=telemetry.taken_out,
     )
     # one attempt and short timeouts: an unhealthy store must not use up the SLO
     features = AwsClient(
@@ -73,6 +74,7 @@ def online() -> Online:
         FeatureCache(guarded, seconds=settings.feature_cache_seconds, clock=time.monotonic),
         PredictionCache(most=settings.prediction_cache_entries, clock=time.monotonic),
         time.time,
+        begin=telemetry.begin,
     )
 
 
