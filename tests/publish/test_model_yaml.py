@@ -340,6 +340,37 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
             "drift: {false_alarms: 0}",
             "line 11: drift.false_alarms: expected more than 0, and at most 0.5, got 0",
         ),
+        (
+            "rollout: {steps: [0.1, 0.1]}",
+            "line 11: rollout.steps: expected ascending shares, more than 0 and at most 1, "
+            "got [0.1, 0.1]",
+        ),
+        ("rollout: {steps: []}", "line 11: rollout.steps: expected from 1 to 20 shares, got 0"),
+        (
+            "rollout: {minutes: 10, max_minutes: 5}",
+            "line 11: rollout.max_minutes: expected more than `minutes`, 10, and at most 20160, "
+            "got 5",
+        ),
+        (
+            "rollout: {watch_minutes: -1}",
+            "line 11: rollout.watch_minutes: expected minutes from 0 to 20160, got -1",
+        ),
+        (
+            "rollout: {margins: {failures: 1}}",
+            "line 11: rollout.margins.failures: expected a share from 0 to less than 1, got 1",
+        ),
+        (
+            "rollout: {margins: {score: -0.1}}",
+            "line 11: rollout.margins.score: expected from 0 to 10, got -0.1",
+        ),
+        (
+            "rollout: {margins: {latency: 0.9}}",
+            "line 11: rollout.margins.latency: expected a ratio from 1 to 100, got 0.9",
+        ),
+        (
+            "rollout: {gates: {speed: on}}",
+            "line 11: rollout.gates.speed: is not a field of the contract",
+        ),
         ("drift: {floor: 1}", "line 11: drift.floor: expected from 0 to less than 1, got 1"),
         ("capture: {days: 0}", "line 11: capture.days: expected a number from 1 to 400, got 0"),
         ("slo: {p95_ms: 0}", "line 11: slo.p95_ms: expected more than 0, got 0"),
@@ -633,3 +664,17 @@ def test_the_published_schema_is_current() -> None:
     assert json.loads(path.read_text("utf-8")) == contract_schema(), (
         "quintet schema > docs/model.schema.json brings it up to date"
     )
+
+
+def test_gates_of_a_rollout_are_on_or_off_with_quotes_or_without() -> None:
+    # YAML reads a plain `on` as true and `off` as false
+    gates = 'rollout: {gates: {score: off, labels: "off", errors: on, latency: dry_run}}'
+    modes = read_contract((small() + gates).encode()).rollout.gates.modes
+    assert modes == {
+        "failures": "on",
+        "score": "off",
+        "labels": "off",
+        "crashes": "on",
+        "errors": "on",
+        "latency": "dry_run",
+    }

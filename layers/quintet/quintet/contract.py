@@ -27,10 +27,13 @@ __all__ = [
     "Fallback",
     "FallbackRule",
     "Feature",
+    "Gates",
     "Header",
     "Input",
     "Limits",
+    "Margins",
     "Output",
+    "RolloutRule",
     "Slo",
     "Stream",
     "from_dict",
@@ -63,6 +66,8 @@ WhenGoldenDiffers = Literal["refuse", "warn"]
 Meaning = Literal["label", "score", "probabilities", "value", "embedding"]
 How = Literal["count", "sum", "mean", "min", "max", "stddev", "last", "distinct"]
 Scalar = bool | int | float | str
+#: YAML reads a plain `on` and `off` as booleans
+Gate = Literal["on", "dry_run", "off"] | bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,6 +372,66 @@ class DriftRule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Margins:
+    """How much worse than the live version a new one may be.
+
+    `failures` and `labels` are shares of rows: of more failed ones, and of those whose label
+    changes. `score` is a shift in standard deviations of the live version's score, `latency` the
+    ratio of the times of a request.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    failures: float = 0.0005
+    score: float = 0.1
+    labels: float = 0.05
+    latency: float = 1.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gates:
+    """The tests of a rollout: on, dry_run (shown, but decides nothing) or off.
+
+    `failures`, `score` and `labels` compare both versions' answers to the same row; `crashes`,
+    `errors` and `latency` compare what callers got, entity by entity.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    failures: Gate = "on"
+    score: Gate = "on"
+    labels: Gate = "on"
+    crashes: Gate = "on"
+    errors: Gate = "on"
+    latency: Gate = "on"
+
+    @cached_property
+    def modes(self) -> dict[str, str]:
+        """The mode of each gate: on, dry_run or off."""
+        words = {True: "on", False: "off"}
+        return {name: words.get(mode, mode) for name, mode in dataclasses.asdict(self).items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutRule:
+    """How a new version comes into service: see docs/rollouts.md.
+
+    `steps` are the shares (0 to 1) of the entities that it answers, ascending. A step lasts at
+    least `minutes`, and pauses after `max_minutes` without a verdict. For `watch_minutes` after its
+    promotion an alarm still brings the version before back.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    steps: tuple[float, ...] = (0.01, 0.1, 0.5, 1.0)
+    minutes: float = 10.0
+    max_minutes: float = 1440.0
+    watch_minutes: float = 60.0
+    margins: Margins = Margins()
+    gates: Gates = Gates()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """The contract of a model package: `model.yaml`, validated.
 
@@ -406,6 +471,7 @@ class Contract:
     stream: Stream | None = None
     capture: Capture | None = None
     drift: DriftRule = DriftRule()
+    rollout: RolloutRule = RolloutRule()
     cache_ttl: float = 0.0
     training_data: str | None = None
     training_target: str | None = None

@@ -8,6 +8,7 @@ from quintet.contract import Capture, Contract, DriftRule, Slo
 from quintet.serving.routes import NAME
 from quintet_publish.rules.fallback import check_alert, check_fallback
 from quintet_publish.rules.features import check_feature
+from quintet_publish.rules.rollout import check_rollout
 from quintet_publish.rules.stream import check_stream
 from quintet_publish.rules.tensors import check_constant, check_input, check_output
 from quintet_publish.rules.terms import FIELD, Found, under
@@ -76,6 +77,7 @@ def _header(contract: Contract) -> Found:
     if contract.capture:
         yield from under(("capture",), _capture(contract.capture))
     yield from under(("drift",), _drift(contract.drift))
+    yield from under(("rollout",), check_rollout(contract.rollout))
     if not 0 <= contract.cache_ttl <= MAX_CACHE_SECONDS:
         yield (
             ("cache_ttl",),
