@@ -18,6 +18,7 @@ __all__ = [
     "Model",
     "ModelVersion",
     "Output",
+    "Reason",
     "Run",
     "StageName",
     "State",
@@ -58,6 +59,7 @@ Header = Annotated[
         help="Whether the first row of CSV files names the columns; by default as model.yaml says.",
     ),
 ]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the history of the model's route.")]
 Run = Annotated[str | None, typer.Argument(help="The run; by default the newest.", metavar="RUN")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")]
 StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from quintet.aws.artifacts import Artifacts
 from quintet.aws.registry import Registry
+from quintet.aws.rollouts import Rollouts
 from quintet.contract import Contract
 from quintet.errors import NotFound
 from quintet_cli.stage import Stage
 
-__all__ = ["artifacts_of", "live_contract", "registry_of"]
+__all__ = ["artifacts_of", "live_contract", "registry_of", "rollouts_of"]
 
 
 def registry_of(stage: Stage) -> Registry:
     """Return the table of each model's published versions and its live version."""
     return Registry(stage.signed("dynamodb"), stage.outputs["RegistryTableName"])
+
+
+def rollouts_of(stage: Stage) -> Rollouts:
+    """Return the store of each model's route, its rollout and its history."""
+    return Rollouts(stage.signed("dynamodb"), stage.outputs["RegistryTableName"])
 
 
 def artifacts_of(stage: Stage) -> Artifacts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 from dataclasses import dataclass
@@ -82,6 +83,15 @@ class Stage:
             return self._session.client(service)
         direct = Config(proxies={})
         return self._session.client(service, endpoint_url=self.endpoint_url, config=direct)
+
+    def caller(self) -> str:
+        """Return who uses the command: the ARN of the AWS identity, locally the user's name."""
+        if self._is_local:
+            try:
+                return getpass.getuser()
+            except (KeyError, OSError):  # a container's user may have no name
+                return "the local user"
+        return str(self._session.client("sts").get_caller_identity()["Arn"])
 
     def signed(self, service: str, *, attempts: int = ATTEMPTS) -> AwsClient:
         """Return the functions' lean client of the stage's service, for adapters that both use.

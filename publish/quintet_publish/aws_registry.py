@@ -1,4 +1,4 @@
-"""The registry on AWS: a bucket of files, a table of versions and routes, through boto3."""
+"""The registry on AWS: a bucket of files and a table of versions, through boto3."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from quintet.aws.registry import ROUTE, version_key
 from quintet.manifest import Manifest, prefix
-from quintet_publish.registry import Claim, Listed, Route
+from quintet.rollouts.store import RolloutStore
+from quintet_publish.registry import Claim, Listed
 
 __all__ = ["AwsRegistry"]
 
-ROUTE = "route"
 #: why DynamoDB cancels a transaction that may be repeated after another look
 REFUSED = {"ConditionalCheckFailed", "TransactionConflict"}
 
@@ -19,7 +20,10 @@ REFUSED = {"ConditionalCheckFailed", "TransactionConflict"}
 class AwsRegistry:
     """See `quintet_publish.registry.Registry`; every write is conditional."""
 
-    def __init__(self, s3: Any, dynamodb: Any, *, bucket: str, table: str) -> None:
+    def __init__(
+        self, s3: Any, dynamodb: Any, *, bucket: str, table: str, routes: RolloutStore
+    ) -> None:
+        self.routes = routes
         self._s3 = s3
         self._dynamodb = dynamodb
         self._bucket = bucket
@@ -41,18 +45,18 @@ class AwsRegistry:
     def claim(self, model: str, version: int, digest: str) -> Claim:
         """See `Versions.claim`."""
         item = {"version": {"N": str(version)}, "digest": {"S": digest}}
-        return _claim(self._add_item(model, _key(version), item))
+        return _claim(self._add_item(model, version_key(version), item))
 
     def find(self, model: str, version: int) -> Claim | None:
         """See `Versions.find`."""
-        item = self._get(model, _key(version))
+        item = self._get(model, version_key(version))
         return _claim(item) if item else None
 
     def seal(self, manifest: Manifest, seal: str, size: int) -> None:
         """See `Versions.seal`."""
         self._dynamodb.update_item(
             TableName=self._table,
-            Key=_at(manifest.name, _key(manifest.version)),
+            Key=_at(manifest.name, version_key(manifest.version)),
             UpdateExpression="SET seal = :seal, #size = :size, created = :created",
             ExpressionAttributeNames={"#size": "size"},  # a reserved word
             ExpressionAttributeValues={
@@ -87,61 +91,24 @@ class AwsRegistry:
             if "seal" in item or "deleted" in item
         ]
 
-    # ---- routes ---------------------------------------------------------------------------------
-
-    def start(self, model: str, version: int) -> Route:
-        """See `Routes.start`."""
-        item = {"live": {"N": str(version)}, "revision": {"N": "1"}}
-        return _route(self._add_item(model, ROUTE, item))
-
-    def read(self, model: str) -> Route | None:
-        """See `Routes.read`."""
-        item = self._get(model, ROUTE)
-        return _route(item) if item else None
-
-    def replace(self, model: str, read: Route, live: int) -> bool:
-        """See `Routes.replace`."""
-        update = {
-            "TableName": self._table,
-            "Key": _at(model, ROUTE),
-            "UpdateExpression": "SET live = :live, revision = revision + :one",
-            "ConditionExpression": "revision = :revision",
-            "ExpressionAttributeValues": {
-                ":live": {"N": str(live)},
-                ":one": {"N": "1"},
-                ":revision": {"N": str(read.revision)},
-            },
-        }
-        answers = {
-            "TableName": self._table,
-            "Key": _at(model, _key(live)),
-            "ConditionExpression": "attribute_exists(seal) AND attribute_not_exists(withdrawn)",
-        }
-        if self._together({"Update": update}, {"ConditionCheck": answers}):
-            return True
-        # boto3 retries when a response is lost: the change may be our own
-        found = self.read(model)
-        return found is not None and found.live == live
-
     # ---- retirement -----------------------------------------------------------------------------
 
-    def withdraw(self, model: str, version: int, moment: str) -> bool:
+    def withdraw(self, model: str, version: int, moment: str, revision: int) -> bool:
         """See `Retirement.withdraw`."""
-        number = {":version": {"N": str(version)}}
-        not_live = {
+        as_read = {
             "TableName": self._table,
             "Key": _at(model, ROUTE),
-            "ConditionExpression": "live <> :version",
-            "ExpressionAttributeValues": number,
+            "ConditionExpression": "revision = :revision",
+            "ExpressionAttributeValues": {":revision": {"N": str(revision)}},
         }
         update = {
             "TableName": self._table,
-            "Key": _at(model, _key(version)),
+            "Key": _at(model, version_key(version)),
             "UpdateExpression": "SET withdrawn = if_not_exists(withdrawn, :moment)",
             "ConditionExpression": "attribute_exists(created)",
             "ExpressionAttributeValues": {":moment": {"S": moment}},
         }
-        return self._together({"ConditionCheck": not_live}, {"Update": update})
+        return self._together({"ConditionCheck": as_read}, {"Update": update})
 
     def remove(self, model: str, version: int) -> int:
         """See `Retirement.remove`."""
@@ -162,7 +129,7 @@ class AwsRegistry:
         """See `Retirement.forget`."""
         self._dynamodb.update_item(
             TableName=self._table,
-            Key=_at(model, _key(version)),
+            Key=_at(model, version_key(version)),
             UpdateExpression="SET deleted = if_not_exists(deleted, :moment) REMOVE seal",
             ConditionExpression="attribute_exists(withdrawn)",
             ExpressionAttributeValues={":moment": {"S": moment}},
@@ -209,16 +176,8 @@ def _at(model: str, item: str) -> dict[str, Any]:
     return {"model": {"S": model}, "item": {"S": item}}
 
 
-def _key(version: int) -> str:
-    return f"version#{version:08d}"
-
-
 def _claim(item: dict[str, Any]) -> Claim:
     return Claim(item["digest"]["S"], "seal" in item, "withdrawn" in item)
-
-
-def _route(item: dict[str, Any]) -> Route:
-    return Route(int(item["live"]["N"]), int(item["revision"]["N"]))
 
 
 def _code(error: ClientError) -> str:

@@ -8,6 +8,8 @@ visible once its item holds the manifest's seal, which is the last write.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from quintet.errors import Conflict, NotFound, Refusal
@@ -20,6 +22,9 @@ from quintet.manifest import (
     prefix,
     sha256,
 )
+from quintet.rollouts.store import Cause, Stored, fields_of, named
+from quintet.rollouts.transitions import make_live, publish_first
+from quintet.serving.routes import UnknownModel
 from quintet_publish.registry import Listed, Registry
 from quintet_publish.release import Release, renumbered
 
@@ -35,10 +40,18 @@ class Published:
 
 
 class Publisher:
-    """Writes releases to a registry."""
+    """Writes releases to a registry.
 
-    def __init__(self, registry: Registry) -> None:
+    `author` names who publishes, and `clock` returns epoch seconds: for the history of the route.
+    """
+
+    def __init__(
+        self, registry: Registry, *, author: Callable[[], str], clock: Callable[[], float]
+    ) -> None:
         self._registry = registry
+        self._routes = registry.routes
+        self._author = author
+        self._clock = clock
 
     def publish(self, release: Release, created: str) -> Published:
         """Store and register a release; the first version of a model becomes live.
@@ -60,40 +73,37 @@ class Publisher:
             )
         if not claim.sealed:
             self._seal(release, self._store(release, created))
-        return Published(not claim.sealed, self._registry.start(model, version).live)
+        return Published(not claim.sealed, self._live(model, version))
 
-    def promote(self, model: str, version: int) -> int:
+    def promote(self, model: str, version: int, reason: str = "") -> int:
         """Make a version live; return the one that was live before.
 
         Raises:
             NotFound: the version is not published, or was withdrawn.
-            Conflict: the route was changed concurrently.
+            Conflict: a rollout is in progress, or the route was changed concurrently.
         """
         found = self._find(model, version)
-        route = self._registry.read(model)
-        if found.withdrawn or route is None:
+        if found.withdrawn:
             got = f"{version}, which was withdrawn at {found.withdrawn}"
             raise NotFound.of("version", f"a published version of {model}", got)
-        if not self._registry.replace(model, route, version):
+        stored = self._stored(model)
+        if not self._routes.write(make_live(stored, version, self._cause(reason))):
             raise _conflict("the route as it was read", "another change; try again")
-        return route.live
+        return stored.route.live
 
     def withdraw(self, model: str, version: int, moment: str) -> Listed:
         """Stop a version from answering; return it as it was.
 
         Raises:
             NotFound: the version is not published.
-            Conflict: it is live.
+            Conflict: it is live, or a rollout uses it.
         """
         found = self._find(model, version)
-        if not self._registry.withdraw(model, version, moment):
-            if not self._find(model, version).live:
-                raise _conflict("the version as it was read", "another change; try again")
-            raise _conflict(
-                "a version that is not live",
-                f"{version}, which is; promote another one first: "
-                f"`quintet promote {model} VERSION`",
-            )
+        stored = self._stored(model)
+        if version in named(fields_of(stored.route), stored.rollout):
+            raise _in_use(stored, version)
+        if not self._registry.withdraw(model, version, moment, stored.route.revision):
+            raise _conflict("the version as it was read", "another change; try again")
         return found
 
     def delete(self, model: str, version: int, moment: str) -> int:
@@ -149,6 +159,25 @@ class Publisher:
             raise NotFound.of("model", "a published model", repr(model[:80]))
         return sorted(found, key=lambda listed: listed.version)
 
+    def _live(self, model: str, version: int) -> int:
+        """The live version of a model; this one if it has none yet."""
+        with suppress(UnknownModel):
+            return self._routes.read(model).route.live
+        # if it is not written, another publisher was first
+        self._routes.write(publish_first(model, version, self._cause()))
+        return self._routes.read(model).route.live
+
+    def _stored(self, model: str) -> Stored:
+        """The route of a model of which a version was published."""
+        try:
+            return self._routes.read(model)
+        except UnknownModel:
+            got = "none, as its first publication was interrupted; publish it again"
+            raise NotFound.of("model", f"a live version of {model}", got) from None
+
+    def _cause(self, reason: str = "") -> Cause:
+        return Cause(at=self._clock(), by=self._author(), reason=reason)
+
     def _find(self, model: str, version: int) -> Listed:
         for found in self._registry.listed(model):
             if found.version == version:
@@ -184,6 +213,23 @@ class Publisher:
         if manifest.digest != release.digest:
             raise _conflict("the manifest of this package", "another in the registry")
         self._registry.seal(manifest, sha256(content), manifest.files[GRAPH].size)
+
+
+def _in_use(stored: Stored, version: int) -> Conflict:
+    """The refusal to withdraw a version that a route names."""
+    model, rollout = stored.route.model, stored.rollout
+    if rollout is None:
+        return _conflict(
+            "a version that is not live",
+            f"{version}, which is; promote another one first: `quintet promote {model} VERSION`",
+        )
+    kept = rollout.phase == "watching" and version == rollout.live
+    return _conflict(
+        "a version that no rollout uses",
+        f"{version}, which "
+        + (f"the rollout of version {rollout.candidate} may come back to" if kept else "one does")
+        + f"; wait for its end, or end it with `quintet rollout rollback {model}`",
+    )
 
 
 def _conflict(expected: str, got: str) -> Conflict:

@@ -1,4 +1,4 @@
-"""The registry's write side, for publishing: ports for files, versions, routes, retirement."""
+"""The registry's write side, for publishing: ports for files, versions, retirement; and routes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from quintet.manifest import Manifest, prefix
+from quintet.rollouts.store import MemoryRollouts, RolloutStore
+from quintet.serving.routes import Version
 
 __all__ = [
     "Claim",
@@ -15,8 +17,6 @@ __all__ = [
     "MemoryRegistry",
     "Registry",
     "Retirement",
-    "Route",
-    "Routes",
     "Versions",
 ]
 
@@ -47,14 +47,6 @@ class Listed:
     deleted: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """The live version of a model; `revision` grows with every change."""
-
-    live: int
-    revision: int
-
-
 class Files(Protocol):
     """Immutable objects."""
 
@@ -75,24 +67,14 @@ class Versions(Protocol):
         """Make a claimed version visible; `seal` is the SHA-256 of its manifest."""
 
 
-class Routes(Protocol):
-    """The live version of each model."""
-
-    def start(self, model: str, version: int) -> Route:
-        """Make the version live unless the model has a route; return its route."""
-
-    def read(self, model: str) -> Route | None:
-        """Return the route of a model; None before its first version."""
-
-    def replace(self, model: str, read: Route, live: int) -> bool:
-        """Make a version live; False if it or the route changed since they were read."""
-
-
 class Retirement(Protocol):
     """The end of a version. Its number stays taken, and its digest known."""
 
-    def withdraw(self, model: str, version: int, moment: str) -> bool:
-        """Stop a published version from answering; False if it is live. Idempotent."""
+    def withdraw(self, model: str, version: int, moment: str, revision: int) -> bool:
+        """Stop a published version from answering; the caller saw that no route names it.
+
+        False if the route was changed since that `revision`. Idempotent.
+        """
 
     def remove(self, model: str, version: int) -> int:
         """Remove the objects of a version, with all their versions; return how many."""
@@ -101,8 +83,12 @@ class Retirement(Protocol):
         """Reduce a withdrawn version to a note: its digest, size and dates."""
 
 
-class Registry(Files, Versions, Routes, Retirement, Protocol):
+class Registry(Files, Versions, Retirement, Protocol):
     """Everything that publishing needs."""
+
+    @property
+    def routes(self) -> RolloutStore:
+        """The store of routes, which names versions of this registry."""
 
     def listed(self, model: str | None = None) -> list[Listed]:
         """Return all versions that were published, withdrawn and deleted ones too, in any order.
@@ -116,9 +102,9 @@ class MemoryRegistry:
     """A thread-safe registry in memory."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
+    routes: MemoryRollouts = field(default_factory=MemoryRollouts)
     _claims: dict[tuple[str, int], Claim] = field(default_factory=dict)
     _sealed: dict[tuple[str, int], Listed] = field(default_factory=dict)
-    _routes: dict[str, Route] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, key: str, content: bytes) -> bytes:
@@ -140,29 +126,14 @@ class MemoryRegistry:
             created = manifest.created
             self._sealed[at] = Listed(*at, manifest.digest, size, created, live=False)
             self._claims[at] = Claim(self._claims[at].digest, sealed=True)
+            found = Version(manifest.version, manifest.digest, seal, size, created)
+            self.routes.add_version(manifest.name, found)
 
-    def start(self, model: str, version: int) -> Route:
-        """See `Routes.start`."""
-        return self._routes.setdefault(model, Route(version, 1))
-
-    def read(self, model: str) -> Route | None:
-        """See `Routes.read`."""
-        return self._routes.get(model)
-
-    def replace(self, model: str, read: Route, live: int) -> bool:
-        """See `Routes.replace`."""
-        with self._lock:
-            claim = self._claims[model, live]
-            if self._routes[model] != read or not claim.sealed or claim.withdrawn:
-                return False
-            self._routes[model] = Route(live, read.revision + 1)
-            return True
-
-    def withdraw(self, model: str, version: int, moment: str) -> bool:
+    def withdraw(self, model: str, version: int, moment: str, revision: int) -> bool:
         """See `Retirement.withdraw`."""
         at = model, version
         with self._lock:
-            if self._routes[model].live == version:
+            if not self.routes.withdraw_version(model, version, moment, revision):
                 return False
             self._sealed[at] = replace(
                 self._sealed[at], withdrawn=self._sealed[at].withdrawn or moment
@@ -188,9 +159,8 @@ class MemoryRegistry:
     def listed(self, model: str | None = None) -> list[Listed]:
         """See `Registry.listed`."""
         with self._lock:
-            live = {(name, route.live) for name, route in self._routes.items()}
             return [
-                replace(found, live=at in live)
+                replace(found, live=self.routes.stored[at[0]].live == at[1])
                 for at, found in self._sealed.items()
                 if model in (None, at[0])
             ]

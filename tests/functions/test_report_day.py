@@ -12,6 +12,7 @@ import orjson
 import pytest
 from tests.functions.conftest import OnlineAws, fresh_handler
 from tests.kits import models
+from tests.kits.registries import publisher_to, registry_at
 
 from quintet.captures.places import hourly_key
 from quintet.captures.reading import Hour
@@ -20,8 +21,6 @@ from quintet.contract import Capture, to_dict
 from quintet.manifest import digest_of, sha256
 from quintet.monitoring.baseline import baseline_of
 from quintet.wiring import daily
-from quintet_publish.aws_registry import AwsRegistry
-from quintet_publish.publisher import Publisher
 from quintet_publish.release import Release
 
 DAYS = [datetime(2026, 3, day, 9, tzinfo=UTC) for day in (1, 2, 3)]
@@ -41,10 +40,10 @@ def publish(aws: OnlineAws, name: str) -> None:
     sources = {key: sha256(content) for key, content in files.items()}
     golden = {"columns": {"x": [1.0], "y": [1.0]}, "outputs": {}, "tolerance": 1e-6}
     release = Release(contract, digest_of(sources), sources, files, golden)
-    registry = AwsRegistry(
+    registry = registry_at(
         aws.client("s3"), aws.client("dynamodb"), bucket="registry-bucket", table="registry"
     )
-    Publisher(registry).publish(release, "2026-01-01T00:00:00+00:00")
+    publisher_to(registry).publish(release, "2026-01-01T00:00:00+00:00")
 
 
 def captures(shift: float, start: float) -> bytes:

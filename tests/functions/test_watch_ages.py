@@ -12,12 +12,12 @@ from tests.functions.conftest import OnlineAws
 from tests.kits.aws import forget_built
 from tests.kits.captures import CAPTURED, delivery, lines_of
 from tests.kits.models import GRAPHS, NOW, ROWS, publish_graph
+from tests.kits.registries import registry_at
 
 from quintet.aws.captures import CaptureBucket
 from quintet.aws.client import AwsClient
 from quintet.captures.delivery import deliver
 from quintet.wiring import ages, common
-from quintet_publish.aws_registry import AwsRegistry
 
 #: the model "shop" under another name: the session's others are not captured
 CONTRACT = replace(CAPTURED, name="aged")
@@ -33,7 +33,7 @@ def bucket(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
         monkeypatch.setenv(name, value)
     forget_built("ages")
     s3, dynamodb = online_aws.client("s3"), online_aws.client("dynamodb")
-    registry = AwsRegistry(s3, dynamodb, bucket="registry-bucket", table="registry")
+    registry = registry_at(s3, dynamodb, bucket="registry-bucket", table="registry")
     if "aged" not in common.registry("registry").models():
         publish_graph(CONTRACT, GRAPHS["shop"](), ROWS["shop"], registry)
     yield CaptureBucket(AwsClient("s3", environ=online_aws.environ), "captures-bucket")

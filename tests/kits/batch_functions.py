@@ -21,10 +21,9 @@ from tests.kits.aws import (
     moto_server,
 )
 from tests.kits.batch import publish
+from tests.kits.registries import publisher_to, registry_at
 
 from quintet.aws.client import AwsClient
-from quintet_publish.aws_registry import AwsRegistry
-from quintet_publish.publisher import Publisher
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
 
@@ -78,13 +77,13 @@ class BatchAws:
 
     def publish(self) -> None:
         """Publish the tiny model."""
-        registry = AwsRegistry(
+        registry = registry_at(
             self.client("s3"),
             self.client("dynamodb"),
             bucket="batch-registry",
             table="batch-registry",
         )
-        publish(Publisher(registry))
+        publish(publisher_to(registry))
 
     def objects(self, prefix: str) -> dict[str, bytes]:
         """What the scores bucket holds under a prefix."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
+from tests.kits.registries import registry_at
 
 from quintet_publish.aws_registry import AwsRegistry
 
@@ -51,7 +52,7 @@ class LocalAws:
     @property
     def registry(self) -> AwsRegistry:
         """Its registry of models."""
-        return AwsRegistry(
+        return registry_at(
             self.client("s3"),
             self.client("dynamodb"),
             bucket=self.outputs["RegistryBucketName"],

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import orjson
 from onnx import TensorProto, helper, numpy_helper
+from tests.kits.registries import publisher_to, registry_at
 
 from quintet.api import gateway
 from quintet.api.routing import Routes
@@ -33,7 +34,6 @@ from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import ModelCache
 from quintet.serving.routes import MemoryRoutes, Route, Version
 from quintet_publish.aws_registry import AwsRegistry
-from quintet_publish.publisher import Publisher
 from quintet_publish.release import Release
 
 NOW = 1_700_000_000.0
@@ -239,7 +239,7 @@ def publish(contract: Contract, s3: Any, dynamodb: Any, bucket: str, table: str)
     A contract of another name than the kit's is one of the model "log".
     """
     kind = contract.name if contract.name in GRAPHS else "log"
-    registry = AwsRegistry(s3, dynamodb, bucket=bucket, table=table)
+    registry = registry_at(s3, dynamodb, bucket=bucket, table=table)
     publish_graph(contract, GRAPHS[kind](), ROWS[kind], registry)
 
 
@@ -254,7 +254,7 @@ def publish_graph(
     sources = {name: sha256(content) for name, content in files.items()}
     golden = {"columns": rows, "outputs": {}, "tolerance": 1e-6}
     release = Release(contract, digest_of(sources), sources, files, golden)
-    Publisher(registry).publish(release, "2026-01-01T00:00:00+00:00")
+    publisher_to(registry).publish(release, "2026-01-01T00:00:00+00:00")
 
 
 @dataclass

@@ -13,8 +13,10 @@ from tests.kits.aws import client, create_table, environ
 from quintet.aws.artifacts import Artifacts
 from quintet.aws.client import AwsClient
 from quintet.aws.registry import Registry
+from quintet.aws.rollouts import Rollouts
 from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.publisher import Publisher
+from quintet_publish.registry import Registry as PublishRegistry
 from quintet_publish.release import Release, prepare
 
 _numbers = itertools.count(1)
@@ -50,12 +52,12 @@ class RegistryServer:
     @property
     def publisher(self) -> Publisher:
         """What the command publishes with."""
-        return Publisher(self.written)
+        return publisher_to(self.written)
 
     @property
     def written(self) -> AwsRegistry:
         """What publishing writes to."""
-        return AwsRegistry(
+        return registry_at(
             self.client("s3"), self.client("dynamodb"), bucket=self.bucket, table=self.table
         )
 
@@ -81,6 +83,17 @@ def registry_on(url: str) -> RegistryServer:
     made.client("s3").create_bucket(Bucket=made.bucket)
     create_table(url, made.table, "model", "item")
     return made
+
+
+def registry_at(s3: Any, dynamodb: Any, *, bucket: str, table: str) -> AwsRegistry:
+    """What publishing writes to, through boto3's clients of a local server."""
+    routes = Rollouts(AwsClient("dynamodb", environ=environ(dynamodb.meta.endpoint_url)), table)
+    return AwsRegistry(s3, dynamodb, bucket=bucket, table=table, routes=routes)
+
+
+def publisher_to(registry: PublishRegistry) -> Publisher:
+    """A publisher called "test", at the moment 1,000."""
+    return Publisher(registry, author=lambda: "test", clock=lambda: 1_000.0)
 
 
 def release_of(folder: Path) -> Release:

@@ -14,11 +14,16 @@ from typing import Any
 import pytest
 from tests.kits.aws import moto_server
 from tests.kits.packages import graph, package
-from tests.kits.registries import RegistryServer, registry_on, release_of
+from tests.kits.registries import RegistryServer, publisher_to, registry_on, release_of
+from tests.kits.rollouts import on_server, started
 from typer.testing import CliRunner
 
+from quintet.aws.client import AwsClient
+from quintet.aws.rollouts import Rollouts
 from quintet.errors import Conflict, NotFound
 from quintet.manifest import manifest_from_json, sha256
+from quintet.rollouts.store import Cause, Change
+from quintet.rollouts.transitions import promote, roll_back
 from quintet_cli.app import app, main
 from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.problems import PackageError
@@ -101,6 +106,42 @@ def test_later_versions_need_a_promotion(server: RegistryServer, tmp_path: Path)
     assert [found.live for found in publisher.models()] == [False, True]
 
 
+def test_publishing_and_promotion_are_in_the_history(
+    server: RegistryServer, tmp_path: Path
+) -> None:
+    publisher = server.publisher
+    on_server(server)
+    table = server.client("dynamodb")
+    table.delete_item(TableName=server.table, Key={"model": {"S": "small"}, "item": {"S": "route"}})
+    publisher.publish(release_of(package(tmp_path / "p", version=4)), "now")
+    publisher.promote("small", 2, "hot fix")
+    routes = [{"live": 4, "revision": 1}, {"live": 2, "revision": 2}]
+    cause = Cause(at=1_000.0, by="test")
+    assert server.written.routes.history("small") == [
+        Change(model="small", event="published", cause=cause, before=None, after=routes[0]),
+        Change(
+            model="small",
+            event="made live",
+            cause=replace(cause, reason="hot fix"),
+            before=routes[0],
+            after=routes[1],
+        ),
+    ]
+
+
+def test_a_promotion_during_a_rollout_is_refused(server: RegistryServer) -> None:
+    publisher = server.publisher
+    started(on_server(server))
+    for version in (1, 2):
+        with pytest.raises(Conflict) as caught:
+            publisher.promote("small", version)
+        assert str(caught.value) == (
+            "rollout: expected no rollout of small in progress, got version 2 as canary at 1 %; "
+            "`quintet rollout promote small` or `quintet rollout rollback small` ends it"
+        )
+    assert server.registry.route("small").revision == 2
+
+
 def test_only_published_versions_are_promoted(server: RegistryServer, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"^version: expected a published version of small, got 1$"):
         server.publisher.promote("small", 1)
@@ -141,6 +182,25 @@ def test_a_live_version_is_neither_withdrawn_nor_deleted(
     )
     assert server.objects() == before
     assert server.registry.versions("small") == [1, 2]
+
+
+def test_a_version_that_a_rollout_uses_is_not_withdrawn(server: RegistryServer) -> None:
+    publisher, routes = server.publisher, on_server(server)
+    started(routes)
+    for version in (1, 2):
+        with pytest.raises(Conflict) as caught:
+            publisher.withdraw("small", version, "later")
+        assert str(caught.value) == (
+            f"version: expected a version that no rollout uses, got {version}, which one does; "
+            "wait for its end, or end it with `quintet rollout rollback small`"
+        )
+    assert routes.write(promote(routes.read("small"), Cause(at=1.0, by="ann"), verdict="ok"))
+    with pytest.raises(Conflict, match="which the rollout of version 2 may come back to; wait"):
+        publisher.withdraw("small", 1, "later")
+    assert server.registry.versions("small") == [1, 2, 3]
+    assert routes.write(roll_back(routes.read("small"), Cause(at=2.0, by="ann")))
+    publisher.withdraw("small", 2, "later")
+    assert server.registry.versions("small") == [1, 3]
 
 
 def test_a_withdrawn_version_answers_no_more_and_its_number_stays_taken(
@@ -260,17 +320,40 @@ class DyingClient:
         return call
 
 
+class DyingAwsClient(AwsClient):
+    """The same of the client that writes routes."""
+
+    def __init__(self, environ: dict[str, str], calls: list[int], *, at: int, after: bool) -> None:
+        super().__init__("dynamodb", environ=environ)
+        self._calls = calls
+        self._at = at
+        self._after = after
+
+    def call(self, *arguments: Any, **options: Any) -> Any:
+        self._calls[0] += 1
+        if self._calls[0] == self._at and not self._after:
+            raise Dies
+        answer = super().call(*arguments, **options)
+        if self._calls[0] == self._at:
+            raise Dies
+        return answer
+
+
 def dying(server: RegistryServer, at: int, *, after: bool) -> Publisher:
     calls = [0]
     clients = (
         DyingClient(server.client(service), calls, at=at, after=after)
         for service in ("s3", "dynamodb")
     )
-    return Publisher(AwsRegistry(*clients, bucket=server.bucket, table=server.table))
+    routes = Rollouts(DyingAwsClient(server.environ, calls, at=at, after=after), server.table)
+    return publisher_to(
+        AwsRegistry(*clients, bucket=server.bucket, table=server.table, routes=routes)
+    )
 
 
-#: the claim, six files, the seal, the route
-CALLS = 9
+#: the claim, six files, the seal; the look for a route, the route, the look at it
+SEAL = 8
+CALLS = SEAL + 3
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -281,7 +364,7 @@ def test_killed_anywhere_a_second_run_completes(url: str, tmp_path: Path, after:
         with pytest.raises(Dies):
             dying(server, at, after=after).publish(release, "first")
         seen = [found.version for found in server.publisher.models()]
-        sealed = at > CALLS - 1 or (at == CALLS - 1 and after)
+        sealed = at > SEAL or (at == SEAL and after)
         assert seen == ([1] if sealed else [])
         assert server.publisher.publish(release, "second").live == 1
         assert sorted(server.objects()) == [PREFIX + name for name in FILES]
@@ -385,7 +468,10 @@ def test_the_commands_from_publish_to_promote(server: RegistryServer, tmp_path: 
     assert "raise `version` in model.yaml" in run("publish", folder, *stage, code=1)
     package(folder, factor=3.0, version=2)
     second = run("publish", folder, *stage)
-    assert "live is version 1; `quintet promote small 2` changes that" in second
+    assert (
+        "live is version 1; `quintet rollout start small 2` changes that step by step, "
+        "`quintet promote small 2` at once" in second
+    )
     assert run("promote", "small", 2, *stage) == "small: version 2 is live, version 1 was\n"
     table = run("models", *stage)
     assert re.search(r"small\s+│ 1\s+│\s+│ " + digest.group(1)[:12], table)

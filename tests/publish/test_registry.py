@@ -8,8 +8,11 @@ import pytest
 from tests.kits.aws import moto_server
 from tests.kits.registries import registry_on
 
+from quintet.errors import NotFound
 from quintet.manifest import Manifest, digest_of
-from quintet_publish.registry import Claim, Listed, MemoryRegistry, Registry, Route
+from quintet.rollouts.store import Cause, fields_of
+from quintet.rollouts.transitions import make_live, publish_first
+from quintet_publish.registry import Claim, Listed, MemoryRegistry, Registry
 
 DIGEST = digest_of({})
 
@@ -52,8 +55,16 @@ def test_a_version_is_listed_once_it_is_sealed(registry: Registry) -> None:
     registry.seal(manifest("small", 2), "seal", 7)
     assert registry.listed() == [Listed("small", 2, DIGEST, 7, "now", live=False)]
     assert registry.claim("small", 2, "other") == Claim(DIGEST, sealed=True)
-    registry.start("small", 2)
+    begin(registry, 2)
     assert registry.listed() == [Listed("small", 2, DIGEST, 7, "now", live=True)]
+
+
+CAUSE = Cause(at=1_000.0, by="ann")
+
+
+def begin(registry: Registry, version: int) -> None:
+    """Make the first version live."""
+    assert registry.routes.write(publish_first("small", version, CAUSE))
 
 
 def published(registry: Registry, version: int) -> None:
@@ -61,13 +72,12 @@ def published(registry: Registry, version: int) -> None:
     registry.seal(manifest("small", version), "seal", 7)
 
 
-def test_a_version_is_withdrawn_once_and_not_while_it_is_live(registry: Registry) -> None:
+def test_a_version_is_withdrawn_once(registry: Registry) -> None:
     published(registry, 1)
     published(registry, 2)
-    registry.start("small", 2)
-    assert registry.withdraw("small", 2, "later") is False
-    assert registry.withdraw("small", 1, "later") is True
-    assert registry.withdraw("small", 1, "again") is True
+    begin(registry, 2)
+    assert registry.withdraw("small", 1, "later", 1) is True
+    assert registry.withdraw("small", 1, "again", 1) is True
     assert registry.find("small", 1) == Claim(DIGEST, sealed=True, withdrawn=True)
     found = sorted(registry.listed("small"), key=lambda listed: listed.version)
     assert found == [
@@ -77,22 +87,13 @@ def test_a_version_is_withdrawn_once_and_not_while_it_is_live(registry: Registry
     assert registry.listed("other") == []
 
 
-def test_a_withdrawn_version_is_not_made_live(registry: Registry) -> None:
-    published(registry, 1)
-    published(registry, 2)
-    route = registry.start("small", 1)
-    registry.withdraw("small", 2, "later")
-    assert registry.replace("small", route, 2) is False
-    assert registry.read("small") == route
-
-
 def test_a_forgotten_version_leaves_a_note(registry: Registry) -> None:
     published(registry, 1)
     published(registry, 2)
-    registry.start("small", 1)
+    begin(registry, 1)
     registry.add("models/small/2/model.onnx", b"graph")
     registry.add("models/small/22/model.onnx", b"another's")
-    registry.withdraw("small", 2, "later")
+    registry.withdraw("small", 2, "later", 1)
     assert registry.remove("small", 2) == 1
     assert registry.remove("small", 2) == 0
     registry.forget("small", 2, "at last")
@@ -104,18 +105,26 @@ def test_a_forgotten_version_leaves_a_note(registry: Registry) -> None:
     assert registry.add("models/small/22/model.onnx", b"other") == b"another's"
 
 
-def test_a_route_starts_once(registry: Registry) -> None:
-    assert registry.read("small") is None
-    assert registry.start("small", 3) == Route(live=3, revision=1)
-    assert registry.start("small", 4) == Route(live=3, revision=1)
-    assert registry.read("small") == Route(live=3, revision=1)
-
-
-def test_a_route_is_replaced_only_as_it_was_read(registry: Registry) -> None:
-    published(registry, 2)
+def test_a_route_names_a_version_of_the_registry(registry: Registry) -> None:
+    registry.claim("small", 3, DIGEST)
+    assert not registry.routes.write(publish_first("small", 3, CAUSE))
     published(registry, 3)
-    first = registry.start("small", 1)
-    assert registry.replace("small", first, 2)
-    assert registry.read("small") == Route(live=2, revision=2)
-    assert not registry.replace("small", first, 3)
-    assert registry.read("small") == Route(live=2, revision=2)
+    published(registry, 4)
+    with pytest.raises(NotFound):
+        registry.routes.read("small")
+    assert registry.routes.write(publish_first("small", 3, CAUSE))
+    route = registry.routes.read("small").route
+    assert (fields_of(route), sorted(route.versions)) == ({"live": 3, "revision": 1}, [3, 4])
+
+
+def test_a_withdrawal_and_a_route_exclude_each_other(registry: Registry) -> None:
+    published(registry, 1)
+    published(registry, 2)
+    begin(registry, 1)
+    stored = registry.routes.read("small")
+    assert registry.routes.write(make_live(stored, 2, CAUSE))
+    assert not registry.withdraw("small", 2, "later", stored.route.revision)
+    assert registry.withdraw("small", 1, "later", 2)
+    assert not registry.routes.write(make_live(stored, 1, CAUSE))
+    route = registry.routes.read("small").route
+    assert (fields_of(route), route.withdrawn) == ({"live": 2, "revision": 2}, {1: "later"})

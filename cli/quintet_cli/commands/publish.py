@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 from rich.table import Table
 
-from quintet_cli.options import StageName, State
+from quintet_cli.options import Reason, StageName, State
+from quintet_cli.registry import rollouts_of
 from quintet_cli.stacks import explained
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
@@ -74,7 +76,8 @@ def publish(
     else:
         console.print(
             f"  live is version {published.live}; "
-            f"`quintet promote {name} {version}{_at(opened)}` changes that"
+            f"`quintet rollout start {name} {version}{_at(opened)}` changes that step by step, "
+            f"`quintet promote {name} {version}{_at(opened)}` at once"
         )
 
 
@@ -95,12 +98,16 @@ def check(folder: Folder) -> None:
 
 
 def promote(
-    name: Model, version: Version, stage: StageName = "local", state: State = DEFAULT_STATE
+    name: Model,
+    version: Version,
+    reason: Reason = "",
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
 ) -> None:
-    """Make a published version live, so that it serves requests."""
+    """Make a published version live at once, for all requests (step by step: `rollout`)."""
     publisher = publisher_of(Stage.open(stage, state))
     with aws_errors():
-        before = publisher.promote(name, version)
+        before = publisher.promote(name, version, reason)
     console.print(f"{name}: version {version} is live, version {before} was")
 
 
@@ -136,8 +143,9 @@ def publisher_of(stage: Stage) -> Publisher:
         stage.client("dynamodb"),
         bucket=stage.outputs["RegistryBucketName"],
         table=stage.outputs["RegistryTableName"],
+        routes=rollouts_of(stage),
     )
-    return Publisher(registry)
+    return Publisher(registry, author=stage.caller, clock=time.time)
 
 
 def moment() -> str:

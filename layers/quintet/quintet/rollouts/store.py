@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from quintet.rollouts.state import Rollout
-from quintet.serving.routes import MemoryRoutes, Route
+from quintet.serving.routes import MemoryRoutes, Route, UnknownModel, Version
 
 __all__ = [
     "Cause",
@@ -145,13 +145,41 @@ def named(fields: Fields, rollout: Rollout | None = None) -> set[int]:
 
 
 class MemoryRollouts(MemoryRoutes):
-    """The store in memory, thread-safe; serving may read its routes."""
+    """The store in memory, thread-safe; serving may read its routes.
+
+    A model that has versions but no live one yet is stored with revision 0.
+    """
 
     def __init__(self, routes: Sequence[Route] = ()) -> None:
         super().__init__(routes)
         self._rollouts: dict[str, Rollout | None] = {}
         self._changes: defaultdict[str, list[Change]] = defaultdict(list)
         self._lock = threading.Lock()
+
+    def add_version(self, model: str, version: Version) -> None:
+        """Let a version answer, as publishing does."""
+        with self._lock:
+            route = self.stored.get(model, Route(model, 0, 0, {}))
+            versions = {**route.versions, version.number: version}
+            self.stored[model] = replace(route, versions=versions)
+
+    def withdraw_version(self, model: str, number: int, moment: str, revision: int) -> bool:
+        """Let a version answer no more; False if the route has another revision."""
+        with self._lock:
+            route = self.stored[model]
+            if route.revision != revision:
+                return False
+            kept = {one: found for one, found in route.versions.items() if one != number}
+            withdrawn = {number: moment, **route.withdrawn}
+            self.stored[model] = replace(route, versions=kept, withdrawn=withdrawn)
+            return True
+
+    def route(self, model: str) -> Route:
+        """See `quintet.serving.routes.Routes.route`."""
+        found = super().route(model)
+        if not found.revision:
+            raise UnknownModel(model)
+        return found
 
     def read(self, model: str) -> Stored:
         """See `RolloutStore.read`."""
