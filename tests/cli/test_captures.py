@@ -78,6 +78,13 @@ def test_an_event_is_shown_with_its_rows() -> None:
     assert "fallback_reason  orders_90d is missing" in lines
 
 
+def test_an_event_is_shown_with_when_the_store_took_a_value() -> None:
+    row = as_dicts(table(filled()))[0] | {"known_orders_90d": datetime(2026, 1, 2, 3, 4, 5)}
+    assert "orders_90d  4  (600 s old, in the store since 2026-01-02 03:04:05)" in printed(
+        event_view([row])
+    )
+
+
 def test_captures_are_followed_each_row_once() -> None:
     store = filled()
     tail = CapturesTail(store, "shop", NOW)

@@ -85,12 +85,18 @@ def test_what_has_expired_is_not_there_and_odd_attributes_are_passed_over(
         "list": {"v": {"L": []}, "v@": {"N": "1"}},
         "undated": {"v": {"N": "1"}},
         "misdated": {"v": {"N": "1"}, "v@": {"S": "today"}},
+        "taken": {**value, "v@known": {"N": "1.5"}},
+        "replaced": {"v": {"N": "2"}, "v@": {"N": "2"}, "v@known": {"N": "1.5"}},
     }
     for entity, attributes in odd.items():
         item = {"entity": {"S": f"odd#{entity}"}, **attributes}
         dynamodb.put_item(TableName="features", Item=item)
     table = FeatureTable(client(online_aws.environ), "features", clock=Clock())
-    assert table.fetch("odd", list(odd), ["v"]) == {"here": {"v": StoredValue(1, 1.0)}}
+    assert table.fetch("odd", list(odd), ["v"]) == {
+        "here": {"v": StoredValue(1, 1.0)},
+        "taken": {"v": StoredValue(1, 1.0, known=1.5)},
+        "replaced": {"v": StoredValue(2, 2.0)},  # by a writer that does not say when
+    }
 
 
 class Counting:

@@ -79,7 +79,8 @@ def event_view(rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
             if values:
                 yield Text(f"{kind}s")
                 yield _pairs(
-                    (name, _aged(value, row.get(f"age_{name}"))) for name, value in values.items()
+                    (name, _aged(value, row.get(f"age_{name}"), row.get(f"known_{name}")))
+                    for name, value in values.items()
                 )
 
 
@@ -174,10 +175,13 @@ def _pairs(pairs: Any) -> Table:
     return table
 
 
-def _aged(value: Any, age: float | None) -> str:
+def _aged(value: Any, age: float | None, known: datetime | None) -> str:
     if age is None:
         return _short(value)
-    return f"{_short(value)}  ({'no stored value' if math.isnan(age) else f'{age:,.0f} s old'})"
+    if math.isnan(age):
+        return f"{_short(value)}  (no stored value)"
+    since = "" if known is None else f", in the store since {known:%Y-%m-%d %H:%M:%S}"
+    return f"{_short(value)}  ({age:,.0f} s old{since})"
 
 
 def _short(value: Any) -> str:

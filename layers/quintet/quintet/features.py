@@ -27,10 +27,14 @@ __all__ = [
 
 
 class StoredValue(NamedTuple):
-    """A feature's value and the moment it describes, in seconds since the epoch."""
+    """A feature's value, the moment it describes, and the moment when the store took it.
+
+    Moments are in seconds since the epoch; `known` is 0 if the store does not say.
+    """
 
     value: Scalar
     at: float
+    known: float = 0.0
 
 
 class FeatureSource(Protocol):
@@ -55,9 +59,11 @@ class MemoryFeatures:
     def __init__(self) -> None:
         self.values: dict[tuple[str, str], dict[str, StoredValue]] = {}
 
-    def put(self, key: str, entity: str, name: str, value: Scalar, at: float) -> None:
+    def put(
+        self, key: str, entity: str, name: str, value: Scalar, at: float, *, known: float = 0.0
+    ) -> None:
         """Store one value."""
-        self.values.setdefault((key, entity), {})[name] = StoredValue(value, at)
+        self.values.setdefault((key, entity), {})[name] = StoredValue(value, at, known)
 
     def fetch(
         self, key: str, entities: Sequence[str], names: Sequence[str]
@@ -143,6 +149,7 @@ class _JoinPlan:
 
     def __init__(self, contract: Contract) -> None:
         stored = contract.stored
+        self.captured = contract.capture is not None
         self.names = tuple(feature.name for feature in stored)
         # of one name alone, itemgetter gives no tuple
         self.values: Callable[[Any], tuple[StoredValue, ...]] = (
@@ -172,6 +179,8 @@ def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) ->
     stored = [found.get(entity, _NOTHING) for entity in place]
     several = len(place) < batch.rows  # some entity has several rows
     where = np.array([place[entity] for entity in batch.entities]) if several else slice(None)
+    if plan.captured:
+        batch.known = _known(plan, stored, where)
     if plain := _plain(plan, stored):
         values, moments = plain
         batch.stacked[plan.names] = matrix = values[where]
@@ -204,7 +213,7 @@ def _plain(
         items = [*chain.from_iterable(map(plan.values, stored))]
     except KeyError:  # some are not stored
         items = [row.get(name, _ABSENT) for row in stored for name in plan.names]
-    numbers, at = zip(*items, strict=True)
+    numbers, at, _ = zip(*items, strict=True)
     if plan.dtype is None or not set(map(type, numbers)) <= {float, int}:
         return None
     try:
@@ -214,6 +223,17 @@ def _plain(
     moments = np.array(at, dtype=np.float64)
     shape = (len(stored), len(plan.names))
     return values.reshape(shape), moments.reshape(shape)
+
+
+def _known(
+    plan: _JoinPlan, stored: Sequence[dict[str, StoredValue]], where: NDArray[np.int64] | slice
+) -> NDArray[np.float64] | None:
+    """When the store took the values of each row, (rows, features); None if it says for none."""
+    known = [row.get(name, _ABSENT).known for row in stored for name in plan.names]
+    if not any(known):
+        return None
+    taken: NDArray[np.float64] = np.array(known).reshape(len(stored), len(plan.names))
+    return taken[where]
 
 
 def unavailable(contract: Contract, batch: Batch) -> Joined:

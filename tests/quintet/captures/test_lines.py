@@ -23,7 +23,7 @@ from quintet.captures.tables import FIXED, read_parquet, scored, write_parquet
 from quintet.columns import from_records
 from quintet.contract import Capture, Contract
 from quintet.errors import Transient
-from quintet.features import FeatureSource, StoredValue
+from quintet.features import FeatureSource, MemoryFeatures, StoredValue
 from quintet.protocols.registry import RECORDS
 from quintet.serving import ModelRoute
 from quintet.serving.predict import in_caller_order, predict
@@ -227,6 +227,28 @@ def test_a_line_gives_the_same_row_as_the_prediction(capsys: pytest.CaptureFixtu
     assert records(read.select(["feature_in_float32"]))[0]["feature_in_float32"][0] == float(
         np.float32(0.1)
     )
+
+
+def test_rows_are_captured_with_when_the_store_took_their_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = MemoryFeatures()
+    store.put("customer", "c1", "orders_90d", 4, NOW - 600, known=NOW - 599.5)
+    store.put("customer", "c2", "orders_90d", 9, NOW - 600)
+    order = {"customer": "c1", "amount": 100}
+    asked = Asked(capsys, captured(SHOP), store)
+    sent = [order, order | {"customer": "c2"}, order | {"customer": "c3"}, order | {"amount": -1}]
+    _, lines = asked({"records": sent, "partial": True})
+    taken_at = np.datetime64(int((NOW - 599.5) * 1e6), "us").item()
+    (read,) = read_lines(lines)[0].values()
+    stored = records(read_parquet(write_parquet(read.rows)))
+    assert [row["known_orders_90d"] for row in stored] == [taken_at, None, None, None]
+    _, lines = asked({"records": sent[1:2]})
+    assert "known" not in json.loads(lines[0])
+    assert "known_orders_90d" not in rows_of(lines)[0]
+    both = [json.loads(line) for line in asked({"records": sent[:1]})[1]] + [json.loads(lines[0])]
+    together = rows_of([json.dumps(line) for line in both])
+    assert [row["known_orders_90d"] for row in together] == [taken_at, None]
 
 
 def test_rows_are_captured_with_their_own_id(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from tests.kits.models import NOW, SHOP, online
 
 from quintet import features
 from quintet.columns import from_records, records
-from quintet.features import MemoryFeatures, StoredValue, join
+from quintet.features import MemoryFeatures, join
 from quintet.scoring import score
 
 MODEL = online().models.get("shop")
@@ -61,7 +61,7 @@ def test_a_plan_and_a_look_at_each_value_agree(
 ) -> None:
     store = MemoryFeatures()
     for customer, (value, at) in values.items():
-        store.put("customer", customer, "orders_90d", *StoredValue(value, at))
+        store.put("customer", customer, "orders_90d", value, at)
     planned = scored(found, store)
     with (
         patch.object(records._RecordGroup, "put", lambda *_: False),

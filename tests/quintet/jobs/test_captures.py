@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.kits.captures import CAPTURED, records
 from tests.kits.models import LOG, NOW, online
@@ -14,7 +15,7 @@ from tests.kits.workers import Bench, job, logs, message
 from quintet.captures.reading import read_lines
 from quintet.contract import Capture, Contract
 from quintet.errors import Transient
-from quintet.features import StoredValue
+from quintet.features import MemoryFeatures, StoredValue
 from quintet.jobs.job import Content
 from quintet.jobs.transitions import JobTransitions
 
@@ -35,6 +36,9 @@ def rows(made: Bench, *names: str) -> list[tuple[Any, ...]]:
 
 def test_jobs_scored_together_are_captured_each_with_what_the_model_saw() -> None:
     made = bench(replace(CAPTURED, id="order"))
+    made.features = MemoryFeatures()
+    made.features.put("customer", "c1", "orders_90d", 4, NOW - 600)
+    made.features.put("customer", "c2", "orders_90d", 9, NOW - 86_400, known=NOW)
     orders = [{"customer": "c1", "amount": 100, "order": 7}, {"customer": "c2", "amount": 5}]
     accepted = [
         job(name, {"records": [order]}, model="shop", version=3, created=NOW - 60)
@@ -46,10 +50,14 @@ def test_jobs_scored_together_are_captured_each_with_what_the_model_saw() -> Non
         ("a", 0, "a", "ann", "async", "c1", "7", 100.0),
         ("b", 0, "b", "ann", "async", "c2", None, 5.0),
     ]
-    stored = ("event", "feature_orders_90d", "age_orders_90d", "fallback", "fallback_reason")
+    stored = ("event", "feature_orders_90d", "age_orders_90d", "known_orders_90d")
     assert rows(made, *stored) == [
-        ("a", 4.0, 600.0, False, None),
-        ("b", 9.0, 86_400.0, True, "orders_90d is too old"),
+        ("a", 4.0, 600.0, None),
+        ("b", 9.0, 86_400.0, np.datetime64(int(NOW), "s").item()),
+    ]
+    assert rows(made, "event", "fallback", "fallback_reason") == [
+        ("a", False, None),
+        ("b", True, "orders_90d is too old"),
     ]
     times = rows(made, "event_time", "served_at", "score_ms", "cold")
     assert {(served - came).total_seconds() for came, served, _, _ in times} == {60.0}

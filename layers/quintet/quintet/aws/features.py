@@ -2,8 +2,7 @@
 
 The key is `entity`, "<entity key column>#<value>"; a feature's value is stored under its name, its
 timestamp under `<name>@` (seconds since the epoch), and `expires` is the table's TTL attribute.
-A value that `quintet features load` wrote also has `<name>@known`, when the table took it; requests
-do not read that.
+A value that `quintet features load` wrote also has `<name>@known`, when the table took it.
 """
 
 from __future__ import annotations
@@ -80,7 +79,7 @@ class FeatureTable:
         self, key: str, entities: Sequence[str], names: Sequence[str]
     ) -> dict[str, dict[str, StoredValue]]:
         """See `quintet.features.FeatureSource.fetch`. Reads are eventually consistent."""
-        wanted = [KEY, EXPIRES, *names, *map(moment_name, names)]
+        wanted = [KEY, EXPIRES, *names, *map(moment_name, names), *map(known_name, names)]
         aliases = {f"#{position}": name for position, name in enumerate(wanted)}
         projection: dict[str, Any] = {}
         if len(wanted) <= MAX_PROJECTED:
@@ -156,5 +155,8 @@ def _values(item: Mapping[str, Any], names: Sequence[str], now: float) -> dict[s
         if value is not None and moment is not None and "N" in moment:
             scalar = plain(value)
             if isinstance(scalar, str | bool | int | float):
-                row[name] = StoredValue(scalar, float(moment["N"]))
+                at, taken = float(moment["N"]), item.get(known_name(name))
+                known = 0.0 if taken is None else float(taken["N"])
+                # before its own moment: that of an older value, which another writer replaced
+                row[name] = StoredValue(scalar, at, known if known >= at else 0.0)
     return row

@@ -141,6 +141,8 @@ def _line(
     if plan.about.ages:
         # 24 bits are enough for an age, and half the digits
         line["ages"] = ages.astype(np.float32)
+        if batch.known is not None:
+            line["known"] = batch.known if rows is None else batch.known[rows]
     line["outputs"] = {name: _json(array) for name, array in outputs.items()}
     if np.count_nonzero(fallback):
         by_rule = index[fallback]

@@ -132,6 +132,7 @@ class _Block:
         self._fixed: dict[str, list[Any]] = defaultdict(list)
         self._features: list[list[Any]] = [[] for _ in (*about.groups, *about.shaped)]
         self._ages: list[Any] = []
+        self._known: list[Any] = []
         self._outputs: dict[str, list[Any]] = {name: [] for name in shape[2:]}
 
     def add(self, line: Mapping[str, Any], part: _Part) -> None:
@@ -155,6 +156,7 @@ class _Block:
         for held, values in zip(self._features, line.get("features", ()), strict=False):
             held.extend(values)
         self._ages += line.get("ages", ())
+        self._known += line.get("known") or [[0.0] * len(self._about.ages)] * count
         for name, known in self._outputs.items():
             known.extend(line["outputs"][name])
 
@@ -174,10 +176,12 @@ class _Block:
                     _array(values, *kind)
                     for values, kind in zip(self._features, kinds, strict=True)
                 ]
-            ages = np.array(self._ages, dtype=np.float32).reshape(self._count, len(about.ages))
-            of = {name: (dtype, known is None) for name, dtype, known in about.outputs}
+            shape = (self._count, len(about.ages))
+            ages = np.array(self._ages, dtype=np.float32).reshape(shape)
+            known = np.array(self._known, dtype=np.float64).reshape(shape)
+            of = {name: (dtype, parts is None) for name, dtype, parts in about.outputs}
             outputs = {name: _array(values, *of[name]) for name, values in self._outputs.items()}
-            columns = value_columns(about, features, ages, outputs)
+            columns = value_columns(about, features, ages, outputs, known)
         return table_of(self._count, fixed, columns)
 
 

@@ -1,7 +1,8 @@
 """Captures as a table: one row of Parquet for each row of an event.
 
-`FIXED` are the columns of every model. After them come a model's own: `feature_<name>`,
-`age_<name>` (seconds, float32) and `output_<column>`, in the dtypes of its contract.
+`FIXED` are the columns of every model. After them come a model's own: `feature_<name>` and
+`output_<column>`, in the dtypes of its contract, and of stored features `age_<name>` (seconds,
+float32) and, where the store says for some row when it took its value, `known_<name>` (time).
 """
 
 from __future__ import annotations
@@ -114,6 +115,10 @@ def _own(array: Array) -> core.Array:
             return core.Array(array.tolist(), _TEXT)
         if array.dtype == np.float16:  # which few readers of Parquet know
             array = array.astype(np.float32)
+        if array.dtype.kind == "M" and (gaps := np.isnat(array)).any():
+            # arro3 takes NaT for a time
+            micros = zip(array.astype(np.int64).tolist(), gaps.tolist(), strict=True)
+            return core.Array([None if gap else one for one, gap in micros], _INT).cast(_TIME)
         return core.Array.from_numpy(np.ascontiguousarray(array))
     size = int(np.prod(array.shape[1:]))
     return core.fixed_size_list_array(_own(array.reshape(-1)), size)
@@ -124,8 +129,10 @@ def value_columns(
     features: Sequence[Array] | None,
     ages: NDArray[np.float32],
     outputs: Mapping[str, Array],
+    known: NDArray[np.float64] | None = None,
 ) -> dict[str, Array]:
-    """A model's own columns, from what `CapturePlan.features` gives, its ages and its outputs."""
+    """A model's own columns, from what `CapturePlan.features` gives, the ages of stored features,
+    the outputs, and when the store took the values of stored features (see `Batch.known`)."""
     columns: dict[str, Array] = {}
     if features is not None:
         groups = len(about.groups)
@@ -134,13 +141,19 @@ def value_columns(
         for (name, _, _), array in zip(about.shaped, features[groups:], strict=True):
             columns[f"feature_{name}"] = array
     columns |= {f"age_{name}": ages[:, i] for i, name in enumerate(about.ages)}
-    for name, _, known in about.outputs:
+    if known is not None:
+        for i, name in enumerate(about.ages):
+            if known[:, i].any():
+                taken = moments(known[:, i])
+                taken[known[:, i] == 0] = np.datetime64("NaT")
+                columns[f"known_{name}"] = taken
+    for name, _, parts in about.outputs:
         if name in outputs:
-            if known is None:
+            if parts is None:
                 columns[f"output_{name}"] = outputs[name]
                 continue
-            flat = outputs[name].reshape(len(outputs[name]), len(known))
-            columns |= {f"output_{column}": flat[:, i] for i, column in enumerate(known)}
+            flat = outputs[name].reshape(len(outputs[name]), len(parts))
+            columns |= {f"output_{column}": flat[:, i] for i, column in enumerate(parts)}
     return columns
 
 
@@ -177,7 +190,8 @@ def scored(
     }
     ages = prediction.ages[index].astype(np.float32)
     outputs = {name: values[some] for name, values in scores.outputs.items()}
-    columns = value_columns(plan.about, plan.features(batch, index), ages, outputs)
+    taken = None if batch.known is None else batch.known[index]
+    columns = value_columns(plan.about, plan.features(batch, index), ages, outputs, taken)
     return table_of(len(index), known, columns)
 
 

@@ -46,7 +46,9 @@ class Batch:
     `columns` holds arrays of shape (rows, *feature.shape) in the feature's dtype; strings
     are object arrays of `str`. A feature with free axes has an object array of arrays, (rows,).
     `entities` is the entity key of each row, if the contract has one. `ids` are the rows' own ids,
-    None for a row without one; None if no row has one.
+    None for a row without one; None if no row has one. `known` (rows, stored features) is when the
+    feature store took each value, in epoch seconds, 0 if it does not say; None if it says for none,
+    or the contract has no `capture`.
     Refused rows stay in place (with filler values) so that positions stay valid; `good` is False
     for them. `stacked` has columns that were received side by side, as one (rows, len(names)) array
     by their names, so that they need not be stacked again. `absent` are the features that no row
@@ -61,6 +63,7 @@ class Batch:
     stacked: dict[tuple[str, ...], Array] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
     ids: list[str | None] | None = None
+    known: NDArray[np.float64] | None = None
 
     def put(self, names: tuple[str, ...], matrix: Array) -> None:
         """Set the columns of `names` from one array, (rows, len(names))."""

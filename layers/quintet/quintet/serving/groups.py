@@ -43,7 +43,8 @@ def _view(merged: Batch, batch: Batch, start: int, end: int) -> Batch:
     """A part of the merged batch, with its stored features."""
     columns = {name: column[start:end] for name, column in merged.columns.items()}
     stacked = {names: matrix[start:end] for names, matrix in merged.stacked.items()}
-    return replace(batch, columns=columns, stacked=stacked)
+    known = None if merged.known is None else merged.known[start:end]
+    return replace(batch, columns=columns, stacked=stacked, known=known)
 
 
 def _split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | ModelFailure]:
