@@ -20,7 +20,7 @@ from quintet_publish.package import Package, read_package
 from quintet_publish.problems import MAX_PROBLEMS, PackageError
 from quintet_publish.safety import read_graph
 from quintet_publish.sample import sample_of
-from quintet_publish.training_data import read_training_data
+from quintet_publish.training_data import labels_of, read_training_data
 
 __all__ = ["GOLDEN_AT_LOAD", "rows_at_load"]
 
@@ -75,10 +75,10 @@ def _training(package: Package, reading: Callable[[str], None]) -> dict[str, Any
     reading(path)
     columns, target, entities = read_training_data(contract, path, package.files[path])
     try:
-        baseline = baseline_of(contract, columns, entities)
+        baseline = baseline_of(contract, columns, entities, labels_of(contract, target))
     except ValueError as error:
         raise PackageError.of(path, str(error)) from error
-    return {"baseline": baseline, "sample": sample_of(contract, columns, target)}
+    return {"baseline": baseline, "sample": sample_of(contract, columns, target, entities)}
 
 
 def rows_at_load(width: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from quintet.contract import Contract, to_dict
 from quintet.manifest import BASELINE, GRAPH, digest_of, sha256
+from quintet.monitoring.baseline import with_outputs
 from quintet_publish.golden_files import GOLDEN_BYTES
 from quintet_publish.load_check import Checked, load_check
 from quintet_publish.model_yaml import MAX_BYTES
@@ -58,7 +59,6 @@ def prepare(
         GRAPH: _checked(folder, GRAPH, CAPS.bytes, found),
         golden: _checked(folder, golden, GOLDEN_BYTES[golden], found),
         "contract.json": _json(to_dict(contract)),
-        BASELINE: _json(found.baseline),
     }
     tick("contract", f"{contract.name} version {contract.version}")
     tick("safety", f"{len(files[GRAPH]):,} bytes, {found.nodes} nodes")
@@ -76,8 +76,8 @@ def prepare(
     _tell_tolerance(found, checked, tick, warn)
     for text in found.warnings:
         warn(text)
-    rows = "no training data" if contract.training_data is None else contract.training_data
-    tick("baseline", rows)
+    files[BASELINE] = _json(_baseline(found, checked))
+    tick("baseline", contract.training_data or "no training data")
     if contract.training_data is not None and checked.sample is not None:
         _tell_sample(contract.training_data, checked.sample, tick, warn)
     return Release(contract, found.digest, found.sources, files, found.golden)
@@ -135,6 +135,14 @@ def _tell_sample(
         raise PackageError.of(CONTRACT, sample["swap"])
     quality = f", {sample['quality']}" if "quality" in sample else ""
     tick("training data", f"{rows - refused:,} of {rows:,} rows are as the contract says{quality}")
+
+
+def _baseline(found: Findings, checked: Checked) -> dict[str, Any]:
+    """The baseline of the features and labels, with that of the outputs that the graph gave."""
+    sample = checked.sample
+    if sample is None:
+        return found.baseline
+    return with_outputs(found.baseline, sample["outputs"], sample["entity_outputs"])
 
 
 def _checked(folder: Path, name: str, max_bytes: int, found: Findings) -> bytes:

@@ -1,5 +1,7 @@
 """Checks training data against contract and model: what is refused, and how well outputs fit.
 
+Its outputs become the baseline of outputs.
+
 A contract with two features in the wrong order passes every check of form. The training data show
 the error: the outputs fit the column of true values better with the two swapped.
 """
@@ -18,7 +20,8 @@ from numpy.typing import NDArray
 
 from quintet.columns import Array, numpy_dtype
 from quintet.contract import Contract, Feature, Output
-from quintet.monitoring.baseline import Columns
+from quintet.monitoring.baseline import Columns, first_rows, outputs_of
+from quintet.scoring import Scores
 from quintet.serving.golden import score_columns
 from quintet_publish.full_request import Recorded
 
@@ -27,6 +30,10 @@ __all__ = ["check_sample", "sample_of"]
 ROWS = 2000
 VALUES = 400_000
 REASONS = 5
+#: rows by which the time of scoring is told
+TRIAL = 20
+#: seconds that scoring the first rows of entities may take
+ENTITY_SECONDS = 10.0
 SWAP_SECONDS = 10.0
 AUC_MARGIN = 0.05  # minimum improvement by a swap
 RMSE_SHARE = 0.8
@@ -51,21 +58,41 @@ class Quality(NamedTuple):
 # ---- the sample ----------------------------------------------------------------------------------
 
 
-def sample_of(contract: Contract, columns: Columns, target: Any) -> dict[str, Any] | None:
-    """Return some rows of the training data as JSON; None where a feature has no column."""
+def sample_of(
+    contract: Contract, columns: Columns, target: Any, entities: Sequence[Any] | None
+) -> dict[str, Any] | None:
+    """Return some rows of the training data as JSON; None where a feature has no column.
+
+    `firsts` are rows that are the first of their entity, if `entities` are known.
+    """
     if not columns or any(feature.name not in columns for feature in contract.features):
         return None
     total = len(next(iter(columns.values())))
     width = sum(math.prod(feature.largest) for feature in contract.features)
     count = min(total, ROWS, max(1, VALUES // max(width, 1)))
-    picked = np.linspace(0, total - 1, count).astype(np.int64).tolist()
-    return {
-        "columns": {
-            feature.name: [_plain(feature, columns[feature.name][row]) for row in picked]
+    picked = _spread(total, count)
+
+    def plain(rows: Sequence[int]) -> dict[str, list[Any]]:
+        return {
+            feature.name: [_plain(feature, columns[feature.name][row]) for row in rows]
             for feature in contract.features
-        },
+        }
+
+    firsts = None
+    if entities is not None:
+        known = first_rows(entities)
+        firsts = plain([known[place] for place in _spread(len(known), count)])
+    return {
+        "columns": plain(picked),
         "target": None if target is None else [_value(target[row]) for row in picked],
+        "firsts": firsts,
     }
+
+
+def _spread(total: int, count: int) -> list[int]:
+    """Positions spread evenly over all."""
+    places: list[int] = np.linspace(0, total - 1, min(count, total)).astype(np.int64).tolist()
+    return places
 
 
 def _value(value: Any) -> Any:
@@ -89,8 +116,12 @@ def _plain(feature: Feature, value: Any) -> Any:
 
 
 def check_sample(model: Recorded, sample: dict[str, Any]) -> dict[str, Any]:
-    """Return what the contract refuses in it, how well the outputs fit, and any better order."""
+    """Return what the contract refuses in it, how well the outputs fit, and any better order.
+
+    `outputs` and `entity_outputs` are their baselines, in rows and in one row of each entity.
+    """
     contract, columns = model.contract, sample["columns"]
+    entity_outputs = _entity_outputs(model, sample)
     scores = score_columns(model, columns)
     total = len(next(iter(columns.values())))
     reasons = Counter(f"{r.field}: expected {r.expected}" for r in scores.refusals)
@@ -98,6 +129,8 @@ def check_sample(model: Recorded, sample: dict[str, Any]) -> dict[str, Any]:
         "rows": total,
         "refused": len({refusal.row for refusal in scores.refusals}),
         "reasons": [f"{count:,} for {text}" for text, count in reasons.most_common(REASONS)],
+        "outputs": _outputs(contract, scores),
+        "entity_outputs": entity_outputs,
     }
     if sample["target"] is None or not len(scores.index) or scores.fallback.any():
         return found
@@ -107,6 +140,29 @@ def check_sample(model: Recorded, sample: dict[str, Any]) -> dict[str, Any]:
         found["quality"] = str(as_written)
         found["swap"] = _better_swap(model, target, as_written)
     return found
+
+
+def _entity_outputs(model: Recorded, sample: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the baseline of outputs in one row of each entity: of as many as there is time for."""
+    columns = sample["firsts"]
+    if columns is None:
+        return None
+    total = len(next(iter(columns.values())))
+    trial, begun = _spread(total, TRIAL), time.monotonic()
+    score_columns(model, _rows(columns, trial))
+    each = (time.monotonic() - begun) / len(trial)
+    fit = min(total, max(len(trial), int(ENTITY_SECONDS / max(each, 1e-9))))
+    return _outputs(model.contract, score_columns(model, _rows(columns, _spread(total, fit))))
+
+
+def _rows(columns: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    return {name: [values[row] for row in rows] for name, values in columns.items()}
+
+
+def _outputs(contract: Contract, scores: Scores) -> dict[str, Any]:
+    """Return the baseline of the outputs that the model itself gave."""
+    own = ~scores.fallback
+    return outputs_of(contract, {name: values[own] for name, values in scores.outputs.items()})
 
 
 def _better_swap(model: Recorded, target: Sequence[Any], as_written: Quality) -> str | None:

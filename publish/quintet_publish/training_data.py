@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 from arro3.core import ChunkedArray, DataType
 from arro3.io import read_parquet
 
-from quintet.columns import numpy_dtype
+from quintet.columns import is_missing, numpy_dtype
 from quintet.columns.values import with_point
 from quintet.contract import Contract, Feature
 from quintet.formats.csv_rows import delimiter_of
 from quintet.formats.parquet import read_footer
+from quintet.labels.table import MAX_LABEL_BYTES
+from quintet.labels.targets import Target
 from quintet.monitoring.baseline import Columns
 from quintet_publish.problems import PackageError
 
-__all__ = ["SUFFIXES", "TrainingData", "read_training_data"]
+__all__ = ["SUFFIXES", "TrainingData", "labels_of", "read_training_data"]
 
 SUFFIXES = (".csv", ".parquet")
 MAX_VALUES = 50_000_000
@@ -60,6 +64,19 @@ def read_training_data(contract: Contract, path: str, content: bytes) -> Trainin
     found = {f.name: columns[f.key] for f in contract.features if f.key in columns}
     answers = None if target is None else columns[target]
     return TrainingData(found, answers, columns.get(contract.entity) if contract.entity else None)
+
+
+def labels_of(contract: Contract, target: Any) -> Sequence[Any] | None:
+    """Return the true values as labels: names of classes or numbers, None of those that are none.
+
+    None if there is no target, or nothing that labels can be compared with.
+    """
+    wanted = Target(contract)
+    if target is None or wanted.kind is None:
+        return None
+    texts = [b"" if is_missing(one) else str(one).encode()[:MAX_LABEL_BYTES] for one in target]
+    values, is_label = wanted.values(np.array(texts, dtype=np.bytes_))
+    return [one if known else None for one, known in zip(values, is_label.tolist(), strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from arro3.core import Array, DataType, Table
 from arro3.io import write_parquet
 from tests.kits.packages import package
 
-from quintet.contract import Contract
+from quintet.contract import Contract, Output
 from quintet.monitoring.baseline import baseline_of
 from quintet_publish.model_yaml import read_contract
 from quintet_publish.problems import PackageError
 from quintet_publish.release import prepare
-from quintet_publish.training_data import read_training_data
+from quintet_publish.training_data import labels_of, read_training_data
 
 YAML = b"""
 name: mixed
@@ -199,3 +199,41 @@ def test_publishing_fills_the_baseline(tmp_path: Path) -> None:
     release = prepare(folder, lambda step, detail: None)
     baseline = json.loads(release.files["baseline.json"])
     assert (baseline["rows"], baseline["features"]["a"]["mean"]) == (2, 2.0)
+
+
+def test_publishing_scores_the_training_data_for_the_baseline_of_outputs(tmp_path: Path) -> None:
+    lines = "training_data: rows.csv\ntraining_target: right\nentity: customer\n"
+    folder = package(tmp_path / "p", extra=lines)
+    written = (folder / "model.yaml").read_text()
+    (folder / "model.yaml").write_text(written.replace("meaning: score", "meaning: value"))
+    text = "\n".join(f"c{n % 50},{n % 7},{n % 3},{2 * (n % 7)}" for n in range(100))
+    (folder / "rows.csv").write_text(f"customer,a,b,right\n{text}\n")
+    release = prepare(folder, lambda step, detail: None)
+    baseline = json.loads(release.files["baseline.json"])
+    assert (baseline["rows"], baseline["entities"]["rows"]) == (100, 50)
+    for part, rows in ((baseline, 100), (baseline["entities"], 50)):
+        scores = [2 * (n % 7) + n % 3 for n in range(rows)]
+        assert part["outputs"]["rows"] == rows
+        (output,) = part["outputs"]["columns"].values()
+        assert output["mean"] == pytest.approx(np.mean(scores))
+        assert sum(output["counts"]) == rows
+        assert part["labels"]["rows"] == rows
+        assert part["labels"]["columns"]["label"]["mean"] == np.mean(
+            [2 * (n % 7) for n in range(rows)]
+        )
+    assert release.digest == prepare(folder, lambda step, detail: None).digest
+
+
+def test_labels_of_training_data_are_names_of_classes() -> None:
+    contract = replace(
+        small(),
+        outputs=(
+            Output(
+                name="label", dtype="int64", shape=(-1,), meaning="label", classes=("no", "yes")
+            ),
+        ),
+    )
+    told = labels_of(contract, ["yes", "0", 1.0, True, None, "maybe"])
+    assert told == ["yes", "no", "yes", "yes", None, None]
+    assert labels_of(contract, None) is None
+    assert labels_of(replace(contract, outputs=()), ["yes"]) is None

@@ -11,6 +11,7 @@ from rich import progress
 from rich.table import Table
 
 from quintet.batch.plans import REPLAY_OF, Plan, RunPaths
+from quintet.monitoring.drift import compared
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
 from quintet_cli.terminal import Console
@@ -110,10 +111,13 @@ def print_report(found: dict[str, Any]) -> None:
             file = f"{example['file']}, " if "file" in example else ""
             text += f", got {example['got']} ({file}row {example['row']})"
         _plain(text)
-    for moved in (found.get("drift") or {}).get("features", []):
+    drift = found.get("drift") or {}
+    for title, moved in compared(drift):
         if moved["moved"]:
             why = ", ".join(test["test"] for test in moved["tests"] if test["fires"])
-            _plain(f"  {moved['feature']} moved ({why}): effect {moved['effect']:.2f}")
+            _plain(f"  {title} moved ({why}): effect {moved['effect']:.2f}")
+    for note in drift.get("notes", []):
+        _plain(f"  {note}")
     for note in found.get("notes", []):
         _plain(f"  {note}")
     if cost := found.get("cost"):

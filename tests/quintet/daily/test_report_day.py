@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,10 +17,11 @@ from quintet.captures.reading import Hour
 from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import concat, moments, table_of, write_parquet
 from quintet.columns import Array
-from quintet.contract import Contract, Feature
+from quintet.contract import Contract, Feature, Output
 from quintet.daily.report import DayPaths, report_day
 from quintet.errors import BadInput
-from quintet.monitoring.baseline import baseline_of
+from quintet.labels.table import Labels, put
+from quintet.monitoring.baseline import baseline_of, outputs_of, with_outputs
 from quintet.monitoring.samples import Reference
 
 CONTRACT = Contract(
@@ -59,7 +61,13 @@ class World:
         self._known = {one.contract.version: one for one in references or (REFERENCE,)}
 
     def put(
-        self, day: date, columns: Mapping[str, Array], hour: int = 9, version: int = 3, **other: Any
+        self,
+        day: date,
+        columns: Mapping[str, Array],
+        hour: int = 9,
+        version: int = 3,
+        outputs: Mapping[str, Array] | None = None,
+        **other: Any,
     ) -> None:
         """An hour of captures, of customers that are others in each row."""
         rows = len(next(iter(columns.values())))
@@ -67,6 +75,7 @@ class World:
         fixed = {
             "event": [f"{day}-{hour}-{row}" for row in range(rows)],
             "row": np.zeros(rows, dtype=np.int64),
+            "rows": 1,
             "event_time": moments(start + np.arange(rows) / rows),
             "served_at": moments(start + np.arange(rows) / rows),
             "outcome": "scored",
@@ -77,6 +86,7 @@ class World:
             **other,
         }
         values = {f"feature_{name}": column for name, column in columns.items()}
+        values |= {f"output_{name}": column for name, column in (outputs or {}).items()}
         body = write_parquet(table_of(rows, fixed, values))
         self.store.put(hourly_key(Hour("shop", version, 7, start)), body)
 
@@ -237,3 +247,112 @@ def test_the_page_of_a_hundred_features_is_small_and_needs_nothing() -> None:
     assert not any(word in page for word in ("<script", "http", "src=", "@import", "url("))
     stored = orjson.loads(world.store.objects[DayPaths("shop", TODAY).report])
     assert stored["drift"]["moved"] == 0
+
+
+SCORED = replace(
+    CONTRACT,
+    outputs=(
+        Output(
+            name="label", dtype="string", shape=(-1,), meaning="label", classes=("kept", "lost")
+        ),
+        Output(name="p", dtype="float32", shape=(-1, 2), meaning="probabilities"),
+    ),
+)
+
+
+def outputs_for(amount: Array) -> dict[str, Array]:
+    p = 1 / (1 + np.exp(-amount))
+    return {
+        "label": np.where(p > 0.5, "lost", "kept").astype(object),
+        "p": np.column_stack([1 - p, p]).astype(np.float32),
+    }
+
+
+def trained_with_outputs() -> Reference:
+    columns = drawn(3_000)
+    labels = ["kept", "kept", "lost"] * 1_000
+    baseline = baseline_of(SCORED, columns, None, labels)
+    outputs = outputs_of(SCORED, outputs_for(columns["amount"]))
+    return Reference(SCORED, with_outputs(baseline, outputs, None))
+
+
+def put_scored(world: World, day: date, shift: float, **other: Any) -> None:
+    """An hour of captures whose outputs, and these alone, are shifted."""
+    columns = drawn(400)
+    outputs = outputs_for(columns["amount"] + np.float32(shift))
+    captured = {"label": outputs["label"], "p_0": outputs["p"][:, 0], "p_1": outputs["p"][:, 1]}
+    world.put(day, columns, outputs=captured, **other)
+
+
+def test_outputs_drift_as_features_do() -> None:
+    world, days = World(trained_with_outputs()), [TODAY - timedelta(days=1), TODAY]
+    for day in days:
+        put_scored(world, day, 1.0)
+    moved = ["output label", "output p_1"]
+    assert [world.report(day)["moved"] for day in days] == [moved, moved]
+    report = world.report()
+    assert (report["drifting"], report["notes"], report["drift"]["not_compared"]) == (moved, [], [])
+    page = world.page()
+    assert "2 drifting" in page and "0 of 3 features, 2 of 2 outputs moved" in page
+
+
+def test_callers_that_ask_for_some_outputs_do_not_hide_the_others() -> None:
+    world = World(trained_with_outputs())
+    put_scored(world, TODAY, 1.0)
+    columns = drawn(400)
+    world.put(TODAY, columns, hour=10, outputs={"label": np.array(["kept"] * 400, dtype=object)})
+    report = world.report()
+    found = {one["output"]: one for one in report["drift"]["outputs"]}
+    assert set(found) == {"label", "p_1"}
+    assert found["p_1"]["moved"]
+
+
+def put_labels(world: World, day: date, ids: list[str], labels: list[str]) -> None:
+    start = datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
+    times = start + np.arange(len(ids), dtype=np.float64)
+    values = np.array([one.encode() for one in labels])
+    put(world.store, "shop", Labels(np.array([one.encode() for one in ids]), values, times))
+
+
+def test_labels_of_the_day_are_compared_by_their_time() -> None:
+    world = World(trained_with_outputs())
+    earlier = TODAY - timedelta(days=20)
+    for day in (earlier, TODAY):
+        put_scored(world, day, 0.0)
+    ids = [f"{earlier}-9-{row}" for row in range(400)]
+    put_labels(world, TODAY, ids, ["lost"] * 400)
+    put_labels(world, TODAY - timedelta(days=1), ids, ["kept", "kept", "lost", "kept"] * 100)
+    report = world.report()
+    (found,) = report["drift"]["labels"]
+    assert (found["rows"], found["moved"], report["moved"]) == (400, True, ["labels"])
+    assert report["drift"]["rows"] == 400
+    assert world.report() == report
+    put_labels(world, TODAY, ["x1", "x2"], ["lost", "lost"])
+    (note,) = world.report()["notes"]
+    assert note.startswith("2 of 402 labels are not compared: their predictions are not in captur")
+
+
+def test_labels_of_a_version_without_a_target_say_what_to_do() -> None:
+    reference = trained_with_outputs()
+    baseline = {name: part for name, part in reference.baseline.items() if name != "labels"}
+    world = World(Reference(SCORED, baseline))
+    put_scored(world, TODAY, 0.0)
+    put_labels(world, TODAY, ["a"], ["lost"])
+    report = world.report()
+    assert report["drift"]["labels"] == []
+    assert report["notes"] == [
+        "labels are not compared: version 3 has no baseline for them; name `training_target` in "
+        "model.yaml, raise `version`, and publish"
+    ]
+
+
+def test_what_four_weeks_did_not_count_is_judged_by_the_training_data_alone() -> None:
+    world = World(trained_with_outputs())
+    for week in range(1, 5):  # stored before outputs were counted
+        monday = TODAY - timedelta(weeks=week)
+        world.put(monday, drawn(400))
+        world.report(monday)
+    put_scored(world, TODAY, 1.0)
+    report = world.report()
+    assert report["week"] is not None
+    assert report["moved"] == ["output label", "output p_1"]

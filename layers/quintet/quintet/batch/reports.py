@@ -20,7 +20,7 @@ from quintet.batch.page import page
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, dump, plan_from
 from quintet.batch.stores import ObjectStore
 from quintet.batch.verdicts import ended, verdict
-from quintet.monitoring.drift import drift_of
+from quintet.monitoring.drift import compared, drift_of
 from quintet.monitoring.histograms import merged, noting
 from quintet.monitoring.samples import Reference
 
@@ -72,7 +72,7 @@ def report_run(
 
 def _summary(folder: RunPaths, report: dict[str, Any]) -> dict[str, Any]:
     """The return value for the state machine: small, regardless of the run's size."""
-    drift = report.get("drift") or {}
+    drift = report.get("drift") or {"moved": 0}
     return {
         "run": folder.run,
         "model": report["model"] or "unknown",  # a message attribute must not be empty
@@ -83,7 +83,7 @@ def _summary(folder: RunPaths, report: dict[str, Any]) -> dict[str, Any]:
         "counts": report["counts"],
         "finished": report["finished"],
         "seconds": report["seconds"],
-        "drift": {"compared": len(drift.get("features", ())), "moved": drift.get("moved", 0)},
+        "drift": {"compared": len(compared(drift)), "moved": drift["moved"]},
     }
 
 
@@ -226,7 +226,7 @@ def _reasons(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _drift(results: list[dict[str, Any]], reference: Reference | None) -> dict[str, Any] | None:
-    """The drift of the features from the model's baseline, if it has one."""
+    """The drift of features and outputs from the model's baseline, if it has one."""
     if reference is None:
         return None
     return drift_of(reference, [(r["scored"], r["sample"]) for r in results if r.get("sample")])

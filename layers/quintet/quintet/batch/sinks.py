@@ -21,6 +21,7 @@ from quintet.formats.quarantined import Original, Quarantined
 from quintet.formats.sources import FileFormat, Layout
 from quintet.formats.writers import output_columns, spreadsheet_texts, text_column, write_table
 from quintet.monitoring.histograms import Histogram, noting, watched
+from quintet.monitoring.outputs import output_values
 from quintet.monitoring.samples import Reference, Sample
 from quintet.serving import Prediction
 
@@ -193,8 +194,11 @@ class Statistics:
         sample, self._sample = self._sample, None
         if sample:
             with noting(self.notes, "Drift"):
-                batch = prediction.batch
-                sample.add(batch.columns, scores.index[~scores.fallback], batch.entities)
+                batch, own = prediction.batch, np.flatnonzero(~scores.fallback)
+                outputs = output_values(prediction.contract, scores.outputs)
+                if len(own) < len(scores.index):
+                    outputs = {name: values[own] for name, values in outputs.items()}
+                sample.add(batch.columns, scores.index[own], batch.entities, outputs)
                 self._sample = sample
 
     def documents(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from arro3 import core
@@ -12,7 +13,7 @@ from quintet.columns import Array, column_names, numpy_dtype, ragged
 from quintet.contract import Contract, Feature, Output
 from quintet.formats.arrow import column as values_of
 
-__all__ = ["complete_rows", "feature_columns", "output_columns"]
+__all__ = ["by_outputs", "complete_rows", "feature_columns", "output_columns"]
 
 
 def feature_columns(
@@ -59,6 +60,22 @@ def output_columns(
             if not any(column.null_count for column in columns):
                 found[output.name] = _output(output, columns)
     return found
+
+
+def by_outputs(
+    contract: Contract, rows: core.Table, index: NDArray[np.int64]
+) -> Iterator[NDArray[np.int64]]:
+    """The places in `index` of rows that have the same outputs: a caller may ask for some alone."""
+    gaps = [np.zeros(len(index), dtype=np.bool_)]
+    for output in contract.outputs:
+        name = f"output_{column_names(output)[0]}"
+        if name in rows.column_names:
+            _, gap = values_of(name, rows[name].combine_chunks().take(index))
+            if gap is not None:
+                gaps.append(gap)
+    which = np.unique(np.column_stack(gaps), axis=0, return_inverse=True)[1].reshape(-1)
+    for number in range(int(which.max(initial=-1)) + 1):
+        yield np.flatnonzero(which == number)
 
 
 def _feature(feature: Feature, column: core.Array) -> Array:

@@ -116,7 +116,8 @@ def _drift(reference: Reference, served: Served) -> dict[str, Any] | None:
     sample.add(served.values, index, served.entities.tolist())
     found = drift_of(reference, [(len(index), sample.document())])
     if found is not None:
-        found.pop("not_compared")  # the features of requests
+        for name in ("not_compared", "notes"):  # the features of requests, and outputs
+            found.pop(name)
     return found
 
 

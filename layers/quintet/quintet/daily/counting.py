@@ -10,7 +10,8 @@ import numpy as np
 from arro3 import core
 from numpy.typing import NDArray
 
-from quintet.captures.features import feature_columns
+from quintet.captures.features import by_outputs, feature_columns, output_columns
+from quintet.monitoring.outputs import output_values
 from quintet.monitoring.samples import Reference, Sample
 
 __all__ = ["DayCounts"]
@@ -66,7 +67,9 @@ class DayCounts:
             known = _texts(rows, "entity")
             entities = [known[row] for row in index.tolist()]
             drawn = Sample(reference, len(index), seen=self._seen[version])
-            drawn.add(columns, np.arange(len(index)), entities)
+            for some in by_outputs(reference.contract, rows, index):
+                outputs = output_columns(reference.contract, rows, index[some])
+                drawn.add(columns, some, entities, output_values(reference.contract, outputs))
             sample = drawn.document()
         self._units[version].append((len(index), sample))
 

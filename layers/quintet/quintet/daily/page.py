@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from quintet.monitoring import drift_page
+from quintet.monitoring.drift import compared
 from quintet.monitoring.html import document, table
 
 __all__ = ["page"]
@@ -57,7 +58,7 @@ def _week(report: Mapping[str, Any]) -> str:
     week = report["week"]
     if week is None:
         return ""
-    names = ", ".join(one["feature"] for one in week["features"] if one["moved"]) or "none"
+    names = ", ".join(title for title, one in compared(week) if one["moved"]) or "none"
     return (
         "<h2>Against the same weekday of the last four weeks</h2>"
         f"<p>moved: <code>{escape(names)}</code></p>"
@@ -65,19 +66,15 @@ def _week(report: Mapping[str, Any]) -> str:
 
 
 def _trend(report: Mapping[str, Any], days: list[Mapping[str, Any]]) -> str:
-    """The effect on each day of the features that moved most; where it moved, in bold."""
+    """The effect on each day of what moved most; where it moved, in bold."""
     if report["drift"] is None:
         return ""
-    by_day = [
-        {one["feature"]: one["effect"] for one in (day["drift"] or {"features": ()})["features"]}
-        for day in days
-    ]
+    by_day = [{title: one["effect"] for title, one in compared(day["drift"] or {})} for day in days]
     rows = []
-    for feature in report["drift"]["features"][:TREND]:
-        name = feature["feature"]
+    for name, _ in compared(report["drift"])[:TREND]:
         cells = (_effect(name, day, found) for day, found in zip(days, by_day, strict=True))
         rows.append((f"<code>{escape(name)}</code>", *cells))
-    heads = ["feature", *(f"#{day['day'][5:]}" for day in days)]
+    heads = ["column", *(f"#{day['day'][5:]}" for day in days)]
     return f'<h2>Effect by day</h2><div class="trend">{table(heads, rows)}</div>'
 
 

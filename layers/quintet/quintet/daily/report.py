@@ -13,6 +13,7 @@ from quintet.captures.places import Place
 from quintet.captures.queries import find, load
 from quintet.captures.store import CaptureObjects, CaptureSink
 from quintet.daily.counting import DayCounts
+from quintet.daily.labels import label_counts
 from quintet.daily.page import page
 from quintet.daily.verdict import DAYS, judge, same_weekdays
 from quintet.errors import BadInput
@@ -90,6 +91,10 @@ def report_day(
         report["version"] = version
         report["notes"] += _notes(versions, version, reference)
         if (known := reference(version)) is not None:
+            labels, notes = label_counts(objects, known, day)
+            report["notes"] += notes
+            if labels is not None:
+                versions[version].append(labels)
             weekdays = [_units(objects, model, one, version) for one in same_weekdays(day)]
             report |= judge(day, known, versions[version], weekdays, before)
     paths = DayPaths(model, day)

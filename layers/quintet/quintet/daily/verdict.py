@@ -1,4 +1,4 @@
-"""Which features drift: those that moved on two of three days, and not by the day of the week."""
+"""What drifts: what moved on two of three days, and not by the day of the week."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from quintet.monitoring.drift import drift_of
+from quintet.monitoring.drift import compared, drift_of
 from quintet.monitoring.samples import Reference
 
 __all__ = ["DAYS", "WEEKS", "judge", "same_weekdays"]
@@ -31,21 +31,21 @@ def judge(
     weekdays: Sequence[Units],
     before: Mapping[date, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The drift of a day, the features that moved on it, and those that drift.
+    """The drift of a day, the columns that moved on it, and those that drift, by their titles.
 
-    With counts of all four `weekdays`, a feature has moved if it has moved from both the training
-    data and these. `before` are the reports of the days before; those of another version do not
-    count, as their baseline is another.
+    With counts of all four `weekdays`, a column has moved if it has moved from both the training
+    data and these, if they have it. `before` are the reports of the days before; those of another
+    version do not count, as their baseline is another.
     """
     drift = drift_of(reference, units)
     if drift is None:
         return {"drift": None, "week": None, "moved": [], "drifting": []}
-    moved = {one["feature"] for one in drift["features"] if one["moved"]}
+    moved = {title for title, one in compared(drift) if one["moved"]}
     week = None
     if len(weekdays) == WEEKS and all(weekdays):
         week = drift_of(reference, units, [unit for some in weekdays for unit in some])
     if week is not None:
-        moved &= {one["feature"] for one in week["features"] if one["moved"]}
+        moved -= {title for title, one in compared(week) if not one["moved"]}
     last = [before.get(day - timedelta(days=back), {}) for back in range(1, WINDOW)]
     version = reference.contract.version
     days = [set(one["moved"]) for one in last if one.get("version") == version]

@@ -92,6 +92,14 @@ class Target:
         found = _mapped(values, self._aliases)
         return found, ~np.isnan(found)
 
+    def values(self, values: Ids) -> tuple[Array, NDArray[np.bool_]]:
+        """Labels as drift compares them, names of classes or numbers, and which are labels."""
+        found, is_label = self.truth(values)
+        if self.kind == "number":
+            return found, is_label
+        names = np.array(self.names, dtype=object)
+        return names[np.nan_to_num(found).astype(np.int64)], is_label
+
     def decided(self, values: Array) -> NDArray[np.int64]:
         """The positions of predicted classes, from the captured label; -1 of unknown ones."""
         return np.nan_to_num(_mapped(values, self._decisions), nan=-1).astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 from typing import Any, TypeVar
 
 from quintet.captures.places import Place
@@ -16,7 +17,7 @@ from quintet.labels.quality import join, report
 from quintet.labels.served import Served, served
 from quintet.labels.targets import Target
 
-__all__ = ["labels_since", "quality", "versions_between"]
+__all__ = ["labels_on", "labels_since", "quality", "versions_between"]
 
 T = TypeVar("T")
 
@@ -101,7 +102,15 @@ def labels_since(objects: CaptureObjects, model: str, since: float) -> table.Lab
     """A model's labels that were known from the day before `since`. Raises Transient."""
     folder = f"{table.PREFIX}model={model}/"
     first = f"{folder}date={table.day_of(since - DAY)}"
+    return _labels(objects, folder, first)
 
+
+def labels_on(objects: CaptureObjects, model: str, day: date) -> table.Labels:
+    """A model's labels that were known on a day (UTC). Raises Transient."""
+    return _labels(objects, f"{table.PREFIX}model={model}/date={day.isoformat()}/")
+
+
+def _labels(objects: CaptureObjects, folder: str, first: str = "") -> table.Labels:
     def look() -> table.Labels:
         keys = [key for key in objects.keys(folder) if key >= first]
         return table.read(_bodies(objects, keys))

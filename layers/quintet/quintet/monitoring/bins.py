@@ -1,31 +1,34 @@
-"""The bins of a feature in a model's baseline, and counts of values in them."""
+"""The bins of features, outputs and labels in a model's baseline, and counts of values in them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quintet.columns import Array, numpy_dtype
-from quintet.contract import Contract, Feature
+from quintet.contract import Feature
 
-__all__ = ["Bins", "bins_of", "category"]
+__all__ = ["OTHERS", "Bins", "Part", "bins_of", "category"]
 
 OTHERS = "others"
+#: what a column is of
+Part = Literal["feature", "output", "label"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """The bins of one feature: ranges of numbers, ranges of text lengths, or categories.
+    """The bins of one column: ranges of numbers, ranges of text lengths, or categories.
 
     `expected` are the counts of the training data, by rows that are independent of each other;
-    `outside` counts those of them that became a default outside the range of the others. A feature
-    whose missing values are NaN has a last bin for them.
+    `outside` counts those of them that became a default outside the range of the others. A column
+    whose missing values are NaN has a last bin for them. `part` says what the column is of; that of
+    an output, or of the labels, is described as a feature, too. `classes` are the names of values.
     """
 
     feature: Feature
@@ -34,6 +37,15 @@ class Bins:
     names: tuple[str, ...]
     expected: NDArray[np.float64]
     outside: float = 0.0
+    part: Part = "feature"
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Its name in reports: of a feature `amount`, of an output `output score`, or `labels`."""
+        if self.part == "label":
+            return "labels"
+        return self.feature.name if self.part == "feature" else f"output {self.feature.name}"
 
     def count(self, values: Array) -> dict[str, Any]:
         """Count values, as JSON.
@@ -83,7 +95,7 @@ class Bins:
 
     def _labels(self) -> list[str]:
         if self.kind == "category":
-            return list(self.names)
+            return [self.classes.get(name, name) for name in self.names]
         edges = [f"{edge:.4g}" for edge in self.edges.tolist()]
         if len(edges) == 1:
             return [f"below {edges[0]}", edges[0], f"above {edges[0]}"]
@@ -106,15 +118,19 @@ def category(value: Any) -> str:
     return str(value)
 
 
-def bins_of(contract: Contract, baseline: Mapping[str, Any]) -> list[Bins]:
-    """The bins of the features that the training data have values of."""
-    known = baseline.get("features", {})
-    pairs = ((feature, known.get(feature.name)) for feature in contract.features)
-    found = (_bins(feature, entry, baseline["rows"]) for feature, entry in pairs if entry)
+def bins_of(
+    features: Iterable[Feature], known: Mapping[str, Any], rows: int, part: Part = "feature"
+) -> list[Bins]:
+    """The bins of the columns that the training data, of so many `rows`, have values of.
+
+    `known` are their entries in the baseline, by name.
+    """
+    pairs = ((feature, known.get(feature.name)) for feature in features)
+    found = (_bins(feature, entry, rows, part) for feature, entry in pairs if entry)
     return [bins for bins in found if bins is not None]
 
 
-def _bins(feature: Feature, entry: Mapping[str, Any], rows: int) -> Bins | None:
+def _bins(feature: Feature, entry: Mapping[str, Any], rows: int, part: Part) -> Bins | None:
     kind = entry["kind"]
     if kind == "category":
         names = (*entry["counts"], OTHERS)
@@ -139,4 +155,4 @@ def _bins(feature: Feature, entry: Mapping[str, Any], rows: int) -> Bins | None:
         outside = one["outside"] * gone
     # the numbers of one row's vector depend on each other: together they are one row
     scale = min(1.0, rows / expected.sum()) if feature.shape else 1.0
-    return Bins(feature, kind, edges, tuple(names), expected * scale, outside * scale)
+    return Bins(feature, kind, edges, tuple(names), expected * scale, outside * scale, part)

@@ -1,13 +1,13 @@
-"""Drift: which features of scored rows have another distribution than the training data.
+"""Drift: which features, outputs and labels have another distribution than the training data.
 
-A feature has moved if one of its tests is significant after Holm's correction over all tests of the
+A column has moved if one of its tests is significant after Holm's correction over all tests of the
 report, and its effect is above the contract's floor. Without the first, every run finds something;
 without the second, every large run does. docs/monitoring.md has the power of the tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,10 +16,11 @@ import numpy as np
 from quintet.contract import DriftRule
 from quintet.monitoring import statistics
 from quintet.monitoring.bins import OTHERS, Bins
-from quintet.monitoring.samples import Reference
+from quintet.monitoring.outputs import output_columns
+from quintet.monitoring.samples import SECTIONS, Reference
 from quintet.monitoring.statistics import Counts
 
-__all__ = ["FEWEST", "drift_of"]
+__all__ = ["FEWEST", "compared", "drift_of"]
 
 #: the number of rows (or entities) below which a report says too few, and nothing has moved
 FEWEST = 200
@@ -34,9 +35,10 @@ def drift_of(
 ) -> dict[str, Any] | None:
     """Compute the drift of a run or day, movers first; None without rows or without a baseline.
 
-    `units` are the number of rows that each unit scored, and its `Sample.document`. With an entity
-    in the contract the tests count entities, and `by_rows` has what they give for rows. With other
-    units `before`, these are what is compared with, in place of the training data.
+    `units` are the number of rows that each unit scored, and its `Sample.document`; of labels,
+    their number and what `count_labels` gives. With an entity in the contract the tests count
+    entities, and `by_rows` has what they give for rows. With other units `before`, these are what
+    is compared with, in place of the training data.
     """
     known, earlier = _with_rows(units), None if before is None else _with_rows(before)
     bins = reference.rows()
@@ -48,14 +50,15 @@ def drift_of(
     if reference.contract.entity:
         first = None if earlier is None else _first(earlier)
         view = _View(_instead(reference.entities(), first), _first(known), rule)
-    features = [one.document() for one in view.features]
+    columns = [one.document() for one in view.columns]
     if view is not by_rows:
-        moved = {one.name: one.document() for one in by_rows.features}
-        for feature in features:
-            if other := moved.get(feature["feature"]):
-                feature["by_rows"] = {name: other[name] for name in ("moved", "effect", "p")}
-    features.sort(key=lambda one: (not one["moved"], -one["effect"], one["feature"]))
-    names = {feature["feature"] for feature in features}
+        other = {one.bins.title: one.document() for one in by_rows.columns}
+        for one, document in zip(view.columns, columns, strict=True):
+            if counted := other.get(one.bins.title):
+                names = ("moved", "effect", "p")
+                document["by_rows"] = {name: counted[name] for name in names}
+    parts = {part: _movers_first(one for one in columns if part in one) for part in SECTIONS}
+    known_names = {one.bins.title for one in view.columns}
     return {
         "rows": by_rows.rows,
         "entities": view.rows if view is not by_rows else None,
@@ -63,10 +66,42 @@ def drift_of(
         "too_few": view.rows < FEWEST,
         "false_alarms": rule.false_alarms,
         "floor": rule.floor,
-        "moved": sum(feature["moved"] for feature in features),
-        "features": features,
-        "not_compared": [f.name for f in reference.contract.features if f.name not in names],
+        "moved": sum(one["moved"] for one in columns),
+        **{SECTIONS[part]: found for part, found in parts.items()},
+        "not_compared": [name for name in _titles(reference) if name not in known_names],
+        "notes": list(_notes(reference)),
     }
+
+
+def compared(drift: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """All columns of a report with their titles, movers first; also of one from before outputs."""
+    found = [one for section in SECTIONS.values() for one in drift.get(section, ())]
+    return [(_title(one), one) for one in _movers_first(found)]
+
+
+def _movers_first(columns: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(columns, key=lambda one: (not one["moved"], -one["effect"], _title(one)))
+
+
+def _title(column: Mapping[str, Any]) -> str:
+    if "label" in column:
+        return "labels"
+    return column["feature"] if "feature" in column else f"output {column['output']}"
+
+
+def _titles(reference: Reference) -> Iterator[str]:
+    """All that could be compared, but for labels."""
+    yield from (feature.name for feature in reference.contract.features)
+    if "outputs" in reference.baseline:
+        yield from (f"output {one.feature.name}" for one in output_columns(reference.contract))
+
+
+def _notes(reference: Reference) -> Iterator[str]:
+    if reference.contract.outputs and "outputs" not in reference.baseline:
+        yield (
+            "no baseline for outputs: raise `version` in model.yaml, and publish again with "
+            "training data that have a column for each feature"
+        )
 
 
 def _with_rows(units: Iterable[tuple[int, Mapping[str, Any]]]) -> Units:
@@ -75,7 +110,7 @@ def _with_rows(units: Iterable[tuple[int, Mapping[str, Any]]]) -> Units:
 
 def _first(units: Units) -> Units:
     """What units counted of entities, each once."""
-    parts = [found["entities"] for _, found in units]
+    parts = [part for _, found in units if (part := found["entities"])]
     return [(part["rows"], part) for part in parts if part["rows"]]
 
 
@@ -91,12 +126,14 @@ class _View:
     """All tests of the rows, or of the entities: significant only together."""
 
     def __init__(self, bins: Sequence[Bins], units: Units, rule: DriftRule) -> None:
-        self.rows = sum(found["rows"] for _, found in units)
-        self.features = [one for one in (_compared(b, units) for b in bins) if one is not None]
-        tests = [test for one in self.features for test in one.tests]
-        for test, p in zip(tests, statistics.holm([test.p for test in tests]), strict=True):
+        self.rows = sum(found["rows"] for _, found in units if "features" in found)
+        self.columns = [one for one in (_compared(b, units) for b in bins) if one is not None]
+        tests = [(one, test) for one in self.columns for test in one.tests]
+        adjusted = statistics.holm([test.p for _, test in tests])
+        for (one, test), p in zip(tests, adjusted, strict=True):
             test.p = p
-            test.fires = self.rows >= FEWEST and p <= rule.false_alarms and test.effect > rule.floor
+            enough = (one.labels or self.rows) >= FEWEST
+            test.fires = enough and p <= rule.false_alarms and test.effect > rule.floor
 
 
 @dataclass(slots=True)
@@ -110,23 +147,21 @@ class _Test:
 
 
 @dataclass(slots=True)
-class _Feature:
-    """One feature, its counts in the training data and now, and its tests."""
+class _Column:
+    """A column, its counts in the training data and now, and its tests; of labels, how many."""
 
     bins: Bins
     now: Counts
     tests: list[_Test]
-
-    @property
-    def name(self) -> str:
-        return self.bins.feature.name
+    labels: int
 
     def document(self) -> dict[str, Any]:
-        """The feature in a report; effect and p are those of the test that says most."""
+        """The column in a report; effect and p are those of the test that says most."""
         most = min(self.tests, key=lambda test: (not test.fires, test.p, -test.effect))
         before = self.bins.expected
         return {
-            "feature": self.name,
+            self.bins.part: self.bins.feature.name,
+            **({"rows": self.labels} if self.labels else {}),
             "kind": self.bins.kind,
             "moved": most.fires,
             "effect": round(most.effect, 4),
@@ -148,13 +183,14 @@ class _Feature:
         }
 
 
-def _compared(bins: Bins, units: Units) -> _Feature | None:
-    """A feature with its tests; None if no row has it, as in captures without its column."""
+def _compared(bins: Bins, units: Units) -> _Column | None:
+    """A column with its tests; None if no row has it, as in captures without its column."""
     total = _total(bins, units)
     if total is None:
         return None
     tests = list(_tests(bins, total.counts, total.outside, total.alike))
-    return _Feature(bins, total.counts, tests)
+    labels = sum(found["rows"] for _, found in units if "labels" in found)
+    return _Column(bins, total.counts, tests, labels if bins.part == "label" else 0)
 
 
 class _Total(NamedTuple):
@@ -166,11 +202,11 @@ class _Total(NamedTuple):
 
 
 def _total(bins: Bins, units: Units) -> _Total | None:
-    name = bins.feature.name
+    section, name = SECTIONS[bins.part], bins.feature.name
     total, weights, squares = np.zeros(len(bins.expected)), 0.0, 0.0
     outside, low, high = 0.0, np.inf, -np.inf
     for rows, found in units:
-        counted = found["features"].get(name)
+        counted = found.get(section, {}).get(name)
         if counted is None:
             continue
         weight = rows / found["rows"]  # each unit counts by its scored rows

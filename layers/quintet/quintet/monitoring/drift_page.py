@@ -1,15 +1,16 @@
-"""The drift section of a run's page: how much each feature moved, and in which direction."""
+"""The drift section of a page: how much each feature, output and label moved, and where to."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import Any
 
-from quintet.monitoring.drift import FEWEST
+from quintet.monitoring.drift import FEWEST, compared
+from quintet.monitoring.samples import SECTIONS
 
 __all__ = ["STYLE", "drift_section"]
 
-#: the number of features on a run's page; report.json has all of them
+#: the number of columns on a run's page; report.json has all of them
 SHOWN = 20
 #: the number of bins that are drawn; of more categories, the smallest are one
 BINS = 24
@@ -28,18 +29,19 @@ STYLE = """
 
 
 def drift_section(drift: dict[str, Any] | None, shown: int = SHOWN) -> str:
-    """The section as HTML, with so many features; empty without a baseline."""
+    """The section as HTML, with so many columns; empty without a baseline."""
     if not drift:
         return ""
-    features = drift["features"]
-    rows = "".join(map(_row, features[:shown]))
-    more = len(features) - shown
+    columns = compared(drift)
+    rows = "".join(_row(*one) for one in columns[:shown])
+    more = len(columns) - shown
+    notes = "".join(f"<p>{escape(note)}</p>" for note in drift["notes"])
     rest = f'<p class="soft">and {more} more, which moved less: report.json</p>' if more > 0 else ""
     return (
         f'<h2>Drift <span class="soft">{_verdict(drift)}</span></h2>'
         f'<p class="soft key">{_counted(drift)}'
         '<i class="was"></i>training data<i class="now"></i>now</p>'
-        f"{_table(rows)}{rest}"
+        f"{_table(rows)}{rest}{notes}"
     )
 
 
@@ -47,7 +49,12 @@ def _verdict(drift: dict[str, Any]) -> str:
     """The result in a few words."""
     if drift["too_few"]:
         return f"too few {_unit(drift)} to tell: at least {FEWEST} are needed"
-    return f"{drift['moved']} of {len(drift['features'])} features moved"
+    counts = [
+        f"{sum(one['moved'] for one in found)} of {len(found)} {section}"
+        for section in SECTIONS.values()
+        if (found := drift[section])
+    ]
+    return f"{', '.join(counts)} moved"
 
 
 def _unit(drift: dict[str, Any]) -> str:
@@ -64,42 +71,45 @@ def _counted(drift: dict[str, Any]) -> str:
 def _table(rows: str) -> str:
     """The table around the rows of `_row`."""
     return (
-        '<div class="box scroll drift"><table><tr><th>feature</th><th>result</th>'
+        '<div class="box scroll drift"><table><tr><th>column</th><th>result</th>'
         '<th class="n">effect</th><th class="n">p</th><th class="n">PSI</th><th class="n">JS</th>'
         f"<th>shares, and the largest change</th></tr>{rows}</table></div>"
     )
 
 
-def _row(feature: dict[str, Any]) -> str:
-    moved = feature["moved"]
-    why = ", ".join(test["test"] for test in feature["tests"] if test["fires"])
+def _row(title: str, column: dict[str, Any]) -> str:
+    moved = column["moved"]
+    why = ", ".join(test["test"] for test in column["tests"] if test["fires"])
     result = f"moved: {why}" if moved else "as before"
-    if (rows := feature.get("by_rows")) and rows["moved"] != moved:
+    if (labels := column.get("rows")) is not None:
+        few = f", too few: at least {FEWEST} are needed" if labels < FEWEST else ""
+        result += f'<br><span class="soft">{labels:,} labels{few}</span>'
+    if (rows := column.get("by_rows")) and rows["moved"] != moved:
         told = "moved" if rows["moved"] else "did not move"
         result += (
             f'<br><span class="soft">counted by rows it {told} (effect {rows["effect"]:.3f})</span>'
         )
     return (
-        f"<tr><td><code>{escape(feature['feature'])}</code></td>"
+        f"<tr><td><code>{escape(title)}</code></td>"
         f'<td class="level {"moved" if moved else "none"}">{result}</td>'
-        f'<td class="n">{feature["effect"]:.3f}</td><td class="n">{feature["p"]:.2g}</td>'
-        f'<td class="n">{feature["stability_index"]:.3f}</td>'
-        f'<td class="n">{feature["jensen_shannon"]:.3f}</td><td>{_bars(feature)}</td></tr>'
+        f'<td class="n">{column["effect"]:.3f}</td><td class="n">{column["p"]:.2g}</td>'
+        f'<td class="n">{column["stability_index"]:.3f}</td>'
+        f'<td class="n">{column["jensen_shannon"]:.3f}</td><td>{_bars(title, column)}</td></tr>'
     )
 
 
-def _largest(feature: dict[str, Any]) -> str:
+def _largest(column: dict[str, Any]) -> str:
     """The bin that changed most, in words: the bars have no labels."""
-    changes = [abs(n - w) for w, n in zip(feature["expected"], feature["actual"], strict=True)]
+    changes = [abs(n - w) for w, n in zip(column["expected"], column["actual"], strict=True)]
     place = changes.index(max(changes))
-    was, now = feature["expected"][place], feature["actual"][place]
-    name = feature["bins"][place]
+    was, now = column["expected"][place], column["actual"][place]
+    name = column["bins"][place]
     return f"{name}: {100 * was:.1f} % to {100 * now:.1f} %"
 
 
-def _drawn(feature: dict[str, Any]) -> list[tuple[str, float, float]]:
+def _drawn(column: dict[str, Any]) -> list[tuple[str, float, float]]:
     """The bins to draw, each with its share in the training data and now."""
-    bins = list(zip(feature["bins"], feature["expected"], feature["actual"], strict=True))
+    bins = list(zip(column["bins"], column["expected"], column["actual"], strict=True))
     if len(bins) <= BINS:
         return bins
     order = sorted(bins, key=lambda one: -max(one[1:]))
@@ -107,9 +117,9 @@ def _drawn(feature: dict[str, Any]) -> list[tuple[str, float, float]]:
     return [*order[: BINS - 1], ("the rest", *(sum(one[i] for one in rest) for i in (1, 2)))]
 
 
-def _bars(feature: dict[str, Any]) -> str:
+def _bars(title: str, column: dict[str, Any]) -> str:
     """Two bars per bin: its share of the training data, and its share now."""
-    bins = _drawn(feature)
+    bins = _drawn(column)
     most, step = max(max(was, now) for _, was, now in bins), WIDTH / len(bins)
     bars = []
     for place, (name, was, now) in enumerate(bins):
@@ -121,9 +131,9 @@ def _bars(feature: dict[str, Any]) -> str:
             for kind, share, shift in (("was", was, 0.05), ("now", now, 0.5))
         )
         bars.append(f"<g>{rects}<title>{escape(told)}</title></g>")
-    label = f"the shares of {feature['feature']} by bin, in the training data and now"
+    label = f"the shares of {title} by bin, in the training data and now"
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(label)}">{"".join(bars)}</svg>'
-        f'<span class="soft">{escape(_largest(feature))}</span>'
+        f'<span class="soft">{escape(_largest(column))}</span>'
     )

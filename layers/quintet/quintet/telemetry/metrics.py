@@ -79,8 +79,8 @@ CAPTURES = {
 }
 #: metrics of `report_day`, by stage and model
 DRIFT = {
-    "moved_features_count": "features whose distribution had moved on the day",
-    "drifting_features_count": "features that had moved on two of three days",
+    "moved_features_count": "features, outputs and labels whose distribution had moved on the day",
+    "drifting_features_count": "features, outputs and labels that had moved on two of three days",
     "drifting_models_count": "models with such a feature, by stage alone",
 }
 #: metrics of every function that loads a model, by stage and model
