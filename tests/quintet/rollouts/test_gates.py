@@ -11,10 +11,10 @@ from tests.kits.evidence import evidence, paired
 
 from quintet.contract import Gates, Margins, RolloutRule
 from quintet.rollouts.evidence import Evidence, concat, no_evidence
-from quintet.rollouts.gates import GateRow, Verdict, judge
+from quintet.rollouts.gates import GateRow, Verdict, judge, rule_for
 from quintet.rollouts.power import needed
 from quintet.rollouts.sequential import ODDS, ODDS_WEIGHTS
-from quintet.rollouts.state import Phase
+from quintet.rollouts.state import Phase, Rollout
 
 RULE = RolloutRule(steps=(0.1, 0.5))
 
@@ -290,3 +290,22 @@ def test_verdict_is_ready_for_json() -> None:
             },
         ],
     }
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_rollout_without_pairs_has_the_gates_of_entities_only(paired: bool) -> None:
+    rollout = Rollout(
+        id="r1",
+        model="fraud",
+        live=3,
+        candidate=4,
+        phase="canary",
+        steps=(0.2, 1.0),
+        step=0,
+        started=0.0,
+        entered=0.0,
+        paired=paired,
+    )
+    rule = rule_for(rollout, RolloutRule(gates=Gates(latency="dry_run")))
+    off = {} if paired else {"failures": "off", "score": "off", "labels": "off"}
+    assert rule == RolloutRule(steps=(0.2, 1.0), gates=Gates(latency="dry_run", **off))  # type: ignore[arg-type]

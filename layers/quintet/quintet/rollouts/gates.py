@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -31,9 +31,9 @@ from quintet.rollouts.sequential import (
     log_more_often,
     log_other_share,
 )
-from quintet.rollouts.state import Phase
+from quintet.rollouts.state import Phase, Rollout
 
-__all__ = ["PAIRED", "UNPAIRED", "GateRow", "Verdict", "judge", "unknown"]
+__all__ = ["PAIRED", "UNPAIRED", "GateRow", "Verdict", "judge", "rule_for", "unknown"]
 
 #: gates that compare both versions' answers to the same row, and those that compare entities
 PAIRED = ("failures", "score", "labels")
@@ -110,6 +110,13 @@ def judge(
         rows += _unpaired(rule, evidence, shares, present, now - timeout)
         rows.append(_sample_ratio(new_entities(evidence, shares)))
     return _together(rows)
+
+
+def rule_for(rollout: Rollout, rule: RolloutRule) -> RolloutRule:
+    """A contract's rule as it holds for a rollout: with the rollout's steps, and without the gates
+    that compare both versions' scores of a row if it has no such pairs."""
+    off: dict[str, Any] = {} if rollout.paired else dict.fromkeys(PAIRED, "off")
+    return replace(rule, steps=rollout.steps, gates=replace(rule.gates, **off))
 
 
 def unknown(reason: str) -> Verdict:

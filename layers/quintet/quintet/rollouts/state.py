@@ -19,10 +19,12 @@ class Rollout:
     """A rollout in progress.
 
     `id` is unique, and salts the routing. `live` is the version that answered when it started,
-    `candidate` the new one. `steps` are the candidate's shares (0 to 1) as a canary, ascending;
-    `step` is the position of the present one. `started` and `entered` (the present phase and step)
-    are in epoch seconds. `paused` says why it stands still, empty if it goes on. `by` and `reason`
-    are who started it, and why.
+    `candidate` the new one. `steps` are the candidate's shares (0 to 1) as a canary, ascending.
+    `step` is the position of the present one; it is -1 in shadow and `len(steps)` when watching,
+    so that one step has one share. `started` and `entered` (the present phase and step) are in
+    epoch seconds. `paused` says why it stands still, empty if it goes on. `by` and `reason` are who
+    started it, and why. `paired` is False if captures do not let one version score what the other
+    answered (`quintet.rollouts.compatible.unpaired`).
     """
 
     id: str
@@ -37,6 +39,7 @@ class Rollout:
     paused: str = ""
     by: str = ""
     reason: str = ""
+    paired: bool = True
 
     @property
     def share(self) -> float:

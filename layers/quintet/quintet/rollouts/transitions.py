@@ -63,12 +63,14 @@ def start(
     id: str,
     steps: Sequence[float],
     shadow: bool = True,
+    paired: bool = True,
     overrides: Mapping[str, int] | None = None,
     held: bool = False,
 ) -> Change:
     """Begin a rollout: in shadow, or as a canary at the first step.
 
-    `id` is unique among all rollouts, of letters, digits and hyphens. The entities of `overrides`
+    `id` is unique among all rollouts, of letters, digits and hyphens. Without `paired`, gates that
+    compare both versions' scores of a row are off. The entities of `overrides`
     are answered by their version from now on. `held` begins paused, with the overrides alone; a
     canary begins when it is resumed.
 
@@ -114,6 +116,7 @@ def start(
         paused="overrides only" if held else "",
         by=cause.by,
         reason=cause.reason,
+        paired=paired,
     )
     fields: dict[str, Any] = {"overrides": given} if given else {}
     if shadow:
