@@ -11,7 +11,7 @@ from tests.kits.aws import moto_server
 from tests.kits.jobs import NOW, RESULT, TTL, job, job_table
 
 from quintet.errors import BadInput, NotFound
-from quintet.jobs.job import Busy, Content, Job, JobOutcome, Lease, LostLease, Settled
+from quintet.jobs.job import Busy, Content, Job, JobOutcome, JobRollout, Lease, LostLease, Settled
 from quintet.jobs.memory import MemoryJobs
 from quintet.jobs.store import IdempotencyKey, JobEvent, JobStore, JobSummary, KeyReused
 
@@ -45,6 +45,7 @@ def test_an_accepted_job_is_stored_with_its_notice(store: JobStore) -> None:
     body = Content("application/octet-stream", 3, b"\x00\xff\n", headers={"a": "b"})
     made = job(request=body, endpoint="crm", notify_topic=True, inference_id="i-1")
     made = replace(made, output="results/team/j1", run_limit=30, traceparent="00-a-b-01")
+    made = replace(made, rollout=JobRollout("r1", 2, 4, 0.1))
     event = JobEvent("j1", "accepted", NOW)
     assert store.accept(made) == (made, event)
     assert store.get("j1") == made

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from quintet.captures.events import new_event, taken
-from quintet.captures.lines import begun_line, failure_line, prediction_lines, taken_out_line
+from quintet.captures.lines import begun_line, failure_line, prediction_lines
 from quintet.captures.plans import CapturePlan
 from quintet.errors import BadInput, QuintetError
 from quintet.protocols.http import Request, Response
@@ -134,7 +134,12 @@ class RequestTelemetry:
         if self._cold:
             event["cold"] = True
         if context.answered or context.taken_out:
-            return _by_version(context, event, self.output.now(), error)
+            from quintet.captures.versions import Began, version_lines  # most models have none
+
+            event["rows"], answered = context.rows, context.answered
+            event["event_time"] = answered[0].now if answered else self.output.now()
+            began = Began(contract, context.route, context.rollout)
+            return version_lines(event, answered, context.taken_out, error, [began])
         if error is None:
             assert prediction is not None
             event["event_time"] = prediction.now
@@ -153,8 +158,9 @@ class RequestTelemetry:
             return
         context.event = context.event or new_event()
         if taken(context.event, capture.rate):
-            about = {"event": context.event, "event_time": self.output.now()}
-            self.output.write(begun_line({**about, "request_id": context.id}, part))
+            about: dict[str, Any] = {"event": context.event, "event_time": self.output.now()}
+            about["request_id"] = context.id
+            self.output.write(begun_line(about, part.route, part.batch.entities))
 
     def taken_out(self, model: str, version: int, error: QuintetError) -> None:
         """Log that a version beside the live one cannot answer: the live version does."""
@@ -194,41 +200,6 @@ def _rows_of_others(context: RequestContext, counts: dict[str, Any]) -> dict[str
         of["fallback_rows_count"] += int(one.scores.fallback.sum())
     counts.update(found.pop(context.route if context.route in _ROLLOUT else "live"))
     return {route: {name: n for name, n in of.items() if n} for route, of in found.items()}
-
-
-def _by_version(
-    context: RequestContext, event: dict[str, Any], now: float, error: Exception | None
-) -> list[bytes]:
-    """The capture of a request that a rollout routed: lines for each version, one at least for
-    each that began. `now` is in epoch seconds."""
-    answered = context.answered
-    event |= {"rows": context.rows, "event_time": answered[0].now if answered else now}
-    lines = [taken_out_line(event, one) for one in context.taken_out]
-    total = event["ms"].get("total_ms", 0.0)
-    began = {(one.contract.version, one.rollout) for one in answered}
-    for one in answered:
-        plan: CapturePlan = one.contract.compiled[CapturePlan]
-        others = sum(other.took["total_ms"] for other in answered if other is not one)
-        took = event["ms"] | one.took | {"total_ms": total - others}
-        own = _routed(event, one.route, one.rollout) | {"ms": _rounded(took)}
-        if isinstance(error, BadInput) or (error is not None and one.scores.refusals):
-            lines.append(failure_line(plan, own, error, context.rows))
-        else:
-            lines += prediction_lines(plan, own, one)
-    if error is not None and (context.version, context.rollout) not in began:
-        assert context.contract is not None
-        about = _routed(event, context.route, context.rollout)
-        failed: CapturePlan = context.contract.compiled[CapturePlan]
-        lines.append(failure_line(failed, about, error, context.rows))
-    return lines
-
-
-def _routed(event: dict[str, Any], route: str, mark: str) -> dict[str, Any]:
-    return event | {"route": route} | ({"rollout": mark} if mark else {})
-
-
-def _rounded(took: Mapping[str, float]) -> dict[str, float]:
-    return {step: round(milliseconds, 3) for step, milliseconds in took.items()}
 
 
 def _line(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from quintet.aws.dynamodb import Item, number, text
-from quintet.jobs.job import Content, Job, JobOutcome, Lease, State
+from quintet.aws.dynamodb import Item, attributes, number, plain, text
+from quintet.jobs.job import Content, Job, JobOutcome, JobRollout, Lease, State
 from quintet.jobs.store import JobEvent, JobSummary
 
 __all__ = [
@@ -102,6 +103,8 @@ def job_item(job: Job) -> Item:
         item["run_limit"] = {"N": str(job.run_limit)}
     if job.traceparent:
         item["traceparent"] = text(job.traceparent)
+    if job.rollout is not None:
+        item["rollout"] = {"M": attributes(asdict(job.rollout))}
     return item
 
 
@@ -135,7 +138,13 @@ def job_of(item: Mapping[str, Any]) -> Job:
         problem=json.loads(item["problem"]["S"]) if "problem" in item else None,
         reopened=int(item["reopened"]["N"]) if "reopened" in item else 0,
         traceparent=item["traceparent"]["S"] if "traceparent" in item else "",
+        rollout=_rollout_of(item["rollout"]["M"]) if "rollout" in item else None,
     )
+
+
+def _rollout_of(fields: Mapping[str, Any]) -> JobRollout:
+    given = {name: plain(value) for name, value in fields.items()}
+    return JobRollout(**{**given, "share": float(given["share"])})
 
 
 def summary_of(item: Mapping[str, Any]) -> JobSummary:

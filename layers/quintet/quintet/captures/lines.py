@@ -16,11 +16,11 @@ import orjson
 from quintet.captures.plans import CapturePlan, Rows
 from quintet.columns import Array
 from quintet.errors import BadInput, Refusal
-from quintet.serving import Prediction
+from quintet.serving import ModelRoute, Prediction
 from quintet.serving.routing import entity_hash
 
 if TYPE_CHECKING:
-    from quintet.serving.router import Part, TakenOut
+    from quintet.serving.router import TakenOut
 
 __all__ = [
     "MAX_BYTES",
@@ -74,15 +74,17 @@ def failure_line(plan: CapturePlan, event: Mapping[str, Any], error: Exception, 
     return orjson.dumps(line)
 
 
-def begun_line(event: Mapping[str, Any], part: Part) -> bytes:
+def begun_line(
+    event: Mapping[str, Any], route: ModelRoute, entities: Sequence[str] | None
+) -> bytes:
     """The line that a version writes before it runs for a canary's event: its end is a capture.
 
     A process that dies writes no capture, so one that began without an end is a crash of the
     version. `event` has the event's id and time. `entity` is the hash of the first row's entity, of
     the event without one, as 16 hexadecimal digits.
     """
-    contract, route, entities = part.route.model.contract, part.route, part.batch.entities
-    entity = (entities and entities[0]) or event["event"]
+    contract = route.model.contract
+    entity: str = entities[0] if entities and entities[0] else event["event"]
     line = {"capture": 1, "begun": 1, **event, "model": contract.name, "version": contract.version}
     line |= {"route": route.name, "rollout": route.mark}
     return orjson.dumps(line | {"entity": f"{entity_hash(contract.name, entity):016x}"})
@@ -92,7 +94,7 @@ def taken_out_line(event: Mapping[str, Any], one: TakenOut) -> bytes:
     """The line of a version that should have answered rows of an event and was taken out."""
     plan: CapturePlan = one.contract.compiled[CapturePlan]
     about = {"route": one.choice.route, "rollout": one.choice.mark}
-    return failure_line(plan, {**event, **about}, one.error, one.rows)
+    return failure_line(plan, {**event, **about}, one.error, len(one.rows))
 
 
 def write_lines(lines: Sequence[bytes]) -> None:

@@ -11,24 +11,33 @@ from quintet.columns import layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
 from quintet.jobs.job import Job
+from quintet.jobs.routing import route_of
 from quintet.jobs.store import MAX_INPUT_BYTES
 from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import PROTOCOLS, Asked, WireProtocol
 from quintet.serving import ModelRoute, Prediction, Steps, predict_groups
 from quintet.serving.model_cache import ModelCache, PublishedModel
 from quintet.serving.predict import in_caller_order, predict
+from quintet.serving.router import Split, TakenOut, parts_of
+from quintet.serving.routes import Route
+from quintet.serving.routing import keys_of
+from quintet.serving.split_groups import Begin, Divided, predict_divided
 
 __all__ = ["Read", "Scored", "groups", "in_time", "read", "score"]
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A job and its decoded request."""
+    """A job and its decoded request.
+
+    `model` decoded it. `route` splits its rows between versions; None without a rollout.
+    """
 
     job: Job
     model: PublishedModel
     protocol: WireProtocol
     asked: Asked
+    route: Route | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -44,33 +53,48 @@ class Read:
         It includes the outputs, because a row fails if a requested output is not finite. It
         includes the run's time limit, so that no job is delayed by jobs with a longer limit.
         """
-        job = self.job
-        return job.model, job.version, self.outputs, layout(self.asked.batch), job.run_limit
+        job, route = self.job, self.route
+        version = self.model.contract.version
+        split: Hashable = None
+        if route is not None:
+            overrides = frozenset(route.overrides.items())
+            split = route.mark, route.canary, route.canary_share, overrides
+        batch = self.asked.batch
+        return job.model, version, split, self.outputs, layout(batch), job.run_limit
 
 
 class Scored(NamedTuple):
-    """The answer to a job or its error, and the prediction that the answer was made of."""
+    """The answer to a job or its error, and the prediction that the answer was made of.
+
+    While a rollout runs, `parts` are the predictions of each version, also of a job that another
+    version failed, and `taken_out` the versions that could not answer.
+    """
 
     answer: Response | Exception
     prediction: Prediction | None = None
+    parts: Sequence[Prediction] = ()
+    taken_out: Sequence[TakenOut] = ()
 
 
 def read(job: Job, body: bytes, models: ModelCache) -> Read:
-    """Decode a job's request with its protocol and the contract of its pinned version.
+    """Decode a job's request with its protocol and the contract of its version.
 
     Raises:
         BadInput: the request does not fit the model, or the version is no longer published.
         ModelFailure: the version does not load.
         Transient: the registry could not be read.
     """
-    model = models.get(job.model, job.version)
+    route = None
+    if job.rollout is not None:
+        route = route_of(job, models.route(job.model))
+    model = models.get(job.model, job.version if route is None else route.live)
     protocol = PROTOCOLS[job.form]
     request = _request_of(job, body)
     contract = model.contract
     if job.request.place is not None:  # the contract's limit applies to HTTP bodies only
         limits = replace(contract.limits, bytes=MAX_INPUT_BYTES)
         contract = replace(contract, limits=limits)
-    return Read(job, model, protocol, protocol.decode(contract, request))
+    return Read(job, model, protocol, protocol.decode(contract, request), route)
 
 
 def _request_of(job: Job, body: bytes) -> Request:
@@ -95,30 +119,79 @@ def groups(jobs: Sequence[Read]) -> Iterator[list[Read]]:
 
 
 def score(
-    together: Sequence[Read], features: FeatureSource, now: float, steps: Steps
+    together: Sequence[Read],
+    models: ModelCache,
+    features: FeatureSource,
+    now: float,
+    *,
+    steps: Steps,
+    begin: Begin = lambda route, jobs: None,
 ) -> list[Scored]:
-    """Score the jobs of a group in one run; `steps` gets its times.
+    """Score the jobs of a group in one run of each version; `steps` gets its times.
+
+    `begin` is called before a version of a rollout runs, with the positions of its jobs.
 
     Raises:
         Transient: the feature store could not be read.
     """
-    first = together[0]
-    predictions = predict_groups(
-        ModelRoute(first.model),
-        [found.asked.batch for found in together],
-        features,
-        now,
-        outputs=first.outputs,
-        steps=steps,
-    )
+    first, batches = together[0], [found.asked.batch for found in together]
+    if first.route is not None and first.route.splits:
+        keys = [_keys(found) for found in together]
+        by = Split(models, first.route, first.model)
+        asked = (by, batches, keys, features, now)
+        divided = predict_divided(*asked, outputs=first.outputs, steps=steps, begin=begin)
+        return [
+            _merged(found, one, by, features, now)
+            for found, one in zip(together, divided, strict=True)
+        ]
+    route = ModelRoute(first.model)
+    if first.route is not None:
+        route = ModelRoute(first.model, "live", first.route.mark)
+    predictions = predict_groups(route, batches, features, now, outputs=first.outputs, steps=steps)
     return [
-        _answer(found, _by_row(found, prediction, features, now))
+        _answer(found, _by_row(found, prediction, route, features, now))
         for found, prediction in zip(together, predictions, strict=True)
     ]
 
 
+def _keys(found: Read) -> list[str]:
+    batch = found.asked.batch
+    return keys_of(batch.entities, batch.rows, found.job.id, whole=not found.protocol.by_row)
+
+
+def _merged(found: Read, one: Divided, by: Split, features: FeatureSource, now: float) -> Scored:
+    """The answer to a job of which several versions answered rows."""
+    parts = one.parts
+    if one.failure is not None:
+        if not found.asked.partial:
+            return Scored(one.failure, None, parts, one.taken_out)
+        try:
+            parts = _parts_by_row(found, by, features, now)
+        except ModelFailure as error:
+            return Scored(error, None, (), one.taken_out)
+    whole = in_caller_order(parts, found.asked.batch)
+    if found.protocol.by_row:
+        whole = replace(whole, parts=parts)
+    return _answer(found, whole)._replace(parts=parts, taken_out=one.taken_out)
+
+
+def _parts_by_row(found: Read, by: Split, features: FeatureSource, now: float) -> list[Prediction]:
+    """The predictions of one job's versions, in which only the rows that break them fail."""
+    batch, predictions = found.asked.batch, []
+    parts, _ = parts_of(by, batch, _keys(found))
+    for part in parts:
+        asked = (part.route, part.batch, features, now)
+        (prediction,) = predict(*asked, outputs=found.outputs, isolate="rows")
+        predictions.append(replace(prediction, rows=part.rows))
+    return predictions
+
+
 def _by_row(
-    found: Read, prediction: Prediction | ModelFailure, features: FeatureSource, now: float
+    found: Read,
+    prediction: Prediction | ModelFailure,
+    route: ModelRoute,
+    features: FeatureSource,
+    now: float,
 ) -> Prediction | ModelFailure:
     """Score one job; if it accepts partial results, only the rows that break the model fail.
 
@@ -127,13 +200,12 @@ def _by_row(
     """
     if not (isinstance(prediction, ModelFailure) and found.asked.partial):
         return prediction
-    route, batch = ModelRoute(found.model), found.asked.batch
+    batch = found.asked.batch
     try:
-        return in_caller_order(
-            predict(route, batch, features, now, outputs=found.outputs, isolate="rows")
-        )
+        (alone,) = predict(route, batch, features, now, outputs=found.outputs, isolate="rows")
     except ModelFailure as error:
         return error
+    return alone
 
 
 def in_time(together: Sequence[Read], answers: list[Scored], seconds: float) -> list[Scored]:

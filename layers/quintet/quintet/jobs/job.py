@@ -22,6 +22,7 @@ __all__ = [
     "Content",
     "Job",
     "JobOutcome",
+    "JobRollout",
     "Lease",
     "LostLease",
     "Settled",
@@ -73,19 +74,34 @@ class Lease:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class JobRollout:
+    """The rollout that a job was accepted under: its id and step.
+
+    `candidate` answers the `share` (0 to 1) of the entities, and the job's version the others; None
+    in shadow. A candidate that was promoted is the job's version itself.
+    """
+
+    id: str
+    step: int
+    candidate: int | None = None
+    share: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One asynchronous request.
 
     `owner` is its caller, `version` the model version pinned when it was accepted, `form` the
-    protocol of its request and result (records, oip, sagemaker). A job expires if no worker starts
-    it before its `deadline`. `endpoint` is the registered endpoint for its callback; `notify_topic`
-    says whether SNS is notified when it ends. A settled job keeps its last lease as a record.
-    `output` is the S3 key of the result, if the caller chose one; `run_limit` bounds the seconds of
-    the run that scores it (None: no bound). `attempts` counts its leases. `broken` counts runs that
-    broke off: the worker crashed, ran out of time, or hit an unexpected error. `reopened` counts
-    how often a replay of its dead letter moved the job from FAILED back to ACCEPTED. `traceparent`
-    is the W3C context of its request, if that had one.
+    protocol of its request and result (records, oip, sagemaker). `rollout` splits its rows between
+    versions; None if the caller chose the version, or without a rollout. A job expires if no worker
+    starts it before its `deadline`. `endpoint` is the registered endpoint for its callback;
+    `notify_topic` says whether SNS is notified when it ends. A settled job keeps its last lease as
+    a record. `output` is the S3 key of the result, if the caller chose one; `run_limit` bounds the
+    seconds of the run that scores it (None: no bound). `attempts` counts its leases. `broken`
+    counts runs that broke off: the worker crashed, ran out of time, or hit an unexpected error.
+    `reopened` counts how often a replay of its dead letter moved the job from FAILED back to
+    ACCEPTED. `traceparent` is the W3C context of its request, if that had one.
     """
 
     id: str
@@ -110,6 +126,7 @@ class Job:
     problem: Mapping[str, Any] | None = None
     reopened: int = 0
     traceparent: str = ""
+    rollout: JobRollout | None = None
 
     @property
     def settled(self) -> bool:

@@ -17,6 +17,7 @@ import orjson
 
 from quintet.errors import BadInput, TooLarge, Transient
 from quintet.jobs.job import Content, Job
+from quintet.jobs.routing import rollout_of
 from quintet.jobs.store import (
     INLINE_REQUEST,
     Blobs,
@@ -124,13 +125,18 @@ class Submitter:
                     earlier.version,
                 )
                 return earlier
-        model = online.route(context, *target).model
+        route = online.route(context, *target)
+        model = route.model
         if options.stored:
             content = self._stored(request, options)
         else:
             content = _checked(model, request, context, protocol)
         job = self._job(model, request, content, protocol.name, options)
-        job = replace(self._without_large_body(job), traceparent=context.traceparent)
+        job = replace(
+            self._without_large_body(job),
+            traceparent=context.traceparent,
+            rollout=rollout_of(route.rollout),
+        )
         accepted, event = self.store.accept(job, key)
         if event is not None:
             with suppress(Transient):  # the sweep publishes it from the outbox

@@ -6,6 +6,7 @@ import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from quintet.errors import BadInput, Transient
@@ -118,11 +119,13 @@ class Worker:
     def _score(self, group: Sequence[Read]) -> Sequence[Scored]:
         begun, steps = self.clock(), Steps()
         try:
-            scored = score(group, self.features, begun, steps)
+            begin = partial(self.captures.begin, group)
+            scored = score(group, self.models, self.features, begun, steps=steps, begin=begin)
             scored = in_time(group, scored, self.clock() - begun)
             self.captures.scored(group, scored, steps)
             return scored
         except Transient as error:
+            self.captures.broke_off(error)
             return [Scored(error)] * len(group)
         except Exception as error:  # it is unknown which job caused it: score each alone
             if len(group) == 1:

@@ -13,7 +13,7 @@ from quintet.features import FeatureSource
 from quintet.scoring import Scores
 from quintet.serving.predict import ModelRoute, Prediction, Steps, in_caller_order, predict
 
-__all__ = ["predict_groups"]
+__all__ = ["predict_groups", "split"]
 
 
 def predict_groups(
@@ -36,7 +36,7 @@ def predict_groups(
     merged = merge(batches)
     sizes = [batch.rows for batch in batches]
     found = predict(route, merged, features, now, outputs=outputs, isolate=sizes, steps=steps)
-    return _split(in_caller_order(found), batches)
+    return split(in_caller_order(found), batches)
 
 
 def _view(merged: Batch, batch: Batch, start: int, end: int) -> Batch:
@@ -47,7 +47,7 @@ def _view(merged: Batch, batch: Batch, start: int, end: int) -> Batch:
     return replace(batch, columns=columns, stacked=stacked, known=known)
 
 
-def _split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | ModelFailure]:
+def split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | ModelFailure]:
     """Split the prediction of the merged batch into those of its parts."""
     ends = np.cumsum([batch.rows for batch in batches])
     starts = ends - [batch.rows for batch in batches]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from quintet.serving.model_cache import ModelCache
     from quintet.serving.predict import Online
 
-__all__ = ["Part", "TakenOut", "adapted", "answer", "parts_of", "timed"]
+__all__ = ["Part", "Split", "TakenOut", "adapted", "answer", "parts_of", "timed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +48,29 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class TakenOut:
-    """A version that should have answered rows, and why it could not; `contract` is the live one's
-    under its number, `entity` the key that the first row was routed by."""
+    """A version that should have answered rows, (n,) positions in the caller's batch, and why it
+    could not. `contract` is the live one under its number."""
 
     choice: Choice
     contract: Contract
     error: QuintetError
-    rows: int
-    entity: str
+    rows: NDArray[np.int64]
 
 
-def parts_of(
-    models: ModelCache, route: Route, live: Model, batch: Batch, keys: Sequence[str]
-) -> tuple[list[Part], list[TakenOut]]:
+class Split(NamedTuple):
+    """What rows are split by: the route, its loaded live version, and where the others load."""
+
+    models: ModelCache
+    route: Route
+    live: Model
+
+
+def parts_of(split: Split, batch: Batch, keys: Sequence[str]) -> tuple[list[Part], list[TakenOut]]:
     """The rows of each version, the live version's last, and the versions taken out.
 
-    `batch` fits the contract of `live`, which is loaded; `keys` are of `keys_of`.
+    `batch` fits the live version's contract; `keys` are of `keys_of`.
     """
+    models, route, live = split
     parts, taken = [], []
     for choice, rows in assigned(route, keys).items():
         model, (version, name, mark) = live, choice
@@ -74,8 +80,8 @@ def parts_of(
                 other = models.candidate(route, version)
                 some, model = adapted(some, live.contract, other.contract), other
             except QuintetError as error:
-                contract, entity = replace(live.contract, version=version), keys[int(rows[0])]
-                taken.append(TakenOut(choice, contract, error, len(rows), entity))
+                contract = replace(live.contract, version=version)
+                taken.append(TakenOut(choice, contract, error, rows))
                 name, mark = "live", ""
         parts.append(Part(ModelRoute(model, name, mark), some, rows))
     return parts, taken
@@ -135,7 +141,8 @@ def answer(
     if not partial and batch.refusals:
         check_values(route.model, batch)
     keys = keys_of(batch.entities, batch.rows, context.id, whole=not by_row)
-    parts, context.taken_out = parts_of(online.models, route.rollout, route.model, batch, keys)
+    split = Split(online.models, route.rollout, route.model)
+    parts, context.taken_out = parts_of(split, batch, keys)
     crashes, answered = online.models.crashes, list[Prediction]()
     context.answered = answered
     outer = context.steps
