@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import Any
 
@@ -18,5 +17,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     bucket = wiring.bucket()
     done = compact(bucket, bucket, time.time(), has_time=lambda: left() > last_start)
     labels = merge(bucket, has_time=lambda: left() > last_start)
-    wiring.telemetry().compacted(done, labels)
-    return {**dataclasses.asdict(done), "merged_labels": labels}
+    done.damaged += labels.damaged
+    wiring.telemetry().compacted(done, labels.objects)
+    return {**done.counts(), "merged_labels": labels.objects}

@@ -150,13 +150,16 @@ def test_sql_sees_each_row_once() -> None:
 
 def test_an_erasure_says_what_it_did() -> None:
     lines = list(
-        erased_lines(Erased(Counter(shop=3, log=1), 2, 5, unreadable=1), "c1", date(2026, 2, 3))
+        erased_lines(
+            Erased(Counter(shop=3, log=1), 2, 5, unreadable=["raw/x"]), "c1", date(2026, 2, 3)
+        )
     )
     assert lines == [
         "erased: 4 rows (1 of log, 3 of shop) in 2 objects",
         "proved: 5 objects read again, and none has a row of c1",
-        "not read: 1 object below aws/lambda/ in the bucket of captures, which are no deliveries; "
-        "look at them",
+        "not read: 1 object in the bucket of captures, damaged; they may hold rows of c1: restore "
+        "them and erase again, or delete them",
+        "  raw/x",
         "logs: the logs of predict, submit and work may hold lines of c1 until 2026-02-03, and "
         "lines that CloudWatch Logs has not delivered yet become captures; erase again after it",
     ]

@@ -95,9 +95,10 @@ def erased_lines(done: Erased, entity: str, until: date) -> Iterator[str]:
     yield f"proved: {_counted(done.proved, 'object')} read again, and none has a row of {entity}"
     if done.unreadable:
         yield (
-            f"not read: {_counted(done.unreadable, 'object')} below aws/lambda/ in the bucket of "
-            "captures, which are no deliveries; look at them"
+            f"not read: {_counted(len(done.unreadable), 'object')} in the bucket of captures, "
+            f"damaged; they may hold rows of {entity}: restore them and erase again, or delete them"
         )
+        yield from (f"  {key}" for key in done.unreadable)
     yield (
         f"logs: the logs of predict, submit and work may hold lines of {entity} until {until}, and "
         "lines that CloudWatch Logs has not delivered yet become captures; erase again after it"

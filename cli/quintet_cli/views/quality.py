@@ -45,6 +45,8 @@ def quality_view(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield "no captured predictions that labels can be compared with"
     for version, rows in found["deleted"].items():
         yield f"version {version} was deleted or withdrawn: {rows:,} predictions of it are left out"
+    for key in found["damaged"]:
+        yield f"{key} cannot be read, and is left out; restore it, or delete it"
     counts = found["labels"]
     notes = [f"{counts[name]:,} {text}" for name, text in _NOTES.items() if counts[name]]
     yield "; ".join([f"labels: {counts['read']:,} read, {counts['used']:,} used", *notes])

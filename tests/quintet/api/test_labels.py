@@ -41,9 +41,9 @@ def test_labels_are_kept_once_however_often_they_are_sent() -> None:
     body = {"model": "risk", "labels": [ONE, {"id": 7, "label": True, "time": "2023-11-15"}]}
     assert sent(sink, body) == (200, {"model": "risk", "labels": 2})
     assert sent(sink, body) == (200, {"model": "risk", "labels": 2})
-    (key,) = sink.objects
+    ((key, body_of),) = sink.objects.items()
     assert key.startswith("labels/model=risk/date=2023-11-15/")
-    found = read(sink.objects.values())
+    found = read(body_of)
     order = np.argsort(found.ids)
     assert found.ids[order].tolist() == [b"7", b"e1"]
     assert found.values[order].tolist() == [b"1", b"kept"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +15,7 @@ from tests.kits.models import NOW
 from quintet.captures import compaction
 from quintet.captures.compaction import Compacted, compact, unique
 from quintet.captures.delivery import Delivered, deliver
-from quintet.captures.places import Place, hourly_key, place_of
+from quintet.captures.places import FAILED, Place, hourly_key, place_of
 from quintet.captures.reading import Hour
 from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import concat, read_parquet
@@ -160,7 +162,8 @@ def test_what_lambda_gave_up_is_delivered_again() -> None:
     record = {"version": "1.0", "requestPayload": delivery(lines_of("e1", [order("c1")]))}
     store.put("aws/lambda/async/capture/2026/01/02/a", json.dumps(record).encode())
     store.put("aws/lambda/async/capture/2026/01/02/b", b"no record")
-    assert compact(store, store, LATER) == Compacted(redelivered=1, hours=1, rows=1)
+    damaged = ["aws/lambda/async/capture/2026/01/02/b"]
+    assert compact(store, store, LATER) == Compacted(1, hours=1, rows=1, damaged=damaged)
     assert store.keys("aws/") == ["aws/lambda/async/capture/2026/01/02/b"]
     assert records(table(store), "event") == [("e1",)]
 
@@ -188,7 +191,7 @@ def test_damaged_objects_stay_and_the_others_are_merged() -> None:
     (damaged,) = raw(store)
     store.objects[damaged] = b"PAR1 no more"
     deliver(delivery(lines_of("e2", [order("c2")])), store)
-    assert compact(store, store, LATER) == Compacted(hours=1, rows=1, damaged=1)
+    assert compact(store, store, LATER) == Compacted(hours=1, rows=1, damaged=[damaged])
     assert raw(store) == [damaged]
     assert records(read_parquet(store.objects[HOURLY]), "event", "row") == [("e2", 0)]
 
@@ -197,7 +200,41 @@ def test_a_damaged_hour_gets_another_part() -> None:
     store = MemoryCaptures()
     store.objects[HOURLY] = b"PAR1 no more"
     deliver(delivery(lines_of("e1", [order("c1")])), store)
-    assert compact(store, store, LATER) == Compacted(hours=1, rows=1, damaged=1)
+    assert compact(store, store, LATER) == Compacted(hours=1, rows=1, damaged=[HOURLY])
     assert store.objects[HOURLY] == b"PAR1 no more"
     (part,) = set(store.objects) - {HOURLY}
     assert records(read_parquet(store.objects[part]), "event", "row") == [("e1", 0)]
+
+
+def failed(data: bytes) -> bytes:
+    """The document that Lambda leaves of a call with these bytes."""
+    sent = {"awslogs": {"data": base64.b64encode(data).decode()}}
+    return json.dumps({"requestPayload": sent}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"requestPayload": null}',
+        b'{"requestPayload": {"awslogs": {"data": "no base64"}}}',
+        failed(b"no gzip"),
+        failed(gzip.compress(b'{"messageType": "DATA_MESSAGE"' + b" " * 100)[:-12]),  # cut off
+        failed(b"\x1f\x8b\x08" + b"\xff" * 40),
+        failed(gzip.compress(b"[]")),
+        failed(gzip.compress(b'{"messageType": "DATA_MESSAGE", "logGroup": "g"}')),
+    ],
+)
+def test_what_is_no_delivery_is_named_and_stays_and_the_others_are_delivered(body: bytes) -> None:
+    store = MemoryCaptures()
+    store.put(f"{FAILED}a", body)
+    sent = json.dumps({"requestPayload": delivery(lines_of("e1", [order("c1")]))}).encode()
+    store.put(f"{FAILED}b", sent)
+    damaged = [f"{FAILED}a"]
+    assert compact(store, store, LATER) == Compacted(
+        redelivered=1, hours=1, rows=1, damaged=damaged
+    )
+    assert store.keys("aws/") == damaged
+    assert store.objects[f"{FAILED}a"] == body

@@ -17,7 +17,7 @@ from quintet.captures.delivery import deliver
 from quintet.captures.erasure import Erased, erase, holding
 from quintet.captures.queries import event_rows, find, load
 from quintet.captures.store import MemoryCaptures
-from quintet.errors import Transient
+from quintet.errors import BadInput, Transient
 
 DAY = 86_400
 
@@ -62,6 +62,28 @@ def test_only_the_named_models_are_erased() -> None:
     assert erase(store, store, "c1", models=["other"]).rows == Counter()
     assert sum(rows for _, rows in holding(store, "c1")) == 6
     assert erase(store, store, "c1", models=["shop", "other"]).rows == Counter(shop=6)
+
+
+def test_damaged_objects_are_named_and_the_others_are_erased() -> None:
+    store = filled(MemoryCaptures())
+    (hourly,) = store.keys("captures/")
+    (new,) = store.keys("raw/")
+    failed = "aws/lambda/async/capture/2026/01/01/y"
+    store.objects |= {hourly: b"PAR1 no more", failed: b"{"}
+    done = erase(store, store, "c1")
+    assert done == Erased(Counter(shop=4), objects=1, proved=1, unreadable=[hourly, failed])
+    assert store.objects[hourly] == b"PAR1 no more"
+    del store.objects[hourly], store.objects[failed]
+    assert records(table(store), "event", "entity") == [("b1", "c2"), ("b2", "c2")]
+    assert new not in store.objects
+
+
+def test_a_reader_names_the_damaged_object() -> None:
+    store = filled(MemoryCaptures())
+    (hourly,) = store.keys("captures/")
+    store.objects[hourly] = b"PAR1 no more"
+    with pytest.raises(BadInput, match=f"{hourly}: expected an object of captures, got one that"):
+        list(load(store, find(store)))
 
 
 class Racing(MemoryCaptures):

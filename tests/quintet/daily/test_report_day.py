@@ -328,7 +328,10 @@ def test_labels_of_the_day_are_compared_by_their_time() -> None:
     assert report["drift"]["rows"] == 400
     assert world.report() == report
     put_labels(world, TODAY, ["x1", "x2"], ["lost", "lost"])
-    (note,) = world.report()["notes"]
+    key = "labels/model=shop/date=2026-03-02/damaged.parquet"
+    world.store.put(key, b"PAR1 no more")
+    damaged, note = world.report()["notes"]
+    assert damaged == f"{key} cannot be read: its labels are left out"
     assert note.startswith("2 of 402 labels are not compared: their predictions are not in captur")
 
 

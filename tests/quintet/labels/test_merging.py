@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from arro3 import core
 from tests.kits.labels import DAY, START, label
 
 from quintet.captures.store import MemoryCaptures, Stored
-from quintet.labels.merging import FEWEST, merge
+from quintet.captures.tables import write_parquet
+from quintet.labels.merging import FEWEST, MergedLabels, merge
 from quintet.labels.table import settle
 from quintet.labels.window import labels_since
 
@@ -20,7 +24,7 @@ def filled(days: int = 1, each: int = FEWEST) -> MemoryCaptures:
 
 
 def ids(objects: MemoryCaptures) -> list[bytes]:
-    found: list[bytes] = np.sort(labels_since(objects, "risk", START).ids).tolist()
+    found: list[bytes] = np.sort(labels_since(objects, "risk", START)[0].ids).tolist()
     return found
 
 
@@ -28,20 +32,20 @@ def test_the_labels_of_a_day_become_one_object() -> None:
     objects = filled(days=2)
     label(objects, [("other", "kept", START)], "heat")
     before = ids(objects)
-    assert merge(objects) == 2 * FEWEST
+    assert merge(objects) == MergedLabels(2 * FEWEST)
     assert [key.rpartition("/")[0] for key in objects.objects] == [
         "labels/model=heat/date=2023-11-15",
         "labels/model=risk/date=2023-11-15",
         "labels/model=risk/date=2023-11-16",
     ]
     assert ids(objects) == before
-    assert merge(objects) == 0
+    assert merge(objects) == MergedLabels()
 
 
 def test_few_objects_are_left_as_they_are_and_so_is_all_without_time() -> None:
-    assert merge(filled(each=FEWEST - 1)) == 0
+    assert merge(filled(each=FEWEST - 1)) == MergedLabels()
     objects = filled()
-    assert merge(objects, has_time=lambda: False) == 0
+    assert merge(objects, has_time=lambda: False) == MergedLabels()
     assert len(objects.objects) == FEWEST
 
 
@@ -49,7 +53,7 @@ def test_a_label_that_is_sent_again_after_a_merge_counts_once() -> None:
     objects = filled()
     merge(objects)
     label(objects, [("e0-0", "kept", START)], "risk")
-    settled = settle(labels_since(objects, "risk", START))
+    settled = settle(labels_since(objects, "risk", START)[0])
     assert (len(settled.labels.ids), settled.twice) == (FEWEST, 1)
 
 
@@ -78,5 +82,27 @@ def test_a_merge_that_stopped_before_it_deleted_is_done_again() -> None:
     merge(objects)
     (key,) = objects.objects
     objects.objects |= small
-    assert merge(objects) == FEWEST
+    assert merge(objects) == MergedLabels(FEWEST)
     assert list(objects.objects) == [key]
+
+
+def test_damaged_objects_are_named_and_stay_and_the_others_are_merged() -> None:
+    objects = filled(each=FEWEST + 2)
+    damaged = sorted(objects.objects)[:2]
+    columns: dict[str, Any] = {"id": core.Array(["e"], core.DataType.string())}
+    bodies = [b"PAR1 no more", write_parquet(core.Table.from_pydict(columns))]
+    objects.objects |= dict(zip(damaged, bodies, strict=True))
+    before, named = labels_since(objects, "risk", START)
+    assert (len(before.ids), named) == (FEWEST, damaged)
+    assert merge(objects) == MergedLabels(FEWEST, damaged)
+    assert len(objects.objects) == 3
+    assert [objects.objects[key] for key in damaged] == bodies
+    after, named = labels_since(objects, "risk", START)
+    assert (sorted(after.ids.tolist()), named) == (sorted(before.ids.tolist()), damaged)
+    assert merge(objects) == MergedLabels()
+
+
+def test_a_day_of_damaged_objects_is_left() -> None:
+    objects = filled()
+    objects.objects = dict.fromkeys(objects.objects, b"PAR1 no more")
+    assert merge(objects) == MergedLabels(0, sorted(objects.objects))

@@ -263,6 +263,21 @@ def test_what_is_left_out_is_counted() -> None:
     assert (version["by_rule"], version["not_finite"]) == (1, 1)
 
 
+def test_damaged_objects_are_named_and_left_out() -> None:
+    objects = MemoryCaptures()
+    for number in range(2):
+        event = event_id(START + number * 3600, number)
+        capture(objects, [event], [START + number * 3600], risks([0.1]))
+        label(objects, [(event, "kept", START)], "risk")
+    whole = found(objects)
+    assert whole["damaged"] == []
+    damaged = [objects.keys("raw/")[0], objects.keys("labels/")[0]]
+    objects.objects |= dict.fromkeys(damaged, b"PAR1 no more")
+    said = found(objects)
+    assert said["damaged"] == damaged
+    assert (said["versions"][0]["rows"], said["labels"]["read"]) == (1, 1)
+
+
 def test_nothing_captured_and_nothing_labelled() -> None:
     objects = MemoryCaptures()
     assert found(objects)["versions"] == []

@@ -7,10 +7,11 @@ and the next compaction to take once, and never none.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import orjson
@@ -35,7 +36,8 @@ MAX_BYTES = 32_000_000
 class Compacted:
     """What a compaction did; `left` hours had no time, or another compaction was at them.
 
-    `damaged` objects cannot be read: they stay where they are, and the others are merged.
+    `damaged` are the keys of objects that cannot be read: they stay where they are, and the others
+    are merged.
     """
 
     redelivered: int = 0
@@ -43,8 +45,12 @@ class Compacted:
     rows: int = 0
     duplicates: int = 0
     left: int = 0
-    damaged: int = 0
+    damaged: list[str] = field(default_factory=list)
     expired: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """The numbers, by name."""
+        return dataclasses.asdict(self) | {"damaged": len(self.damaged)}
 
 
 def compact(
@@ -62,7 +68,8 @@ def compact(
     Raises:
         Transient: the store could not be read or written; repeat.
     """
-    done = Compacted(redelivered=redeliver(objects, sink, feed))
+    redelivered, damaged = redeliver(objects, sink, feed)
+    done = Compacted(redelivered=redelivered, damaged=damaged)
     by_hour: defaultdict[Hour, list[str]] = defaultdict(list)
     for place in places(objects, RAW):
         if place.hour.start + 3600 + settling <= now:
@@ -80,12 +87,12 @@ def compact(
 
 @dataclass(slots=True)
 class Merged:
-    """New rows of an hour, how many came more than once, the objects that cannot be read, and
-    whether all others were merged."""
+    """New rows of an hour, how many came more than once, the keys of objects that cannot be read,
+    and whether all others were merged."""
 
     rows: int = 0
     duplicates: int = 0
-    damaged: int = 0
+    damaged: list[str] = field(default_factory=list)
     complete: bool = True
 
 
@@ -107,7 +114,7 @@ def merge(
         while waiting and size < MAX_BYTES:
             new = waiting.pop(0)
             if (stored := objects.get(new)) is not None:
-                if (table := _table(stored, merged)) is None:
+                if (table := _table(new, stored, merged)) is None:
                     continue
                 tables.append(table)
                 size += len(stored.body)
@@ -131,13 +138,14 @@ class _Held:
 def _last_part(objects: CaptureObjects, hour: Hour, merged: Merged) -> tuple[str, _Held | None]:
     """The key to write to, and what it holds: a new part if the last is large or damaged."""
     part = max(len(_parts(objects, hour)) - 1, 0)
-    stored = objects.get(hourly_key(hour, part))
+    key = hourly_key(hour, part)
+    stored = objects.get(key)
     if stored is None:
-        return hourly_key(hour, part), None
-    table = _table(stored, merged) if len(stored.body) <= MAX_BYTES else None
+        return key, None
+    table = _table(key, stored, merged) if len(stored.body) <= MAX_BYTES else None
     if table is None:
         return hourly_key(hour, part + 1), None
-    return hourly_key(hour, part), _Held(table, stored.tag)
+    return key, _Held(table, stored.tag)
 
 
 def _merge(
@@ -160,12 +168,12 @@ def _parts(objects: CaptureObjects, hour: Hour) -> list[str]:
     return [key for key in (hourly_key(hour, part) for part in range(len(known))) if key in known]
 
 
-def _table(stored: Stored, merged: Merged) -> core.Table | None:
-    """The table in an object; None, and counted, if it is damaged."""
+def _table(key: str, stored: Stored, merged: Merged) -> core.Table | None:
+    """The table in an object; None, and noted, if it is damaged."""
     try:
         return read_parquet(stored.body)
     except BadInput:
-        merged.damaged += 1
+        merged.damaged.append(key)
         return None
 
 
@@ -181,20 +189,34 @@ def unique(rows: core.Table) -> core.Table:
     return take(rows, order[last])
 
 
-def redeliver(objects: CaptureObjects, sink: CaptureSink, feed: RolloutFeed = NO_ROLLOUTS) -> int:
-    """Write the captures of deliveries that Lambda gave up; how many. Raises Transient.
+def redeliver(
+    objects: CaptureObjects, sink: CaptureSink, feed: RolloutFeed = NO_ROLLOUTS
+) -> tuple[int, list[str]]:
+    """Write the captures of deliveries that Lambda gave up. Raises Transient.
 
-    What is no delivery stays where it is.
+    Returns how many, and the keys of objects that are no deliveries, which stay where they are.
     """
-    done = 0
+    done, damaged = 0, []
     for key in objects.keys(FAILED):
-        stored = objects.get(key)
-        with suppress(ValueError, TypeError, KeyError):
-            if stored is not None:
-                deliver(orjson.loads(stored.body)["requestPayload"], sink, feed)
-                objects.delete([key])
-                done += 1
-    return done
+        if (stored := objects.get(key)) is None:
+            continue
+        try:
+            deliver(_payload(stored.body), sink, feed)
+        except BadInput:
+            damaged.append(key)
+            continue
+        objects.delete([key])
+        done += 1
+    return done, damaged
+
+
+def _payload(body: bytes) -> Any:
+    """The event that a function failed for, in the document that Lambda leaves of it; else None."""
+    try:
+        document = orjson.loads(body)
+    except ValueError:
+        return None
+    return document.get("requestPayload") if isinstance(document, dict) else None
 
 
 def expire(objects: CaptureObjects, now: float) -> int:

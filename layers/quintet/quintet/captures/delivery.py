@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from quintet.captures.places import raw_key
 from quintet.captures.reading import Hour, begun_apart, read_lines
 from quintet.captures.store import CaptureSink, NoRollouts, RolloutFeed
 from quintet.captures.tables import write_parquet
+from quintet.errors import BadInput
 
 __all__ = ["NO_ROLLOUTS", "Delivered", "deliver", "put_rows"]
 
@@ -49,19 +51,30 @@ def deliver(
     Idempotent: a repeat writes and tells the same.
 
     Raises:
+        BadInput: it is no delivery.
         Transient: not all could be written.
     """
-    data = orjson.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
-    if data["messageType"] != "DATA_MESSAGE":  # CloudWatch Logs checks that the function is there
-        return Delivered(data["logGroup"])
-    lines, begun = begun_apart(entry["message"] for entry in data["logEvents"])
+    group, messages = _opened(event)
+    lines, begun = begun_apart(messages)
     found, unreadable = read_lines(lines)
     if begun:
         feed.begun(begun)
     for hour, read in found.items():
         put_rows(sink, hour, read.rows, read.first, read.last, feed=feed)
     rows = sum(read.rows.num_rows for read in found.values())
-    return Delivered(data["logGroup"], rows, len(found), unreadable, len(begun))
+    return Delivered(group, rows, len(found), unreadable, len(begun))
+
+
+def _opened(event: Any) -> tuple[str, list[str]]:
+    """The log group of a delivery, and its lines. Raises BadInput."""
+    try:
+        data = orjson.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
+        # CloudWatch Logs checks with other messages that the function is there
+        entries = data["logEvents"] if data["messageType"] == "DATA_MESSAGE" else ()
+        return data["logGroup"], [entry["message"] for entry in entries]
+    except (ValueError, TypeError, KeyError, EOFError, OSError, zlib.error):
+        expected = "the event of a subscription filter, whole"
+        raise BadInput.of("delivery", expected, "something else") from None
 
 
 def put_rows(

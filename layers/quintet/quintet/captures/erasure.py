@@ -17,9 +17,9 @@ from arro3 import core
 from quintet.captures.compaction import merge, places, redeliver
 from quintet.captures.places import FAILED, RAW, TABLE, Place
 from quintet.captures.reading import Hour
-from quintet.captures.store import CaptureObjects, CaptureSink
+from quintet.captures.store import CaptureObjects, CaptureSink, Stored
 from quintet.captures.tables import read_parquet, take, write_parquet
-from quintet.errors import Transient
+from quintet.errors import BadInput, Transient
 
 __all__ = ["Erased", "erase", "holding"]
 
@@ -31,14 +31,14 @@ ATTEMPTS = 5
 class Erased:
     """What an erasure did: rows erased by model, and objects rewritten.
 
-    `proved` objects were read afterwards, and have no row of the entity. `unreadable` are the
-    failed deliveries that could not be read.
+    `proved` objects were read afterwards, and have no row of the entity. `unreadable` are the keys
+    of objects, and of failed deliveries, that could not be read.
     """
 
     rows: Counter[str] = field(default_factory=Counter)
     objects: int = 0
     proved: int = 0
-    unreadable: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
 def erase(
@@ -53,24 +53,42 @@ def erase(
     for _ in range(ATTEMPTS):
         if _merge_all(objects, sink, models):
             _rewrite(objects, entity, models, done)
-            left = list(holding(objects, entity, models))
+            damaged: list[str] = []
+            left = list(holding(objects, entity, models, damaged))
             if not left:
-                done.proved = sum(1 for _ in _places(objects, models))
-                done.unreadable = len(objects.keys(FAILED))
+                done.proved = sum(1 for _ in _places(objects, models)) - len(damaged)
+                done.unreadable = [*damaged, *objects.keys(FAILED)]
                 return done
     raise Transient("captures arrive or change all the time; run the erasure again")
 
 
 def holding(
-    objects: CaptureObjects, entity: str, models: Collection[str] = ()
+    objects: CaptureObjects,
+    entity: str,
+    models: Collection[str] = (),
+    damaged: list[str] | None = None,
 ) -> Iterator[tuple[Place, int]]:
-    """The objects that have rows of an entity, and how many. Raises Transient."""
+    """The objects that have rows of an entity, and how many. Raises Transient.
+
+    The keys of objects that cannot be read are added to `damaged`.
+    """
     for place in _places(objects, models):
         stored = objects.get(place.key)
-        if stored is not None:
-            rows = _positions(read_parquet(stored.body), entity)
-            if rows:
-                yield place, len(rows)
+        if stored is None:
+            continue
+        table = _table(stored)
+        if table is None:
+            if damaged is not None:
+                damaged.append(place.key)
+        elif rows := _positions(table, entity):
+            yield place, len(rows)
+
+
+def _table(stored: Stored) -> core.Table | None:
+    try:
+        return read_parquet(stored.body)
+    except BadInput:
+        return None
 
 
 def _places(objects: CaptureObjects, models: Collection[str]) -> Iterator[Place]:
@@ -98,9 +116,9 @@ def _rewrite(objects: CaptureObjects, entity: str, models: Collection[str], done
         stored = objects.get(place.key)
         if stored is None:
             continue
-        table = read_parquet(stored.body)
-        bad = set(_positions(table, entity))
-        if not bad:
+        table = _table(stored)
+        bad = set() if table is None else set(_positions(table, entity))
+        if table is None or not bad:
             continue
         kept = [row for row in range(table.num_rows) if row not in bad]
         rest = take(table, np.array(kept, dtype=np.int64))

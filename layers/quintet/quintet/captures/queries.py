@@ -13,6 +13,7 @@ from quintet.captures.compaction import places, unique
 from quintet.captures.places import RAW, TABLE, Place
 from quintet.captures.store import CaptureObjects
 from quintet.captures.tables import concat, read_parquet, take
+from quintet.errors import BadInput
 
 __all__ = ["event_rows", "find", "load"]
 
@@ -40,15 +41,27 @@ def find(
 def load(objects: CaptureObjects, chosen: Iterable[Place]) -> Iterator[core.Table]:
     """The rows of objects: a table for each version of a model, each row once.
 
-    An object that was merged since it was listed is left out: list again. Raises Transient.
+    An object that was merged since it was listed is left out: list again.
+
+    Raises:
+        BadInput: an object is damaged; it is named.
+        Transient: they cannot be read.
     """
     versions: defaultdict[tuple[str, int], list[core.Table]] = defaultdict(list)
     for place in chosen:
         stored = objects.get(place.key)
         if stored is not None:
-            versions[place.hour.model, place.hour.version].append(read_parquet(stored.body))
+            versions[place.hour.model, place.hour.version].append(_table(place.key, stored.body))
     for tables in versions.values():
         yield unique(concat(tables))
+
+
+def _table(key: str, body: bytes) -> core.Table:
+    try:
+        return read_parquet(body)
+    except BadInput:
+        got = "one that cannot be read; restore it, or delete it"
+        raise BadInput.of(key, "an object of captures", got) from None
 
 
 def event_rows(

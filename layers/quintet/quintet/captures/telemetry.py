@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CapturesTelemetry"]
 
+#: the damaged objects that a log line names
+MOST_NAMED = 20
+
 
 class CapturesTelemetry:
     """Writes a log line and the metrics of each invocation."""
@@ -32,14 +35,17 @@ class CapturesTelemetry:
 
     def compacted(self, done: Compacted, merged_labels: int) -> None:
         """A compaction ended, and so many objects of labels were merged; a warning if it left hours
-        for the next one, or objects that it cannot read."""
+        for the next one, or objects that it cannot read, which it names."""
         level = self._logger.warning if done.left or done.damaged else self._logger.info
-        level("compacted", **dataclasses.asdict(done), merged_labels=merged_labels)
+        told: dict[str, Any] = {**done.counts(), "merged_labels": merged_labels}
+        if done.damaged:
+            told["damaged_keys"] = done.damaged[:MOST_NAMED]
+        level("compacted", **told)
         self._write(
             redelivered_captures_count=done.redelivered,
             compacted_rows_count=done.rows,
             duplicate_captures_count=done.duplicates,
-            damaged_captures_count=done.damaged,
+            damaged_captures_count=len(done.damaged),
             expired_captures_count=done.expired,
         )
 

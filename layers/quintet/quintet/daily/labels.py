@@ -14,7 +14,7 @@ from quintet.captures.queries import find
 from quintet.captures.store import CaptureObjects
 from quintet.columns import MAX_ID_BYTES
 from quintet.labels.ids import Ids, Index, event_times
-from quintet.labels.served import label_positions, served
+from quintet.labels.served import label_positions, part_of, served
 from quintet.labels.table import settle
 from quintet.labels.targets import Target
 from quintet.labels.window import labels_on
@@ -37,25 +37,27 @@ def label_counts(
     """
     contract = reference.contract
     target = Target(contract)
-    labels = settle(labels_on(objects, contract.name, day)).labels
+    known, damaged = labels_on(objects, contract.name, day)
+    labels = settle(known).labels
+    notes = [f"{key} cannot be read: its labels are left out" for key in damaged]
     if target.kind is None or not len(labels.ids):
-        return None, []
+        return None, notes
     if "labels" not in reference.baseline:
         return None, [
+            *notes,
             f"labels are not compared: version {contract.version} has no baseline for them; name "
-            "`training_target` in model.yaml, raise `version`, and publish"
+            "`training_target` in model.yaml, raise `version`, and publish",
         ]
     values, is_label = target.values(labels.values)
     if contract.entity is None:
         values = values[is_label]
-        return (len(values), count_labels(reference, values, None)), []
+        return (len(values), count_labels(reference, values, None)), notes
     is_found, entities = _entities(objects, contract.name, labels.ids)
     order = np.argsort(labels.times, kind="stable")
     order = order[(is_label & is_found)[order]]
     named = [entities[place].decode("utf-8", "replace") or None for place in order.tolist()]
     counts = count_labels(reference, values[order], named)
     lost = int(np.count_nonzero(is_label & ~is_found))
-    notes = []
     if lost:
         notes.append(
             f"{lost:,} of {len(labels.ids):,} labels are not compared: their predictions are not "
@@ -71,7 +73,8 @@ def _entities(objects: CaptureObjects, model: str, ids: Ids) -> tuple[NDArray[np
     index = Index(ids)
     for place in _nearest(find(objects, model), ids):
         stored = objects.get(place.key)
-        rows = None if stored is None else served([stored.body], ["entity"])
+        names = ["entity"]
+        rows = None if stored is None else served([part_of(stored.body, names)], names)
         if rows is not None:
             at = label_positions(rows, index)
             entities[at[at >= 0]] = rows.values["entity"][at >= 0]

@@ -8,32 +8,52 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from quintet.captures.store import CaptureObjects
-from quintet.labels.table import MERGED, PREFIX, object_key, read, write
+from quintet.errors import BadInput
+from quintet.labels.table import MERGED, PREFIX, joined, object_key, read, write
 
-__all__ = ["FEWEST", "merge"]
+__all__ = ["FEWEST", "MergedLabels", "merge"]
 
 #: objects of a day that are not worth merging yet, and the most that are merged at once
 FEWEST, MOST = 20, 100
 
 
-def merge(objects: CaptureObjects, has_time: Callable[[], bool] = lambda: True) -> int:
-    """Merge the objects of each model and day; how many were merged. Raises Transient."""
+@dataclass(slots=True)
+class MergedLabels:
+    """How many objects were merged, and the keys of those that cannot be read, which stay."""
+
+    objects: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+def merge(objects: CaptureObjects, has_time: Callable[[], bool] = lambda: True) -> MergedLabels:
+    """Merge the objects of each model and day. Raises Transient."""
     folders: defaultdict[str, list[str]] = defaultdict(list)
     for key in objects.keys(PREFIX):
         if not key.endswith(MERGED):
             folders[key.rpartition("/")[0]].append(key)
-    merged = 0
+    done = MergedLabels()
     for folder, keys in folders.items():
         for start in range(0, len(keys), MOST):
             some = keys[start : start + MOST]
             if len(some) < FEWEST or not has_time():
                 continue
-            found = [stored.body for stored in map(objects.get, some) if stored is not None]
-            body = write(read(found))
+            found = []
+            for key in list(some):
+                if (stored := objects.get(key)) is None:
+                    continue
+                try:
+                    found.append(read(stored.body))
+                except BadInput:
+                    done.damaged.append(key)
+                    some.remove(key)
+            if not some:
+                continue
+            body = write(joined(found))
             # not there yet, or the same
             objects.swap(object_key(folder, body, MERGED), body, None)
             objects.delete(some)
-            merged += len(some)
-    return merged
+            done.objects += len(some)
+    return done

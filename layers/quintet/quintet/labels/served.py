@@ -14,7 +14,7 @@ from quintet.columns import MAX_ID_BYTES, Array
 from quintet.formats.arrow import column, is_text, text_bytes
 from quintet.labels.ids import Ids, Index, hashes
 
-__all__ = ["Served", "label_positions", "served"]
+__all__ = ["Part", "Served", "label_positions", "part_of", "served"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,19 @@ class Served:
         )
 
 
-def served(bodies: Iterable[bytes], names: Sequence[str]) -> Served | None:
-    """The scored rows in objects of captures of one version, with columns of them.
+#: scored rows of an object, and when each was served, in microseconds
+Part = tuple[Served, NDArray[np.int64]]
+
+
+def served(found: Iterable[Part | None], names: Sequence[str]) -> Served | None:
+    """The scored rows of one version, from its objects of captures, with columns of them.
 
     A column that an object does not have is NaN there. None if nothing was scored.
     """
-    found = [part for body in bodies if (part := _part(body, names)) is not None]
-    if not found:
+    some = [part for part in found if part is not None]
+    if not some:
         return None
-    parts = [part for part, _ in found]
+    parts = [part for part, _ in some]
     texts = {n for part in parts for n, v in part.values.items() if v.dtype.kind == "S"}
 
     def of(part: Served, name: str) -> Array:
@@ -70,7 +74,7 @@ def served(bodies: Iterable[bytes], names: Sequence[str]) -> Served | None:
         np.concatenate([part.fallback for part in parts]),
         {name: np.concatenate([of(part, name) for part in parts]) for name in names},
     )
-    moments = np.concatenate([moment for _, moment in found])
+    moments = np.concatenate([moment for _, moment in some])
     # what came twice is there as it was served last
     keys = hashes(whole.keys)
     order = np.lexsort((moments, keys))
@@ -91,8 +95,8 @@ def label_positions(rows: Served, labels: Index) -> NDArray[np.int64]:
     return found
 
 
-def _part(body: bytes, names: Sequence[str]) -> tuple[Served, NDArray[np.int64]] | None:
-    """The scored rows of an object, and when each was served."""
+def part_of(body: bytes, names: Sequence[str]) -> Part | None:
+    """The scored rows of an object, if it has some. Raises BadInput if it is damaged."""
     table = read_parquet(body).combine_chunks()
     held = set(table.column_names)
 

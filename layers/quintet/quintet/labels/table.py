@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from quintet.captures.store import CaptureSink
 from quintet.captures.tables import moments, read_parquet, write_parquet
 from quintet.columns import MAX_ID_BYTES
+from quintet.errors import BadInput
 from quintet.formats.arrow import text_bytes
 from quintet.labels.ids import Ids, groups, hashes
 
@@ -25,6 +26,7 @@ __all__ = [
     "Labels",
     "Settled",
     "day_of",
+    "joined",
     "object_key",
     "put",
     "read",
@@ -140,13 +142,25 @@ def _some(labels: Labels, rows: NDArray[np.int64]) -> Labels:
     return Labels(labels.ids[rows], labels.values[rows], labels.times[rows])
 
 
-def read(bodies: Iterable[bytes]) -> Labels:
-    """The labels in objects that `put` wrote."""
-    ids, values, times = [np.zeros(0, "S1")], [np.zeros(0, "S1")], [np.zeros(0)]
-    for body in bodies:
-        table = read_parquet(body).combine_chunks()
-        found = {name: table[name].combine_chunks() for name in ("id", "label", "time")}
-        ids.append(text_bytes(found["id"], MAX_ID_BYTES))
-        values.append(text_bytes(found["label"], MAX_LABEL_BYTES))
-        times.append(found["time"].cast(core.DataType.int64()).to_numpy() / 1e6)
-    return Labels(np.concatenate(ids), np.concatenate(values), np.concatenate(times))
+def read(body: bytes) -> Labels:
+    """The labels in an object that `put` wrote. Raises BadInput if it is damaged."""
+    table = read_parquet(body).combine_chunks()
+    if missing := {"id", "label", "time"} - set(table.column_names):
+        raise BadInput.of("labels", f"the column {min(missing)}", "none")
+    found = {name: table[name].combine_chunks() for name in table.column_names}
+    return Labels(
+        text_bytes(found["id"], MAX_ID_BYTES),
+        text_bytes(found["label"], MAX_LABEL_BYTES),
+        found["time"].cast(core.DataType.int64()).to_numpy() / 1e6,
+    )
+
+
+def joined(parts: Iterable[Labels]) -> Labels:
+    """All labels of several parts."""
+    none = Labels(np.zeros(0, "S1"), np.zeros(0, "S1"), np.zeros(0))
+    some = [none, *parts]
+    return Labels(
+        np.concatenate([part.ids for part in some]),
+        np.concatenate([part.values for part in some]),
+        np.concatenate([part.times for part in some]),
+    )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, TypeVar
 
-from quintet.captures.places import Place
 from quintet.captures.queries import find
 from quintet.captures.store import CaptureObjects
-from quintet.errors import Transient
+from quintet.errors import BadInput, Transient
 from quintet.formats.byte_streams import side_by_side
 from quintet.labels import table
 from quintet.labels.quality import join, report
-from quintet.labels.served import Served, served
+from quintet.labels.served import Served, part_of, served
 from quintet.labels.targets import Target
 
 __all__ = ["labels_on", "labels_since", "quality", "versions_between"]
@@ -40,7 +40,8 @@ def quality(
     """The quality of each version of a model, for predictions from `since` to before `until`.
 
     `target` is that of a version, or None if it does not exist any more: `deleted` counts the
-    predictions of such versions, which are left out. `by` is a column of captures.
+    predictions of such versions, which are left out. `by` is a column of captures. `damaged` are
+    the keys of objects that cannot be read, which are left out too.
 
     Raises:
         Transient: captures or labels could not be read.
@@ -51,7 +52,8 @@ def quality(
         found = targets.setdefault(version, target(version))
         return [*(found.columns if found else ()), *([by] if by else ())]
 
-    found = versions_between(objects, model, since, until, names)
+    found, damaged = versions_between(objects, model, since, until, names)
+    labels, damaged_labels = labels_since(objects, model, since)
     known = {}
     deleted = {}
     for version, rows in found.items():
@@ -60,13 +62,14 @@ def quality(
             deleted[str(version)] = len(rows.keys)
         elif its.kind is not None:
             known[version] = (its, rows)
-    joined, counts = join(known, table.settle(labels_since(objects, model, since)), since)
+    joined, counts = join(known, table.settle(labels), since)
     return {
         "model": model,
         "from": table.day_of(since),
         "to": table.day_of(until - 1),
         "labels": counts,
         "deleted": deleted,
+        "damaged": [*damaged, *damaged_labels],
         "versions": [
             {"version": version, **report(one, by)} for version, one in sorted(joined.items())
         ],
@@ -79,41 +82,54 @@ def versions_between(
     since: float,
     until: float,
     names: Callable[[int], list[str]],
-) -> Mapping[int, Served]:
-    """The scored rows of each version, with the columns `names(version)`. Raises Transient."""
+) -> tuple[Mapping[int, Served], list[str]]:
+    """The scored rows of each version, with the columns `names(version)`; and the keys of damaged
+    objects. Raises Transient."""
 
-    def look() -> dict[int, Served | None]:
-        versions: defaultdict[int, list[Place]] = defaultdict(list)
+    def look() -> tuple[dict[int, Served | None], list[str]]:
+        versions: defaultdict[int, list[str]] = defaultdict(list)
         for place in find(objects, model, since, until):
-            versions[place.hour.version].append(place)
-        return {
-            version: served(_bodies(objects, [one.key for one in places]), names(version))
-            for version, places in versions.items()
-        }
+            versions[place.hour.version].append(place.key)
+        damaged: list[str] = []
+        found = {}
+        for version, keys in versions.items():
+            parse = partial(part_of, names=names(version))
+            found[version] = served(_parsed(objects, keys, parse, damaged), names(version))
+        return found, damaged
 
+    found, damaged = _repeated(look)
+    rows = {version: one for version, one in found.items() if one is not None}
     return {
-        version: rows.some((rows.times >= since) & (rows.times < until))
-        for version, rows in _repeated(look).items()
-        if rows is not None
-    }
+        version: one.some((one.times >= since) & (one.times < until))
+        for version, one in rows.items()
+    }, damaged
 
 
-def labels_since(objects: CaptureObjects, model: str, since: float) -> table.Labels:
-    """A model's labels that were known from the day before `since`. Raises Transient."""
+def labels_since(
+    objects: CaptureObjects, model: str, since: float
+) -> tuple[table.Labels, list[str]]:
+    """A model's labels that were known from the day before `since`, and the keys of damaged
+    objects. Raises Transient."""
     folder = f"{table.PREFIX}model={model}/"
     first = f"{folder}date={table.day_of(since - DAY)}"
     return _labels(objects, folder, first)
 
 
-def labels_on(objects: CaptureObjects, model: str, day: date) -> table.Labels:
-    """A model's labels that were known on a day (UTC). Raises Transient."""
+def labels_on(objects: CaptureObjects, model: str, day: date) -> tuple[table.Labels, list[str]]:
+    """A model's labels that were known on a day (UTC), and the keys of damaged objects.
+
+    Raises Transient.
+    """
     return _labels(objects, f"{table.PREFIX}model={model}/date={day.isoformat()}/")
 
 
-def _labels(objects: CaptureObjects, folder: str, first: str = "") -> table.Labels:
-    def look() -> table.Labels:
+def _labels(
+    objects: CaptureObjects, folder: str, first: str = ""
+) -> tuple[table.Labels, list[str]]:
+    def look() -> tuple[table.Labels, list[str]]:
         keys = [key for key in objects.keys(folder) if key >= first]
-        return table.read(_bodies(objects, keys))
+        damaged: list[str] = []
+        return table.joined(_parsed(objects, keys, table.read, damaged)), damaged
 
     return _repeated(look)
 
@@ -132,8 +148,14 @@ class _Merged(Exception):
     """An object is gone since it was listed."""
 
 
-def _bodies(objects: CaptureObjects, keys: Iterable[str]) -> Iterator[bytes]:
-    for stored in side_by_side(objects.get, keys, READERS):
+def _parsed(
+    objects: CaptureObjects, keys: Sequence[str], parse: Callable[[bytes], T], damaged: list[str]
+) -> Iterator[T]:
+    """What `parse` makes of objects; the keys of those that it refuses are added to `damaged`."""
+    for key, stored in zip(keys, side_by_side(objects.get, keys, READERS), strict=True):
         if stored is None:
             raise _Merged
-        yield stored.body
+        try:
+            yield parse(stored.body)
+        except BadInput:
+            damaged.append(key)
