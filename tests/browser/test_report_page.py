@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
+from tests.kits.browser import laid_out
 
 from quintet.batch.plans import Plan
 from quintet.batch.reports import report_run
@@ -20,35 +17,11 @@ from quintet.monitoring.samples import Reference
 
 pytestmark = pytest.mark.browser
 
-MEASURE = """<script>
-const boxes = [...document.querySelectorAll('main *')].map(e => e.getBoundingClientRect());
-document.title = JSON.stringify({
-  width: innerWidth,
-  over: boxes.filter(b => b.right > innerWidth + 0.5).length,
-  requests: performance.getEntriesByType('resource').length,
+MEASURES = """
   cards: [...document.querySelectorAll('.card')].map(e => e.innerText.replace(/\\s+/g, ' ')),
   bars: document.querySelectorAll('svg rect').length,
   colors: ['.badge', 'body'].map(e => getComputedStyle(document.querySelector(e)).color),
-});
-</script></body>"""
-
-
-def laid_out(page: bytes, folder: Path, width: int) -> dict[str, Any]:
-    """What Chromium made of the page in a window of that width."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium is not None, "install Chromium: apt-get install chromium"
-    path = folder / f"page-{width}.html"
-    path.write_bytes(page.replace(b"</body>", MEASURE.encode()))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    flags += [f"--user-data-dir={folder / 'profile'}", f"--window-size={width},1600"]
-    done = subprocess.run(
-        [chromium, *flags, path.as_uri()], capture_output=True, text=True, timeout=120, check=True
-    )
-    title = re.search(r"<title>(.*?)</title>", done.stdout, re.S)
-    assert title is not None
-    found: dict[str, Any] = json.loads(title.group(1))
-    return found
+"""
 
 
 @pytest.mark.parametrize("width", [1280, 600])
@@ -68,10 +41,10 @@ def test_a_report_fits_its_window_and_asks_for_nothing(tmp_path: Path, width: in
         memory_mb=1769,
     )
     report = json.loads(bench.store.objects[plan.folder.report])
-    found = laid_out(bench.store.objects[plan.folder.page], tmp_path, width)
+    found = laid_out(bench.store.objects[plan.folder.page], tmp_path, width, MEASURES)
     counts = report["counts"]
     assert found["width"] == width
-    assert (found["over"], found["requests"]) == (0, 0)
+    assert (found["over"], found["sideways"], found["requests"]) == (0, 0, 0)
     assert found["cards"][:3] == [
         f"{counts['rows']} rows in",
         f"{counts['scored']} scored",

@@ -16,7 +16,14 @@ __all__ = ["page"]
 #: features with bars, and features and days of the trend
 FEATURES, TREND, TREND_DAYS = 100, 20, 14
 
-STYLE = drift_page.STYLE + ".trend td,.trend th{padding-right:14px}.trend b{color:var(--bad)}"
+STYLE = (
+    drift_page.STYLE
+    + """
+.reason{overflow-wrap:anywhere}
+.trend td.n,.trend th.n{padding-right:14px}.trend b{color:var(--bad)}
+@media(max-width:1000px){.trend tr>:nth-child(n+2):nth-last-child(n+8){display:none}}
+"""
+)
 
 
 def page(report: Mapping[str, Any], before: Mapping[date, Mapping[str, Any]]) -> bytes:
@@ -33,8 +40,8 @@ def _head(report: Mapping[str, Any]) -> str:
     version = "" if report["version"] is None else f" version {report['version']}"
     drifting = report["drifting"]
     text, kind = (f"{len(drifting)} drifting", "failed") if drifting else ("no drift", "succeeded")
-    names = "".join(f" <code>{escape(name)}</code>" for name in drifting)
-    told = f"moved on two of three days:{names}" if drifting else ""
+    names = ", ".join(f"<code>{escape(name)}</code>" for name in drifting)
+    told = f"moved on two of three days: {names}" if drifting else ""
     return (
         f'<div class="top"><h1>{escape(report["model"])}{version}</h1>'
         f'<span class="badge {kind}">{text}</span></div>'
@@ -98,7 +105,7 @@ def _quality(days: list[Mapping[str, Any]]) -> str:
                 f"{counts['refused']:,}",
                 share,
                 f"{counts['failed']:,}",
-                escape(reason),
+                _reason(reason),
             )
 
     heads = ("day", "#rows", "#refused", "#share", "#failed", "most frequent reason")
@@ -108,8 +115,13 @@ def _quality(days: list[Mapping[str, Any]]) -> str:
 def _reasons(report: Mapping[str, Any]) -> str:
     if not report["reasons"]:
         return ""
-    rows = [(escape(one["reason"]), f"{one['rows']:,}") for one in report["reasons"]]
+    rows = [(_reason(one["reason"]), f"{one['rows']:,}") for one in report["reasons"]]
     return "<h2>Why rows were refused</h2>" + table(("reason", "#rows"), rows)
+
+
+def _reason(text: str) -> str:
+    """A reason in a cell: it may name a field with a long name."""
+    return f'<span class="reason">{escape(text)}</span>'
 
 
 def _senders(report: Mapping[str, Any]) -> str:

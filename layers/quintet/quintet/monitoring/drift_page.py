@@ -22,6 +22,10 @@ STYLE = """
 .drift .level{font-size:13px;font-weight:600}
 .drift .moved{color:var(--bad)}.drift .none{color:var(--soft)}
 .drift svg{width:200px;height:36px}
+.drift details{overflow-wrap:anywhere}
+.drift summary{cursor:pointer}
+@media(max-width:700px){.drift svg{width:120px}.drift td.n,.drift th.n{padding-right:8px}
+.drift .size{display:none}}
 .drift svg .was{fill:var(--soft);opacity:.4}
 .key i{display:inline-block;width:10px;height:10px;border-radius:2px;margin:0 5px 0 12px}
 .key i.was{background:var(--soft);opacity:.4}.key i.now{background:var(--bar)}
@@ -72,7 +76,8 @@ def _table(rows: str) -> str:
     """The table around the rows of `_row`."""
     return (
         '<div class="box scroll drift"><table><tr><th>column</th><th>result</th>'
-        '<th class="n">effect</th><th class="n">p</th><th class="n">PSI</th><th class="n">JS</th>'
+        '<th class="n">effect</th><th class="n">p</th><th class="n size">PSI</th>'
+        '<th class="n size">JS</th>'
         f"<th>shares, and the largest change</th></tr>{rows}</table></div>"
     )
 
@@ -93,18 +98,14 @@ def _row(title: str, column: dict[str, Any]) -> str:
         f"<tr><td><code>{escape(title)}</code></td>"
         f'<td class="level {"moved" if moved else "none"}">{result}</td>'
         f'<td class="n">{column["effect"]:.3f}</td><td class="n">{column["p"]:.2g}</td>'
-        f'<td class="n">{column["stability_index"]:.3f}</td>'
-        f'<td class="n">{column["jensen_shannon"]:.3f}</td><td>{_bars(title, column)}</td></tr>'
+        f'<td class="n size">{column["stability_index"]:.3f}</td>'
+        f'<td class="n size">{column["jensen_shannon"]:.3f}</td>'
+        f"<td>{_bars(title, column)}</td></tr>"
     )
 
 
-def _largest(column: dict[str, Any]) -> str:
-    """The bin that changed most, in words: the bars have no labels."""
-    changes = [abs(n - w) for w, n in zip(column["expected"], column["actual"], strict=True)]
-    place = changes.index(max(changes))
-    was, now = column["expected"][place], column["actual"][place]
-    name = column["bins"][place]
-    return f"{name}: {100 * was:.1f} % to {100 * now:.1f} %"
+def _change(name: str, was: float, now: float) -> str:
+    return escape(f"{name}: {100 * was:.1f} % to {100 * now:.1f} %")
 
 
 def _drawn(column: dict[str, Any]) -> list[tuple[str, float, float]]:
@@ -118,22 +119,24 @@ def _drawn(column: dict[str, Any]) -> list[tuple[str, float, float]]:
 
 
 def _bars(title: str, column: dict[str, Any]) -> str:
-    """Two bars per bin: its share of the training data, and its share now."""
+    """Two bars per bin: its share of the training data, and its share now; below, in words."""
     bins = _drawn(column)
     most, step = max(max(was, now) for _, was, now in bins), WIDTH / len(bins)
-    bars = []
-    for place, (name, was, now) in enumerate(bins):
-        told = f"{name}: {100 * was:.1f} % of the training data, {100 * now:.1f} % now"
-        rects = "".join(
-            f'<rect class="{kind}" x="{place * step + step * shift:.1f}" '
-            f'y="{HEIGHT * (1 - share / most):.1f}" width="{step * 0.42:.1f}" '
-            f'height="{HEIGHT * share / most:.1f}"/>'
-            for kind, share, shift in (("was", was, 0.05), ("now", now, 0.5))
-        )
-        bars.append(f"<g>{rects}<title>{escape(told)}</title></g>")
+    bars = "".join(
+        f'<rect class="{kind}" x="{place * step + step * shift:.1f}" '
+        f'y="{HEIGHT * (1 - share / most):.1f}" width="{step * 0.42:.1f}" '
+        f'height="{HEIGHT * share / most:.1f}"/>'
+        for place, (_, was, now) in enumerate(bins)
+        for kind, share, shift in (("was", was, 0.05), ("now", now, 0.5))
+    )
     label = f"the shares of {title} by bin, in the training data and now"
+    largest = max(
+        zip(column["bins"], column["expected"], column["actual"], strict=True),
+        key=lambda one: abs(one[2] - one[1]),
+    )
+    shares = "<br>".join(_change(*one) for one in bins)
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(label)}">{"".join(bars)}</svg>'
-        f'<span class="soft">{escape(_largest(column))}</span>'
+        f'aria-label="{escape(label)}">{bars}</svg>'
+        f'<details class="soft"><summary>{_change(*largest)}</summary>{shares}</details>'
     )
