@@ -44,6 +44,8 @@ ITEM_BYTES = 1_000
 #: measured: bytes of a capture's line for one row of 30 features, and in the table; ms of `capture`
 #: and of `compact` for a row
 CAPTURE_LOG, CAPTURE_BYTES, CAPTURE_MS = 1_100, 130, 0.05
+#: measured: ms of `compare` for a row, of objects of 100 rows
+COMPARE_MS = 0.05
 #: assumed: lines in one delivery of CloudWatch Logs
 DELIVERED = 100
 #: bytes of a row of 30 features in Parquet: 1.2 GB for ten million, see docs/benchmarks.md
@@ -67,6 +69,7 @@ def million(of: Plan) -> dict[str, list[Line]]:
         "Streaming: a million records in full batches, each of a different entity": _stream(of),
         "Batch: a million rows of 30 features in Parquet": _batch(of),
         "Captures: a million rows of 30 features, online, one in each request": _captures(of),
+        "Rollouts: a million captured rows compared, in shadow": _compared(of),
         "Look-up: a million latest scores by entity": _get_scores(of),
     }
 
@@ -173,6 +176,17 @@ def _captures(of: Plan) -> list[Line]:
         Line("Lambda", usd, f"`capture` and `compact`, {CAPTURE_MS} ms a row each"),
         Line("S3", deliveries * (s3["write"] + s3["read"]), f"an object per {DELIVERED} lines"),
         Line("S3, a month", days, f"{MILLION * CAPTURE_BYTES / 1e9:.2g} GB"),
+    ]
+
+
+def _compared(of: Plan) -> list[Line]:
+    """Each object of captures is read, and evidence and shadow captures are written."""
+    table, objects = prices(), MILLION / DELIVERED
+    ms = DELIVERED * COMPARE_MS + 3 * CALL_MS
+    return [
+        Line("SQS", objects * 3 * table["sqs"]["request"], f"a message per {DELIVERED} rows"),
+        Line("Lambda", invocations(of, "Compare", objects, ms), f"{COMPARE_MS} ms a row, 3 calls"),
+        Line("S3", objects * (table["s3"]["read"] + 2 * table["s3"]["write"]), "per message"),
     ]
 
 

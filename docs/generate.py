@@ -78,6 +78,7 @@ def sections() -> dict[str, list[str]]:
         "callback metrics": _metrics(metrics.CALLBACKS),
         "stream metrics": _metrics(metrics.STREAM),
         "capture metrics": _metrics(metrics.CAPTURES),
+        "comparison metrics": _metrics(metrics.COMPARISONS),
         "drift metrics": _metrics(metrics.DRIFT),
         "load metrics": _metrics(metrics.LOADS),
         "slo metrics": _metrics(metrics.SLO),

@@ -21,8 +21,8 @@ __all__ = ["SUMMARY", "SqlError", "captures_view"]
 
 #: what is asked if no SQL is given
 SUMMARY = """
-    SELECT model, version, path, outcome, count(*) AS "rows", count(DISTINCT event) AS events,
-           min(event_time) AS first, max(event_time) AS last,
+    SELECT model, version, route, path, outcome, count(*) AS "rows",
+           count(DISTINCT event) AS events, min(event_time) AS first, max(event_time) AS last,
            round(quantile_cont(total_ms, 0.95), 1) AS p95_ms
     FROM captures GROUP BY ALL ORDER BY ALL
 """
@@ -31,7 +31,9 @@ THREADS = 8
 _VIEW = """
     CREATE VIEW captures AS
     SELECT * FROM read_parquet(?, union_by_name = true)
-    QUALIFY row_number() OVER (PARTITION BY event, "row" ORDER BY served_at DESC) = 1
+    QUALIFY row_number() OVER (
+        PARTITION BY event, "row", route = 'shadow' ORDER BY served_at DESC
+    ) = 1
 """
 
 

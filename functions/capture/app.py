@@ -10,4 +10,4 @@ from quintet.wiring import captures as wiring
 
 def handler(event: dict[str, Any], context: object) -> None:
     """Write the captures of one delivery. After a failure, Lambda calls again with the same."""
-    wiring.telemetry().delivered(deliver(event, wiring.bucket()))
+    wiring.telemetry().delivered(deliver(event, wiring.bucket(), wiring.feed()))

@@ -15,7 +15,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     left = context.get_remaining_time_in_millis
     last_start = left() / 3  # the last third is for the hour in progress
     bucket = wiring.bucket()
-    done = compact(bucket, bucket, time.time(), has_time=lambda: left() > last_start)
+    done = compact(
+        bucket, bucket, time.time(), has_time=lambda: left() > last_start, feed=wiring.feed()
+    )
     labels = merge(bucket, has_time=lambda: left() > last_start)
     done.damaged += labels.damaged
     wiring.telemetry().compacted(done, labels.objects)

@@ -17,7 +17,7 @@ from tests.kits.models import NOW
 from quintet.captures.compaction import compact
 from quintet.captures.delivery import deliver
 from quintet.captures.erasure import Erased
-from quintet.captures.queries import find
+from quintet.captures.queries import event_rows, find
 from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import read_parquet
 from quintet_cli.captures_files import write_captures
@@ -96,6 +96,29 @@ def test_captures_are_followed_each_row_once() -> None:
     assert list(tail.look(NOW)) == []
 
 
+def test_what_a_candidate_answers_in_shadow_stands_beside_the_live_versions_answer() -> None:
+    store = filled()
+    tail = CapturesTail(store, "shop", NOW)
+    shadow = json.loads(lines_of("e1", ROWS[:1])[0]) | {"route": "shadow"}
+    shadow["about"]["version"] = 4
+    live = lines_of("e1", ROWS[:1])  # delivered again
+    deliver(delivery([*live, json.dumps(shadow)]), store)
+    (first, second) = (row_line(row) for row in tail.look(NOW))
+    assert (first[:28], second[:35]) == (
+        "22:13:20 shop v3 online c1  ",
+        "22:13:20 shop v4 online shadow c1  ",
+    )
+    with captures_view(store, find(store)) as connection:
+        counted = connection.execute(SUMMARY).fetchall()
+    assert [row[1:6] for row in counted] == [
+        (3, "live", "online", "scored", 2),
+        (4, "shadow", "online", "scored", 1),
+    ]
+    rows = [row for rows in event_rows(store, "e1") for row in as_dicts(rows)]
+    shown = [line.strip() for line in printed(event_view(rows)).splitlines()]
+    assert "row 0, version 4 (shadow)" in shown and "row 0, version 3 (live)" in shown
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl"])
 def test_captures_are_exported(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
@@ -134,9 +157,10 @@ def test_sql_sees_each_row_once() -> None:
     store = filled()
     deliver(delivery(lines_of("e1", ROWS[:1])), store)  # delivered twice, cut otherwise
     with captures_view(store, find(store)) as connection:
-        assert connection.execute(SUMMARY).fetchall()[0][:6] == (
+        assert connection.execute(SUMMARY).fetchall()[0][:7] == (
             "shop",
             3,
+            "live",
             "online",
             "scored",
             2,

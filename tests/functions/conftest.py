@@ -220,6 +220,7 @@ def stream_aws(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterat
         "QUINTET_SCORES_TABLE": f"scores-{number}",
         "QUINTET_FEATURES_TABLE": f"stream-features-{number}",
         "QUINTET_CAPTURES_BUCKET": f"captures-{number}",
+        "QUINTET_COMPARE_QUEUE_URL": online_aws.queue(f"compare-{number}"),
     }
     dynamodb, s3 = online_aws.client("dynamodb"), online_aws.client("s3")
     for resource in ("RegistryTable", "StreamTable", "ScoresTable", "FeaturesTable"):

@@ -26,7 +26,7 @@ from quintet.serving.model_cache import ModelCache
 from quintet.serving.predict import in_caller_order, predict
 from quintet.serving.routes import MemoryRoutes, Route, Version
 
-__all__ = ["CANDIDATE", "LIVE", "ROLLOUT", "RolloutWorld", "fragile_graph"]
+__all__ = ["CANDIDATE", "LIVE", "ROLLOUT", "RolloutWorld", "fragile_graph", "lines_of"]
 
 LIVE = replace(SHOP, capture=Capture(rate=1, days=7))
 #: the same with one feature more, which the graph does not use
@@ -72,6 +72,25 @@ def fragile_graph() -> bytes:
         half=np.array(0.5, dtype=np.float32),
         last=np.array([1], dtype=np.int64),
     )
+
+
+def lines_of(
+    contract: Contract,
+    graph: bytes,
+    event: str,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    route: str = "live",
+    rollout: str = "",
+) -> list[str]:
+    """The capture of a request that took 12.5 ms."""
+    batch = from_records(contract, list(records))
+    model = ModelRoute(OnnxModel(contract, graph), route)
+    answer = in_caller_order(predict(model, batch, shop_features(), NOW, isolate="rows"))
+    plan: CapturePlan = contract.compiled[CapturePlan]
+    told = {"event": event, "event_time": NOW, "path": "online", "route": route}
+    told |= {"ms": {"total_ms": 12.5}} | ({"rollout": rollout} if rollout else {})
+    return [line.decode() for line in prediction_lines(plan, told, answer)]
 
 
 @dataclass
@@ -129,24 +148,11 @@ class RolloutWorld:
     def lines(
         self, event: str, version: int, records: Sequence[Mapping[str, Any]], **fields: Any
     ) -> list[str]:
-        """The capture of a request that a version answered."""
-        contract, graph = self.contracts[version], self.graphs[version]
+        """The capture of a request that a version answered, as a canary if it is the candidate."""
+        graph = self.graphs[version]
         assert isinstance(graph, bytes)
-        route = "canary" if version == 4 else "live"
-        batch = from_records(contract, list(records))
-        answer = in_caller_order(
-            predict(
-                ModelRoute(OnnxModel(contract, graph), route),
-                batch,
-                shop_features(),
-                NOW,
-                isolate="rows",
-            )
-        )
-        plan: CapturePlan = contract.compiled[CapturePlan]
-        told = {"event": event, "event_time": NOW, "path": "online", "route": route}
-        told |= {"rollout": "r1#0", "ms": {"total_ms": 12.5}, **fields}
-        return [line.decode() for line in prediction_lines(plan, told, answer)]
+        about = {"route": "canary" if version == 4 else "live", "rollout": "r1#0", **fields}
+        return lines_of(self.contracts[version], graph, event, records, **about)
 
     def put(self, lines: Sequence[str]) -> list[str]:
         """Put captures as `capture` does; the keys that were announced."""

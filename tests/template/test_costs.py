@@ -30,8 +30,8 @@ def test_an_idle_stage_pays_for_what_stands() -> None:
     seconds = 3600 * MONTH_HOURS
     warm = 3 * 1769 / 1024 * seconds * prices()["lambda"]["provisioned_gb_second"]
     assert lines["provisioned concurrency"] == pytest.approx(warm)
-    # three queues, 15 polls a minute each
-    assert lines["SQS, polls of empty queues"] == pytest.approx(3 * 15 * 60 * 730 * 0.4e-6)
+    # four queues, 15 polls a minute each
+    assert lines["SQS, polls of empty queues"] == pytest.approx(4 * 15 * 60 * 730 * 0.4e-6)
     without = by_name(idle(stage()))
     assert "provisioned concurrency" not in without
     assert without["Kinesis shards"] == pytest.approx(0.015 * 730)
@@ -66,5 +66,6 @@ def test_a_million_of_each_follow_from_sizes_and_prices() -> None:
     }
     assert large["Online"]["Lambda"] - 0.2 == pytest.approx(2 * (online["Lambda"] - 0.2))
     assert large["Streaming"]["S3"] == pytest.approx(2 * plain["Streaming"]["S3"])
-    assert set(plain) == {"Online", "Asynchronous", "Streaming", "Batch", "Captures", "Look-up"}
+    titles = ("Online", "Asynchronous", "Streaming", "Batch", "Captures", "Rollouts", "Look-up")
+    assert set(plain) == set(titles)
     assert plain["Captures"]["logs"] == pytest.approx(1.1 * 0.5)

@@ -251,7 +251,12 @@ def test_every_queue_is_read_with_a_bound(made: Plan) -> None:
         for name, m in mappings.items()
         if ":sqs:" in m["EventSourceArn"]
     }
-    assert bounds == {"WorkAccepted": 10, "NotifySettled": 10, "DropDropped": 5}
+    assert bounds == {
+        "WorkAccepted": 10,
+        "NotifySettled": 10,
+        "DropDropped": 5,
+        "CompareAnnounced": 5,
+    }
 
 
 # ---- parameters that only AWS would refuse -------------------------------------------------------

@@ -19,10 +19,12 @@ from quintet.captures.places import FAILED, RAW, TABLE
 from quintet.jobs.submit import TTL_SECONDS
 from quintet.labels.table import PREFIX as LABELS
 from quintet.monitoring.burn import PAIRS
+from quintet.rollouts.evidence_store import EVIDENCE
 from quintet.settings import (
     AgesSettings,
     ApiSettings,
     CaptureSettings,
+    CompareSettings,
     DropSettings,
     GetScoresSettings,
     LabelSettings,
@@ -54,6 +56,7 @@ SETTINGS: dict[str, Any] = {
     "AddLabels": LabelSettings,
     "Capture": CaptureSettings,
     "Compact": CaptureSettings,
+    "Compare": CompareSettings,
     "Drop": DropSettings,
     "GetScores": GetScoresSettings,
     "Monitor": MonitorSettings,
@@ -731,7 +734,7 @@ def test_deliveries_of_captures_that_fail_are_alarmed_of(stack: Stack) -> None:
 def test_a_capture_lives_no_longer_than_a_contract_may_say() -> None:
     rules = properties("AWS::S3::Bucket")["CapturesBucket"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == dict.fromkeys((RAW, TABLE, FAILED, LABELS, "daily/"), MAX_CAPTURE_DAYS)
+    assert days == dict.fromkeys((RAW, TABLE, FAILED, LABELS, EVIDENCE, "daily/"), MAX_CAPTURE_DAYS)
     assert [rule["Id"] for rule in rules if "Prefix" not in rule] == ["uploads"]
 
 

@@ -47,7 +47,8 @@ MOST_OUTPUTS = 4
 def row_line(row: Mapping[str, Any]) -> str:
     """One row of a capture as a line."""
     number = "" if row["row"] is None else f" row {row['row']}"
-    head = f"{row['served_at']:%H:%M:%S} {row['model']} v{row['version']} {row['path']}"
+    shadow = " shadow" if row["route"] == "shadow" else ""
+    head = f"{row['served_at']:%H:%M:%S} {row['model']} v{row['version']} {row['path']}{shadow}"
     if row["outcome"] == "scored":
         outputs = [
             f"{name.removeprefix('output_')}={_short(value)}"
@@ -67,8 +68,11 @@ def event_view(rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
     first = rows[0]
     yield Text(f"event {first['event']}", style="bold")
     yield _pairs((name, first[name]) for name in _EVENT if first.get(name) is not None)
+    several = len({row["version"] for row in rows}) > 1
     for row in rows:
-        yield Text("\nrow " + ("-" if row["row"] is None else str(row["row"])), style="bold")
+        version = f", version {row['version']} ({row['route']})" if several else ""
+        number = "-" if row["row"] is None else str(row["row"])
+        yield Text(f"\nrow {number}{version}", style="bold")
         yield _pairs((name, row[name]) for name in _ROW if row.get(name) is not None)
         for kind in ("feature", "output"):
             values = {

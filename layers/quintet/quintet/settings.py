@@ -13,6 +13,7 @@ __all__ = [
     "AgesSettings",
     "ApiSettings",
     "CaptureSettings",
+    "CompareSettings",
     "DropSettings",
     "GetScoresSettings",
     "LabelSettings",
@@ -154,6 +155,7 @@ class StreamSettings:
     stream_table: str
     scores_table: str
     captures_bucket: str
+    compare_queue_url: str
     alerts_topic_arn: str
     notify_queue_url: str
     alert_endpoint: str = ""
@@ -221,11 +223,29 @@ class RunsSettings(ApiSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptureSettings:
-    """Settings of `capture` and `compact`."""
+class CapturesSettings:
+    """Settings of functions that read captures."""
 
     stage: str
     captures_bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureSettings(CapturesSettings):
+    """Settings of `capture` and `compact`."""
+
+    compare_queue_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings(CaptureSettings):
+    """Settings of `compare`."""
+
+    registry_bucket: str
+    registry_table: str
+    model_memory_mb: int
+    compare_dead_letters_url: str
+    compare_timeout_seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +258,7 @@ class LabelSettings(ApiSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgesSettings(CaptureSettings):
+class AgesSettings(CapturesSettings):
     """Settings of `watch_ages`."""
 
     registry_bucket: str

@@ -118,6 +118,14 @@ def test_a_day_like_the_training_data_has_no_drift() -> None:
     assert world.report() == report  # again, over its own documents
 
 
+def test_what_a_candidate_answered_in_shadow_is_not_counted() -> None:
+    world = World()
+    world.put(TODAY, drawn(400))
+    before = world.report()
+    world.put(TODAY, drawn(400, 3), version=4, route="shadow")
+    assert world.report() == before
+
+
 def test_a_feature_drifts_that_moved_on_two_of_three_days() -> None:
     world, days = World(), [TODAY - timedelta(days=back) for back in (3, 2, 1, 0)]
     for day, shift in zip(days, (0, 1, 0, 1), strict=True):

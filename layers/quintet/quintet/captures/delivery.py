@@ -24,7 +24,7 @@ from quintet.captures.store import CaptureSink, NoRollouts, RolloutFeed
 from quintet.captures.tables import write_parquet
 from quintet.errors import BadInput
 
-__all__ = ["NO_ROLLOUTS", "Delivered", "deliver", "put_rows"]
+__all__ = ["NO_ROLLOUTS", "Delivered", "deliver", "put_rows", "routed"]
 
 NO_ROLLOUTS = NoRollouts()
 
@@ -94,6 +94,11 @@ def put_rows(
     body = write_parquet(rows)
     key = raw_key(hour, first, last, body)
     sink.put(key, body)
-    if rows["rollout"].null_count < rows.num_rows:
+    if routed(rows):
         feed.announce(key)
     return key
+
+
+def routed(rows: core.Table) -> bool:
+    """Whether a rollout has routed some of the rows."""
+    return rows["rollout"].null_count < rows.num_rows

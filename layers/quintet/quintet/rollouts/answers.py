@@ -13,14 +13,19 @@ import numpy as np
 from arro3 import core
 from numpy.typing import NDArray
 
-from quintet.captures.features import complete_rows, feature_columns, output_columns
+from quintet.captures.features import (
+    by_outputs,
+    complete_rows,
+    feature_columns,
+    output_columns,
+)
 from quintet.columns import Array, Batch, empty_output, numpy_dtype
 from quintet.contract import Contract, Output
 from quintet.errors import ModelFailure
 from quintet.scoring import Model, Scores, score
 from quintet.serving.isolation import score_isolating_failures
 
-__all__ = ["Answers", "Asked", "Measures", "all_failed", "answers_of", "ask", "asked", "changed"]
+__all__ = ["Answers", "Asked", "Measures", "all_failed", "ask", "asked", "captured_answers"]
 
 #: rows of a batch among which those that a model fails on are searched
 BLOCK = 200
@@ -95,20 +100,22 @@ class Answers:
         return Answers(self.failed[some], self.score[some], label, outputs)
 
 
-def changed(one: Answers, other: Answers) -> NDArray[np.bool_]:
-    """Where the labels of two versions differ, (rows,); not where one of them failed."""
-    if one.label is None or other.label is None:
-        return np.zeros(len(one.failed), dtype=np.bool_)
-    different = np.asarray(one.label != other.label, dtype=np.bool_)
-    return different & ~one.failed & ~other.failed
+def captured_answers(
+    contract: Contract, rows: core.Table, index: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+    """The scores and the labels of some scored rows as they were captured, (rows,) each.
 
-
-def answers_of(contract: Contract, rows: core.Table, index: NDArray[np.int64]) -> Answers:
-    """The answers to some scored rows as they were captured."""
-    outputs, count = output_columns(contract, rows, index), len(index)
+    A score is NaN, and a label None, where the output was not asked for.
+    """
     measures: Measures = contract.compiled[Measures]
-    failed = np.zeros(count, dtype=np.bool_)
-    return Answers(failed, measures.score(outputs, count), measures.label(outputs), outputs)
+    scores, labels = np.full(len(index), np.nan), np.full(len(index), None)
+    for places in by_outputs(contract, rows, index):
+        outputs = output_columns(contract, rows, index[places])
+        scores[places] = measures.score(outputs, len(places))
+        label = measures.label(outputs)
+        if label is not None:
+            labels[places] = label
+    return scores, labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +126,20 @@ class Asked:
     columns: Mapping[str, Array]
 
 
-def asked(contract: Contract, rows: core.Table, index: NDArray[np.int64]) -> Asked:
-    """Those of some captured rows that have all features of the contract.
+def asked(
+    contract: Contract, answered: Contract, rows: core.Table, index: NDArray[np.int64]
+) -> Asked:
+    """Those of some captured rows that have all features of a version's contract.
 
-    Features that were not captured have their default, NaN if the graph takes that. There are no
-    such rows if one without a default was not captured, as sensitive features are not.
+    Features that the contract of the version that `answered` does not have get their default, or
+    NaN if the graph takes that. There are no such rows if one that it has was not captured, as
+    sensitive features are not.
     """
     index = complete_rows(contract, rows, index)
     columns = feature_columns(contract, rows, index)
     for feature in contract.features:
         if feature.name not in columns:
-            if feature.fill is None or feature.free:
+            if feature.name in answered.by_name or feature.fill is None:
                 return Asked(np.empty(0, dtype=np.int64), {})
             shape = (len(index), *feature.shape)
             columns[feature.name] = np.full(shape, feature.fill, numpy_dtype(feature.dtype))

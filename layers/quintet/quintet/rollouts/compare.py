@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,10 @@ from quintet.captures.tables import FIXED, concat, table_of, take, value_columns
 from quintet.columns import Batch
 from quintet.contract import Contract
 from quintet.errors import ModelFailure
-from quintet.rollouts.answers import Answers, Asked, answers_of, changed
+from quintet.rollouts.answers import Answers, Asked, captured_answers
 from quintet.rollouts.evidence import Evidence
 from quintet.rollouts.state import Rollout
+from quintet.serving.routing import entity_hash
 
 __all__ = ["Seen", "begun", "pair", "pairable", "rows_of", "seen", "shadow_rows"]
 
@@ -159,23 +159,31 @@ def pair(found: Seen, rollout: Rollout, contract: Contract, part: Asked, other: 
 
     `contract` is of the version that answered the callers.
     """
-    own, evidence, at = answers_of(contract, found.rows, part.index), found.evidence, part.index
+    evidence, at = found.evidence, part.index
+    score, label = captured_answers(contract, found.rows, at)
+    failed = evidence.failed[at]
+    # of what was not asked for, or not finite by its contract, there is nothing to compare
+    others = np.where(np.isfinite(score), other.score, np.nan)
+    changed = np.zeros(len(at), dtype=np.bool_)
+    if other.label is not None:
+        known = np.array([one is not None for one in label], dtype=np.bool_)
+        changed = known & ~failed & ~other.failed & np.asarray(label != other.label, np.bool_)
     by_candidate = contract.version == rollout.candidate
-    live, candidate = (other, own) if by_candidate else (own, other)
+    live, candidate = (0, 1) if by_candidate else (1, 0)  # of (the other, its own)
 
-    def known(column: NDArray[Any], values: Any) -> NDArray[Any]:
+    def known_at(column: NDArray[Any], values: Any) -> NDArray[Any]:
         column = column.copy()
         column[at] = values
         return column
 
     paired = replace(
         evidence,
-        paired=known(evidence.paired, True),
-        live_failed=known(evidence.live_failed, live.failed),
-        candidate_failed=known(evidence.candidate_failed, candidate.failed),
-        live_score=known(evidence.live_score, live.score),
-        candidate_score=known(evidence.candidate_score, candidate.score),
-        changed=known(evidence.changed, changed(own, other)),
+        paired=known_at(evidence.paired, True),
+        live_failed=known_at(evidence.live_failed, (other.failed, failed)[live]),
+        candidate_failed=known_at(evidence.candidate_failed, (other.failed, failed)[candidate]),
+        live_score=known_at(evidence.live_score, (others, score)[live]),
+        candidate_score=known_at(evidence.candidate_score, (others, score)[candidate]),
+        changed=known_at(evidence.changed, changed),
     )
     return replace(found, evidence=paired)
 
@@ -206,12 +214,6 @@ def shadow_rows(found: Seen, contract: Contract, part: Asked, answers: Answers) 
         )
 
     return concat([table(False), table(True)])
-
-
-def entity_hash(model: str, entity: str) -> int:
-    """The hash that stands for an entity in evidence."""
-    text = f"{model}\0{entity}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(text, digest_size=8).digest())
 
 
 def _flags(rows: core.Table, name: str) -> NDArray[np.bool_]:

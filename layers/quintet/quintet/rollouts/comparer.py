@@ -141,14 +141,17 @@ class Comparer:
             if version == rollout.live:  # says nothing about the candidate
                 return dict(found)
             return {place: self._fail(rollout, place, one) for place, one in found.items()}
-        parts = {place: asked(model.contract, one.rows, one.where) for place, one in found.items()}
+        answered = self.contract_of(rollout.model, next(iter(found)).hour.version)
+        parts = {
+            place: asked(model.contract, answered, one.rows, one.where)
+            for place, one in found.items()
+        }
         with self._running(rollout.model, version):
             answers = dict(zip(parts, ask(model, list(parts.values())), strict=True))
         paired = {}
         for place, one in found.items():
             part, answer = parts[place], answers[place]
-            contract = self.contract_of(rollout.model, place.hour.version)
-            paired[place] = pair(one, rollout, contract, part, answer)
+            paired[place] = pair(one, rollout, answered, part, answer)
             if version == rollout.candidate and model.contract.capture and len(part.index):
                 self._put_shadow(place, shadow_rows(one, model.contract, part, answer))
                 done.shadow += len(part.index)

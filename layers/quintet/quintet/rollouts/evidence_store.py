@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import Any, Protocol
 
 import numpy as np
 from arro3 import core
 
+from quintet.captures.store import CaptureObjects, CaptureSink
 from quintet.captures.tables import read_parquet, write_parquet
 from quintet.rollouts.evidence import Evidence, concat
 
 __all__ = [
     "EVIDENCE",
+    "EvidenceObjects",
     "EvidenceStore",
     "MemoryEvidence",
     "evidence_key",
@@ -26,6 +29,8 @@ __all__ = [
 
 #: where evidence is in the captures' bucket
 EVIDENCE = "rollouts/"
+#: objects that are read at once
+THREADS = 16
 
 
 class EvidenceStore(Protocol):
@@ -80,6 +85,36 @@ def once(parts: Iterable[Evidence]) -> Evidence:
     same[-1:] = False
     found = found.take(order[~same])
     return found.take(np.argsort(found.at, kind="stable"))
+
+
+class EvidenceObjects:
+    """Evidence beside captures. What was read is kept, since objects are made once: a process that
+    reads again lists them, and gets what is new."""
+
+    def __init__(self, objects: CaptureObjects, sink: CaptureSink) -> None:
+        self._objects = objects
+        self._sink = sink
+        self._of: tuple[str, str] = ("", "")
+        self._known: dict[str, Evidence] = {}
+
+    def put(self, model: str, rollout: str, step: int, key: str, evidence: Evidence) -> None:
+        """See `EvidenceStore.put`."""
+        place = evidence_key(model, rollout, step, key)
+        self._sink.put(place, to_parquet(evidence))
+        if (model, rollout) == self._of:
+            self._known[place] = evidence
+
+    def read(self, model: str, rollout: str) -> Evidence:
+        """See `EvidenceStore.read`."""
+        if (model, rollout) != self._of:
+            self._of, self._known = (model, rollout), {}
+        keys = self._objects.keys(f"{EVIDENCE}{model}/{rollout}/")
+        new = [key for key in keys if key not in self._known]
+        with ThreadPoolExecutor(THREADS) as pool:
+            for key, stored in zip(new, pool.map(self._objects.get, new), strict=True):
+                if stored is not None:
+                    self._known[key] = from_parquet(stored.body)
+        return once(self._known[key] for key in keys if key in self._known)
 
 
 class MemoryEvidence:

@@ -7,18 +7,19 @@ same: readers take each of its rows once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.captures.delivery import put_rows
+from quintet.captures.delivery import put_rows, routed
 from quintet.captures.events import taken
 from quintet.captures.plans import CapturePlan
 from quintet.captures.reading import Hour
-from quintet.captures.store import CaptureSink
+from quintet.captures.store import CaptureSink, RolloutFeed
 from quintet.captures.tables import concat, moments, refused, scored
-from quintet.errors import Refusal
+from quintet.errors import Refusal, Transient
 from quintet.serving import Prediction
 from quintet.streaming.model_rows import ModelRows, ShardBatch
 
@@ -27,6 +28,7 @@ __all__ = ["put_captures"]
 
 def put_captures(
     sink: CaptureSink,
+    feed: RolloutFeed,
     shard_batch: ShardBatch,
     model_rows: ModelRows,
     prediction: Prediction,
@@ -38,7 +40,7 @@ def put_captures(
     """Put the captures of one model's rows, by the hour of their records' arrival.
 
     `kept` are positions in the scores, `rejected` those of refused rows in the batch; `took` has
-    the times of the steps, in milliseconds.
+    the times of the steps, in milliseconds. `feed` hears of rows that a rollout has routed.
 
     Raises:
         Transient: not all could be put; repeat.
@@ -83,7 +85,11 @@ def put_captures(
             of = [events[one] for one in record[np.concatenate([index[some], bad])].tolist()]
             about = plan.about
             hour = Hour(about.model, about.version, about.days, start)
-            put_rows(sink, hour, concat(tables), min(of), max(of))
+            rows = concat(tables)
+            key = put_rows(sink, hour, rows, min(of), max(of))
+            if routed(rows):
+                with suppress(Transient):  # a rollout must not hold up the stream
+                    feed.announce(key)
 
 
 def _reasons(refusals: Sequence[Refusal]) -> dict[int, list[Refusal]]:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.captures.store import CaptureSink
+from quintet.captures.delivery import NO_ROLLOUTS
+from quintet.captures.store import CaptureSink, RolloutFeed
 from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureSource
 from quintet.serving import ModelRoute, Prediction, Steps
@@ -95,6 +96,7 @@ class Scorer:
     captures: CaptureSink
     clock: Callable[[], float]
     timer: Callable[[], float] = time.perf_counter
+    feed: RolloutFeed = NO_ROLLOUTS
 
     def take(self, shard_batch: ShardBatch, tumbling: TumblingWindow | None) -> ShardOutcome:
         """Score the records and aggregate them in windows. Idempotent.
@@ -164,6 +166,7 @@ class Scorer:
             rows = _store(one, new, commit_log, outcome)
             put_captures(
                 self.captures,
+                self.feed,
                 shard_batch,
                 one.model_rows,
                 one.prediction,

@@ -13,6 +13,7 @@ __all__ = [
     "AGES",
     "CALLBACKS",
     "CAPTURES",
+    "COMPARISONS",
     "DRIFT",
     "LOADS",
     "METRICS",
@@ -77,6 +78,14 @@ CAPTURES = {
     "damaged_captures_count": "objects of captures or labels that cannot be read, and stay",
     "expired_captures_count": "objects deleted because their contract's days were over",
 }
+#: metrics of `compare`, by stage
+COMPARISONS = {
+    "compared_rows_count": "captured rows of rollouts of which evidence was written",
+    "paired_rows_count": "those of them that both versions answered",
+    "shadow_captures_count": "rows that a candidate answered in shadow",
+    "dropped_comparisons_count": "objects of captures that were gone, or whose rollout was",
+    "failed_comparisons_count": "objects of captures that are compared again later",
+}
 #: metrics of `report_day`, by stage and model
 DRIFT = {
     "moved_features_count": "features, outputs and labels whose distribution had moved on the day",
@@ -106,8 +115,12 @@ _UNITS: dict[str, Unit] = {
     "seconds": "Seconds",
 }
 
+_ALL = (
+    *(REQUESTS, CALLBACKS, STREAM, CAPTURES, COMPARISONS),
+    *(DRIFT, LOADS, SLO, AGES),
+)
+
 #: the CloudWatch unit of each metric
 METRICS: dict[str, Unit] = {
-    name: _UNITS[name.rpartition("_")[2]]
-    for name in (*REQUESTS, *CALLBACKS, *STREAM, *CAPTURES, *DRIFT, *LOADS, *SLO, *AGES)
+    name: _UNITS[name.rpartition("_")[2]] for names in _ALL for name in names
 }

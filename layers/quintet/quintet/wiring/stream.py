@@ -57,15 +57,20 @@ def scorer() -> Scorer:
     from quintet.aws.captures import CaptureBucket
     from quintet.aws.checkpoints import CheckpointTable
     from quintet.aws.latest import LatestTable
+    from quintet.aws.rollout_feed import RolloutFeedQueue
     from quintet.aws.scored_ids import ScoredIdTable
     from quintet.aws.stream_bucket import StreamBucket
     from quintet.aws.windows import WindowTable
+    from quintet.rollouts.evidence_store import EvidenceObjects
     from quintet.streaming.decoding import decode
     from quintet.streaming.scorer import Scorer
 
     settings = _settings()
     dynamodb, s3 = common.client("dynamodb"), common.client("s3")
     models = common.models(settings)
+    captures = CaptureBucket(s3, settings.captures_bucket)
+    evidence = EvidenceObjects(captures, captures)
+    feed = RolloutFeedQueue(common.client("sqs"), settings.compare_queue_url, evidence)
 
     def read(shard_batch: ShardBatch) -> Decoded:
         return decode(shard_batch, models.get, settings.stream_model)
@@ -81,8 +86,9 @@ def scorer() -> Scorer:
         ),
         alerts=_alerts(settings),
         windows=WindowTable(dynamodb, settings.stream_table, settings.features_table),
-        captures=CaptureBucket(s3, settings.captures_bucket),
+        captures=captures,
         clock=time.time,
+        feed=feed,
     )
 
 
