@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from arro3.core import Array, DataType, Table, fixed_size_list_array
+from arro3.core import Array, DataType, Table, fixed_size_list_array, list_array
 from arro3.io import read_parquet, write_parquet
 from numpy.typing import NDArray
 
@@ -35,7 +35,8 @@ def contract_of(package: Path) -> Contract:
 def read_table(path: Path) -> dict[str, NDArray[Any]]:
     """Return the columns of a Parquet file by name; strings are object arrays of `str`.
 
-    Lists, all of one length, become the rows of an array.
+    Lists, all of one length, become the rows of an array; lists of any length, an array in each row
+    of an object array.
     """
     table = read_parquet(path).read_all()
     columns: dict[str, NDArray[Any]] = {}
@@ -47,19 +48,29 @@ def read_table(path: Path) -> dict[str, NDArray[Any]]:
             assert column.type.value_type is not None
             kind = Array([], column.type.value_type).to_numpy().dtype
             columns[name] = np.array(column.to_pylist(), dtype=kind)
+        elif DataType.is_list(column.type):
+            assert column.type.value_type is not None
+            kind = Array([], column.type.value_type).to_numpy().dtype
+            columns[name] = ragged([np.array(row, dtype=kind) for row in column.to_pylist()])
         else:
             columns[name] = np.asarray(column.to_numpy())
     return columns
 
 
 def write_table(path: Path, columns: Columns) -> None:
-    """Write columns as Parquet (zstd); an array of several dimensions becomes one list per row."""
+    """Write columns as Parquet (zstd).
+
+    An array of several dimensions, or an array in each row, becomes one list per row.
+    """
     arrays = [_column(values) for values in columns.values()]
     table = Table.from_arrays(arrays, names=list(columns))
     write_parquet(table, path, compression="zstd(12)", created_by="quintet")
 
 
 def _column(values: NDArray[Any]) -> Array:
+    if values.dtype == object and len(values) and isinstance(values[0], np.ndarray):
+        offsets = np.cumsum([0, *map(len, values)]).astype(np.int32)
+        return list_array(Array.from_numpy(offsets), Array.from_numpy(np.concatenate(values)))
     if values.dtype == object:
         return Array(values.tolist(), DataType.utf8())
     if values.ndim > 1:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from quintet.columns import ragged
 from quintet.contract import Contract, Feature, Input, Output
 from quintet_publish.kit import clean, predict, read_table, save, write_table
 from quintet_publish.release import prepare
@@ -197,3 +198,11 @@ def test_an_array_a_row_comes_back_flat(tmp_path: Path) -> None:
     back = read_table(tmp_path / "t.parquet")
     assert back["image"].dtype == np.float32
     np.testing.assert_array_equal(back["image"], images.reshape(2, 12))
+
+
+def test_tables_keep_lists_of_any_length(tmp_path: Path) -> None:
+    rows = ragged([np.array([3, 1], np.int64), np.array([], np.int64), np.array([7], np.int64)])
+    write_table(tmp_path / "lists.parquet", {"items": rows})
+    ((name, read),) = read_table(tmp_path / "lists.parquet").items()
+    assert (name, [row.tolist() for row in read]) == ("items", [[3, 1], [], [7]])
+    assert {row.dtype for row in read} == {np.dtype(np.int64)}

