@@ -46,18 +46,31 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """The budgets by model, what burns by pair, and how many requests left no line."""
+    """The budgets by model, what burns by pair, and the requests that left no line.
+
+    Of these, `died` ended their process or its time, and Lambda ran no process for `throttled`.
+    """
 
     of: Mapping[str, Budget]
     burning: Mapping[Pair, list[str]]
     died: float
+    throttled: float
+
+    @property
+    def availability(self) -> float | None:
+        """The share of the stage's requests that succeeded, of all models and those without a line;
+        None without requests."""
+        asked = sum(budget.spent.requests for budget in self.of.values())
+        lost = self.died + self.throttled
+        failed = sum(budget.spent.failed for budget in self.of.values())
+        return 1 - (failed + lost) / (asked + lost) if asked + lost else None
 
 
 def budgets_of(stage: Stage, now: float) -> Budgets:
     """The budgets of all models of a stage.
 
-    `died` are Lambda's Errors of `predict`: it answers failures itself, so an error is a request
-    that ended its process or its time, and wrote no line; no metric says of which model.
+    `died` are Lambda's Errors of `predict`, and `throttled` its Throttles: it answers failures
+    itself, so these are requests that wrote no line; no metric says of which model.
 
     Raises:
         Transient: the registry or CloudWatch did not answer.
@@ -73,8 +86,12 @@ def budgets_of(stage: Stage, now: float) -> Budgets:
         for model, slo in slos.items()
     }
     function = {"FunctionName": stage.outputs["PredictName"]}
-    died = source.sum("AWS/Lambda", "Errors", function, end - steps * HOUR, end)
-    return Budgets(found, {pair: list(of) for pair, of in watched.burning.items()}, died)
+    died, throttled = (
+        source.sum("AWS/Lambda", metric, function, end - steps * HOUR, end)
+        for metric in ("Errors", "Throttles")
+    )
+    burning = {pair: list(of) for pair, of in watched.burning.items()}
+    return Budgets(found, burning, died, throttled)
 
 
 def _slos(stage: Stage) -> dict[str, Slo]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quintet_cli.quotas import Account, account_of, judge
-from quintet_cli.stacks import StageError, explained
+from quintet_cli.stacks import StageError, configured, explained
 from quintet_local.parameters import ParameterError, parameters
 from quintet_local.template import TemplateError, read
 
@@ -59,14 +58,10 @@ def check(
 
 
 def _settings(stage: str, config: Path) -> dict[str, Any]:
-    stages = {
-        name: part["deploy"]["parameters"]
-        for name, part in tomllib.loads(config.read_text()).items()
-        if isinstance(part, dict) and "stack_name" in part.get("deploy", {}).get("parameters", {})
-    }
+    stages = configured(config)
     if stage not in stages:
         raise StageError(f"{config} has no stage {stage} to deploy: it has {', '.join(stages)}")
-    settings: dict[str, Any] = stages[stage]
+    settings = stages[stage]
     if f"Stage={stage}" not in _overrides(settings):
         raise StageError(
             f"{config}: parameter_overrides of stage {stage} must have Stage={stage}, "

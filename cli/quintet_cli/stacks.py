@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tomllib
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,16 @@ from botocore.exceptions import (
     NoRegionError,
 )
 
-__all__ = ["ENDPOINT", "NO_CREDENTIALS", "StageError", "api_at", "explained", "stack_outputs"]
+__all__ = [
+    "ENDPOINT",
+    "NO_CREDENTIALS",
+    "NoStage",
+    "StageError",
+    "api_at",
+    "configured",
+    "explained",
+    "stack_outputs",
+]
 
 ENDPOINT = "AWS_ENDPOINT_URL"
 NO_CREDENTIALS = "no AWS credentials are configured: sign in, or set AWS_PROFILE"
@@ -30,17 +41,35 @@ class StageError(Exception):
     """The stage cannot be reached; the text says what to do."""
 
 
+class NoStage(StageError):
+    """There is no such stage."""
+
+
+def configured(config: Path) -> dict[str, dict[str, Any]]:
+    """The stages that samconfig.toml has: the parameters of their `sam deploy`, by name."""
+    return {
+        name: part["deploy"]["parameters"]
+        for name, part in tomllib.loads(config.read_text()).items()
+        if isinstance(part, dict) and "stack_name" in part.get("deploy", {}).get("parameters", {})
+    }
+
+
 def stack_outputs(stack: str) -> dict[str, str]:
     """Return the outputs of a stack of template.yaml, by name.
 
     Raises:
-        StageError: it does not exist, is another application's, or cannot be read.
+        NoStage: it does not exist.
+        StageError: it is another application's, or cannot be read.
     """
     try:
         client = boto3.client("cloudformation")
         found: Any = client.describe_stacks(StackName=stack)["Stacks"][0]
     except (BotoCoreError, ClientError) as error:
-        raise StageError(explained(error) or _not_there(stack, error)) from error
+        if text := explained(error):
+            raise StageError(text) from error
+        if "does not exist" in str(error):
+            raise NoStage(_not_there(stack)) from error
+        raise StageError(f"stack {stack}: {error}") from error
     outputs = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", [])}
     if "ApiUrl" not in outputs:
         raise StageError(
@@ -85,9 +114,7 @@ def _refused(error: ClientError) -> str | None:
     return None
 
 
-def _not_there(stack: str, error: Exception) -> str:
-    if "does not exist" not in str(error):
-        return f"stack {stack}: {error}"
+def _not_there(stack: str) -> str:
     stage = stack.removeprefix("quintet-")
     region = boto3.Session().region_name
     text = (

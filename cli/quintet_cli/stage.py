@@ -15,11 +15,20 @@ from botocore.config import Config
 
 from quintet.aws.client import ATTEMPTS, AwsClient
 from quintet.aws.signing import Credentials
-from quintet_cli.stacks import ENDPOINT, NO_CREDENTIALS, StageError, api_at, stack_outputs
+from quintet_cli.stacks import (
+    ENDPOINT,
+    NO_CREDENTIALS,
+    NoStage,
+    StageError,
+    api_at,
+    configured,
+    stack_outputs,
+)
 
-__all__ = ["DEFAULT_STATE", "Stage", "StageError"]
+__all__ = ["CONFIG", "DEFAULT_STATE", "Stage", "StageError", "all_stages"]
 
 DEFAULT_STATE = Path(".quintet")
+CONFIG = Path("samconfig.toml")
 REGION = "us-east-1"
 _PLACES = (ENDPOINT, "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 
@@ -41,7 +50,8 @@ class Stage:
         """Open a stage by name: `local` from the local AWS's state, others from their stack.
 
         Raises:
-            StageError: the stage is not deployed or running.
+            NoStage: the stage is not deployed or running.
+            StageError: it cannot be opened.
         """
         return cls._local(state) if name == "local" else cls._deployed(name)
 
@@ -51,7 +61,7 @@ class Stage:
             found = json.loads((state / "local.json").read_text(encoding="utf-8"))
             return cls("local", found["api_url"], found["outputs"], found["endpoint_url"])
         except FileNotFoundError:
-            raise StageError(
+            raise NoStage(
                 f"no local AWS is running from {state}/ here; start one with `quintet up --detach`"
             ) from None
         except (KeyError, TypeError, ValueError) as error:
@@ -115,3 +125,21 @@ class Stage:
             return Credentials(key.access_key, key.secret_key, key.token)
 
         return AwsClient(service, environ=environ, credentials=credentials, attempts=attempts)
+
+
+def all_stages(state: Path, config: Path = CONFIG) -> tuple[list[Stage], dict[str, list[str]]]:
+    """The stages that exist: the local one, and the stacks that samconfig.toml names.
+
+    Those that cannot be opened, because of credentials or the network, are named by the reason.
+    """
+    names = list(configured(config)) if config.exists() else []
+    found: list[Stage] = []
+    unknown: dict[str, list[str]] = {}
+    for name in ("local", *names):
+        try:
+            found.append(Stage.open(name, state))
+        except NoStage:
+            continue
+        except StageError as error:
+            unknown.setdefault(str(error), []).append(name)
+    return found, unknown

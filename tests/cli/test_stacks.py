@@ -19,7 +19,7 @@ from tests.kits.aws import client, environ, moto_server, reached_by
 from quintet.aws.dynamodb import Table
 from quintet.errors import Transient
 from quintet_cli.score_loader import PATIENT
-from quintet_cli.stage import Stage, StageError
+from quintet_cli.stage import Stage, StageError, all_stages
 
 QUINTET = Path(sys.executable).with_name("quintet")
 TOPIC = {"Topic": {"Type": "AWS::SNS::Topic"}}
@@ -149,6 +149,31 @@ def test_a_stack_of_another_application(url: str) -> None:
         "stack quintet-other is CREATE_COMPLETE and has no output ApiUrl: its deployment did not "
         "end well, or it is another application's stack of that name"
     )
+
+
+def test_all_stages_are_those_that_exist_and_say_why_others_are_not_shown(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "samconfig.toml"
+    stacks = "".join(f'[{n}.deploy.parameters]\nstack_name = "quintet-{n}"\n' for n in "abc")
+    config.write_text(f"version = 0.1\n[default.build.parameters]\ncached = true\n{stacks}")
+    deploy(url, "b", {"ApiUrl": "https://abc.execute-api.us-east-1.amazonaws.com/b"})
+    deploy(url, "c", {"TopicName": "topic"})
+    stages, unknown = all_stages(tmp_path, config)
+    assert [stage.name for stage in stages] == ["b"]
+    ((reason, names),) = unknown.items()
+    assert (reason.startswith("stack quintet-c is CREATE_COMPLETE and has no output"), names) == (
+        True,
+        ["c"],
+    )
+    local = {"api_url": "http://l", "outputs": {}, "endpoint_url": "http://e"}
+    (tmp_path / "local.json").write_text(json.dumps(local))
+    with refusing("ExpiredToken") as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        stages, unknown = all_stages(tmp_path, config)
+    assert [stage.name for stage in stages] == ["local"]
+    assert list(unknown.values()) == [["a", "b", "c"]]
+    assert all_stages(tmp_path / "none", tmp_path / "none.toml") == ([], {})
 
 
 @pytest.mark.parametrize(

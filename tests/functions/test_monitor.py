@@ -110,10 +110,16 @@ def test_counts_become_burns_a_notice_and_budgets(
     assert monitor.watch(END + 361) == {"medium": ["log"], "slow": ["log"]}
     assert watch.notices() == []
 
-    errors = {"MetricName": "Errors", "Value": 3, "Timestamp": datetime.fromtimestamp(END, UTC)}
-    dimensions = [{"Name": "FunctionName", "Value": "predict"}]
+    of_predict = {
+        "Timestamp": datetime.fromtimestamp(END, UTC),
+        "Dimensions": [{"Name": "FunctionName", "Value": "predict"}],
+    }
     watch.aws.client("cloudwatch").put_metric_data(
-        Namespace="AWS/Lambda", MetricData=[{**errors, "Dimensions": dimensions}]
+        Namespace="AWS/Lambda",
+        MetricData=[
+            {"MetricName": "Errors", "Value": 3, **of_predict},
+            {"MetricName": "Throttles", "Value": 2, **of_predict},
+        ],
     )
     found = budgets_of(watch.stage, END + 61)
     budget = found.of["log"]
@@ -131,7 +137,14 @@ def test_counts_become_burns_a_notice_and_budgets(
     assert next(burning_lines(found)) == (
         "page: log burns at least 14.4 times too fast over 1h and 5m"
     )
-    assert died_line(found).startswith("3 calls of predict ended without a log line in 30 days")
+    asked = sum(budget.spent.requests for budget in found.of.values())
+    failed = sum(budget.spent.failed for budget in found.of.values())
+    assert found.availability == pytest.approx(1 - (failed + 5) / (asked + 5))
+    assert died_line(found) == (
+        "3 calls of predict ended without a log line in 30 days (time-outs, crashes, memory), and "
+        "2 were throttled; they are in no model's budget. With them, "
+        f"{found.availability:.3%} of the stage's requests succeeded"
+    )
 
 
 @pytest.mark.parametrize("stat", ["Sum", "Average", "Maximum", "Minimum", "SampleCount"])

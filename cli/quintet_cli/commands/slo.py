@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
 import typer
 
+from quintet.errors import Transient
 from quintet_cli.budgets import budgets_of
-from quintet_cli.options import StageName, State
-from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.options import State
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError, all_stages
 from quintet_cli.terminal import Console
 from quintet_cli.views.slo import burning_lines, died_line, legend, slo_table
 
@@ -22,13 +24,45 @@ def register(app: typer.Typer) -> None:
     app.command()(slo)
 
 
-def slo(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+def slo(
+    stage: Annotated[
+        str | None,
+        typer.Option("--stage", help="local, or a deployed stage; by default all that exist."),
+    ] = None,
+    state: State = DEFAULT_STATE,
+) -> None:
     """Show what is left of each model's error budget, and how fast it is spent."""
-    found = budgets_of(Stage.open(stage, state), time.time())
+    if stage is not None:
+        _show(Stage.open(stage, state))
+        _say(legend())
+        return
+    stages, unknown = all_stages(state)
+    for one in stages:
+        try:
+            _show(one)
+        except Transient as error:
+            unknown.setdefault(str(error), []).append(one.name)
+    for reason, names in unknown.items():
+        _say(f"not shown: {', '.join(names)} ({reason})")
+    if not stages:
+        raise StageError(
+            "no stage was found: `quintet up --detach` starts the local one, and samconfig.toml "
+            "names the stages that `make deploy STAGE=...` makes"
+        )
+    _say(legend())
+
+
+def _show(stage: Stage) -> None:
+    found = budgets_of(stage, time.time())
+    console.print(f"stage {stage.name}", style="bold", markup=False)
     if not found.of:
-        console.print(f"no model is published on stage {stage}", markup=False)
+        _say("no model is published")
         return
     wide = Console(highlight=False, width=max(console.width, 120))
     wide.print(slo_table(found))
-    for line in (legend(), *burning_lines(found), died_line(found)):
-        console.print(line, markup=False, soft_wrap=True)
+    for line in (*burning_lines(found), died_line(found)):
+        _say(line)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)

@@ -42,11 +42,15 @@ def burning_lines(found: Budgets) -> Iterator[str]:
 
 
 def died_line(found: Budgets) -> str:
-    """How many requests died without a log line."""
-    return (
+    """How many requests left no log line, and the stage's availability with them."""
+    text = (
         f"{found.died:,.0f} calls of predict ended without a log line in {DAYS} days (time-outs, "
-        "crashes, memory); they are in no model's budget"
+        f"crashes, memory), and {found.throttled:,.0f} were throttled; "
+        "they are in no model's budget"
     )
+    if found.availability is None or not found.died + found.throttled:
+        return text
+    return f"{text}. With them, {found.availability:.3%} of the stage's requests succeeded"
 
 
 def _cells(budget: Budget) -> Iterator[str]:
