@@ -1,13 +1,19 @@
-"""The console of every command: text from models and files cannot control the terminal."""
+"""The console of every command: text from models and files cannot control the terminal.
+
+Its tables cut nothing. Up to `WIDTH` they are as wide as their texts, also in a narrower terminal,
+so that a name can be copied whole; what is longer goes on in the next line of its column.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 
 __all__ = ["Console", "visible"]
 
@@ -23,8 +29,25 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
+#: how wide a table may be in a terminal that is narrower
+WIDTH = 160
+
+
 class Console(RichConsole):
     """Rich's console; it writes its own control characters and escapes all others."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """See `rich.console.Console.print`; tables are up to `WIDTH` wide, and cut nothing."""
+        tables = [one for one in objects if isinstance(one, Table)]
+        before, wide = self._width, self.options.update(width=max(self.width, WIDTH))
+        for table in tables:
+            for column in table.columns:
+                column.overflow = "fold"
+            self.width = max(self.width, self.measure(table, options=wide).maximum)
+        try:
+            super().print(*objects, **options)
+        finally:
+            self._width = before
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

@@ -14,6 +14,7 @@ from tests.kits.packages import package
 
 from quintet_cli.app import main
 from quintet_cli.terminal import Console, visible
+from quintet_cli.views.skew import skew_view
 
 ESCAPE = "\x1b]0;title\x07\x1b[2J\u202eabc\ud800\r"
 SEEN = "\\x1b]0;title\\x07\\x1b[2J\\u202eabc\\ud800\\r"
@@ -34,6 +35,62 @@ def test_no_text_drives_the_terminal(form: type[str] | type[Text]) -> None:
     assert "\x1b[2J" not in out.getvalue()
     assert "\\x1b[2Jline" in out.getvalue()
     assert "\\x1b[2Jcell" in out.getvalue()
+
+
+def printed(table: Table, width: int = 80) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=width, highlight=False)
+    console.print(table)
+    console.print("and " * 30)  # wrapped as before
+    assert console.width == width
+    return out.getvalue().splitlines()
+
+
+def test_a_table_is_as_wide_as_its_names_in_a_narrow_terminal() -> None:
+    names = [f"average_number_of_{what}_in_365_days" for what in ("orders", "cancellations")]
+    table = Table("feature", *(f"column {number}" for number in range(7)), box=None)
+    for name in names:
+        table.add_row(name, *["1,234,567"] * 7)
+    lines = printed(table)
+    assert [line.split()[0] for line in lines[1:3]] == names
+    assert max(map(len, lines[3:])) <= 80
+
+
+def test_a_text_that_no_table_has_room_for_is_folded() -> None:
+    table = Table("id", "value", box=None, show_header=False)
+    text = "".join(f"{number:03}" for number in range(200))
+    table.add_row("one", text)
+    lines = printed(table)[:-2]
+    assert len(lines) > 1 and max(map(len, lines)) <= 160
+    assert "".join(lines).replace("one", "", 1).replace(" ", "") == text
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_tables_of_skew_name_each_feature_in_full(width: int) -> None:
+    name = "average_number_of_cancellations_365d"
+    ages = dict.fromkeys(("max_age", "p50", "p95", "p99", "oldest"), 3600.0)
+    counts = ("exact", "within", "different", "missing_served", "missing_offline", "missing_both")
+    skew = {"feature": name, "rows": 9, "skewed": 0.5, "behind": 1_234_567, "by_event_time": True}
+    found = {
+        "model": "fraud",
+        "version": 1,
+        "day": "2026-01-31",
+        "rows": 9,
+        "freshness": [
+            {"feature": name, **ages, "used": 1.0, "aging": True, "too_old": 0.1, "missing": 0.2}
+        ],
+        "skew": [{**skew, **dict.fromkeys(counts, 1_234_567)}],
+        "drift": {
+            "too_few": False,
+            "features": [{"feature": name, "moved": True, "effect": 0.5, "p": 1e-12}],
+        },
+    }
+    out = io.StringIO()
+    console = Console(file=out, width=width, highlight=False)
+    for part in skew_view(found):
+        console.print(part, soft_wrap=True)
+    assert out.getvalue().count(name) == 4
+    assert "…" not in out.getvalue()
 
 
 def failing(

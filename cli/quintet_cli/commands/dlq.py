@@ -23,7 +23,6 @@ from quintet_cli.terminal import Console
 
 __all__ = ["register"]
 
-WIDTH = 200
 #: characters that a terminal may interpret as commands; line ends and tabs are kept
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -62,16 +61,15 @@ def register(app: typer.Typer) -> None:
 def list_sources(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """List dead-letter queues, the stream's failures and runs' quarantines, with their depth."""
     table = Table(box=None, header_style="dim")
-    table.add_column("name", no_wrap=True)
+    table.add_column("name")
     table.add_column("there", justify="right")
-    table.add_column("", no_wrap=True)
-    table.add_column("from", no_wrap=True)
+    table.add_column("")
+    table.add_column("from")
     for source in _catalog(Stage.open(stage, state)).all():
         depth = source.depth()
         cells = (source.name, f"{depth.waiting:,} {source.noun}", depth.note, source.about)
         table.add_row(*map(_harmless, cells))
-    # print names in full so that they can be copied: the table may be wider than the terminal
-    Console(highlight=False, markup=False, width=max(console.width, WIDTH)).print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 @dlq.command()

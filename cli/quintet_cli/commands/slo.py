@@ -58,8 +58,7 @@ def _show(stage: Stage) -> None:
     if not found.of:
         _say("no model is published")
         return
-    wide = Console(highlight=False, width=max(console.width, 120))
-    wide.print(slo_table(found))
+    console.print(slo_table(found))
     for line in (*burning_lines(found), died_line(found)):
         _say(line)
 

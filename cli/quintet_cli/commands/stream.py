@@ -36,7 +36,6 @@ from quintet_cli.views.stream import (
 __all__ = ["register", "send"]
 
 POLL_SECONDS = 0.5
-WIDTH = 120
 #: records a second, far more than a stream accepts
 MAX_RATE = 1_000_000
 
@@ -158,10 +157,9 @@ def windows(
         if declared is None or not declared.aggregates:
             raise StageError(f"the contract of {model} declares no aggregates: it has no windows")
         raise StageError(f"no window of {model} was stored yet; one is when it closes")
-    wide = Console(highlight=False, width=max(console.width, WIDTH))
     for window in found:
-        wide.print(window_line(window), soft_wrap=True)
-        wide.print(window_table(window, entity, rows))
+        console.print(window_line(window), soft_wrap=True)
+        console.print(window_table(window, entity, rows))
 
 
 @stream.command()

@@ -14,8 +14,6 @@ from quintet_cli.terminal import Console
 
 __all__ = ["print_job", "print_jobs"]
 
-WIDTH = 160
-
 console = Console(highlight=False)
 
 
@@ -25,7 +23,7 @@ def print_jobs(jobs: Iterable[JobSummary]) -> None:
     for job in jobs:
         took = f"{job.updated - job.created:.1f} s" if job.state in SETTLED else ""
         table.add_row(job.id, job.state, f"{job.model} v{job.version}", _time(job.created), took)
-    Console(highlight=False, width=WIDTH).print(table)
+    console.print(table)
 
 
 def print_job(job: Job) -> None:

@@ -28,8 +28,6 @@ __all__ = [
     "table_name",
 ]
 
-WIDTH = 160
-
 POLL_SECONDS = 0.5
 #: polls between checks whether the execution has failed
 PATIENCE = 20
@@ -138,8 +136,8 @@ def print_runs(reader: RunReader, model: str) -> None:
     """Print a table of a model's runs, the newest first."""
     table = Table(box=None, header_style="dim")
     for name in ("started", "run", "status"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("file", overflow="fold")
+        table.add_column(name)
+    table.add_column("file")
     for name in ("rows", "scored", "quarantined"):
         table.add_column(name, justify="right")
     table.add_column("readers")
@@ -147,9 +145,7 @@ def print_runs(reader: RunReader, model: str) -> None:
     lines = [_line(reader, RunPaths(model, name)) for name in reader.names(model)]
     for line in sorted(lines, reverse=True):
         table.add_row(*line, "see it" if line[1] in seen else "")
-    # print a run's name in full so that it can be copied: the table may be wider than the terminal
-    wide = Console(highlight=False, width=max(console.width, WIDTH))
-    wide.print(table if lines else f"no runs of {model} yet")
+    console.print(table if lines else f"no runs of {model} yet")
 
 
 def _moment(text: str | None) -> str:
@@ -182,14 +178,12 @@ def print_pointers(found: list[dict[str, Any]], model: str) -> None:
     """Print a table of the run that each table's readers see."""
     lines = Table(box=None, header_style="dim")
     for name in ("table", "run", "version", "rows scored", "started", "moved", "by"):
-        lines.add_column(name, no_wrap=True, justify="right" if name == "rows scored" else "left")
+        lines.add_column(name, justify="right" if name == "rows scored" else "left")
     for pointer in found:
         times = (pointer[name][:19].replace("T", " ") for name in ("started", "moved"))
         version, rows = str(pointer["version"]), f"{pointer['scored']:,}"
         lines.add_row(table_name(pointer), pointer["run"], version, rows, *times, pointer["by"])
-    # print a run's name in full so that it can be copied: the table may be wider than the terminal
-    wide = Console(highlight=False, width=max(console.width, WIDTH))
-    wide.print(lines if found else f"no run of {model} has succeeded yet")
+    console.print(lines if found else f"no run of {model} has succeeded yet")
 
 
 def table_name(pointer: dict[str, Any]) -> str:
