@@ -38,6 +38,7 @@ GUIDES = {
     "quintet labels": "labels.md",
     "quintet monitor": "monitoring.md",
     "quintet publish": "publishing.md",
+    "quintet rollout": "rollouts.md",
     "quintet quality": "labels.md",
     "quintet run": "batch.md",
     "quintet scores": "batch.md",

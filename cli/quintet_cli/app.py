@@ -28,6 +28,7 @@ COMMANDS = (
     "local",
     "publish",
     "versions",
+    "rollout",
     "features",
     "drop",
     "run",

@@ -23,6 +23,7 @@ __all__ = [
     "publish_first",
     "resume",
     "roll_back",
+    "shown",
     "start",
 ]
 
@@ -49,7 +50,7 @@ def make_live(stored: Stored, version: int, cause: Cause) -> Change:
     if stored.rollout is not None:
         raise _conflict(
             f"no rollout of {route.model} in progress",
-            f"{_shown(stored.rollout)}; `quintet rollout promote {route.model}` or "
+            f"{shown(stored.rollout)}; `quintet rollout promote {route.model}` or "
             f"`quintet rollout rollback {route.model}` ends it",
         )
     return _change(stored, "made live", cause, {"live": version}, None)
@@ -83,7 +84,7 @@ def start(
     if stored.rollout is not None:
         raise _conflict(
             f"no rollout of {route.model} in progress",
-            f"{_shown(stored.rollout)}; wait for its end, or end it with "
+            f"{shown(stored.rollout)}; wait for its end, or end it with "
             f"`quintet rollout rollback {route.model}`",
         )
     if route.canary is not None or route.shadow is not None or route.overrides:
@@ -134,7 +135,7 @@ def advance(stored: Stored, cause: Cause) -> Change:
     if rollout.step + 1 >= len(rollout.steps):
         raise _conflict(
             "a rollout before its last step",
-            f"{_shown(rollout)}; `quintet rollout promote {rollout.model}` makes "
+            f"{shown(rollout)}; `quintet rollout promote {rollout.model}` makes "
             f"version {rollout.candidate} live",
         )
     return _at_step(stored, "advanced", cause, rollout, rollout.step + 1)
@@ -148,7 +149,7 @@ def pause(stored: Stored, cause: Cause) -> Change:
     """
     rollout = _before_promotion(stored, "can be paused")
     if rollout.paused:
-        raise _conflict("a rollout that is not paused", _shown(rollout))
+        raise _conflict("a rollout that is not paused", shown(rollout))
     paused = replace(rollout, paused=cause.reason or "by hand")
     return _change(stored, "paused", cause, _kept(stored), paused)
 
@@ -163,7 +164,7 @@ def resume(stored: Stored, cause: Cause) -> Change:
     """
     rollout = _before_promotion(stored, "can be resumed")
     if not rollout.paused:
-        raise _conflict("a paused rollout", _shown(rollout))
+        raise _conflict("a paused rollout", shown(rollout))
     going = replace(rollout, paused="", entered=cause.at)
     if rollout.phase == "shadow" and stored.route.shadow is None:
         return _at_step(stored, "resumed", cause, going, 0)
@@ -211,7 +212,7 @@ def finish(stored: Stored, cause: Cause) -> Change:
     """
     rollout = _running(stored, "can be finished")
     if rollout.phase != "watching":
-        raise _conflict("a rollout whose version was promoted", _shown(rollout))
+        raise _conflict("a rollout whose version was promoted", shown(rollout))
     return _change(stored, "finished", cause, {}, None)
 
 
@@ -266,7 +267,7 @@ def _before_promotion(stored: Stored, what: str) -> Rollout:
     if rollout.phase == "watching":
         raise _conflict(
             f"one that {what}",
-            f"{_shown(rollout)}; it ends by itself, or with "
+            f"{shown(rollout)}; it ends by itself, or with "
             f"`quintet rollout rollback {rollout.model}`",
         )
     return rollout
@@ -277,7 +278,7 @@ def _going_on(stored: Stored, what: str) -> Rollout:
     if rollout.paused:
         raise _conflict(
             f"one that {what}",
-            f"{_shown(rollout)}; `quintet rollout resume {rollout.model}` lets it go on",
+            f"{shown(rollout)}; `quintet rollout resume {rollout.model}` lets it go on",
         )
     return rollout
 
@@ -305,7 +306,7 @@ def _checked_overrides(overrides: Mapping[str, int], versions: set[int]) -> dict
     return dict(overrides)
 
 
-def _shown(rollout: Rollout) -> str:
+def shown(rollout: Rollout) -> str:
     """A rollout for a message: "version 4 as canary at 10 %, paused (by hand)"."""
     where = {
         "shadow": "in shadow",

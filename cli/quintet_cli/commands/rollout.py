@@ -1,0 +1,224 @@
+"""`quintet rollout`: a new version beside the live one, step by step, and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.markup import escape
+
+from quintet.rollouts import transitions
+from quintet.rollouts.store import Change
+from quintet_cli.options import Model, Reason, StageName, State
+from quintet_cli.rollout_start import Asked, gates_needed, lost_gates, shares_of
+from quintet_cli.rollouts import StageRollouts
+from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.terminal import Console
+from quintet_cli.views.rollouts import change_line, history_table, rollout_view, verdict_line
+
+__all__ = ["group", "register"]
+
+POLL_SECONDS = 2.0
+
+Version = Annotated[int, typer.Argument(help="The version to roll out.", metavar="VERSION")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+console = Console(highlight=False, soft_wrap=True)
+
+group = typer.Typer(
+    no_args_is_help=True, help="Roll out a version of a model step by step, and take it back."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    for command in (start, status, watch, pause, resume, promote, rollback, history):
+        group.command()(command)
+    app.add_typer(group, name="rollout")
+
+
+def start(
+    model: Model,
+    version: Version,
+    *,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            "--steps",
+            help="Shares of the entities: 1%,10%,50%,100%. By default those of model.yaml.",
+        ),
+    ] = None,
+    skip_shadow: Annotated[
+        bool, typer.Option("--skip-shadow", help="Begin with the first step of the canary.")
+    ] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--override",
+            help="An entity that the version answers from now on; may be repeated.",
+            metavar="ENTITY",
+        ),
+    ] = None,
+    overrides_only: Annotated[
+        bool,
+        typer.Option(
+            "--overrides-only",
+            help="Begin paused: with these entities alone until `quintet rollout resume`.",
+        ),
+    ] = False,
+    reason: Reason = "",
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Begin to roll out a version: in shadow, then as a canary for a growing share."""
+    asked = Asked(
+        version=version,
+        steps=None if steps is None else shares_of(steps),
+        skip_shadow=skip_shadow,
+        entities=override or (),
+        only=overrides_only,
+    )
+    rollouts = StageRollouts(Stage.open(stage, state))
+    change = rollouts.start(model, asked, reason)
+    rollout = change.rollout
+    assert rollout is not None
+    console.print(f"[green]✓[/green] {escape(model)}: {transitions.shown(rollout)}; {rollout.id}")
+    rule = rollouts.contract(model, version, rollouts.stored(model)).rollout
+    if lost := lost_gates(rollout, rule):
+        console.print(f"[yellow]![/yellow] rows have no pairs, so without {', '.join(lost)}")
+    counts = gates_needed(rollout, rule)
+    needs = ", ".join(f"{gate} {count:,}" for gate, count in counts.items())
+    console.print(f"  rows (of crashes, errors and latency: entities) before a gate is ok: {needs}")
+    console.print(f"  `quintet rollout watch {escape(model)}` follows it")
+
+
+def status(
+    model: Model,
+    *,
+    as_json: Json = False,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Show the route of a model, its rollout, the gates, and what the candidate got."""
+    report = StageRollouts(Stage.open(stage, state)).report(model)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+        return
+    for part in rollout_view(model, report):
+        console.print(part)
+
+
+def watch(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+    """Follow a rollout until it ends; exits with 1 if it was rolled back."""
+    rollouts = StageRollouts(Stage.open(stage, state))
+    rollout = rollouts.stored(model).rollout
+    if rollout is None:
+        status(model, stage=stage, state=state)
+        return
+    follow = _follow_live if console.is_terminal else _follow
+    last = follow(rollouts, model, rollout.id)
+    if last.event == "rolled back":
+        raise typer.Exit(1)
+
+
+def pause(
+    model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
+) -> None:
+    """Let a rollout stand where it is; a bad verdict still rolls it back."""
+    _told(StageRollouts(Stage.open(stage, state)).change(model, transitions.pause, reason))
+
+
+def resume(
+    model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
+) -> None:
+    """Let a paused rollout go on; the time of its step begins anew."""
+    _told(StageRollouts(Stage.open(stage, state)).change(model, transitions.resume, reason))
+
+
+def promote(
+    model: Model,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Whatever the gates say; needs --reason.")
+    ] = False,
+    reason: Reason = "",
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Make the candidate live now, if the gates say ok; the version before stays ready."""
+    _told(StageRollouts(Stage.open(stage, state)).promote(model, force=force, reason=reason))
+
+
+def rollback(
+    model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
+) -> None:
+    """End a rollout with the version before, in any phase; it answers within five seconds."""
+    _told(StageRollouts(Stage.open(stage, state)).roll_back(model, reason))
+
+
+def history(
+    model: Model,
+    *,
+    as_json: Json = False,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """List the changes of a model's route: when, who, why, on which evidence."""
+    changes = StageRollouts(Stage.open(stage, state)).history(model)
+    if as_json:
+        print(json.dumps([asdict(change) for change in changes]))
+        return
+    if not changes:
+        console.print(f"no change of {escape(model)} is recorded")
+        return
+    wide = Console(highlight=False, width=max(console.width, 120))
+    wide.print(history_table(changes))
+
+
+def _told(change: Change) -> None:
+    console.print(f"[green]✓[/green] {escape(change.model)}: {change_line(change)}")
+
+
+def _follow(rollouts: StageRollouts, model: str, id: str) -> Change:
+    """Print a line for each change, and for each new verdict, until the rollout ends."""
+    shown, verdict = 0, ""
+    while True:
+        changes = _of(rollouts.history(model), id)
+        for change in changes[shown:]:
+            console.print(change_line(change))
+        shown = len(changes)
+        if changes[-1].rollout is None:
+            return changes[-1]
+        found = rollouts.report(model).verdict
+        if found is not None and found.verdict != verdict:
+            console.print(verdict_line(found))
+            verdict = found.verdict
+        time.sleep(POLL_SECONDS)
+
+
+def _follow_live(rollouts: StageRollouts, model: str, id: str) -> Change:
+    """Show the state, again and again, until the rollout ends; then its changes."""
+    with Live(console=console, transient=True, auto_refresh=False) as live:
+        while True:
+            changes = _of(rollouts.history(model), id)
+            if changes[-1].rollout is None:
+                break
+            live.update(Group(*rollout_view(model, rollouts.report(model))), refresh=True)
+            time.sleep(POLL_SECONDS)
+    for change in changes:
+        console.print(change_line(change))
+    return changes[-1]
+
+
+def _of(changes: list[Change], id: str) -> list[Change]:
+    """The changes of one rollout."""
+    return [one for one in changes if id in _ids(one)]
+
+
+def _ids(change: Change) -> set[str | None]:
+    return {fields.get("rollout") for fields in (change.before or {}, change.after)}

@@ -1,0 +1,230 @@
+"""The rollouts of a stage: begins and changes them, and reads what they have seen."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from quintet.aws.captures import CaptureBucket
+from quintet.contract import Contract
+from quintet.errors import BadInput, Conflict, NotFound, QuintetError
+from quintet.rollouts import gates, transitions
+from quintet.rollouts.evidence import Evidence
+from quintet.rollouts.evidence_store import EvidenceObjects
+from quintet.rollouts.gates import Verdict
+from quintet.rollouts.state import Rollout
+from quintet.rollouts.store import Cause, Change, Stored, fields_of
+from quintet_cli.registry import artifacts_of, rollouts_of
+from quintet_cli.rollout_start import Asked, begin, check_version
+from quintet_cli.stage import Stage, StageError
+
+__all__ = ["Promise", "Report", "StageRollouts", "promise_of"]
+
+#: how often a rollback meets another change before it gives up
+ATTEMPTS = 5
+#: what captures take to arrive, with one retry, after a function's time-out
+CAPTURE_SECONDS, PREDICT_SECONDS = 90, 30
+
+Transition = Callable[[Stored, Cause], Change]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What the candidate got at the present step, of `share`: entities, and requests by rows.
+
+    The share of the entities is promised to be within 3 standard deviations; that of the rows is
+    not, as some entities send more than others.
+    """
+
+    share: float
+    entities: int
+    candidate_entities: int
+    rows: int
+    candidate_rows: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether the share of the entities is within 3 standard deviations."""
+        sd = math.sqrt(self.entities * self.share * (1 - self.share))
+        return abs(self.candidate_entities - self.entities * self.share) <= 3 * sd + 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A model's route and its rollout, with the verdict of the gates and the promise of the router.
+
+    Without a rollout, all but the route are None; the promise also before the canary.
+    """
+
+    route: Mapping[str, Any]
+    rollout: Rollout | None
+    verdict: Verdict | None
+    promise: Promise | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-ready values."""
+        return {
+            "route": dict(self.route),
+            "rollout": None if self.rollout is None else asdict(self.rollout),
+            "verdict": None if self.verdict is None else self.verdict.to_dict(),
+            "promise": (
+                None
+                if self.promise is None
+                else {**asdict(self.promise), "kept": self.promise.kept}
+            ),
+        }
+
+
+def promise_of(rollout: Rollout, evidence: Evidence) -> Promise | None:
+    """What the candidate got at the present step of a canary; None in another phase."""
+    if rollout.phase != "canary":
+        return None
+    now = evidence.take((evidence.step == rollout.step) & ~evidence.begun)
+    mine = now.candidate
+    return Promise(
+        share=rollout.share,
+        entities=len(np.unique(now.entity)),
+        candidate_entities=len(np.unique(now.entity[mine])),
+        rows=len(now),
+        candidate_rows=int(mine.sum()),
+    )
+
+
+class StageRollouts:
+    """The rollouts of a stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._store = rollouts_of(stage)
+        bucket = CaptureBucket(stage.signed("s3"), stage.outputs["CapturesBucketName"])
+        self._evidence = EvidenceObjects(bucket, bucket)
+
+    def stored(self, model: str) -> Stored:
+        """The route and the rollout of a model.
+
+        Raises:
+            NotFound: the model is not published on the stage.
+        """
+        try:
+            return self._store.read(model)
+        except NotFound:
+            expected = f"one published on stage {self._stage.name}"
+            raise NotFound.of("model", expected, repr(model[:80])) from None
+
+    def contract(self, model: str, version: int, stored: Stored) -> Contract:
+        """The contract of a version that answers."""
+        seal = stored.route.versions[version].seal
+        return artifacts_of(self._stage).contract(model, version, seal)
+
+    def start(self, model: str, asked: Asked, reason: str) -> Change:
+        """Begin a rollout, and the execution that judges it. Raises the same as `begin`."""
+        machine = self._stage.outputs.get("RolloutStateMachineArn")
+        if machine is None:
+            raise StageError(f"stage {self._stage.name} has no rollouts yet: deploy it again first")
+        stored = self.stored(model)
+        check_version(stored, asked.version)
+        live, candidate = (
+            self.contract(model, version, stored) for version in (stored.route.live, asked.version)
+        )
+        id = f"v{asked.version}-{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(2)}"
+        change = begin(stored, live, candidate, asked, self._cause(reason), id=id)
+        self._write(change)
+        try:
+            self._stage.client("stepfunctions").start_execution(
+                stateMachineArn=machine,
+                name=id,
+                input=json.dumps({"model": model, "rollout": id}),
+            )
+        except BaseException:  # nothing would judge it
+            self.roll_back(model, "its execution was not started")
+            raise
+        return change
+
+    def change(self, model: str, step: Transition, reason: str) -> Change:
+        """Change a rollout once. Raises Conflict if the state does not allow it, or changed."""
+        change = step(self.stored(model), self._cause(reason))
+        self._write(change)
+        return change
+
+    def promote(self, model: str, *, force: bool, reason: str) -> Change:
+        """Make the candidate live by the present verdict. Raises the same as `change`."""
+
+        def step(stored: Stored, cause: Cause) -> Change:
+            verdict = self._report(stored).verdict or gates.unknown("no rollout is in progress")
+            cause = Cause(at=cause.at, by=cause.by, reason=reason, evidence=verdict.to_dict())
+            return transitions.promote(stored, cause, verdict=verdict.verdict, force=force)
+
+        return self.change(model, step, reason)
+
+    def roll_back(self, model: str, reason: str) -> Change:
+        """End a rollout with the version before, whatever else changes it meanwhile.
+
+        Raises:
+            Conflict: no rollout is in progress, or it ended meanwhile.
+        """
+        ids = set()
+        for _ in range(ATTEMPTS):
+            stored = self.stored(model)
+            change = transitions.roll_back(stored, self._cause(reason))
+            ids.add(stored.route.rollout)
+            if len(ids) > 1:  # another rollout began meanwhile
+                break
+            if self._store.write(change):
+                return change
+        raise _changed(model)
+
+    def history(self, model: str) -> list[Change]:
+        """All changes of a model's route, oldest first."""
+        self.stored(model)
+        return self._store.history(model)
+
+    def report(self, model: str) -> Report:
+        """The present state of a model's route and rollout."""
+        return self._report(self.stored(model))
+
+    def _report(self, stored: Stored) -> Report:
+        rollout = stored.rollout
+        if rollout is None:
+            return Report(fields_of(stored.route), None, None, None)
+        try:
+            evidence = self._evidence.read(rollout.model, rollout.id)
+            verdict = self._verdict(stored, rollout, evidence)
+        except QuintetError as error:
+            verdict = gates.unknown(f"the evidence cannot be read: {error}")
+            return Report(fields_of(stored.route), rollout, verdict, None)
+        return Report(fields_of(stored.route), rollout, verdict, promise_of(rollout, evidence))
+
+    def _verdict(self, stored: Stored, rollout: Rollout, evidence: Evidence) -> Verdict:
+        contract = self.contract(rollout.model, rollout.candidate, stored)
+        return gates.judge(
+            gates.rule_for(rollout, contract.rollout),
+            evidence,
+            step=rollout.step,
+            share=rollout.share,
+            phase=rollout.phase,
+            now=time.time(),
+            timeout=PREDICT_SECONDS + CAPTURE_SECONDS,
+        )
+
+    def _cause(self, reason: str) -> Cause:
+        return Cause(at=time.time(), by=self._stage.caller(), reason=reason)
+
+    def _write(self, change: Change) -> None:
+        if not self._store.write(change):
+            raise _changed(change.model)
+
+
+def _changed(model: str) -> BadInput:
+    return Conflict.of(
+        "route",
+        "the route as it was read",
+        f"another change meanwhile; see `quintet rollout history {model}`, and try again",
+    )
