@@ -37,6 +37,8 @@ def quality_view(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _days(version)
         if version.get("segments") is not None:
             yield _segments(version)
+        if version["no_estimate"]:
+            yield version["no_estimate"]
         if version["by_rule"]:
             yield f"{version['by_rule']:,} answers of the fallback rule are left out"
         if version["not_finite"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,11 @@ from tests.kits.labels import (
 from quintet.captures.compaction import compact
 from quintet.captures.store import MemoryCaptures
 from quintet.contract import Contract
+from quintet.labels.estimates import Estimator
+from quintet.labels.statistics import expected_auc
 from quintet.labels.targets import Target
 from quintet.labels.window import quality
+from quintet_cli.views.quality import quality_view
 
 NOTHING = {
     "read": 0,
@@ -193,7 +197,53 @@ def test_several_classes_by_name_label_and_number() -> None:
         "log_loss": pytest.approx(metrics.log_loss(truth, p)),
         "calibration_error": pytest.approx((0.4 + abs(0.5 + 0.5 - 1) + 0.3) / 4),
     }
-    assert version["estimated"] == {"accuracy": pytest.approx((0.6 + 0.5 + 0.7 + 0.5) / 4)}
+    assert version["estimated"] == {
+        "accuracy": pytest.approx((0.6 + 0.5 + 0.7 + 0.5) / 4),
+        "auc": pytest.approx(np.mean([expected_auc(one, one) for one in p.T])),
+        "log_loss": pytest.approx(-(p * np.log(p)).sum() / 4),
+    }
+
+
+def test_the_quality_of_several_classes_is_estimated_before_labels_come() -> None:
+    random = np.random.default_rng(3)
+    objects = MemoryCaptures()
+    names = ("shoes", "hats", "coats")
+    rows: list[tuple[str, str, float]] = []
+    for day, mix in enumerate(([0.5, 0.5, 0.5], [1, 1, 0.5])):  # the second is harder to tell
+        p = random.dirichlet(mix, 5_000)
+        truth = np.array([random.choice(3, p=row) for row in p])
+        told = p**2 / (p**2).sum(axis=1, keepdims=True)  # too sure
+        events = [event_id(START + day * DAY, number) for number in range(5_000)]
+        values = {f"output_p_{name}": told[:, at] for at, name in enumerate(names)}
+        capture(objects, events, [START + day * DAY] * 5_000, values, model="texts")
+        if day == 0:
+            rows = [(e, names[at], START) for e, at in zip(events, truth.tolist(), strict=True)]
+
+    def second_day() -> dict[str, Any]:
+        (version,) = found(objects, CLASSES)["versions"]
+        day: dict[str, Any] = version["days"][1]
+        return day
+
+    before = second_day()["estimated"]
+    label(objects, rows, "texts")
+    after = second_day()
+    assert (after["labelled"], after["realised"], after["calibrated_on"]) == (0, None, 5_000)
+    realised = {
+        "accuracy": np.mean(told.argmax(axis=1) == truth),
+        "auc": metrics.roc_auc_score(truth, told, multi_class="ovr"),
+        "log_loss": metrics.log_loss(truth, told),
+    }
+    assert set(before) == set(after["estimated"]) == set(realised)
+    for name, value in realised.items():
+        assert abs(after["estimated"][name] - value) < 0.04, name
+        assert abs(before[name] - value) > 0.1, name
+
+
+def test_of_very_many_classes_accuracy_alone_is_estimated() -> None:
+    probabilities = np.full((3, 101), 1 / 101)
+    estimator = Estimator(probabilities, np.array([0, 5, -1]), np.full(3, np.nan))
+    assert estimator.calibrate(np.arange(3)) == 0
+    assert estimator.of(np.arange(3)) == {"accuracy": pytest.approx(2 / 303)}
 
 
 def test_numbers_have_errors_and_no_estimate() -> None:
@@ -211,6 +261,20 @@ def test_numbers_have_errors_and_no_estimate() -> None:
         "bias": -0.25,
     }
     assert version["estimated"] is None
+    reason = "no estimate for numbers: a value does not say how far off it may be"
+    assert version["no_estimate"] == reason
+    assert reason in list(quality_view(said))
+
+
+def test_labels_without_probabilities_have_no_estimate() -> None:
+    objects = MemoryCaptures()
+    contract = replace(BINARY, outputs=tuple(o for o in BINARY.outputs if o.name == "label"))
+    events = [event_id(START, number) for number in range(2)]
+    capture(objects, events, [START] * 2, {"output_label": np.array([0, 1])})
+    label(objects, [(events[0], "1", START)], "risk")
+    (version,) = found(objects, contract)["versions"]
+    assert (version["realised"], version["estimated"]) == ({"accuracy": 0.0}, None)
+    assert version["no_estimate"] == "no estimate without `probabilities` among the outputs"
 
 
 def test_segments_are_values_or_quarters_of_numbers() -> None:

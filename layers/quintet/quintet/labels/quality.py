@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.columns import Array
-from quintet.labels.estimates import Calibration
+from quintet.labels.estimates import Estimator, no_estimate
 from quintet.labels.ids import Index, event_times
 from quintet.labels.served import Served, label_positions
 from quintet.labels.statistics import (
     auc,
     brier,
     calibration,
-    expected_auc,
     log_loss,
     mean_auc,
     number_errors,
@@ -115,7 +114,7 @@ def report(joined: Joined, by: str | None = None) -> dict[str, Any]:
 
     `realised` is from rows with labels; `estimated` from all rows, with probabilities calibrated on
     the labelled rows of earlier days (`calibrated_on` of them; of fewer than 200, they are taken as
-    they are). A statistic that is not defined is None.
+    they are). `no_estimate` says why there is no estimate. A statistic that is not defined is None.
     """
     view = _View(joined)
     days = np.floor_divide(joined.rows.times, 86_400).astype(np.int64)
@@ -129,6 +128,7 @@ def report(joined: Joined, by: str | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "kind": joined.target.kind,
         **view.both(everything),
+        "no_estimate": no_estimate(joined.target),
         "by_rule": joined.by_rule,
         "not_finite": joined.not_finite,
         "calibration": view.calibration_table(),
@@ -165,32 +165,13 @@ class _View:
         if target.decision is not None:
             self._decided = target.decided(values[target.decision])
         self._binary = len(target.names) == 2
-        self._calibration = Calibration()
-        self._sure = self._surety()
-        self._calibrated = None if self._sure is None else self._sure.copy()
-
-    def _surety(self) -> Floats | None:
-        """What is calibrated: the probability of the last of two classes, or the decided one's."""
-        if self._probabilities is None or self._decided is None:
-            return None
-        if self._binary:
-            return self._probabilities[:, 1]
-        picked = np.maximum(self._decided, 0)
-        sure: Floats = self._probabilities[np.arange(len(picked)), picked]
-        return np.where(self._decided < 0, 0.0, sure)
+        self._estimator = None
+        if self._probabilities is not None and self._decided is not None:
+            self._estimator = Estimator(self._probabilities, self._decided, joined.truth)
 
     def calibrate(self, some: NDArray[np.int64]) -> int:
         """Calibrate the rows of a day by those of the days before; by how many."""
-        if self._sure is None or self._calibrated is None:
-            return 0
-        rows = self._calibration.rows if self._calibration.is_known else 0
-        self._calibrated[some] = self._calibration.apply(self._sure[some])
-        known = some[self._labelled[some]]
-        true = self._truth[known].astype(np.int64)
-        if not self._binary and self._decided is not None:
-            true = (true == self._decided[known]).astype(np.int64)
-        self._calibration.add(self._sure[known], true)
-        return rows
+        return 0 if self._estimator is None else self._estimator.calibrate(some)
 
     def both(self, some: NDArray[np.int64]) -> dict[str, Any]:
         """How many rows there are, how many have a label, and both qualities."""
@@ -199,7 +180,7 @@ class _View:
             "rows": len(some),
             "labelled": len(known),
             "realised": self._realised(known) if len(known) else None,
-            "estimated": self._estimated(some) if len(some) else None,
+            "estimated": self._estimator.of(some) if self._estimator and len(some) else None,
         }
 
     def _realised(self, some: NDArray[np.int64]) -> dict[str, float | None]:
@@ -219,22 +200,6 @@ class _View:
                 found["brier"] = brier(truth, self._probabilities[some, 1])
             found["calibration_error"] = self._calibration_of(some)[0]
         return found
-
-    def _estimated(self, some: NDArray[np.int64]) -> dict[str, float | None] | None:
-        if self._calibrated is None or self._decided is None:
-            return None
-        sure = self._calibrated[some]
-        if not self._binary:
-            return {"accuracy": float(np.mean(sure))}
-        assert self._probabilities is not None
-        told = np.clip(self._probabilities[some], np.finfo(np.float64).eps, 1)
-        right = np.where(self._decided[some] == 1, sure, 1 - sure)
-        lost = sure * np.log(told[:, 1]) + (1 - sure) * np.log(told[:, 0])
-        return {
-            "accuracy": float(np.mean(right)),
-            "auc": expected_auc(told[:, 1], sure),
-            "log_loss": float(-np.mean(lost)),
-        }
 
     def _calibration_of(self, some: NDArray[np.int64]) -> tuple[float, list[dict[str, float]]]:
         assert self._probabilities is not None
