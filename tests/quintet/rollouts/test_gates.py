@@ -74,7 +74,7 @@ def test_alike_versions_are_ok_once_there_is_enough() -> None:
     fewer = verdict(paired(1000), *canary(1200))
     assert (fewer.verdict, fewer.reason) == (
         "no evidence",
-        "failures: 1000 of the 1813 that are needed",
+        "failures: 1000 of the 1705 that are needed",
     )
 
 
@@ -88,7 +88,7 @@ def test_eleven_rows_that_the_candidate_alone_fails_on_are_bad_and_nine_are_not(
     failed = np.arange(200) < 11
     found = verdict(paired(200, candidate_failed=failed, candidate_score=np.nan))
     assert rows_of(found)["failures"] == GateRow(
-        "failures", 0.0, 1.0, 200, 1813, 1e12, 600.0, "bad"
+        "failures", 0.0, 1.0, 200, 1705, 1e12, 600.0, "bad"
     )
     some = paired(200, candidate_failed=failed)
     assert rows_of(verdict(some))["failures"].verdict == "bad"
@@ -264,15 +264,15 @@ def test_verdict_is_ready_for_json() -> None:
     found = verdict(paired(1000, candidate_failed=np.arange(1000) < 20), rule=rule)
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == {
         "verdict": "bad",
-        "reason": "failures: 0.02 against 0, evidence 2.43e+05 of 100, n = 1000",
+        "reason": "failures: 0.02 against 0, evidence 4.434e+05 of 100, n = 1000",
         "rows": [
             {
                 "metric": "failures",
                 "live": 0.0,
                 "canary": 0.02,
                 "n": 1000,
-                "needed": 1477,
-                "evidence": 2.43e5,
+                "needed": 1367,
+                "evidence": 4.434e5,
                 "threshold": 100.0,
                 "verdict": "bad",
                 "dry_run": False,

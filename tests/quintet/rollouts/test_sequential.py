@@ -11,8 +11,10 @@ from tests.kits.evidence import evidence
 
 from quintet.rollouts.outcomes import exposed, new_entities
 from quintet.rollouts.sequential import (
-    BET_WEIGHTS,
+    EVEN,
     ODDS_WEIGHTS,
+    RARE,
+    Bets,
     log_above_zero,
     log_bets,
     log_mean,
@@ -23,13 +25,15 @@ from quintet.rollouts.sequential import (
 
 
 def test_weights_are_those_of_a_mean() -> None:
-    assert BET_WEIGHTS.sum() == pytest.approx(1)
-    assert ODDS_WEIGHTS.sum() == pytest.approx(1)
+    for weights in (EVEN.weights, RARE.weights, ODDS_WEIGHTS):
+        assert weights.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("evidence_of", [log_more_often, log_other_share])
 @pytest.mark.parametrize("shares", [(0.01,), (0.5,), (0.01, 0.1, 0.5), (0.3, 0.9)])
-def test_mean_over_all_allocations_of_events_is_one(evidence_of: object, shares: tuple) -> None:
+def test_mean_over_all_allocations_of_events_is_one(
+    evidence_of: object, shares: tuple[float, ...]
+) -> None:
     """Three events of each kind, each of the candidate with its share: all 2^n ways."""
     share, mean = np.array(shares), 0.0
     for ways in product((0, 1), repeat=3 * len(shares)):
@@ -40,6 +44,7 @@ def test_mean_over_all_allocations_of_events_is_one(evidence_of: object, shares:
     assert mean == pytest.approx(1)
 
 
+@pytest.mark.parametrize("bets", [EVEN, RARE])
 @pytest.mark.parametrize(
     ("values", "chances", "lowest"),
     [
@@ -49,14 +54,14 @@ def test_mean_over_all_allocations_of_events_is_one(evidence_of: object, shares:
     ],
 )
 def test_mean_over_all_values_is_one_where_their_mean_is_zero(
-    values: list[float], chances: list[float], lowest: float
+    values: list[float], chances: list[float], lowest: float, bets: Bets
 ) -> None:
     assert np.dot(values, chances) == pytest.approx(0)
     mean = 0.0
     for ways in product(range(len(values)), repeat=7):
         counts = np.bincount(ways, minlength=len(values))
         chance = np.prod(np.array(chances)[list(ways)])
-        mean += chance * float(np.exp(log_above_zero(values, counts, lowest)))
+        mean += chance * float(np.exp(log_above_zero(values, counts, lowest, bets)))
     assert mean == pytest.approx(1)
 
 
@@ -101,7 +106,7 @@ def test_walks_without_a_difference_cross_no_more_often_than_alpha_says() -> Non
     crossed = ever(log_mean(logs, ODDS_WEIGHTS), 0.05)
     assert 0 < crossed <= 0.05 * walks
     values = random.choice([0.95, -0.05], (walks, times), p=[0.05, 0.95])
-    bets = log_bets([0.95, -0.05], -0.05)
+    bets = log_bets([0.95, -0.05], -0.05, EVEN)
     logs = np.where(values[..., None] > 0, bets[0], bets[1]).cumsum(axis=1)
-    crossed = ever(log_mean(logs, BET_WEIGHTS), 0.05)
+    crossed = ever(log_mean(logs, EVEN.weights), 0.05)
     assert 0 < crossed <= 0.05 * walks

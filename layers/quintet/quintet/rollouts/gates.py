@@ -23,7 +23,8 @@ from quintet.rollouts.outcomes import (
 )
 from quintet.rollouts.power import changing, failing, log_threshold, needed
 from quintet.rollouts.sequential import (
-    BET_WEIGHTS,
+    EVEN,
+    RARE,
     Floats,
     log_above_zero,
     log_bets,
@@ -132,7 +133,7 @@ def _paired(rule: RolloutRule, seen: Pairs) -> Iterator[GateRow]:
     rows, margins = seen.rows, rule.margins
     values, _, lowest = failing(margins.failures, 0.0)
     counts = [seen.worse, seen.better, rows - seen.worse - seen.better]
-    log = log_above_zero(values, counts, lowest)
+    log = log_above_zero(values, counts, lowest, RARE)
     shares = _share(seen.live_failed, rows), _share(seen.candidate_failed, rows)
     yield from gate.row("failures", shares, rows, log)
 
@@ -142,7 +143,7 @@ def _paired(rule: RolloutRule, seen: Pairs) -> Iterator[GateRow]:
 
     values, _, lowest = changing(margins.labels, 0.0)
     counts = [seen.changed, seen.labelled - seen.changed]
-    log = log_above_zero(values, counts, lowest)
+    log = log_above_zero(values, counts, lowest, EVEN)
     changed = _share(seen.changed, seen.labelled)
     yield from gate.row("labels", (0.0 if seen.labelled else None, changed), seen.labelled, log)
 
@@ -160,7 +161,7 @@ def _shift(live: Floats, candidate: Floats, margin: float) -> Floats:
     with np.errstate(over="ignore"):
         differences = (candidate - live) / sd
     ways = [np.clip(way * differences - margin, -1, 1) for way in (1, -1)]
-    return _either([log_mean(log_bets(way, -1.0).sum(axis=0), BET_WEIGHTS) for way in ways])
+    return _either([log_mean(log_bets(way, -1.0, EVEN).sum(axis=0), EVEN.weights) for way in ways])
 
 
 # ---- entities, each on one version -------------------------------------------------------------

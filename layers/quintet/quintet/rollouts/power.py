@@ -8,8 +8,10 @@ import numpy as np
 
 from quintet.contract import RolloutRule
 from quintet.rollouts.sequential import (
-    BET_WEIGHTS,
+    EVEN,
     ODDS_WEIGHTS,
+    RARE,
+    Bets,
     Floats,
     log_bets,
     log_odds,
@@ -27,7 +29,7 @@ CRASHES = 0.1
 #: the share of requests slower than the margin times the live version's 95th percentile
 SLOW = 0.3
 #: the sd of the differences of two versions' scores, in sd of the score
-_NOISE = 0.5
+_NOISE = 0.4
 _Z = 1.645  # of 95 %
 
 
@@ -46,9 +48,9 @@ def needed(rule: RolloutRule, share: float) -> dict[str, int]:
     level, margins = log_threshold(rule), rule.margins
     crashes = _entities(level, share, CRASHES, 0.0)
     return {
-        "failures": _rows(level, *failing(margins.failures, margins.failures + FAILURES)),
-        "score": _rows(level + math.log(2), *_shifted()),
-        "labels": _rows(level, *changing(margins.labels, margins.labels + LABELS)),
+        "failures": _rows(level, RARE, *failing(margins.failures, margins.failures + FAILURES)),
+        "score": _rows(level + math.log(2), EVEN, *_shifted()),
+        "labels": _rows(level, EVEN, *changing(margins.labels, margins.labels + LABELS)),
         "crashes": crashes,
         "errors": crashes,
         "latency": _entities(level + math.log(2), share, SLOW, 0.05),
@@ -74,11 +76,11 @@ def _shifted() -> tuple[Floats, Floats, float]:
     return np.clip(SHIFT + _NOISE * points, -1, 1), chances / chances.sum(), -1.0
 
 
-def _rows(level: float, values: Floats, chances: Floats, lowest: float) -> int:
-    growth = log_bets(values, lowest)
+def _rows(level: float, bets: Bets, values: Floats, chances: Floats, lowest: float) -> int:
+    growth = log_bets(values, lowest, bets)
     mean = chances @ growth
     spread = np.sqrt(np.maximum(chances @ growth**2 - mean**2, 0))
-    return _count(level - np.log(BET_WEIGHTS), mean, spread)
+    return _count(level - np.log(bets.weights), mean, spread)
 
 
 def _entities(level: float, share: float, candidate: float, live: float) -> int:

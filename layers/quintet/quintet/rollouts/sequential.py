@@ -11,14 +11,18 @@ Ramdas et al., "Game-theoretic statistics and safe anytime-valid inference" (202
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "BETS",
-    "BET_WEIGHTS",
+    "EVEN",
     "ODDS",
     "ODDS_WEIGHTS",
+    "RARE",
+    "Bets",
+    "Floats",
     "log_above_zero",
     "log_bets",
     "log_mean",
@@ -29,10 +33,24 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-#: shares of what may be lost at once that are bet on each row; large ones find what never fails
-#: on the live version, small ones what is just over a margin
-BETS = np.array([0.995, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01])
-BET_WEIGHTS = np.array([0.4, 0.15, 0.15, 0.1, 0.1, 0.05, 0.05])
+
+@dataclass(frozen=True, slots=True)
+class Bets:
+    """Shares (0 to 1) of what may be lost at once that are bet on each value; weights sum to 1."""
+
+    sizes: Floats
+    weights: Floats
+
+
+#: finds a mean that is over zero by much or little
+EVEN = Bets(
+    np.array([0.9, 0.6, 0.3, 0.12, 0.04, 0.015]), np.array([0.25, 0.35, 0.2, 0.1, 0.06, 0.04])
+)
+#: finds soonest what never happens the other way, as failures of the candidate alone
+RARE = Bets(
+    np.array([0.9995, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01]),
+    np.array([0.7, 0.08, 0.06, 0.06, 0.05, 0.03, 0.02]),
+)
 #: how much more often than the live version the candidate has an event
 ODDS = np.array([1.5, 2.0, 4.0, 8.0, 16.0, 64.0, 1e4])
 ODDS_WEIGHTS = np.array([0.1, 0.15, 0.15, 0.15, 0.1, 0.1, 0.25])
@@ -46,18 +64,18 @@ def log_mean(logs: Floats, weights: Floats) -> Floats:
     return total
 
 
-def log_bets(values: ArrayLike, lowest: float) -> Floats:
-    """The growth of each bet on values of at least `lowest` (< 0): shape (..., bets)."""
-    found: Floats = np.log1p(np.multiply.outer(np.asarray(values, float), BETS / -lowest))
+def log_bets(values: ArrayLike, lowest: float, bets: Bets) -> Floats:
+    """The growth by each bet on values of at least `lowest` (< 0): shape (..., bets)."""
+    found: Floats = np.log1p(np.multiply.outer(np.asarray(values, float), bets.sizes / -lowest))
     return found
 
 
-def log_above_zero(values: ArrayLike, counts: ArrayLike, lowest: float) -> Floats:
+def log_above_zero(values: ArrayLike, counts: ArrayLike, lowest: float, bets: Bets) -> Floats:
     """Evidence against a mean of at most 0, of values that are at least `lowest` (< 0).
 
     `values` is (kinds,), `counts` how often each was seen (..., kinds).
     """
-    return log_mean(np.asarray(counts, float) @ log_bets(values, lowest), BET_WEIGHTS)
+    return log_mean(np.asarray(counts, float) @ log_bets(values, lowest, bets), bets.weights)
 
 
 def log_odds(share: ArrayLike, odds: Floats = ODDS) -> tuple[Floats, Floats]:
