@@ -5,7 +5,7 @@ Nothing is ignored silently: a property that is not listed here also produces a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ class Notice:
         return f"{where}: {self.reason}"
 
 
+#: the resources that a line of the short form names
+MOST_NAMED = 3
 UNKNOWN = "not honoured here"
 NOT_MADE = "not made here"
 NOT_BUILT = "not built: its source and this Python environment's packages are used instead"
@@ -363,14 +365,22 @@ def notices(plan: Plan) -> list[Notice]:
 
 
 def compact(found: Iterable[Notice]) -> list[str]:
-    """Return one line for each property and reason, with the affected resources."""
+    """Return one line for each property and reason, with the first affected resources."""
     groups: dict[tuple[str, str], list[str]] = {}
     for notice in found:
         groups.setdefault((notice.property, notice.reason), []).append(notice.resource)
     return [
-        f"{', '.join(names)}{f' .{where}' if where else ''}: {reason}"
+        f"{_first(names)}{f' .{where}' if where else ''}: {reason}"
         for (where, reason), names in groups.items()
     ]
+
+
+def _first(names: Sequence[str]) -> str:
+    """The names, or the first of many and the number of the others."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    shown = ", ".join(names[: MOST_NAMED - 1])
+    return f"{shown} and {len(names) - MOST_NAMED + 1} more"
 
 
 def _of_resource(name: str, resource: Mapping[str, Any]) -> Iterator[Notice]:

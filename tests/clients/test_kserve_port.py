@@ -231,10 +231,10 @@ def test_predict_v1(url: str) -> None:
     assert answer.headers["Content-Type"] == "application/json"
 
 
-@port("test_explain_v1", "explanations", "a published model explains nothing: 405")
+@port("test_explain_v1", "explanations", "a published model explains nothing: 404")
 def test_explain_v1(url: str) -> None:
     answer = send("POST", f"{url}/v1/models/testmodel:explain", b'{"instances":[[1,2]]}')
-    assert (answer.status, list(answer.json())) == (405, ["error"])
+    assert (answer.status, list(answer.json())) == (404, ["error"])
 
 
 EVENTS = "requests are not CloudEvents; captures are stored as such"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import yaml
 from samtranslator.yaml_helper import yaml_parse
 from tests.kits.local_aws import ROOT
 
-from quintet_local.honoured import HONOURED, NOTES, compact, notices
+from quintet_cli.terminal import Console
+from quintet_cli.views.local import print_started
+from quintet_local.honoured import HONOURED, NOTES, Notice, compact, notices
 from quintet_local.plan import plan
 from quintet_local.template import load
 
@@ -115,9 +118,32 @@ def test_a_property_is_honoured_or_noted_never_both() -> None:
         assert not set(notes) & set(HONOURED.get(kind, ())), kind
 
 
-def test_the_short_form_names_every_resource() -> None:
+def test_the_short_form_has_a_line_for_each_property_and_reason() -> None:
     found = notices(plan(load(ROOT / "template.yaml"), ENDPOINT))
     lines = compact(found)
-    assert len(lines) < len(found) / 2
-    for notice in found:
-        assert any(notice.resource in line and notice.reason in line for line in lines)
+    assert len(lines) == len({(notice.property, notice.reason) for notice in found})
+    assert max(map(len, lines)) < 200
+    names = ["A", "B", "C", "D"]
+    some = [Notice(name, "Role", "no IAM") for name in names]
+    assert compact(some[:3]) == ["A, B, C .Role: no IAM"]
+    assert compact([*some, Notice("E", "", "no such")]) == [
+        "A, B and 2 more .Role: no IAM",
+        "E: no such",
+    ]
+
+
+def test_the_long_form_names_every_resource() -> None:
+    found = notices(plan(load(ROOT / "template.yaml"), ENDPOINT))
+    page = {
+        "api_url": "http://a",
+        "endpoint_url": "http://e",
+        "outputs": {},
+        "not_honoured": [asdict(notice) for notice in found],
+        "not_honoured_compact": ["short"],
+    }
+    for verbose, lines in ((True, [str(notice) for notice in found]), (False, ["short"])):
+        console = Console(width=80)
+        with console.capture() as seen:
+            print_started(console, page, Path("state"), "hint", verbose=verbose)
+        told = seen.get().split("not honoured here\n")[1]
+        assert told.split("\n\n")[0].splitlines() == [f"  {line}" for line in lines]

@@ -60,6 +60,9 @@ def up(
     table_ramp: Annotated[
         bool, typer.Option("--table-ramp", help="With --strict: throttle writes as new tables do.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Name each resource of which something is ignored.")
+    ] = False,
 ) -> None:
     """Serve template.yaml on this machine: an AWS endpoint and the API."""
     if not strict and (executions or table_ramp):
@@ -75,7 +78,8 @@ def up(
         console = Console()
         with console.status("starting the local AWS ..."):
             page = start(state, options)
-        print_started(console, page, state, "`quintet status` shows it, `quintet down` stops it")
+        hint = "`quintet status` shows it, `quintet down` stops it"
+        print_started(console, page, state, hint, verbose=verbose)
         return
     # the server takes a second to import: spare the other commands that
     from quintet_local.faults import OFF, FaultError, load
@@ -94,7 +98,9 @@ def up(
         )
         run(
             settings,
-            lambda local: print_started(console, local.health(), local.state, "Ctrl-C stops it"),
+            lambda local: print_started(
+                console, local.health(), local.state, "Ctrl-C stops it", verbose=verbose
+            ),
         )
     except (FaultError, FolderTaken, OSError, StartError, TemplateError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)

@@ -12,10 +12,18 @@ from quintet_cli.terminal import Console
 __all__ = ["print_started", "print_status"]
 
 
-def print_started(console: Console, page: dict[str, Any], state: Path, hint: str) -> None:
-    """Print a local AWS that has started, and what of the template it does not honour."""
+def print_started(
+    console: Console, page: dict[str, Any], state: Path, hint: str, *, verbose: bool
+) -> None:
+    """Print a local AWS that has started, and what of the template it does not honour.
+
+    With `verbose`, every property of every resource has a line.
+    """
     _addresses(console, page)
-    _facts(console, page["not_honoured_compact"], state)
+    if verbose:
+        _facts(console, [_notice(**one) for one in page["not_honoured"]], state)
+    else:
+        _facts(console, page["not_honoured_compact"], state)
     console.print(f"[dim]{hint}[/dim]")
 
 
@@ -39,6 +47,10 @@ def _addresses(console: Console, page: dict[str, Any]) -> None:
     for name, value in rows.items():
         # printed in full at any terminal width, so that they can be copied
         console.print(f"[bold]{name:<20}[/bold] {value}", highlight=False, soft_wrap=True)
+
+
+def _notice(resource: str, property: str, reason: str) -> str:
+    return f"{resource}.{property}: {reason}" if property else f"{resource}: {reason}"
 
 
 def _facts(console: Console, not_honoured: list[str], state: Path) -> None:

@@ -119,6 +119,8 @@ def sagemaker_error(response: dict[str, Any]) -> str:
         ("/v2/models//ready", oip_error),
         ("/v1", oip_error),
         ("/v1/models/m:predict/x", oip_error),
+        ("/v1/models/m:explain", oip_error),
+        ("/v1/models/m%3Aexplain", oip_error),
         ("/endpoints", sagemaker_error),
         ("/endpoints/e", sagemaker_error),
         ("/endpoints/e/other", sagemaker_error),
@@ -131,8 +133,30 @@ def test_an_unknown_path_is_refused_in_the_form_of_its_prefix(
 ) -> None:
     response = ask(method, path)
     assert response["statusCode"] == 404
-    assert error(response) == f"path: expected a path of the API, got {path}"
+    got = error(response).partition("; do you mean ")[0]
+    assert got == f"path: expected a path of the API, got {path.replace('%3A', ':')}"
     assert "Allow" not in response["headers"]
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/models/fraud/predictions", "/models/{model}/predict"),
+        ("/models/fraud", "/models/{model}/predict"),
+        ("/models/fraud/version/3/predict", "/models/{model}/versions/{version}/predict"),
+        ("/models/fraud//predict", "/models/{model}/predict"),
+        ("/v1/models/fraud:predictions", "/v1/models/{model}:predict"),
+        ("/v1/model/fraud", "/v1/models/{model}"),
+        ("/endpoints/fraud/invocation", "/endpoints/{endpoint}/invocations"),
+        ("/jobs/a/b", "/jobs/{job}"),
+        ("/models/x/y/z/" + "long/" * 200, None),
+        ("/endpoints", None),
+    ],
+)
+def test_an_unknown_path_names_the_nearest_one(path: str, near: str | None) -> None:
+    body = json.loads(ask("POST", path)["body"])
+    text = body.get("detail") or body.get("error") or body.get("Message")
+    assert text.partition("; do you mean ")[2] == (f"{near}?" if near else "")
 
 
 @pytest.mark.parametrize(

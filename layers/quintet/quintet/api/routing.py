@@ -8,7 +8,7 @@ was sent: an encoded slash (%2F) stays inside its segment.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NoReturn
@@ -25,6 +25,8 @@ Failure = Callable[[QuintetError | None, RequestContext], Response]
 
 #: paths whose routes are remembered
 _REMEMBERED = 1024
+#: characters of an unknown path that are compared, and how alike a route must be to be named
+_COMPARED, _ALIKE = 200, 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Routes:
             (None, resource),
         )
         if match is None:
-            answer = _refusal(NoSuchRoute, "path", "a path of the API", _shown(path))
+            answer = self._unknown(path)
             return Found(answer, failure, method, resource, {}, (), len(segments))
         methods = self._methods[route]
         allowed = tuple(sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
@@ -89,6 +91,31 @@ class Routes:
         )
         decoded = {name: unquote(value) for name, value in match.groupdict().items()}
         return Found(answer, failure, served, route, decoded, allowed, len(segments))
+
+    def _unknown(self, path: str) -> Answer:
+        def refuse(request: Request, context: RequestContext) -> NoReturn:
+            near = _near(path, self._methods)
+            hint = f"; do you mean {near}?" if near else ""
+            raise NoSuchRoute.of("path", "a path of the API", f"{_shown(path)}{hint}")
+
+        return refuse
+
+
+def _near(path: str, routes: Iterable[str]) -> str | None:
+    """The route that a path may be a misspelling of, if one is close."""
+    import difflib  # only refusals need it: no cold start should load it
+
+    asked = path[:_COMPARED].split("/")
+    filled: dict[str, str] = {}
+    for route in routes:
+        parts = route.split("/")
+        for place, part in enumerate(parts[: len(asked)]):
+            if part.startswith("{") and "+" not in part:
+                # with the verb of `{model}:predict`
+                parts[place] = asked[place].partition(":")[0] + part.partition("}")[2]
+        filled.setdefault("/".join(parts), route)
+    close = difflib.get_close_matches("/".join(asked), filled, 1, _ALIKE)
+    return filled[close[0]] if close else None
 
 
 def _segments(resource: str, parameters: Mapping[str, str]) -> list[str]:
@@ -101,8 +128,12 @@ def _segments(resource: str, parameters: Mapping[str, str]) -> list[str]:
 
 
 def _pattern(route: str) -> re.Pattern[str]:
-    """A route as a regular expression for paths as they are sent."""
+    """A route as a regular expression for paths as they are sent.
+
+    A model's name has no colon: what follows one is a verb, as in KServe's `{model}:predict`.
+    """
     text = re.sub(r"\\\{(\w+)\\\+\\\}", r"(?P<\1>.+)", re.escape(route))
+    text = text.replace(r"\{model\}", "(?P<model>[^/:]+)")
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", text))
 
 
