@@ -343,6 +343,19 @@ def test_the_state_of_a_canary_has_its_gates_and_its_promise(stand: Stand) -> No
     ]
 
 
+def test_versions_shows_what_a_rollout_makes_of_each(stand: Stand) -> None:
+    def states() -> list[str]:
+        words = ("versions", "shop", "--state", str(stand.state))
+        lines = CliRunner().invoke(app, words).output.splitlines()
+        return [line.split("│")[2].strip() for line in lines if "│" in line]
+
+    assert states() == ["live", "published", "published"]
+    stand.quintet("start", "shop", 2, "--steps", "10%,100%", "--skip-shadow")
+    assert states() == ["live", "as canary at 10 %", "published"]
+    stand.quintet("promote", "shop", "--force", "--reason", "sure")
+    assert states() == ["kept ready", "live", "published"]
+
+
 def test_evidence_that_cannot_be_read_is_no_evidence(stand: Stand) -> None:
     stand.quintet("start", "shop", 2)
     local = json.loads((stand.state / "local.json").read_text())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from quintet.errors import NotFound
+from quintet.rollouts.transitions import place_of
 from quintet_cli.commands.publish import aws_errors, moment, publisher_of
 from quintet_cli.options import Model, StageName, State
+from quintet_cli.registry import rollouts_of
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
@@ -29,14 +33,15 @@ def register(app: typer.Typer) -> None:
 
 def versions(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """List the versions of a model, withdrawn and deleted ones too."""
-    publisher = publisher_of(Stage.open(stage, state))
+    opened = Stage.open(stage, state)
     with aws_errors():
-        listed = publisher.versions(model)
+        listed = publisher_of(opened).versions(model)
+    roles = _roles(opened, model)
     table = Table("version", "state", "digest", "bytes", "published", "withdrawn", "deleted")
     for found in listed:
         table.add_row(
             str(found.version),
-            _state(found),
+            _state(found, roles),
             found.digest[:12],
             f"{found.size:,}",
             found.created,
@@ -86,9 +91,21 @@ def delete(
     console.print(f"{model}: version {version} is deleted, {removed} objects")
 
 
-def _state(found: Listed) -> str:
+def _roles(stage: Stage, model: str) -> dict[int, str]:
+    """The versions that the model's route and its rollout name, and as what."""
+    try:
+        stored = rollouts_of(stage).read(model)
+    except NotFound:  # its first publication was interrupted
+        return {}
+    rollout, roles = stored.rollout, {stored.route.live: "live"}
+    if rollout is not None and rollout.phase == "watching":
+        roles[rollout.live] = "kept ready"
+    elif rollout is not None:
+        roles[rollout.candidate] = place_of(rollout)
+    return roles
+
+
+def _state(found: Listed, roles: Mapping[int, str]) -> str:
     if found.deleted:
         return "deleted"
-    if found.withdrawn:
-        return "withdrawn"
-    return "live" if found.live else "published"
+    return "withdrawn" if found.withdrawn else roles.get(found.version, "published")

@@ -19,6 +19,7 @@ __all__ = [
     "finish",
     "make_live",
     "pause",
+    "place_of",
     "promote",
     "publish_first",
     "resume",
@@ -308,13 +309,17 @@ def _checked_overrides(overrides: Mapping[str, int], versions: set[int]) -> dict
 
 def shown(rollout: Rollout) -> str:
     """A rollout for a message: "version 4 as canary at 10 %, paused (by hand)"."""
-    where = {
+    paused = f", paused ({rollout.paused})" if rollout.paused else ""
+    return f"version {rollout.candidate} {place_of(rollout)}{paused}"
+
+
+def place_of(rollout: Rollout) -> str:
+    """Where the candidate is: "in shadow", "as canary at 10 %", "promoted and watched"."""
+    return {
         "shadow": "in shadow",
         "canary": f"as canary at {100 * rollout.share:g} %",
         "watching": "promoted and watched",
     }[rollout.phase]
-    paused = f", paused ({rollout.paused})" if rollout.paused else ""
-    return f"version {rollout.candidate} {where}{paused}"
 
 
 def _conflict(expected: str, got: str) -> Conflict:
