@@ -29,6 +29,7 @@ COMMANDS = (
     "publish",
     "versions",
     "rollout",
+    "rehearse",
     "features",
     "drop",
     "run",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,12 +16,12 @@ from quintet.aws.captures import CaptureBucket
 from quintet.captures.erasure import erase as erase_captures
 from quintet.captures.queries import event_rows, find, load
 from quintet.captures.tables import FIXED
-from quintet.formats.moments import moment_of
 from quintet_cli.captures_files import write_captures
 from quintet_cli.captures_sql import SUMMARY, captures_view
 from quintet_cli.captures_tail import CapturesTail
 from quintet_cli.interrupts import interruptible
 from quintet_cli.options import Model, StageName, State
+from quintet_cli.since import moment
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
 from quintet_cli.views.captures import (
@@ -36,7 +35,6 @@ from quintet_cli.views.captures import (
 __all__ = ["register"]
 
 POLL_SECONDS = 1.0
-_UNITS = {"m": 60, "h": 3600, "d": 86_400}
 
 captures = typer.Typer(no_args_is_help=True, help="Look at predictions as they were served.")
 console = Console(highlight=False)
@@ -79,7 +77,7 @@ def query(
 ) -> None:
     """Run SQL over captures. Needs DuckDB: pip install 'quintet-serving[captures]'."""
     bucket = _bucket(stage, state)
-    begin, end = _moment(since), _moment(until)
+    begin, end = moment(since), moment(until)
     with captures_view(bucket, find(bucket, model, begin, end)) as connection:
         found = connection.execute(sql)
         names = [column[0] for column in found.description or ()]
@@ -149,7 +147,7 @@ def export(
 ) -> None:
     """Write a model's captures to a file."""
     bucket = _bucket(stage, state)
-    tables = list(load(bucket, find(bucket, model, _moment(since), _moment(until))))
+    tables = list(load(bucket, find(bucket, model, moment(since), moment(until))))
     rows = write_captures(file, tables)
     console.print(f"{rows:,} rows of {model} written to {file}", markup=False)
 
@@ -181,20 +179,6 @@ def erase(
 def _bucket(stage: str, state: Path) -> CaptureBucket:
     opened = Stage.open(stage, state)
     return CaptureBucket(opened.signed("s3"), opened.outputs["CapturesBucketName"])
-
-
-def _moment(text: str | None) -> float:
-    """A time as epoch seconds: so long ago, or ISO 8601; None is the end of time."""
-    if text is None:
-        return float("inf")
-    if ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
-        return time.time() - int(ago[1]) * _UNITS[ago[2]]
-    try:
-        return moment_of(text)
-    except ValueError:
-        raise StageError(
-            f"expected 30m, 12h, 7d or a time such as 2026-01-31T12:00, got {text!r}"
-        ) from None
 
 
 def _records(rows: Any) -> Sequence[dict[str, Any]]:

@@ -25,7 +25,7 @@ from quintet.labels.statistics import (
 from quintet.labels.table import Settled, day_of
 from quintet.labels.targets import Target
 
-__all__ = ["Joined", "join", "report"]
+__all__ = ["Joined", "join", "report", "segments"]
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -137,7 +137,7 @@ def report(joined: Joined, by: str | None = None) -> dict[str, Any]:
     if by is not None:
         values = joined.rows.values[by]
         found["segments"] = [
-            {"value": value, **view.both(some)} for value, some in _segments(values)
+            {"value": value, **view.both(some)} for value, some in segments(values)
         ]
     return found
 
@@ -218,7 +218,7 @@ class _View:
         return self._calibration_of(known)[1]
 
 
-def _segments(values: Array) -> list[tuple[Any, NDArray[np.int64]]]:
+def segments(values: Array) -> list[tuple[Any, NDArray[np.int64]]]:
     """The rows of each value of a column; of numbers with many values, of each quarter."""
     is_text = values.dtype.kind == "S"
     unique, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from arro3 import core
@@ -70,6 +71,13 @@ class Measures:
             return None
         values = _flat(outputs[self._classes.name])
         return values.argmax(axis=1) if values.shape[1] > 1 else values[:, 0] > 0.5
+
+    def name(self, label: Any) -> str:
+        """The name of a label's class, or the label as text."""
+        if self._label is not None:
+            return str(self._label.class_of.get(label, label))
+        names = None if self._classes is None else self._classes.class_names
+        return str(label) if names is None or label >= len(names) else names[int(label)]
 
 
 def _flat(values: Array) -> Array:

@@ -1,0 +1,27 @@
+"""Times in options: so long ago, or a moment."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from quintet.formats.moments import moment_of
+from quintet_cli.stage import StageError
+
+__all__ = ["moment"]
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400}
+
+
+def moment(text: str | None) -> float:
+    """A time as epoch seconds: so long ago, or ISO 8601; None is the end of time."""
+    if text is None:
+        return float("inf")
+    if ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
+        return time.time() - int(ago[1]) * _UNITS[ago[2]]
+    try:
+        return moment_of(text)
+    except ValueError:
+        raise StageError(
+            f"expected 30m, 12h, 7d or a time such as 2026-01-31T12:00, got {text!r}"
+        ) from None
