@@ -39,6 +39,7 @@ import numpy as np
 import onnxruntime
 import orjson
 from benchmarks.score_unit import FEATURES, _contract, make
+from tests.kits.streams import cache_of
 
 from quintet.captures.store import MemoryCaptures
 from quintet.contract import Aggregate, Contract, Stream
@@ -130,6 +131,7 @@ def whole(model: OnnxModel, event: dict[str, Any]) -> Any:
     """Run a complete invocation of score_stream, with new stores."""
     scorer = Scorer(
         decode=lambda found: decode(found, lambda name: model),
+        models=cache_of(model),
         features=MemoryFeatures(),
         sink=MemorySink(),
         checkpoints=MemoryCheckpoints(),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.kits import models
 from tests.kits.aws import client, moto_server
-from tests.kits.streams import METER, NOW, SHARD, data, reading, sequence, shard_batch
+from tests.kits.streams import METER, NOW, SHARD, cache_of, data, reading, sequence, shard_batch
 from typer.testing import CliRunner
 
 from quintet.aws.stream_bucket import StreamBucket
@@ -79,6 +79,7 @@ class House:
 
         scorer = Scorer(
             decode=lambda these: decode(these, model, "log"),
+            models=cache_of(*self.models.values()),
             features=MemoryFeatures(),
             sink=StreamBucket(self.stage.signed("s3"), self.bucket),
             checkpoints=checkpoints or self.checkpoints,

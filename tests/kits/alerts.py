@@ -85,7 +85,9 @@ def scored(
 
 def found_in(rows: Sequence[Row], contract: Contract = ROOM, shard: str = SHARD) -> PastThreshold:
     """What `found` makes of rows."""
-    return past_threshold(contract, contract.version, *scored(rows, contract, shard))
+    return past_threshold(
+        contract, np.full(len(rows), contract.version), *scored(rows, contract, shard)
+    )
 
 
 def alert(record: int = 1, entity: str = "s1", at: float = 0.0, **changes: Any) -> Alert:

@@ -13,7 +13,7 @@ from typing import Any
 
 from arro3 import io as arrow_io
 from tests.kits import models
-from tests.kits.streams import METER, NOW, data, reading, sequence, shard_batch
+from tests.kits.streams import METER, NOW, cache_of, data, reading, sequence, shard_batch
 
 from quintet.captures.store import MemoryCaptures
 from quintet.contract import Capture
@@ -108,6 +108,7 @@ class World:
         sink, checkpoints, ids, latest, alert_state, alert_channel, windows, captures = ports
         return Scorer(
             decode=lambda found: decode(found, lambda name: self.model, "log"),
+            models=cache_of(self.model),
             features=MemoryFeatures(),
             sink=sink,
             checkpoints=checkpoints,

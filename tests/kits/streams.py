@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,9 @@ import numpy as np
 from tests.kits import models
 
 from quintet.contract import Aggregate, AlertRule, Contract, Stream
+from quintet.errors import QuintetError
+from quintet.serving.model_cache import ModelCache, PublishedModel
+from quintet.serving.routes import MemoryRoutes, Route, Version
 from quintet.streaming.model_rows import ShardBatch, TumblingWindow
 
 NOW = 1_800_000_000.0
@@ -37,6 +40,29 @@ TIMED: Contract = models.renamed(
     METER,
     stream=Stream(aggregates=METER.stream.aggregates[:2], time="at", window=60.0),  # type: ignore[union-attr]
 )
+
+
+def cache_of(
+    *models: PublishedModel, missing: Mapping[int, QuintetError] | None = None, **route: Any
+) -> ModelCache:
+    """Loaded models; the first version of each is live. `route` are other fields of its route,
+    `missing` versions that do not load."""
+    loaded = {(one.contract.name, one.contract.version): one for one in models}
+    routes = MemoryRoutes()
+    for name, live in loaded:
+        numbers = [*(n for other, n in loaded if other == name), *(missing or ())]
+        own = {n: Version(n, "d", "s", 1000, "now") for n in numbers}
+        routes.stored.setdefault(name, Route(name, live, 1, own, **route))
+
+    class Loaded:
+        """See `quintet.serving.model_cache.Loader`."""
+
+        def load(self, model: str, version: int, seal: str | None = None) -> PublishedModel:
+            if missing and version in missing:
+                raise missing[version]
+            return loaded[model, version]
+
+    return ModelCache(routes, Loaded(), memory=10**9, clock=lambda: 0.0)
 
 
 def reading(meter: Any = "m1", x: Any = 2.0, **more: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from arro3 import io as arrow_io
 from tests.kits.batch import Bench
 from tests.kits.shapes import FOUND, IMAGE, TOKENS, WORDS, Shaped
-from tests.kits.streams import NOW, shard_batch
+from tests.kits.streams import NOW, cache_of, shard_batch
 
 from quintet.batch.athena import catalogue
 from quintet.batch.planning import MemoryCatalog, Pinned
@@ -138,6 +138,7 @@ def test_a_stream_writes_lists_and_keeps_the_latest_of_each_entity() -> None:
     sink, latest = MemorySink(), MemoryLatest()
     scorer = Scorer(
         decode=lambda found: decode(found, lambda name: model, "tokens"),
+        models=cache_of(model),
         features=MemoryFeatures(),
         sink=sink,
         checkpoints=MemoryCheckpoints(),

@@ -101,7 +101,9 @@ def test_the_last_column_of_an_output_counts() -> None:
     output = Output(name="anomaly", dtype="float64", shape=(-1, 2), meaning="probabilities")
     contract = replace(ROOM, outputs=(output,), alert=AlertRule(output="anomaly", above=0.5))
     scores.outputs["anomaly"] = np.array([[0.9, 0.1], [0.1, 0.9]])
-    assert past_threshold(contract, 2, model_rows, scores, shard_batch).positions == {"s2": [1]}
+    assert past_threshold(contract, np.full(2, 2), model_rows, scores, shard_batch).positions == {
+        "s2": [1]
+    }
 
 
 def test_only_scored_rows_count_and_an_answer_of_the_fallback_says_so() -> None:
@@ -109,7 +111,7 @@ def test_only_scored_rows_count_and_an_answer_of_the_fallback_says_so() -> None:
     scores.index = np.array([0, 2])  # the second row was refused
     scores.outputs["anomaly"] = scores.outputs["anomaly"][[0, 2]]
     scores.fallback = np.array([False, True])
-    things = past_threshold(ROOM, 2, model_rows, scores, shard_batch)
+    things = past_threshold(ROOM, np.full(3, 2), model_rows, scores, shard_batch)
     assert things.positions == {"s1": [0], "s3": [1]}
     assert ROOM.alert is not None
     assert things.alert(ROOM.alert, "s3", 1) == alert(3, "s3", fallback=True)

@@ -36,7 +36,7 @@ def one(record: int = 1, entity: str = "s1", at: float = 0.0, **changes: Any) ->
 
 def latest_of(rows: list[Row], contract: Contract = ROOM) -> list[Latest]:
     """What `latest` makes of rows."""
-    return latest(contract, contract.version, *scored(rows, contract))
+    return latest(contract, np.full(len(rows), contract.version), *scored(rows, contract))
 
 
 # ---- a batch -------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def test_only_scored_rows_with_an_entity_count() -> None:
     scores.index = np.array([0, 1])  # the last row was refused
     scores.outputs["anomaly"] = scores.outputs["anomaly"][:2]
     scores.fallback = scores.fallback[:2]
-    assert latest(ROOM, 2, model_rows, scores, shard_batch) == [one(1)]
+    assert latest(ROOM, np.full(3, 2), model_rows, scores, shard_batch) == [one(1)]
     assert latest_of([(1, "", 0.25, 0.0)]) == []
     assert latest_of([(1, "s1", 0.25, 0.0)], replace(ROOM, entity=None)) == []
     assert latest_of([]) == []
@@ -74,7 +74,7 @@ def test_outputs_are_as_the_api_writes_them() -> None:
     )
     model_rows, scores, shard_batch = scored([(1, "s1", 0.25, 0.0)], contract)
     scores.outputs["label"] = np.array([1])
-    (made,) = latest(contract, 2, model_rows, scores, shard_batch)
+    (made,) = latest(contract, np.full(1, 2), model_rows, scores, shard_batch)
     outputs = {"label": 1, "label_class": "odd", "anomaly": 0.25, "fallback": False}
     assert made.outputs == outputs
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from arro3 import io as arrow_io
 from tests.kits import models
-from tests.kits.streams import METER, NOW, data, reading, sequence, shard_batch, tumbling
+from tests.kits.streams import METER, NOW, cache_of, data, reading, sequence, shard_batch, tumbling
 
 from quintet.captures.store import MemoryCaptures
 from quintet.columns import Array
 from quintet.contract import Contract
-from quintet.errors import ModelFailure, Transient
+from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource, MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.serving.model_cache import PublishedModel
@@ -60,6 +60,11 @@ class Place:
 
     def __init__(self, model: PublishedModel, features: FeatureSource | None = None) -> None:
         self.model = model
+        self.models: list[PublishedModel] = [model]
+        self.route: dict[str, Any] = {}
+        self.missing: dict[int, QuintetError] = {}
+        self.captures = MemoryCaptures()
+        self.channel = MemoryAlertChannel()
         self.features = features or MemoryFeatures()
         self.sink = MemorySink()
         self.checkpoints = MemoryCheckpoints()
@@ -69,14 +74,15 @@ class Place:
     def take(self, batch: ShardBatch, window: Any = None) -> ShardOutcome:
         scorer = Scorer(
             decode=lambda found: decode(found, lambda name: self.model, "log"),
+            models=cache_of(self.model, *self.models, missing=self.missing, **self.route),
             features=self.features,
             sink=self.sink,
             checkpoints=self.checkpoints,
             ids=self.ids,
             latest=self.latest,
-            alerts=AlertNotifier(MemoryAlertState(), [MemoryAlertChannel()]),
+            alerts=AlertNotifier(MemoryAlertState(), [self.channel]),
             windows=MemoryWindows(),
-            captures=MemoryCaptures(),
+            captures=self.captures,
             clock=lambda: NOW + 1,
         )
         return scorer.take(batch, window)
@@ -165,8 +171,8 @@ def test_the_word_of_who_wrote_first_counts() -> None:
         (sequence(0), 0, [("logs", "-inf")]),
         (sequence(1), 0, [("row", "none by the invocation that wrote first")]),
     ]
-    assert outcome.refused == {("log", 2): 2}
-    assert {key[2] for key in place.latest.stored} == {"m3"}
+    assert outcome.refused == {("log", 1): 0, ("log", 2): 2}
+    assert {key[2]: one.version for key, one in place.latest.stored.items()} == {"m2": 1, "m3": 1}
 
 
 def test_columns_that_tell_where_a_row_is_from_are_not_hidden_by_outputs() -> None:

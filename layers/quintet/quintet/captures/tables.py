@@ -177,10 +177,11 @@ def scored(
         ):
             reasons[row] = reason
     known = _version(plan.about) | {
-        "row": index,
+        "row": prediction.rows[index],
         "served_at": moments(prediction.now),
         "outcome": "scored",
         "route": prediction.route,
+        "rollout": prediction.rollout or None,
         "rows": batch.rows,
         "entity": entities,
         "row_id": ids,

@@ -18,7 +18,7 @@ from quintet.columns.batch import (
     set_ids,
     shown,
 )
-from quintet.columns.merging import layout, merge, take
+from quintet.columns.merging import copied, layout, merge, take
 from quintet.columns.names import did_you_mean, near_name, suggestion
 from quintet.columns.outputs import column_names, empty_output, flat_columns
 from quintet.columns.ragged import fits, ragged, shape_text, values_of
@@ -36,6 +36,7 @@ __all__ = [
     "cell_value",
     "check_has_rows",
     "column_names",
+    "copied",
     "did_you_mean",
     "drop_empty_texts",
     "empty_output",

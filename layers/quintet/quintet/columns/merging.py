@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quintet.columns.batch import Batch
 
-__all__ = ["layout", "merge", "take"]
+__all__ = ["copied", "layout", "merge", "take"]
 
 
 def layout(batch: Batch) -> Hashable:
@@ -69,6 +69,7 @@ def take(batch: Batch, rows: NDArray[np.int64]) -> Batch:
         ],
         absent=set(batch.absent),
         ids=None if batch.ids is None else [batch.ids[row] for row in place],
+        known=None if batch.known is None else batch.known[rows],
     )
     for names, matrix in batch.stacked.items():
         part.put(names, matrix[rows])
@@ -79,3 +80,14 @@ def _ids(batches: Sequence[Batch]) -> list[str | None] | None:
     if all(batch.ids is None for batch in batches):
         return None
     return [own for batch in batches for own in batch.ids or [None] * batch.rows]
+
+
+def copied(batch: Batch) -> Batch:
+    """A batch that keeps its rows, refusals and columns while the given one is scored."""
+    return replace(
+        batch,
+        good=batch.good.copy(),
+        refusals=list(batch.refusals),
+        columns=dict(batch.columns),
+        stacked=dict(batch.stacked),
+    )

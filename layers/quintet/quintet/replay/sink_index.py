@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 import orjson
 
 from quintet.replay.stream_objects import HOUR, PREDICTIONS, QUARANTINE, StreamObjects
-from quintet.streaming.objects import rows_of
+from quintet.streaming.objects import versions_of
 from quintet.streaming.sequences import padded
 
 __all__ = ["SinkIndex", "SinkRows"]
@@ -77,7 +77,7 @@ class SinkIndex:
             lines = map(orjson.loads, body.splitlines())
             places = {(line["sequence"], line["row"]) for line in lines}
         else:
-            places = {*rows_of(body)}
+            places = {*versions_of(body)}
         found: dict[str, set[int | None]] = {}
         for sequence, row in places:
             found.setdefault(sequence, set()).add(row)

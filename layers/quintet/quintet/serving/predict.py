@@ -216,10 +216,10 @@ def failed_prediction(
 def in_caller_order(predictions: Sequence[Prediction], batch: Batch | None = None) -> Prediction:
     """The predictions of several versions as one of the caller's batch, in its order.
 
-    `batch` is the caller's; one prediction alone is returned as it is. All have the same outputs.
-    The result has the contract and the route of the live version if that answers some rows.
+    `batch` is the caller's; a prediction of all its rows is returned as it is. All have the same
+    outputs. The result has the contract and the route of the live version if that answers a row.
     """
-    if len(predictions) == 1:
+    if len(predictions) == 1 and (batch is None or predictions[0].batch.rows == batch.rows):
         return predictions[0]
     assert batch is not None
     refusals = [

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quintet.columns import Batch, numpy_dtype, take
 from quintet.contract import Contract
 from quintet.errors import ModelFailure, QuintetError
-from quintet.scoring import Model, score
+from quintet.scoring import Model, Scores, score
 from quintet.serving.checking import check_values
 from quintet.serving.predict import (
     ModelRoute,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from quintet.serving.model_cache import ModelCache
     from quintet.serving.predict import Online
 
-__all__ = ["Part", "Split", "TakenOut", "adapted", "answer", "parts_of", "timed"]
+__all__ = ["Part", "Split", "TakenOut", "adapted", "answer", "parts_of", "subset", "timed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +189,23 @@ def timed(parts: Sequence[Part], outer: Steps) -> Iterator[tuple[Part, Steps]]:
             at = ended
     outer.ended["features_ms"] = begun + spent["features_ms"]
     outer.ended["score_ms"] = outer.timer()
+
+
+def subset(prediction: Prediction, rows: NDArray[np.int64]) -> Prediction:
+    """A prediction of some rows of its batch, (n,) ascending positions."""
+    batch, scores = take(prediction.batch, rows), prediction.scores
+    place = np.full(prediction.batch.rows, -1, dtype=np.int64)
+    place[rows] = np.arange(len(rows))
+    some = np.flatnonzero(place[scores.index] >= 0)
+    part = Scores(
+        place[scores.index[some]],
+        {name: values[some] for name, values in scores.outputs.items()},
+        scores.fallback[some],
+        [
+            replace(one, row=int(place[one.row]))
+            for one in scores.refusals
+            if one.row is not None and place[one.row] >= 0
+        ],
+    )
+    ages, at = prediction.ages[rows], prediction.rows[rows]
+    return replace(prediction, batch=batch, rows=at, scores=part, ages=ages)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quintet.serving.routes import Route
 
-__all__ = ["Choice", "assigned", "bucket", "entity_hash", "keys_of"]
+__all__ = ["Choice", "assigned", "bucket", "entity_hash", "keys_of", "row_keys"]
 
 #: before the id of a request in the place of an entity: no entity's override applies to it
 _REQUEST = "\0"
@@ -53,12 +53,16 @@ def keys_of(entities: Sequence[str] | None, rows: int, request: str, *, whole: b
 
     Request ids are not sticky. With `whole`, the first row decides for all.
     """
-    other = _REQUEST + request
+    if whole and entities is not None:
+        return [entities[0] or _REQUEST + request] * rows
+    return row_keys(entities, [request] * rows)
+
+
+def row_keys(entities: Sequence[str] | None, events: Sequence[str]) -> list[str]:
+    """What each row is routed by: its entity, or without one its event, such as its request."""
     if entities is None:
-        return [other] * rows
-    if whole:
-        return [entities[0] or other] * rows
-    return [entity or other for entity in entities]
+        return [_REQUEST + event for event in events]
+    return [entity or _REQUEST + event for entity, event in zip(entities, events, strict=True)]
 
 
 def assigned(route: Route, keys: Sequence[str]) -> dict[Choice, NDArray[np.int64]]:

@@ -6,11 +6,12 @@ same: readers take each of its rows once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from arro3 import core
 from numpy.typing import NDArray
 
 from quintet.captures.delivery import put_rows, routed
@@ -21,9 +22,10 @@ from quintet.captures.store import CaptureSink, RolloutFeed
 from quintet.captures.tables import concat, moments, refused, scored
 from quintet.errors import Refusal, Transient
 from quintet.serving import Prediction
+from quintet.serving.router import TakenOut
 from quintet.streaming.model_rows import ModelRows, ShardBatch
 
-__all__ = ["put_captures"]
+__all__ = ["event_ids", "put_captures", "put_taken_out"]
 
 
 def put_captures(
@@ -33,14 +35,13 @@ def put_captures(
     model_rows: ModelRows,
     prediction: Prediction,
     *,
-    kept: NDArray[np.int64],
-    rejected: NDArray[np.int64],
-    took: Mapping[str, float],
+    kept: NDArray[np.bool_],
+    rejected: NDArray[np.bool_],
 ) -> None:
-    """Put the captures of one model's rows, by the hour of their records' arrival.
+    """Put the captures of the rows that one version answered, by the hour when they arrived.
 
-    `kept` are positions in the scores, `rejected` those of refused rows in the batch; `took` has
-    the times of the steps, in milliseconds. `feed` hears of rows that a rollout has routed.
+    `kept` and `rejected` (rows,) mark rows of `model_rows` that are in the sink, or refused. `feed`
+    hears of rows that a rollout has routed.
 
     Raises:
         Transient: not all could be put; repeat.
@@ -49,13 +50,12 @@ def put_captures(
     if capture is None:
         return
     plan: CapturePlan = prediction.contract.compiled[CapturePlan]
-    stem = shard_batch.shard.replace("/", ".")
-    events = [f"{stem}.{sequence}" for sequence in shard_batch.sequences]
+    events = event_ids(shard_batch)
     chosen = np.array([taken(event, capture.rate) for event in events], dtype=np.bool_)
     hours = (shard_batch.arrived // 3600).astype(np.int64) * 3600
-    record, index = model_rows.record, prediction.scores.index
+    record, index = model_rows.record, prediction.rows[prediction.scores.index]
     sizes = np.bincount(record, minlength=len(events))
-    reasons = _reasons(prediction.scores.refusals)
+    reasons = _reasons(prediction)
 
     def fixed(rows: NDArray[np.int64]) -> dict[str, Any]:
         """The columns of some rows of the batch that their records give."""
@@ -67,15 +67,18 @@ def put_captures(
             "served_at": moments(prediction.now),
             "path": "stream",
             "route": prediction.route,
+            "rollout": prediction.rollout or None,
             "rows": sizes[of],
             "record": [shard_batch.sequences[one] for one in of.tolist()],
-            **{step: took.get(step) for step in ("features_ms", "score_ms", "total_ms")},
+            **prediction.took,
         }
 
-    for start in np.unique(hours[record][chosen[record]]).tolist():
-        there = chosen & (hours == start)
-        some = kept[there[record[index[kept]]]]
-        bad = rejected[there[record[rejected]]]
+    own = np.zeros(len(record), dtype=np.bool_)
+    own[prediction.rows] = True
+    for start in np.unique(hours[record[own & chosen[record]]]).tolist():
+        there = (chosen & (hours == start))[record]
+        some = np.flatnonzero((kept & there)[index])
+        bad = np.flatnonzero(rejected & own & there)
         tables = []
         if len(some):
             tables.append(scored(plan, prediction, some, fixed(index[some])))
@@ -85,16 +88,71 @@ def put_captures(
             of = [events[one] for one in record[np.concatenate([index[some], bad])].tolist()]
             about = plan.about
             hour = Hour(about.model, about.version, about.days, start)
-            rows = concat(tables)
-            key = put_rows(sink, hour, rows, min(of), max(of))
-            if routed(rows):
-                with suppress(Transient):  # a rollout must not hold up the stream
-                    feed.announce(key)
+            _put(sink, feed, hour, concat(tables), of)
 
 
-def _reasons(refusals: Sequence[Refusal]) -> dict[int, list[Refusal]]:
+def put_taken_out(
+    sink: CaptureSink,
+    feed: RolloutFeed,
+    shard_batch: ShardBatch,
+    model_rows: ModelRows,
+    taken_out: Sequence[TakenOut],
+    *,
+    now: float,
+) -> None:
+    """Put a failure of each version that was taken out, for each record with rows of it.
+
+    `now` is in epoch seconds. Raises Transient.
+    """
+    events = event_ids(shard_batch)
+    for one in taken_out:
+        capture = one.contract.capture
+        if capture is None:
+            continue
+        plan: CapturePlan = one.contract.compiled[CapturePlan]
+        records = np.unique(model_rows.record[one.rows])
+        hours = (shard_batch.arrived // 3600).astype(np.int64) * 3600
+        sampled = np.array([taken(events[record], capture.rate) for record in records.tolist()])
+        for start in np.unique(hours[records[sampled]]).tolist():
+            some = records[sampled & (hours[records] == start)]
+            of = [events[record] for record in some.tolist()]
+            fixed = {
+                "event": of,
+                "event_time": moments(shard_batch.arrived[some]),
+                "served_at": moments(now),
+                "path": "stream",
+                "route": one.choice.route,
+                "rollout": one.choice.mark or None,
+                "rows": np.bincount(model_rows.record, minlength=len(events))[some],
+                "record": [shard_batch.sequences[record] for record in some.tolist()],
+                "outcome": "failed",
+                "failure": type(one.error).__name__,
+                "refusals": None,
+            }
+            about = plan.about
+            hour = Hour(about.model, about.version, about.days, start)
+            _put(sink, feed, hour, refused(plan, [()] * len(some), fixed), of)
+
+
+def _put(
+    sink: CaptureSink, feed: RolloutFeed, hour: Hour, rows: core.Table, events: Sequence[str]
+) -> None:
+    """Put rows of events, and announce them if a rollout has routed some. Raises Transient."""
+    key = put_rows(sink, hour, rows, min(events), max(events))
+    if routed(rows):
+        with suppress(Transient):  # a rollout must not hold up the stream
+            feed.announce(key)
+
+
+def event_ids(shard_batch: ShardBatch) -> list[str]:
+    """The event of each record: its shard and sequence number, the same for each delivery of it."""
+    stem = shard_batch.shard.replace("/", ".")
+    return [f"{stem}.{sequence}" for sequence in shard_batch.sequences]
+
+
+def _reasons(prediction: Prediction) -> dict[int, list[Refusal]]:
     found: dict[int, list[Refusal]] = {}
-    for refusal in refusals:
+    for refusal in prediction.scores.refusals:
         if refusal.row is not None:
-            found.setdefault(refusal.row, []).append(refusal)
+            found.setdefault(int(prediction.rows[refusal.row]), []).append(refusal)
     return found

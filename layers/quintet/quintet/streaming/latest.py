@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quintet.columns import as_records, json_columns
 from quintet.contract import Contract
@@ -74,9 +75,16 @@ class MemoryLatest:
 
 
 def latest(
-    contract: Contract, version: int, model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch
+    contract: Contract,
+    versions: NDArray[np.int64],
+    model_rows: ModelRows,
+    scores: Scores,
+    shard_batch: ShardBatch,
 ) -> list[Latest]:
-    """The last prediction of each entity; empty if the contract has no entity."""
+    """The last prediction of each entity; empty if the contract has no entity.
+
+    `versions` (rows,) are those that answered each row.
+    """
     entities = model_rows.batch.entities
     if contract.entity is None or entities is None or not len(scores.index):
         return []
@@ -98,7 +106,11 @@ def latest(
             arrived=float(shard_batch.arrived[record]),
             sequence=shard_batch.sequences[record],
         )
-        for entity, record, values in zip(
-            last, records[chosen].tolist(), as_records(columns), strict=True
+        for entity, record, version, values in zip(
+            last,
+            records[chosen].tolist(),
+            versions[scores.index[chosen]].tolist(),
+            as_records(columns),
+            strict=True,
         )
     ]

@@ -14,7 +14,7 @@ from quintet.formats.writers import output_columns, text_column, write_table
 from quintet.scoring import Scores
 from quintet.streaming.model_rows import ModelRows, ShardBatch
 
-__all__ = ["predictions", "rows_of"]
+__all__ = ["predictions", "versions_of"]
 
 
 def predictions(
@@ -22,9 +22,12 @@ def predictions(
     scores: Scores,
     chosen: NDArray[np.int64],
     shard_batch: ShardBatch,
-    version: int,
+    versions: NDArray[np.int64],
 ) -> bytes:
-    """The scores at the positions `chosen`, one row each: its origin and the outputs."""
+    """The scores at the positions `chosen`, one row each: its origin and the outputs.
+
+    `versions` (rows,) are those that answered each row.
+    """
     contract, rows = model_rows.contract, scores.index[chosen]
     records = model_rows.record[rows]
     origin: dict[str, Array | core.Array] = {
@@ -38,13 +41,13 @@ def predictions(
         columns[contract.entity] = text_column([entities[row] or None for row in rows.tolist()])
     outputs = {name: values[chosen] for name, values in scores.outputs.items()}
     columns |= output_columns(contract, outputs, scores.fallback[chosen])
-    columns["model_version"] = np.full(len(rows), version, dtype=np.int64)
+    columns["model_version"] = versions[rows]
     # an output of the same name must not replace the columns that identify rows
     return write_table(origin | {n: column for n, column in columns.items() if n not in origin})
 
 
-def rows_of(body: bytes) -> set[tuple[str, int]]:
-    """The sequence and row of every prediction in an object."""
+def versions_of(body: bytes) -> dict[tuple[str, int], int]:
+    """The version of every prediction in an object, by its sequence and row."""
     found = arrow_io.read_parquet(io.BytesIO(body)).read_all()
     places = (found["sequence"].to_pylist(), found["row"].to_pylist())
-    return set(zip(*places, strict=True))
+    return dict(zip(zip(*places, strict=True), found["model_version"].to_pylist(), strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -12,22 +13,24 @@ from numpy.typing import NDArray
 
 from quintet.captures.delivery import NO_ROLLOUTS
 from quintet.captures.store import CaptureSink, RolloutFeed
-from quintet.errors import ModelFailure, Transient
+from quintet.columns import Batch, copied
+from quintet.errors import Transient
 from quintet.features import FeatureSource
-from quintet.serving import ModelRoute, Prediction, Steps
-from quintet.serving.model_cache import PublishedModel
-from quintet.serving.predict import failed_prediction, in_caller_order, predict
+from quintet.serving import Prediction, Steps
+from quintet.serving.model_cache import ModelCache, PublishedModel
+from quintet.serving.router import TakenOut
 from quintet.streaming.alerts import AlertCounts, AlertNotifier
-from quintet.streaming.captures import put_captures
+from quintet.streaming.captures import put_captures, put_taken_out
 from quintet.streaming.checkpoints import Checkpoint, Checkpoints
 from quintet.streaming.commit_log import CommitLog, ObjectChain, Sink
 from quintet.streaming.latest import LatestScores, latest
 from quintet.streaming.model_rows import Decoded, ModelRows, ShardBatch, TumblingWindow
-from quintet.streaming.objects import predictions, rows_of
+from quintet.streaming.objects import predictions, versions_of
 from quintet.streaming.quarantine import ShardQuarantine
 from quintet.streaming.record_ids import RepeatedRows, ScoredIds
 from quintet.streaming.sequences import padded
 from quintet.streaming.thresholds import past_threshold
+from quintet.streaming.versions import Versions
 from quintet.streaming.windows import Advanced, WindowStore, advance
 
 __all__ = ["Scorer", "ShardOutcome", "Step"]
@@ -39,17 +42,27 @@ Step = Literal["decode_ms", "features_ms", "score_ms", "sink_ms", "windows_ms"]
 
 @dataclass(slots=True)
 class Scored:
-    """The rows of one model with their scores, and the times of the steps in milliseconds.
+    """The rows of one model with their scores.
 
-    `kept` are the positions of the scores in the sink. `repeated` (rows,) are rows with the id of
-    another one that was scored.
+    `given` is their batch before it was scored. `kept` are the positions of the scores in the sink.
+    `repeated` (rows,) are rows with the id of another one that was scored. `stored` (rows,) are the
+    versions of the rows that another invocation has put into the sink, 0 for the others. `took` are
+    the times of the steps in milliseconds.
     """
 
     model_rows: ModelRows
+    given: Batch
     prediction: Prediction
     kept: NDArray[np.int64]
     repeated: NDArray[np.bool_]
+    stored: NDArray[np.int64]
     took: Mapping[str, float]
+    taken_out: Sequence[TakenOut] = ()
+
+    @property
+    def versions(self) -> NDArray[np.int64]:
+        """The version that answered each row, (rows,)."""
+        return np.where(self.stored > 0, self.stored, self.prediction.versions)
 
 
 @dataclass(slots=True)
@@ -82,10 +95,12 @@ class ShardOutcome:
 class Scorer:
     """The dependencies of an invocation of the stream's function.
 
-    `decode` reads a shard batch (see `streaming.decoding`); `clock` is seconds since the epoch.
+    `decode` reads a shard batch (see `streaming.decoding`) by the live versions of `models`;
+    `clock` is seconds since the epoch.
     """
 
     decode: Callable[[ShardBatch], Decoded]
+    models: ModelCache
     features: FeatureSource
     sink: Sink
     checkpoints: Checkpoints
@@ -154,26 +169,20 @@ class Scorer:
         new = np.array([padded(s) > checkpoint.done for s in shard_batch.sequences], dtype=np.bool_)
         outcome.skipped = int((~new).sum())
         scored = [
-            self._score(model, model_rows, new, repeats, outcome)
+            self._score(model, model_rows, shard_batch, new, repeats)
             for model, model_rows in decoded.by_model
         ]
+        for step in _TIMED:
+            outcome.times[step] = sum(one.took[step] for one in scored)
         begun = self.timer()
         quarantine = ShardQuarantine(shard_batch)
         quarantine.add_undecodable(item for item in decoded.undecodable if new[item.record])
         outcome.undecodable = len(quarantine.records)
         commit_log = CommitLog(self.sink, checkpoint, shard_batch)
         for one in scored:
-            rows = _store(one, new, commit_log, outcome)
-            put_captures(
-                self.captures,
-                self.feed,
-                shard_batch,
-                one.model_rows,
-                one.prediction,
-                kept=one.kept,
-                rejected=rows,
-                took=one.took,
-            )
+            refused = self._store(one, new, commit_log, outcome)
+            self._capture(one, shard_batch, refused)
+            rows = np.flatnonzero(refused)
             quarantine.add_rows(one.model_rows, rows, one.prediction.scores.refusals)
         commit_log.settle(ObjectChain("quarantine", "jsonl"), quarantine.records, quarantine.encode)
         for one in scored:
@@ -187,34 +196,36 @@ class Scorer:
         self,
         model: PublishedModel,
         model_rows: ModelRows,
+        shard_batch: ShardBatch,
         new: NDArray[np.bool_],
         repeats: RepeatedRows,
-        outcome: ShardOutcome,
     ) -> Scored:
-        """Score the new rows of one model in one run."""
-        batch, route = model_rows.batch, ModelRoute(model, "live")
-        steps = Steps(self.timer, self.timer())
+        """Score the new rows of one model in one run of each version."""
+        batch, steps = model_rows.batch, Steps(self.timer, self.timer())
         if not new.all():
             batch.good &= new[model_rows.record]
         repeated = repeats.of(model_rows) & batch.good
         batch.good &= ~repeated
-        now = self.clock()
-        try:
-            found = predict(route, batch, self.features, now, isolate="rows", steps=steps)
-            prediction = in_caller_order(found)
-        except ModelFailure as error:
-            steps.ended["score_ms"] = self.timer()
-            prediction = failed_prediction(route, batch, error, now)
-        took = steps.milliseconds()
-        for step in _TIMED:
-            outcome.times[step] = outcome.times.get(step, 0.0) + took[step]
+        given = copied(batch)
+        prediction, taken_out = self._versions.score(model, model_rows, shard_batch, steps)
         index = prediction.scores.index
         repeated[index[repeats.within(model_rows, index)]] = True
-        return Scored(model_rows, prediction, np.arange(len(index)), repeated, took)
+        kept, stored = np.arange(len(index)), np.zeros(batch.rows, dtype=np.int64)
+        took = steps.milliseconds()
+        return Scored(model_rows, given, prediction, kept, repeated, stored, took, taken_out)
+
+    def _capture(self, one: Scored, shard_batch: ShardBatch, refused: NDArray[np.bool_]) -> None:
+        """Put the captures of the rows in the sink, and of those that are `refused`."""
+        kept = np.zeros(len(refused), dtype=np.bool_)
+        kept[one.prediction.scores.index[one.kept]] = True
+        to = (self.captures, self.feed, shard_batch, one.model_rows)
+        for part in one.prediction.parts:
+            put_captures(*to, part, kept=kept, rejected=refused)
+        put_taken_out(*to, one.taken_out, now=self.clock())
 
     def _publish(self, one: Scored, shard_batch: ShardBatch, outcome: ShardOutcome) -> None:
         """Publish the latest scores and the alerts of the rows in the sink."""
-        contract, scores = one.prediction.contract, one.prediction.scores
+        contract, scores = one.model_rows.contract, one.prediction.scores
         if len(one.kept) < len(scores.index):
             scores = replace(
                 scores,
@@ -222,47 +233,64 @@ class Scorer:
                 outputs={name: values[one.kept] for name, values in scores.outputs.items()},
                 fallback=scores.fallback[one.kept],
             )
-        version = contract.version
-        self.latest.put(latest(contract, version, one.model_rows, scores, shard_batch))
-        past = past_threshold(contract, version, one.model_rows, scores, shard_batch)
+        versions = one.versions
+        self.latest.put(latest(contract, versions, one.model_rows, scores, shard_batch))
+        past = past_threshold(contract, versions, one.model_rows, scores, shard_batch)
         outcome.alerts = outcome.alerts + self.alerts.raise_all(past)
+
+    def _store(
+        self,
+        one: Scored,
+        new: NDArray[np.bool_],
+        commit_log: CommitLog,
+        outcome: ShardOutcome,
+    ) -> NDArray[np.bool_]:
+        """Put the predictions of one model into the sink; which rows are refused, (rows,)."""
+        model_rows, scores, contract = (
+            one.model_rows,
+            one.prediction.scores,
+            one.model_rows.contract,
+        )
+        shard_batch, records = commit_log.shard_batch, model_rows.record[scores.index]
+        repeated, stored = one.repeated, one.stored
+        refused = new[model_rows.record] & ~repeated
+        refused[scores.index] = False
+
+        def encode(left: Sequence[int]) -> bytes:
+            chosen = np.flatnonzero((records >= left[0]) & ~repeated[scores.index])
+            return predictions(model_rows, scores, chosen, shard_batch, one.prediction.versions)
+
+        def taken(decided: Sequence[int], body: bytes) -> None:
+            there = versions_of(body)
+            for row in np.flatnonzero(np.isin(model_rows.record, decided)).tolist():
+                place = shard_batch.sequences[model_rows.record[row]], int(model_rows.row[row])
+                stored[row] = there.get(place, 0)
+                repeated[row] &= place not in there
+                refused[row] = place not in there and not repeated[row]
+
+        chain = ObjectChain(f"predictions/{contract.name}", "parquet")
+        # with repeats: an invocation that does not know them must use the same keys
+        commit_log.settle(chain, np.unique(model_rows.record).tolist(), encode, taken)
+        one.prediction = self._versions.as_stored(contract, one.prediction, one.given, stored)
+        scores, versions = one.prediction.scores, one.versions
+        one.kept = np.flatnonzero(~(refused | repeated)[scores.index])
+        counted = new[model_rows.record] & ~repeated
+        by_rule = np.zeros(len(refused), dtype=np.bool_)
+        by_rule[scores.index[one.kept]] = scores.fallback[one.kept]
+        for version in np.unique(versions[counted]).tolist() or [contract.version]:
+            own, key = versions == version, (contract.name, version)
+            outcome.rows[key] = int((counted & own).sum())
+            outcome.refused[key] = int((refused & own).sum())
+            outcome.fallback[key] = int((by_rule & own).sum())
+        outcome.repeated += int(repeated.sum())
+        return refused
+
+    @cached_property
+    def _versions(self) -> Versions:
+        return Versions(self.models, self.features, self.clock)
 
     def _lap(self, outcome: ShardOutcome, step: Step, begun: float) -> float:
         """Add the time since `begun` to `step`; the time now."""
         now = self.timer()
         outcome.times[step] = outcome.times.get(step, 0.0) + (now - begun) * 1000
         return now
-
-
-def _store(
-    one: Scored, new: NDArray[np.bool_], commit_log: CommitLog, outcome: ShardOutcome
-) -> NDArray[np.int64]:
-    """Put the predictions of one model into the sink; the refused rows."""
-    model_rows, scores, contract = one.model_rows, one.prediction.scores, one.prediction.contract
-    shard_batch, records = commit_log.shard_batch, model_rows.record[scores.index]
-    repeated = one.repeated
-    refused = new[model_rows.record] & ~repeated
-    refused[scores.index] = False
-
-    def encode(left: Sequence[int]) -> bytes:
-        chosen = np.flatnonzero((records >= left[0]) & ~repeated[scores.index])
-        return predictions(model_rows, scores, chosen, shard_batch, contract.version)
-
-    def taken(decided: Sequence[int], body: bytes) -> None:
-        there = rows_of(body)
-        for row in np.flatnonzero(np.isin(model_rows.record, decided)).tolist():
-            place = shard_batch.sequences[model_rows.record[row]], int(model_rows.row[row])
-            repeated[row] &= place not in there
-            refused[row] = place not in there and not repeated[row]
-
-    chain = ObjectChain(f"predictions/{contract.name}", "parquet")
-    # with repeats: an invocation that does not know them must use the same keys
-    commit_log.settle(chain, np.unique(model_rows.record).tolist(), encode, taken)
-    one.kept = np.flatnonzero(~(refused | repeated)[scores.index])
-    rows = np.flatnonzero(refused)
-    key = (contract.name, contract.version)
-    outcome.rows[key] = int((new[model_rows.record] & ~repeated).sum())
-    outcome.refused[key] = len(rows)
-    outcome.repeated += int(repeated.sum())
-    outcome.fallback[key] = int(scores.fallback[one.kept].sum())
-    return rows

@@ -22,11 +22,12 @@ __all__ = ["PastThreshold", "past_threshold"]
 class PastThreshold:
     """The predictions of one model's rows that are beyond its threshold.
 
-    `positions` are their positions in the scores, by entity, in the order of the shard.
+    `versions` (rows,) are those that answered each row. `positions` are their positions in the
+    scores, by entity, in the order of the shard.
     """
 
     contract: Contract
-    version: int
+    versions: NDArray[np.int64]
     model_rows: ModelRows
     scores: Scores
     shard_batch: ShardBatch
@@ -47,7 +48,7 @@ class PastThreshold:
         return Alert(
             id=f"{self.shard_batch.shard}/{sequence}/{row}",
             model=self.contract.name,
-            version=self.version,
+            version=int(self.versions[self.scores.index[position]]),
             entity=entity,
             entity_key=self.contract.entity,
             output=rule.output,
@@ -64,10 +65,14 @@ class PastThreshold:
 
 
 def past_threshold(
-    contract: Contract, version: int, model_rows: ModelRows, scores: Scores, shard_batch: ShardBatch
+    contract: Contract,
+    versions: NDArray[np.int64],
+    model_rows: ModelRows,
+    scores: Scores,
+    shard_batch: ShardBatch,
 ) -> PastThreshold:
     """The predictions beyond the contract's threshold; empty if it has no alert."""
-    made = PastThreshold(contract, version, model_rows, scores, shard_batch)
+    made = PastThreshold(contract, versions, model_rows, scores, shard_batch)
     rule = contract.alert
     if rule is None or rule.output not in scores.outputs:
         return made

@@ -77,6 +77,7 @@ def scorer() -> Scorer:
 
     return Scorer(
         decode=read,
+        models=models,
         features=common.features(settings.features_table),
         sink=StreamBucket(s3, settings.stream_bucket),
         checkpoints=CheckpointTable(dynamodb, settings.stream_table, clock=time.time),

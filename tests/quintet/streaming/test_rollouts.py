@@ -1,0 +1,186 @@
+"""A stream while a rollout runs: each row by its version, and what the sink has stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.kits import models
+from tests.kits.captures import records as rows_of_table
+from tests.kits.streams import METER, data, reading, shard_batch
+from tests.quintet.streaming.test_scorer import Place
+
+from quintet.captures.tables import read_parquet
+from quintet.columns import Array
+from quintet.contract import AlertRule, Capture, Contract, Limits
+from quintet.errors import ModelFailure
+from quintet.onnx_model import OnnxModel
+from quintet.serving.routing import bucket
+from quintet.streaming.alerts import MemoryAlertChannel
+
+LIVE = replace(
+    METER, capture=Capture(), alert=AlertRule(output="logs", above=-9.0), limits=Limits()
+)
+ROLLOUT = {"canary": 2, "canary_share": 0.5, "rollout": "r1", "step": 1}
+METERS = [f"m{n}" for n in range(12)]
+
+
+def version_of(meter: str) -> int:
+    return 2 if bucket("log", "r1", meter) < 0.5 else 1
+
+
+class Version:
+    """A version of the model, whose answers are its number more; it fails where x is `fails`."""
+
+    digest = ""
+
+    def __init__(self, number: int, fails: float = -1.0, contract: Contract = LIVE) -> None:
+        self.contract = replace(contract, version=number)
+        self._model = OnnxModel(self.contract, models.log_graph())
+        self._fails, self.runs = fails, 0
+
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
+        """See `quintet.scoring.Model.run`."""
+        self.runs += 1
+        if (feeds["XY"][:, 0] == self._fails).any():
+            raise ModelFailure("the version broke")
+        found = self._model.run(outputs, feeds)
+        return [one + np.float32(self.contract.version) for one in found]
+
+
+def place_of(*versions: Version) -> Place:
+    place = Place(versions[0])
+    place.models = list(versions)
+    place.route = dict(ROLLOUT)
+    return place
+
+
+def captured(place: Place, *names: str) -> list[tuple[Any, ...]]:
+    """Columns of all captures."""
+    tables = [read_parquet(body) for body in place.captures.objects.values()]
+    return sorted((row for one in tables for row in rows_of_table(one, *names)), key=str)
+
+
+def latest(place: Place) -> dict[str, Any]:
+    """The version and the first value of the latest score of each meter."""
+    return {
+        key[2]: (one.version, one.outputs["logs"][0]) for key, one in place.latest.stored.items()
+    }
+
+
+RECORDS = [data(*(reading(m, x=float(n + 1)) for n, m in enumerate(METERS))), data(reading("m3"))]
+VERSIONS = [version_of(meter) for meter in (*METERS, "m3")]
+
+
+def test_each_row_is_answered_by_the_version_of_its_entity() -> None:
+    live, new = Version(1), Version(2)
+    place = place_of(live, new)
+    outcome = place.take(shard_batch(*RECORDS))
+    assert (live.runs, new.runs) == (1, 1)
+    found = place.predictions()
+    assert found["model_version"] == VERSIONS
+    x = [*range(1, 13), 2]
+    expected = np.log(np.array(x)) + VERSIONS
+    assert found["logs_0"] == pytest.approx(expected.tolist(), rel=1e-5)
+    assert outcome.rows == {("log", v): VERSIONS.count(v) for v in (1, 2)}
+    assert latest(place) == {
+        meter: (version_of(meter), pytest.approx(np.log(2 if meter == "m3" else n + 1) + v))
+        for n, (meter, v) in enumerate(zip(METERS, VERSIONS, strict=False))
+    }
+    names = ("entity", "version", "route", "rollout", "row")
+    places = zip([*METERS, "m3"], VERSIONS, [*range(12), 0], strict=True)
+    expected_rows = [
+        (meter, version, "live" if version == 1 else "canary", "r1#1", row)
+        for meter, version, row in places
+    ]
+    assert captured(place, *names) == sorted(expected_rows, key=str)
+
+
+def test_an_alert_names_the_version_that_raised_it() -> None:
+    channel = MemoryAlertChannel()
+    place = place_of(Version(1), Version(2))
+    place.channel = channel
+    place.take(shard_batch(data(*(reading(m) for m in METERS))))
+    assert {one.entity: one.version for one in channel.alerts} == {
+        meter: version_of(meter) for meter in METERS
+    }
+
+
+def test_in_shadow_the_live_version_answers_and_captures_name_the_rollout() -> None:
+    place = place_of(Version(1), Version(2))
+    place.route = {"shadow": 2, "rollout": "r1", "step": -1}
+    place.take(shard_batch(*RECORDS))
+    assert set(place.predictions()["model_version"]) == {1}
+    assert set(captured(place, "version", "route", "rollout")) == {(1, "live", "r1#-1")}
+
+
+def test_rows_that_break_the_canary_are_refused_alone() -> None:
+    broken = next(n for n, meter in enumerate(METERS) if version_of(meter) == 2)
+    place = place_of(Version(1), Version(2, fails=float(broken + 1)))
+    outcome = place.take(shard_batch(RECORDS[0]))
+    assert outcome.refused == {("log", 1): 0, ("log", 2): 1}
+    assert place.quarantine()[0][1:] == (broken, [("model", "the version broke")])
+    assert ("refused", broken, 2, "r1#1") in captured(place, "outcome", "row", "version", "rollout")
+
+
+def test_a_version_that_does_not_load_is_taken_out() -> None:
+    place = place_of(Version(1))
+    place.missing = {2: ModelFailure("its files differ")}
+    place.take(shard_batch(RECORDS[0]))
+    assert set(place.predictions()["model_version"]) == {1}
+    failed = captured(place, "outcome", "version", "route", "rollout", "failure")
+    assert ("failed", 2, "canary", "r1#1", "ModelFailure") in failed
+    marks = {(row[1], row[3]) for row in failed if row[0] == "scored"}
+    assert marks == {(1, "r1#1"), (1, None)}
+
+
+# ---- retries ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"live": 1, "canary": None, "canary_share": 0.0, "rollout": "", "step": 0},
+        {"canary": 2, "canary_share": 1.0, "rollout": "r1", "step": 3},
+    ],
+    ids=["rolled back", "promoted"],
+)
+def test_a_retry_keeps_what_is_in_the_sink_though_the_route_has_changed(
+    after: dict[str, Any],
+) -> None:
+    place = place_of(Version(1), Version(2))
+    place.take(shard_batch(*RECORDS))
+    before, first = place.predictions(), latest(place)
+    # the first attempt died after it had put its predictions
+    place.checkpoints.stored.clear()
+    place.latest.stored.clear()
+    place.captures.objects.clear()
+    place.route = {name: value for name, value in after.items() if name != "live"}
+    outcome = place.take(shard_batch(*RECORDS))
+    assert outcome.failed is None
+    assert place.predictions() == before
+    assert latest(place) == first
+    assert outcome.rows == {("log", v): VERSIONS.count(v) for v in (1, 2)}
+    places = list(zip([*METERS, "m3"], VERSIONS, strict=True))
+    assert captured(place, "entity", "version") == sorted(places, key=str)
+    values = {(e, r): v for e, r, v in captured(place, "entity", "row", "output_logs_0")}
+    for meter, (_, value) in first.items():
+        assert value in [v for (e, _), v in values.items() if e == meter]
+
+
+def test_rows_whose_version_does_not_answer_any_more_stay_in_the_sink_alone() -> None:
+    place = place_of(Version(1), Version(2))
+    place.take(shard_batch(RECORDS[0]))
+    before = place.predictions()
+    place.checkpoints.stored.clear()
+    place.latest.stored.clear()
+    place.captures.objects.clear()
+    place.models, place.route = [Version(1)], {}
+    place.take(shard_batch(RECORDS[0]))
+    assert place.predictions() == before
+    assert set(latest(place)) == {meter for meter in METERS if version_of(meter) == 1}
+    assert {row[0] for row in captured(place, "version")} == {1}
+    assert place.quarantine() == []
