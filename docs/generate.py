@@ -84,6 +84,7 @@ def sections() -> dict[str, list[str]]:
         "load metrics": _metrics(metrics.LOADS),
         "slo metrics": _metrics(metrics.SLO),
         "age metrics": _metrics(metrics.AGES),
+        "rollout metrics": _metrics(metrics.ROLLOUTS),
     }
 
 

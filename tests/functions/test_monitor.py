@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +12,15 @@ import pytest
 from moto.cloudwatch.models import CloudWatchBackend
 from rich.console import Console
 from tests.functions.conftest import OnlineAws
+from tests.kits import models
 from tests.kits.aws import forget_built
 from tests.kits.models import NOW
+from tests.kits.rollouts import cause, started
 
+from quintet.aws.client import AwsClient
+from quintet.aws.rollouts import Rollouts
+from quintet.rollouts import transitions
+from quintet.rollouts.stops import Stop, stop_of
 from quintet.wiring import monitor
 from quintet_cli.budgets import budgets_of
 from quintet_cli.stage import Stage
@@ -33,11 +39,17 @@ class Watch:
     queue: str
     stage: Stage
 
-    def put(self, model: str, ago: int, **counts: float) -> None:
-        """Write predict's counts of a moment `ago` seconds before the last full step's end."""
+    def stops(self) -> list[Stop | None]:
+        """The stops of rollouts that were sent."""
+        sqs, url = self.aws.client("sqs"), self.aws.queue("stops")
+        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        return [stop_of(message["Body"]) for message in found.get("Messages", [])]
+
+    def put(self, model: str, ago: int, end: float = END, **counts: float) -> None:
+        """Write predict's counts of a moment `ago` seconds before a step's `end`."""
         of = {"stage": "test", "model": model, "route": "live", "service": "predict"}
         dimensions = [{"Name": name, "Value": value} for name, value in of.items()]
-        at = datetime.fromtimestamp(END - ago, UTC)
+        at = datetime.fromtimestamp(end - ago, UTC)
         data = [
             {"MetricName": name, "Dimensions": dimensions, "Timestamp": at, "Value": value}
             for name, value in counts.items()
@@ -59,7 +71,11 @@ def watch(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wa
     queue = online_aws.queue("alarms")
     arn = f"arn:aws:sqs:us-east-1:123456789012:{queue.rpartition('/')[2]}"
     online_aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    settings = {"QUINTET_ALARM_TOPIC_ARN": topic, "POWERTOOLS_SERVICE_NAME": "monitor"}
+    settings = {
+        "QUINTET_ALARM_TOPIC_ARN": topic,
+        "QUINTET_ROLLOUT_QUEUE_URL": online_aws.queue("stops"),
+        "POWERTOOLS_SERVICE_NAME": "monitor",
+    }
     for name, value in {**online_aws.environ, **settings}.items():
         monkeypatch.setenv(name, value)
     forget_built("monitor")
@@ -145,6 +161,30 @@ def test_counts_become_burns_a_notice_and_budgets(
         "2 were throttled; they are in no model's budget. With them, "
         f"{found.availability:.3%} of the stage's requests succeeded"
     )
+
+
+def test_the_rollout_of_a_model_that_begins_to_burn_is_stopped(watch: Watch) -> None:
+    later = END + 10 * 86_400
+    for version in (1, 2):
+        watch.aws.publish(replace(models.LOG, name="burns", version=version))
+    store = Rollouts(AwsClient("dynamodb", environ=watch.aws.environ), "registry")
+    started(store, model="burns", id="r1")
+    for model in ("burns", "log"):  # of log there is no rollout
+        watch.put(model, 30, later, requests_count=200, failed_requests_count=60)
+    burning = {"fast": ["burns", "log"], "medium": ["burns", "log"], "slow": ["burns", "log"]}
+    assert monitor.watch(later + 61) == burning
+    assert watch.stops() == [
+        Stop(
+            at=later + 61,
+            by="monitor",
+            reason="the error budget burns: 60 of 200 requests failed, 300.0 times what 0.999 "
+            "allows in 1h; page",
+            model="burns",
+        )
+    ]
+    assert monitor.watch(later + 361)  # it still burns
+    assert watch.stops() == []
+    assert store.write(transitions.roll_back(store.read("burns"), cause()))
 
 
 @pytest.mark.parametrize("stat", ["Sum", "Average", "Maximum", "Minimum", "SampleCount"])

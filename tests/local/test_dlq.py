@@ -57,7 +57,7 @@ def test_every_dead_letter_queue_of_the_template_is_listed(local_aws: LocalAws) 
         for policy in policies
         if policy
     }
-    names = ("Compare", "Drop", "Notify", "Work")
+    names = ("Compare", "Drop", "Notify", "Rollout", "Work")
     assert listed == {f"{name}DeadLetters" for name in names} == targets
 
 

@@ -30,8 +30,11 @@ def test_an_idle_stage_pays_for_what_stands() -> None:
     seconds = 3600 * MONTH_HOURS
     warm = 3 * 1769 / 1024 * seconds * prices()["lambda"]["provisioned_gb_second"]
     assert lines["provisioned concurrency"] == pytest.approx(warm)
-    # four queues, 15 polls a minute each
-    assert lines["SQS, polls of empty queues"] == pytest.approx(4 * 15 * 60 * 730 * 0.4e-6)
+    mappings = stage().of_type("AWS::Lambda::EventSourceMapping").values()
+    queues = sum(":sqs:" in mapping["EventSourceArn"] for mapping in mappings)
+    # 15 polls a minute each
+    polls = pytest.approx(queues * 15 * 60 * 730 * 0.4e-6)
+    assert lines["SQS, polls of empty queues"] == polls
     without = by_name(idle(stage()))
     assert "provisioned concurrency" not in without
     assert without["Kinesis shards"] == pytest.approx(0.015 * 730)

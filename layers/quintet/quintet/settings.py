@@ -23,6 +23,7 @@ __all__ = [
     "PredictSettings",
     "ReportDaySettings",
     "ReportSettings",
+    "RolloutSettings",
     "RunsSettings",
     "ScoreSettings",
     "SettingsError",
@@ -199,6 +200,7 @@ class ReportDaySettings:
     registry_bucket: str
     registry_table: str
     captures_bucket: str
+    rollout_queue_url: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,13 +241,15 @@ class CaptureSettings(CapturesSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings(CaptureSettings):
-    """Settings of `compare`."""
+    """Settings of `compare`; without a topic, it sends no notices."""
 
     registry_bucket: str
     registry_table: str
     model_memory_mb: int
     compare_dead_letters_url: str
     compare_timeout_seconds: int
+    work_timeout_seconds: int
+    alarm_topic_arn: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,6 +276,21 @@ class MonitorSettings:
     stage: str
     registry_bucket: str
     registry_table: str
+    rollout_queue_url: str
+    alarm_topic_arn: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutSettings:
+    """Settings of `rollout`; without a topic, it sends no notices."""
+
+    stage: str
+    registry_bucket: str
+    registry_table: str
+    captures_bucket: str
+    rollout_queue_url: str
+    rollout_dead_letters_url: str
+    work_timeout_seconds: int
     alarm_topic_arn: str = ""
 
 

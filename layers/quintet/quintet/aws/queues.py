@@ -14,9 +14,10 @@ from quintet.aws.client import AwsClient
 from quintet.aws.responses import AwsResponse, error_name
 from quintet.errors import Transient
 from quintet.jobs.store import JobEvent
+from quintet.rollouts.stops import Stop, message
 from quintet.webhooks.events import WebhookMessage
 
-__all__ = ["DeadLetterQueue", "JobEventQueue", "QueueVisibility"]
+__all__ = ["DeadLetterQueue", "JobEventQueue", "QueueVisibility", "StopQueue"]
 
 MAX_ENTRIES = 10
 #: how long a received message stays hidden if it is not released
@@ -134,3 +135,18 @@ class DeadLetterQueue:
             raise Transient(f"sqs answered {response.status} to the receive of dead letters")
         found: list[dict[str, str]] = json.loads(response.body).get("Messages") or []
         return found
+
+
+class StopQueue:
+    """The queue of what stops rollouts; see `quintet.rollouts.stops.StopBox`."""
+
+    def __init__(self, client: AwsClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, stop: Stop) -> None:
+        """See `StopBox.send`."""
+        sent = {"QueueUrl": self._url, "MessageBody": message(stop)}
+        response = _sqs(self._client, "SendMessage", sent)
+        if response.status != 200:
+            raise Transient(f"sqs answered {response.status} to what stops a rollout")

@@ -85,6 +85,7 @@ def report_day(
         "week": None,
         "moved": [],
         "drifting": [],
+        "began": [],
     }
     if versions:
         version = max(versions, key=lambda one: (sum(rows for rows, _ in versions[one]), one))

@@ -31,7 +31,7 @@ def judge(
     weekdays: Sequence[Units],
     before: Mapping[date, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The drift of a day, the columns that moved on it, and those that drift, by their titles.
+    """The drift of a day, and by their titles what moved on it, what drifts, and what began to.
 
     With counts of all four `weekdays`, a column has moved if it has moved from both the training
     data and these, if they have it. `before` are the reports of the days before; those of another
@@ -39,7 +39,7 @@ def judge(
     """
     drift = drift_of(reference, units)
     if drift is None:
-        return {"drift": None, "week": None, "moved": [], "drifting": []}
+        return {"drift": None, "week": None, "moved": [], "drifting": [], "began": []}
     moved = {title for title, one in compared(drift) if one["moved"]}
     week = None
     if len(weekdays) == WEEKS and all(weekdays):
@@ -50,4 +50,12 @@ def judge(
     version = reference.contract.version
     days = [set(one["moved"]) for one in last if one.get("version") == version]
     drifting = [name for name in moved if sum(name in day for day in days) + 1 >= MOVED]
-    return {"drift": drift, "week": week, "moved": sorted(moved), "drifting": sorted(drifting)}
+    last_day = before.get(day - timedelta(days=1), {})
+    drifted = last_day["drifting"] if last_day.get("version") == version else []
+    return {
+        "drift": drift,
+        "week": week,
+        "moved": sorted(moved),
+        "drifting": sorted(drifting),
+        "began": sorted(set(drifting) - set(drifted)),
+    }

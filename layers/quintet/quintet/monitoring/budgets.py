@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from quintet.contract import Slo
 from quintet.monitoring.burn import STEP, WINDOWS, Burn, Counts, Pair, burn, burning, newly
 
-__all__ = ["CountSource", "MemoryCounts", "Watched", "notice", "watch"]
+__all__ = ["CountSource", "MemoryCounts", "Watched", "notice", "reasons", "watch"]
 
 #: seconds after which a step's counts are complete: log lines become metrics with a delay
 DELAY = 60
@@ -81,13 +81,17 @@ def notice(watched: Watched, stage: str, slos: Mapping[str, Slo]) -> tuple[str, 
     models = sorted({model for names in watched.newly.values() for model in names})
     worst = "page" if any(pair.severity == "page" for pair in watched.newly) else "ticket"
     subject = f"Quintet {stage}: error budget burns ({worst}): {', '.join(models)}"
-    lines = []
-    for pair, names in watched.newly.items():
-        for model in names:
-            one = watched.burns[model][pair.long]
-            lines.append(f"{model}: {_said(one, slos[model])} in {pair.long}; {pair.severity}")
+    lines = [f"{model}: {reason}" for model, reason in reasons(watched, slos)]
     lines.append(f"quintet slo --stage {stage} shows what is left of each budget.")
     return subject if len(subject) <= 100 else subject[:97] + "...", "\n".join(lines)
+
+
+def reasons(watched: Watched, slos: Mapping[str, Slo]) -> Iterator[tuple[str, str]]:
+    """What began to burn: each model with the reason, the fastest pair of windows first."""
+    for pair, names in watched.newly.items():
+        for model in names:
+            said = _said(watched.burns[model][pair.long], slos[model])
+            yield model, f"{said} in {pair.long}; {pair.severity}"
 
 
 def _said(one: Burn, slo: Slo) -> str:

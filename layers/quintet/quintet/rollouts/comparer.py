@@ -30,7 +30,7 @@ from quintet.serving.model_cache import ModelCache
 __all__ = ["Compared", "Comparer", "Judge"]
 
 #: judges a rollout of a model by the evidence so far, and rolls it back if it is bad
-Judge = Callable[[str, str], None]
+Judge = Callable[[str, str], object]
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ __all__ = [
     "LOADS",
     "METRICS",
     "REQUESTS",
+    "ROLLOUTS",
     "SLO",
     "STREAM",
     "Unit",
@@ -108,6 +109,13 @@ AGES = {
     "`max_age`; of several features, the largest",
     "aging_features_count": "stored features for which that is above 0.8",
 }
+#: metrics of `rollout` and `compare`, by stage and model
+ROLLOUTS = {
+    "rollout_changes_count": "changes of a rollout, also by event (advanced, paused, promoted, "
+    "rolled_back, finished)",
+    "unjudged_rollouts_count": "looks at a rollout without a verdict, because its evidence could "
+    "not be judged",
+}
 _UNITS: dict[str, Unit] = {
     "count": "Count",
     "ms": "Milliseconds",
@@ -117,7 +125,7 @@ _UNITS: dict[str, Unit] = {
 
 _ALL = (
     *(REQUESTS, CALLBACKS, STREAM, CAPTURES, COMPARISONS),
-    *(DRIFT, LOADS, SLO, AGES),
+    *(DRIFT, LOADS, SLO, AGES, ROLLOUTS),
 )
 
 #: the CloudWatch unit of each metric

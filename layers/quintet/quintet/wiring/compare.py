@@ -25,6 +25,7 @@ from quintet.serving.crashes import CrashLog
 from quintet.serving.model_cache import ModelCache
 from quintet.settings import CompareSettings, read
 from quintet.wiring import common
+from quintet.wiring.rollouts import judge_of
 
 __all__ = ["compare"]
 
@@ -106,6 +107,8 @@ def _comparer() -> Comparer:
     )
     contracts = common.contracts(settings)
 
+    judge = judge_of(settings, evidence)
+
     def contract_of(model: str, version: int) -> Contract:
         return contracts.get(model, version).contract
 
@@ -116,5 +119,5 @@ def _comparer() -> Comparer:
         rollout_of=lambda model: rollouts.read(model).rollout,
         contract_of=contract_of,
         models=models,
-        judge=lambda model, rollout: None,
+        judge=lambda model, rollout: judge.judge_now(model, rollout, time.time()),
     )

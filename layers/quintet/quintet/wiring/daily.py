@@ -10,10 +10,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from quintet.aws.captures import CaptureBucket
+from quintet.aws.queues import StopQueue
 from quintet.daily.report import DayPaths, report_day
 from quintet.daily.telemetry import DailyTelemetry
 from quintet.errors import ModelFailure
 from quintet.monitoring.samples import Reference
+from quintet.rollouts.stops import Stop
 from quintet.settings import ReportDaySettings, read
 from quintet.wiring import common
 
@@ -42,6 +44,8 @@ def _artifacts() -> Artifacts:
 def report_all(now: float) -> list[dict[str, Any]]:
     """Report yesterday of each captured model, with log lines and metrics.
 
+    The rollout of a model that began to drift is stopped.
+
     Raises:
         ExceptionGroup: some models could not be reported; the others were.
         Transient: the models could not be listed.
@@ -51,6 +55,7 @@ def report_all(now: float) -> list[dict[str, Any]]:
     for model in _captured_models():
         try:
             reports.append(report(model, day, now))
+            _stop_rollout(reports[-1], now)
         except Exception as error:  # one model's failure must not hide the drift of the others
             common.logger().exception("not reported", model=model, day=day.isoformat())
             errors.append(error)
@@ -58,6 +63,15 @@ def report_all(now: float) -> list[dict[str, Any]]:
     if errors:
         raise ExceptionGroup(f"{len(errors)} models were not reported; see the log", errors)
     return reports
+
+
+def _stop_rollout(report: Mapping[str, Any], now: float) -> None:
+    model, began = report["model"], report["began"]
+    if began and _registry().route(model).rollout:
+        verb = "drifts" if len(began) == 1 else "drift"
+        reason = f"{', '.join(began)} {verb} since {report['day']}"
+        queue = StopQueue(common.client("sqs"), _settings().rollout_queue_url)
+        queue.send(Stop(at=now, by="report_day", reason=reason, model=model))
 
 
 def _captured_models() -> Iterator[str]:

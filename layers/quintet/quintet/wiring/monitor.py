@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import cache
 
+from quintet.aws.queues import StopQueue
 from quintet.aws.request_counts import RequestCounts
 from quintet.aws.topics import publish
 from quintet.contract import Slo
 from quintet.errors import ModelFailure, NotFound, Transient
-from quintet.monitoring.budgets import notice
+from quintet.monitoring.budgets import Watched, notice, reasons
 from quintet.monitoring.budgets import watch as watch_budgets
+from quintet.rollouts.stops import Stop
 from quintet.serving.model_cache import ModelCache
 from quintet.settings import MonitorSettings, read
 from quintet.wiring import common
@@ -29,12 +32,13 @@ def _contracts() -> ModelCache:
 
 
 def watch(now: float) -> dict[str, list[str]]:
-    """Compute the burns at `now`, write them as metrics, and send a notice of what began to burn.
+    """Compute the burns at `now`, write them as metrics, and tell of what began to burn.
 
-    Returns the models that burn, by pair of windows.
+    Rollouts of the models that began to burn are stopped, and a notice is sent. Returns the models
+    that burn, by pair of windows.
 
     Raises:
-        Transient: the registry, CloudWatch or the topic did not answer.
+        Transient: the registry, CloudWatch, the queue or the topic did not answer.
     """
     settings, slos = _settings(), _slos()
     if not slos:
@@ -48,12 +52,23 @@ def watch(now: float) -> dict[str, list[str]]:
     for pair, models in watched.burning.items():
         metrics.write({"pair": pair.name}, {"burning_models_count": len(models)})
         logger.warning("error budgets burn", pair=pair.name, models=models)
+    _stop_rollouts(watched, slos, now)
     if watched.newly and settings.alarm_topic_arn:
         subject, text = notice(watched, settings.stage, slos)
         answer = publish(common.client("sns"), settings.alarm_topic_arn, text, subject=subject)
         if answer.status != 200:
             raise Transient(f"the notice was not published (status {answer.status})")
     return {pair.name: list(models) for pair, models in watched.burning.items()}
+
+
+def _stop_rollouts(watched: Watched, slos: Mapping[str, Slo], now: float) -> None:
+    """Stop the rollouts of the models that began to burn, each once, for its first reason."""
+    queue = StopQueue(common.client("sqs"), _settings().rollout_queue_url)
+    registry = common.registry(_settings().registry_table)
+    for model, reason in dict(reversed(list(reasons(watched, slos)))).items():
+        if registry.route(model).rollout:
+            why = f"the error budget burns: {reason}"
+            queue.send(Stop(at=now, by="monitor", reason=why, model=model))
 
 
 def _slos() -> dict[str, Slo]:
