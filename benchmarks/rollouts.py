@@ -147,6 +147,22 @@ def more_events(rate: float, share: float, live: float = 0.0) -> Line:
     return logs
 
 
+def own_errors(share: float, once: bool) -> Line:
+    """Errors of versions that are alike, at a share of one half: each entity's own rate.
+
+    `once` counts an entity at its first error, as the gate does; otherwise each error counts.
+    """
+
+    def logs(of: World, random: np.random.Generator, who: Ints, others: Ints) -> Floats:
+        grown: Any = 0.0
+        for entities, by in zip((who, others), log_odds(share), strict=True):
+            failed = random.random(entities.shape) < of.rates[entities]
+            grown += (first_of_each(entities, failed) if once else failed)[..., None] * by
+        return _walk(grown, ODDS_WEIGHTS)
+
+    return logs
+
+
 def first_of_each(who: Ints, event: Mask) -> Mask:
     """Where each entity of each rollout (rollouts, requests) has its first event."""
     first = np.zeros(who.shape, dtype=np.bool_)
@@ -228,7 +244,7 @@ def good(name: str, number: int, shares: Sequence[float], chunk: int) -> Good:
 
 
 class Pairs:
-    """The paired gates, row by row."""
+    """The paired gates, after each row."""
 
     FLAKY, CHANGED, NOISE = 0.002, 0.03, 0.5
 
@@ -241,27 +257,22 @@ class Pairs:
         margins, self.rows = RULE.margins, self.rows + count
         values, _, lowest = failing(margins.failures, 0.0)
         kinds = random.choice(3, count, p=[self.FLAKY, self.FLAKY, 1 - 2 * self.FLAKY])
-        failures = self._walk("failures", log_bets(values, lowest, RARE)[kinds], RARE)
+        self._walk("failures", log_bets(values, lowest, RARE)[kinds], RARE)
         values, _, lowest = changing(margins.labels, 0.0)
         same = (random.random(count) >= self.CHANGED).astype(np.int64)
-        labels = self._walk("labels", log_bets(values, lowest, EVEN)[same], EVEN)
+        self._walk("labels", log_bets(values, lowest, EVEN)[same], EVEN)
         shift = self.NOISE * random.normal(size=count)
-        up, down = (
-            self._walk(
-                str(way), log_bets(np.clip(way * shift - margins.score, -1, 1), -1.0, EVEN), EVEN
-            )
-            for way in (1, -1)
-        )
-        score = log_mean(np.stack([up, down], axis=-1), np.full(2, 0.5))
-        for name, log in (("failures", failures), ("labels", labels), ("score", score)):
-            if (log >= LEVEL).any():
-                self.bad = name
+        for way in (1, -1):
+            values = np.clip(way * shift - margins.score, -1, 1)
+            # the mean of both ways, to which the other adds next to nothing
+            self._walk(f"score {way}", log_bets(values, -1.0, EVEN), EVEN, np.log(2))
 
-    def _walk(self, name: str, grown: Floats, bets: Bets) -> Floats:
-        before = self._sums.get(name, np.zeros(len(bets.sizes)))
+    def _walk(self, gate: str, grown: Floats, bets: Bets, more: float = 0.0) -> None:
+        before = self._sums.get(gate, np.zeros(len(bets.sizes)))
         walk = before + grown.cumsum(axis=0)
-        self._sums[name] = walk[-1] if len(walk) else before
-        return log_mean(walk, bets.weights)
+        self._sums[gate] = walk[-1] if len(walk) else before
+        if crossed(walk, bets.weights, LEVEL + more):
+            self.bad = gate
 
     def enough(self) -> bool:
         """Whether the paired gates have what they need."""
@@ -269,8 +280,13 @@ class Pairs:
         return self.rows >= max(least[name] for name in ("failures", "score", "labels"))
 
 
+def crossed(walk: Floats, weights: Floats, level: float) -> bool:
+    """Whether evidence ever reaches a level; cheap where no alternative alone does."""
+    return bool((walk >= level).any() and (log_mean(walk, weights) >= level).any())
+
+
 class Entities:
-    """The gates on entities: after each event, latency at the end of each chunk.
+    """The gates on entities: after each event, but latency at the end of each chunk.
 
     `logs` is their evidence by now.
     """
@@ -322,7 +338,9 @@ class Entities:
         by_candidate, by_live = log_odds(np.where(chance < 1, chance, 0.5))
         grown = np.where(ours[:, None], by_candidate, by_live) * (chance < 1)[:, None]
         self._walk = self._before + np.vstack([np.zeros_like(self._before), grown]).cumsum(axis=0)
-        self._note("errors", log_mean(self._walk, ODDS_WEIGHTS), LEVEL)
+        self.logs["errors"] = float(log_mean(self._walk[-1], ODDS_WEIGHTS))
+        if crossed(self._walk, ODDS_WEIGHTS, LEVEL):
+            self.bad = "errors"
 
     def _latency(self) -> None:
         parts = zip(*self._firsts, self._first, strict=True)
@@ -333,21 +351,21 @@ class Entities:
         for quantile in QUANTILES:
             seen = exposed(of, times > np.quantile(times, quantile), self._shares)
             logs.append(log_more_often(seen.by_candidate, seen.by_live, seen.share))
-        self._note("latency", log_mean(np.array([logs]), np.full(2, 0.5)), LEVEL)
+        self.logs["latency"] = float(log_mean(np.array(logs), np.full(2, 0.5)))
+        if self.logs["latency"] >= LEVEL:
+            self.bad = "latency"
 
     def _ratio(self, who: Ints, ours: Mask) -> None:
         new = ours[~self._seen[who]]
         counts = np.repeat(self._new[:, None, :], len(new) + 1, axis=1)
         counts[:, 1:, self._step] = (~new).cumsum(), new.cumsum()
         self._here_new = counts[:, -1, self._step]
-        part = self._shares < 1
-        log = log_other_share(counts[1][:, part], counts[0][:, part], self._shares[part])
-        self._note("sample ratio", log, float(np.log(1 / SAMPLE_RATIO_ALPHA)))
-
-    def _note(self, gate: str, walk: Floats, level: float) -> None:
-        self.logs[gate] = float(walk[-1])
-        if (walk >= level).any():
-            self.bad = gate
+        part, some = self._shares < 1, slice(None, None, -10)
+        live, candidate = counts[0][some, part], counts[1][some, part]
+        logs = log_other_share(candidate, live, self._shares[part])
+        self.logs["sample ratio"] = float(logs[0])
+        if (logs >= np.log(1 / SAMPLE_RATIO_ALPHA)).any():
+            self.bad = "sample ratio"
 
 
 def requests_of(who: Ints, steps: Ints, ours: Mask) -> Evidence:
@@ -377,6 +395,11 @@ def upper(some: int, count: int) -> float:
 
 
 Case = tuple[str, Line, float, int]
+#: versions that are alike: the false rollbacks of a test that counts requests, and of the gate
+ALIKE: tuple[Case, ...] = (
+    ("each request", own_errors(0.5, once=False), 0.5, 8_000),
+    ("each entity once, as the gate does", own_errors(0.5, once=True), 0.5, 8_000),
+)
 #: title, line, the share of the candidate, canary requests after which it counts as not found
 TARGETS: tuple[Case, ...] = (
     ("5 % more failed rows", more_failures(0.05), 0.01, 1_000),
@@ -456,6 +479,15 @@ def tables(found: dict[str, list[dict[str, Any]]], rollouts: int) -> str:
     for row in found["good"]:
         back = f"{row['rolled_back']:.1%} ({row['rolled_back_upper']:.1%})"
         lines.append(f"| {row['world']} | {back} | {row['promoted']:.1%} | {row['requests']:,} |")
+    lines += [
+        "",
+        "Errors of versions that are alike, at a share of 50 %: rolled back within 8,000 requests:",
+        "",
+        "| counted | traffic | rolled back |",
+        "|---|---|---|",
+    ]
+    for row in found["alike"]:
+        lines.append(f"| {row['version']} | {row['world']} | {row['found']:.1%} |")
     for title, rows in (
         ("A version that is worse: canary requests until it is rolled back", found["bad"]),
         ("Smaller differences, and what cannot be seen", found["power"]),
@@ -487,6 +519,7 @@ def main() -> None:
         "good": good_versions(given.rollouts),
         "bad": bad_versions(TARGETS, given.rollouts),
         "power": bad_versions(POWER, given.rollouts),
+        "alike": bad_versions(ALIKE, given.rollouts),
     }
     text = tables(found, given.rollouts)
     print(json.dumps(found, indent=1) if given.json else text)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from benchmarks.rollouts import (
+    ALIKE,
     TARGETS,
     WORLDS,
     Entities,
@@ -34,6 +35,12 @@ def test_version_that_is_as_good_is_promoted_and_not_rolled_back() -> None:
     for row in good_versions(ROLLOUTS, (0.1, 0.5, 1.0), 1_500):
         assert row["rolled_back_upper"] <= 0.01, row
         assert row["promoted"] >= 0.98, row
+
+
+def test_errors_that_are_counted_by_request_would_take_back_versions_that_are_alike() -> None:
+    rows = {(row["version"], row["world"]): row["found"] for row in bad_versions(ALIKE, 100)}
+    assert rows["each request", "zipf"] > 0.05
+    assert rows["each entity once, as the gate does", "zipf"] <= 0.01
 
 
 def test_versions_that_are_worse_are_found_in_time() -> None:
