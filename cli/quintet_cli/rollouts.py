@@ -20,6 +20,7 @@ from quintet.rollouts import gates, transitions
 from quintet.rollouts.evidence import Evidence
 from quintet.rollouts.evidence_store import EvidenceObjects
 from quintet.rollouts.gates import Verdict
+from quintet.rollouts.measures import rule_of
 from quintet.rollouts.state import Rollout
 from quintet.rollouts.store import Cause, Change, Stored, fields_of
 from quintet_cli.registry import artifacts_of, rollouts_of
@@ -205,7 +206,7 @@ class StageRollouts:
     def _verdict(self, stored: Stored, rollout: Rollout, evidence: Evidence) -> Verdict:
         contract = self.contract(rollout.model, rollout.candidate, stored)
         return gates.judge(
-            gates.rule_for(rollout, contract.rollout),
+            gates.rule_for(rollout, rule_of(contract)),
             evidence,
             step=rollout.step,
             share=rollout.share,

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from quintet.rollouts import transitions
+from quintet.rollouts.measures import rule_of
 from quintet.rollouts.store import Change
 from quintet_cli.options import Model, Reason, StageName, State
 from quintet_cli.rollout_start import Asked, gates_needed, lost_gates, shares_of
@@ -88,7 +89,7 @@ def start(
     rollout = change.rollout
     assert rollout is not None
     console.print(f"[green]✓[/green] {escape(model)}: {transitions.shown(rollout)}; {rollout.id}")
-    rule = rollouts.contract(model, version, rollouts.stored(model)).rollout
+    rule = rule_of(rollouts.contract(model, version, rollouts.stored(model)))
     if lost := lost_gates(rollout, rule):
         console.print(f"[yellow]![/yellow] rows have no pairs, so without {', '.join(lost)}")
     counts = gates_needed(rollout, rule)

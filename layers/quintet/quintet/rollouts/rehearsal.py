@@ -22,16 +22,10 @@ from quintet.captures.store import CaptureObjects, MemoryCaptures
 from quintet.captures.tables import take
 from quintet.errors import BadInput
 from quintet.formats.byte_streams import side_by_side
-from quintet.rollouts.answers import (
-    Answers,
-    Asked,
-    Measures,
-    ask,
-    asked,
-    captured_answers,
-)
+from quintet.rollouts.answers import Answers, Asked, ask, asked, captured_answers
 from quintet.rollouts.compare import pairable
 from quintet.rollouts.drawn import Drawn, in_sd
+from quintet.rollouts.measures import Measures
 from quintet.scoring import Model
 
 __all__ = ["Rehearsal", "rehearse"]
