@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from quintet.columns import ragged
 from quintet.contract import Contract, Feature
+from quintet.labels.targets import Target
 from quintet_cli.stream_files import read_records
 from quintet_publish.kit import contract_of, predict, read_table
 from quintet_publish.package import read_package
+from quintet_publish.training_data import labels_of
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
@@ -298,3 +300,13 @@ def _outside(feature: Feature, values: NDArray[Any]) -> int:
         return 0
     low, high = feature.range
     return int(((values < low) | (values > high) | ~np.isfinite(values)).sum())
+
+
+@pytest.mark.parametrize("name", ["churn", "digits", "fraud", "tickets"])
+def test_the_true_values_of_training_data_are_labels_of_the_model(name: str) -> None:
+    contract = contract_of(MODELS / name)
+    assert contract.training_target is not None
+    told = read_table(MODELS / name / "data" / "training.parquet")[contract.training_target]
+    labels = labels_of(contract, told)
+    assert labels is not None
+    assert set(labels) == set(Target(contract).names)
