@@ -87,9 +87,10 @@ def lines_of(
     batch = from_records(contract, list(records))
     model = ModelRoute(OnnxModel(contract, graph), route)
     answer = in_caller_order(predict(model, batch, shop_features(), NOW, isolate="rows"))
+    answer.rollout = rollout
     plan: CapturePlan = contract.compiled[CapturePlan]
-    told = {"event": event, "event_time": NOW, "path": "online", "route": route}
-    told |= {"ms": {"total_ms": 12.5}} | ({"rollout": rollout} if rollout else {})
+    told: dict[str, Any] = {"event": event, "event_time": NOW, "path": "online", "route": route}
+    told["ms"] = {"total_ms": 12.5}
     return [line.decode() for line in prediction_lines(plan, told, answer)]
 
 

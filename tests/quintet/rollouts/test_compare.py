@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.kits.captures import records, table
-from tests.kits.comparing import CANDIDATE, LIVE, ROLLOUT, RolloutWorld
+from tests.kits.comparing import CANDIDATE, LIVE, ROLLOUT, RolloutWorld, fragile_graph
 from tests.kits.models import NOW, shop_graph, shop_probability
 
+from quintet.captures.lines import failure_line
+from quintet.captures.plans import CapturePlan
+from quintet.columns import from_records
 from quintet.contract import Contract, Feature
 from quintet.errors import ModelFailure, Transient
 from quintet.rollouts.compare import begun
@@ -79,10 +82,48 @@ def test_rows_without_a_pair_are_evidence_of_what_their_callers_got() -> None:
         ("failed", -1, True, False),
         ("large", 0, False, False),
         ("refused", 0, False, False),  # for what the caller sent
-        ("refused", 1, True, False),  # for an output that is not finite
+        ("refused", 1, True, True),  # for an output that is not finite
         ("refused", 2, False, True),
         ("rule", 0, False, False),
     ]
+
+
+def test_the_live_version_is_asked_about_rows_that_the_candidate_failed_on() -> None:
+    world = RolloutWorld()
+    rows = [C1 | {"amount": amount} for amount in (3, 0, -1)]
+    found = compared(world, world.lines("e1", 4, rows))
+    columns = ("row", "failed", "paired", "live_failed", "candidate_failed")
+    assert elements(found, *columns) == [
+        (0, False, True, False, False),
+        (1, True, True, False, True),  # an output that is not finite
+        (2, False, False, False, False),  # refused for what the caller sent
+    ]
+    assert len(set(found.entity.tolist())) == 1
+    assert np.isnan(found.candidate_score).tolist() == [False, True, True]
+    assert np.isnan(found.live_score).tolist() == [False, True, True]
+
+
+def test_a_request_that_failed_as_a_whole_is_compared_as_a_whole() -> None:
+    world = RolloutWorld(shop_graph(), live=fragile_graph())  # the live version fails on 0
+    contract = world.contracts[4]
+    plan: CapturePlan = contract.compiled[CapturePlan]
+    requests = []
+    for event, amounts in (("fine", (5, 7)), ("fails", (0, 7))):
+        rows = [C1 | {"amount": amount, "visits": 1} for amount in amounts]
+        batch = from_records(contract, rows)
+        batch.columns["orders_90d"] = np.full(2, 4, dtype=np.float32)
+        told = {"event": event, "event_time": NOW, "route": "canary", "rollout": "r1#0"}
+        line = failure_line(plan, told, ModelFailure("x"), 3, (batch, np.array([0, 2])))
+        requests.append([line.decode()])
+    found = compared(world, *requests)
+    columns = ("event", "row", "failed", "paired", "live_failed", "candidate_failed")
+    assert elements(found, *columns) == [
+        ("fails", 0, True, True, True, True),
+        ("fails", 2, True, True, True, True),
+        ("fine", 0, True, True, False, True),
+        ("fine", 2, True, True, False, True),
+    ]
+    assert len(set(found.entity.tolist())) == 1
 
 
 def test_in_shadow_the_candidate_fails_row_by_row_and_leaves_captures() -> None:

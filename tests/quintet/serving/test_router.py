@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.kits.canary import LIVE, NEW, ROUTE, Opposite, Stage, failing
+from tests.kits.captures import records as values_of
 from tests.kits.models import NOW
 
+from quintet.captures.reading import read_lines
 from quintet.contract import Contract, Feature, Input
 from quintet.errors import ModelFailure
 from quintet.scoring import Model
@@ -233,6 +236,11 @@ def test_a_failure_of_the_canary_is_the_callers_answer_and_its_own() -> None:
     assert (begun["version"], end["about"]["version"]) == (4, 4)
     assert (end["failure"], end["route"], end["rollout"]) == ("ModelFailure", "canary", "r1#1")
     assert begun["event"] == end["event"]
+    # with its rows, which the live version is asked about
+    found, _ = read_lines([json.dumps(end)])
+    (rows,) = (read.rows for read in found.values())
+    names = ("outcome", "row", "entity", "feature_amount")
+    assert values_of(rows, *names) == [("failed", 1, NEW_ONE, 13.0)]
 
 
 def test_every_version_that_begins_ends() -> None:

@@ -123,7 +123,10 @@ def test_rows_that_break_the_canary_are_refused_alone() -> None:
     outcome = place.take(shard_batch(RECORDS[0]))
     assert outcome.refused == {("log", 1): 0, ("log", 2): 1}
     assert place.quarantine()[0][1:] == (broken, [("model", "the version broke")])
-    assert ("refused", broken, 2, "r1#1") in captured(place, "outcome", "row", "version", "rollout")
+    names = ("outcome", "row", "version", "rollout", "entity", "feature_x")
+    # with its features, which the live version is asked about
+    told = ("refused", broken, 2, "r1#1", METERS[broken], broken + 1.0)
+    assert told in captured(place, *names)
 
 
 def test_a_version_that_does_not_load_is_taken_out() -> None:

@@ -133,12 +133,12 @@ class RequestTelemetry:
             event["trace_id"] = context.trace_id
         if self._cold:
             event["cold"] = True
-        if context.answered or context.taken_out:
+        if context.answered or context.taken_out or context.asked:
             from quintet.captures.versions import Began, version_lines  # most models have none
 
             event["rows"], answered = context.rows, context.answered
             event["event_time"] = answered[0].now if answered else self.output.now()
-            began = Began(contract, context.route, context.rollout)
+            began = Began(contract, context.route, context.rollout, context.asked)
             return version_lines(event, answered, context.taken_out, error, [began])
         if error is None:
             assert prediction is not None

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from quintet.captures.plans import CapturePlan, Rows
-from quintet.columns import Array
-from quintet.errors import BadInput, Refusal
+from quintet.columns import Array, Batch
+from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.serving import ModelRoute, Prediction
 from quintet.serving.routing import entity_hash
 
@@ -64,13 +65,37 @@ def prediction_lines(
     return lines
 
 
-def failure_line(plan: CapturePlan, event: Mapping[str, Any], error: Exception, rows: int) -> bytes:
-    """The line of an event that was refused, or failed: its reasons, and no values."""
+def failure_line(
+    plan: CapturePlan,
+    event: Mapping[str, Any],
+    error: Exception,
+    rows: int,
+    asked: tuple[Batch, NDArray[np.int64] | None] | None = None,
+) -> bytes:
+    """The line of an event that was refused, or failed: its reasons, and no values.
+
+    While a rollout runs, `asked` are the rows that the version was asked about, and their positions
+    in the event if they are known: the line has their first entity, and of a version that failed
+    all rows with their features, which the other version is asked about.
+    """
     line = {"capture": 1, **event, "about": plan.json, "rows": rows}
+    if asked is not None and asked[0].entities:
+        line["entity"] = asked[0].entities[0] or None
     if isinstance(error, BadInput):
         line["refused"] = plan.refusal(error.refusals)
-    else:
-        line["failure"] = type(error).__name__
+        return orjson.dumps(line)
+    line["failure"] = type(error).__name__
+    if asked is not None and isinstance(error, ModelFailure):
+        batch, places = asked
+        good = np.flatnonzero(batch.good)
+        if places is not None and plan.names <= batch.columns.keys() and len(good):
+            features = [_json(array) for array in plan.features(batch, good)]
+            told = {"index": places[good], "features": features}
+            if batch.entities is not None:
+                told["entities"] = [batch.entities[row] for row in good.tolist()]
+            whole = orjson.dumps(line | told, option=_OPTIONS)
+            if len(whole) <= MAX_BYTES:
+                return whole
     return orjson.dumps(line)
 
 
@@ -128,6 +153,8 @@ def _line(
         rows = index = index[some]
         line["index"] = places[index]
         line["refusals"] = _refusals(plan, prediction, start, end)
+        if prediction.rollout and line["refusals"]:
+            line |= _without_answer(plan, prediction, start, end)
         fallback, ages = fallback[some], ages[index]
         outputs = {name: array[some] for name, array in outputs.items()}
         if entities is not None:
@@ -165,6 +192,29 @@ def _refusals(plan: CapturePlan, prediction: Prediction, start: int, end: int) -
         if refusal.row is not None and start <= refusal.row < end:
             reasons.setdefault(int(prediction.rows[refusal.row]), []).append(refusal)
     return {str(row): plan.refusal(why) for row, why in reasons.items()}
+
+
+def _without_answer(
+    plan: CapturePlan, prediction: Prediction, start: int, end: int
+) -> dict[str, Any]:
+    """What a rollout needs of refused rows: the entities of all, in the order of the refusals, and
+    the features of those that the model failed on."""
+    batch, places = prediction.batch, prediction.rows
+    refusals = [
+        refusal
+        for refusal in prediction.scores.refusals
+        if refusal.row is not None and start <= refusal.row < end
+    ]
+    rows = list(dict.fromkeys(refusal.row for refusal in refusals if refusal.row is not None))
+    found: dict[str, Any] = {}
+    if batch.entities is not None:
+        found["refused_entities"] = [batch.entities[row] for row in rows]
+    by_model = {refusal.row for refusal in refusals if plan.is_models(refusal)}
+    if by_model and plan.names <= batch.columns.keys():
+        index = np.array([row for row in rows if row in by_model])
+        features = [_json(array) for array in plan.features(batch, index)]
+        found |= {"failed_index": places[index], "failed_features": features}
+    return found
 
 
 def _json(array: Array) -> Any:

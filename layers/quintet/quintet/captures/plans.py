@@ -82,12 +82,15 @@ class CapturePlan:
         #: the same as JSON, for lines
         self.json = orjson.Fragment(orjson.dumps(self.about))
         self._names = [names for names, _ in groups if names]
+        #: all features that are captured
+        self.names = seen
         self._shaped = [name for name, _, _ in self.about.shaped]
         self._falls_back = [
             (position, feature.name, np.inf if feature.max_age is None else feature.max_age)
             for position, feature in enumerate(contract.stored)
             if feature.when_stale == "fallback"
         ]
+        self._of_model = {output.name for output in contract.outputs} | {"model"}
         known = {feature.key for feature in contract.features}
         known |= {output.name for output in contract.outputs} | _REQUEST_FIELDS
         self._known = known | contract.request_keys
@@ -124,6 +127,10 @@ class CapturePlan:
         shown = [f"{self._field(one.field)}: expected {one.expected}" for one in reasons]
         more = len(shown) - MOST_REASONS
         return "; ".join(shown[:MOST_REASONS]) + (f"; and {more} more" if more > 0 else "")
+
+    def is_models(self, refusal: Refusal) -> bool:
+        """Whether a row is refused for what the model made of it, not for what was sent."""
+        return refusal.field.partition("[")[0] in self._of_model
 
     def _field(self, name: str) -> str:
         return name if name.partition("[")[0] in self._known else "request"

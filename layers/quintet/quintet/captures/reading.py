@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -86,20 +86,31 @@ def read_lines(lines: Iterable[str]) -> tuple[dict[Hour, Read], int]:
 
 
 class _Part(NamedTuple):
-    """Rows of a line with the same columns: their numbers, and what differs between them."""
+    """Rows of a line with the same columns: their numbers, and what differs between them.
+
+    `shape` is how they ended, "features" if their features are known, and their outputs.
+    """
 
     shape: tuple[str, ...]
     rows: list[int | None]
     fixed: Mapping[str, Any]
+    features: Sequence[Any] = ()
 
 
 def _parts(line: Mapping[str, Any]) -> Iterable[_Part]:
     """The scored rows of a line, its refused rows, or the event as a whole."""
     if "refused" in line:
-        yield _Part(("refused",), [None], {"outcome": "refused", "refusals": line["refused"]})
+        fixed = {"outcome": "refused", "refusals": line["refused"], "entity": line.get("entity")}
+        yield _Part(("refused", ""), [None], fixed)
         return
     if "failure" in line:
-        yield _Part(("failed",), [None], {"outcome": "failed", "failure": line["failure"]})
+        fixed = {"outcome": "failed", "failure": line["failure"], "entity": line.get("entity")}
+        if "features" not in line:
+            yield _Part(("failed", ""), [None], fixed)
+            return
+        index = line["index"]
+        fixed["entity"] = [one or None for one in line.get("entities") or [None] * len(index)]
+        yield _Part(("failed", "features"), index, fixed, line["features"])
         return
     index = line.get("index")
     if index is None:
@@ -116,10 +127,27 @@ def _parts(line: Mapping[str, Any]) -> Iterable[_Part]:
             "fallback": [str(row) in reasons for row in index],
             "fallback_reason": [reasons.get(str(row)) for row in index],
         }
-        yield _Part(shape, index, fixed)
+        yield _Part(shape, index, fixed, line.get("features", ()))
     if refusals := line.get("refusals"):
-        fixed = {"outcome": "refused", "refusals": list(refusals.values())}
-        yield _Part(("refused",), [int(row) for row in refusals], fixed)
+        yield from _refused(line, refusals)
+
+
+def _refused(line: Mapping[str, Any], refusals: Mapping[str, str]) -> Iterable[_Part]:
+    """The refused rows of a line: those that the model failed on may have their features."""
+    numbers = [int(row) for row in refusals]
+    entities = line.get("refused_entities") or [None] * len(numbers)
+    of = dict(zip(numbers, entities, strict=True))
+    failed = line.get("failed_index", ())
+    others = [row for row in numbers if row not in set(failed)]
+    for rows, features in ((others, None), (failed, line.get("failed_features"))):
+        if rows:
+            fixed = {
+                "outcome": "refused",
+                "refusals": [refusals[str(row)] for row in rows],
+                "entity": [of[row] or None for row in rows],
+            }
+            shape = ("refused", "" if features is None else "features")
+            yield _Part(shape, list(rows), fixed, features or ())
 
 
 class _Block:
@@ -151,10 +179,12 @@ class _Block:
         for name, value in fixed.items():
             self._fixed[name] += value if isinstance(value, list) else [value] * count
         self._count += count
-        if self._shape[0] != "scored":
-            return
-        for held, values in zip(self._features, line.get("features", ()), strict=False):
+        for held, values in zip(self._features, part.features, strict=False):
             held.extend(values)
+        if self._shape[0] != "scored":
+            self._ages += [[float("nan")] * len(self._about.ages)] * count
+            self._known += [[0.0] * len(self._about.ages)] * count
+            return
         self._ages += line.get("ages", ())
         self._known += line.get("known") or [[0.0] * len(self._about.ages)] * count
         for name, known in self._outputs.items():
@@ -167,7 +197,7 @@ class _Block:
         fixed |= {"digest": about.digest, "rate": about.rate}
         for name in ("event_time", "served_at"):
             fixed[name] = moments(np.array(fixed[name]))
-        if self._shape[0] == "scored":
+        if "scored" in self._shape or "features" in self._shape[:2]:
             kinds = [(dtype, False) for _, dtype in about.groups]
             kinds += [(dtype, -1 in shape) for _, dtype, shape in about.shaped]
             features = None

@@ -8,7 +8,8 @@ float32) and, where the store says for some row when it took its value, `known_<
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "moments",
     "read_parquet",
     "refused",
+    "refused_of",
     "scored",
     "table_of",
     "take",
@@ -196,16 +198,50 @@ def scored(
     return table_of(len(index), known, columns)
 
 
-def refused(
-    plan: CapturePlan, reasons: Sequence[Sequence[Refusal]], fixed: Mapping[str, Any]
+def refused_of(
+    plan: CapturePlan,
+    prediction: Prediction,
+    rows: NDArray[np.int64],
+    reasons: Sequence[Sequence[Refusal]],
+    fixed: Callable[[NDArray[np.int64]], Mapping[str, Any]],
 ) -> core.Table:
-    """Refused rows, each with its reasons, and no values; `fixed` has the other fields."""
+    """Refused rows of a prediction that a rollout has routed: with their entity, and those that the
+    model failed on with their features, which the other version is asked about.
+
+    `rows` are ascending positions in the caller's batch, as are those that `fixed` takes.
+    """
+    batch, index = prediction.batch, np.searchsorted(prediction.rows, rows)
+    by_model = np.array([any(map(plan.is_models, some)) for some in reasons], dtype=np.bool_)
+    parts = []
+    for failed in (False, True):
+        places = np.flatnonzero(by_model == failed)
+        known = dict(fixed(rows[places]))
+        if batch.entities is not None:
+            known["entity"] = [batch.entities[row] or None for row in index[places].tolist()]
+        values: dict[str, Array] = {}
+        if failed and plan.names <= batch.columns.keys():
+            features = plan.features(batch, index[places])
+            ages = np.full((len(places), len(plan.about.ages)), np.nan, dtype=np.float32)
+            values = value_columns(plan.about, features, ages, {})
+        why = [reasons[place] for place in places.tolist()]
+        parts.append(refused(plan, why, known, values))
+    return concat(parts)
+
+
+def refused(
+    plan: CapturePlan,
+    reasons: Sequence[Sequence[Refusal]],
+    fixed: Mapping[str, Any],
+    values: Mapping[str, Array] = MappingProxyType({}),
+) -> core.Table:
+    """Refused rows, each with its reasons, by default without values; `fixed` has the other
+    fields."""
     known = _version(plan.about) | {
         "outcome": "refused",
         "refusals": [plan.refusal(some) for some in reasons],
         **fixed,
     }
-    return table_of(len(reasons), known, {})
+    return table_of(len(reasons), known, values)
 
 
 def _version(about: About) -> dict[str, Any]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quintet.captures.lines import failure_line, prediction_lines, taken_out_line
 from quintet.captures.plans import CapturePlan
+from quintet.columns import Batch
 from quintet.contract import Contract
 from quintet.errors import BadInput
 from quintet.serving import Prediction
@@ -16,11 +20,15 @@ __all__ = ["Began", "version_lines"]
 
 
 class Began(NamedTuple):
-    """A version that began to answer an event, by its contract, and its route."""
+    """A version that began to answer an event, by its contract, and its route.
+
+    `asked` are the rows that it was asked about, and their positions in the event if known.
+    """
 
     contract: Contract
     route: str
     mark: str
+    asked: tuple[Batch, NDArray[np.int64] | None] | None = None
 
 
 def version_lines(
@@ -41,14 +49,16 @@ def version_lines(
         plan: CapturePlan = one.contract.compiled[CapturePlan]
         own = _routed(event, one.route, one.rollout) | {"ms": _times(event, one, answered)}
         if isinstance(error, BadInput) or (error is not None and one.scores.refusals):
-            lines.append(failure_line(plan, own, error, event["rows"]))
+            mine = (one.batch, one.rows) if one.rollout else None
+            lines.append(failure_line(plan, own, error, event["rows"], mine))
         else:
             lines += prediction_lines(plan, own, one)
     ended = {(one.contract.version, one.rollout) for one in answered}
-    for contract, route, mark in began:
+    for contract, route, mark, asked in began:
         if error is not None and (contract.version, mark) not in ended:
             failed: CapturePlan = contract.compiled[CapturePlan]
-            lines.append(failure_line(failed, _routed(event, route, mark), error, event["rows"]))
+            own = _routed(event, route, mark)
+            lines.append(failure_line(failed, own, error, event["rows"], asked if mark else None))
     return lines
 
 

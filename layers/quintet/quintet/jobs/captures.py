@@ -48,7 +48,7 @@ class JobCaptures:
         for number, batch in rows.items():
             job, current = group[number].job, group[number].route
             _, began = self._began.setdefault(job.id, (job, []))
-            began.append(Began(contract, route.name, route.mark))
+            began.append(Began(contract, route.name, route.mark, (batch, None)))
             identity, capture = _event_of(job), contract.capture
             is_canary = bool(route.mark) and current is not None and current.canary is not None
             if is_canary and capture is not None and taken(identity, capture.rate):

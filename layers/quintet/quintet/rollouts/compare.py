@@ -90,7 +90,7 @@ def seen(rows: core.Table, rollout: Rollout, contract: Contract) -> Seen:
         ms=np.array(rows["total_ms"].to_pylist(), dtype=np.float64),
         cold=_flags(rows, "cold"),
     )
-    where = pairable(rows)
+    where = np.union1d(pairable(rows), np.flatnonzero(failed))
     if version == rollout.candidate:
         return Seen(rows, evidence, rollout.live, where)
     where = where[steps[where] < 0]  # of a canary's time, live answers are not compared
@@ -162,7 +162,8 @@ def pair(found: Seen, rollout: Rollout, contract: Contract, part: Asked, other: 
     evidence, at = found.evidence, part.index
     score, label = captured_answers(contract, found.rows, at)
     failed = evidence.failed[at]
-    # of what was not asked for, or not finite by its contract, there is nothing to compare
+    other = replace(other, failed=_as_asked(found, at, other.failed))
+    # of what was not asked for, failed, or is not finite by its contract, no scores are compared
     others = np.where(np.isfinite(score), other.score, np.nan)
     changed = np.zeros(len(at), dtype=np.bool_)
     if other.label is not None:
@@ -186,6 +187,18 @@ def pair(found: Seen, rollout: Rollout, contract: Contract, part: Asked, other: 
         changed=known_at(evidence.changed, changed),
     )
     return replace(found, evidence=paired)
+
+
+def _as_asked(found: Seen, at: NDArray[np.int64], failed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which rows a version fails on, if they are asked together as their caller asked them.
+
+    Where a request failed as a whole, one row fails all of its rows, of the other version too.
+    """
+    outcomes = take(found.rows, at)["outcome"].to_pylist()
+    whole = np.array([one == "failed" for one in outcomes], dtype=np.bool_)
+    _, request = np.unique(found.evidence.event[at], return_inverse=True)
+    fails = np.bincount(request, failed & whole) > 0
+    return failed | (whole & fails[request])
 
 
 def shadow_rows(found: Seen, contract: Contract, part: Asked, answers: Answers) -> core.Table:

@@ -250,9 +250,10 @@ class RequestContext:
     `version` is 0, and `contract` None, until the model is known; `prediction` is the answer.
     `event` is the id of its capture, empty if it is not captured. While a rollout runs, `rollout`
     is "<id>#<step>", `answered` are the predictions of versions made so far, and `taken_out` the
-    versions that should have answered rows and could not. `cache` is "hit" or "miss" if the
-    model's contract enables the prediction cache; `job` is the accepted job. `traceparent` is the
-    W3C context for what the request starts, `span` its span if it is sampled.
+    versions that should have answered rows and could not; `asked` are the rows that the last
+    version was asked about, and their positions. `cache` is "hit" or "miss" if the model's contract
+    enables the prediction cache; `job` is the accepted job. `traceparent` is the W3C context for
+    what the request starts, `span` its span if it is sampled.
     """
 
     id: str = ""
@@ -274,6 +275,7 @@ class RequestContext:
     steps: Steps = field(default_factory=Steps)
     answered: Sequence[Prediction] = ()
     taken_out: Sequence[TakenOut] = ()
+    asked: tuple[Batch, NDArray[np.int64]] | None = None
 
 
 @dataclass(slots=True)

@@ -150,6 +150,7 @@ def answer(
         contract = part.route.model.contract
         context.contract, context.version = contract, contract.version
         context.route, context.rollout = part.route.name, part.route.mark
+        context.asked = part.batch, part.rows
         if part.route.mark and route.rollout.canary is not None:
             online.begin(context, part)
         slot = crashes.slots.get((context.model, context.version), 0)

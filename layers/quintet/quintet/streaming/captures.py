@@ -19,7 +19,7 @@ from quintet.captures.events import taken
 from quintet.captures.plans import CapturePlan
 from quintet.captures.reading import Hour
 from quintet.captures.store import CaptureSink, RolloutFeed
-from quintet.captures.tables import concat, moments, refused, scored
+from quintet.captures.tables import concat, moments, refused, refused_of, scored
 from quintet.errors import Refusal, Transient
 from quintet.serving import Prediction
 from quintet.serving.router import TakenOut
@@ -83,7 +83,11 @@ def put_captures(
         if len(some):
             tables.append(scored(plan, prediction, some, fixed(index[some])))
         if len(bad):
-            tables.append(refused(plan, [reasons.get(r, ()) for r in bad.tolist()], fixed(bad)))
+            why = [reasons.get(row, ()) for row in bad.tolist()]
+            if prediction.rollout:
+                tables.append(refused_of(plan, prediction, bad, why, fixed))
+            else:
+                tables.append(refused(plan, why, fixed(bad)))
         if tables:
             of = [events[one] for one in record[np.concatenate([index[some], bad])].tolist()]
             about = plan.about
