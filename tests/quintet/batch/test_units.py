@@ -55,6 +55,7 @@ def test_a_units_result_says_what_was_written() -> None:
     (result,) = bench.score(plan)
     root = plan.folder.root
     files = [f"{root}scores/part-00000.parquet", f"{root}quarantine/part-00000.jsonl"]
+    nothing: dict[str, Any] = {"features": {}, "outputs": {}}
     assert result == {
         "unit": 0,
         "status": "done",
@@ -74,7 +75,7 @@ def test_a_units_result_says_what_was_written() -> None:
             }
         ],
         "histogram": result["histogram"],
-        "sample": {"rows": 49, "features": {}, "entities": {"rows": 49, "features": {}}},
+        "sample": {"rows": 49, **nothing, "entities": {"rows": 49, **nothing}},
         "notes": [],
         "defaults": {"": {"rows": 50, "absent": {}}},
         "files": [

@@ -13,7 +13,7 @@ from arro3 import core
 from numpy.typing import NDArray
 
 from quintet.batch.outputs import FILE
-from quintet.columns import Array, empty_output, near_name
+from quintet.columns import Array, empty_output, near_name, places_of
 from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.formats.chunks import Chunk
@@ -21,7 +21,8 @@ from quintet.formats.quarantined import Original, Quarantined
 from quintet.formats.sources import FileFormat, Layout
 from quintet.formats.writers import output_columns, spreadsheet_texts, text_column, write_table
 from quintet.monitoring.histograms import Histogram, noting, watched
-from quintet.monitoring.outputs import output_values
+from quintet.monitoring.outputs import OutputColumn
+from quintet.monitoring.outputs import output_columns as compared_columns
 from quintet.monitoring.samples import Reference, Sample
 from quintet.serving import Prediction
 
@@ -180,6 +181,7 @@ class Statistics:
         self._output = watched(contract)
         self._histogram = Histogram(self._output) if self._output else None
         self._sample: Sample | None = None
+        self._compared: Sequence[OutputColumn] = contract.compiled[compared_columns]
         with noting(self.notes, "Drift"):
             self._sample = Sample(Reference(contract, baseline()), rows, unit, units)
 
@@ -195,7 +197,12 @@ class Statistics:
         if sample:
             with noting(self.notes, "Drift"):
                 batch, own = prediction.batch, np.flatnonzero(~scores.fallback)
-                outputs = output_values(prediction.contract, scores.outputs)
+                outputs = {
+                    feature.name: places_of(
+                        scores.outputs[output.name], places, vector=bool(feature.shape)
+                    )
+                    for output, feature, places, _ in self._compared
+                }
                 if len(own) < len(scores.index):
                     outputs = {name: values[own] for name, values in outputs.items()}
                 sample.add(batch.columns, scores.index[own], batch.entities, outputs)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quintet.columns.batch import Array, numpy_dtype
 from quintet.contract import Contract, Output
 
-__all__ = ["FALLBACK", "column_names", "empty_output", "flat_columns"]
+__all__ = ["FALLBACK", "column_names", "empty_output", "flat_columns", "places_of"]
 
 #: the column that says which rows the fallback rule answered
 FALLBACK = "fallback"
@@ -43,6 +43,12 @@ def flat_columns(
     if contract.fallback is not None:
         columns[FALLBACK] = fallback
     return columns
+
+
+def places_of(values: Array, places: slice, *, vector: bool) -> Array:
+    """Some places of each row of an output, flat: (rows, places), or (rows,) of one place."""
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))[:, places]
+    return flat if vector else flat[:, 0]
 
 
 def column_names(output: Output) -> list[str]:

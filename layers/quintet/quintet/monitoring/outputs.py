@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from quintet.columns import Array, column_names, numpy_dtype
+from quintet.columns import Array, column_names, numpy_dtype, places_of
 from quintet.contract import Contract, Feature, Output
 from quintet.monitoring.bins import category
 
@@ -64,9 +64,8 @@ def _number(output: Output, name: str, shape: tuple[int, ...] = ()) -> Feature:
 
 def output_values(contract: Contract, outputs: Mapping[str, Array]) -> dict[str, Array]:
     """The values of each column, from outputs (rows, ...); of those that are there."""
-    found = {}
-    for output, feature, places, _ in output_columns(contract):
-        if (values := outputs.get(output.name)) is not None:
-            flat = values.reshape(len(values), math.prod(output.row_shape))[:, places]
-            found[feature.name] = flat if feature.shape else flat[:, 0]
-    return found
+    return {
+        feature.name: places_of(outputs[output.name], places, vector=bool(feature.shape))
+        for output, feature, places, _ in contract.compiled[output_columns]
+        if output.name in outputs
+    }
