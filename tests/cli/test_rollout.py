@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.kits import models
-from tests.kits.aws import moto_server
+from tests.kits.aws import moto_server, reached_by
 from tests.kits.evidence import evidence, paired
 from tests.kits.registries import RegistryServer, registry_on
 from typer.testing import CliRunner
@@ -28,6 +28,7 @@ from quintet.rollouts.state import Rollout
 from quintet.rollouts.store import Change, Stored, fields_of
 from quintet_cli.app import app
 from quintet_cli.rollouts import Promise, promise_of
+from quintet_cli.stage import Stage
 
 LIVE = replace(
     models.SHOP, name="shop", version=1, capture=Capture(), rollout=RolloutRule(minutes=0.01)
@@ -292,6 +293,14 @@ def test_a_stage_without_the_state_machine_is_named(stand: Stand) -> None:
         "stage local has no rollouts yet: deploy it again first"
     )
     assert stand.stored().rollout is None
+
+
+def test_on_aws_the_author_is_the_arn_of_the_identity(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached_by(monkeypatch, url)
+    arn = "arn:aws:sts::123456789012:user/moto"
+    assert Stage("dev", "https://api", {}).caller() == arn
 
 
 # ---- status, watch, history ----------------------------------------------------------------------

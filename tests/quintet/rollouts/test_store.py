@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from quintet.aws.client import AwsClient
 from quintet.aws.rollouts import Rollouts
 from quintet.errors import Conflict, NotFound, Transient
 from quintet.rollouts import transitions
-from quintet.rollouts.store import Cause, Change, RolloutStore, Stored, fields_of
+from quintet.rollouts.store import Cause, Change, RolloutStore, Stored, fields_of, named
 
 Step = Callable[[Stored, Cause], Change]
 
@@ -169,6 +170,52 @@ def test_a_version_is_made_live_with_its_record(store: RolloutStore) -> None:
     assert fields_of(store.read("small").route) == {"live": 3, "revision": 2}
     assert store.history("small") == [change]
     assert (change.event, change.before) == ("made live", {"live": 1, "revision": 1})
+
+
+ACTS = {
+    **CHANGES,
+    "start": start(2),
+    "start another": start(3),
+    "make live": make_live(3),
+    "resume": transitions.resume,
+    "finish": transitions.finish,
+}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_actors_at_any_moment_leave_one_history_and_a_route_that_somebody_decided(
+    seed: int,
+) -> None:
+    """Three actors read, decide and write in any order, on readings of any age."""
+    random, store = Random(seed), in_memory()
+    read, written = [store.read("small")] * 3, []
+    for at in range(1_000):
+        actor = random.randrange(3)
+        if random.random() < 0.5:
+            read[actor] = store.read("small")
+            continue
+        try:
+            change = ACTS[random.choice(list(ACTS))](read[actor], cause(float(at)))
+        except Conflict:
+            continue
+        now = store.read("small")
+        assert store.write(change) == (read[actor] == now)
+        written += [change] if read[actor] == now else []
+    assert store.history("small") == written
+    fields: dict[str, Any] | None = {"live": 1, "revision": 1}
+    live = 1
+    for change in written:
+        assert change.before == fields
+        fields = dict(change.after)
+        running = change.rollout
+        names = {fields["live"]} if running is None else {running.live, running.candidate}
+        assert named(fields) <= names
+        if change.event == "rolled back":
+            assert fields == {"live": live, "revision": fields["revision"]}
+        if running is None:
+            live = fields["live"]
+    assert fields_of(store.read("small").route) == fields
+    assert {change.event for change in written} >= {"started", "rolled back", "promoted"}
 
 
 def test_models_are_independent(server: RegistryServer) -> None:
