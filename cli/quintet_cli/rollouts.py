@@ -20,6 +20,7 @@ from quintet.rollouts import gates, transitions
 from quintet.rollouts.evidence import Evidence
 from quintet.rollouts.evidence_store import EvidenceObjects
 from quintet.rollouts.gates import Verdict
+from quintet.rollouts.judge import Judge, timeout_of
 from quintet.rollouts.measures import rule_of
 from quintet.rollouts.state import Rollout
 from quintet.rollouts.store import Cause, Change, Stored, fields_of
@@ -31,8 +32,6 @@ __all__ = ["Promise", "Report", "StageRollouts", "promise_of"]
 
 #: how often a rollback meets another change before it gives up
 ATTEMPTS = 5
-#: what captures take to arrive, with one retry, after a function's time-out
-CAPTURE_SECONDS, PREDICT_SECONDS = 90, 30
 
 Transition = Callable[[Stored, Cause], Change]
 
@@ -192,27 +191,25 @@ class StageRollouts:
         return self._report(self.stored(model))
 
     def _report(self, stored: Stored) -> Report:
-        rollout = stored.rollout
+        rollout, fields = stored.rollout, fields_of(stored.route)
         if rollout is None:
-            return Report(fields_of(stored.route), None, None, None)
+            return Report(fields, None, None, None)
+        verdict = self._judge(stored).verdict(rollout, time.time())
         try:
-            evidence = self._evidence.read(rollout.model, rollout.id)
-            verdict = self._verdict(stored, rollout, evidence)
-        except QuintetError as error:
-            verdict = gates.unknown(f"the evidence cannot be read: {error}")
-            return Report(fields_of(stored.route), rollout, verdict, None)
-        return Report(fields_of(stored.route), rollout, verdict, promise_of(rollout, evidence))
+            promise = promise_of(rollout, self._evidence.read(rollout.model, rollout.id))
+        except QuintetError:  # the verdict says it
+            promise = None
+        return Report(fields, rollout, verdict, promise)
 
-    def _verdict(self, stored: Stored, rollout: Rollout, evidence: Evidence) -> Verdict:
-        contract = self.contract(rollout.model, rollout.candidate, stored)
-        return gates.judge(
-            gates.rule_for(rollout, rule_of(contract)),
-            evidence,
-            step=rollout.step,
-            share=rollout.share,
-            phase=rollout.phase,
-            now=time.time(),
-            timeout=PREDICT_SECONDS + CAPTURE_SECONDS,
+    def _judge(self, stored: Stored) -> Judge:
+        """A judge that only looks."""
+        return Judge(
+            store=self._store,
+            evidence=self._evidence,
+            rule_of=lambda model, version: rule_of(self.contract(model, version, stored)),
+            timeout=timeout_of(int(self._stage.outputs["WorkTimeoutSeconds"])),
+            told=lambda rollout, change: None,
+            unjudged=lambda model, error: None,
         )
 
     def _cause(self, reason: str) -> Cause:

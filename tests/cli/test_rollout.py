@@ -121,6 +121,7 @@ def stand(url: str, machine: str, tmp_path: Path) -> Stand:
         "RegistryTableName": server.table,
         "CapturesBucketName": "captures",
         "RolloutStateMachineArn": machine,
+        "WorkTimeoutSeconds": "60",
     }
     told = {"api_url": url, "endpoint_url": url, "outputs": outputs}
     (tmp_path / "local.json").write_text(json.dumps(told))
@@ -372,7 +373,7 @@ def test_evidence_that_cannot_be_read_is_no_evidence(stand: Stand) -> None:
     (stand.state / "local.json").write_text(json.dumps(local))
     found = stand.report()
     assert found["verdict"]["verdict"] == "no evidence"
-    assert found["verdict"]["reason"].startswith("the evidence cannot be read: ")
+    assert found["verdict"]["reason"].startswith("the evidence could not be judged: ")
     assert found["rollout"]["id"] == stand.rollout().id
 
 

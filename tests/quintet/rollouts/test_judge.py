@@ -122,6 +122,24 @@ def test_a_good_version_goes_through_every_step_and_is_promoted() -> None:
     assert world.tick() == Ticked(True, 0)
 
 
+def test_a_rollout_without_pairs_goes_on_by_its_other_gates() -> None:
+    world = World(rule=replace(RULE, gates=Gates(crashes="off", latency="off")))
+    change = transitions.start(
+        world.store.read("small"),
+        2,
+        cause(START),
+        id="r1",
+        steps=[0.5, 1.0],
+        shadow=False,
+        paired=False,
+    )
+    assert world.store.write(change)
+    world.see(evidence(2_000, candidate=np.arange(2_000) % 2 == 0))
+    assert world.tick(120).event == "advanced"
+    rows = world.store.history("small")[-1].cause.evidence["rows"]
+    assert [row["metric"] for row in rows] == ["errors", "sample ratio"]
+
+
 @pytest.mark.parametrize("steps", [0, 1, 3, 4])
 def test_a_bad_version_is_rolled_back_in_every_phase(steps: int) -> None:
     world = in_shadow()

@@ -7,7 +7,7 @@ still the one that was read; who loses that race reads again. A judge that is ki
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from quintet.contract import RolloutRule
 from quintet.errors import ModelFailure, NotFound, QuintetError, Transient
@@ -19,10 +19,12 @@ from quintet.rollouts.state import Rollout
 from quintet.rollouts.stops import Stop
 from quintet.rollouts.store import Cause, Change, Event, RolloutStore, Stored
 
-__all__ = ["Judge", "Ticked"]
+__all__ = ["Judge", "Ticked", "timeout_of"]
 
 #: how many races with other changes are lost before a judge gives up
 ATTEMPTS = 5
+#: the time-out of predict, and what captures take to arrive, with one retry
+PREDICT_SECONDS, CAPTURE_SECONDS = 30, 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Judge:
         """
 
         def due(stored: Stored, found: Rollout) -> Change | None:
-            return decide(stored, self._verdict(found, now), self._rule(found), now)
+            return decide(stored, self.verdict(found, now), self._rule(found), now)
 
         going, change = self._change(model, lambda found: found.id == rollout, due)
         event = None if change is None else change.event
@@ -77,7 +79,7 @@ class Judge:
         """
 
         def due(stored: Stored, found: Rollout) -> Change | None:
-            return roll_back_if_bad(stored, self._verdict(found, now), now)
+            return roll_back_if_bad(stored, self.verdict(found, now), now)
 
         return self._change(model, lambda found: found.id == rollout, due)[1] is not None
 
@@ -107,6 +109,23 @@ class Judge:
             raise Transient(f"not rolled back yet: {'; '.join(left)}")
         return stopped
 
+    def verdict(self, rollout: Rollout, now: float) -> Verdict:
+        """The verdict on a rollout at `now`, epoch seconds; a judge that fails has no evidence."""
+        try:
+            return gates.judge(
+                gates.rule_for(rollout, self._rule(rollout)),
+                self.evidence.read(rollout.model, rollout.id),
+                step=rollout.step,
+                share=rollout.share,
+                phase=rollout.phase,
+                now=now,
+                timeout=self.timeout,
+            )
+        except Exception as error:
+            self.unjudged(rollout.model, error)
+            reason = str(error) if isinstance(error, QuintetError) else type(error).__name__
+            return gates.unknown(f"the evidence could not be judged: {reason}")
+
     def _change(
         self,
         model: str,
@@ -133,25 +152,14 @@ class Judge:
                 return change.rollout, change
         raise Transient(f"the route of {model} changed {ATTEMPTS} times meanwhile")
 
-    def _verdict(self, rollout: Rollout, now: float) -> Verdict:
-        try:
-            return gates.judge(
-                replace(self._rule(rollout), steps=rollout.steps),
-                self.evidence.read(rollout.model, rollout.id),
-                step=rollout.step,
-                share=rollout.share,
-                phase=rollout.phase,
-                now=now,
-                timeout=self.timeout,
-            )
-        except Exception as error:  # a judge that fails has no evidence, and must not go on with it
-            self.unjudged(rollout.model, error)
-            reason = str(error) if isinstance(error, QuintetError) else type(error).__name__
-            return gates.unknown(f"the evidence could not be judged: {reason}")
-
     def _rule(self, rollout: Rollout) -> RolloutRule:
         """The rule of the candidate; the default one if the candidate cannot be read any more."""
         try:
             return self.rule_of(rollout.model, rollout.candidate)
         except (ModelFailure, NotFound):
             return RolloutRule()
+
+
+def timeout_of(work_seconds: int) -> float:
+    """After how many seconds a request without an outcome has crashed, by the time-out of work."""
+    return max(PREDICT_SECONDS, work_seconds) + CAPTURE_SECONDS

@@ -15,16 +15,14 @@ from quintet.contract import RolloutRule
 from quintet.errors import BadInput, Transient
 from quintet.jobs.messages import Delivery, backoff
 from quintet.rollouts.evidence_store import EvidenceObjects, EvidenceStore
-from quintet.rollouts.judge import Judge
+from quintet.rollouts.judge import Judge, timeout_of
 from quintet.rollouts.judge_telemetry import JudgeTelemetry
+from quintet.rollouts.measures import rule_of
 from quintet.rollouts.stops import stop_of
 from quintet.settings import RolloutSettings, read
 from quintet.wiring import common
 
 __all__ = ["JudgeSettings", "judge", "judge_of", "stop"]
-
-#: the time-out of predict, and what captures take to arrive, with one retry
-PREDICT_SECONDS, CAPTURE_SECONDS = 30, 90
 
 
 class JudgeSettings(common.RegistrySettings, Protocol):
@@ -82,14 +80,14 @@ def judge_of(settings: JudgeSettings, evidence: EvidenceStore) -> Judge:
     told = _telemetry(settings)
     contracts = common.contracts(settings)
 
-    def rule_of(model: str, version: int) -> RolloutRule:
-        return contracts.get(model, version).contract.rollout
+    def rule(model: str, version: int) -> RolloutRule:
+        return rule_of(contracts.get(model, version).contract)
 
     return Judge(
         store=Rollouts(common.client("dynamodb"), settings.registry_table),
         evidence=evidence,
-        rule_of=rule_of,
-        timeout=max(PREDICT_SECONDS, settings.work_timeout_seconds) + CAPTURE_SECONDS,
+        rule_of=rule,
+        timeout=timeout_of(settings.work_timeout_seconds),
         told=told.changed,
         unjudged=told.unjudged,
     )
