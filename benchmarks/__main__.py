@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = (
     "predict_overhead",
+    "rollout_overhead",
     "cold_start",
     "http_load",
     "score_unit",
