@@ -371,7 +371,7 @@ def test_what_was_loaded_is_kept_with_the_moments_from_which_it_was_known(
         done = CliRunner().invoke(app, [*arguments, "--state", str(state)])
         assert done.exit_code == 0, done.output
     bucket = CaptureBucket(AwsClient("s3", environ=online_aws.environ), "captures-bucket")
-    kept = read_history(bucket, "customer", SHOP.stored)
+    kept = read_history(bucket, "customer", SHOP.stored, {"kept"})
     ours = kept.entities == "kept"
     assert kept.at[ours].tolist() == [100.0, 200.0, 150.0]  # once
     assert kept.known_at[ours].tolist() == [160.0, 260.5, 160.0]

@@ -12,7 +12,7 @@ from tests.kits.captures import CAPTURED, delivery, lines_of
 from tests.kits.models import LOG, NOW, SHOP
 
 from quintet.captures.delivery import deliver
-from quintet.captures.history import add_history
+from quintet.captures.history import add_history, read_history
 from quintet.captures.store import MemoryCaptures
 from quintet.captures.stored import stored_features
 from quintet.contract import Capture
@@ -126,6 +126,20 @@ def test_a_file_with_values_of_another_type_is_named() -> None:
     key = add_history(store, "customer", NOW, History(np.array(["c1"]), at, at, values, there))
     with pytest.raises(BadInput, match=f"orders_90d: expected values of float32.*others in {key}"):
         stored_features(store, REFERENCE, *DAY)
+
+
+def test_of_the_files_the_rows_of_served_entities_are_read() -> None:
+    store = served()
+    for ago in (500, 400):
+        load(store, NOW - ago, *((f"other{n}", NOW - 600, NOW - ago - 50, n) for n in range(50)))
+    skew = stored_features(store, REFERENCE, *DAY)["skew"]
+    (one,) = skew  # it was loaded, and not for the entities that were served
+    assert (one["rows"], one["exact"], one["missing_offline"] + one["missing_both"]) == (3, 0, 3)
+    kept = read_history(store, "customer", CAPTURED.stored, {"other7"})
+    assert kept.entities.tolist() == ["other0", "other7"] * 2  # the first row tells it was loaded
+    load(store, NOW - 300, ("c1", NOW - 600, NOW - 550, 4))
+    kept = read_history(store, "customer", CAPTURED.stored, {"c1", "other9"})
+    assert kept.entities.tolist() == ["other0", "other9"] * 2 + ["c1"]
 
 
 def printed(store: MemoryCaptures, reference: Reference) -> str:

@@ -8,7 +8,7 @@ has it, and the features by name. It is what served features are compared with (
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -66,47 +66,77 @@ def _nullable(values: Array, there: NDArray[np.bool_]) -> core.Array:
     return core.Array(some, getattr(core.DataType, name)())
 
 
-def read_history(objects: CaptureObjects, key: str, features: Sequence[Feature]) -> History:
-    """All loads of some features that are stored by an entity key, in their order.
+def read_history(
+    objects: CaptureObjects, key: str, features: Sequence[Feature], entities: Collection[str]
+) -> History:
+    """The loads of some features of some entities, stored by an entity key, in their order.
+
+    Loads are read one by one: memory holds one of them, and the rows that are asked for. The first
+    row of each load that has a feature is kept, too, so that it is known to have been loaded.
 
     Raises:
         Transient: an object could not be read.
         BadInput: a feature was loaded with values that do not fit its type of now.
     """
-    stored = {one: objects.get(one) for one in objects.keys(_folder(key))}
-    held = {one: found for one, found in stored.items() if found is not None}
-    keys, tables = list(held), [read_parquet(found.body) for found in held.values()]
-    rows = sum(table.num_rows for table in tables)
-    entities = [np.array(t["entity"].to_pylist(), dtype=np.str_) for t in tables if t.num_rows]
+    wanted = set(entities)
+    parts = [_nothing(features)]
+    for place in objects.keys(_folder(key)):
+        if (stored := objects.get(place)) is not None:
+            parts.append(_load(place, read_parquet(stored.body), features, wanted))
+    return History(
+        np.concatenate([part.entities for part in parts]),
+        np.concatenate([part.at for part in parts]),
+        np.concatenate([part.known_at for part in parts]),
+        {f.name: np.concatenate([part.values[f.name] for part in parts]) for f in features},
+        {f.name: np.concatenate([part.there[f.name] for part in parts]) for f in features},
+    )
+
+
+def _load(place: str, table: core.Table, features: Sequence[Feature], wanted: set[str]) -> History:
+    """The rows of one load that are kept."""
+    names = table["entity"].to_pylist()
+    kept = np.fromiter((one in wanted for one in names), np.bool_, len(names))
     values: dict[str, Array] = {}
     there: dict[str, NDArray[np.bool_]] = {}
     for feature in features:
-        values[feature.name] = np.zeros(rows, dtype=numpy_dtype(feature.dtype))
-        there[feature.name] = np.zeros(rows, dtype=np.bool_)
-        first = 0
-        for number, table in enumerate(tables):
-            place = slice(first, first + table.num_rows)
-            first += table.num_rows
-            if f"feature_{feature.name}" in table.column_names:
-                found = table[f"feature_{feature.name}"].combine_chunks()
-                some, null = column(feature.name, found, (), feature.dtype)
-                mask = np.ones(len(some), dtype=np.bool_) if null is None else ~null
-                there[feature.name][place] = mask
-                try:
-                    values[feature.name][place][mask] = some[mask]
-                except (TypeError, ValueError):
-                    raise BadInput.of(
-                        feature.name,
-                        f"values of {feature.dtype}, as in the contract",
-                        f"others in {keys[number]}; delete that object if they are of no use",
-                    ) from None
+        own, mask = _values(place, table, feature)
+        values[feature.name], there[feature.name] = own, mask
+        kept[np.flatnonzero(mask)[:1]] = True
+    rows = np.flatnonzero(kept)
+    entities = np.array([names[row] for row in rows.tolist()], dtype=np.str_)
     return History(
-        np.concatenate(entities) if entities else np.empty(0, dtype=np.str_),
-        np.concatenate([_seconds(table, "at") for table in tables] or [np.empty(0)]),
-        np.concatenate([_seconds(table, "known_at") for table in tables] or [np.empty(0)]),
-        values,
-        there,
+        entities,
+        _seconds(table, "at")[rows],
+        _seconds(table, "known_at")[rows],
+        {name: found[rows] for name, found in values.items()},
+        {name: found[rows] for name, found in there.items()},
     )
+
+
+def _values(place: str, table: core.Table, feature: Feature) -> tuple[Array, NDArray[np.bool_]]:
+    """The values of a feature in a load, and which rows have one."""
+    own = np.zeros(table.num_rows, dtype=numpy_dtype(feature.dtype))
+    mask = np.zeros(table.num_rows, dtype=np.bool_)
+    if f"feature_{feature.name}" in table.column_names:
+        found = table[f"feature_{feature.name}"].combine_chunks()
+        some, null = column(feature.name, found, (), feature.dtype)
+        mask = np.ones(len(some), dtype=np.bool_) if null is None else ~null
+        try:
+            own[mask] = some[mask]
+        except (TypeError, ValueError):
+            raise BadInput.of(
+                feature.name,
+                f"values of {feature.dtype}, as in the contract",
+                f"others in {place}; delete that object if they are of no use",
+            ) from None
+    return own, mask
+
+
+def _nothing(features: Sequence[Feature]) -> History:
+    none = np.empty(0)
+    values = {f.name: np.empty(0, dtype=numpy_dtype(f.dtype)) for f in features}
+    there = {f.name: np.empty(0, dtype=np.bool_) for f in features}
+    return History(np.empty(0, dtype=np.str_), none, none, values, there)
 
 
 def _seconds(table: core.Table, name: str) -> NDArray[np.float64]:

@@ -41,7 +41,8 @@ def stored_features(
     if contract.capture is None:
         raise BadInput.of("model", "a version with `capture` in its model.yaml", contract.name)
     served = served_between(objects, contract, since, until)
-    history = read_history(objects, contract.entity, contract.stored)
+    entities = served.entities.tolist()
+    history = read_history(objects, contract.entity, contract.stored, entities)
     return {
         "model": contract.name,
         "version": contract.version,
