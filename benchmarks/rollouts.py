@@ -14,7 +14,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from quintet.contract import RolloutRule
-from quintet.rollouts.evidence import Evidence, no_evidence
 from quintet.rollouts.gates import QUANTILES, SAMPLE_RATIO_ALPHA
-from quintet.rollouts.outcomes import exposed
+from quintet.rollouts.outcomes import Requests, exposed
 from quintet.rollouts.power import changing, failing, log_threshold, needed
 from quintet.rollouts.sequential import (
     EVEN,
@@ -345,11 +344,11 @@ class Entities:
     def _latency(self) -> None:
         parts = zip(*self._firsts, self._first, strict=True)
         who, steps, ours, ms = (np.concatenate(part) for part in parts)
-        of = requests_of(who, steps, ours)
+        of = requests(who, steps, ours)
         times = np.where(ours, ms / RULE.margins.latency, ms)
         logs = []
         for quantile in QUANTILES:
-            seen = exposed(of, times > np.quantile(times, quantile), self._shares)
+            seen = exposed(of, of.take(times > np.quantile(times, quantile)), self._shares)
             logs.append(log_more_often(seen.by_candidate, seen.by_live, seen.share))
         self.logs["latency"] = float(log_mean(np.array(logs), np.full(2, 0.5)))
         if self.logs["latency"] >= LEVEL:
@@ -368,22 +367,11 @@ class Entities:
             self.bad = "sample ratio"
 
 
-def requests_of(who: Ints, steps: Ints, ours: Mask) -> Evidence:
-    """Requests in order, by entity, step and version, as evidence."""
-    nothing = no_evidence()
-    known: dict[str, Any] = {
-        "event": np.broadcast_to(np.array(""), len(who)),
-        "entity": who.astype(np.uint64),
-        "step": steps,
-        "at": np.arange(len(who), dtype=np.float64),
-        "candidate": ours,
-    }
-    names = [column.name for column in fields(Evidence)]
-    empty = {
-        name: np.broadcast_to(np.zeros((), getattr(nothing, name).dtype), len(who))
-        for name in names
-    }
-    return Evidence(**{**empty, **known})
+def requests(who: Ints, steps: Ints, ours: Mask) -> Requests:
+    """Requests in order, by entity, step and version."""
+    no, order = np.zeros(len(who), dtype=np.bool_), np.arange(len(who))
+    entity, at = who.astype(np.uint64), order.astype(np.float64)
+    return Requests(order, entity, steps, at, ours, no, at, no)
 
 
 # ---- the tables --------------------------------------------------------------------------------

@@ -163,6 +163,32 @@ def test_requests_that_began_and_never_ended_are_crashes_after_their_timeout() -
     assert (soon.n, soon.verdict) == (0, "no evidence")
 
 
+def test_crash_of_a_request_with_rows_of_both_versions_is_of_the_one_that_began_last() -> None:
+    number = np.arange(40)
+    who = {"event": number.astype(np.str_), "row": -1, "begun": True, "step": 1}
+    candidate = evidence(40, **who, entity=number, candidate=True)
+    live = evidence(40, **who, entity=number + 100, at=number + 0.2)
+    both, alone = verdict(candidate, live), verdict(candidate)
+    found = [(row.live, row.canary) for row in (rows_of(of)["crashes"] for of in (both, alone))]
+    assert found == [(1.0, 0.0), (None, 1.0)]
+
+
+def test_requests_that_failed_as_a_whole_count_by_the_entity_that_they_began_with() -> None:
+    number = np.arange(500)
+    who = {"event": number.astype(np.str_), "row": -1, "candidate": True, "step": 1}
+    begun = evidence(500, **who, begun=True, entity=7)
+    failed = evidence(500, **who, failed=True, entity=number + 1000)
+    found = rows_of(verdict(begun, failed))["errors"]
+    assert (found.canary, found.n, found.evidence < 3) == (1.0, 1, True)
+    assert rows_of(verdict(failed))["errors"].n == 500
+
+
+def test_rows_of_one_request_count_once() -> None:
+    rows = evidence(300, event="one", row=np.arange(300), candidate=True, failed=True, step=1)
+    found = rows_of(verdict(rows))
+    assert (found["errors"].n, found["sample ratio"].n) == (1, 1)
+
+
 def test_one_entity_that_always_fails_is_counted_once_a_step() -> None:
     number = np.arange(500)
     loud = evidence(500, entity=7, candidate=True, failed=True, step=1)

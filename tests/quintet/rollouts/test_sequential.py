@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.kits.evidence import evidence
 
-from quintet.rollouts.outcomes import exposed, new_entities
+from quintet.rollouts.outcomes import errors, new_entities, requests_of
 from quintet.rollouts.sequential import (
     EVEN,
     ODDS_WEIGHTS,
@@ -81,9 +81,9 @@ def test_mean_over_all_routes_of_entities_is_one_however_often_they_fail() -> No
     mean = mean_ratio = 0.0
     for buckets in product(range(4), repeat=len(fails)):
         candidate = np.array(buckets)[entity] <= step
-        of = evidence(len(requests), entity=entity, step=step, candidate=candidate)
-        seen = exposed(of, failed, shares)
-        first = new_entities(of, shares)
+        parts = {"entity": entity, "step": step, "candidate": candidate, "failed": failed}
+        found = requests_of(evidence(len(requests), **parts), shares)
+        seen, first = errors(found, shares), new_entities(found, shares)
         chance = chances[list(buckets)].prod()
         mean += chance * np.exp(log_more_often(seen.by_candidate, seen.by_live, seen.share))
         mean_ratio += chance * np.exp(

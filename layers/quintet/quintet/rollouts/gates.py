@@ -14,12 +14,14 @@ from quintet.rollouts.evidence import Evidence
 from quintet.rollouts.outcomes import (
     Exposed,
     Pairs,
+    Seen,
     crashes,
     errors,
     new_entities,
-    once,
     pairs,
+    requests_of,
     slow,
+    warm,
 )
 from quintet.rollouts.power import changing, failing, log_threshold, needed
 from quintet.rollouts.sequential import (
@@ -104,12 +106,12 @@ def judge(
     shares = np.array(rule.steps, dtype=np.float64)
     if 0 <= step < len(shares):
         shares[step] = share
-    evidence = once(evidence)
     rows = list(_paired(rule, pairs(evidence)))
     if phase != "shadow" and (shares < 1).any():
         present = share if 0 < share < 1 else float(shares[shares < 1].max())
-        rows += _unpaired(rule, evidence, shares, present, now - timeout)
-        rows.append(_sample_ratio(new_entities(evidence, shares)))
+        seen = requests_of(evidence, shares)
+        rows += _unpaired(rule, seen, shares, present, now - timeout)
+        rows.append(_sample_ratio(new_entities(seen, shares)))
     return _together(rows)
 
 
@@ -168,31 +170,22 @@ def _shift(live: Floats, candidate: Floats, margin: float) -> Floats:
 
 
 def _unpaired(
-    rule: RolloutRule, evidence: Evidence, shares: Floats, share: float, before: float
+    rule: RolloutRule, seen: Seen, shares: Floats, share: float, before: float
 ) -> Iterator[GateRow]:
     gate = _Gate(rule, share)
-    for metric, seen in (
-        ("crashes", crashes(evidence, shares, before)),
-        ("errors", errors(evidence, shares)),
+    for metric, of in (
+        ("crashes", crashes(seen, shares, before)),
+        ("errors", errors(seen, shares)),
     ):
-        live = _share(seen.live_events, seen.lives)
-        canary = _share(seen.candidate_events, seen.candidates)
-        log = log_more_often(seen.by_candidate, seen.by_live, seen.share)
-        yield from gate.row(metric, (live, canary), seen.candidates, log)
-    ratio = rule.margins.latency
-    slower = [slow(evidence, shares, ratio, quantile) for quantile in QUANTILES]
+        live, canary = _share(of.live_events, of.lives), _share(of.candidate_events, of.candidates)
+        log = log_more_often(of.by_candidate, of.by_live, of.share)
+        yield from gate.row(metric, (live, canary), of.candidates, log)
+    first = warm(seen)
+    slower = [slow(first, shares, rule.margins.latency, quantile) for quantile in QUANTILES]
     log = _either([log_more_often(of.by_candidate, of.by_live, of.share) for of in slower])
-    yield from gate.row("latency", _latencies(evidence), slower[0].candidates, log)
-
-
-def _latencies(evidence: Evidence) -> tuple[float | None, float | None]:
-    """The 95th percentile of each version's warm requests, in milliseconds."""
-    warm = ~evidence.begun & ~evidence.cold & ~evidence.failed & (evidence.step >= 0)
-    warm &= np.isfinite(evidence.ms)
-    found = []
-    for some in (warm & ~evidence.candidate, warm & evidence.candidate):
-        found.append(float(np.quantile(evidence.ms[some], 0.95)) if some.any() else None)
-    return found[0], found[1]
+    times = [first.ms[first.candidate == version] for version in (False, True)]
+    live, canary = (float(np.quantile(ms, 0.95)) if len(ms) else None for ms in times)
+    yield from gate.row("latency", (live, canary), slower[0].candidates, log)
 
 
 def _sample_ratio(seen: Exposed) -> GateRow:

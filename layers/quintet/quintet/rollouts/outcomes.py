@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,16 @@ from quintet.rollouts.evidence import Evidence
 __all__ = [
     "Exposed",
     "Pairs",
+    "Requests",
+    "Seen",
     "crashes",
     "errors",
     "exposed",
     "new_entities",
-    "once",
     "pairs",
+    "requests_of",
     "slow",
+    "warm",
 ]
 
 Mask = NDArray[np.bool_]
@@ -45,18 +48,13 @@ class Pairs:
     changed: int
 
 
-def once(evidence: Evidence) -> Evidence:
-    """Each row of an event once, and each begin: the earliest, whatever the order."""
-    events = _codes(evidence)
-    return evidence.take(_firsts((evidence.begun, events, evidence.row), evidence.at))
-
-
 def pairs(evidence: Evidence) -> Pairs:
-    """The pairs of evidence.
+    """The pairs of evidence, each row of an event once.
 
     A version also fails where its score is not finite and the other's is.
     """
     paired = evidence.take(evidence.paired & ~evidence.begun)
+    paired = paired.take(_firsts((_codes(paired.event), paired.row), paired.at))
     live_number = np.isfinite(paired.live_score)
     candidate_number = np.isfinite(paired.candidate_score)
     live_failed = paired.live_failed | (candidate_number & ~live_number)
@@ -74,6 +72,79 @@ def pairs(evidence: Evidence) -> Pairs:
         labelled=int(neither.sum()),
         changed=int((paired.changed & neither).sum()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Requests as steps routed them, one element for each; all columns are (n,).
+
+    `event` is a number for each event, `entity` a hash of that of its first row. The others are as
+    in `Evidence`.
+    """
+
+    event: Counts
+    entity: NDArray[np.uint64]
+    step: Counts
+    at: Floats
+    candidate: Mask
+    failed: Mask
+    ms: Floats
+    cold: Mask
+
+    def take(self, some: Mask | Counts) -> Requests:
+        """Some of the requests, by position or mask."""
+        return Requests(*(getattr(self, column.name)[some] for column in fields(Requests)))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the steps of a canary have seen.
+
+    `ended` are requests with an outcome, by their first row: rows of one request may share their
+    route and their fate, so they are not counted apart. `begun` are their beginnings, one for each
+    version that ran, in the order of time; the live version runs last.
+    """
+
+    ended: Requests
+    begun: Requests
+
+
+def requests_of(evidence: Evidence, shares: Floats) -> Seen:
+    """The requests of steps that leave some entities to the live version.
+
+    A request that failed as a whole has no row, and so no entity: it has that of its beginning.
+    """
+    step = evidence.step
+    two = (step >= 0) & (step < len(shares)) & (shares[np.clip(step, 0, len(shares) - 1)] < 1)
+    of = evidence.take(two)
+    events = _codes(of.event)
+    every = Requests(events, of.entity, of.step, of.at, of.candidate, of.failed, of.ms, of.cold)
+    begun = every.take(_ordered(every, np.flatnonzero(of.begun)))
+    outcomes = np.flatnonzero(~of.begun)
+    first = outcomes[_firsts((events[outcomes],), of.row[outcomes], of.at[outcomes])]
+    ended, whole = every.take(first), of.row[first] < 0
+    entity = ended.entity.copy()
+    for version in (True, False):
+        some = np.flatnonzero(whole & (ended.candidate == version))
+        entity[some] = _entities(ended.take(some), begun.take(begun.candidate == version))
+    return Seen(replace(ended, entity=entity), begun)
+
+
+def _ordered(of: Requests, some: Counts) -> Counts:
+    """Positions in the order of time, the live version's beginning of a request last."""
+    return some[np.lexsort((~of.candidate[some], of.at[some]))]
+
+
+def _entities(of: Requests, begun: Requests) -> NDArray[np.uint64]:
+    """The entities of requests, from their beginnings where there is one."""
+    order = np.argsort(begun.event, kind="stable")
+    events = begun.event[order]
+    place = np.searchsorted(events, of.event)
+    known = np.flatnonzero(place < len(events))
+    known = known[events[place[known]] == of.event[known]]
+    entity = of.entity.copy()
+    entity[known] = begun.entity[order[place[known]]]
+    return entity
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,51 +166,48 @@ class Exposed:
     by_live: Counts
 
 
-def errors(evidence: Evidence, shares: Floats) -> Exposed:
+def errors(seen: Seen, shares: Floats) -> Exposed:
     """Entities, and those that got a failure."""
-    of = _routed(evidence, ~evidence.begun, shares)
-    return exposed(of, of.failed, shares)
+    return exposed(seen.ended, seen.ended.take(seen.ended.failed), shares)
 
 
-def crashes(evidence: Evidence, shares: Floats, before: float) -> Exposed:
+def crashes(seen: Seen, shares: Floats, before: float) -> Exposed:
     """Entities whose requests began `before`, and those of which one never ended.
 
-    Where one event began on both versions, as may be with its rows, the version that crashed is
-    not known, and it does not count.
+    A process that dies writes no more: the version that began last has crashed.
     """
-    of = _routed(evidence, evidence.begun & (evidence.at < before), shares)
-    events = _codes(of)
-    ended = np.isin(events, _codes(evidence.take(~evidence.begun)))
-    begun = evidence.take(evidence.begun)
-    mixed = np.intersect1d(
-        _codes(begun.take(begun.candidate)), _codes(begun.take(~begun.candidate))
-    )
-    known = ~np.isin(events, mixed)
-    return exposed(of.take(known), ~ended[known], shares)
+    begun = seen.begun
+    last = len(begun.at) - 1 - np.unique(begun.event[::-1], return_index=True)[1]
+    lost = last[(begun.at[last] < before) & ~np.isin(begun.event[last], seen.ended.event)]
+    return exposed(begun.take(begun.at < before), begun.take(lost), shares)
 
 
-def slow(evidence: Evidence, shares: Floats, ratio: float, quantile: float) -> Exposed:
-    """Entities by their first warm request, and those whose was slow.
+def warm(seen: Seen) -> Requests:
+    """Entities by their first warm request in each step."""
+    of = seen.ended
+    of = of.take(~of.cold & ~of.failed & np.isfinite(of.ms))
+    return of.take(_firsts((of.entity, of.step), of.at))
+
+
+def slow(of: Requests, shares: Floats, ratio: float, quantile: float) -> Exposed:
+    """Entities of `warm`, and those whose request was slow.
 
     Slow is longer than the quantile of all, of which the candidate's count as `ratio` times as
     fast.
     """
-    warm = ~evidence.begun & ~evidence.cold & ~evidence.failed & np.isfinite(evidence.ms)
-    of = _routed(evidence, warm, shares)
-    of = of.take(_firsts((of.entity, of.step), of.at))
     times = np.where(of.candidate, of.ms / ratio, of.ms)
     over = times > np.quantile(times, quantile) if len(times) else np.zeros(0, dtype=np.bool_)
-    return exposed(of, over, shares)
+    return exposed(of, of.take(over), shares)
 
 
-def new_entities(evidence: Evidence, shares: Floats) -> Exposed:
+def new_entities(seen: Seen, shares: Floats) -> Exposed:
     """Entities that a rollout had not seen before, each once: all are events."""
-    of = _routed(evidence, np.ones(len(evidence), dtype=np.bool_), shares)
+    of = seen.ended
     of = of.take(_firsts((of.entity,), of.step, of.at))
-    return exposed(of, np.ones(len(of), dtype=np.bool_), shares)
+    return exposed(of, of, shares)
 
 
-def exposed(of: Evidence, event: Mask, shares: Floats) -> Exposed:
+def exposed(of: Requests, events: Requests, shares: Floats) -> Exposed:
     """Entities and events, each entity once a step: at its first event, if it has one.
 
     Routes are hashes, so an entity's version is independent of what happens to it, if versions are
@@ -148,13 +216,12 @@ def exposed(of: Evidence, event: Mask, shares: Floats) -> Exposed:
     event was the candidate's in an earlier step, a later one tells nothing; of one whose event was
     the live version's with the share s, the chance at the share t is (t - s) / (1 - s).
     """
-    seen = of.take(_firsts((of.entity, of.step), of.at))
-    hit = of.take(event)
-    hit = hit.take(_firsts((hit.entity, hit.step), hit.at))
+    all_of = of.take(_firsts((of.entity, of.step), of.at))
+    hit = events.take(_firsts((events.entity, events.step), events.at))
     _, who = np.unique(hit.entity, return_inverse=True)
     known = np.zeros(len(who))  # the entity's bucket is at least this
     told = np.zeros(len(who), dtype=np.bool_)
-    chance = np.empty(len(hit))
+    chance = np.empty(len(who))
     for step in np.unique(hit.step).tolist():
         here = hit.step == step
         of_these = who[here]
@@ -166,8 +233,8 @@ def exposed(of: Evidence, event: Mask, shares: Floats) -> Exposed:
     kinds, kind = np.unique(chance[open_], return_inverse=True)
     ours = hit.candidate[open_]
     return Exposed(
-        candidates=int(seen.candidate.sum()),
-        lives=int((~seen.candidate).sum()),
+        candidates=int(all_of.candidate.sum()),
+        lives=int((~all_of.candidate).sum()),
         candidate_events=int(hit.candidate.sum()),
         live_events=int((~hit.candidate).sum()),
         share=kinds,
@@ -176,20 +243,9 @@ def exposed(of: Evidence, event: Mask, shares: Floats) -> Exposed:
     )
 
 
-def _routed(evidence: Evidence, some: Mask, shares: Floats) -> Evidence:
-    """Those that a step routed to one of the two versions; of each event one, its first row.
-
-    Rows of one event may share their route and their fate, so they are not counted apart.
-    """
-    step = evidence.step
-    two = (step >= 0) & (step < len(shares)) & (shares[np.clip(step, 0, len(shares) - 1)] < 1)
-    of = evidence.take(two & some)
-    return of.take(_firsts((_codes(of),), of.row, of.at))
-
-
-def _codes(evidence: Evidence) -> NDArray[np.int64]:
+def _codes(events: NDArray[np.str_]) -> Counts:
     """A number for each event; hashing is much faster than sorting texts."""
-    return np.fromiter(map(hash, evidence.event.tolist()), np.int64, len(evidence))
+    return np.fromiter(map(hash, events.tolist()), np.int64, len(events))
 
 
 def _firsts(keys: tuple[NDArray[np.generic], ...], *by: NDArray[np.generic]) -> Counts:
