@@ -145,9 +145,8 @@ def test_a_candidate_that_does_not_load_is_taken_out_of_jobs_too() -> None:
     made.work(shop("a", OLD_ONE, NEW_ONE), shop("b", OLD_ONE))
     assert made.result("a")["versions"] == [3, 3]
     failures = [line for line in lines(made) if "failure" in line]
-    assert [(f["event"], f["about"]["version"], f["route"], f["rows"]) for f in failures] == [
-        ("a", 4, "canary", 1)
-    ]
+    about = [(f["event"], f["about"]["version"], f["route"], f["entity"]) for f in failures]
+    assert about == [("a", 4, "canary", NEW_ONE)]
 
 
 def test_versions_that_began_end_if_the_store_of_features_does_not_answer() -> None:

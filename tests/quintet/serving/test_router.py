@@ -207,7 +207,7 @@ def test_a_version_that_does_not_load_is_taken_out_and_the_live_one_answers() ->
             (3, "live", None),
             (3, "live", "r1#1"),
         ]
-        assert ends[0]["failure"] == "ModelFailure"
+        assert (ends[0]["failure"], ends[0]["entity"]) == ("ModelFailure", NEW_ONE)
         assert [c.get("index") for c in ends[1:]] == [[1], [0]]
     assert stage.versions.loads == [3, 4]
     stage.clock.now += 60

@@ -134,8 +134,9 @@ def test_a_version_that_does_not_load_is_taken_out() -> None:
     place.missing = {2: ModelFailure("its files differ")}
     place.take(shard_batch(RECORDS[0]))
     assert set(place.predictions()["model_version"]) == {1}
-    failed = captured(place, "outcome", "version", "route", "rollout", "failure")
-    assert ("failed", 2, "canary", "r1#1", "ModelFailure") in failed
+    failed = captured(place, "outcome", "version", "route", "rollout", "failure", "entity")
+    first = next(meter for meter in METERS if version_of(meter) == 2)
+    assert ("failed", 2, "canary", "r1#1", "ModelFailure", first) in failed
     marks = {(row[1], row[3]) for row in failed if row[0] == "scored"}
     assert marks == {(1, "r1#1"), (1, None)}
 

@@ -118,8 +118,12 @@ def begun_line(
 def taken_out_line(event: Mapping[str, Any], one: TakenOut) -> bytes:
     """The line of a version that should have answered rows of an event and was taken out."""
     plan: CapturePlan = one.contract.compiled[CapturePlan]
-    about = {"route": one.choice.route, "rollout": one.choice.mark}
-    return failure_line(plan, {**event, **about}, one.error, len(one.rows))
+    line = {**event, "route": one.choice.route}
+    if one.choice.mark:
+        line["rollout"] = one.choice.mark
+    if one.entities:
+        line["entity"] = one.entities[0] or None
+    return failure_line(plan, line, one.error, len(one.rows))
 
 
 def write_lines(lines: Sequence[bytes]) -> None:

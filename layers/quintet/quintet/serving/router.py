@@ -49,12 +49,20 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class TakenOut:
     """A version that should have answered rows, (n,) positions in the caller's batch, and why it
-    could not. `contract` is the live one under its number."""
+    could not. `contract` is the live one under its number, `entities` are those of the rows."""
 
     choice: Choice
     contract: Contract
     error: QuintetError
     rows: NDArray[np.int64]
+    entities: Sequence[str] | None = None
+
+    def part(self, some: NDArray[np.bool_], start: int) -> TakenOut:
+        """The same of some of its rows, (n,), in a batch that begins at the row `start`."""
+        entities = self.entities
+        if entities is not None:
+            entities = [entities[place] for place in np.flatnonzero(some).tolist()]
+        return replace(self, rows=self.rows[some] - start, entities=entities)
 
 
 class Split(NamedTuple):
@@ -81,7 +89,7 @@ def parts_of(split: Split, batch: Batch, keys: Sequence[str]) -> tuple[list[Part
                 some, model = adapted(some, live.contract, other.contract), other
             except QuintetError as error:
                 contract = replace(live.contract, version=version)
-                taken.append(TakenOut(choice, contract, error, rows))
+                taken.append(TakenOut(choice, contract, error, rows, some.entities))
                 name, mark = "live", ""
         parts.append(Part(ModelRoute(model, name, mark), some, rows))
     return parts, taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
@@ -54,8 +54,8 @@ def predict_divided(
     parts, taken = parts_of(by, merge(batches), [*chain.from_iterable(keys)])
     for one in taken:
         for number in np.unique(owner[one.rows]).tolist():
-            own = one.rows[owner[one.rows] == number] - starts[number]
-            found[number].taken_out.append(replace(one, rows=own))
+            own = one.part(owner[one.rows] == number, int(starts[number]))
+            found[number].taken_out.append(own)
     for part, own_steps in timed(parts, steps):
         of = owner[part.rows]
         numbers, counts = np.unique(of, return_counts=True)

@@ -114,7 +114,8 @@ def put_taken_out(
         if capture is None:
             continue
         plan: CapturePlan = one.contract.compiled[CapturePlan]
-        records = np.unique(model_rows.record[one.rows])
+        records, firsts = np.unique(model_rows.record[one.rows], return_index=True)
+        first = dict(zip(records.tolist(), firsts.tolist(), strict=True))
         hours = (shard_batch.arrived // 3600).astype(np.int64) * 3600
         sampled = np.array([taken(events[record], capture.rate) for record in records.tolist()])
         for start in np.unique(hours[records[sampled]]).tolist():
@@ -129,6 +130,10 @@ def put_taken_out(
                 "rollout": one.choice.mark or None,
                 "rows": np.bincount(model_rows.record, minlength=len(events))[some],
                 "record": [shard_batch.sequences[record] for record in some.tolist()],
+                "entity": [
+                    (one.entities and one.entities[first[record]]) or None
+                    for record in some.tolist()
+                ],
                 "outcome": "failed",
                 "failure": type(one.error).__name__,
                 "refusals": None,
