@@ -48,6 +48,10 @@ CAPTURE_LOG, CAPTURE_BYTES, CAPTURE_MS = 1_100, 130, 0.05
 COMPARE_MS = 0.05
 #: assumed: lines in one delivery of CloudWatch Logs
 DELIVERED = 100
+#: measured by benchmarks/candidates.py: users a second of a unit; counted: bytes of an item
+CANDIDATE_USERS, CANDIDATE_BYTES = 1_800, 1_350
+#: `candidates.nights` of 2, and a week
+KEPT_NIGHTS = 9
 #: bytes of a row of 30 features in Parquet: 1.2 GB for ten million, see docs/benchmarks.md
 ROW_BYTES = 120
 
@@ -68,6 +72,7 @@ def million(of: Plan) -> dict[str, list[Line]]:
         "Asynchronous: a million jobs, one record each, 100 together, with a callback": _jobs(of),
         "Streaming: a million records in full batches, each of a different entity": _stream(of),
         "Batch: a million rows of 30 features in Parquet": _batch(of),
+        "Candidates: a million users, 200 items each": _candidates(of),
         "Captures: a million rows of 30 features, online, one in each request": _captures(of),
         "Rollouts: a million captured rows compared, in shadow": _compared(of),
         "Look-up: a million latest scores by entity": _get_scores(of),
@@ -158,6 +163,22 @@ def _batch(of: Plan) -> list[Line]:
         Line("Lambda", parts["lambda"], seconds),
         Line("Step Functions", parts["step_functions"], f"1 run, {UNIT_TRANSITIONS} per unit"),
         Line("S3", parts["s3"], "reads and writes of the units"),
+    ]
+
+
+def _candidates(of: Plan) -> list[Line]:
+    table, memory = prices(), of.of_type("AWS::Lambda::Function")["ScoreUnit"]["MemorySize"]
+    gigabyte_seconds = MILLION / CANDIDATE_USERS * memory / 1024
+    kept = MILLION * CANDIDATE_BYTES * KEPT_NIGHTS / 1e9
+    month = table["dynamodb"]["gb_month"] + table["dynamodb"]["recovery_gb_month"]
+    return [
+        Line(
+            "Lambda",
+            gigabyte_seconds * table["lambda"]["gb_second"],
+            f"{CANDIDATE_USERS:,} users a second",
+        ),
+        Line("DynamoDB", MILLION * 2 * table["dynamodb"]["write_unit"], "2 write units a user"),
+        Line("DynamoDB, a month", kept * month, f"{kept:.2g} GB, {KEPT_NIGHTS} nights kept"),
     ]
 
 

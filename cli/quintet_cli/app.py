@@ -36,6 +36,7 @@ COMMANDS = (
     "backfill",
     "runs",
     "table",
+    "candidates",
     "scores",
     "jobs",
     "endpoints",

@@ -76,7 +76,8 @@ def to_graph(factors: Factors, contract: Contract) -> onnx.ModelProto:
         helper.make_node("Mul", ["had", "again"], ["repeated"]),
         helper.make_node("Add", ["alike", "repeated"], ["personal"]),
         helper.make_node("Add", ["personal", "prior"], ["all"]),
-        helper.make_node("TopK", ["all", "listed"], ["wide_scores", "ids"]),
+        helper.make_node("TopK", ["all", "listed"], ["wide_scores", "wide_ids"]),
+        helper.make_node("Cast", ["wide_ids"], ["ids"], to=TensorProto.INT32),
         helper.make_node("Cast", ["wide_scores"], ["scores"], to=TensorProto.FLOAT),
     ]
     graph = helper.make_graph(
@@ -87,7 +88,7 @@ def to_graph(factors: Factors, contract: Contract) -> onnx.ModelProto:
             helper.make_tensor_value_info("days", TensorProto.FLOAT, ["rows", "purchases"]),
         ],
         [
-            helper.make_tensor_value_info("ids", TensorProto.INT64, ["rows", LISTED]),
+            helper.make_tensor_value_info("ids", TensorProto.INT32, ["rows", LISTED]),
             helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", LISTED]),
         ],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],

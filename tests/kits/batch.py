@@ -13,6 +13,7 @@ from arro3 import core
 from arro3 import io as arrow_io
 from onnx import TensorProto, helper
 
+from quintet.batch.candidates import CandidateSets, MemoryCandidateSets
 from quintet.batch.planning import OUTPUT, MemoryCatalog, Pinned, plan_run
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Unit, run_name, unit_from
 from quintet.batch.requests import RunRequest, request_from
@@ -241,6 +242,7 @@ class Bench:
         self.store = MemoryObjectStore()
         self.features = MemoryFeatures()
         self.captures = MemoryCaptures()
+        self.candidates: CandidateSets = MemoryCandidateSets()
         self.catalog = catalog
         self.baseline: dict[str, Any] = {}
 
@@ -295,6 +297,7 @@ class Bench:
                 clock=lambda: 0.0,
                 baseline=lambda: self.baseline,
                 captures=self.captures,
+                candidates=self.candidates,
                 threads=threads,
             )
             for unit in self.units(plan.folder)

@@ -56,6 +56,7 @@ class BatchAws:
             ("batch-registry", ("model", "item")),
             ("batch-features", ("entity",)),
             ("batch-endpoints", ("endpoint",)),
+            ("batch-candidates", ("user", "run")),
         ):
             # moto keeps its state for the process: another module's tests may have made it
             with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
@@ -121,6 +122,7 @@ def function(name: str, aws: BatchAws, monkeypatch: pytest.MonkeyPatch) -> Itera
         "QUINTET_SCORES_BUCKET": "scores",
         "QUINTET_CAPTURES_BUCKET": "captures",
         "QUINTET_FEATURES_TABLE": "batch-features",
+        "QUINTET_CANDIDATES_TABLE": "batch-candidates",
         "QUINTET_ENDPOINTS_TABLE": "batch-endpoints",
         "QUINTET_STATE_MACHINE_ARN": MACHINE,
         "QUINTET_DROP_DEAD_LETTERS_URL": f"{aws.url}/123456789012/drop-dead",

@@ -385,6 +385,27 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
         ),
         ("alert: {output: y}", "line 11: alert: expected above or below"),
         (
+            "candidates: {ids: y, scores: y, items: 5}",
+            "line 11: candidates: needs `entity`, whose value names the user of a row",
+        ),
+        (
+            "entity: user\ncandidates: {ids: z, scores: y, items: 5}",
+            "line 12: candidates.ids: expected an output, one of y, got 'z'",
+        ),
+        (
+            "entity: user\ncandidates: {ids: y, scores: y, items: 5}",
+            "line 12: candidates.ids: expected an output of ints with the shape [-1, k], k up to "
+            "1000; y is float32 [-1, 1]",
+        ),
+        (
+            "entity: user\ncandidates: {ids: y, scores: y, items: 0}",
+            "line 12: candidates.items: expected a number from 1 to 1000000, got 0",
+        ),
+        (
+            "entity: user\ncandidates: {ids: y, scores: y, items: 5, nights: 31}",
+            "line 12: candidates.nights: expected a number from 1 to 30, got 31",
+        ),
+        (
             "alert: {output: y, above: 1, cooldown: -1}",
             "line 11: alert.cooldown: expected seconds from 0 to 604800, got -1",
         ),

@@ -69,6 +69,7 @@ def test_a_million_of_each_follow_from_sizes_and_prices() -> None:
     }
     assert large["Online"]["Lambda"] - 0.2 == pytest.approx(2 * (online["Lambda"] - 0.2))
     assert large["Streaming"]["S3"] == pytest.approx(2 * plain["Streaming"]["S3"])
-    titles = ("Online", "Asynchronous", "Streaming", "Batch", "Captures", "Rollouts", "Look-up")
-    assert set(plain) == set(titles)
+    requests = {"Online", "Asynchronous", "Streaming", "Batch", "Candidates", "Look-up"}
+    assert set(plain) == requests | {"Captures", "Rollouts"}
+    assert plain["Candidates"]["DynamoDB"] == pytest.approx(1.25)
     assert plain["Captures"]["logs"] == pytest.approx(1.1 * 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -114,9 +115,7 @@ def print_report(found: dict[str, Any]) -> None:
         if moved["moved"]:
             why = ", ".join(test["test"] for test in moved["tests"] if test["fires"])
             _plain(f"  {title} moved ({why}): effect {moved['effect']:.2f}")
-    for note in drift.get("notes", []):
-        _plain(f"  {note}")
-    for note in found.get("notes", []):
+    for note in (*drift.get("notes", ()), *_candidates(found), *found.get("notes", ())):
         _plain(f"  {note}")
     if cost := found.get("cost"):
         _plain(f"  about ${cost['usd']:.4f}: {cost['prices']}")
@@ -125,6 +124,13 @@ def print_report(found: dict[str, Any]) -> None:
     elif found["status"] != "succeeded":
         _plain(f"  to score what is missing: quintet runs redrive {found['model']} {found['run']}")
     _plain(f"  the report as a page: quintet runs report {found['model']} {found['run']}")
+
+
+def _candidates(report: dict[str, Any]) -> Iterator[str]:
+    """A line on the candidates of a run that made some."""
+    if found := report.get("candidates"):
+        listed = f"{found['listed_items']:,} of {found['items']:,} items listed"
+        yield f"candidates of {found['users']:,} users, {listed}"
 
 
 def _plain(text: str) -> None:

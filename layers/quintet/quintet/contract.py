@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 __all__ = [
     "Aggregate",
     "AlertRule",
+    "Candidates",
     "Capture",
     "Contract",
     "DType",
@@ -357,6 +358,22 @@ class Capture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """A batch run stores each row's items, for its entity: see docs/recommendations.md.
+
+    `ids` and `scores` name the outputs that hold them, (rows, k) each. Items are numbered from 1 to
+    `items`; 0 is none. A run's sets are kept for `nights` days and a week.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    ids: str
+    scores: str
+    items: int
+    nights: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftRule:
     """When a feature has moved: see docs/monitoring.md.
 
@@ -470,6 +487,7 @@ class Contract:
     alert: AlertRule | None = None
     stream: Stream | None = None
     capture: Capture | None = None
+    candidates: Candidates | None = None
     drift: DriftRule = DriftRule()
     rollout: RolloutRule = RolloutRule()
     cache_ttl: float = 0.0

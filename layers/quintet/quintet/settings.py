@@ -190,6 +190,7 @@ class ScoreSettings:
     scores_bucket: str
     features_table: str
     captures_bucket: str
+    candidates_table: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +211,7 @@ class ReportSettings:
     registry_bucket: str
     scores_bucket: str
     scores_database: str
+    candidates_table: str
     unit_memory_mb: int
 
 

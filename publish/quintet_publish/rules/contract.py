@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from quintet.contract import Capture, Contract, DriftRule, Slo
 from quintet.serving.routes import NAME
+from quintet_publish.rules.candidates import check_candidates
 from quintet_publish.rules.fallback import check_alert, check_fallback
 from quintet_publish.rules.features import check_feature
 from quintet_publish.rules.rollout import check_rollout
@@ -43,6 +44,8 @@ def check_contract(contract: Contract) -> Found:
         yield from under(("fallback",), check_fallback(contract, contract.fallback))
     if contract.alert:
         yield from under(("alert",), check_alert(contract, contract.alert))
+    if contract.candidates:
+        yield from under(("candidates",), check_candidates(contract, contract.candidates))
     if contract.stream:
         yield from under(("stream",), check_stream(contract, contract.stream))
 

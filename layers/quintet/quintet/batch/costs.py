@@ -21,8 +21,13 @@ def prices() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("prices.toml").read_text(encoding="utf-8"))
 
 
-def estimate(*, units: int, busy_seconds: float, memory_mb: int) -> dict[str, Any]:
-    """Estimate the cost of scoring, without the two invocations that plan and report."""
+def estimate(
+    *, units: int, busy_seconds: float, memory_mb: int, write_units: int = 0
+) -> dict[str, Any]:
+    """Estimate the cost of scoring, without the two invocations that plan and report.
+
+    `write_units` are those of the candidates table.
+    """
     table = prices()
     gigabyte_seconds = busy_seconds * memory_mb / 1024
     lambda_, s3 = table["lambda"], table["s3"]
@@ -32,6 +37,8 @@ def estimate(*, units: int, busy_seconds: float, memory_mb: int) -> dict[str, An
         "step_functions": transitions * table["step_functions"]["transition"],
         "s3": units * (UNIT_READS * s3["read"] + UNIT_WRITES * s3["write"]),
     }
+    if write_units:
+        parts["dynamodb"] = write_units * table["dynamodb"]["write_unit"]
     return {
         "usd": round(sum(parts.values()), 6),
         "parts": {name: round(usd, 6) for name, usd in parts.items()},

@@ -58,6 +58,9 @@ def _cards(report: dict[str, Any]) -> str:
         cards.append((f"{report['seconds']:,.1f} s", "from start to report"))
         if counts["scored"] and report["seconds"] > 0:
             cards.append((f"{rows / report['seconds']:,.0f}", "rows a second"))
+    if found := report.get("candidates"):
+        cards.append((f"{found['users']:,}", "users with candidates"))
+        cards.append((f"{100 * found['coverage']:.1f} %", "of the catalogue listed"))
     if cost := report.get("cost"):
         cards.append((f"${cost['usd']:,.4f}", "estimated cost"))
     shown = "".join(

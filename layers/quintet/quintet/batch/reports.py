@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from quintet.batch.candidates import candidate_notes, expiry_note, merged_candidates
 from quintet.batch.costs import estimate
 from quintet.batch.page import page
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, dump, plan_from
@@ -39,12 +40,14 @@ def report_run(
     clock: Callable[[], datetime],
     failure: str | None = None,
     reference: Callable[[Plan], Reference | None] = lambda plan: None,
+    live: Callable[[], Mapping[str, Any] | None] = lambda: None,
     memory_mb: int = 0,
 ) -> dict[str, Any]:
     """Write report.json and report.html, and the manifest of a run that succeeded.
 
     `failure` names the error that ended the run early. A run that has succeeded does not change.
-    `reference` gives the reference for a run's drift, `memory_mb` is the memory of its units.
+    `reference` gives the reference for a run's drift, `live` the pointer to the candidates that
+    readers see, `memory_mb` is the memory of its units.
 
     Raises:
         Transient: the store could not be read.
@@ -62,12 +65,20 @@ def report_run(
         report = {**_unplanned(folder, plan, failure), "notes": []}
     report["finished"] = clock().astimezone(UTC).isoformat(timespec="milliseconds")
     report["seconds"] = _seconds(report["started"], report["finished"])
+    if note := expiry_note(_seen(report, live()), clock().timestamp()):
+        report["notes"].append(note)
     shown = _page(report)
     store.put(folder.report, dump(report))
     store.put(folder.page, shown)
     if isinstance(plan, Plan) and report["status"] == "succeeded":
         store.put(folder.manifest, dump(_manifest(plan, report)))
     return _summary(folder, report)
+
+
+def _seen(report: dict[str, Any], live: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The run whose candidates readers see after this report: this one, or that of the pointer."""
+    found = report.get("candidates")
+    return report if found and found["users"] and report["status"] == "succeeded" else live
 
 
 def _summary(folder: RunPaths, report: dict[str, Any]) -> dict[str, Any]:
@@ -155,6 +166,7 @@ def _counted(plan: Plan, results: list[dict[str, Any]], failure: str | None) -> 
         "reasons": reasons,
         "histogram": None,
         "drift": None,
+        "candidates": None,
         "cost": None,
         "units": {
             "planned": len(results),
@@ -181,12 +193,17 @@ def _describe(
         report["histogram"] = merged(r["histogram"] for r in results if r.get("histogram"))
     with noting(report["notes"], "Drift"):
         report["drift"] = _drift(results, reference())
+    report["candidates"] = merged_candidates(r["candidates"] for r in results if "candidates" in r)
+    report["notes"] += candidate_notes(report["candidates"]) if report["candidates"] else ()
     with noting(report["notes"], "The list of defaulted features"):
         report["notes"] += _notes_of_defaults(r["defaults"] for r in results if "defaults" in r)
     with noting(report["notes"], "The cost"):
         units = report["units"]
         report["cost"] = estimate(
-            units=units["planned"], busy_seconds=units["busy_seconds"], memory_mb=memory_mb
+            units=units["planned"],
+            busy_seconds=units["busy_seconds"],
+            memory_mb=memory_mb,
+            write_units=(report["candidates"] or {}).get("write_units", 0),
         )
 
 
@@ -254,6 +271,7 @@ def _manifest(plan: Plan, report: dict[str, Any]) -> dict[str, Any]:
         "rows": plan.rows,
         "scored": report["counts"]["scored"],
         "quarantined": report["counts"]["quarantined"],
+        **({"candidates": report["candidates"]} if report["candidates"] else {}),
         "files": report["files"],
         "content": hashlib.sha256("".join(lines).encode()).hexdigest(),
     }

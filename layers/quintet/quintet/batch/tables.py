@@ -26,6 +26,7 @@ __all__ = [
     "MemoryConditionalObjects",
     "current_run",
     "pointer_key",
+    "read_manifest",
     "show_run",
     "shows_itself",
     "tables_of",
@@ -99,7 +100,7 @@ def shows_itself(folder: RunPaths, store: ObjectStore) -> bool:
     Raises:
         NotFound: the run has no manifest.
     """
-    return REPLAY_OF not in _manifest(folder, store)["input"]["metadata"]
+    return REPLAY_OF not in read_manifest(folder, store)["input"]["metadata"]
 
 
 def show_run(
@@ -119,7 +120,7 @@ def show_run(
         NotFound: the run has no manifest, or some of its files are gone.
         Transient: the store could not be read or written.
     """
-    manifest = _manifest(folder, store)
+    manifest = read_manifest(folder, store)
     if by != RUN:
         _check_files(folder, manifest, store)
     key = pointer_key(folder.model, manifest["partition"])
@@ -134,8 +135,12 @@ def show_run(
     raise Transient(f"the pointer {key} is moved by too many at once")
 
 
-def _manifest(folder: RunPaths, store: ObjectStore) -> dict[str, Any]:
-    """Read the manifest of a whole run, with the manifest's SHA-256."""
+def read_manifest(folder: RunPaths, store: ObjectStore) -> dict[str, Any]:
+    """Read the manifest of a whole run, with the manifest's SHA-256.
+
+    Raises:
+        NotFound: the run has no manifest.
+    """
     body = store.get(folder.manifest)
     if body is None:
         raise NotFound.of("run", f"a run of {folder.model} that has succeeded", folder.run[:80])
@@ -172,7 +177,11 @@ def _pointer(
 ) -> dict[str, Any]:
     """The pointer's document; `newest` is the start of the newest run it has ever pointed to."""
     starts = [manifest["started"], *([stands["newest"]] if stands else [])]
-    taken = ("model", "run", "version", "partition", "started", "scored", "quarantined", "sha256")
+    taken: tuple[str, ...] = (
+        *("model", "run", "version", "partition", "started", "scored", "quarantined", "sha256"),
+    )
+    if manifest.get("candidates"):
+        taken = (*taken, "candidates")
     return {
         **{name: manifest[name] for name in taken},
         "manifest": folder.manifest,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 from arro3 import core
 
+from quintet.batch.candidates import CandidateSets, UnitCandidates
 from quintet.batch.captures import UnitCaptures
 from quintet.batch.inputs import naming, sources_from, with_constants
 from quintet.batch.offline_features import as_of, read_offline_features
@@ -63,6 +64,14 @@ class _Scored(NamedTuple):
     prediction: Prediction | None
     kept: Mapping[str, core.Array]
 
+    @property
+    def entities(self) -> list[str | None] | None:
+        """The entities of the rows that were scored."""
+        entities = self.chunk.batch.entities
+        if entities is None or self.prediction is None:
+            return None
+        return [entities[position] for position in self.prediction.scores.index.tolist()]
+
 
 def score_unit(
     unit: Unit,
@@ -75,15 +84,16 @@ def score_unit(
     clock: Callable[[], float],
     baseline: Callable[[], Mapping[str, Any]] = dict,
     captures: CaptureSink | None = None,
+    candidates: CandidateSets | None = None,
     peak_mb: Callable[[], float] = float,
     threads: int = 1,
 ) -> dict[str, Any]:
     """Score a unit, store its result and return it; a result that is already stored is returned.
 
     `baseline` gives the model's baseline for drift, empty if it has none; `captures` is where the
-    captures of its rows are put, if the contract asks for them; `peak_mb` gives the peak memory of
-    the environment. `threads` is the number of threads that read and score. A unit that
-    takes long reports its progress in its `beat`.
+    captures of its rows are put, and `candidates` where the sets of its users are, if the contract
+    asks for them; `peak_mb` gives the peak memory of the environment. `threads` is the number of
+    threads that read and score. A unit that takes long reports its progress in its `beat`.
     A failure that a retry cannot fix (the file is damaged or has changed, the model fails) is
     stored as a result with the status "failed", so that the run's report can name it.
 
@@ -108,18 +118,26 @@ def score_unit(
         captured = None
         if captures is not None and loaded.contract.capture is not None:
             captured = UnitCaptures(loaded.contract, plan, unit.unit, captures)
+        sets = None
+        if candidates is not None and loaded.contract.candidates is not None:
+            sets = UnitCandidates(loaded.contract, loaded.contract.candidates, plan, candidates)
         for one in side_by_side(_Scorer(ModelRoute(loaded), known, plan.keep), parts, threads):
             rejected = found.add(one)
             if captured is not None:
                 part, rows = one.part, one.chunk.rows
                 captured.add(part.file, rows, one.prediction, rejected, part.moment)
+            if sets is not None and one.prediction is not None:
+                sets.add(one.entities, one.prediction.scores.outputs)
             files.write(found, MAX_HELD_BYTES)
             if (now := clock()) - beat >= BEAT_SECONDS:
                 beat = now
                 store.put(plan.folder.beat(unit.unit), dump(found.beat(unit, now - begun)))
         if captured is not None:
             captured.put()
-        result = {**found.summary(), "files": files.rest(found)}
+        if sets is not None:
+            sets.put()
+        counted = {} if sets is None else {"candidates": sets.document()}
+        result = {**found.summary(), **counted, "files": files.rest(found)}
     except (BadInput, ModelFailure) as error:
         result = {"status": "failed", "reason": str(error), "scored": 0, "quarantined": 0}
     result |= {
@@ -151,10 +169,7 @@ class _Found:
         if prediction is not None:
             scores = prediction.scores
             refusals = scores.refusals
-            entities = chunk.batch.entities
-            if entities is not None:
-                entities = [entities[position] for position in scores.index.tolist()]
-            rows, file = chunk.rows[scores.index], part.file
+            rows, entities, file = chunk.rows[scores.index], found.entities, part.file
             self.scores.add(rows, entities, scores.outputs, scores.fallback, file=file, kept=kept)
             self.fallback += int(scores.fallback.sum())
             self.statistics.add(prediction)

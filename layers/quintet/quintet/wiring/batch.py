@@ -146,6 +146,7 @@ def redriver() -> Callable[[Plan, str], tuple[str, int]]:
 @cache
 def scorer() -> Callable[[Unit], dict[str, Any]]:
     """The scorer of units. The last used models and plans stay loaded between invocations."""
+    from quintet.aws.candidates import CandidateTable
     from quintet.aws.captures import CaptureBucket
     from quintet.batch.memory import peak_mb
     from quintet.batch.units import score_unit
@@ -155,6 +156,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
     inbox, store = _inbox(), _store(settings.scores_bucket)
     features = common.features(settings.features_table)
     captures = CaptureBucket(_s3(), settings.captures_bucket)
+    candidates = CandidateTable(common.client("dynamodb"), settings.candidates_table)
     # one thread per processor scores rows, so each session needs only one
     artifacts = common.artifacts(settings.registry_bucket, threads=1, cached=True)
     threads = available_threads(os.environ)
@@ -181,6 +183,7 @@ def scorer() -> Callable[[Unit], dict[str, Any]]:
             threads=threads,
             baseline=lambda: baseline(plan.model, plan.version, plan.seal),
             captures=captures,
+            candidates=candidates,
         )
 
     return score
@@ -223,12 +226,14 @@ def crash_noter() -> Callable[[Unit, Mapping[str, Any]], dict[str, Any]]:
 
 @cache
 def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
-    """The reporter of runs; if a run succeeded, it moves the table's pointer to it."""
+    """The reporter of runs; if a run succeeded, it moves the pointers of its model to it."""
+    from quintet.aws.candidates import CandidatePointers
     from quintet.aws.glue import GlueDatabase
     from quintet.aws.scores_bucket import S3ConditionalObjects
     from quintet.batch.athena import follow_pointer
+    from quintet.batch.candidates import show_candidates
     from quintet.batch.reports import report_run
-    from quintet.batch.tables import show_run, shows_itself
+    from quintet.batch.tables import current_run, show_run, shows_itself
     from quintet.errors import ModelFailure, Transient
     from quintet.monitoring.samples import Reference
 
@@ -237,6 +242,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
         _store(settings.scores_bucket),
         S3ConditionalObjects(_s3(), settings.scores_bucket),
     )
+    pointers = CandidatePointers(common.client("dynamodb"), settings.candidates_table)
     artifacts = common.artifacts(settings.registry_bucket)
 
     def now() -> datetime:
@@ -256,10 +262,12 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
             clock=now,
             failure=failure,
             reference=reference,
+            live=lambda: current_run(folder.model, None, pointers),
             memory_mb=settings.unit_memory_mb,
         )
         if summary["status"] == "succeeded" and shows_itself(folder, store):
             catalogue(show_run(folder, store=store, cells=cells, clock=now))
+            show_candidates(folder, store=store, cells=pointers, clock=now)
         return summary
 
     def catalogue(pointer: dict[str, Any]) -> None:

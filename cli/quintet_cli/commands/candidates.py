@@ -1,0 +1,92 @@
+"""`quintet candidates`: the items that a run found for each user, and the run that readers see."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from quintet.aws.candidates import CandidatePointers, CandidateTable
+from quintet.batch.candidates import expiry_note, show_candidates, unpacked
+from quintet.batch.plans import RunPaths
+from quintet.batch.tables import current_run
+from quintet_cli.options import Model, StageName, State
+from quintet_cli.run_reader import RunReader
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.terminal import Console
+
+__all__ = ["register"]
+
+candidates = typer.Typer(
+    no_args_is_help=True, help="Look at users' candidates, and choose the run that readers see."
+)
+console = Console(highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    app.add_typer(candidates, name="candidates")
+
+
+@candidates.command()
+def show(
+    model: Model,
+    user: Annotated[str, typer.Argument(help="A user: the value of the entity.", metavar="USER")],
+    *,
+    run: Annotated[
+        str | None, typer.Option("--run", help="A run; by default the one that readers see.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", help="How many items to print.", min=1)] = 20,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Print the items that a user has, the best first."""
+    opened, now = Stage.open(stage, state), time.time()
+    client, table = opened.signed("dynamodb"), opened.outputs["CandidatesTableName"]
+    pointer = current_run(model, None, CandidatePointers(client, table))
+    if run is None and pointer is None:
+        raise StageError(f"no run of {model} has made candidates yet; `quintet runs ls {model}`")
+    shown = run or str((pointer or {})["run"])
+    body = CandidateTable(client, table).get(model, shown, user, now)
+    if body is None:
+        raise StageError(f"{user} has no candidates in run {shown}: unknown to it, or deleted")
+    ids, scores = unpacked(body)
+    _plain(f"run {shown}: the first {min(top, len(ids))} of {len(ids)} items for {user}")
+    for item, score in zip(ids[:top].tolist(), scores[:top].tolist(), strict=True):
+        _plain(f"  {item:>8}  {score:.4g}")
+    if run is None and (note := expiry_note(pointer, now)):
+        _plain(note)
+
+
+@candidates.command()
+def promote(
+    model: Model,
+    run: Annotated[str, typer.Argument(help="A run that has succeeded.", metavar="RUN")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Show a run even if no user has candidates in it.")
+    ] = False,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Let readers see the candidates of a run, for example an older one; the next run moves on."""
+    opened = Stage.open(stage, state)
+    pointer = show_candidates(
+        RunPaths(model, run),
+        store=RunReader(opened).store,
+        cells=CandidatePointers(opened.signed("dynamodb"), opened.outputs["CandidatesTableName"]),
+        clock=lambda: datetime.now(UTC),
+        by=getpass.getuser(),
+        force=force,
+    )
+    assert pointer is not None  # only a run's own report may leave it unset
+    _plain(f"readers see the candidates of run {pointer['run']}")
+    if before := pointer["before"]:
+        _plain(f"  to undo: quintet candidates promote {model} {before}")
+
+
+def _plain(text: str) -> None:
+    """Print a line unchanged: a user's key may look like markup."""
+    console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,96 @@
+"""Candidates on the local AWS: a nightly file, the users' items, and the way back."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.kits.local_aws import LocalAws, eventually
+from typer.testing import CliRunner, Result
+
+from quintet.aws.candidates import CandidatePointers, CandidateTable
+from quintet.batch.candidates import unpacked
+from quintet.batch.tables import current_run
+from quintet_cli.app import app
+from quintet_cli.stage import Stage
+from quintet_publish.kit import read_table
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "models/candidates"
+GOLDEN = json.loads((PACKAGE / "golden.json").read_text(encoding="utf-8"))
+
+
+def quintet(*words: str, state: Path) -> Result:
+    return CliRunner().invoke(app, [*words, "--state", str(state)])
+
+
+def night(local: LocalAws, prefix: str, rows: list[dict[str, object]]) -> str:
+    """A night's run over a file of the inbox; its name."""
+    body = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    bucket = local.outputs["InboxBucketName"]
+    local.client("s3").put_object(Bucket=bucket, Key=f"{prefix}customers.jsonl", Body=body)
+    event = {
+        "scheduled": f"2026-11-{20 + len(prefix):02d}T02:00:00Z",
+        "request": {"model": "candidates", "bucket": bucket, "prefix": prefix},
+    }
+    sent = local.client("lambda").invoke(
+        FunctionName=local.outputs["RunsFunctionArn"], Payload=json.dumps(event)
+    )
+    run = json.loads(sent["Payload"].read())["run"]
+    ended = quintet("runs", "watch", "candidates", run, state=local.state)
+    assert ended.exit_code == 0, ended.output
+    assert f"candidates of {len(rows):,} users" in ended.output
+    return str(run)
+
+
+@pytest.fixture(scope="module")
+def published(local_aws: LocalAws) -> LocalAws:
+    result = quintet("publish", str(PACKAGE), state=local_aws.state)
+    assert result.exit_code == 0, result.output
+    return local_aws
+
+
+def test_candidates_of_a_night_are_those_of_the_model_until_the_next(published: LocalAws) -> None:
+    state = published.state
+    columns = GOLDEN["columns"]
+    rows = [
+        {"customer_id": user, "items": items, "days": days}
+        for user, items, days in zip(
+            GOLDEN["entities"], columns["items"], columns["days"], strict=True
+        )
+    ]
+    first = night(published, "_data/a/", rows)
+    stage = Stage.open("local", state)
+    dynamodb, name = stage.signed("dynamodb"), published.outputs["CandidatesTableName"]
+    table, pointers = CandidateTable(dynamodb, name), CandidatePointers(dynamodb, name)
+
+    def seen() -> str:
+        return str((current_run("candidates", None, pointers) or {"run": ""})["run"])
+
+    eventually(lambda: seen() == first or None)
+    for row, user in enumerate(GOLDEN["entities"]):
+        ids, scores = unpacked(table.get("candidates", first, user, time.time()) or b"")
+        assert ids.tolist() == GOLDEN["outputs"]["ids"][row]
+        expected = np.float32(GOLDEN["outputs"]["scores"][row]).astype(np.float16)
+        assert scores.tolist() == expected.tolist()
+    printed = quintet("candidates", "show", "candidates", "new", "--top", "2", state=state).output
+    best = GOLDEN["outputs"]["ids"][GOLDEN["entities"].index("new")]
+    assert [line.split()[0] for line in printed.splitlines()[1:]] == [str(i) for i in best[:2]]
+    assert printed.startswith(f"run {first}: the first 2 of 200 items for new\n")
+
+    second = night(published, "_data/bb/", rows[:3])
+    eventually(lambda: seen() == second or None)
+    gone = quintet("candidates", "show", "candidates", "new", state=state)
+    assert gone.exit_code != 0
+    promoted = quintet("candidates", "promote", "candidates", first, state=state)
+    assert f"readers see the candidates of run {first}\n" in promoted.output
+    assert f"to undo: quintet candidates promote candidates {second}" in promoted.output
+    assert quintet("candidates", "show", "candidates", "new", state=state).exit_code == 0
+
+
+def test_the_committed_file_has_a_customer_a_row() -> None:
+    customers = read_table(PACKAGE / "data" / "customers.parquet")["customer_id"].tolist()
+    assert len(customers) == len(set(customers)) > 4_000
