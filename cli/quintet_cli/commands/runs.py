@@ -1,7 +1,8 @@
-"""`quintet runs`: list, follow, stop, redrive and promote the runs that score files."""
+"""`quintet runs`: list, follow, stop, redrive, compare and promote the runs that score files."""
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,8 @@ import typer
 from quintet.batch import executions
 from quintet.batch.plans import RunPaths
 from quintet_cli.options import Model, Run, StageName, State, Wait
+from quintet_cli.registry import artifacts_of
+from quintet_cli.run_comparison import comparable_plans, compare_runs
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.tables import show_to_readers
@@ -19,6 +22,7 @@ from quintet_cli.views.runs import (
     POLL_SECONDS,
     finish,
     follow,
+    print_comparison,
     print_report,
     print_runs,
     table_name,
@@ -115,6 +119,28 @@ def redrive(
     console.print(f"run [bold]{folder.run}[/bold], execution {started.name}")
     if wait:
         finish(follow(reader, folder))
+
+
+@runs.command()
+def compare(
+    model: Model,
+    first: Annotated[str, typer.Argument(help="A run that has succeeded.", metavar="RUN_A")],
+    second: Annotated[str, typer.Argument(help="Another over the same input.", metavar="RUN_B")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Compare the scores of two runs over one input, such as of two versions."""
+    opened = Stage.open(stage, state)
+    store = RunReader(opened).store
+    plans = comparable_plans(store, model, first, second)
+    contract = artifacts_of(opened).contract(model, plans[0].version, plans[0].seal)
+    found = compare_runs(store, *plans, contract)
+    if as_json:
+        print(json.dumps(found))
+        return
+    print_comparison(found)
 
 
 @runs.command()

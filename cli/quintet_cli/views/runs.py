@@ -23,6 +23,7 @@ __all__ = [
     "finish",
     "follow",
     "pace",
+    "print_comparison",
     "print_pointers",
     "print_report",
     "print_runs",
@@ -195,3 +196,32 @@ def print_pointers(found: list[dict[str, Any]], model: str) -> None:
 def table_name(pointer: dict[str, Any]) -> str:
     """Return the table's name: the model's, or the partition's if it belongs to one."""
     return "/".join(filter(None, (pointer["model"], pointer["partition"])))
+
+
+def print_comparison(found: dict[str, Any]) -> None:
+    """Print what differs between the scores of two runs."""
+    rows, (first, second) = found["rows"], found["versions"]
+    console.print(
+        f"[bold]{found['model']}[/bold]: version {first} ({found['runs'][0]}) and version {second} "
+        f"({found['runs'][1]}), {rows['both']:,} rows scored by both",
+        soft_wrap=True,
+    )
+    for name, version in (("only_first", first), ("only_second", second)):
+        if rows[name]:
+            console.print(f"  scored by version {version} alone: {rows[name]:,} rows")
+    score = found["score"]
+    if score is not None:
+        in_sd = "" if score["shift_sd"] is None else f" ({score['shift_sd']:+.3g} sd)"
+        before, after = score["mean"]
+        console.print(
+            f"  mean score: {before:.4g} and {after:.4g}, a shift of {score['shift']:+.4g}{in_sd}"
+        )
+        console.print(f"  largest difference of a row: {score['largest']:.4g}")
+    labels = found["labels"]
+    if labels is not None and labels["compared"]:
+        console.print(
+            f"  labels changed: {labels['changed']:,} of {labels['compared']:,} "
+            f"({1 - labels['agreement']:.2%})"
+        )
+        for change in labels["changes"]:
+            console.print(f"    {change['from']} to {change['to']}: {change['rows']:,}")
