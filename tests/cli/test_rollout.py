@@ -189,7 +189,7 @@ def test_a_rollout_that_begins_with_overrides_only_goes_on_when_it_is_resumed(st
         "rollout": stand.rollout().id,
         "step": -1,
     }
-    assert "version 2 in shadow, paused (overrides only)" in stand.quintet("status", "shop")
+    assert "version 2 with its overrides only;" in stand.quintet("status", "shop")
     stand.quintet("resume", "shop")
     assert stand.route() == {
         **held,
@@ -387,7 +387,7 @@ def test_the_history_names_who_when_and_why(stand: Stand) -> None:
     assert [re.sub("  +", " | ", end) for end in ends] == [
         "published | version 1 live | test",
         f"started | version 2 in shadow | {me} | new data",
-        f"paused | version 2 in shadow, paused (lunch) | {me} | lunch",
+        f"paused | version 2 in shadow | {me} | lunch",
         f"rolled back | version 1 live | {me} | enough [bold]",
     ]
     found = json.loads(stand.quintet("history", "shop", "--json"))
@@ -436,7 +436,7 @@ def test_watch_follows_a_rollout_to_its_end(
 def test_pause_and_resume(stand: Stand) -> None:
     stand.quintet("start", "shop", 2)
     assert re.fullmatch(
-        r"✓ shop: .*Z  paused       version 2 in shadow, paused \(by hand\)  \S+\n",
+        r"✓ shop: .*Z  paused       version 2 in shadow  \S+\n",
         stand.quintet("pause", "shop"),
     )
     assert stand.quintet("pause", "shop", code=1) == (

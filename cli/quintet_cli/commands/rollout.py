@@ -204,7 +204,8 @@ def _follow(rollouts: StageRollouts, model: str, id: str) -> Change:
 
 def _follow_live(rollouts: StageRollouts, model: str, id: str) -> Change:
     """Show the state, again and again, until the rollout ends; then its changes."""
-    with Live(console=console, transient=True, auto_refresh=False) as live:
+    wrapping = Console(highlight=False)
+    with Live(console=wrapping, transient=True, auto_refresh=False) as live:
         while True:
             changes = _of(rollouts.history(model), id)
             if changes[-1].rollout is None:

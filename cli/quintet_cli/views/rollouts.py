@@ -11,7 +11,7 @@ from rich.table import Table
 
 from quintet.rollouts.gates import GateRow, Verdict
 from quintet.rollouts.store import Change
-from quintet.rollouts.transitions import shown
+from quintet.rollouts.transitions import place_of, shown
 from quintet_cli.rollouts import Promise, Report
 
 __all__ = ["change_line", "history_table", "rollout_view", "verdict_line"]
@@ -65,7 +65,8 @@ def history_table(changes: Sequence[Change]) -> Table:
 
 def _cells(change: Change) -> tuple[str, str, str, str, str]:
     rollout = change.rollout
-    route = f"version {change.after['live']} live" if rollout is None else shown(rollout)
+    live = f"version {change.after['live']} live"
+    route = live if rollout is None else f"version {rollout.candidate} {place_of(rollout)}"
     cause = change.cause
     return _moment(cause.at), f"{change.event:<11}", route, cause.by, cause.reason
 

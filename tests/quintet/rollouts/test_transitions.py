@@ -122,7 +122,7 @@ def test_a_rollout_may_begin_with_overrides_only(shadow: bool) -> None:
     common = {"live": 1, "overrides": {"ann": 2}, "rollout": "r1"}
     quiet = {"shadow": 2} if shadow else {}
     assert held == {**common, **quiet, "revision": 2, "step": -1}
-    with pytest.raises(Conflict, match=r"paused \(overrides only\); `quintet rollout resume small"):
+    with pytest.raises(Conflict, match="with its overrides only; `quintet rollout resume small`"):
         transitions.advance(store.read("small"), cause())
     resumed = go(store, transitions.resume)
     if shadow:

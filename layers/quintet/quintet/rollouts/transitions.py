@@ -30,6 +30,8 @@ __all__ = [
 
 #: overrides are read with every route, and are for testers rather than for a share of the users
 MAX_OVERRIDES = 100
+#: why a rollout is paused that begins with its overrides alone
+HELD = "overrides only"
 
 
 def publish_first(model: str, version: int, cause: Cause) -> Change:
@@ -115,7 +117,7 @@ def start(
         step=-1 if quiet else 0,
         started=cause.at,
         entered=cause.at,
-        paused="overrides only" if held else "",
+        paused=HELD if held else "",
         by=cause.by,
         reason=cause.reason,
         paired=paired,
@@ -309,12 +311,14 @@ def _checked_overrides(overrides: Mapping[str, int], versions: set[int]) -> dict
 
 def shown(rollout: Rollout) -> str:
     """A rollout for a message: "version 4 as canary at 10 %, paused (by hand)"."""
-    paused = f", paused ({rollout.paused})" if rollout.paused else ""
+    paused = f", paused ({rollout.paused})" if rollout.paused not in ("", HELD) else ""
     return f"version {rollout.candidate} {place_of(rollout)}{paused}"
 
 
 def place_of(rollout: Rollout) -> str:
     """Where the candidate is: "in shadow", "as canary at 10 %", "promoted and watched"."""
+    if rollout.paused == HELD:
+        return "with its overrides only"
     return {
         "shadow": "in shadow",
         "canary": f"as canary at {100 * rollout.share:g} %",
