@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import urllib3
 import yaml
@@ -28,6 +29,7 @@ from quintet.aws.client import AwsClient
 from quintet.captures.compaction import compact
 from quintet.captures.tables import read_parquet
 from quintet.contract import Capture
+from quintet.labels.table import Labels, put
 from quintet_cli.app import app
 from quintet_cli.stacks import StageError
 
@@ -154,6 +156,7 @@ def test_the_command_reports_a_day(
     local: LocalAws, bucket: CaptureBucket, served: Counter[tuple[str, str, int]], tmp_path: Path
 ) -> None:
     today, page = datetime.now(UTC).date().isoformat(), tmp_path / "day.html"
+    put(bucket, "log", Labels(np.array([b"a"]), np.array([b"1"]), np.array([time.time()])))
     words = ["monitor", "log", "--day", today, "--out", str(page), "--state", str(local.state)]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, f"{done.output} {done.exception}"
