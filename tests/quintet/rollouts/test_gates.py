@@ -335,3 +335,33 @@ def test_rollout_without_pairs_has_the_gates_of_entities_only(paired: bool) -> N
     rule = rule_for(rollout, RolloutRule(gates=Gates(latency="dry_run")))
     off = {} if paired else {"failures": "off", "score": "off", "labels": "off"}
     assert rule == RolloutRule(steps=(0.2, 1.0), gates=Gates(latency="dry_run", **off))  # type: ignore[arg-type]
+
+
+def test_requests_whose_rows_went_to_both_versions_do_not_break_the_router() -> None:
+    """At 10 %, requests of 100 rows begin on both versions, the candidate first."""
+    number = np.arange(300)
+    event = np.char.add("r", number.astype(str))
+    began = {"event": event, "row": -1, "step": 0, "begun": True}
+    first = np.random.default_rng(3).random(300) < 0.1  # the version of the first row's entity
+    found = verdict(
+        evidence(300, **began, entity=number, at=number, candidate=True),
+        evidence(300, **began, entity=1000 + number, at=number + 0.1),
+        evidence(300, event=event, step=0, entity=2000 + number, at=number, candidate=first),
+        step=0,
+    )
+    row = rows_of(found)["sample ratio"]
+    assert (row.verdict, row.n, row.canary) == ("ok", 300, float(first.mean()))
+
+
+def test_what_came_of_one_version_before_the_other_is_not_looked_at_yet() -> None:
+    rule = RolloutRule(steps=(0.5, 1.0))
+    number = np.arange(100)
+    late = {"entity": number, "candidate": True, "failed": True}
+    now = 2e6
+    recent = evidence(100, **late, at=now - 5)
+    older = evidence(100, **late, at=now - 15)
+    seen = [rows_of(verdict(one, rule=rule, step=0, now=now)) for one in (recent, older)]
+    assert [(of["errors"].verdict, of["sample ratio"].verdict) for of in seen] == [
+        ("no evidence", "ok"),
+        ("bad", "broken"),
+    ]

@@ -43,6 +43,9 @@ PAIRED = ("failures", "score", "labels")
 UNPAIRED = ("crashes", "errors", "latency")
 #: the chance that the router is called broken while it is not
 SAMPLE_RATIO_ALPHA = 0.001
+#: seconds by which the evidence of both versions has come, which is written apart: what came of one
+#: of them alone would look as if the other had no entities, or no errors
+SETTLED = 10.0
 QUANTILES = (0.5, 0.95)  # of latency
 _LARGEST = 1e12  # evidence that is shown
 
@@ -101,7 +104,8 @@ def judge(
 
     `share` (0 to 1) is the candidate's at the present `step`. Requests that began more than
     `timeout` seconds before `now` (epoch seconds) and have no outcome have crashed. Gates on
-    entities wait for the canary, and are off if no step leaves entities to the live version.
+    entities wait for the canary, and are off if no step leaves entities to the live version; they
+    look at what is older than SETTLED seconds.
     """
     shares = np.array(rule.steps, dtype=np.float64)
     if 0 <= step < len(shares):
@@ -109,7 +113,7 @@ def judge(
     rows = list(_paired(rule, pairs(evidence)))
     if phase != "shadow" and (shares < 1).any():
         present = share if 0 < share < 1 else float(shares[shares < 1].max())
-        seen = requests_of(evidence, shares)
+        seen = requests_of(evidence.take(evidence.at < now - SETTLED), shares)
         rows += _unpaired(rule, seen, shares, present, now - timeout)
         rows.append(_sample_ratio(new_entities(seen, shares)))
     return _together(rows)
