@@ -1,14 +1,18 @@
-"""Keep stopped executions ABORTED: moto marks one FAILED if its task ends after the stop.
+"""What moto does otherwise with executions: stopped ones, and those that a state starts.
 
+It marks an execution FAILED whose task ends after a stop, and calls its own API with the names of
+the language where that has others (`StateMachineArn`, `stateMachineArn`).
 https://docs.aws.amazon.com/step-functions/latest/apireference/API_StopExecution.html
+https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-__all__ = ["staying_stopped"]
+__all__ = ["renamed", "staying_stopped"]
 
 
 def staying_stopped(set_error: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
@@ -26,3 +30,27 @@ def staying_stopped(set_error: Callable[[Any, Any], None]) -> Callable[[Any, Any
                 set_error(environment, error)
 
     return fail
+
+
+def renamed(evaluate: Callable[..., None]) -> Callable[..., None]:
+    """Wrap moto's task of `states:startExecution`, so that it calls the API with the API's names.
+
+    The response is left on the environment's stack, with the names of the language.
+    """
+
+    def evaluate_task(
+        task: Any, env: Any, resource_runtime_part: Any, normalised_parameters: Any, **rest: Any
+    ) -> None:
+        given = {name[0].lower() + name[1:]: v for name, v in normalised_parameters.items()}
+        evaluate(task, env, resource_runtime_part, given, **rest)
+        env.stack.append({_title(name): _plain(v) for name, v in env.stack.pop().items()})
+
+    return evaluate_task
+
+
+def _title(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+def _plain(value: Any) -> Any:
+    return value.timestamp() if isinstance(value, datetime) else value

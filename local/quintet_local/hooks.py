@@ -17,7 +17,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
 
-from quintet_local.executions import staying_stopped
+from quintet_local.executions import renamed, staying_stopped
 from quintet_local.map_runs import tolerating
 from quintet_local.metrics import in_one_pass
 from quintet_local.names import ACCOUNT, arn
@@ -131,6 +131,7 @@ def import_state_machines() -> None:
     _name_executions()
     _end_maps_early()
     _keep_stops()
+    _start_executions()
 
 
 def _end_maps_early() -> None:
@@ -146,6 +147,13 @@ def _keep_stops() -> None:
     module = importlib.import_module("moto.stepfunctions.parser.asl.eval.environment")
     environment = module.Environment
     _replace(environment, "set_error", staying_stopped(environment.set_error))
+
+
+def _start_executions() -> None:
+    """Make a state that starts an execution call the API by its own names."""
+    place = "moto.stepfunctions.parser.asl.component.state.exec.state_task.service"
+    task = importlib.import_module(f"{place}.state_task_service_sfn").StateTaskServiceSfn
+    _replace(task, "_eval_service_task", renamed(task._eval_service_task))
 
 
 def _name_executions() -> None:
