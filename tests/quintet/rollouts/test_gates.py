@@ -285,6 +285,13 @@ def test_steps_that_the_rule_does_not_have_are_left_out_and_a_full_step_compares
     ]
 
 
+def test_promotion_does_not_change_what_the_last_step_has_seen() -> None:
+    parts = canary(400, failed=np.arange(400) % 50 == 1)
+    before = verdict(*parts)
+    after = judge(RULE, concat(parts), step=1, share=1.0, phase="watching", now=1e6, timeout=30)
+    assert after == before
+
+
 def test_verdict_is_ready_for_json() -> None:
     rule = rule_with(Gates(score="off", labels="off", crashes="off", errors="off", latency="off"))
     found = verdict(paired(1000, candidate_failed=np.arange(1000) < 20), rule=rule)

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import betaincc, betaln
 from tests.kits.evidence import evidence
 
 from quintet.rollouts.outcomes import errors, new_entities, requests_of
@@ -110,3 +111,14 @@ def test_walks_without_a_difference_cross_no_more_often_than_alpha_says() -> Non
     logs = np.where(values[..., None] > 0, bets[0], bets[1]).cumsum(axis=1)
     crossed = ever(log_mean(logs, EVEN.weights), 0.05)
     assert 0 < crossed <= 0.05 * walks
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_grid_of_odds_is_near_a_mixture_over_all_of_them(share: float) -> None:
+    """The mixture in closed form: a candidate's chance that is uniform from its share to 1."""
+    for ours in range(1, 60):
+        for live in (0, 1, ours // 4, ours):
+            log = betaln(ours + 1, live + 1) + np.log(betaincc(ours + 1, live + 1, share))
+            log -= np.log(1 - share) + ours * np.log(share) + live * np.log(1 - share)
+            if 2 < log < 9:  # about the threshold, at 6.4: within a factor of 6
+                assert float(log_more_often([ours], [live], [share])) > log - 1.8

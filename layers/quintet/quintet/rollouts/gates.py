@@ -108,7 +108,7 @@ def judge(
     look at what is older than SETTLED seconds.
     """
     shares = np.array(rule.steps, dtype=np.float64)
-    if 0 <= step < len(shares):
+    if phase == "canary" and 0 <= step < len(shares):
         shares[step] = share
     rows = list(_paired(rule, pairs(evidence)))
     if phase != "shadow" and (shares < 1).any():
