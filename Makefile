@@ -63,7 +63,7 @@ lint: setup ## run ruff, mypy, cfn-lint
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
 
-demo: setup ## run the main job on the local AWS: online, jobs, stream, a file
+demo: setup ## run the main job on the local AWS: online, rollouts, jobs, stream, a file
 	$(BIN)/quintet demo
 
 demo-down: setup ## stop what `make demo` left running

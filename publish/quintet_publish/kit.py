@@ -18,7 +18,16 @@ from quintet.contract import Contract, Feature
 from quintet.onnx_model import OnnxModel
 from quintet_publish.model_yaml import read_contract
 
-__all__ = ["Columns", "clean", "contract_of", "predict", "read_table", "save", "write_table"]
+__all__ = [
+    "Columns",
+    "clean",
+    "contract_of",
+    "predict",
+    "read_table",
+    "save",
+    "write",
+    "write_table",
+]
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -192,6 +201,22 @@ def save(
     entities: Sequence[str] | None = None,
 ) -> None:
     """Write model.onnx, golden.json (the graph's own outputs) and metrics.json, and print."""
+    write(out, contract, model, golden=golden, entities=entities)
+    _write_json(out / "metrics.json", dict(metrics))
+    for name, value in metrics.items():
+        print(f"{name:<28} {value:.10g}")
+    print(f"{'model.onnx, bytes':<28} {(out / 'model.onnx').stat().st_size}")
+
+
+def write(
+    out: Path,
+    contract: Contract,
+    model: onnx.ModelProto,
+    *,
+    golden: Columns,
+    entities: Sequence[str] | None = None,
+) -> None:
+    """Write model.onnx and golden.json, which has the graph's own outputs."""
     outputs = predict(model, contract, golden)
     columns = {feature.name: _plain(golden[feature.name]) for feature in contract.features}
     vectors: dict[str, Any] = {"columns": columns}
@@ -202,10 +227,6 @@ def save(
     out.mkdir(parents=True, exist_ok=True)
     (out / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
     _write_json(out / "golden.json", vectors)
-    _write_json(out / "metrics.json", dict(metrics))
-    for name, value in metrics.items():
-        print(f"{name:<28} {value:.10g}")
-    print(f"{'model.onnx, bytes':<28} {(out / 'model.onnx').stat().st_size}")
 
 
 def _plain(values: NDArray[Any] | list[Any]) -> Any:

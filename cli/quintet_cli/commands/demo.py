@@ -10,9 +10,13 @@ import typer
 import urllib3
 from rich.progress import Progress
 
-from quintet_cli.commands import dlq, drop, features, local, publish, runs
+from quintet.rollouts.store import Change
+from quintet.rollouts.transitions import shown
+from quintet_cli.commands import dlq, drop, features, local, publish, rollout, runs
+from quintet_cli.demo.fraud_versions import in_pence, rounded
 from quintet_cli.demo.jobs import dead_letter, drain, read_texts
 from quintet_cli.demo.orders import predict, read_records, serve_orders
+from quintet_cli.demo.rollouts import RolledOut, follow
 from quintet_cli.demo.stream import burst, watch
 from quintet_cli.demo.tables import (
     alerts_table,
@@ -22,8 +26,10 @@ from quintet_cli.demo.tables import (
 )
 from quintet_cli.local_process import is_running
 from quintet_cli.options import State
+from quintet_cli.rollouts import StageRollouts
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
+from quintet_cli.views.rollouts import history_table
 
 __all__ = ["register"]
 
@@ -53,7 +59,7 @@ def demo(
     api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Run the main workflow on this machine: orders, jobs, a stream, a file of customers."""
+    """Run the main workflow on this machine: orders, rollouts, jobs, a stream, a file."""
     if not MODELS.is_dir():
         raise StageError("the demo runs in a checkout of Quintet: models/ does not exist here")
     start = time.monotonic()
@@ -74,6 +80,9 @@ def demo(
     _act("Score orders at checkout, one request each")
     _score_orders(stage, orders)
     _route_texts(stage)
+
+    _act("Roll out two new versions of the checkout's model while orders come in")
+    _roll_out(stage, state, orders)
 
     _act("Submit a burst of texts as jobs, and receive a signed callback for each")
     _burst(stage, jobs)
@@ -139,6 +148,39 @@ def _score_orders(stage: Stage, most: int) -> None:
     console.print(times_table(served, cold))
     if served.refused:
         raise StageError(f"{served.refused} of {len(served.milliseconds)} orders were refused")
+
+
+def _roll_out(stage: Stage, state: Path, most: int) -> None:
+    """Roll out a bad version and then a good one; each is the next of the model's numbers."""
+    records = read_records(MODELS / "fraud/data/requests.jsonl", most)
+    for make, story, expected in (
+        (in_pence, "takes the order's pounds for pence", "rolled back"),
+        (rounded, "is as good as the live one, and smaller", "finished"),
+    ):
+        version = max(StageRollouts(stage).stored("fraud").route.versions) + 1
+        package = make(MODELS / "fraud", state / "demo" / f"fraud-{version}", version)
+        console.print(f"\nversion {version} {story}")
+        _say(f"quintet publish {package}")
+        publish.publish(package, state=state)
+        _say(f"quintet rollout start fraud {version} --skip-shadow")
+        rollout.start("fraud", version, skip_shadow=True, state=state)
+        begun = StageRollouts(stage).history("fraud")[-1]
+        with console.status("orders come in") as status:
+
+            def tick(last: Change, found: RolledOut) -> None:
+                count = sum(found.answered.values())
+                where = "over" if last.rollout is None else shown(last.rollout)
+                status.update(f"{count:,} orders; {where}")
+
+            found = follow(stage, "fraud", records, begun, tick)
+        console.print(history_table(found.changes))
+        answered = ", ".join(f"version {v} {n:,}" for v, n in sorted(found.answered.items()))
+        console.print(f"orders answered in {found.seconds:.0f} s: {answered}")
+        if found.refused or found.changes[-1].event != expected:
+            raise StageError(
+                f"version {version} was {found.changes[-1].event}, {found.refused} orders refused; "
+                f"expected {expected}, and none refused"
+            )
 
 
 def _route_texts(stage: Stage) -> None:

@@ -36,11 +36,11 @@ def read_records(path: Path, most: int) -> list[dict[str, Any]]:
 
 
 def predict(
-    pool: urllib3.PoolManager, api_url: str, model: str, record: dict[str, Any]
+    pool: urllib3.PoolManager, api_url: str, model: str, *records: dict[str, Any]
 ) -> tuple[int, dict[str, Any]]:
-    """Send one record to POST /models/{model}/predict; return the status and the response."""
+    """Send records to POST /models/{model}/predict; return the status and the response."""
     response = pool.request(
-        "POST", f"{api_url}/models/{model}/predict", json={"records": [record]}, timeout=30
+        "POST", f"{api_url}/models/{model}/predict", json={"records": records}, timeout=30
     )
     return response.status, response.json()
 
