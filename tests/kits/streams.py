@@ -13,6 +13,7 @@ from tests.kits import models
 
 from quintet.contract import Aggregate, AlertRule, Contract, Stream
 from quintet.errors import QuintetError
+from quintet.serving.crashes import CrashLog
 from quintet.serving.model_cache import ModelCache, PublishedModel
 from quintet.serving.routes import MemoryRoutes, Route, Version
 from quintet.streaming.model_rows import ShardBatch, TumblingWindow
@@ -43,7 +44,10 @@ TIMED: Contract = models.renamed(
 
 
 def cache_of(
-    *models: PublishedModel, missing: Mapping[int, QuintetError] | None = None, **route: Any
+    *models: PublishedModel,
+    missing: Mapping[int, QuintetError] | None = None,
+    crashes: CrashLog | None = None,
+    **route: Any,
 ) -> ModelCache:
     """Loaded models; the first version of each is live. `route` are other fields of its route,
     `missing` versions that do not load."""
@@ -62,7 +66,7 @@ def cache_of(
                 raise missing[version]
             return loaded[model, version]
 
-    return ModelCache(routes, Loaded(), memory=10**9, clock=lambda: 0.0)
+    return ModelCache(routes, Loaded(), memory=10**9, clock=lambda: 0.0, crashes=crashes)
 
 
 def reading(meter: Any = "m1", x: Any = 2.0, **more: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from quintet.columns import Array
 from quintet.contract import AlertRule, Capture, Contract, Limits
 from quintet.errors import ModelFailure
 from quintet.onnx_model import OnnxModel
+from quintet.serving.crashes import Crash, CrashLog
 from quintet.serving.routing import bucket
 from quintet.streaming.alerts import MemoryAlertChannel
 
@@ -188,3 +190,28 @@ def test_rows_whose_version_does_not_answer_any_more_stay_in_the_sink_alone() ->
     assert set(latest(place)) == {meter for meter in METERS if version_of(meter) == 1}
     assert {row[0] for row in captured(place, "version")} == {1}
     assert place.quarantine() == []
+
+
+class Deadly(Version):
+    """A version that ends the process: the log of crashes is as the next process finds it."""
+
+    def __init__(self, number: int, file: Path) -> None:
+        super().__init__(number)
+        self._file = file
+        self.found: list[Crash] = []
+
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
+        """See `quintet.scoring.Model.run`."""
+        copy = self._file.with_suffix(".copy")
+        copy.write_bytes(self._file.read_bytes())
+        self.found = CrashLog(lambda: 1e6, copy).found
+        return super().run(outputs, feeds)
+
+
+def test_a_run_of_the_canary_is_noted_and_one_of_the_live_version_is_not(tmp_path: Path) -> None:
+    live, new = (Deadly(number, tmp_path / "crashes") for number in (1, 2))
+    place = place_of(live, new)
+    place.crashes = CrashLog(lambda: 1e6, tmp_path / "crashes")
+    place.take(shard_batch(RECORDS[0]))
+    assert (live.found, new.found) == ([], [Crash("log", 2, 1)])
+    assert not place.crashes.running.any()

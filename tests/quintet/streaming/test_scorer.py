@@ -20,6 +20,7 @@ from quintet.contract import Contract
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource, MemoryFeatures
 from quintet.onnx_model import OnnxModel
+from quintet.serving.crashes import CrashLog
 from quintet.serving.model_cache import PublishedModel
 from quintet.streaming.alerts import AlertNotifier, MemoryAlertChannel, MemoryAlertState
 from quintet.streaming.checkpoints import Ahead, Checkpoint, MemoryCheckpoints, furthest
@@ -62,6 +63,7 @@ class Place:
         self.model = model
         self.models: list[PublishedModel] = [model]
         self.route: dict[str, Any] = {}
+        self.crashes: CrashLog | None = None
         self.missing: dict[int, QuintetError] = {}
         self.captures = MemoryCaptures()
         self.channel = MemoryAlertChannel()
@@ -74,7 +76,9 @@ class Place:
     def take(self, batch: ShardBatch, window: Any = None) -> ShardOutcome:
         scorer = Scorer(
             decode=lambda found: decode(found, lambda name: self.model, "log"),
-            models=cache_of(self.model, *self.models, missing=self.missing, **self.route),
+            models=cache_of(
+                self.model, *self.models, missing=self.missing, crashes=self.crashes, **self.route
+            ),
             features=self.features,
             sink=self.sink,
             checkpoints=self.checkpoints,

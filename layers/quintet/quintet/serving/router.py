@@ -8,6 +8,7 @@ version answers its rows, and `TakenOut` is the evidence against it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,10 +32,21 @@ from quintet.serving.routes import Route
 from quintet.serving.routing import Choice, assigned, keys_of
 
 if TYPE_CHECKING:
+    from quintet.serving.crashes import CrashLog
     from quintet.serving.model_cache import ModelCache
     from quintet.serving.predict import Online
 
-__all__ = ["Part", "Split", "TakenOut", "adapted", "answer", "parts_of", "subset", "timed"]
+__all__ = [
+    "Part",
+    "Split",
+    "TakenOut",
+    "adapted",
+    "answer",
+    "parts_of",
+    "running",
+    "subset",
+    "timed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +163,7 @@ def answer(
     keys = keys_of(batch.entities, batch.rows, context.id, whole=not by_row)
     split = Split(online.models, route.rollout, route.model)
     parts, context.taken_out = parts_of(split, batch, keys)
-    crashes, answered = online.models.crashes, list[Prediction]()
+    answered = list[Prediction]()
     context.answered = answered
     outer = context.steps
     for part, steps in timed(parts, outer):
@@ -161,9 +173,7 @@ def answer(
         context.asked = part.batch, part.rows
         if part.route.mark and route.rollout.canary is not None:
             online.begin(context, part)
-        slot = crashes.slots.get((context.model, context.version), 0)
-        crashes.running[slot] = 1
-        try:
+        with running(online.models.crashes, part, live=True):
             answered += predict(
                 part.route,
                 part.batch,
@@ -174,8 +184,6 @@ def answer(
                 scoring=online.cache.scoring(context) if contract.cache_ttl > 0 else score,
                 steps=steps,
             )
-        finally:
-            crashes.running[slot] = 0
         answered[-1].rows, answered[-1].took = part.rows, steps.milliseconds()
     whole = in_caller_order(answered, batch)
     # if rows are refused, the request is refused or failed by their version
@@ -183,6 +191,23 @@ def answer(
     context.contract, context.version = first.contract, first.contract.version
     context.route, context.rollout = first.route, first.rollout
     return replace(whole, parts=answered) if by_row else whole
+
+
+@contextmanager
+def running(crashes: CrashLog, part: Part, *, live: bool = False) -> Iterator[None]:
+    """While a version runs, an end of the process is noted as its; of the live one if asked to.
+
+    Jobs and streams have rules of their own for work that crashes, whatever the version: there
+    only a version that can be taken out is noted.
+    """
+    contract, slot = part.route.model.contract, 0
+    if live or part.route.name != "live":
+        slot = crashes.slots.get((contract.name, contract.version), 0)
+    crashes.running[slot] = 1
+    try:
+        yield
+    finally:
+        crashes.running[slot] = 0
 
 
 def timed(parts: Sequence[Part], outer: Steps) -> Iterator[tuple[Part, Steps]]:

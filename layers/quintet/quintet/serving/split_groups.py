@@ -13,7 +13,7 @@ from quintet.errors import ModelFailure
 from quintet.features import FeatureSource
 from quintet.serving.groups import split
 from quintet.serving.predict import ModelRoute, Prediction, Steps, predict
-from quintet.serving.router import Split, TakenOut, parts_of, timed
+from quintet.serving.router import Split, TakenOut, parts_of, running, timed
 
 __all__ = ["Begin", "Divided", "predict_divided"]
 
@@ -62,15 +62,16 @@ def predict_divided(
         rows = [part.rows[of == number] - starts[number] for number in numbers]
         pieces = {n: take(batches[n], some) for n, some in zip(numbers.tolist(), rows, strict=True)}
         begin(part.route, pieces)
-        (whole,) = predict(
-            part.route,
-            part.batch,
-            features,
-            now,
-            outputs=outputs,
-            isolate=counts.tolist(),
-            steps=own_steps,
-        )
+        with running(by.models.crashes, part):
+            (whole,) = predict(
+                part.route,
+                part.batch,
+                features,
+                now,
+                outputs=outputs,
+                isolate=counts.tolist(),
+                steps=own_steps,
+            )
         whole.took = own_steps.milliseconds()
         answers = split(whole, [*pieces.values()])
         for number, some, piece in zip(pieces, rows, answers, strict=True):

@@ -15,7 +15,7 @@ from quintet.features import FeatureSource
 from quintet.serving import ModelRoute, Prediction, Steps
 from quintet.serving.model_cache import ModelCache, PublishedModel
 from quintet.serving.predict import failed_prediction, in_caller_order, predict
-from quintet.serving.router import Part, Split, TakenOut, adapted, parts_of, subset, timed
+from quintet.serving.router import Part, Split, TakenOut, adapted, parts_of, running, subset, timed
 from quintet.serving.routing import row_keys
 from quintet.streaming.captures import event_ids
 from quintet.streaming.model_rows import ModelRows, ShardBatch
@@ -87,9 +87,10 @@ class Versions:
         found, now = list[Prediction](), self.clock()
         for part, own in timed(parts, steps):
             try:
-                (one,) = predict(
-                    part.route, part.batch, self.features, now, isolate="rows", steps=own
-                )
+                with running(self.models.crashes, part):
+                    (one,) = predict(
+                        part.route, part.batch, self.features, now, isolate="rows", steps=own
+                    )
             except ModelFailure as error:
                 own.ended["score_ms"] = own.timer()
                 one = failed_prediction(part.route, part.batch, error, now)

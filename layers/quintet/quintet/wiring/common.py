@@ -163,14 +163,22 @@ def _golden_differs(contract: Contract, difference: Difference) -> None:
 
 
 def models(settings: ModelSettings) -> ModelCache:
-    """Runnable models; the last used stay loaded between invocations."""
+    """Runnable models; the last used stay loaded between invocations.
+
+    A version that ended this environment's process again and again is taken out of a rollout.
+    """
+    from quintet.serving.crashes import CrashLog
     from quintet.serving.model_cache import ModelCache
 
+    crashes = CrashLog(time.time, Path(tempfile.gettempdir()) / "quintet-crashes")
+    for crash in crashes.found:
+        request_telemetry().crashed(crash)
     return ModelCache(
         registry(settings.registry_table),
         artifacts(settings.registry_bucket, cached=True),
         memory=settings.model_memory_mb * 1_000_000,
         clock=time.monotonic,
+        crashes=crashes,
         taken_out=_taken_out,
     )
 
