@@ -224,6 +224,8 @@ _ANSWERS: tuple[tuple[str, str, Any], ...] = (
     ("Drop", "drop_several", SETTLED),
     ("Drop", "drop_test_event", SETTLED),
     ("Drop", "drop_not_ours", SETTLED),
+    ("Rollout", "rollout_look", {"done": True, "wait": 0, "event": None}),
+    ("Rollout", "rollout_alarm", SETTLED),
     ("PlanRun", "plan_run_file", _planned("planned", RUN, 1)),
     ("PlanRun", "plan_run_prefix", _planned("planned", f"tiny-2026-01-{_HASH}", 1)),
     ("PlanRun", "plan_run_unknown_model", _planned("refused", f"nosuch-customers-{_HASH}", 0)),

@@ -14,9 +14,10 @@ import yaml
 from moto.cloudwatch.models import cloudwatch_backends
 from tests.kits.aws import ROOT, client, moto_server
 
+from quintet.rollouts.stops import Stop, stop_of
 from quintet_local.alarming import Alarming
 from quintet_local.alarms import alarms_of
-from quintet_local.events import Events
+from quintet_local.events import Events, alarm_event
 from quintet_local.honoured import notices
 from quintet_local.measures import Measures
 from quintet_local.names import ACCOUNT, REGION
@@ -362,3 +363,19 @@ def test_all_alarms_of_the_template_are_evaluated_but_for_those_of_log_deliverie
     assert alarms_of(of)[2] == {
         "CaptureDeliveryAlarm": "not evaluated: AWS/Logs has no DeliveryErrors here"
     }
+
+
+def test_the_alarms_that_stop_rollouts_reach_their_queue(tmp_path: Path) -> None:
+    of = plan(load(ROOT / "template.yaml"), "http://127.0.0.1:4566")
+    sent: list[tuple[str, str]] = []
+    events = Events(describe(of, tmp_path).rules, lambda arn, body: sent.append((arn, body)))
+    for one in alarms_of(of)[0]:
+        events.put(alarm_event(one, ("OK", "why"), ("ALARM", "why"), NOW))
+        events.put(alarm_event(one, ("ALARM", "why"), ("OK", "why"), NOW))
+    queue = of.identities["RolloutQueue"].attributes["Arn"]
+    names = ("PredictErrors", "StreamAge", "StreamFailures", "WorkDeadLetters", "WorkQueueAge")
+    rings = [of.identities[f"{name}Alarm"].ref for name in names]
+    stops = sorted(((arn, stop_of(body)) for arn, body in sent), key=str)
+    assert stops == [
+        (queue, Stop(at=NOW, by="alarm", reason=f"{name} rings: why")) for name in sorted(rings)
+    ]
