@@ -18,6 +18,7 @@ from quintet.columns import from_records
 from quintet.contract import Contract, Feature
 from quintet.errors import ModelFailure, Transient
 from quintet.rollouts.compare import begun
+from quintet.rollouts.comparer import Paced
 from quintet.rollouts.evidence import Evidence
 from quintet.rollouts.evidence_store import MemoryEvidence, from_parquet, once, to_parquet
 from quintet.serving.crashes import CrashLog
@@ -319,3 +320,18 @@ def test_the_beginning_of_a_request_is_evidence_apart_from_its_outcome() -> None
         ("e2", -1, True, False, 1),
     ]
     assert found.entity[0] == 255
+
+
+def test_a_judge_that_takes_long_looks_less_often() -> None:
+    now, looks = [0.0], []
+
+    def judge(model: str, rollout: str) -> None:
+        looks.append((rollout, now[0]))
+        now[0] += 2  # seconds
+
+    paced = Paced(judge, lambda: now[0])
+    for _ in range(30):
+        paced("shop", "r1")
+        now[0] += 1
+    paced("shop", "r2")
+    assert looks == [("r1", 0.0), ("r1", 20.0), ("r2", 34.0)]

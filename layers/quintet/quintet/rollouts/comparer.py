@@ -27,10 +27,33 @@ from quintet.rollouts.state import Rollout
 from quintet.scoring import Model
 from quintet.serving.model_cache import ModelCache
 
-__all__ = ["Compared", "Comparer", "Judge"]
+__all__ = ["Compared", "Comparer", "Judge", "Paced"]
 
 #: judges a rollout of a model by the evidence so far, and rolls it back if it is bad
 Judge = Callable[[str, str], object]
+#: how many times as long as its last look took a judge waits
+PACE = 9
+
+
+class Paced:
+    """A judge that takes a tenth of the time at most: with much evidence, it looks less often.
+
+    `timer` is in seconds. What comes meanwhile is judged at the next look, or by the tick of the
+    state machine.
+    """
+
+    def __init__(self, judge: Judge, timer: Callable[[], float]) -> None:
+        self._judge = judge
+        self._timer = timer
+        self._next: dict[str, float] = {}
+
+    def __call__(self, model: str, rollout: str) -> None:
+        """Judge, unless it is too soon after the last time."""
+        begun = self._timer()
+        if begun >= self._next.get(rollout, begun):
+            self._judge(model, rollout)
+            ended = self._timer()
+            self._next[rollout] = ended + PACE * (ended - begun)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from quintet.aws.rollouts import Rollouts
 from quintet.contract import Contract
 from quintet.errors import Transient
 from quintet.jobs.messages import Delivery, backoff
-from quintet.rollouts.comparer import Comparer
+from quintet.rollouts.comparer import Comparer, Paced
 from quintet.rollouts.evidence_store import EvidenceObjects
 from quintet.rollouts.telemetry import ComparisonTelemetry
 from quintet.serving.crashes import CrashLog
@@ -109,6 +109,9 @@ def _comparer() -> Comparer:
 
     judge = judge_of(settings, evidence)
 
+    def judge_now(model: str, rollout: str) -> None:
+        judge.judge_now(model, rollout, time.time())
+
     def contract_of(model: str, version: int) -> Contract:
         return contracts.get(model, version).contract
 
@@ -119,5 +122,5 @@ def _comparer() -> Comparer:
         rollout_of=lambda model: rollouts.read(model).rollout,
         contract_of=contract_of,
         models=models,
-        judge=lambda model, rollout: judge.judge_now(model, rollout, time.time()),
+        judge=Paced(judge_now, time.monotonic),
     )
