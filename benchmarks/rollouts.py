@@ -26,7 +26,17 @@ from scipy.stats import beta
 from quintet.contract import RolloutRule
 from quintet.rollouts.gates import QUANTILES, SAMPLE_RATIO_ALPHA
 from quintet.rollouts.outcomes import Requests, exposed
-from quintet.rollouts.power import changing, failing, log_threshold, needed
+from quintet.rollouts.power import (
+    CRASHES,
+    FAILURES,
+    LABELS,
+    SHIFT,
+    SLOW,
+    changing,
+    failing,
+    log_threshold,
+    needed,
+)
 from quintet.rollouts.sequential import (
     EVEN,
     ODDS_WEIGHTS,
@@ -382,6 +392,15 @@ def upper(some: int, count: int) -> float:
     return 1.0 if some == count else float(beta.ppf(0.95, some + 1, count - some))
 
 
+#: what each gate finds in 95 of 100 rollouts by the time it may say ok
+FINDS = {
+    "failures": f"{FAILURES:.0%} of the rows more than the margin",
+    "score": f"a shift of {SHIFT:g} sd more than the margin",
+    "labels": f"{LABELS:.0%} of the rows more than the margin",
+    "crashes": f"{CRASHES:.0%} of the entities, where the live version has none",
+    "errors": f"{CRASHES:.0%} of the entities, where the live version has none",
+    "latency": f"{SLOW:.0%} of the requests above the margin times the live 95th percentile",
+}
 Case = tuple[str, Line, float, int]
 #: versions that are alike: the false rollbacks of a test that counts requests, and of the gate
 ALIKE: tuple[Case, ...] = (
@@ -454,6 +473,20 @@ def good_versions(
             }
         )
     return rows
+
+
+def needs() -> list[str]:
+    """The table of what gates need before they may say ok, by the candidate's share."""
+    shares = [share for share in RULE.steps if share < 1]
+    least = [needed(RULE, share) for share in shares]
+    lines = [
+        f"| gate | finds | {' | '.join(f'at {share:.0%}' for share in shares)} |",
+        f"|---|---|{'---|' * len(shares)}",
+    ]
+    for gate, finds in FINDS.items():
+        counts = " | ".join(f"{of[gate]:,}" for of in least)
+        lines.append(f"| `{gate}` | {finds} | {counts} |")
+    return lines
 
 
 def tables(found: dict[str, list[dict[str, Any]]], rollouts: int) -> str:

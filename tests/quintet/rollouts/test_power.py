@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from benchmarks.rollouts import (
     ALIKE,
+    PAGE,
     TARGETS,
     WORLDS,
     Entities,
@@ -18,6 +19,7 @@ from benchmarks.rollouts import (
     good_versions,
     more_events,
     more_failures,
+    needs,
     shifted_scores,
     world,
 )
@@ -69,6 +71,10 @@ def test_what_a_gate_needs_finds_what_must_be_found(gate: str, line: object, sha
     enough = needed(RolloutRule(), share)[gate]
     after = found_after(line, "uniform", ROLLOUTS, share, 2 * enough)  # type: ignore[arg-type]
     assert 0.91 <= np.mean(after <= enough) <= 0.995
+
+
+def test_page_has_what_gates_need() -> None:
+    assert "\n".join(needs()) in PAGE.read_text("utf-8")
 
 
 def test_fewer_gates_and_wider_margins_need_less() -> None:
