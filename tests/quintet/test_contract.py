@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from quintet.contract import (
     AlertRule,
@@ -12,6 +13,7 @@ from quintet.contract import (
     Feature,
     Input,
     Output,
+    Stream,
     from_dict,
     to_dict,
 )
@@ -38,6 +40,13 @@ CONTRACT = Contract(
 
 def test_json_round_trip_gives_the_same_contract() -> None:
     assert from_dict(json.loads(json.dumps(to_dict(CONTRACT)))) == CONTRACT
+
+
+def test_version_that_named_the_id_of_its_rows_under_stream_still_loads() -> None:
+    contract = replace(CONTRACT, id="order_id", stream=Stream(time="placed"))
+    stored = json.loads(json.dumps(to_dict(contract)))
+    stored["stream"]["id"] = stored.pop("id")
+    assert from_dict(stored) == contract
 
 
 def test_derived_names() -> None:

@@ -583,6 +583,10 @@ def to_dict(contract: Contract) -> dict[str, Any]:
 
 def from_dict(data: Mapping[str, Any]) -> Contract:
     """Build a contract from the output of `to_dict`. Publishing validated it already."""
+    stream = data.get("stream")
+    if stream and "id" in stream:  # published when a row's id was a setting of streams alone
+        stream = dict(stream)
+        data = {**data, "id": stream.pop("id"), "stream": stream}
     built: Contract = _build(Contract, data)
     return built
 
