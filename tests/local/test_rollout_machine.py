@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from dataclasses import replace
 from typing import Any
@@ -54,13 +55,15 @@ def broken_graph() -> bytes:
 
 @pytest.fixture(scope="module")
 def stage(local_aws: LocalAws) -> LocalAws:
-    """The local AWS with a model of four versions, of which the third fails on some rows."""
+    """The local AWS with a model of five versions: 3 fails on some rows, 5 does not load."""
     rows = {"x": [100.0, 200.0]}
-    for version in (1, 2, 3, 4):
+    for version in (1, 2, 3, 4, 5):
         contract, graph = replace(CONTRACT, version=version), models.log_graph()
-        if version == 3:
+        if version in (3, 5):
             gates = replace(RULE.gates, errors="on")
-            contract, graph = replace(contract, rollout=replace(RULE, gates=gates)), broken_graph()
+            contract = replace(contract, rollout=replace(RULE, gates=gates))
+        if version == 3:
+            graph = broken_graph()
         models.publish_graph(contract, graph, rows, local_aws.registry)
     return local_aws
 
@@ -94,15 +97,17 @@ def history(local: LocalAws) -> list[Change]:
     return local.registry.routes.history(NAME)
 
 
-def until_its_end(local: LocalAws, before: int, rows: int = ROWS) -> list[Change]:
+def until_its_end(
+    local: LocalAws, before: int, rows: int = ROWS, statuses: tuple[int, ...] = (200, 424)
+) -> list[Change]:
     """Traffic until the rollout that is in progress ends; the changes after the first `before`.
 
-    No request is lost: each is answered, if only with a failure of the candidate.
+    No request is lost: each is answered, if only with a failure of the candidate (424).
     """
 
     def look() -> list[Change] | None:
-        assert ask(local, rows).status in (200, 424)
-        time.sleep(0.1)
+        assert ask(local, rows).status in statuses
+        time.sleep(0.2)
         found = history(local)[before:]
         return found if found and found[-1].rollout is None else None
 
@@ -147,6 +152,21 @@ def test_a_version_that_fails_on_some_rows_is_rolled_back(
     assert (start.event, end.event, end.cause.by) == ("started", "rolled back", "gates")
     assert end.cause.reason.startswith("errors: " if how else "failures: 0.3 against 0, ")
     assert {**end.after, "revision": 0} == {"live": live, "revision": 0}
+    all_answered_by(stage, live)
+
+
+def test_a_version_that_does_not_load_is_rolled_back_and_nobody_gets_its_failures(
+    stage: LocalAws,
+) -> None:
+    s3, bucket = stage.client("s3"), stage.outputs["RegistryBucketName"]
+    found = s3.list_objects_v2(Bucket=bucket, Prefix=f"models/{NAME}/")["Contents"]
+    (graph,) = (one["Key"] for one in found if re.search(r"/0*5/.*onnx$", one["Key"]))
+    s3.put_object(Bucket=bucket, Key=graph, Body=b"no graph")
+    before, live = len(history(stage)), stage.registry.routes.read(NAME).route.live
+    quintet(stage, "start", NAME, "5", "--skip-shadow")
+    start, end = until_its_end(stage, before, 1, (200,))
+    assert (start.event, end.event, end.cause.by) == ("started", "rolled back", "gates")
+    assert end.cause.reason.startswith("errors: 1 against 0, ")
     all_answered_by(stage, live)
 
 
