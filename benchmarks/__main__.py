@@ -13,6 +13,7 @@ BENCHMARKS = (
     "score_unit",
     "score_stream",
     "batch_rows",
+    "candidates",
     "sessions",
     "s3_get",
     "async_work",

@@ -49,7 +49,7 @@ COMPARE_MS = 0.05
 #: assumed: lines in one delivery of CloudWatch Logs
 DELIVERED = 100
 #: measured by benchmarks/candidates.py: users a second of a unit; counted: bytes of an item
-CANDIDATE_USERS, CANDIDATE_BYTES = 1_800, 1_350
+CANDIDATE_USERS, CANDIDATE_BYTES = 2_500, 1_350
 #: `candidates.nights` of 2, and a week
 KEPT_NIGHTS = 9
 #: bytes of a row of 30 features in Parquet: 1.2 GB for ten million, see docs/benchmarks.md

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ import numpy as np
 from arro3 import core
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, from_arrays, from_records
+from quintet.columns import Array, Batch, from_arrays, from_records, numpy_dtype
 from quintet.contract import Contract
 from quintet.errors import Refusal
 from quintet.formats.quarantined import Original
@@ -22,6 +23,8 @@ CHUNK_ROWS = 8192
 MIN_CHUNK_ROWS = 1024
 #: bytes read at once, which limits the number of wide rows
 CHUNK_BYTES = 32 << 20
+#: about: bytes of the outputs of one run, such as embeddings or lists of items
+OUTPUT_BYTES = 2 << 20
 
 
 @dataclass(slots=True)
@@ -48,13 +51,20 @@ class Chunk:
 Piece = Callable[[], Chunk]
 
 
-def cuts(rows: int, left: int) -> Iterator[slice]:
+def most_rows(contract: Contract) -> int:
+    """The rows of a run whose outputs have about OUTPUT_BYTES; at least MIN_CHUNK_ROWS."""
+    sizes = (math.prod(o.largest) * numpy_dtype(o.dtype).itemsize for o in contract.outputs)
+    return max(MIN_CHUNK_ROWS, OUTPUT_BYTES // max(1, sum(sizes)))
+
+
+def cuts(contract: Contract, rows: int, left: int) -> Iterator[slice]:
     """Cut rows that were read together into chunks; `left` counts them and the unit's rows after.
 
     Chunks get smaller towards the end of a unit, so that threads end together (guided
     self-scheduling: Polychronopoulos and Kuck, 1987).
     """
-    return even(rows, min(CHUNK_ROWS, max(MIN_CHUNK_ROWS, left // 4)))
+    most = min(CHUNK_ROWS, contract.compiled[most_rows], max(MIN_CHUNK_ROWS, left // 4))
+    return even(rows, most)
 
 
 def even(rows: int, most: int) -> Iterator[slice]:

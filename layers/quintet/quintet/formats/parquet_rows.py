@@ -82,7 +82,7 @@ def read_parquet(
     row = part.first_row
     with parquet_file(source, footer, seen) as view:
         for table in record_batches(view, _rows_at_once(seen)):
-            for chosen in cuts(table.num_rows, left):
+            for chosen in cuts(contract, table.num_rows, left):
                 some = table.slice(chosen.start, chosen.stop - chosen.start)
                 yield partial(_chunk, contract, wanted, some, row, rest)
                 row += some.num_rows

@@ -70,7 +70,7 @@ def read_text(
             yield partial(_too_long, contract, layout, part, row)
             row, left = row + 1, left - 1
             continue
-        for chosen in cuts(len(part), left):
+        for chosen in cuts(contract, len(part), left):
             text = _Text(part, chosen)
             yield partial(_chunk, reader, text, row)
             row += len(text)
