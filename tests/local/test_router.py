@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
 import urllib3
-from onnx import helper
-from tests.kits import models
 from tests.kits.local_aws import LocalAws, eventually
-from tests.kits.streams import METER
+from tests.kits.switched import METERS, NAME, Caller, Switches, ask, calling, publish
 
-from quintet.contract import Capture
 from quintet.rollouts import transitions
 from quintet.rollouts.store import Cause
 from quintet.serving.model_cache import ROUTE_SECONDS
 from quintet.serving.routing import bucket
 
-NAME, ROLLOUT = "routed", "router-1"
-CONTRACT = replace(METER, name=NAME, capture=Capture(), stream=None, alert=None)
-ROWS = {**models.ROWS["log"], "meter": ["m1"]}
-METERS = [f"m{number}" for number in range(8)]
+ROLLOUT = "router-1"
 #: what a route's cache may keep a version that the table no longer names, and a request's time
 SECONDS = 10.0
-
-
-def graph(factor: float) -> bytes:
-    """The logarithms of `factor` times x + y, and of `factor` times x - y."""
-    weights = np.array([[factor, factor], [factor, -factor]], dtype=np.float32)
-    nodes = [
-        helper.make_node("MatMul", ["XY", "weights"], ["both"]),
-        helper.make_node("Log", ["both"], ["logs"]),
-    ]
-    return models.graph_of(CONTRACT, nodes, weights=weights)
 
 
 def version_of(meter: str, share: float = 0.5) -> int:
@@ -46,68 +28,17 @@ def version_of(meter: str, share: float = 0.5) -> int:
 
 
 @pytest.fixture(scope="module")
-def local(local_aws: LocalAws) -> Iterator[LocalAws]:
+def local(local_aws: LocalAws) -> LocalAws:
     """The local AWS with version 1 live, and version 2 published."""
-    for version in (1, 2):
-        contract = replace(CONTRACT, version=version)
-        models.publish_graph(contract, graph(float(version)), ROWS, local_aws.registry)
-    yield local_aws
-
-
-@dataclass
-class Seen:
-    """When a request was sent and answered, and the version and value of each row."""
-
-    asked: float
-    answered: float
-    versions: list[int]
-    values: list[float]
-
-
-@dataclass
-class Caller:
-    """Asks for the same meters again and again; `lost` are the statuses of other answers."""
-
-    local: LocalAws
-    seen: list[Seen] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        """Ask until `ended`."""
-        with urllib3.PoolManager() as pool:
-            while not self.ended.wait(0.1):
-                asked = time.monotonic()
-                answer = ask(self.local, pool=pool)
-                if answer.status != 200:
-                    self.lost.append(answer.status)
-                    continue
-                found = answer.json()
-                versions = found.get("versions", [found["version"]] * len(METERS))
-                values = [one["logs"][0] for one in found["predictions"]]
-                self.seen.append(Seen(asked, time.monotonic(), versions, values))
-
-
-def ask(local: LocalAws, pool: Any = urllib3, **headers: str) -> Any:
-    url = f"{local.api_url}/models/{NAME}/predict"
-    rows = [{"meter": meter, "x": 2.0} for meter in METERS]
-    kind = {"Content-Type": "application/json"}
-    body = orjson.dumps({"records": rows})
-    return pool.request("POST", url, body=body, headers=kind | headers, retries=False)
+    publish(local_aws)
+    return local_aws
 
 
 @pytest.fixture
 def callers(local: LocalAws) -> Iterator[list[Caller]]:
     """Two callers at work."""
-    found = [Caller(local) for _ in range(2)]
-    threads = [threading.Thread(target=one.run) for one in found]
-    for thread in threads:
-        thread.start()
-    yield found
-    for one in found:
-        one.ended.set()
-    for thread in threads:
-        thread.join()
+    with calling(local, 2) as found:
+        yield found
 
 
 def test_no_request_is_lost_and_none_is_answered_by_a_version_that_is_gone(
@@ -115,11 +46,12 @@ def test_no_request_is_lost_and_none_is_answered_by_a_version_that_is_gone(
 ) -> None:
     """While a canary begins, grows, is rolled back, begins again, and is promoted."""
     routes, cause = local.registry.routes, Cause(at=1.0, by="test", reason="a test")
-    named: list[tuple[float, set[int]]] = [(0.0, {1})]
+    switches = Switches()
+    named = switches.named
 
     def change(made: Any, versions: set[int]) -> None:
         assert routes.write(made)
-        named.append((time.monotonic(), versions))
+        switches.note(versions)
 
     def all_say(expected: list[int]) -> None:
         eventually(lambda: ask(local).json().get("versions") == expected or None, SECONDS)
@@ -146,17 +78,11 @@ def test_no_request_is_lost_and_none_is_answered_by_a_version_that_is_gone(
     eventually(lambda: ask(local).json()["version"] == 2 or None, SECONDS)
 
     assert [one.lost for one in callers] == [[], []]
-    until = [*(at for at, _ in named[1:]), float("inf")]
-    for one in [answer for caller in callers for answer in list(caller.seen)]:
+    answers = [one for caller in callers for one in list(caller.seen)]
+    assert switches.overdue(answers, SECONDS) == []
+    for one in answers:
         expected = [np.log(2.0 * version) for version in one.versions]
         assert one.values == pytest.approx(expected, rel=1e-5)
-        earliest = one.asked - SECONDS
-        allowed = [
-            versions
-            for (since, versions), end in zip(named, until, strict=True)
-            if since <= one.answered and end >= earliest
-        ]
-        assert set(one.versions) <= set().union(*allowed)
         if one.answered < named[2][0]:  # at half: an entity's version, or the one before
             for meter, version in zip(METERS, one.versions, strict=True):
                 assert version in (1, version_of(meter))
