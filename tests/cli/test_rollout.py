@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from quintet.aws.captures import CaptureBucket
 from quintet.aws.client import AwsClient
-from quintet.contract import Capture, Contract, RolloutRule
+from quintet.contract import Capture, Contract, Gates, RolloutRule
 from quintet.rollouts import transitions
 from quintet.rollouts.evidence import Evidence
 from quintet.rollouts.evidence_store import EvidenceObjects
@@ -273,6 +273,13 @@ def test_a_sensitive_feature_leaves_the_gates_of_entities(stand: Stand) -> None:
     assert stand.rollout().paired is False
     rows = stand.report()["verdict"]["rows"]
     assert [row["metric"] for row in rows] == ["crashes", "errors", "latency", "sample ratio"]
+
+
+def test_start_says_that_no_gate_is_on(stand: Stand) -> None:
+    off = Gates(**dict.fromkeys(Gates().modes, "off"))  # type: ignore[arg-type]
+    stand.publish(replace(LIVE, version=4, rollout=RolloutRule(gates=off)))
+    told = stand.quintet("start", "shop", 4)
+    assert "! no gate is on: it pauses without evidence" in told.splitlines()
 
 
 def test_without_its_execution_a_rollout_is_taken_back(stand: Stand) -> None:

@@ -94,8 +94,13 @@ def start(
         console.print(f"[yellow]![/yellow] rows have no pairs, so without {', '.join(lost)}")
     counts = gates_needed(rollout, rule)
     needs = ", ".join(f"{gate} {count:,}" for gate, count in counts.items())
-    console.print(f"  rows (of crashes, errors and latency: entities) before a gate is ok: {needs}")
-    console.print(f"  `quintet rollout watch {escape(model)}` follows it")
+    if needs:
+        of = "rows (of crashes, errors and latency: entities)"
+        console.print(f"  {of} before a gate is ok: {needs}")
+    else:
+        console.print("[yellow]![/yellow] no gate is on: it pauses without evidence")
+    at = "" if stage == "local" else f" --stage {stage}"
+    console.print(f"  `quintet rollout watch {escape(model + at)}` follows it")
 
 
 def status(
