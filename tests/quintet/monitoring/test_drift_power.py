@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.drift_power import frozen, share, shifted
+from benchmarks.drift_power import frozen, relabelled, rescored, share, shifted, swapped
 
 DAYS = 25
 
@@ -22,9 +22,13 @@ def test_rows_of_entities_would_be_called_if_they_counted_as_independent() -> No
 def test_shifts_are_found_and_small_ones_are_not_called() -> None:
     assert share(None, 200, DAYS, shifted(0.5)) >= 0.9
     assert share(None, 1_000, DAYS, shifted(0.3)) >= 0.9
-    assert share(None, 1_000, 5, frozen) == 1
     assert share(None, 10_000, 5, shifted(0.1)) == 0
 
 
+@pytest.mark.parametrize("change", [frozen, swapped, rescored, relabelled])
+def test_other_changes_are_found(change: object) -> None:
+    assert share(None, 1_000, 5, change) == 1  # type: ignore[arg-type]
+
+
 def test_a_shift_of_entities_is_found_too() -> None:
-    assert share("customer", 1_000, 5, shifted(np.sqrt(0.5))) == 1
+    assert share("customer", 2_000, 5, shifted(np.sqrt(0.5))) == 1
