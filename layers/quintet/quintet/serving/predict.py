@@ -358,9 +358,10 @@ class Online:
         context.route = "live" if version is None else "pinned"
         context.steps.ended["load_ms"] = context.steps.timer()
         if version is None and route.rollout:
+            mark = route.mark
             if not route.splits:  # else each row's version, and its evidence, is decided later
-                context.rollout = route.mark
-            return ModelRoute(model, "live", route.mark, route)
+                context.rollout = mark
+            return ModelRoute(model, "live", mark, route)
         return ModelRoute(model, context.route)
 
     def predict(
