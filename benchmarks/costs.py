@@ -169,8 +169,8 @@ def beside(of: Plan) -> list[Line]:
         Line("a model with traffic", 7 * metric, "7 metrics of `predict`, whatever its versions"),
         Line(
             "the error budget of a model with traffic",
-            5 * metric + WATCHES * 4 * table["cloudwatch"]["metric_read"],
-            "5 metrics of `monitor`, and its reads of 4 of `predict`",
+            5 * metric + WATCHES * 8 * table["cloudwatch"]["metric_read"],
+            "5 metrics of `monitor`, and its reads of 8 of `predict`",
         ),
         Line("a rollout", 7 * metric, "7 metrics of the route canary or shadow, while it runs"),
         Line(

@@ -45,9 +45,11 @@ class Watch:
         found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
         return [stop_of(message["Body"]) for message in found.get("Messages", [])]
 
-    def put(self, model: str, ago: int, end: float = END, **counts: float) -> None:
+    def put(
+        self, model: str, ago: int, end: float = END, route: str = "live", **counts: float
+    ) -> None:
         """Write predict's counts of a moment `ago` seconds before a step's `end`."""
-        of = {"stage": "test", "model": model, "route": "live", "service": "predict"}
+        of = {"stage": "test", "model": model, "route": route, "service": "predict"}
         dimensions = [{"Name": name, "Value": value} for name, value in of.items()]
         at = datetime.fromtimestamp(end - ago, UTC)
         data = [
@@ -93,7 +95,9 @@ def watch(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wa
 def test_counts_become_burns_a_notice_and_budgets(
     watch: Watch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    watch.put("log", 30, requests_count=200, failed_requests_count=60, slow_requests_count=7)
+    watch.put("log", 30, requests_count=150, failed_requests_count=10, slow_requests_count=7)
+    watch.put("log", 30, route="canary", requests_count=50, failed_requests_count=50)
+    watch.put("log", 30, route="shadow", requests_count=900, failed_requests_count=900)
     watch.put("log", 7200, requests_count=300, refused_requests_count=100)
     watch.put("log", 200_000, requests_count=500)
     watch.put("log", 400_000, requests_count=1000)  # older than every window

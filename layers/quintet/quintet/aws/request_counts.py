@@ -27,8 +27,10 @@ _NAMES = (
     "failed_requests_count",
     "slow_requests_count",
 )
+#: the routes that answer callers; the canary's counts exist only while a rollout runs
+_ROUTES = ("live", "canary")
 #: models of one call, which returns 100,800 values at most
-_MODELS = 25
+_MODELS = 12
 
 
 class RequestCounts:
@@ -43,7 +45,8 @@ class RequestCounts:
     ) -> dict[str, Counts]:
         """The counts of models in `steps` steps of `seconds` each, up to `end` (epoch seconds).
 
-        `end` is a multiple of `seconds`, which is a multiple of 60.
+        Those that a canary answered count, too. `end` is a multiple of `seconds`, which is a
+        multiple of 60.
 
         Raises:
             Transient: CloudWatch did not answer.
@@ -52,16 +55,20 @@ class RequestCounts:
         for start in range(0, len(models), _MODELS):
             some = models[start : start + _MODELS]
             queries = {
-                f"q{number}_{which}": self._query(model, name, seconds)
+                f"q{number}_{which}_{route}": self._query(model, route, name, seconds)
                 for number, model in enumerate(some)
                 for which, name in enumerate(_NAMES)
+                for route in _ROUTES
             }
             sums = {query: np.zeros(steps) for query in queries}
             begin = end - steps * seconds
             for query, moment, value in self._values(list(queries.items()), begin, end):
                 sums[query][int((moment - begin) // seconds)] += value
             for number, model in enumerate(some):
-                of = [sums[f"q{number}_{which}"] for which in range(len(_NAMES))]
+                of = [
+                    np.sum([sums[f"q{number}_{which}_{route}"] for route in _ROUTES], axis=0)
+                    for which in range(len(_NAMES))
+                ]
                 found[model] = Counts(*of)
         return found
 
@@ -76,8 +83,8 @@ class RequestCounts:
         query = _stat(namespace, metric, dimensions, 3600)
         return sum(value for _, _, value in self._values([("q", query)], start, end))
 
-    def _query(self, model: str, metric: str, seconds: int) -> dict[str, Any]:
-        of = {"stage": self._stage, "model": model, "route": "live", "service": "predict"}
+    def _query(self, model: str, route: str, metric: str, seconds: int) -> dict[str, Any]:
+        of = {"stage": self._stage, "model": model, "route": route, "service": "predict"}
         return _stat("Quintet", metric, of, seconds)
 
     def _values(
