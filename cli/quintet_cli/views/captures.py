@@ -139,6 +139,10 @@ def untouched_lines(outputs: Mapping[str, str], entity: str) -> Iterator[str]:
             f"aws s3 ls --recursive s3://{outputs['CapturesBucketName']}/features/",
         ),
         (
+            "evidence of rollouts, by a hash of the entity and ids of events",
+            f"aws s3 ls --recursive s3://{outputs['CapturesBucketName']}/rollouts/",
+        ),
+        (
             "labels, by ids of predictions",
             f"aws s3 ls --recursive s3://{outputs['CapturesBucketName']}/labels/",
         ),
