@@ -21,7 +21,8 @@ from quintet.captures.tables import concat, read_parquet, table_of
 from quintet.columns import from_records
 from quintet.contract import Capture, Contract
 from quintet.serving import ModelRoute
-from quintet.serving.predict import in_caller_order, predict
+from quintet.serving.predict import predict
+from quintet.serving.prediction import in_caller_order
 
 __all__ = ["CAPTURED", "delivery", "lines_of", "records", "table"]
 

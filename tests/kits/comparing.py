@@ -23,7 +23,8 @@ from quintet.rollouts.evidence_store import MemoryEvidence
 from quintet.rollouts.state import Rollout
 from quintet.serving import ModelRoute
 from quintet.serving.model_cache import ModelCache
-from quintet.serving.predict import in_caller_order, predict
+from quintet.serving.predict import predict
+from quintet.serving.prediction import in_caller_order
 from quintet.serving.routes import MemoryRoutes, Route, Version
 
 __all__ = ["CANDIDATE", "LIVE", "ROLLOUT", "RolloutWorld", "fragile_graph", "lines_of"]

@@ -26,7 +26,8 @@ from quintet.errors import Transient
 from quintet.features import FeatureSource, MemoryFeatures, StoredValue
 from quintet.protocols.registry import RECORDS
 from quintet.serving import ModelRoute
-from quintet.serving.predict import in_caller_order, predict
+from quintet.serving.predict import predict
+from quintet.serving.prediction import in_caller_order
 
 CAPTURE = Capture(rate=1, days=7)
 HOUR = Hour("shop", 3, 7, int(NOW // 3600) * 3600)

@@ -22,7 +22,7 @@ from quintet.onnx_model import OnnxModel
 from quintet.protocols import oip_metadata, records
 from quintet.scoring import score
 from quintet.serving.golden import score_columns
-from quintet.serving.predict import Prediction
+from quintet.serving.prediction import Prediction
 
 X, Y = (
     "serving_default_x:0",

@@ -17,7 +17,8 @@ from quintet.features import MemoryFeatures, StoredValue
 from quintet.onnx_model import OnnxModel
 from quintet.serving import ModelRoute, Prediction
 from quintet.serving.isolation import MAX_FAILING_ROWS
-from quintet.serving.predict import failed_prediction, in_caller_order, predict
+from quintet.serving.predict import predict
+from quintet.serving.prediction import failed_prediction, in_caller_order
 
 SHOP_ROUTE = ModelRoute(OnnxModel(SHOP, GRAPHS["shop"]()), "live")
 

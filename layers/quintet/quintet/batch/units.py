@@ -30,7 +30,7 @@ from quintet.formats.readers import read_slice
 from quintet.formats.sources import Layout, Slice
 from quintet.scoring import Model
 from quintet.serving import ModelRoute, Prediction
-from quintet.serving.predict import in_caller_order, predict
+from quintet.serving.predict import predict
 
 __all__ = ["BEAT_SECONDS", "UnitFailed", "score_unit"]
 
@@ -261,8 +261,7 @@ class _Scorer:
         if not chunk.batch.rows:
             return _Scored(part, chunk, None, {})
         source = self.features(part.moment)
-        found = predict(self.route, chunk.batch, source, part.moment, isolate="rows")
-        prediction = in_caller_order(found)
+        (prediction,) = predict(self.route, chunk.batch, source, part.moment, isolate="rows")
         kept: Mapping[str, core.Array] = {}
         if self.keep:
             rows = chunk.rows[prediction.scores.index]

@@ -17,7 +17,8 @@ from quintet.protocols.http import Request, Response
 from quintet.protocols.registry import PROTOCOLS, Asked, WireProtocol
 from quintet.serving import ModelRoute, Prediction, Steps, predict_groups
 from quintet.serving.model_cache import ModelCache, PublishedModel
-from quintet.serving.predict import in_caller_order, predict
+from quintet.serving.predict import predict
+from quintet.serving.prediction import in_caller_order
 from quintet.serving.router import Split, TakenOut, parts_of
 from quintet.serving.routes import Route
 from quintet.serving.routing import keys_of

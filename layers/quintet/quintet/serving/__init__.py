@@ -2,14 +2,8 @@
 
 from quintet.serving.caches import PredictionCache
 from quintet.serving.groups import predict_groups
-from quintet.serving.predict import (
-    ModelRoute,
-    ModelStats,
-    Online,
-    Prediction,
-    RequestContext,
-    Steps,
-)
+from quintet.serving.predict import ModelStats, Online, RequestContext, Steps
+from quintet.serving.prediction import ModelRoute, Prediction
 
 __all__ = [
     "ModelRoute",

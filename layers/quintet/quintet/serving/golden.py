@@ -22,7 +22,8 @@ from quintet.columns import Array, from_records, numpy_dtype, shown
 from quintet.contract import Contract, Output
 from quintet.features import MemoryFeatures
 from quintet.scoring import Model, Scores
-from quintet.serving.predict import ModelRoute, predict
+from quintet.serving.predict import predict
+from quintet.serving.prediction import ModelRoute
 
 __all__ = [
     "NEAR",

@@ -11,7 +11,8 @@ from quintet.columns import Batch, merge
 from quintet.errors import ModelFailure
 from quintet.features import FeatureSource
 from quintet.scoring import Scores
-from quintet.serving.predict import ModelRoute, Prediction, Steps, in_caller_order, predict
+from quintet.serving.predict import Steps, predict
+from quintet.serving.prediction import ModelRoute, Prediction
 
 __all__ = ["predict_groups", "split"]
 
@@ -35,8 +36,8 @@ def predict_groups(
     """
     merged = merge(batches)
     sizes = [batch.rows for batch in batches]
-    found = predict(route, merged, features, now, outputs=outputs, isolate=sizes, steps=steps)
-    return split(in_caller_order(found), batches)
+    (whole,) = predict(route, merged, features, now, outputs=outputs, isolate=sizes, steps=steps)
+    return split(whole, batches)
 
 
 def _view(merged: Batch, batch: Batch, start: int, end: int) -> Batch:

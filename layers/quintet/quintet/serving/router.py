@@ -20,14 +20,8 @@ from quintet.contract import Contract
 from quintet.errors import ModelFailure, QuintetError
 from quintet.scoring import Model, Scores, score
 from quintet.serving.checking import check_values
-from quintet.serving.predict import (
-    ModelRoute,
-    Prediction,
-    RequestContext,
-    Steps,
-    in_caller_order,
-    predict,
-)
+from quintet.serving.predict import RequestContext, Steps, predict
+from quintet.serving.prediction import ModelRoute, Prediction, in_caller_order
 from quintet.serving.routes import Route
 from quintet.serving.routing import Choice, assigned, keys_of
 

@@ -12,7 +12,8 @@ from quintet.columns import Batch, merge, take
 from quintet.errors import ModelFailure
 from quintet.features import FeatureSource
 from quintet.serving.groups import split
-from quintet.serving.predict import ModelRoute, Prediction, Steps, predict
+from quintet.serving.predict import Steps, predict
+from quintet.serving.prediction import ModelRoute, Prediction
 from quintet.serving.router import Split, TakenOut, parts_of, running, timed
 
 __all__ = ["Begin", "Divided", "predict_divided"]

@@ -14,7 +14,8 @@ from quintet.errors import ModelFailure, QuintetError
 from quintet.features import FeatureSource
 from quintet.serving import ModelRoute, Prediction, Steps
 from quintet.serving.model_cache import ModelCache, PublishedModel
-from quintet.serving.predict import failed_prediction, in_caller_order, predict
+from quintet.serving.predict import predict
+from quintet.serving.prediction import failed_prediction, in_caller_order
 from quintet.serving.router import Part, Split, TakenOut, adapted, parts_of, running, subset, timed
 from quintet.serving.routing import row_keys
 from quintet.streaming.captures import event_ids
