@@ -22,7 +22,7 @@ from quintet.columns import Batch
 from quintet.contract import Contract
 from quintet.errors import ModelFailure
 from quintet.rollouts.answers import Answers, Asked, captured_answers
-from quintet.rollouts.evidence import Evidence
+from quintet.rollouts.evidence import Evidence, unpaired
 from quintet.rollouts.state import Rollout
 from quintet.serving.routing import entity_hash
 
@@ -71,22 +71,15 @@ def seen(rows: core.Table, rollout: Rollout, contract: Contract) -> Seen:
     hashes = {key: entity_hash(rollout.model, key) for key in set(keys)}
     failed = _failed(rows, contract, text["outcome"])
     count = rows.num_rows
-    none, nothing = np.zeros(count, dtype=np.bool_), np.full(count, np.nan)
-    evidence = Evidence(
+    evidence = unpaired(
+        count,
         event=np.array(text["event"], dtype=np.str_),
         row=np.array([-1 if row is None else row for row in rows["row"].to_pylist()], np.int64),
         entity=np.array([hashes[key] for key in keys], dtype=np.uint64),
         step=steps,
         at=rows["event_time"].combine_chunks().cast(core.DataType.int64()).to_numpy() / 1e6,
         candidate=np.full(count, version == rollout.candidate),
-        begun=none,
         failed=failed,
-        paired=none,
-        live_failed=none,
-        candidate_failed=none,
-        live_score=nothing,
-        candidate_score=nothing,
-        changed=none,
         ms=np.array(rows["total_ms"].to_pylist(), dtype=np.float64),
         cold=_flags(rows, "cold"),
     )
@@ -108,24 +101,14 @@ def begun(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], Evid
 
 def _begun(lines: Sequence[Mapping[str, Any]], step: int) -> Evidence:
     count = len(lines)
-    none, nothing = np.zeros(count, dtype=np.bool_), np.full(count, np.nan)
-    return Evidence(
+    return unpaired(
+        count,
         event=np.array([line["event"] for line in lines], dtype=np.str_),
-        row=np.full(count, -1),
         entity=np.array([int(line["entity"], 16) for line in lines], dtype=np.uint64),
         step=np.full(count, step),
         at=np.array([line["event_time"] for line in lines], dtype=np.float64),
         candidate=np.array([line["route"] == "canary" for line in lines], dtype=np.bool_),
-        begun=~none,
-        failed=none,
-        paired=none,
-        live_failed=none,
-        candidate_failed=none,
-        live_score=nothing,
-        candidate_score=nothing,
-        changed=none,
-        ms=nothing,
-        cold=none,
+        begun=np.ones(count, dtype=np.bool_),
     )
 
 

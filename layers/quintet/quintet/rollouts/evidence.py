@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Evidence", "concat", "no_evidence"]
+__all__ = ["Evidence", "concat", "no_evidence", "unpaired"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +55,24 @@ class Evidence:
         return Evidence(*(getattr(self, column.name)[some] for column in fields(self)))
 
 
+def unpaired(count: int, **known: NDArray[Any]) -> Evidence:
+    """Evidence of `count` elements with the given columns: the others are -1, NaN, 0 or False."""
+    columns: dict[str, NDArray[Any]] = {
+        "event": np.full(count, "", dtype=np.str_),
+        "row": np.full(count, -1),
+        "entity": np.zeros(count, dtype=np.uint64),
+        "step": np.zeros(count, dtype=np.int64),
+        "at": np.zeros(count),
+    }
+    columns |= {name: np.full(count, np.nan) for name in ("live_score", "candidate_score", "ms")}
+    for column in fields(Evidence):
+        columns.setdefault(column.name, np.zeros(count, dtype=np.bool_))
+    return Evidence(**{**columns, **known})
+
+
 def no_evidence() -> Evidence:
     """Evidence without elements."""
-    kinds = {
-        "event": "U1",
-        "row": "i8",
-        "entity": "u8",
-        "step": "i8",
-        "at": "f8",
-        "live_score": "f8",
-        "candidate_score": "f8",
-        "ms": "f8",
-    }
-    return Evidence(*(np.empty(0, kinds.get(column.name, "?")) for column in fields(Evidence)))
+    return unpaired(0)
 
 
 def concat(parts: Sequence[Evidence]) -> Evidence:
