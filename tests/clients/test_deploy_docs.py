@@ -61,8 +61,8 @@ def test_targets_parameters_and_outputs_are_there() -> None:
     for target in re.findall(r"\bmake ([a-z-]+)", TEXT):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     named = set(re.findall(r"`([A-Z][A-Za-z]+)(?:=[^`]*)?`", TEXT))
-    known = {*source["Parameters"], *source["Outputs"]}
-    iam = {"PutItem", "UpdateItem", "Query", "Scan", "Retain"}
+    known = {*source["Parameters"], *source["Outputs"], *source["Resources"]}
+    iam = {"ConditionCheckItem", "PutItem", "UpdateItem", "Query", "Scan", "Retain"}
     assert named - known - iam == set()
 
 
