@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import os
 import sys
+from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.markup import escape
 
 from quintet.errors import QuintetError
-from quintet_cli.stacks import StageError, explained
+from quintet_cli.stacks import StageError, explained, unify_region
 from quintet_cli.terminal import Console
 from quintet_local.loopback import bypass_proxies
 
@@ -58,9 +60,21 @@ for _module in COMMANDS:
     importlib.import_module(f"quintet_cli.commands.{_module}").register(app)
 
 
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if version:
+        print(f"quintet {importlib.metadata.version('quintet-serving')}")
+        raise typer.Exit
+
+
 def main() -> None:
     """Run the command; an expected error, or an error of AWS, prints one line, not a traceback."""
     bypass_proxies(os.environ)
+    unify_region(os.environ)
     try:
         app()
     except (QuintetError, StageError, BotoCoreError, ClientError, OSError) as error:

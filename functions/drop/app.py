@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from quintet.batch.drops import dropped, start
-from quintet.errors import BadInput, QuintetError
+from quintet.errors import BadInput, QuintetError, check_event
 from quintet.wiring import batch as wiring
 from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Start the runs that SQS messages name; return the messages to retry."""
+    check_event(event, "SQS messages", "Records")
     failed = [
         {"itemIdentifier": message["messageId"]}
         for message in event["Records"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quintet.errors import BadInput, QuintetError
+from quintet.errors import BadInput, QuintetError, check_event
 from quintet.webhooks.delivery import GivenUp
 from quintet.wiring import common
 from quintet.wiring import notify as wiring
@@ -12,6 +12,7 @@ from quintet.wiring import notify as wiring
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Handle SQS messages; return the messages to retry."""
+    check_event(event, "SQS messages", "Records")
     failed = [
         {"itemIdentifier": message["messageId"]}
         for message in event["Records"]

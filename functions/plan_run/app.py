@@ -7,12 +7,14 @@ from typing import Any
 from quintet.batch.executions import execution_input
 from quintet.batch.plans import Plan
 from quintet.batch.requests import request_from
+from quintet.errors import check_event
 from quintet.wiring import batch as wiring
 from quintet.wiring import common
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Plan a run; return where its documents are and how many units there are to score."""
+    check_event(event, "a run of the state machine", "run", "request", "started")
     attempt = execution_input(event["run"], event["request"])
     run, started = attempt.folder.run, event["started"]
     with wiring.traced(run, attempt.request):

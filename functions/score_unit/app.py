@@ -6,6 +6,7 @@ from typing import Any
 
 from quintet.batch.plans import unit_from
 from quintet.batch.units import UnitFailed
+from quintet.errors import check_event
 from quintet.wiring import batch as wiring
 from quintet.wiring import common
 
@@ -18,6 +19,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     Raises:
         UnitFailed: the unit cannot be scored; its result says why, and the map counts a failure.
     """
+    check_event(event, "a unit of a run", "run", "unit")
     failure = event.get("failure")
     unit = unit_from(event, lenient=bool(failure))
     with wiring.traced_unit(unit):

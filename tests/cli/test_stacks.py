@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -19,6 +20,7 @@ from tests.kits.aws import client, environ, moto_server, reached_by
 from quintet.aws.dynamodb import Table
 from quintet.errors import Transient
 from quintet_cli.score_loader import PATIENT
+from quintet_cli.stacks import unify_region
 from quintet_cli.stage import Stage, StageError, all_stages
 
 QUINTET = Path(sys.executable).with_name("quintet")
@@ -208,6 +210,10 @@ def run(environment: dict[str, str], home: Path) -> subprocess.CompletedProcess[
     [
         ({}, "no AWS region is configured: set AWS_REGION, or `region` in the profile"),
         (
+            {"AWS_REGION": "us-east-1"},
+            "no AWS credentials are configured: sign in, or set AWS_PROFILE",
+        ),
+        (
             {"AWS_DEFAULT_REGION": "us-east-1"},
             "no AWS credentials are configured: sign in, or set AWS_PROFILE",
         ),
@@ -217,6 +223,25 @@ def test_nobody_is_signed_in(environment: dict[str, str], told: str, tmp_path: P
     ran = run(environment, tmp_path)
     assert (ran.returncode, ran.stderr) == (1, f"error: {told}\n")
     assert ran.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "region"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "eu-west-1"),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1"),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1"),
+    ],
+)
+def test_boto3_takes_the_region_of_either_variable(given: dict[str, str], region: str) -> None:
+    unify_region(given)
+    assert given["AWS_DEFAULT_REGION"] == region
+
+
+def test_the_command_says_its_version(tmp_path: Path) -> None:
+    ran = subprocess.run([QUINTET, "--version"], capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == (f"quintet {version('quintet-serving')}\n", "")
 
 
 def test_an_end_point_that_is_not_there(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "Transient",
     "Unprocessable",
     "UnsupportedMedia",
+    "check_event",
     "json_kind",
     "shown",
 ]
@@ -153,3 +154,14 @@ class Transient(QuintetError):
     def __init__(self, text: str, *, retry_after: int = 1) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+
+
+def check_event(event: object, source: str, *fields: str) -> None:
+    """Check that a function's event is of its source and has its fields.
+
+    Raises:
+        BadInput: it is of another source, such as an invocation by hand without a payload.
+    """
+    if not isinstance(event, dict) or any(name not in event for name in fields):
+        names = ", ".join(fields)
+        raise BadInput.of("event", f"{source} with {names}; see events/", shown(event))

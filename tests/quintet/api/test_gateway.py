@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import random
+from typing import Any
 
 import pytest
 from tests.kits.models import event, received
 
 from quintet.api import gateway
 from quintet.api.gateway import MIN_COMPRESSED
-from quintet.errors import BadInput, TooLarge, UnsupportedMedia
+from quintet.api.telemetry import RequestTelemetry
+from quintet.errors import BadInput, TooLarge, UnsupportedMedia, shown
 from quintet.protocols import records
 from quintet.protocols.http import MAX_RESPONSE_BYTES, Request, Response
 
@@ -196,3 +199,21 @@ def test_an_answer_over_lambdas_limit_goes_out_if_its_compressed_size_fits() -> 
     body, headers = packed(large, "gzip")
     assert gzip.decompress(body) == large.body
     assert headers["Content-Type"] == "text/csv; charset=utf-8"
+
+
+@pytest.mark.parametrize("asked", [{}, None, [], "x", {"Records": []}, {"httpMethod": "GET"}])
+def test_an_event_that_is_no_request_is_answered_with_one_line(asked: Any) -> None:
+    answer = gateway.respond(asked, ROUTES, no_telemetry, lambda: "none")
+    assert (answer["statusCode"], answer["headers"]) == (
+        400,
+        {"Content-Type": "application/problem+json"},
+    )
+    found = json.loads(answer["body"])["detail"]
+    assert found == (
+        "event: expected an API Gateway request (httpMethod, resource) below /jobs, /models, /v2; "
+        f"see events/, got {shown(asked)}"
+    )
+
+
+def no_telemetry() -> RequestTelemetry:
+    raise AssertionError("no request, nothing to measure")

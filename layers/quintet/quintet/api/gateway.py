@@ -17,9 +17,10 @@ from quintet.api import cors
 from quintet.api.routing import Found, Routes
 from quintet.api.telemetry import RequestTelemetry
 from quintet.captures.events import new_event, taken
-from quintet.errors import Forbidden, MethodNotAllowed, QuintetError, TooLarge
+from quintet.errors import BadInput, Forbidden, MethodNotAllowed, QuintetError, TooLarge, shown
 from quintet.protocols.http import ANONYMOUS, MAX_RESPONSE_BYTES, Request, Response
 from quintet.protocols.media import accepts_gzip, is_text
+from quintet.protocols.records import problem
 from quintet.serving import RequestContext
 from quintet.telemetry import w3c
 
@@ -47,8 +48,11 @@ def respond(
     OPTIONS is answered here, for anyone: a browser asks it without credentials. `auth` is how the
     API authenticates callers; without an identity, a request is answered only if it is "none".
     """
-    parameters = event.get("pathParameters") or {}
-    found = routes.find(event["httpMethod"], event["resource"], tuple(parameters.items()))
+    try:
+        parameters = event.get("pathParameters") or {}
+        found = routes.find(event["httpMethod"], event["resource"], tuple(parameters.items()))
+    except (AttributeError, KeyError, TypeError):  # invoked by hand, without a request
+        return _no_request(event, routes)
     request = read(event, found)
     context = RequestContext(request.id)
     trace = request.headers.get("traceparent")
@@ -86,6 +90,15 @@ def respond(
         _share(rendered["headers"], variables, request, found)
     settling.settle(context, request, response, problem)
     return rendered
+
+
+def _no_request(event: object, routes: Routes) -> dict[str, Any]:
+    """The answer to an event that is no request of API Gateway, or of another function's path."""
+    prefixes = sorted({route.split("/")[1] for _, route in routes.table})
+    paths = ", ".join(f"/{prefix}" for prefix in prefixes)
+    expected = f"an API Gateway request (httpMethod, resource) below {paths}; see events/"
+    body = orjson.dumps(problem(BadInput.of("event", expected, shown(event))))
+    return render(Response(400, body, "application/problem+json"))
 
 
 def read(event: Mapping[str, Any], found: Found) -> Request:

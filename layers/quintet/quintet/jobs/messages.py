@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from quintet.errors import BadInput, Transient
+from quintet.errors import BadInput, Transient, check_event
 from quintet.jobs.store import JobEvent, Outbox
 
 __all__ = [
@@ -146,7 +146,8 @@ class Delivery:
 
 
 def deliveries(event: Mapping[str, Any]) -> list[Delivery]:
-    """The messages in a Lambda event from SQS."""
+    """The messages in a Lambda event from SQS. Raises BadInput: it is another event."""
+    check_event(event, "SQS messages", "Records")
     return [
         Delivery(
             record["messageId"],
