@@ -1,14 +1,15 @@
-"""Fill the tables of docs/operations.md from the template and the code: python -m docs.generate
+"""Fill the tables of docs from the template and the code: python -m docs.generate
 
 A table stands between `<!-- name -->` and `<!-- end of name -->`. What it says is written where the
 thing is: a parameter's or an alarm's description in template.yaml, a setting's in settings.py, a
-metric's in telemetry/metrics.py, a command's in its help.
+metric's in telemetry/metrics.py, a command's in its help, a rule's in quintet_cli/choosing.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,18 +20,25 @@ import typer
 from quintet import settings
 from quintet.telemetry import metrics
 from quintet_cli.app import app
+from quintet_cli.choosing.answers import Answer
+from quintet_cli.choosing.break_even import break_even
+from quintet_cli.choosing.designs import DESIGNS
+from quintet_cli.choosing.rules import RULES
 from quintet_local.template import read
 
-__all__ = ["OPERATIONS", "commands", "fill", "main", "sections"]
+__all__ = ["OPERATIONS", "commands", "fill", "main", "pages", "sections"]
 
 ROOT = Path(__file__).parents[1]
 OPERATIONS = ROOT / "docs/operations.md"
+CHOOSE = ROOT / "docs/choose.md"
+CHOOSE_SCHEMA = ROOT / "docs/choose.schema.json"
 
 #: the page that explains a command, by the beginning of its name
 GUIDES = {
     "quintet backfill": "batch.md",
     "quintet captures": "captures.md",
     "quintet check": "publishing.md",
+    "quintet choose": "choose.md",
     "quintet dlq": "replay.md",
     "quintet drop": "batch.md",
     "quintet endpoints": "async-callbacks.md",
@@ -86,6 +94,50 @@ def sections() -> dict[str, list[str]]:
         "age metrics": _metrics(metrics.AGES),
         "rollout metrics": _metrics(metrics.ROLLOUTS),
     }
+
+
+def pages() -> dict[Path, str]:
+    """The generated files with what they should say."""
+    schema = Answer.model_json_schema(mode="serialization")
+    return {
+        OPERATIONS: fill(OPERATIONS.read_text(encoding="utf-8"), sections()),
+        CHOOSE: fill(CHOOSE.read_text(encoding="utf-8"), _choosing()),
+        CHOOSE_SCHEMA: json.dumps(schema, indent=2) + "\n",
+    }
+
+
+def _choosing() -> dict[str, list[str]]:
+    """The lines of each table of docs/choose.md, by its mark."""
+    rules = ((f"`{rule.name}`", rule.when, rule.pattern.label) for rule in RULES)
+    designs = (
+        (
+            f"[{pattern.label}]({_beside(design.page)})",
+            design.architecture,
+            "; ".join(f"[{one.what}]({_beside(one.page)})" for one in design.resilience),
+        )
+        for pattern, design in DESIGNS.items()
+    )
+    found = (break_even(ms) for ms in (1, 5, 20, 100, 500))
+    even = (
+        (
+            f"{one.model_ms:g}",
+            f"{one.requests_per_second:,.1f}",
+            f"{one.tasks}",
+            f"{one.usd_month:,.2f}",
+        )
+        for one in found
+        if one
+    )
+    return {
+        "rules": _table(("Rule", "It holds if", "Answer"), rules),
+        "designs": _table(("Pattern", "Smallest architecture", "Resilience"), designs),
+        "break-even": _table(("ms a request", "requests a second", "tasks", "$ a month"), even),
+    }
+
+
+def _beside(page: str) -> str:
+    """The link to a page from another page of docs."""
+    return page.removeprefix("docs/").removeprefix("choose.md")
 
 
 def commands(group: typer.Typer, path: str = "quintet") -> Iterator[tuple[str, str]]:
@@ -161,14 +213,15 @@ def _table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> list[str]
 
 
 def main() -> None:
-    """Print the page, or write it."""
+    """Print the pages, or write them."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m docs.generate")
-    parser.add_argument("--write", action="store_true", help="write docs/operations.md")
-    text = fill(OPERATIONS.read_text(encoding="utf-8"), sections())
-    if parser.parse_args().write:
-        OPERATIONS.write_text(text, encoding="utf-8")
-    else:
-        print(text)
+    parser.add_argument("--write", action="store_true", help="write the files in docs")
+    write = parser.parse_args().write
+    for path, text in pages().items():
+        if write:
+            path.write_text(text, encoding="utf-8")
+        else:
+            print(text)
 
 
 if __name__ == "__main__":

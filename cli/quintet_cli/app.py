@@ -28,6 +28,7 @@ app = typer.Typer(
 # Each module of commands/ has a function `register(app)` that adds its commands.
 COMMANDS = (
     "local",
+    "choose",
     "publish",
     "versions",
     "rollout",

@@ -1,0 +1,1 @@
+"""Which pattern suits a use, and why: `quintet choose`."""
