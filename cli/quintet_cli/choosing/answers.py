@@ -24,6 +24,14 @@ from quintet_cli.choosing.rules import (
 __all__ = ["Answer", "choose"]
 
 
+#: how a flip names what is known of an input
+_BEFORE = {
+    Known.none: "nothing of the input",
+    Known.some: "part of the input",
+    Known.all: "all of the input",
+}
+
+
 class Alternative(BaseModel):
     """Another pattern, and when to take it."""
 
@@ -94,13 +102,13 @@ def _changes(needs: Needs, even: BreakEven | None) -> Iterator[tuple[str, dict[s
     """Return changes, each just across a bound of the rules, the smaller of a kind first."""
     yield from _times(needs)
     soon = min(needs.latency_s, float(GATEWAY_S))
-    for source in (Source.request, Source.events):
+    for source, inputs in ((Source.request, "requests"), (Source.events, "events")):
         if source is not needs.source:
-            change = f"inputs as {source.value}, answered within {shown(soon)}"
+            change = f"inputs as {inputs}, answered within {shown(soon)}"
             yield change, {"source": source, "latency_s": soon}
     yield "inputs as files", {"source": Source.files}
     for known in Known:
-        yield f"known before: {known.value}", {"known": known}
+        yield f"{_BEFORE[known]} known beforehand", {"known": known}
     yield ("no callback" if needs.callback else "a callback"), {"callback": not needs.callback}
     yield (
         "nothing may be lost and a late answer counts",

@@ -177,7 +177,7 @@ RULES = (
         Pattern.server,
         (
             "from {even:.1f} requests a second, day and night, a server costs less; "
-            "here are {rate:.3g}",
+            "this load is {rate:,.4g}",
         ),
         (
             (Pattern.online, "you would rather not run servers: scaling, patches, two zones"),

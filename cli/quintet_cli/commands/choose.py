@@ -61,12 +61,24 @@ def choose(
     latency: _Time = None,
     rate: Annotated[
         float | None,
-        typer.Option("--volume", parser=_rate, metavar="N/PERIOD", help="20/s, 200000/d ..."),
+        typer.Option(
+            "--volume",
+            parser=_rate,
+            metavar="N/PERIOD",
+            help="How many inputs on average: 20/s, 200000/d.",
+        ),
     ] = None,
-    load: Annotated[Load | None, typer.Option("--load", help="Over the day.")] = None,
+    load: Annotated[
+        Load | None, typer.Option("--load", help="How the volume is spread over the day.")
+    ] = None,
     freshness: Annotated[
         float | None,
-        typer.Option("--freshness", parser=_time, metavar="TIME", help="How old data may be."),
+        typer.Option(
+            "--freshness",
+            parser=_time,
+            metavar="TIME",
+            help="How old the data behind an answer may be.",
+        ),
     ] = None,
     known: Annotated[
         Known | None, typer.Option("--known", help="What of an input is known beforehand.")
@@ -74,11 +86,16 @@ def choose(
     callback: Annotated[
         bool | None, typer.Option("--callback", help="Answers go to the caller's URL.")
     ] = None,
-    loss: Annotated[Loss | None, typer.Option("--loss", help="Whether inputs may be lost.")] = None,
+    loss: Annotated[
+        Loss | None,
+        typer.Option("--loss", help="none: no input may be lost, even if not sent again."),
+    ] = None,
     delay: Annotated[
         Delay | None, typer.Option("--delay", help="Whether a late answer still counts.")
     ] = None,
-    cost: Annotated[Cost | None, typer.Option("--cost", help="What counts more.")] = None,
+    cost: Annotated[
+        Cost | None, typer.Option("--cost", help="lowest: collect inputs in files sooner.")
+    ] = None,
     gpu: Annotated[bool | None, typer.Option("--gpu", help="The model needs a GPU.")] = None,
     size_gb: Annotated[
         float | None,
@@ -86,7 +103,12 @@ def choose(
     ] = None,
     model_ms: Annotated[
         float | None,
-        typer.Option("--model-ms", parser=_number, metavar="N", help="Milliseconds of a request."),
+        typer.Option(
+            "--model-ms",
+            parser=_number,
+            metavar="N",
+            help="Milliseconds of a vCPU that a request takes.",
+        ),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what would change the answer.")
