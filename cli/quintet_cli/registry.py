@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
+
 from quintet.aws.artifacts import Artifacts
 from quintet.aws.registry import Registry
 from quintet.aws.rollouts import Rollouts
 from quintet.contract import Contract
-from quintet.errors import NotFound
+from quintet.errors import BadInput, NotFound
 from quintet_cli.stage import Stage
 
-__all__ = ["artifacts_of", "live_contract", "registry_of", "rollouts_of"]
+__all__ = [
+    "artifacts_of",
+    "check_published",
+    "live_contract",
+    "registry_of",
+    "rollouts_of",
+    "unpublished",
+]
 
 
 def registry_of(stage: Stage) -> Registry:
@@ -27,6 +36,26 @@ def artifacts_of(stage: Stage) -> Artifacts:
     return Artifacts(stage.signed("s3"), stage.outputs["RegistryBucketName"])
 
 
+def unpublished(stage: Stage, model: str) -> BadInput:
+    """Return the NotFound of a model that is not on a stage; it suggests the nearest name."""
+    near = difflib.get_close_matches(model, registry_of(stage).models(), 1)
+    expected = f"one published on stage {stage.name}"
+    hint = f" (is it {near[0]!r}?)" if near else ""
+    return NotFound.of("model", expected + hint, repr(model[:80]))
+
+
+def check_published(stage: Stage, model: str) -> None:
+    """Check that a model is on a stage.
+
+    Raises:
+        NotFound: it is not published there.
+    """
+    try:
+        registry_of(stage).route(model)
+    except NotFound:
+        raise unpublished(stage, model) from None
+
+
 def live_contract(stage: Stage, model: str) -> Contract:
     """Return the contract of a model's live version.
 
@@ -36,7 +65,6 @@ def live_contract(stage: Stage, model: str) -> Contract:
     try:
         route = registry_of(stage).route(model)
     except NotFound:
-        expected = f"one published on stage {stage.name}"
-        raise NotFound.of("model", expected, repr(model)) from None
+        raise unpublished(stage, model) from None
     seal = route.versions[route.live].seal
     return artifacts_of(stage).contract(model, route.live, seal)

@@ -24,7 +24,7 @@ from quintet.rollouts.judge import Judge, timeout_of
 from quintet.rollouts.measures import rule_of
 from quintet.rollouts.state import Rollout
 from quintet.rollouts.store import Cause, Change, Stored, fields_of
-from quintet_cli.registry import artifacts_of, rollouts_of
+from quintet_cli.registry import artifacts_of, rollouts_of, unpublished
 from quintet_cli.rollout_start import Asked, begin, check_version
 from quintet_cli.stage import Stage, StageError
 
@@ -116,8 +116,7 @@ class StageRollouts:
         try:
             return self._store.read(model)
         except NotFound:
-            expected = f"one published on stage {self._stage.name}"
-            raise NotFound.of("model", expected, repr(model[:80])) from None
+            raise unpublished(self._stage, model) from None
 
     def contract(self, model: str, version: int, stored: Stored) -> Contract:
         """The contract of a version that answers."""

@@ -13,6 +13,7 @@ from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.executions import execution_input, last_execution
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, plan_from, slug
 from quintet.batch.tables import tables_of
+from quintet_cli.registry import check_published
 from quintet_cli.stage import Stage, StageError
 
 __all__ = ["Progress", "RunReader"]
@@ -35,7 +36,7 @@ class RunReader:
     """Reads the runs of a stage."""
 
     def __init__(self, stage: Stage) -> None:
-        outputs = stage.outputs
+        self._stage, outputs = stage, stage.outputs
         self.bucket = outputs["ScoresBucketName"]
         self.store = S3ObjectStore(stage.signed("s3"), self.bucket)
         self.executions = StateMachineExecutions(stage.signed("states"), outputs["BatchScoringArn"])
@@ -60,17 +61,26 @@ class RunReader:
 
         Raises:
             StageError: it has no report, or the run does not exist.
+            NotFound: the model is not published.
         """
         found = self.report(folder)
         if found is None:
             known = self.plan(folder) is not None
+            if not known:
+                check_published(self._stage, folder.model)
             hint = f"`quintet runs watch {folder.model} {folder.run}`" if known else "no such run"
             raise StageError(f"run {folder.run} has no report: {hint}")
         return found
 
     def pointers(self, model: str) -> list[dict[str, Any]]:
-        """Return the run that readers see, for a model's table and for each partition."""
+        """Return the run that readers see, for a model's table and for each partition.
+
+        Raises:
+            NotFound: the model has no table and is not published.
+        """
         keys = [key for key in self.store.keys(tables_of(model)) if key.endswith("/current.json")]
+        if not keys:
+            check_published(self._stage, model)
         return [orjson.loads(self.store.get(key) or b"{}") for key in keys]
 
     def newest(self, model: str) -> RunPaths:
@@ -78,9 +88,11 @@ class RunReader:
 
         Raises:
             StageError: the model has no runs.
+            NotFound: it is not published, either.
         """
         folders = [RunPaths(model, name) for name in self.names(model)]
         if not folders:
+            check_published(self._stage, model)
             raise StageError(f"no file was dropped for {model} yet; `quintet drop FILE {model}`")
         return max(folders, key=self._started)
 

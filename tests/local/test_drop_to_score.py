@@ -18,6 +18,7 @@ from tests.kits.local_aws import LocalAws, start_local_aws
 from typer.testing import CliRunner, Result
 
 from quintet.batch.plans import RunPaths, run_name
+from quintet.errors import BadInput, NotFound
 from quintet_cli.app import app
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import Stage
@@ -288,3 +289,42 @@ def test_the_command_drops_follows_and_shows(local: LocalAws, tmp_path: Path) ->
     assert "is it 'Spend_365d'?" in failed.output
     watched = quintet("runs", "watch", "churn", run, state=state)
     assert watched.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("drop", str(CUSTOMERS), "chrun"),
+        ("runs", "show", "chrun"),
+        ("runs", "show", "chrun", "r-1"),
+        ("runs", "ls", "chrun"),
+        ("table", "show", "chrun"),
+        ("stream", "send", str(CUSTOMERS), "chrun"),
+        ("stream", "send", str(CUSTOMERS), "chrun", "--raw"),
+        ("rollout", "status", "chrun"),
+    ],
+)
+def test_a_mistyped_model_is_refused_with_the_name_that_is_near(
+    local: LocalAws, words: tuple[str, ...]
+) -> None:
+    before = objects(local)
+    ran = quintet(*words, state=local.state)
+    expected = "one published on stage local (is it 'churn'?)"
+    assert isinstance(ran.exception, NotFound), ran.output
+    assert str(ran.exception) == f"model: expected {expected}, got 'chrun'"
+    assert objects(local) == before
+
+
+def test_columns_that_the_scores_have_are_not_kept_twice(local: LocalAws) -> None:
+    before = objects(local)
+    ran = quintet("drop", str(CUSTOMERS), "churn", "--keep", "customer_id", state=local.state)
+    expected = "names that no column of the scores has"
+    assert isinstance(ran.exception, BadInput), ran.output
+    assert str(ran.exception) == f"keep: expected {expected}, got 'customer_id'"
+    assert objects(local) == before
+
+
+def objects(local: LocalAws) -> int:
+    """How many files were dropped so far."""
+    pages = local.client("s3").list_object_versions(Bucket=local.outputs["InboxBucketName"])
+    return len(pages.get("Versions", []))

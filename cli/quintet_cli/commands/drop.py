@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from quintet.batch.input_inspection import HEADER
+from quintet.batch.passthrough import check_names
 from quintet.batch.planning import KEEP, OUTPUT
+from quintet.batch.requests import passthrough_of
 from quintet_cli.options import Form, Header, Keep, Model, StageName, State, Wait
+from quintet_cli.registry import live_contract
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import drop_file
 from quintet_cli.stage import DEFAULT_STATE, Stage
@@ -44,6 +47,9 @@ def drop(
 ) -> None:
     """Score a file: upload it to the inbox, follow its run, print the report."""
     opened = Stage.open(stage, state)
+    contract, columns = live_contract(opened, model), passthrough_of(keep or "")
+    if isinstance(columns, dict):
+        check_names([*columns.items()], contract, many=False)
     asked = {OUTPUT: output.value, KEEP: keep, HEADER: header.value if header else None}
     folder = drop_file(opened, file, model, {k: v for k, v in asked.items() if v})
     console.print(f"run [bold]{folder.run}[/bold]")

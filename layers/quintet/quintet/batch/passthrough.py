@@ -30,7 +30,7 @@ from quintet.formats.csv_rows import csv_cells
 from quintet.formats.quarantined import text_of
 from quintet.formats.sources import Layout
 
-__all__ = ["passthrough_columns", "passthrough_values"]
+__all__ = ["check_names", "passthrough_columns", "passthrough_values"]
 
 #: columns of the input, each with its name in the scores
 Names = Sequence[tuple[str, str]]
@@ -57,12 +57,21 @@ def passthrough_columns(
         pairs = asked.items() if isinstance(asked, dict) else zip(asked, asked, strict=True)
         columns = list(pairs)
         _check_there(columns, sources)
+    check_names(columns, contract, many=many)
+    return tuple(columns)
+
+
+def check_names(columns: Sequence[tuple[str, str]], contract: Contract, *, many: bool) -> None:
+    """Check that the new names of kept columns differ from each other and from the scores'.
+
+    Raises:
+        BadInput: a name is a column of the scores already, or is given twice.
+    """
     taken = set(score_names(contract, many=many))
     for _, name in columns:
         if name in taken:
             raise BadInput.of("keep", "names that no column of the scores has", repr(name)[:60])
         taken.add(name)
-    return tuple(columns)
 
 
 def _check_there(columns: Sequence[tuple[str, str]], sources: Sequence[InputFile]) -> None:
