@@ -9,14 +9,15 @@ from quintet.aws.registry import Registry
 from quintet.aws.rollouts import Rollouts
 from quintet.contract import Contract
 from quintet.errors import BadInput, NotFound
+from quintet.serving.routes import Route
 from quintet_cli.stage import Stage
 
 __all__ = [
     "artifacts_of",
-    "check_published",
     "live_contract",
     "registry_of",
     "rollouts_of",
+    "route_of",
     "unpublished",
 ]
 
@@ -44,14 +45,14 @@ def unpublished(stage: Stage, model: str) -> BadInput:
     return NotFound.of("model", expected + hint, repr(model[:80]))
 
 
-def check_published(stage: Stage, model: str) -> None:
-    """Check that a model is on a stage.
+def route_of(stage: Stage, model: str) -> Route:
+    """Return the route of a model.
 
     Raises:
-        NotFound: it is not published there.
+        NotFound: the model is not published on that stage.
     """
     try:
-        registry_of(stage).route(model)
+        return registry_of(stage).route(model)
     except NotFound:
         raise unpublished(stage, model) from None
 
@@ -62,9 +63,6 @@ def live_contract(stage: Stage, model: str) -> Contract:
     Raises:
         NotFound: the model is not published on that stage.
     """
-    try:
-        route = registry_of(stage).route(model)
-    except NotFound:
-        raise unpublished(stage, model) from None
+    route = route_of(stage, model)
     seal = route.versions[route.live].seal
     return artifacts_of(stage).contract(model, route.live, seal)

@@ -13,6 +13,7 @@ from quintet.rollouts.power import needed
 from quintet.rollouts.state import Rollout
 from quintet.rollouts.store import Cause, Change, Stored
 from quintet.rollouts.transitions import start
+from quintet.serving.routes import Route
 
 __all__ = ["Asked", "begin", "check_version", "gates_needed", "lost_gates", "shares_of"]
 
@@ -36,18 +37,20 @@ def shares_of(text: str) -> tuple[float, ...]:
     """Shares from a list such as "1%,10%,100%" or "0.01,0.1,1".
 
     Raises:
-        BadInput: a part is neither a number nor a percentage.
+        BadInput: a part is neither a number nor a percentage, is not above 0 % and at most 100 %,
+            or "1" comes first, which many write for 1 %.
     """
+    if text.split(",", maxsplit=1)[0].strip() == "1":
+        raise BadInput.of("--steps", "1% or 100% at the first step", "'1', which may mean either")
     return tuple(_share(part.strip()) for part in text.split(","))
 
 
-def check_version(stored: Stored, version: int) -> None:
+def check_version(route: Route, version: int) -> None:
     """Check that a version is published and answers.
 
     Raises:
         NotFound: it is not, or it was withdrawn.
     """
-    route = stored.route
     if version not in route.versions:
         withdrawn = route.withdrawn.get(version)
         got = f"{version}, which was withdrawn at {withdrawn}" if withdrawn else str(version)
@@ -106,7 +109,10 @@ def _no_shadow(why: str, *, lost: bool) -> BadInput:
 
 def _share(text: str) -> float:
     try:
-        return float(text.removesuffix("%").rstrip()) / (100 if text.endswith("%") else 1)
+        share = float(text.removesuffix("%").rstrip()) / (100 if text.endswith("%") else 1)
     except ValueError:
         expected = "shares such as 1%,10%,100% or 0.01,0.1,1"
         raise BadInput.of("--steps", expected, repr(text)) from None
+    if not 0 < share <= 1:
+        raise BadInput.of("--steps", "shares above 0% and at most 100%", repr(text))
+    return share

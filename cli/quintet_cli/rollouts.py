@@ -129,7 +129,7 @@ class StageRollouts:
         if machine is None:
             raise StageError(f"stage {self._stage.name} has no rollouts yet: deploy it again first")
         stored = self.stored(model)
-        check_version(stored, asked.version)
+        check_version(stored.route, asked.version)
         live, candidate = (
             self.contract(model, version, stored) for version in (stored.route.live, asked.version)
         )

@@ -13,7 +13,7 @@ from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.executions import execution_input, last_execution
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, plan_from, slug
 from quintet.batch.tables import tables_of
-from quintet_cli.registry import check_published
+from quintet_cli.registry import route_of
 from quintet_cli.stage import Stage, StageError
 
 __all__ = ["Progress", "RunReader"]
@@ -67,7 +67,7 @@ class RunReader:
         if found is None:
             known = self.plan(folder) is not None
             if not known:
-                check_published(self._stage, folder.model)
+                route_of(self._stage, folder.model)
             hint = f"`quintet runs watch {folder.model} {folder.run}`" if known else "no such run"
             raise StageError(f"run {folder.run} has no report: {hint}")
         return found
@@ -80,7 +80,7 @@ class RunReader:
         """
         keys = [key for key in self.store.keys(tables_of(model)) if key.endswith("/current.json")]
         if not keys:
-            check_published(self._stage, model)
+            route_of(self._stage, model)
         return [orjson.loads(self.store.get(key) or b"{}") for key in keys]
 
     def newest(self, model: str) -> RunPaths:
@@ -92,7 +92,7 @@ class RunReader:
         """
         folders = [RunPaths(model, name) for name in self.names(model)]
         if not folders:
-            check_published(self._stage, model)
+            route_of(self._stage, model)
             raise StageError(f"no file was dropped for {model} yet; `quintet drop FILE {model}`")
         return max(folders, key=self._started)
 

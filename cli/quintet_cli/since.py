@@ -13,8 +13,12 @@ __all__ = ["moment"]
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 
 
-def moment(text: str | None) -> float:
-    """A time as epoch seconds: so long ago, or ISO 8601; None is the end of time."""
+def moment(text: str | None, option: str) -> float:
+    """The time of an option as epoch seconds: so long ago, or ISO 8601; None is the end of time.
+
+    Raises:
+        StageError: it is neither.
+    """
     if text is None:
         return float("inf")
     if ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
@@ -23,5 +27,5 @@ def moment(text: str | None) -> float:
         return moment_of(text)
     except ValueError:
         raise StageError(
-            f"expected 30m, 12h, 7d or a time such as 2026-01-31T12:00, got {text!r}"
+            f"{option}: expected 30m, 12h, 7d or a time such as 2026-01-31T12:00, got {text!r}"
         ) from None

@@ -87,7 +87,15 @@ def test_a_version_is_rehearsed_with_a_page(stand: Stand, tmp_path: Path) -> Non
 
 def test_what_cannot_be_rehearsed_is_refused_with_what_to_do(stand: Stand) -> None:
     assert "--since takes an earlier one" in stand.rehearse(4, code=1)
-    assert "version 9 is not found" in stand.rehearse(9, code=1)
+    assert stand.rehearse(9, code=1) == (
+        "version: expected a published version of shop (3, 4), got 9"
+    )
+    assert stand.rehearse(4, "--page", "/nowhere/page.html", code=1) == (
+        "--page: expected a file in a folder that exists, got '/nowhere/page.html'"
+    )
+    assert stand.rehearse(4, "--until", "soon", code=1) == (
+        "--until: expected 30m, 12h, 7d or a time such as 2026-01-31T12:00, got 'soon'"
+    )
     assert "expected one that is not live, got 3" in stand.rehearse(3, code=1)
     renamed = replace(CANDIDATE, version=5, entity="person")
     stand.publish(renamed, shop_graph())

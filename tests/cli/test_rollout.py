@@ -218,6 +218,14 @@ def test_a_rollout_that_begins_with_overrides_only_goes_on_when_it_is_resumed(st
             "--steps: expected shares such as 1%,10%,100% or 0.01,0.1,1, got 'much'",
         ),
         (
+            ("shop", 2, "--steps", "200%"),
+            "--steps: expected shares above 0% and at most 100%, got '200%'",
+        ),
+        (
+            ("shop", 2, "--steps", "1"),
+            "--steps: expected 1% or 100% at the first step, got '1', which may mean either",
+        ),
+        (
             ("shop", 2, "--steps", "50%,10%"),
             "steps: expected ascending shares above 0, of at most 1, got 0.1 after 0.5",
         ),
@@ -347,9 +355,7 @@ def test_the_state_of_a_canary_has_its_gates_and_its_promise(stand: Stand) -> No
     }
     told = stand.quintet("status", "shop")
     lines = told.splitlines()
-    assert lines[0] == (
-        "shop: version 2 as canary at 10 %, step 1 of 2; version 1 is the one before"
-    )
+    assert lines[0] == ("shop: version 2 as canary at 10 %, step 1 of 2; version 1 is live")
     assert (
         "  entities: 50 of 500 with the candidate (10.0 %; 10 % promised, kept within 3 sd)"
     ) in lines
@@ -447,10 +453,17 @@ def test_pause_and_resume(stand: Stand) -> None:
         stand.quintet("pause", "shop"),
     )
     assert stand.quintet("pause", "shop", code=1) == (
-        "rollout: expected a rollout that is not paused, got version 2 in shadow, paused (by hand)"
+        "rollout: expected a rollout that is not paused, got version 2 in shadow, paused (by "
+        "hand); `quintet rollout resume shop` lets it go on"
+    )
+    assert stand.quintet("status", "shop").splitlines()[-1] == (
+        "  `quintet rollout resume shop` lets it go on, `quintet rollout rollback shop` ends it"
     )
     stand.quintet("resume", "shop")
     assert stand.rollout().paused == ""
+    assert stand.quintet("resume", "shop", code=1) == (
+        "rollout: expected a paused rollout, got version 2 in shadow, which goes on by itself"
+    )
 
 
 def test_promotion_needs_an_ok_or_force_with_a_reason(stand: Stand) -> None:

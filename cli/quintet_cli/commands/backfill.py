@@ -20,7 +20,7 @@ from quintet_cli.options import (
     StageName,
     State,
 )
-from quintet_cli.registry import registry_of
+from quintet_cli.registry import route_of
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import StageRuns
 from quintet_cli.stage import DEFAULT_STATE, Stage
@@ -75,7 +75,7 @@ def backfill_command(
     wanted = partitions(first, last, name)
     opened = Stage.open(stage, state)
     # one version for all partitions, even if another is promoted meanwhile
-    number = version or registry_of(opened).route(model).live
+    number = version or route_of(opened, model).live
     asked = {
         "model": model,
         "prefix": prefix or f"_data/{model}/",

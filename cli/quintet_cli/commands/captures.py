@@ -77,7 +77,7 @@ def query(
 ) -> None:
     """Run SQL over captures. Needs DuckDB: pip install 'quintet-serving[captures]'."""
     bucket = _bucket(stage, state)
-    begin, end = moment(since), moment(until)
+    begin, end = moment(since, "--since"), moment(until, "--until")
     with captures_view(bucket, find(bucket, model, begin, end)) as connection:
         found = connection.execute(sql)
         names = [column[0] for column in found.description or ()]
@@ -147,7 +147,8 @@ def export(
 ) -> None:
     """Write a model's captures to a file."""
     bucket = _bucket(stage, state)
-    tables = list(load(bucket, find(bucket, model, moment(since), moment(until))))
+    begin, end = moment(since, "--since"), moment(until, "--until")
+    tables = list(load(bucket, find(bucket, model, begin, end)))
     rows = write_captures(file, tables)
     console.print(f"{rows:,} rows of {model} written to {file}", markup=False)
 

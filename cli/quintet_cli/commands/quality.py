@@ -15,7 +15,7 @@ from quintet.errors import BadInput
 from quintet.labels.targets import Target
 from quintet.labels.window import DAY, quality
 from quintet_cli.options import Model, StageName, State
-from quintet_cli.registry import artifacts_of, live_contract, registry_of
+from quintet_cli.registry import artifacts_of, live_contract, route_of
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.quality import quality_view
@@ -66,7 +66,7 @@ def show(
 
 def _target_of(stage: Stage, model: str) -> Callable[[int], Target | None]:
     """Return the target of a version by its number; None for one that was deleted."""
-    versions = registry_of(stage).route(model).versions
+    versions = route_of(stage, model).versions
     artifacts = artifacts_of(stage)
 
     def of(version: int) -> Target | None:

@@ -17,9 +17,10 @@ from quintet.rollouts.rehearsal import rehearse as rehearse_on
 from quintet.serving.routes import Route
 from quintet_cli.commands.rollout import group
 from quintet_cli.options import Model, StageName, State
-from quintet_cli.registry import artifacts_of, registry_of
+from quintet_cli.registry import artifacts_of, route_of
+from quintet_cli.rollout_start import check_version
 from quintet_cli.since import moment
-from quintet_cli.stage import DEFAULT_STATE, Stage
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
 from quintet_cli.views.rehearsal import rehearsal_view
 from quintet_cli.views.rehearsal_page import rehearsal_page
@@ -56,8 +57,11 @@ def rehearse(
     Both versions are loaded here; nothing of the stage changes, and no caller notices.
     """
     opened = Stage.open(stage, state)
-    route = registry_of(opened).route(model)
-    found = _rehearsed(opened, route, version, moment(since), min(moment(until), time.time()))
+    begin = moment(since, "--since")
+    end = min(moment(until, "--until"), time.time())
+    if page is not None and not page.absolute().parent.is_dir():
+        raise StageError(f"--page: expected a file in a folder that exists, got {str(page)!r}")
+    found = _rehearsed(opened, route_of(opened, model), version, begin, end)
     if page is not None:
         page.write_bytes(rehearsal_page(found))
     if as_json:
@@ -79,8 +83,7 @@ def _rehearsed(
         Conflict: it is the live one, cannot take over from it, or its captures cannot be scored.
         BadInput: there are no captures that both versions can score.
     """
-    if version not in route.versions:
-        raise route.unknown(version)
+    check_version(route, version)
     if version == route.live:
         raise Conflict.of("version", "one that is not live", f"{version}, which answers already")
     artifacts = artifacts_of(stage)

@@ -13,7 +13,7 @@ from quintet.captures.stored import stored_features
 from quintet.errors import NotFound
 from quintet.monitoring.samples import Reference
 from quintet_cli.options import Model, ModelVersion, StageName, State
-from quintet_cli.registry import artifacts_of, registry_of
+from quintet_cli.registry import artifacts_of, route_of
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.skew import skew_view
@@ -63,7 +63,7 @@ def skew(
 
 def _reference(stage: Stage, model: str, version: int | None) -> Reference:
     """Return the contract and the baseline of a version, by default the live one."""
-    route = registry_of(stage).route(model)
+    route = route_of(stage, model)
     number = route.live if version is None else version
     if number not in route.versions:
         raise NotFound.of("version", f"one of {', '.join(map(str, route.versions))}", str(number))

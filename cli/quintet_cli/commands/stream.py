@@ -18,7 +18,7 @@ from quintet.errors import BadInput
 from quintet.replay.stream_objects import FAILURES, QUARANTINE
 from quintet_cli.interrupts import INTERRUPTED, interruptible
 from quintet_cli.options import StageName, State
-from quintet_cli.registry import check_published, live_contract
+from quintet_cli.registry import live_contract, route_of
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read_records
 from quintet_cli.stream_reader import StreamReader
@@ -87,7 +87,7 @@ def send(
     """
     opened = Stage.open(stage, state)
     if model and raw:
-        check_published(opened, model)
+        route_of(opened, model)
     contract = live_contract(opened, model) if model and not raw else None
     packer = Packer(model, _time_of(contract) if now else None)
     try:

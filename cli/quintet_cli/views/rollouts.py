@@ -30,7 +30,8 @@ def rollout_view(model: str, report: Report) -> Iterator[RenderableType]:
         return
     step = f", step {rollout.step + 1} of {len(rollout.steps)}" if report.promise else ""
     why = f": {rollout.reason}" if rollout.reason else ""
-    yield escape(f"{model}: {shown(rollout)}{step}; version {rollout.live} is the one before")
+    place = "is the one before" if rollout.phase == "watching" else "is live"
+    yield escape(f"{model}: {shown(rollout)}{step}; version {rollout.live} {place}")
     yield escape(f"  {rollout.id}, started {_moment(rollout.started)} by {rollout.by}{why}")
     if overrides := report.route.get("overrides"):
         named = ", ".join(f"{entity} = {version}" for entity, version in overrides.items())
@@ -41,6 +42,11 @@ def rollout_view(model: str, report: Report) -> Iterator[RenderableType]:
         yield f"  verdict: {verdict_line(report.verdict)}"
         if report.verdict.rows:
             yield _gates(report.verdict.rows)
+    if rollout.paused:
+        yield escape(
+            f"  `quintet rollout resume {model}` lets it go on, `quintet rollout rollback {model}` "
+            f"ends it"
+        )
 
 
 def verdict_line(verdict: Verdict) -> str:

@@ -152,7 +152,10 @@ def pause(stored: Stored, cause: Cause) -> Change:
     """
     rollout = _before_promotion(stored, "can be paused")
     if rollout.paused:
-        raise _conflict("a rollout that is not paused", shown(rollout))
+        raise _conflict(
+            "a rollout that is not paused",
+            f"{shown(rollout)}; `quintet rollout resume {rollout.model}` lets it go on",
+        )
     paused = replace(rollout, paused=cause.reason or "by hand")
     return _change(stored, "paused", cause, _kept(stored), paused)
 
@@ -167,7 +170,7 @@ def resume(stored: Stored, cause: Cause) -> Change:
     """
     rollout = _before_promotion(stored, "can be resumed")
     if not rollout.paused:
-        raise _conflict("a paused rollout", shown(rollout))
+        raise _conflict("a paused rollout", f"{shown(rollout)}, which goes on by itself")
     going = replace(rollout, paused="", entered=cause.at)
     if rollout.phase == "shadow" and stored.route.shadow is None:
         return _at_step(stored, "resumed", cause, going, 0)
