@@ -22,6 +22,7 @@ from quintet_local.guard import guarded
 from quintet_local.http1 import Request, Response, serve
 from quintet_local.lambda_api import Answer
 from quintet_local.permissions import Permissions, Statement
+from quintet_local.reads import QuickReads
 from quintet_local.state import HEALTH
 from quintet_local.wsgi import WsgiApplication, call, environ_of
 
@@ -58,7 +59,7 @@ class Front:
         faults: Faults,
         strict: Callable[[WsgiApplication], WsgiApplication] = lambda services: services,
     ) -> None:
-        self._services = strict(_Services())
+        self._services = strict(QuickReads(_Services()))
         if faults.on:
             self._services = FaultyCalls(self._services, faults)
         self._lambda: LambdaHandler | None = None

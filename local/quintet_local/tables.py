@@ -18,19 +18,22 @@ from itertools import chain
 from typing import Any
 
 __all__ = [
+    "ONE_CALL",
     "items_in_plain_json",
     "one_call_at_a_time",
     "queries_of_partitions",
     "transactions_of_items",
 ]
 
+#: held while a call reads or writes
+ONE_CALL = threading.RLock()
+
 
 def one_call_at_a_time(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Run a handler's method under a lock."""
-    lock = threading.Lock()
+    """Run a handler's method under the lock of all calls."""
 
     def locked(handler: Any) -> Any:
-        with lock:
+        with ONE_CALL:
             return call(handler)
 
     return locked
