@@ -63,8 +63,10 @@ lint: setup ## run ruff, mypy, cfn-lint
 	$(BIN)/mypy
 	$(BIN)/cfn-lint template.yaml
 
-demo: setup ## run the main job on the local AWS: online, rollouts, jobs, stream, a file
-	$(BIN)/quintet demo
+PORT ?= 4566
+API_PORT ?= 4567
+demo: setup ## run the main job on the local AWS (PORT, API_PORT): online, rollouts, jobs, stream, a file
+	$(BIN)/quintet demo --port $(PORT) --api-port $(API_PORT)
 
 demo-down: setup ## stop what `make demo` left running
 	$(BIN)/quintet down

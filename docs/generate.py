@@ -41,6 +41,7 @@ GUIDES = {
     "quintet choose": "choose.md",
     "quintet dlq": "replay.md",
     "quintet drop": "batch.md",
+    "quintet env": "local-aws.md",
     "quintet endpoints": "async-callbacks.md",
     "quintet jobs": "async.md",
     "quintet labels": "labels.md",

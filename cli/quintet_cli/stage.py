@@ -25,7 +25,14 @@ from quintet_cli.stacks import (
     stack_outputs,
 )
 
-__all__ = ["CONFIG", "DEFAULT_STATE", "Stage", "StageError", "all_stages"]
+__all__ = [
+    "CONFIG",
+    "DEFAULT_STATE",
+    "Stage",
+    "StageError",
+    "all_stages",
+    "local_environment",
+]
 
 DEFAULT_STATE = Path(".quintet")
 CONFIG = Path("samconfig.toml")
@@ -125,6 +132,17 @@ class Stage:
             return Credentials(key.access_key, key.secret_key, key.token)
 
         return AwsClient(service, environ=environ, credentials=credentials, attempts=attempts)
+
+
+def local_environment(endpoint_url: str) -> dict[str, str]:
+    """The environment in which AWS tools and SDKs use a local AWS."""
+    return {
+        ENDPOINT: endpoint_url,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
 
 
 def all_stages(state: Path, config: Path = CONFIG) -> tuple[list[Stage], dict[str, list[str]]]:

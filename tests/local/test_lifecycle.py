@@ -152,7 +152,9 @@ def test_the_log_of_one_that_runs_is_not_overwritten(tmp_path: Path, small: Path
     state = tmp_path / "state"
     local = start_local_aws(state, small)
     before = (state / "up.log").read_text()
-    second = quintet("up", "--detach", *FREE_PORTS, "--state", str(state), "--template", str(small))
+    second = quintet(
+        "up", "--detach", *FREE_PORTS, "--state", str(state), "--template", str(small), "--strict"
+    )
     assert (second.returncode, before) == (1, (state / "up.log").read_text())
     assert f"a local AWS runs from {state} already, at {local.endpoint_url}" in second.stderr
     local.stop()
@@ -197,12 +199,27 @@ def test_the_command_starts_shows_and_stops(tmp_path: Path, small: Path) -> None
     for run in (started, quintet("status", "--state", state)):
         assert told["endpoint_url"] in run.stdout
         assert told["outputs"]["Bucket"] in run.stdout
+    exports = quintet("env", "--state", state).stdout
+    shown = subprocess.run(
+        ["sh", "-euc", f'{exports}\necho "$AWS_ENDPOINT_URL $AWS_DEFAULT_REGION $AWS_REGION $API"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert shown == f"{told['endpoint_url']} us-east-1 us-east-1 {told['api_url']}\n"
+    assert f'eval "$(quintet env --state {state})"' in started.stdout
     second = quintet("up", "--detach", *free)
-    assert second.returncode == 1
-    assert "a local AWS runs from" in second.stderr
+    assert (second.returncode, second.stderr) == (0, "")
+    assert told["endpoint_url"] in second.stdout
+    assert "it runs already; `quintet down` stops it" in second.stdout
+    other = quintet("up", "--detach", *free, "--parameter", "Stage=x")
+    assert other.returncode == 1
+    assert "a local AWS runs from" in other.stderr
     assert quintet("down", "--state", state).returncode == 0
     assert not runs(told["pid"])
     assert "no local AWS runs" in quintet("down", "--state", state).stdout
+    gone = quintet("env", "--state", state)
+    assert (gone.returncode, gone.stdout) == (1, "")
 
 
 def test_in_the_foreground_ctrl_c_stops_it(tmp_path: Path, small: Path) -> None:

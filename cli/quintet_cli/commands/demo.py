@@ -29,6 +29,7 @@ from quintet_cli.options import State
 from quintet_cli.rollouts import StageRollouts
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
+from quintet_cli.views.local import eval_line
 from quintet_cli.views.rollouts import history_table
 
 __all__ = ["register"]
@@ -105,7 +106,7 @@ def demo(
     dlq.replay("WorkDeadLetters", state=state)
 
     console.print(f"\n[green]done in {time.monotonic() - start:.0f} s[/green]")
-    _next(stage, page)
+    _next(stage, state, page)
 
 
 def _start(state: Path, port: int, api_port: int) -> Stage:
@@ -240,7 +241,7 @@ def _orders_of_one(stage: Stage) -> None:
     )
 
 
-def _next(stage: Stage, page: Path) -> None:
+def _next(stage: Stage, state: Path, page: Path) -> None:
     record = '{"records": [{"text": "The sleeves of this sweater are too long"}]}'
     console.print(
         f"\nThe report of the file: [bold]{page}[/bold]\n"
@@ -249,7 +250,8 @@ def _next(stage: Stage, page: Path) -> None:
         "  source .venv/bin/activate\n"
         f"  curl -s {stage.api_url}/models/tickets/predict -d '{record}'\n"
         "  quintet stream windows sensor\n"
-        f"  aws --endpoint-url {stage.endpoint_url} s3 ls\n",
+        f"  {eval_line(state).strip('`')}\n"
+        "  aws s3 ls\n",
         markup=True,
         soft_wrap=True,
     )

@@ -1,17 +1,19 @@
-"""`quintet up`, `down` and `status`: the local AWS."""
+"""`quintet up`, `down`, `status` and `env`: the local AWS."""
 
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
 from quintet_cli.local_process import start, stop
-from quintet_cli.stage import DEFAULT_STATE, StageError
+from quintet_cli.stage import DEFAULT_STATE, StageError, local_environment
 from quintet_cli.terminal import Console
-from quintet_cli.views.local import print_started, print_status
+from quintet_cli.views.local import eval_line, print_running, print_started, print_status
 from quintet_local.state import FolderTaken, State
 
 __all__ = ["register"]
@@ -26,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command()(status)
+    app.command()(env)
 
 
 def up(
@@ -69,6 +72,10 @@ def up(
         raise StageError("--executions and --table-ramp need --strict")
     parameters = dict(_parameter(text) for text in parameter or [])
     if detach:
+        changed = parameter or faults or strict
+        if not changed and (page := _running(state, template, port, api_port)):
+            print_running(Console(), page)
+            return
         options = ["--template", str(template), "--port", str(port), "--api-port", str(api_port)]
         options += [f"--parameter={text}" for text in parameter or []]
         options += ["--faults", str(faults)] if faults else []
@@ -78,7 +85,10 @@ def up(
         console = Console()
         with console.status("starting the local AWS ..."):
             page = start(state, options)
-        hint = "`quintet status` shows it, `quintet down` stops it"
+        hint = (
+            "`quintet status` shows it, `quintet down` stops it; "
+            f"{eval_line(state)} lets AWS tools use it"
+        )
         print_started(console, page, state, hint, verbose=verbose)
         return
     # the server takes a second to import: spare the other commands that
@@ -131,6 +141,28 @@ def status(state: StateOption = DEFAULT_STATE) -> None:
     if page is None:
         raise StageError(f"no local AWS runs from {state}; start one with `quintet up --detach`")
     print_status(Console(), page)
+
+
+def env(state: StateOption = DEFAULT_STATE) -> None:
+    """Print shell exports for AWS tools to use the local AWS: `eval "$(quintet env)"`."""
+    found = State.read(state)
+    if found is None or found.health() is None:
+        raise StageError(f"no local AWS runs from {state}; start one with `quintet up --detach`")
+    print("unset AWS_PROFILE AWS_SESSION_TOKEN")
+    for name, value in local_environment(found.endpoint_url).items():
+        print(f"export {name}={shlex.quote(value)}")
+    print(f"export API={shlex.quote(found.api_url)}")
+
+
+def _running(state: Path, template: Path, port: int, api_port: int) -> dict[str, Any] | None:
+    """The health page of the local AWS that runs as asked; None if none or another one runs."""
+    found = State.read(state)
+    if found is None or Path(found.template).resolve() != template.resolve():
+        return None
+    asked = ((found.endpoint_url, port), (found.api_url, api_port))
+    if any(wanted not in (0, urlsplit(url).port) for url, wanted in asked):
+        return None
+    return found.health()
 
 
 def _parameter(text: str) -> tuple[str, str]:

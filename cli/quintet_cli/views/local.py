@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from quintet_cli.stage import DEFAULT_STATE
 from quintet_cli.terminal import Console
 
-__all__ = ["print_started", "print_status"]
+__all__ = ["eval_line", "print_running", "print_started", "print_status"]
 
 
 def print_started(
@@ -24,7 +26,20 @@ def print_started(
         _facts(console, [_notice(**one) for one in page["not_honoured"]], state)
     else:
         _facts(console, page["not_honoured_compact"], state)
-    console.print(f"[dim]{hint}[/dim]")
+    console.print(hint, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_running(console: Console, page: dict[str, Any]) -> None:
+    """Print the addresses of a local AWS that ran before, and how to start anew."""
+    _addresses(console, page)
+    hint = "it runs already; `quintet down` stops it and deletes its data"
+    console.print(hint, style="dim", highlight=False, soft_wrap=True)
+
+
+def eval_line(state: Path) -> str:
+    """The shell's line that sets the environment of AWS tools for a local AWS."""
+    other = "" if state == DEFAULT_STATE else f" --state {shlex.quote(str(state))}"
+    return f'`eval "$(quintet env{other})"`'
 
 
 def print_status(console: Console, page: dict[str, Any]) -> None:
