@@ -39,6 +39,8 @@ def test_the_columnar_reader_is_carried_by_those_alone_that_use_it(
         "AddLabels",
         "ReportDay",
         "WatchAges",
+        "Compare",
+        "Rollout",
     }
 
 
