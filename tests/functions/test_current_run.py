@@ -97,6 +97,7 @@ def test_runs_move_the_pointer_and_a_person_moves_it_back(
     outputs = {
         "ScoresBucketName": "scores",
         "RegistryBucketName": "batch-registry",
+        "RegistryTableName": "batch-registry",
         "ScoresDatabaseName": "quintet_test",
         "BatchScoringArn": MACHINE,
     }
