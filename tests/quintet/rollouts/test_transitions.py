@@ -222,7 +222,7 @@ def test_after_the_promotion_only_a_rollback_or_the_end_is_left(step: Step) -> N
     [
         (
             transitions.resume,
-            "expected a paused rollout, got version 2 as canary at 100 %",
+            "expected a paused rollout, got version 2 as canary at 100 %, which goes on by itself",
         ),
         (
             transitions.advance,

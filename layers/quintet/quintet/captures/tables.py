@@ -147,7 +147,7 @@ def value_columns(
         for i, name in enumerate(about.ages):
             if known[:, i].any():
                 taken = moments(known[:, i])
-                taken[known[:, i] == 0] = np.datetime64("NaT")
+                taken[known[:, i] == 0] = np.datetime64("NaT", "us")
                 columns[f"known_{name}"] = taken
     for name, _, parts in about.outputs:
         if name in outputs:
