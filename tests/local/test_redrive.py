@@ -79,15 +79,20 @@ def redriven(local: LocalAws, folder: RunPaths) -> Result:
 
 
 def test_a_file_that_came_before_its_model_is_scored_by_a_redrive(
-    local: LocalAws, tmp_path: Path
+    local: LocalAws, reader: RunReader
 ) -> None:
-    file = tmp_path / "early.csv"
-    file.write_bytes(b"".join(LINES[:50]))
-    refused = quintet("drop", str(file), "churn", state=local.state)
-    assert refused.exit_code == 1
-    assert "expected a published model" in refused.output
+    body, inbox = b"".join(LINES[:50]), local.outputs["InboxBucketName"]
+    local.client("s3").put_object(Bucket=inbox, Key="churn/early.csv", Body=body)
+
+    def refused() -> list[RunPaths]:
+        folders = [RunPaths("churn", name) for name in reader.names("churn")]
+        return [one for one in folders if reader.ended(one) is not None]
+
+    (folder,) = eventually(refused, SECONDS)
     publish(local)
-    done = redriven(local, RunPaths("churn", refused.output.split()[1]))
+    shown = quintet("runs", "show", "churn", folder.run, state=local.state)
+    assert "expected a published model" in shown.output
+    done = redriven(local, folder)
     assert "49 rows = 49 scored + 0 quarantined" in done.output
 
 
