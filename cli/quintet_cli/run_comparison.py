@@ -17,11 +17,12 @@ from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
 from quintet.batch.outputs import FILE
-from quintet.batch.plans import Plan, RunPaths, plan_from
+from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.stores import ObjectStore
 from quintet.columns import Array, column_names, numpy_dtype
 from quintet.contract import Contract
 from quintet.rollouts.measures import Measures
+from quintet_cli.run_reader import parquet_plan
 from quintet_cli.stage import StageError
 
 __all__ = ["comparable_plans", "compare_runs"]
@@ -50,7 +51,10 @@ def comparable_plans(store: ObjectStore, model: str, first: str, second: str) ->
     Raises:
         StageError: a run has not succeeded, its scores are not Parquet, or the inputs differ.
     """
-    plans = _plan(store, RunPaths(model, first)), _plan(store, RunPaths(model, second))
+    plans = (
+        parquet_plan(store, RunPaths(model, first)),
+        parquet_plan(store, RunPaths(model, second)),
+    )
     inputs = [
         (one.input.bucket, one.input.key, one.input.version_id, one.input.etag) for one in plans
     ]
@@ -89,17 +93,6 @@ def compare_runs(
         "labels": _labels(contract, one, other, here, there),
         "score": _scores(one.score[here], other.score[there]),
     }
-
-
-def _plan(store: ObjectStore, folder: RunPaths) -> Plan:
-    """The plan of a complete run whose scores are Parquet."""
-    body = store.get(folder.plan) if store.get(folder.manifest) else None
-    plan = plan_from(body) if body else None
-    if not isinstance(plan, Plan):
-        raise StageError(f"run {folder.run} of {folder.model} has not succeeded")
-    if plan.output != "parquet":
-        raise StageError(f"the scores of run {plan.run} are {plan.output}; expected parquet")
-    return plan
 
 
 def _answers(store: ObjectStore, plan: Plan, contract: Contract, files: dict[str, int]) -> _Answers:

@@ -12,11 +12,12 @@ from quintet.aws.executions import StateMachineExecutions
 from quintet.aws.scores_bucket import S3ObjectStore
 from quintet.batch.executions import execution_input, last_execution
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, plan_from, slug
+from quintet.batch.stores import ObjectStore
 from quintet.batch.tables import tables_of
 from quintet_cli.registry import route_of
 from quintet_cli.stage import Stage, StageError
 
-__all__ = ["Progress", "RunReader"]
+__all__ = ["Progress", "RunReader", "parquet_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,17 @@ class Progress:
     units: int
     rows: int
     report: dict[str, Any] | None
+
+
+def parquet_plan(store: ObjectStore, folder: RunPaths) -> Plan:
+    """Return the plan of a complete run whose scores are Parquet."""
+    body = store.get(folder.plan) if store.get(folder.manifest) else None
+    plan = plan_from(body) if body else None
+    if not isinstance(plan, Plan):
+        raise StageError(f"run {folder.run} of {folder.model} has not succeeded")
+    if plan.output != "parquet":
+        raise StageError(f"the scores of run {plan.run} are {plan.output}; expected parquet")
+    return plan
 
 
 class RunReader:

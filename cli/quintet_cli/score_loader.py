@@ -13,12 +13,13 @@ from arro3 import io as arrow_io
 
 from quintet.aws.latest import LatestTable
 from quintet.aws.scores_bucket import S3ConditionalObjects, S3ObjectStore
-from quintet.batch.plans import Plan, RunPaths, plan_from
+from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.tables import current_run
 from quintet.columns import Array, as_records, column_names, json_columns, numpy_dtype, ragged
 from quintet.contract import Contract, Output
 from quintet.streaming.latest import Latest
 from quintet_cli.registry import artifacts_of
+from quintet_cli.run_reader import parquet_plan
 from quintet_cli.stage import Stage, StageError
 
 __all__ = ["Loaded", "latest_of", "load_scores"]
@@ -76,14 +77,7 @@ def _plan(stage: Stage, store: S3ObjectStore, model: str, run: str | None) -> Pl
         if pointer is None:
             raise StageError(f"no run of {model} has succeeded yet")
         run = str(pointer["run"])
-    folder = RunPaths(model, run)
-    body = store.get(folder.plan) if store.get(folder.manifest) else None
-    plan = plan_from(body) if body else None
-    if not isinstance(plan, Plan):
-        raise StageError(f"run {run} of {model} has not succeeded")
-    if plan.output != "parquet":
-        raise StageError(f"the scores of run {run} are {plan.output}; expected parquet")
-    return plan
+    return parquet_plan(store, RunPaths(model, run))
 
 
 def latest_of(plan: Plan, contract: Contract, parts: Iterable[bytes]) -> Iterator[list[Latest]]:
