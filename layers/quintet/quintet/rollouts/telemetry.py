@@ -35,10 +35,10 @@ class ComparisonTelemetry:
         self._logger.info("compared", **counts)
         self._metrics.write({}, {name: count for name, count in counts.items() if count})
 
-    def crashed(self, model: str, version: int, crashes: int) -> None:
-        """A version ended the last process of this environment."""
-        self._logger.warning("model crashed", model=model, version=version, crashes=crashes)
-
     def buried(self, message: str, receives: int) -> None:
         """A message was put among the dead letters."""
         self._logger.warning("dead letter", message_id=message, receives=receives)
+
+    def left(self, message: str, reason: str) -> None:
+        """A dead letter could not be put among the others; its message comes again."""
+        self._logger.warning("to be tried again", message_id=message, reason=reason)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 
 import orjson
 
@@ -21,8 +19,6 @@ from quintet.jobs.messages import Delivery, backoff
 from quintet.rollouts.comparer import Comparer, Paced
 from quintet.rollouts.evidence_store import EvidenceObjects
 from quintet.rollouts.telemetry import ComparisonTelemetry
-from quintet.serving.crashes import CrashLog
-from quintet.serving.model_cache import ModelCache
 from quintet.settings import CompareSettings, read
 from quintet.wiring import common
 from quintet.wiring.rollouts import judge_of
@@ -64,13 +60,14 @@ def _key(body: str) -> str:
 
 def _buried(delivery: Delivery) -> bool:
     """Put a message among the dead letters; whether it is there."""
-    with suppress(Transient):
-        DeadLetterQueue(common.client("sqs"), _settings().compare_dead_letters_url).put(
-            delivery.body
-        )
-        _telemetry().buried(delivery.message, delivery.receives)
-        return True
-    return False
+    letters = DeadLetterQueue(common.client("sqs"), _settings().compare_dead_letters_url)
+    try:
+        letters.put(delivery.body)
+    except Transient as error:
+        _telemetry().left(delivery.message, str(error))
+        return False
+    _telemetry().buried(delivery.message, delivery.receives)
+    return True
 
 
 @cache
@@ -95,16 +92,6 @@ def _comparer() -> Comparer:
     bucket = CaptureBucket(common.client("s3"), settings.captures_bucket)
     evidence = EvidenceObjects(bucket, bucket)
     rollouts = Rollouts(common.client("dynamodb"), settings.registry_table)
-    crashes = CrashLog(time.time, Path(tempfile.gettempdir()) / "quintet-crashes")
-    for crash in crashes.found:
-        _telemetry().crashed(crash.model, crash.version, crash.count)
-    models = ModelCache(
-        common.registry(settings.registry_table),
-        common.artifacts(settings.registry_bucket, cached=True),
-        memory=settings.model_memory_mb * 1_000_000,
-        clock=time.monotonic,
-        crashes=crashes,
-    )
     contracts = common.contracts(settings)
 
     judge = judge_of(settings, evidence)
@@ -121,6 +108,6 @@ def _comparer() -> Comparer:
         evidence=evidence,
         rollout_of=lambda model: rollouts.read(model).rollout,
         contract_of=contract_of,
-        models=models,
+        models=common.models(settings),
         judge=Paced(judge_now, time.monotonic),
     )
