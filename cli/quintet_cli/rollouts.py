@@ -208,7 +208,7 @@ class StageRollouts:
             rule_of=lambda model, version: rule_of(self.contract(model, version, stored)),
             timeout=timeout_of(int(self._stage.outputs["WorkTimeoutSeconds"])),
             told=lambda rollout, change: None,
-            unjudged=lambda model, error: None,
+            unjudged=lambda rollout, error: None,
         )
 
     def _cause(self, reason: str) -> Cause:

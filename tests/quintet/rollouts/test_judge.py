@@ -71,7 +71,7 @@ class World:
             rule_of=lambda model, version: self.rule,
             timeout=60.0,
             told=told,
-            unjudged=lambda model, error: self.unjudged.append(f"{model}: {error}"),
+            unjudged=lambda rollout, error: self.unjudged.append(f"{rollout.model}: {error}"),
         )
 
     def see(self, *parts: Evidence) -> None:

@@ -46,7 +46,7 @@ class Judge:
 
     `rule_of` gives the rule in the contract of a model's version. A request that began `timeout`
     seconds ago and has no outcome has crashed. `told` is called with a rollout and the change that
-    was made of it, `unjudged` with the model where no verdict could be reached; neither may raise.
+    was made of it, `unjudged` with one on which no verdict could be reached; neither may raise.
     """
 
     store: RolloutStore
@@ -54,7 +54,7 @@ class Judge:
     rule_of: Callable[[str, int], RolloutRule]
     timeout: float
     told: Callable[[Rollout, Change], None]
-    unjudged: Callable[[str, Exception], None]
+    unjudged: Callable[[Rollout, Exception], None]
 
     def tick(self, model: str, rollout: str, now: float) -> Ticked:
         """Look at a rollout at `now` (epoch seconds), and make the change that is due.
@@ -122,7 +122,7 @@ class Judge:
                 timeout=self.timeout,
             )
         except Exception as error:
-            self.unjudged(rollout.model, error)
+            self.unjudged(rollout, error)
             reason = str(error) if isinstance(error, QuintetError) else type(error).__name__
             return gates.unknown(f"the evidence could not be judged: {reason}")
 

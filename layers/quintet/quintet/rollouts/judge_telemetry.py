@@ -56,13 +56,14 @@ class JudgeTelemetry:
         except QuintetError as error:
             self._logger.error("no notice was sent", **about, reason=str(error))
 
-    def unjudged(self, model: str, error: Exception) -> None:
-        """The evidence of a model's rollout could not be judged."""
+    def unjudged(self, rollout: Rollout, error: Exception) -> None:
+        """The evidence of a rollout could not be judged."""
+        about: dict[str, Any] = {"model": rollout.model, "rollout": rollout.id}
         if isinstance(error, QuintetError):
-            self._logger.warning("rollout not judged", model=model, reason=str(error))
+            self._logger.warning("rollout not judged", **about, reason=str(error))
         else:
-            self._logger.exception("rollout not judged", model=model)
-        self._metrics.write({"model": model}, {"unjudged_rollouts_count": 1})
+            self._logger.exception("rollout not judged", **about)
+        self._metrics.write({"model": rollout.model}, {"unjudged_rollouts_count": 1})
 
     def stopped(self, stop: Stop, models: Sequence[str]) -> None:
         """A stop was handled: it rolled back the rollouts of `models`."""
