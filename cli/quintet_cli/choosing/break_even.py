@@ -48,7 +48,7 @@ def server_usd(rate: float, model_ms: float) -> float:
 
 
 def break_even(model_ms: float) -> BreakEven | None:
-    """Return the lowest rate at which a server costs no more; None if there is none.
+    """Return the lowest rate at which a server costs no more, or None if it always costs more.
 
     Reads from the store and logs cost the same on both sides and are left out; so is the work of
     running servers.

@@ -1,4 +1,4 @@
-"""The baseline of a model: what drift is told from. Pure functions.
+"""The baseline of a model, which drift is measured against. Pure functions.
 
 It has the distribution of each feature in the training data, of each output for some of its rows,
 and of the true values (labels).

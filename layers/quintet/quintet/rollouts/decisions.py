@@ -22,7 +22,7 @@ POLL = 60.0
 
 
 def decide(stored: Stored, verdict: Verdict, rule: RolloutRule, now: float) -> Change | None:
-    """The change that is due at `now` (epoch seconds), None if there is none.
+    """The change that is due at `now` (epoch seconds), or None.
 
     A bad verdict rolls back in every phase, also while the rollout is paused; so does a candidate
     that was withdrawn. A broken router pauses. An ok goes on once the step has lasted long enough,

@@ -43,8 +43,8 @@ PAIRED = ("failures", "score", "labels")
 UNPAIRED = ("crashes", "errors", "latency")
 #: the chance that the router is called broken while it is not
 SAMPLE_RATIO_ALPHA = 0.001
-#: seconds by which the evidence of both versions has come, which is written apart: what came of one
-#: of them alone would look as if the other had no entities, or no errors
+#: age in seconds from which requests count: the evidence of the two versions arrives at different
+#: times, and until then the later one would seem to have no entities, or no errors
 SETTLED = 10.0
 QUANTILES = (0.5, 0.95)  # of latency
 _LARGEST = 1e12  # evidence that is shown
