@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from tests.kits import models
 from tests.kits.captures import records as rows_of_table
-from tests.kits.streams import METER, data, reading, shard_batch
+from tests.kits.streams import METER, data, reading, sequence, shard_batch
 from tests.quintet.streaming.test_scorer import Place
 
+from quintet.captures.store import MemoryRolloutFeed
 from quintet.captures.tables import read_parquet
 from quintet.columns import Array
 from quintet.contract import AlertRule, Capture, Contract, Limits
-from quintet.errors import ModelFailure
+from quintet.errors import ModelFailure, Transient
 from quintet.onnx_model import OnnxModel
 from quintet.serving.crashes import Crash, CrashLog
 from quintet.serving.routing import bucket
@@ -190,6 +191,48 @@ def test_rows_whose_version_does_not_answer_any_more_stay_in_the_sink_alone() ->
     assert set(latest(place)) == {meter for meter in METERS if version_of(meter) == 1}
     assert {row[0] for row in captured(place, "version")} == {1}
     assert place.quarantine() == []
+
+
+def test_a_stored_version_that_cannot_be_read_now_fails_the_batch_and_loses_no_row() -> None:
+    place = place_of(Version(1), Version(2))
+    place.take(shard_batch(RECORDS[0]))
+    first, rows = latest(place), captured(place, "entity", "version")
+    place.checkpoints.stored.clear()
+    place.latest.stored.clear()
+    place.captures.objects.clear()
+    place.models, place.route = [Version(1)], {}
+    place.missing = {2: Transient("the registry does not answer")}
+    outcome = place.take(shard_batch(RECORDS[0]))
+    assert (outcome.failed, str(outcome.error)) == (sequence(0), "the registry does not answer")
+    assert (latest(place), place.checkpoints.stored) == ({}, {})
+    place.models, place.missing = [Version(1), Version(2)], {}
+    assert place.take(shard_batch(RECORDS[0])).failed is None
+    assert (latest(place), captured(place, "entity", "version")) == (first, rows)
+
+
+class Deaf(MemoryRolloutFeed):
+    """A feed whose queue does not answer the first announcement."""
+
+    def announce(self, key: str) -> None:
+        """See `RolloutFeed.announce`."""
+        if self.keys:
+            super().announce(key)
+        else:
+            self.keys.append("")
+            raise Transient("sqs did not answer")
+
+
+def test_captures_that_cannot_be_announced_fail_the_batch_which_announces_them_again() -> None:
+    place = place_of(Version(1), Version(2))
+    place.feed = feed = Deaf()
+    outcome = place.take(shard_batch(*RECORDS))
+    assert (outcome.failed, str(outcome.error)) == (sequence(0), "sqs did not answer")
+    assert (place.checkpoints.stored, place.latest.stored) == ({}, {})
+    assert place.take(shard_batch(*RECORDS)).failed is None
+    told = [read_parquet(place.captures.objects[key]) for key in feed.keys[1:]]
+    names = ("entity", "version")
+    places = list(zip([*METERS, "m3"], VERSIONS, strict=True))
+    assert sorted(row for one in told for row in rows_of_table(one, *names)) == sorted(places)
 
 
 class Deadly(Version):

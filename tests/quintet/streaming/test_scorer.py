@@ -14,7 +14,8 @@ from arro3 import io as arrow_io
 from tests.kits import models
 from tests.kits.streams import METER, NOW, cache_of, data, reading, sequence, shard_batch, tumbling
 
-from quintet.captures.store import MemoryCaptures
+from quintet.captures.delivery import NO_ROLLOUTS
+from quintet.captures.store import MemoryCaptures, RolloutFeed
 from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.errors import ModelFailure, QuintetError, Transient
@@ -66,6 +67,7 @@ class Place:
         self.crashes: CrashLog | None = None
         self.missing: dict[int, QuintetError] = {}
         self.captures = MemoryCaptures()
+        self.feed: RolloutFeed = NO_ROLLOUTS
         self.channel = MemoryAlertChannel()
         self.features = features or MemoryFeatures()
         self.sink = MemorySink()
@@ -88,6 +90,7 @@ class Place:
             windows=MemoryWindows(),
             captures=self.captures,
             clock=lambda: NOW + 1,
+            feed=self.feed,
         )
         return scorer.take(batch, window)
 

@@ -24,7 +24,7 @@ from quintet.captures.store import CaptureSink, NoRollouts, RolloutFeed
 from quintet.captures.tables import write_parquet
 from quintet.errors import BadInput
 
-__all__ = ["NO_ROLLOUTS", "Delivered", "deliver", "put_rows", "routed"]
+__all__ = ["NO_ROLLOUTS", "Delivered", "deliver", "put_rows"]
 
 NO_ROLLOUTS = NoRollouts()
 
@@ -89,16 +89,11 @@ def put_rows(
     """Put new rows of one hour, from their first to their last event; the key.
 
     Raises:
-        Transient: they may be put or not; repeat.
+        Transient: they may be put and announced to `feed` or not; repeat.
     """
     body = write_parquet(rows)
     key = raw_key(hour, first, last, body)
     sink.put(key, body)
-    if routed(rows):
+    if rows["rollout"].null_count < rows.num_rows:  # a rollout has routed some
         feed.announce(key)
     return key
-
-
-def routed(rows: core.Table) -> bool:
-    """Whether a rollout has routed some of the rows."""
-    return rows["rollout"].null_count < rows.num_rows

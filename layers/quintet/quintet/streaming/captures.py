@@ -7,20 +7,18 @@ same: readers take each of its rows once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from arro3 import core
 from numpy.typing import NDArray
 
-from quintet.captures.delivery import put_rows, routed
+from quintet.captures.delivery import put_rows
 from quintet.captures.events import taken
 from quintet.captures.plans import CapturePlan
 from quintet.captures.reading import Hour
 from quintet.captures.store import CaptureSink, RolloutFeed
 from quintet.captures.tables import concat, moments, refused, refused_of, scored
-from quintet.errors import Refusal, Transient
+from quintet.errors import Refusal
 from quintet.serving import Prediction
 from quintet.serving.router import TakenOut
 from quintet.streaming.model_rows import ModelRows, ShardBatch
@@ -44,7 +42,8 @@ def put_captures(
     hears of rows that a rollout has routed.
 
     Raises:
-        Transient: not all could be put; repeat.
+        Transient: not all could be put, or announced to `feed`; repeat, as evidence that lacks the
+            end of a request is evidence of a crash.
     """
     capture = prediction.contract.capture
     if capture is None:
@@ -92,7 +91,7 @@ def put_captures(
             of = [events[one] for one in record[np.concatenate([index[some], bad])].tolist()]
             about = plan.about
             hour = Hour(about.model, about.version, about.days, start)
-            _put(sink, feed, hour, concat(tables), of)
+            put_rows(sink, hour, concat(tables), min(of), max(of), feed=feed)
 
 
 def put_taken_out(
@@ -140,17 +139,8 @@ def put_taken_out(
             }
             about = plan.about
             hour = Hour(about.model, about.version, about.days, start)
-            _put(sink, feed, hour, refused(plan, [()] * len(some), fixed), of)
-
-
-def _put(
-    sink: CaptureSink, feed: RolloutFeed, hour: Hour, rows: core.Table, events: Sequence[str]
-) -> None:
-    """Put rows of events, and announce them if a rollout has routed some. Raises Transient."""
-    key = put_rows(sink, hour, rows, min(events), max(events))
-    if routed(rows):
-        with suppress(Transient):  # a rollout must not hold up the stream
-            feed.announce(key)
+            rows = refused(plan, [()] * len(some), fixed)
+            put_rows(sink, hour, rows, min(of), max(of), feed=feed)
 
 
 def event_ids(shard_batch: ShardBatch) -> list[str]:

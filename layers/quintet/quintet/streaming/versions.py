@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quintet.columns import Batch, take
 from quintet.contract import Contract
-from quintet.errors import ModelFailure, QuintetError
+from quintet.errors import ModelFailure, NotFound
 from quintet.features import FeatureSource
 from quintet.serving import ModelRoute, Prediction, Steps
 from quintet.serving.model_cache import ModelCache, PublishedModel
@@ -64,7 +64,10 @@ class Versions:
 
         `given` is the batch as it was before it was scored, decoded by the contract `live`;
         `stored` (rows,) are the versions, 0 for rows that are not in the sink. Rows of a version
-        that does not answer any more are left out. Raises Transient.
+        that does not answer any more are left out.
+
+        Raises:
+            Transient: a version or its features could not be read; repeat, as no row may be lost.
         """
         wrong = (stored > 0) & (stored != prediction.versions)
         if not wrong.any():
@@ -74,9 +77,9 @@ class Versions:
         for version in np.unique(stored[wrong]).tolist():
             rows = np.flatnonzero(wrong & (stored == version))
             try:
-                model = self.models.candidate(route, version)
+                model = self.models.loaded(route, version)
                 batch = adapted(take(given, rows), live, model.contract)
-            except QuintetError:
+            except (ModelFailure, NotFound):
                 continue
             name = "live" if version == route.live else "canary"
             parts.append(Part(ModelRoute(model, name), batch, rows))
