@@ -206,7 +206,7 @@ class StageRollouts:
             store=self._store,
             evidence=self._evidence,
             rule_of=lambda model, version: rule_of(self.contract(model, version, stored)),
-            timeout=timeout_of(int(self._stage.outputs["WorkTimeoutSeconds"])),
+            timeout=timeout_of(map(int, self._stage.outputs["AnswerTimeouts"].split(","))),
             told=lambda rollout, change: None,
             unjudged=lambda rollout, error: None,
         )

@@ -121,7 +121,7 @@ def stand(url: str, machine: str, tmp_path: Path) -> Stand:
         "RegistryTableName": server.table,
         "CapturesBucketName": "captures",
         "RolloutStateMachineArn": machine,
-        "WorkTimeoutSeconds": "60",
+        "AnswerTimeouts": "30,60",
     }
     told = {"api_url": url, "endpoint_url": url, "outputs": outputs}
     (tmp_path / "local.json").write_text(json.dumps(told))

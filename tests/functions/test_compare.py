@@ -81,7 +81,7 @@ def world(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wo
         "QUINTET_COMPARE_DEAD_LETTERS_URL": online_aws.queue("compare-dead"),
         "QUINTET_COMPARE_TIMEOUT_SECONDS": "30",
         "QUINTET_MODEL_MEMORY_MB": "64",
-        "QUINTET_WORK_TIMEOUT_SECONDS": "60",
+        "QUINTET_ANSWER_TIMEOUTS": "30,60",
     }
     made = World(online_aws, environ, monkeypatch)
     yield made

@@ -107,7 +107,7 @@ def stage(online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[St
         "QUINTET_CAPTURES_BUCKET": "captures-bucket",
         "QUINTET_ROLLOUT_QUEUE_URL": online_aws.queue("rollouts"),
         "QUINTET_ROLLOUT_DEAD_LETTERS_URL": online_aws.queue("rollouts-dead"),
-        "QUINTET_WORK_TIMEOUT_SECONDS": "60",
+        "QUINTET_ANSWER_TIMEOUTS": "30,60",
         "QUINTET_ALARM_TOPIC_ARN": topic,
     }
     with fresh_handler(environ, monkeypatch, "rollout") as handler:

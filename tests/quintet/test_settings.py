@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quintet.settings import PredictSettings, SettingsError, read
+from quintet.settings import PredictSettings, RolloutSettings, SettingsError, read
 
 ENVIRON = {
     "QUINTET_STAGE": "dev",
@@ -45,3 +45,15 @@ def test_a_missing_variable_is_named() -> None:
 def test_a_variable_of_another_type_is_named() -> None:
     with pytest.raises(SettingsError, match=r"^QUINTET_MODEL_MEMORY_MB must be of type int"):
         read(PredictSettings, {**ENVIRON, "QUINTET_MODEL_MEMORY_MB": "much"})
+
+
+def test_a_list_is_read_by_the_type_of_its_parts() -> None:
+    others = ("CAPTURES_BUCKET", "ROLLOUT_QUEUE_URL", "ROLLOUT_DEAD_LETTERS_URL")
+    environ = ENVIRON | {f"QUINTET_{name}": "there" for name in others}
+    environ["QUINTET_ANSWER_TIMEOUTS"] = "30, 60,900"
+    assert read(RolloutSettings, environ).answer_timeouts == (30, 60, 900)
+    environ["QUINTET_ANSWER_TIMEOUTS"] = "30,long"
+    with pytest.raises(
+        SettingsError, match=r"^QUINTET_ANSWER_TIMEOUTS must be of type int, not 'l"
+    ):
+        read(RolloutSettings, environ)

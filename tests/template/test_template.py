@@ -490,6 +490,16 @@ def test_a_message_stays_invisible_for_six_time_outs_and_failures_are_partial(
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
+def test_judges_know_the_time_outs_of_the_functions_that_answer(stack: Stack) -> None:
+    functions = by_logical_id(stack)
+    answering = ("Predict", "ScoreStream", "Work")
+    timeouts = ",".join(f"{functions[name].timeout:g}" for name in answering)
+    told = {
+        functions[name].environment["QUINTET_ANSWER_TIMEOUTS"] for name in ("Rollout", "Compare")
+    }
+    assert {*told, PLAN.outputs["AnswerTimeouts"]} == {timeouts}
+
+
 @pytest.mark.parametrize(
     "name", sorted(n for n in properties("AWS::SQS::Queue") if n not in queues())
 )

@@ -243,14 +243,14 @@ class CaptureSettings(CapturesSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings(CaptureSettings):
-    """Settings of `compare`; without a topic, it sends no notices."""
+    """Settings of `compare`; see `RolloutSettings`."""
 
     registry_bucket: str
     registry_table: str
     model_memory_mb: int
     compare_dead_letters_url: str
     compare_timeout_seconds: int
-    work_timeout_seconds: int
+    answer_timeouts: tuple[int, ...]
     alarm_topic_arn: str = ""
 
 
@@ -284,7 +284,10 @@ class MonitorSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutSettings:
-    """Settings of `rollout`; without a topic, it sends no notices."""
+    """Settings of `rollout`; without a topic, it sends no notices.
+
+    `answer_timeouts` are those of the functions that answer with a rollout's versions, in seconds.
+    """
 
     stage: str
     registry_bucket: str
@@ -292,7 +295,7 @@ class RolloutSettings:
     captures_bucket: str
     rollout_queue_url: str
     rollout_dead_letters_url: str
-    work_timeout_seconds: int
+    answer_timeouts: tuple[int, ...]
     alarm_topic_arn: str = ""
 
 
@@ -327,8 +330,10 @@ def read(kind: type[Settings], environ: Mapping[str, str]) -> Settings:
 
 
 def _convert(variable: str, hint: Any, text: str) -> Any:
-    if hint == tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if typing.get_origin(hint) is tuple:
+        of = typing.get_args(hint)[0]
+        parts = (part.strip() for part in text.split(","))
+        return tuple(_convert(variable, of, part) for part in parts if part)
     try:
         return hint(text)
     except ValueError:

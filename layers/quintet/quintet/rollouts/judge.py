@@ -6,7 +6,7 @@ still the one that was read; who loses that race reads again. A judge that is ki
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from quintet.contract import RolloutRule
@@ -23,8 +23,8 @@ __all__ = ["Judge", "Ticked", "timeout_of"]
 
 #: how many races with other changes are lost before a judge gives up
 ATTEMPTS = 5
-#: the time-out of predict, and what captures take to arrive, with one retry
-PREDICT_SECONDS, CAPTURE_SECONDS = 30, 90
+#: what captures take to arrive, with one retry
+CAPTURE_SECONDS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,7 @@ class Judge:
             return RolloutRule()
 
 
-def timeout_of(work_seconds: int) -> float:
-    """After how many seconds a request without an outcome has crashed, by the time-out of work."""
-    return max(PREDICT_SECONDS, work_seconds) + CAPTURE_SECONDS
+def timeout_of(answer_timeouts: Iterable[int]) -> float:
+    """After how many seconds a request without an outcome has crashed, by the time-outs (seconds)
+    of the functions that answer requests."""
+    return max(answer_timeouts) + CAPTURE_SECONDS

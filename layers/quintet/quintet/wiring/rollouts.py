@@ -32,7 +32,7 @@ class JudgeSettings(common.RegistrySettings, Protocol):
     def stage(self) -> str: ...
 
     @property
-    def work_timeout_seconds(self) -> int: ...
+    def answer_timeouts(self) -> tuple[int, ...]: ...
 
     @property
     def alarm_topic_arn(self) -> str: ...
@@ -87,7 +87,7 @@ def judge_of(settings: JudgeSettings, evidence: EvidenceStore) -> Judge:
         store=Rollouts(common.client("dynamodb"), settings.registry_table),
         evidence=evidence,
         rule_of=rule,
-        timeout=timeout_of(settings.work_timeout_seconds),
+        timeout=timeout_of(settings.answer_timeouts),
         told=told.changed,
         unjudged=told.unjudged,
     )
