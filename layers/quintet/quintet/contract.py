@@ -28,12 +28,14 @@ __all__ = [
     "Fallback",
     "FallbackRule",
     "Feature",
+    "Filters",
     "Gates",
     "Header",
     "Input",
     "Limits",
     "Margins",
     "Output",
+    "Recommend",
     "RolloutRule",
     "Slo",
     "Stream",
@@ -64,6 +66,7 @@ Header = Literal["first", "none"]
 Decimal = Literal[".", ","]
 WhenStale = Literal["serve", "default", "fallback", "refuse"]
 WhenGoldenDiffers = Literal["refuse", "warn"]
+WhenCandidatesStale = Literal["flag", "skip"]
 Meaning = Literal["label", "score", "probabilities", "value", "embedding"]
 How = Literal["count", "sum", "mean", "min", "max", "stddev", "last", "distinct"]
 Scalar = bool | int | float | str
@@ -374,6 +377,56 @@ class Candidates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which candidates an answer leaves out.
+
+    `seen` are the items of the request's context. `stock_max_age` is the age in seconds up to which
+    the list of items that are sold out applies; None: it is not read. `per_category` is the most
+    items of one category.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    seen: bool = True
+    stock_max_age: float | None = None
+    per_category: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommend:
+    """The model ranks the candidates of another one for a user: see docs/recommendations.md.
+
+    `candidates` is the model that makes them. `item`, `score` and `session` name request features:
+    a row's item, its score as a candidate, and the items of the context, the same in all rows.
+    `rank` and `category` name outputs. An answer has `top` items. Candidates of a run that started
+    more than `max_age` seconds ago are flagged or skipped (`when_stale`). The model is not run if
+    the answer would take more than `budget_ms`. The share `explore` of answers is in random order.
+    Feedback counts for `feedback_days` days.
+    """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+    candidates: str
+    item: str
+    rank: str
+    score: str | None = None
+    session: str | None = None
+    category: str | None = None
+    top: int = 20
+    max_age: float = 172_800.0
+    when_stale: WhenCandidatesStale = "flag"
+    budget_ms: float = 50.0
+    explore: float = 0.0
+    filters: Filters = Filters()
+    feedback_days: int = 7
+
+    @cached_property
+    def fed(self) -> frozenset[str]:
+        """The request features that are fed with candidates and the context's items."""
+        return frozenset(filter(None, (self.item, self.score, self.session)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftRule:
     """When a feature has moved: see docs/monitoring.md.
 
@@ -488,6 +541,7 @@ class Contract:
     stream: Stream | None = None
     capture: Capture | None = None
     candidates: Candidates | None = None
+    recommend: Recommend | None = None
     drift: DriftRule = DriftRule()
     rollout: RolloutRule = RolloutRule()
     cache_ttl: float = 0.0

@@ -9,6 +9,7 @@ from quintet.serving.routes import NAME
 from quintet_publish.rules.candidates import check_candidates
 from quintet_publish.rules.fallback import check_alert, check_fallback
 from quintet_publish.rules.features import check_feature
+from quintet_publish.rules.recommend import check_recommend
 from quintet_publish.rules.rollout import check_rollout
 from quintet_publish.rules.stream import check_stream
 from quintet_publish.rules.tensors import check_constant, check_input, check_output
@@ -46,6 +47,8 @@ def check_contract(contract: Contract) -> Found:
         yield from under(("alert",), check_alert(contract, contract.alert))
     if contract.candidates:
         yield from under(("candidates",), check_candidates(contract, contract.candidates))
+    if contract.recommend:
+        yield from under(("recommend",), check_recommend(contract, contract.recommend))
     if contract.stream:
         yield from under(("stream",), check_stream(contract, contract.stream))
 

@@ -6,9 +6,9 @@ Every path calls `predict`; `Online` answers single requests with it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,8 +137,9 @@ class RequestContext:
     is "<id>#<step>", `answered` are the predictions of versions made so far, and `taken_out` the
     versions that should have answered rows and could not; `asked` are the rows that the last
     version was asked about, and their positions. `cache` is "hit" or "miss" if the model's contract
-    enables the prediction cache; `job` is the accepted job. `traceparent` is the W3C context for
-    what the request starts, `span` its span if it is sampled.
+    enables the prediction cache; `job` is the accepted job. `impression` is what a recommendation
+    showed, as JSON. `traceparent` is the W3C context for what the request starts, `span` its span
+    if it is sampled.
     """
 
     id: str = ""
@@ -161,6 +162,7 @@ class RequestContext:
     answered: Sequence[Prediction] = ()
     taken_out: Sequence[TakenOut] = ()
     asked: tuple[Batch, NDArray[np.int64]] | None = None
+    impression: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
