@@ -32,7 +32,7 @@ _VIEW = """
     CREATE VIEW captures AS
     SELECT * FROM read_parquet(?, union_by_name = true)
     QUALIFY row_number() OVER (
-        PARTITION BY event, "row", route = 'shadow' ORDER BY served_at DESC
+        PARTITION BY event, "row", route = 'shadow', outcome = 'recommended' ORDER BY served_at DESC
     ) = 1
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from quintet.captures.queries import find
 from quintet.captures.store import CaptureObjects
-from quintet.captures.tables import read_parquet
+from quintet.captures.tables import RECOMMENDED, read_parquet
 
 __all__ = ["CapturesTail"]
 
@@ -22,7 +22,7 @@ class CapturesTail:
         self._objects = objects
         self._model = model
         self._seen = {place.key for place in find(objects, model, now - LATE_SECONDS)}
-        self._rows: set[tuple[str, int | None, bool]] = set()
+        self._rows: set[tuple[str, int | None, bool, bool]] = set()
 
     def look(self, now: float) -> Iterator[dict[str, Any]]:
         """The rows that are new since the last look, each once, by their time."""
@@ -41,7 +41,8 @@ class CapturesTail:
         columns = [table[name].to_pylist() for name in table.column_names]
         for values in zip(*columns, strict=True):
             row = dict(zip(table.column_names, values, strict=True))
-            key = (row["event"], row["row"], row["route"] == "shadow")
+            shown = row["outcome"] == RECOMMENDED
+            key = (row["event"], row["row"], row["route"] == "shadow", shown)
             if key not in self._rows:
                 self._rows.add(key)
                 yield row

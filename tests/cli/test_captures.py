@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from arro3 import core
 from rich.console import Console
-from tests.kits.captures import delivery, lines_of, records, table
+from tests.kits.captures import (
+    delivery,
+    impression,
+    impression_line_of,
+    lines_of,
+    records,
+    table,
+)
 from tests.kits.models import NOW
 
 from quintet.captures.compaction import compact
@@ -117,6 +124,29 @@ def test_what_a_candidate_answers_in_shadow_stands_beside_the_live_versions_answ
     rows = [row for rows in event_rows(store, "e1") for row in as_dicts(rows)]
     shown = [line.strip() for line in printed(event_view(rows)).splitlines()]
     assert "row 0, version 4 (shadow)" in shown and "row 0, version 3 (live)" in shown
+
+
+def test_an_impression_is_a_row_of_its_own() -> None:
+    store = filled()
+    tail = CapturesTail(store, "shop", NOW)
+    line = impression_line_of("e1", impression("c1", range(1, 13)))
+    deliver(delivery([line, *lines_of("e2", ROWS[:1])]), store)
+    deliver(delivery([line, impression_line_of("e2", impression("c2"))]), store)
+    assert [row_line(row) for row in tail.look(NOW)] == [
+        "22:13:20 shop v3 online c1  reranked: 1 2 3 4 5 6 7 8 9 10 ...  e1",
+        "22:13:20 shop v3 online c1  label=1 probability=0.689974  e2 row 0",
+        "22:13:20 shop v3 online c2  reranked: 5 17  e2",
+    ]
+    rows = [row for rows in event_rows(store, "e1") for row in as_dicts(rows)]
+    shown = [" ".join(line.split()) for line in printed(event_view(rows)).splitlines()]
+    assert (shown.count("impression"), shown.count("features")) == (1, 2)
+    assert "candidates {'model': 'candidates', 'version': 1, 'run': 'r1', 'age_s': 3600.0}" in shown
+    steps = "SELECT impression->>'step' AS step, count(*) FROM captures WHERE outcome = "
+    with captures_view(store, find(store)) as connection:
+        counted = connection.execute(SUMMARY).fetchall()
+        by_step = connection.execute(f"{steps} 'recommended' GROUP BY ALL").fetchall()
+    assert [row[4:7] for row in counted] == [("recommended", 2, 2), ("scored", 3, 2)]
+    assert by_step == [("reranked", 2)]
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.jsonl"])

@@ -13,7 +13,7 @@ from arro3 import core
 from tests.kits.models import NOW, SHOP, online
 
 from quintet.captures.compaction import unique
-from quintet.captures.lines import prediction_lines
+from quintet.captures.lines import impression_line, prediction_lines
 from quintet.captures.places import RAW, TABLE
 from quintet.captures.plans import CapturePlan
 from quintet.captures.store import CaptureObjects
@@ -24,7 +24,15 @@ from quintet.serving import ModelRoute
 from quintet.serving.predict import predict
 from quintet.serving.prediction import in_caller_order
 
-__all__ = ["CAPTURED", "delivery", "lines_of", "records", "table"]
+__all__ = [
+    "CAPTURED",
+    "delivery",
+    "impression",
+    "impression_line_of",
+    "lines_of",
+    "records",
+    "table",
+]
 
 #: the model "shop", captured
 CAPTURED = replace(SHOP, capture=Capture(rate=1, days=7))
@@ -45,6 +53,38 @@ def lines_of(
     fields = {"event": event, "event_time": now, "path": "online", "route": "live"}
     plan: CapturePlan = contract.compiled[CapturePlan]
     return [line.decode() for line in prediction_lines(plan, fields, prediction)]
+
+
+def impression(user: str, items: Sequence[int] = (5, 17), **other: Any) -> dict[str, Any]:
+    """What a recommendation showed to a user, without exploration."""
+    return {
+        "user": user,
+        "step": "reranked",
+        "why": "",
+        "items": list(items),
+        "propensity": [1.0] * len(items),
+        "explored": False,
+        "ranked": list(items),
+        "candidates": {"model": "candidates", "version": 1, "run": "r1", "age_s": 3600.0},
+        "filtered": {"seen": [3], "stock": [], "category": [], "unknown": []},
+        "context": {"items": [3], "device": "phone", "time": NOW, "segment": ""},
+        **other,
+    }
+
+
+def impression_line_of(
+    event: str,
+    shown: Mapping[str, Any],
+    *,
+    now: float = NOW,
+    contract: Contract = CAPTURED,
+    rows: int = 0,
+    **fields: Any,
+) -> str:
+    """The line of an impression."""
+    plan: CapturePlan = contract.compiled[CapturePlan]
+    about = {"event": event, "event_time": now, "path": "online", "route": "live", **fields}
+    return impression_line(plan, about, shown, rows).decode()
 
 
 def delivery(lines: Sequence[str], *, kind: str = "DATA_MESSAGE") -> dict[str, Any]:

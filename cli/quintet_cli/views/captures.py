@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quintet.captures.erasure import Erased
+from quintet.captures.tables import RECOMMENDED
 
 __all__ = ["erased_lines", "event_view", "row_line", "rows_table", "untouched_lines"]
 
@@ -42,6 +44,8 @@ _EVENT = (
 _ROW = ("outcome", "entity", "row_id", "fallback", "fallback_reason", "refusals", "failure")
 #: the outputs in a line of `tail`
 MOST_OUTPUTS = 4
+#: the items of an impression in a line of `tail`
+MOST_ITEMS = 10
 
 
 def row_line(row: Mapping[str, Any]) -> str:
@@ -49,7 +53,11 @@ def row_line(row: Mapping[str, Any]) -> str:
     number = "" if row["row"] is None else f" row {row['row']}"
     shadow = " shadow" if row["route"] == "shadow" else ""
     head = f"{row['served_at']:%H:%M:%S} {row['model']} v{row['version']} {row['path']}{shadow}"
-    if row["outcome"] == "scored":
+    if row["outcome"] == RECOMMENDED:
+        shown = json.loads(row["impression"])
+        items = " ".join(map(str, shown["items"][:MOST_ITEMS]))
+        what = f"{shown['step']}: {items}" + (" ..." if len(shown["items"]) > MOST_ITEMS else "")
+    elif row["outcome"] == "scored":
         outputs = [
             f"{name.removeprefix('output_')}={_short(value)}"
             for name, value in row.items()
@@ -70,6 +78,10 @@ def event_view(rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
     yield _pairs((name, first[name]) for name in _EVENT if first.get(name) is not None)
     several = len({row["version"] for row in rows}) > 1
     for row in rows:
+        if row["outcome"] == RECOMMENDED:
+            yield Text("\nimpression", style="bold")
+            yield _pairs(json.loads(row["impression"]).items())
+            continue
         version = f", version {row['version']} ({row['route']})" if several else ""
         number = "-" if row["row"] is None else str(row["row"])
         yield Text(f"\nrow {number}{version}", style="bold")

@@ -82,6 +82,7 @@ def respond(
         identity = context.job or context.event or new_event()
         # a model's metadata is no prediction
         asked = context.prediction is not None or context.job or problem is not None
+        asked = asked or context.impression is not None  # of a recommendation without a run
         context.event = identity if asked and taken(identity, capture.rate) else ""
     rendered["headers"] |= _standard_headers(request, context)
     if found.allowed and (asks_methods or isinstance(problem, MethodNotAllowed)):

@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from quintet.captures.events import new_event, taken
-from quintet.captures.lines import begun_line, failure_line, prediction_lines
+from quintet.captures.lines import (
+    begun_line,
+    failure_line,
+    impression_line,
+    prediction_lines,
+)
 from quintet.captures.plans import CapturePlan
 from quintet.errors import BadInput, QuintetError
 from quintet.protocols.http import Request, Response
@@ -139,17 +144,22 @@ class RequestTelemetry:
             event["rows"], answered = context.rows, context.answered
             event["event_time"] = answered[0].now if answered else self.output.now()
             began = Began(contract, context.route, context.rollout, context.asked)
-            return version_lines(event, answered, context.taken_out, error, [began])
-        if error is None:
-            assert prediction is not None
+            lines = version_lines(event, answered, context.taken_out, error, [began])
+        elif error is None and prediction is not None:
             event["event_time"] = prediction.now
-            return prediction_lines(plan, event, prediction)
-        event["event_time"] = self.output.now()
-        if context.rollout:
-            event["rollout"] = context.rollout
-        if request.wants_job or request.route.endswith("/async-invocations"):
-            event["path"] = "async"
-        return [failure_line(plan, event, error, context.rows)]
+            lines = prediction_lines(plan, event, prediction)
+        else:
+            event["event_time"] = self.output.now()
+            if context.rollout:
+                event["rollout"] = context.rollout
+            if request.wants_job or request.route.endswith("/async-invocations"):
+                event["path"] = "async"
+            lines = [] if error is None else [failure_line(plan, event, error, context.rows)]
+        if context.impression is not None and error is None:
+            if context.rollout:
+                event["rollout"] = context.rollout
+            lines.append(impression_line(plan, event, context.impression, context.rows))
+        return lines
 
     def begin(self, context: RequestContext, part: Part) -> None:
         """Write that a version begins to answer a canary's request: a crash of it leaves no end."""

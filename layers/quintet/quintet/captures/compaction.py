@@ -21,7 +21,7 @@ from quintet.captures.delivery import NO_ROLLOUTS, deliver
 from quintet.captures.places import FAILED, RAW, TABLE, Place, hourly_key, place_of
 from quintet.captures.reading import Hour
 from quintet.captures.store import CaptureObjects, CaptureSink, RolloutFeed, Stored
-from quintet.captures.tables import concat, read_parquet, take, write_parquet
+from quintet.captures.tables import RECOMMENDED, concat, read_parquet, take, write_parquet
 from quintet.errors import BadInput
 
 __all__ = ["Compacted", "compact", "expire", "merge", "places", "redeliver", "unique"]
@@ -178,9 +178,13 @@ def _table(key: str, stored: Stored, merged: Merged) -> core.Table | None:
 
 
 def unique(rows: core.Table) -> core.Table:
-    """Each (event, row) once, in order: of several the one that was served last."""
+    """Each (event, row) once, in order: of several the one that was served last.
+
+    The impression of an event is a row of its own, beside a failure of the event as a whole.
+    """
     events = np.array(rows["event"].to_pylist(), dtype=np.str_)
     numbers = np.array([-1 if row is None else row for row in rows["row"].to_pylist()])
+    numbers[[outcome == RECOMMENDED for outcome in rows["outcome"].to_pylist()]] = -2
     served = rows["served_at"].combine_chunks().cast(core.DataType.int64()).to_numpy()
     order = np.lexsort((served, numbers, events))
     events, numbers = events[order], numbers[order]

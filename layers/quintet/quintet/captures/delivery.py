@@ -21,7 +21,7 @@ from arro3 import core
 from quintet.captures.places import raw_key
 from quintet.captures.reading import Hour, begun_apart, read_lines
 from quintet.captures.store import CaptureSink, NoRollouts, RolloutFeed
-from quintet.captures.tables import write_parquet
+from quintet.captures.tables import predictions, write_parquet
 from quintet.errors import BadInput
 
 __all__ = ["NO_ROLLOUTS", "Delivered", "deliver", "put_rows"]
@@ -94,6 +94,14 @@ def put_rows(
     body = write_parquet(rows)
     key = raw_key(hour, first, last, body)
     sink.put(key, body)
-    if rows["rollout"].null_count < rows.num_rows:  # a rollout has routed some
+    if _routed(rows):
         feed.announce(key)
     return key
+
+
+def _routed(rows: core.Table) -> bool:
+    """Whether a rollout has routed some of the predictions."""
+    if rows["rollout"].null_count == rows.num_rows:
+        return False
+    rows = predictions(rows)
+    return rows["rollout"].null_count < rows.num_rows

@@ -27,6 +27,7 @@ __all__ = [
     "MAX_BYTES",
     "begun_line",
     "failure_line",
+    "impression_line",
     "prediction_lines",
     "taken_out_line",
     "write_lines",
@@ -97,6 +98,17 @@ def failure_line(
             if len(whole) <= MAX_BYTES:
                 return whole
     return orjson.dumps(line)
+
+
+def impression_line(
+    plan: CapturePlan, event: Mapping[str, Any], impression: Mapping[str, Any], rows: int
+) -> bytes:
+    """The line of what a recommendation showed to a user (docs/captures.md lists its fields).
+
+    `rows` are the candidates that were scored; their lines are those of a prediction.
+    """
+    line = {"capture": 1, **event, "about": plan.json, "rows": rows, "impression": impression}
+    return orjson.dumps(line, option=_OPTIONS)
 
 
 def begun_line(

@@ -12,7 +12,7 @@ import orjson
 from arro3 import core
 
 from quintet.captures.plans import About, about_from
-from quintet.captures.tables import concat, moments, table_of, value_columns
+from quintet.captures.tables import RECOMMENDED, concat, moments, table_of, value_columns
 from quintet.columns import Array, numpy_dtype, ragged
 
 __all__ = ["Hour", "Read", "begun_apart", "read_lines"]
@@ -98,7 +98,13 @@ class _Part(NamedTuple):
 
 
 def _parts(line: Mapping[str, Any]) -> Iterable[_Part]:
-    """The scored rows of a line, its refused rows, or the event as a whole."""
+    """The scored rows of a line, its refused rows, its impression, or the event as a whole."""
+    if "impression" in line:
+        shown = line["impression"]
+        text = orjson.dumps(shown).decode()
+        fixed = {"outcome": RECOMMENDED, "impression": text, "entity": shown["user"]}
+        yield _Part((RECOMMENDED, ""), [None], fixed)
+        return
     if "refused" in line:
         fixed = {"outcome": "refused", "refusals": line["refused"], "entity": line.get("entity")}
         yield _Part(("refused", ""), [None], fixed)

@@ -26,8 +26,10 @@ from quintet.serving import Prediction
 
 __all__ = [
     "FIXED",
+    "RECOMMENDED",
     "concat",
     "moments",
+    "predictions",
     "read_parquet",
     "refused",
     "refused_of",
@@ -75,7 +77,11 @@ FIXED: Mapping[str, core.DataType] = {
     "refusals": _TEXT,
     "failure": _TEXT,
     "without_features": _BOOL,
+    "impression": _TEXT,
 }
+
+#: the outcome of a row that is an impression, not a prediction: an event has one at most
+RECOMMENDED = "recommended"
 
 
 def moments(seconds: float | NDArray[np.float64]) -> Array:
@@ -266,6 +272,14 @@ def concat(tables: Sequence[core.Table]) -> core.Table:
         for name, sample in samples.items():
             parts[name] += table[name].chunks if name in held else [sample[0].take(nothing)]
     return core.Table.from_pydict({name: core.ChunkedArray(some) for name, some in parts.items()})
+
+
+def predictions(rows: core.Table) -> core.Table:
+    """The rows that are predictions, refused and failed ones included, without impressions."""
+    outcomes = rows["outcome"].to_pylist()
+    if RECOMMENDED not in outcomes:
+        return rows
+    return take(rows, np.flatnonzero([one != RECOMMENDED for one in outcomes]))
 
 
 def take(table: core.Table, index: NDArray[np.int64]) -> core.Table:

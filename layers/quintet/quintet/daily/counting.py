@@ -11,7 +11,7 @@ from arro3 import core
 from numpy.typing import NDArray
 
 from quintet.captures.features import by_outputs, feature_columns, output_columns
-from quintet.captures.tables import take
+from quintet.captures.tables import predictions, take
 from quintet.monitoring.outputs import output_values
 from quintet.monitoring.samples import Reference, Sample
 
@@ -39,13 +39,15 @@ class DayCounts:
     def add(self, rows: core.Table) -> None:
         """Add an hour of one version; the hours in their order.
 
-        Of a candidate's rows in shadow, nobody got an answer: they are not counted.
+        Of a candidate's rows in shadow, nobody got an answer: they are not counted. Impressions
+        are no predictions.
         """
+        rows = predictions(rows)
         routes = _texts(rows, "route")
         if "shadow" in routes:
             rows = take(rows, np.flatnonzero([route != "shadow" for route in routes]))
-            if not rows.num_rows:
-                return
+        if not rows.num_rows:
+            return
         outcomes = [outcome or "" for outcome in _texts(rows, "outcome")]
         self._outcomes.update(outcomes)
         paths, callers = _texts(rows, "path"), _texts(rows, "caller")

@@ -17,7 +17,7 @@ from arro3 import core
 from numpy.typing import NDArray
 
 from quintet.captures.plans import CapturePlan
-from quintet.captures.tables import FIXED, concat, table_of, take, value_columns
+from quintet.captures.tables import FIXED, concat, predictions, table_of, take, value_columns
 from quintet.columns import Batch
 from quintet.contract import Contract
 from quintet.errors import ModelFailure
@@ -52,7 +52,8 @@ class Seen:
 
 
 def rows_of(rows: core.Table, rollout: Rollout) -> core.Table:
-    """The rows that a rollout has routed, before the promotion of its candidate."""
+    """The predictions that a rollout has routed, before the promotion of its candidate."""
+    rows = predictions(rows)
     ours = {f"{rollout.id}#{step}" for step in range(-1, len(rollout.steps))}
     labels = rows["rollout"].to_pylist()
     return take(rows, np.array([n for n, one in enumerate(labels) if one in ours], dtype=np.int64))

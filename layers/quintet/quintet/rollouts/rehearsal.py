@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from quintet.captures.places import Place
 from quintet.captures.queries import find, load
 from quintet.captures.store import CaptureObjects, MemoryCaptures
-from quintet.captures.tables import take
+from quintet.captures.tables import predictions, take
 from quintet.errors import BadInput
 from quintet.formats.byte_streams import side_by_side
 from quintet.rollouts.answers import Answers, Asked, ask, asked, captured_answers
@@ -114,7 +114,9 @@ class Rehearsal:
         self._drawn = Drawn(self.live.contract)
 
     def add(self, rows: core.Table) -> None:
-        """Add captures of the live version, such as an hour of them; shadow is left out."""
+        """Add captures of the live version, such as an hour of them; shadow is left out, and so
+        are impressions, which are no predictions."""
+        rows = predictions(rows)
         routes = rows["route"].to_pylist()
         rows = take(rows, np.flatnonzero([route != "shadow" for route in routes]))
         outcomes = rows["outcome"].to_pylist()
