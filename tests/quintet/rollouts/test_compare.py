@@ -19,8 +19,8 @@ from quintet.contract import Contract, Feature
 from quintet.errors import ModelFailure, Transient
 from quintet.rollouts.compare import begun
 from quintet.rollouts.comparer import Paced
-from quintet.rollouts.evidence import Evidence
-from quintet.rollouts.evidence_store import MemoryEvidence, from_parquet, once, to_parquet
+from quintet.rollouts.evidence import Evidence, once
+from quintet.rollouts.evidence_store import MemoryEvidence, from_parquet, to_parquet
 from quintet.serving.crashes import CrashLog
 
 SHADOW = replace(ROLLOUT, phase="shadow", step=-1)

@@ -10,7 +10,7 @@ import pytest
 from tests.kits.evidence import evidence, paired
 
 from quintet.contract import Gates, Margins, RolloutRule
-from quintet.rollouts.evidence import Evidence, concat, no_evidence
+from quintet.rollouts.evidence import Evidence, concat, no_evidence, once
 from quintet.rollouts.gates import GateRow, Verdict, judge, rule_for
 from quintet.rollouts.power import needed
 from quintet.rollouts.sequential import ODDS, ODDS_WEIGHTS
@@ -262,12 +262,17 @@ def test_no_gate_that_decides_is_no_evidence() -> None:
 def test_order_and_repetition_of_evidence_change_nothing() -> None:
     failed = np.arange(400) % 50 == 1
     parts = [paired(300, candidate_failed=np.arange(300) < 9), *canary(400, failed=failed)]
-    once = verdict(*parts)
+    found = verdict(*parts)
     backwards = concat(parts)
     backwards = backwards.take(np.arange(len(backwards))[::-1])
-    assert verdict(backwards) == once
-    assert verdict(*parts, *parts) == once
-    assert once.verdict == "no evidence"
+    assert verdict(backwards) == found
+    assert verdict(once([*parts, backwards, *parts])) == found
+    assert found.verdict == "no evidence"
+
+
+def test_a_beginning_that_comes_again_counts_from_the_first_time() -> None:
+    again = [evidence(1, event="e", row=-1, begun=True, at=at) for at in (30.0, 10.0, 20.0)]
+    assert once(again).at.tolist() == [10.0]
 
 
 def test_steps_that_the_rule_does_not_have_are_left_out_and_a_full_step_compares_nothing() -> None:

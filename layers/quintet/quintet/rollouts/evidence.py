@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Evidence", "concat", "no_evidence", "unpaired"]
+__all__ = ["Evidence", "concat", "no_evidence", "once", "unpaired"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +80,21 @@ def concat(parts: Sequence[Evidence]) -> Evidence:
     parts = [no_evidence(), *parts]
     columns = (column.name for column in fields(Evidence))
     return Evidence(*(np.concatenate([getattr(p, name) for p in parts]) for name in columns))
+
+
+def once(parts: Iterable[Evidence]) -> Evidence:
+    """All elements, each once, in the order of time.
+
+    A row, or the beginning of a request, may come again: captures are delivered at least once, and
+    jobs and records are worked again. What came first counts, so that what ends its process at each
+    attempt is a crash as early as if there had been one.
+    """
+    found = concat(list(parts))
+    order = np.lexsort((found.at, found.candidate, found.begun, found.row, found.event))
+    new = np.zeros(len(order), dtype=np.bool_)
+    new[:1] = True
+    for values in (found.event, found.row, found.begun, found.candidate):
+        ordered = values[order]
+        new[1:] |= ordered[1:] != ordered[:-1]
+    found = found.take(order[new])
+    return found.take(np.argsort(found.at, kind="stable"))

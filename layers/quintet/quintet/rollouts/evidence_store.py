@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ from arro3 import core
 
 from quintet.captures.store import CaptureObjects, CaptureSink
 from quintet.captures.tables import read_parquet, write_parquet
-from quintet.rollouts.evidence import Evidence, concat
+from quintet.rollouts.evidence import Evidence, once
 
 __all__ = [
     "EVIDENCE",
@@ -23,7 +22,6 @@ __all__ = [
     "MemoryEvidence",
     "evidence_key",
     "from_parquet",
-    "once",
     "to_parquet",
 ]
 
@@ -71,20 +69,6 @@ def from_parquet(body: bytes) -> Evidence:
     events = np.array(table["event"].to_pylist(), dtype=np.str_)
     others = [column.name for column in fields(Evidence)][1:]
     return Evidence(events, *(table[name].combine_chunks().to_numpy() for name in others))
-
-
-def once(parts: Iterable[Evidence]) -> Evidence:
-    """All elements, each once, in the order of time: a row, or the beginning of a request, that
-    was delivered twice is taken as it came last."""
-    found = concat(list(parts))
-    order = np.lexsort((found.candidate, found.begun, found.row, found.event))
-    same = np.ones(len(order), dtype=np.bool_)
-    for values in (found.event, found.row, found.begun, found.candidate):
-        ordered = values[order]
-        same[:-1] &= ordered[1:] == ordered[:-1]
-    same[-1:] = False
-    found = found.take(order[~same])
-    return found.take(np.argsort(found.at, kind="stable"))
 
 
 class EvidenceObjects:

@@ -100,7 +100,8 @@ def judge(
     now: float,
     timeout: float,
 ) -> Verdict:
-    """The verdict on all evidence of a rollout, of all its steps (-1 is that of its shadow).
+    """The verdict on all evidence of a rollout, of all its steps (-1 is that of its shadow), in
+    which each element is `once`.
 
     `share` (0 to 1) is the candidate's at the present `step`. Requests that began more than
     `timeout` seconds before `now` (epoch seconds) and have no outcome have crashed. Gates on

@@ -49,12 +49,11 @@ class Pairs:
 
 
 def pairs(evidence: Evidence) -> Pairs:
-    """The pairs of evidence, each row of an event once.
+    """The pairs of evidence, in which each row of an event is once.
 
     A version also fails where its score is not finite and the other's is.
     """
     paired = evidence.take(evidence.paired & ~evidence.begun)
-    paired = paired.take(_firsts((_codes(paired.event), paired.row), paired.at))
     live_number = np.isfinite(paired.live_score)
     candidate_number = np.isfinite(paired.candidate_score)
     live_failed = paired.live_failed | (candidate_number & ~live_number)
