@@ -49,7 +49,7 @@ class Discarded:
         """See `CandidateSets.put`."""
         self.bytes += sum(len(one.body) for one in sets)
 
-    def get(self, model: str, run: str, user: str, now: float) -> bytes | None:
+    def get(self, model: str, run: str, user: str, now: float) -> CandidateSet | None:
         """See `CandidateSets.get`."""
         return None
 

@@ -72,7 +72,9 @@ def test_candidates_of_a_night_are_those_of_the_model_until_the_next(published: 
 
     eventually(lambda: seen() == first or None)
     for row, user in enumerate(GOLDEN["entities"]):
-        ids, scores = unpacked(table.get("candidates", first, user, time.time()) or b"")
+        found = table.get("candidates", first, user, time.time())
+        assert found is not None
+        ids, scores = unpacked(found.body)
         assert ids.tolist() == GOLDEN["outputs"]["ids"][row]
         expected = np.float32(GOLDEN["outputs"]["scores"][row]).astype(np.float16)
         assert scores.tolist() == expected.tolist()
@@ -80,6 +82,13 @@ def test_candidates_of_a_night_are_those_of_the_model_until_the_next(published: 
     best = GOLDEN["outputs"]["ids"][GOLDEN["entities"].index("new")]
     assert [line.split()[0] for line in printed.splitlines()[1:]] == [str(i) for i in best[:2]]
     assert printed.startswith(f"run {first}: the first 2 of 200 items for new\n")
+    listed = [item for row in GOLDEN["outputs"]["ids"] for item in row[:20]]
+    most = sorted(set(listed), key=lambda item: (-listed.count(item), item))
+    popular = quintet("candidates", "show", "candidates", "--top", "3", state=state).output
+    assert popular == (
+        f"run {first}: the items that most users have among their first\n"
+        f"  all, {len(rows)} users: {' '.join(map(str, most[:3]))}\n"
+    )
 
     second = night(published, "_data/bb/", rows[:3])
     eventually(lambda: seen() == second or None)

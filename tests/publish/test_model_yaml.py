@@ -406,6 +406,16 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
             "line 12: candidates.nights: expected a number from 1 to 30, got 31",
         ),
         (
+            "entity: user\ncandidates: {ids: y, scores: y, items: 5, segment: land}",
+            "line 12: candidates.segment: expected a feature of the request, one of a, b, got "
+            "'land'",
+        ),
+        (
+            "entity: user\ncandidates: {ids: y, scores: y, items: 5, segment: a}",
+            "line 12: candidates.segment: expected a feature that is one text or integer a row; a "
+            "is float32 []",
+        ),
+        (
             "alert: {output: y, above: 1, cooldown: -1}",
             "line 11: alert.cooldown: expected seconds from 0 to 604800, got -1",
         ),
@@ -678,6 +688,22 @@ def test_a_feature_reads_the_aggregate_of_its_name() -> None:
 def test_a_feature_that_feeds_nothing_is_found() -> None:
     text = small(a="features: [a, b] => features: [a]", b="shape: [-1, 2] => shape: [-1, 1]")
     assert problems(text) == ["line 6: features[1].name: b feeds no input"]
+
+
+def test_a_segment_need_not_feed_an_input_but_must_not_be_sensitive() -> None:
+    text = small(
+        a="features: [a, b] => features: [a]",
+        b="shape: [-1, 2] => shape: [-1, 1]",
+        c="float32, default: 1.0 => int32, default: 1",
+        d="[-1, 1], meaning: score => [-1, 2], meaning: score",
+    )
+    text += "entity: user\ncandidates: {ids: y, scores: y, items: 5, segment: b}\n"
+    (problem,) = problems(text)
+    assert problem.startswith("line 12: candidates.ids: expected an output of ints")
+    hidden = text.replace("default: 1}", "default: 1, sensitive: true}")
+    assert problems(hidden)[-1] == (
+        "line 12: candidates.segment: expected a feature that may be stored; b is sensitive"
+    )
 
 
 def test_the_published_schema_is_current() -> None:

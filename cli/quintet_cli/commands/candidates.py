@@ -5,14 +5,16 @@ from __future__ import annotations
 import getpass
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from quintet.aws.candidates import CandidatePointers, CandidateTable
-from quintet.batch.candidates import expiry_note, show_candidates, unpacked
+from quintet.batch.candidates import CandidateSet, expiry_note, show_candidates, unpacked
 from quintet.batch.plans import RunPaths
-from quintet.batch.tables import current_run
+from quintet.batch.popular import lists_of
+from quintet.batch.stores import ObjectStore
+from quintet.batch.tables import current_run, read_manifest
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
@@ -34,7 +36,13 @@ def register(app: typer.Typer) -> None:
 @candidates.command()
 def show(
     model: Model,
-    user: Annotated[str, typer.Argument(help="A user: the value of the entity.", metavar="USER")],
+    user: Annotated[
+        str | None,
+        typer.Argument(
+            help="A user: the value of the entity. Without, the items that most users have.",
+            metavar="USER",
+        ),
+    ] = None,
     *,
     run: Annotated[
         str | None, typer.Option("--run", help="A run; by default the one that readers see.")
@@ -43,22 +51,41 @@ def show(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Print the items that a user has, the best first."""
+    """Print the items that a user has, the best first; without a user, those listed most."""
     opened, now = Stage.open(stage, state), time.time()
     client, table = opened.signed("dynamodb"), opened.outputs["CandidatesTableName"]
     pointer = current_run(model, None, CandidatePointers(client, table))
     if run is None and pointer is None:
         raise StageError(f"no run of {model} has made candidates yet; `quintet runs ls {model}`")
     shown = run or str((pointer or {})["run"])
-    body = CandidateTable(client, table).get(model, shown, user, now)
-    if body is None:
-        raise StageError(f"{user} has no candidates in run {shown}: unknown to it, or deleted")
-    ids, scores = unpacked(body)
-    _plain(f"run {shown}: the first {min(top, len(ids))} of {len(ids)} items for {user}")
-    for item, score in zip(ids[:top].tolist(), scores[:top].tolist(), strict=True):
-        _plain(f"  {item:>8}  {score:.4g}")
+    if user is None:
+        whole = pointer if run is None else read_manifest(RunPaths(model, run), _store(opened))
+        _print_popular(shown, (whole or {}).get("candidates"), top)
+    else:
+        found = CandidateTable(client, table).get(model, shown, user, now)
+        if found is None:
+            raise StageError(f"{user} has no candidates in run {shown}: unknown to it, or deleted")
+        _print_set(shown, found, top)
     if run is None and (note := expiry_note(pointer, now)):
         _plain(note)
+
+
+def _print_popular(run: str, found: dict[str, Any] | None, top: int) -> None:
+    lists = list(lists_of(found or {"users": 0}))
+    if not lists:
+        raise StageError(f"run {run} has counted no items: no user has candidates in it")
+    _plain(f"run {run}: the items that most users have among their first")
+    for name, users, items in lists:
+        of = f"segment {name}" if name else "all"
+        _plain(f"  {of}, {users:,} users: {' '.join(map(str, items[:top]))}")
+
+
+def _print_set(run: str, found: CandidateSet, top: int) -> None:
+    ids, scores = unpacked(found.body)
+    whom = f"{found.user}, segment {found.segment}" if found.segment else found.user
+    _plain(f"run {run}: the first {min(top, len(ids))} of {len(ids)} items for {whom}")
+    for item, score in zip(ids[:top].tolist(), scores[:top].tolist(), strict=True):
+        _plain(f"  {item:>8}  {score:.4g}")
 
 
 @candidates.command()
@@ -75,7 +102,7 @@ def promote(
     opened = Stage.open(stage, state)
     pointer = show_candidates(
         RunPaths(model, run),
-        store=RunReader(opened).store,
+        store=_store(opened),
         cells=CandidatePointers(opened.signed("dynamodb"), opened.outputs["CandidatesTableName"]),
         clock=lambda: datetime.now(UTC),
         by=getpass.getuser(),
@@ -85,6 +112,10 @@ def promote(
     _plain(f"readers see the candidates of run {pointer['run']}")
     if before := pointer["before"]:
         _plain(f"  to undo: quintet candidates promote {model} {before}")
+
+
+def _store(opened: Stage) -> ObjectStore:
+    return RunReader(opened).store
 
 
 def _plain(text: str) -> None:

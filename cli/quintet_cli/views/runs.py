@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import typer
@@ -12,6 +13,7 @@ from rich import progress
 from rich.table import Table
 
 from quintet.batch.plans import REPLAY_OF, Plan, RunPaths
+from quintet.batch.popular import lists_of
 from quintet.monitoring.drift import compared
 from quintet_cli.run_reader import RunReader
 from quintet_cli.stage import StageError
@@ -30,6 +32,8 @@ __all__ = [
     "table_name",
 ]
 
+#: lists of a run's most listed items that a report shows, and items of each
+SHOWN_LISTS, SHOWN_ITEMS = 4, 5
 POLL_SECONDS = 0.5
 #: polls between checks whether the execution has failed
 PATIENCE = 20
@@ -128,10 +132,13 @@ def print_report(found: dict[str, Any]) -> None:
 
 
 def _candidates(report: dict[str, Any]) -> Iterator[str]:
-    """A line on the candidates of a run that made some."""
+    """Lines on the candidates of a run that made some."""
     if found := report.get("candidates"):
         listed = f"{found['listed_items']:,} of {found['items']:,} items listed"
         yield f"candidates of {found['users']:,} users, {listed}"
+        for name, users, items in islice(lists_of(found), SHOWN_LISTS):
+            where = f"{users:,} users of segment {name}" if name else "all users"
+            yield f"listed most to {where}: {', '.join(map(str, items[:SHOWN_ITEMS]))}"
 
 
 def _plain(text: str) -> None:

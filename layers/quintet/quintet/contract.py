@@ -365,7 +365,9 @@ class Candidates:
     """A batch run stores each row's items, for its entity: see docs/recommendations.md.
 
     `ids` and `scores` name the outputs that hold them, (rows, k) each. Items are numbered from 1 to
-    `items`; 0 is none. A run's sets are kept for `nights` days and a week.
+    `items`; 0 is none. `segment` names a request feature, such as a country: the items that a run
+    lists most often are counted for each of its values too. A run's sets are kept for `nights` days
+    and a week.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -373,6 +375,7 @@ class Candidates:
     ids: str
     scores: str
     items: int
+    segment: str | None = None
     nights: int = 2
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quintet.contract import Candidates, Contract, Output
-from quintet_publish.rules.terms import Found
+from quintet_publish.rules.terms import Found, under
 
 __all__ = ["check_candidates"]
 
@@ -28,12 +28,26 @@ def check_candidates(contract: Contract, rule: Candidates) -> Found:
     sizes = {outputs[name].row_shape for name in (rule.ids, rule.scores) if name in outputs}
     if len(sizes) > 1:
         yield ("scores",), f"expected as many in a row as {rule.ids} has"
+    if rule.segment is not None:
+        yield from under(("segment",), _segment(contract, rule.segment))
     for field, value, most in (
         ("items", rule.items, MAX_ITEMS),
         ("nights", rule.nights, MAX_NIGHTS),
     ):
         if not 1 <= value <= most:
             yield (field,), f"expected a number from 1 to {most}, got {value}"
+
+
+def _segment(contract: Contract, name: str) -> Found:
+    feature = contract.by_name.get(name)
+    if feature is None or feature.source != "request":
+        known = ", ".join(found.name for found in contract.requested)
+        yield (), f"expected a feature of the request, one of {known}, got {name!r}"
+    elif feature.shape or not (feature.dtype == "string" or "int" in feature.dtype):
+        found = f"{feature.dtype} {list(feature.shape)}"
+        yield (), f"expected a feature that is one text or integer a row; {name} is {found}"
+    elif feature.sensitive:
+        yield (), f"expected a feature that may be stored; {name} is sensitive"
 
 
 def _listed(output: Output) -> bool:

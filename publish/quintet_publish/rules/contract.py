@@ -135,6 +135,8 @@ def _unique(kind: str, names: Sequence[str]) -> Found:
 def _unused(contract: Contract) -> Found:
     used = {name for i in contract.inputs for name in i.names}
     used |= {rule.feature for rule in (contract.fallback.rules if contract.fallback else ())}
+    if contract.candidates and contract.candidates.segment:
+        used.add(contract.candidates.segment)
     for position, feature in enumerate(contract.features):
         if feature.name not in used:
             yield ("features", position, "name"), f"{feature.name} feeds no input"

@@ -150,16 +150,16 @@ def test_a_set_is_read_as_it_was_packed_until_it_expires(sets: CandidateSets) ->
     ids, scores = np.arange(1, 201), np.linspace(3, -1, 200)
     body = packed(ids, scores)
     assert len(body) == 1200
-    some = [CandidateSet(f"u{n}", body) for n in range(60)]
+    some = [CandidateSet(f"u{n}", body, "de" if n % 2 else "") for n in range(60)]
     for _ in range(2):  # a retry
         sets.put("m", "r1", some, EXPIRES)
     sets.put("m", "r2", [CandidateSet("u0", packed(ids[:1], scores[:1]))], EXPIRES)
     read = [sets.get("m", "r1", f"u{n}", EXPIRES - 1) for n in range(60)]
-    assert read == [body] * 60
-    got, values = unpacked(read[0] or b"")
+    assert read == some
+    got, values = unpacked(body)
     assert got.tolist() == ids.tolist() and got.dtype == np.int32
     np.testing.assert_array_equal(values, scores.astype(np.float16))
-    assert len(sets.get("m", "r2", "u0", 0.0) or b"") == 6
+    assert sets.get("m", "r2", "u0", 0.0) == CandidateSet("u0", packed(ids[:1], scores[:1]))
     assert sets.get("m", "r1", "u0", EXPIRES) is None
     assert sets.get("m", "r1", "other", 0.0) is None
     assert sets.get("n", "r1", "u0", 0.0) is None
@@ -168,11 +168,14 @@ def test_a_set_is_read_as_it_was_packed_until_it_expires(sets: CandidateSets) ->
 def test_an_item_costs_two_write_units_and_one_read_unit(url: str, table: str) -> None:
     body = packed(np.arange(1, 201), np.zeros(200))
     run = "candidates-customers-" + "a" * 24
-    CandidateTable(lean(url), table).put("priced", run, [CandidateSet("12345", body)], EXPIRES)
+    CandidateTable(lean(url), table).put(
+        "priced", run, [CandidateSet("12345", body, "de")], EXPIRES
+    )
     key = {"user": {"S": "priced#12345"}, "run": {"S": run}}
     (item,) = [client("dynamodb", url).get_item(TableName=table, Key=key)["Item"]]
-    assert item == {**key, "candidates": {"B": body}, "expires": {"N": str(EXPIRES)}}
-    size = sum(len(name) for name in item) + len("priced#12345") + len(run) + len(body) + 21
+    segment = {"segment": {"S": "de"}}
+    assert item == {**key, **segment, "candidates": {"B": body}, "expires": {"N": str(EXPIRES)}}
+    size = sum(len(name) for name in item) + len("priced#12345de") + len(run) + len(body) + 21
     assert 1024 < size < 2048
 
 
@@ -198,7 +201,7 @@ def test_what_a_busy_table_leaves_is_written_again(url: str, table: str) -> None
     busy: Any = Busy(url, 3)
     CandidateTable(busy, table, sleep=waits.append).put("m", "busy", some, EXPIRES)
     read = CandidateTable(lean(url), table)
-    assert [read.get("m", "busy", one.user, 0.0) for one in some] == [one.body for one in some]
+    assert [read.get("m", "busy", one.user, 0.0) for one in some] == some
     assert len(waits) == 3
     stuck: Any = Busy(url, 10)
     with pytest.raises(Transient, match="left 10 items unwritten"):
@@ -234,7 +237,7 @@ def test_a_unit_writes_each_users_items_and_counts_what_it_left_out() -> None:
     (result,) = of.score(planned(of, rows))
     assert isinstance(of.candidates, MemoryCandidateSets)
     run = next(iter(of.candidates.held))[1]
-    held = {user: unpacked(body) for (_, _, user), (body, _) in of.candidates.held.items()}
+    held = {user: unpacked(one.body) for (_, _, user), (one, _) in of.candidates.held.items()}
     assert {user: ids.tolist() for user, (ids, _) in held.items()} == {
         "good": [4, 5, 6, 7],
         "unknown": [9, 10],
@@ -242,7 +245,7 @@ def test_a_unit_writes_each_users_items_and_counts_what_it_left_out() -> None:
     assert held["unknown"][1].tolist() == [4.5, 5.0]
     assert {expires for _, expires in of.candidates.held.values()} == {EXPIRES}
     counted = dict(result["candidates"])
-    assert counted.pop("seen")
+    assert counted.pop("seen") and counted.pop("popular")[""]["users"] == 3
     assert counted == {
         "users": 2,
         "repeated": 1,
@@ -303,7 +306,7 @@ class Discarding:
         self.sets += len(sets)
         self.most = max(self.most, len(sets))
 
-    def get(self, model: str, run: str, user: str, now: float) -> bytes | None:
+    def get(self, model: str, run: str, user: str, now: float) -> CandidateSet | None:
         return None
 
 
@@ -335,6 +338,8 @@ def test_a_report_counts_users_and_the_coverage_of_the_catalogue() -> None:
         "listed_items": 10,
         "coverage": 1.0,
         "expires": EXPIRES,
+        "popular": {"": [4, 5, 6, 7, 3, 8, 2, 9, 1, 10]},
+        "segments": {},
     }
     assert report["notes"] == [
         "1 rows have no candidates: nothing was stored for their users.",
@@ -434,8 +439,8 @@ def test_readers_see_one_run_for_all_users_while_another_is_written_and_shown() 
         pointer = current_run("next", None, watched)
         if pointer is None:
             return
-        bodies = [of.candidates.get("next", pointer["run"], user, 0.0) for user in users]
-        firsts = [int(unpacked(body)[0][0]) if body else 0 for body in bodies]
+        sets = [of.candidates.get("next", pointer["run"], user, 0.0) for user in users]
+        firsts = [int(unpacked(one.body)[0][0]) if one else 0 for one in sets]
         gaps = {first - one["first"] for first, one in zip(firsts, ROWS, strict=True)}
         seen.append((pointer["run"], frozenset(gaps)))
 

@@ -1,7 +1,8 @@
 """The candidates table: an item for each model, user and run, and the models' pointers.
 
-The key is `user`, "<model>#<user>", and `run`; `candidates` holds the packed set, and `expires` is
-the table's TTL attribute. A pointer has its own name as `user` and "-" as `run`.
+The key is `user`, "<model>#<user>", and `run`; `candidates` holds the packed set, `segment` the
+user's segment if there is one, and `expires` is the table's TTL attribute. A pointer has its own
+name as `user` and "-" as `run`.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ class CandidateTable:
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(self._put, parts))
 
-    def get(self, model: str, run: str, user: str, now: float) -> bytes | None:
+    def get(self, model: str, run: str, user: str, now: float) -> CandidateSet | None:
         """See `CandidateSets.get`."""
         item = self._table.item(_key(model, user, run))
         if item is None or float(item["expires"]["N"]) <= now:  # DynamoDB deletes late
             return None
-        return base64.b64decode(item["candidates"]["B"])
+        segment = item["segment"]["S"] if "segment" in item else ""
+        return CandidateSet(user, base64.b64decode(item["candidates"]["B"]), segment)
 
     def _put(self, left: list[dict[str, Any]]) -> None:
         for attempt in range(ATTEMPTS):
@@ -100,5 +102,6 @@ def _pointer(key: str) -> dict[str, Any]:
 
 
 def _item(model: str, run: str, one: CandidateSet, expires: int) -> dict[str, Any]:
+    segment = {"segment": one.segment} if one.segment else {}
     content = {"candidates": {"B": base64.b64encode(one.body).decode()}}
-    return {**_key(model, one.user, run), **content, **attributes({"expires": expires})}
+    return {**_key(model, one.user, run), **content, **attributes({**segment, "expires": expires})}

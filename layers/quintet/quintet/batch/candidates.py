@@ -15,18 +15,16 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.batch.plans import Plan, RunPaths
+from quintet.batch.plans import RunPaths
+from quintet.batch.popular import merged_popular
 from quintet.batch.stores import ObjectStore
 from quintet.batch.tables import RUN, ConditionalObjects, current_run, read_manifest, show_run
-from quintet.columns import Array
-from quintet.contract import Candidates, Contract
 from quintet.errors import BadInput
 
 __all__ = [
     "CandidateSet",
     "CandidateSets",
     "MemoryCandidateSets",
-    "UnitCandidates",
     "candidate_notes",
     "expiry_note",
     "merged_candidates",
@@ -40,21 +38,18 @@ SPARE_DAYS = 7
 #: a report warns if readers' sets are deleted sooner than this
 FEW_DAYS = 2
 DAY = 86_400
-#: sets that a unit holds before it writes them
-HELD = 2_000
 #: characters of a user's key
 MAX_USER = 512
-#: about: bytes of an item besides the set and the user's key, up to the next write unit of 1 KB
-OVERHEAD = 160
 #: the largest float16
 MAX_SCORE = 65_504.0
 
 
 class CandidateSet(NamedTuple):
-    """A user's packed set."""
+    """A user's packed set, and the user's segment, "" without one."""
 
     user: str
     body: bytes
+    segment: str = ""
 
 
 class CandidateSets(Protocol):
@@ -64,7 +59,7 @@ class CandidateSets(Protocol):
         """Store sets of different users until `expires` (epoch seconds). Raises Transient."""
         ...
 
-    def get(self, model: str, run: str, user: str, now: float) -> bytes | None:
+    def get(self, model: str, run: str, user: str, now: float) -> CandidateSet | None:
         """Return the set of a user in a run; None without one. Raises Transient."""
         ...
 
@@ -73,16 +68,16 @@ class MemoryCandidateSets:
     """Sets in memory."""
 
     def __init__(self) -> None:
-        self.held: dict[tuple[str, str, str], tuple[bytes, int]] = {}
+        self.held: dict[tuple[str, str, str], tuple[CandidateSet, int]] = {}
 
     def put(self, model: str, run: str, sets: Sequence[CandidateSet], expires: int) -> None:
         """See `CandidateSets.put`."""
-        self.held.update({(model, run, one.user): (one.body, expires) for one in sets})
+        self.held.update({(model, run, one.user): (one, expires) for one in sets})
 
-    def get(self, model: str, run: str, user: str, now: float) -> bytes | None:
+    def get(self, model: str, run: str, user: str, now: float) -> CandidateSet | None:
         """See `CandidateSets.get`."""
-        body, expires = self.held.get((model, run, user), (None, 0))
-        return body if expires > now else None
+        found, expires = self.held.get((model, run, user), (None, 0))
+        return found if expires > now else None
 
 
 def packed(ids: NDArray[Any], scores: NDArray[Any]) -> bytes:
@@ -95,67 +90,6 @@ def unpacked(body: bytes) -> tuple[NDArray[np.int32], NDArray[np.float16]]:
     """The items and scores of a packed set, (k,) each."""
     size = len(body) // 6
     return np.frombuffer(body, "<i4", size), np.frombuffer(body, "<f2", size, size * 4)
-
-
-class UnitCandidates:
-    """Writes the sets of a unit's rows, and counts them."""
-
-    def __init__(self, contract: Contract, rule: Candidates, plan: Plan, store: CandidateSets):
-        self._rule, self._plan, self._store = rule, plan, store
-        self._named = contract.entity is not None
-        started = datetime.fromisoformat(plan.started).timestamp()
-        self._expires = int(started) + (rule.nights + SPARE_DAYS) * DAY
-        self._pending: dict[str, bytes] = {}
-        self._users: list[NDArray[np.int64]] = []
-        self._seen = np.zeros(rule.items + 1, dtype=np.bool_)
-        self._empty = self._skipped = self._unknown = self._write_units = 0
-
-    def add(self, users: Sequence[str | None] | None, outputs: Mapping[str, Array]) -> None:
-        """Add scored rows: their users, and the contract's outputs. Raises Transient."""
-        ids, scores = outputs[self._rule.ids], outputs[self._rule.scores]
-        known: NDArray[np.bool_] = (ids >= 1) & (ids <= self._rule.items)
-        self._unknown += int(((ids != 0) & ~known).sum())
-        known &= np.isfinite(scores)
-        whole = np.logical_and.reduce(known, axis=1).tolist()
-        some = np.logical_or.reduce(known, axis=1).tolist()
-        written = []
-        for row, user in enumerate(users or [None] * len(ids)):
-            if not user or len(user) > MAX_USER:
-                self._skipped += 1
-            elif not some[row]:
-                self._empty += 1
-            else:
-                kept = slice(None) if whole[row] else known[row]
-                body = self._pending[user] = packed(ids[row][kept], scores[row][kept])
-                self._write_units += -(-(len(body) + len(user) + OVERHEAD) // 1024)
-                self._seen[ids[row][kept]] = True
-                written.append(hash(user))
-        self._users.append(np.array(written, dtype=np.int64))
-        if len(self._pending) >= HELD:
-            self.put()
-
-    def put(self) -> None:
-        """Write what is held. Raises Transient."""
-        sets = [CandidateSet(user, body) for user, body in self._pending.items()]
-        if sets:
-            self._store.put(self._plan.model, self._plan.run, sets, self._expires)
-        self._pending.clear()
-
-    def document(self) -> dict[str, Any]:
-        """The counts for the unit's result."""
-        written = np.concatenate(self._users) if self._users else np.empty(0, np.int64)
-        users = len(np.unique(written))
-        return {
-            "users": users,
-            "repeated": len(written) - users,
-            "empty": self._empty,
-            "skipped": self._skipped,
-            "unknown_items": self._unknown,
-            "write_units": self._write_units,
-            "items": self._rule.items,
-            "expires": self._expires,
-            "seen": base64.b64encode(np.packbits(self._seen).tobytes()).decode(),
-        }
 
 
 COUNTS = ("users", "repeated", "empty", "skipped", "unknown_items", "write_units")
@@ -176,6 +110,7 @@ def merged_candidates(units: Iterable[Mapping[str, Any]]) -> dict[str, Any] | No
         "listed_items": shown,
         "coverage": round(shown / items, 4),
         "expires": found[0]["expires"],
+        **merged_popular(unit.get("popular", {}) for unit in found),
     }
 
 

@@ -6,10 +6,14 @@ from html import escape
 from typing import Any
 
 from quintet.batch.plans import REPLAY_OF
+from quintet.batch.popular import lists_of
 from quintet.monitoring import drift_page
 from quintet.monitoring.html import document, table
 
 __all__ = ["page"]
+
+#: items of a list that the page shows
+SHOWN_ITEMS = 10
 
 
 def page(report: dict[str, Any]) -> bytes:
@@ -19,6 +23,7 @@ def page(report: dict[str, Any]) -> bytes:
         _head(report),
         _cards(report),
         _trouble(report),
+        _popular(report.get("candidates")),
         _histogram(report.get("histogram")),
         drift_page.drift_section(report.get("drift")),
         _reasons(report.get("reasons", [])),
@@ -90,6 +95,20 @@ def _trouble(report: dict[str, Any]) -> str:
     lines = "".join(f"<p>{escape(text)}</p>" for text in refusals)
     status = escape(report["status"])
     return f'<div class="box bad"><b class="{status}">{status.capitalize()}</b>{lines}</div>'
+
+
+def _popular(found: dict[str, Any] | None) -> str:
+    """The items listed most, over all users and in the largest segments."""
+    rows = [
+        (
+            escape(name) or '<span class="soft">all users</span>',
+            f"{users:,}",
+            ", ".join(map(str, items[:SHOWN_ITEMS])),
+        )
+        for name, users, items in lists_of(found or {"users": 0})
+    ]
+    head = "<h2>Items listed most</h2>"
+    return head + table(("segment", "#users", "items"), rows) if rows else ""
 
 
 def _histogram(histogram: dict[str, Any] | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 from arro3 import core
 
-from quintet.batch.candidates import CandidateSets, UnitCandidates
+from quintet.batch.candidates import CandidateSets
 from quintet.batch.captures import UnitCaptures
 from quintet.batch.inputs import naming, sources_from, with_constants
 from quintet.batch.offline_features import as_of, read_offline_features
@@ -20,6 +20,7 @@ from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
 from quintet.batch.sinks import Defaults, QuarantineLines, ScoreTable, Statistics
 from quintet.batch.stores import InputBucket, ObjectStore, PinnedSource
+from quintet.batch.unit_candidates import UnitCandidates
 from quintet.captures.store import CaptureSink
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, Refusal
@@ -120,14 +121,14 @@ def score_unit(
             captured = UnitCaptures(loaded.contract, plan, unit.unit, captures)
         sets = None
         if candidates is not None and loaded.contract.candidates is not None:
-            sets = UnitCandidates(loaded.contract, loaded.contract.candidates, plan, candidates)
+            sets = UnitCandidates(loaded.contract.candidates, plan, candidates)
         for one in side_by_side(_Scorer(ModelRoute(loaded), known, plan.keep), parts, threads):
             rejected = found.add(one)
             if captured is not None:
                 part, rows = one.part, one.chunk.rows
                 captured.add(part.file, rows, one.prediction, rejected, part.moment)
             if sets is not None and one.prediction is not None:
-                sets.add(one.entities, one.prediction.scores.outputs)
+                sets.add(one.entities, one.prediction)
             files.write(found, MAX_HELD_BYTES)
             if (now := clock()) - beat >= BEAT_SECONDS:
                 beat = now
