@@ -11,17 +11,20 @@ import numpy as np
 import pytest
 from tests.kits import models
 from tests.kits.captures import records as rows_of_table
-from tests.kits.streams import METER, data, reading, sequence, shard_batch
-from tests.quintet.streaming.test_scorer import Place
+from tests.kits.streams import METER, NOW, data, reading, sequence, shard_batch
+from tests.quintet.streaming.test_scorer import Down, Place
 
 from quintet.captures.store import MemoryRolloutFeed
 from quintet.captures.tables import read_parquet
 from quintet.columns import Array
-from quintet.contract import AlertRule, Capture, Contract, Limits
+from quintet.contract import AlertRule, Capture, Contract, Feature, Limits
 from quintet.errors import ModelFailure, Transient
 from quintet.onnx_model import OnnxModel
+from quintet.rollouts.compare import begun
+from quintet.rollouts.evidence import once
+from quintet.rollouts.outcomes import crashes, requests_of
 from quintet.serving.crashes import Crash, CrashLog
-from quintet.serving.routing import bucket
+from quintet.serving.routing import bucket, entity_hash
 from quintet.streaming.alerts import MemoryAlertChannel
 
 LIVE = replace(
@@ -233,6 +236,126 @@ def test_captures_that_cannot_be_announced_fail_the_batch_which_announces_them_a
     names = ("entity", "version")
     places = list(zip([*METERS, "m3"], VERSIONS, strict=True))
     assert sorted(row for one in told for row in rows_of_table(one, *names)) == sorted(places)
+
+
+# ---- beginnings -------------------------------------------------------------------------------
+
+
+def began(feed: MemoryRolloutFeed) -> list[tuple[str, str]]:
+    """The sequence number and the route of each record that a version began."""
+    return [(line["event"].rpartition(".")[2], line["route"]) for line in feed.lines]
+
+
+def records_of(*versions: int) -> list[tuple[str, str]]:
+    """What `began` gives if these versions began their rows of RECORDS."""
+    routes = {1: "live", 2: "canary"}
+    has = [VERSIONS[:12], VERSIONS[12:]]
+    return [(sequence(n), routes[v]) for v in versions for n in (0, 1) if v in has[n]]
+
+
+class Told(Version):
+    """A version that notes what was told before it ran."""
+
+    def __init__(self, number: int, feed: MemoryRolloutFeed) -> None:
+        super().__init__(number)
+        self._feed = feed
+        self.before: list[tuple[str, str]] = []
+
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
+        """See `quintet.scoring.Model.run`."""
+        self.before = began(self._feed)
+        return super().run(outputs, feeds)
+
+
+def test_each_version_tells_its_records_before_it_runs() -> None:
+    feed = MemoryRolloutFeed()
+    live, new = Told(1, feed), Told(2, feed)
+    place = place_of(live, new)
+    place.feed = feed
+    place.take(shard_batch(*RECORDS))
+    assert (new.before, live.before) == (records_of(2), records_of(2, 1))
+    first = next(meter for meter in METERS if version_of(meter) == 2)
+    assert feed.lines[0] == {
+        "event": f"events.shardId-000000000000.{sequence(0)}",
+        "event_time": NOW + 1,
+        "model": "log",
+        "version": 2,
+        "route": "canary",
+        "rollout": "r1#1",
+        "entity": f"{entity_hash('log', first):016x}",
+    }
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        {"shadow": 2, "rollout": "r1", "step": -1},
+        {"overrides": dict.fromkeys(METERS, 2), "rollout": "r1", "step": -1},
+        {**ROLLOUT, "overrides": dict.fromkeys(METERS, 2)},
+    ],
+    ids=["in shadow", "overrides only", "all by overrides"],
+)
+def test_what_no_share_of_a_canary_has_decided_tells_nothing(route: dict[str, Any]) -> None:
+    place, feed = place_of(Version(1), Version(2)), MemoryRolloutFeed()
+    place.feed, place.route = feed, route
+    place.take(shard_batch(*RECORDS))
+    assert feed.lines == []
+
+
+def test_a_row_that_comes_again_by_its_id_is_not_told_as_it_has_no_end() -> None:
+    feed = MemoryRolloutFeed()
+    place = place_of(Version(1), Version(2))
+    place.feed = feed
+    same = [data(reading("m3", id="a")) for _ in range(3)]
+    place.take(shard_batch(*same[:2]))
+    assert began(feed) == [(sequence(0), "live" if version_of("m3") == 1 else "canary")]
+    assert {row[0] for row in captured(place, "record")} == {sequence(0)}
+
+
+class Ends(BaseException):
+    """The process ends here."""
+
+
+class Fatal(Version):
+    """A version that ends the process."""
+
+    def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
+        """See `quintet.scoring.Model.run`."""
+        raise Ends
+
+
+def crashed(feed: MemoryRolloutFeed, now: float) -> tuple[int, int]:
+    """The entities of the candidate and of the live version that crashed, after 150 seconds."""
+    shares = np.array([0.1, 0.5])
+    seen = requests_of(once(begun(feed.lines).values()), shares)
+    found = crashes(seen, shares, now - 150)
+    return found.candidate_events, found.live_events
+
+
+def test_a_canary_that_ends_the_process_has_crashed_at_each_of_its_records() -> None:
+    feed = MemoryRolloutFeed()
+    place = place_of(Version(1), Fatal(2))
+    place.feed = feed
+    alone = [data(reading(meter)) for meter in METERS]
+    for _ in range(2):  # the second attempt ends as the first
+        with pytest.raises(Ends):
+            place.take(shard_batch(*alone))
+    mine = [version_of(meter) for meter in METERS].count(2)
+    assert crashed(feed, NOW + 100) == (0, 0)
+    assert crashed(feed, NOW + 200) == (mine, 0)
+
+
+def test_a_store_that_does_not_answer_is_no_evidence_against_the_version_that_met_it() -> None:
+    feed = MemoryRolloutFeed()
+    stored = Feature(name="y", dtype="float32", source="store", missing="nan", max_age=60.0)
+    contract = replace(LIVE, features=(LIVE.features[0], stored))
+    place = place_of(*(Version(number, contract=contract) for number in (1, 2)))
+    place.feed, place.features = feed, Down()
+    outcome = place.take(shard_batch(*RECORDS))
+    assert (outcome.failed, began(feed)) == (sequence(0), records_of(2, 1))
+
+
+# ---- crashes ----------------------------------------------------------------------------------
 
 
 class Deadly(Version):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_BYTES",
+    "beginning",
     "begun_line",
     "failure_line",
     "impression_line",
@@ -114,7 +115,14 @@ def impression_line(
 def begun_line(
     event: Mapping[str, Any], route: ModelRoute, entities: Sequence[str] | None
 ) -> bytes:
-    """The line that a version writes before it runs for a canary's event: its end is a capture.
+    """The line that a version writes before it runs for a canary's event; see `beginning`."""
+    return orjson.dumps({"capture": 1, "begun": 1, **beginning(event, route, entities)})
+
+
+def beginning(
+    event: Mapping[str, Any], route: ModelRoute, entities: Sequence[str] | None
+) -> dict[str, Any]:
+    """What is told before a version runs for a canary's event: its end is a capture.
 
     A process that dies writes no capture, so one that began without an end is a crash of the
     version. `event` has the event's id and time. `entity` is the hash of the first row's entity, of
@@ -122,9 +130,9 @@ def begun_line(
     """
     contract = route.model.contract
     entity: str = entities[0] if entities and entities[0] else event["event"]
-    line = {"capture": 1, "begun": 1, **event, "model": contract.name, "version": contract.version}
-    line |= {"route": route.name, "rollout": route.mark}
-    return orjson.dumps(line | {"entity": f"{entity_hash(contract.name, entity):016x}"})
+    told = {**event, "model": contract.name, "version": contract.version}
+    told |= {"route": route.name, "rollout": route.mark}
+    return told | {"entity": f"{entity_hash(contract.name, entity):016x}"}
 
 
 def taken_out_line(event: Mapping[str, Any], one: TakenOut) -> bytes:

@@ -14,16 +14,49 @@ from numpy.typing import NDArray
 
 from quintet.captures.delivery import put_rows
 from quintet.captures.events import taken
+from quintet.captures.lines import beginning
 from quintet.captures.plans import CapturePlan
 from quintet.captures.reading import Hour
 from quintet.captures.store import CaptureSink, RolloutFeed
 from quintet.captures.tables import concat, moments, refused, refused_of, scored
 from quintet.errors import Refusal
 from quintet.serving import Prediction
-from quintet.serving.router import TakenOut
+from quintet.serving.router import Part, TakenOut
 from quintet.streaming.model_rows import ModelRows, ShardBatch
 
-__all__ = ["event_ids", "put_captures", "put_taken_out"]
+__all__ = ["event_ids", "put_captures", "put_taken_out", "tell_begun"]
+
+
+def tell_begun(
+    feed: RolloutFeed,
+    shard_batch: ShardBatch,
+    model_rows: ModelRows,
+    part: Part,
+    *,
+    due: NDArray[np.bool_],
+    now: float,
+) -> None:
+    """Tell that a version begins to answer rows that a canary's share has given it, by record.
+
+    `due` (rows,) marks rows that will have captures. `now` is in epoch seconds. Raises Transient.
+    """
+    capture = part.route.model.contract.capture
+    if capture is None or not part.route.mark:
+        return
+    events, entities = event_ids(shard_batch), model_rows.batch.entities
+    rows = part.rows[due[part.rows]]
+    records, firsts = np.unique(model_rows.record[rows], return_index=True)
+    told = [
+        beginning(
+            {"event": events[record], "event_time": now},
+            part.route,
+            None if entities is None else [entities[row]],
+        )
+        for record, row in zip(records.tolist(), rows[firsts].tolist(), strict=True)
+        if taken(events[record], capture.rate)
+    ]
+    if told:
+        feed.begun(told)
 
 
 def put_captures(

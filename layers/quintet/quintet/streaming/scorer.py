@@ -18,9 +18,9 @@ from quintet.errors import Transient
 from quintet.features import FeatureSource
 from quintet.serving import Prediction, Steps
 from quintet.serving.model_cache import ModelCache, PublishedModel
-from quintet.serving.router import TakenOut
+from quintet.serving.router import Part, TakenOut
 from quintet.streaming.alerts import AlertCounts, AlertNotifier
-from quintet.streaming.captures import put_captures, put_taken_out
+from quintet.streaming.captures import put_captures, put_taken_out, tell_begun
 from quintet.streaming.checkpoints import Checkpoint, Checkpoints
 from quintet.streaming.commit_log import CommitLog, ObjectChain, Sink
 from quintet.streaming.latest import LatestScores, latest
@@ -206,8 +206,14 @@ class Scorer:
             batch.good &= new[model_rows.record]
         repeated = repeats.of(model_rows) & batch.good
         batch.good &= ~repeated
-        given = copied(batch)
-        prediction, taken_out = self._versions.score(model, model_rows, shard_batch, steps)
+        given, to = copied(batch), (self.feed, shard_batch, model_rows)
+
+        def begin(part: Part) -> None:
+            due, index = given.good.copy(), np.flatnonzero(given.good)
+            due[index[repeats.within(model_rows, index)]] = False
+            tell_begun(*to, part, due=due, now=self.clock())
+
+        prediction, taken_out = self._versions.score(model, model_rows, shard_batch, steps, begin)
         index = prediction.scores.index
         repeated[index[repeats.within(model_rows, index)]] = True
         kept, stored = np.arange(len(index)), np.zeros(batch.rows, dtype=np.int64)

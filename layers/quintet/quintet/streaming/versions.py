@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quintet.columns import Batch, take
 from quintet.contract import Contract
-from quintet.errors import ModelFailure, NotFound
+from quintet.errors import ModelFailure, NotFound, Transient
 from quintet.features import FeatureSource
 from quintet.serving import ModelRoute, Prediction, Steps
 from quintet.serving.model_cache import ModelCache, PublishedModel
@@ -38,10 +38,12 @@ class Versions:
         model_rows: ModelRows,
         shard_batch: ShardBatch,
         steps: Steps,
+        begin: Callable[[Part], None],
     ) -> tuple[Prediction, list[TakenOut]]:
         """Score rows in one run of each version that the route of the live `model` names.
 
-        Rows without an entity go by their record. Raises Transient.
+        Rows without an entity go by their record. While a canary answers, `begin` is called before
+        each version runs. Raises Transient.
         """
         batch = model_rows.batch
         route, taken = self.models.route(model.contract.name), list[TakenOut]()
@@ -55,7 +57,9 @@ class Versions:
             of_rows = [events[record] for record in model_rows.record.tolist()]
             keys = row_keys(batch.entities, of_rows)
             parts, taken = parts_of(Split(self.models, route, model), batch, keys)
-        return self._run(parts, batch, steps), taken
+        if route.canary is None:
+            return self._run(parts, batch, steps), taken
+        return self._run(parts, batch, steps, begin), taken
 
     def as_stored(
         self, live: Contract, prediction: Prediction, given: Batch, stored: NDArray[np.int64]
@@ -87,9 +91,17 @@ class Versions:
         kept = [subset(part, np.flatnonzero(~wrong[part.rows])) for part in prediction.parts]
         return _merged([*kept, *again], given)
 
-    def _run(self, parts: Sequence[Part], batch: Batch, steps: Steps) -> Prediction:
+    def _run(
+        self,
+        parts: Sequence[Part],
+        batch: Batch,
+        steps: Steps,
+        begin: Callable[[Part], None] = lambda part: None,
+    ) -> Prediction:
         found, now = list[Prediction](), self.clock()
         for part, own in timed(parts, steps):
+            begin(part)
+            own.started = own.timer()  # telling it takes none of the version's time
             try:
                 with running(self.models.crashes, part):
                     (one,) = predict(
@@ -98,6 +110,12 @@ class Versions:
             except ModelFailure as error:
                 own.ended["score_ms"] = own.timer()
                 one = failed_prediction(part.route, part.batch, error, now)
+            except Transient:
+                # all comes again: until then the versions that have not run are as unfinished as
+                # this one, or a store that is down would be evidence against it
+                for other in parts[len(found) + 1 :]:
+                    begin(other)
+                raise
             found.append(replace(one, rows=part.rows, took=own.milliseconds()))
         return _merged(found, batch)
 
