@@ -28,8 +28,11 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps -e .
 	@touch $@
 
-test: setup ## run every test
-	$(BIN)/python -m pytest
+# Each worker starts a local AWS of its own, so a file's tests stay on one of them.
+WORKERS ?= logical
+TESTS ?=
+test: setup ## run every test, or those of TESTS, on WORKERS processes (default: one a core, at most 4)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 fuzz: setup ## run the property tests ROUNDS times, with other examples each time
 	for round in $$(seq $(ROUNDS)); do \

@@ -16,7 +16,7 @@ from quintet_local.filters import Filter, PatternError
 from quintet_local.functions import LATEST, Alias, AsyncConfig, Function
 from quintet_local.plan import Plan
 from quintet_local.rest_api import Route
-from quintet_local.template import TemplateError, local_path
+from quintet_local.template import YAML, TemplateError, local_path
 
 __all__ = ["Api", "SourceMapping", "Stack", "StateMachine", "Timer", "describe"]
 
@@ -325,9 +325,9 @@ def _definition(plan: Plan, logical_id: str, properties: Mapping[str, Any]) -> d
         text = text.replace("${" + name + "}", _text(value))
     try:
         # CloudFormation's own reader treats an alias as text
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, YAML)):
             raise TemplateError(f"{logical_id}: its definition has a YAML alias, write it out")
-        definition = yaml.safe_load(text)
+        definition = yaml.load(text, YAML)
     except yaml.YAMLError as error:
         raise TemplateError(f"{logical_id}: its definition is not YAML: {error}") from error
     if not isinstance(definition, dict):

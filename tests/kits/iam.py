@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from quintet_local.plan import Plan, plan
-from quintet_local.template import load
+from quintet_local.template import YAML, load
 
 __all__ = ["Statement", "actions", "problems", "resources", "statements"]
 
@@ -126,7 +126,7 @@ class _Source:
     def __init__(self, path: Path) -> None:
         text = path.read_text()
         self._lines = text.splitlines()
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=YAML)
         self._resources = _child(root, "Resources")
         self.comments = "\n".join(line.strip() for line in self._lines if _commented(line))
 
