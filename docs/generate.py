@@ -19,7 +19,7 @@ import typer
 
 from quintet import settings
 from quintet.telemetry import metrics
-from quintet_cli.app import app
+from quintet_cli.app import COMMANDS, loaded
 from quintet_cli.choosing.answers import Answer
 from quintet_cli.choosing.break_even import break_even
 from quintet_cli.choosing.designs import DESIGNS
@@ -141,8 +141,13 @@ def _beside(page: str) -> str:
     return page.removeprefix("docs/").removeprefix("choose.md")
 
 
-def commands(group: typer.Typer, path: str = "quintet") -> Iterator[tuple[str, str]]:
-    """Every command below a group, with the first sentence of its help."""
+def commands() -> Iterator[tuple[str, str]]:
+    """Every command, with the first sentence of its help."""
+    for module in dict.fromkeys(loaded(name) for name in COMMANDS):
+        yield from _commands_of(module, "quintet")
+
+
+def _commands_of(group: typer.Typer, path: str) -> Iterator[tuple[str, str]]:
     for command in group.registered_commands:
         assert command.callback is not None
         name = command.name or command.callback.__name__.replace("_", "-")
@@ -150,7 +155,7 @@ def commands(group: typer.Typer, path: str = "quintet") -> Iterator[tuple[str, s
         yield f"{path} {name}", text.strip().partition("\n\n")[0].replace("\n", " ")
     for inner in group.registered_groups:
         assert inner.typer_instance is not None
-        yield from commands(inner.typer_instance, f"{path} {inner.name}")
+        yield from _commands_of(inner.typer_instance, f"{path} {inner.name}")
 
 
 def _parameters(template: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -198,7 +203,7 @@ def _variables() -> list[str]:
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
-    for name, text in commands(app):
+    for name, text in commands():
         page = next((page for start, page in GUIDES.items() if name.startswith(start)), None)
         yield f"`{name}`", text + (f" [More]({page})" if page else "")
 

@@ -1,4 +1,4 @@
-"""The `quintet` command: its groups come from one module each."""
+"""The `quintet` command: each of its commands is in a module that is loaded when it is run."""
 
 from __future__ import annotations
 
@@ -6,59 +6,133 @@ import importlib
 import importlib.metadata
 import os
 import sys
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
-from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
-from quintet.errors import QuintetError
-from quintet_cli.stacks import StageError, explained, unify_region
-from quintet_cli.terminal import Console
+from quintet_cli.region import unify_region
 from quintet_local.loopback import bypass_proxies
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "loaded", "main"]
+
+#: Each command or group: its module of commands/, which has a function `register(app)` that adds
+#: it, and what the help says of it. tests/cli/test_app.py compares it with the modules' own texts.
+COMMANDS = {
+    "demo": (
+        "demo",
+        "Run the main workflow on this machine: orders, rollouts, jobs, a stream, a file.",
+    ),
+    "up": ("local", "Serve template.yaml on this machine: an AWS endpoint and the API."),
+    "down": ("local", "Stop the local AWS that runs from the state folder."),
+    "status": (
+        "local",
+        "Show the local AWS: addresses, outputs, functions and their environments.",
+    ),
+    "env": (
+        "local",
+        'Print shell exports for AWS tools to use the local AWS: `eval "$(quintet env)"`.',
+    ),
+    "choose": (
+        "choose",
+        "Find the pattern that suits a use: by its flags, or by questions in a terminal.",
+    ),
+    "check": ("publish", "Run the checks of `publish` on a model package, without a stage."),
+    "publish": ("publish", "Check a model package and publish it as an immutable version."),
+    "promote": (
+        "publish",
+        "Make a published version live at once, for all requests (step by step: `rollout`).",
+    ),
+    "models": ("publish", "List the models, their versions, and which are live."),
+    "schema": ("publish", "Print the JSON Schema of model.yaml."),
+    "versions": ("versions", "List the versions of a model, withdrawn and deleted ones too."),
+    "withdraw": (
+        "versions",
+        "Stop a version from answering, for good; its files and its digest are kept.",
+    ),
+    "delete": (
+        "versions",
+        "Delete the files of a withdrawn version; its number stays taken and its digest known.",
+    ),
+    "rollout": ("rollout", "Roll out a version of a model step by step, and take it back."),
+    "features": ("features", "Fill the feature store."),
+    "drop": ("drop", "Score a file: upload it to the inbox, follow its run, print the report."),
+    "run": ("run", "Score files in a bucket; the same request again returns the same run."),
+    "backfill": (
+        "backfill",
+        "Score a range of partitions, one run each; repeat it to score what is missing.",
+    ),
+    "runs": ("runs", "List, follow, stop and redrive the runs that score files."),
+    "table": ("table", "Inspect the table of a model's scores."),
+    "candidates": (
+        "candidates",
+        "Look at users' candidates, and choose the run that readers see.",
+    ),
+    "scores": ("scores", "Load scores for look-up by entity."),
+    "jobs": ("jobs", "See and cancel asynchronous jobs."),
+    "endpoints": ("endpoints", "Manage the endpoints that receive callbacks."),
+    "stream": ("stream", "Send records to the stream; follow its results."),
+    "dlq": ("dlq", "See and replay what was refused: messages, rows, records."),
+    "captures": ("captures", "Look at predictions as they were served."),
+    "labels": ("labels", "Load what came true of predictions."),
+    "quality": ("quality", "Show how right a model's predictions were, by version and day."),
+    "monitor": ("monitor", "Report a day of a model, from its captures, and download the page."),
+    "skew": (
+        "skew",
+        "Compare the stored features of a day's captures with the files that were loaded.",
+    ),
+    "slo": ("slo", "Show what is left of each model's error budget, and how fast it is spent."),
+    "trace": (
+        "trace",
+        "Draw the waterfall of one request, job, run or record of the local AWS.",
+    ),
+    "doctor": (
+        "doctor",
+        "Check a stage: publish a model, predict, run a job, a stream record and a file; clean up.",
+    ),
+    "destroy": (
+        "destroy",
+        "Delete a deployed stage: its stack, and its buckets, tables and logs with their content.",
+    ),
+}
+
+
+def loaded(name: str) -> typer.Typer:
+    """The app of the module that has a command, with all of that module's commands."""
+    return _loaded(COMMANDS[name][0])
+
+
+@cache
+def _loaded(module_name: str) -> typer.Typer:
+    module = importlib.import_module(f"quintet_cli.commands.{module_name}")
+    found = typer.Typer()
+    found.callback()(lambda: None)  # a group, also if the module has one command
+    module.register(found)
+    return found
+
+
+class _Commands(TyperGroup):
+    """Lists commands by `COMMANDS`, and loads the one that is run."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = {
+            name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()
+        }
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and get_group(loaded(str(name))).commands[str(name)], rest
+
 
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Serve ONNX models through every pattern, on this machine or on AWS.",
 )
-
-# Each module of commands/ has a function `register(app)` that adds its commands.
-COMMANDS = (
-    "local",
-    "choose",
-    "publish",
-    "versions",
-    "rollout",
-    "rehearse",
-    "features",
-    "drop",
-    "run",
-    "backfill",
-    "runs",
-    "table",
-    "candidates",
-    "scores",
-    "jobs",
-    "endpoints",
-    "dlq",
-    "stream",
-    "slo",
-    "captures",
-    "skew",
-    "monitor",
-    "labels",
-    "quality",
-    "trace",
-    "doctor",
-    "destroy",
-    "demo",
-)
-
-for _module in COMMANDS:
-    importlib.import_module(f"quintet_cli.commands.{_module}").register(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -73,14 +147,14 @@ def _options(
 
 
 def main() -> None:
-    """Run the command; an expected error, or an error of AWS, prints one line, not a traceback."""
+    """Run the command; an expected error prints one line, not a traceback, and sets the status."""
     bypass_proxies(os.environ)
     unify_region(os.environ)
     try:
         app()
-    except (QuintetError, StageError, BotoCoreError, ClientError, OSError) as error:
-        # quoted text may look like rich's markup; the terminal wraps lines
-        text = explained(error) or explained(error.__cause__) or str(error)
-        console = Console(stderr=True)
-        console.print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+    except Exception as error:
+        from quintet_cli.failures import told  # not for every command: it needs the AWS SDK
+
+        if (status := told(error)) is None:
+            raise
+        sys.exit(status)

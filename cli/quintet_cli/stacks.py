@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +27,6 @@ __all__ = [
     "configured",
     "explained",
     "stack_outputs",
-    "unify_region",
 ]
 
 ENDPOINT = "AWS_ENDPOINT_URL"
@@ -45,15 +43,6 @@ class StageError(Exception):
 
 class NoStage(StageError):
     """There is no such stage."""
-
-
-def unify_region(environ: MutableMapping[str, str]) -> None:
-    """Give boto3, and commands started from here, the region that AWS_REGION names.
-
-    boto3 reads AWS_DEFAULT_REGION alone; other SDKs read AWS_REGION first, as this does.
-    """
-    if region := environ.get("AWS_REGION"):
-        environ["AWS_DEFAULT_REGION"] = region
 
 
 def configured(config: Path) -> dict[str, dict[str, Any]]:

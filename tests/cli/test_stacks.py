@@ -19,8 +19,8 @@ from tests.kits.aws import client, environ, moto_server, reached_by
 
 from quintet.aws.dynamodb import Table
 from quintet.errors import Transient
+from quintet_cli.region import unify_region
 from quintet_cli.score_loader import PATIENT
-from quintet_cli.stacks import unify_region
 from quintet_cli.stage import Stage, StageError, all_stages
 
 QUINTET = Path(sys.executable).with_name("quintet")
@@ -221,7 +221,7 @@ def run(environment: dict[str, str], home: Path) -> subprocess.CompletedProcess[
 )
 def test_nobody_is_signed_in(environment: dict[str, str], told: str, tmp_path: Path) -> None:
     ran = run(environment, tmp_path)
-    assert (ran.returncode, ran.stderr) == (1, f"error: {told}\n")
+    assert (ran.returncode, ran.stderr) == (5, f"error: {told}\n")
     assert ran.stdout == ""
 
 
@@ -246,7 +246,7 @@ def test_the_command_says_its_version(tmp_path: Path) -> None:
 
 def test_an_end_point_that_is_not_there(tmp_path: Path) -> None:
     ran = run(environ("http://127.0.0.1:9") | {"AWS_MAX_ATTEMPTS": "1"}, tmp_path)
-    assert ran.returncode == 1
+    assert ran.returncode == 5
     assert ran.stderr.startswith("error: http://127.0.0.1:9 cannot be reached: ")
 
 
@@ -269,7 +269,7 @@ def test_credentials_that_expire_during_a_command(url: str, tmp_path: Path) -> N
             check=False,
         )
     told = "error: the AWS credentials have expired: sign in again (`aws sso login`, or new keys)\n"
-    assert (ran.returncode, ran.stderr) == (1, told)
+    assert (ran.returncode, ran.stderr) == (4, told)
 
 
 @pytest.mark.parametrize(("attempts", "served"), [(3, False), (PATIENT, True)])

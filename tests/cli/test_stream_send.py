@@ -251,7 +251,7 @@ def test_a_stage_that_does_not_answer_is_told_in_a_line(
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as ended:
         main()
-    assert ended.value.code == 1
+    assert ended.value.code == 5
     assert capsys.readouterr().err == (
         "error: AWS cannot be reached: "
         'Could not connect to the endpoint URL: "http://127.0.0.1:9/"\n'

@@ -15,7 +15,7 @@ import pytest
 import typer
 from tests.kits.local_aws import LocalAws
 
-from quintet_cli.app import app
+from quintet_cli.app import loaded
 from quintet_local import template
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def parsed(arguments: Sequence[str]) -> dict[str, Any]:
         KeyError: no such command.
         click.UsageError: no such argument or option.
     """
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_group(loaded(arguments[0]))
     name, rest = "quintet", list(arguments)
     while hasattr(command, "commands"):
         name, *rest = rest

@@ -11,7 +11,6 @@ from docs.generate import commands, fill, pages, sections
 
 from quintet import settings
 from quintet.telemetry.metrics import METRICS
-from quintet_cli.app import app
 from quintet_local import template
 
 ROOT = Path(__file__).parents[2]
@@ -33,10 +32,10 @@ def test_every_parameter_setting_metric_and_command_is_in_a_table() -> None:
         for field in dataclasses.fields(kind)
     }
     parameters = set(template.read(ROOT / "template.yaml")["Parameters"])
-    names = {*variables, *parameters, *METRICS, *(name for name, _ in commands(app))}
+    names = {*variables, *parameters, *METRICS, *(name for name, _ in commands())}
     assert len(names) > 100
     assert {name for name in names if f"`{name}`" not in found} == set()
-    assert {name for name, text in commands(app) if not text} == set()
+    assert {name for name, text in commands() if not text} == set()
 
 
 def test_a_page_without_a_tables_marks_is_refused() -> None:

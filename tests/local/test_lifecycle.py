@@ -189,7 +189,7 @@ def quintet(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_starts_shows_and_stops(tmp_path: Path, small: Path) -> None:
     state = str(tmp_path / "state")
     free = (*FREE_PORTS, "--state", state, "--template", str(small))
-    assert quintet("status", "--state", state).returncode == 1
+    assert quintet("status", "--state", state).returncode == 5
     started = quintet("up", "--detach", *free)
     assert (started.returncode, started.stderr) == (0, "")
     notice = "calls that a function's role does not allow are reported, not refused"
@@ -219,7 +219,7 @@ def test_the_command_starts_shows_and_stops(tmp_path: Path, small: Path) -> None
     assert not runs(told["pid"])
     assert "no local AWS runs" in quintet("down", "--state", state).stdout
     gone = quintet("env", "--state", state)
-    assert (gone.returncode, gone.stdout) == (1, "")
+    assert (gone.returncode, gone.stdout) == (5, "")
 
 
 def test_in_the_foreground_ctrl_c_stops_it(tmp_path: Path, small: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_state_file_of_a_killed_one_stands_in_nobodys_way(tmp_path: Path, smal
         "started": 0.0,
     }
     (state / "local.json").write_text(json.dumps(stale))
-    assert quintet("status", "--state", str(state)).returncode == 1
+    assert quintet("status", "--state", str(state)).returncode == 5
     local = start_local_aws(state, small)
     local.stop()
     (state / "local.json").write_text(json.dumps(stale))

@@ -522,7 +522,7 @@ def test_an_error_is_shown_as_it_is(
     monkeypatch.setattr("sys.argv", ["quintet", "check", str(folder)])
     with pytest.raises(SystemExit) as caught:
         main()
-    assert caught.value.code == 1
+    assert caught.value.code == 4
     assert capsys.readouterr().err == (
         "error: model.yaml, line 11: [/x]: is not a field of the contract\n"
     )

@@ -15,7 +15,6 @@ from quintet.errors import Conflict
 from quintet.rollouts.compatible import check_compatible, unpaired
 from quintet.rollouts.rehearsal import rehearse as rehearse_on
 from quintet.serving.routes import Route
-from quintet_cli.commands.rollout import group
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.registry import artifacts_of, route_of
 from quintet_cli.rollout_start import check_version
@@ -25,16 +24,11 @@ from quintet_cli.terminal import Console
 from quintet_cli.views.rehearsal import rehearsal_view
 from quintet_cli.views.rehearsal_page import rehearsal_page
 
-__all__ = ["register"]
+__all__ = ["rehearse"]
 
 console = Console(highlight=False)
 
 Version = Annotated[int, typer.Argument(help="The version to rehearse.", metavar="VERSION")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to the group `quintet rollout`."""
-    group.command()(rehearse)
 
 
 def rehearse(

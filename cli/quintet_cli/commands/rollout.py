@@ -15,6 +15,7 @@ from rich.markup import escape
 from quintet.rollouts import transitions
 from quintet.rollouts.measures import rule_of
 from quintet.rollouts.store import Change
+from quintet_cli.commands.rehearse import rehearse
 from quintet_cli.options import Model, Reason, StageName, State
 from quintet_cli.rollout_start import Asked, gates_needed, lost_gates, shares_of
 from quintet_cli.rollouts import StageRollouts
@@ -22,7 +23,7 @@ from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.rollouts import change_line, history_table, rollout_view, verdict_line
 
-__all__ = ["group", "register"]
+__all__ = ["register"]
 
 POLL_SECONDS = 2.0
 
@@ -38,7 +39,7 @@ group = typer.Typer(
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the `quintet` command."""
-    for command in (start, status, watch, pause, resume, promote, rollback, history):
+    for command in (start, status, watch, pause, resume, promote, rollback, rehearse, history):
         group.command()(command)
     app.add_typer(group, name="rollout")
 

@@ -1,0 +1,91 @@
+"""The command as a whole: what its help says and loads, and how a failed command exits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from typer.main import get_group
+
+from quintet.errors import BadInput, Conflict, ModelFailure, NotFound, Transient
+from quintet_cli.app import COMMANDS, loaded
+from quintet_cli.failures import Status, status_of, told
+from quintet_cli.stacks import NoStage, StageError
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_of_a_command_what_the_command_says(name: str) -> None:
+    command: Any = get_group(loaded(name)).commands[name]
+    assert COMMANDS[name][1] == command.help.partition("\n\n")[0].replace("\n", " ")
+
+
+def test_every_command_is_in_the_help() -> None:
+    found = {name for one in COMMANDS for name in get_group(loaded(one)).commands}
+    assert found == set(COMMANDS)
+
+
+def test_help_loads_no_command_and_nothing_large() -> None:
+    told_at_exit = "import sys, atexit; atexit.register(lambda: print(*sys.modules, sep='\\n'))"
+    run = f"{told_at_exit}; sys.argv = ['quintet', '--help']; from quintet_cli.app import main"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{run}; main()"], capture_output=True, text=True, check=True
+    )
+    modules = set(ran.stdout.splitlines())
+    assert "quintet_cli.app" in modules
+    large = {"boto3", "botocore", "moto", "numpy", "onnx", "onnxruntime", "orjson", "yaml"}
+    assert modules & large == set()
+    assert not [name for name in modules if name.startswith("quintet_cli.commands")]
+
+
+def aws_error(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "Call")
+
+
+def because(error: StageError, cause: Exception) -> StageError:
+    error.__cause__ = cause
+    return error
+
+
+UNREACHED = EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StageError("the run ended without a report"), Status.FAILED),
+        (ModelFailure("the model failed"), Status.FAILED),
+        (OSError("disk full"), Status.FAILED),
+        (aws_error("ValidationException"), Status.FAILED),
+        (NotFound.of("model", "a model", "nosuch"), Status.NOT_FOUND),
+        (FileNotFoundError("orders.csv"), Status.NOT_FOUND),
+        (aws_error("ResourceNotFoundException"), Status.NOT_FOUND),
+        (aws_error("NoSuchKey"), Status.NOT_FOUND),
+        (BadInput.of("amount", "a number", "text"), Status.REFUSED),
+        (Conflict.of("version", "the same content", "other"), Status.REFUSED),
+        (PermissionError("orders.csv"), Status.REFUSED),
+        (aws_error("AccessDenied"), Status.REFUSED),
+        (Transient("dynamodb did not answer"), Status.UNREACHABLE),
+        (NoStage("no local AWS is running"), Status.UNREACHABLE),
+        (NoCredentialsError(), Status.UNREACHABLE),
+        (UNREACHED, Status.UNREACHABLE),
+        (ConnectionRefusedError("127.0.0.1:9"), Status.UNREACHABLE),
+        (because(StageError("no answer"), UNREACHED), Status.UNREACHABLE),
+        (because(StageError("denied"), aws_error("AccessDenied")), Status.REFUSED),
+    ],
+    ids=lambda value: value.name if isinstance(value, Status) else type(value).__name__,
+)
+def test_the_exit_status_of_a_failure(error: Exception, status: Status) -> None:
+    assert status_of(error) == status
+
+
+def test_an_expected_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(NotFound.of("model", "a published model", "[red]x")) == Status.NOT_FOUND
+    told_lines = capsys.readouterr().err
+    assert told_lines == "error: model: expected a published model, got [red]x\n"
+
+
+def test_a_defect_is_not_told() -> None:
+    assert told(ZeroDivisionError()) is None
