@@ -5,10 +5,12 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import socket
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -37,6 +39,7 @@ __all__ = [
 DEFAULT_STATE = Path(".quintet")
 CONFIG = Path("samconfig.toml")
 REGION = "us-east-1"
+CONNECT_SECONDS = 2.0
 _PLACES = (ENDPOINT, "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT")
 
 
@@ -66,7 +69,7 @@ class Stage:
     def _local(cls, state: Path) -> Stage:
         try:
             found = json.loads((state / "local.json").read_text(encoding="utf-8"))
-            return cls("local", found["api_url"], found["outputs"], found["endpoint_url"])
+            stage = cls("local", found["api_url"], found["outputs"], found["endpoint_url"])
         except FileNotFoundError:
             raise NoStage(
                 f"no local AWS is running from {state}/ here; start one with `quintet up --detach`"
@@ -75,6 +78,17 @@ class Stage:
             raise StageError(
                 f"{state / 'local.json'} is damaged; `quintet up --detach` writes it again"
             ) from error
+        address = urlsplit(str(stage.endpoint_url))
+        try:  # a killed one leaves its file behind
+            socket.create_connection((address.hostname, address.port), CONNECT_SECONDS).close()
+        except ConnectionRefusedError:
+            raise NoStage(
+                f"the local AWS of {state}/ is not running any more: nothing answers at "
+                f"{stage.endpoint_url}; `quintet up --detach` starts it, without its former data"
+            ) from None
+        except (OSError, ValueError):  # whoever uses it says why it cannot be reached
+            pass
+        return stage
 
     @classmethod
     def _deployed(cls, name: str) -> Stage:

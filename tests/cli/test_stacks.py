@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,7 +89,8 @@ def test_a_stage_has_the_outputs_of_its_stack(url: str) -> None:
 def test_the_local_stage_that_is_named_wins_over_the_environment(
     moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = "http://127.0.0.1:9"
+    listens = socket.create_server(("127.0.0.1", 0))
+    other = f"http://127.0.0.1:{listens.getsockname()[1]}"
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, other)
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
@@ -104,6 +106,7 @@ def test_the_local_stage_that_is_named_wins_over_the_environment(
             # past the proxy; other tests of this process may have left buckets
             assert client.list_buckets()["ResponseMetadata"]["HTTPStatusCode"] == 200
             assert stage.signed("dynamodb").call("DynamoDB_20120810.ListTables", {}).status == 200
+    listens.close()
 
 
 def test_both_clients_of_a_deployed_stage_go_where_the_environment_says(

@@ -241,7 +241,7 @@ def test_what_ctrl_c_has_left_unsent_is_told(
     assert output.startswith(f"{sent} records of in.jsonl sent in ")
 
 
-def test_a_stage_that_does_not_answer_is_told_in_a_line(
+def test_a_local_aws_that_was_killed_is_told_in_a_line(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = json.loads((state / "local.json").read_text())
@@ -253,8 +253,8 @@ def test_a_stage_that_does_not_answer_is_told_in_a_line(
         main()
     assert ended.value.code == 5
     assert capsys.readouterr().err == (
-        "error: AWS cannot be reached: "
-        'Could not connect to the endpoint URL: "http://127.0.0.1:9/"\n'
+        f"error: the local AWS of {state}/ is not running any more: nothing answers at "
+        "http://127.0.0.1:9; `quintet up --detach` starts it, without its former data\n"
     )
 
 
