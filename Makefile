@@ -31,6 +31,8 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 # Each worker starts a local AWS of its own, so a file's tests stay on one of them.
 WORKERS ?= logical
 TESTS ?=
+# Many tests start processes, which compile every module that they import unless it is kept compiled.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: setup ## run every test, or those of TESTS, on WORKERS processes (default: one a core, at most 4)
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
