@@ -45,6 +45,8 @@ GUIDES = {
     "quintet endpoints": "async-callbacks.md",
     "quintet jobs": "async.md",
     "quintet labels": "labels.md",
+    "quintet predict": "api.md",
+    "quintet rollback": "rollouts.md",
     "quintet monitor": "monitoring.md",
     "quintet publish": "publishing.md",
     "quintet rollout": "rollouts.md",

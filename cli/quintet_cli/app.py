@@ -47,6 +47,7 @@ COMMANDS = {
     ),
     "models": ("publish", "List the models, their versions, and which are live."),
     "schema": ("publish", "Print the JSON Schema of model.yaml."),
+    "predict": ("predict", "Print what a model answers to records, as the API does."),
     "versions": ("versions", "List the versions of a model, withdrawn and deleted ones too."),
     "withdraw": (
         "versions",
@@ -57,6 +58,10 @@ COMMANDS = {
         "Delete the files of a withdrawn version; its number stays taken and its digest known.",
     ),
     "rollout": ("rollout", "Roll out a version of a model step by step, and take it back."),
+    "rollback": (
+        "rollback",
+        "Make the version live that was live before; end a rollout if one is in progress.",
+    ),
     "features": ("features", "Fill the feature store."),
     "drop": ("drop", "Score a file: upload it to the inbox, follow its run, print the report."),
     "run": ("run", "Score files in a bucket; the same request again returns the same run."),
@@ -87,6 +92,10 @@ COMMANDS = {
     "trace": (
         "trace",
         "Draw the waterfall of one request, job, run or record of the local AWS.",
+    ),
+    "logs": (
+        "logs",
+        "Print the log lines of a function, without metrics and captures; --raw prints all.",
     ),
     "doctor": (
         "doctor",
