@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from quintet.errors import BadInput
+
 __all__ = [
     "Features",
     "Form",
@@ -26,6 +28,10 @@ __all__ = [
 ]
 
 
+#: characters of a reason: it is stored with each change, and read in tables
+MAX_REASON = 500
+
+
 class Form(StrEnum):
     """The file formats of scores."""
 
@@ -40,6 +46,13 @@ class HeaderForm(StrEnum):
 
     first = "first"
     none = "none"
+
+
+def _checked_reason(reason: str) -> str:
+    if len(reason) > MAX_REASON:
+        expected = f"at most {MAX_REASON} characters"
+        raise BadInput.of("--reason", expected, str(len(reason)))
+    return reason
 
 
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]
@@ -59,7 +72,12 @@ Header = Annotated[
         help="Whether the first row of CSV files names the columns; by default as model.yaml says.",
     ),
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why, for the history of the model's route.")]
+Reason = Annotated[
+    str,
+    typer.Option(
+        "--reason", help="Why, for the history of the model's route.", callback=_checked_reason
+    ),
+]
 Run = Annotated[str | None, typer.Argument(help="The run; by default the newest.", metavar="RUN")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the run until its report.")]
 StageName = Annotated[str, typer.Option("--stage", help="local, or a deployed stage.")]

@@ -12,7 +12,7 @@ from quintet.rollouts.gates import PAIRED, UNPAIRED, rule_for
 from quintet.rollouts.power import needed
 from quintet.rollouts.state import Rollout
 from quintet.rollouts.store import Cause, Change, Stored
-from quintet.rollouts.transitions import start
+from quintet.rollouts.transitions import LEAST_SHARE, start
 from quintet.serving.routes import Route
 
 __all__ = ["Asked", "begin", "check_version", "gates_needed", "lost_gates", "shares_of"]
@@ -37,7 +37,7 @@ def shares_of(text: str) -> tuple[float, ...]:
     """Shares from a list such as "1%,10%,100%" or "0.01,0.1,1".
 
     Raises:
-        BadInput: a part is neither a number nor a percentage, is not above 0 % and at most 100 %,
+        BadInput: a part is neither a number nor a percentage, is below `LEAST_SHARE` or above 1,
             or "1" comes first, which many write for 1 %.
     """
     if text.split(",", maxsplit=1)[0].strip() == "1":
@@ -113,6 +113,6 @@ def _share(text: str) -> float:
     except ValueError:
         expected = "shares such as 1%,10%,100% or 0.01,0.1,1"
         raise BadInput.of("--steps", expected, repr(text)) from None
-    if not 0 < share <= 1:
-        raise BadInput.of("--steps", "shares above 0% and at most 100%", repr(text))
+    if not LEAST_SHARE <= share <= 1:
+        raise BadInput.of("--steps", f"shares from {100 * LEAST_SHARE:.4f}% to 100%", repr(text))
     return share

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from quintet.aws.captures import CaptureBucket
+from quintet.aws.executions import StateMachineExecutions
 from quintet.contract import Contract
 from quintet.errors import BadInput, Conflict, NotFound, QuintetError
 from quintet.rollouts import gates, transitions
@@ -28,7 +29,7 @@ from quintet_cli.registry import artifacts_of, rollouts_of, unpublished
 from quintet_cli.rollout_start import Asked, begin, check_version
 from quintet_cli.stage import Stage, StageError
 
-__all__ = ["Promise", "Report", "StageRollouts", "promise_of"]
+__all__ = ["Promise", "Report", "StageRollouts", "on_stage", "promise_of"]
 
 #: how often a rollback meets another change before it gives up
 ATTEMPTS = 5
@@ -61,13 +62,15 @@ class Promise:
 class Report:
     """A model's route and its rollout, with the verdict of the gates and the promise of the router.
 
-    Without a rollout, all but the route are None; the promise also before the canary.
+    Without a rollout, all but the route are None; the promise also before the canary. `running`
+    says whether an execution goes on with the rollout, None if that could not be read.
     """
 
     route: Mapping[str, Any]
     rollout: Rollout | None
     verdict: Verdict | None
     promise: Promise | None
+    running: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-ready values."""
@@ -80,6 +83,7 @@ class Report:
                 if self.promise is None
                 else {**asdict(self.promise), "kept": self.promise.kept}
             ),
+            "running": self.running,
         }
 
 
@@ -125,9 +129,7 @@ class StageRollouts:
 
     def start(self, model: str, asked: Asked, reason: str) -> Change:
         """Begin a rollout, and the execution that judges it. Raises the same as `begin`."""
-        machine = self._stage.outputs.get("RolloutStateMachineArn")
-        if machine is None:
-            raise StageError(f"stage {self._stage.name} has no rollouts yet: deploy it again first")
+        executions = self._executions()
         stored = self.stored(model)
         check_version(stored.route, asked.version)
         live, candidate = (
@@ -137,11 +139,7 @@ class StageRollouts:
         change = begin(stored, live, candidate, asked, self._cause(reason), id=id)
         self._write(change)
         try:
-            self._stage.client("stepfunctions").start_execution(
-                stateMachineArn=machine,
-                name=id,
-                input=json.dumps({"model": model, "rollout": id}),
-            )
+            executions.start(id, {"model": model, "rollout": id})
         except BaseException:  # nothing would judge it
             self.roll_back(model, "its execution was not started")
             raise
@@ -152,6 +150,21 @@ class StageRollouts:
         change = step(self.stored(model), self._cause(reason))
         self._write(change)
         return change
+
+    def resume(self, model: str, reason: str) -> tuple[Change | None, bool]:
+        """Let a paused rollout go on, and start an execution if none goes on with it.
+
+        The change, None if it was not paused, and whether an execution was started. Raises Conflict
+        if neither is due.
+        """
+        rollout, change = self.stored(model).rollout, None
+        idle = rollout is not None and not self._is_judged(rollout)
+        if rollout is None or rollout.paused or not idle:
+            change = self.change(model, transitions.resume, reason)
+        if rollout is not None and idle:
+            name = f"{rollout.id}-{secrets.token_hex(2)}"
+            self._executions().start(name, {"model": model, "rollout": rollout.id})
+        return change, idle
 
     def promote(self, model: str, *, force: bool, reason: str) -> Change:
         """Make the candidate live by the present verdict. Raises the same as `change`."""
@@ -198,7 +211,26 @@ class StageRollouts:
             promise = promise_of(rollout, self._evidence.read(rollout.model, rollout.id))
         except QuintetError:  # the verdict says it
             promise = None
-        return Report(fields, rollout, verdict, promise)
+        try:
+            running = self._is_judged(rollout)
+        except (QuintetError, StageError):  # not everybody may list executions
+            running = None
+        return Report(fields, rollout, verdict, promise, running)
+
+    def _executions(self) -> StateMachineExecutions:
+        machine = self._stage.outputs.get("RolloutStateMachineArn")
+        if machine is None:
+            raise StageError(f"stage {self._stage.name} has no rollouts yet: deploy it again first")
+        return StateMachineExecutions(self._stage.signed("states"), machine)
+
+    def _is_judged(self, rollout: Rollout) -> bool:
+        """Whether an execution goes on with a rollout: its first one, or one that took over."""
+        executions = self._executions()
+        names = executions.running()
+        return rollout.id in names or any(
+            found is not None and found.request.get("rollout") == rollout.id
+            for found in map(executions.look, names)
+        )
 
     def _judge(self, stored: Stored) -> Judge:
         """A judge that only looks."""
@@ -217,6 +249,12 @@ class StageRollouts:
     def _write(self, change: Change) -> None:
         if not self._store.write(change):
             raise _changed(change.model)
+
+
+def on_stage(text: str, stage: str) -> str:
+    """A text whose commands of `quintet rollout` name the stage, unless it is the default."""
+    at = "" if stage == "local" else f" --stage {stage}"
+    return re.sub(r"`(quintet rollout [^`]*)`", rf"`\1{at}`", text)
 
 
 def _changed(model: str) -> BadInput:

@@ -85,6 +85,12 @@ class Stand:
         found: dict[str, Any] = table.get_item(TableName=self.server.table, Key=key)["Item"]
         return found
 
+    def stop(self) -> None:
+        """Stop all executions, as somebody does by hand."""
+        states = self.server.client("stepfunctions")
+        for one in states.list_executions(stateMachineArn=self.machine)["executions"]:
+            states.stop_execution(executionArn=one["executionArn"])
+
     def executions(self) -> list[dict[str, Any]]:
         """The inputs of the state machine's executions."""
         states = self.server.client("stepfunctions")
@@ -219,7 +225,11 @@ def test_a_rollout_that_begins_with_overrides_only_goes_on_when_it_is_resumed(st
         ),
         (
             ("shop", 2, "--steps", "200%"),
-            "--steps: expected shares above 0% and at most 100%, got '200%'",
+            "--steps: expected shares from 0.0001% to 100%, got '200%'",
+        ),
+        (
+            ("shop", 2, "--steps", "1e-12,50%"),
+            "--steps: expected shares from 0.0001% to 100%, got '1e-12'",
         ),
         (
             ("shop", 2, "--steps", "1"),
@@ -227,7 +237,11 @@ def test_a_rollout_that_begins_with_overrides_only_goes_on_when_it_is_resumed(st
         ),
         (
             ("shop", 2, "--steps", "50%,10%"),
-            "steps: expected ascending shares above 0, of at most 1, got 0.1 after 0.5",
+            "steps: expected ascending shares from 0.000001 to 1, got 0.1 after 0.5",
+        ),
+        (
+            ("shop", 2, "--reason", "x" * 501),
+            "--reason: expected at most 500 characters, got 501",
         ),
         (
             ("shop", 2, "--overrides-only"),
@@ -332,6 +346,7 @@ def test_the_state_without_a_rollout(stand: Stand) -> None:
         "rollout": None,
         "verdict": None,
         "promise": None,
+        "running": None,
     }
     assert stand.quintet("watch", "shop") == stand.quintet("status", "shop")
 
@@ -464,6 +479,80 @@ def test_pause_and_resume(stand: Stand) -> None:
     assert stand.quintet("resume", "shop", code=1) == (
         "rollout: expected a paused rollout, got version 2 in shadow, which goes on by itself"
     )
+
+
+def test_a_rollout_whose_execution_was_stopped_is_named_and_resume_starts_another(
+    stand: Stand,
+) -> None:
+    stand.quintet("start", "shop", 2, "--steps", "100%")
+    judged = {"model": "shop", "rollout": stand.rollout().id}
+    hint = (
+        "  no execution of the state machine is running, so that nothing goes on with it; "
+        "`quintet rollout resume shop` starts one"
+    )
+    assert stand.report()["running"] is True
+    assert hint not in stand.quintet("status", "shop").splitlines()
+    stand.stop()
+    assert stand.report()["running"] is False
+    assert stand.quintet("status", "shop").splitlines()[-1] == hint
+    before = stand.item()
+    assert stand.quintet("resume", "shop") == (
+        "✓ shop: no execution was running; one goes on with it now\n"
+    )
+    assert (stand.item(), stand.executions().count(judged)) == (before, 2)
+    assert stand.report()["running"] is True  # by its input, as one that took over
+    assert "got version 2 in shadow, which goes on by itself" in stand.quintet(
+        "resume", "shop", code=1
+    )
+    stand.quintet("pause", "shop")
+    stand.stop()
+    first, second = stand.quintet("resume", "shop").splitlines()
+    assert (" resumed " in first, second.startswith("✓ shop: no execution was")) == (True, True)
+    stand.quintet("promote", "shop", "--force", "--reason", "sure")
+    stand.stop()
+    stand.quintet("resume", "shop")
+    assert (stand.rollout().phase, stand.executions().count(judged)) == ("watching", 4)
+
+
+def test_hints_of_a_deployed_stage_name_it(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached_by(monkeypatch, stand.server.url)
+    outputs = json.loads((stand.state / "local.json").read_text())["outputs"]
+    template = {
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {n: {"Value": v} for n, v in {"ApiUrl": "https://api", **outputs}.items()},
+    }
+    stand.server.client("cloudformation").create_stack(
+        StackName="quintet-hints", TemplateBody=json.dumps(template)
+    )
+    at = ("shop", "--stage", "hints")
+    assert "`quintet rollout watch shop --stage hints` follows it" in stand.quintet(
+        "start", "shop", 2, *at[1:]
+    )
+    stand.quintet("pause", *at)
+    resume = "`quintet rollout resume shop --stage hints` lets it go on"
+    assert resume in stand.quintet("status", *at).splitlines()[-1]
+    assert stand.quintet("pause", *at, code=1).endswith(resume)
+    stand.quintet("rollback", *at)
+    assert "`quintet rollout start shop VERSION --stage hints` begins" in stand.quintet(
+        "status", *at
+    )
+
+
+def test_watch_of_a_paused_rollout_says_what_to_do(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.quintet("start", "shop", 2)
+    stand.quintet("pause", "shop", "--reason", "lunch")
+
+    def end(seconds: float) -> None:
+        stand.quintet("rollback", "shop")
+
+    monkeypatch.setattr("quintet_cli.commands.rollout.time.sleep", end)
+    lines = stand.quintet("watch", "shop", code=1).splitlines()
+    assert lines[3] == (
+        "  `quintet rollout resume shop` lets it go on, `quintet rollout rollback shop` ends it"
+    )
+    assert [len(lines), "rolled back" in lines[4]] == [5, True]
 
 
 def test_promotion_needs_an_ok_or_force_with_a_reason(stand: Stand) -> None:

@@ -342,8 +342,7 @@ def test_a_contradiction_is_found(change: str, found: str) -> None:
         ),
         (
             "rollout: {steps: [0.1, 0.1]}",
-            "line 11: rollout.steps: expected ascending shares, more than 0 and at most 1, "
-            "got [0.1, 0.1]",
+            "line 11: rollout.steps: expected ascending shares from 0.000001 to 1, got [0.1, 0.1]",
         ),
         ("rollout: {steps: []}", "line 11: rollout.steps: expected from 1 to 20 shares, got 0"),
         (

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,16 +15,23 @@ from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 
+from quintet.errors import Conflict
 from quintet.rollouts import transitions
 from quintet.rollouts.measures import rule_of
 from quintet.rollouts.store import Change
 from quintet_cli.commands.rehearse import rehearse
 from quintet_cli.options import Model, Reason, StageName, State
 from quintet_cli.rollout_start import Asked, gates_needed, lost_gates, shares_of
-from quintet_cli.rollouts import StageRollouts
+from quintet_cli.rollouts import StageRollouts, on_stage
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
-from quintet_cli.views.rollouts import change_line, history_table, rollout_view, verdict_line
+from quintet_cli.views.rollouts import (
+    change_line,
+    history_table,
+    rollout_view,
+    standstill,
+    verdict_line,
+)
 
 __all__ = ["register"]
 
@@ -85,8 +95,8 @@ def start(
         entities=override or (),
         only=overrides_only,
     )
-    rollouts = StageRollouts(Stage.open(stage, state))
-    change = rollouts.start(model, asked, reason)
+    with _opened(stage, state) as rollouts:
+        change = rollouts.start(model, asked, reason)
     rollout = change.rollout
     assert rollout is not None
     console.print(f"[green]✓[/green] {escape(model)}: {transitions.shown(rollout)}; {rollout.id}")
@@ -100,8 +110,8 @@ def start(
         console.print(f"  {of} before a gate is ok: {needs}")
     else:
         console.print("[yellow]![/yellow] no gate is on: it pauses without evidence")
-    at = "" if stage == "local" else f" --stage {stage}"
-    console.print(f"  `quintet rollout watch {escape(model + at)}` follows it")
+    hint = on_stage(f"  `quintet rollout watch {model}` follows it", stage)
+    console.print(escape(hint))
 
 
 def status(
@@ -116,7 +126,7 @@ def status(
     if as_json:
         print(json.dumps(report.to_dict()))
         return
-    for part in rollout_view(model, report):
+    for part in rollout_view(model, report, stage):
         console.print(part)
 
 
@@ -128,7 +138,7 @@ def watch(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE
         status(model, stage=stage, state=state)
         return
     follow = _follow_live if console.is_terminal else _follow
-    last = follow(rollouts, model, rollout.id)
+    last = follow(rollouts, model, rollout.id, stage)
     if last.event == "rolled back":
         raise typer.Exit(1)
 
@@ -137,14 +147,22 @@ def pause(
     model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
     """Let a rollout stand where it is; a bad verdict still rolls it back."""
-    _told(StageRollouts(Stage.open(stage, state)).change(model, transitions.pause, reason))
+    with _opened(stage, state) as rollouts:
+        _told(rollouts.change(model, transitions.pause, reason))
 
 
 def resume(
     model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
     """Let a paused rollout go on; the time of its step begins anew."""
-    _told(StageRollouts(Stage.open(stage, state)).change(model, transitions.resume, reason))
+    with _opened(stage, state) as rollouts:
+        change, started = rollouts.resume(model, reason)
+    if change is not None:
+        _told(change)
+    if started:
+        console.print(
+            f"[green]✓[/green] {escape(model)}: no execution was running; one goes on with it now"
+        )
 
 
 def promote(
@@ -158,14 +176,16 @@ def promote(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Make the candidate live now, if the gates say ok; the version before stays ready."""
-    _told(StageRollouts(Stage.open(stage, state)).promote(model, force=force, reason=reason))
+    with _opened(stage, state) as rollouts:
+        _told(rollouts.promote(model, force=force, reason=reason))
 
 
 def rollback(
     model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
 ) -> None:
     """End a rollout with the version before, in any phase; it answers within five seconds."""
-    _told(StageRollouts(Stage.open(stage, state)).roll_back(model, reason))
+    with _opened(stage, state) as rollouts:
+        _told(rollouts.roll_back(model, reason))
 
 
 def history(
@@ -187,13 +207,24 @@ def history(
     wide.print(history_table(changes))
 
 
+@contextmanager
+def _opened(stage: str, state: Path) -> Iterator[StageRollouts]:
+    """The rollouts of a stage; what they refuse names commands with the stage."""
+    try:
+        yield StageRollouts(Stage.open(stage, state))
+    except Conflict as error:
+        told = [replace(one, got=on_stage(one.got, stage)) for one in error.refusals]
+        raise Conflict(told) from error
+
+
 def _told(change: Change) -> None:
     console.print(f"[green]✓[/green] {escape(change.model)}: {change_line(change)}")
 
 
-def _follow(rollouts: StageRollouts, model: str, id: str) -> Change:
-    """Print a line for each change, and for each new verdict, until the rollout ends."""
-    shown, verdict = 0, ""
+def _follow(rollouts: StageRollouts, model: str, id: str, stage: str) -> Change:
+    """Print a line for each change, for each new verdict, and for what is to be done about a
+    rollout that stands still, until it ends."""
+    shown, verdict, hint = 0, "", ""
     while True:
         changes = _of(rollouts.history(model), id)
         for change in changes[shown:]:
@@ -201,14 +232,19 @@ def _follow(rollouts: StageRollouts, model: str, id: str) -> Change:
         shown = len(changes)
         if changes[-1].rollout is None:
             return changes[-1]
-        found = rollouts.report(model).verdict
+        report = rollouts.report(model)
+        found = report.verdict
         if found is not None and found.verdict != verdict:
             console.print(verdict_line(found))
             verdict = found.verdict
+        if (now := standstill(model, report, stage)) != hint:
+            hint = now
+            if hint:
+                console.print(escape(hint))
         time.sleep(POLL_SECONDS)
 
 
-def _follow_live(rollouts: StageRollouts, model: str, id: str) -> Change:
+def _follow_live(rollouts: StageRollouts, model: str, id: str, stage: str) -> Change:
     """Show the state, again and again, until the rollout ends; then its changes."""
     wrapping = Console(highlight=False)
     with Live(console=wrapping, transient=True, auto_refresh=False) as live:
@@ -216,7 +252,8 @@ def _follow_live(rollouts: StageRollouts, model: str, id: str) -> Change:
             changes = _of(rollouts.history(model), id)
             if changes[-1].rollout is None:
                 break
-            live.update(Group(*rollout_view(model, rollouts.report(model))), refresh=True)
+            view = rollout_view(model, rollouts.report(model), stage)
+            live.update(Group(*view), refresh=True)
             time.sleep(POLL_SECONDS)
     for change in changes:
         console.print(change_line(change))

@@ -12,21 +12,25 @@ from rich.table import Table
 from quintet.rollouts.gates import GateRow, Verdict
 from quintet.rollouts.store import Change
 from quintet.rollouts.transitions import place_of, shown
-from quintet_cli.rollouts import Promise, Report
+from quintet_cli.rollouts import Promise, Report, on_stage
 
-__all__ = ["change_line", "history_table", "rollout_view", "verdict_line"]
+__all__ = [
+    "change_line",
+    "history_table",
+    "rollout_view",
+    "standstill",
+    "verdict_line",
+]
 
 _COLOURS = {"ok": "green", "bad": "red", "broken": "red", "no evidence": "yellow"}
 
 
-def rollout_view(model: str, report: Report) -> Iterator[RenderableType]:
-    """The state of a model's rollout, the promise of the router, the gates."""
+def rollout_view(model: str, report: Report, stage: str) -> Iterator[RenderableType]:
+    """The state of a model's rollout, the promise of the router, the gates, what to do next."""
     rollout = report.rollout
     if rollout is None:
-        yield (
-            f"{escape(model)}: version {report.route['live']} is live; no rollout is in progress. "
-            f"`quintet rollout start {escape(model)} VERSION` begins one"
-        )
+        text = f"{model}: version {report.route['live']} is live; no rollout is in progress. "
+        yield escape(on_stage(f"{text}`quintet rollout start {model} VERSION` begins one", stage))
         return
     step = f", step {rollout.step + 1} of {len(rollout.steps)}" if report.promise else ""
     why = f": {rollout.reason}" if rollout.reason else ""
@@ -42,11 +46,25 @@ def rollout_view(model: str, report: Report) -> Iterator[RenderableType]:
         yield f"  verdict: {verdict_line(report.verdict)}"
         if report.verdict.rows:
             yield _gates(report.verdict.rows)
-    if rollout.paused:
-        yield escape(
+    if hint := standstill(model, report, stage):
+        yield escape(hint)
+
+
+def standstill(model: str, report: Report, stage: str) -> str:
+    """What to do about a rollout that stands still; empty if it goes on, or there is none."""
+    if report.rollout is not None and report.rollout.paused:
+        hint = (
             f"  `quintet rollout resume {model}` lets it go on, `quintet rollout rollback {model}` "
-            f"ends it"
+            "ends it"
         )
+    elif report.running is False:
+        hint = (
+            "  no execution of the state machine is running, so that nothing goes on with it; "
+            f"`quintet rollout resume {model}` starts one"
+        )
+    else:
+        hint = ""
+    return on_stage(hint, stage)
 
 
 def verdict_line(verdict: Verdict) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from quintet.contract import Margins, RolloutRule
+from quintet.rollouts.transitions import LEAST_SHARE
 from quintet_publish.rules.terms import Found, under
 
 __all__ = ["check_rollout"]
@@ -21,8 +22,8 @@ def check_rollout(rule: RolloutRule) -> Found:
     ascending = all(one < other for one, other in pairwise(shares))
     if not 1 <= len(shares) <= MAX_STEPS:
         yield ("steps",), f"expected from 1 to {MAX_STEPS} shares, got {len(shares)}"
-    elif not (ascending and shares[0] > 0 and shares[-1] <= 1):
-        yield ("steps",), f"expected ascending shares, more than 0 and at most 1, got {shares}"
+    elif not (ascending and shares[0] >= LEAST_SHARE and shares[-1] <= 1):
+        yield ("steps",), f"expected ascending shares from {LEAST_SHARE:f} to 1, got {shares}"
     for name in ("minutes", "watch_minutes"):
         if not 0 <= (minutes := getattr(rule, name)) <= MAX_MINUTES:
             yield (name,), f"expected minutes from 0 to {MAX_MINUTES}, got {minutes:g}"

@@ -276,17 +276,22 @@ def test_a_second_rollout_of_a_model_is_refused_with_the_one_in_progress() -> No
         (
             {"steps": [0.5, 0.1]},
             BadInput,
-            "steps: expected ascending shares above 0, of at most 1, got 0.1 after 0.5",
+            "steps: expected ascending shares from 0.000001 to 1, got 0.1 after 0.5",
         ),
         (
             {"steps": [0.5, 1.5]},
             BadInput,
-            "steps: expected ascending shares above 0, of at most 1, got 1.5 after 0.5",
+            "steps: expected ascending shares from 0.000001 to 1, got 1.5 after 0.5",
+        ),
+        (
+            {"steps": [1e-12, 0.5]},
+            BadInput,
+            "steps: expected ascending shares from 0.000001 to 1, got 1e-12 after 0",
         ),
         (
             {"steps": [float("nan")]},
             BadInput,
-            "steps: expected ascending shares above 0, of at most 1, got nan after 0",
+            "steps: expected ascending shares from 0.000001 to 1, got nan after 0",
         ),
         (
             {"overrides": {"ann": 3}},

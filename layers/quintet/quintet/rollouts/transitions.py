@@ -14,6 +14,7 @@ from quintet.rollouts.state import Rollout
 from quintet.rollouts.store import Cause, Change, Event, Stored, fields_of
 
 __all__ = [
+    "LEAST_SHARE",
     "MAX_OVERRIDES",
     "advance",
     "finish",
@@ -28,6 +29,8 @@ __all__ = [
     "start",
 ]
 
+#: of fewer entities than one in a million no gate ever has enough
+LEAST_SHARE = 1e-6
 #: overrides are read with every route, and are for testers rather than for a share of the users
 MAX_OVERRIDES = 100
 #: why a rollout is paused that begins with its overrides alone
@@ -291,10 +294,9 @@ def _going_on(stored: Stored, what: str) -> Rollout:
 
 def _check_steps(steps: Sequence[float]) -> None:
     for before, share in zip((0.0, *steps), steps, strict=False):
-        if not before < share <= 1:
-            raise BadInput.of(
-                "steps", "ascending shares above 0, of at most 1", f"{share:g} after {before:g}"
-            )
+        if not max(before, LEAST_SHARE) <= share <= 1 or share == before:
+            expected = f"ascending shares from {LEAST_SHARE:f} to 1"
+            raise BadInput.of("steps", expected, f"{share:g} after {before:g}")
     if not steps:
         raise BadInput.of("steps", "at least one share", "none")
 
