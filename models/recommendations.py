@@ -32,6 +32,7 @@ __all__ = [
     "Session",
     "candidates_of",
     "fit_factors",
+    "found_in",
     "history_of",
     "intervals",
     "measured",
@@ -190,28 +191,33 @@ def svd_lists(purchases: Purchases, sessions: list[Session], items: int) -> NDAr
     return np.argsort(-scores, axis=1, kind="stable")[:, :LISTED]
 
 
+def found_in(sets: list[NDArray[Any]], lists: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each item of a list, (sets, many), is in the set of its row."""
+    most = max(int(lists.max()), *(int(one.max(initial=0)) for one in sets))
+    has = np.zeros((len(sets), most + 1), dtype=np.bool_)
+    has[np.repeat(np.arange(len(sets)), [len(one) for one in sets]), np.concatenate(sets)] = True
+    found: NDArray[np.bool_] = has[np.arange(len(sets))[:, np.newaxis], lists]
+    return found
+
+
 def measured(lists: NDArray[Any], sessions: list[Session]) -> NDArray[np.float64]:
     """hit@10, hit@20 and NDCG@20 of each session's list, (sessions, 3).
 
     `lists` holds items in order, (sessions, many); those of the session itself do not count.
     """
     discounts = 1 / np.log2(np.arange(2, SHOWN + 2))
-    found = np.zeros((len(sessions), 3))
-    for row, (shown, session) in enumerate(zip(_shown(lists, sessions), sessions, strict=True)):
-        right = np.isin(shown, session.rest)
-        best = discounts[: len(session.rest)].sum()
-        found[row] = right[:10].any(), right.any(), (right * discounts).sum() / best
-    return found
+    right = found_in([session.rest for session in sessions], _shown(lists, sessions))
+    wanted = [min(len(session.rest), SHOWN) for session in sessions]
+    best = np.cumsum(discounts)[np.array(wanted) - 1]
+    gains = (right * discounts).sum(axis=1) / best
+    return np.column_stack([right[:, :10].any(axis=1), right.any(axis=1), gains])
 
 
 def _shown(lists: NDArray[Any], sessions: list[Session]) -> NDArray[np.int64]:
-    """The first SHOWN items of each list that are not in its session."""
-    return np.stack(
-        [
-            one[~np.isin(one, session.shown)][:SHOWN]
-            for one, session in zip(lists, sessions, strict=True)
-        ]
-    )
+    """The first SHOWN items of each list that are not in its session, (sessions, SHOWN)."""
+    known = found_in([session.shown for session in sessions], lists)
+    first = np.argsort(known, axis=1, kind="stable")[:, :SHOWN]
+    return np.take_along_axis(lists, first, axis=1)
 
 
 #: what is measured of a list, and the share of the catalogue in all lists together

@@ -24,6 +24,7 @@ from models.recommendations import (
     Session,
     candidates_of,
     fit_factors,
+    found_in,
     measures,
     read_purchases,
     sessions_of,
@@ -117,13 +118,13 @@ def measure(contract: Contract, model: onnx.ModelProto, factors: Factors) -> dic
         "new_customers": float(np.mean([len(session.items) == 0 for session in sessions])),
         "items": items,
     }
+    rests = [session.rest for session in sessions]
     lists = {"popularity": np.tile(popular, (len(sessions), 1)), "candidates": outputs["ids"]}
     for ranking, ranked in lists.items():
         names = (f"{ranking}_{name}" for name in MEASURES)
         found |= dict(zip(names, measures(ranked, sessions, items).tolist(), strict=True))
-        rests = zip(ranked, sessions, strict=True)
-        held = [np.isin(session.rest, one).mean() for one, session in rests]
-        found[f"{ranking}_recall_200"] = float(np.mean(held))
+        held = found_in(rests, ranked).sum(axis=1) / [len(rest) for rest in rests]
+        found[f"{ranking}_recall_200"] = float(held.mean())
     found["same_lists_as_trainer"] = float((outputs["ids"] == ids).all(axis=1).mean())
     found["largest_gap_to_trainer"] = float(np.abs(outputs["scores"] - scores).max())
     return found

@@ -132,17 +132,16 @@ class Graph:
         self._session = onnxruntime.InferenceSession(model.SerializeToString(), options)
         self._contract = contract
 
-    def run(self, rows: dict[str, NDArray[Any]], output: str) -> NDArray[np.float32]:
-        """An output for rows of features; sessions are filled up with 0 to the longest."""
-        longest = max(map(len, rows["session"]))
-        session = np.zeros((len(rows["session"]), longest), dtype=np.int64)
-        for row, items in enumerate(rows["session"]):
-            session[row, : len(items)] = items
+    def run(self, rows: dict[str, NDArray[Any]], outputs: list[str]) -> list[NDArray[np.float32]]:
+        """Some outputs for rows of features; sessions are filled up with 0 to the longest."""
+        sizes = np.array([len(items) for items in rows["session"]])
+        session = np.zeros((len(sizes), sizes.max()), dtype=np.int64)
+        session[np.arange(sizes.max()) < sizes[:, np.newaxis]] = np.concatenate(rows["session"])
         feeds = {
             i.name: session
             if i.name == "session"
             else np.stack([rows[name] for name in i.names], axis=1).astype(i.dtype)
             for i in self._contract.inputs
         }
-        found: NDArray[np.float32] = self._session.run([output], feeds)[0]
+        found: list[NDArray[np.float32]] = self._session.run(outputs, feeds)
         return found

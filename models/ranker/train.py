@@ -48,7 +48,7 @@ END = CUT + 365  # ... and is measured on those from CUT on, to the end of the d
 LONGEST = 8  # lines of an order that are its session in training: from 0 to this
 KEPT = 0.2  # the share of the candidates that were not bought which training takes
 RECENT = 90  # days over which the sales of an item are counted
-ROWS = 20_000  # rows of a run of the graph in training
+ROWS = 2_000  # rows of a run of the graph in training
 
 
 def items_table(purchases: Purchases, cut: int, factors: Factors) -> NDArray[np.float32]:
@@ -91,16 +91,16 @@ def rows_of(
     return rows
 
 
-def run(model: onnx.ModelProto, contract: Contract, rows: Rows, output: str) -> NDArray[np.float32]:
-    """An output of a graph for rows, some at a time."""
+def run(
+    model: onnx.ModelProto, contract: Contract, rows: Rows, *outputs: str
+) -> list[NDArray[np.float32]]:
+    """Some outputs of a graph for rows, some at a time."""
     graph = Graph(model, contract)
-    parts = range(0, len(rows["item"]), ROWS)
-    return np.concatenate(
-        [
-            graph.run({name: values[at : at + ROWS] for name, values in rows.items()}, output)
-            for at in parts
-        ]
-    )
+    parts = [
+        graph.run({name: values[at : at + ROWS] for name, values in rows.items()}, [*outputs])
+        for at in range(0, len(rows["item"]), ROWS)
+    ]
+    return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
 
 def training_rows(
@@ -152,7 +152,7 @@ def fit(
 def to_graph(
     ranker: lightgbm.LGBMRanker, features: onnx.ModelProto, contract: Contract
 ) -> onnx.ModelProto:
-    """The features and the trees as one graph."""
+    """The features and the trees as one graph; and each item's category, the article's series."""
     kinds = [("features", FloatTensorType([None, len(FEATURES)]))]
     trees = convert_lightgbm(ranker.booster_, initial_types=kinds, target_opset=15)
     (output,) = trees.graph.output
@@ -161,7 +161,14 @@ def to_graph(
     model.graph.node.extend(trees.graph.node)
     model.graph.initializer.extend(trees.graph.initializer)
     model.graph.node.append(onnx.helper.make_node("Identity", [output.name], ["rank"]))
-    model.graph.output.append(onnx.helper.make_tensor_value_info("rank", 1, ["rows", 1]))
+    whole = onnx.helper.make_node("Cast", ["code"], ["article"], to=onnx.TensorProto.INT32)
+    series = onnx.helper.make_node("Div", ["article", "ten"], ["category"])
+    model.graph.node.extend([whole, series])
+    ten = onnx.numpy_helper.from_array(np.array(10, dtype=np.int32), "ten")
+    model.graph.initializer.append(ten)
+    for name, kind in (("rank", onnx.TensorProto.FLOAT), ("category", onnx.TensorProto.INT32)):
+        made = onnx.helper.make_tensor_value_info(name, kind, ["rows", 1])
+        model.graph.output.append(made)
     model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
     return clean(model, contract)
 
@@ -176,7 +183,7 @@ def measure(
     sessions, items = sessions_of(purchases, CUT, END), len(factors.popularity) - 1
     ids, scores = candidates_of(factors, sessions)
     rows = rows_of(contract, sessions, list(ids), list(scores))
-    ranks = run(model, contract, rows, "rank").reshape(ids.shape)
+    ranks = run(model, contract, rows, "rank")[0].reshape(ids.shape)
     order = np.argsort(-ranks, axis=1, kind="stable")
     popular = np.argsort(-factors.popularity, kind="stable")[:LISTED]
     lists = {
@@ -200,6 +207,17 @@ def measure(
         found[f"reranked_to_svd_{m}"] = float(means["reranked"][place] / means["svd"][place])
         found[f"reranked_to_svd_{m}_low"] = float(np.quantile(ratios[:, place], 0.025))
     return found
+
+
+def gap_to_trainer(
+    ranker: lightgbm.LGBMRanker, model: onnx.ModelProto, contract: Contract, rows: Rows
+) -> float:
+    """The largest difference of the graph's ranks from those of the trees themselves."""
+    both = onnx.ModelProto()
+    both.CopyFrom(model)
+    both.graph.output.append(onnx.helper.make_tensor_value_info("features", 1, None))
+    features, ranks = run(both, contract, rows, "features", "rank")
+    return float(np.abs(ranker.predict(features) - ranks[:, 0]).max())
 
 
 def golden_rows(contract: Contract, purchases: Purchases, factors: Factors) -> Rows:
@@ -226,14 +244,12 @@ def train(out: Path = HERE) -> dict[str, float]:
     before = fit_factors(purchases, START, int(items or 0))
     past = features_graph(before, items_table(purchases, START, before), contract)
     rows, bought, groups = training_rows(contract, purchases, before)
-    ranker = fit(run(past, contract, rows, "features"), bought, groups)
+    ranker = fit(run(past, contract, rows, "features")[0], bought, groups)
     factors = fit_factors(purchases, CUT, int(items or 0))
     features = features_graph(factors, items_table(purchases, CUT, factors), contract)
     model = to_graph(ranker, features, contract)
     metrics = measure(contract, model, purchases, factors)
-    trained = ranker.predict(run(features, contract, rows, "features"))
-    gap = np.abs(trained - run(model, contract, rows, "rank")[:, 0]).max()
-    metrics["largest_gap_to_trainer"] = float(gap)
+    metrics["largest_gap_to_trainer"] = gap_to_trainer(ranker, model, contract, rows)
     golden = golden_rows(contract, purchases, factors)
     save(out, contract, model, golden=golden, metrics=metrics)
     return metrics

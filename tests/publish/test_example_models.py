@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -158,6 +159,15 @@ def test_ranker_takes_what_candidates_gives_and_fraud_stores() -> None:
     assert {f.name: stored.get(f.name) for f in ranker.stored} == {
         f.name: (f.dtype, f.range) for f in ranker.stored
     }
+
+
+def test_a_category_of_the_ranker_is_the_series_of_the_article() -> None:
+    catalogue = MODELS / "candidates" / "data" / "items.csv"
+    with catalogue.open(encoding="utf-8", newline="") as file:
+        series = {int(row["item"]): int(row["article"][:5]) // 10 for row in csv.DictReader(file)}
+    golden = _json(MODELS / "ranker" / "golden.json")
+    expected = [[series[item]] for item in golden["columns"]["item"]]
+    assert golden["outputs"]["category"] == expected
 
 
 def test_rows_of_the_ranker_need_no_session() -> None:
