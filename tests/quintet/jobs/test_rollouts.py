@@ -47,14 +47,15 @@ def shop(name: str, *customers: str, amount: float = 10.0, **changes: Any) -> Jo
     return job(name, {"records": rows, "partial": partial}, **given)
 
 
-def inference(name: str, *customers: str) -> Job:
+def inference(name: str, *customers: str, **more: Any) -> Job:
     """The same in the Open Inference Protocol."""
     many = [len(customers)]
     body = {
         "inputs": [
             {"name": "customer", "datatype": "BYTES", "shape": many, "data": customers},
             {"name": "amount", "datatype": "FP32", "shape": many, "data": [10.0] * many[0]},
-        ]
+        ],
+        **more,
     }
     return job(name, body, model="shop", version=3, rollout=HALF, form="oip")
 
@@ -108,6 +109,17 @@ def test_a_form_that_names_one_version_goes_by_the_first_row_of_its_job() -> Non
     assert ends(made) == [
         ("a", 3, "live", "r1#1", [0, 1]),
         ("b", 4, "canary", "r1#1", [0, 1]),
+    ]
+
+
+def test_a_job_whose_body_names_the_version_is_answered_by_it() -> None:
+    made = bench(Stage())
+    made.work(inference("a", NEW_ONE, model_version="3"), inference("b", NEW_ONE))
+    assert [made.result(name)["model_version"] for name in "ab"] == ["3", "4"]
+    assert [(line["event"], line.get("rollout")) for line in lines(made)] == [
+        ("a", None),
+        ("b", "r1#1"),
+        ("b", "r1#1"),
     ]
 
 

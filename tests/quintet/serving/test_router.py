@@ -162,6 +162,19 @@ def test_a_form_that_names_one_version_is_routed_by_its_first_row(
     assert {key: one.rows for key, one in stats.items()} == {("shop", version): len(names)}
 
 
+def test_a_version_in_the_body_of_the_open_inference_protocol_pins_as_one_in_the_path() -> None:
+    stage = Stage()
+    answer = stage.ask("/v2/models/shop/infer", {**oip([NEW_ONE]), "model_version": "3"})
+    assert (answer.status, answer.json()["model_version"]) == (200, "3")
+    assert answer.headers["X-Quintet-Route"] == "pinned"
+    (end,) = stage.captures()
+    assert (end["about"]["version"], end["route"], "rollout" in end) == (3, "pinned", False)
+    other = stage.ask("/v2/models/shop/infer", {**oip([NEW_ONE]), "model_version": "4"})
+    assert other.json() == {
+        "error": "model_version: expected '3', which the path asks for, or nothing, got '4'"
+    }
+
+
 @pytest.mark.parametrize("phase", ["shadow", "watching"])
 def test_answers_with_a_shadow_are_the_same_bytes_and_captures_name_the_rollout(phase: str) -> None:
     quiet = replace(ROUTE, canary=None, canary_share=0.0, rollout="", step=0)

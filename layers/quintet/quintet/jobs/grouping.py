@@ -95,7 +95,8 @@ def read(job: Job, body: bytes, models: ModelCache) -> Read:
     if job.request.place is not None:  # the contract's limit applies to HTTP bodies only
         limits = replace(contract.limits, bytes=MAX_INPUT_BYTES)
         contract = replace(contract, limits=limits)
-    return Read(job, model, protocol, protocol.decode(contract, request), route)
+    asked = protocol.decode(contract, request)
+    return Read(job, model, protocol, asked, None if asked.pins else route)
 
 
 def _request_of(job: Job, body: bytes) -> Request:

@@ -177,10 +177,14 @@ class Response:
 
 
 class Asked(Protocol):
-    """A decoded request of any protocol; `outputs` None means all outputs."""
+    """A decoded request of any protocol; `outputs` None means all outputs.
+
+    `pins` says that its body names the version, so that no rollout chooses another.
+    """
 
     batch: Batch
     partial: bool
+    pins: bool
 
     @property
     def outputs(self) -> list[str] | None: ...
@@ -220,6 +224,8 @@ class WireProtocol:
         route = online.route(context, *self.target(request))
         try:
             asked = self.decode(route.model.contract, request)
+            if asked.pins and route.rollout is not None:
+                route = online.pinned(context, route)
             prediction = online.predict(
                 context,
                 route,

@@ -35,6 +35,7 @@ class Asked:
     batch: Batch
     outputs: list[str] | None = None
     partial: bool = False
+    pins: bool = False
 
 
 def about(online: Online, request: Request, context: RequestContext) -> Response | None:

@@ -40,6 +40,7 @@ class Asked:
     batch: Batch
     outputs: list[str]
     raw: set[str]
+    pins: bool = False
     partial: bool = False  # the protocol has no partial answers
 
 
@@ -62,7 +63,8 @@ def decode(contract: Contract, request: Request) -> Asked:
     parameters = _parameters("parameters", asked)
     names, as_raw = _outputs(contract, asked.get("outputs"), parameters)
     arrays = _inputs(contract, asked.get("inputs"), raw)
-    return Asked(asked.get("id"), from_tensors(contract, arrays), names, as_raw)
+    pins = bool(asked.get("model_version"))
+    return Asked(asked.get("id"), from_tensors(contract, arrays), names, as_raw, pins)
 
 
 def tensors_of(contract: Contract, value: Any) -> dict[str, Array]:

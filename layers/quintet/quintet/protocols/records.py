@@ -45,6 +45,7 @@ class Asked:
     batch: Batch
     partial: bool = False
     outputs: list[str] | None = None
+    pins: bool = False
 
 
 def target(request: Request) -> tuple[str, int | None]:

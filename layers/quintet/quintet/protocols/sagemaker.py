@@ -98,7 +98,7 @@ def decode(contract: Contract, request: Request) -> Asked:
     asked = sagemaker_bodies.decode(contract, request)
     if asked.partial and media != _JSON:
         raise BadInput.of("partial", f"Accept: {_JSON} with it", media)
-    return Asked(asked.batch, asked.partial, asked.outputs, media, attributes)
+    return Asked(asked.batch, asked.partial, asked.outputs, media=media, attributes=attributes)
 
 
 def encode(asked: Asked, prediction: Prediction) -> Response:

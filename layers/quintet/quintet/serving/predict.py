@@ -251,6 +251,12 @@ class Online:
             return ModelRoute(model, "live", mark, route)
         return ModelRoute(model, context.route)
 
+    @staticmethod
+    def pinned(context: RequestContext, route: ModelRoute) -> ModelRoute:
+        """A route as that of a request that names its version; it is recorded in the context."""
+        context.route, context.rollout = "pinned", ""
+        return ModelRoute(route.model)
+
     def predict(
         self,
         context: RequestContext,
