@@ -1,4 +1,4 @@
-"""add_labels: keeps what came true of predictions, to be joined with them."""
+"""add_labels: keeps labels of predictions and feedback on recommendations, beside captures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from quintet.wiring import add_labels as wiring
 from quintet.wiring import common
 
 ROUTES = gateway.Routes(
-    {("POST", "/labels"): (lambda request, call: wiring.api().add(request), failure)}
+    {
+        ("POST", "/labels"): (lambda request, call: wiring.labels().add(request), failure),
+        ("POST", "/feedback"): (lambda request, call: wiring.feedback().add(request), failure),
+    }
 )
 coldstart.started()
 

@@ -1,4 +1,4 @@
-"""compact: merges new captures and labels into few objects, and deletes what is too old."""
+"""compact: merges new captures, labels and feedback into few objects, and deletes old captures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from quintet.captures.compaction import compact
-from quintet.labels.merging import merge
+from quintet.feedback.merging import merge as merge_feedback
+from quintet.labels.merging import merge as merge_labels
 from quintet.wiring import captures as wiring
 
 
@@ -18,7 +19,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     done = compact(
         bucket, bucket, time.time(), has_time=lambda: left() > last_start, feed=wiring.feed()
     )
-    labels = merge(bucket, has_time=lambda: left() > last_start)
-    done.damaged += labels.damaged
-    wiring.telemetry().compacted(done, labels.objects)
-    return {**done.counts(), "merged_labels": labels.objects}
+    merged = {}
+    for name, merge in (("merged_labels", merge_labels), ("merged_feedback", merge_feedback)):
+        found = merge(bucket, has_time=lambda: left() > last_start)
+        done.damaged += found.damaged
+        merged[name] = found.objects
+    wiring.telemetry().compacted(done, merged)
+    return {**done.counts(), **merged}

@@ -27,6 +27,7 @@ from quintet.captures.erasure import Erased
 from quintet.captures.queries import event_rows, find
 from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import read_parquet
+from quintet.feedback.erasure import Erased as ErasedFeedback
 from quintet_cli.captures_files import write_captures
 from quintet_cli.captures_sql import SUMMARY, SqlError, captures_view
 from quintet_cli.captures_tail import CapturesTail
@@ -205,19 +206,28 @@ def test_sql_sees_each_row_once() -> None:
 def test_an_erasure_says_what_it_did() -> None:
     lines = list(
         erased_lines(
-            Erased(Counter(shop=3, log=1), 2, 5, unreadable=["raw/x"]), "c1", date(2026, 2, 3)
+            Erased(Counter(shop=3, log=1), 2, 5, unreadable=["raw/x"]),
+            ErasedFeedback(2, ["feedback/y"]),
+            "c1",
+            date(2026, 2, 3),
         )
     )
     assert lines == [
         "erased: 4 rows (1 of log, 3 of shop) in 2 objects",
+        "erased: 2 rows of feedback",
         "proved: 5 objects read again, and none has a row of c1",
-        "not read: 1 object in the bucket of captures, damaged; they may hold rows of c1: restore "
+        "not read: 2 objects in the bucket of captures, damaged; they may hold rows of c1: restore "
         "them and erase again, or delete them",
         "  raw/x",
+        "  feedback/y",
         "logs: the logs of predict, submit and work may hold lines of c1 until 2026-02-03, and "
         "lines that CloudWatch Logs has not delivered yet become captures; erase again after it",
     ]
-    assert next(erased_lines(Erased(), "c1", date(2026, 2, 3))) == "no capture of c1 was found"
+    lines = list(erased_lines(Erased(), ErasedFeedback(), "c1", date(2026, 2, 3)))
+    assert lines[:2] == [
+        "no capture of c1 was found",
+        "proved: 0 objects read again, and none has a row of c1",
+    ]
 
 
 def test_no_value_of_a_query_is_cut() -> None:

@@ -20,7 +20,10 @@ ANN_S_JOB = "0f8c2f0e5d6b4d0a9b1e3c7a5f4e2d1c"
 STARTED = "2026-11-20T08:00:00.000Z"
 #: the line of capture_lines is of an hour to come
 NOTHING_TO_COMPACT = dict.fromkeys(
-    ("redelivered", "hours", "rows", "duplicates", "left", "damaged", "expired", "merged_labels"),
+    (
+        *("redelivered", "hours", "rows", "duplicates", "left", "damaged", "expired"),
+        *("merged_labels", "merged_feedback"),
+    ),
     0,
 )
 COUNTS = {"rows": 50, "scored": 49, "quarantined": 1, "fallback": 0, "unaccounted": 0}
@@ -263,6 +266,7 @@ _ANSWERS: tuple[tuple[str, str, Any], ...] = (
         ),
     ),
     ("AddLabels", "add_labels", http(200, {"model": "shop", "labels": 1})),
+    ("AddLabels", "add_feedback", http(200, {"model": "shelf", "feedback": 2})),
     ("ScoreStream", "score_stream_poison", SETTLED),
     ("ScoreStream", "score_stream_final", {"state": {}, **SETTLED}),
     ("ScoreStream", "score_stream_final_without_records", {"state": {}, **SETTLED}),

@@ -37,7 +37,8 @@ def world(local: LocalAws) -> Iterator[Receiver]:
     events.prepare(local)
     registry, s3 = events.registry_of(local), local.client("s3")
     dynamodb = local.client("dynamodb")
-    models.publish(models.SHOP, s3, dynamodb, registry.bucket, registry.table)
+    for contract in (models.SHOP, models.SHELF):
+        models.publish(contract, s3, dynamodb, registry.bucket, registry.table)
     registry.publisher.publish(release_of(ROOT / "models/tickets"), "2026-01-01T00:00:00+00:00")
     s3.put_object(Bucket=local.outputs["PayloadsBucketName"], Key="inputs/rows.csv", Body=b"3,1\n")
     for bucket in (events.INBOX, local.outputs["InboxBucketName"]):

@@ -24,6 +24,7 @@ from quintet.contract import (
     Input,
     Limits,
     Output,
+    Recommend,
     to_dict,
 )
 from quintet.features import FeatureSource, MemoryFeatures
@@ -81,6 +82,11 @@ LOG = Contract(
     inputs=(Input(name="XY", dtype="float32", shape=(-1, 2), features=("x", "y")),),
     outputs=(Output(name="logs", dtype="float32", shape=(-1, 2), meaning="value"),),
     limits=Limits(rows=10),
+)
+
+#: the same as a ranker, which takes feedback on its recommendations
+SHELF = replace(
+    LOG, name="shelf", recommend=Recommend(candidates="candidates", item="x", rank="logs")
 )
 
 _NUMERIC = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -313,7 +319,7 @@ def shop_probability(amount: float, items: float, orders: float) -> float:
     return float(1 / (1 + np.exp(-(0.001 * amount - 0.1 * items + 0.2 * orders))))
 
 
-PREFIXES = ("models", "v1", "v2", "jobs", "runs", "scores", "labels")
+PREFIXES = ("models", "v1", "v2", "jobs", "runs", "scores", "labels", "feedback")
 #: the resources of template.yaml, the more specific ones first
 _RESOURCES = (
     (

@@ -29,6 +29,7 @@ from quintet.aws.client import AwsClient
 from quintet.captures.compaction import compact, redeliver
 from quintet.captures.tables import read_parquet
 from quintet.contract import Capture
+from quintet.feedback.reading import read as read_feedback
 from quintet.labels.table import Labels, put
 from quintet_cli.app import app
 from quintet_cli.stacks import StageError
@@ -40,7 +41,7 @@ FAULTS = {
     # within half a second of its begin, by when most have ended
     "kills": {"share": 1.0, "functions": ["Capture"]},
 }
-REQUESTS, JOBS, RECORDS, FILE_ROWS = 40, 10, 60, 300
+REQUESTS, JOBS, RECORDS, FILE_ROWS, FEEDBACK = 40, 10, 60, 300, 45
 
 
 def quintet(local: LocalAws, *words: str) -> str:
@@ -60,7 +61,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         options=(*FREE_PORTS, "--faults", str(plan)),
     )
     bucket, registry = (made.outputs[f"Registry{kind}Name"] for kind in ("Bucket", "Table"))
-    models.publish(CONTRACT, made.client("s3"), made.client("dynamodb"), bucket, registry)
+    for contract in (CONTRACT, models.SHELF):
+        models.publish(contract, made.client("s3"), made.client("dynamodb"), bucket, registry)
     yield made
     made.stop()
 
@@ -180,6 +182,36 @@ def test_the_command_reports_a_day(
     answer = local.client("lambda").invoke(FunctionName=local.outputs["ReportDayName"])
     (found,) = json.loads(answer["Payload"].read())  # of yesterday
     assert (found["model"], found["rows"]["scored"]) == ("log", 0)
+
+
+def test_feedback_counts_once(local: LocalAws, bucket: CaptureBucket) -> None:
+    """Each request is sent until it is answered, every third again; `compact` merges meanwhile."""
+    begun, asked = time.time(), {}
+    for number in range(FEEDBACK):
+        moment = begun - 60 + number
+        row = {"impression": f"i{number % 30}", "item": number + 1, "type": "click", "time": moment}
+        asked[f"i{number % 30}".encode(), number + 1] = round(moment, 6)
+        body = {"model": "shelf", "feedback": [row]}
+
+        def sent(body: Any = body) -> bool:
+            answer = urllib3.request("POST", f"{local.api_url}/feedback", json=body)
+            assert answer.status in (200, 503), answer.data
+            return answer.status == 200
+
+        for _ in range(1 + (number % 3 == 0)):
+            eventually(sent)
+
+    def compacted() -> bool:  # at the next hour, if S3 failed twice
+        done = local.client("lambda").invoke(FunctionName=local.outputs["CompactName"])
+        return "FunctionError" not in done
+
+    eventually(compacted)
+    known = read_feedback(bucket, "shelf", begun - 3600, time.time())
+    found = known.feedback
+    keys = zip(found.impressions.tolist(), found.items.tolist(), strict=True)
+    assert dict(zip(keys, found.times.tolist(), strict=True)) == pytest.approx(asked, abs=1e-5)
+    assert (len(found), known.damaged) == (FEEDBACK, [])
+    assert len(bucket.keys("feedback/")) < FEEDBACK
 
 
 def test_functions_make_no_call_that_their_role_does_not_allow(

@@ -25,7 +25,7 @@ ORDER = [
     {"serving"},
     {"captures"},
     {"labels"},
-    {"daily"},
+    {"daily", "feedback"},
     {"protocols"},
     {"jobs", "batch", "rollouts"},
     {"streaming"},

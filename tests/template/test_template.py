@@ -16,6 +16,7 @@ from tests.kits.iam import actions, resources, statements
 from quintet.batch.drops import MemoryRunStarter
 from quintet.batch.schedules import start_scheduled
 from quintet.captures.places import FAILED, RAW, TABLE
+from quintet.feedback.table import PREFIX as FEEDBACK
 from quintet.jobs.submit import TTL_SECONDS
 from quintet.labels.table import PREFIX as LABELS
 from quintet.monitoring.burn import PAIRS
@@ -186,7 +187,18 @@ def test_every_route_of_a_function_reaches_it_and_finds_its_handler(stack: Stack
 
 @pytest.mark.parametrize(
     "prefix",
-    ["models", "v1", "v2", "endpoints", "endpoints/e", "jobs", "runs", "scores", "labels"],
+    [
+        "models",
+        "v1",
+        "v2",
+        "endpoints",
+        "endpoints/e",
+        "jobs",
+        "runs",
+        "scores",
+        "labels",
+        "feedback",
+    ],
 )
 def test_a_function_answers_every_path_below_its_prefixes(stack: Stack, prefix: str) -> None:
     assert stack.api is not None
@@ -746,7 +758,8 @@ def test_deliveries_of_captures_that_fail_are_alarmed_of(stack: Stack) -> None:
 def test_a_capture_lives_no_longer_than_a_contract_may_say() -> None:
     rules = properties("AWS::S3::Bucket")["CapturesBucket"]["LifecycleConfiguration"]["Rules"]
     days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
-    assert days == dict.fromkeys((RAW, TABLE, FAILED, LABELS, EVIDENCE, "daily/"), MAX_CAPTURE_DAYS)
+    kept = (RAW, TABLE, FAILED, LABELS, FEEDBACK, EVIDENCE, "daily/")
+    assert days == dict.fromkeys(kept, MAX_CAPTURE_DAYS)
     assert [rule["Id"] for rule in rules if "Prefix" not in rule] == ["uploads"]
 
 

@@ -16,6 +16,7 @@ from quintet.aws.captures import CaptureBucket
 from quintet.captures.erasure import erase as erase_captures
 from quintet.captures.queries import event_rows, find, load
 from quintet.captures.tables import FIXED
+from quintet.feedback.erasure import erase as erase_feedback
 from quintet_cli.captures_files import write_captures
 from quintet_cli.captures_sql import SUMMARY, captures_view
 from quintet_cli.captures_tail import CapturesTail
@@ -164,16 +165,21 @@ def erase(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Erase an entity's captures, prove that none is left, and say what else may hold it."""
+    """Erase an entity's captures and feedback, prove that none is left, and say what else may hold
+    it."""
     opened = Stage.open(stage, state)
     bucket = _bucket(stage, state)
     of = f"of {', '.join(models)}" if models else "of all models"
     if not yes and not typer.confirm(f"erase the captures of entity {entity!r} {of}?"):
         raise typer.Exit(1)
+    told = erase_feedback(bucket, entity, models or ())  # first: captures tell whose it is
     done = erase_captures(bucket, bucket, entity, models or ())
     days = int(opened.outputs["CaptureLogDays"])
     until = datetime.now(UTC).date() + timedelta(days=days)
-    for line in (*erased_lines(done, entity, until), *untouched_lines(opened.outputs, entity)):
+    for line in (
+        *erased_lines(done, told, entity, until),
+        *untouched_lines(opened.outputs, entity),
+    ):
         console.print(line, markup=False, soft_wrap=True)
 
 

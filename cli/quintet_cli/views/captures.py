@@ -13,6 +13,7 @@ from rich.text import Text
 
 from quintet.captures.erasure import Erased
 from quintet.captures.tables import RECOMMENDED
+from quintet.feedback.erasure import Erased as ErasedFeedback
 
 __all__ = ["erased_lines", "event_view", "row_line", "rows_table", "untouched_lines"]
 
@@ -100,7 +101,7 @@ def event_view(rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
                 )
 
 
-def erased_lines(done: Erased, entity: str, until: date) -> Iterator[str]:
+def erased_lines(done: Erased, feedback: ErasedFeedback, entity: str, until: date) -> Iterator[str]:
     """What an erasure did, and what it proved."""
     if done.rows:
         by_model = ", ".join(f"{rows:,} of {model}" for model, rows in sorted(done.rows.items()))
@@ -108,13 +109,15 @@ def erased_lines(done: Erased, entity: str, until: date) -> Iterator[str]:
         yield f"erased: {_counted(done.rows.total(), 'row')} ({by_model}) in {objects}"
     else:
         yield f"no capture of {entity} was found"
+    if feedback.rows:
+        yield f"erased: {_counted(feedback.rows, 'row')} of feedback"
     yield f"proved: {_counted(done.proved, 'object')} read again, and none has a row of {entity}"
-    if done.unreadable:
+    if unreadable := [*done.unreadable, *feedback.unreadable]:
         yield (
-            f"not read: {_counted(len(done.unreadable), 'object')} in the bucket of captures, "
+            f"not read: {_counted(len(unreadable), 'object')} in the bucket of captures, "
             f"damaged; they may hold rows of {entity}: restore them and erase again, or delete them"
         )
-        yield from (f"  {key}" for key in done.unreadable)
+        yield from (f"  {key}" for key in unreadable)
     yield (
         f"logs: the logs of predict, submit and work may hold lines of {entity} until {until}, and "
         "lines that CloudWatch Logs has not delivered yet become captures; erase again after it"

@@ -10,7 +10,7 @@ import pytest
 from tests.kits.labels import BINARY, START
 from tests.kits.models import event, received
 
-from quintet.api.labels import MAX_LABELS, LabelsApi, failure
+from quintet.api.labels import MAX_ROWS, LabelsApi, failure
 from quintet.api.routing import Routes
 from quintet.captures.store import MemoryCaptures
 from quintet.contract import Contract
@@ -55,8 +55,11 @@ def test_labels_are_kept_once_however_often_they_are_sent() -> None:
     [
         ([], "body: expected an object, got an array"),
         ({"labels": [ONE]}, "model: expected a model's name, got null"),
-        ({"model": "risk"}, "labels: expected an array of at least one label, got null"),
-        ({"model": "risk", "labels": []}, "labels: expected an array of at least one label, got"),
+        ({"model": "risk"}, "labels: expected an array of 1 to 10,000 objects, got null"),
+        (
+            {"model": "risk", "labels": []},
+            "expected an array of 1 to 10,000 objects, got none",
+        ),
         ({"model": "risk", "labels": [1]}, r"labels\[0\]: expected an object, got a number"),
         (
             {"model": "risk", "labels": [ONE | {"value": 1}]},
@@ -85,4 +88,4 @@ def test_an_unknown_model_is_not_found(model: str) -> None:
 
 def test_more_than_a_request_may_hold_is_too_large() -> None:
     with pytest.raises(TooLarge, match="labels: expected at most 10,000 in a request, got 10,001"):
-        sent(MemoryCaptures(), {"model": "risk", "labels": [ONE] * (MAX_LABELS + 1)})
+        sent(MemoryCaptures(), {"model": "risk", "labels": [ONE] * (MAX_ROWS + 1)})

@@ -10,7 +10,7 @@ from tests.kits.labels import DAY, START, label
 
 from quintet.captures.store import MemoryCaptures, Stored
 from quintet.captures.tables import write_parquet
-from quintet.labels.merging import FEWEST, MergedLabels, merge
+from quintet.labels.merging import FEWEST, Merged, merge
 from quintet.labels.table import settle
 from quintet.labels.window import labels_since
 
@@ -32,20 +32,20 @@ def test_the_labels_of_a_day_become_one_object() -> None:
     objects = filled(days=2)
     label(objects, [("other", "kept", START)], "heat")
     before = ids(objects)
-    assert merge(objects) == MergedLabels(2 * FEWEST)
+    assert merge(objects) == Merged(2 * FEWEST)
     assert [key.rpartition("/")[0] for key in objects.objects] == [
         "labels/model=heat/date=2023-11-15",
         "labels/model=risk/date=2023-11-15",
         "labels/model=risk/date=2023-11-16",
     ]
     assert ids(objects) == before
-    assert merge(objects) == MergedLabels()
+    assert merge(objects) == Merged()
 
 
 def test_few_objects_are_left_as_they_are_and_so_is_all_without_time() -> None:
-    assert merge(filled(each=FEWEST - 1)) == MergedLabels()
+    assert merge(filled(each=FEWEST - 1)) == Merged()
     objects = filled()
-    assert merge(objects, has_time=lambda: False) == MergedLabels()
+    assert merge(objects, has_time=lambda: False) == Merged()
     assert len(objects.objects) == FEWEST
 
 
@@ -82,7 +82,7 @@ def test_a_merge_that_stopped_before_it_deleted_is_done_again() -> None:
     merge(objects)
     (key,) = objects.objects
     objects.objects |= small
-    assert merge(objects) == MergedLabels(FEWEST)
+    assert merge(objects) == Merged(FEWEST)
     assert list(objects.objects) == [key]
 
 
@@ -94,15 +94,15 @@ def test_damaged_objects_are_named_and_stay_and_the_others_are_merged() -> None:
     objects.objects |= dict(zip(damaged, bodies, strict=True))
     before, named = labels_since(objects, "risk", START)
     assert (len(before.ids), named) == (FEWEST, damaged)
-    assert merge(objects) == MergedLabels(FEWEST, damaged)
+    assert merge(objects) == Merged(FEWEST, damaged)
     assert len(objects.objects) == 3
     assert [objects.objects[key] for key in damaged] == bodies
     after, named = labels_since(objects, "risk", START)
     assert (sorted(after.ids.tolist()), named) == (sorted(before.ids.tolist()), damaged)
-    assert merge(objects) == MergedLabels()
+    assert merge(objects) == Merged()
 
 
 def test_a_day_of_damaged_objects_is_left() -> None:
     objects = filled()
     objects.objects = dict.fromkeys(objects.objects, b"PAR1 no more")
-    assert merge(objects) == MergedLabels(0, sorted(objects.objects))
+    assert merge(objects) == Merged(0, sorted(objects.objects))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,10 @@ from quintet.protocols import records
 from quintet.protocols.http import Request, Response, json_body
 from quintet.serving.routes import NAME, UnknownModel
 
-__all__ = ["MAX_LABELS", "LabelsApi", "failure"]
+__all__ = ["MAX_ROWS", "LabelsApi", "failure", "rows_of"]
 
-#: labels of one request
-MAX_LABELS = 10_000
+#: rows of one request
+MAX_ROWS = 10_000
 MAX_BYTES = 4_500_000
 
 failure = records.failure
@@ -42,15 +42,7 @@ class LabelsApi:
             NotFound: the model does not exist.
             Transient: the labels could not be kept; send them again.
         """
-        request.accepts("application/json")
-        body = strict_json.parse(request.content(MAX_BYTES))
-        asked = strict_json.members("body", body, {"model", "labels"})
-        model = asked.get("model")
-        if not isinstance(model, str):
-            raise BadInput.of("model", "a model's name", shown(model))
-        rows = _rows(asked.get("labels"))
-        if not NAME.fullmatch(model):
-            raise UnknownModel(model)
+        model, rows = rows_of(request, "labels", COLUMNS)
         target: Target = self.contract(model).compiled[Target]
         ids, values, times = ([row.get(name) for row in rows] for name in COLUMNS)
         labels, refusals = checked(target, ids, values, times, self.clock())
@@ -60,11 +52,29 @@ class LabelsApi:
         return Response(200, json_body({"model": model, "labels": len(rows)}))
 
 
-def _rows(found: Any) -> list[dict[str, Any]]:
-    if not isinstance(found, list) or not found:
-        expected = "an array of at least one label"
-        raise BadInput.of("labels", expected, "none" if found == [] else json_kind(found))
-    if len(found) > MAX_LABELS:
-        raise TooLarge.of("labels", f"at most {MAX_LABELS:,} in a request", f"{len(found):,}")
-    known = set(COLUMNS)
-    return [strict_json.members(f"labels[{at}]", row, known) for at, row in enumerate(found)]
+def rows_of(
+    request: Request, field: str, columns: Sequence[str]
+) -> tuple[str, list[dict[str, Any]]]:
+    """The model that a body names, and the rows that it has in a field: objects with some of the
+    columns.
+
+    Raises:
+        BadInput: the body is another.
+        NotFound: no model has such a name.
+    """
+    request.accepts("application/json")
+    body = strict_json.parse(request.content(MAX_BYTES))
+    asked = strict_json.members("body", body, {"model", field})
+    model, rows = asked.get("model"), asked.get(field)
+    if not isinstance(model, str):
+        raise BadInput.of("model", "a model's name", shown(model))
+    if not isinstance(rows, list) or not rows:
+        expected = f"an array of 1 to {MAX_ROWS:,} objects"
+        raise BadInput.of(field, expected, "none" if rows == [] else json_kind(rows))
+    if len(rows) > MAX_ROWS:
+        raise TooLarge.of(field, f"at most {MAX_ROWS:,} in a request", f"{len(rows):,}")
+    known = set(columns)
+    rows = [strict_json.members(f"{field}[{at}]", row, known) for at, row in enumerate(rows)]
+    if not NAME.fullmatch(model):
+        raise UnknownModel(model)
+    return model, rows

@@ -33,11 +33,11 @@ class CapturesTelemetry:
         level("captured", **dataclasses.asdict(found))
         self._write(captured_rows_count=found.rows, unreadable_captures_count=found.unreadable)
 
-    def compacted(self, done: Compacted, merged_labels: int) -> None:
-        """A compaction ended, and so many objects of labels were merged; a warning if it left hours
-        for the next one, or objects that it cannot read, which it names."""
+    def compacted(self, done: Compacted, merged: Mapping[str, int]) -> None:
+        """A compaction ended, and so many objects of labels and feedback were `merged`; a warning
+        if it left hours for the next one, or objects that it cannot read, which it names."""
         level = self._logger.warning if done.left or done.damaged else self._logger.info
-        told: dict[str, Any] = {**done.counts(), "merged_labels": merged_labels}
+        told: dict[str, Any] = {**done.counts(), **merged}
         if done.damaged:
             told["damaged_keys"] = done.damaged[:MOST_NAMED]
         level("compacted", **told)

@@ -15,7 +15,7 @@ from quintet.labels.ids import Ids
 from quintet.labels.table import MAX_LABEL_BYTES, Labels
 from quintet.labels.targets import Target
 
-__all__ = ["COLUMNS", "checked"]
+__all__ = ["AHEAD", "COLUMNS", "checked", "in_bytes", "in_seconds", "untimely"]
 
 #: the fields of a label
 COLUMNS = ("id", "label", "time")
@@ -42,10 +42,10 @@ def checked(
         expected = "a model with classes (`classes` of a label or probabilities), or with a value"
         raise BadInput.of("model", expected, "one without")
     found_ids, found_values = (
-        _bytes(ids, MAX_ID_BYTES, (str, int)),
-        _bytes(values, MAX_LABEL_BYTES, (str, int, float)),
+        in_bytes(ids, MAX_ID_BYTES, (str, int)),
+        in_bytes(values, MAX_LABEL_BYTES, (str, int, float)),
     )
-    moments = _moments(times)
+    moments = in_seconds(times)
     _, is_label = target.truth(found_values)
     good_id, timely = found_ids != b"", moments <= now + AHEAD  # not of NaN
     good = good_id & is_label & timely
@@ -57,13 +57,17 @@ def checked(
         if not is_label[row]:
             refusals.append(Refusal(row, "label", target.expected, shown(values[row])))
         if not timely[row]:
-            late = not np.isnan(moments[row])
-            expected = "a time that is not in the future" if late else EXPECTED
-            refusals.append(Refusal(row, "time", expected, shown(times[row])))
+            refusals.append(untimely(row, moments[row], times[row]))
     return Labels(found_ids[good], found_values[good], moments[good]), refusals
 
 
-def _bytes(values: Sequence[Any], most: int, kinds: tuple[type, ...]) -> Ids:
+def untimely(row: int, moment: float, value: Any) -> Refusal:
+    """The refusal of a row's time: in the future, or no time at all (NaN)."""
+    expected = EXPECTED if np.isnan(moment) else "a time that is not in the future"
+    return Refusal(row, "time", expected, shown(value))
+
+
+def in_bytes(values: Sequence[Any], most: int, kinds: tuple[type, ...]) -> Ids:
     """Values as UTF-8, (rows,); b"" of those that are none of the kinds, or too long."""
     found = []
     for value in values:
@@ -78,7 +82,7 @@ def _bytes(values: Sequence[Any], most: int, kinds: tuple[type, ...]) -> Ids:
     return np.array(found, dtype=np.bytes_) if found else np.zeros(0, dtype="S1")
 
 
-def _moments(values: Sequence[Any]) -> NDArray[np.float64]:
+def in_seconds(values: Sequence[Any]) -> NDArray[np.float64]:
     """Times in epoch seconds, (rows,); NaN where a value is none."""
     if isinstance(values, np.ndarray):
         return np.where(plausible(values), values, np.nan)

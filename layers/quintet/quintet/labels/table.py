@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,7 @@ __all__ = [
     "joined",
     "object_key",
     "put",
+    "put_by_day",
     "read",
     "settle",
     "write",
@@ -100,18 +101,28 @@ def settle(labels: Labels) -> Settled:
 
 
 def put(sink: CaptureSink, model: str, labels: Labels) -> list[str]:
-    """Put labels, an object for each day on which they were known; their keys.
+    """Put labels, an object for each day on which they were known; their keys. Raises Transient."""
+    folder = f"{PREFIX}model={model}/"
+    return put_by_day(sink, folder, labels.times, lambda rows: write(_some(labels, rows)))
 
-    A key has a hash of the content: the same labels are the same objects. Raises Transient.
+
+def put_by_day(
+    sink: CaptureSink,
+    folder: str,
+    times: NDArray[np.float64],
+    body_of: Callable[[NDArray[np.int64]], bytes],
+) -> list[str]:
+    """Put rows, an object for each day of their `times`, in epoch seconds; their keys.
+
+    A key has a hash of the content: the same rows are the same objects. Raises Transient.
     """
-    days = np.floor_divide(labels.times, 86_400).astype(np.int64)
+    days = np.floor_divide(times, 86_400).astype(np.int64)
     keys = []
     for day in np.unique(days).tolist():
         there = np.flatnonzero(days == day)
         for start in range(0, len(there), MAX_ROWS):
-            body = write(_some(labels, there[start : start + MAX_ROWS]))
-            folder = f"{PREFIX}model={model}/date={day_of(day * 86_400)}"
-            keys.append(object_key(folder, body))
+            body = body_of(there[start : start + MAX_ROWS])
+            keys.append(object_key(f"{folder}date={day_of(day * 86_400)}", body))
             sink.put(keys[-1], body)
     return keys
 
@@ -122,7 +133,7 @@ def day_of(seconds: float) -> str:
 
 
 def object_key(folder: str, body: bytes, end: str = ".parquet") -> str:
-    """The key of an object of labels: a hash of its content."""
+    """The key of an object of labels, or feedback: a hash of its content."""
     return f"{folder}/{hashlib.sha256(body).hexdigest()[:32]}{end}"
 
 

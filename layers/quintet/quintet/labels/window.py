@@ -17,7 +17,7 @@ from quintet.labels.quality import join, report
 from quintet.labels.served import Served, part_of, served
 from quintet.labels.targets import Target
 
-__all__ = ["labels_on", "labels_since", "quality", "versions_between"]
+__all__ = ["labels_on", "labels_since", "quality", "stored_rows", "versions_between"]
 
 T = TypeVar("T")
 
@@ -111,8 +111,8 @@ def labels_since(
     """A model's labels that were known from the day before `since`, and the keys of damaged
     objects. Raises Transient."""
     folder = f"{table.PREFIX}model={model}/"
-    first = f"{folder}date={table.day_of(since - DAY)}"
-    return _labels(objects, folder, first)
+    parts, damaged = stored_rows(objects, folder, table.read, since=table.day_of(since - DAY))
+    return table.joined(parts), damaged
 
 
 def labels_on(objects: CaptureObjects, model: str, day: date) -> tuple[table.Labels, list[str]]:
@@ -120,16 +120,25 @@ def labels_on(objects: CaptureObjects, model: str, day: date) -> tuple[table.Lab
 
     Raises Transient.
     """
-    return _labels(objects, f"{table.PREFIX}model={model}/date={day.isoformat()}/")
+    folder = f"{table.PREFIX}model={model}/date={day.isoformat()}/"
+    parts, damaged = stored_rows(objects, folder, table.read)
+    return table.joined(parts), damaged
 
 
-def _labels(
-    objects: CaptureObjects, folder: str, first: str = ""
-) -> tuple[table.Labels, list[str]]:
-    def look() -> tuple[table.Labels, list[str]]:
+def stored_rows(
+    objects: CaptureObjects, folder: str, parse: Callable[[bytes], T], *, since: str = ""
+) -> tuple[list[T], list[str]]:
+    """What `parse` makes of the objects in a folder, and the keys of those that it refuses
+    (BadInput): if the folder has one for each day, of the days from `since` on (2026-01-31).
+
+    Raises Transient.
+    """
+    first = f"{folder}date={since}" if since else folder
+
+    def look() -> tuple[list[T], list[str]]:
         keys = [key for key in objects.keys(folder) if key >= first]
         damaged: list[str] = []
-        return table.joined(_parsed(objects, keys, table.read, damaged)), damaged
+        return list(_parsed(objects, keys, parse, damaged)), damaged
 
     return _repeated(look)
 

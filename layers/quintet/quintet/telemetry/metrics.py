@@ -76,7 +76,7 @@ CAPTURES = {
     "redelivered_captures_count": "deliveries that Lambda had given up, written by compact",
     "compacted_rows_count": "new rows merged into their hour",
     "duplicate_captures_count": "rows that had come more than once",
-    "damaged_captures_count": "objects of captures or labels that cannot be read, and stay",
+    "damaged_captures_count": "damaged objects of captures, labels or feedback, which stay",
     "expired_captures_count": "objects deleted because their contract's days were over",
 }
 #: metrics of `compare`, by stage
