@@ -139,6 +139,10 @@ def test_a_job_that_breaks_the_canary_fails_alone_and_is_its_failure() -> None:
         if "begun" not in line
     }
     assert found == {("a", 4): "ModelFailure", ("a", 3): None, ("b", 4): None, ("c", 3): None}
+    (failed,) = [line for line in lines(made) if "failure" in line]
+    # with its rows as they were used, which the live version is asked about
+    assert (failed["index"], failed["entities"]) == ([1], [NEW_ONE])
+    assert failed["features"] == [[[13.0, 1.0]], [[4.0]]]
 
 
 def test_a_partial_job_keeps_the_rows_of_the_version_that_did_not_fail() -> None:

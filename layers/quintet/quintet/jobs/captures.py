@@ -133,7 +133,8 @@ def _lines(
         if error is not None and not _is_final(error):
             return []
         event |= {"rows": rows, "ms": {}}
-        return version_lines(event, one.parts, one.taken_out, error, began)
+        known = [of._replace(asked=one.asked.get(of.contract.version, of.asked)) for of in began]
+        return version_lines(event, one.parts, one.taken_out, error, known)
     event["ms"] = took
     if one.prediction is not None:
         event["route"] = one.prediction.route

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
-from quintet.columns import layout
+import numpy as np
+from numpy.typing import NDArray
+
+from quintet.columns import Batch, layout
 from quintet.errors import ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource
 from quintet.jobs.job import Job
@@ -68,13 +72,15 @@ class Scored(NamedTuple):
     """The answer to a job or its error, and the prediction that the answer was made of.
 
     While a rollout runs, `parts` are the predictions of each version, also of a job that another
-    version failed, and `taken_out` the versions that could not answer.
+    version failed, `taken_out` the versions that could not answer, and `asked` the rows of each
+    version that failed the job, with their positions in it.
     """
 
     answer: Response | Exception
     prediction: Prediction | None = None
     parts: Sequence[Prediction] = ()
     taken_out: Sequence[TakenOut] = ()
+    asked: Mapping[int, tuple[Batch, NDArray[np.int64]]] = MappingProxyType({})
 
 
 def read(job: Job, body: bytes, models: ModelCache) -> Read:
@@ -166,7 +172,7 @@ def _merged(found: Read, one: Divided, by: Split, features: FeatureSource, now: 
     parts = one.parts
     if one.failure is not None:
         if not found.asked.partial:
-            return Scored(one.failure, None, parts, one.taken_out)
+            return Scored(one.failure, None, parts, one.taken_out, one.asked)
         try:
             parts = _parts_by_row(found, by, features, now)
         except ModelFailure as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quintet.columns import Batch, merge, take
 from quintet.errors import ModelFailure
@@ -25,11 +26,16 @@ Begin = Callable[[ModelRoute, Mapping[int, Batch]], None]
 @dataclass(slots=True)
 class Divided:
     """What became of one batch: the predictions of the versions that answered rows of it, the first
-    failure of a version, and the versions taken out."""
+    failure of a version, and the versions taken out.
+
+    `asked` are the rows of each version that failed, with their stored features, and their
+    positions in the batch.
+    """
 
     parts: list[Prediction] = field(default_factory=list)
     failure: ModelFailure | None = None
     taken_out: list[TakenOut] = field(default_factory=list)
+    asked: dict[int, tuple[Batch, NDArray[np.int64]]] = field(default_factory=dict)
 
 
 def predict_divided(
@@ -78,6 +84,8 @@ def predict_divided(
         for number, some, piece in zip(pieces, rows, answers, strict=True):
             if isinstance(piece, ModelFailure):
                 found[number].failure = found[number].failure or piece
+                used = take(whole.batch, np.flatnonzero(of == number))
+                found[number].asked[whole.contract.version] = used, some
             else:
                 piece.rows = some
                 found[number].parts.append(piece)
