@@ -65,6 +65,7 @@ def environment(local: LocalAws) -> dict[str, str]:
         "QUINTET_REGISTRY_BUCKET": local.outputs["RegistryBucketName"],
         "QUINTET_REGISTRY_TABLE": local.outputs["RegistryTableName"],
         "QUINTET_FEATURES_TABLE": local.outputs["FeaturesTableName"],
+        "QUINTET_CANDIDATES_TABLE": local.outputs["CandidatesTableName"],
         "QUINTET_JOBS_TABLE": local.outputs["JobsTableName"],
         "QUINTET_ENDPOINTS_TABLE": local.outputs["EndpointsTableName"],
         "QUINTET_PAYLOADS_BUCKET": local.outputs["PayloadsBucketName"],

@@ -1,4 +1,7 @@
-"""predict: answers predictions over HTTP in four forms: records, OIP V2, SageMaker, KServe V1."""
+"""predict: answers predictions over HTTP in four forms: records, OIP V2, SageMaker, KServe V1.
+
+It answers requests for recommendations, too.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,13 @@ def predict(protocol: WireProtocol, request: Request, context: RequestContext) -
     return protocol.answer(wiring.online(), request, context)
 
 
+def recommend(request: Request, context: RequestContext) -> Response:
+    """Answer with the items that a user may want now."""
+    from quintet.api import recommendations  # lazily: most models rank nothing
+
+    return recommendations.answer(wiring.recommender(), request, context)
+
+
 _PROTOCOLS: dict[tuple[str, str], WireProtocol] = {
     ("POST", "/models/{model}/predict"): RECORDS,
     ("POST", "/models/{model}/versions/{version}/predict"): RECORDS,
@@ -47,6 +57,10 @@ ROUTES = gateway.Routes(
     {
         route: (partial(predict, protocol), protocol.failure)
         for route, protocol in _PROTOCOLS.items()
+    }
+    | {
+        (method, "/models/{model}/recommendations/{user}"): (recommend, RECORDS.failure)
+        for method in ("GET", "POST")
     }
 )
 

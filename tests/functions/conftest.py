@@ -38,6 +38,7 @@ class OnlineAws:
     def create(self) -> None:
         """Make the tables and the bucket, with the keys of template.yaml."""
         tables = {"registry": ("model", "item"), "features": ("entity",)}
+        tables["candidates"] = ("user", "run")
         for table, keys in tables.items():
             create_table(self.url, table, *keys)
         for table, resource in (("jobs", "JobsTable"), ("endpoints", "EndpointsTable")):
@@ -51,6 +52,7 @@ class OnlineAws:
             "QUINTET_REGISTRY_BUCKET": "registry-bucket",
             "QUINTET_REGISTRY_TABLE": "registry",
             "QUINTET_FEATURES_TABLE": "features",
+            "QUINTET_CANDIDATES_TABLE": "candidates",
             "QUINTET_JOBS_TABLE": "jobs",
             "QUINTET_ENDPOINTS_TABLE": "endpoints",
             "QUINTET_PAYLOADS_BUCKET": "payloads-bucket",

@@ -28,7 +28,7 @@ ORDER = [
     {"daily", "feedback"},
     {"protocols"},
     {"jobs", "batch", "rollouts"},
-    {"streaming"},
+    {"streaming", "recommend"},
     {"webhooks"},
     {"api"},
     {"aws"},

@@ -57,7 +57,8 @@ PLANTED = {
         "PredictRole: arn:aws:s3:::quintet-*/* has no reason in a comment beside it",
     ),
     "any table": (
-        "              Resource: !GetAtt FeaturesTable.Arn\n            - &accepts_jobs\n",
+        "              Resource: [!GetAtt FeaturesTable.Arn, !GetAtt CandidatesTable.Arn]\n"
+        "            - &accepts_jobs\n",
         '              Resource: !Sub "arn:aws:dynamodb:us-east-1:${AWS::AccountId}:table/*"\n'
         "            - &accepts_jobs\n",
         "PredictRole: arn:aws:dynamodb:us-east-1:123456789012:table/* has no "

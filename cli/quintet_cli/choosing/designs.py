@@ -113,8 +113,7 @@ DESIGNS = {
     ),
     Pattern.hybrid: Design(
         architecture="a nightly run (Step Functions) -> candidates (DynamoDB); API Gateway -> "
-        "predict (the ranker) on a user's candidates, which the caller sends until re-ranking "
-        "behind one URL is ready",
+        "predict (the ranker, on a user's candidates and stored features in one read)",
         resilience=(
             Mechanism(
                 what="readers see one whole run; if a night fails they keep the candidates of the "
@@ -122,8 +121,9 @@ DESIGNS = {
                 page="docs/recommendations.md#what-readers-see",
             ),
             Mechanism(
-                what="a circuit breaker around the feature store, and the fallback rule",
-                page="docs/api.md#stored-features",
+                what="if the ranker fails or is late, the candidates' own order or popular items "
+                "answer",
+                page="docs/recommendations.md#if-a-part-fails",
             ),
         ),
         page="docs/recommendations.md",

@@ -67,6 +67,7 @@ class PredictSettings(AcceptSettings):
     registry_bucket: str
     registry_table: str
     features_table: str
+    candidates_table: str
     preload: tuple[str, ...] = ()
     model_memory_mb: int = 512
     feature_cache_seconds: Annotated[float, "how long stored features are kept in memory"] = 5.0

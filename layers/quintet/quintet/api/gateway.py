@@ -84,6 +84,8 @@ def respond(
         asked = context.prediction is not None or context.job or problem is not None
         asked = asked or context.impression is not None  # of a recommendation without a run
         context.event = identity if asked and taken(identity, capture.rate) else ""
+    else:
+        context.event = ""
     rendered["headers"] |= _standard_headers(request, context)
     if found.allowed and (asks_methods or isinstance(problem, MethodNotAllowed)):
         rendered["headers"]["Allow"] = ", ".join(found.allowed)

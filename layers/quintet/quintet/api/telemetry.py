@@ -77,6 +77,12 @@ class RequestTelemetry:
         level, event = "INFO", "accepted" if context.job else "predicted"
         if request.route.startswith("/jobs") or request.method == "OPTIONS":
             event = "answered"
+        if context.impression is not None:
+            event = "recommended"
+            line |= _recommended(context.impression)
+        if context.hidden is not None:
+            level = "WARNING"
+            line |= _failure(context.hidden)[2]
         if error is not None:
             level, event, about = _failure(error)
             line |= about
@@ -97,7 +103,10 @@ class RequestTelemetry:
             "refused_rows_count": context.refused,
             "fallback_rows_count": context.fallback,
             "cache_hits_count": context.cache == "hit",
+            "hidden_failures_count": context.hidden is not None,
         }
+        if context.impression is not None:
+            counts[f"recommended_{context.impression['step']}_count"] = 1
         self._circuits_opened = 0
         output = self.output
         others = _rows_of_others(context, counts) if len(context.answered) > 1 else {}
@@ -124,6 +133,7 @@ class RequestTelemetry:
     ) -> list[bytes]:
         """The capture of a request; `took` are the times of its steps in milliseconds."""
         contract, prediction = context.contract, context.prediction
+        failed = error or context.hidden
         assert contract is not None
         plan: CapturePlan = contract.compiled[CapturePlan]
         event: dict[str, Any] = {
@@ -144,8 +154,8 @@ class RequestTelemetry:
             event["rows"], answered = context.rows, context.answered
             event["event_time"] = answered[0].now if answered else self.output.now()
             began = Began(contract, context.route, context.rollout, context.asked)
-            lines = version_lines(event, answered, context.taken_out, error, [began])
-        elif error is None and prediction is not None:
+            lines = version_lines(event, answered, context.taken_out, failed, [began])
+        elif failed is None and prediction is not None:
             event["event_time"] = prediction.now
             lines = prediction_lines(plan, event, prediction)
         else:
@@ -154,7 +164,7 @@ class RequestTelemetry:
                 event["rollout"] = context.rollout
             if request.wants_job or request.route.endswith("/async-invocations"):
                 event["path"] = "async"
-            lines = [] if error is None else [failure_line(plan, event, error, context.rows)]
+            lines = [] if failed is None else [failure_line(plan, event, failed, context.rows)]
         if context.impression is not None and error is None:
             if context.rollout:
                 event["rollout"] = context.rollout
@@ -238,6 +248,20 @@ def _line(
     if context.answered:  # by a rollout's versions
         line["versions"] = {one.contract.version: one.batch.rows for one in context.answered}
     return line
+
+
+def _recommended(impression: Mapping[str, Any]) -> dict[str, Any]:
+    """The log fields of a recommendation: what decided it, and counts; no items."""
+    filtered = {reason: len(items) for reason, items in impression["filtered"].items() if items}
+    return {
+        "step": impression["step"],
+        "why": impression["why"] or None,
+        "items": len(impression["items"]),
+        "explored": impression["explored"] or None,
+        "filtered": filtered or None,
+        "candidates_run": impression["candidates"]["run"],
+        "candidates_age_s": impression["candidates"]["age_s"],
+    }
 
 
 def _end_span(

@@ -19,7 +19,7 @@ from quintet.aws.dynamodb import ConditionFailed, Table, attributes
 from quintet.batch.candidates import CandidateSet
 from quintet.errors import Transient
 
-__all__ = ["CandidatePointers", "CandidateTable"]
+__all__ = ["CandidatePointers", "CandidateTable", "pointer_item_key", "set_key"]
 
 #: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 MAX_PUTS = 25
@@ -46,7 +46,7 @@ class CandidateTable:
 
     def get(self, model: str, run: str, user: str, now: float) -> CandidateSet | None:
         """See `CandidateSets.get`."""
-        item = self._table.item(_key(model, user, run))
+        item = self._table.item(set_key(model, user, run))
         if item is None or float(item["expires"]["N"]) <= now:  # DynamoDB deletes late
             return None
         segment = item["segment"]["S"] if "segment" in item else ""
@@ -71,7 +71,7 @@ class CandidatePointers:
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """See `ConditionalObjects.read`."""
-        item = self._table.item(_pointer(key))
+        item = self._table.item(pointer_item_key(key))
         content = None if item is None else item["pointer"]["S"]
         return None if content is None else (content.encode(), content)
 
@@ -83,7 +83,7 @@ class CandidatePointers:
                 "ConditionExpression": "pointer = :before",
                 "ExpressionAttributeValues": attributes({":before": tag}),
             }
-        item = {**_pointer(key), **attributes({"pointer": body.decode()})}
+        item = {**pointer_item_key(key), **attributes({"pointer": body.decode()})}
         try:
             self._table.call("PutItem", Item=item, **condition)
         except ConditionFailed:
@@ -93,15 +93,18 @@ class CandidatePointers:
         return True
 
 
-def _key(model: str, user: str, run: str) -> dict[str, Any]:
+def set_key(model: str, user: str, run: str) -> dict[str, Any]:
+    """The key of a user's set in a run."""
     return attributes({"user": f"{model}#{user}", "run": run})
 
 
-def _pointer(key: str) -> dict[str, Any]:
+def pointer_item_key(key: str) -> dict[str, Any]:
+    """The key of a pointer, from that of its object."""
     return attributes({"user": key, "run": "-"})
 
 
 def _item(model: str, run: str, one: CandidateSet, expires: int) -> dict[str, Any]:
     segment = {"segment": one.segment} if one.segment else {}
     content = {"candidates": {"B": base64.b64encode(one.body).decode()}}
-    return {**_key(model, one.user, run), **content, **attributes({**segment, "expires": expires})}
+    rest = attributes({**segment, "expires": expires})
+    return {**set_key(model, one.user, run), **content, **rest}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -28,7 +28,9 @@ __all__ = [
     "entity_key",
     "known_name",
     "moment_name",
+    "projection",
     "read_items",
+    "stored_values",
 ]
 
 KEY = "entity"
@@ -79,22 +81,16 @@ class FeatureTable:
         self, key: str, entities: Sequence[str], names: Sequence[str]
     ) -> dict[str, dict[str, StoredValue]]:
         """See `quintet.features.FeatureSource.fetch`. Reads are eventually consistent."""
-        wanted = [KEY, EXPIRES, *names, *map(moment_name, names), *map(known_name, names)]
-        aliases = {f"#{position}": name for position, name in enumerate(wanted)}
-        projection: dict[str, Any] = {}
-        if len(wanted) <= MAX_PROJECTED:
-            projection["ProjectionExpression"] = ", ".join(aliases)
-            projection["ExpressionAttributeNames"] = aliases
         keys = [entity_key(key, entity) for entity in dict.fromkeys(entities)]
         # an entity that is too long for a key cannot be stored
         keys = [key for key in keys if len(key) <= MAX_BYTES and len(key.encode()) <= MAX_BYTES]
         chunks = [keys[start : start + MAX_KEYS] for start in range(0, len(keys), MAX_KEYS)]
-        read = partial(self._read, projection)
+        read = partial(self._read, projection(tuple(names)))
         prefix = len(entity_key(key, ""))
         now = self._clock()
         found: dict[str, dict[str, StoredValue]] = {}
         for item in chain.from_iterable(_map(read, chunks)):
-            if row := _values(item, names, now):
+            if row := stored_values(item, names, now):
                 found[item[KEY]["S"][prefix:]] = row
         return found
 
@@ -145,7 +141,22 @@ def _map(
         yield from pool.map(read, chunks)
 
 
-def _values(item: Mapping[str, Any], names: Sequence[str], now: float) -> dict[str, StoredValue]:
+@lru_cache(maxsize=64)
+def projection(names: tuple[str, ...]) -> Mapping[str, Any]:
+    """The options of a read for some features; without any, whole items are read."""
+    wanted = [KEY, EXPIRES, *names, *map(moment_name, names), *map(known_name, names)]
+    if len(wanted) > MAX_PROJECTED:
+        return {}
+    aliases = {f"#{position}": name for position, name in enumerate(wanted)}
+    return {
+        "ProjectionExpression": ", ".join(aliases),
+        "ExpressionAttributeNames": aliases,
+    }
+
+
+def stored_values(
+    item: Mapping[str, Any], names: Sequence[str], now: float
+) -> dict[str, StoredValue]:
     """The features of an item that has not expired: TTL may delete days late."""
     if EXPIRES in item and float(item[EXPIRES]["N"]) <= now:
         return {}

@@ -21,7 +21,7 @@ from quintet.columns.batch import (
 from quintet.columns.merging import copied, layout, merge, take
 from quintet.columns.names import did_you_mean, near_name, suggestion
 from quintet.columns.outputs import column_names, empty_output, flat_columns, places_of
-from quintet.columns.ragged import fits, ragged, shape_text, values_of
+from quintet.columns.ragged import fits, ragged, shape_text, shared, values_of
 from quintet.columns.records import as_records, from_records, json_columns
 from quintet.columns.tables import from_arrays, from_text
 from quintet.columns.tensors import check_has_rows, from_tensors
@@ -58,6 +58,7 @@ __all__ = [
     "ragged",
     "set_ids",
     "shape_text",
+    "shared",
     "shown",
     "suggestion",
     "take",

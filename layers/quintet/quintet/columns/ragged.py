@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from quintet.contract import Feature, Output
 
-__all__ = ["ShapeError", "filler", "fits", "ragged", "shape_of", "shape_text", "values_of"]
+__all__ = [
+    "ShapeError",
+    "filler",
+    "fits",
+    "ragged",
+    "shape_of",
+    "shape_text",
+    "shared",
+    "values_of",
+]
 
 
 Array = NDArray[Any]
@@ -26,6 +35,12 @@ class ShapeError(ValueError):
 def ragged(rows: Sequence[Array]) -> Array:
     """Arrays as an object array, (rows,): numpy would stack those of one shape."""
     return np.fromiter(rows, dtype=object, count=len(rows))
+
+
+def shared(rows: Array) -> Array | None:
+    """The array that all ragged rows are, if they are one and the same object."""
+    first: Array | None = rows[0] if len(rows) else None
+    return first if all(row is first for row in rows.tolist()) else None
 
 
 def fits(shape: Sequence[int], tensor: Feature | Output) -> bool:

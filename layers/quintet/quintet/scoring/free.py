@@ -10,7 +10,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, fits, numpy_dtype, ragged, shape_text, shown, values_of
+from quintet.columns import (
+    Array,
+    Batch,
+    fits,
+    numpy_dtype,
+    ragged,
+    shape_text,
+    shared,
+    shown,
+    values_of,
+)
 from quintet.contract import Contract, Input, Output
 from quintet.errors import ModelFailure
 from quintet.scoring.refusals import blamed, bounds, expected_range
@@ -35,6 +45,9 @@ class FreePlan:
         """The rows' arrays, (rows,), their values checked; rows with bad values are refused."""
         column = batch.columns[self.feature.name]
         if self.low is not None:
+            row = shared(column)
+            if row is not None and self._fine(row).all():  # once for all rows
+                return column
             values, rows = values_of(column)
             fine = self._fine(values)
             if not fine.all():
@@ -78,10 +91,12 @@ def in_groups(
     """
     free = {plan.name: plan for plan in plans if isinstance(plan, FreePlan)}
     apart = [feeds[name] for name, plan in free.items() if plan.pad is None]
+    most = 1 if contract.rows == "one" else contract.limits.rows
+    if not apart and 0 < len(index) <= most:
+        return run({name: _together(rows, free.get(name)) for name, rows in feeds.items()}, index)
     groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for place in range(len(index)):
         groups.setdefault(tuple(rows[place].shape for rows in apart), []).append(place)
-    most = 1 if contract.rows == "one" else contract.limits.rows
     parts = []
     for group in groups.values() or ([],):
         for start in range(0, len(group) or 1, most):
@@ -100,8 +115,8 @@ def _together(rows: Array, plan: FreePlan | None) -> Array:
     """Rows as one tensor, (rows, *shape)."""
     if plan is None or not len(rows):
         return rows
-    if len(rows) == 1:
-        return np.ascontiguousarray(rows[0])[np.newaxis]
+    if (row := shared(rows)) is not None:
+        return np.repeat(row[np.newaxis], len(rows), axis=0)
     return np.stack(rows.tolist()) if plan.pad is None else _padded(plan, rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from quintet.errors import Transient
 from quintet.features import FeatureSource, StoredValue
@@ -12,6 +12,7 @@ from quintet.features import FeatureSource, StoredValue
 __all__ = ["CircuitBreaker", "GuardedFeatures", "State"]
 
 State = Literal["CLOSED", "OPEN", "HALF_OPEN"]
+Result = TypeVar("Result")
 
 
 class CircuitBreaker:
@@ -67,6 +68,18 @@ class CircuitBreaker:
                 self._probe_at = self._clock() + self._recovery
                 self._change("OPEN")
 
+    def guard(self, call: Callable[[], Result]) -> Result:
+        """The result of a call; raises Transient if the call does, or if the circuit is open."""
+        if not self.allows():
+            raise Transient("the feature store failed often; its circuit is open")
+        try:
+            found = call()
+        except Transient:
+            self.failed()
+            raise
+        self.succeeded()
+        return found
+
     def _change(self, state: State) -> None:
         if state != self.state:
             self.state = state
@@ -84,12 +97,4 @@ class GuardedFeatures:
         self, key: str, entities: Sequence[str], names: Sequence[str]
     ) -> dict[str, dict[str, StoredValue]]:
         """See `FeatureSource.fetch`; raises Transient while the circuit is open."""
-        if not self._breaker.allows():
-            raise Transient("the feature store failed often; its circuit is open")
-        try:
-            found = self._source.fetch(key, entities, names)
-        except Transient:
-            self._breaker.failed()
-            raise
-        self._breaker.succeeded()
-        return found
+        return self._breaker.guard(lambda: self._source.fetch(key, entities, names))

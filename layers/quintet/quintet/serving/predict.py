@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quintet.columns import Batch
 from quintet.contract import Contract
-from quintet.errors import BadInput, ModelFailure, Transient
+from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
 from quintet.features import FeatureSource, Joined, join, unavailable
 from quintet.scoring import score
 from quintet.serving.caches import PredictionCache
@@ -36,7 +36,7 @@ __all__ = [
     "predict",
 ]
 
-Step = Literal["load_ms", "decode_ms", "features_ms", "score_ms"]
+Step = Literal["load_ms", "read_ms", "decode_ms", "features_ms", "score_ms", "filter_ms"]
 
 
 @dataclass(slots=True)
@@ -138,8 +138,9 @@ class RequestContext:
     versions that should have answered rows and could not; `asked` are the rows that the last
     version was asked about, and their positions. `cache` is "hit" or "miss" if the model's contract
     enables the prediction cache; `job` is the accepted job. `impression` is what a recommendation
-    showed, as JSON. `traceparent` is the W3C context for what the request starts, `span` its span
-    if it is sampled.
+    showed, as JSON, and `hidden` the failure of a version that its answer hides: the version's
+    capture, the log line and the metrics say it. `traceparent` is the W3C context for what the
+    request starts, `span` its span if it is sampled.
     """
 
     id: str = ""
@@ -163,6 +164,7 @@ class RequestContext:
     taken_out: Sequence[TakenOut] = ()
     asked: tuple[Batch, NDArray[np.int64]] | None = None
     impression: Mapping[str, Any] | None = None
+    hidden: QuintetError | None = None
 
 
 @dataclass(slots=True)

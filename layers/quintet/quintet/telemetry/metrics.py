@@ -37,10 +37,17 @@ REQUESTS = {
     "fallback_rows_count": "rows that the fallback rule answered",
     "cache_hits_count": "requests that the prediction cache answered",
     "circuit_opened_count": "times the circuit to the feature store opened",
+    "recommended_reranked_count": "recommendations in the order of the ranker",
+    "recommended_candidates_count": "recommendations of candidates in their own order",
+    "recommended_segment_count": "recommendations of what is popular in the user's segment",
+    "recommended_popular_count": "recommendations of what is popular",
+    "hidden_failures_count": "recommendations whose ranker failed, which a fallback answered",
     "load_ms": "finding, and at first loading, the model",
-    "decode_ms": "reading the request",
+    "read_ms": "reading candidates and stored features, for a recommendation",
+    "decode_ms": "reading the request; of a recommendation, making the rows",
     "features_ms": "reading stored features",
     "score_ms": "running the model",
+    "filter_ms": "ordering and filtering a recommendation",
     "total_ms": "the whole request",
 }
 #: metrics of `notify` for each attempt, by stage, model and channel (webhook, sns)

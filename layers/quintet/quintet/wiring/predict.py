@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from quintet.wiring import common
 
 if TYPE_CHECKING:
+    from quintet.aws.client import AwsClient
+    from quintet.recommend.recommender import Recommender
     from quintet.serving import Online
+    from quintet.serving.breaker import CircuitBreaker
     from quintet.settings import PredictSettings
 
-__all__ = ["online", "warm_predict"]
+__all__ = ["online", "recommender", "warm_predict"]
 
 
 @cache
@@ -33,7 +36,7 @@ def online() -> Online:
     from quintet.aws.registry import Registry
     from quintet.features import FeatureCache
     from quintet.serving import Online, PredictionCache
-    from quintet.serving.breaker import CircuitBreaker, GuardedFeatures
+    from quintet.serving.breaker import GuardedFeatures
     from quintet.serving.crashes import CrashLog
     from quintet.serving.model_cache import ModelCache
 
@@ -52,21 +55,9 @@ def online() -> Online:
         crashes=crashes,
         taken_out=telemetry.taken_out,
     )
-    # one attempt and short timeouts: an unhealthy store must not use up the SLO
-    features = AwsClient(
-        "dynamodb",
-        connect_seconds=settings.feature_connect_seconds,
-        read_seconds=settings.feature_read_seconds,
-        attempts=1,
-    )
+    client, breaker = _feature_store()
     guarded = GuardedFeatures(
-        FeatureTable(features, settings.features_table, clock=time.time),
-        CircuitBreaker(
-            failures=settings.breaker_failures,
-            recovery_seconds=settings.breaker_recovery_seconds,
-            clock=time.monotonic,
-            on_change=lambda state: telemetry.circuit_changed("feature-store", state),
-        ),
+        FeatureTable(client, settings.features_table, clock=time.time), breaker
     )
     return Online(
         models,
@@ -78,6 +69,44 @@ def online() -> Online:
     )
 
 
+@cache
+def _feature_store() -> tuple[AwsClient, CircuitBreaker]:
+    """The client of the feature store, and its circuit breaker."""
+    from quintet.aws.client import AwsClient
+    from quintet.serving.breaker import CircuitBreaker
+
+    settings, telemetry = _settings(), common.request_telemetry()
+    # one attempt and short timeouts: an unhealthy store must not use up the SLO
+    client = AwsClient(
+        "dynamodb",
+        connect_seconds=settings.feature_connect_seconds,
+        read_seconds=settings.feature_read_seconds,
+        attempts=1,
+    )
+    breaker = CircuitBreaker(
+        failures=settings.breaker_failures,
+        recovery_seconds=settings.breaker_recovery_seconds,
+        clock=time.monotonic,
+        on_change=lambda state: telemetry.circuit_changed("feature-store", state),
+    )
+    return client, breaker
+
+
+@cache
+def recommender() -> Recommender:
+    """What answers requests for recommendations."""
+    from quintet.aws.recommendations import RecommendationTables
+    from quintet.recommend.reads import ShownRuns
+    from quintet.recommend.recommender import Recommender
+
+    settings, (client, breaker) = _settings(), _feature_store()
+    reads = RecommendationTables(
+        client, settings.candidates_table, settings.features_table, breaker, clock=time.time
+    )
+    shown = ShownRuns(reads, time.monotonic)
+    return Recommender(online(), reads, shown, common.contracts(settings))
+
+
 def warm_predict() -> None:
     """Preload models in Lambda's init; loading runs their golden vectors.
 
@@ -86,6 +115,7 @@ def warm_predict() -> None:
     service, output = online(), common.request_telemetry().output
     for name in _settings().preload:
         try:
-            service.models.get(name)
+            if service.models.get(name).contract.recommend:
+                recommender()  # imports what its requests need
         except Exception as error:
             output.warning("not preloaded", model=name, error=type(error).__name__)

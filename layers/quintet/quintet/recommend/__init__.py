@@ -1,0 +1,1 @@
+"""Recommendations: rank a user's candidates for what the user does now."""
