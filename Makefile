@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-sam-local test-localstack lint bench foreign-models build deploy lock lock-clients lock-localstack clean
+.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-wheel test-sam-local test-localstack lint bench foreign-models build deploy lock lock-clients lock-localstack clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ test-built: setup .venv-sam/.ready .venv-lambda/.ready ## build for both archite
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(MAKE) build ARCH=arm64 SAM=.aws-sam/arm64
 	$(BIN)/python -m pytest -m built tests/built
+
+test-wheel: setup ## build the wheel, install it into an empty environment, and run the demo from it
+	rm -rf dist .venv-wheel
+	$(BIN)/uv build --quiet --wheel -o dist .
+	$(BIN)/uv venv --quiet --python $(BIN)/python .venv-wheel
+	VIRTUAL_ENV=.venv-wheel $(BIN)/uv pip install --quiet -c requirements/dev.txt dist/*.whl
+	$(BIN)/python -m pytest -m wheel tests/wheel
 
 test-clients: setup .venv-clients-sagemaker2/.ready .venv-clients-sagemaker3/.ready ## run other servers' own clients, unmodified
 	$(BIN)/python -m pytest -m clients tests/clients

@@ -35,6 +35,10 @@ COMMANDS = {
         "local",
         'Print shell exports for AWS tools to use the local AWS: `eval "$(quintet env)"`.',
     ),
+    "new": (
+        "new",
+        "Write the project into a folder to change: template, functions, layers, example models.",
+    ),
     "choose": (
         "choose",
         "Find the pattern that suits a use: by its flags, or by questions in a terminal.",

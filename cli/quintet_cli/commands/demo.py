@@ -26,6 +26,7 @@ from quintet_cli.demo.tables import (
 )
 from quintet_cli.local_process import is_running
 from quintet_cli.options import State
+from quintet_cli.project import is_shipped, project_folder
 from quintet_cli.rollouts import StageRollouts
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
@@ -34,8 +35,8 @@ from quintet_cli.views.rollouts import history_table
 
 __all__ = ["register"]
 
-MODELS = Path("models")
 SAMPLES = 5
+ROLLOUT_ORDERS = 500  # the gates need so many customers
 READINGS = 1_300
 READINGS_RATE = 130
 ORDERS = 8
@@ -61,29 +62,29 @@ def demo(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Run the main workflow on this machine: orders, rollouts, jobs, a stream, a file."""
-    if not MODELS.is_dir():
-        raise StageError("the demo runs in a checkout of Quintet: models/ does not exist here")
+    if is_shipped(project_folder()):
+        console.print("The project is the package's own; `quintet new DIR` writes it to a folder.")
     start = time.monotonic()
     stage = _start(state, port, api_port)
 
     _act("Publish the shop's four models")
     for name in ("fraud", "churn", "tickets", "sensor"):
         _say(f"quintet publish models/{name}")
-        publish.publish(MODELS / name, state=state)
+        publish.publish(_models(name), state=state)
 
     _act("Load the customers' history into the feature store")
     if _has_features(stage):
         console.print("it is loaded already")
     else:
         _say("quintet features load models/fraud/data/features.csv --model fraud")
-        features.load(MODELS / "fraud/data/features.csv", model="fraud", state=state)
+        features.load(_models("fraud/data/features.csv"), model="fraud", state=state)
 
     _act("Score orders at checkout, one request each")
     _score_orders(stage, orders)
     _route_texts(stage)
 
     _act("Roll out two new versions of the checkout's model while orders come in")
-    _roll_out(stage, state, orders)
+    _roll_out(stage, state, max(orders, ROLLOUT_ORDERS))
 
     _act("Submit a burst of texts as jobs, and receive a signed callback for each")
     _burst(stage, jobs)
@@ -94,7 +95,7 @@ def demo(
 
     _act("Drop a file of customers: who will not buy again?")
     _say("quintet drop models/churn/data/customers.csv churn")
-    drop.drop(MODELS / "churn/data/customers.csv", "churn", state=state)
+    drop.drop(_models("churn/data/customers.csv"), "churn", state=state)
     page = state / "churn-report.html"
     runs.report("churn", out=page, state=state)
 
@@ -120,6 +121,11 @@ def _start(state: Path, port: int, api_port: int) -> Stage:
     return Stage.open("local", state)
 
 
+def _models(path: str) -> Path:
+    """A path below models/ of the project."""
+    return project_folder() / "models" / path
+
+
 def _has_features(stage: Stage) -> bool:
     table = stage.client("dynamodb").describe_table(TableName=stage.outputs["FeaturesTableName"])
     return bool(table["Table"]["ItemCount"])
@@ -135,7 +141,7 @@ def _say(command: str) -> None:
 
 
 def _score_orders(stage: Stage, most: int) -> None:
-    records = read_records(MODELS / "fraud/data/requests.jsonl", most)
+    records = read_records(_models("fraud/data/requests.jsonl"), most)
     with urllib3.PoolManager(retries=False) as pool:
         before = time.perf_counter()
         predict(pool, stage.api_url, "fraud", records[0])
@@ -153,13 +159,13 @@ def _score_orders(stage: Stage, most: int) -> None:
 
 def _roll_out(stage: Stage, state: Path, most: int) -> None:
     """Roll out a bad version and then a good one; each is the next of the model's numbers."""
-    records = read_records(MODELS / "fraud/data/requests.jsonl", most)
+    records = read_records(_models("fraud/data/requests.jsonl"), most)
     for make, story, expected in (
         (in_pence, "takes the order's pounds for pence", "rolled back"),
         (rounded, "is as good as the live one, and smaller", "finished"),
     ):
         version = max(StageRollouts(stage).stored("fraud").route.versions) + 1
-        package = make(MODELS / "fraud", state / "demo" / f"fraud-{version}", version)
+        package = make(_models("fraud"), state / "demo" / f"fraud-{version}", version)
         console.print(f"\nversion {version} {story}")
         _say(f"quintet publish {package}")
         publish.publish(package, state=state)
@@ -196,7 +202,7 @@ def _route_texts(stage: Stage) -> None:
 
 
 def _burst(stage: Stage, most: int) -> None:
-    texts = read_texts(MODELS / "tickets/data/held_out.parquet", most)
+    texts = read_texts(_models("tickets/data/held_out.parquet"), most)
     _say("curl -H 'Prefer: respond-async' -H 'X-Quintet-Callback: demo' .../models/tickets/predict")
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("callbacks", total=len(texts))
@@ -210,7 +216,7 @@ def _burst(stage: Stage, most: int) -> None:
 
 
 def _watch(stage: Stage) -> None:
-    path = MODELS / "sensor/data/readings.jsonl"
+    path = _models("sensor/data/readings.jsonl")
     _say(f"quintet stream send {path} sensor --rate {READINGS_RATE} --now")
     with Progress(console=console, transient=True) as progress:
         sent = progress.add_task("readings sent", total=READINGS)
@@ -232,7 +238,7 @@ def _watch(stage: Stage) -> None:
 
 
 def _orders_of_one(stage: Stage) -> None:
-    path = MODELS / "fraud/data/orders_stream.jsonl"
+    path = _models("fraud/data/orders_stream.jsonl")
     with console.status("a customer orders again and again; the window is about to close"):
         found = burst(stage, path, ORDERS)
     console.print(

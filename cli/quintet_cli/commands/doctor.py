@@ -11,6 +11,7 @@ import typer
 from quintet_cli.commands.publish import publisher_of
 from quintet_cli.doctor import Doctor, Finding, report
 from quintet_cli.options import StageName, State
+from quintet_cli.project import outdated, project_folder
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -29,9 +30,15 @@ def doctor(
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
     package: Annotated[
-        Path,
-        typer.Option("--package", help="The package to check with.", exists=True, file_okay=False),
-    ] = Path("models/tickets"),
+        Path | None,
+        typer.Option(
+            "--package",
+            help="The package to check with: by default models/tickets of the project.",
+            exists=True,
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
     seconds: Annotated[int, typer.Option("--seconds", help="How long a pattern may take.")] = 300,
     report_file: Annotated[
         Path | None, typer.Option("--report", help="Write the findings to this file, as Markdown.")
@@ -39,6 +46,9 @@ def doctor(
 ) -> None:
     """Check a stage: publish a model, predict, run a job, a stream record and a file; clean up."""
     opened = Stage.open(stage, state)
+    if told := outdated(Path()):
+        console.print(f"[yellow]note:[/yellow] {told}", soft_wrap=True)
+    package = package or project_folder() / "models/tickets"
     began = datetime.now(UTC)
     findings = Doctor(opened, publisher_of(opened), package, seconds).run(_say)
     if report_file is not None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import typer
 
 from quintet_cli.local_process import start, stop
+from quintet_cli.project import project_folder
 from quintet_cli.stage import DEFAULT_STATE, StageError, local_environment
 from quintet_cli.terminal import Console
 from quintet_cli.views.local import eval_line, print_running, print_started, print_status
@@ -41,9 +42,13 @@ def up(
         int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes a free one.")
     ] = 4567,
     state: StateOption = DEFAULT_STATE,
-    template: Annotated[Path, typer.Option(help="The SAM template to serve.")] = Path(
-        "template.yaml"
-    ),
+    template: Annotated[
+        Path | None,
+        typer.Option(
+            help="The SAM template to serve: by default ./template.yaml, or the package's own.",
+            show_default=False,
+        ),
+    ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A template parameter.")
     ] = None,
@@ -71,6 +76,7 @@ def up(
     if not strict and (executions or table_ramp):
         raise StageError("--executions and --table-ramp need --strict")
     parameters = dict(_parameter(text) for text in parameter or [])
+    template = template or project_folder() / "template.yaml"
     if detach:
         changed = parameter or faults or strict
         if not changed and (page := _running(state, template, port, api_port)):
