@@ -43,6 +43,7 @@ GUIDES = {
     "quintet drop": "batch.md",
     "quintet env": "local-aws.md",
     "quintet endpoints": "async-callbacks.md",
+    "quintet impressions": "recommendations.md",
     "quintet jobs": "async.md",
     "quintet labels": "labels.md",
     "quintet predict": "api.md",

@@ -85,6 +85,10 @@ COMMANDS = {
     "stream": ("stream", "Send records to the stream; follow its results."),
     "dlq": ("dlq", "See and replay what was refused: messages, rows, records."),
     "captures": ("captures", "Look at predictions as they were served."),
+    "impressions": (
+        "impressions",
+        "Export what was recommended, with its feedback.",
+    ),
     "labels": ("labels", "Load what came true of predictions."),
     "quality": ("quality", "Show how right a model's predictions were, by version and day."),
     "monitor": ("monitor", "Report a day of a model, from its captures, and download the page."),

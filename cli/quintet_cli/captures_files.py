@@ -14,21 +14,23 @@ from quintet.formats.arrow import type_name
 from quintet.formats.writers import spreadsheet_texts, text_column, write_table
 from quintet_cli.stage import StageError
 
-__all__ = ["write_captures"]
+__all__ = ["check_form", "joined", "write_rows"]
 
 FORMS = ("parquet", "csv", "jsonl")
 
 
-def write_captures(file: Path, tables: Sequence[core.Table]) -> int:
-    """Write the rows of tables, of versions of one model, to a file; how many.
+def check_form(file: Path) -> None:
+    """Check that a file's name has the ending of a format. Raises StageError."""
+    if _form(file) not in FORMS:
+        raise StageError(f"expected a file that ends in .parquet, .csv or .jsonl, got {file.name}")
+
+
+def joined(tables: Sequence[core.Table]) -> core.Table:
+    """The rows of tables, of versions of one model.
 
     Raises:
-        StageError: the name has no ending of a format, or there are no rows, or a column has
-            another type in another version.
+        StageError: there are no tables, or a column has another type in another version.
     """
-    form = file.suffix.removeprefix(".")
-    if form not in FORMS:
-        raise StageError(f"expected a file that ends in .parquet, .csv or .jsonl, got {file.name}")
     if not tables:
         raise StageError("there are no captures in that time; --since takes an earlier one")
     kinds: dict[str, Any] = {}
@@ -39,9 +41,17 @@ def write_captures(file: Path, tables: Sequence[core.Table]) -> int:
                 f"{name} is {one} in one version and {other} in another; export them apart, with "
                 "--since and --until"
             )
-    rows = concat(tables)
+    return concat(tables)
+
+
+def write_rows(file: Path, rows: core.Table) -> None:
+    """Write rows to a file, in the format of its ending."""
+    form = _form(file)
     file.write_bytes(write_parquet(rows) if form == "parquet" else _text(rows, form))
-    return int(rows.num_rows)
+
+
+def _form(file: Path) -> str:
+    return file.suffix.removeprefix(".")
 
 
 def _text(rows: core.Table, form: Any) -> bytes:

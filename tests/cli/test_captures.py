@@ -28,7 +28,7 @@ from quintet.captures.queries import event_rows, find
 from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import read_parquet
 from quintet.feedback.erasure import Erased as ErasedFeedback
-from quintet_cli.captures_files import write_captures
+from quintet_cli.captures_files import check_form, joined, write_rows
 from quintet_cli.captures_sql import SUMMARY, SqlError, captures_view
 from quintet_cli.captures_tail import CapturesTail
 from quintet_cli.stage import StageError
@@ -154,7 +154,8 @@ def test_an_impression_is_a_row_of_its_own() -> None:
 def test_captures_are_exported(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     rows = table(filled())
-    assert write_captures(file, [rows]) == 2
+    check_form(file)
+    write_rows(file, joined([rows]))
     if name == "a.parquet":
         assert str(as_dicts(read_parquet(file.read_bytes()))) == str(as_dicts(rows))
     elif name == "a.jsonl":
@@ -169,9 +170,9 @@ def test_captures_are_exported(tmp_path: Path, name: str) -> None:
 
 def test_an_export_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"ends in .parquet, .csv or .jsonl, got a.txt"):
-        write_captures(tmp_path / "a.txt", [table(filled())])
+        check_form(tmp_path / "a.txt")
     with pytest.raises(StageError, match="no captures in that time"):
-        write_captures(tmp_path / "a.csv", [])
+        joined([])
     rows = table(filled())
     other = rows.set_column(
         rows.column_names.index("feature_amount"),
@@ -181,7 +182,7 @@ def test_an_export_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         StageError, match=r"feature_amount is Float32 in one version and Utf8 in another"
     ):
-        write_captures(tmp_path / "a.csv", [rows, other])
+        joined([rows, other])
 
 
 def test_sql_sees_each_row_once() -> None:

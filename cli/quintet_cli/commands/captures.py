@@ -17,7 +17,7 @@ from quintet.captures.erasure import erase as erase_captures
 from quintet.captures.queries import event_rows, find, load
 from quintet.captures.tables import FIXED
 from quintet.feedback.erasure import erase as erase_feedback
-from quintet_cli.captures_files import write_captures
+from quintet_cli.captures_files import check_form, joined, write_rows
 from quintet_cli.captures_sql import SUMMARY, captures_view
 from quintet_cli.captures_tail import CapturesTail
 from quintet_cli.interrupts import interruptible
@@ -147,11 +147,12 @@ def export(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Write a model's captures to a file."""
+    check_form(file)
     bucket = _bucket(stage, state)
     begin, end = moment(since, "--since"), moment(until, "--until")
-    tables = list(load(bucket, find(bucket, model, begin, end)))
-    rows = write_captures(file, tables)
-    console.print(f"{rows:,} rows of {model} written to {file}", markup=False)
+    rows = joined(list(load(bucket, find(bucket, model, begin, end))))
+    write_rows(file, rows)
+    console.print(f"{rows.num_rows:,} rows of {model} written to {file}", markup=False)
 
 
 @captures.command()

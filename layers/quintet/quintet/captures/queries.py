@@ -11,15 +11,18 @@ from arro3 import core
 
 from quintet.captures.compaction import places, unique
 from quintet.captures.places import RAW, TABLE, Place
-from quintet.captures.store import CaptureObjects
+from quintet.captures.store import CaptureObjects, MemoryCaptures
 from quintet.captures.tables import concat, read_parquet, take
 from quintet.errors import BadInput
+from quintet.formats.byte_streams import side_by_side
 
-__all__ = ["event_rows", "find", "load"]
+__all__ = ["event_rows", "find", "hourly", "load"]
 
 #: an id of an online request: its time in milliseconds, then random digits
 _ONLINE = re.compile(r"([0-9a-f]{12})[0-9a-f]{20}")
 HOUR = 3600
+#: objects that are read at once
+READERS = 8
 
 
 def find(
@@ -54,6 +57,22 @@ def load(objects: CaptureObjects, chosen: Iterable[Place]) -> Iterator[core.Tabl
             versions[place.hour.model, place.hour.version].append(_table(place.key, stored.body))
     for tables in versions.values():
         yield unique(concat(tables))
+
+
+def hourly(objects: CaptureObjects, chosen: Iterable[Place]) -> Iterator[core.Table]:
+    """The rows of objects as `load`, hour by hour, so that one hour is held at a time.
+
+    Raises as `load`.
+    """
+    hours: defaultdict[int, list[Place]] = defaultdict(list)
+    for place in chosen:
+        hours[place.hour.start].append(place)
+    for start in sorted(hours):
+        held, keys = MemoryCaptures(), [place.key for place in hours[start]]
+        for key, stored in zip(keys, side_by_side(objects.get, keys, READERS), strict=True):
+            if stored is not None:
+                held.put(key, stored.body)
+        yield from load(held, hours[start])
 
 
 def _table(key: str, body: bytes) -> core.Table:

@@ -75,6 +75,11 @@ class Asked:
     index: NDArray[np.int64]
     columns: Mapping[str, Array]
 
+    def part(self, some: slice) -> Asked:
+        """Some of the rows."""
+        columns = {name: values[some] for name, values in self.columns.items()}
+        return Asked(self.index[some], columns)
+
 
 def asked(
     contract: Contract, answered: Contract, rows: core.Table, index: NDArray[np.int64]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +16,10 @@ import numpy as np
 from arro3 import core
 from numpy.typing import NDArray
 
-from quintet.captures.places import Place
-from quintet.captures.queries import find, load
-from quintet.captures.store import CaptureObjects, MemoryCaptures
+from quintet.captures.queries import find, hourly
+from quintet.captures.store import CaptureObjects
 from quintet.captures.tables import predictions, take
 from quintet.errors import BadInput
-from quintet.formats.byte_streams import side_by_side
 from quintet.rollouts.answers import Answers, Asked, ask, asked, captured_answers
 from quintet.rollouts.compare import pairable
 from quintet.rollouts.drawn import Drawn, in_sd
@@ -29,9 +27,6 @@ from quintet.rollouts.measures import Measures
 from quintet.scoring import Model
 
 __all__ = ["Rehearsal", "rehearse"]
-
-#: objects that are read at once
-READERS = 8
 
 #: rows of one run of each version: what their latency is measured on
 RUN_ROWS = 1_000
@@ -52,18 +47,10 @@ def rehearse(
         Transient: the captures could not be read.
     """
     contract = live.contract
-    hours: defaultdict[int, list[Place]] = defaultdict(list)
-    for place in find(objects, contract.name, since, until):
-        if place.hour.version == contract.version:
-            hours[place.hour.start].append(place)
+    found = find(objects, contract.name, since, until)
     rehearsal = Rehearsal(live, candidate)
-    for start in sorted(hours):
-        held, keys = MemoryCaptures(), [place.key for place in hours[start]]
-        for key, stored in zip(keys, side_by_side(objects.get, keys, READERS), strict=True):
-            if stored is not None:
-                held.put(key, stored.body)
-        for rows in load(held, hours[start]):
-            rehearsal.add(rows)
+    for rows in hourly(objects, [one for one in found if one.hour.version == contract.version]):
+        rehearsal.add(rows)
     return rehearsal
 
 
@@ -129,7 +116,7 @@ class Rehearsal:
         whole = len(own.index) == len(part.index)
         for start in range(0, len(part.index), RUN_ROWS):
             some = slice(start, start + RUN_ROWS)
-            self._compare(rows, _some(part, some), _some(own, some) if whole else None)
+            self._compare(rows, part.part(some), own.part(some) if whole else None)
 
     def _run(self, name: str, model: Model, part: Asked) -> Answers:
         """The answers of a version, and how long they take."""
@@ -266,10 +253,6 @@ class Rehearsal:
         reasons["without features"] = counts["without_features"]
         told = ", ".join(f"{rows} {name}" for name, rows in reasons.items() if rows)
         return f"none of {counts['rows']} captured rows ({told or 'features that are missing'})"
-
-
-def _some(part: Asked, some: slice) -> Asked:
-    return Asked(part.index[some], {name: one[some] for name, one in part.columns.items()})
 
 
 def _micros(took: Sequence[float]) -> float | None:

@@ -1,0 +1,141 @@
+"""`quintet impressions`: what was recommended, and what became of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quintet.aws.captures import CaptureBucket
+from quintet.contract import Contract
+from quintet.feedback.table import Feedback
+from quintet.serving.routes import Route
+from quintet_cli.captures_files import check_form, write_rows
+from quintet_cli.impressions.export import exported
+from quintet_cli.impressions.logged import Logged, logged
+from quintet_cli.impressions.outcomes import feedback_on
+from quintet_cli.options import Model, StageName, State
+from quintet_cli.registry import artifacts_of, route_of
+from quintet_cli.since import moment
+from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.terminal import Console
+from quintet_cli.views.impressions import exported_lines
+
+__all__ = ["register"]
+
+impressions = typer.Typer(
+    no_args_is_help=True,
+    help="Export what was recommended, with its feedback.",
+)
+console = Console(highlight=False)
+
+
+Since = Annotated[
+    str, typer.Option("--since", help="From when on: 12h, 30d, or a time (ISO 8601).")
+]
+Until = Annotated[str | None, typer.Option("--until", help="Until when: as --since.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the `quintet` command."""
+    app.add_typer(impressions, name="impressions")
+
+
+@impressions.command()
+def export(
+    model: Model,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A .parquet, .csv or .jsonl file; by default MODEL-impressions.parquet.",
+            metavar="FILE",
+        ),
+    ] = None,
+    since: Since = "30d",
+    until: Until = None,
+    still_open: Annotated[
+        bool,
+        typer.Option("--open", help="Impressions whose window for feedback is open, too."),
+    ] = False,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Write a row for each shown item, with its features as logged and what became of it.
+
+    Impressions whose window for feedback is open are left out: a click may still come.
+    """
+    file = output or Path(f"{model}-impressions.parquet")
+    check_form(file)
+    opened = _Log.open(model, since, until, stage, state)
+    now = math.inf if still_open else opened.now
+    found = exported(opened.impressions(), opened.feedback(), now)
+    if found.rows is None:
+        raise StageError(
+            f"no impressions of {model} in that time whose window for feedback is closed; "
+            f"{found.counts['open']:,} have an open one (--open), and --since takes an earlier time"
+        )
+    write_rows(file, found.rows)
+    for line in (*exported_lines(found.counts, found.feedback), f"written to {file}"):
+        console.print(line, markup=False, soft_wrap=True)
+    opened.tell_left_out()
+
+
+@dataclass
+class _Log:
+    """A model's impressions of a time, and their feedback; times are in epoch seconds."""
+
+    stage: Stage
+    route: Route
+    since: float
+    until: float
+    now: float
+    damaged: Sequence[str] = ()
+    deleted: list[int] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, model: str, since: str, until: str | None, stage: str, state: Path) -> _Log:
+        """Open the log of a stage's model, for the options of a command."""
+        opened, now = Stage.open(stage, state), time.time()
+        end = min(moment(until, "--until"), now)
+        return cls(opened, route_of(opened, model), moment(since, "--since"), end, now)
+
+    @property
+    def _bucket(self) -> CaptureBucket:
+        return CaptureBucket(self.stage.signed("s3"), self.stage.outputs["CapturesBucketName"])
+
+    def impressions(self) -> Iterator[Logged]:
+        """The impressions, hour by hour."""
+        return logged(self._bucket, self.route.model, self.since, self.until, self._contract_of())
+
+    def _contract_of(self) -> Callable[[int], Contract | None]:
+        artifacts, route = artifacts_of(self.stage), self.route
+
+        def of(version: int) -> Contract | None:
+            if version not in route.versions:
+                self.deleted.append(version)
+                return None
+            return artifacts.contract(route.model, version, route.versions[version].seal)
+
+        return of
+
+    def feedback(self) -> Feedback:
+        """The feedback on them; objects that cannot be read are `damaged`."""
+        found, self.damaged = feedback_on(self._bucket, self.route.model, self.since, self.until)
+        return found
+
+    def tell_left_out(self) -> None:
+        """Name the versions and objects that were left out."""
+        for version in self.deleted:
+            text = f"version {version} was deleted or withdrawn: its impressions are left out"
+            console.print(text, markup=False, soft_wrap=True)
+        for key in self.damaged:
+            text = f"{key} cannot be read, and is left out; restore it, or delete it"
+            console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Logged recommendations: joined with their feedback, exported, and evaluated off-policy."""
