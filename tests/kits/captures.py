@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from arro3 import core
@@ -16,23 +17,28 @@ from quintet.captures.compaction import unique
 from quintet.captures.lines import impression_line, prediction_lines
 from quintet.captures.places import RAW, TABLE
 from quintet.captures.plans import CapturePlan
-from quintet.captures.store import CaptureObjects
+from quintet.captures.store import CaptureObjects, MemoryCaptures, Stored
 from quintet.captures.tables import concat, read_parquet, table_of
 from quintet.columns import from_records
 from quintet.contract import Capture, Contract
+from quintet.errors import Transient
 from quintet.serving import ModelRoute
 from quintet.serving.predict import predict
 from quintet.serving.prediction import in_caller_order
 
 __all__ = [
     "CAPTURED",
+    "FaultyCaptures",
     "delivery",
     "impression",
     "impression_line_of",
     "lines_of",
     "records",
     "table",
+    "until_done",
 ]
+
+T = TypeVar("T")
 
 #: the model "shop", captured
 CAPTURED = replace(SHOP, capture=Capture(rate=1, days=7))
@@ -113,3 +119,56 @@ def table(objects: CaptureObjects) -> core.Table:
 def records(rows: core.Table, *names: str) -> list[tuple[Any, ...]]:
     """Some columns of a table, row by row."""
     return list(zip(*(rows[name].to_pylist() for name in names), strict=True))
+
+
+class FaultyCaptures(MemoryCaptures):
+    """A tenth of all requests fail: half of them after they did what they were asked for.
+
+    Each call is a request and, if that fails, another one, as the client of AWS does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._random = random.Random(18)
+        self.faults = 0
+
+    def _call(self, done: Callable[[], T]) -> T:
+        for _ in range(2):
+            drawn = self._random.random()
+            if drawn >= 0.1:
+                return done()
+            self.faults += 1
+            if drawn < 0.05:
+                done()
+        raise Transient("the store did not answer")
+
+    def put(self, key: str, body: bytes) -> None:
+        """See `CaptureSink.put`."""
+        self._call(lambda: super(FaultyCaptures, self).put(key, body))
+
+    def keys(self, prefix: str) -> list[str]:
+        """See `CaptureObjects.keys`."""
+        return self._call(lambda: super(FaultyCaptures, self).keys(prefix))
+
+    def get(self, key: str) -> Stored | None:
+        """See `CaptureObjects.get`."""
+        return self._call(lambda: super(FaultyCaptures, self).get(key))
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        """See `CaptureObjects.swap`."""
+        return self._call(lambda: super(FaultyCaptures, self).swap(key, body, tag))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See `CaptureObjects.delete`."""
+        for key in keys:
+            self._call(lambda key=key: super(FaultyCaptures, self).delete([key]))  # type: ignore[misc]
+
+
+def until_done(call: Callable[[], T], tries: int = 500) -> T:
+    """What a call returns that is repeated until the store answers."""
+    for _ in range(tries):
+        try:
+            return call()
+        except Transient:
+            continue
+    raise AssertionError("never done")

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
 import pytest
 from arro3 import core
+from tests.kits.labels import event_id
 from tests.kits.models import NOW, SHELF, SHOP, event, received
 
 from quintet.api.feedback import FeedbackApi
 from quintet.api.labels import MAX_ROWS, failure
 from quintet.api.routing import Routes
-from quintet.captures.store import MemoryCaptures, Stored
+from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import write_parquet
 from quintet.contract import Contract
 from quintet.errors import BadInput, NotFound, TooLarge, Transient
 from quintet.feedback.merging import merge
-from quintet.feedback.reading import Known, read
+from quintet.feedback.reading import read
 from quintet.feedback.table import Feedback
 from quintet.labels.merging import FEWEST, Merged
 from quintet.serving.routes import UnknownModel
@@ -165,6 +164,15 @@ def test_what_another_user_says_displaces_nothing() -> None:
     ]
 
 
+def test_a_time_before_the_impression_displaces_none_after_it() -> None:
+    sink, shown = MemoryCaptures(), event_id(NOW, 7)
+    early, late = ONE | {"impression": shown, "time": NOW - 60}, ONE | {"impression": shown}
+    send(sink, early, late, late | {"time": NOW + 5}, now=NOW + 9)
+    send(sink, early | {"item": 6})
+    found = read(sink, "shelf", SINCE, UNTIL)
+    assert [(row[1], row[4]) for row in rows_of(found.feedback)] == [(5, NOW), (6, NOW - 60)]
+
+
 def test_the_objects_of_a_day_become_one_without_repeats() -> None:
     sink = MemoryCaptures()
     for number in range(FEWEST):
@@ -192,90 +200,6 @@ def test_damaged_objects_are_named_and_the_others_count() -> None:
         1,
         [f"{folder}/x.parquet", f"{folder}/y.parquet"],
     )
-
-
-class Faulty(MemoryCaptures):
-    """A tenth of all calls fail: half of them after what they did."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._random = random.Random(18)
-        self.faults = 0
-
-    def _call(self, done: Callable[[], Any]) -> Any:
-        drawn = self._random.random()
-        if drawn >= 0.1:
-            return done()
-        self.faults += 1
-        if drawn < 0.05:
-            done()
-        raise Transient("the store did not answer")
-
-    def put(self, key: str, body: bytes) -> None:
-        self._call(lambda: super(Faulty, self).put(key, body))
-
-    def keys(self, prefix: str) -> list[str]:
-        found: list[str] = self._call(lambda: super(Faulty, self).keys(prefix))
-        return found
-
-    def get(self, key: str) -> Stored | None:
-        if (drawn := self._random.random()) < 0.001:  # else no merge of a hundred ever ends
-            self.faults += 1
-            raise Transient(f"the store did not answer ({drawn})")
-        return super().get(key)
-
-    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        found: bool = self._call(lambda: super(Faulty, self).swap(key, body, tag))
-        return found
-
-    def delete(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self._call(lambda key=key: super(Faulty, self).delete([key]))  # type: ignore[misc]
-
-
-def until_done(call: Callable[[], Any], tries: int = 200) -> Any:
-    for _ in range(tries):
-        try:
-            return call()
-        except Transient:
-            continue
-    raise AssertionError("never done")
-
-
-def test_under_faults_and_retries_nothing_is_lost_and_nothing_counts_twice() -> None:
-    """A shop sends what 150 users did, each again until it is answered; a third of it comes again
-    later, and objects are merged all the while."""
-    store, clock = Faulty(), [NOW]
-    asked: dict[tuple[bytes, int, bytes], float] = {}
-    drawn = random.Random(5)
-
-    def shop(body: dict[str, Any]) -> None:
-        def once() -> None:
-            clock[0] += 0.5
-            sent(store, body, clock[0])
-
-        until_done(once)
-
-    for number in range(150):
-        rows = []
-        for item in range(1, drawn.randint(2, 6)):
-            kind = drawn.choice(["view", "click", "purchase"])
-            rows.append({"impression": f"i{number}", "item": item, "type": kind, "time": clock[0]})
-            asked[f"i{number}".encode(), item, kind.encode()] = clock[0]
-        body = {"model": "shelf", "feedback": rows}
-        shop(body)
-        if number % 3 == 0:
-            shop(body)
-        if number % 50 == 49:
-            until_done(lambda: merge(store))
-    known: Known = until_done(lambda: read(store, "shelf", NOW - 1, NOW + DAY))
-    assert store.faults > 30
-    assert known.damaged == []
-    assert {row[:3]: row[4] for row in rows_of(known.feedback)} == asked
-    assert len(known.feedback) == len(asked)
-    kept = MemoryCaptures()
-    kept.objects = store.objects
-    assert len(kept.objects) < 60
 
 
 def test_a_lost_reply_keeps_the_first_time() -> None:

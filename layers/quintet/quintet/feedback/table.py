@@ -15,7 +15,7 @@ from quintet.captures.tables import moments, read_parquet, write_parquet
 from quintet.columns import MAX_ID_BYTES
 from quintet.errors import BadInput
 from quintet.formats.arrow import text_bytes
-from quintet.labels.ids import Ids, groups, hashes
+from quintet.labels.ids import Ids, event_times, groups, hashes
 from quintet.labels.table import put_by_day
 
 __all__ = [
@@ -75,13 +75,15 @@ def put(sink: CaptureSink, model: str, feedback: Feedback) -> list[str]:
 def once(feedback: Feedback) -> Feedback:
     """Each (impression, item, type) of a user once: what happened first.
 
-    What others than the user say of an impression stays apart, so that it displaces nothing.
+    What cannot count displaces nothing that does: what others than the user say of an impression
+    stays apart, and a time before the impression's, which its id has, comes last.
     """
+    early = feedback.times < event_times(feedback.impressions)  # not of NaN
     keys = (
         feedback.items,
         *(groups(ids) for ids in (feedback.types, feedback.users, feedback.impressions)),
     )
-    order = np.lexsort((feedback.received, feedback.times, *keys))
+    order = np.lexsort((feedback.received, feedback.times, early, *keys))
     first = np.zeros(len(order), dtype=np.bool_)
     first[:1] = True
     for key in keys:
