@@ -82,7 +82,7 @@ def ranked(context: RequestContext, service: Any) -> Response:
 def popular(context: RequestContext, service: Any) -> Response:
     context.event = new_event()
     service.route(context, "shop", None)
-    context.impression = impression("c9", step="popular", candidates=None)
+    context.impression = impression("c9", step="popular", why="no_candidates")
     return Response(200, json_body({"impression": context.event}))
 
 
