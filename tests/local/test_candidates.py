@@ -90,6 +90,22 @@ def test_candidates_of_a_night_are_those_of_the_model_until_the_next(published: 
         f"  all, {len(rows)} users: {' '.join(map(str, most[:3]))}\n"
     )
 
+    def stock(*words: str, numbers: str) -> Result:
+        command = ["candidates", "stock", "candidates", "-", *words, "--state", str(state)]
+        return CliRunner().invoke(app, command, input=numbers)
+
+    told = stock("--at", "3h", numbers=f"{best[0]}\n5000\n")
+    assert "1 of 2,663 items of candidates are sold out, as of " in told.output
+    assert "(3 hours ago)" in told.output and "1 numbers were left out" in told.output
+    lines = quintet("candidates", "show", "candidates", "new", state=state).output.splitlines()
+    assert [line.endswith("sold out") for line in lines[1:4]] == [True, False, False]
+    assert lines[21].startswith("1 items are sold out, as of ")
+    older = stock("--at", "1d", numbers="1")
+    assert "(3 hours ago); it was not replaced by one as of" in str(older.exception)
+    assert "2,662 of 2,663 items" in stock("--in-stock", numbers="item\n1\n").output
+    future = stock("--at", "2099-01-01T00:00", numbers="1")
+    assert "a time that has passed" in str(future.exception)
+
     second = night(published, "_data/bb/", rows[:3])
     eventually(lambda: seen() == second or None)
     gone = quintet("candidates", "show", "candidates", "new", state=state)
@@ -97,6 +113,8 @@ def test_candidates_of_a_night_are_those_of_the_model_until_the_next(published: 
     promoted = quintet("candidates", "promote", "candidates", first, state=state)
     assert f"readers see the candidates of run {first}\n" in promoted.output
     assert f"to undo: quintet candidates promote candidates {second}" in promoted.output
+    other = quintet("candidates", "show", "candidates", "--run", second, state=state).output
+    assert f"run {second}: " in other and "  all, 3 users: " in other
     assert quintet("candidates", "show", "candidates", "new", state=state).exit_code == 0
 
 

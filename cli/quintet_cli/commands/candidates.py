@@ -1,4 +1,4 @@
-"""`quintet candidates`: the items that a run found for each user, and the run that readers see."""
+"""`quintet candidates`: users' items, the run that readers see, and the items that are sold out."""
 
 from __future__ import annotations
 
@@ -10,20 +10,27 @@ from typing import Annotated, Any
 import typer
 
 from quintet.aws.candidates import CandidatePointers, CandidateTable
+from quintet.aws.stocks import StockTable
 from quintet.batch.candidates import CandidateSet, expiry_note, show_candidates, unpacked
 from quintet.batch.plans import RunPaths
 from quintet.batch.popular import lists_of
+from quintet.batch.stock import Stock, stock_of
 from quintet.batch.stores import ObjectStore
 from quintet.batch.tables import current_run, read_manifest
+from quintet.errors import BadInput
 from quintet_cli.options import Model, StageName, State
+from quintet_cli.registry import live_contract
 from quintet_cli.run_reader import RunReader
+from quintet_cli.since import moment
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
+from quintet_cli.stock_files import read_item_numbers
 from quintet_cli.terminal import Console
 
 __all__ = ["register"]
 
 candidates = typer.Typer(
-    no_args_is_help=True, help="Look at users' candidates, and choose the run that readers see."
+    no_args_is_help=True,
+    help="Look at users' candidates, choose the run that readers see, say what is sold out.",
 )
 console = Console(highlight=False)
 
@@ -58,6 +65,7 @@ def show(
     if run is None and pointer is None:
         raise StageError(f"no run of {model} has made candidates yet; `quintet runs ls {model}`")
     shown = run or str((pointer or {})["run"])
+    stock = StockTable(client, table).get(model)
     if user is None:
         whole = pointer if run is None else read_manifest(RunPaths(model, run), _store(opened))
         _print_popular(shown, (whole or {}).get("candidates"), top)
@@ -65,7 +73,9 @@ def show(
         found = CandidateTable(client, table).get(model, shown, user, now)
         if found is None:
             raise StageError(f"{user} has no candidates in run {shown}: unknown to it, or deleted")
-        _print_set(shown, found, top)
+        _print_set(shown, found, top, stock)
+    if stock is not None:
+        _plain(f"{int(stock.sold_out.sum()):,} items are sold out, {_as_of(stock.at, now)}")
     if run is None and (note := expiry_note(pointer, now)):
         _plain(note)
 
@@ -80,12 +90,67 @@ def _print_popular(run: str, found: dict[str, Any] | None, top: int) -> None:
         _plain(f"  {of}, {users:,} users: {' '.join(map(str, items[:top]))}")
 
 
-def _print_set(run: str, found: CandidateSet, top: int) -> None:
+def _print_set(run: str, found: CandidateSet, top: int, stock: Stock | None) -> None:
     ids, scores = unpacked(found.body)
     whom = f"{found.user}, segment {found.segment}" if found.segment else found.user
     _plain(f"run {run}: the first {min(top, len(ids))} of {len(ids)} items for {whom}")
     for item, score in zip(ids[:top].tolist(), scores[:top].tolist(), strict=True):
-        _plain(f"  {item:>8}  {score:.4g}")
+        sold_out = stock is not None and item < len(stock.sold_out) and stock.sold_out[item]
+        _plain(f"  {item:>8}  {score:.4g}{'  sold out' if sold_out else ''}")
+
+
+def _as_of(at: float, now: float) -> str:
+    """A moment and its age, in the largest unit of which there are two or more."""
+    moment = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    units = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+    age = max(0.0, now - at)
+    name, size = next((one for one in units if age >= 2 * one[1]), units[-1])
+    return f"as of {moment} ({int(age // size)} {name} ago)"
+
+
+@candidates.command()
+def stock(
+    model: Model,
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="A file, or - for the input: a number a line, or JSONL or CSV with a field item.",
+            metavar="FILE",
+        ),
+    ],
+    *,
+    in_stock: Annotated[
+        bool, typer.Option("--in-stock", help="The items are in stock; all others are sold out.")
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="When this was so: 30m ago, or 2026-01-31T12:00; now."),
+    ] = None,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Say which items are sold out, for the recommendations that leave them out."""
+    opened = Stage.open(stage, state)
+    rule = live_contract(opened, model).candidates
+    if rule is None:
+        raise BadInput.of("model", "a model with `candidates` in its contract", model)
+    then = time.time() if at is None else moment(at, "--at")
+    now = time.time()
+    if then > now:
+        raise StageError(f"--at: expected a time that has passed, got {at}")
+    numbers = read_item_numbers(file)
+    told, unknown = stock_of(numbers, rule.items, then, in_stock=in_stock)
+    table = StockTable(opened.signed("dynamodb"), opened.outputs["CandidatesTableName"])
+    if not table.put(model, told):
+        stored = table.get(model)
+        later = _as_of(stored.at, now) if stored else "later"
+        raise StageError(
+            f"the stored stock is {later}; it was not replaced by one {_as_of(then, now)}"
+        )
+    number = f"{int(told.sold_out.sum()):,} of {rule.items:,} items of {model}"
+    _plain(f"{number} are sold out, {_as_of(then, now)}")
+    if unknown:
+        _plain(f"  {unknown:,} numbers were left out: the items are 1 to {rule.items:,}")
 
 
 @candidates.command()

@@ -17,6 +17,7 @@ from tests.kits.batch import Bench, jsonl_bytes, row
 
 from quintet.aws.candidates import CandidatePointers, CandidateTable
 from quintet.aws.client import AwsClient
+from quintet.aws.stocks import StockTable
 from quintet.batch.candidates import (
     CandidateSet,
     CandidateSets,
@@ -30,6 +31,7 @@ from quintet.batch.page import page
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.reports import report_run
+from quintet.batch.stock import MemoryStocks, Stocks, stock_of
 from quintet.batch.tables import ConditionalObjects, MemoryConditionalObjects, current_run
 from quintet.contract import Candidates, Contract, Feature, Input, Output
 from quintet.errors import BadInput, NotFound, Transient
@@ -163,6 +165,31 @@ def test_a_set_is_read_as_it_was_packed_until_it_expires(sets: CandidateSets) ->
     assert sets.get("m", "r1", "u0", EXPIRES) is None
     assert sets.get("m", "r1", "other", 0.0) is None
     assert sets.get("n", "r1", "u0", 0.0) is None
+
+
+@pytest.fixture(params=["memory", "table"])
+def stocks(request: pytest.FixtureRequest, url: str, table: str) -> Stocks:
+    """Each store of stocks."""
+    return MemoryStocks() if request.param == "memory" else StockTable(lean(url), table)
+
+
+def test_a_stock_is_kept_until_a_later_one(stocks: Stocks) -> None:
+    assert stocks.get("shop") is None
+    first, left_out = stock_of([3, 10, 11, 0], 10, 1_000.25)
+    assert (np.flatnonzero(first.sold_out).tolist(), left_out) == ([3, 10], 2)
+    later, _ = stock_of([3, 10], 10, 2_000.0, in_stock=True)
+    for stock, done, kept in ((first, True, first), (later, True, later), (first, False, later)):
+        assert stocks.put("shop", stock) is done
+        found = stocks.get("shop")
+        assert found is not None and found.at == kept.at
+        assert np.flatnonzero(found.sold_out).tolist() == np.flatnonzero(kept.sold_out).tolist()
+    assert stocks.get("other") is None
+
+
+@pytest.mark.parametrize(("numbers", "in_stock"), [([1, 2, 3], False), ([], True), ([4], True)])
+def test_a_stock_that_leaves_no_item_is_refused(numbers: list[int], in_stock: bool) -> None:
+    with pytest.raises(BadInput, match="leaves some item of the catalogue in stock, got all 3"):
+        stock_of(numbers, 3, 0.0, in_stock=in_stock)
 
 
 def test_an_item_costs_two_write_units_and_one_read_unit(url: str, table: str) -> None:

@@ -16,8 +16,9 @@ import orjson
 
 from quintet.aws.candidates import pointer_item_key, set_key
 from quintet.aws.client import AwsClient
-from quintet.aws.dynamodb import Item, attributes, dynamodb_call
+from quintet.aws.dynamodb import Item, dynamodb_call
 from quintet.aws.features import KEY, MAX_BYTES, entity_key, projection, stored_values
+from quintet.aws.stocks import stock_from, stock_key
 from quintet.batch.tables import pointer_key
 from quintet.errors import Transient
 from quintet.features import StoredValue
@@ -100,19 +101,11 @@ class RecommendationTables:
         return found, set(asked)
 
 
-def stock_key(model: str) -> Item:
-    """The key of the item that says which items are sold out."""
-    return attributes({"user": f"stock#{model}", "run": "-"})
-
-
 def _shown(held: Item, stock: Item | None) -> Shown:
     """The run of a pointer, with its popular items and those that are sold out."""
     pointer = orjson.loads(held["pointer"]["S"])
     popular = (pointer.get("candidates") or {}).get("popular") or {}
-    sold_out, at = None, 0.0
-    if stock is not None:
-        packed = np.frombuffer(base64.b64decode(stock["sold_out"]["B"]), np.uint8)
-        sold_out, at = np.unpackbits(packed).astype(np.bool_), float(stock["at"]["N"])
+    sold_out, at = (None, 0.0) if stock is None else stock_from(stock)
     return Shown(
         pointer["run"],
         pointer["version"],
