@@ -1,4 +1,8 @@
-"""Functions' logs: a file each, CloudWatch Logs and its subscriptions, EMF lines as metrics."""
+"""Functions' logs: a file each, CloudWatch Logs and its subscriptions, EMF lines as metrics.
+
+Lines and metrics go into moto's services directly: by an API call each, they would take more
+processor time than the function's invocation takes the rest of the local AWS.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,18 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from quintet_local.filters import Filter, PatternError, deliveries, matcher
 from quintet_local.functions import Function
+from quintet_local.names import ACCOUNT, REGION
 
 __all__ = ["Logs", "metric_data"]
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.3
-#: the maximum of one PutMetricData
-METRICS = 1000
 
 
 class Logs:
@@ -36,7 +40,6 @@ class Logs:
         self._files: dict[str, TextIO] = {}
         self._queue: queue.Queue[tuple[str, str, int, list[str]] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
-        self._streams: set[tuple[str, str]] = set()
         self._filters: defaultdict[str, list[tuple[Filter, Callable[[str], bool]]]]
         self._filters = defaultdict(list)
 
@@ -55,19 +58,16 @@ class Logs:
         file.write("".join(line + "\n" for line in lines))
         file.flush()
 
-    def start(
-        self,
-        logs_client: Any,
-        cloudwatch_client: Any,
-        filters: Sequence[Filter],
-        call: Callable[[str, bytes], None],
-    ) -> None:
+    def start(self, filters: Sequence[Filter], call: Callable[[str, bytes], None]) -> None:
         """Start forwarding lines, including those already received.
 
         `call` calls a function asynchronously, for the subscription filters.
         """
-        self._logs = logs_client
-        self._cloudwatch = cloudwatch_client
+        from moto.cloudwatch.models import cloudwatch_backends
+        from moto.logs.models import logs_backends
+
+        self._logs: Any = logs_backends[ACCOUNT][REGION]
+        self._cloudwatch: Any = cloudwatch_backends[ACCOUNT][REGION]
         self._call = call
         for filter_ in filters:
             with contextlib.suppress(PatternError):  # a notice says that it is not honoured
@@ -109,18 +109,11 @@ class Logs:
                         metrics[namespace].append(datum)
         for (group, stream), entries in events.items():
             self._deliver(group, stream, entries)
-            self._ensure(group, stream)
-            for start in range(0, len(entries), 5000):
-                self._logs.put_log_events(
-                    logGroupName=group,
-                    logStreamName=stream,
-                    logEvents=entries[start : start + 5000],
-                )
+            self._logs.ensure_log_group(group)
+            self._logs.ensure_log_stream(group, stream)
+            self._logs.put_log_events(group, stream, entries)
         for namespace, data in metrics.items():
-            for start in range(0, len(data), METRICS):
-                self._cloudwatch.put_metric_data(
-                    Namespace=namespace, MetricData=data[start : start + METRICS]
-                )
+            self._cloudwatch.put_metric_data(namespace, data)
 
     def _deliver(self, group: str, stream: str, entries: Sequence[dict[str, Any]]) -> None:
         """Call the functions that subscribe to a log group with the lines that they asked for."""
@@ -128,16 +121,6 @@ class Logs:
             lines = [(e["timestamp"], e["message"]) for e in entries if matches(e["message"])]
             for event in deliveries(filter_, stream, lines):
                 self._call(filter_.function, event)
-
-    def _ensure(self, group: str, stream: str) -> None:
-        if (group, stream) in self._streams:
-            return
-        exists = self._logs.exceptions.ResourceAlreadyExistsException
-        with contextlib.suppress(exists):
-            self._logs.create_log_group(logGroupName=group)
-        with contextlib.suppress(exists):
-            self._logs.create_log_stream(logGroupName=group, logStreamName=stream)
-        self._streams.add((group, stream))
 
 
 def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:
@@ -148,17 +131,19 @@ def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:
     try:
         entry = json.loads(line)
         directives = entry["_aws"]["CloudWatchMetrics"]
-        stamp = entry["_aws"].get("Timestamp", 0) / 1000
+        stamp = datetime.fromtimestamp(entry["_aws"].get("Timestamp", 0) / 1000, UTC)
         return [
             (directive["Namespace"], datum)
             for directive in directives
             for datum in _data(entry, directive, stamp)
         ]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return []  # not EMF after all: CloudWatch ignores such a line too
 
 
-def _data(entry: dict[str, Any], directive: dict[str, Any], stamp: float) -> list[dict[str, Any]]:
+def _data(
+    entry: dict[str, Any], directive: dict[str, Any], stamp: datetime
+) -> list[dict[str, Any]]:
     data = []
     for metric in directive["Metrics"]:
         value = entry[metric["Name"]]

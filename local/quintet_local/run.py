@@ -30,12 +30,13 @@ def run(settings: Settings, ready: Callable[[LocalAws], None]) -> NoReturn:
     local = LocalAws(settings)
     try:
         local.start()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, lambda *_: stop.set())
+        local.write_state()  # whoever finds it may stop it
     except BaseException:
         local.abandon()
         os.close(folder)
         raise
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: stop.set())
     ready(local)
     # with a timeout: a signal just before a wait without one would not end it
     while not stop.wait(0.5):

@@ -91,7 +91,7 @@ class LocalAws:
         self.started = time.time()
 
     def start(self) -> None:
-        """Start all services.
+        """Start all services; `write_state` then lets others find them.
 
         Raises:
             StartError: a port is taken, or the fault plan names an unknown function.
@@ -138,21 +138,19 @@ class LocalAws:
         self._thread.start()
         self._run(self._start_plane(runtime_socket)).result()
         self._services.make(plan_, self.stack.machines)
-        self._logs.start(
-            self._services.client("logs"),
-            self._services.client("cloudwatch"),
-            self.stack.filters,
-            self._call,
-        )
+        self._logs.start(self.stack.filters, self._call)
         self._run(self._start_sources(api_socket, targets)).result()
+
+    def write_state(self) -> None:
+        """Write the file by which commands find this local AWS, use it and stop it."""
         State(
             pid=os.getpid(),
             endpoint_url=self.endpoint_url,
             api_url=self.api_url,
             outputs=self.outputs,
-            template=str(template.path),
+            template=str(self._plan.template.path),
             started=self.started,
-        ).write(settings.state, self._environments())
+        ).write(self._settings.state, self._environments())
 
     @property
     def state(self) -> Path:

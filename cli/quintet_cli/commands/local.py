@@ -12,6 +12,7 @@ import typer
 
 from quintet_cli.local_process import start, stop
 from quintet_cli.project import project_folder
+from quintet_cli.stacks import NoStage
 from quintet_cli.stage import DEFAULT_STATE, StageError, local_environment
 from quintet_cli.terminal import Console
 from quintet_cli.views.local import eval_line, print_running, print_started, print_status
@@ -145,7 +146,7 @@ def status(state: StateOption = DEFAULT_STATE) -> None:
     found = State.read(state)
     page = found.health() if found else None
     if page is None:
-        raise StageError(f"no local AWS runs from {state}; start one with `quintet up --detach`")
+        raise NoStage(f"no local AWS runs from {state}; start one with `quintet up --detach`")
     print_status(Console(), page)
 
 
@@ -153,7 +154,7 @@ def env(state: StateOption = DEFAULT_STATE) -> None:
     """Print shell exports for AWS tools to use the local AWS: `eval "$(quintet env)"`."""
     found = State.read(state)
     if found is None or found.health() is None:
-        raise StageError(f"no local AWS runs from {state}; start one with `quintet up --detach`")
+        raise NoStage(f"no local AWS runs from {state}; start one with `quintet up --detach`")
     print("unset AWS_PROFILE AWS_SESSION_TOKEN")
     for name, value in local_environment(found.endpoint_url).items():
         print(f"export {name}={shlex.quote(value)}")
