@@ -240,6 +240,7 @@ class StageRollouts:
             rule_of=lambda model, version: rule_of(self.contract(model, version, stored)),
             timeout=timeout_of(map(int, self._stage.outputs["AnswerTimeouts"].split(","))),
             told=lambda rollout, change: None,
+            notify=lambda rollout, change: False,
             unjudged=lambda rollout, error: None,
         )
 

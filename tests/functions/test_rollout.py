@@ -155,6 +155,26 @@ def test_a_bad_version_is_rolled_back(stage: Stage) -> None:
     assert last.cause.evidence["verdict"] == "bad"
 
 
+def test_a_notice_that_was_not_sent_is_sent_by_the_next_look(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.begin("silent")
+    bad = paired(200, candidate_failed=np.arange(200) < 20)
+    stage.evidence.put("judged", "silent", -1, "raw/a", bad)
+    gone = {
+        **stage.environ,
+        "QUINTET_ALARM_TOPIC_ARN": f"{stage.environ['QUINTET_ALARM_TOPIC_ARN']}-gone",
+    }
+    with fresh_handler(gone, monkeypatch, "rollout") as handler:
+        look = replace(stage, handler=handler).tick("silent")
+    assert look == {"done": False, "wait": 60, "event": "rolled back"}
+    assert (stage.route(), stage.notices()) == ({"live": 1}, [])
+    with fresh_handler(stage.environ, monkeypatch, "rollout") as handler:
+        look = replace(stage, handler=handler).tick("silent")
+    assert look == {"done": True, "wait": 0, "event": None}
+    assert stage.notices() == ["Quintet test: judged version 2 rolled back"]
+
+
 def test_an_alarm_rolls_back_and_another_message_is_a_dead_letter(stage: Stage) -> None:
     stage.begin("alarmed")
     sqs, url = stage.aws.client("sqs"), stage.environ["QUINTET_ROLLOUT_QUEUE_URL"]

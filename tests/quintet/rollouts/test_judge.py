@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -59,11 +60,21 @@ class World:
     now: float = START
     told: list[tuple[str, str]] = field(default_factory=list)
     unjudged: list[str] = field(default_factory=list)
+    notices: list[tuple[str, str, int]] = field(default_factory=list)
+    #: "there", "away" if it does not answer, "killed" if the process ends before
+    topic: str = "there"
 
     @property
     def judge(self) -> Judge:
         def told(rollout: Rollout, change: Change) -> None:
             self.told.append((change.event, change.cause.reason))
+
+        def notify(rollout: Rollout, change: Change) -> bool:
+            if self.topic == "killed":
+                raise SystemExit
+            if self.topic == "there":
+                self.notices.append((rollout.phase, change.event, change.revision))
+            return self.topic == "there"
 
         return Judge(
             store=self.store,
@@ -71,6 +82,7 @@ class World:
             rule_of=lambda model, version: self.rule,
             timeout=60.0,
             told=told,
+            notify=notify,
             unjudged=lambda rollout, error: self.unjudged.append(f"{rollout.model}: {error}"),
         )
 
@@ -236,6 +248,48 @@ def test_who_loses_a_race_reads_again() -> None:
     store.others = [lambda stored: transitions.pause(stored, cause(START + 100))]
     assert world.tick(120) == Ticked(False, 12)  # it was paused meanwhile
     assert [change.event for change in store.history("small")] == ["started", "paused"]
+
+
+@pytest.mark.parametrize("topic", ["away", "killed"])
+@pytest.mark.parametrize("by", ["tick", "judge_now"])
+def test_the_notice_of_a_rollback_is_sent_by_the_next_look(topic: str, by: str) -> None:
+    world = in_shadow(topic=topic)
+    world.see(BAD)
+    with contextlib.suppress(SystemExit):
+        getattr(world.judge, by)("small", "r1", START + 1)
+    assert (world.route, world.notices) == ({"live": 1, "revision": 3}, [])
+    world.topic = "away"
+    assert world.tick(60) == Ticked(False, 60)  # looked at until it is sent
+    world.topic = "there"
+    assert world.tick(60) == Ticked(True, 0)
+    assert world.tick(60) == Ticked(True, 0)
+    assert world.notices == [("shadow", "rolled back", 3)]
+    assert [event for event, _ in world.told] == ["rolled back"]
+
+
+def test_a_notice_of_a_pause_is_sent_once_and_not_after_a_later_change() -> None:
+    world = in_shadow(topic="away")
+    assert world.tick(3_600).event == "paused"
+    assert world.tick(12) == Ticked(False, 12)
+    world.topic = "there"
+    for _ in range(3):
+        assert world.tick(12) == Ticked(False, 12)
+    assert world.notices == [("shadow", "paused", 3)]
+    world.topic = "away"
+    assert world.store.write(transitions.resume(world.store.read("small"), cause(world.now)))
+    assert world.tick(3_600).event == "paused"
+    assert world.store.write(transitions.roll_back(world.store.read("small"), cause(world.now)))
+    world.topic = "there"
+    assert world.tick(12) == Ticked(True, 0)
+    assert len(world.notices) == 1
+
+
+def test_a_notice_that_cannot_be_sent_for_an_hour_is_given_up() -> None:
+    world = in_shadow(topic="away")
+    world.see(BAD)
+    assert world.tick(1) == Ticked(False, 60, "rolled back")
+    assert world.tick(3_599) == Ticked(False, 60)
+    assert world.tick(1) == Ticked(True, 0)
 
 
 def test_a_promotion_that_meets_a_rollback_loses() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -105,6 +106,28 @@ def test_the_history_has_every_change_in_order(store: RolloutStore) -> None:
     assert store.history("small") == written
     assert [change.before for change in written[1:]] == [change.after for change in written[:-1]]
     assert store.active() == []
+
+
+def test_a_notice_is_due_until_it_was_sent_or_another_change_came(store: RolloutStore) -> None:
+    def change(step: Step, at: float, *, notice: bool) -> Change:
+        made = replace(step(store.read("small"), cause(at)), notice=notice)
+        assert store.write(made)
+        assert store.write(made)  # as after a lost response
+        return made
+
+    change(start(2), 1.0, notice=False)
+    assert store.read("small").unsent == 0
+    paused = change(transitions.pause, 2.0, notice=True)
+    assert store.read("small").unsent == paused.revision == 3
+    store.sent("small", 2)
+    assert store.read("small").unsent == 3
+    store.sent("small", 3)
+    store.sent("small", 3)
+    assert store.read("small").unsent == 0
+    change(transitions.resume, 3.0, notice=True)
+    change(transitions.roll_back, 4.0, notice=False)
+    assert store.read("small").unsent == 0
+    assert store.history("small")[1] == replace(paused, notice=False)
 
 
 def test_a_change_that_is_sent_twice_is_stored_once(store: RolloutStore) -> None:

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWrite
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -33,13 +34,15 @@ class Rollouts:
         """See `RolloutStore.read`."""
         items = self._registry.items(model)
         route = route_of(model, items)
-        state = items[ROUTE].get("state")
-        return Stored(route, from_json(state["S"]) if state else None)
+        state, unsent = items[ROUTE].get("state"), items[ROUTE].get("unsent")
+        rollout = from_json(state["S"]) if state else None
+        return Stored(route, rollout, int(unsent["N"]) if unsent else 0)
 
     def write(self, change: Change) -> bool:
         """See `RolloutStore.write`."""
         state = {} if change.rollout is None else {"state": to_json(change.rollout).decode()}
-        route = _key(change.model, ROUTE) | attributes({**change.after, **state})
+        unsent = {"unsent": change.revision} if change.notice else {}
+        route = _key(change.model, ROUTE) | attributes({**change.after, **state, **unsent})
         writes = [
             {"Put": {"TableName": self._table.name, "Item": route, **_unchanged(change)}},
             {"Put": {"TableName": self._table.name, "Item": _record(change) | attributes(state)}},
@@ -52,6 +55,17 @@ class Rollouts:
             found = self._table.item(_key(change.model, _change_key(change.revision)))
             return found is not None and _same(_change(found), change)
         return True
+
+    def sent(self, model: str, revision: int) -> None:
+        """See `RolloutStore.sent`."""
+        with suppress(ConditionFailed):
+            self._table.call(
+                "UpdateItem",
+                Key=_key(model, ROUTE),
+                UpdateExpression="REMOVE unsent",
+                ConditionExpression="unsent = :revision",
+                ExpressionAttributeValues=attributes({":revision": revision}),
+            )
 
     def history(self, model: str) -> list[Change]:
         """See `RolloutStore.history`."""

@@ -7,7 +7,8 @@ still the one that was read; who loses that race reads again. A judge that is ki
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from quintet.contract import RolloutRule
 from quintet.errors import ModelFailure, NotFound, QuintetError, Transient
@@ -15,6 +16,7 @@ from quintet.rollouts import gates, transitions
 from quintet.rollouts.decisions import decide, roll_back_if_bad, seconds_to_next
 from quintet.rollouts.evidence_store import EvidenceStore
 from quintet.rollouts.gates import Verdict
+from quintet.rollouts.notices import has_notice
 from quintet.rollouts.state import Rollout
 from quintet.rollouts.stops import Stop
 from quintet.rollouts.store import Cause, Change, Event, RolloutStore, Stored
@@ -23,6 +25,8 @@ __all__ = ["Judge", "Ticked", "timeout_of"]
 
 #: how many races with other changes are lost before a judge gives up
 ATTEMPTS = 5
+#: when a notice that could not be sent is tried again, and for how long, in seconds
+NOTICE_SECONDS, GIVE_UP_SECONDS = 60, 3600
 #: what captures take to arrive, with one retry
 CAPTURE_SECONDS = 90
 
@@ -46,7 +50,9 @@ class Judge:
 
     `rule_of` gives the rule in the contract of a model's version. A request that began `timeout`
     seconds ago and has no outcome has crashed. `told` is called with a rollout and the change that
-    was made of it, `unjudged` with one on which no verdict could be reached; neither may raise.
+    was made of it, `unjudged` with one on which no verdict could be reached. `notify` sends the
+    notice of a change, and says whether it was sent; if not, or if the judge is killed before, the
+    next look sends it: at least once. None of these may raise.
     """
 
     store: RolloutStore
@@ -54,6 +60,7 @@ class Judge:
     rule_of: Callable[[str, int], RolloutRule]
     timeout: float
     told: Callable[[Rollout, Change], None]
+    notify: Callable[[Rollout, Change], bool]
     unjudged: Callable[[Rollout, Exception], None]
 
     def tick(self, model: str, rollout: str, now: float) -> Ticked:
@@ -66,10 +73,11 @@ class Judge:
         def due(stored: Stored, found: Rollout) -> Change | None:
             return decide(stored, self.verdict(found, now), self._rule(found), now)
 
-        going, change = self._change(model, lambda found: found.id == rollout, due)
+        going, change = self._change(model, lambda found: found.id == rollout, due, now)
         event = None if change is None else change.event
         if going is None:
-            return Ticked(True, 0, event)
+            wait = NOTICE_SECONDS if self._has_unsent(model) else 0
+            return Ticked(not wait, wait, event)
         return Ticked(False, seconds_to_next(going, self._rule(going), now), event)
 
     def judge_now(self, model: str, rollout: str, now: float) -> bool:
@@ -81,7 +89,7 @@ class Judge:
         def due(stored: Stored, found: Rollout) -> Change | None:
             return roll_back_if_bad(stored, self.verdict(found, now), now)
 
-        return self._change(model, lambda found: found.id == rollout, due)[1] is not None
+        return self._change(model, lambda found: found.id == rollout, due, now)[1] is not None
 
     def stop(self, stop: Stop, now: float) -> list[str]:
         """Roll back what a stop is for; return the models.
@@ -99,7 +107,7 @@ class Judge:
         stopped, left = [], []
         for model in self.store.active() if stop.model is None else [stop.model]:
             try:
-                _, change = self._change(model, lambda found: found.started <= stop.at, due)
+                _, change = self._change(model, lambda found: found.started <= stop.at, due, now)
             except Transient as error:
                 left.append(f"{model}: {error}")
                 continue
@@ -131,26 +139,53 @@ class Judge:
         model: str,
         wanted: Callable[[Rollout], bool],
         due: Callable[[Stored, Rollout], Change | None],
+        now: float,
     ) -> tuple[Rollout | None, Change | None]:
         """Make the change that is due: the rollout afterwards, None if it is over, and the change.
 
-        A model without a rollout that is wanted has none.
+        A model without a rollout that is wanted has none. The notice of an earlier change is sent
+        first, if it is still due.
         """
         for _ in range(ATTEMPTS):
             try:
                 stored = self.store.read(model)
             except NotFound:
                 return None, None
+            if stored.unsent:
+                self._send_again(model, stored.unsent, now)
             rollout = stored.rollout
             if rollout is None or not wanted(rollout):
                 return None, None
             change = due(stored, rollout)
             if change is None:
                 return rollout, None
-            if self.store.write(change):
+            if self.store.write(replace(change, notice=has_notice(change))):
                 self.told(rollout, change)
+                if has_notice(change):
+                    self._send(rollout, change)
                 return change.rollout, change
         raise Transient(f"the route of {model} changed {ATTEMPTS} times meanwhile")
+
+    def _send(self, rollout: Rollout, change: Change) -> None:
+        """Send the notice of a change, which stands all the same; if it fails, it stays due."""
+        if self.notify(rollout, change):
+            with suppress(Transient):
+                self.store.sent(change.model, change.revision)
+
+    def _send_again(self, model: str, revision: int, now: float) -> None:
+        """Send a notice that may not have been sent; after an hour nobody tries any more."""
+        *before, change = [one for one in self.store.history(model) if one.revision <= revision]
+        rollouts = [one.rollout for one in before if one.rollout is not None]
+        if rollouts and now - change.cause.at < GIVE_UP_SECONDS:
+            self._send(rollouts[-1], change)
+        else:
+            self.store.sent(model, revision)
+
+    def _has_unsent(self, model: str) -> bool:
+        try:
+            return self.store.read(model).unsent > 0
+        except NotFound:
+            return False
 
     def _rule(self, rollout: Rollout) -> RolloutRule:
         """The rule of the candidate; the default one if the candidate cannot be read any more."""

@@ -35,26 +35,24 @@ class JudgeTelemetry:
         self._publish = publish
 
     def changed(self, rollout: Rollout, change: Change) -> None:
-        """A change of `rollout` was made; without a notice the change stands all the same."""
+        """A change of `rollout` was made."""
         level = self._logger.warning if change.event in _WARNED else self._logger.info
-        about: dict[str, Any] = {
-            "model": rollout.model,
-            "rollout": rollout.id,
-            "live": rollout.live,
-            "candidate": rollout.candidate,
-            "event": change.event,
-        }
-        level("rollout changed", **about, reason=change.cause.reason)
+        level("rollout changed", **_about(rollout, change), reason=change.cause.reason)
         event = change.event.replace(" ", "_")
         of = {"model": rollout.model, "event": event}
         self._metrics.write(of, {"rollout_changes_count": 1})
-        found = notice(rollout, change, self._stage)
-        if found is None or self._publish is None:
-            return
+
+    def notify(self, rollout: Rollout, change: Change) -> bool:
+        """Send the notice of a change of `rollout`; whether it was sent, or nobody wants any."""
+        if self._publish is None:
+            return True
         try:
-            self._publish(*found)
+            self._publish(*notice(rollout, change, self._stage))
         except QuintetError as error:
+            about = _about(rollout, change)
             self._logger.error("no notice was sent", **about, reason=str(error))
+            return False
+        return True
 
     def unjudged(self, rollout: Rollout, error: Exception) -> None:
         """The evidence of a rollout could not be judged."""
@@ -77,6 +75,16 @@ class JudgeTelemetry:
     def left(self, message: str, reason: str) -> None:
         """A message of the queue could not be handled, and comes again."""
         self._logger.warning("to be tried again", message_id=message, reason=reason)
+
+
+def _about(rollout: Rollout, change: Change) -> dict[str, Any]:
+    return {
+        "model": rollout.model,
+        "rollout": rollout.id,
+        "live": rollout.live,
+        "candidate": rollout.candidate,
+        "event": change.event,
+    }
 
 
 _WARNED = ("rolled back", "paused")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quintet.rollouts.state import Rollout
 from quintet.rollouts.store import Change
 
-__all__ = ["notice"]
+__all__ = ["has_notice", "notice"]
 
 #: what is told of each event, with what to do; of the others there are no notices
 _TOLD = {
@@ -25,13 +25,16 @@ _TOLD = {
 }
 
 
-def notice(rollout: Rollout, change: Change, stage: str) -> tuple[str, str] | None:
-    """The subject (at most 100 ASCII characters) and the text of a notice of a change.
+def has_notice(change: Change) -> bool:
+    """Whether a notice of a change is sent."""
+    return change.event in _TOLD
 
-    `rollout` is the one before the change. None for a change of which no notice is sent.
+
+def notice(rollout: Rollout, change: Change, stage: str) -> tuple[str, str]:
+    """The subject (at most 100 ASCII characters) and the text of a change that `has_notice`.
+
+    `rollout` is the one before the change.
     """
-    if change.event not in _TOLD:
-        return None
     names = {
         "of": f"{rollout.model} --stage {stage}",
         "live": rollout.live,

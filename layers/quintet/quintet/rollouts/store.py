@@ -46,10 +46,15 @@ Event = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A model's route and its rollout, None if no rollout is in progress."""
+    """A model's route and its rollout, None if no rollout is in progress.
+
+    `unsent` is the route's revision if the notice of the change to it may not have been sent, else
+    0.
+    """
 
     route: Route
     rollout: Rollout | None = None
+    unsent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +75,8 @@ class Change:
     """One change of a model's route.
 
     `before` and `after` are the fields of the route (see `fields_of`), `before` None for a model's
-    first version. `rollout` is the rollout after the change, None if none is in progress.
+    first version. `rollout` is the rollout after the change, None if none is in progress. `notice`
+    asks for a notice, which is due until `RolloutStore.sent`; the history does not tell it.
     """
 
     model: str
@@ -79,6 +85,7 @@ class Change:
     before: Fields | None
     after: Fields
     rollout: Rollout | None = None
+    notice: bool = False
 
     @property
     def revision(self) -> int:
@@ -107,6 +114,10 @@ class RolloutStore(Protocol):
         that the route names afterwards does not answer any more: read the route again and decide
         anew. Repeating a write that was stored returns True.
         """
+        ...
+
+    def sent(self, model: str, revision: int) -> None:
+        """The notice of the change to this revision was sent; a later change needs no word."""
         ...
 
     def history(self, model: str) -> list[Change]:
@@ -154,6 +165,7 @@ class MemoryRollouts(MemoryRoutes):
         super().__init__(routes)
         self._rollouts: dict[str, Rollout | None] = {}
         self._changes: defaultdict[str, list[Change]] = defaultdict(list)
+        self._unsent: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def add_version(self, model: str, version: Version) -> None:
@@ -184,12 +196,13 @@ class MemoryRollouts(MemoryRoutes):
     def read(self, model: str) -> Stored:
         """See `RolloutStore.read`."""
         with self._lock:
-            return Stored(self.route(model), self._rollouts.get(model))
+            return Stored(self.route(model), self._rollouts.get(model), self._unsent.get(model, 0))
 
     def write(self, change: Change) -> bool:
         """See `RolloutStore.write`."""
         with self._lock:
-            changes = self._changes[change.model]
+            changes, notice = self._changes[change.model], change.notice
+            change = replace(change, notice=False)
             if change in changes:
                 return True
             route = self.stored.get(change.model, Route(change.model, 0, 0, {}))
@@ -198,8 +211,15 @@ class MemoryRollouts(MemoryRoutes):
                 return False
             self.stored[change.model] = with_fields(route, change.after)
             self._rollouts[change.model] = change.rollout
+            self._unsent[change.model] = change.revision if notice else 0
             changes.append(change)
         return True
+
+    def sent(self, model: str, revision: int) -> None:
+        """See `RolloutStore.sent`."""
+        with self._lock:
+            if self._unsent.get(model) == revision:
+                self._unsent[model] = 0
 
     def history(self, model: str) -> list[Change]:
         """See `RolloutStore.history`."""

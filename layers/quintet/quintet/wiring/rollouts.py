@@ -89,6 +89,7 @@ def judge_of(settings: JudgeSettings, evidence: EvidenceStore) -> Judge:
         rule_of=rule,
         timeout=timeout_of(settings.answer_timeouts),
         told=told.changed,
+        notify=told.notify,
         unjudged=told.unjudged,
     )
 
