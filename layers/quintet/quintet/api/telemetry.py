@@ -253,14 +253,15 @@ def _line(
 def _recommended(impression: Mapping[str, Any]) -> dict[str, Any]:
     """The log fields of a recommendation: what decided it, and counts; no items."""
     filtered = {reason: len(items) for reason, items in impression["filtered"].items() if items}
+    candidates = impression["candidates"] or {}
     return {
         "step": impression["step"],
         "why": impression["why"] or None,
         "items": len(impression["items"]),
         "explored": impression["explored"] or None,
         "filtered": filtered or None,
-        "candidates_run": impression["candidates"]["run"],
-        "candidates_age_s": impression["candidates"]["age_s"],
+        "candidates_run": candidates.get("run"),
+        "candidates_age_s": candidates.get("age_s"),
     }
 
 
