@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 from arro3 import io as arrow_io
 
 from quintet.aws.latest import LatestTable
 from quintet.aws.scores_bucket import S3ConditionalObjects, S3ObjectStore
 from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.tables import current_run
-from quintet.columns import Array, as_records, column_names, json_columns, numpy_dtype, ragged
+from quintet.columns import Array, column_names, json_rows, numpy_dtype, ragged
 from quintet.contract import Contract, Output
 from quintet.streaming.latest import Latest
 from quintet_cli.registry import artifacts_of
@@ -108,7 +109,7 @@ def latest_of(plan: Plan, contract: Contract, parts: Iterable[bytes]) -> Iterato
                 source="batch",
             )
             for entity, row, values in zip(
-                last, rows, as_records(json_columns(contract, outputs, fallback)), strict=True
+                last, rows, map(orjson.loads, json_rows(contract, outputs, fallback)), strict=True
             )
         ]
         first += len(entities)

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from quintet.columns import flat_columns, json_columns
+from quintet.columns import flat_columns, json_rows
 from quintet.contract import Contract, Output, from_dict, to_dict
 from quintet.monitoring.histograms import Histogram
 from quintet_publish.graph_checks import check_graph
@@ -229,9 +229,9 @@ def test_answers_name_labels_and_columns_by_the_mapping() -> None:
         "label": np.array([-1, 2, 5]),
         "probabilities": np.array([[0.5, 0.25, 0.25]] * 3, np.float32),
     }
-    columns = json_columns(made, outputs, np.zeros(3, bool))
-    assert columns["label_class"] == ["down", "far", None]
-    assert columns["probabilities"][0] == {"down": 0.5, "up": 0.25, "far": 0.25}
+    rows = [json.loads(row) for row in json_rows(made, outputs, np.zeros(3, bool))]
+    assert [row["label_class"] for row in rows] == ["down", "far", None]
+    assert rows[0]["probabilities"] == {"down": 0.5, "up": 0.25, "far": 0.25}
     flat = flat_columns(made, outputs, np.zeros(3, bool))
     assert list(flat) == ["label", "probabilities_down", "probabilities_up", "probabilities_far"]
     histogram = Histogram(made.outputs[0])

@@ -63,7 +63,7 @@ def read(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     [
         {},
         {"model": "fraud", "version": 3, "rows": 1, "total_ms": 0.123, "left_out": None},
-        {"text": 'é " \\ \n\u2028', "by": {"a:1": 2}, "of": [1, None], "odd": {1: 2.5e-7}},
+        {"text": 'é " \\ \n\u2028', "by": {"a:1": 2}, "of": [1, None], "odd": {"1": 2.5e-7}},
         {"stack": ["a.py:1 f"], "error": "KeyError", "made": datetime(2026, 1, 2), "big": 1e300},
     ],
     ids=["none", "plain", "odd", "more"],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, numpy_dtype
+from quintet.columns import Array, Batch, no_rows, numpy_dtype
 from quintet.contract import Contract, Feature, Scalar
 from quintet.errors import Transient
 
@@ -22,6 +23,7 @@ __all__ = [
     "MemoryFeatures",
     "StoredValue",
     "join",
+    "no_ages",
     "unavailable",
 ]
 
@@ -35,6 +37,17 @@ class StoredValue(NamedTuple):
     value: Scalar
     at: float
     known: float = 0.0
+
+
+class StoredRow(dict[str, StoredValue]):
+    """The stored values of an entity, kept by a cache, with what the last join made of them."""
+
+    __slots__ = ("arrays", "plan")
+
+    def __init__(self, values: Mapping[str, StoredValue]) -> None:
+        super().__init__(values)
+        self.plan: object = None
+        self.arrays: _RowArrays | None = None
 
 
 class FeatureSource(Protocol):
@@ -98,7 +111,7 @@ class FeatureCache:
         self._most = most
         self._clock = clock
         #: each row with its expiry; the oldest first
-        self._rows: dict[tuple[str, Sequence[str], str], tuple[float, dict[str, StoredValue]]] = {}
+        self._rows: dict[tuple[str, Sequence[str], str], tuple[float, StoredRow]] = {}
 
     def fetch(
         self, key: str, entities: Sequence[str], names: Sequence[str]
@@ -115,17 +128,24 @@ class FeatureCache:
                 found[entity] = held[1]
         if missed:
             read = self._source.fetch(key, missed, names)
-            self._remember({(key, wanted, entity): read.get(entity, {}) for entity in missed})
-            found |= read
+            rows = {entity: StoredRow(read.get(entity, _NOTHING)) for entity in missed}
+            self._remember({(key, wanted, entity): row for entity, row in rows.items()})
+            found |= {entity: row for entity, row in rows.items() if row}
         return found
 
-    def _remember(self, read: dict[tuple[str, Sequence[str], str], dict[str, StoredValue]]) -> None:
+    def _remember(self, read: dict[tuple[str, Sequence[str], str], StoredRow]) -> None:
         until = self._clock() + self._seconds
         for key, row in read.items():
             self._rows.pop(key, None)
             self._rows[key] = (until, row)
         while len(self._rows) > self._most:
             self._rows.pop(next(iter(self._rows)), None)
+
+
+@lru_cache(maxsize=64)
+def no_ages(rows: int) -> NDArray[np.float64]:
+    """The ages of rows of a contract without stored features, (rows, 0)."""
+    return np.empty((rows, 0))
 
 
 @dataclass(slots=True)
@@ -177,19 +197,22 @@ def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) ->
     entities = [entity for entity in place if entity]
     found = source.fetch(contract.entity, entities, plan.names) if entities else {}
     stored = [found.get(entity, _NOTHING) for entity in place]
+    if len(stored) == 1 and type(stored[0]) is StoredRow:
+        arrays = stored[0].arrays if stored[0].plan is plan else _arrays(plan, stored[0])
+        if arrays is not None and arrays.newest <= now < arrays.until:
+            return _joined(plan, batch, arrays, now)
     several = len(place) < batch.rows  # some entity has several rows
     where = np.array([place[entity] for entity in batch.entities]) if several else slice(None)
     if plan.captured:
         batch.known = _known(plan, stored, where)
     if plain := _plain(plan, stored):
         values, moments = plain
-        batch.stacked[plan.names] = matrix = values[where]
-        batch.columns.update(zip(plan.names, matrix.T, strict=True))
+        batch.stacked[plan.names] = values[where]
     else:
         columns, moments = _value_by_value(contract.stored, stored)
         for feature, column in zip(contract.stored, columns, strict=True):
             batch.columns[feature.name] = column[where]
-    joined = Joined(batch, np.zeros(batch.rows, np.bool_), np.maximum(now - moments, 0.0)[where])
+    joined = Joined(batch, no_rows(batch.rows), np.maximum(now - moments, 0.0)[where])
     unusable = ~(joined.ages <= plan.oldest)  # True for NaN
     if unusable.any():
         for position in np.flatnonzero(unusable.any(axis=0)).tolist():
@@ -200,6 +223,46 @@ def join(contract: Contract, batch: Batch, source: FeatureSource, now: float) ->
 _NAN = float("nan")
 _NOTHING: dict[str, StoredValue] = {}
 _ABSENT = StoredValue(0, _NAN)
+
+
+@dataclass(slots=True)
+class _RowArrays:
+    """The stored values of one entity as arrays, (1, features), and when they were taken.
+
+    From `newest` until `until` (epoch seconds) no age is negative, and none past its limit.
+    `known` is None if the store does not say, or the contract has no `capture`.
+    """
+
+    values: Array
+    moments: NDArray[np.float64]
+    known: NDArray[np.float64] | None
+    newest: float
+    until: float
+
+
+def _arrays(plan: _JoinPlan, row: StoredRow) -> _RowArrays | None:
+    """The arrays of a row, which it keeps; None if a value is missing or not a number."""
+    row.plan, row.arrays = plan, None
+    if row.keys() >= set(plan.names) and (plain := _plain(plan, [row])):
+        values, moments = plain
+        known = _known(plan, [row], slice(None)) if plan.captured else None
+        until = float((moments + plan.oldest).min())
+        row.arrays = _RowArrays(values, moments, known, float(moments.max()), until)
+    return row.arrays
+
+
+def _joined(plan: _JoinPlan, batch: Batch, arrays: _RowArrays, now: float) -> Joined:
+    """The join of rows of one entity, none of whose values is missing or too old."""
+    rows, values, known = batch.rows, arrays.values, arrays.known
+    ages = now - arrays.moments
+    if rows == 1:
+        values = values.copy()
+    else:
+        values, ages = values.repeat(rows, axis=0), ages.repeat(rows, axis=0)
+        known = None if known is None else known.repeat(rows, axis=0)
+    batch.stacked[plan.names] = values
+    batch.known = known
+    return Joined(batch, no_rows(rows), ages)
 
 
 def _plain(
@@ -281,7 +344,7 @@ def _settle(joined: Joined, feature: Feature, position: int, unusable: NDArray[n
     """Apply the feature's `when_stale` to rows whose value is missing or too old."""
     batch = joined.batch
     if feature.when_stale == "fallback":
-        joined.fallback |= unusable
+        joined.fallback = joined.fallback | unusable
         return
     filled = unusable
     if feature.when_stale == "refuse":  # of values that are too old; missing ones may be NaN

@@ -41,8 +41,8 @@ def test_an_event_is_read_without_its_body_being_decoded() -> None:
         raw="e30=",
         encoded=True,
         id="r",
-        base="/test",
     )
+    assert request.base == "/test"
     assert request.content(2) == b"{}"
 
 

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from tests.kits.models import NOW, SHOP, online
 
 from quintet import features
-from quintet.columns import from_records, records
-from quintet.features import MemoryFeatures, join
+from quintet.columns import Batch, from_records, records
+from quintet.columns.batch import fill
+from quintet.columns.values import json_value
+from quintet.contract import Feature
+from quintet.features import FeatureCache, FeatureSource, MemoryFeatures, join
 from quintet.scoring import score
 
 MODEL = online().models.get("shop")
@@ -42,7 +45,12 @@ stored = st.dictionaries(
 )
 
 
-def scored(found: list[dict[str, Any]], store: MemoryFeatures) -> tuple[object, ...]:
+def one_by_one(batch: Batch, feature: Feature, column: list[Any]) -> None:
+    """A column, read value by value."""
+    fill(batch, feature, column, json_value)
+
+
+def scored(found: list[dict[str, Any]], store: FeatureSource) -> tuple[object, ...]:
     """The outputs and the refusals of records, as values that can be compared."""
     batch = from_records(SHOP, found)
     with np.errstate(over="ignore"):
@@ -63,8 +71,12 @@ def test_a_plan_and_a_look_at_each_value_agree(
     for customer, (value, at) in values.items():
         store.put("customer", customer, "orders_90d", value, at)
     planned = scored(found, store)
+    cache = FeatureCache(store, seconds=5, clock=lambda: NOW)
+    # the first join of an entity makes its arrays, the second uses them
+    assert [scored(found, cache), scored(found, cache)] == [planned] * 2
     with (
-        patch.object(records._RecordGroup, "put", lambda *_: False),
+        patch.object(records._RecordPlan, "put", lambda *_: False),
+        patch.object(records, "_fill_json", one_by_one),
         patch.object(features, "_plain", lambda *_: None),
     ):
         assert scored(found, store) == planned

@@ -40,7 +40,7 @@ def test_stacked_columns_stay_stacked() -> None:
     keys = np.array(["a", "b", "c"], dtype=object)
     some = {name: np.array([1, 2, 3], "f4") for name in ("amount", "items")}
     batch = from_tensors(SHOP, {"customer": keys, **some})
-    batch.put(("amount", "items"), np.array([[1, 2], [3, 4], [5, 6]], "f4"))
+    batch.stacked["amount", "items"] = np.array([[1, 2], [3, 4], [5, 6]], "f4")
     found = take(batch, np.array([0, 2]))
     assert found.stacked["amount", "items"].tolist() == [[1, 2], [5, 6]]
     assert found.columns["items"].tolist() == [2, 6]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -43,7 +44,8 @@ def told(found: Prediction | ModelFailure) -> Any:
         return str(found)
     scores = found.scores
     refusals = sorted(map(str, scores.refusals))
-    return records.predictions(found), refusals, scores.index.tolist(), scores.fallback.tolist()
+    rows = [json.loads(row) for row in records.predictions(found)]
+    return rows, refusals, scores.index.tolist(), scores.fallback.tolist()
 
 
 def alike(one: Any, other: Any) -> bool:

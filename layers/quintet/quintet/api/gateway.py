@@ -110,13 +110,13 @@ def read(event: Mapping[str, Any], found: Found) -> Request:
     The request id is the caller's X-Request-Id if it is valid, else API Gateway's.
     """
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    for name, values in (event.get("multiValueHeaders") or {}).items():
-        if len(values) > 1 and name.lower() in _LISTS:
-            headers[name.lower()] = ", ".join(values)
+    repeated = event.get("multiValueHeaders") or {}
+    if not set(map(len, repeated.values())) <= {1}:
+        for name, values in repeated.items():
+            if len(values) > 1 and name.lower() in _LISTS:
+                headers[name.lower()] = ", ".join(values)
     own = headers.get("x-request-id", "")
     context = event.get("requestContext") or {}
-    # the URL prefix: the stage, or a custom domain's mapping, which the path includes
-    base = (context.get("path") or "").rstrip("/").split("/")[: -found.segments]
     return Request(
         method=found.method,
         route=found.route,
@@ -124,10 +124,11 @@ def read(event: Mapping[str, Any], found: Found) -> Request:
         headers=headers,
         raw=event.get("body") or "",
         encoded=bool(event.get("isBase64Encoded")),
-        id=own if _SANE_ID.fullmatch(own) else str(context.get("requestId", "")),
+        id=own if own and _SANE_ID.fullmatch(own) else str(context.get("requestId", "")),
         query=event.get("queryStringParameters") or {},
         caller=_caller(context),
-        base="/".join(base),
+        path=context.get("path") or "",
+        segments=found.segments,
     )
 
 

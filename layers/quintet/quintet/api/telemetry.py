@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestTelemetry", "StdoutTelemetry"]
 
-#: the definition of each metric in an EMF document
-_DEFINITIONS = {name: {"Name": name, "Unit": unit} for name, unit in METRICS.items()}
+_LEVELS = {"INFO": logging.INFO, "WARNING": logging.WARNING, "ERROR": logging.ERROR}
 #: the routes whose metrics are series of their own, and exist only while a rollout runs
 _ROLLOUT = ("canary", "shadow")
 #: the fields of a request's log line that its span has, too
@@ -59,7 +58,7 @@ class RequestTelemetry:
         """Begin the span of a sampled request; `xray` is Lambda's _X_AMZN_TRACE_ID."""
         from quintet.telemetry import traces  # not at cold start
 
-        if span := traces.begin(xray, context.traceparent, self.output.now()):
+        if span := traces.begin(xray, context.traceparent, self.output.clock()):
             context.span, context.trace_id = span, span.trace
             context.traceparent = span.traceparent
 
@@ -152,14 +151,14 @@ class RequestTelemetry:
             from quintet.captures.versions import Began, version_lines  # most models have none
 
             event["rows"], answered = context.rows, context.answered
-            event["event_time"] = answered[0].now if answered else self.output.now()
+            event["event_time"] = answered[0].now if answered else self.output.clock()
             began = Began(contract, context.route, context.rollout, context.asked)
             lines = version_lines(event, answered, context.taken_out, failed, [began])
         elif failed is None and prediction is not None:
             event["event_time"] = prediction.now
             lines = prediction_lines(plan, event, prediction)
         else:
-            event["event_time"] = self.output.now()
+            event["event_time"] = self.output.clock()
             if context.rollout:
                 event["rollout"] = context.rollout
             if request.wants_job or request.route.endswith("/async-invocations"):
@@ -178,7 +177,7 @@ class RequestTelemetry:
             return
         context.event = context.event or new_event()
         if taken(context.event, capture.rate):
-            about: dict[str, Any] = {"event": context.event, "event_time": self.output.now()}
+            about: dict[str, Any] = {"event": context.event, "event_time": self.output.clock()}
             about["request_id"] = context.id
             self.output.write(begun_line(about, part.route, part.batch.entities))
 
@@ -225,7 +224,7 @@ def _rows_of_others(context: RequestContext, counts: dict[str, Any]) -> dict[str
 def _line(
     context: RequestContext, request: Request, response: Response, times: Mapping[str, float]
 ) -> dict[str, Any]:
-    """The fields of a log line; None fields are omitted when it is written."""
+    """The fields of a request's log line."""
     line: dict[str, Any] = {
         "request_id": context.id,
         "caller": request.caller,
@@ -242,11 +241,14 @@ def _line(
     }
     for step, milliseconds in times.items():
         line[step] = round(milliseconds, 3)
-    line["trace_id"] = context.trace_id or None
-    line["cache"] = context.cache or None
-    line["job"] = context.job or None
+    if context.trace_id:
+        line["trace_id"] = context.trace_id
+    if context.cache:
+        line["cache"] = context.cache
+    if context.job:
+        line["job"] = context.job
     if context.answered:  # by a rollout's versions
-        line["versions"] = {one.contract.version: one.batch.rows for one in context.answered}
+        line["versions"] = {str(one.contract.version): one.batch.rows for one in context.answered}
     return line
 
 
@@ -275,7 +277,7 @@ def _end_span(
 ) -> None:
     """Send the span of a request, with its steps; `line` is the request's log line."""
     for name in _ANNOTATIONS:
-        if value := line[name]:
+        if value := line.get(name):
             span.about[name] = value
     if cold:
         span.about["cold"] = True
@@ -289,7 +291,7 @@ def _end_span(
     status = line["status"]
     if status >= 400:
         span.failure = "fault" if status >= 500 else "throttle" if status == 429 else "error"
-    span.end(output.environ, output.now())
+    span.end(output.environ, output.clock())
 
 
 def _failure(error: Exception) -> tuple[str, str, dict[str, Any]]:
@@ -325,11 +327,10 @@ class StdoutTelemetry:
         self._measures = environ.get("POWERTOOLS_METRICS_DISABLED", "").lower() not in _TRUE
         self._level = _level(environ)
         self.environ = environ
-        self._clock = clock
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return self._clock()
+        self.clock = clock
+        self._second, self._second_text = -1, ""  # of the last line
+        #: what says of a document which of its fields are metrics, as JSON, by their names
+        self._directives: dict[tuple[str, ...], orjson.Fragment] = {}
 
     def info(self, message: str, **fields: Any) -> None:
         """Write a line of level INFO."""
@@ -341,22 +342,26 @@ class StdoutTelemetry:
 
     def line(self, level: str, message: str, fields: Mapping[str, Any]) -> bytes:
         """A log line; empty below the function's log level. None fields are omitted."""
-        if getattr(logging, level) < self._level:
+        if _LEVELS[level] < self._level:
             return b""
-        moment = datetime.fromtimestamp(self._clock(), UTC)
+        if None in fields.values():
+            fields = {name: value for name, value in fields.items() if value is not None}
+        # in whole microseconds, as datetime counts
+        second, milliseconds = divmod(int(self.clock() * 1e6 + 0.5) // 1000, 1000)
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
         line = {
             "level": level,
             "message": message,
-            "timestamp": moment.isoformat(timespec="milliseconds"),
+            "timestamp": f"{self._second_text}.{milliseconds:03}+00:00",
             "service": self._service,
             "stage": self._stage,
+            **fields,
         }
-        for name, value in fields.items():
-            if value is not None:
-                line[name] = value
         if trace := self.environ.get("_X_AMZN_TRACE_ID"):
             line["xray_trace_id"] = trace.partition(";")[0].replace("Root=", "")
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(line, default=str)
 
     def metrics(self, dimensions: Mapping[str, str], values: Mapping[str, float]) -> bytes:
         """An EMF document of metrics in `METRICS`; empty without values or if metrics are disabled.
@@ -366,13 +371,16 @@ class StdoutTelemetry:
         if not values or not self._measures:
             return b""
         of = {"stage": self._stage, **dimensions, "service": self._service}
-        directive = {
-            "Namespace": self._namespace,
-            "Dimensions": [list(of)],
-            "Metrics": [_DEFINITIONS[name] for name in values],
-        }
+        names = (*dimensions, *values)
+        if (directives := self._directives.get(names)) is None:
+            directive = {
+                "Namespace": self._namespace,
+                "Dimensions": [list(of)],
+                "Metrics": [{"Name": name, "Unit": METRICS[name]} for name in values],
+            }
+            directives = self._directives[names] = orjson.Fragment(orjson.dumps([directive]))
         document: dict[str, Any] = {
-            "_aws": {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]},
+            "_aws": {"Timestamp": int(self.clock() * 1000), "CloudWatchMetrics": directives},
             **of,
         }
         for name, value in values.items():

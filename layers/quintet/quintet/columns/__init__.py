@@ -11,10 +11,13 @@ from quintet.columns.batch import (
     Array,
     Batch,
     drop_empty_texts,
+    flat_array,
     id_of,
     is_missing,
     key_of,
+    no_rows,
     numpy_dtype,
+    positions,
     set_ids,
     shown,
 )
@@ -22,7 +25,7 @@ from quintet.columns.merging import copied, layout, merge, take
 from quintet.columns.names import did_you_mean, near_name, suggestion
 from quintet.columns.outputs import column_names, empty_output, flat_columns, places_of
 from quintet.columns.ragged import fits, ragged, shape_text, shared, values_of
-from quintet.columns.records import as_records, from_records, json_columns
+from quintet.columns.records import from_records, json_rows
 from quintet.columns.tables import from_arrays, from_text
 from quintet.columns.tensors import check_has_rows, from_tensors
 from quintet.columns.values import cell_value
@@ -32,7 +35,6 @@ __all__ = [
     "MAX_ID_BYTES",
     "Array",
     "Batch",
-    "as_records",
     "cell_value",
     "check_has_rows",
     "column_names",
@@ -41,6 +43,7 @@ __all__ = [
     "drop_empty_texts",
     "empty_output",
     "fits",
+    "flat_array",
     "flat_columns",
     "from_arrays",
     "from_records",
@@ -48,13 +51,15 @@ __all__ = [
     "from_text",
     "id_of",
     "is_missing",
-    "json_columns",
+    "json_rows",
     "key_of",
     "layout",
     "merge",
     "near_name",
+    "no_rows",
     "numpy_dtype",
     "places_of",
+    "positions",
     "ragged",
     "set_ids",
     "shape_text",

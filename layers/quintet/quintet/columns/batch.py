@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from itertools import chain
 from types import NoneType
 from typing import Any
@@ -39,7 +40,6 @@ PLAIN_TYPES: dict[str, set[type]] = {
 }
 
 
-@dataclass(slots=True)
 class Batch:
     """Rows to score, as columns.
 
@@ -50,30 +50,101 @@ class Batch:
     feature store took each value, in epoch seconds, 0 if it does not say; None if it says for none,
     or the contract has no `capture`.
     Refused rows stay in place (with filler values) so that positions stay valid; `good` is False
-    for them. `stacked` has columns that were received side by side, as one (rows, len(names)) array
-    by their names, so that they need not be stacked again. `absent` are the features that no row
-    has, so that all have the default, or NaN.
+    for them, and `marks` is None until `good` was asked for: then all rows are good. `stacked` has
+    columns side by side, as one (rows, len(names)) array by their names; they are columns, too.
+    `absent` are the features that no row has, so that all have the default, or NaN.
+
+    Not a dataclass: columns of a stacked array, and `good`, are made when they are first asked for,
+    since a usual request never asks.
     """
 
-    rows: int
-    columns: dict[str, Array]
-    good: NDArray[np.bool_]
-    entities: list[str] | None = None
-    refusals: list[Refusal] = field(default_factory=list)
-    stacked: dict[tuple[str, ...], Array] = field(default_factory=dict)
-    absent: set[str] = field(default_factory=set)
-    ids: list[str | None] | None = None
-    known: NDArray[np.float64] | None = None
+    __slots__ = (
+        "_columns",
+        "_split",
+        "absent",
+        "entities",
+        "ids",
+        "known",
+        "marks",
+        "refusals",
+        "rows",
+        "stacked",
+    )
 
-    def put(self, names: tuple[str, ...], matrix: Array) -> None:
-        """Set the columns of `names` from one array, (rows, len(names))."""
-        self.stacked[names] = matrix
-        self.columns.update(zip(names, matrix.T, strict=True))
+    def __init__(
+        self,
+        rows: int,
+        columns: dict[str, Array],
+        good: NDArray[np.bool_] | None = None,
+        entities: list[str] | None = None,
+        refusals: list[Refusal] | None = None,
+        *,
+        stacked: dict[tuple[str, ...], Array] | None = None,
+        absent: set[str] | None = None,
+        ids: list[str | None] | None = None,
+        known: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.rows = rows
+        self._columns = columns
+        self.marks = good
+        self.entities = entities
+        self.refusals: list[Refusal] = [] if refusals is None else refusals
+        self.stacked: dict[tuple[str, ...], Array] = {} if stacked is None else stacked
+        self._split = dict(self.stacked)  # those whose columns are among `columns`
+        self.absent: set[str] = set() if absent is None else absent
+        self.ids = ids
+        self.known = known
+
+    @property
+    def columns(self) -> dict[str, Array]:
+        """The columns by name."""
+        for names, matrix in self.stacked.items():
+            if self._split.get(names) is not matrix:
+                self._split[names] = matrix
+                self._columns.update(zip(names, matrix.T, strict=True))
+        return self._columns
+
+    @columns.setter
+    def columns(self, columns: dict[str, Array]) -> None:
+        self._columns, self._split = columns, dict(self.stacked)
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Which rows are not refused, (rows,); it may be changed in place."""
+        if self.marks is None:
+            self.marks = np.ones(self.rows, dtype=np.bool_)
+        return self.marks
+
+    @good.setter
+    def good(self, good: NDArray[np.bool_]) -> None:
+        self.marks = good
 
     def refuse(self, row: int, field_name: str, expected: str, got: str) -> None:
         """Refuse one row."""
         self.good[row] = False
         self.refusals.append(Refusal(row, field_name, expected, got))
+
+    def with_(self, **changes: Any) -> Batch:
+        """A batch with other values of some attributes; what is not changed is shared."""
+        names = ("rows", "columns", "good", "entities", "refusals", "stacked", "absent", "ids")
+        held = {name: getattr(self, name) for name in (*names, "known")}
+        return Batch(**held | changes)
+
+
+@lru_cache(maxsize=64)
+def positions(rows: int) -> NDArray[np.int64]:
+    """All positions of so many rows, (rows,); shared, so it cannot be changed."""
+    found = np.arange(rows)
+    found.flags.writeable = False
+    return found
+
+
+@lru_cache(maxsize=64)
+def no_rows(rows: int) -> NDArray[np.bool_]:
+    """A mask that marks none of so many rows, (rows,); shared, so it cannot be changed."""
+    found = np.zeros(rows, dtype=np.bool_)
+    found.flags.writeable = False
+    return found
 
 
 @cache
@@ -101,10 +172,6 @@ def expected_kind(feature: Feature) -> str:
 def is_missing(value: Any) -> bool:
     """Whether a value is missing: None, or NaN, which pandas uses for gaps."""
     return value is None or (type(value) is float and math.isnan(value))
-
-
-def empty(rows: int) -> Batch:
-    return Batch(rows, {}, np.ones(rows, dtype=np.bool_))
 
 
 def fill(
@@ -236,6 +303,26 @@ def key_of(value: Any) -> str:
     if found is None:
         return text
     return "0" if found[1] == "-0" else found[1]
+
+
+#: numpy's codes of dtypes that are struct's, too
+_PACKED = frozenset("?bBhHiIlLqQefd")
+
+
+def flat_array(values: Sequence[Any], dtype: np.dtype[Any]) -> Array:
+    """Values of a plain kind as an array, (values,), which may be read-only; None is NaN.
+
+    Overflow to infinity is left to the finite check.
+
+    Raises:
+        OverflowError: an integer is out of the dtype's range.
+    """
+    if dtype.char in _PACKED:
+        # struct packs Python's numbers in half the time that numpy takes to read them
+        with suppress(OverflowError, struct.error):
+            return np.frombuffer(struct.pack(f"{len(values)}{dtype.char}", *values), dtype)
+    with np.errstate(over="ignore"):
+        return np.array(values, dtype=dtype)
 
 
 def array_of(values: Any, dtype: str) -> Array:

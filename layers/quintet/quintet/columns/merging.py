@@ -46,7 +46,7 @@ def merge(batches: Sequence[Batch]) -> Batch:
         ids=_ids(batches),
     )
     for names in matrices:
-        merged.put(names, np.concatenate([batch.stacked[names] for batch in batches]))
+        merged.stacked[names] = np.concatenate([batch.stacked[names] for batch in batches])
     return merged
 
 
@@ -72,7 +72,7 @@ def take(batch: Batch, rows: NDArray[np.int64]) -> Batch:
         known=None if batch.known is None else batch.known[rows],
     )
     for names, matrix in batch.stacked.items():
-        part.put(names, matrix[rows])
+        part.stacked[names] = matrix[rows]
     return part
 
 
@@ -84,8 +84,7 @@ def _ids(batches: Sequence[Batch]) -> list[str | None] | None:
 
 def copied(batch: Batch) -> Batch:
     """A batch that keeps its rows, refusals and columns while the given one is scored."""
-    return replace(
-        batch,
+    return batch.with_(
         good=batch.good.copy(),
         refusals=list(batch.refusals),
         columns=dict(batch.columns),

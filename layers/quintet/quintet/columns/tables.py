@@ -14,7 +14,6 @@ from quintet.columns.batch import (
     cast,
     converted,
     dtype_name,
-    empty,
     expected_kind,
     fill,
     numpy_dtype,
@@ -45,7 +44,7 @@ def from_text(contract: Contract, cells: Mapping[str, Sequence[Any]]) -> Batch:
         BadInput: a required column is missing, or a column is unknown.
     """
     _check_names(contract, cells.keys())
-    batch = empty(len(next(iter(cells.values()))))
+    batch = Batch(len(next(iter(cells.values()))), {})
     for feature in contract.requested:
         column = cells.get(feature.key)
         if column is None:
@@ -142,7 +141,7 @@ def from_arrays(
         BadInput: a required column is missing, a column is unknown or of another kind.
     """
     _check_names(contract, arrays.keys())
-    batch = empty(len(next(iter(arrays.values()))))
+    batch = Batch(len(next(iter(arrays.values()))), {})
     _put_floats(contract, batch, arrays, nulls)
     for feature in contract.requested:
         if feature.name in batch.columns:
@@ -182,9 +181,9 @@ def _put_floats(
                 if missing and feature.key in nulls:
                     matrix[nulls[feature.key], position] = np.nan
         if not np.isnan(matrix.min(initial=0)):
-            batch.put(tuple(names), matrix)
+            batch.stacked[tuple(names)] = matrix
         elif missing:
-            batch.put(tuple(names), matrix)
+            batch.stacked[tuple(names)] = matrix
             gone = np.flatnonzero(np.isnan(matrix).all(axis=0)).tolist()
             batch.absent.update(names[position] for position in gone)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Set
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from quintet.columns.batch import (
     Batch,
     cast,
     dtype_name,
-    empty,
     numpy_dtype,
     set_entities,
     set_ids,
@@ -33,28 +32,19 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
     Raises:
         BadInput: a name, dtype, shape or row count is not the contract's.
     """
+    plan: _TensorPlan = contract.compiled[_TensorPlan]
     rows = _tensor_rows(tensors)
-    _check_names(contract, tensors)
-    batch = empty(rows)
+    if not tensors.keys() <= plan.known:
+        _refuse_unknown(contract, plan.known, tensors)
+    batch = Batch(rows, {})
     left = dict(tensors)
-    for graph_input in contract.inputs:
-        if _whole(contract, graph_input) and graph_input.name in left:
-            feature, tensor = contract.by_name[graph_input.names[0]], left.pop(graph_input.name)
-            if feature.free:
-                _take_feature(batch, feature, tensor)
-            else:
-                _take_whole(contract, batch, graph_input, tensor)
-    for feature in contract.requested:
-        if feature.name in batch.columns:
-            if feature.key in left:
-                raise BadInput.of(feature.key, "it once", "it in another tensor too")
-        elif feature.key in left:
-            _take_feature(batch, feature, left.pop(feature.key))
-        elif feature.fill is not None:
-            dtype = numpy_dtype(feature.dtype)
-            batch.columns[feature.name] = np.full((rows, *feature.shape), feature.fill, dtype)
-        else:
-            raise BadInput.of(feature.key, f"a tensor of {feature.dtype}", "no such tensor")
+    taken: set[str] = set()
+    for name, graph_input in plan.whole.items():
+        if name in left:
+            _take_whole(contract, batch, graph_input, left.pop(name))
+            taken.update(graph_input.names)
+    if left or len(taken) < len(contract.requested):
+        _take_features(contract, batch, left, taken)
     if contract.entity:
         keys = left.pop(contract.entity, None)
         found = [None] * rows if keys is None else _one_a_row(contract.entity, keys)
@@ -64,25 +54,56 @@ def from_tensors(contract: Contract, tensors: Mapping[str, Array]) -> Batch:
     return batch
 
 
+def _take_features(
+    contract: Contract, batch: Batch, left: dict[str, Array], taken: Set[str]
+) -> None:
+    """Take the features that no graph input has brought out of the tensors that are left."""
+    for feature in contract.requested:
+        if feature.name in taken:
+            if feature.key in left:
+                raise BadInput.of(feature.key, "it once", "it in another tensor too")
+        elif feature.key in left:
+            _take_feature(batch, feature, left.pop(feature.key))
+        elif feature.fill is not None:
+            dtype = numpy_dtype(feature.dtype)
+            batch.columns[feature.name] = np.full((batch.rows, *feature.shape), feature.fill, dtype)
+        else:
+            raise BadInput.of(feature.key, f"a tensor of {feature.dtype}", "no such tensor")
+
+
 def _one_a_row(name: str, tensor: Array) -> list[Any]:
     if tensor.size != len(tensor):
         raise BadInput.of(name, "one value for each row", f"shape {list(tensor.shape)}")
     return tensor.reshape(-1).tolist()
 
 
-def _check_names(contract: Contract, tensors: Mapping[str, Array]) -> None:
+class _TensorPlan:
+    """The tensors that a request may have: graph inputs that are `whole`, and all that are known.
+
+    `rows` are the shapes of one row.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self.whole = {
+            graph_input.name: graph_input
+            for graph_input in contract.inputs
+            if all(contract.by_name[name].source == "request" for name in graph_input.names)
+        }
+        self.known = contract.request_keys | self.whole.keys()
+        self.rows = {feature.key: feature.shape for feature in contract.requested}
+        self.rows |= {name: graph_input.row_shape for name, graph_input in self.whole.items()}
+
+
+def _refuse_unknown(contract: Contract, known: Set[str], tensors: Mapping[str, Array]) -> NoReturn:
     """Refuse a tensor that is neither an input of the graph nor a feature of the request."""
-    whole = {i.name for i in contract.inputs if _whole(contract, i)}
-    known = sorted(contract.request_keys | whole)
-    for name in tensors:
-        if name in known:
-            continue
-        if any(name == feature.name for feature in contract.stored):
-            expected, got = "no tensor: the feature store holds it", "a tensor"
-        else:
-            expected = f"one of {', '.join(known)}"
-            got = f"an unknown tensor{did_you_mean(name, known, contract)}"
-        raise BadInput.of(shown(name)[1:-1], expected, got)
+    name = next(name for name in tensors if name not in known)
+    if any(name == feature.name for feature in contract.stored):
+        expected, got = "no tensor: the feature store holds it", "a tensor"
+    else:
+        names = sorted(known)
+        expected = f"one of {', '.join(names)}"
+        got = f"an unknown tensor{did_you_mean(name, names, contract)}"
+    raise BadInput.of(shown(name)[1:-1], expected, got)
 
 
 def check_has_rows(contract: Contract, name: str, shape: tuple[int, ...]) -> None:
@@ -91,16 +112,10 @@ def check_has_rows(contract: Contract, name: str, shape: tuple[int, ...]) -> Non
     Raises:
         BadInput: the tensor lacks the dimension of the rows.
     """
-    row = contract.compiled[_row_shapes].get(name, ())
+    row = contract.compiled[_TensorPlan].rows.get(name, ())
     if len(shape) == len(row) and row not in _FLAT and _matches(row, shape):
         got = f"shape {list(shape)}, without the rows"
         raise BadInput.of(name, f"shape {[1, *shape]} for one row", got)
-
-
-def _row_shapes(contract: Contract) -> dict[str, tuple[int, ...]]:
-    """The shape of one row of each tensor that a request may have."""
-    whole = {i.name: i.row_shape for i in contract.inputs if _whole(contract, i)}
-    return {**{feature.key: feature.shape for feature in contract.requested}, **whole}
 
 
 def _matches(expected: tuple[int, ...], shape: tuple[int, ...]) -> bool:
@@ -120,12 +135,9 @@ def _tensor_rows(tensors: Mapping[str, Array]) -> int:
     return len(first)
 
 
-def _whole(contract: Contract, graph_input: Input) -> bool:
-    """Whether a request can contain this graph input: none of its features is stored."""
-    return all(contract.by_name[name].source == "request" for name in graph_input.names)
-
-
 def _take_whole(contract: Contract, batch: Batch, graph_input: Input, tensor: Array) -> None:
+    if (first := contract.by_name[graph_input.names[0]]).free:
+        return _take_feature(batch, first, tensor)
     _check_dtype(graph_input.name, graph_input.dtype, tensor)
     names, flat = graph_input.names, graph_input.row_shape in _FLAT
     shape = (batch.rows, *graph_input.row_shape)
@@ -139,7 +151,7 @@ def _take_whole(contract: Contract, batch: Batch, graph_input: Input, tensor: Ar
         tensor = tensor.reshape(batch.rows) if flat else tensor
         batch.columns[names[0]] = _typed(batch, contract.by_name[names[0]], tensor)
     elif tensor.dtype == numpy_dtype(graph_input.dtype):
-        batch.put(names, tensor)
+        batch.stacked[names] = tensor
     else:
         for name, column in zip(names, tensor.T, strict=True):
             batch.columns[name] = _typed(batch, contract.by_name[name], column)

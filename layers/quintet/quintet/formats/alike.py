@@ -25,7 +25,7 @@ import orjson
 from numpy.typing import NDArray
 
 from quintet.columns import Array, Batch, numpy_dtype
-from quintet.columns.batch import empty, set_entities, set_ids
+from quintet.columns.batch import set_entities, set_ids
 from quintet.contract import Contract
 from quintet.formats.decimals import (
     BEFORE,
@@ -338,7 +338,7 @@ def _batch(
     found = _numbers(cells, numeric, read)
     if found is None:
         return None
-    batch = empty(len(cells.places.starts))
+    batch = Batch(len(cells.places.starts), {})
     for dtype, names, keys in groups:
         if dtype == "string":
             columns = (np.array(texts[key], dtype=object) for key in keys)
@@ -347,7 +347,7 @@ def _batch(
         matrix = _typed(found.of([places[key] for key in keys]), numpy_dtype(dtype))
         if matrix is None:
             return None
-        batch.put(names, matrix)
+        batch.stacked[names] = matrix
     if contract.entity:
         set_entities(contract, batch, texts[contract.entity])
     if contract.id in texts:

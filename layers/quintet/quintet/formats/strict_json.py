@@ -23,12 +23,14 @@ from quintet.errors import BadInput, json_kind, shown
 __all__ = ["check_integers", "has_long_number", "members", "no_more_keys", "parse", "parse_all"]
 
 _ALL_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
-_LONG_NUMBER = b"0" * 19  # -(2**63) - 1 is the shortest integer out of range
-_SHIFTS = (1, 2, 4, 8, 3)
+_TOO_LARGE = 10**21  # from here on JavaScript writes an exponent
+_LONG_NUMBER = b"0" * len(str(_TOO_LARGE))
+_SHIFTS = (1, 2, 4, 8, 6)
+#: the types of values that hold others
+_HOLDERS = {dict, list}
 _COLON = ord(":")
 _TOGETHER = 64  # texts checked at once: joined, they stay in the processor's cache
 _BEFORE_COLON = np.frombuffer(b'" \t\n\r', np.uint8)
-_TOO_LARGE = 10**21  # from here on JavaScript writes an exponent
 
 
 def parse(body: bytes) -> Any:
@@ -60,8 +62,9 @@ def members(field: str, value: Any, known: Set[str] | None = None) -> dict[str, 
     """
     if type(value) is not dict:
         raise BadInput.of(field, "an object", json_kind(value))
-    if known is not None and (unknown := sorted(value.keys() - known)):
-        got = shown(unknown[0]) + suggestion(unknown[0], known)
+    if known is not None and not value.keys() <= known:
+        unknown = min(value.keys() - known)
+        got = shown(unknown) + suggestion(unknown, known)
         raise BadInput.of(field, f"keys of {', '.join(sorted(known))}", got)
     if None in value.values():
         return {name: member for name, member in value.items() if member is not None}
@@ -94,7 +97,7 @@ def parse_all(bodies: Sequence[bytes]) -> list[Any | BadInput]:
 def has_long_number(body: bytes) -> bool:
     """Whether enough digits follow each other for a too long integer; for long texts."""
     digits = (np.frombuffer(body, np.uint8) - ord("0")) < 10
-    for shift in _SHIFTS:  # each remaining position begins so many digits: 2, 4, 8, 16, 19
+    for shift in _SHIFTS:  # each remaining position begins so many digits: 2, 4, 8, 16, 22
         digits = digits[:-shift] & digits[shift:]
     return bool(digits.any())
 
@@ -125,16 +128,17 @@ def _most_keys(body: bytes) -> int:
 
 def _has_keys(value: Any, colons: int) -> bool:
     """Whether a value has `colons` keys, counted level by level until they are found."""
-    keys = 0
-    level = [value]
+    keys, level = 0, [value]
     while level:
-        dicts = [item for item in level if type(item) is dict]
+        kinds = set(map(type, level))
+        if not kinds <= _HOLDERS:
+            level = [item for item in level if type(item) in _HOLDERS]
+        dicts = level if kinds == {dict} else [item for item in level if type(item) is dict]
         keys += sum(map(len, dicts))
         if keys >= colons:
             return True
         lists = [item for item in level if type(item) is list]
-        inner = chain(chain.from_iterable(d.values() for d in dicts), chain.from_iterable(lists))
-        level = [item for item in inner if type(item) in (dict, list)]
+        level = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
     return keys >= colons
 
 

@@ -87,4 +87,4 @@ def together(contract: Contract, batch: Batch) -> Batch:
             absent.add(feature.name)
     absent |= batch.absent & columns.keys()
     stacked = {n: matrix for n, matrix in batch.stacked.items() if columns.keys() >= set(n)}
-    return replace(batch, columns=columns, absent=absent, stacked=stacked)
+    return batch.with_(columns=columns, absent=absent, stacked=stacked)

@@ -29,7 +29,7 @@ from quintet.errors import (
 )
 from quintet.formats import strict_json
 from quintet.protocols.media import media_type
-from quintet.serving import ModelStats, Online, Prediction, RequestContext
+from quintet.serving import Online, Prediction, RequestContext
 from quintet.serving.routes import UnknownModel
 
 __all__ = [
@@ -90,13 +90,13 @@ def status_of(error: QuintetError | None) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes a call for each field
 class Request:
     """An HTTP request: header names in lower case, the body as received.
 
     `route` is the path as written in template.yaml, `parameters` are its path parameters.
-    `caller` is the authenticated sender; `base` is the URL prefix of the API's paths, such as its
-    stage.
+    `caller` is the authenticated sender. `path` is the path as received, whose last `segments` are
+    those of the route.
     """
 
     method: str
@@ -108,7 +108,13 @@ class Request:
     id: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     caller: str = ANONYMOUS
-    base: str = ""
+    path: str = field(default="", compare=False)
+    segments: int = field(default=0, compare=False)
+
+    @property
+    def base(self) -> str:
+        """The URL prefix of the API's paths: its stage, or the mapping of a custom domain."""
+        return "/".join(self.path.rstrip("/").split("/")[: -self.segments])
 
     @property
     def media_type(self) -> str:
@@ -118,7 +124,9 @@ class Request:
     @property
     def wants_job(self) -> bool:
         """Whether the request has `Prefer: respond-async` (RFC 7240)."""
-        preferences = self.headers.get("prefer", "").lower().replace(";", ",").split(",")
+        if (asked := self.headers.get("prefer")) is None:
+            return False
+        preferences = asked.lower().replace(";", ",").split(",")
         return "respond-async" in (preference.strip() for preference in preferences)
 
     def accepts(self, *known: str) -> None:
@@ -157,8 +165,10 @@ class Request:
         assert isinstance(body, bytes)
         if len(body) > most:
             raise TooLarge.of("body", f"at most {most} bytes", f"{len(body)}")
-        encoding = self.headers.get("content-encoding", "").strip().lower()
-        if encoding in ("", "identity"):
+        encoding = self.headers.get("content-encoding", "")
+        if encoding and (encoding := encoding.strip().lower()) == "identity":
+            encoding = ""
+        if not encoding:
             return body
         if encoding not in ("gzip", "deflate"):
             raise UnsupportedMedia.of("Content-Encoding", "gzip or deflate", repr(encoding))
@@ -241,11 +251,10 @@ class WireProtocol:
                 raise TooLarge.of("answer", expected, f"{values} values")
             response = self.encode(asked, prediction)
         except Exception:
-            online.stats.setdefault((context.model, context.version), ModelStats()).fail(context)
+            online.stats[context.model, context.version].fail(context)
             raise
         # the version that answered: a rollout chooses it by the decoded request
-        stats = online.stats.setdefault((context.model, context.version), ModelStats())
-        stats.succeed(context, online.clock())
+        online.stats[context.model, context.version].succeed(context, online.clock())
         return response
 
 

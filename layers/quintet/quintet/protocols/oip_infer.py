@@ -60,7 +60,7 @@ def decode(contract: Contract, request: Request) -> Asked:
         asked = _request(contract, parse_json(contract, text))
     if "id" in asked and type(asked["id"]) is not str:
         raise BadInput.of("id", "a string", json_kind(asked["id"]))
-    parameters = _parameters("parameters", asked)
+    parameters = _parameters("parameters", asked) if "parameters" in asked else {}
     names, as_raw = _outputs(contract, asked.get("outputs"), parameters)
     arrays = _inputs(contract, asked.get("inputs"), raw)
     pins = bool(asked.get("model_version"))
@@ -80,10 +80,9 @@ def tensors_of(contract: Contract, value: Any) -> dict[str, Array]:
 def encode(asked: Asked, prediction: Prediction) -> Response:
     """Encode an inference answer: JSON, followed by the outputs requested as raw tensors."""
     outputs, raw = [], []
-    free = {output.name for output in prediction.contract.outputs if output.free}
     for name in asked.outputs:
         array = prediction.scores.outputs[name]
-        if name in free:
+        if array.dtype.kind == "O" and name in prediction.contract.compiled[_free]:
             array = _one_tensor(name, array)
         output: dict[str, Any] = {
             "name": name,
@@ -94,7 +93,7 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
             raw.append(tensors.to_bytes(array))
             output["parameters"] = {"binary_data_size": len(raw[-1])}
         else:
-            flat = np.ascontiguousarray(array).ravel()
+            flat = array.reshape(-1)  # in row-major order, without gaps
             output["data"] = flat.tolist() if flat.dtype.kind == "O" else flat
         outputs.append(output)
     contract = prediction.contract
@@ -105,13 +104,18 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
     }
     if asked.id is not None:
         answer["id"] = asked.id
-    if fallback := int(prediction.scores.fallback.sum()):
+    if fallback := prediction.scores.fallback.tobytes().count(1):
         answer["parameters"] = {"fallback_rows": fallback}
     text = json_body(answer)
     if not raw:
         return Response(200, text)
     body = b"".join([text, *raw])
     return Response(200, body, "application/octet-stream", {HEADER: str(len(text))})
+
+
+def _free(contract: Contract) -> set[str]:
+    """The outputs whose rows may differ in shape."""
+    return {output.name for output in contract.outputs if output.free}
 
 
 def _one_tensor(name: str, rows: Array) -> Array:
@@ -196,7 +200,9 @@ def _inputs(contract: Contract, inputs: Any, raw: memoryview | None) -> dict[str
         shape = tensors.check_shape(name, tensor.get("datatype"), tensor.get("shape"))
         check_has_rows(contract, name, shape)
         check_rows(contract, shape[0], name)
-        size = _parameters(f"{name}: parameters", tensor).get("binary_data_size")
+        size = None
+        if "parameters" in tensor:
+            size = _parameters(f"{name}: parameters", tensor).get("binary_data_size")
         if size is None:
             if "data" not in tensor:
                 raise BadInput.of(name, "data, or binary_data_size in its parameters", "neither")

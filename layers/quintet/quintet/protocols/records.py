@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
+import orjson
 
-from quintet.columns import Batch, as_records, from_records, json_columns
+from quintet.columns import Batch, from_records, json_rows
 from quintet.contract import Contract
 from quintet.errors import BadInput, QuintetError, Refusal, Transient, json_kind, shown
 from quintet.formats.strict_json import members
@@ -31,11 +31,16 @@ __all__ = [
     "predictions",
     "problem",
     "read",
-    "result",
     "target",
 ]
 
 _KEYS = {"records", "partial", "outputs"}
+
+
+class Partial(Protocol):
+    """A request that says whether refused rows may be left out."""
+
+    partial: bool
 
 
 @dataclass(slots=True)
@@ -57,13 +62,29 @@ def target(request: Request) -> tuple[str, int | None]:
 
 def decode(contract: Contract, request: Request) -> Asked:
     """Decode a request. Raises as `read` does."""
-    request.accepts("application/json")
+    if request.headers.get("content-type") != "application/json":
+        request.accepts("application/json")
     return read(contract, parse_json(contract, request.content(contract.limits.bytes)))
 
 
-def encode(asked: Asked, prediction: Prediction) -> Response:
-    """Encode the answer to a request."""
-    return Response(200, json_body(result(prediction, asked.partial)))
+def encode(asked: Partial, prediction: Prediction) -> Response:
+    """Encode the answer to a request, with the errors of refused rows if it asked for them.
+
+    While a rollout may route rows to several versions, `versions` names the version of each row,
+    and `version` that of a live row if there is one.
+    """
+    contract = prediction.contract
+    rows = b",".join(predictions(prediction))
+    found: dict[str, Any] = {
+        "model": contract.name,
+        "version": contract.version,
+        "predictions": orjson.Fragment(b"[" + rows + b"]"),
+    }
+    if prediction.parts:
+        found["versions"] = prediction.versions.tolist()
+    if asked.partial:
+        found["errors"] = [_error(refusal) for refusal in prediction.scores.refusals]
+    return Response(200, json_body(found))
 
 
 def failure(error: QuintetError | None, context: RequestContext) -> Response:
@@ -95,7 +116,9 @@ def read(contract: Contract, value: Any) -> Asked:
         BadInput: the request does not have that form.
         TooLarge: the request has too many records.
     """
-    asked = members("body", value, _KEYS)
+    asked = value
+    if type(value) is not dict or not value.keys() <= _KEYS or None in value.values():
+        asked = members("body", value, _KEYS)
     records = asked.get("records")
     if type(records) is not list:
         got = "nothing" if records is None else json_kind(records)
@@ -109,43 +132,19 @@ def read(contract: Contract, value: Any) -> Asked:
     return Asked(from_records(contract, records), partial, outputs)
 
 
-def result(prediction: Prediction, partial: bool) -> dict[str, Any]:
-    """The answer as a JSON object, with the errors of refused rows if `partial` is set.
-
-    While a rollout may route rows to several versions, `versions` names the version of each row,
-    and `version` that of a live row if there is one.
-    """
-    contract = prediction.contract
-    found: dict[str, Any] = {
-        "model": contract.name,
-        "version": contract.version,
-        "predictions": predictions(prediction),
-    }
-    if prediction.parts:
-        found["versions"] = prediction.versions.tolist()
-    if partial:
-        found["errors"] = [_error(refusal) for refusal in prediction.scores.refusals]
-    return found
-
-
-def predictions(prediction: Prediction) -> list[dict[str, Any] | None]:
-    """One object for each row of the batch, in order; None for a refused row.
+def predictions(prediction: Prediction) -> list[bytes]:
+    """A JSON object for each row of the batch, in order; null for a refused row.
 
     An object holds the outputs by name, `fallback` if the contract has fallback rules, and
     `features_age_s` (seconds, null if the value is missing) if it has stored features.
     """
-    contract, scores = prediction.contract, prediction.scores
-    columns = json_columns(contract, scores.outputs, scores.fallback)
-    if contract.stored:
-        # NaN means no value; orjson writes it as null
-        names = [feature.name for feature in contract.stored]
-        ages = np.round(prediction.ages[scores.index], 3).tolist()
-        columns["features_age_s"] = [dict(zip(names, row, strict=True)) for row in ages]
-    scored = as_records(columns)
-    if len(scored) == prediction.batch.rows:
-        return [*scored]
-    found: list[dict[str, Any] | None] = [None] * prediction.batch.rows
-    for row, item in zip(scores.index.tolist(), scored, strict=True):
+    scores, ages, rows = prediction.scores, prediction.ages, prediction.batch.rows
+    index = scores.index
+    if len(index) == rows:
+        return json_rows(prediction.contract, scores.outputs, scores.fallback, ages)
+    found = [b"null"] * rows
+    scored = json_rows(prediction.contract, scores.outputs, scores.fallback, ages[index])
+    for row, item in zip(index.tolist(), scored, strict=True):
         found[row] = item
     return found
 

@@ -106,7 +106,7 @@ def encode(asked: Asked, prediction: Prediction) -> Response:
     contract = prediction.contract
     return Response(
         200,
-        _body(contract, prediction, asked.media, asked.partial),
+        _body(asked, prediction),
         f"{_CSV}; charset=utf-8" if asked.media == _CSV else asked.media,
         {"x-Amzn-Invoked-Production-Variant": f"v{contract.version}", **asked.attributes},
     )
@@ -176,15 +176,15 @@ def _attributes(request: Request) -> dict[str, str]:
     return {"X-Amzn-SageMaker-Custom-Attributes": text}
 
 
-def _body(contract: Contract, prediction: Prediction, media: str, partial: bool) -> bytes:
+def _body(asked: Asked, prediction: Prediction) -> bytes:
+    contract, media = prediction.contract, asked.media
     if media == _CSV:
         return _csv(contract, prediction)
     if media == _NPY:
         return _npy(contract, prediction)
-    found = records.predictions(prediction)
     if media in _LINES:
-        return b"".join(json_body(item) + b"\n" for item in found)
-    return json_body(records.result(prediction, partial))
+        return b"".join([row + b"\n" for row in records.predictions(prediction)])
+    return records.encode(asked, prediction).body
 
 
 def _matrices(contract: Contract, prediction: Prediction) -> list[Any]:

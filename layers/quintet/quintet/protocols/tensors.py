@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from quintet.columns import Array
+from quintet.columns import Array, flat_array
 from quintet.errors import BadInput, json_kind, shown
 
 __all__ = [
@@ -79,7 +79,7 @@ def check_shape(name: str, datatype: Any, shape: Any) -> tuple[int, ...]:
         raise BadInput.of(name, f"a datatype of {', '.join(_DTYPES)}", shown(datatype))
     if type(shape) is not list or not 1 <= len(shape) <= _MAX_DIMENSIONS:
         raise BadInput.of(name, f"a shape of 1 to {_MAX_DIMENSIONS} numbers", shown(shape))
-    if any(type(size) is not int or not 0 <= size < 2**31 for size in shape):
+    if set(map(type, shape)) != {int} or min(shape) < 0 or max(shape) >= 2**31:
         raise BadInput.of(name, "a shape of whole numbers from 0", shown(shape))
     return tuple(shape)
 
@@ -110,8 +110,7 @@ def from_json(
         )
         raise BadInput.of(name, expected, got)
     try:
-        with np.errstate(over="ignore"):
-            return np.array(flat, dtype=dtype).reshape(shape)
+        return flat_array(flat, dtype).reshape(shape)
     except OverflowError:
         raise BadInput.of(name, f"numbers in the range of {datatype}", "one out of it") from None
 
@@ -182,7 +181,7 @@ def _strings(name: str, count: int, raw: memoryview) -> Array:
 def to_bytes(array: Array) -> bytes:
     """An array as raw little-endian data."""
     if array.dtype.kind != "O":
-        return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        return array.tobytes()  # every machine that onnxruntime has a wheel for is little-endian
     parts: list[bytes] = []
     for value in array.ravel().tolist():
         encoded = value.encode() if isinstance(value, str) else bytes(value)

@@ -225,7 +225,7 @@ class Recommender:
         return Listed(ids[order].astype(np.int64), rank[order], categories)
 
     def _stats(self, context: RequestContext) -> ModelStats:
-        return self.online.stats.setdefault((context.model, context.version), ModelStats())
+        return self.online.stats[context.model, context.version]
 
 
 def _candidates(found: _Gathered) -> Listed | None:

@@ -117,7 +117,7 @@ def ask(model: Model, parts: Sequence[Asked]) -> list[Answers]:
         feature.name: np.concatenate([one[feature.name] for one in held])
         for feature in contract.features
     }
-    found = _answers(model, Batch(count, columns, np.ones(count, dtype=np.bool_)))
+    found = _answers(model, Batch(count, columns))
     places = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
     return [found.part(slice(start, end)) for start, end in places]
 

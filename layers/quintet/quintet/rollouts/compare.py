@@ -192,7 +192,7 @@ def shadow_rows(found: Seen, contract: Contract, part: Asked, answers: Answers) 
     """
     plan: CapturePlan = contract.compiled[CapturePlan]
     about, count = plan.about, len(part.index)
-    batch = Batch(count, dict(part.columns), np.ones(count, dtype=np.bool_))
+    batch = Batch(count, dict(part.columns))
     own = {"version": about.version, "digest": about.digest, "route": "shadow", "fallback": False}
 
     def table(failed: bool) -> core.Table:

@@ -11,7 +11,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Array, Batch, drop_empty_texts, empty_output, numpy_dtype
+from quintet.columns import (
+    Array,
+    Batch,
+    drop_empty_texts,
+    empty_output,
+    no_rows,
+    numpy_dtype,
+    positions,
+)
 from quintet.contract import Contract, Feature, Input, Output
 from quintet.errors import ModelFailure, Refusal
 from quintet.scoring.fallback import fallback_outputs
@@ -19,6 +27,9 @@ from quintet.scoring.free import FreePlan, in_groups, rows_of
 from quintet.scoring.refusals import bounds, refuse_categories, refuse_outputs, refuse_values
 
 __all__ = ["Model", "Scores", "joined_scores", "score"]
+
+#: an element of a mask, as bytes
+_FALSE, _TRUE = b"\0", b"\1"
 
 
 class Model(Protocol):
@@ -68,23 +79,27 @@ def score(
         ModelFailure: the model raised, or an output's shape or dtype is not the contract's.
     """
     contract = model.contract
-    wanted = [o for o in contract.outputs if outputs is None or o.name in outputs]
-    by_rule = fallback if fallback is not None and fallback.any() else None
+    wanted: Sequence[Output] = contract.outputs
+    if outputs is not None:
+        wanted = [output for output in wanted if output.name in outputs]
+    by_rule = fallback if fallback is not None and _TRUE in fallback.tobytes() else None
     if features := contract.compiled[_never_empty]:
         drop_empty_texts(batch, features)
     plans: list[_InputPlan | FreePlan] = contract.compiled[_input_plans]
     feeds = {plan.name: plan.feed(batch, by_rule) for plan in plans}
-    index = np.flatnonzero(batch.good if by_rule is None else batch.good & ~by_rule)
-    if len(index) < batch.rows:
-        feeds = {name: tensor[index] for name, tensor in feeds.items()}
-    run = partial(_run, model, batch, wanted)
+    if by_rule is None and batch.marks is None:
+        index = positions(batch.rows)
+    else:
+        index = np.flatnonzero(batch.good if by_rule is None else batch.good & ~by_rule)
+        if len(index) < batch.rows:
+            feeds = {name: tensor[index] for name, tensor in feeds.items()}
     if contract.grouped:
+        run = partial(_run, model, batch, wanted)
         run_index, run_results = in_groups(contract, plans, run, feeds, index)
     else:
-        run_index, run_results = run(feeds, index)
+        run_index, run_results = _run(model, batch, wanted, feeds, index)
     if by_rule is None:
-        none = np.zeros(len(run_index), dtype=np.bool_)
-        return Scores(run_index, run_results, none, batch.refusals)
+        return Scores(run_index, run_results, no_rows(len(run_index)), batch.refusals)
     rule_index = np.flatnonzero(batch.good & by_rule)
     rule_results = fallback_outputs(contract, batch, wanted, rule_index)
     order = np.argsort(np.concatenate([run_index, rule_index]), kind="stable")
@@ -136,6 +151,7 @@ class _InputPlan:
     """How one input tensor is assembled and checked.
 
     `low` and `high` (features,) are the allowed values, always finite; None for texts and booleans.
+    `finite` says that every finite value is allowed, and none may be missing.
     `gaps` (features,) marks those that may be missing, as NaN; None if none may.
     `categories` are positions and their allowed values. `groups` are the names that a batch may
     store stacked.
@@ -150,6 +166,8 @@ class _InputPlan:
         self.low, self.high = bounds(self.features)
         gaps = np.array([feature.missing is not None for feature in self.features])
         self.gaps = gaps if gaps.any() else None
+        ranged = any(feature.range is not None for feature in self.features)
+        self.finite = self.dtype.kind == "f" and self.gaps is None and not ranged
         self.categories = [
             (position, feature, frozenset(feature.categories))
             for position, feature in enumerate(self.features)
@@ -170,16 +188,28 @@ class _InputPlan:
             stacked = batch.stacked.get(self.names)
             tensor = values = self._stack(batch, self.names) if stacked is None else stacked
         if self.low is not None:
-            fine = (values >= self.low) & (values <= self.high)  # also False for NaN
-            if self.gaps is not None:
-                fine |= np.isnan(values) & self.gaps
-            if not fine.all():
-                refuse_values(batch, self.features, values, ~fine, by_rule)
+            # bytes tell quickest whether all are fine: a method of numpy's is many calls
+            if self.finite:
+                fine = np.isfinite(values).tobytes()
+            elif self.gaps is None:  # comparisons are False for NaN
+                fine = (values >= self.low).tobytes() + (values <= self.high).tobytes()
+            else:
+                fine = _FALSE  # NaN may be allowed
+            if _FALSE in fine:
+                self._refuse(batch, values, by_rule)
         for position, feature, allowed in self.categories:
             column = values[:, position].tolist()
             if not allowed.issuperset(column):
                 refuse_categories(batch, feature, column, by_rule)
         return tensor
+
+    def _refuse(self, batch: Batch, values: Array, by_rule: NDArray[np.bool_] | None) -> None:
+        """Refuse the rows with a value out of bounds, or missing where none may be."""
+        fine = (values >= self.low) & (values <= self.high)
+        if self.gaps is not None:
+            fine |= np.isnan(values) & self.gaps
+        if not fine.all():
+            refuse_values(batch, self.features, values, ~fine, by_rule)
 
     def _stack(self, batch: Batch, names: tuple[str, ...]) -> Array:
         """The columns that the input names, side by side: (rows, features)."""
@@ -219,51 +249,48 @@ def _run_of(positions: list[int]) -> list[int] | slice:
 def _run(
     model: Model,
     batch: Batch,
-    wanted: list[Output],
+    wanted: Sequence[Output],
     feeds: dict[str, Array],
     index: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], dict[str, Array]]:
-    """Run the rows `index` of the batch, and check the outputs against the contract."""
+    """Run the rows `index` of the batch, and check the outputs against the contract.
+
+    The rows that have an output that is not finite, or too large, are left out.
+    """
     if len(index) == 0:
         return index, {o.name: empty_output(o, 0) for o in wanted}
+    names = [output.name for output in wanted]
     try:
-        arrays = model.run([output.name for output in wanted], feeds)
+        arrays = model.run(names, feeds)
     except ModelFailure:
         raise
-    except Exception as error:  # the text may hold paths of the build, or values: only its kind
-        contract = model.contract
-        sizes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in feeds.items())
-        given = f" on {sizes}" if contract.grouped else ""
-        raise ModelFailure(
-            f"model {contract.name} version {contract.version} failed{given} "
-            f"({type(error).__name__})"
-        ) from error
-    results = dict(zip((output.name for output in wanted), arrays, strict=True))
-    return _checked(batch, wanted, index, results)
-
-
-def _checked(
-    batch: Batch, wanted: list[Output], index: NDArray[np.int64], results: dict[str, Array]
-) -> tuple[NDArray[np.int64], dict[str, Array]]:
-    """The results without the rows that have an output that is not finite, or too large.
-
-    Raises:
-        ModelFailure: an output does not have the contract's shape and dtype.
-    """
+    except Exception as error:
+        raise _failure(model.contract, feeds, error) from error
+    results = dict(zip(names, arrays, strict=True))
     refused = len(batch.refusals)
     for output in wanted:
         values, shape = results[output.name], (len(index), *output.row_shape)
-        fits = values.shape == shape or output.free
-        if not fits or values.dtype != numpy_dtype(output.dtype):
+        fits, dtype = values.shape == shape or output.free, values.dtype
+        if not fits or dtype != numpy_dtype(output.dtype):
             raise ModelFailure(
-                f"the model's output {output.name} is {values.dtype} {list(values.shape)}; "
+                f"the model's output {output.name} is {dtype} {list(values.shape)}; "
                 f"its contract says {output.dtype} {list(shape)}"
             )
         if output.free:
             results[output.name] = rows_of(batch, output, index, values)
-        if output.finite and values.dtype.kind == "f" and not np.isfinite(values).all():
+        if output.finite and dtype.kind == "f" and _FALSE in np.isfinite(values).tobytes():
             refuse_outputs(batch, output, index, values)
     if len(batch.refusals) == refused:
         return index, results
     keep = batch.good[index]
     return index[keep], {name: values[keep] for name, values in results.items()}
+
+
+def _failure(contract: Contract, feeds: dict[str, Array], error: Exception) -> ModelFailure:
+    """The failure of a run. The error's text may hold paths of the build, or values: only its kind
+    is told."""
+    sizes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in feeds.items())
+    given = f" on {sizes}" if contract.grouped else ""
+    return ModelFailure(
+        f"model {contract.name} version {contract.version} failed{given} ({type(error).__name__})"
+    )

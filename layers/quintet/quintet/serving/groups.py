@@ -45,7 +45,7 @@ def _view(merged: Batch, batch: Batch, start: int, end: int) -> Batch:
     columns = {name: column[start:end] for name, column in merged.columns.items()}
     stacked = {names: matrix[start:end] for names, matrix in merged.stacked.items()}
     known = None if merged.known is None else merged.known[start:end]
-    return replace(batch, columns=columns, stacked=stacked, known=known)
+    return batch.with_(columns=columns, stacked=stacked, known=known)
 
 
 def split(whole: Prediction, batches: Sequence[Batch]) -> list[Prediction | ModelFailure]:

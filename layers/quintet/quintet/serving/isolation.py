@@ -64,7 +64,7 @@ def score_isolating_failures(
     def run(low: int, high: int) -> Scores:
         chosen = np.zeros(batch.rows, dtype=np.bool_)
         chosen[rows[bounds[low] : bounds[high]]] = True
-        part = replace(batch, good=batch.good & chosen)
+        part = batch.with_(good=batch.good & chosen)
         return scoring(model, part, fallback=fallback, outputs=outputs)
 
     most = MAX_FAILING_ROWS if by_row else len(bounds)

@@ -30,6 +30,9 @@ ROUTES_KEPT = 1024  # names come from requests: the number remembered is bounded
 MEMORY_FACTOR = 3
 MEMORY_BASE = 2_000_000
 
+#: what is known of a name that was not asked for: when that expires, and its route
+_UNKNOWN: tuple[float, Route | None] = (float("-inf"), None)
+
 
 class PublishedModel(Model, Protocol):
     """A loaded version of a model, with the digest of its package."""
@@ -104,8 +107,22 @@ class ModelCache:
             ModelFailure: the version does not load, or is larger than the memory bound.
             Transient: the registry could not be read, or the version crashed often.
         """
-        route = self.route(name)
-        return self.loaded(route, route.live if version is None else version)
+        return self.answering(name, version)[1]
+
+    def answering(self, name: str, version: int | None) -> tuple[Route, PublishedModel]:
+        """The route of a name, and the model that `get` gives. Raises as `get` does."""
+        until, route = self._known.get(name, _UNKNOWN)
+        if route is None or self._clock() >= until:
+            route = self.route(name)
+        number = route.live if version is None else version
+        key = (route.model, number)
+        found = self._loaded.get(key)
+        if found is None or route.withdrawn:
+            return route, self.loaded(route, number)
+        with self._lock:
+            if key in self._loaded:
+                self._loaded.move_to_end(key)
+        return route, found[0]
 
     def loaded(self, route: Route, number: int) -> PublishedModel:
         """A version of a model, whose route is known. Raises as `get` does."""
@@ -148,7 +165,7 @@ class ModelCache:
         """
         now = self._clock()
         with self._lock:
-            until, route = self._known.get(name, (float("-inf"), None))
+            until, route = self._known.get(name, _UNKNOWN)
         if now >= until:
             route = self._refresh(name, now, route)
         if route is None:
@@ -158,7 +175,7 @@ class ModelCache:
     def knows(self, name: str) -> bool:
         """Whether a model's route was read, and there is such a model."""
         with self._lock:
-            return self._known.get(name, (0.0, None))[1] is not None
+            return self._known.get(name, _UNKNOWN)[1] is not None
 
     def unload(self, name: str) -> None:
         """Drop a model's versions from memory; the next request for one loads it again.

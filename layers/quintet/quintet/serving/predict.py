@@ -6,6 +6,7 @@ Every path calls `predict`; `Online` answers single requests with it.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from quintet.columns import Batch
+from quintet.columns import Batch, no_rows, positions
 from quintet.contract import Contract
 from quintet.errors import BadInput, ModelFailure, QuintetError, Transient
-from quintet.features import FeatureSource, Joined, join, unavailable
+from quintet.features import FeatureSource, Joined, join, no_ages, unavailable
 from quintet.scoring import score
 from quintet.serving.caches import PredictionCache
 from quintet.serving.checking import check_values
@@ -95,7 +96,7 @@ def predict(
         except Transient:
             joined, available = unavailable(contract, batch), False
     else:
-        joined = Joined(batch, np.zeros(batch.rows, np.bool_), np.empty((batch.rows, 0)))
+        joined = Joined(batch, no_rows(batch.rows), no_ages(batch.rows))
     if steps is not None:
         steps.ended["features_ms"] = steps.timer()
     if whole and batch.refusals:
@@ -111,13 +112,12 @@ def predict(
         )
     if steps is not None:
         steps.ended["score_ms"] = steps.timer()
-    rows = np.arange(batch.rows)
     return [
         Prediction(
             contract,
             route.name,
             batch,
-            rows,
+            positions(batch.rows),
             scores,
             joined.ages,
             failures,
@@ -224,7 +224,9 @@ class Online:
     features: FeatureSource
     cache: PredictionCache
     clock: Callable[[], float]
-    stats: dict[tuple[str, int], ModelStats] = field(default_factory=dict)
+    stats: defaultdict[tuple[str, int], ModelStats] = field(
+        default_factory=lambda: defaultdict(ModelStats)
+    )
     begin: Callable[[RequestContext, Part], None] = lambda context, part: None
 
     def route(self, context: RequestContext, name: str, version: int | None) -> ModelRoute:
@@ -236,8 +238,7 @@ class Online:
             Transient: it could not be read, or the version crashed often.
         """
         try:
-            route = self.models.route(name)
-            model = self.models.loaded(route, route.live if version is None else version)
+            route, model = self.models.answering(name, version)
         except (ModelFailure, Transient):
             if self.models.knows(name):  # the failure is this model's
                 context.model = name
@@ -312,7 +313,7 @@ class Online:
             raise
         scores = prediction.scores
         context.refused = batch.rows - len(scores.index)
-        context.fallback = int(scores.fallback.sum())
+        context.fallback = scores.fallback.tobytes().count(1)
         if scores.refusals:
             prediction.check(partial)
         context.prediction = prediction

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from quintet.columns import as_records, json_columns
+from quintet.columns import json_rows
 from quintet.contract import Contract
 from quintet.scoring import Scores
 from quintet.streaming.model_rows import ModelRows, ShardBatch
@@ -95,7 +96,7 @@ def latest(
     last.pop("", None)
     chosen = np.fromiter(last.values(), np.int64, len(last))
     outputs = {name: values[chosen] for name, values in scores.outputs.items()}
-    columns = json_columns(contract, outputs, scores.fallback[chosen])
+    objects = json_rows(contract, outputs, scores.fallback[chosen])
     return [
         Latest(
             model=contract.name,
@@ -110,7 +111,7 @@ def latest(
             last,
             records[chosen].tolist(),
             versions[scores.index[chosen]].tolist(),
-            as_records(columns),
+            map(orjson.loads, objects),
             strict=True,
         )
     ]

@@ -96,7 +96,7 @@ def decode_typed(
     ):
         return None
     columns: dict[str, Any] = {n: rows.objects[at::width] for at, n in enumerate(reader.objects)}
-    batch = Batch(len(rows.numbers), {}, np.ones(len(rows.numbers), dtype=np.bool_))
+    batch = Batch(len(rows.numbers), {})
     if not (_put_objects(contract, batch, columns) and _put_numbers(reader, rows, batch, columns)):
         return None
     values: Values = {name: columns[name] for name in field_kinds(contract)}
@@ -193,7 +193,7 @@ def _put_numbers(reader: _Reader, rows: _Rows, batch: Batch, columns: dict[str, 
         columns |= {name: matrix[:, place] for place, name in enumerate(names)}
         if dtype != _NO_FEATURES:
             with np.errstate(over="ignore"):
-                batch.put(names, matrix.astype(dtype, order="C"))
+                batch.stacked[names] = matrix.astype(dtype, order="C")
     return True
 
 
@@ -223,7 +223,7 @@ def _put_objects(contract: Contract, batch: Batch, columns: Mapping[str, Any]) -
             texts.append(feature.name)
     if texts:
         matrix = np.array([columns[name] for name in texts], dtype=object)
-        batch.put(tuple(texts), np.ascontiguousarray(matrix.T))
+        batch.stacked[tuple(texts)] = np.ascontiguousarray(matrix.T)
     if contract.entity is not None:
         batch.entities = list(columns[contract.entity])
         # a whole number written with a fraction has another key: `quintet.columns.key_of`
