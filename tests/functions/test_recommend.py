@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from tests.functions.conftest import OnlineAws, Predict
 from tests.kits.models import NOW, Clock, publish_graph
-from tests.kits.recommending import RANKER, ranker_graph, sold_out
+from tests.kits.recommending import RANKER, ROWS, ranker_graph, show_run, sold_out
 from tests.kits.registries import registry_at
 
-from quintet.aws.candidates import CandidatePointers, CandidateTable
 from quintet.aws.client import AwsClient
 from quintet.aws.recommendations import RecommendationTables
 from quintet.batch.candidates import CandidateSet, packed
-from quintet.batch.tables import pointer_key
 from quintet.errors import Transient
 from quintet.features import MemoryFeatures, StoredValue
 from quintet.recommend.reads import MemoryReads, Reads, Shown, UserItems
@@ -33,12 +31,7 @@ def put_run(aws: OnlineAws, model: str, run: str, users: list[str], now: float) 
     """A run of a model whose candidates readers see, with sets for some users."""
     client = AwsClient("dynamodb", environ=aws.environ)
     sets = [CandidateSet(user, BODY, "fr" if user == "u1" else "") for user in users]
-    CandidateTable(client, "candidates").put(model, run, sets, int(now) + 86_400)
-    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 3600))
-    document = {"run": run, "version": 7, "started": started, "candidates": {"popular": POPULAR}}
-    pointers, key = CandidatePointers(client, "candidates"), pointer_key(model, None)
-    held = pointers.read(key)
-    assert pointers.swap(key, json.dumps(document).encode(), held[1] if held else None)
+    show_run(client, "candidates", model, run, sets=sets, popular=POPULAR, now=now)
 
 
 def tables(aws: OnlineAws, **client: Any) -> tuple[RecommendationTables, CircuitBreaker]:
@@ -163,14 +156,7 @@ def test_the_handler_recommends(predict: Predict, online_aws: OnlineAws) -> None
         bucket="registry-bucket",
         table="registry",
     )
-    rows: dict[str, list[Any]] = {
-        "user": ["g"],
-        "item": [1],
-        "score": [1.0],
-        "session": [[2]],
-        "taste": [1.0],
-    }
-    publish_graph(RANKER, ranker_graph(), rows, registry)
+    publish_graph(RANKER, ranker_graph(), ROWS, registry)
     path = "/models/ranker/recommendations/{}"
     put_run(online_aws, "made", "r1", ["u1"], time.time())
     online_aws.put_features("user", "u1", {"taste": 1.0})

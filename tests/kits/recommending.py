@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +23,10 @@ from tests.kits.models import NOW, Clock, event, graph_of
 
 from quintet.api import gateway, recommendations
 from quintet.api.telemetry import RequestTelemetry, StdoutTelemetry
-from quintet.batch.candidates import packed
+from quintet.aws.candidates import CandidatePointers, CandidateTable
+from quintet.aws.client import AwsClient
+from quintet.batch.candidates import CandidateSet, packed
+from quintet.batch.tables import pointer_key
 from quintet.contract import Capture, Contract, Feature, Filters, Input, Output, Recommend
 from quintet.errors import ModelFailure, Transient
 from quintet.features import FeatureCache, MemoryFeatures
@@ -34,7 +38,7 @@ from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import ModelCache
 from quintet.serving.routes import MemoryRoutes, Route, Version
 
-__all__ = ["RANKER", "RUN", "Shop", "Told", "ranker_graph"]
+__all__ = ["RANKER", "ROWS", "RUN", "Shop", "Told", "ranker_graph", "show_run"]
 
 RUN = "2023-11-14-night"
 RULE = Recommend(
@@ -70,6 +74,35 @@ RANKER = Contract(
     recommend=RULE,
     capture=Capture(),
 )
+
+
+#: golden rows
+ROWS: dict[str, list[Any]] = {
+    "user": ["g"],
+    "item": [1],
+    "score": [1.0],
+    "session": [[2]],
+    "taste": [1.0],
+}
+
+
+def show_run(
+    client: AwsClient,
+    table: str,
+    model: str,
+    run: str,
+    *,
+    sets: Sequence[CandidateSet],
+    popular: Mapping[str, Sequence[int]],
+    now: float,
+) -> None:
+    """Put the sets of a run that began an hour ago into the table, and let readers see it."""
+    CandidateTable(client, table).put(model, run, sets, int(now) + 86_400)
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 3600))
+    document = {"run": run, "version": 7, "started": started, "candidates": {"popular": popular}}
+    pointers, key = CandidatePointers(client, table), pointer_key(model, None)
+    held = pointers.read(key)
+    assert pointers.swap(key, orjson.dumps(document), held[1] if held else None)
 
 
 def ranker_graph(*, breaks: bool = False) -> bytes:

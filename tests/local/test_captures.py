@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from tests.kits import models
 from tests.kits.aws import environ
 from tests.kits.captures import records, table
 from tests.kits.local_aws import FREE_PORTS, LocalAws, eventually, start_local_aws
+from tests.kits.recommending import RANKER, ROWS, ranker_graph, show_run
 from tests.kits.streams import METER, reading
 from typer.testing import CliRunner
 
 from quintet.aws.captures import CaptureBucket
 from quintet.aws.client import AwsClient
+from quintet.aws.features import entity_key
+from quintet.batch.candidates import CandidateSet, packed
 from quintet.captures.compaction import compact, redeliver
 from quintet.captures.tables import read_parquet
 from quintet.contract import Capture
@@ -41,7 +45,9 @@ FAULTS = {
     # within half a second of its begin, by when most have ended
     "kills": {"share": 1.0, "functions": ["Capture"]},
 }
-REQUESTS, JOBS, RECORDS, FILE_ROWS, FEEDBACK = 40, 10, 60, 300, 45
+REQUESTS, JOBS, RECORDS, FILE_ROWS = 40, 10, 60, 300
+#: recommendations, to so many users
+ANSWERS, USERS = 45, 9
 
 
 def quintet(local: LocalAws, *words: str) -> str:
@@ -61,8 +67,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
         options=(*FREE_PORTS, "--faults", str(plan)),
     )
     bucket, registry = (made.outputs[f"Registry{kind}Name"] for kind in ("Bucket", "Table"))
-    for contract in (CONTRACT, models.SHELF):
-        models.publish(contract, made.client("s3"), made.client("dynamodb"), bucket, registry)
+    models.publish(CONTRACT, made.client("s3"), made.client("dynamodb"), bucket, registry)
     yield made
     made.stop()
 
@@ -184,36 +189,6 @@ def test_the_command_reports_a_day(
     assert (found["model"], found["rows"]["scored"]) == ("log", 0)
 
 
-def test_feedback_counts_once(local: LocalAws, bucket: CaptureBucket) -> None:
-    """Each request is sent until it is answered, every third again; `compact` merges meanwhile."""
-    begun, asked = time.time(), {}
-    for number in range(FEEDBACK):
-        moment = begun - 60 + number
-        row = {"impression": f"i{number % 30}", "item": number + 1, "type": "click", "time": moment}
-        asked[f"i{number % 30}".encode(), number + 1] = round(moment, 6)
-        body = {"model": "shelf", "feedback": [row]}
-
-        def sent(body: Any = body) -> bool:
-            answer = urllib3.request("POST", f"{local.api_url}/feedback", json=body)
-            assert answer.status in (200, 503), answer.data
-            return answer.status == 200
-
-        for _ in range(1 + (number % 3 == 0)):
-            eventually(sent)
-
-    def compacted() -> bool:  # at the next hour, if S3 failed twice
-        done = local.client("lambda").invoke(FunctionName=local.outputs["CompactName"])
-        return "FunctionError" not in done
-
-    eventually(compacted)
-    known = read_feedback(bucket, "shelf", begun - 3600, time.time())
-    found = known.feedback
-    keys = zip(found.impressions.tolist(), found.items.tolist(), strict=True)
-    assert dict(zip(keys, found.times.tolist(), strict=True)) == pytest.approx(asked, abs=1e-5)
-    assert (len(found), known.damaged) == (FEEDBACK, [])
-    assert len(bucket.keys("feedback/")) < FEEDBACK
-
-
 def test_functions_make_no_call_that_their_role_does_not_allow(
     local: LocalAws, served: Counter[tuple[str, str, int]]
 ) -> None:
@@ -257,3 +232,83 @@ def test_an_entity_is_erased_from_all_paths(
     assert "m0" not in {entity for (entity,) in records(left, "entity")}
     assert captured(left) <= before
     assert before.total() - captured(left).total() == rows
+
+
+def recommended(local: LocalAws) -> list[dict[str, Any]]:
+    """Recommendations to users of whom the first has no candidates."""
+    models.publish_graph(RANKER, ranker_graph(), ROWS, local.registry)
+    client = AwsClient("dynamodb", environ=environ(local.endpoint_url))
+    body = packed(np.arange(10, 30), np.arange(20, 0, -1))
+    sets = [CandidateSet(f"u{number}", body) for number in range(1, USERS)]
+    popular = {"": [40, 41, 42, 43]}
+    table_name = local.outputs["CandidatesTableName"]
+    show_run(client, table_name, "made", "r1", sets=sets, popular=popular, now=time.time())
+    features = {"taste": {"N": "1"}, "taste@": {"N": str(time.time() - 60)}}
+    for number in range(1, USERS):
+        item = {"entity": {"S": entity_key("user", f"u{number}")}, **features}
+        local.client("dynamodb").put_item(TableName=local.outputs["FeaturesTableName"], Item=item)
+    found = []
+
+    def asked(number: int) -> bool:
+        url = f"{local.api_url}/models/ranker/recommendations/u{number % USERS}"
+        answer = urllib3.request("POST", url, json={"items": [number % 5 + 1]})
+        assert answer.status in (200, 503), answer.data  # the model may not load at first
+        found.extend([answer.json()] if answer.status == 200 else [])
+        return answer.status == 200
+
+    for number in range(ANSWERS):
+        eventually(partial(asked, number))
+    return found
+
+
+def test_impressions_are_the_answers_and_their_feedback_counts_once(
+    local: LocalAws, bucket: CaptureBucket
+) -> None:
+    """Feedback is sent until it is answered, and every third again; `compact` merges it all."""
+    begun, asked, answers = time.time(), {}, recommended(local)
+    assert Counter(answer["step"] for answer in answers) == {
+        "reranked": ANSWERS - ANSWERS // USERS,
+        "popular": ANSWERS // USERS,
+    }
+
+    def sent(body: Any) -> bool:
+        answer = urllib3.request("POST", f"{local.api_url}/feedback", json=body)
+        assert answer.status in (200, 503), answer.data
+        return answer.status == 200
+
+    for number, answer in enumerate(answers):
+        shown, item = answer["impression"], answer["items"][0]["item"]
+        moment = round(begun + number, 6) - 60
+        row = {"impression": shown, "item": item, "type": "click", "time": moment}
+        asked[shown.encode(), item] = moment
+        for _ in range(1 + (number % 3 == 0)):
+            eventually(partial(sent, {"model": "ranker", "feedback": [row]}))
+
+    def compacted() -> bool:  # at the next hour, if S3 failed twice
+        done = local.client("lambda").invoke(FunctionName=local.outputs["CompactName"])
+        return "FunctionError" not in done
+
+    def impressions() -> Counter[str]:
+        redeliver(bucket, bucket)
+        rows = records(table(bucket), "event", "outcome")
+        return Counter(event for event, outcome in rows if outcome == "recommended")
+
+    eventually(lambda: impressions() == Counter(one["impression"] for one in answers), seconds=60)
+    eventually(compacted)
+    known = read_feedback(bucket, "ranker", begun - 3600, time.time())
+    found = known.feedback
+    keys = zip(found.impressions.tolist(), found.items.tolist(), strict=True)
+    assert dict(zip(keys, found.times.tolist(), strict=True)) == pytest.approx(asked, abs=1e-5)
+    assert (len(found), known.damaged) == (ANSWERS, [])
+    assert len(bucket.keys("feedback/")) < ANSWERS
+    names = ("event", "entity", "outcome", "impression", "feature_item")
+    rows = [row for row in records(table(bucket), *names) if row[0] == answers[1]["impression"]]
+    (shown,) = (json.loads(row[3]) for row in rows if row[2] == "recommended")
+    assert (shown["user"], shown["items"]) == ("u1", [one["item"] for one in answers[1]["items"]])
+    assert set(shown["items"]) <= {row[4] for row in rows if row[2] == "scored"}
+    assert "\nimpression\n" in quintet(local, "show", answers[1]["impression"])
+    said = quintet(local, "erase", "u1", "--yes").splitlines()
+    assert said[1].endswith("rows of feedback")  # repeats, too
+    assert "u1" not in {entity for _, entity, *_ in records(table(bucket), *names)}
+    left = read_feedback(bucket, "ranker", begun - 3600, time.time()).feedback
+    assert len(left) == ANSWERS - ANSWERS // USERS
