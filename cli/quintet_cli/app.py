@@ -87,7 +87,7 @@ COMMANDS = {
     "captures": ("captures", "Look at predictions as they were served."),
     "impressions": (
         "impressions",
-        "Export what was recommended, with its feedback.",
+        "Export what was recommended with its feedback; evaluate a version before traffic.",
     ),
     "labels": ("labels", "Load what came true of predictions."),
     "quality": ("quality", "Show how right a model's predictions were, by version and day."),

@@ -1,16 +1,17 @@
-"""`quintet impressions` on moto: the file of an export, and what is refused."""
+"""`quintet impressions` on moto: the file of an export, an evaluation, and what is refused."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.impressions.test_export import CLOSED, Sent, feedback_of
 from tests.kits.aws import moto_server
-from tests.kits.impressions import RANKER, SCORES, ImpressionWorld, explored, ranker_graph
+from tests.kits.impressions import RANKER, SCORES, SECOND, ImpressionWorld, explored, ranker_graph
 from tests.kits.models import NOW, publish_graph
 from tests.kits.registries import RegistryServer, registry_on
 from typer.testing import CliRunner
@@ -25,7 +26,7 @@ ROWS: dict[str, list[Any]] = {"item": [5], "score": [1.0], "session": [[1]], "ta
 
 
 class Stand:
-    """A stage of moto with a ranker, and what it showed."""
+    """A stage of moto with two versions of a ranker, and what the first one showed."""
 
     def __init__(self, server: RegistryServer, folder: Path) -> None:
         self.server = server
@@ -35,6 +36,7 @@ class Stand:
         (self.state / "local.json").write_text(json.dumps(told))
         self.bucket = CaptureBucket(AwsClient("s3", environ=server.environ), server.bucket)
         publish_graph(RANKER, ranker_graph(), ROWS, server.written)
+        publish_graph(SECOND, ranker_graph(-1.0), ROWS, server.written)
 
     def log(self, world: ImpressionWorld, *sent: Sent) -> None:
         """Put captures, and feedback."""
@@ -61,7 +63,9 @@ def stand(url: str, tmp_path: Path) -> Stand:
     return Stand(registry_on(url), tmp_path / "state")
 
 
-def test_impressions_are_exported_to_a_file(stand: Stand, tmp_path: Path) -> None:
+def test_impressions_are_exported_and_a_version_is_evaluated_on_them(
+    stand: Stand, tmp_path: Path
+) -> None:
     world = ImpressionWorld()
     shown = explored(world)
     clicks: list[Sent] = [(event, 5, "click", NOW + 1) for event, order in shown if order[0] == 5]
@@ -85,6 +89,17 @@ def test_impressions_are_exported_to_a_file(stand: Stand, tmp_path: Path) -> Non
     ]
     assert sorted(clicked) == sorted((event, item) for event, item, *_ in clicks)
 
+    lines = stand.run("evaluate", "--version", "2").splitlines()
+    assert lines[0] == "ranker: version 2 on 12 impressions of 6 users, with 2 clicks"
+    (ips,) = (line for line in lines if line.startswith("│ IPS"))
+    assert "1.0000" in ips and "+1.0000" in ips
+    assert any("the same item as ranked then at 33.3% of the places" in line for line in lines)
+    found = json.loads(stand.run("evaluate", "--version", "2", "--json"))
+    assert (found["model"], found["version"], found["reward"]) == ("ranker", 2, "click")
+    assert (found["since"], found["impressions"]) == ("2023-11-14T22:12", 12)
+    assert found["snips"]["value"] == pytest.approx(1)
+    assert (found["damaged"], found["deleted"]) == ([], [])
+
 
 def test_damaged_feedback_is_named_and_the_other_counts(stand: Stand, tmp_path: Path) -> None:
     world = ImpressionWorld()
@@ -97,11 +112,26 @@ def test_damaged_feedback_is_named_and_the_other_counts(stand: Stand, tmp_path: 
     assert f"{key} cannot be read, and is left out; restore it, or delete it" in told
 
 
-def test_what_cannot_be_exported_is_refused_with_what_to_do(stand: Stand) -> None:
+def test_what_cannot_be_exported_or_evaluated_is_refused_with_what_to_do(stand: Stand) -> None:
     assert stand.run("export", code=1) == (
         "no impressions of ranker in that time whose window for feedback is closed; 0 have an open "
         "one (--open), and --since takes an earlier time"
     )
     assert stand.run("export", "-o", "shown.txt", code=1) == (
         "expected a file that ends in .parquet, .csv or .jsonl, got shown.txt"
+    )
+    assert stand.run("evaluate", "--version", "9", code=1) == (
+        "version: expected a published version of ranker (1, 2), got 9"
+    )
+    world = ImpressionWorld()
+    world.show("u1", SCORES)
+    stand.log(world)
+    assert "publish a version with `explore: 0.05` under `recommend`" in stand.run(
+        "evaluate", "--version", "2", code=1
+    )
+    plain = replace(SECOND, version=3, recommend=None)
+    publish_graph(plain, ranker_graph(), ROWS, stand.server.written)
+    assert stand.run("evaluate", "--version", "3", code=1) == (
+        "version: expected a version with `recommend` in its model.yaml, got 3, which ranks no "
+        "candidates"
     )

@@ -1,11 +1,14 @@
-"""`quintet impressions`: what was recommended, and what became of it."""
+"""`quintet impressions`: what was recommended and what became of it; a version before traffic."""
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,26 +16,36 @@ import typer
 
 from quintet.aws.captures import CaptureBucket
 from quintet.contract import Contract
+from quintet.errors import BadInput
 from quintet.feedback.table import Feedback
 from quintet.serving.routes import Route
 from quintet_cli.captures_files import check_form, write_rows
+from quintet_cli.impressions.evaluation import evaluated
 from quintet_cli.impressions.export import exported
 from quintet_cli.impressions.logged import Logged, logged
 from quintet_cli.impressions.outcomes import feedback_on
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.registry import artifacts_of, route_of
+from quintet_cli.rollout_start import check_version
 from quintet_cli.since import moment
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
-from quintet_cli.views.impressions import exported_lines
+from quintet_cli.views.impressions import evaluation_view, exported_lines
 
 __all__ = ["register"]
 
 impressions = typer.Typer(
     no_args_is_help=True,
-    help="Export what was recommended, with its feedback.",
+    help="Export what was recommended with its feedback; evaluate a version before traffic.",
 )
 console = Console(highlight=False)
+
+
+class Reward(StrEnum):
+    """The feedback that is a success."""
+
+    click = "click"
+    purchase = "purchase"
 
 
 Since = Annotated[
@@ -88,6 +101,43 @@ def export(
     opened.tell_left_out()
 
 
+@impressions.command()
+def evaluate(
+    model: Model,
+    *,
+    version: Annotated[int, typer.Option("--version", help="The version to evaluate.")],
+    reward: Annotated[
+        Reward, typer.Option("--reward", help="The feedback that is a success.")
+    ] = Reward.click,
+    since: Since = "30d",
+    until: Until = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+    stage: StageName = "local",
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Estimate what a version would earn, from impressions that others showed.
+
+    The version is loaded on this machine; nothing of the stage changes, and no caller notices.
+    """
+    opened = _Log.open(model, since, until, stage, state)
+    check_version(opened.route, version)
+    seal = opened.route.versions[version].seal
+    candidate = artifacts_of(opened.stage).load(model, version, seal)
+    if candidate.contract.recommend is None:
+        expected = "a version with `recommend` in its model.yaml"
+        raise BadInput.of("version", expected, f"{version}, which ranks no candidates")
+    found = evaluated(
+        opened.impressions(), candidate, opened.feedback(), reward=reward.value, now=opened.now
+    )
+    found = {"model": model, "version": version, **opened.span(), **found}
+    if as_json:
+        print(json.dumps(found | {"damaged": opened.damaged, "deleted": opened.deleted}))
+        return
+    for part in evaluation_view(found):
+        console.print(part, soft_wrap=True)
+    opened.tell_left_out()
+
+
 @dataclass
 class _Log:
     """A model's impressions of a time, and their feedback; times are in epoch seconds."""
@@ -130,6 +180,11 @@ class _Log:
         """The feedback on them; objects that cannot be read are `damaged`."""
         found, self.damaged = feedback_on(self._bucket, self.route.model, self.since, self.until)
         return found
+
+    def span(self) -> dict[str, str]:
+        """The time, as JSON."""
+        since, until = (datetime.fromtimestamp(at, UTC) for at in (self.since, self.until))
+        return {"since": f"{since:%Y-%m-%dT%H:%M}", "until": f"{until:%Y-%m-%dT%H:%M}"}
 
     def tell_left_out(self) -> None:
         """Name the versions and objects that were left out."""
