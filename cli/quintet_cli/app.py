@@ -77,7 +77,7 @@ COMMANDS = {
     "table": ("table", "Inspect the table of a model's scores."),
     "candidates": (
         "candidates",
-        "Look at users' candidates, and choose the run that readers see.",
+        "Look at users' candidates, choose the run that readers see, say what is sold out.",
     ),
     "scores": ("scores", "Load scores for look-up by entity."),
     "jobs": ("jobs", "See and cancel asynchronous jobs."),
