@@ -8,11 +8,16 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from tests.kits import models
+from tests.kits.aws import environ
 from tests.kits.local_aws import LocalAws, eventually
 from typer.testing import CliRunner
 
+from quintet.aws.captures import CaptureBucket
+from quintet.aws.client import AwsClient
 from quintet.contract import Capture
 from quintet.rollouts import transitions
+from quintet.rollouts.evidence import Evidence
+from quintet.rollouts.evidence_store import EvidenceObjects
 from quintet.rollouts.store import Cause
 from quintet_cli.app import app
 
@@ -47,6 +52,21 @@ def answered_by(local: LocalAws, version: str) -> bool | None:
         return str(answer.headers["X-Quintet-Version"]) == version or None
 
 
+def evidence_of_a_record(local: LocalAws) -> Evidence | None:
+    """The evidence of a record of the stream that began and ended during the rollout."""
+    data = json.dumps({"model": NAME, "records": [{"x": 2.0}]}).encode()
+    stream = local.outputs["EventsStreamName"]
+    local.client("kinesis").put_record(StreamName=stream, PartitionKey="one", Data=data)
+    client = AwsClient("s3", environ=environ(local.endpoint_url))
+    bucket = CaptureBucket(client, local.outputs["CapturesBucketName"])
+    known = EvidenceObjects(bucket, bucket).read(NAME, "r1")
+    for event in {one for one in known.event.tolist() if "shardId" in one}:
+        found = known.take(known.event == event)
+        if sorted(found.begun.tolist()) == [False, True]:
+            return found
+    return None
+
+
 def test_answers_follow_the_route_and_a_rollback_leaves_the_item_as_it_was(
     local_aws: LocalAws,
 ) -> None:
@@ -63,6 +83,8 @@ def test_answers_follow_the_route_and_a_rollback_leaves_the_item_as_it_was(
     assert routes.write(begun)
     assert eventually(lambda: answered_by(local_aws, "2"), 10)
     assert "version 2 as canary at 100 %, step 1 of 1" in quintet(local_aws, "status", NAME)
+    found = eventually(lambda: evidence_of_a_record(local_aws))
+    assert (found.candidate.tolist(), found.step.tolist()) == ([True, True], [0, 0])
     quintet(local_aws, "pause", NAME)
     quintet(local_aws, "rollback", NAME, "--reason", "seen enough")
     assert route_item(local_aws) == {**before, "revision": {"N": "4"}}
@@ -79,4 +101,5 @@ def test_answers_follow_the_route_and_a_rollback_leaves_the_item_as_it_was(
         "rollout": None,
         "verdict": None,
         "promise": None,
+        "running": None,
     }
