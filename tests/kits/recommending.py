@@ -105,8 +105,8 @@ def show_run(
     assert pointers.swap(key, orjson.dumps(document), held[1] if held else None)
 
 
-def ranker_graph(*, breaks: bool = False) -> bytes:
-    """See above; a graph that breaks has infinite ranks from a score of 13."""
+def ranker_graph(breaks_from: float = 1e9) -> bytes:
+    """See above; from the score `breaks_from`, ranks are infinite."""
     nodes = [
         helper.make_node("ReduceSum", ["session", "axis"], ["sum"], keepdims=1),
         helper.make_node("Sub", ["item", "sum"], ["gap"]),
@@ -122,7 +122,7 @@ def ranker_graph(*, breaks: bool = False) -> bytes:
         RANKER,
         nodes,
         axis=np.array([1]),
-        limit=np.float32(13 if breaks else 1e9),
+        limit=np.float32(breaks_from),
         broken=np.array(np.inf, dtype=np.float32),
         three=np.array([3]),
     )
@@ -163,7 +163,7 @@ class _Loader:
         """See `quintet.serving.model_cache.Loader.load`."""
         if version in self.broken:
             raise ModelFailure("the graph does not load")
-        return OnnxModel(self.contracts[version], ranker_graph(breaks=version == 2))
+        return OnnxModel(self.contracts[version], ranker_graph(13.0 if version == 2 else 1e9))
 
 
 @dataclass

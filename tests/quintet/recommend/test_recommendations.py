@@ -166,6 +166,9 @@ def test_a_ranker_that_fails_is_evidence_though_its_answer_is_whole() -> None:
         "u1",
     )
     assert failed["event"] == impression["event"] == told.body["impression"]
+    # what the live version is asked about, in comparison
+    assert (failed["index"], failed["entities"]) == ([0], ["u1"])
+    assert failed["features"] == [[[10]], [[13.0]], [[1.0]], [[]]]
     assert impression["about"]["version"] == 2
     assert (told.log["level"], told.log["error"]) == ("WARNING", "ModelFailure")
     assert told.metrics["hidden_failures_count"] == [1.0]

@@ -77,8 +77,8 @@ def failure_line(
     """The line of an event that was refused, or failed: its reasons, and no values.
 
     While a rollout runs, `asked` are the rows that the version was asked about, and their positions
-    in the event if they are known: the line has their first entity, and of a version that failed
-    all rows with their features, which the other version is asked about.
+    in the event if they are known: the line has their first entity, and the rows that the version
+    failed on with their features, which the other version is asked about.
     """
     line = {"capture": 1, **event, "about": plan.json, "rows": rows}
     if asked is not None and asked[0].entities:
@@ -89,7 +89,9 @@ def failure_line(
     line["failure"] = type(error).__name__
     if asked is not None and isinstance(error, ModelFailure):
         batch, places = asked
-        good = np.flatnonzero(batch.good)
+        # rows whose outputs are not finite fail the others of their request
+        own = {one.row for one in batch.refusals if one.row is not None and plan.is_models(one)}
+        good = np.array(sorted(own)) if own else np.flatnonzero(batch.good)
         if places is not None and plan.names <= batch.columns.keys() and len(good):
             features = [_json(array) for array in plan.features(batch, good)]
             told = {"index": places[good], "features": features}
