@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.cli.impressions.test_export import CLOSED, Sent, feedback_of
 from tests.kits.aws import moto_server
 from tests.kits.impressions import RANKER, SCORES, SECOND, ImpressionWorld, explored, ranker_graph
 from tests.kits.models import NOW, publish_graph
+from tests.kits.recommending import ROWS
 from tests.kits.registries import RegistryServer, registry_on
 from typer.testing import CliRunner
 
@@ -21,8 +21,6 @@ from quintet.aws.client import AwsClient
 from quintet.captures.tables import read_parquet
 from quintet.feedback.table import put
 from quintet_cli.app import app
-
-ROWS: dict[str, list[Any]] = {"item": [5], "score": [1.0], "session": [[1]], "taste": [0.0]}
 
 
 class Stand:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from onnx import helper
+from tests.kits import recommending
 from tests.kits.captures import impression, impression_line_of
 from tests.kits.models import NOW, graph_of
 
@@ -18,7 +19,7 @@ from quintet.captures.plans import CapturePlan
 from quintet.captures.reading import read_lines
 from quintet.captures.store import MemoryCaptures
 from quintet.columns import from_records
-from quintet.contract import Capture, Contract, Feature, Filters, Input, Output, Recommend
+from quintet.contract import Contract, Feature, Filters
 from quintet.features import MemoryFeatures
 from quintet.onnx_model import OnnxModel
 from quintet.serving import ModelRoute
@@ -39,40 +40,16 @@ __all__ = [
 
 DAY = 86_400.0
 
-#: ranks by the candidates' score, plus ten times the user's taste for the item's number
-RANKER = Contract(
-    name="ranker",
-    version=1,
-    task="ranking",
-    entity="user",
+#: the ranker of `recommending` for more items and any score; see `ranker_graph`
+RANKER = replace(
+    recommending.RANKER,
     features=(
         Feature(name="item", dtype="int64", range=(1, 100)),
         Feature(name="score", dtype="float32"),
-        Feature(name="session", dtype="int64", shape=(-1,), max=3, pad=0),
+        recommending.RANKER.by_name["session"],
         Feature(name="taste", dtype="float32", source="store", default=0.0, when_stale="default"),
     ),
-    inputs=(
-        Input(name="item", dtype="int64", shape=(-1, 1)),
-        Input(name="score", dtype="float32", shape=(-1, 1)),
-        Input(name="session", dtype="int64", shape=(-1, -1)),
-        Input(name="taste", dtype="float32", shape=(-1, 1)),
-    ),
-    outputs=(
-        Output(name="rank", dtype="float32", shape=(-1, 1), meaning="score"),
-        Output(name="category", dtype="int64", shape=(-1, 1), meaning="value"),
-    ),
-    capture=Capture(rate=1, days=30),
-    recommend=Recommend(
-        candidates="candidates",
-        item="item",
-        score="score",
-        session="session",
-        rank="rank",
-        category="category",
-        top=3,
-        filters=Filters(per_category=2),
-        feedback_days=7,
-    ),
+    recommend=replace(recommending.RULE, category="category", filters=Filters(per_category=2)),
 )
 
 #: version 1 ranks these as 28, 17, 5, version 2, which takes the item off the score, as 5, 17, 28

@@ -38,7 +38,7 @@ from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import ModelCache
 from quintet.serving.routes import MemoryRoutes, Route, Version
 
-__all__ = ["RANKER", "ROWS", "RUN", "Shop", "Told", "ranker_graph", "show_run"]
+__all__ = ["RANKER", "ROWS", "RULE", "RUN", "Shop", "Told", "ranker_graph", "show_run"]
 
 RUN = "2023-11-14-night"
 RULE = Recommend(
