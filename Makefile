@@ -135,12 +135,13 @@ lock: ## resolve the locks from pyproject.toml and the .in files
 		-o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.13 --generate-hashes --no-annotate --no-header \
 		--upgrade requirements/lambda.in -o requirements/lambda.txt
-	# exclude what onnxruntime needs only for its tools: no session imports it
-	for layer in runtime columnar; do \
+	# exclude what onnxruntime needs only for its tools, and cffi for parsing: nothing imports it
+	for layer in runtime columnar sealing; do \
 		grep -E '^[a-z].*==' requirements/dev.txt | sed 's/ \\$$//' | grep -v "< '3.12'" > $(VENV)/dev.pins; \
 		$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
 			--generate-hashes --no-annotate --no-header -c $(VENV)/dev.pins \
 			--no-emit-package flatbuffers --no-emit-package packaging --no-emit-package protobuf \
+			--no-emit-package pycparser \
 			layers/wheels/$$layer.in -o layers/wheels/$$layer.txt; \
 	done
 

@@ -64,6 +64,7 @@ BILLED = {
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
+    "AWS::KMS::Key",
     "AWS::Kinesis::Stream",
     "AWS::Lambda::Alias",
     "AWS::Lambda::EventSourceMapping",
@@ -106,6 +107,9 @@ def _standing(of: Plan) -> Iterable[Line]:
     boards = len(of.of_type("AWS::CloudWatch::Dashboard"))
     usd = boards * table["cloudwatch"]["dashboard_month"]
     yield Line("the dashboard", usd, "free while the account has at most three")
+    keys = len(of.of_type("AWS::KMS::Key"))
+    how = f"{keys} (`SealedCaptures`); each of its first two yearly rotations adds as much"
+    yield Line("the key of captures", keys * table["kms"]["key_month"], how)
     warm = sum(
         alias.get("ProvisionedConcurrencyConfig", {}).get("ProvisionedConcurrentExecutions", 0)
         for alias in of.of_type("AWS::Lambda::Alias").values()
@@ -163,6 +167,9 @@ def beside(of: Plan) -> list[Line]:
     kept = table["dynamodb"]["gb_month"] + table["dynamodb"]["recovery_gb_month"]
     return [
         Line("a pre-started environment", more, "`PredictProvisionedConcurrency`"),
+        Line(
+            "sensitive features in captures", table["kms"]["key_month"], "`SealedCaptures`: a key"
+        ),
         Line("a GB in tables", kept, "with point-in-time recovery"),
         Line("a GB in buckets", table["s3"]["gb_month"], "old versions count"),
         Line("a GB of logs", table["cloudwatch"]["log_gb_month"], "for `LogRetentionDays`"),

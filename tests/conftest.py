@@ -26,7 +26,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """The whole of template.yaml, served on free ports for the session; a page may call its API."""
     state, options = tmp_path_factory.mktemp("local-aws"), (*FREE_PORTS, "--strict")
-    parameters = {"CorsOrigins": "https://shop.example"}
+    parameters = {"CorsOrigins": "https://shop.example", "SealedCaptures": "on"}
     local = start_local_aws(state, parameters=parameters, options=options)
     yield local
     local.stop()

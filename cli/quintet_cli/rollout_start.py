@@ -15,6 +15,9 @@ from quintet.rollouts.store import Cause, Change, Stored
 from quintet.rollouts.transitions import LEAST_SHARE, start
 from quintet.serving.routes import Route
 
+#: why encrypted features cannot be opened on a stage without the key
+UNSEALED = "the stage captures none; deploy it with SealedCaptures=on"
+
 __all__ = ["Asked", "begin", "check_version", "gates_needed", "lost_gates", "shares_of"]
 
 
@@ -59,9 +62,16 @@ def check_version(route: Route, version: int) -> None:
 
 
 def begin(
-    stored: Stored, live: Contract, candidate: Contract, asked: Asked, cause: Cause, *, id: str
+    stored: Stored,
+    live: Contract,
+    candidate: Contract,
+    asked: Asked,
+    cause: Cause,
+    *,
+    id: str,
+    sealed: bool = False,
 ) -> Change:
-    """The change that begins a rollout.
+    """The change that begins a rollout; `sealed` is whether the stage encrypts sensitive captures.
 
     Raises:
         Conflict: the contracts differ, captures are off, captures do not allow a shadow and
@@ -70,7 +80,7 @@ def begin(
     """
     check_compatible(live, candidate)
     check_captured(live, candidate)
-    blind = unpaired(live, candidate)
+    blind = unpaired(live, candidate, "" if sealed else UNSEALED)
     if blind.shadow and not asked.skip_shadow:
         raise _no_shadow(blind.shadow, lost=bool(blind.canary))
     return start(

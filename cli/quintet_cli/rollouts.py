@@ -136,7 +136,8 @@ class StageRollouts:
             self.contract(model, version, stored) for version in (stored.route.live, asked.version)
         )
         id = f"v{asked.version}-{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(2)}"
-        change = begin(stored, live, candidate, asked, self._cause(reason), id=id)
+        sealed = self._stage.seals_captures
+        change = begin(stored, live, candidate, asked, self._cause(reason), id=id, sealed=sealed)
         self._write(change)
         try:
             executions.start(id, {"model": model, "rollout": id})

@@ -55,6 +55,11 @@ class Stage:
     outputs: dict[str, str]
     endpoint_url: str | None = None
 
+    @property
+    def seals_captures(self) -> bool:
+        """Whether sensitive features are captured encrypted, where contracts ask for it."""
+        return self.outputs.get("SealedCaptures") == "on"
+
     @classmethod
     def open(cls, name: str, state: Path = DEFAULT_STATE) -> Stage:
         """Open a stage by name: `local` from the local AWS's state, others from their stack.

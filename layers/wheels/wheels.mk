@@ -6,15 +6,20 @@ PACKAGES = $(ARTIFACTS_DIR)/python
 PLATFORMS := $(foreach minor,$(shell seq 34 -1 17),--platform manylinux_2_$(minor)_$(MACHINE))
 
 build-RuntimeLayer: LOCK := runtime.txt
-# The Python binding does not link the shared library, and no session needs the rest.
+# The Python binding does not link the shared library, and no session needs the rest. Of Powertools
+# the functions use Logger and Metrics, which need jmespath_utils of its utilities.
 build-RuntimeLayer: SURPLUS := bin onnxruntime/capi/libonnxruntime.so.* \
 	onnxruntime/transformers onnxruntime/quantization onnxruntime/tools onnxruntime/backend \
 	onnxruntime/datasets numpy/f2py numpy/_core/include numpy/_core/lib \
-	aws_lambda_powertools/event_handler/openapi/swagger_ui
+	numpy/_core/_simd.* numpy/fft numpy/polynomial numpy/testing aws_lambda_powertools/event_handler \
+	aws_lambda_powertools/utilities/[a-ik-z]*
 build-ColumnarLayer: LOCK := columnar.txt
+build-SealingLayer: LOCK := sealing.txt
+# encryption needs of cffi the backend alone, and no certificates
+build-SealingLayer: SURPLUS := bin cffi cryptography/x509
 
-.PHONY: build-RuntimeLayer build-ColumnarLayer
-build-RuntimeLayer build-ColumnarLayer:
+.PHONY: build-RuntimeLayer build-ColumnarLayer build-SealingLayer
+build-RuntimeLayer build-ColumnarLayer build-SealingLayer:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
 		{ echo "layers are built by the runtime's own Python, 3.13, and $(PYTHON) is not one:" \
 			"put python3.13 on PATH" >&2; exit 1; }

@@ -119,6 +119,7 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
         "Targets.Id",
         "Targets.Input",
     ),
+    "AWS::KMS::Key": ("Description", "KeyPolicy", "Tags"),
     "AWS::Kinesis::Stream": (
         "Name",
         "RetentionPeriodHours",
@@ -285,6 +286,10 @@ NOTES: Mapping[str, Mapping[str, str]] = {
     "AWS::IAM::ManagedPolicy": {"": "IAM is not enforced here"},
     "AWS::IAM::Policy": {"": "IAM is not enforced here"},
     "AWS::IAM::Role": {"": "calls that a function's role does not allow are reported, not refused"},
+    "AWS::KMS::Key": {
+        "EnableKeyRotation": "keys are not rotated here",
+        "PendingWindowInDays": "a key is gone when the local AWS ends",
+    },
     "AWS::Lambda::Function": {
         "Architectures": "functions run on this machine's processor",
         "LoggingConfig.LogFormat": "log lines stay as the function wrote them",

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from quintet_local.executions import renamed, staying_stopped
+from quintet_local.keys import by_id_or_arn, of_enabled_keys
 from quintet_local.map_runs import tolerating
 from quintet_local.metrics import in_one_pass
 from quintet_local.names import ACCOUNT, arn
@@ -33,6 +34,7 @@ from quintet_local.tables import (
 __all__ = [
     "import_state_machines",
     "install",
+    "install_keys",
     "install_schedules",
     "install_sns",
     "s3_event",
@@ -91,6 +93,16 @@ def _install_streams(kinesis: ModuleType) -> None:
     _replace(backend, "get_records", streams.reads_to_the_end(backend.get_records))
     by_name_or_arn = streams.by_name_or_arn(backend.get_shard_iterator)
     _replace(backend, "get_shard_iterator", by_name_or_arn)
+
+
+def install_keys() -> None:
+    """Patch moto's KMS, whose disabled keys still work; importing it takes a while."""
+    from moto.kms.models import KmsBackend
+
+    for name in ("encrypt", "decrypt"):
+        _replace(KmsBackend, name, of_enabled_keys(getattr(KmsBackend, name)))
+    for name in ("disable_key", "enable_key", "schedule_key_deletion", "cancel_key_deletion"):
+        _replace(KmsBackend, name, by_id_or_arn(getattr(KmsBackend, name)))
 
 
 def install_schedules(changed: Callable[[], object]) -> None:

@@ -109,6 +109,11 @@ def _mapping(subject: _Subject) -> Identity:
     return Identity(reference, {"Id": reference, "EventSourceMappingArn": source})
 
 
+def _key(subject: _Subject) -> Identity:
+    reference = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{STACK}/{subject.logical_id}"))
+    return Identity(reference, {"Arn": arn("kms", f"key/{reference}"), "KeyId": reference})
+
+
 def _layer(subject: _Subject) -> Identity:
     name = subject.name("LayerName", subject.logical_id)
     reference = arn("lambda", f"layer:{name}:1")
@@ -168,6 +173,7 @@ _MAKERS: Mapping[str, Callable[[_Subject], Identity]] = {
     "AWS::DynamoDB::Table": _named("TableName", "dynamodb", "table/"),
     "AWS::Events::Rule": _named("Name", "events", "rule/"),
     "AWS::IAM::Role": _role,
+    "AWS::KMS::Key": _key,
     "AWS::Kinesis::Stream": _named("Name", "kinesis", "stream/"),
     "AWS::Lambda::Alias": _alias,
     "AWS::Lambda::EventSourceMapping": _mapping,

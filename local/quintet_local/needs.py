@@ -88,6 +88,12 @@ def _kinesis(environ: dict[str, Any]) -> Iterator[Need]:
     yield Need(f"kinesis:{operation}", stream)
 
 
+def _kms(environ: dict[str, Any]) -> Iterator[Need]:
+    operation, given = _json_call(environ)
+    key = given["KeyId"]
+    yield Need(f"kms:{operation}", key if key.startswith("arn:") else arn("kms", f"key/{key}"))
+
+
 def _glue(environ: dict[str, Any]) -> Iterator[Need]:
     operation, given = _json_call(environ)
     database = given["Name"] if operation == "GetDatabase" else given["DatabaseName"]
@@ -122,6 +128,7 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], Iterator[Need]]] = {
     "dynamodb": _dynamodb,
     "glue": _glue,
     "kinesis": _kinesis,
+    "kms": _kms,
     "s3": _s3,
     "sns": _sns,
     "sqs": _sqs,

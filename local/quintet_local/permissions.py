@@ -1,4 +1,5 @@
-"""Permission checks: whether a function's role allows, by its own policies, the calls it makes.
+"""Permission checks: whether a function's role allows the calls it makes, by its own policies and
+those of keys.
 
 Nothing is refused, because templates of all kinds run here; calls that AWS would refuse are
 reported. Only calls by functions are checked: they sign with access keys of their own. Roles with
@@ -8,7 +9,7 @@ managed policies that are not known here, and calls of unknown services, count a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -51,13 +52,24 @@ def policies(plan: Plan) -> dict[str, list[Statement]]:
     }
     return {
         access_key(name): [
-            statement
-            for policy in roles[function["Role"]].get("Policies") or []
-            for statement in _listed(policy["PolicyDocument"]["Statement"])
+            *(
+                statement
+                for policy in roles[function["Role"]].get("Policies") or []
+                for statement in _listed(policy["PolicyDocument"]["Statement"])
+            ),
+            *_of_keys(plan, function["Role"]),
         ]
         for name, function in plan.of_type("AWS::Lambda::Function").items()
         if function["Role"] in roles
     }
+
+
+def _of_keys(plan: Plan, role: str) -> Iterator[Statement]:
+    """The statements of keys' policies that name a role, each on its key."""
+    for name, key in plan.of_type("AWS::KMS::Key").items():
+        for statement in _listed(key["KeyPolicy"]["Statement"]):
+            if role in _listed(statement["Principal"].get("AWS", [])):
+                yield {**statement, "Resource": plan.identities[name].attributes["Arn"]}
 
 
 class Permissions:

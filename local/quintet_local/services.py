@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quintet_local import hooks
+from quintet_local.keys import make_key
 from quintet_local.map_runs import with_fractions
 from quintet_local.names import ACCOUNT, CREDENTIALS, REGION
 from quintet_local.plan import Plan
@@ -61,6 +62,11 @@ class Services:
             for logical_id, properties in found.items():
                 with _refusals_of(logical_id):
                     maker(client, plan, logical_id, properties)
+        if keys := plan.of_type("AWS::KMS::Key"):
+            hooks.install_keys()
+            for logical_id, properties in keys.items():
+                identity = plan.identities[logical_id]
+                make_key(identity.ref, identity.attributes["Arn"], properties)
         if machines:
             hooks.import_state_machines()
         states = self.client("stepfunctions")

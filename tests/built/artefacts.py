@@ -48,7 +48,8 @@ def built(architecture: str) -> Built:
     folder = ROOT / ".aws-sam" / architecture / "build"
     if not (folder / "template.yaml").exists():
         raise FileNotFoundError(f"{folder}: nothing is built; `make test-built` builds and tests")
-    stack = describe(plan(load(folder / "template.yaml"), "http://127.0.0.1:1"), folder)
+    template = load(folder / "template.yaml", {"SealedCaptures": "on"})  # with every layer
+    stack = describe(plan(template, "http://127.0.0.1:1"), folder)
     return Built(architecture, folder, {f.logical_id: f for f in stack.functions.values()})
 
 

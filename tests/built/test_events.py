@@ -80,13 +80,13 @@ def test_what_was_called_out_came_signed(house: House) -> None:
 
 
 def test_a_dependency_that_no_layer_has_is_named(house: House, tmp_path: Path) -> None:
-    code, runtime, quintet = house.path("Predict")
+    code, runtime, *others = house.path("Predict")
     without = tmp_path / "python"
     without.mkdir()
     for package in runtime.iterdir():
         if not package.name.startswith("orjson"):
             (without / package.name).symlink_to(package)
-    path = [code, without, quintet]
+    path = [code, without, *others]
     with emulated("app.handler", path, house.variables("Predict"), tmp_path) as emulator:
         answer = emulator.invoke(event("predict_oip_ready"))
     assert answer["errorType"] == "Runtime.ImportModuleError"

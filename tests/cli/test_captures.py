@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from arro3 import core
 from rich.console import Console
 from tests.kits.captures import (
+    CAPTURED,
     delivery,
     impression,
     impression_line_of,
@@ -19,14 +21,17 @@ from tests.kits.captures import (
     records,
     table,
 )
-from tests.kits.models import NOW
+from tests.kits.comparing import lines_of as answered_by
+from tests.kits.models import NOW, Clock, shop_graph
 
 from quintet.captures.compaction import compact
 from quintet.captures.delivery import deliver
-from quintet.captures.erasure import Erased
+from quintet.captures.erasure import Erased, erase
 from quintet.captures.queries import event_rows, find
+from quintet.captures.sealing import MemoryKeys, Sealer
 from quintet.captures.store import MemoryCaptures
 from quintet.captures.tables import read_parquet
+from quintet.contract import Capture
 from quintet.feedback.erasure import Erased as ErasedFeedback
 from quintet_cli.captures_files import check_form, joined, write_rows
 from quintet_cli.captures_sql import SUMMARY, SqlError, captures_view
@@ -239,3 +244,25 @@ def test_no_value_of_a_query_is_cut() -> None:
         ["a" * 40, "2026-01-02", "03:04:05", "0.3"],
         ["2026-01-02", "03:04:05", "3"],
     ]
+
+
+def test_sealed_features_are_shown_exported_and_queried_as_they_are(tmp_path: Path) -> None:
+    store, keys = MemoryCaptures(), MemoryKeys()
+    features = tuple(replace(one, sensitive=one.name == "amount") for one in CAPTURED.features)
+    capture = Capture(days=7, sensitive="encrypted")
+    contract = replace(CAPTURED, features=features, capture=capture)
+    seal = Sealer(keys, Clock(), print).seal
+    row = {"customer": "c1", "amount": 7_777, "items": 2}
+    deliver(delivery(answered_by(contract, shop_graph(), "e1", [row], seal=seal)), store)
+    rows = table(store)
+    (sealed,) = rows["sealed"].to_pylist()
+    shown = printed(event_view(as_dicts(rows)))
+    assert "sensitive features: sealed" in shown and sealed not in shown
+    for name in ("a.parquet", "a.csv", "a.jsonl"):
+        write_rows(tmp_path / name, joined([rows]))
+        assert b"7777" not in (tmp_path / name).read_bytes()
+    assert sealed in (tmp_path / "a.jsonl").read_text()
+    with captures_view(store, find(store)) as connection:
+        assert connection.execute("SELECT sealed FROM captures").fetchall() == [(sealed,)]
+    done = erase(store, store, "c1")
+    assert (done.rows.total(), records(table(store), "row")) == (1, [])

@@ -18,7 +18,7 @@ from quintet.aws.captures import CaptureBucket
 from quintet.aws.client import AwsClient
 from quintet.captures.delivery import put_rows
 from quintet.captures.reading import read_lines
-from quintet.contract import Contract
+from quintet.contract import Capture, Contract
 from quintet_cli.app import app
 
 
@@ -115,3 +115,15 @@ def test_a_model_whose_features_are_not_captured_is_refused(url: str, tmp_path: 
         secret = [replace(one, sensitive=one.name == "items") for one in contract.features]
         stand.publish(replace(contract, features=tuple(secret)), graph)
     assert "items is sensitive, and not in captures of version 3" in stand.rehearse(4, code=1)
+
+
+def test_encrypted_features_are_left_to_a_rollout_in_shadow(url: str, tmp_path: Path) -> None:
+    stand = Stand(registry_on(url), tmp_path / "state")
+    for contract, graph in ((LIVE, shop_graph()), (CANDIDATE, fragile_graph())):
+        secret = [replace(one, sensitive=one.name == "items") for one in contract.features]
+        capture = Capture(sensitive="encrypted")
+        stand.publish(replace(contract, features=tuple(secret), capture=capture), graph)
+    assert (
+        "items is encrypted in captures of version 3: a rehearsal opens none; a rollout in shadow "
+        "compares them"
+    ) in stand.rehearse(4, code=1)

@@ -642,3 +642,20 @@ def test_the_promise_is_kept_within_three_standard_deviations() -> None:
         entered=0.0,
     )
     assert promise_of(rollout, evidence(3)) is None
+
+
+def test_encrypted_features_have_a_shadow_where_the_stage_has_the_key(stand: Stand) -> None:
+    features = tuple(replace(one, sensitive=one.name == "amount") for one in LIVE.features)
+    capture = Capture(sensitive="encrypted")
+    for version in (4, 5):
+        stand.publish(replace(LIVE, version=version, features=features, capture=capture))
+    stand.server.publisher.promote("shop", 4)
+    assert (
+        "amount is encrypted in captures of version 4: the stage captures none; deploy it with "
+        "SealedCaptures=on" in stand.quintet("start", "shop", 5, code=1)
+    )
+    local = json.loads((stand.state / "local.json").read_text())
+    local["outputs"]["SealedCaptures"] = "on"
+    (stand.state / "local.json").write_text(json.dumps(local))
+    stand.quintet("start", "shop", 5)
+    assert (stand.rollout().phase, stand.rollout().paired) == ("shadow", True)

@@ -98,8 +98,8 @@ def begin(world: World, rollout: str) -> None:
 
 def captured(event: str, rollout: str, amounts: list[float]) -> list[str]:
     rows = [{"customer": "c1", "amount": amount} for amount in amounts]
-    about = {"route": "live", "rollout": f"{rollout}#-1"}
-    return lines_of(CONTRACTS[3], GRAPHS[3], event, rows, **about)
+    route = f"{rollout}#-1"
+    return lines_of(CONTRACTS[3], GRAPHS[3], event, rows, route="live", rollout=route)
 
 
 def test_captures_in_shadow_become_evidence_and_captures_of_the_candidate(

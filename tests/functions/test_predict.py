@@ -454,6 +454,25 @@ def test_values_are_in_lines_of_captures_alone_and_sensitive_ones_nowhere(
     assert sum(line.get("capture") == 1 for line in lines(written.out)) == 2 + 8
 
 
+def test_without_a_key_it_is_said_once_that_sensitive_features_are_left_out(
+    predict: Predict, online_aws: OnlineAws, capfd: pytest.CaptureFixture[str]
+) -> None:
+    capture = Capture(sensitive="encrypted")
+    online_aws.publish(replace(CONTRACTS["text"], version=15, capture=capture))
+    body = json.dumps({"records": [{"text": "hidden-5d20"}]})
+    for _ in range(3):
+        assert predict("POST", "/models/text/versions/15/predict", body).status == 200
+    written = lines(capfd.readouterr().out)
+    captured = [line for line in written if line.get("capture") == 1]
+    assert [(line["features"], "sealed" in line) for line in captured] == [([], False)] * 3
+    assert [
+        (line["level"], line["reason"])
+        for line in written
+        if line.get("message") == "sensitive features not captured"
+    ] == [("WARNING", "SealedCaptures is off: deploy the stage with SealedCaptures=on")]
+    assert "hidden-5d20" not in json.dumps(written)
+
+
 # ---- the house -----------------------------------------------------------------------------------
 
 
@@ -470,6 +489,7 @@ answer = app.handler(event, None)
 assert answer["statusCode"] == {status}, answer
 heavy = {{"boto3", "botocore.session", "botocore.client", "pydantic", "arro3", "urllib3"}}
 heavy |= {{"aws_lambda_powertools", "quintet.telemetry.traces"}}
+heavy |= {{"cryptography", "quintet.captures.sealing", "quintet.aws.keys"}}
 if {status} == 200:  # who does not ask for a job does not pay for jobs
     heavy |= {{"quintet.jobs", "quintet.wiring.jobs", "quintet.jobs.submit"}}
 print("LOADED", sorted(heavy & set(sys.modules)))

@@ -12,8 +12,10 @@ from tests.kits.models import NOW, SHOP, Clock, graph_of, shop_features, shop_gr
 
 from quintet.captures.delivery import put_rows
 from quintet.captures.lines import prediction_lines
-from quintet.captures.plans import CapturePlan
+from quintet.captures.opening import Opener
+from quintet.captures.plans import CapturePlan, Seal
 from quintet.captures.reading import read_lines
+from quintet.captures.sealing import MemoryKeys, Sealer
 from quintet.captures.store import MemoryCaptures, MemoryRolloutFeed
 from quintet.columns import from_records
 from quintet.contract import Capture, Contract, Feature
@@ -83,6 +85,7 @@ def lines_of(
     *,
     route: str = "live",
     rollout: str = "",
+    seal: Seal | None = None,
 ) -> list[str]:
     """The capture of a request that took 12.5 ms."""
     batch = from_records(contract, list(records))
@@ -92,7 +95,7 @@ def lines_of(
     plan: CapturePlan = contract.compiled[CapturePlan]
     told: dict[str, Any] = {"event": event, "event_time": NOW, "path": "online", "route": route}
     told["ms"] = {"total_ms": 12.5}
-    return [line.decode() for line in prediction_lines(plan, told, answer)]
+    return [line.decode() for line in prediction_lines(plan, told, answer, seal=seal)]
 
 
 @dataclass
@@ -127,6 +130,9 @@ class RolloutWorld:
         self.graphs = {3: live or shop_graph(), 4: candidate or fragile_graph()}
         self.rollout = rollout
         self.captures = MemoryCaptures()
+        self.keys = MemoryKeys()
+        self.unsealed: list[str] = []
+        self.seal = Sealer(self.keys, Clock(), self.unsealed.append).seal
         self.feed = MemoryRolloutFeed()
         self.evidence = MemoryEvidence()
         self.judged: list[tuple[str, str]] = []
@@ -145,6 +151,7 @@ class RolloutWorld:
             contract_of=lambda model, version: self.contracts[version],
             models=self.models,
             judge=lambda model, rollout: self.judged.append((model, rollout)),
+            open=Opener(self.keys, Clock()).open,
         )
 
     def lines(
@@ -154,7 +161,7 @@ class RolloutWorld:
         graph = self.graphs[version]
         assert isinstance(graph, bytes)
         about = {"route": "canary" if version == 4 else "live", "rollout": "r1#0", **fields}
-        return lines_of(self.contracts[version], graph, event, records, **about)
+        return lines_of(self.contracts[version], graph, event, records, seal=self.seal, **about)
 
     def put(self, lines: Sequence[str]) -> list[str]:
         """Put captures as `capture` does; the keys that were announced."""

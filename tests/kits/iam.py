@@ -14,7 +14,7 @@ import yaml
 from quintet_local.plan import Plan, plan
 from quintet_local.template import YAML, load
 
-__all__ = ["Statement", "actions", "problems", "resources", "statements"]
+__all__ = ["Statement", "actions", "listed", "problems", "resources", "statements"]
 
 #: as narrow as AWS has them, by the property for which SAM attaches each: it stands in the
 #: template with the policy's name in a comment above it
@@ -27,6 +27,16 @@ INSIDE = re.compile(
     r"arn:aws:s3:::[a-z0-9.-]+/[^*?]*\*"
     r"|arn:aws:states:[a-z0-9-]+:\d+:execution:[A-Za-z0-9_-]+[:/]\*"
 )
+#: what uses a key, or lets others use it
+USES = {
+    "kms:CreateGrant",
+    "kms:Decrypt",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,7 @@ def problems(path: Path, overrides: Mapping[str, str]) -> list[str]:
         *(line for one in statements(planned) for line in _statement(one, source)),
         *_roles(planned, source),
         *_principals(planned),
+        *_keys(planned),
     ]
 
 
@@ -110,6 +121,18 @@ def _principals(planned: Plan) -> Iterator[str]:
                 yield f"{name}: lets {properties['Principal']} call"
             if "SourceArn" not in properties:
                 yield f"{name}: does not say from where it may be called"
+
+
+def _keys(planned: Plan) -> Iterator[str]:
+    """Of keys: the account manages them, and roles of the template alone use them."""
+    roles = {planned.identities[n].attributes["Arn"] for n in planned.of_type("AWS::IAM::Role")}
+    for name, key in planned.of_type("AWS::KMS::Key").items():
+        for statement in key["KeyPolicy"]["Statement"]:
+            principals = set(listed(statement["Principal"].get("AWS", "*")))
+            uses = [a for a in actions(statement) if "*" in a or a in USES]
+            if uses and not principals <= roles:
+                others = ", ".join(sorted(principals - roles))
+                yield f"{name}: allows {', '.join(uses)} to {others}"
 
 
 def _one_service(principal: Any) -> bool:

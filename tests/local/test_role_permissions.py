@@ -89,6 +89,16 @@ CALLS: dict[str, tuple[str, dict[str, Any], list[Need]]] = {
         request(target="states:AWSStepFunctions.StartExecution", body={"stateMachineArn": "m"}),
         [Need("states:StartExecution", "m")],
     ),
+    "a data key": (
+        "kms",
+        request(target="kms:TrentService.GenerateDataKey", body={"KeyId": "k-1"}),
+        [Need("kms:GenerateDataKey", f"arn:aws:kms:{ACCOUNT}:key/k-1")],
+    ),
+    "a data key of an ARN": (
+        "kms",
+        request(target="kms:TrentService.Decrypt", body={"KeyId": "arn:aws:kms:e:1:key/k"}),
+        [Need("kms:Decrypt", "arn:aws:kms:e:1:key/k")],
+    ),
     "a table of Glue": (
         "glue",
         request(
@@ -182,3 +192,18 @@ def test_what_a_role_does_not_allow_is_told_once_and_passes() -> None:
     assert served == calls
     table_arn = table("quintet-local-ScoresTable")
     assert permissions.refused() == [f"GetScores: dynamodb:PutItem on {table_arn}"]
+
+
+def test_a_keys_policy_allows_the_roles_that_it_names() -> None:
+    planned = plan(load(ROOT / "template.yaml", {"SealedCaptures": "on"}), "http://127.0.0.1:4566")
+    allowed = policies(planned)
+    key = planned.identities["CaptureKey"].attributes["Arn"]
+
+    def who(operation: str, on: str = key) -> set[str]:
+        need = Need(f"kms:{operation}", on)
+        return {name for name, some in allowed.items() if allows(some, need)}
+
+    sealing = {access_key(name) for name in ("Predict", "Work", "ScoreStream")}
+    assert who("GenerateDataKey") == sealing
+    assert who("Decrypt") == {access_key("Compare")}
+    assert who("Encrypt") == who("Decrypt", f"{key}0") == set()

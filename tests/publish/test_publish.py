@@ -541,3 +541,18 @@ def test_a_registry_that_is_not_there_is_named(url: str, tmp_path: Path) -> None
 
 def test_the_schema_is_printed() -> None:
     assert json.loads(run("schema"))["title"] == "Contract"
+
+
+def test_publishing_says_where_a_stage_encrypts_no_captures(
+    server: RegistryServer, tmp_path: Path
+) -> None:
+    state = server.state(tmp_path / "state")
+    folder = package(tmp_path / "p")
+    written = (folder / "model.yaml").read_text()
+    (folder / "model.yaml").write_text(written + "capture: {sensitive: encrypted}\n")
+    warning = "the stage encrypts no captures, so sensitive features are left out of them: deploy"
+    assert warning in run("publish", folder, "--state", state)
+    local = json.loads((state / "local.json").read_text())
+    local["outputs"]["SealedCaptures"] = "on"
+    (state / "local.json").write_text(json.dumps(local))
+    assert warning not in run("publish", folder, "--state", state)

@@ -35,7 +35,9 @@ def test_an_idle_stage_pays_for_what_stands() -> None:
     # 15 polls a minute each
     polls = pytest.approx(queues * 15 * 60 * 730 * 0.4e-6)
     assert lines["SQS, polls of empty queues"] == polls
+    assert by_name(idle(stage(SealedCaptures="on")))["the key of captures"] == 1
     without = by_name(idle(stage()))
+    assert "the key of captures" not in without
     assert "provisioned concurrency" not in without
     assert without["Kinesis shards"] == pytest.approx(0.015 * 730)
     assert by_name(beside(stage()))["a pre-started environment"] == pytest.approx(warm / 3)

@@ -199,6 +199,7 @@ def test_two_stacks_of_one_stage_share_no_name() -> None:
         ("PredictScaling", "PolicyName"),
         ("QuintetLayer", "LayerName"),
         ("RuntimeLayer", "LayerName"),
+        ("SealingLayer", "LayerName"),
     }
     assert ("ScoresDatabase", "Name") in named
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.kits.aws import ROOT
-from tests.kits.iam import actions, problems, resources, statements
+from tests.kits.iam import actions, listed, problems, resources, statements
 
 from quintet_local.plan import Plan, plan
 from quintet_local.template import load
@@ -20,6 +20,7 @@ EVERYTHING = {
     "BatchScheduleModel": "churn",
     "BatchSchedulePrefix": "_data/churn/",
     "BatchInputBucketArn": "arn:aws:s3:::their-files",
+    "SealedCaptures": "on",
 }
 
 
@@ -109,6 +110,11 @@ PLANTED = {
         "  DropDeadLettersAlarm:",
         "DropQueuePolicy: allows a service without saying whose",
     ),
+    "a key for whoever may use keys": (
+        "              - kms:GetKeyPolicy\n",
+        "              - kms:GetKeyPolicy\n              - kms:Decrypt\n",
+        "CaptureKey: allows kms:Decrypt to arn:aws:iam::123456789012:root",
+    ),
     "a person in a function's role": (
         "            Principal: {Service: scheduler.amazonaws.com}\n",
         "            Principal: {AWS: !Ref AWS::AccountId}\n",
@@ -186,3 +192,34 @@ def test_a_distributed_map_may_start_see_and_stop_its_own_children_alone() -> No
             "states:DescribeExecution",
             "states:StopExecution",
         }
+
+
+def test_three_functions_seal_captures_and_one_opens_them() -> None:
+    policy = PLAN.of_type("AWS::KMS::Key")["CaptureKey"]["KeyPolicy"]
+    of_role = {PLAN.identities[n].attributes["Arn"]: n for n in PLAN.of_type("AWS::IAM::Role")}
+    found = {
+        (of_role[principal], action)
+        for statement in policy["Statement"]
+        for principal in listed(statement["Principal"]["AWS"])
+        if principal in of_role
+        for action in actions(statement)
+    }
+    seals = {(f"{name}Role", "kms:GenerateDataKey") for name in ("Predict", "Work", "ScoreStream")}
+    assert found == {*seals, ("CompareRole", "kms:Decrypt")}
+    for parameters, sealed in ((EVERYTHING, True), ({}, False)):
+        of = plan(load(TEMPLATE, parameters), "http://127.0.0.1:4566")
+        key = of.identities["CaptureKey"].attributes["Arn"] if sealed else ""
+        given = {
+            name: properties["Environment"]["Variables"].get("QUINTET_CAPTURE_KEY")
+            for name, properties in of.of_type("AWS::Lambda::Function").items()
+        }
+        names = ("Predict", "Work", "ScoreStream", "Compare")
+        assert {name: one for name, one in given.items() if one is not None} == dict.fromkeys(
+            names, key
+        )
+        layers = [n for n in of.of_type("AWS::Lambda::LayerVersion") if n.startswith("Sealing")]
+        layer = of.identities[layers[0]].ref if sealed else None
+        for name, properties in of.of_type("AWS::Lambda::Function").items():
+            assert (layer in properties["Layers"]) == (sealed and name in names), name
+        assert of.outputs.get("CaptureKeyArn", "") == key
+        assert of.outputs["SealedCaptures"] == ("on" if sealed else "off")

@@ -391,7 +391,9 @@ def test_a_change_of_a_parameter_publishes_a_version() -> None:
     resources = load(TEMPLATE).resources
     (version,) = (r for n, r in resources.items() if n.startswith("PredictVersion"))
     named = set(re.findall(r"\$\{(\w+)\}", version["Properties"]["Description"]["Fn::Sub"]))
-    assert named == refs(resources["Predict"]) & set(PLAN.template.source["Parameters"])
+    source = PLAN.template.source
+    decided = [source["Conditions"][name] for name in conditions(resources["Predict"])]
+    assert named == refs([resources["Predict"], *decided]) & set(source["Parameters"])
 
 
 def refs(node: Any) -> set[str]:
@@ -400,6 +402,15 @@ def refs(node: Any) -> set[str]:
         own = {node["Ref"]} if isinstance(node.get("Ref"), str) else set()
         return own.union(*(refs(value) for value in node.values()))
     return set[str]().union(*(refs(value) for value in node)) if isinstance(node, list) else set()
+
+
+def conditions(node: Any) -> set[str]:
+    """The conditions that decide anywhere below."""
+    if isinstance(node, dict):
+        own = {node["Fn::If"][0]} if "Fn::If" in node else set()
+        return own.union(*(conditions(value) for value in node.values()))
+    some = node if isinstance(node, list) else ()
+    return set[str]().union(*(conditions(value) for value in some))
 
 
 def code_rollout(**given: str) -> dict[str, dict[str, Any]]:
@@ -453,7 +464,10 @@ def test_each_kind_of_code_rollout_is_in_the_mapping_that_switches_it_on() -> No
 
 def test_the_description_of_a_version_fits_whatever_the_parameters_are() -> None:
     declared = PLAN.template.source["Parameters"]
-    values = dict.fromkeys(declared, "9" * 7) | {
+    values = {
+        name: max(map(str, one.get("AllowedValues", ["9" * 7])), key=len)
+        for name, one in declared.items()
+    } | {
         "Stage": "s" * 16,
         "PreloadModels": "m" * declared["PreloadModels"]["MaxLength"],
     }

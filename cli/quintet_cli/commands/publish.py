@@ -71,6 +71,12 @@ def publish(
         _tick("published", f"{name} version {version}")
     console.print(f"  digest {release.digest}")
     console.print(f"  stage {opened.name}: {opened.api_url}")
+    capture = release.contract.capture
+    if capture is not None and capture.sensitive == "encrypted" and not opened.seals_captures:
+        _warn(
+            "the stage encrypts no captures, so sensitive features are left out of them: deploy it "
+            "with SealedCaptures=on"
+        )
     if published.live == version:
         console.print(f"  live: version {version} answers requests")
     else:

@@ -26,6 +26,9 @@ from quintet_cli.views.rehearsal_page import rehearsal_page
 
 __all__ = ["rehearse"]
 
+#: why a rehearsal opens no encrypted features
+SEALED = "a rehearsal opens none; a rollout in shadow compares them"
+
 console = Console(highlight=False)
 
 Version = Annotated[int, typer.Argument(help="The version to rehearse.", metavar="VERSION")]
@@ -92,7 +95,7 @@ def _rehearsed(
             "captures of the live version, which a rehearsal reads",
             f"none of version {route.live}; publish one with `capture: {{}}` in model.yaml",
         )
-    if why := unpaired(live.contract, candidate.contract).shadow:
+    if why := unpaired(live.contract, candidate.contract, SEALED).shadow:
         raise Conflict.of("features", "captures that the version can score", why)
     bucket = CaptureBucket(stage.signed("s3"), stage.outputs["CapturesBucketName"])
     found = rehearse_on(bucket, live, candidate, since, until).document()

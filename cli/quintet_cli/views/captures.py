@@ -99,6 +99,8 @@ def event_view(rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
                     (name, _aged(value, row.get(f"age_{name}"), row.get(f"known_{name}")))
                     for name, value in values.items()
                 )
+        if row.get("sealed"):
+            yield Text("sensitive features: sealed")
 
 
 def erased_lines(done: Erased, feedback: ErasedFeedback, entity: str, until: date) -> Iterator[str]:

@@ -64,6 +64,7 @@ Empty = Literal["text", "missing"]
 Missing = Literal["nan"]
 Header = Literal["first", "none"]
 Decimal = Literal[".", ","]
+SensitiveCapture = Literal["drop", "encrypted"]
 WhenStale = Literal["serve", "default", "fallback", "refuse"]
 WhenGoldenDiffers = Literal["refuse", "warn"]
 WhenCandidatesStale = Literal["flag", "skip"]
@@ -351,13 +352,15 @@ class Stream:
 class Capture:
     """Which predictions are captured, as they were served: a share `rate` of them, for `days` days.
 
-    A share of 1 is all. Features marked `sensitive` are never captured.
+    A share of 1 is all. Of features marked `sensitive` nothing is captured (drop), or their values
+    encrypted with a key of the stage, for the comparison of rollouts alone: see docs/captures.md.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     rate: float = 1.0
     days: int = 30
+    sensitive: SensitiveCapture = "drop"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ __all__ = [
     "RolloutSettings",
     "RunsSettings",
     "ScoreSettings",
+    "SealSettings",
     "SettingsError",
     "StreamSettings",
     "SubmitSettings",
@@ -50,6 +51,17 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SealSettings:
+    """Settings of functions that encrypt sensitive features in captures, or open them.
+
+    `capture_key` is the ARN of the stage's key; empty with SealedCaptures off.
+    """
+
+    stage: str
+    capture_key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AcceptSettings(ApiSettings):
     """Settings of functions that accept jobs."""
 
@@ -61,7 +73,7 @@ class AcceptSettings(ApiSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictSettings(AcceptSettings):
+class PredictSettings(AcceptSettings, SealSettings):
     """Settings of `predict`. Names have no default."""
 
     registry_bucket: str
@@ -96,10 +108,9 @@ class SubmitSettings(AcceptSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkSettings:
+class WorkSettings(SealSettings):
     """Settings of `work`."""
 
-    stage: str
     registry_bucket: str
     registry_table: str
     features_table: str
@@ -145,10 +156,9 @@ class SweepSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StreamSettings:
+class StreamSettings(SealSettings):
     """Settings of `score_stream`; `stream_model` is the model of records that name none."""
 
-    stage: str
     registry_bucket: str
     registry_table: str
     features_table: str
@@ -243,7 +253,7 @@ class CaptureSettings(CapturesSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareSettings(CaptureSettings):
+class CompareSettings(CaptureSettings, SealSettings):
     """Settings of `compare`; see `RolloutSettings`."""
 
     registry_bucket: str

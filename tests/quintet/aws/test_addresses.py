@@ -24,6 +24,7 @@ DATA = LOADER.load_data("partitions")
 SERVICES = {
     "dynamodb": "dynamodb",
     "glue": "glue",
+    "kms": "kms",
     "s3": "s3",
     "sns": "sns",
     "sqs": "sqs",

@@ -14,13 +14,15 @@ from tests.kits.models import NOW, shop_graph, shop_probability
 
 from quintet.captures.lines import failure_line
 from quintet.captures.plans import CapturePlan
+from quintet.captures.tables import read_parquet
 from quintet.columns import from_records
-from quintet.contract import Contract, Feature
+from quintet.contract import Capture, Contract, Feature
 from quintet.errors import ModelFailure, Transient
 from quintet.rollouts.compare import begun
 from quintet.rollouts.comparer import Paced
 from quintet.rollouts.evidence import Evidence, once
 from quintet.rollouts.evidence_store import MemoryEvidence, from_parquet, to_parquet
+from quintet.rollouts.state import Rollout
 from quintet.serving.crashes import CrashLog
 
 SHADOW = replace(ROLLOUT, phase="shadow", step=-1)
@@ -276,6 +278,59 @@ def test_a_model_with_a_sensitive_feature_has_no_pairs(name: str) -> None:
     world = RolloutWorld(contracts=contracts)
     found = compared(world, world.lines("e1", 4, [C1 | {"amount": 1}]))
     assert elements(found, "paired", "failed") == [(False, False)]
+
+
+def sealed(contract: Contract) -> Contract:
+    """A contract whose amount is captured encrypted."""
+    features = tuple(replace(one, sensitive=one.name == "amount") for one in contract.features)
+    return replace(contract, features=features, capture=Capture(days=7, sensitive="encrypted"))
+
+
+def failed_as_a_whole(world: RolloutWorld) -> list[str]:
+    """The capture of a canary's request of two rows that the model failed on as a whole."""
+    contract = world.contracts[4]
+    batch = from_records(contract, [C1 | {"amount": a, "visits": 1} for a in (5, 7)])
+    batch.columns["orders_90d"] = np.full(2, 4, dtype=np.float32)
+    plan: CapturePlan = contract.compiled[CapturePlan]
+    told = {"event": "fails", "event_time": NOW, "route": "canary", "rollout": "r1#0"}
+    asked, error = (batch, np.array([0, 2])), ModelFailure("x")
+    return [failure_line(plan, told, error, 3, asked, seal=world.seal).decode()]
+
+
+@pytest.mark.parametrize(("rollout", "version"), [(ROLLOUT, 4), (SHADOW, 3)])
+def test_encrypted_features_give_the_pairs_that_plain_ones_give(
+    rollout: Rollout, version: int
+) -> None:
+    """Of rows that were answered, failed, refused, and of a request that failed as a whole."""
+    rows = [C1 | {"amount": amount} for amount in (7_777, 0, -1, 3)]
+    label = f"r1#{rollout.step}"
+    evidence = []
+    for contracts in ((LIVE, CANDIDATE), (sealed(LIVE), sealed(CANDIDATE))):
+        world = RolloutWorld(contracts=contracts, rollout=rollout)
+        requests = [world.lines("e1", version, rows, rollout=label)]
+        if version == 4:
+            requests.append(failed_as_a_whole(world))
+        evidence.append(compared(world, *requests))
+    plain, found = evidence
+    assert found.paired.any()
+    for column in fields(Evidence):
+        left, right = (getattr(one, column.name) for one in (plain, found))
+        np.testing.assert_array_equal(left, right, column.name)
+    assert not any("7777" in line for lines in requests for line in lines)
+    for body in world.captures.objects.values():
+        stored = read_parquet(body)
+        assert "feature_amount" not in stored.column_names
+        is_shadow = set(stored["route"].to_pylist()) == {"shadow"}
+        assert ("sealed" in stored.column_names) == (not is_shadow)
+
+
+def test_rows_whose_key_is_disabled_are_evidence_without_a_pair() -> None:
+    world = RolloutWorld(contracts=(sealed(LIVE), sealed(CANDIDATE)))
+    keys = world.put(world.lines("e1", 4, [C1 | {"amount": 5}, C1 | {"amount": 7}]))
+    world.keys.enabled = False
+    done = world.comparer().compare([keys])
+    assert (done.rows, done.pairs, done.unopened, done.failed) == (2, 0, 2, {})
+    assert elements(world.evidence.read("shop", "r1"), "paired", "failed") == [(False, False)] * 2
 
 
 def test_a_feature_that_the_other_version_alone_has_takes_its_default() -> None:

@@ -203,6 +203,27 @@ def test_sensitive_features_are_not_in_captures() -> None:
     assert unpaired(LIVE, replace(NEW, features=secret)) == Unpaired("", f"{why} 4")
 
 
+def test_encrypted_features_are_known_to_who_may_open_them() -> None:
+    """And not to a version whose own captures would show them."""
+    sealed = replace(LIVE.capture or Capture(), sensitive="encrypted")
+    secret = tuple(replace(one, sensitive=one.name == "amount") for one in LIVE.features)
+    live, new = (replace(one, features=secret, capture=sealed) for one in (LIVE, NEW))
+    assert unpaired(live, new) == Unpaired("", "")
+    assert unpaired(live, replace(new, capture=Capture())) == Unpaired(
+        "", "amount is sensitive, and not in captures of version 4"
+    )
+    assert unpaired(live, new, "no key") == Unpaired(
+        "amount is encrypted in captures of version 3: no key",
+        "amount is encrypted in captures of version 4: no key",
+    )
+    assert unpaired(live, NEW) == Unpaired(
+        "amount is encrypted in captures of version 3, and not sensitive in version 4, whose "
+        "captures would show it",
+        "",
+    )
+    assert unpaired(LIVE, new) == Unpaired("", "")
+
+
 def test_a_dropped_feature_without_default_leaves_the_live_version_nothing_to_score() -> None:
     assert unpaired(LIVE, with_features(AMOUNT, ITEMS)) == Unpaired(
         "", "orders_90d has no default, and version 4 does not have it"

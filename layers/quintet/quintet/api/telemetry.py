@@ -25,7 +25,7 @@ from quintet.captures.lines import (
     impression_line,
     prediction_lines,
 )
-from quintet.captures.plans import CapturePlan
+from quintet.captures.plans import CapturePlan, Seal
 from quintet.errors import BadInput, QuintetError
 from quintet.protocols.http import Request, Response
 from quintet.serving import RequestContext
@@ -47,10 +47,14 @@ _TRUE = ("1", "y", "yes", "t", "true", "on")
 
 
 class RequestTelemetry:
-    """Writes one log line, one document of metrics and, if asked for, a capture of each request."""
+    """Writes one log line, one document of metrics and, if asked for, a capture of each request.
 
-    def __init__(self, output: StdoutTelemetry) -> None:
+    Without `seal`, captures have no sensitive features.
+    """
+
+    def __init__(self, output: StdoutTelemetry, seal: Seal | None = None) -> None:
         self.output = output
+        self._seal = seal
         self._circuits_opened = 0  # since the last request
         self._cold = True  # until the first request is answered
 
@@ -153,10 +157,11 @@ class RequestTelemetry:
             event["rows"], answered = context.rows, context.answered
             event["event_time"] = answered[0].now if answered else self.output.clock()
             began = Began(contract, context.route, context.rollout, context.asked)
-            lines = version_lines(event, answered, context.taken_out, failed, [began])
+            taken_out = context.taken_out
+            lines = version_lines(event, answered, taken_out, failed, [began], seal=self._seal)
         elif failed is None and prediction is not None:
             event["event_time"] = prediction.now
-            lines = prediction_lines(plan, event, prediction)
+            lines = prediction_lines(plan, event, prediction, seal=self._seal)
         else:
             event["event_time"] = self.output.clock()
             if context.rollout:

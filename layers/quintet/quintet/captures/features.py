@@ -21,7 +21,7 @@ def feature_columns(
 ) -> dict[str, Array]:
     """The captured features of some rows, in the contract's dtypes; those with gaps are left out.
 
-    Sensitive features are not captured.
+    Sensitive features are not captured, or sealed until `captures.opening` adds them to the rows.
     """
     found = {}
     for feature in contract.features:

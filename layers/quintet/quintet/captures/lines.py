@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from quintet.captures.plans import CapturePlan, Rows
+from quintet.captures.plans import CapturePlan, Rows, Seal
 from quintet.columns import Array, Batch
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.serving import ModelRoute, Prediction
@@ -40,23 +40,27 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
 def prediction_lines(
-    plan: CapturePlan, event: Mapping[str, Any], prediction: Prediction
+    plan: CapturePlan,
+    event: Mapping[str, Any],
+    prediction: Prediction,
+    *,
+    seal: Seal | None = None,
 ) -> list[bytes]:
     """The lines of an answered event: one, or several of consecutive rows if it is large.
 
     `event` has the fields that are the same for all rows, JSON-ready; its `rows` are the event's if
     the prediction is of some of them alone. A row that is too large by itself is captured without
-    its features.
+    its features. Without `seal`, no sensitive feature is captured.
     """
     rows = prediction.batch.rows
-    line = _line(plan, event, prediction, 0, rows)
+    line = _line(plan, event, prediction, 0, rows, seal=seal)
     if len(line) <= MAX_BYTES:
         return [line]
     lines, start = [], 0
     size = max(1, int(rows * MAX_BYTES * 0.9 / len(line)))
     while start < rows:
         count = min(size, rows - start)
-        line = _line(plan, event, prediction, start, start + count)
+        line = _line(plan, event, prediction, start, start + count, seal=seal)
         if len(line) > MAX_BYTES:
             if count > 1:
                 size = max(1, count // 2)
@@ -73,6 +77,8 @@ def failure_line(
     error: Exception,
     rows: int,
     asked: tuple[Batch, NDArray[np.int64] | None] | None = None,
+    *,
+    seal: Seal | None = None,
 ) -> bytes:
     """The line of an event that was refused, or failed: its reasons, and no values.
 
@@ -93,8 +99,8 @@ def failure_line(
         own = {one.row for one in batch.refusals if one.row is not None and plan.is_models(one)}
         good = np.array(sorted(own)) if own else np.flatnonzero(batch.good)
         if places is not None and plan.names <= batch.columns.keys() and len(good):
-            features = [_json(array) for array in plan.features(batch, good)]
-            told = {"index": places[good], "features": features}
+            told = _features(plan, event, batch, good, places[good], seal=seal)
+            told["index"] = places[good]
             if batch.entities is not None:
                 told["entities"] = [batch.entities[row] for row in good.tolist()]
             whole = orjson.dumps(line | told, option=_OPTIONS)
@@ -162,6 +168,7 @@ def _line(
     end: int,
     *,
     features: bool = True,
+    seal: Seal | None = None,
 ) -> bytes:
     """The rows from `start` to `end` of the batch."""
     batch, scores, places = prediction.batch, prediction.scores, prediction.rows
@@ -180,7 +187,7 @@ def _line(
         line["index"] = places[index]
         line["refusals"] = _refusals(plan, prediction, start, end)
         if prediction.rollout and line["refusals"]:
-            line |= _without_answer(plan, prediction, start, end)
+            line |= _without_answer(plan, event, prediction, start, end, seal=seal)
         fallback, ages = fallback[some], ages[index]
         outputs = {name: array[some] for name, array in outputs.items()}
         if entities is not None:
@@ -192,7 +199,7 @@ def _line(
     if ids is not None:
         line["ids"] = ids
     if features:
-        line["features"] = [_json(array) for array in plan.features(batch, rows)]
+        line |= _features(plan, event, batch, rows, places[index], seal=seal)
     if plan.about.ages:
         # 24 bits are enough for an age, and half the digits
         line["ages"] = ages.astype(np.float32)
@@ -221,7 +228,13 @@ def _refusals(plan: CapturePlan, prediction: Prediction, start: int, end: int) -
 
 
 def _without_answer(
-    plan: CapturePlan, prediction: Prediction, start: int, end: int
+    plan: CapturePlan,
+    event: Mapping[str, Any],
+    prediction: Prediction,
+    start: int,
+    end: int,
+    *,
+    seal: Seal | None,
 ) -> dict[str, Any]:
     """What a rollout needs of refused rows: the entities of all, in the order of the refusals, and
     the features of those that the model failed on."""
@@ -238,8 +251,27 @@ def _without_answer(
     by_model = {refusal.row for refusal in refusals if plan.is_models(refusal)}
     if by_model and plan.names <= batch.columns.keys():
         index = np.array([row for row in rows if row in by_model])
-        features = [_json(array) for array in plan.features(batch, index)]
-        found |= {"failed_index": places[index], "failed_features": features}
+        features = _features(plan, event, batch, index, places[index], seal=seal)
+        found |= {f"failed_{name}": values for name, values in features.items()}
+        found["failed_index"] = places[index]
+    return found
+
+
+def _features(
+    plan: CapturePlan,
+    event: Mapping[str, Any],
+    batch: Batch,
+    rows: Rows | None,
+    numbers: NDArray[np.int64],
+    *,
+    seal: Seal | None,
+) -> dict[str, Any]:
+    """The features of some rows of a batch, which have these numbers in the event."""
+    found: dict[str, Any] = {"features": [_json(array) for array in plan.features(batch, rows)]}
+    if plan.sealed and seal is not None:
+        sealed = seal(plan, batch, rows, event["event"], numbers)
+        if sealed is not None:
+            found |= {"sealed": sealed.rows, "sealed_key": sealed.key}
     return found
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -16,7 +16,7 @@ from quintet.contract import Contract, to_dict
 from quintet.errors import Refusal
 from quintet.serving import Prediction
 
-__all__ = ["About", "CapturePlan", "Rows", "about_from"]
+__all__ = ["About", "CapturePlan", "Rows", "Seal", "Sealed", "about_from"]
 
 #: the positions of rows, or all of them
 Rows = NDArray[np.int64] | slice
@@ -54,8 +54,16 @@ def about_from(data: Mapping[str, Any]) -> About:
     return About(**data)
 
 
+class Sealed(NamedTuple):
+    """The encrypted sensitive features of some rows, base64: a text a row, and the wrapped data key
+    that opens them."""
+
+    key: str
+    rows: list[str]
+
+
 class CapturePlan:
-    """What is captured of a contract's predictions. Sensitive features never are."""
+    """What is captured of a contract's predictions: of sensitive features, nothing readable."""
 
     def __init__(self, contract: Contract) -> None:
         assert contract.capture is not None
@@ -84,6 +92,10 @@ class CapturePlan:
         self._names = [names for names, _ in groups if names]
         #: all features that are captured
         self.names = seen
+        #: the sensitive features that are captured encrypted, in the contract's order
+        self.sealed: tuple[str, ...] = ()
+        if contract.capture.sensitive == "encrypted":
+            self.sealed = tuple(feature.name for feature in contract.features if feature.sensitive)
         self._shaped = [name for name, _, _ in self.about.shaped]
         self._falls_back = [
             (position, feature.name, np.inf if feature.max_age is None else feature.max_age)
@@ -134,6 +146,13 @@ class CapturePlan:
 
     def _field(self, name: str) -> str:
         return name if name.partition("[")[0] in self._known else "request"
+
+
+#: seals the sensitive features of some rows of a batch (None: of all), which are the event's, or
+#: each of its own event, and are numbered in it; None if that is not possible now
+Seal = Callable[
+    [CapturePlan, Batch, Rows | None, str | Sequence[str], NDArray[np.int64]], Sealed | None
+]
 
 
 def _digest(contract: Contract) -> str:

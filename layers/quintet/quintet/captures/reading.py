@@ -11,9 +11,16 @@ import numpy as np
 import orjson
 from arro3 import core
 
+from quintet.captures.arrays import array_of
 from quintet.captures.plans import About, about_from
-from quintet.captures.tables import RECOMMENDED, concat, moments, table_of, value_columns
-from quintet.columns import Array, numpy_dtype, ragged
+from quintet.captures.tables import (
+    RECOMMENDED,
+    SEALED,
+    concat,
+    moments,
+    table_of,
+    value_columns,
+)
 
 __all__ = ["Hour", "Read", "begun_apart", "read_lines"]
 
@@ -116,6 +123,7 @@ def _parts(line: Mapping[str, Any]) -> Iterable[_Part]:
             return
         index = line["index"]
         fixed["entity"] = [one or None for one in line.get("entities") or [None] * len(index)]
+        fixed |= _sealed(line)
         yield _Part(("failed", "features"), index, fixed, line["features"])
         return
     index = line.get("index")
@@ -132,6 +140,7 @@ def _parts(line: Mapping[str, Any]) -> Iterable[_Part]:
             "row_id": line.get("ids") or [None] * len(index),
             "fallback": [str(row) in reasons for row in index],
             "fallback_reason": [reasons.get(str(row)) for row in index],
+            **_sealed(line),
         }
         yield _Part(shape, index, fixed, line.get("features", ()))
     if refusals := line.get("refusals"):
@@ -152,8 +161,17 @@ def _refused(line: Mapping[str, Any], refusals: Mapping[str, str]) -> Iterable[_
                 "refusals": [refusals[str(row)] for row in rows],
                 "entity": [of[row] or None for row in rows],
             }
+            if features is not None:
+                fixed |= _sealed(line, "failed_")
             shape = ("refused", "" if features is None else "features")
             yield _Part(shape, list(rows), fixed, features or ())
+
+
+def _sealed(line: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The encrypted features of rows, if a line has such."""
+    if f"{prefix}sealed" not in line:
+        return {}
+    return {name: line[f"{prefix}{name}"] for name in SEALED}
 
 
 class _Block:
@@ -180,6 +198,7 @@ class _Block:
             "cold": line.get("cold", False),
             **{name: line.get(name) for name in _PLAIN},
             **{step: took.get(step) for step in _STEPS},
+            **dict.fromkeys(SEALED),
             **part.fixed,
         }
         for name, value in fixed.items():
@@ -209,20 +228,19 @@ class _Block:
             features = None
             if "features" in self._shape[:2]:
                 features = [
-                    _array(values, *kind)
-                    for values, kind in zip(self._features, kinds, strict=True)
+                    array_of(values, dtype, free=free)
+                    for values, (dtype, free) in zip(self._features, kinds, strict=True)
                 ]
             shape = (self._count, len(about.ages))
             ages = np.array(self._ages, dtype=np.float32).reshape(shape)
             known = np.array(self._known, dtype=np.float64).reshape(shape)
             of = {name: (dtype, parts is None) for name, dtype, parts in about.outputs}
-            outputs = {name: _array(values, *of[name]) for name, values in self._outputs.items()}
+            outputs = {}
+            for name, values in self._outputs.items():
+                dtype, free = of[name]
+                outputs[name] = array_of(values, dtype, free=free)
             columns = value_columns(about, features, ages, outputs, known)
+            for name in SEALED:
+                if any(self._fixed[name]):
+                    columns[name] = np.array(self._fixed[name], dtype=object)
         return table_of(self._count, fixed, columns)
-
-
-def _array(values: list[Any], dtype: str, free: bool) -> Array:
-    """Values of rows as an array; of rows that differ in shape, as an array for each."""
-    if free:
-        return ragged([np.array(row, dtype=numpy_dtype(dtype)) for row in values])
-    return np.array(values, dtype=numpy_dtype(dtype))

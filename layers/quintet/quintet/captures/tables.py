@@ -2,7 +2,8 @@
 
 `FIXED` are the columns of every model. After them come a model's own: `feature_<name>` and
 `output_<column>`, in the dtypes of its contract, and of stored features `age_<name>` (seconds,
-float32) and, where the store says for some row when it took its value, `known_<name>` (time).
+float32) and, where the store says for some row when it took its value, `known_<name>` (time), and
+`SEALED` where sensitive features are captured encrypted.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from arro3 import core
 from arro3 import io as arrow_io
 from numpy.typing import NDArray
 
-from quintet.captures.plans import About, CapturePlan, Rows
-from quintet.columns import Array
+from quintet.captures.arrays import INT, TEXT, TIME, column_of
+from quintet.captures.plans import About, CapturePlan, Rows, Seal
+from quintet.columns import Array, Batch
 from quintet.errors import Refusal
 from quintet.formats.arrow import arrow_errors
-from quintet.formats.writers import list_column
 from quintet.serving import Prediction
 
 __all__ = [
     "FIXED",
     "RECOMMENDED",
+    "SEALED",
     "concat",
     "moments",
     "predictions",
@@ -40,32 +42,31 @@ __all__ = [
     "write_parquet",
 ]
 
-_TEXT, _TIME = core.DataType.string(), core.DataType.timestamp("us")
-_INT, _FLOAT, _BOOL = core.DataType.int64(), core.DataType.float64(), core.DataType.bool()
+_FLOAT, _BOOL = core.DataType.float64(), core.DataType.bool()
 
 #: the columns of every capture, in their order; docs/captures.md describes them
 FIXED: Mapping[str, core.DataType] = {
-    "event": _TEXT,
-    "row": _INT,
-    "event_time": _TIME,
-    "served_at": _TIME,
-    "outcome": _TEXT,
-    "model": _TEXT,
-    "version": _INT,
-    "digest": _TEXT,
-    "path": _TEXT,
-    "route": _TEXT,
+    "event": TEXT,
+    "row": INT,
+    "event_time": TIME,
+    "served_at": TIME,
+    "outcome": TEXT,
+    "model": TEXT,
+    "version": INT,
+    "digest": TEXT,
+    "path": TEXT,
+    "route": TEXT,
     "rate": _FLOAT,
-    "rows": _INT,
-    "request_id": _TEXT,
-    "trace_id": _TEXT,
-    "caller": _TEXT,
-    "entity": _TEXT,
-    "row_id": _TEXT,
-    "job": _TEXT,
-    "run": _TEXT,
-    "record": _TEXT,
-    "rollout": _TEXT,
+    "rows": INT,
+    "request_id": TEXT,
+    "trace_id": TEXT,
+    "caller": TEXT,
+    "entity": TEXT,
+    "row_id": TEXT,
+    "job": TEXT,
+    "run": TEXT,
+    "record": TEXT,
+    "rollout": TEXT,
     "cold": _BOOL,
     "load_ms": _FLOAT,
     "decode_ms": _FLOAT,
@@ -73,12 +74,14 @@ FIXED: Mapping[str, core.DataType] = {
     "score_ms": _FLOAT,
     "total_ms": _FLOAT,
     "fallback": _BOOL,
-    "fallback_reason": _TEXT,
-    "refusals": _TEXT,
-    "failure": _TEXT,
+    "fallback_reason": TEXT,
+    "refusals": TEXT,
+    "failure": TEXT,
     "without_features": _BOOL,
-    "impression": _TEXT,
+    "impression": TEXT,
 }
+#: the encrypted sensitive features of a row, and the wrapped key of them: base64
+SEALED = ("sealed", "sealed_key")
 
 #: the outcome of a row that is an impression, not a prediction: an event has one at most
 RECOMMENDED = "recommended"
@@ -92,8 +95,11 @@ def moments(seconds: float | NDArray[np.float64]) -> Array:
 def table_of(rows: int, fixed: Mapping[str, Any], values: Mapping[str, Array]) -> core.Table:
     """A table of so many rows. A fixed column is given as one value for all rows, or as (rows,)
     values; those that are not given are null. `values` are the model's own columns."""
-    columns = {name: _fixed(fixed.get(name), kind, rows) for name, kind in FIXED.items()}
-    return core.Table.from_pydict({**columns, **{name: _own(a) for name, a in values.items()}})
+    columns: dict[str, Any] = {
+        name: _fixed(fixed.get(name), kind, rows) for name, kind in FIXED.items()
+    }
+    columns |= {name: column_of(array) for name, array in values.items()}
+    return core.Table.from_pydict(columns)
 
 
 def _fixed(value: Any, kind: core.DataType, rows: int) -> core.Array:
@@ -104,32 +110,12 @@ def _fixed(value: Any, kind: core.DataType, rows: int) -> core.Array:
     if isinstance(value, list):
         return core.Array(value, kind)
     if value is None:
-        one = core.Array([None], _INT).cast(kind)  # arro3 makes no null of every kind
+        one = core.Array([None], INT).cast(kind)  # arro3 makes no null of every kind
     elif isinstance(value, np.ndarray):  # one moment
         one = core.Array.from_numpy(value)
     else:
         one = core.Array([value], kind)
     return one.take(np.zeros(rows, dtype=np.int64))
-
-
-def _own(array: Array) -> core.Array:
-    """A column of values: of (rows, n, ...) each row is a flat list."""
-    if array.ndim == 1:
-        if array.dtype.kind == "O":
-            if len(array) and isinstance(array[0], np.ndarray):
-                name = array[0].dtype.name
-                dtype = {"object": "string", "float16": "float32"}.get(name, name)
-                return list_column(array, dtype, max(row.ndim for row in array))
-            return core.Array(array.tolist(), _TEXT)
-        if array.dtype == np.float16:  # which few readers of Parquet know
-            array = array.astype(np.float32)
-        if array.dtype.kind == "M" and (gaps := np.isnat(array)).any():
-            # arro3 takes NaT for a time
-            micros = zip(array.astype(np.int64).tolist(), gaps.tolist(), strict=True)
-            return core.Array([None if gap else one for one, gap in micros], _INT).cast(_TIME)
-        return core.Array.from_numpy(np.ascontiguousarray(array))
-    size = int(np.prod(array.shape[1:]))
-    return core.fixed_size_list_array(_own(array.reshape(-1)), size)
 
 
 def value_columns(
@@ -166,10 +152,16 @@ def value_columns(
 
 
 def scored(
-    plan: CapturePlan, prediction: Prediction, some: Rows, fixed: Mapping[str, Any]
+    plan: CapturePlan,
+    prediction: Prediction,
+    some: Rows,
+    fixed: Mapping[str, Any],
+    *,
+    seal: Seal | None = None,
 ) -> core.Table:
     """The scored rows of a prediction, by their positions in its scores; `fixed` are the fields
-    that the prediction does not know, each for all rows or for those of `some`."""
+    that the prediction does not know, each for all rows or for those of `some`. Without `seal`, no
+    sensitive feature is captured."""
     batch, scores = prediction.batch, prediction.scores
     index, fallback = scores.index[some], scores.fallback[some]
     entities: list[str | None] | None = None
@@ -201,7 +193,25 @@ def scored(
     outputs = {name: values[some] for name, values in scores.outputs.items()}
     taken = None if batch.known is None else batch.known[index]
     columns = value_columns(plan.about, plan.features(batch, index), ages, outputs, taken)
+    columns |= _sealed(plan, batch, index, known, seal)
     return table_of(len(index), known, columns)
+
+
+def _sealed(
+    plan: CapturePlan,
+    batch: Batch,
+    index: NDArray[np.int64],
+    known: Mapping[str, Any],
+    seal: Seal | None,
+) -> dict[str, Array]:
+    """The columns of encrypted features of some rows of a batch, if it has such."""
+    if seal is None or not plan.sealed:
+        return {}
+    found = seal(plan, batch, index, known["event"], known["row"])
+    if found is None:
+        return {}
+    values = found.rows, [found.key] * len(index)
+    return {n: np.array(v, dtype=object) for n, v in zip(SEALED, values, strict=True)}
 
 
 def refused_of(
@@ -210,6 +220,8 @@ def refused_of(
     rows: NDArray[np.int64],
     reasons: Sequence[Sequence[Refusal]],
     fixed: Callable[[NDArray[np.int64]], Mapping[str, Any]],
+    *,
+    seal: Seal | None = None,
 ) -> core.Table:
     """Refused rows of a prediction that a rollout has routed: with their entity, and those that the
     model failed on with their features, which the other version is asked about.
@@ -229,6 +241,7 @@ def refused_of(
             features = plan.features(batch, index[places])
             ages = np.full((len(places), len(plan.about.ages)), np.nan, dtype=np.float32)
             values = value_columns(plan.about, features, ages, {})
+            values |= _sealed(plan, batch, index[places], known, seal)
         why = [reasons[place] for place in places.tolist()]
         parts.append(refused(plan, why, known, values))
     return concat(parts)
@@ -268,7 +281,7 @@ def concat(tables: Sequence[core.Table]) -> core.Table:
     parts: dict[str, list[core.Array]] = {name: [] for name in samples}
     for table in tables:
         held = set(table.column_names)
-        nothing = core.Array([None], _INT).take(np.zeros(table.num_rows, dtype=np.int64))
+        nothing = core.Array([None], INT).take(np.zeros(table.num_rows, dtype=np.int64))
         for name, sample in samples.items():
             parts[name] += table[name].chunks if name in held else [sample[0].take(nothing)]
     return core.Table.from_pydict({name: core.ChunkedArray(some) for name, some in parts.items()})
@@ -301,7 +314,7 @@ def write_parquet(table: core.Table) -> bytes:
         out,
         compression="zstd(1)",
         column_dictionary_enabled={
-            name: name in FIXED or core.DataType.is_string(table[name].type)
+            name: name in FIXED or (name != "sealed" and core.DataType.is_string(table[name].type))
             for name in table.column_names
         },
     )

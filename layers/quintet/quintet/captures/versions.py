@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.captures.lines import failure_line, prediction_lines, taken_out_line
-from quintet.captures.plans import CapturePlan
+from quintet.captures.plans import CapturePlan, Seal
 from quintet.columns import Batch
 from quintet.contract import Contract
 from quintet.errors import BadInput
@@ -37,6 +37,8 @@ def version_lines(
     taken_out: Sequence[TakenOut],
     error: Exception | None,
     began: Iterable[Began] = (),
+    *,
+    seal: Seal | None = None,
 ) -> list[bytes]:
     """The lines of each version; `event` has the event's fields with its `rows` and times (`ms`).
 
@@ -50,15 +52,16 @@ def version_lines(
         own = _routed(event, one.route, one.rollout) | {"ms": _times(event, one, answered)}
         if isinstance(error, BadInput) or (error is not None and one.scores.refusals):
             mine = (one.batch, one.rows) if one.rollout else None
-            lines.append(failure_line(plan, own, error, event["rows"], mine))
+            lines.append(failure_line(plan, own, error, event["rows"], mine, seal=seal))
         else:
-            lines += prediction_lines(plan, own, one)
+            lines += prediction_lines(plan, own, one, seal=seal)
     ended = {(one.contract.version, one.rollout) for one in answered}
     for contract, route, mark, asked in began:
         if error is not None and (contract.version, mark) not in ended:
             failed: CapturePlan = contract.compiled[CapturePlan]
             own = _routed(event, route, mark)
-            lines.append(failure_line(failed, own, error, event["rows"], asked if mark else None))
+            rows = asked if mark else None
+            lines.append(failure_line(failed, own, error, event["rows"], rows, seal=seal))
     return lines
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 from quintet.captures.events import taken
 from quintet.captures.lines import begun_line, failure_line, prediction_lines, write_lines
-from quintet.captures.plans import CapturePlan
+from quintet.captures.plans import CapturePlan, Seal
 from quintet.captures.versions import Began, version_lines
 from quintet.columns import Batch
 from quintet.errors import QuintetError, Transient
@@ -26,14 +26,19 @@ _STEPS = ("features_ms", "score_ms", "total_ms")
 
 
 class JobCaptures:
-    """Writes captures of jobs; `write` takes lines of the log, `clock` is in epoch seconds."""
+    """Writes captures of jobs; `write` takes lines of the log, `clock` is in epoch seconds.
+
+    Without `seal`, they have no sensitive features.
+    """
 
     def __init__(
         self,
         write: Callable[[Sequence[bytes]], None] = write_lines,
         clock: Callable[[], float] = time.time,
+        seal: Seal | None = None,
     ) -> None:
         self._write = write
+        self._seal = seal
         self._clock = clock
         self._cold = True
         #: the versions that began to answer each job of the present run, with its event
@@ -80,7 +85,7 @@ class JobCaptures:
             _, began = self._began.pop(found.job.id, (found.job, []))
             event = self._event(found.job)
             if taken(event["event"], capture.rate):
-                lines += _lines(event, found, one, took, began)
+                lines += _lines(event, found, one, took, began, seal=self._seal)
         self._began.clear()
         self._settle(lines)
 
@@ -125,6 +130,8 @@ def _lines(
     one: Scored,
     took: Mapping[str, float],
     began: Sequence[Began],
+    *,
+    seal: Seal | None,
 ) -> list[bytes]:
     """The lines of one job."""
     rows, plan = found.asked.batch.rows, found.model.contract.compiled[CapturePlan]
@@ -134,11 +141,11 @@ def _lines(
             return []
         event |= {"rows": rows, "ms": {}}
         known = [of._replace(asked=one.asked.get(of.contract.version, of.asked)) for of in began]
-        return version_lines(event, one.parts, one.taken_out, error, known)
+        return version_lines(event, one.parts, one.taken_out, error, known, seal=seal)
     event["ms"] = took
     if one.prediction is not None:
         event["route"] = one.prediction.route
-        return prediction_lines(plan, event, one.prediction)
+        return prediction_lines(plan, event, one.prediction, seal=seal)
     return [failure_line(plan, event, error, rows)] if _is_final(error) else []
 
 

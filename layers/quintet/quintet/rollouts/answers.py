@@ -88,7 +88,7 @@ def asked(
 
     Features that the contract of the version that `answered` does not have get their default, or
     NaN if the graph takes that. There are no such rows if one that it has was not captured, as
-    sensitive features are not.
+    sensitive features are not, unless encrypted and opened.
     """
     index = complete_rows(contract, rows, index)
     columns = feature_columns(contract, rows, index)

@@ -31,6 +31,9 @@ __all__ = ["Compared", "Comparer", "Judge", "Paced"]
 
 #: judges a rollout of a model by the evidence so far, and rolls it back if it is bad
 Judge = Callable[[str, str], object]
+#: rows that a version answered, with their sealed features opened in memory, and how many sealed
+#: rows could not be opened: see `quintet.captures.opening`. Raises Transient
+Open = Callable[[Contract, core.Table], tuple[core.Table, int]]
 #: how many times as long as its last look took a judge waits
 PACE = 9
 
@@ -61,14 +64,16 @@ class Compared:
     """What became of the rows of some objects.
 
     `rows` are those that the rollout had routed, `pairs` those that both versions answered.
-    `dropped` objects are of a rollout that has ended, are gone, or cannot be read. `failed` are the
-    keys to be tried again, each with the reason.
+    `dropped` objects are of a rollout that has ended, are gone, or cannot be read. `unopened` rows
+    have sealed features that could not be opened. `failed` are the keys to be tried again, each
+    with the reason.
     """
 
     rows: int = 0
     pairs: int = 0
     shadow: int = 0
     dropped: int = 0
+    unopened: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -82,7 +87,8 @@ class Comparer:
     """Compares the versions of rollouts.
 
     `rollout_of` gives the rollout of a model, None if none is in progress, `contract_of` the
-    contract of a version. `judge` is called for each rollout that has new evidence.
+    contract of a version. `judge` is called for each rollout that has new evidence. Without `open`,
+    rows with sealed features are not compared.
     """
 
     objects: CaptureObjects
@@ -92,6 +98,7 @@ class Comparer:
     contract_of: Callable[[str, int], Contract]
     models: ModelCache
     judge: Judge
+    open: Open | None = None
 
     def compare(self, batches: Sequence[Sequence[str]]) -> Compared:
         """Compare the rows of objects of captures, by their keys; those of a batch together.
@@ -120,7 +127,7 @@ class Comparer:
             rollout = self.rollout_of(model)
         except NotFound:  # deleted meanwhile
             rollout = None
-        found = {} if rollout is None else dict(self._read(places, rollout))
+        found = {} if rollout is None else dict(self._read(places, rollout, done))
         done.dropped += len(places) - len(found)
         if rollout is None or not found:
             return
@@ -138,7 +145,9 @@ class Comparer:
             done.pairs += int(one.evidence.paired.sum())
         self.judge(model, rollout.id)
 
-    def _read(self, places: Sequence[Place], rollout: Rollout) -> Iterator[tuple[Place, Seen]]:
+    def _read(
+        self, places: Sequence[Place], rollout: Rollout, done: Compared
+    ) -> Iterator[tuple[Place, Seen]]:
         """The rows of objects that the rollout has routed; objects without any are left out."""
         for place in places:
             version = place.hour.version
@@ -151,8 +160,13 @@ class Comparer:
                 rows = rows_of(read_parquet(stored.body), rollout)
             except BadInput:  # damaged; `compact` counts it
                 continue
-            if rows.num_rows:
-                yield place, seen(rows, rollout, self.contract_of(rollout.model, version))
+            if not rows.num_rows:
+                continue
+            contract = self.contract_of(rollout.model, version)
+            if self.open is not None and contract.capture is not None:
+                rows, unopened = self.open(contract, rows)
+                done.unopened += unopened
+            yield place, seen(rows, rollout, contract)
 
     def _ask(
         self, rollout: Rollout, version: int, found: Mapping[Place, Seen], done: Compared

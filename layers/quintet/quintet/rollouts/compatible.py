@@ -81,9 +81,15 @@ def differences(live: Contract, candidate: Contract) -> list[Refusal]:
     return found
 
 
-def unpaired(live: Contract, candidate: Contract) -> Unpaired:
-    """Why rows that one version answered cannot be scored by the other from their captures."""
-    return Unpaired(_unknown(candidate, live), _unknown(live, candidate))
+def unpaired(live: Contract, candidate: Contract, unopened: str = "") -> Unpaired:
+    """Why rows that one version answered cannot be scored by the other from their captures.
+
+    `unopened` is why encrypted features cannot be opened, if they cannot.
+    """
+    return Unpaired(
+        _unknown(candidate, live, unopened) or _uncovered(candidate, live),
+        _unknown(live, candidate, unopened),
+    )
 
 
 # ---- features -----------------------------------------------------------------------------------
@@ -139,7 +145,7 @@ def _above(one: float | None, other: float | None, *, none: bool = False) -> boo
     return (absent if one is None else one) > (absent if other is None else other)
 
 
-def _unknown(asked: Contract, answered: Contract) -> str:
+def _unknown(asked: Contract, answered: Contract, unopened: str) -> str:
     """Which features of the version that is asked are not in captures of the one that answered."""
     numbers = sum(math.prod(max(size, 1) for size in one.shape) for one in answered.features)
     if numbers * NUMBER_BYTES > MAX_BYTES:
@@ -147,10 +153,31 @@ def _unknown(asked: Contract, answered: Contract) -> str:
     for feature in asked.features:
         known = answered.by_name.get(feature.name)
         if known is not None and known.sensitive:
-            return f"{feature.name} is sensitive, and not in captures of version {answered.version}"
+            version = answered.version
+            if not _seals(answered):
+                return f"{feature.name} is sensitive, and not in captures of version {version}"
+            if unopened:
+                return f"{feature.name} is encrypted in captures of version {version}: {unopened}"
         if known is None and feature.fill is None:
             return f"{feature.name} has no default, and version {answered.version} does not have it"
     return ""
+
+
+def _uncovered(asked: Contract, answered: Contract) -> str:
+    """Which feature the shadow captures of the version that is asked would hold in the clear,
+    though it is encrypted in captures of the one that answered."""
+    for feature in asked.features:
+        known = answered.by_name.get(feature.name)
+        if known is not None and known.sensitive and not feature.sensitive and _seals(answered):
+            return (
+                f"{feature.name} is encrypted in captures of version {answered.version}, and not "
+                f"sensitive in version {asked.version}, whose captures would show it"
+            )
+    return ""
+
+
+def _seals(contract: Contract) -> bool:
+    return contract.capture is not None and contract.capture.sensitive == "encrypted"
 
 
 # ---- outputs ------------------------------------------------------------------------------------

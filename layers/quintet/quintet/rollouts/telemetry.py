@@ -25,6 +25,9 @@ class ComparisonTelemetry:
         """Objects were compared; a warning for each that is to be tried again."""
         for key, reason in done.failed.items():
             self._logger.warning("to be tried again", key=key, reason=reason)
+        if done.unopened:
+            hint = "rows of a key that is disabled, deleted or not permitted are not compared"
+            self._logger.warning("sealed features not opened", rows=done.unopened, hint=hint)
         counts: dict[str, Any] = {
             "compared_rows_count": done.rows,
             "paired_rows_count": done.pairs,

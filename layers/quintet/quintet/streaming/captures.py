@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quintet.captures.delivery import put_rows
 from quintet.captures.events import taken
 from quintet.captures.lines import beginning
-from quintet.captures.plans import CapturePlan
+from quintet.captures.plans import CapturePlan, Seal
 from quintet.captures.reading import Hour
 from quintet.captures.store import CaptureSink, RolloutFeed
 from quintet.captures.tables import concat, moments, refused, refused_of, scored
@@ -68,11 +68,12 @@ def put_captures(
     *,
     kept: NDArray[np.bool_],
     rejected: NDArray[np.bool_],
+    seal: Seal | None = None,
 ) -> None:
     """Put the captures of the rows that one version answered, by the hour when they arrived.
 
     `kept` and `rejected` (rows,) mark rows of `model_rows` that are in the sink, or refused. `feed`
-    hears of rows that a rollout has routed.
+    hears of rows that a rollout has routed. Without `seal`, no sensitive feature is captured.
 
     Raises:
         Transient: not all could be put, or announced to `feed`; repeat, as evidence that lacks the
@@ -113,11 +114,11 @@ def put_captures(
         bad = np.flatnonzero(rejected & own & there)
         tables = []
         if len(some):
-            tables.append(scored(plan, prediction, some, fixed(index[some])))
+            tables.append(scored(plan, prediction, some, fixed(index[some]), seal=seal))
         if len(bad):
             why = [reasons.get(row, ()) for row in bad.tolist()]
             if prediction.rollout:
-                tables.append(refused_of(plan, prediction, bad, why, fixed))
+                tables.append(refused_of(plan, prediction, bad, why, fixed, seal=seal))
             else:
                 tables.append(refused(plan, why, fixed(bad)))
         if tables:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quintet.captures.delivery import NO_ROLLOUTS
+from quintet.captures.plans import Seal
 from quintet.captures.store import CaptureSink, RolloutFeed
 from quintet.columns import Batch, copied
 from quintet.errors import Transient
@@ -112,6 +113,7 @@ class Scorer:
     clock: Callable[[], float]
     timer: Callable[[], float] = time.perf_counter
     feed: RolloutFeed = NO_ROLLOUTS
+    seal: Seal | None = None
 
     def take(self, shard_batch: ShardBatch, tumbling: TumblingWindow | None) -> ShardOutcome:
         """Score the records and aggregate them in windows. Idempotent.
@@ -226,7 +228,7 @@ class Scorer:
         kept[one.prediction.scores.index[one.kept]] = True
         to = (self.captures, self.feed, shard_batch, one.model_rows)
         for part in one.prediction.parts:
-            put_captures(*to, part, kept=kept, rejected=refused)
+            put_captures(*to, part, kept=kept, rejected=refused, seal=self.seal)
         put_taken_out(*to, one.taken_out, now=self.clock())
 
     def _publish(self, one: Scored, shard_batch: ShardBatch, outcome: ShardOutcome) -> None:

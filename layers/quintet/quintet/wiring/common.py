@@ -15,13 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
     from aws_lambda_powertools.logging import Logger
+    from numpy.typing import NDArray
 
     from quintet.api.telemetry import RequestTelemetry
     from quintet.aws.artifacts import Artifacts
     from quintet.aws.client import AwsClient
     from quintet.aws.features import FeatureTable
     from quintet.aws.registry import Registry
+    from quintet.captures.plans import CapturePlan, Rows, Sealed
+    from quintet.captures.sealing import Sealer
+    from quintet.columns import Batch
     from quintet.contract import Contract
     from quintet.errors import QuintetError
     from quintet.serving.golden import Difference
@@ -40,6 +47,7 @@ __all__ = [
     "models",
     "registry",
     "request_telemetry",
+    "seal",
     "traced",
 ]
 
@@ -69,7 +77,7 @@ def request_telemetry() -> RequestTelemetry:
     """The log and the metrics of a function that answers HTTP requests."""
     from quintet.api.telemetry import RequestTelemetry, StdoutTelemetry
 
-    return RequestTelemetry(StdoutTelemetry(_stage(), os.environ))
+    return RequestTelemetry(StdoutTelemetry(_stage(), os.environ), seal)
 
 
 @cache
@@ -121,6 +129,44 @@ def traced(traceparent: str = "", started: float | None = None) -> Iterator[Span
 
 def _stage() -> str:
     return os.environ.get("QUINTET_STAGE", "")
+
+
+def seal(
+    plan: CapturePlan,
+    batch: Batch,
+    rows: Rows | None,
+    event: str | Sequence[str],
+    numbers: NDArray[np.int64],
+) -> Sealed | None:
+    """Encrypt sensitive features for captures: see `quintet.captures.plans.Seal`.
+
+    What it needs is loaded with the first such capture.
+    """
+    sealer = _sealer()
+    return None if sealer is None else sealer.seal(plan, batch, rows, event, numbers)
+
+
+@cache
+def _sealer() -> Sealer | None:
+    """What encrypts captures; None, and said once, if the stage has no key."""
+    from quintet.settings import SealSettings, read
+
+    settings = read(SealSettings, os.environ)
+    if not settings.capture_key:
+        _not_sealed("SealedCaptures is off: deploy the stage with SealedCaptures=on")
+        return None
+    from quintet.aws.client import AwsClient
+    from quintet.aws.keys import CaptureKey
+    from quintet.captures.sealing import Sealer
+
+    # one attempt and short timeouts: an answer waits for the first data key
+    kms = AwsClient("kms", connect_seconds=0.5, read_seconds=1.0, attempts=1)
+    key = CaptureKey(kms, settings.capture_key, settings.stage)
+    return Sealer(key, time.monotonic, _not_sealed)
+
+
+def _not_sealed(reason: str) -> None:
+    request_telemetry().output.warning("sensitive features not captured", reason=reason)
 
 
 @cache

@@ -16,7 +16,7 @@ from quintet.aws.rollouts import Rollouts
 from quintet.contract import Contract
 from quintet.errors import Transient
 from quintet.jobs.messages import Delivery, backoff
-from quintet.rollouts.comparer import Comparer, Paced
+from quintet.rollouts.comparer import Comparer, Open, Paced
 from quintet.rollouts.evidence_store import EvidenceObjects
 from quintet.rollouts.telemetry import ComparisonTelemetry
 from quintet.settings import CompareSettings, read
@@ -110,4 +110,17 @@ def _comparer() -> Comparer:
         contract_of=contract_of,
         models=common.models(settings),
         judge=Paced(judge_now, time.monotonic),
+        open=_open(settings),
     )
+
+
+def _open(settings: CompareSettings) -> Open | None:
+    """What opens sealed features; None without the stage's key."""
+    if not settings.capture_key:
+        return None
+    # their layer is there only with the key
+    from quintet.aws.keys import CaptureKey
+    from quintet.captures.opening import Opener
+
+    key = CaptureKey(common.client("kms"), settings.capture_key, settings.stage)
+    return Opener(key, time.monotonic).open

@@ -90,6 +90,7 @@ def scorer() -> Scorer:
         captures=captures,
         clock=time.time,
         feed=feed,
+        seal=common.seal,
     )
 
 

@@ -80,7 +80,7 @@ def worker() -> Worker:
         features=common.features(settings.features_table),
         visibility=QueueVisibility(sqs, settings.work_queue_url),
         clock=time.time,
-        captures=JobCaptures(),
+        captures=JobCaptures(seal=common.seal),
     )
 
 
