@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import typing
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
+from quintet import contract
 from quintet.contract import (
     AlertRule,
     Contract,
@@ -54,3 +57,31 @@ def test_derived_names() -> None:
     assert [f.name for f in CONTRACT.stored] == ["orders"]
     assert CONTRACT.request_keys == {"amount", "country", "card"}
     assert CONTRACT.needs_entity
+
+
+def parts_in(hint: Any) -> set[type]:
+    """The classes of this module that a field may hold, alone or in a tuple."""
+    if is_dataclass(hint):
+        return {typing.cast(type, hint)}
+    return {part for inner in typing.get_args(hint) for part in parts_in(inner)}
+
+
+def test_every_part_of_a_contract_is_read_as_its_class() -> None:
+    found: dict[type, dict[str, type]] = {}
+    waiting: list[type] = [Contract]
+    while waiting:
+        kind = waiting.pop()
+        hints = typing.get_type_hints(kind)
+        for field in fields(kind):
+            for part in parts_in(hints[field.name]):
+                found.setdefault(kind, {})[field.name] = part
+                waiting.append(part)
+    assert found == contract._PARTS
+
+
+def test_only_objects_hold_lists() -> None:
+    # `from_dict` makes a tuple of every list that is a field's value
+    for kind in {Contract, *(p for parts in contract._PARTS.values() for p in parts.values())}:
+        for name, hint in typing.get_type_hints(kind).items():
+            options = typing.get_args(hint) or (hint,)
+            assert all(typing.get_origin(option) is not list for option in options), name

@@ -15,6 +15,7 @@ OUTER = {"quintet_cli", "quintet_local", "quintet_publish"}
 
 #: The rooms of the package, top to bottom. A room imports from rooms above it, or from itself.
 ORDER = [
+    {"record"},
     {"errors", "coldstart", "manifest", "settings", "telemetry"},
     {"contract"},
     {"columns"},

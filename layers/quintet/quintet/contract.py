@@ -1,4 +1,4 @@
-"""The contract of a model: the content of `model.yaml`, as plain dataclasses.
+"""The contract of a model: the content of `model.yaml`, as dataclasses.
 
 These classes hold a *validated* contract. They import nothing heavy, because `predict`
 reads one in Lambda's init; the publisher (`quintet_publish.package`) validates `model.yaml`
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import types
-import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
+
+from quintet.record import Record
 
 __all__ = [
     "Aggregate",
@@ -75,8 +75,13 @@ Scalar = bool | int | float | str
 Gate = Literal["on", "dry_run", "off"] | bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Feature:
+class _Part(Record):
+    """A part of a contract; `model.yaml` has no fields that are not its own."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+
+
+class Feature(_Part):
     """One column of a record.
 
     Records, files and tensors have it under `column`, by default its `name`.
@@ -90,8 +95,6 @@ class Feature:
     or as missing, for tools that write missing values as empty text. With `missing: nan`, the graph
     gets NaN for a missing value or element, and the feature is not required.
     """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     name: str
     column: str | None = None
@@ -134,15 +137,12 @@ class Feature:
         return _bounded(self.shape, self.max)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Input:
+class Input(_Part):
     """One input tensor of the graph; its dimension `batch_axis` is the rows (-1).
 
     `features` names one feature, of any shape, or the scalar features stacked into
     (rows, len(features)); without it, the input takes the feature of the same name.
     """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     name: str
     dtype: DType
@@ -161,8 +161,7 @@ class Input:
         return self.features or (self.name,)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Output:
+class Output(_Part):
     """One output tensor of the graph and its meaning; the dimension `batch_axis` is the rows.
 
     `max` bounds its free axes, as those of a feature.
@@ -172,8 +171,6 @@ class Output:
     with a mapping, the columns are in ascending order of the labels. A row whose output is not
     finite is refused unless `finite` is false.
     """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     name: str
     dtype: DType
@@ -241,40 +238,31 @@ def _label_order(label: str) -> tuple[bool, int, str]:
     return (False, int(label), "") if _is_int(label) else (True, 0, label)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Slo:
+class Slo(_Part):
     """The service level objectives of requests.
 
     `p95_ms` is the 95th percentile of their time in milliseconds; `availability` is the share that
     does not fail on our side.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     p95_ms: float = 200.0
     availability: float = 0.999
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
+class Limits(_Part):
     """The limits of one request: rows, and bytes of its (uncompressed) body.
 
     `max_refused` is the largest share of a batch run's rows that may be refused; a run whose
     rows are all refused exceeds it in any case.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     rows: int = 1000
     bytes: int = 4_500_000
     max_refused: float = 1.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class FallbackRule:
+class FallbackRule(_Part):
     """Answers with `outputs` if the request's `feature` is above, below or equal to a value."""
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     feature: str
     outputs: dict[str, Scalar | list[float]]
@@ -283,27 +271,21 @@ class FallbackRule:
     equals: Scalar | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fallback:
+class Fallback(_Part):
     """Answers without stored features: the first matching rule, else `otherwise`.
 
     Values are keyed by output name, for one row; rules read request features only.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     otherwise: dict[str, Scalar | list[float]]
     rules: tuple[FallbackRule, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class AlertRule:
+class AlertRule(_Part):
     """A prediction raises an alert if the named output (its last column) is above or below.
 
     On a stream, an entity raises at most one alert in `cooldown` seconds.
     """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     output: str
     above: float | None = None
@@ -311,14 +293,11 @@ class AlertRule:
     cooldown: float = 300.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Aggregate:
+class Aggregate(_Part):
     """An aggregate of each entity in a window: a count, or a statistic (`how`) of the field `of`.
 
     It is stored under `name`, which a feature with the source `window` reads.
     """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     name: str
     how: How
@@ -326,8 +305,7 @@ class Aggregate:
     description: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stream:
+class Stream(_Part):
     """How the records of a stream are grouped into windows, by the contract's entity.
 
     Without `time`, windows are those of the event source: by arrival, with the length set in the
@@ -340,31 +318,25 @@ class Stream:
     use) that a producer sends again under another sequence number is scored once.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     aggregates: tuple[Aggregate, ...] = ()
     time: str | None = None
     window: float | None = None
     allowed_lateness: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Capture:
+class Capture(_Part):
     """Which predictions are captured, as they were served: a share `rate` of them, for `days` days.
 
     A share of 1 is all. Of features marked `sensitive` nothing is captured (drop), or their values
     encrypted with a key of the stage, for the comparison of rollouts alone: see docs/captures.md.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     rate: float = 1.0
     days: int = 30
     sensitive: SensitiveCapture = "drop"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Candidates:
+class Candidates(_Part):
     """A batch run stores each row's items, for its entity: see docs/recommendations.md.
 
     `ids` and `scores` name the outputs that hold them, (rows, k) each. Items are numbered from 1 to
@@ -373,8 +345,6 @@ class Candidates:
     and a week.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     ids: str
     scores: str
     items: int
@@ -382,8 +352,7 @@ class Candidates:
     nights: int = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Filters:
+class Filters(_Part):
     """Which candidates an answer leaves out.
 
     `seen` are the items of the request's context. `stock_max_age` is the age in seconds up to which
@@ -391,15 +360,12 @@ class Filters:
     items of one category.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     seen: bool = True
     stock_max_age: float | None = None
     per_category: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recommend:
+class Recommend(_Part):
     """The model ranks the candidates of another one for a user: see docs/recommendations.md.
 
     `candidates` is the model that makes them. `item`, `score` and `session` name request features:
@@ -409,8 +375,6 @@ class Recommend:
     the answer would take more than `budget_ms`. The share `explore` of answers is in random order.
     Feedback counts for `feedback_days` days.
     """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     candidates: str
     item: str
@@ -432,8 +396,7 @@ class Recommend:
         return frozenset(filter(None, (self.item, self.score, self.session)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class DriftRule:
+class DriftRule(_Part):
     """When a feature has moved: see docs/monitoring.md.
 
     `false_alarms` is the chance of any false alarm in a report without drift. `floor` is the
@@ -441,14 +404,11 @@ class DriftRule:
     functions, for categories half the sum of the differences in shares.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     false_alarms: float = 0.01
     floor: float = 0.08
 
 
-@dataclass(frozen=True, kw_only=True)
-class Margins:
+class Margins(_Part):
     """How much worse than the live version a new one may be.
 
     `failures` and `labels` are shares of rows: of more failed ones, and of those whose label
@@ -456,23 +416,18 @@ class Margins:
     ratio of the times of a request.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
-
     failures: float = 0.0005
     score: float = 0.1
     labels: float = 0.05
     latency: float = 1.25
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gates:
+class Gates(_Part):
     """The tests of a rollout: on, dry_run (shown, but decides nothing) or off.
 
     `failures`, `score` and `labels` compare both versions' answers to the same row; `crashes`,
     `errors` and `latency` compare what callers got, entity by entity.
     """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     failures: Gate = "on"
     score: Gate = "on"
@@ -488,16 +443,13 @@ class Gates:
         return {name: words.get(mode, mode) for name, mode in dataclasses.asdict(self).items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class RolloutRule:
+class RolloutRule(_Part):
     """How a new version comes into service: see docs/rollouts.md.
 
     `steps` are the shares (0 to 1) of the entities that it answers, ascending. A step lasts at
     least `minutes`, and pauses after `max_minutes` without a verdict. For `watch_minutes` after its
     promotion an alarm still brings the version before back.
     """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     steps: tuple[float, ...] = (0.01, 0.1, 0.5, 1.0)
     minutes: float = 10.0
@@ -507,8 +459,7 @@ class RolloutRule:
     gates: Gates = Gates()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contract:
+class Contract(_Part):
     """The contract of a model package: `model.yaml`, validated.
 
     `constants` are the values of inputs that are the same in every run; a list is a tensor's
@@ -526,8 +477,6 @@ class Contract:
     `when_golden_differs` says what a load does where golden outputs differ by more than their
     tolerance, but at most ten times as much: refuse, or warn (serve, with a log line and a metric).
     """
-
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     name: str
     version: int
@@ -651,32 +600,37 @@ def from_dict(data: Mapping[str, Any]) -> Contract:
     return built
 
 
-def _build(kind: Any, value: Any) -> Any:
-    """Convert a JSON `value` to `kind`, for the few types that the contract uses."""
-    if value is None:
-        return None
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        hints = _hints(kind)
-        return kind(**{name: _build(hints[name], item) for name, item in value.items()})
-    origin = typing.get_origin(kind)
-    if origin is tuple:
-        item_kind = typing.get_args(kind)[0]
-        return tuple(_build(item_kind, item) for item in value)
-    if origin in (types.UnionType, typing.Union):
-        options = typing.get_args(kind)
-        if isinstance(value, dict) and any(typing.get_origin(o) is dict for o in options):
-            return value
-        for option in options:
-            listed = typing.get_origin(option) is tuple and isinstance(value, list | tuple)
-            if dataclasses.is_dataclass(option) or listed:
-                return _build(option, value)
-    return value
+#: the fields that hold other parts, alone or in a tuple
+_PARTS: dict[type[_Part], dict[str, type[_Part]]] = {
+    Contract: {
+        "features": Feature,
+        "inputs": Input,
+        "outputs": Output,
+        "slo": Slo,
+        "limits": Limits,
+        "fallback": Fallback,
+        "alert": AlertRule,
+        "stream": Stream,
+        "capture": Capture,
+        "candidates": Candidates,
+        "recommend": Recommend,
+        "drift": DriftRule,
+        "rollout": RolloutRule,
+    },
+    Fallback: {"rules": FallbackRule},
+    Stream: {"aggregates": Aggregate},
+    Recommend: {"filters": Filters},
+    RolloutRule: {"margins": Margins, "gates": Gates},
+}
 
 
-def _hints(kind: Any) -> dict[str, Any]:
-    if kind not in _HINTS:
-        _HINTS[kind] = typing.get_type_hints(kind)
-    return _HINTS[kind]
-
-
-_HINTS: dict[Any, dict[str, Any]] = {}
+def _build(kind: type[_Part], data: Mapping[str, Any]) -> Any:
+    """A part from JSON, in which tuples are lists."""
+    parts, values = _PARTS.get(kind, {}), {}
+    for name, value in data.items():
+        part = parts.get(name)
+        if isinstance(value, list | tuple):
+            values[name] = tuple(value if part is None else [_build(part, v) for v in value])
+        else:
+            values[name] = value if part is None or value is None else _build(part, value)
+    return kind(**values)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
+
+from quintet.record import Record
 
 __all__ = [
     "AcceptSettings",
@@ -42,16 +43,14 @@ class SettingsError(Exception):
     """An environment variable is missing or invalid."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ApiSettings:
+class ApiSettings(Record):
     """Settings of functions that answer HTTP requests; `auth` none admits anonymous callers."""
 
     stage: str
     auth: str = "iam"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SealSettings:
+class SealSettings(Record):
     """Settings of functions that encrypt sensitive features in captures, or open them.
 
     `capture_key` is the ARN of the stage's key; empty with SealedCaptures off.
@@ -61,7 +60,6 @@ class SealSettings:
     capture_key: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
 class AcceptSettings(ApiSettings):
     """Settings of functions that accept jobs."""
 
@@ -72,7 +70,6 @@ class AcceptSettings(ApiSettings):
     job_retention_days: int
 
 
-@dataclass(frozen=True, kw_only=True)
 class PredictSettings(AcceptSettings, SealSettings):
     """Settings of `predict`. Names have no default."""
 
@@ -98,7 +95,6 @@ class PredictSettings(AcceptSettings, SealSettings):
     ] = 1_000
 
 
-@dataclass(frozen=True, kw_only=True)
 class SubmitSettings(AcceptSettings):
     """Settings of `submit`."""
 
@@ -107,7 +103,6 @@ class SubmitSettings(AcceptSettings):
     notify_queue_url: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class WorkSettings(SealSettings):
     """Settings of `work`."""
 
@@ -124,8 +119,7 @@ class WorkSettings(SealSettings):
     job_retention_days: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class NotifySettings:
+class NotifySettings(Record):
     """Settings of `notify`."""
 
     stage: str
@@ -141,8 +135,7 @@ class NotifySettings:
     stream_table: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class SweepSettings:
+class SweepSettings(Record):
     """Settings of `sweep`."""
 
     stage: str
@@ -155,7 +148,6 @@ class SweepSettings:
     job_retention_days: int
 
 
-@dataclass(frozen=True, kw_only=True)
 class StreamSettings(SealSettings):
     """Settings of `score_stream`; `stream_model` is the model of records that name none."""
 
@@ -175,16 +167,14 @@ class StreamSettings(SealSettings):
     scores_retention_days: int = 30
 
 
-@dataclass(frozen=True, kw_only=True)
-class DropSettings:
+class DropSettings(Record):
     """Settings of `drop`."""
 
     state_machine_arn: str
     drop_dead_letters_url: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlanSettings:
+class PlanSettings(Record):
     """Settings of `plan_run`; `unit_bytes` is the approximate input size of one unit."""
 
     registry_bucket: str
@@ -193,8 +183,7 @@ class PlanSettings:
     unit_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScoreSettings:
+class ScoreSettings(Record):
     """Settings of `score_unit`."""
 
     registry_bucket: str
@@ -204,8 +193,7 @@ class ScoreSettings:
     candidates_table: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportDaySettings:
+class ReportDaySettings(Record):
     """Settings of `report_day`."""
 
     stage: str
@@ -215,8 +203,7 @@ class ReportDaySettings:
     rollout_queue_url: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportSettings:
+class ReportSettings(Record):
     """Settings of `report_run`; `unit_memory_mb` is the memory of `score_unit`."""
 
     registry_bucket: str
@@ -226,7 +213,6 @@ class ReportSettings:
     unit_memory_mb: int
 
 
-@dataclass(frozen=True, kw_only=True)
 class RunsSettings(ApiSettings):
     """Settings of `runs`."""
 
@@ -237,22 +223,19 @@ class RunsSettings(ApiSettings):
     state_machine_arn: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class CapturesSettings:
+class CapturesSettings(Record):
     """Settings of functions that read captures."""
 
     stage: str
     captures_bucket: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class CaptureSettings(CapturesSettings):
     """Settings of `capture` and `compact`."""
 
     compare_queue_url: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class CompareSettings(CaptureSettings, SealSettings):
     """Settings of `compare`; see `RolloutSettings`."""
 
@@ -265,7 +248,6 @@ class CompareSettings(CaptureSettings, SealSettings):
     alarm_topic_arn: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
 class LabelSettings(ApiSettings):
     """Settings of `add_labels`."""
 
@@ -274,7 +256,6 @@ class LabelSettings(ApiSettings):
     captures_bucket: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class AgesSettings(CapturesSettings):
     """Settings of `watch_ages`."""
 
@@ -282,8 +263,7 @@ class AgesSettings(CapturesSettings):
     registry_table: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class MonitorSettings:
+class MonitorSettings(Record):
     """Settings of `monitor`; without a topic, it sends no notices."""
 
     stage: str
@@ -293,8 +273,7 @@ class MonitorSettings:
     alarm_topic_arn: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RolloutSettings:
+class RolloutSettings(Record):
     """Settings of `rollout`; without a topic, it sends no notices.
 
     `answer_timeouts` are those of the functions that answer with a rollout's versions, in seconds.
@@ -310,7 +289,6 @@ class RolloutSettings:
     alarm_topic_arn: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
 class GetScoresSettings(ApiSettings):
     """Settings of `get_scores`."""
 

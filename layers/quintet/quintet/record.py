@@ -1,0 +1,62 @@
+"""Frozen dataclasses with fields by name, whose methods are written here and not generated.
+
+Python compiles the methods of each usual dataclass when its module loads. A contract's classes and
+all functions' settings took a tenth of a cold start that way, and are made once in a process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
+
+if TYPE_CHECKING:
+    from dataclasses import Field
+
+__all__ = ["Record"]
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+class Record:
+    """A base class: its subclasses are dataclasses, for dataclasses' functions and pydantic too."""
+
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __init_subclass__(cls) -> None:
+        dataclass(init=False, repr=False, eq=False, kw_only=True)(cls)
+
+    def __init__(self, **given: Any) -> None:
+        values = self.__dict__
+        for one in fields(self):
+            name = one.name
+            if name in given:
+                values[name] = given.pop(name)
+            elif one.default is not MISSING:
+                values[name] = one.default
+            elif one.default_factory is not MISSING:
+                values[name] = one.default_factory()
+            else:
+                raise TypeError(f"{type(self).__name__} needs the argument {name}")
+        if given:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(given)}")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __repr__(self) -> str:
+        shown = [f"{one.name}={getattr(self, one.name)!r}" for one in fields(self)]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple([getattr(self, one.name) for one in fields(self)])
