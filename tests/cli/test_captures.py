@@ -253,7 +253,9 @@ def test_sealed_features_are_shown_exported_and_queried_as_they_are(tmp_path: Pa
     contract = replace(CAPTURED, features=features, capture=capture)
     seal = Sealer(keys, Clock(), print).seal
     row = {"customer": "c1", "amount": 7_777, "items": 2}
-    deliver(delivery(answered_by(contract, shop_graph(), "e1", [row], seal=seal)), store)
+    deliver(
+        delivery(answered_by(contract, shop_graph(), "e1", [row], rollout="r1#0", seal=seal)), store
+    )
     rows = table(store)
     (sealed,) = rows["sealed"].to_pylist()
     shown = printed(event_view(as_dicts(rows)))

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,25 @@ import numpy as np
 import pytest
 from tests.functions.conftest import OnlineAws, Predict, fresh_handler
 from tests.kits.aws import ROOT
-from tests.kits.models import CONTRACTS, LOG, Answer, event, renamed, shop_probability
+from tests.kits.models import (
+    CONTRACTS,
+    GRAPHS,
+    LOG,
+    ROWS,
+    TEXT,
+    Answer,
+    event,
+    publish_graph,
+    renamed,
+    shop_probability,
+)
+from tests.kits.registries import registry_at
 
+from quintet.aws.client import AwsClient
+from quintet.aws.rollouts import Rollouts
 from quintet.contract import Capture, Slo
+from quintet.rollouts.store import Cause
+from quintet.rollouts.transitions import start
 
 JSON = {"Content-Type": "application/json"}
 GOOD = json.dumps({"records": [{"x": 3, "y": 1}]})
@@ -457,11 +474,18 @@ def test_values_are_in_lines_of_captures_alone_and_sensitive_ones_nowhere(
 def test_without_a_key_it_is_said_once_that_sensitive_features_are_left_out(
     predict: Predict, online_aws: OnlineAws, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    s3, dynamodb = online_aws.client("s3"), online_aws.client("dynamodb")
+    registry = registry_at(s3, dynamodb, bucket="registry-bucket", table="registry")
     capture = Capture(sensitive="encrypted")
-    online_aws.publish(replace(CONTRACTS["text"], version=15, capture=capture))
+    for version in (1, 2):
+        contract = replace(TEXT, name="sealed", version=version, capture=capture)
+        publish_graph(contract, GRAPHS["text"](), ROWS["text"], registry)
+    rollouts = Rollouts(AwsClient("dynamodb", environ=online_aws.environ), "registry")
+    cause = Cause(at=time.time(), by="test")
+    assert rollouts.write(start(rollouts.read("sealed"), 2, cause, id="r1", steps=(1.0,)))
     body = json.dumps({"records": [{"text": "hidden-5d20"}]})
     for _ in range(3):
-        assert predict("POST", "/models/text/versions/15/predict", body).status == 200
+        assert predict("POST", "/models/sealed/predict", body).status == 200
     written = lines(capfd.readouterr().out)
     captured = [line for line in written if line.get("capture") == 1]
     assert [(line["features"], "sealed" in line) for line in captured] == [([], False)] * 3

@@ -43,7 +43,9 @@ def answered(contract: Contract, records: Sequence[dict[str, Any]]) -> Predictio
     service = online(contract)
     route = ModelRoute(service.models.get(contract.name), "live")
     batch = from_records(contract, list(records))
-    return in_caller_order(predict(route, batch, service.features, NOW, isolate="rows"))
+    found = in_caller_order(predict(route, batch, service.features, NOW, isolate="rows"))
+    found.rollout = "r1#0"
+    return found
 
 
 def lines_of(prediction: Prediction, seal: Sealer | None, event: str = "e1") -> list[str]:
@@ -124,6 +126,17 @@ def test_without_a_key_of_the_stage_the_features_are_left_out() -> None:
     rows = stored(lines_of(answered(SEALED, [{"text": "shirt"}]), None))
     assert {"sealed", "sealed_key"}.isdisjoint(rows.column_names)
     assert Opener(MemoryKeys(), Clock()).open(SEALED, rows) == (rows, 0)
+
+
+def test_rows_that_no_rollout_has_routed_are_not_sealed_as_nobody_would_open_them() -> None:
+    keys, prediction = MemoryKeys(), answered(SEALED, [{"text": "shirt"}])
+    prediction.rollout = ""
+    plan: CapturePlan = SEALED.compiled[CapturePlan]
+    seal = sealer(keys)
+    assert "sealed" not in lines_of(prediction, seal)[0]
+    direct = scored(plan, prediction, slice(None), {"event": "s1"}, seal=seal.seal)
+    assert "sealed" not in direct.column_names
+    assert keys.calls == 0
 
 
 def test_a_model_that_drops_its_sensitive_features_makes_no_data_key() -> None:

@@ -12,13 +12,10 @@ from tests.kits.captures import CAPTURED, records
 from tests.kits.models import LOG, NOW, online
 from tests.kits.workers import Bench, job, logs, message
 
-from quintet.captures.opening import Opener
 from quintet.captures.reading import read_lines
-from quintet.captures.sealing import MemoryKeys, Sealer
 from quintet.contract import Capture, Contract
 from quintet.errors import Transient
 from quintet.features import MemoryFeatures, StoredValue
-from quintet.jobs.captures import JobCaptures
 from quintet.jobs.job import Content
 from quintet.jobs.transitions import JobTransitions
 
@@ -127,15 +124,3 @@ def test_a_contract_without_capture_leaves_nothing() -> None:
     made = bench(LOG)
     made.work(logs("a", 2.0), logs("bad", 0.0))
     assert made.lines == []
-
-
-def test_sensitive_features_of_jobs_are_captured_encrypted() -> None:
-    features = tuple(replace(one, sensitive=one.name == "x") for one in LOG.features)
-    contract = replace(LOG, features=features, capture=Capture(days=7, sensitive="encrypted"))
-    made, keys = bench(contract), MemoryKeys()
-    captures = JobCaptures(made.lines.extend, seal=Sealer(keys, made.clock, print).seal)
-    made.work(job("a", {"records": [{"x": 77_771}, {"x": 3}]}), captures=captures)
-    assert b"77771" not in b"".join(made.lines)
-    (read,) = read_lines(line.decode() for line in made.lines)[0].values()
-    opened, failed = Opener(keys, made.clock).open(contract, read.rows)
-    assert (records(opened, "event", "feature_x"), failed) == ([("a", 77_771.0), ("a", 3.0)], 0)

@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 from tests.kits.canary import LIVE, NEW, ROUTE, Opposite, Stage, failing
+from tests.kits.captures import records
 from tests.kits.models import Clock
 from tests.kits.workers import Bench, job
 
+from quintet.captures.opening import Opener
+from quintet.captures.reading import begun_apart, read_lines
+from quintet.captures.sealing import MemoryKeys, Sealer
+from quintet.captures.tables import concat
+from quintet.contract import Capture
 from quintet.errors import ModelFailure, Transient
+from quintet.jobs.captures import JobCaptures
 from quintet.jobs.job import Job, JobRollout
 from quintet.jobs.memory import MemoryBlobs, MemoryJobs
 from quintet.jobs.routing import rollout_of, route_of
@@ -268,3 +275,23 @@ def test_jobs_without_a_rollout_are_as_before() -> None:
         False,
         LIVE.version,
     )
+
+
+def test_sensitive_features_are_sealed_for_the_other_version() -> None:
+    features = tuple(replace(one, sensitive=one.name == "amount") for one in NEW.features)
+    contract = replace(NEW, features=features, capture=Capture(sensitive="encrypted"))
+    made, keys = bench(Stage(new=lambda: Opposite(contract))), MemoryKeys()
+    captures = JobCaptures(made.lines.extend, seal=Sealer(keys, made.clock, print).seal)
+    made.work(
+        shop("a", NEW_ONE, NEW_ONE, amount=7_777), shop("b", NEW_ONE, amount=13), captures=captures
+    )
+    assert b"7777" not in b"".join(made.lines)
+    others, _ = begun_apart(line.decode() for line in made.lines)
+    rows = concat([read.rows for read in read_lines(others)[0].values()])
+    opened, failed = Opener(keys, made.clock).open(contract, rows)
+    assert sorted(records(opened, "event", "row", "outcome", "feature_amount")) == [
+        ("a", 0, "scored", 7_777.0),
+        ("a", 1, "scored", 7_777.0),
+        ("b", 0, "failed", 13.0),
+    ]
+    assert failed == 0

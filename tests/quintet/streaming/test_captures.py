@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 from tests.kits.captures import records, table
-from tests.kits.models import Clock, log_graph
 from tests.kits.stream_world import CAPTURED, World
 from tests.kits.streams import METER, NOW, SHARD, STREAM, data, reading, sequence, shard_batch
 
-from quintet.captures.opening import Opener
 from quintet.captures.places import place_of
 from quintet.captures.reading import Hour
-from quintet.captures.sealing import MemoryKeys, Sealer
 from quintet.contract import Capture
 from quintet.onnx_model import OnnxModel
 
@@ -86,16 +83,3 @@ def test_a_rate_takes_whole_records_and_a_contract_without_capture_none() -> Non
     plain = World()
     plain.scorer().take(shard_batch(*sent), None)
     assert plain.captures.objects == {}
-
-
-def test_sensitive_features_of_records_are_captured_encrypted() -> None:
-    features = tuple(dataclasses.replace(one, sensitive=one.name == "x") for one in METER.features)
-    capture = Capture(sensitive="encrypted")
-    contract = dataclasses.replace(METER, features=features, capture=capture)
-    world, keys = World(OnnxModel(contract, log_graph())), MemoryKeys()
-    scorer = dataclasses.replace(world.scorer(), seal=Sealer(keys, Clock(), print).seal)
-    scorer.take(shard_batch(data(reading(x=2.0), reading(x=0.0)), data(reading("m2", x=3.0))), None)
-    rows = table(world.captures)
-    assert "feature_x" not in rows.column_names
-    opened, failed = Opener(keys, Clock()).open(contract, rows)
-    assert (records(opened, "row", "feature_x"), failed) == ([(0, 2.0), (1, None), (0, 3.0)], 0)

@@ -14,6 +14,8 @@ from tests.kits.captures import records as rows_of_table
 from tests.kits.streams import METER, NOW, data, reading, sequence, shard_batch
 from tests.quintet.streaming.test_scorer import Down, Place
 
+from quintet.captures.opening import Opener
+from quintet.captures.sealing import MemoryKeys, Sealer
 from quintet.captures.store import MemoryRolloutFeed
 from quintet.captures.tables import read_parquet
 from quintet.columns import Array
@@ -381,3 +383,22 @@ def test_a_run_of_the_canary_is_noted_and_one_of_the_live_version_is_not(tmp_pat
     place.take(shard_batch(RECORDS[0]))
     assert (live.found, new.found) == ([], [Crash("log", 2, 1)])
     assert not place.crashes.running.any()
+
+
+def test_sensitive_features_are_sealed_for_the_other_version() -> None:
+    features = tuple(replace(one, sensitive=one.name == "x") for one in LIVE.features)
+    contract = replace(LIVE, features=features, capture=Capture(sensitive="encrypted"))
+    place, keys = place_of(*(Version(number, 3.0, contract) for number in (1, 2))), MemoryKeys()
+    place.seal = Sealer(keys, models.Clock(), print).seal
+    place.take(shard_batch(data(*(reading(m, x=float(n)) for n, m in enumerate(METERS)))))
+    found: dict[str, float] = {}
+    for body in place.captures.objects.values():
+        rows = read_parquet(body)
+        assert "feature_x" not in rows.column_names
+        (version,) = set(rows["version"].to_pylist())
+        of = replace(contract, version=version)
+        opened, failed = Opener(keys, models.Clock()).open(of, rows)
+        assert failed == 0
+        found |= dict(rows_of_table(opened, "entity", "feature_x"))
+    # of those that the model failed on, too: 0 has no logarithm, and 3 breaks it
+    assert found == {meter: float(n) for n, meter in enumerate(METERS)}

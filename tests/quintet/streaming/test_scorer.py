@@ -15,6 +15,7 @@ from tests.kits import models
 from tests.kits.streams import METER, NOW, cache_of, data, reading, sequence, shard_batch, tumbling
 
 from quintet.captures.delivery import NO_ROLLOUTS
+from quintet.captures.plans import Seal
 from quintet.captures.store import MemoryCaptures, RolloutFeed
 from quintet.columns import Array
 from quintet.contract import Contract
@@ -68,6 +69,7 @@ class Place:
         self.missing: dict[int, QuintetError] = {}
         self.captures = MemoryCaptures()
         self.feed: RolloutFeed = NO_ROLLOUTS
+        self.seal: Seal | None = None
         self.channel = MemoryAlertChannel()
         self.features = features or MemoryFeatures()
         self.sink = MemorySink()
@@ -91,6 +93,7 @@ class Place:
             captures=self.captures,
             clock=lambda: NOW + 1,
             feed=self.feed,
+            seal=self.seal,
         )
         return scorer.take(batch, window)
 

@@ -50,9 +50,12 @@ def prediction_lines(
 
     `event` has the fields that are the same for all rows, JSON-ready; its `rows` are the event's if
     the prediction is of some of them alone. A row that is too large by itself is captured without
-    its features. Without `seal`, no sensitive feature is captured.
+    its features. Sensitive features are sealed if a rollout has routed the rows, by `seal` if that
+    is given.
     """
     rows = prediction.batch.rows
+    if not prediction.rollout:  # nobody would open them
+        seal = None
     line = _line(plan, event, prediction, 0, rows, seal=seal)
     if len(line) <= MAX_BYTES:
         return [line]

@@ -75,11 +75,11 @@ class Opener:
         if not found:
             return rows, failed
         index = core.Array(places, core.DataType.int64())
-        columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
+        columns: dict[str, Any] = {n: rows[n].combine_chunks() for n in rows.column_names}
         for name, column in zip(plan.sealed, zip(*found, strict=True), strict=True):
             feature = contract.by_name[name]
             array = array_of(list(column), feature.dtype, free=feature.free)
-            columns[f"feature_{name}"] = core.ChunkedArray([column_of(array).take(index)])
+            columns[f"feature_{name}"] = column_of(array).take(index)
         return core.Table.from_pydict(columns), failed
 
     def _cipher(self, key: str) -> AESGCM | None:

@@ -160,8 +160,8 @@ def scored(
     seal: Seal | None = None,
 ) -> core.Table:
     """The scored rows of a prediction, by their positions in its scores; `fixed` are the fields
-    that the prediction does not know, each for all rows or for those of `some`. Without `seal`, no
-    sensitive feature is captured."""
+    that the prediction does not know, each for all rows or for those of `some`. Sensitive features
+    are sealed if a rollout has routed the rows, by `seal` if that is given."""
     batch, scores = prediction.batch, prediction.scores
     index, fallback = scores.index[some], scores.fallback[some]
     entities: list[str | None] | None = None
@@ -193,7 +193,8 @@ def scored(
     outputs = {name: values[some] for name, values in scores.outputs.items()}
     taken = None if batch.known is None else batch.known[index]
     columns = value_columns(plan.about, plan.features(batch, index), ages, outputs, taken)
-    columns |= _sealed(plan, batch, index, known, seal)
+    if prediction.rollout:  # otherwise nobody would open them
+        columns |= _sealed(plan, batch, index, known, seal)
     return table_of(len(index), known, columns)
 
 
