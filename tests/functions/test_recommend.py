@@ -6,18 +6,20 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.functions.conftest import OnlineAws, Predict
-from tests.kits.models import NOW, Clock, publish_graph
+from tests.functions.conftest import OnlineAws, Predict, fresh_handler
+from tests.kits.models import NOW, Answer, Clock, event, publish_graph
 from tests.kits.recommending import RANKER, ROWS, ranker_graph, show_run, sold_out
 from tests.kits.registries import registry_at
 
 from quintet.aws.client import AwsClient
 from quintet.aws.recommendations import RecommendationTables
 from quintet.batch.candidates import CandidateSet, packed
+from quintet.contract import Contract
 from quintet.errors import Transient
 from quintet.features import MemoryFeatures, StoredValue
 from quintet.recommend.reads import MemoryReads, Reads, Shown, UserItems
@@ -149,14 +151,16 @@ def test_what_is_left_unread_is_asked_for_once_more() -> None:
         found.user("m", "r", "u", "user", ["v"])
 
 
-def test_the_handler_recommends(predict: Predict, online_aws: OnlineAws) -> None:
+def publish(aws: OnlineAws, contract: Contract) -> None:
+    """Publish the ranker under a contract."""
     registry = registry_at(
-        online_aws.client("s3"),
-        online_aws.client("dynamodb"),
-        bucket="registry-bucket",
-        table="registry",
+        aws.client("s3"), aws.client("dynamodb"), bucket="registry-bucket", table="registry"
     )
-    publish_graph(RANKER, ranker_graph(), ROWS, registry)
+    publish_graph(contract, ranker_graph(), ROWS, registry)
+
+
+def test_the_handler_recommends(predict: Predict, online_aws: OnlineAws) -> None:
+    publish(online_aws, RANKER)
     path = "/models/ranker/recommendations/{}"
     put_run(online_aws, "made", "r1", ["u1"], time.time())
     online_aws.put_features("user", "u1", {"taste": 1.0})
@@ -171,3 +175,21 @@ def test_the_handler_recommends(predict: Predict, online_aws: OnlineAws) -> None
     assert [one["item"] for one in cold["items"]] == [30, 31]
     put = predict("PUT", path.format("u1"), body)
     assert (put.status, put.headers["Allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+
+
+def test_a_version_whose_graph_is_damaged_leaves_the_candidates(
+    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(online_aws, replace(RANKER, name="damaged"))
+    put_run(online_aws, "made", "r1", ["u1"], time.time())
+    online_aws.client("s3").put_object(
+        Bucket="registry-bucket", Key="models/damaged/1/model.onnx", Body=b"no graph"
+    )
+    environ = {**online_aws.environ, "QUINTET_PRELOAD": "damaged"}
+    with fresh_handler(environ, monkeypatch) as handler:
+        asked = event("GET", "/models/damaged/recommendations/u1")
+        told = Answer.of(handler(asked, None))
+    assert told.status == 200
+    found = told.json()
+    assert (found["step"], found["why"], found["version"]) == ("candidates", "model_failed", 1)
+    assert [one["item"] for one in found["items"]] == [10, 20, 30]

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
 from tests.kits.models import NOW, Clock, event
+from tests.kits.recommending import Shop, Told
 
 import quintet
 from quintet.api import gateway
@@ -112,6 +113,19 @@ def test_a_warm_record_passes_few_modules_and_calls(
     found = calls_of(run)
     assert len(found) < modules, found
     assert found.total() < calls, found
+
+
+def test_a_warm_recommendation_passes_few_calls_however_many_candidates_there_are() -> None:
+    shop = Shop()
+    shop.has("u1", range(1, 41), [1.0] * 40)
+
+    def run() -> Told:
+        return shop.post("u1", {"items": [25, 5]})
+
+    assert run().body["step"] == "reranked"
+    found = calls_of(run)
+    assert len(found) < 28, found
+    assert found.total() < 110, found
 
 
 def test_a_batch_row_passes_few_modules() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,7 +58,13 @@ def test_what_was_shown_is_kept_beside_the_features_that_were_used() -> None:
         "ranked": [30, 40, 10],
         "candidates": {"model": "made", "version": 7, "run": RUN, "age_s": 3600.0},
         "filtered": {"unknown": [], "seen": [20], "stock": [], "category": []},
-        "context": {"items": [20, 7], "device": "phone", "time": NOW - 5, "segment": ""},
+        "context": {
+            "items": [20, 7],
+            "unknown": 1,
+            "device": "phone",
+            "time": NOW - 5,
+            "segment": "",
+        },
     }
     assert {
         name: told.log.get(name)
@@ -72,6 +81,21 @@ def test_what_was_shown_is_kept_beside_the_features_that_were_used() -> None:
     steps = ["load_ms", "read_ms", "decode_ms", "features_ms", "score_ms", "filter_ms", "total_ms"]
     assert [name for name in told.log if name.endswith("_ms")] == steps
     assert told.metrics["recommended_reranked_count"] == [1.0]
+
+
+def test_the_page_shows_an_answer_of_this_form() -> None:
+    page = (Path(__file__).parents[3] / "docs/recommendations.md").read_text(encoding="utf-8")
+    found = re.findall(r"recommendations/\d+\".*? -d '(.*?)'\n(\{.*?)```", page, re.DOTALL)
+    body, shown = map(json.loads, found[0])
+    told = Shop().post("u1", body)
+
+    def form(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: form(member) for name, member in value.items()}
+        return [form(value[0])] if isinstance(value, list) else type(value)
+
+    assert form(told.body) == form(shown)
+    assert len(told.items) == len(shown["items"]) == body["top"]
 
 
 def test_a_request_without_a_body_has_no_context() -> None:
@@ -314,6 +338,7 @@ def test_items_of_a_context_that_nobody_knows_are_left_out() -> None:
     shop = Shop()
     told = shop.post("u1", {"items": [0, -3, 99, 10**17, 25, 5, 25]})
     assert told.captures[-1]["impression"]["context"]["items"] == [5, 25]
+    assert told.log["unknown_context_items"] == 4
     many = shop.post("u1", {"items": [*range(1, 51)] * 20})
     assert many.captures[-1]["impression"]["context"]["items"] == [48, 49, 50]
     assert (many.status, many.body["step"]) == (200, "popular")  # all candidates are seen

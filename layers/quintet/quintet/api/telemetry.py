@@ -267,6 +267,7 @@ def _recommended(impression: Mapping[str, Any]) -> dict[str, Any]:
         "items": len(impression["items"]),
         "explored": impression["explored"] or None,
         "filtered": filtered or None,
+        "unknown_context_items": impression["context"].get("unknown") or None,
         "candidates_run": candidates.get("run"),
         "candidates_age_s": candidates.get("age_s"),
     }

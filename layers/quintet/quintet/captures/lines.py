@@ -15,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from quintet.captures.plans import CapturePlan, Rows, Seal
-from quintet.columns import Array, Batch
+from quintet.columns import Array, Batch, shared
 from quintet.errors import BadInput, ModelFailure, Refusal
 from quintet.serving import ModelRoute, Prediction
 from quintet.serving.routing import entity_hash
@@ -281,6 +281,8 @@ def _features(
 def _json(array: Array) -> Any:
     """What orjson writes as nested lists: objects and odd layouts it does not take as they are."""
     if array.dtype.kind == "O":
+        if len(array) and isinstance(array[0], np.ndarray) and shared(array) is not None:
+            return [_json(array[0])] * len(array)
         # texts, or an array a row
         return [_json(v) if isinstance(v, np.ndarray) else v for v in array.tolist()]
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)

@@ -94,6 +94,7 @@ class Recommendation:
             "filtered": self.filtered,
             "context": {
                 "items": asked.session,
+                "unknown": asked.unknown,
                 "device": asked.device,
                 "time": asked.time,
                 "segment": asked.segment,

@@ -48,6 +48,8 @@ class RecommendPlan:
         if self._score:
             self._score_bounds = bounds([self._score])
         self._session = contract.by_name[rule.session] if rule.session else None
+        if self._session:
+            self._session_range = _range(self._session)
         context = [feature for feature in contract.requested if feature.name not in rule.fed]
         self.keys = frozenset(feature.key for feature in context)
         self._context = _Values(_only(contract, context)) if context else None
@@ -75,7 +77,7 @@ class RecommendPlan:
         """The newest of a context's items that the feature for them takes, the newest last."""
         if self._session is None:
             return list(items)
-        low, high = _range(self._session)
+        low, high = self._session_range
         known = [item for item in items if low <= item <= high]
         return known[-self._session.largest[0] :]
 
