@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import settings
 from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
 
@@ -20,6 +22,12 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 settings.register_profile("random", print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+# a command makes a session of its own, which reads AWS's models: a process's second reading of
+# the same files took a third of the processor time of the tests that run commands
+_read_model = cache(JSONFileLoader().load_file)
+JSONFileLoader.load_file = lambda self, file_path: _read_model(file_path)  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")

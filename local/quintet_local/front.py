@@ -12,21 +12,19 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from quintet_local.faults import Faults
-from quintet_local.faulty_calls import FaultyCalls
 from quintet_local.guard import guarded
 from quintet_local.http1 import Request, Response, serve
 from quintet_local.lambda_api import Answer
 from quintet_local.permissions import Permissions, Statement
-from quintet_local.reads import QuickReads
 from quintet_local.state import HEALTH
 from quintet_local.wsgi import WsgiApplication, call, environ_of
 
-__all__ = ["Front"]
+__all__ = ["Front", "MotoServices"]
 
 LambdaHandler = Callable[[str, str, str, dict[str, str], bytes], Answer | None]
 
@@ -36,7 +34,7 @@ LARGEST = 5 << 30  # limit of a single PUT to S3
 TOO_LARGE = Response(413)
 
 
-class _Services(DomainDispatcherApplication):
+class MotoServices(DomainDispatcherApplication):
     """moto's services. Finds the service of each host once, not for each call."""
 
     def __init__(self) -> None:
@@ -53,15 +51,8 @@ class _Services(DomainDispatcherApplication):
 class Front:
     """Runs the AWS endpoint's server in a thread. The Lambda API joins when the plane is up."""
 
-    def __init__(
-        self,
-        listener: socket.socket,
-        faults: Faults,
-        strict: Callable[[WsgiApplication], WsgiApplication] = lambda services: services,
-    ) -> None:
-        self._services = strict(QuickReads(_Services()))
-        if faults.on:
-            self._services = FaultyCalls(self._services, faults)
+    def __init__(self, listener: socket.socket, services: WsgiApplication) -> None:
+        self._services = services
         self._lambda: LambdaHandler | None = None
         self._health: Callable[[], dict[str, Any]] = lambda: {"status": "starting"}
         self._listener = listener
@@ -117,4 +108,6 @@ class Front:
         # moto's own routes reset and seed its services for any caller
         if environ["PATH_INFO"].lstrip("/").startswith("moto-api"):
             return Response(404)
-        return call(self._services, environ)
+        response = call(self._services, environ)
+        response.headers.append(("Date", formatdate(usegmt=True)))
+        return response

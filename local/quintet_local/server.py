@@ -23,7 +23,8 @@ from quintet_local.calls import AsyncCalls
 from quintet_local.environment import Outcome
 from quintet_local.events import Events
 from quintet_local.faults import OFF, FaultPlan, Faults
-from quintet_local.front import Front
+from quintet_local.faulty_calls import FaultyCalls
+from quintet_local.front import Front, MotoServices
 from quintet_local.gateway import Gateway
 from quintet_local.guard import guarded
 from quintet_local.honoured import compact, notices
@@ -35,6 +36,7 @@ from quintet_local.names import ACCOUNT, CREDENTIALS, REGION
 from quintet_local.permissions import policies
 from quintet_local.plan import Plan, plan
 from quintet_local.plane import Limits, Plane
+from quintet_local.reads import QuickReads
 from quintet_local.runtime_api import RuntimeApi
 from quintet_local.schedules import Schedules
 from quintet_local.services import Services
@@ -103,7 +105,10 @@ class LocalAws:
         api_socket = _bind(settings.api_port, "--api-port")
         runtime_socket = _bind(0, "")
         strict = settings.strict
-        self._front = Front(_bind(settings.port, "--port"), self._faults, strict.before)
+        services = strict.before(QuickReads(MotoServices()))
+        if self._faults.on:
+            services = FaultyCalls(services, self._faults)
+        self._front = Front(_bind(settings.port, "--port"), services)
         self.endpoint_url = f"http://{HOST}:{self._front.port}"
         self.api_url = f"http://{HOST}:{api_socket.getsockname()[1]}"
         plan_ = self._plan = plan(template, self.endpoint_url)

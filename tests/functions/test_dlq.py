@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 from tests.kits.alerts import alert
+from tests.kits.aws import moto_server
 from typer.testing import CliRunner, Result
 
 from quintet.replay.aws.catalog import catalog_of, dead_letters
@@ -50,11 +50,8 @@ class SomeJobs:
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
+from tests.kits.aws import moto_server
 from tests.kits.batch_functions import BatchAws
 
 from quintet.aws.glue import GlueDatabase
@@ -16,13 +16,10 @@ from quintet.errors import Transient
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[BatchAws]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    aws = BatchAws(f"http://{host}:{port}")
-    aws.client("glue").create_database(DatabaseInput={"Name": "glued"})
-    yield aws
-    server.stop()
+    with moto_server() as url:
+        aws = BatchAws(url)
+        aws.client("glue").create_database(DatabaseInput={"Name": "glued"})
+        yield aws
 
 
 def table(location: str, *columns: str) -> dict[str, Any]:

@@ -92,8 +92,9 @@ def test_one_model_that_cannot_be_reported_hides_no_drift_of_another(
         with pytest.raises(ExceptionGroup, match="1 models were not reported; see the log"):
             daily.report_all(NOW)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    said = {line["message"]: line["model"] for line in lines if "message" in line}
-    assert said == {"not reported": "damaged", "reported": "drifting"}
+    # models of other tests may have captures here, too
+    said = {line["model"]: line["message"] for line in lines if "message" in line}
+    assert (said["damaged"], said["drifting"]) == ("not reported", "reported")
     assert [line["drifting_models_count"] for line in lines if "drifting_models_count" in line] == [
         [1.0]
     ]

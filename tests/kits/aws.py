@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+
+from quintet_local.front import Front, MotoServices
 
 __all__ = [
     "ROOT",
@@ -32,14 +34,17 @@ REGION = "us-east-1"
 
 @contextmanager
 def moto_server() -> Iterator[str]:
-    """The address of a moto server in this process; all of them share one state."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    """The address of a moto server in this process; all of them share one state.
+
+    The local AWS's front serves it: moto's own server takes a thread and a connection a call, and
+    longer than most calls.
+    """
+    front = Front(socket.create_server(("127.0.0.1", 0)), MotoServices())
+    front.start()
     try:
-        yield f"http://{host}:{port}"
+        yield f"http://127.0.0.1:{front.port}"
     finally:
-        server.stop()
+        front.stop()
 
 
 @cache

@@ -20,6 +20,7 @@ from quintet_publish.registry import Registry as PublishRegistry
 from quintet_publish.release import Release, prepare
 
 _numbers = itertools.count(1)
+_releases: dict[tuple[tuple[str, bytes], ...], Release] = {}
 
 
 @dataclass
@@ -97,5 +98,9 @@ def publisher_to(registry: PublishRegistry) -> Publisher:
 
 
 def release_of(folder: Path) -> Release:
-    """The release of a package, made without a word."""
-    return prepare(folder, lambda step, detail: None)
+    """The release of a package, made without a word, and once for each content."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    content = tuple((str(path.relative_to(folder)), path.read_bytes()) for path in files)
+    if content not in _releases:
+        _releases[content] = prepare(folder, lambda step, detail: None)
+    return _releases[content]

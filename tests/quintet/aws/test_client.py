@@ -20,7 +20,7 @@ import botocore.credentials
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
+from tests.kits.aws import moto_server
 
 from quintet.aws.client import AwsClient
 from quintet.aws.dynamodb import ConditionFailed, dynamodb_call
@@ -115,11 +115,8 @@ def environment(url: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 def test_puts_and_gets_objects_under_odd_keys(moto_url: str) -> None:
