@@ -33,6 +33,14 @@ def test_an_item_is_filtered_for_the_first_reason_that_applies() -> None:
     assert (shown.items, shown.filtered["seen"]) == ([1, 2, 3], [])
 
 
+def test_an_item_beyond_the_list_of_stock_is_not_sold_out() -> None:
+    sold_out = np.array([False, False, True, True])
+    out = Exclusions([], sold_out, 1, 9)
+    found = chosen(Listed(np.array([7, 3, 1, -1])), Filters(), out, 5)
+    assert found.items == [7, 1]
+    assert found.filtered == {"unknown": [-1], "seen": [], "stock": [3], "category": []}
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_cap_of_a_category_is_that_of_a_plain_loop(seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -251,7 +251,7 @@ def test_without_captures_there_is_no_impression() -> None:
         (
             lambda shop: setattr(shop.reads, "down", True),
             503,
-            "the store is down",
+            "the run of made that readers see cannot be read now, try again: the store is down",
         ),
         (
             lambda shop: shop.shows({}),

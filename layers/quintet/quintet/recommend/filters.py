@@ -62,7 +62,8 @@ def chosen(listed: Listed, rule: Filters, out: Exclusions, top: int) -> Chosen:
         seen = set(out.seen)
         masks["seen"] = np.array([item in seen for item in items.tolist()], dtype=np.bool_)
     if out.sold_out is not None:
-        masks["stock"] = out.sold_out[np.clip(items, 0, len(out.sold_out) - 1)]
+        listed_there = (items >= 0) & (items < len(out.sold_out))
+        masks["stock"] = listed_there & out.sold_out[np.where(listed_there, items, 0)]
     left = np.ones(len(items), dtype=np.bool_)
     filtered: dict[str, list[int]] = {reason: [] for reason in REASONS}
     for reason, mask in masks.items():

@@ -113,9 +113,10 @@ class ShownRuns:
         keep = AGAIN_SECONDS
         try:
             shown = self._reads.shown(model)
-        except Transient:
+        except Transient as error:
             if shown is None:
-                raise
+                what = f"the run of {model} that readers see cannot be read now, try again"
+                raise Transient(f"{what}: {error}") from None
         else:
             keep = SHOWN_SECONDS if shown else AGAIN_SECONDS
         self._known[model] = (now + keep, shown)
