@@ -103,13 +103,18 @@ def finished(
     of: Bench, rows: list[dict[str, Any]], name: str = "a", day: int = 20, **report: Any
 ) -> RunPaths:
     """A run that was started on a day of November and has ended."""
-    plan = planned(of, rows, name)
-    body = orjson.loads(of.store.objects[plan.folder.plan])
-    body |= {"started": f"2026-11-{day:02d}T08:00:00.000Z"}
-    of.store.put(plan.folder.plan, orjson.dumps(body))
-    of.score(replace(plan, started=body["started"]))
+    plan = started(of, planned(of, rows, name), day)
+    of.score(plan)
     report_run(plan.folder, store=of.store, clock=lambda: NOW, **report)
     return plan.folder
+
+
+def started(of: Bench, plan: Plan, day: int) -> Plan:
+    """The plan as if its run had been started on a day of November."""
+    moment = f"2026-11-{day:02d}T08:00:00.000Z"
+    body = orjson.loads(of.store.objects[plan.folder.plan]) | {"started": moment}
+    of.store.put(plan.folder.plan, orjson.dumps(body))
+    return replace(plan, started=moment)
 
 
 def shown(of: Bench, cells: ConditionalObjects, folder: RunPaths, **by: Any) -> Any:
@@ -457,31 +462,83 @@ class Watched(MemoryConditionalObjects):
         return done
 
 
-def test_readers_see_one_run_for_all_users_while_another_is_written_and_shown() -> None:
-    of = bench()
-    users = [one["customer"] for one in ROWS]
-    seen: list[tuple[str, frozenset[int]]] = []
+class LookingSets(MemoryCandidateSets):
+    """Lets readers read before and after each write."""
 
-    def look() -> None:
-        pointer = current_run("next", None, watched)
+    def __init__(self, look: Callable[[], None]) -> None:
+        super().__init__()
+        self.look = look
+
+    def put(self, model: str, run: str, sets: Sequence[CandidateSet], expires: int) -> None:
+        self.look()
+        super().put(model, run, sets, expires)
+        self.look()
+
+
+#: the rows of a night later, on which each user's first item is one more
+LATER = [{**one, "first": one["first"] + 1} for one in ROWS]
+
+
+class Readers:
+    """What readers of all users see: the run, and by how much the first items exceed `ROWS`."""
+
+    def __init__(self, of: Bench) -> None:
+        self.of, self.cells = of, Watched(self.look)
+        self.seen: list[tuple[str, frozenset[int]]] = []
+
+    def look(self) -> None:
+        pointer = current_run("next", None, self.cells)
         if pointer is None:
             return
-        sets = [of.candidates.get("next", pointer["run"], user, 0.0) for user in users]
+        users = [one["customer"] for one in ROWS]
+        sets = [self.of.candidates.get("next", pointer["run"], user, 0.0) for user in users]
         firsts = [int(unpacked(one.body)[0][0]) if one else 0 for one in sets]
         gaps = {first - one["first"] for first, one in zip(firsts, ROWS, strict=True)}
-        seen.append((pointer["run"], frozenset(gaps)))
+        self.seen.append((pointer["run"], frozenset(gaps)))
 
-    class LookingSets(MemoryCandidateSets):
-        def put(self, model: str, run: str, sets: Sequence[CandidateSet], expires: int) -> None:
-            look()
-            super().put(model, run, sets, expires)
-            look()
 
-    watched, of.candidates = Watched(look), LookingSets()
+def test_readers_see_one_run_for_all_users_while_another_is_written_and_shown() -> None:
+    of = bench()
+    readers = Readers(of)
+    of.candidates = LookingSets(readers.look)
     first = finished(of, ROWS, "first", 19)
-    shown(of, watched, first)
-    second = finished(of, [{**one, "first": one["first"] + 1} for one in ROWS], "second", 20)
-    shown(of, watched, second)
-    assert set(seen) == {(first.run, frozenset({0})), (second.run, frozenset({1}))}
-    runs = [run for run, _ in seen]
+    shown(of, readers.cells, first)
+    second = finished(of, LATER, "second", 20)
+    shown(of, readers.cells, second)
+    assert set(readers.seen) == {(first.run, frozenset({0})), (second.run, frozenset({1}))}
+    runs = [run for run, _ in readers.seen]
     assert runs == sorted(runs, key=[first.run, second.run].index)
+
+
+def test_readers_keep_a_newer_run_that_is_shown_while_an_older_one_is_redriven() -> None:
+    of = bench()
+    readers = Readers(of)
+    of.candidates = FailingSets(2)
+    old = started(of, planned(of, ROWS, "old", unit=600), 19)
+    with pytest.raises(Transient):
+        of.score(old)
+    report = report_run(old.folder, store=of.store, clock=lambda: NOW)
+    assert report["status"] == "failed"
+
+    held = of.candidates.held
+    of.candidates = LookingSets(readers.look)
+    of.candidates.held = held
+    new = finished(of, LATER, "new", 20)
+    assert current_run("next", None, readers.cells) is None
+
+    def flip() -> None:  # the newer run is shown between two units of the redrive
+        readers.look()
+        shown(of, readers.cells, new)
+
+    of.candidates.look = flip
+    of.score(old)
+    report = report_run(old.folder, store=of.store, clock=lambda: NOW)
+    assert report["status"] == "succeeded"
+    assert shown(of, readers.cells, old.folder)["run"] == new.run
+    readers.look()
+    assert set(readers.seen) == {(new.run, frozenset({1}))}
+    assert len(readers.seen) > 3
+
+    shown(of, readers.cells, old.folder, by="ada")  # what was redriven is whole
+    readers.look()
+    assert readers.seen[-1] == (old.folder.run, frozenset({0}))

@@ -29,6 +29,22 @@ def test_the_peak_stays_when_what_was_held_is_gone() -> None:
     assert before > 64
 
 
+def resident_mb() -> float:
+    """The memory that this process has now, in MB."""
+    _, _, rest = memory.STATUS.read_text().partition("VmRSS:")
+    return int(rest.split()[0]) / 1024
+
+
+def test_free_memory_below_a_block_in_use_is_given_back() -> None:
+    memory.give_back()
+    blocks = [b"\1" * 50_000 for _ in range(2_000)]
+    last = b"\1" * 50_000
+    del blocks
+    held = resident_mb()
+    memory.give_back()
+    assert last and resident_mb() < held - 80
+
+
 def test_it_is_known_without_proc_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "STATUS", tmp_path / "nothing")
     assert memory.peak_mb() > 10

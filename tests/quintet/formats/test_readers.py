@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ from quintet.batch.stores import PinnedSource
 from quintet.columns import from_records
 from quintet.contract import Feature
 from quintet.formats import byte_streams, chunks, parquet_rows, readers
+from quintet.formats.inspection import inspect
 from quintet.formats.kinds import HEAD
 from quintet.formats.parquet import read_footer
 from quintet.formats.projection import project
@@ -376,6 +379,34 @@ def test_a_projection_has_some_columns_as_they_are(kept: list[str]) -> None:
     assert list(found.schema.names) == kept
     for name in kept:
         assert found.column(name).to_pylist() == whole.column(name).to_pylist()[10:]
+
+
+def test_row_groups_that_have_been_read_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(byte_streams, "STEP", 1 << 16)
+    monkeypatch.setattr(parquet_rows, "CHUNK_ROWS", 100)
+    vector = Feature(name="x", dtype="float64", shape=(1000,))
+    contract = replace(CONTRACT, entity=None, features=(vector,))
+    values = np.random.default_rng(0).random((1500, 1000))
+    rows = core.Array.from_numpy(values.reshape(-1))
+    table = core.Table.from_pydict({"x": core.fixed_size_list_array(rows, 1000)})
+    out = io.BytesIO()
+    arrow_io.write_parquet(table, out, max_row_group_size=50)
+    source = BytesSource(out.getvalue())
+    layout = inspect(contract, source, "a.parquet").layout
+    read, most = 0, 0
+    tracemalloc.start()
+    try:
+        for piece in readers.read_slice(contract, source, layout, Slice(0, 30, 0, 1500), 1500):
+            chunk = piece()
+            end = read + chunk.size
+            np.testing.assert_array_equal(chunk.batch.columns["x"], values[read:end])
+            read = end
+            del chunk
+            most = max(most, tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert (read, source.size > 11_000_000) == (1500, True)
+    assert most < 4_000_000
 
 
 def test_ten_thousand_columns_that_nobody_takes_cost_little() -> None:

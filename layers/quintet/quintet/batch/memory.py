@@ -1,11 +1,13 @@
-"""The peak memory of this process."""
+"""The memory of this process: its peak, and giving back what is free."""
 
 from __future__ import annotations
 
+import ctypes
 import resource
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["peak_mb"]
+__all__ = ["give_back", "peak_mb"]
 
 STATUS = Path("/proc/self/status")
 
@@ -21,3 +23,14 @@ def peak_mb() -> float:
     if not found:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return int(rest.split()[0]) / 1024
+
+
+def give_back() -> None:
+    """Give the system the heap's free pages, where the C library can.
+
+    glibc does so by itself only at the heap's end, which one small block in use there prevents: a
+    unit that had written a file of scores held 290 MB of free memory beside 110 MB in use.
+    https://man7.org/linux/man-pages/man3/malloc_trim.3.html
+    """
+    with suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -91,8 +91,10 @@ class UnitCandidates:
     def document(self) -> dict[str, Any]:
         """The counts for the unit's result."""
         self._seen[0] = False
-        written = np.concatenate(self._users) if self._users else np.empty(0, np.int64)
-        users = len(np.unique(written))
+        written = np.concatenate([np.empty(0, np.int64), *self._users])
+        self._users = [written]
+        written.sort()  # in place: eight bytes a user are held once
+        users = len(written) - int((written[1:] == written[:-1]).sum())
         return {
             "users": users,
             "repeated": len(written) - users,

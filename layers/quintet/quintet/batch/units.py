@@ -15,6 +15,7 @@ from arro3 import core
 from quintet.batch.candidates import CandidateSets
 from quintet.batch.captures import UnitCaptures
 from quintet.batch.inputs import naming, sources_from, with_constants
+from quintet.batch.memory import give_back
 from quintet.batch.offline_features import as_of, read_offline_features
 from quintet.batch.passthrough import passthrough_values
 from quintet.batch.plans import Plan, Unit, dump
@@ -311,4 +312,5 @@ class _Files:
     def _put(self, key: str, body: bytes, rows: int) -> dict[str, Any]:
         self._store.put(key, body)
         sha256 = hashlib.sha256(body).hexdigest()
+        give_back()
         return {"key": key, "rows": rows, "size": len(body), "sha256": sha256}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 import zlib
 from collections import deque
@@ -98,12 +97,17 @@ def unpacked(blocks: Iterable[bytes], *, partial: bool = False) -> Iterator[byte
 
 
 @contextmanager
-def parquet_file(source: ByteSource, footer: Footer, part: Projection) -> Iterator[IO[bytes]]:
-    """A file of only some of its row groups and columns."""
+def parquet_file(
+    source: ByteSource, footer: Footer, part: Projection, consumed: Callable[[], int] = int
+) -> Iterator[IO[bytes]]:
+    """A file of only some of its row groups and columns.
+
+    What is before the position `consumed` in the file is not read again, and need not be held.
+    """
     start, end = extent(part.groups)
     blocks = ranges(source, start, end)
     if end - start <= IN_MEMORY:
-        held = _Blocks(blocks)
+        held = _Blocks(blocks, lambda: consumed() - start)
         try:
             yield cast(IO[bytes], View(held, start, footer.start, part.tail))
         except BadInput:  # arro3's reader raises this for every error, including a store's
@@ -119,12 +123,15 @@ def parquet_file(source: ByteSource, footer: Footer, part: Projection) -> Iterat
 class _Blocks:
     """Blocks of `STEP` bytes (the last may be shorter) as a file, without copying.
 
-    A block is fetched when it is first read; `failed` is the error of fetching one.
+    A block is fetched when it is first read, and those before the position `consumed` are forgotten
+    then; `failed` is the error of fetching one.
     """
 
-    def __init__(self, blocks: Iterator[bytes]) -> None:
+    def __init__(self, blocks: Iterator[bytes], consumed: Callable[[], int]) -> None:
         self._coming = blocks
-        self._blocks: list[bytes] = []
+        self._consumed = consumed
+        self._blocks: dict[int, bytes] = {}
+        self._fetched = 0
         self._at = 0
         self.failed: Exception | None = None
 
@@ -147,12 +154,15 @@ class _Blocks:
     def _block(self, number: int) -> bytes:
         """A block, empty after the last one."""
         try:
-            missing = number + 1 - len(self._blocks)
-            self._blocks += itertools.islice(self._coming, max(0, missing))
+            while self._fetched <= number and (block := next(self._coming, None)) is not None:
+                for done in range(min(self._blocks, default=0), self._consumed() // STEP):
+                    self._blocks.pop(done, None)
+                self._blocks[self._fetched] = block
+                self._fetched += 1
+            return b"" if number >= self._fetched else self._blocks[number]
         except Exception as error:
             self.failed = error
             raise
-        return self._blocks[number] if number < len(self._blocks) else b""
 
 
 def side_by_side(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:

@@ -79,14 +79,29 @@ def read_parquet(
     wanted = [name for name in layout.columns if name in contract.request_keys]
     seen = project(footer, part.start, part.end, () if whole else wanted)
     rest = None if seen.whole else _WholeRows(source, footer, part)
-    row = part.first_row
-    with parquet_file(source, footer, seen) as view:
+    row, groups = part.first_row, _Unread(seen)
+    with parquet_file(source, footer, seen, groups.start) as view:
         for table in record_batches(view, _rows_at_once(seen)):
+            groups.read += table.num_rows
             for chosen in cuts(contract, table.num_rows, left):
                 some = table.slice(chosen.start, chosen.stop - chosen.start)
                 yield partial(_chunk, contract, wanted, some, row, rest)
                 row += some.num_rows
             left -= table.num_rows
+
+
+class _Unread:
+    """The row groups whose rows are not all `read`."""
+
+    def __init__(self, part: Projection) -> None:
+        ends = itertools.accumulate(group.rows for group in part.groups)
+        self._groups = list(zip(ends, (group.start for group in part.groups), strict=True))
+        self.read = 0
+
+    def start(self) -> int:
+        """Where the first of them starts in the file."""
+        self._groups = [group for group in self._groups if group[0] > self.read]
+        return min((start for _, start in self._groups), default=0)
 
 
 def _rows_at_once(part: Projection) -> int:
