@@ -43,6 +43,7 @@ from quintet_local.services import Services
 from quintet_local.sources.checks import check_sources
 from quintet_local.sources.drivers import SqsDriver, TimerDriver
 from quintet_local.sources.kinesis_driver import KinesisDriver
+from quintet_local.sources.kinesis_reads import KinesisReads
 from quintet_local.spans import SpanDaemon
 from quintet_local.stack import SourceMapping, Stack, describe
 from quintet_local.state import State
@@ -256,7 +257,8 @@ class LocalAws:
 
     async def _start_stream(self, mapping: SourceMapping, targets: Targets) -> None:
         client = self._services.client
-        driver = KinesisDriver(self._plane, client, mapping, self._faults, targets)
+        clients = {"kinesis": KinesisReads(client("kinesis")), "cloudwatch": client("cloudwatch")}
+        driver = KinesisDriver(self._plane, clients.__getitem__, mapping, self._faults, targets)
         await driver.start()
         self._tasks.append(asyncio.create_task(driver.run()))
 
