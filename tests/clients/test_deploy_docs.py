@@ -62,7 +62,15 @@ def test_targets_parameters_and_outputs_are_there() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     named = set(re.findall(r"`([A-Z][A-Za-z]+)(?:=[^`]*)?`", TEXT))
     known = {*source["Parameters"], *source["Outputs"], *source["Resources"]}
-    iam = {"ConditionCheckItem", "PutItem", "UpdateItem", "Query", "Scan", "Retain"}
+    iam = {
+        "ConditionCheckItem",
+        "PutItem",
+        "UpdateItem",
+        "Query",
+        "Scan",
+        "StartExecution",
+        "Retain",
+    }
     assert named - known - iam == set()
 
 
