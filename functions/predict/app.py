@@ -11,27 +11,26 @@ from typing import Any
 
 from quintet import coldstart
 from quintet.api import gateway
+from quintet.errors import QuintetError
 from quintet.protocols.http import Request, Response
-from quintet.protocols.registry import (
-    KSERVE,
-    OIP,
-    RECORDS,
-    SAGEMAKER,
-    SAGEMAKER_STREAM,
-    WireProtocol,
-)
+from quintet.protocols.registry import protocol
 from quintet.serving import RequestContext
 from quintet.wiring import common
 from quintet.wiring import predict as wiring
 
 
-def predict(protocol: WireProtocol, request: Request, context: RequestContext) -> Response:
+def predict(form: str, request: Request, context: RequestContext) -> Response:
     """Answer with predictions, or with a job if the caller prefers one."""
     if request.wants_job:  # imported lazily: most requests do not need it
         from quintet.wiring import jobs
 
-        return jobs.accept(protocol, wiring.online(), request, context)
-    return protocol.answer(wiring.online(), request, context)
+        return jobs.accept(protocol(form), wiring.online(), request, context)
+    return protocol(form).answer(wiring.online(), request, context)
+
+
+def failure(form: str, error: QuintetError | None, context: RequestContext) -> Response:
+    """Answer with an error, in the form of the request's protocol."""
+    return protocol(form).failure(error, context)
 
 
 def recommend(request: Request, context: RequestContext) -> Response:
@@ -41,25 +40,22 @@ def recommend(request: Request, context: RequestContext) -> Response:
     return recommendations.answer(wiring.recommender(), request, context)
 
 
-_PROTOCOLS: dict[tuple[str, str], WireProtocol] = {
-    ("POST", "/models/{model}/predict"): RECORDS,
-    ("POST", "/models/{model}/versions/{version}/predict"): RECORDS,
-    ("GET", "/v2"): OIP,
-    ("GET", "/v2/{proxy+}"): OIP,
-    ("POST", "/v2/{proxy+}"): OIP,
-    ("POST", "/endpoints/{endpoint}/invocations"): SAGEMAKER,
-    ("POST", "/endpoints/{endpoint}/invocations-response-stream"): SAGEMAKER_STREAM,
-    ("GET", "/v1/models"): KSERVE,
-    ("POST", "/v1/models/{model}:predict"): KSERVE,
-    ("GET", "/v1/models/{model}"): KSERVE,
+_FORMS = {
+    ("POST", "/models/{model}/predict"): "records",
+    ("POST", "/models/{model}/versions/{version}/predict"): "records",
+    ("GET", "/v2"): "oip",
+    ("GET", "/v2/{proxy+}"): "oip",
+    ("POST", "/v2/{proxy+}"): "oip",
+    ("POST", "/endpoints/{endpoint}/invocations"): "sagemaker",
+    ("POST", "/endpoints/{endpoint}/invocations-response-stream"): "sagemaker-stream",
+    ("GET", "/v1/models"): "kserve",
+    ("POST", "/v1/models/{model}:predict"): "kserve",
+    ("GET", "/v1/models/{model}"): "kserve",
 }
 ROUTES = gateway.Routes(
-    {
-        route: (partial(predict, protocol), protocol.failure)
-        for route, protocol in _PROTOCOLS.items()
-    }
+    {route: (partial(predict, form), partial(failure, form)) for route, form in _FORMS.items()}
     | {
-        (method, "/models/{model}/recommendations/{user}"): (recommend, RECORDS.failure)
+        (method, "/models/{model}/recommendations/{user}"): (recommend, partial(failure, "records"))
         for method in ("GET", "POST")
     }
 )

@@ -1,18 +1,33 @@
 """Frozen dataclasses with fields by name, whose methods are written here and not generated.
 
 Python compiles the methods of each usual dataclass when its module loads. A contract's classes and
-all functions' settings took a tenth of a cold start that way, and are made once in a process.
+all functions' settings took a tenth of a cold start that way; a process makes few of them, and each
+once. Even the fields of a class are only made when they are first asked for.
 """
 
 from __future__ import annotations
 
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
+from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
 if TYPE_CHECKING:
     from dataclasses import Field
 
 __all__ = ["Record"]
+
+
+class _Fields:
+    """Makes a dataclass of its class when the fields are first asked for, and gives way to them."""
+
+    _lock = RLock()
+
+    def __get__(self, instance: object, kind: type[Record]) -> dict[str, Field[Any]]:
+        with self._lock:
+            if kind.__dict__["__dataclass_fields__"] is self:
+                dataclass(init=False, repr=False, eq=False, kw_only=True)(kind)
+        found: dict[str, Field[Any]] = kind.__dict__["__dataclass_fields__"]
+        return found
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
@@ -23,7 +38,7 @@ class Record:
         __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init_subclass__(cls) -> None:
-        dataclass(init=False, repr=False, eq=False, kw_only=True)(cls)
+        cls.__dataclass_fields__ = _Fields()  # type: ignore[assignment]
 
     def __init__(self, **given: Any) -> None:
         values = self.__dict__

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from html import unescape
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
@@ -119,6 +118,8 @@ class S3:
             token = _TOKEN.search(page.body)
             if token is None:
                 return
+            from html import unescape  # not at a cold start, which lists nothing
+
             query["continuation-token"] = unescape(token[1].decode())
 
 

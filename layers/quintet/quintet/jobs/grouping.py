@@ -18,7 +18,7 @@ from quintet.jobs.job import Job
 from quintet.jobs.routing import route_of
 from quintet.jobs.store import MAX_INPUT_BYTES
 from quintet.protocols.http import Request, Response
-from quintet.protocols.registry import PROTOCOLS, Asked, WireProtocol
+from quintet.protocols.registry import Asked, WireProtocol, protocol
 from quintet.serving import ModelRoute, Prediction, Steps, predict_groups
 from quintet.serving.model_cache import ModelCache, PublishedModel
 from quintet.serving.predict import predict
@@ -95,14 +95,14 @@ def read(job: Job, body: bytes, models: ModelCache) -> Read:
     if job.rollout is not None:
         route = route_of(job, models.route(job.model))
     model = models.get(job.model, job.version if route is None else route.live)
-    protocol = PROTOCOLS[job.form]
+    form = protocol(job.form)
     request = _request_of(job, body)
     contract = model.contract
     if job.request.place is not None:  # the contract's limit applies to HTTP bodies only
         limits = replace(contract.limits, bytes=MAX_INPUT_BYTES)
         contract = replace(contract, limits=limits)
-    asked = protocol.decode(contract, request)
-    return Read(job, model, protocol, asked, None if asked.pins else route)
+    asked = form.decode(contract, request)
+    return Read(job, model, form, asked, None if asked.pins else route)
 
 
 def _request_of(job: Job, body: bytes) -> Request:

@@ -1,52 +1,70 @@
-"""The prediction protocols by name: each decodes requests, and encodes answers and errors."""
+"""The prediction protocols by name: each decodes requests, and encodes answers and errors.
+
+A protocol's modules are loaded when it is first asked for: a cold start needs those of one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
 
-from quintet.protocols import kserve, oip, oip_infer, records, sagemaker
 from quintet.protocols.http import Asked, Request, WireProtocol
 
 __all__ = [
     "KSERVE",
+    "NAMES",
     "OIP",
-    "PROTOCOLS",
     "RECORDS",
     "SAGEMAKER",
     "SAGEMAKER_STREAM",
     "Asked",
     "WireProtocol",
     "kept_headers",
+    "protocol",
 ]
 
+if TYPE_CHECKING:
+    KSERVE: WireProtocol
+    OIP: WireProtocol
+    RECORDS: WireProtocol
+    SAGEMAKER: WireProtocol
+    SAGEMAKER_STREAM: WireProtocol
+
+NAMES = ("kserve", "oip", "records", "sagemaker", "sagemaker-stream")
+
 #: the headers that decoding a request and encoding its answer need
-_HEADERS = ("accept", oip_infer.HEADER.lower(), "x-amzn-sagemaker-custom-attributes")
+_HEADERS = ("accept", "inference-header-content-length", "x-amzn-sagemaker-custom-attributes")
 
 
-OIP = WireProtocol(
-    "oip", oip.target, oip_infer.decode, oip_infer.encode, oip.failure, about=oip.about
-)
-RECORDS = WireProtocol(
-    "records", records.target, records.decode, records.encode, records.failure, by_row=True
-)
-SAGEMAKER = WireProtocol(
-    "sagemaker", sagemaker.target, sagemaker.decode, sagemaker.encode, sagemaker.failure
-)
+def __getattr__(name: str) -> WireProtocol:
+    """`RECORDS` is `protocol("records")`, and so on."""
+    if (wanted := name.lower().replace("_", "-")) in NAMES:
+        return protocol(wanted)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-SAGEMAKER_STREAM = WireProtocol(
-    "sagemaker-stream",
-    sagemaker.target,
-    sagemaker.decode,
-    sagemaker.encode_stream,
-    sagemaker.failure,
-)
-KSERVE = WireProtocol(
-    "kserve", kserve.target, kserve.decode, kserve.encode, kserve.failure, about=kserve.about
-)
 
-PROTOCOLS: Mapping[str, WireProtocol] = {
-    protocol.name: protocol for protocol in (OIP, RECORDS, SAGEMAKER, SAGEMAKER_STREAM, KSERVE)
-}
+@cache
+def protocol(name: str) -> WireProtocol:
+    """The protocol of a name in `NAMES`; its modules are loaded."""
+    if name == "records":
+        from quintet.protocols import records as r
+
+        return WireProtocol(name, r.target, r.decode, r.encode, r.failure, by_row=True)
+    if name == "oip":
+        from quintet.protocols import oip
+        from quintet.protocols import oip_infer as o
+
+        return WireProtocol(name, oip.target, o.decode, o.encode, oip.failure, about=oip.about)
+    if name == "kserve":
+        from quintet.protocols import kserve as k
+
+        return WireProtocol(name, k.target, k.decode, k.encode, k.failure, about=k.about)
+    if name in ("sagemaker", "sagemaker-stream"):
+        from quintet.protocols import sagemaker as s
+
+        encode = s.encode if name == "sagemaker" else s.encode_stream
+        return WireProtocol(name, s.target, s.decode, encode, s.failure)
+    raise KeyError(name)
 
 
 def kept_headers(request: Request) -> dict[str, str]:

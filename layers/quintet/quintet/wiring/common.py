@@ -6,7 +6,6 @@ Each builder imports what it needs, so that a function imports nothing that it d
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,8 +50,10 @@ __all__ = [
     "traced",
 ]
 
-#: the cache of verified model files, kept between invocations
-MODEL_FILES = Path(tempfile.gettempdir()) / "quintet-models"
+#: what Lambda keeps between invocations, and the next process of an environment finds
+SCRATCH = Path(os.environ.get("TMPDIR", "/tmp"))
+#: the cache of verified model files
+MODEL_FILES = SCRATCH / "quintet-models"
 
 
 class RegistrySettings(Protocol):
@@ -216,7 +217,7 @@ def models(settings: ModelSettings) -> ModelCache:
     from quintet.serving.crashes import CrashLog
     from quintet.serving.model_cache import ModelCache
 
-    crashes = CrashLog(time.time, Path(tempfile.gettempdir()) / "quintet-crashes")
+    crashes = CrashLog(time.time, SCRATCH / "quintet-crashes")
     for crash in crashes.found:
         request_telemetry().crashed(crash)
     return ModelCache(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quintet.protocols import registry
 from quintet.wiring import common
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def online() -> Online:
     # known routes are used while the registry does not answer, so its timeouts are short
     routes = AwsClient("dynamodb", connect_seconds=0.5, read_seconds=1.0, attempts=2)
     registry = Registry(routes, settings.registry_table)
-    crashes = CrashLog(time.time, Path(tempfile.gettempdir()) / "quintet-crashes")
+    crashes = CrashLog(time.time, common.SCRATCH / "quintet-crashes")
     for crash in crashes.found:
         telemetry.crashed(crash)
     models = ModelCache(
@@ -112,6 +111,9 @@ def warm_predict() -> None:
 
     If a model does not load, the first request for it tries again and gets the error.
     """
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
+        for form in registry.NAMES:  # nobody waits for this init, and the first request would
+            registry.protocol(form)
     service, output = online(), common.request_telemetry().output
     for name in _settings().preload:
         try:
