@@ -82,7 +82,7 @@ def test_retraining_reproduces_golden_outputs_and_metrics(name: str, tmp_path: P
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

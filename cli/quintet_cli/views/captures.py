@@ -164,6 +164,11 @@ def untouched_lines(outputs: Mapping[str, str], entity: str) -> Iterator[str]:
             f"aws s3 ls --recursive s3://{outputs['CapturesBucketName']}/labels/",
         ),
         (
+            "candidates, which expire some days after their run",
+            f"aws dynamodb delete-item --table-name {outputs['CandidatesTableName']} --key "
+            f'\'{{"user": {{"S": "MODEL#{entity}"}}, "run": {{"S": "RUN"}}}}\'',
+        ),
+        (
             "latest scores",
             f"aws dynamodb delete-item --table-name {outputs['ScoresTableName']} --key "
             f'\'{{"entity": {{"S": "MODEL#ENTITY_COLUMN#{entity}"}}}}\'',
