@@ -22,7 +22,11 @@ from typing import Any
 
 
 class RuntimeClient:
-    """The child's client of the Runtime API, over one keep-alive connection."""
+    """The child's client of the Runtime API, over one keep-alive connection.
+
+    A response goes out together with the request for the next invocation, which always follows:
+    both ends wake up once for the two.
+    """
 
     def __init__(self, address: str) -> None:
         authority, _, prefix = address.partition("/")
@@ -32,22 +36,30 @@ class RuntimeClient:
         self._socket = socket.create_connection((host, int(port)))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reader = self._socket.makefile("rb")
+        self._answer = b""
 
     def next(self) -> tuple[dict[str, str], bytes]:
-        return self._call("GET", "invocation/next", b"")
+        answer, self._answer = self._answer, b""
+        self._socket.sendall(answer + self._request("GET", "invocation/next"))
+        if answer:
+            self._read()
+        return self._read()
 
     def respond(self, request_id: str, body: bytes) -> None:
-        self._call("POST", f"invocation/{request_id}/response", body)
+        self._answer = self._request("POST", f"invocation/{request_id}/response", body)
 
     def fail(self, request_id: str, error: dict[str, Any]) -> None:
-        self._call("POST", f"invocation/{request_id}/error", _dump(error))
+        self._answer = self._request("POST", f"invocation/{request_id}/error", _dump(error))
 
     def init_failed(self, error: dict[str, Any]) -> None:
-        self._call("POST", "init/error", _dump(error))
+        self._socket.sendall(self._request("POST", "init/error", _dump(error)))
+        self._read()
 
-    def _call(self, method: str, path: str, body: bytes) -> tuple[dict[str, str], bytes]:
+    def _request(self, method: str, path: str, body: bytes = b"") -> bytes:
         length = f"Content-Length: {len(body)}\r\n\r\n" if method == "POST" else "\r\n"
-        self._socket.sendall((method + self._head + path + self._host + length).encode() + body)
+        return (method + self._head + path + self._host + length).encode() + body
+
+    def _read(self) -> tuple[dict[str, str], bytes]:
         status = self._reader.readline()
         if not status:  # the server has gone, so this environment ends too
             os._exit(1)

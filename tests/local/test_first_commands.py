@@ -74,7 +74,7 @@ def test_logs_shows_lines_without_metrics_and_captures(local: LocalAws) -> None:
 
     def lines() -> list[str]:
         found = quintet(local, "logs", "predict", "--since", "1h").splitlines()
-        return [line for line in found if f"model={MODEL}" in line]
+        return [line for line in found if f"model={MODEL}" in line and "predicted" in line]
 
     shown = eventually(lines, 30)
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3} INFO    predicted request_id=", shown[-1])
