@@ -30,6 +30,11 @@ _read_model = cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, file_path: _read_model(file_path)  # type: ignore[method-assign]
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name packed parameters as such: gzip writes the time, and workers must agree on the names."""
+    return "gzip" if isinstance(val, bytes) and val.startswith(b"\x1f\x8b") else None
+
+
 @pytest.fixture(scope="session")
 def local_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """The whole of template.yaml, served on free ports for the session; a page may call its API."""
