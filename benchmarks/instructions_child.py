@@ -1,0 +1,156 @@
+"""The process whose instructions `benchmarks.instructions` counts.
+
+It loads what `predict` does, but for AWS's clients, and answers from ports in memory.
+"""
+
+from __future__ import annotations
+
+from quintet import coldstart  # first, as in functions/predict
+
+# ruff: isort: split
+import base64
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quintet.api import gateway
+from quintet.api.telemetry import RequestTelemetry, StdoutTelemetry
+from quintet.contract import from_dict
+from quintet.features import FeatureCache, MemoryFeatures
+from quintet.onnx_model import OnnxModel
+from quintet.protocols.registry import OIP, RECORDS
+from quintet.serving import Online, PredictionCache
+from quintet.serving.model_cache import ModelCache
+from quintet.serving.routes import MemoryRoutes, Route, Version
+
+coldstart.started()
+
+NOW = 1_700_000_000.0
+#: Python specialises code in its first calls
+WARM_UP, REQUESTS = 20, 5
+GRAPH = Path(__file__).parents[1] / "models/fraud/model.onnx"
+RECORD = {
+    **dict.fromkeys(("amount", "lines", "items", "dearest", "bulk", "hour", "weekday"), 1.5),
+    "abroad": 0,
+    "customer_id": "13509",
+}
+
+
+class Loader:
+    """Loads the example model, with captures or without."""
+
+    def __init__(self, contract: dict[str, Any]) -> None:
+        self.contract = contract
+
+    def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
+        """See `quintet.serving.model_cache.Loader.load`."""
+        capture = self.contract["capture"] if model == "captured" else None
+        contract = {**self.contract, "name": model, "capture": capture}
+        return OnnxModel(from_dict(contract), GRAPH.read_bytes())
+
+
+def event(path: str, body: bytes, length: int | None = None) -> dict[str, Any]:
+    """An event of API Gateway."""
+    headers = {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": "benchmark"}
+    if length is not None:
+        headers["Inference-Header-Content-Length"] = str(length)
+    prefix, _, rest = path[1:].partition("/")
+    return {
+        "httpMethod": "POST",
+        "resource": f"/{prefix}/{{proxy+}}",
+        "path": path,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "pathParameters": {"proxy": rest},
+        "requestContext": {"requestId": "r", "identity": {"userArn": "arn:aws:iam::1:user/u"}},
+        "body": base64.b64encode(body).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def tensors(rows: int, *, raw: bool) -> dict[str, Any]:
+    """A request in the Open Inference Protocol, a tensor for each feature."""
+    inputs: list[dict[str, Any]] = []
+    pieces = b""
+    for name, value in RECORD.items():
+        tensor: dict[str, Any] = {"name": name, "shape": [rows], "datatype": "FP32"}
+        if isinstance(value, str):
+            tensor |= {"datatype": "BYTES", "data": [value] * rows}
+        elif raw:
+            pieces += np.full(rows, value, "<f4").tobytes()
+            tensor["parameters"] = {"binary_data_size": 4 * rows}
+        else:
+            tensor["data"] = [value] * rows
+        inputs.append(tensor)
+    head = json.dumps({"inputs": inputs}).encode()
+    return event("/v2/models/plain/infer", head + pieces, len(head) if raw else None)
+
+
+def records(model: str, rows: int) -> dict[str, Any]:
+    """A request in the records form."""
+    body = json.dumps({"records": [RECORD] * rows}).encode()
+    return event(f"/models/{model}/predict", body)
+
+
+def main() -> None:
+    """Answer, and call getppid before and after each part."""
+    folder = Path(sys.argv[1])
+    loader = Loader(json.loads((folder / "contract.json").read_text()))
+    store = MemoryFeatures()
+    for feature in from_dict(loader.contract).stored:
+        store.put("customer_id", "13509", feature.name, 1.0, NOW - 30)
+    versions = {1: Version(1, "d", "s", 1000, "now")}
+    online = Online(
+        ModelCache(
+            MemoryRoutes([Route(name, 1, 1, versions) for name in ("plain", "captured")]),
+            loader,
+            memory=10**9,
+            clock=lambda: NOW,
+        ),
+        dict,
+        FeatureCache(store, seconds=5, clock=lambda: NOW),
+        PredictionCache(clock=lambda: NOW),
+        lambda: NOW,
+    )
+    telemetry = RequestTelemetry(StdoutTelemetry("benchmark", {}, lambda: NOW))
+    routes = gateway.Routes(
+        {
+            ("POST", "/models/{model}/predict"): (partial(RECORDS.answer, online), RECORDS.failure),
+            ("POST", "/v2/{proxy+}"): (partial(OIP.answer, online), OIP.failure),
+        }
+    )
+
+    def answer(asked: dict[str, Any]) -> None:
+        answered = gateway.respond(asked, routes, lambda: telemetry, lambda: "iam")
+        assert answered["statusCode"] == 200, answered
+
+    asked = {
+        "records": records("plain", 1),
+        "records, captured": records("captured", 1),
+        "OIP, JSON": tensors(1, raw=False),
+        "OIP, raw tensors": tensors(1, raw=True),
+        "records, 100 rows": records("plain", 100),
+        "OIP, JSON, 100 rows": tensors(100, raw=False),
+        "OIP, raw tensors, 100 rows": tensors(100, raw=True),
+    }
+    answer(asked["records"])
+    parts: list[str | None] = ["cold start"]
+    os.getppid()
+    for name, one in asked.items():
+        for _ in range(WARM_UP):
+            answer(one)
+        parts += [None, name]
+        os.getppid()
+        for _ in range(REQUESTS):
+            answer(one)
+        os.getppid()
+    (folder / "parts.json").write_text(json.dumps(parts))
+
+
+if __name__ == "__main__":
+    main()
