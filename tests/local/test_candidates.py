@@ -102,9 +102,12 @@ def test_candidates_of_a_night_are_those_of_the_model_until_the_next(published: 
     assert lines[21].startswith("1 items are sold out, as of ")
     older = stock("--at", "1d", numbers="1")
     assert "(3 hours ago); it was not replaced by one as of" in str(older.exception)
-    assert "2,662 of 2,663 items" in stock("--in-stock", numbers="item\n1\n").output
+    some = "".join(f"{item}\n" for item in range(2, 2664))
+    assert "1 of 2,663 items" in stock("--in-stock", numbers=f"item\n{some}").output
     future = stock("--at", "2099-01-01T00:00", numbers="1")
     assert "a time that has passed" in str(future.exception)
+
+    assert "0 of 2,663 items" in stock(numbers="").output  # as other tests find it
 
     second = night(published, "_data/bb/", rows[:3])
     eventually(lambda: seen() == second or None)

@@ -108,6 +108,23 @@ def test_a_session_changes_what_a_customer_is_shown(night: LocalAws) -> None:
     assert [name for name in line if name.endswith("_ms")] == [*steps]
 
 
+def test_an_item_is_left_out_while_it_is_sold_out(night: LocalAws, tmp_path: Path) -> None:
+    def told(*numbers: int) -> str:
+        (tmp_path / "sold-out.txt").write_text("".join(f"{number}\n" for number in numbers))
+        return quintet(night, "candidates", "stock", "candidates", str(tmp_path / "sold-out.txt"))
+
+    first = items(ask(night, "patient", USER))[0]
+    assert "1 of 2,663 items of candidates are sold out" in told(first)
+
+    def seen() -> dict[str, Any] | None:  # the stock may be remembered for 10 s
+        found = ask(night, "patient", USER)
+        return found if first not in items(found) else None
+
+    without = eventually(seen, 30)
+    assert (without["step"], without["why"], without["filtered"]["stock"]) == ("reranked", "", 1)
+    assert "0 of 2,663 items" in told()
+
+
 def test_a_customer_whom_nobody_knows_is_shown_what_is_popular(night: LocalAws) -> None:
     found = ask(night, "patient", "nobody%2Fat%20all")
     assert (found["user"], found["step"]) == ("nobody/at all", "popular")
