@@ -180,9 +180,10 @@ def _take_feature(batch: Batch, feature: Feature, tensor: Array) -> None:
 def _check_dtype(name: str, dtype: str, tensor: Array) -> None:
     """Refuse a tensor whose values cannot be converted to a dtype one by one."""
     target = numpy_dtype(dtype)
+    if tensor.dtype == target:
+        return
     kinds = tensor.dtype.kind + target.kind
-    numbers = kinds in ("ff", "if", "uf") or set(kinds) <= {"i", "u"}
-    if tensor.dtype != target and not numbers:
+    if kinds not in ("ff", "if", "uf") and not set(kinds) <= {"i", "u"}:
         raise BadInput.of(name, dtype, dtype_name(tensor))
 
 

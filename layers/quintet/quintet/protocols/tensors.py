@@ -47,6 +47,8 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     oip: np.dtype(object if dtype == "string" else dtype).newbyteorder("<")
     for dtype, oip in DATATYPES.items()
 }
+#: by dtype, since numpy works out a dtype's name each time
+_DATATYPES_OF = {dtype.newbyteorder("="): oip for oip, dtype in _DTYPES.items()}
 _JSON_TYPES: dict[str, set[type]] = {
     "f": {float, int},
     "i": {int},
@@ -61,7 +63,7 @@ _LENGTH = struct.Struct("<I")
 
 def datatype_of(array: Array) -> str:
     """The protocol's name for an array's dtype."""
-    return DATATYPES["string" if array.dtype.kind == "O" else array.dtype.name]
+    return _DATATYPES_OF[array.dtype]
 
 
 def size_of(datatype: str) -> int:

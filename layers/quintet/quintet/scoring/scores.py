@@ -221,9 +221,10 @@ class _InputPlan:
                 held += group.size
         if held < len(names):  # the others one by one
             in_groups = set().union(*batch.stacked.keys() & self.groups.keys())
+            columns = batch.columns
             for position, name in enumerate(names):
                 if name not in in_groups:
-                    tensor[:, position] = batch.columns[name]
+                    tensor[:, position] = columns[name]
         return tensor
 
 
