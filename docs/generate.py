@@ -24,6 +24,7 @@ from quintet_cli.choosing.answers import Answer
 from quintet_cli.choosing.break_even import break_even
 from quintet_cli.choosing.designs import DESIGNS
 from quintet_cli.choosing.rules import RULES
+from quintet_cli.commands.init import Initialised
 from quintet_local.template import read
 
 __all__ = ["OPERATIONS", "commands", "fill", "main", "pages", "sections"]
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 OPERATIONS = ROOT / "docs/operations.md"
 CHOOSE = ROOT / "docs/choose.md"
 CHOOSE_SCHEMA = ROOT / "docs/choose.schema.json"
+INIT_SCHEMA = ROOT / "docs/init.schema.json"
 
 #: the page that explains a command, by the beginning of its name
 GUIDES = {
@@ -43,6 +45,7 @@ GUIDES = {
     "quintet drop": "batch.md",
     "quintet env": "local-aws.md",
     "quintet endpoints": "async-callbacks.md",
+    "quintet init": "init.md",
     "quintet impressions": "recommendations.md",
     "quintet jobs": "async.md",
     "quintet labels": "labels.md",
@@ -107,6 +110,7 @@ def pages() -> dict[Path, str]:
         OPERATIONS: fill(OPERATIONS.read_text(encoding="utf-8"), sections()),
         CHOOSE: fill(CHOOSE.read_text(encoding="utf-8"), _choosing()),
         CHOOSE_SCHEMA: json.dumps(schema, indent=2) + "\n",
+        INIT_SCHEMA: json.dumps(Initialised.model_json_schema(), indent=2) + "\n",
     }
 
 

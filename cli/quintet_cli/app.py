@@ -39,6 +39,7 @@ COMMANDS = {
         "new",
         "Write the project into a folder to change: template, functions, layers, example models.",
     ),
+    "init": ("init", "Write a model package from an ONNX graph and a sample of its data."),
     "choose": (
         "choose",
         "Find the pattern that suits a use: by its flags, or by questions in a terminal.",

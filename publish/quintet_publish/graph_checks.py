@@ -13,7 +13,7 @@ from quintet_publish.class_checks import class_differences
 from quintet_publish.problems import PackageError, Problem
 from quintet_publish.rules.terms import is_of
 
-__all__ = ["check_graph"]
+__all__ = ["check_graph", "dtype_name"]
 
 BFLOAT16 = onnx.TensorProto.BFLOAT16
 _NAMES: dict[int, str] = {
@@ -157,6 +157,11 @@ def _constant(field: str, value: Any, theirs: onnx.ValueInfoProto) -> Iterator[t
     elif -1 not in sizes and len(values) != count:
         text = f"{count} values" if count != 1 else "one value"
         yield field, f"expected {text} for the graph's shape {sizes}, got {len(values)}"
+
+
+def dtype_name(kind: int) -> str | None:
+    """The contract's name of a tensor's type, or bfloat16; None for one that no contract has."""
+    return "bfloat16" if kind == BFLOAT16 else _NAMES.get(kind)
 
 
 def _dtype(kind: int) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "Columns",
     "clean",
     "contract_of",
+    "cut_zipmaps",
     "predict",
     "read_table",
     "save",
@@ -98,7 +99,7 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
     locale (slim images do not have the default one).
     """
     graph = model.graph
-    _cut_zipmaps(model)
+    cut_zipmaps(model)
     graph.name = contract.name
     model.doc_string = graph.doc_string = ""
     imports = sorted(model.opset_import, key=lambda i: i.domain)  # converters keep them in a set
@@ -128,7 +129,7 @@ def clean(model: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
     return model
 
 
-def _cut_zipmaps(model: onnx.ModelProto) -> None:
+def cut_zipmaps(model: onnx.ModelProto) -> None:
     """Give a classifier's probabilities as the tensor that ZipMap makes a list of maps from."""
     for node in model.graph.node:
         if node.op_type == "ZipMap":

@@ -1,0 +1,115 @@
+"""Reads a sample of a model's data: columns of cells, from CSV, Parquet or JSONL."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from arro3.io import read_parquet
+
+from quintet.columns import is_missing
+from quintet_publish.problems import PackageError
+
+__all__ = ["Table", "as_number", "cells", "numeric", "read_sample"]
+
+ROWS = 20_000
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+
+#: cells by column, all of one length; None is a missing one
+Table = dict[str, list[Any]]
+
+
+def read_sample(path: Path) -> Table:
+    """Read the first rows of a sample.
+
+    Raises:
+        PackageError: it is not in the format of its suffix, or has no rows.
+        FileNotFoundError: there is no such file.
+    """
+    readers: dict[str, Callable[[Path], Table]] = {
+        ".csv": _csv,
+        ".parquet": _parquet,
+        ".jsonl": _jsonl,
+    }
+    if path.suffix not in readers:
+        text = f"expected a file ending in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+        raise PackageError.of(path.name, text)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        table = readers[path.suffix](path)
+    except (ValueError, csv.Error, OSError) as error:
+        raise PackageError.of(path.name, f"cannot be read: {error}"[:300]) from error
+    except BaseException as error:
+        # arro3's errors have no base class of their own, and its Rust code can panic
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise PackageError.of(path.name, f"cannot be read ({type(error).__name__})") from error
+        raise
+    if not table or not next(iter(table.values())):
+        raise PackageError.of(path.name, "expected a header and rows, got none")
+    return {
+        name: [None if is_missing(cell) or cell == "" else cell for cell in column]
+        for name, column in table.items()
+    }
+
+
+def _csv(path: Path) -> Table:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        header = next(reader, [])
+        rows = list(islice(reader, ROWS))
+    if len(set(header)) < len(header):
+        raise ValueError("two columns have the same name")
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise ValueError(f"row {number}: expected {len(header)} cells, got {len(row)}")
+    return {name: [row[at] for row in rows] for at, name in enumerate(header)}
+
+
+def _parquet(path: Path) -> Table:
+    table = read_parquet(path).read_all()
+    rows = slice(0, ROWS)
+    return {name: [*table.column(name).to_pylist()][rows] for name in table.column_names}
+
+
+def _jsonl(path: Path) -> Table:
+    with path.open(encoding="utf-8-sig") as file:
+        rows = [json.loads(line) for line in islice(file, ROWS) if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("expected an object in each line")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def cells(column: list[Any]) -> list[Any]:
+    """The cells that are not missing."""
+    return [cell for cell in column if cell is not None]
+
+
+def as_number(cell: Any) -> float | int:
+    """A cell as a number.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    if isinstance(cell, str):
+        text = cell.strip()
+        if text.lower() in ("true", "false"):
+            return int(text.lower() == "true")
+        return int(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", text) else float(text)
+    return int(cell) if isinstance(cell, bool | int) else float(cell)
+
+
+def numeric(column: list[Any]) -> bool:
+    """Whether every cell of a column is a number."""
+    try:
+        for cell in cells(column):
+            as_number(cell)
+    except (TypeError, ValueError):
+        return False
+    return True
