@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from samtranslator.yaml_helper import yaml_parse
 from tests.kits.local_aws import ROOT
 
 from quintet_cli.terminal import Console
 from quintet_cli.views.local import print_started
 from quintet_local.honoured import HONOURED, NOTES, Notice, compact, notices
 from quintet_local.plan import plan
-from quintet_local.template import load
+from quintet_local.template import load, read
 
 ENDPOINT = "http://127.0.0.1:4566"
 
 
+@cache
 def reported(path: Path) -> set[str]:
     return {str(notice) for notice in notices(plan(load(path), ENDPOINT))}
 
 
 def with_change(folder: Path, change: dict[str, dict[str, Any]]) -> Path:
     """A copy of the template with properties changed, `{resource: {property: value}}`."""
-    template = yaml_parse((ROOT / "template.yaml").read_text())
+    template = read(ROOT / "template.yaml")
     for resource, properties in change.items():
         template["Resources"][resource].setdefault("Properties", {}).update(properties)
     path = folder / "template.yaml"
-    path.write_text(yaml.safe_dump(template))
+    path.write_text(json.dumps(template))  # which is YAML, too
     return path
 
 
