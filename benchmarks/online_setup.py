@@ -98,7 +98,7 @@ def milliseconds(seconds: Sequence[float], *percentiles: float) -> dict[str, flo
     return {f"p{p:g}_ms": round(v, 4) for p, v in zip(percentiles, found, strict=True)}
 
 
-def report(name: str, rows: Sequence[dict[str, Any]], note: str) -> None:
+def report(name: str, rows: Sequence[dict[str, Any]], note: str, *, write: bool = True) -> None:
     """Print a table, and write it to benchmarks/results/<name>.json."""
     table = Table(*rows[0], title=name)
     for row in rows:
@@ -106,6 +106,8 @@ def report(name: str, rows: Sequence[dict[str, Any]], note: str) -> None:
     console = Console(file=sys.__stdout__)
     console.print(table)
     console.print(note)
+    if not write:
+        return
     machine = {"python": platform.python_version(), "cores": os.cpu_count()}
     RESULTS.mkdir(exist_ok=True)
     document = {"name": name, "machine": machine, "note": note, "rows": list(rows)}
