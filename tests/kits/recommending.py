@@ -154,16 +154,18 @@ class Reads(MemoryReads):
 
 @dataclass
 class _Loader:
-    """Loads the ranker's versions, unless they are `broken`."""
+    """Loads the ranker's versions, unless they are `broken`; `graph` is another graph of both."""
 
     contracts: Mapping[int, Contract]
     broken: set[int]
+    graph: bytes | None
 
     def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
         """See `quintet.serving.model_cache.Loader.load`."""
         if version in self.broken:
             raise ModelFailure("the graph does not load")
-        return OnnxModel(self.contracts[version], ranker_graph(13.0 if version == 2 else 1e9))
+        graph = self.graph or ranker_graph(13.0 if version == 2 else 1e9)
+        return OnnxModel(self.contracts[version], graph)
 
 
 @dataclass
@@ -187,16 +189,20 @@ class Told:
 class Shop:
     """The route over stores in memory. `u1` has candidates and features, from an hour ago.
 
-    `canary` is the share of the users that version 2 answers.
+    `canary` is the share of the users that version 2 answers. `graph` is that of another contract,
+    which both versions then have.
     """
 
     contract: Contract = RANKER
     rule: Mapping[str, Any] = field(default_factory=dict)
     canary: float = 0.0
     broken: set[int] = field(default_factory=set)
+    graph: bytes | None = None
 
     def __post_init__(self) -> None:
-        rule = replace(RULE, **self.rule)
+        assert self.contract.recommend is not None
+        rule = replace(self.contract.recommend, **self.rule)
+        self.made = rule.candidates
         contracts = {
             version: replace(self.contract, version=version, recommend=rule) for version in (1, 2)
         }
@@ -207,8 +213,10 @@ class Shop:
         if self.canary:
             route = replace(route, canary=2, canary_share=self.canary, rollout="r1")
         routes = MemoryRoutes([route])
-        models = ModelCache(routes, _Loader(contracts, self.broken), memory=10**9, clock=self.clock)
-        telemetry = RequestTelemetry(StdoutTelemetry("test", {}))
+        models = ModelCache(
+            routes, _Loader(contracts, self.broken, self.graph), memory=10**9, clock=self.clock
+        )
+        telemetry = RequestTelemetry(StdoutTelemetry("test", {}, clock=self.clock))
         self.online = Online(
             models,
             lambda: {"ranker": [1, 2]},
@@ -217,7 +225,9 @@ class Shop:
             self.clock,
             begin=telemetry.begin,
         )
-        known = ModelCache(routes, _Loader(contracts, set()), memory=10**9, clock=self.clock)
+        known = ModelCache(
+            routes, _Loader(contracts, set(), self.graph), memory=10**9, clock=self.clock
+        )
         runs = ShownRuns(self.reads, self.clock)
         self.recommender = Recommender(self.online, self.reads, runs, known)
         answer = partial(recommendations.answer, self.recommender)
@@ -232,7 +242,7 @@ class Shop:
     def shows(self, popular: Mapping[str, Sequence[int]], age: float = 3600, **more: Any) -> None:
         """Let readers see the run, which began `age` seconds ago."""
         lists = {segment: np.array(items) for segment, items in popular.items()}
-        self.reads.runs["made"] = Shown(RUN, 7, NOW - age, lists, **more)
+        self.reads.runs[self.made] = Shown(RUN, 7, NOW - age, lists, **more)
 
     def has(
         self,
@@ -245,7 +255,7 @@ class Shop:
     ) -> None:
         """Give a user candidates, and a stored feature."""
         body = packed(np.array(ids), np.array(scores))
-        self.reads.sets["made", RUN, user] = (body, segment)
+        self.reads.sets[self.made, RUN, user] = (body, segment)
         if taste is not None:
             self.features.put("user", user, "taste", taste, NOW - 60)
 
