@@ -23,7 +23,7 @@ __all__ = ["COMMANDS", "app", "loaded", "main"]
 COMMANDS = {
     "demo": (
         "demo",
-        "Run the main workflow on this machine: orders, jobs, a stream, a file, recommendations.",
+        "Run the main workflow here: orders, rollouts, jobs, a stream, a file, recommendations.",
     ),
     "up": ("local", "Serve template.yaml on this machine: an AWS endpoint and the API."),
     "down": ("local", "Stop the local AWS that runs from the state folder."),

@@ -180,14 +180,14 @@ def test_the_handler_recommends(predict: Predict, online_aws: OnlineAws) -> None
 def test_a_version_whose_graph_is_damaged_leaves_the_candidates(
     online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(online_aws, replace(RANKER, name="damaged"))
+    publish(online_aws, replace(RANKER, name="damaged-ranker"))
     put_run(online_aws, "made", "r1", ["u1"], time.time())
     online_aws.client("s3").put_object(
-        Bucket="registry-bucket", Key="models/damaged/1/model.onnx", Body=b"no graph"
+        Bucket="registry-bucket", Key="models/damaged-ranker/1/model.onnx", Body=b"no graph"
     )
-    environ = {**online_aws.environ, "QUINTET_PRELOAD": "damaged"}
+    environ = {**online_aws.environ, "QUINTET_PRELOAD": "damaged-ranker"}
     with fresh_handler(environ, monkeypatch) as handler:
-        asked = event("GET", "/models/damaged/recommendations/u1")
+        asked = event("GET", "/models/damaged-ranker/recommendations/u1")
         told = Answer.of(handler(asked, None))
     assert told.status == 200
     found = told.json()

@@ -57,7 +57,7 @@ def demo(
     api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
     state: State = DEFAULT_STATE,
 ) -> None:
-    """Run the main workflow on this machine: orders, jobs, a stream, a file, recommendations."""
+    """Run the main workflow here: orders, rollouts, jobs, a stream, a file, recommendations."""
     if is_shipped(project_folder()):
         console.print("The project is the package's own; `quintet new DIR` writes it to a folder.")
     start = time.monotonic()
