@@ -93,6 +93,7 @@ def test_session_options() -> None:
     assert options.inter_op_num_threads == 1
     assert options.enable_mem_pattern is False
     assert options.enable_cpu_mem_arena is False
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 def test_telemetry_is_off() -> None:
