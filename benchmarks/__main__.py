@@ -15,6 +15,7 @@ BENCHMARKS = (
     "batch_rows",
     "candidates",
     "sessions",
+    "large_model",
     "s3_get",
     "async_work",
     "async_queue",

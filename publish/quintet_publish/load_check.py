@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from quintet.contract import Contract, to_dict
+from quintet.manifest import GRAPH
 from quintet_publish.child import Ended, Limits, run_child
 from quintet_publish.full_request import GROWTH
 from quintet_publish.problems import PackageError, Problem, first_problems
@@ -54,10 +57,12 @@ def load_check(
     golden_file: str = "golden.json",
     sample: dict[str, Any] | None = None,
     request_seconds: float = REQUEST_SECONDS,
+    mapped: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Checked:
     """Load the graph and score the golden vectors: together, alone, and in a full request.
 
     `golden` is the content of `golden_file`, `sample` some of the training data.
+    `mapped` are the files of `quintet_publish.weights.split`, which a large model is served from.
 
     Raises:
         PackageError: the graph does not load, exceeds a limit, or gives other outputs.
@@ -71,7 +76,8 @@ def load_check(
             "request_seconds": request_seconds,
         }
         Path(folder, "task.json").write_text(json.dumps(task), encoding="utf-8")
-        Path(folder, "model.onnx").write_bytes(graph)
+        for file, content in {GRAPH: graph, **mapped}.items():
+            Path(folder, file).write_bytes(content)
         Path(folder, golden_file).write_bytes(golden)
         ended = run_child("quintet_publish.load_check_child", [folder], limits)
     found = _line(ended, "result")

@@ -14,6 +14,7 @@ import psutil
 
 from quintet.contract import from_dict
 from quintet.errors import ModelFailure
+from quintet.manifest import GRAPH, MAPPED, WEIGHTS
 from quintet.onnx_model import OnnxModel
 from quintet.serving import golden
 from quintet_publish.child_limits import limit_process
@@ -29,16 +30,26 @@ def main(path: str) -> None:
     """Load, run, compare; then measure the noise, which may fail without consequence."""
     folder = Path(path)
     task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
-    graph = (folder / "model.onnx").read_bytes()
+    graph = (folder / GRAPH).read_bytes()
     contract, name = from_dict(task["contract"]), task["golden_file"]
     vectors = read_golden(contract, name, (folder / name).read_bytes())
     limit_process(task["limits"]["memory"], task["limits"]["cpu_seconds"])
     before = psutil.Process().memory_info().rss
     differing: list[golden.Difference] = []
     try:
-        loaded, load_ms = _timed(lambda: OnnxModel(contract, graph))
+        mapped = folder / MAPPED
+        loaded, load_ms = _timed(
+            lambda: (
+                OnnxModel(contract, mapped.read_bytes(), weights=folder / WEIGHTS, packed=False)
+                if mapped.exists()
+                else OnnxModel(contract, graph)
+            )
+        )
         model = Recorded(loaded)
         found = _check(task, model, vectors, before, differing)
+        if mapped.exists():  # a later call packs its weights
+            packed = golden.check(OnnxModel(contract, graph), vectors)
+            found["differences"] += [f"with packed weights, {difference}" for difference in packed]
     except (ModelFailure, MemoryError) as error:
         _print(_found(error))
         return

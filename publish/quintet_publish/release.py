@@ -20,6 +20,7 @@ from quintet_publish.problems import PackageError
 from quintet_publish.read_check import Findings, read_check
 from quintet_publish.safety import CAPS
 from quintet_publish.tolerance import noise_warning
+from quintet_publish.weights import split
 
 __all__ = ["Release", "prepare", "renumbered"]
 
@@ -63,9 +64,16 @@ def prepare(
     tick("contract", f"{contract.name} version {contract.version}")
     tick("safety", f"{len(files[GRAPH]):,} bytes, {found.nodes} nodes")
     tick("graph", f"{len(contract.inputs)} in, {len(contract.outputs)} out, as the contract says")
+    mapped = split(files[GRAPH])
     checked = load_check(
-        files[GRAPH], contract, files[golden], golden_file=golden, sample=found.sample
+        files[GRAPH],
+        contract,
+        files[golden],
+        golden_file=golden,
+        sample=found.sample,
+        mapped=mapped,
     )
+    files |= mapped
     together = "rows one by one" if contract.rows == "one" else "at once"
     tick(
         "golden vectors",

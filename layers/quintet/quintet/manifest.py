@@ -11,6 +11,8 @@ from typing import Any
 __all__ = [
     "BASELINE",
     "GRAPH",
+    "MAPPED",
+    "WEIGHTS",
     "File",
     "Manifest",
     "digest_of",
@@ -21,6 +23,9 @@ __all__ = [
 
 BASELINE = "baseline.json"
 GRAPH = "model.onnx"
+#: of a large model: its graph with the large initialisers in the file of weights beside it
+MAPPED = "graph.onnx"
+WEIGHTS = "weights.bin"
 MANIFEST = "manifest.json"
 
 

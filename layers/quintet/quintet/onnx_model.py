@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import itertools
 import math
 import os
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 # before the import: the Linux wheels send telemetry by default since 1.29
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -22,6 +25,8 @@ __all__ = ["OnnxModel", "available_threads", "session_options"]
 
 onnxruntime.disable_telemetry_events()
 
+#: the run, counted from the end of a load, that packs the weights of a mapped model
+PACKED_AT = 5
 FATAL_ONLY = 4  # errors are raised; logged errors could contain values of a request
 MB_PER_VCPU = 1769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
@@ -43,7 +48,9 @@ _DTYPES = {f"tensor({_NAMES.get(dtype, dtype)})": dtype for dtype in typing.get_
 class OnnxModel:
     """An onnxruntime session of a graph, and its contract. Safe to share between threads.
 
-    The graph is passed as bytes, so that it cannot load external files.
+    The graph is passed as bytes, so that it cannot load external files, except for `weights`: the
+    file of its large initialisers, which is mapped. Without `packed` its weights are used as they
+    are in the file, so that a session takes a millisecond and its runs take longer.
     """
 
     def __init__(
@@ -54,16 +61,27 @@ class OnnxModel:
         digest: str = "",
         threads: int = 1,
         options: onnxruntime.SessionOptions | None = None,
+        weights: Path | None = None,
+        packed: bool = True,
     ) -> None:
         self.contract = contract
         self.digest = digest
         self.size = len(graph)
+        options = session_options(threads) if options is None else options
+        if weights is not None:
+            self.size += weights.stat().st_size
+            options.add_session_config_entry(_FOLDER, str(weights.parent))
+        if not packed:
+            options.add_session_config_entry("session.disable_prepacking", "1")
+            # changing the layout of convolutions copies their weights: 0.6 s of 90 MB
+            options.graph_optimization_level = _EXTENDED
         try:
             self._session = onnxruntime.InferenceSession(
                 graph,
-                session_options(threads) if options is None else options,
+                options,
                 providers=["CPUExecutionProvider"],
                 enable_fallback=0,  # it would print to stdout, and try the same provider again
+                disabled_optimizers=[] if packed else _COPYING,
             )
         except Exception as error:  # onnxruntime's errors have no base class of their own
             raise ModelFailure(
@@ -72,6 +90,32 @@ class OnnxModel:
             ) from error
         #: see `quintet.scoring.Model.run`; mostly the session's own method, to save a call
         self.run: Run = _rows_first(self._session, contract)
+
+    def replace_later(self, make: Callable[[], OnnxModel]) -> None:
+        """Let the `PACKED_AT`th run from now replace the session by that of `make`.
+
+        A run does it, since an environment is frozen between its calls. Where `make` raises a
+        ModelFailure, the session stays as it is.
+        """
+        first, runs = self.run, itertools.count(1)
+
+        def run(outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
+            if next(runs) != PACKED_AT:  # one thread alone sees it
+                return first(outputs, feeds)
+            self.run = first
+            with contextlib.suppress(ModelFailure):
+                replacement = make()
+                self._session, self.run = replacement._session, replacement.run
+            return self.run(outputs, feeds)
+
+        self.run = run
+
+
+#: fold what follows a convolution into a copy of its weights
+_COPYING = ["ConvAddFusion", "ConvBNFusion", "ConvMulFusion"]
+_EXTENDED = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+#: onnxruntime's setting for a graph that is passed as bytes
+_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 def _widened(session: onnxruntime.InferenceSession) -> Run:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,17 @@ from quintet.aws.client import AwsClient
 from quintet.aws.s3 import S3, checked, is_absent
 from quintet.contract import Contract, from_dict
 from quintet.errors import ModelFailure
-from quintet.manifest import BASELINE, GRAPH, MANIFEST, Manifest, manifest_from_json, prefix, sha256
+from quintet.manifest import (
+    BASELINE,
+    GRAPH,
+    MANIFEST,
+    MAPPED,
+    WEIGHTS,
+    Manifest,
+    manifest_from_json,
+    prefix,
+    sha256,
+)
 from quintet.onnx_model import OnnxModel, available_threads
 from quintet.serving import golden
 
@@ -25,6 +37,7 @@ class Artifacts:
     """Loads versions from the registry bucket.
 
     If `cache` is a folder, graphs are kept there under their SHA-256 and verified on every read.
+    The weights of a large model are then mapped from there, and packed by a later run.
     `threads` is the number of threads of each model's run, by default all cores. `warn` is called
     with the contract and the largest difference of a version that serves although its golden
     outputs are not quite reproduced.
@@ -56,21 +69,28 @@ class Artifacts:
             Transient: its files could not be read.
         """
         manifest = self.manifest(model, version, seal)
-        loaded = OnnxModel(
+        vectors = golden.golden_from_dict(manifest.golden)
+        weights = self._weights(manifest)
+        make = partial(
+            OnnxModel,
             from_dict(manifest.contract),
-            self._graph(manifest),
+            self._graph(manifest, GRAPH if weights is None else MAPPED),
             digest=manifest.digest,
             threads=self._threads,
+            weights=weights,
         )
-        self._check(loaded, golden.golden_from_dict(manifest.golden))
+        if weights is None:
+            return self._checked(make(), vectors)
+        loaded = self._checked(make(packed=False), vectors)
+        loaded.replace_later(lambda: self._checked(make(), vectors))
         return loaded
 
-    def _check(self, loaded: OnnxModel, vectors: golden.Golden) -> None:
+    def _checked(self, loaded: OnnxModel, vectors: golden.Golden) -> OnnxModel:
         """Check the golden outputs on this machine; see `Contract.when_golden_differs`."""
         contract = loaded.contract
         differences = golden.check(loaded, vectors)
         if not differences:
-            return
+            return loaded
         worst = max(differences, key=lambda difference: difference.relative)
         text = f"model {contract.name} version {contract.version} does not give its golden outputs"
         if not all(difference.is_near for difference in differences):
@@ -81,6 +101,7 @@ class Artifacts:
                 f"{golden.NEAR} times its tolerance"
             )
         self._warn(contract, worst)
+        return loaded
 
     def contract(self, model: str, version: int, seal: str | None = None) -> Contract:
         """Return the contract of a version, without its graph. Raises the same as `load`."""
@@ -110,15 +131,36 @@ class Artifacts:
             raise ModelFailure(f"model {model} version {version}: its manifest is of another")
         return manifest
 
-    def _graph(self, manifest: Manifest) -> bytes:
-        expected = manifest.files[GRAPH].sha256
+    def _weights(self, manifest: Manifest) -> Path | None:
+        """The file of a large model's weights; None if there is none, or no room to keep it."""
+        known = manifest.files.get(WEIGHTS)
+        if known is None or self._cache is None:
+            return None
+        kept = self._cache / known.sha256 / WEIGHTS
+        with contextlib.suppress(OSError), kept.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == known.sha256:
+                return kept
+        content = self._get(manifest.name, manifest.version, WEIGHTS)
+        if sha256(content) != known.sha256:
+            raise ModelFailure(
+                f"model {manifest.name} version {manifest.version}: its weights are not the ones "
+                "that were published"
+            )
+        try:
+            _write(kept, content)
+        except OSError:
+            return None
+        return kept
+
+    def _graph(self, manifest: Manifest, path: str) -> bytes:
+        expected = manifest.files[path].sha256
         kept = self._cache / f"{expected}.onnx" if self._cache else None
         if kept:
             with contextlib.suppress(OSError):
                 content = kept.read_bytes()
                 if sha256(content) == expected:
                     return content
-        content = self._get(manifest.name, manifest.version, GRAPH)
+        content = self._get(manifest.name, manifest.version, path)
         if sha256(content) != expected:
             raise ModelFailure(
                 f"model {manifest.name} version {manifest.version}: its graph is not the one "
