@@ -1,6 +1,6 @@
 """How many graphs are served as `quintet init` packs them: python -m benchmarks.init_models
 
-Each of 32 graphs goes through `quintet init MODEL.onnx SAMPLE --yes` without an edit, is published
+Each of 34 graphs goes through `quintet init MODEL.onnx SAMPLE --yes` without an edit, is published
 on the local AWS and asked for the first rows of its sample; the answers are compared with
 onnxruntime's own of the graph as it was exported. With `--foreign`, the cases that
 `make foreign-models` exported (torch, CatBoost, XGBoost and others) follow, with their rows as the

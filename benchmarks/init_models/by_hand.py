@@ -359,6 +359,45 @@ def external() -> Case:
     return _case("external-data", model, case.records, case.feeds, files=files)
 
 
+def detections() -> Case:
+    """As many values as a row has positive ones, at least none."""
+    nodes = [
+        node("Reshape", ["x", "flat"], ["f"]),
+        node("Greater", ["f", "zero"], ["positive"]),
+        node("Compress", ["x", "positive"], ["kept"], axis=1),
+    ]
+    model = _graph(
+        nodes,
+        {"x": (T.FLOAT, [1, 6])},
+        {"kept": (T.FLOAT, [1, None])},
+        flat=np.array([-1], np.int64),
+        zero=np.array(0, np.float32),
+    )
+    rows = _numbers(ROWS, 6)
+    return _case("detections", model, _columns(rows), [{"x": row[None]} for row in rows])
+
+
+def gaps_in_vectors() -> Case:
+    """Elements of a vector are missing, and become 0."""
+    nodes = [
+        node("IsNaN", ["x"], ["gap"]),
+        node("Where", ["gap", "zero", "x"], ["full"]),
+        node("MatMul", ["full", "w"], ["y"]),
+    ]
+    model = _graph(
+        nodes,
+        {"x": (T.FLOAT, ["N", 4])},
+        {"y": (T.FLOAT, ["N", 1])},
+        zero=np.array(0, np.float32),
+        w=_numbers(4, 1),
+    )
+    rows = _numbers(ROWS, 4)
+    rows[::3, 1] = np.nan
+    records = [{"x": [None if np.isnan(v) else v for v in row]} for row in rows.tolist()]
+    feeds = [{"x": row[None]} for row in rows]
+    return _case("gaps-in-vectors", model, records, feeds, suffix=".jsonl")
+
+
 def own_operator() -> Case:
     """An operator of a library of its own, which is refused."""
     model = _graph(
@@ -418,5 +457,7 @@ BY_HAND: tuple[Callable[[], Case], ...] = (
     int8_static,
     int8_dynamic,
     external,
+    detections,
+    gaps_in_vectors,
     own_operator,
 )

@@ -155,6 +155,21 @@ def test_an_input_that_is_the_same_in_all_rows_is_a_constant(tmp_path: Path) -> 
     assert [feature["name"] for feature in found["features"]] == ["wave"]
 
 
+def test_an_output_whose_size_follows_the_values_is_free(tmp_path: Path) -> None:
+    draft = proposed(by_hand.detections(), tmp_path)
+    (output,) = draft.contract["outputs"]
+    most = output.pop("max")
+    assert draft.contract["rows"] == "one"
+    assert output == {"name": "kept", "dtype": "float32", "shape": [-1, -1], "meaning": "value"}
+    assert most >= 6
+
+
+def test_elements_of_a_vector_may_be_missing(tmp_path: Path) -> None:
+    (feature,) = contract_of(by_hand.gaps_in_vectors, tmp_path)["features"]
+    assert feature.pop("range")[0] < 0
+    assert feature == {"name": "x", "dtype": "float32", "shape": [4], "missing": "nan"}
+
+
 def test_without_a_sample_it_says_what_is_missing(tmp_path: Path) -> None:
     draft = proposed(by_hand.without_sample(), tmp_path)
     assert draft.contract["features"] == [{"name": "x", "dtype": "float32", "shape": [6]}]

@@ -46,6 +46,8 @@ def feature_guesses(fed: Fed, takes_nan: bool) -> Iterator[Guess]:
             yield Guess.of((*path, "categories"), different, reason)
     if fed.shape == () and (gaps := len(fed.values) - len(found)):
         yield _missing(path, fed, found, gaps, takes_nan)
+    elif kind == "f" and any(np.isnan(np.asarray(v, np.float64)).any() for v in found):
+        yield Guess.of((*path, "missing"), "nan", "elements are missing in rows of the sample")
     if why := sensitive(fed.column or fed.name, found[:1000]):
         yield Guess.of((*path, "sensitive"), True, why)
 
@@ -53,6 +55,9 @@ def feature_guesses(fed: Fed, takes_nan: bool) -> Iterator[Guess]:
 def _range(path: tuple[str, ...], fed: Fed, found: list[Any]) -> Iterator[Guess]:
     """The values' ends, with slack: what is far outside is a mistake of the caller."""
     values = np.concatenate([np.ravel(np.asarray(value, np.float64)) for value in found])
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return
     low, high = float(values.min()), float(values.max())
     if not math.isfinite(high - low):
         return

@@ -103,9 +103,9 @@ def _joined(tensor: Tensor, columns: Sequence[str], table: Table) -> Fed:
 
 def _value(dtype: str, cell: Any) -> Any:
     """A cell as JSON has a value of the dtype; the same for each element of a list."""
-    if isinstance(cell, list):
-        return [_value(dtype, item) for item in cell]
     kind = numpy_dtype(dtype).kind
+    if isinstance(cell, list):  # an element may be missing where a row would be NaN
+        return [None if v is None and kind == "f" else _value(dtype, v) for v in cell]
     if kind == "O":
         return cell if isinstance(cell, str) else str(cell)
     number = as_number(cell)

@@ -20,7 +20,7 @@ from quintet_publish.init.graph import Source, Tensor
 from quintet_publish.init.guess import Guess
 from quintet_publish.problems import PackageError
 
-__all__ = ["Layout", "Row", "Unfit", "find_layout", "probe", "run_alone"]
+__all__ = ["SINGLES", "Layout", "Row", "Unfit", "find_layout", "probe", "run_alone"]
 
 #: an input's values in one row, without a dimension for the rows, by the input's name
 Row = Mapping[str, Array]
@@ -29,6 +29,7 @@ Row = Mapping[str, Array]
 #: noise is far below, another computation far above
 NEAR = 1e-2
 ROWS = 3
+SINGLES = 8  # rows that are run one by one
 #: names that exporters give the dimension of the rows
 _ROWS = re.compile(r"batch|batch_?size|rows?|n|bs|none|unk__\d+", re.IGNORECASE)
 _NOTHING = Contract(name="probe", version=1, task="", features=(), inputs=(), outputs=())
@@ -190,6 +191,12 @@ def _many(
     together = _run(session, names, _stacked(chosen, axes), constants)
     alone = [_run(session, names, _stacked([row], axes), constants) for row in chosen]
     found, shapes = dict(axes), {}
+    sizes = {
+        tuple(np.shape(_run(session, names, _stacked([row], axes), constants)[n]) for n in names)
+        for row in _one_shape(rows, SINGLES)
+    }
+    if len(sizes) > 1:
+        raise Unfit("the shape of an output depends on a row's values")
     for name in names:
         axis = found[name] = _rows_axis(name, together[name].shape, alone[0][name].shape)
         for at, outputs in enumerate(alone):
@@ -201,11 +208,11 @@ def _many(
     return Layout(onnx.ModelProto(), "many", found, shapes)
 
 
-def _one_shape(rows: Sequence[Row]) -> list[Row]:
-    """The rows that have the shapes of the first, at most as many as are run."""
+def _one_shape(rows: Sequence[Row], most: int = ROWS) -> list[Row]:
+    """The first rows that have the shapes of the first."""
     shapes = {name: value.shape for name, value in rows[0].items()}
     alike = (r for r in rows if {name: value.shape for name, value in r.items()} == shapes)
-    return [*itertools.islice(alike, ROWS)]
+    return [*itertools.islice(alike, most)]
 
 
 def _rows_axis(name: str, together: tuple[int, ...], alone: tuple[int, ...]) -> int:
@@ -221,21 +228,25 @@ def _rows_axis(name: str, together: tuple[int, ...], alone: tuple[int, ...]) -> 
     return axis
 
 
-def run_alone(layout: Layout, row: Row, constants: Row) -> dict[str, Array]:
-    """The outputs of a row in a run of its own, with the dimensions that the graph gives.
+def run_alone(layout: Layout, rows: Sequence[Row], constants: Row) -> list[dict[str, Array]]:
+    """The outputs of rows in a run of each, with the dimensions that the graph gives.
 
     Raises:
         Unfit: the graph does not run with it.
         ModelFailure: it does not load.
     """
     ranks = {i.name: len(i.type.tensor_type.shape.dim) for i in layout.model.graph.input}
-    feeds = {
-        name: value
-        if layout.rows == "one" and ranks[name] == value.ndim
-        else np.expand_dims(value, layout.axes[name])
-        for name, value in row.items()
-    }
-    return _run(probe(layout.model), [*layout.outputs], feeds, constants)
+    session, names = probe(layout.model), [*layout.outputs]
+    feeds = [
+        {
+            name: value
+            if layout.rows == "one" and ranks[name] == value.ndim
+            else np.expand_dims(value, layout.axes[name])
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+    return [_run(session, names, feed, constants) for feed in feeds]
 
 
 def _one(

@@ -28,10 +28,15 @@ class Ambiguous(BadInput):
         wanted = f"{size} columns" if size else "its columns"
         names = ", ".join(self.columns[:SHOWN])
         more = f" and {len(self.columns) - SHOWN} more" if len(self.columns) > SHOWN else ""
+        expected = (
+            f"a sample whose columns have the names of the inputs, or {wanted} in their order, "
+            "with --label COLUMN for the right answers; in a terminal, without --yes, it asks"
+        )
+        if tensor.dims == ():
+            expected = "a column of its name with one value, since it has no dimension for rows"
         found = BadInput.of(
             tensor.name,
-            f"a sample whose columns have the names of the inputs, or {wanted} in their order, "
-            "with --label COLUMN for the right answers; in a terminal, without --yes, it asks",
+            expected,
             f"{len(self.columns)}: {names}{more}" if columns else "no column that is left",
         )
         super().__init__(found.refusals)

@@ -10,12 +10,12 @@ __all__ = ["alike", "is_key", "is_target", "model_name", "sensitive", "usable", 
 
 _TARGETS = frozenset({"target", "label", "labels", "class", "outcome", "y", "truth", "response"})
 _SENSITIVE = {
-    "e-mail address": r"e_?mail",
-    "phone number": r"phone|mobile|telephone|msisdn",
-    "person's name": r"(first|last|full|middle|given|family|sur|user|customer)_?name|^name$",
-    "postal address": r"address|street|postcode|zip_?code",
-    "identity number": r"ssn|passport|iban|national_id|tax_id|card_number",
-    "date of birth": r"birth|dob",
+    "an e-mail address": r"e_?mail",
+    "a phone number": r"phone|mobile|telephone|msisdn",
+    "a person's name": r"(first|last|full|middle|given|family|sur|user|customer)_?name|^name$",
+    "a postal address": r"address|street|postcode|zip_?code",
+    "an identity number": r"ssn|passport|iban|national_id|tax_id|card_number",
+    "a date of birth": r"birth|dob",
 }
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}")
 _PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{7,18}[0-9]")
@@ -25,7 +25,7 @@ MOSTLY = 0.5
 
 def usable(name: str) -> str:
     """A name that callers can write anywhere: `serving_default_x:0` is `x`."""
-    plain = name.removeprefix("serving_default_").partition(":")[0]
+    plain = re.sub(r":[0-9]+$", "", name.removeprefix("serving_default_"))
     short = re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_")[:60]
     return short if short and not short[0].isdigit() else f"x_{short}".rstrip("_")
 
@@ -68,7 +68,7 @@ def sensitive(name: str, values: Sequence[Any]) -> str:
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
     for what, pattern in _SENSITIVE.items():
         if re.search(pattern, plain):
-            return f"its name is that of a {what}"
+            return f"its name is that of {what}"
     texts = [value for value in values if isinstance(value, str)]
     for what, form in (("e-mail addresses", _EMAIL), ("phone numbers", _PHONE)):
         fitting = sum(form.fullmatch(text.strip()) is not None for text in texts)

@@ -81,7 +81,7 @@ def propose(
         draft.take(guesses)
     draft.columns = {fed.name: [fed.values[place] for place in places] for fed in every}
     _hide(draft)
-    take_outputs(draft, layout)
+    take_outputs(draft, layout, rows, arrays)
     draft.guesses += measured(draft.contract, draft.model, draft.columns, clock)
     for guess in draft.guesses:
         if guess.path and guess.path[0] in ("slo", "limits"):
@@ -143,7 +143,7 @@ def _takes_nan(layout: Layout, feds: dict[str, list[Fed]], fed: Fed, constants: 
     if fed.shape != () or not gaps or numpy_dtype(fed.tensor.dtype).kind != "f":
         return False
     try:
-        outputs = run_alone(layout, rows_of(feds, gaps[:1])[0], constants)
+        (outputs,) = run_alone(layout, rows_of(feds, gaps[:1]), constants)
     except Unfit:
         return False
     floats = (value for value in outputs.values() if value.dtype.kind == "f")

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
 
-from quintet.columns import Array, numpy_dtype
+from quintet.columns import Array
 from quintet.onnx_model import OnnxModel
 from quintet.serving.golden import score_columns
 from quintet_publish import kit
 from quintet_publish.init.draft import Draft, golden_rows, head, scored
 from quintet_publish.init.guess import Guess
-from quintet_publish.init.layout import Layout, probe
+from quintet_publish.init.layout import SINGLES, Layout, Row, run_alone
 from quintet_publish.init.outputs import output_guesses
 from quintet_publish.noise import dependence
 from quintet_publish.problems import PackageError
 
 __all__ = ["take_outputs"]
 
+SLACK = 2  # how many times the largest output of the sample one may be
 
-def take_outputs(draft: Draft, layout: Layout) -> None:
+
+def take_outputs(draft: Draft, layout: Layout, rows: Sequence[Row], constants: Row) -> None:
     """Run the rows by the contract, and guess from what comes out; cleans the draft's graph.
 
     Raises:
@@ -40,7 +42,7 @@ def take_outputs(draft: Draft, layout: Layout) -> None:
         }
         for name, value in layout.outputs.items()
     ]
-    _free_outputs(draft, layout)
+    _free_outputs(draft, layout, rows, constants)
     found = _values(draft)
     parsed = draft.validated()
     for output in contract["outputs"]:
@@ -56,49 +58,43 @@ def _with_rows(shape: list[int], axis: int) -> list[int]:
     return [*shape[:axis], -1, *shape[axis:]]
 
 
-def _free_outputs(draft: Draft, layout: Layout) -> None:
-    """Find the dimensions of outputs that follow those of rows of different shapes."""
-    contract = draft.contract
-    if not any(-1 in feature.get("shape", ()) for feature in contract["features"]):
-        draft.model = _cleaned(draft)
-        return
-    session = probe(layout.model)
-    names = [output["name"] for output in contract["outputs"]]
-    axes = {i["name"]: i.get("batch_axis", 0) for i in contract["inputs"]}
-    by_name = {feature["name"]: feature for feature in contract["features"]}
-    shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in names}
-    for is_largest in (False, True):
-        feeds = {}
-        for tensor in contract["inputs"]:
-            feature = by_name[tensor["features"][0]]
-            values = draft.columns[feature["name"]]
-            value = np.array(values[0], numpy_dtype(tensor["dtype"]))
-            if is_largest and -1 in feature.get("shape", ()):
-                most = feature["max"] if isinstance(feature["max"], list) else [feature["max"]]
-                bounds = iter(most)
-                value = np.resize(value, [next(bounds) if n == -1 else n for n in feature["shape"]])
-            row = value if value.ndim else value.reshape(1)
-            feeds[tensor["name"]] = np.expand_dims(row, axes[tensor["name"]])
-        constants = _arrays_of(contract, layout)
-        for name, value in zip(names, session.run(names, {**feeds, **constants}), strict=True):
-            shapes[name].append(np.take(value, 0, layout.axes[name]).shape)
-    for output in contract["outputs"]:
-        short, long = shapes[output["name"]]
-        free = [at for at, (n, most) in enumerate(zip(short, long, strict=True)) if n != most]
-        sizes = [-1 if at in free else n for at, n in enumerate(short)]
-        output["shape"] = _with_rows(sizes, layout.axes[output["name"]])
+def _free_outputs(draft: Draft, layout: Layout, rows: Sequence[Row], constants: Row) -> None:
+    """Find the dimensions of outputs that follow the shapes of rows, or their values."""
+    alone = run_alone(layout, [*rows[:SINGLES], *_largest(draft, rows[0])], constants)
+    for output in draft.contract["outputs"]:
+        name = output["name"]
+        found = [_row_shape(layout, name, outputs[name]) for outputs in alone]
+        sizes = [sorted(set(axis)) for axis in zip(*found, strict=True)]
+        free = [at for at, seen in enumerate(sizes) if len(seen) > 1]
+        shape = [-1 if at in free else seen[0] for at, seen in enumerate(sizes)]
+        output["shape"] = _with_rows(shape, layout.axes[name])
         if free:
-            largest = [long[at] for at in free]
+            # the last run had the largest row that is allowed; values may make it larger
+            bound = 1 if found[-1] == tuple(seen[-1] for seen in sizes) else SLACK
+            largest = [max(1, bound * sizes[at][-1]) for at in free]
             output["max"] = largest[0] if len(largest) == 1 else largest
     draft.model = _cleaned(draft)
 
 
-def _arrays_of(contract: dict[str, Any], layout: Layout) -> dict[str, Array]:
-    kinds = {info.name: info.type.tensor_type.elem_type for info in layout.model.graph.input}
-    return {
-        name: np.array(value, onnx.helper.tensor_dtype_to_np_dtype(kinds[name]))
-        for name, value in contract.get("constants", {}).items()
-    }
+def _largest(draft: Draft, row: Row) -> list[Row]:
+    """A row with every free axis as long as the contract allows, if there is one."""
+    features = {feature["name"]: feature for feature in draft.contract["features"]}
+    found = dict(row)
+    for tensor in draft.contract["inputs"]:
+        feature = features[tensor["features"][0]]
+        if -1 in feature.get("shape", ()):
+            most = feature["max"] if isinstance(feature["max"], list) else [feature["max"]]
+            bounds = iter(most)
+            shape = [next(bounds) if size == -1 else size for size in feature["shape"]]
+            found[tensor["name"]] = np.resize(row[tensor["name"]], shape)
+    return [found] if any(found[name] is not row[name] for name in row) else []
+
+
+def _row_shape(layout: Layout, name: str, value: Array) -> tuple[int, ...]:
+    """The shape of an output in one row, without a dimension for the rows."""
+    if value.ndim == layout.outputs[name].ndim:
+        return value.shape
+    return np.shape(np.take(value, 0, layout.axes[name]))
 
 
 def _cleaned(draft: Draft) -> onnx.ModelProto:

@@ -19,7 +19,7 @@ from quintet_publish.init.guess import Guess
 from quintet_publish.problems import PackageError
 from quintet_publish.release import prepare
 
-__all__ = ["REQUEST", "record_of", "write_package"]
+__all__ = ["REQUEST", "record_of", "write_golden", "write_package"]
 
 REQUEST = "request.json"
 #: golden rows of more values are arrays in golden.npz
@@ -45,7 +45,7 @@ def write_package(draft: Draft, folder: Path) -> None:
     contract = draft.validated()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(draft.model.SerializeToString(deterministic=True))
-    _write_golden(folder, contract, golden)
+    write_golden(folder, contract, golden)
     if draft.training is not None:
         shutil.copyfile(draft.training, folder / draft.contract["training_data"])
     record = json.dumps({"records": [record_of(contract, golden)]})
@@ -75,19 +75,19 @@ def _lower(draft: Draft, rows: int, reason: str) -> None:
 
 def record_of(contract: Contract, golden: Golden) -> dict[str, Any]:
     """The first golden row as a record of a request."""
-    record = {
+    return {
         feature.key: golden.columns[feature.name][0]
         for feature in contract.requested
         if golden.columns[feature.name][0] is not None
     }
-    return record
 
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _write_golden(folder: Path, contract: Contract, golden: Golden) -> None:
+def write_golden(folder: Path, contract: Contract, golden: Golden) -> None:
+    """Write golden.json, or golden.npz for many values of fixed shapes."""
     values = sum(np.size(v) for columns in (golden.columns, golden.outputs) for v in _all(columns))
     names = {feature.name for feature in contract.features}
     clash = names & {output.name for output in contract.outputs} | ({"tolerance"} & names)
@@ -160,7 +160,7 @@ def _readme(draft: Draft) -> str:
         "What it predicts, for whom, and from which data: write it here.\n\n"
         f"- Takes: {given}\n- Gives: {found}\n\n"
         "```bash\n"
-        f"quintet check {'.'}\nquintet publish {'.'}\n```\n\n"
+        f"quintet check .\nquintet publish .\n```\n\n"
         f"`{REQUEST}` is a request of one row. `model.yaml` gives the reason for each of its\n"
         f"fields; change what is wrong, then raise `version`.\n{todo}"
     )
