@@ -95,15 +95,15 @@ def demo(
     page = state / "churn-report.html"
     runs.report("churn", out=page, state=state)
 
-    act("Recommend: candidates by night, the order by what is in the basket")
-    recommend(stage, state)
-
     act("Replay a dead letter: a malformed message fails alone")
     dead_letter(stage)
     say("quintet dlq ls")
     dlq.list_sources(state=state)
     say("quintet dlq replay WorkDeadLetters")
     dlq.replay("WorkDeadLetters", state=state)
+
+    act("Recommend: candidates by night, the order by what is in the basket")
+    recommend(stage, state)
 
     console.print(f"\n[green]done in {time.monotonic() - start:.0f} s[/green]")
     _next(stage, state, page)
@@ -215,12 +215,14 @@ def _orders_of_one(stage: Stage) -> None:
 
 
 def _next(stage: Stage, state: Path, page: Path) -> None:
+    shipped = is_shipped(project_folder())
+    activate = "" if shipped else "  source .venv/bin/activate\n"
     record = '{"records": [{"text": "The sleeves of this sweater are too long"}]}'
     console.print(
         f"\nThe report of the file: [bold]{page}[/bold]\n"
         f"The API: [bold]{stage.api_url}[/bold]   AWS endpoint: [bold]{stage.endpoint_url}[/bold]\n"
-        "\nTry next (the local AWS goes on until `make demo-down`):\n"
-        "  source .venv/bin/activate\n"
+        "\nTry next (the local AWS goes on until "
+        f"`{'quintet down' if shipped else 'make demo-down'}`):\n{activate}"
         f"  curl -s {stage.api_url}/models/tickets/predict -d '{record}'\n"
         "  quintet stream windows sensor\n"
         f"  {eval_line(state).strip('`')}\n"
