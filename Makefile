@@ -78,7 +78,7 @@ lint: setup ## run ruff, mypy, cfn-lint
 PORT ?= 4566
 API_PORT ?= 4567
 demo: setup ## run the main job on the local AWS (PORT, API_PORT): online, rollouts, jobs, stream, a file, recommendations
-	$(BIN)/quintet demo --port $(PORT) --api-port $(API_PORT)
+	$(BIN)/quintet demo --fresh --port $(PORT) --api-port $(API_PORT)
 
 demo-down: setup ## stop what `make demo` left running
 	$(BIN)/quintet down

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from quintet_local.faults import OFF, FaultError, load
+from quintet_local.kept import KeptError
 from quintet_local.loopback import bypass_proxies
 from quintet_local.run import run
 from quintet_local.server import LocalAws, Settings, StartError
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--executions", type=int, metavar="N")
     parser.add_argument("--table-ramp", action="store_true")
+    parser.add_argument("--fresh", action="store_true")
     given = parser.parse_args()
     bypass_proxies(os.environ)
     parameters = dict(text.partition("=")[::2] for text in given.parameter)
@@ -39,9 +41,10 @@ def main() -> None:
             parameters,
             faults=load(given.faults) if given.faults else OFF,
             strict=Strictness(given.strict, given.executions, given.table_ramp),
+            fresh=given.fresh,
         )
         run(settings, _ready)
-    except (FaultError, FolderTaken, OSError, StartError, TemplateError) as error:
+    except (FaultError, FolderTaken, KeptError, OSError, StartError, TemplateError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         os._exit(1)  # returning would hang: a half-started server still has threads
 

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from quintet_local.executions import renamed, staying_stopped
+from quintet_local.keeping import Place, noting_deletes, noting_puts, noting_updates
 from quintet_local.keys import by_id_or_arn, of_enabled_keys
 from quintet_local.map_runs import tolerating
 from quintet_local.metrics import in_one_pass
@@ -34,6 +35,7 @@ from quintet_local.tables import (
 __all__ = [
     "import_state_machines",
     "install",
+    "install_keeping",
     "install_keys",
     "install_schedules",
     "install_sns",
@@ -93,6 +95,17 @@ def _install_streams(kinesis: ModuleType) -> None:
     _replace(backend, "get_records", streams.reads_to_the_end(backend.get_records))
     by_name_or_arn = streams.by_name_or_arn(backend.get_shard_iterator)
     _replace(backend, "get_shard_iterator", by_name_or_arn)
+
+
+def install_keeping(note: Callable[[Place], None]) -> None:
+    """Note every item of moto's DynamoDB that changes."""
+    from moto.dynamodb.models import DynamoDBBackend
+    from moto.dynamodb.models.table import Table
+
+    _replace(Table, "put_item", noting_puts(Table.put_item, note))
+    _replace(Table, "delete_item", noting_deletes(Table.delete_item, note))
+    update = noting_updates(DynamoDBBackend.update_item, note)
+    _replace(DynamoDBBackend, "update_item", update)
 
 
 def install_keys() -> None:

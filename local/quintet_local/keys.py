@@ -12,8 +12,13 @@ from quintet_local.names import ACCOUNT, REGION
 __all__ = ["by_id_or_arn", "make_key", "of_enabled_keys"]
 
 
-def make_key(id: str, arn: str, properties: Mapping[str, Any]) -> None:
-    """Add a key to moto, whose API gives keys ids of its own."""
+def make_key(
+    id: str, arn: str, properties: Mapping[str, Any], material: Callable[[str, bytes], bytes]
+) -> None:
+    """Add a key to moto, whose API gives keys ids of its own.
+
+    `material` returns the bytes of the key of an id, which are new ones the first time.
+    """
     from moto.kms.models import kms_backends
 
     backend: Any = kms_backends[ACCOUNT][REGION]
@@ -26,6 +31,7 @@ def make_key(id: str, arn: str, properties: Mapping[str, Any]) -> None:
     )
     del backend.keys[key.id]
     key.id, key.arn = id, arn
+    key.key_material = material(id, key.key_material)
     backend.keys[id] = key
 
 

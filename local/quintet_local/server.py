@@ -29,6 +29,8 @@ from quintet_local.gateway import Gateway
 from quintet_local.guard import guarded
 from quintet_local.honoured import compact, notices
 from quintet_local.http1 import Response, serve
+from quintet_local.keeping import BucketChanges, Keeper
+from quintet_local.kept import Kept
 from quintet_local.lambda_api import LambdaApi
 from quintet_local.logs import Logs
 from quintet_local.measures import Measures
@@ -66,7 +68,10 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What to serve and where; port 0 takes a free one."""
+    """What to serve and where; port 0 takes a free one.
+
+    `fresh` deletes the objects and items that are kept in the folder of the state.
+    """
 
     template: Path = Path("template.yaml")
     state: Path = Path(".quintet")
@@ -76,6 +81,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     faults: FaultPlan = OFF
     strict: Strictness = LENIENT
+    fresh: bool = False
 
 
 class LocalAws:
@@ -98,6 +104,7 @@ class LocalAws:
 
         Raises:
             StartError: a port is taken, or the fault plan names an unknown function.
+            KeptError: what was kept cannot be used.
             TemplateError: the template is not usable.
         """
         settings = self._settings
@@ -106,7 +113,8 @@ class LocalAws:
         api_socket = _bind(settings.api_port, "--api-port")
         runtime_socket = _bind(0, "")
         strict = settings.strict
-        services = strict.before(QuickReads(MotoServices()))
+        changes = BucketChanges(MotoServices())
+        services = strict.before(QuickReads(changes))
         if self._faults.on:
             services = FaultyCalls(services, self._faults)
         self._front = Front(_bind(settings.port, "--port"), services)
@@ -119,6 +127,12 @@ class LocalAws:
         strict.check(plan_, self.stack)
         self.notices = notices(plan_)
         self.outputs = _outputs(plan_, self.stack, self.api_url)
+        kept = Kept(settings.state, fresh=settings.fresh)
+        buckets, tables = (
+            [plan_.identities[name].ref for name in plan_.of_type(kind)]
+            for kind in ("AWS::S3::Bucket", "AWS::DynamoDB::Table")
+        )
+        keeper = Keeper(kept, buckets, tables, changes.names)
         self._front.start()
         self._services = Services(self.endpoint_url, self._front.port)
         self._logs = Logs(settings.state / "logs")
@@ -137,13 +151,17 @@ class LocalAws:
             p.get("Protocol") == "lambda" for p in plan_.of_type("AWS::SNS::Subscription").values()
         ):
             hooks.install_sns(self._call)
+        hooks.install_keeping(keeper.note)
         schedules = Schedules(targets.send)
         hooks.install_schedules(partial(self._loop.call_soon_threadsafe, schedules.refresh))
         lambda_api = LambdaApi(self._plane, self._invoke, self._submit)
         self._front.join(lambda_api, self.health, policies(plan_))
         self._thread.start()
         self._run(self._start_plane(runtime_socket)).result()
-        self._services.make(plan_, self.stack.machines)
+        self._services.make(plan_, self.stack.machines, kept.material)
+        self.kept = keeper.restore()
+        keeper.start()
+        self._keeper = keeper
         self._logs.start(self.stack.filters, self._call)
         self._run(self._start_sources(api_socket, targets)).result()
 
@@ -164,12 +182,15 @@ class LocalAws:
         return self._settings.state
 
     def stop(self) -> None:
-        """End the children, then everything else."""
+        """End the children, then everything else; what has changed is kept in any case."""
         State.remove(self._settings.state)
-        self._run(self._stop_plane()).result(timeout=10)
-        self._logs.stop()
-        self._front.stop()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        try:
+            self._run(self._stop_plane()).result(timeout=10)
+            self._logs.stop()
+            self._front.stop()
+        finally:
+            self._keeper.stop()
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def abandon(self) -> None:
         """Clean up after a failed start, so that no child process remains."""
@@ -186,6 +207,7 @@ class LocalAws:
             "api_url": self.api_url,
             "outputs": self.outputs,
             "environments": self._plane.status(),
+            "kept": self.kept,
             "faults": self._faults.report(),
             "not_allowed": self._front.refused(),
             "not_honoured": [asdict(notice) for notice in self.notices],

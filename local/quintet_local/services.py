@@ -50,8 +50,13 @@ class Services:
         config = Config(retries={"max_attempts": 0}, read_timeout=70, max_pool_connections=50)
         return self._session.client(service, endpoint_url=self.endpoint_url, config=config)
 
-    def make(self, plan: Plan, machines: tuple[StateMachine, ...]) -> None:
-        """Create the plan's resources.
+    def make(
+        self,
+        plan: Plan,
+        machines: tuple[StateMachine, ...],
+        material: Callable[[str, bytes], bytes],
+    ) -> None:
+        """Create the plan's resources; `material` is that of `make_key`.
 
         Raises:
             TemplateError: a service refused one.
@@ -66,7 +71,7 @@ class Services:
             hooks.install_keys()
             for logical_id, properties in keys.items():
                 identity = plan.identities[logical_id]
-                make_key(identity.ref, identity.attributes["Arn"], properties)
+                make_key(identity.ref, identity.attributes["Arn"], properties, material)
         if machines:
             hooks.import_state_machines()
         states = self.client("stepfunctions")

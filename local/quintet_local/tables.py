@@ -21,6 +21,7 @@ __all__ = [
     "ONE_CALL",
     "items_in_plain_json",
     "one_call_at_a_time",
+    "put_back",
     "queries_of_partitions",
     "transactions_of_items",
 ]
@@ -52,7 +53,10 @@ def transactions_of_items(
                 write(backend, items)
             except Exception:
                 for table, hash_key, range_key, item in before:
-                    _restore(table, hash_key, range_key, item)
+                    if item is None:
+                        table.delete_item(hash_key, range_key)
+                    else:
+                        put_back(table, item)
                 raise
 
     return transact
@@ -143,10 +147,9 @@ def _not_copied(tables: dict[int, Any]) -> Iterator[None]:
             del table.__deepcopy__
 
 
-def _restore(table: Any, hash_key: Any, range_key: Any, item: Any) -> None:
-    if item is None:
-        table.delete_item(hash_key, range_key)
-    elif range_key is None:
-        table.items[hash_key] = item
+def put_back(table: Any, item: Any) -> None:
+    """Put an item of moto's into its table, without conditions and stream records."""
+    if item.range_key is None:
+        table.items[item.hash_key] = item
     else:
-        table.items[hash_key][range_key] = item
+        table.items[item.hash_key][item.range_key] = item

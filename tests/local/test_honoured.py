@@ -141,6 +141,7 @@ def test_the_long_form_names_every_resource() -> None:
         "outputs": {},
         "not_honoured": [asdict(notice) for notice in found],
         "not_honoured_compact": ["short"],
+        "kept": {"objects": 0, "items": 0},
     }
     for verbose, lines in ((True, [str(notice) for notice in found]), (False, ["short"])):
         console = Console(width=80)

@@ -194,7 +194,8 @@ def test_the_command_starts_shows_and_stops(tmp_path: Path, small: Path) -> None
     assert (started.returncode, started.stderr) == (0, "")
     notice = "calls that a function's role does not allow are reported, not refused"
     assert f"EchoRole: AWS::IAM::Role: {notice}" in started.stdout
-    assert "all state is in memory and ends with it" in started.stdout
+    kept = f"{state} keeps buckets and tables (0 objects and 0 items from before); not kept are "
+    assert kept + "messages under way, stream records, executions, " in started.stdout
     told = json.loads((tmp_path / "state" / "local.json").read_text())
     for run in (started, quintet("status", "--state", state)):
         assert told["endpoint_url"] in run.stdout
@@ -215,7 +216,12 @@ def test_the_command_starts_shows_and_stops(tmp_path: Path, small: Path) -> None
     other = quintet("up", "--detach", *free, "--parameter", "Stage=x")
     assert other.returncode == 1
     assert "a local AWS runs from" in other.stderr
-    assert quintet("down", "--state", state).returncode == 0
+    down = quintet("down", "--state", state)
+    assert (down.returncode, down.stdout) == (
+        0,
+        "the local AWS has stopped; `quintet up` starts it with its buckets and tables, kept in "
+        f"{state}\n",
+    )
     assert not runs(told["pid"])
     assert "no local AWS runs" in quintet("down", "--state", state).stdout
     gone = quintet("env", "--state", state)

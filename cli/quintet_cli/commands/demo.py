@@ -51,17 +51,21 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
+    *,
     orders: Annotated[int, typer.Option(help="How many orders to score over HTTP.", min=1)] = 500,
     jobs: Annotated[int, typer.Option(help="How many jobs to submit at once.", min=1)] = 200,
     port: Annotated[int, typer.Option(help="Port of the AWS endpoint; 0 takes a free one.")] = 4566,
     api_port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 4567,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="If it is not running, start the local AWS empty.")
+    ] = False,
     state: State = DEFAULT_STATE,
 ) -> None:
     """Run the main workflow here: orders, rollouts, jobs, a stream, a file, recommendations."""
     if is_shipped(project_folder()):
         console.print("The project is the package's own; `quintet new DIR` writes it to a folder.")
     start = time.monotonic()
-    stage = _start(state, port, api_port)
+    stage = _start(state, port, api_port, fresh=fresh)
 
     act("Publish the shop's models")
     for name in ("fraud", "churn", "tickets", "sensor"):
@@ -109,14 +113,14 @@ def demo(
     _next(stage, state, page)
 
 
-def _start(state: Path, port: int, api_port: int) -> Stage:
+def _start(state: Path, port: int, api_port: int, *, fresh: bool) -> Stage:
     """Return the local AWS that already runs from this folder, or start one."""
     act("Start the local AWS from template.yaml")
     if is_running(state):
         console.print("it is running already")
     else:
-        say("quintet up --detach")
-        local.up(detach=True, port=port, api_port=api_port, state=state)
+        say("quintet up --detach --fresh" if fresh else "quintet up --detach")
+        local.up(detach=True, port=port, api_port=api_port, state=state, fresh=fresh)
     return Stage.open("local", state)
 
 

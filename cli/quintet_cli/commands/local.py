@@ -69,6 +69,9 @@ def up(
     table_ramp: Annotated[
         bool, typer.Option("--table-ramp", help="With --strict: throttle writes as new tables do.")
     ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete what is kept of an earlier one; start empty.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Name each resource of which something is ignored.")
     ] = False,
@@ -79,7 +82,7 @@ def up(
     parameters = dict(_parameter(text) for text in parameter or [])
     template = template or project_folder() / "template.yaml"
     if detach:
-        changed = parameter or faults or strict
+        changed = parameter or faults or strict or fresh
         if not changed and (page := _running(state, template, port, api_port)):
             print_running(Console(), page)
             return
@@ -89,6 +92,7 @@ def up(
         options += ["--strict"] if strict else []
         options += ["--executions", str(executions)] if executions else []
         options += ["--table-ramp"] if table_ramp else []
+        options += ["--fresh"] if fresh else []
         console = Console()
         with console.status("starting the local AWS ..."):
             page = start(state, options)
@@ -100,6 +104,7 @@ def up(
         return
     # the server takes a second to import: spare the other commands that
     from quintet_local.faults import OFF, FaultError, load
+    from quintet_local.kept import KeptError
     from quintet_local.run import run
     from quintet_local.server import Settings, StartError
     from quintet_local.strict import Strictness
@@ -111,7 +116,14 @@ def up(
         plan = load(faults) if faults else OFF
         strictness = Strictness(strict, executions, table_ramp)
         settings = Settings(
-            template, state, port, api_port, parameters, faults=plan, strict=strictness
+            template,
+            state,
+            port,
+            api_port,
+            parameters,
+            faults=plan,
+            strict=strictness,
+            fresh=fresh,
         )
         run(
             settings,
@@ -119,7 +131,7 @@ def up(
                 console, local.health(), local.state, "Ctrl-C stops it", verbose=verbose
             ),
         )
-    except (FaultError, FolderTaken, OSError, StartError, TemplateError) as error:
+    except (FaultError, FolderTaken, KeptError, OSError, StartError, TemplateError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         os._exit(1)  # returning would hang: a half-started server still has threads
     except KeyboardInterrupt:
@@ -138,7 +150,12 @@ def down(state: StateOption = DEFAULT_STATE) -> None:
         console.print(f"the local AWS of {state} was no longer running")
         return
     stop(found, state)
-    console.print("the local AWS has stopped; its data is deleted")
+    console.print(
+        f"the local AWS has stopped; `quintet up` starts it with its buckets and tables, kept in "
+        f"{state}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def status(state: StateOption = DEFAULT_STATE) -> None:

@@ -23,16 +23,22 @@ def print_started(
     """
     _addresses(console, page)
     if verbose:
-        _facts(console, [_notice(**one) for one in page["not_honoured"]], state)
+        _facts(console, [_notice(**one) for one in page["not_honoured"]])
     else:
-        _facts(console, page["not_honoured_compact"], state)
+        _facts(console, page["not_honoured_compact"])
+    kept = "{objects:,} objects and {items:,} items".format(**page["kept"])
+    text = (
+        f"\nlogs are in {state / 'logs'}/; {state} keeps buckets and tables ({kept} from before); "
+        "not kept are messages under way, stream records, executions, CloudWatch's logs and metrics"
+    )
+    console.print(text, highlight=False, soft_wrap=True)
     console.print(hint, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_running(console: Console, page: dict[str, Any]) -> None:
     """Print the addresses of a local AWS that ran before, and how to start anew."""
     _addresses(console, page)
-    hint = "it runs already; `quintet down` stops it and deletes its data"
+    hint = "it runs already; `quintet down` stops it, `quintet up --fresh` then starts an empty one"
     console.print(hint, style="dim", highlight=False, soft_wrap=True)
 
 
@@ -68,10 +74,8 @@ def _notice(resource: str, property: str, reason: str) -> str:
     return f"{resource}.{property}: {reason}" if property else f"{resource}: {reason}"
 
 
-def _facts(console: Console, not_honoured: list[str], state: Path) -> None:
+def _facts(console: Console, not_honoured: list[str]) -> None:
     if not_honoured:
         console.print("\n[bold]in the template, but not honoured here[/bold]")
         for line in not_honoured:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-    text = f"\nlogs are in {state / 'logs'}/; all state is in memory and ends with it"
-    console.print(text, highlight=False, soft_wrap=True)
