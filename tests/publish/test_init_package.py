@@ -18,6 +18,7 @@ from quintet.contract import Contract, Feature, Input, Output
 from quintet.errors import Conflict
 from quintet.serving.golden import Golden
 from quintet_publish.init.draft import Draft
+from quintet_publish.init.measured import memory_guesses
 from quintet_publish.init.names import is_key, model_name, sensitive, usable, without_repeats
 from quintet_publish.init.proposal import propose
 from quintet_publish.init.table import read_sample
@@ -148,6 +149,13 @@ def test_golden_rows_have_the_extremes_and_every_category(tmp_path: Path) -> Non
 )
 def test_a_name_that_callers_can_write(name: str, plain: str) -> None:
     assert usable(name) == plain
+
+
+def test_a_large_graph_needs_a_parameter_of_the_stage() -> None:
+    assert memory_guesses(150_000_000) == []
+    (found,) = memory_guesses(196_000_000)
+    assert found.value == "about 590 MB"
+    assert "quintet up --detach --parameter ModelMemoryMb=590" in found.reason
 
 
 def test_names() -> None:

@@ -12,11 +12,13 @@ import onnx
 
 from quintet.onnx_model import OnnxModel
 from quintet.serving.golden import score_columns
+from quintet.serving.model_cache import memory_needed
+from quintet.settings import PredictSettings
 from quintet_publish.full_request import Recorded
 from quintet_publish.init.guess import Guess
 from quintet_publish.model_yaml import read_contract
 
-__all__ = ["measured"]
+__all__ = ["measured", "memory_guesses"]
 
 RUNS = 30
 SECONDS = 3.0
@@ -71,6 +73,18 @@ def measured(
         why = f"a row takes about {1000 * each:.3g} ms and {largest:,} bytes"
         guesses.append(Guess.of(("limits", "rows"), rows, why))
     return guesses
+
+
+def memory_guesses(size: int) -> list[Guess]:
+    """What a graph of `size` bytes needs of a stage, if that is more than the default."""
+    needed, allowed = math.ceil(memory_needed(size) / 1e6), PredictSettings.model_memory_mb
+    if needed <= allowed:
+        return []
+    reason = (
+        f"a stage allows its models {allowed} MB: deploy it with ModelMemoryMb={needed}; here, "
+        f"`quintet up --detach --parameter ModelMemoryMb={needed}`"
+    )
+    return [Guess("memory", f"about {needed} MB", reason)]
 
 
 def _two_digits(value: float) -> float:

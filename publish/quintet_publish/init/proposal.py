@@ -17,7 +17,7 @@ from quintet_publish.init.graph import Source, read_source
 from quintet_publish.init.guess import Guess, changed
 from quintet_publish.init.layout import Layout, Row, Unfit, find_layout, run_alone
 from quintet_publish.init.matching import Matching, match
-from quintet_publish.init.measured import measured
+from quintet_publish.init.measured import measured, memory_guesses
 from quintet_publish.init.names import model_name
 from quintet_publish.init.results import take_outputs
 from quintet_publish.init.synthetic import invented
@@ -83,6 +83,7 @@ def propose(
     _hide(draft)
     take_outputs(draft, layout, rows, arrays)
     draft.guesses += measured(draft.contract, draft.model, draft.columns, clock)
+    draft.guesses += memory_guesses(draft.model.ByteSize())
     for guess in draft.guesses:
         if guess.path and guess.path[0] in ("slo", "limits"):
             changed(contract, guess.path, guess.value)
