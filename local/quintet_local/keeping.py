@@ -145,10 +145,11 @@ class Keeper:
             # an object that is deleted before its bytes are read makes another snapshot
             if not any(self._written() for _ in range(ATTEMPTS)):
                 return
-        except (OSError, sqlite3.Error) as error:
+        except Exception as error:  # else the thread would end, and nothing more be kept
             if not self._failing:
                 message = "%s cannot be written (%s): changes are kept again once it can be"
-                log.error(message, self._kept.path, error)
+                known = isinstance(error, (OSError, sqlite3.Error))
+                log.error(message, self._kept.path, error, exc_info=not known)
             self._failing = True
             return
         if self._failing:
@@ -165,19 +166,19 @@ class Keeper:
             _drain(self._changed_items, self._due_items.__setitem__)
             _drain(self._changed_buckets, lambda name, _: self._due_buckets.add(name))
             tables = _tables()
-            rows = [_row(tables[of[0]], *of) for of in self._due_items if of[0] in self._tables]
+            rows = [_row(tables.get(of[0]), *of) for of in self._due_items if of[0] in self._tables]
             buckets = {name: _listed(name) for name in self._buckets if name in self._due_buckets}
         if not rows and not buckets:
             self._due_items.clear()
             self._due_buckets.clear()
             return True
-        facts = {name: _facts_of(listed) for name, listed in buckets.items()}
         try:
+            facts = {name: _facts_of(listed) for name, listed in buckets.items()}
             with self._kept.written():
                 for name, listed in buckets.items():
                     self._put_bucket(name, listed, facts[name])
                 self._kept.put_items(rows)
-        except _Deleted:
+        except (_Deleted, RuntimeError):  # or its metadata grew while they were read
             return False
         self._facts.update(facts)
         self._due_items.clear()
@@ -216,7 +217,7 @@ class Keeper:
     def _restore_bucket(self, name: str) -> int:
         count = 0
         for key, version, facts, content in self._kept.objects(name):
-            _restore_object(_bucket(name), key, version, facts, content)
+            _restore_object(_buckets()[name], key, version, facts, content)
             self._facts[name][key, version] = facts
             count += 1
         return count
@@ -242,9 +243,9 @@ def _tables() -> Mapping[str, Any]:
 
 
 def _row(table: Any, name: str, hash_key: Any, range_key: Any) -> tuple[str, str, str | None]:
-    """Return the row of an item as it is now."""
+    """Return the row of an item as it is now; `table` is None once it is deleted."""
     keys = [key.to_json() for key in (hash_key, range_key) if key is not None]
-    item = table.get_item(hash_key, range_key)
+    item = None if table is None else table.get_item(hash_key, range_key)
     stored = None if item is None else _to_json(item.to_json()["Attributes"])
     return name, _to_json(keys), stored
 
@@ -268,10 +269,10 @@ def _from_json(value: Any) -> Any:
 _BYTES = "base64"
 
 
-def _bucket(name: str) -> Any:
+def _buckets() -> Mapping[str, Any]:
     from moto.s3.models import s3_backends
 
-    return s3_backends[ACCOUNT]["aws"].buckets[name]
+    return s3_backends[ACCOUNT]["aws"].buckets
 
 
 def _tagger() -> Any:
@@ -282,7 +283,10 @@ def _tagger() -> Any:
 
 def _listed(name: str) -> _Listed:
     """Return the objects of a bucket by key and version; the versions of a key in order."""
-    keys = dict.items(_bucket(name).keys)  # moto's own `items` has the latest versions only
+    bucket = _buckets().get(name)
+    if bucket is None:  # it was deleted
+        return {}
+    keys = dict.items(bucket.keys)  # moto's own `items` has the latest versions only
     return {(key, str(one.version_id)): one for key, all_ in list(keys) for one in list(all_)}
 
 

@@ -9,12 +9,14 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from moto.dynamodb.models.dynamo_type import DynamoType
 from tests.kits.local_aws import (
     FREE_PORTS,
     ROOT,
@@ -275,7 +277,7 @@ def test_a_kill_while_writing_leaves_a_whole_snapshot(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_once_and_what_is_due_is_kept_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    s3 = boto3.client("s3", region_name="us-east-1")
+    s3 = client("s3")
     s3.create_bucket(Bucket="full")
     kept, changed = Kept(tmp_path), deque[str]()
     keeper = Keeper(kept, ["full"], [], changed)
@@ -298,6 +300,79 @@ def test_a_full_disk_is_said_once_and_what_is_due_is_kept_later(
         "can be",
         f"{path} is written again",
     ]
+    kept.close()
+
+
+class Racing(Kept):
+    """Deletes an object while a snapshot that has listed it is written."""
+
+    def put_object(self, bucket: str, key: str, *rest: Any) -> None:
+        client("s3").delete_object(Bucket=bucket, Key="b")
+        super().put_object(bucket, key, *rest)
+
+
+def client(service: str) -> Any:
+    make: Any = boto3.client
+    return make(service, region_name="us-east-1")
+
+
+@mock_aws
+def test_an_object_deleted_during_a_snapshot_and_a_deleted_bucket_leave_the_rest(
+    tmp_path: Path,
+) -> None:
+    s3, kept = client("s3"), Racing(tmp_path)
+    keeper = Keeper(kept, ["raced", "deleted"], [], deque(["raced", "deleted"]))
+    s3.create_bucket(Bucket="raced")
+    for key in ("a", "b"):
+        s3.put_object(Bucket="raced", Key=key, Body=b"1")
+    keeper.write()
+    assert [(key, content) for key, _, _, content in kept.objects("raced")] == [("a", b"1")]
+    kept.close()
+
+
+def create_orders() -> None:
+    client("dynamodb").create_table(
+        TableName="orders",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "order", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "order", "KeyType": "HASH"}],
+    )
+
+
+@mock_aws
+def test_the_last_item_of_a_table_and_those_of_a_deleted_table_are_not_kept(
+    tmp_path: Path,
+) -> None:
+    create_orders()
+    dynamodb, kept = client("dynamodb"), Kept(tmp_path)
+    keeper = Keeper(kept, [], ["orders"], deque())
+    place, key = ("orders", DynamoType({"S": "1"}), None), {"order": {"S": "1"}}
+    for change in (
+        partial(dynamodb.delete_item, TableName="orders", Key=key),
+        partial(dynamodb.delete_table, TableName="orders"),
+    ):
+        dynamodb.put_item(TableName="orders", Item=key)
+        keeper.note(place)
+        keeper.write()
+        assert list(kept.items("orders")) == [key]
+        change()
+        keeper.note(place)
+        keeper.write()
+        assert list(kept.items("orders")) == []
+    kept.close()
+
+
+@mock_aws
+def test_items_without_the_key_that_a_table_has_now_are_refused(tmp_path: Path) -> None:
+    create_orders()
+    kept = Kept(tmp_path)
+    kept.put_items([("orders", "[]", json.dumps({"id": {"S": "1"}}))])
+    with pytest.raises(KeptError) as refused:
+        Keeper(kept, [], ["orders"], deque()).restore()
+    assert str(refused.value) == (
+        f"{tmp_path}/kept.db has items of table orders without its key order, which the template "
+        "names now: `quintet up --fresh` deletes what is kept and starts empty"
+    )
     kept.close()
 
 
