@@ -131,7 +131,7 @@ def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:
     try:
         entry = json.loads(line)
         directives = entry["_aws"]["CloudWatchMetrics"]
-        stamp = datetime.fromtimestamp(entry["_aws"].get("Timestamp", 0) / 1000, UTC)
+        stamp = _moment(entry["_aws"].get("Timestamp", 0))
         return [
             (directive["Namespace"], datum)
             for directive in directives
@@ -139,6 +139,11 @@ def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:
         ]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return []  # not EMF after all: CloudWatch ignores such a line too
+
+
+def _moment(milliseconds: float) -> datetime:
+    """A time as moto keeps it: in UTC, without a zone."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).replace(tzinfo=None)
 
 
 def _data(

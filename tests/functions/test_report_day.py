@@ -78,9 +78,9 @@ def test_one_model_that_cannot_be_reported_hides_no_drift_of_another(
     online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     s3 = online_aws.client("s3")
-    for name in ("damaged", "drifting"):
+    for name in ("unreadable", "drifting"):
         publish(online_aws, name)
-    put(online_aws, "damaged", DAYS[-1], b"no parquet")
+    put(online_aws, "unreadable", DAYS[-1], b"no parquet")
     for day, shift in zip(DAYS, (0, 1, 1), strict=True):
         put(online_aws, "drifting", day, captures(shift, day.timestamp()))
     with fresh_handler(_settings(online_aws), monkeypatch, "report_day") as handler:
@@ -94,7 +94,7 @@ def test_one_model_that_cannot_be_reported_hides_no_drift_of_another(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     # models of other tests may have captures here, too
     said = {line["model"]: line["message"] for line in lines if "message" in line}
-    assert (said["damaged"], said["drifting"]) == ("not reported", "reported")
+    assert (said["unreadable"], said["drifting"]) == ("not reported", "reported")
     assert [line["drifting_models_count"] for line in lines if "drifting_models_count" in line] == [
         [1.0]
     ]

@@ -150,7 +150,9 @@ def test_a_version_that_fails_on_some_rows_is_rolled_back(
     quintet(stage, "start", NAME, "3", *how)
     start, end = until_its_end(stage, before, 1 if how else ROWS)
     assert (start.event, end.event, end.cause.by) == ("started", "rolled back", "gates")
-    assert end.cause.reason.startswith("errors: " if how else "failures: 0.3 against 0, ")
+    # of requests of one row, a busy machine may see enough failures of either kind first
+    first = ("errors: 1 against 0, ", "failures: 1 against 0, ")
+    assert end.cause.reason.startswith(first if how else "failures: 0.3 against 0, ")
     assert {**end.after, "revision": 0} == {"live": live, "revision": 0}
     all_answered_by(stage, live)
 
