@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zlib
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -288,6 +290,12 @@ def test_a_window_of_late_rows_alone_has_counters_and_no_entities() -> None:
         {"form": 1, "models": {"shop": {}}},
         {"form": 1, "models": {"shop": None}},
         {"form": 1, "models": []},
+        {"form": 2, "models": {}},
+        {"form": 2, "deflated": None},
+        {"form": 2, "deflated": "not base64"},
+        {"form": 2, "deflated": "bm8gemxpYg=="},
+        {"form": 2, "deflated": b64encode(zlib.compress(b"[]")).decode()},
+        {"form": 2, "deflated": b64encode(zlib.compress(b'{"shop": {}}')[:-5]).decode()},
     ],
     ids=str,
 )
@@ -347,21 +355,40 @@ def test_a_state_past_the_limit_is_closed_as_a_part_and_the_batch_begins_another
     }
 
 
+def test_a_large_state_is_passed_on_deflated() -> None:
+    store, model = MemoryWindows(), contract(ALL)
+    shard = Shard(store)
+    few = [Row(f"customer {n}", float(n), f"w{n}", at=1.0) for n in range(20)]
+    assert shard.call(model, few).state["form"] == 1
+    many = [Row(f"customer {n}", n + 0.5, f"w{n}", at=2.0) for n in range(1000)]
+    for _ in range(2):
+        assert shard.call(model, many).state.keys() == {"form", "deflated"}
+    assert len(shard.state["deflated"]) < 50_000
+    assert shard.call(model, [], final=True).parts == 1
+    window = store.read("shop", 0.0)
+    assert window is not None
+    assert close_to(window.entities, by_hand(few + many + many))
+
+
 def test_state_is_measured_in_bytes_and_stays_under_the_limit() -> None:
     store, model = MemoryWindows(), contract(ALL)
     shard = Shard(store)
-    sizes = []
-    for number in range(6):
-        crowd = [Row(f"käufer {number} {n}", float(n), f"w{n}", at=1.0) for n in range(1000)]
+    sizes, spilled = [], []
+    noise = np.random.default_rng(1).normal(size=(8, 1000)).tolist()
+    for number, values in enumerate(noise):
+        crowd = [Row(f"käufer {number} {n}", x, f"{x}", at=1.0) for n, x in enumerate(values)]
         found = shard.call(model, crowd)
         sizes.append(
             len(json.dumps(found.state, ensure_ascii=False, separators=(",", ":")).encode())
         )
+        spilled.append(found.spilled)
     assert max(sizes) <= windows.MAX_STATE
+    assert not any(spilled[:2])
+    assert any(spilled)
     assert len(store.parts["shop", 0.0]) >= 1
     shard.call(model, [], final=True)
     window = store.read("shop", 0.0)
-    assert window is not None and window.counters.records == 6000 and len(window.entities) == 6000
+    assert window is not None and window.counters.records == 8000 and len(window.entities) == 8000
 
 
 def test_an_early_end_closes_a_part_and_the_window_goes_on() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -25,6 +27,9 @@ from quintet.streaming.parts import Counters, Part
 __all__ = ["OpenPart", "closed", "joined", "read", "size", "write"]
 
 FORM = 1
+#: deflated, half as large; it also spares Lambda's runtime, which parses and writes it as JSON
+DEFLATED_FORM = 2
+DEFLATED = 16_384  # bytes of JSON from which a state is
 
 
 @dataclass(slots=True)
@@ -95,7 +100,11 @@ def write(gathered: Mapping[str, OpenPart]) -> dict[str, Any]:
     """The state, JSON-ready; {} if it is empty."""
     if not gathered:
         return {}
-    return {"form": FORM, "models": {model: _write(found) for model, found in gathered.items()}}
+    models = {model: _write(found) for model, found in gathered.items()}
+    content = orjson.dumps(models)
+    if len(content) < DEFLATED:
+        return {"form": FORM, "models": models}
+    return {"form": DEFLATED_FORM, "deflated": base64.b64encode(zlib.compress(content, 1)).decode()}
 
 
 def read(state: Any) -> dict[str, OpenPart]:
@@ -107,10 +116,14 @@ def read(state: Any) -> dict[str, OpenPart]:
     if state == {} and isinstance(state, dict):
         return {}
     try:
-        if state["form"] != FORM:
+        if state["form"] == DEFLATED_FORM:
+            models = orjson.loads(zlib.decompress(base64.b64decode(state["deflated"])))
+        elif state["form"] == FORM:
+            models = state["models"]
+        else:
             raise ValueError("another form of state")
-        return {str(model): _read(found) for model, found in state["models"].items()}
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        return {str(model): _read(found) for model, found in models.items()}
+    except (ArithmeticError, AttributeError, LookupError, TypeError, zlib.error) as error:
         raise ValueError("no state of these windows") from error
 
 
