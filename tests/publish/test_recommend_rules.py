@@ -32,10 +32,11 @@ def test_the_example_and_its_json() -> None:
         rank="rank",
         score="score",
         session="session",
+        category="category",
         explore=0.05,
+        filters=Filters(seen=True, stock_max_age=86_400.0, per_category=5),
     )
     assert contract.recommend == rule
-    assert rule.filters == Filters(seen=True, stock_max_age=None, per_category=None)
     assert from_dict(json.loads(json.dumps(to_dict(contract)))) == contract
 
 
@@ -77,7 +78,7 @@ def test_the_example_and_its_json() -> None:
             "recommend.rank: expected an output of floats with the shape [-1, 1], got 'score'",
         ),
         (
-            "rank: rank => rank: rank\n  category: rank",
+            "category: category => category: rank",
             "recommend.category: expected an output of integers with the shape [-1, 1]; "
             "rank is float32 [-1, 1]",
         ),
@@ -87,11 +88,11 @@ def test_the_example_and_its_json() -> None:
             "recommend.explore: expected a number from 0 to 1, got 1.5",
         ),
         (
-            "explore: 0.05 => filters: {per_category: 2}",
+            "  category: category\n => ",
             "recommend.filters.per_category: needs `category`, the output with an item's category",
         ),
         (
-            "explore: 0.05 => filters: {stock_max_age: 0}",
+            "stock_max_age: 86400 => stock_max_age: 0",
             "recommend.filters.stock_max_age: expected a number from 1 to 2592000, got 0",
         ),
         (
