@@ -66,7 +66,7 @@ def test_ending_it_leaves_no_process_and_no_state_file(
     local.process.send_signal(signum)
     assert local.process.wait(timeout=30) == 0
     assert not runs(child)
-    assert sorted(path.name for path in local.state.iterdir()) == ["logs", "up.log"]
+    assert sorted(path.name for path in local.state.iterdir()) == ["kept.db", "logs", "up.log"]
 
 
 def test_killed_it_takes_its_children_along_and_starts_again(tmp_path: Path, small: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_state_file_of_a_killed_one_stands_in_nobodys_way(tmp_path: Path, smal
         0,
         f"the local AWS of {state} was no longer running".split(),
     )
-    assert sorted(path.name for path in state.iterdir()) == ["logs", "up.log"]
+    assert sorted(path.name for path in state.iterdir()) == ["kept.db", "logs", "up.log"]
 
 
 def test_the_aws_command_works_against_it(stack: LocalAws, tmp_path: Path) -> None:
