@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import json
 import typing
 from collections.abc import Iterator, Mapping
@@ -158,8 +159,8 @@ def _commands_of(group: typer.Typer, path: str) -> Iterator[tuple[str, str]]:
     for command in group.registered_commands:
         assert command.callback is not None
         name = command.name or command.callback.__name__.replace("_", "-")
-        text = command.help or command.callback.__doc__ or ""
-        yield f"{path} {name}", text.strip().partition("\n\n")[0].replace("\n", " ")
+        text = inspect.cleandoc(command.help or command.callback.__doc__ or "")
+        yield f"{path} {name}", text.partition("\n\n")[0].replace("\n", " ")
     for inner in group.registered_groups:
         assert inner.typer_instance is not None
         yield from _commands_of(inner.typer_instance, f"{path} {inner.name}")
