@@ -66,7 +66,7 @@ def test_the_demo_runs_in_an_empty_folder(folder: Path) -> None:
     assert "The project is the package's own; `quintet new DIR` writes it to a folder." in told
     assert "done in " in told
     assert "the local AWS goes on until `quintet down`" in told
-    assert ".venv" not in told
+    assert "source .venv" not in told
     assert [path.name for path in folder.iterdir()] == [".quintet"]
 
 
