@@ -16,6 +16,8 @@ from tests.kits.aws import moto_server
 from tests.kits.packages import COLUMNS, contract, model_of, package
 from tests.kits.registries import RegistryServer, registry_on, release_of
 
+from quintet.aws.artifacts import Artifacts
+from quintet.aws.client import AwsClient
 from quintet.errors import ModelFailure
 from quintet.manifest import manifest_from_json, sha256
 from quintet.onnx_model import PACKED_AT, OnnxModel
@@ -169,7 +171,15 @@ def test_one_run_packs_the_weights(
 def test_packed_weights_must_give_the_golden_outputs_too(
     server: RegistryServer, stored: dict[str, bytes], tmp_path: Path
 ) -> None:
-    model = server.artifacts(tmp_path).load("small", 1)
+    told: list[tuple[str, int, str]] = []
+    artifacts = Artifacts(
+        AwsClient("s3", environ=server.environ),
+        server.bucket,
+        cache=tmp_path,
+        threads=1,
+        not_packed=lambda of, error: told.append((of.name, of.version, str(error))),
+    )
+    model = artifacts.load("small", 1)
     mapped = model._session
     (weights,) = tmp_path.glob("*/weights.bin")
     other = weights.with_name("other")
@@ -177,6 +187,9 @@ def test_packed_weights_must_give_the_golden_outputs_too(
     other.replace(weights)  # the session's own mapping stays
     assert [run(model) for _ in range(2 * PACKED_AT)] == [[[5.0], [11.0]]] * (2 * PACKED_AT)
     assert model._session is mapped
+    ((name, version, reason),) = told
+    assert (name, version) == ("small", 1)
+    assert reason.startswith("model small version 1 does not give its golden outputs here: ")
 
 
 def test_a_replacement_that_fails_leaves_the_session() -> None:

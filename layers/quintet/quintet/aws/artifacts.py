@@ -40,7 +40,8 @@ class Artifacts:
     The weights of a large model are then mapped from there, and packed by a later run.
     `threads` is the number of threads of each model's run, by default all cores. `warn` is called
     with the contract and the largest difference of a version that serves although its golden
-    outputs are not quite reproduced.
+    outputs are not quite reproduced, `not_packed` with that of a large model whose packed weights
+    do not load or do not give the golden outputs: it goes on with mapped ones.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class Artifacts:
         cache: Path | None = None,
         threads: int | None = None,
         warn: Callable[[Contract, golden.Difference], None] = lambda contract, difference: None,
+        not_packed: Callable[[Contract, ModelFailure], None] = lambda contract, error: None,
     ) -> None:
         self._s3 = S3(client)
         self._bucket = bucket
         self._cache = cache
         self._threads = threads or available_threads(os.environ)
         self._warn = warn
+        self._not_packed = not_packed
 
     def load(self, model: str, version: int, seal: str | None = None) -> OnnxModel:
         """Load a version, ready to run, and check its golden vectors on this machine.
@@ -82,7 +85,15 @@ class Artifacts:
         if weights is None:
             return self._checked(make(), vectors)
         loaded = self._checked(make(packed=False), vectors)
-        loaded.replace_later(lambda: self._checked(make(), vectors))
+
+        def pack() -> OnnxModel:
+            try:
+                return self._checked(make(), vectors)
+            except ModelFailure as error:
+                self._not_packed(loaded.contract, error)
+                raise
+
+        loaded.replace_later(pack)
         return loaded
 
     def _checked(self, loaded: OnnxModel, vectors: golden.Golden) -> OnnxModel:
@@ -132,7 +143,7 @@ class Artifacts:
         return manifest
 
     def _weights(self, manifest: Manifest) -> Path | None:
-        """The file of a large model's weights; None if there is none, or no room to keep it."""
+        """The file of a large model's weights; None for others, or without room to keep it."""
         known = manifest.files.get(WEIGHTS)
         if known is None or self._cache is None:
             return None

@@ -195,6 +195,7 @@ def artifacts(bucket: str, *, threads: int | None = None, cached: bool = False) 
         threads=threads,
         cache=MODEL_FILES if cached else None,
         warn=_golden_differs,
+        not_packed=_not_packed,
     )
 
 
@@ -206,6 +207,14 @@ def _golden_differs(contract: Contract, difference: Difference) -> None:
     output.write(
         output.line("WARNING", "golden outputs differ", about),
         output.metrics(of, {"golden_warnings_count": 1}),
+    )
+
+
+def _not_packed(contract: Contract, error: QuintetError) -> None:
+    """Log that a large model goes on with mapped weights, which are slower for several rows."""
+    output = request_telemetry().output
+    output.warning(
+        "weights not packed", model=contract.name, version=contract.version, reason=str(error)
     )
 
 
