@@ -60,16 +60,18 @@ def logs(
     opened = Stage.open(stage, state)
     client, console = opened.client("logs"), Console(highlight=False, soft_wrap=True)
     group = _group(client, opened, function)
-    shown: set[str] = set()
+    before: set[str] = set()
     while True:
+        seen: set[str] = set()
         for event in _events(client, group, text, int(begin * 1000)):
-            if event["eventId"] not in shown:
-                shown.add(event["eventId"])
+            seen.add(event["eventId"])
+            if event["eventId"] not in before:
                 line = event["message"].rstrip("\n")
                 if found := escape(line) if raw else _shown(line, event["timestamp"]):
                     console.print(found)
         if not follow:
             return
+        before = seen
         time.sleep(POLL_SECONDS)
         begin = max(begin, time.time() - 60)  # lines arrive late, but not by a minute
 
@@ -85,7 +87,7 @@ def _group(client: Any, stage: Stage, function: str) -> str:
     if _plain(function) in found:
         return found[_plain(function)]
     near = difflib.get_close_matches(function, names, 1)
-    hint = f" (is it {near[0]!r}?)" if near else f": {', '.join(sorted(names)) or 'there is none'}"
+    hint = f" (is it {near[0]!r}?)" if near else f": {', '.join(sorted(names)) or 'none has logs'}"
     raise NotFound.of("FUNCTION", f"a function of stage {stage.name}{hint}", repr(function[:80]))
 
 
