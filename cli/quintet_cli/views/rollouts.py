@@ -51,7 +51,7 @@ def rollout_view(model: str, report: Report, stage: str) -> Iterator[RenderableT
 
 
 def standstill(model: str, report: Report, stage: str) -> str:
-    """What to do about a rollout that stands still; empty if it goes on, or there is none."""
+    """The next step for a paused or stopped rollout; empty if it runs, or without a rollout."""
     if report.rollout is not None and report.rollout.paused:
         hint = (
             f"  `quintet rollout resume {model}` lets it go on, `quintet rollout rollback {model}` "
