@@ -132,14 +132,15 @@ def test_a_good_version_is_promoted(stage: LocalAws) -> None:
         ("finished", 2, None),
     ]
     all_answered_by(stage, 2)
-    machine = stage.outputs["RolloutStateMachineArn"]
-    listed = stage.client("stepfunctions").list_executions
-    assert eventually(
-        lambda: (
-            [one["status"] for one in listed(stateMachineArn=machine)["executions"]]
-            == ["SUCCEEDED"]
-        )
-    )
+    assert eventually(lambda: executions(stage, found[0].after["rollout"]) == ["SUCCEEDED"])
+
+
+def executions(local: LocalAws, rollout: str) -> list[str]:
+    """The statuses of the executions that look at a rollout; other tests start some of their own."""
+    client, machine = local.client("stepfunctions"), local.outputs["RolloutStateMachineArn"]
+    listed = client.list_executions(stateMachineArn=machine)["executions"]
+    described = (client.describe_execution(executionArn=one["executionArn"]) for one in listed)
+    return [one["status"] for one in described if json.loads(one["input"])["rollout"] == rollout]
 
 
 @pytest.mark.parametrize("how", [(), ("--skip-shadow",)])
