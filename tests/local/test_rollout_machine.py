@@ -136,7 +136,7 @@ def test_a_good_version_is_promoted(stage: LocalAws) -> None:
 
 
 def executions(local: LocalAws, rollout: str) -> list[str]:
-    """The statuses of the executions that look at a rollout; other tests start some of their own."""
+    """The statuses of the executions that look at a rollout; other tests start some too."""
     client, machine = local.client("stepfunctions"), local.outputs["RolloutStateMachineArn"]
     listed = client.list_executions(stateMachineArn=machine)["executions"]
     described = (client.describe_execution(executionArn=one["executionArn"]) for one in listed)
