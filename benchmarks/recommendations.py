@@ -2,7 +2,8 @@
 
 Two rankers: the shop's, and one of 40 numbers (20 of the item, in the graph; 18 stored ones of the
 user, the candidate's score and the hour) and 100 trees. Candidates and stored features are read
-from the local AWS, which runs in another process; every answer is captured.
+from the local AWS, which runs in another process; every answer is captured, unless
+--without-captures is given.
 
 Of the handler, from event to response, the processor time is measured, without that of the call of
 the store (signing, HTTP), which is shown apart. The model's run on the same batch takes turns with
@@ -123,18 +124,19 @@ def wide_graph() -> bytes:
 
 
 @contextmanager
-def served() -> Iterator[LocalAws]:
+def served(captured: bool) -> Iterator[LocalAws]:
     """A local AWS with both rankers, and users `w0..` with 200 and `f0..` with 500 candidates."""
     with tempfile.TemporaryDirectory() as state:
         local = start_local_aws(Path(state))
         try:
             package = ROOT / "models/ranker"
             golden = json.loads((package / "golden.json").read_bytes())["columns"]
-            publish_graph(SHOP, (package / "model.onnx").read_bytes(), golden, local.registry)
+            shop, wide = (one if captured else replace(one, capture=None) for one in (SHOP, WIDE))
+            publish_graph(shop, (package / "model.onnx").read_bytes(), golden, local.registry)
             rows: dict[str, list[Any]] = {
                 feature.name: [1] for feature in WIDE.features if feature.name != "hour"
             }
-            publish_graph(WIDE, wide_graph(), {"hour": [12.0], **rows}, local.registry)
+            publish_graph(wide, wide_graph(), {"hour": [12.0], **rows}, local.registry)
             put_users(local)
             yield local
         finally:
@@ -334,9 +336,10 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=1000, help="of the handler")
     parser.add_argument("--requests", type=int, default=500, help="through the API, each ranker")
+    parser.add_argument("--without-captures", action="store_true", help="answers leave no captures")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results, too")
     asked = parser.parse_args()
-    with served() as local:
+    with served(not asked.without_captures) as local:
         note = f"{asked.rounds} rounds; processor time of the handler, in milliseconds"
         rows = measure_handler(local, asked.rounds)
         report("recommendations", rows, note, write=asked.write)
