@@ -7,7 +7,6 @@ import typing
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from quintet import contract
 from quintet.contract import (
     AlertRule,
     Contract,
@@ -17,6 +16,7 @@ from quintet.contract import (
     Input,
     Output,
     Stream,
+    dicts,
     from_dict,
     to_dict,
 )
@@ -76,12 +76,12 @@ def test_every_part_of_a_contract_is_read_as_its_class() -> None:
             for part in parts_in(hints[field.name]):
                 found.setdefault(kind, {})[field.name] = part
                 waiting.append(part)
-    assert found == contract._PARTS
+    assert found == dicts._PARTS
 
 
 def test_only_objects_hold_lists() -> None:
     # `from_dict` makes a tuple of every list that is a field's value
-    for kind in {Contract, *(p for parts in contract._PARTS.values() for p in parts.values())}:
+    for kind in {Contract, *(p for parts in dicts._PARTS.values() for p in parts.values())}:
         for name, hint in typing.get_type_hints(kind).items():
             options = typing.get_args(hint) or (hint,)
             assert all(typing.get_origin(option) is not list for option in options), name

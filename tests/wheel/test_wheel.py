@@ -74,7 +74,7 @@ def test_a_new_folder_is_a_project_of_its_own(folder: Path) -> None:
     quintet(folder, "new", "shop")
     shop = folder / "shop"
     assert (shop / "template.yaml").read_bytes() == (ROOT / "template.yaml").read_bytes()
-    package = "layers/quintet/quintet/contract.py"
+    package = "layers/quintet/quintet/record.py"
     assert (shop / package).read_bytes() == (ROOT / package).read_bytes()
     assert not list(shop.rglob("__pycache__"))
     assert "DIR: expected a folder that is empty" in quintet(folder, "new", "shop", code=4)
