@@ -42,6 +42,7 @@ GUIDES = {
     "quintet captures": "captures.md",
     "quintet check": "publishing.md",
     "quintet choose": "choose.md",
+    "quintet console": "console.md",
     "quintet dlq": "replay.md",
     "quintet drop": "batch.md",
     "quintet env": "local-aws.md",

@@ -35,6 +35,10 @@ COMMANDS = {
         "local",
         'Print shell exports for AWS tools to use the local AWS: `eval "$(quintet env)"`.',
     ),
+    "console": (
+        "console",
+        "Serve a page about a stage on this machine: models, rollouts, traffic, runs, refusals.",
+    ),
     "new": (
         "new",
         "Write the project into a folder to change: template, functions, layers, example models.",

@@ -20,7 +20,7 @@ from quintet.errors import ModelFailure, NotFound, QuintetError, Transient
 from quintet_cli.stacks import NoStage, StageError, explained
 from quintet_cli.terminal import Console
 
-__all__ = ["Status", "status_of", "told"]
+__all__ = ["Status", "reason_of", "status_of", "told"]
 
 #: the last parts of AWS's codes for what does not exist
 _MISSING = ("NotFound", "NotFoundException", "NoSuchKey", "NoSuchBucket", "DoesNotExist", "404")
@@ -36,12 +36,18 @@ class Status(IntEnum):
     UNREACHABLE = 5
 
 
-def told(error: Exception) -> Status | None:
-    """Print an expected error, and return the exit status; None for a defect of the command."""
+def reason_of(error: BaseException) -> str | None:
+    """Why an expected error happened, in plain words; None for a defect."""
     if not isinstance(error, (QuintetError, StageError, BotoCoreError, ClientError, OSError)):
         return None
+    return explained(error) or explained(error.__cause__) or str(error)
+
+
+def told(error: Exception) -> Status | None:
+    """Print an expected error, and return the exit status; None for a defect of the command."""
+    if (text := reason_of(error)) is None:
+        return None
     # quoted text may look like rich's markup; the terminal wraps lines
-    text = explained(error) or explained(error.__cause__) or str(error)
     console = Console(stderr=True)
     console.print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)
     return status_of(error)

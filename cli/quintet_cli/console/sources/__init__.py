@@ -1,0 +1,1 @@
+"""What the panels read of a stage, through the same readers as the commands."""
