@@ -34,6 +34,7 @@ from quintet.aws.rollouts import Rollouts
 from quintet.contract import Capture, Slo
 from quintet.rollouts.store import Cause
 from quintet.rollouts.transitions import start
+from quintet.wiring import predict as wiring
 
 JSON = {"Content-Type": "application/json"}
 GOOD = json.dumps({"records": [{"x": 3, "y": 1}]})
@@ -563,6 +564,22 @@ def test_an_init_that_nobody_waits_for_loads_every_protocol(online_aws: OnlineAw
     kind = {"AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"}
     protocols = {f"quintet.protocols.{name}" for name in ("kserve", "oip_infer", "sagemaker")}
     assert protocols <= loaded_by_a_cold_start(online_aws, asked, 200, **kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "late"), [("on-demand", True), ("provisioned-concurrency", False)]
+)
+def test_golden_rows_wait_for_the_second_answer_where_a_caller_waits_for_init(
+    online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch, kind: str, late: bool
+) -> None:
+    environ = {**online_aws.environ, "AWS_LAMBDA_INITIALIZATION_TYPE": kind}
+    with fresh_handler({**environ, "QUINTET_PRELOAD": "log"}, monkeypatch) as handler:
+        asked, models = event("POST", "/models/log/predict", GOOD), wiring.online().models
+        assert Answer.of(handler(asked, None)).status == 200
+        (model, _) = models._loaded["log", 1]
+        assert (model.due is not None) == late
+        assert Answer.of(handler(asked, None)).status == 200
+        assert model.due is None
 
 
 def test_importing_the_handler_needs_no_environment() -> None:

@@ -47,6 +47,8 @@ class Opposite:
     It fails in a run with an amount of 13.
     """
 
+    due = None
+
     def __init__(self, contract: Contract) -> None:
         self._model = OnnxModel(contract, GRAPHS["shop"]())
         self.contract, self.digest = contract, "d"

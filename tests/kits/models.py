@@ -229,7 +229,7 @@ CONTRACTS = {c.name: c for c in (SHOP, LOG, ECHO, PIXELS, TEXT)}
 #: a row of each model's features, stored ones too: its golden vectors
 ROWS: dict[str, dict[str, list[Any]]] = {
     "shop": {"customer": ["g"], "amount": [10.0], "items": [1.0], "orders_90d": [2.0]},
-    "log": {"x": [2.0], "y": [1.0]},
+    "log": {"x": [2.0, 4.0, 8.0], "y": [1.0, 1.0, 1.0]},
     "echo": {
         f"in_{d}": [{"bool": [True, False], "string": ["a", "b"]}.get(d, [1, 2])]
         for d in ECHO_DTYPES

@@ -88,8 +88,23 @@ class OnnxModel:
                 f"model {contract.name} version {contract.version} does not load "
                 f"({type(error).__name__})"
             ) from error
+        #: what `check_after_a_run` was given, from the first run on until it has passed
+        self.due: Callable[[], None] | None = None
         #: see `quintet.scoring.Model.run`; mostly the session's own method, to save a call
         self.run: Run = _rows_first(self._session, contract)
+
+    def check_after_a_run(self, check: Callable[[], None]) -> None:
+        """Let `check` be due as soon as this model has run once; whoever holds the model calls it.
+
+        It raises a ModelFailure where the model must not run again.
+        """
+        first = self.run
+
+        def run(outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
+            self.run, self.due = first, check
+            return first(outputs, feeds)
+
+        self.run = run
 
     def replace_later(self, make: Callable[[], OnnxModel]) -> None:
         """Let the `PACKED_AT`th run from now replace the session by that of `make`.

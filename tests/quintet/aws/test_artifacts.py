@@ -18,6 +18,8 @@ from quintet.aws.client import AwsClient
 from quintet.contract import to_dict
 from quintet.errors import ModelFailure, Transient
 from quintet.manifest import sha256
+from quintet.serving.model_cache import ModelCache
+from quintet.serving.routes import MemoryRoutes, Route
 from quintet.wiring import common
 
 PREFIX = "models/small/1/"
@@ -111,6 +113,42 @@ def test_golden_outputs_are_checked_at_load(server: RegistryServer) -> None:
         "row 2: y[0]: expected 16.5, got 9.0; they differ by 7.5, the tolerance 1e-06 allows "
         "1.6e-05"
     )
+
+
+def test_some_golden_rows_are_due_before_the_second_answer(server: RegistryServer) -> None:
+    client = AwsClient("s3", environ=server.environ)
+    loader = Artifacts(client, server.bucket, early=2)
+    model = loader.load("small", 1)
+    for due in (False, True):
+        assert (model.due is not None) == due
+        (y,) = model.run(["y"], {"x": np.array([[1, 2]], np.float32)})
+        assert y.tolist() == [[4.0]]
+    assert model.due is not None
+    model.due()
+    assert model.due is None
+
+
+def test_a_late_golden_row_that_differs_takes_the_version_out(server: RegistryServer) -> None:
+    outputs = golden()["outputs"]["y"]
+    late = {**golden(), "outputs": {"y": [*outputs[:2], [16.5]]}, "tolerance": 1e-6}
+    change_manifest(server, golden=late)
+    text = r"^model small version 1 does not give its golden outputs here: row 2: y\[0\]: expected"
+    client = AwsClient("s3", environ=server.environ)
+    changed = sha256(server.objects()[PREFIX + "manifest.json"])
+    version = replace_fields(server.registry.route("small").versions[1], seal=changed)
+    models = ModelCache(
+        MemoryRoutes([Route("small", 1, 1, {1: version})]),
+        Artifacts(client, server.bucket, early=2),
+        memory=10**9,
+        clock=lambda: 0.0,
+    )
+    assert models.get("small") is models.get("small")  # loaded in init: nobody has an answer yet
+    (y,) = models.get("small").run(["y"], {"x": np.array([[1, 2]], np.float32)})
+    assert y.tolist() == [[4.0]]
+    for _ in range(2):  # the second time it is loaded anew, with all rows
+        with pytest.raises(ModelFailure, match=text):
+            models.get("small")
+        assert models.in_memory() == []
 
 
 #: golden outputs that differ by 1e-6 of their size, and what the load says of the largest

@@ -386,6 +386,8 @@ CONTEXT = replace(
 class Echo:
     """Ranks by the time, and notes what it was given."""
 
+    due = None
+
     def __init__(self, contract: Contract) -> None:
         self.contract, self.digest = contract, "d"
         self.feeds: dict[str, Any] = {}

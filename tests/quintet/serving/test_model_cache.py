@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -26,6 +26,7 @@ class Loaded:
     version: int
     contract: Contract = field(default_factory=contract)
     digest: str = "digest"
+    due: Callable[[], None] | None = None
 
     def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         raise NotImplementedError
@@ -88,6 +89,49 @@ def test_gives_the_live_version_or_the_one_asked_for(loader: MemoryLoader, clock
 def test_loads_a_version_once(loader: MemoryLoader, clock: Clock) -> None:
     served = models(MemoryRoutes([route()]), loader, clock)
     assert served.get("m") is served.get("m")
+    assert len(loader.loads) == 1
+
+
+def test_a_version_whose_due_check_fails_answers_no_more_and_is_loaded_again(
+    loader: MemoryLoader, clock: Clock
+) -> None:
+    served = models(MemoryRoutes([route()]), loader, clock)
+    found = served.get("m")
+    assert isinstance(found, Loaded)
+
+    def differ() -> None:
+        raise ModelFailure("its golden outputs differ")
+
+    found.due = differ
+    with pytest.raises(ModelFailure, match=r"^its golden outputs differ$"):
+        served.answering("m", None)
+    assert served.get("m") is not found
+    assert served.get("m", 2) == Loaded("m", 2)
+    assert loader.loads == [("m", 1, "seal1"), ("m", 1, "seal1"), ("m", 2, "seal2")]
+
+
+def test_a_candidate_whose_due_check_fails_is_taken_out_for_a_while(
+    loader: MemoryLoader, clock: Clock
+) -> None:
+    taken_out: list[str] = []
+    served = ModelCache(
+        MemoryRoutes([route()]),
+        loader,
+        memory=100 * MB,
+        clock=clock,
+        taken_out=lambda name, version, error: taken_out.append(f"{name} {version}: {error}"),
+    )
+    found = served.candidate(served.route("m"), 2)
+    assert isinstance(found, Loaded)
+
+    def differ() -> None:
+        raise ModelFailure("its golden outputs differ")
+
+    found.due = differ
+    for _ in range(2):
+        with pytest.raises(ModelFailure, match=r"^its golden outputs differ$"):
+            served.candidate(served.route("m"), 2)
+    assert taken_out == ["m 2: its golden outputs differ"]
     assert len(loader.loads) == 1
 
 

@@ -44,6 +44,7 @@ class Version:
     """A version of the model, whose answers are its number more; it fails where x is `fails`."""
 
     digest = ""
+    due = None
 
     def __init__(self, number: int, fails: float = -1.0, contract: Contract = LIVE) -> None:
         self.contract = replace(contract, version=number)

@@ -46,6 +46,7 @@ class Fragile:
     """METER's model, which fails on rows with some x."""
 
     digest = ""
+    due = None
 
     def __init__(self, *fails: float, version: int = 1) -> None:
         self.contract: Contract = replace(METER, version=version)

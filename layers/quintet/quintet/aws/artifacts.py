@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -41,7 +42,9 @@ class Artifacts:
     `threads` is the number of threads of each model's run, by default all cores. `warn` is called
     with the contract and the largest difference of a version that serves although its golden
     outputs are not quite reproduced, `not_packed` with that of a large model whose packed weights
-    do not load or do not give the golden outputs: it goes on with mapped ones.
+    do not load or do not give the golden outputs: it goes on with mapped ones. `early` is how many
+    golden rows a load checks, by default all. The others are due after the first run, and a version
+    that fails then has all rows checked at its next load.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Artifacts:
         *,
         cache: Path | None = None,
         threads: int | None = None,
+        early: int | None = None,
         warn: Callable[[Contract, golden.Difference], None] = lambda contract, difference: None,
         not_packed: Callable[[Contract, ModelFailure], None] = lambda contract, error: None,
     ) -> None:
@@ -58,6 +62,8 @@ class Artifacts:
         self._bucket = bucket
         self._cache = cache
         self._threads = threads or available_threads(os.environ)
+        self._early = early
+        self._failed_late: set[str] = set()  # digests
         self._warn = warn
         self._not_packed = not_packed
 
@@ -82,24 +88,40 @@ class Artifacts:
             threads=self._threads,
             weights=weights,
         )
-        if weights is None:
-            return self._checked(make(), vectors)
-        loaded = self._checked(make(packed=False), vectors)
+        late = self._early is not None and manifest.digest not in self._failed_late
+        early = self._early if late else None
+        loaded = self._checked(make(packed=weights is None), vectors.slice(0, early))
+        as_checked = copy.copy(loaded)  # whose runs do not count as the loaded model's
+        if weights is not None:
 
-        def pack() -> OnnxModel:
-            try:
-                return self._checked(make(), vectors)
-            except ModelFailure as error:
-                self._not_packed(loaded.contract, error)
-                raise
+            def pack() -> OnnxModel:
+                try:
+                    return self._checked(make(), vectors)
+                except ModelFailure as error:
+                    self._not_packed(loaded.contract, error)
+                    raise
 
-        loaded.replace_later(pack)
+            loaded.replace_later(pack)
+        if early is not None and early < vectors.rows:
+
+            def check() -> None:
+                try:
+                    self._checked(as_checked, vectors.slice(early, None), early)
+                except ModelFailure:
+                    self._failed_late.add(manifest.digest)
+                    raise
+                loaded.due = None
+
+            loaded.check_after_a_run(check)
         return loaded
 
-    def _checked(self, loaded: OnnxModel, vectors: golden.Golden) -> OnnxModel:
-        """Check the golden outputs on this machine; see `Contract.when_golden_differs`."""
+    def _checked(self, loaded: OnnxModel, vectors: golden.Golden, start: int = 0) -> OnnxModel:
+        """Check the golden outputs on this machine; see `Contract.when_golden_differs`.
+
+        `start` is the number of the first of these rows.
+        """
         contract = loaded.contract
-        differences = golden.check(loaded, vectors)
+        differences = golden.check(loaded, vectors, start)
         if not differences:
             return loaded
         worst = max(differences, key=lambda difference: difference.relative)

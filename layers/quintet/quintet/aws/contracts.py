@@ -19,6 +19,7 @@ class Described:
 
     contract: Contract
     digest: str
+    due: None = None
 
     def run(self, outputs: Sequence[str], feeds: dict[str, Array]) -> list[Array]:
         """Fail: a version without its graph cannot run."""

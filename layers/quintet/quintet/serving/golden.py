@@ -63,7 +63,7 @@ class Golden:
         """The first rows."""
         return self.slice(0, rows)
 
-    def slice(self, start: int, stop: int) -> Golden:
+    def slice(self, start: int, stop: int | None) -> Golden:
         """Some of the rows."""
         return Golden(
             {name: values[start:stop] for name, values in self.columns.items()},
@@ -169,8 +169,10 @@ def _unpacked(values: Any) -> list[Any]:
     return found
 
 
-def check(model: Model, golden: Golden) -> list[Difference]:
+def check(model: Model, golden: Golden, start: int = 0) -> list[Difference]:
     """Score the golden rows as any request's; what differs, one value a row and output.
+
+    `start` is the number of the first of these rows.
 
     Raises:
         ModelFailure: the model raised, or broke its contract's shapes.
@@ -178,14 +180,14 @@ def check(model: Model, golden: Golden) -> list[Difference]:
     scores = score_columns(model, golden.columns)
     rows = {int(row): position for position, row in enumerate(scores.index)}
     differences = [
-        Difference(refusal.row or 0, refusal.field, refusal.expected, refusal.got)
+        Difference(start + (refusal.row or 0), refusal.field, refusal.expected, refusal.got)
         for refusal in scores.refusals
     ]
     for output in model.contract.outputs:
         for row, want in enumerate(golden.outputs.get(output.name, ())):
             if row in rows:
                 have = scores.outputs[output.name][rows[row]]
-                differences.extend(compare(output, row, want, have, golden.tolerance))
+                differences.extend(compare(output, start + row, want, have, golden.tolerance))
     return sorted(differences, key=lambda difference: difference.row)
 
 

@@ -40,6 +40,14 @@ class PublishedModel(Model, Protocol):
     @property
     def digest(self) -> str: ...
 
+    @property
+    def due(self) -> Callable[[], None] | None:
+        """What must be called before the model answers again.
+
+        It raises a ModelFailure if this version must not answer.
+        """
+        ...
+
 
 class Loader(Protocol):
     """Loads published versions into memory."""
@@ -117,7 +125,7 @@ class ModelCache:
         number = route.live if version is None else version
         key = (route.model, number)
         found = self._loaded.get(key)
-        if found is None or route.withdrawn:
+        if found is None or found[0].due is not None or route.withdrawn:
             return route, self.loaded(route, number)
         with self._lock:
             if key in self._loaded:
@@ -132,7 +140,9 @@ class ModelCache:
         with self._lock:
             if found := self._loaded.get(key):
                 self._loaded.move_to_end(key)
-                return found[0]
+        if found:
+            self._check(key, found[0])
+            return found[0]
         if number not in route.versions:
             raise route.unknown(number)
         return self._load(key, route.versions[number])
@@ -211,6 +221,17 @@ class ModelCache:
             if len(self._known) > ROUTES_KEPT:
                 self._known.popitem(last=False)
         return route
+
+    def _check(self, key: tuple[str, int], model: PublishedModel) -> None:
+        """Call what is due of a model; one that fails is dropped."""
+        if model.due is None:
+            return
+        try:
+            model.due()
+        except ModelFailure:
+            with self._lock:
+                self._loaded.pop(key, None)
+            raise
 
     def _load(self, key: tuple[str, int], version: Version) -> PublishedModel:
         self.crashes.check(*key)  # here alone: a version that crashed is not in memory

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -185,14 +185,25 @@ def registry(table: str) -> Registry:
     return Registry(client("dynamodb"), table)
 
 
-def artifacts(bucket: str, *, threads: int | None = None, cached: bool = False) -> Artifacts:
-    """The registry's bucket; `cached` keeps verified files on disk, `threads` is per session."""
+def init_is_waited_for(environ: Mapping[str, str]) -> bool:
+    """Whether a caller waits while this environment starts, and not only Lambda in advance."""
+    return environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand") == "on-demand"
+
+
+def artifacts(
+    bucket: str, *, threads: int | None = None, cached: bool = False, early: int | None = None
+) -> Artifacts:
+    """The registry's bucket; `cached` keeps verified files on disk, `threads` is per session.
+
+    `early` is how many golden rows a load checks, by default all: see `Artifacts`.
+    """
     from quintet.aws.artifacts import Artifacts
 
     return Artifacts(
         client("s3"),
         bucket,
         threads=threads,
+        early=early,
         cache=MODEL_FILES if cached else None,
         warn=_golden_differs,
         not_packed=_not_packed,

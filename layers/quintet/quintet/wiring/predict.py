@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from quintet.serving.breaker import CircuitBreaker
     from quintet.settings import PredictSettings
 
-__all__ = ["online", "recommender", "warm_predict"]
+__all__ = ["EARLY_GOLDEN_ROWS", "online", "recommender", "warm_predict"]
+
+#: golden rows that are checked before the first answer of an environment that a caller waits for;
+#: the others are checked before the second
+EARLY_GOLDEN_ROWS = 2
 
 
 @cache
@@ -48,7 +52,10 @@ def online() -> Online:
         telemetry.crashed(crash)
     models = ModelCache(
         registry,
-        common.artifacts(settings.registry_bucket),
+        common.artifacts(
+            settings.registry_bucket,
+            early=EARLY_GOLDEN_ROWS if common.init_is_waited_for(os.environ) else None,
+        ),
         memory=settings.model_memory_mb * 1_000_000,
         clock=time.monotonic,
         crashes=crashes,
@@ -111,8 +118,8 @@ def warm_predict() -> None:
 
     If a model does not load, the first request for it tries again and gets the error.
     """
-    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
-        for form in registry.NAMES:  # nobody waits for this init, and the first request would
+    if not common.init_is_waited_for(os.environ):
+        for form in registry.NAMES:  # the first request would wait for them
             registry.protocol(form)
     service, output = online(), common.request_telemetry().output
     for name in _settings().preload:
