@@ -19,7 +19,9 @@ from typing import Any
 import typer
 
 from quintet import settings
+from quintet.openapi.document import document
 from quintet.telemetry import metrics
+from quintet_cli import openapi
 from quintet_cli.app import COMMANDS, loaded
 from quintet_cli.choosing.answers import Answer
 from quintet_cli.choosing.break_even import break_even
@@ -35,6 +37,9 @@ OPERATIONS = ROOT / "docs/operations.md"
 CHOOSE = ROOT / "docs/choose.md"
 CHOOSE_SCHEMA = ROOT / "docs/choose.schema.json"
 INIT_SCHEMA = ROOT / "docs/init.schema.json"
+OPENAPI = ROOT / "docs/openapi"
+#: where the committed documents say that the API is: the local AWS
+API = "http://127.0.0.1:4567"
 
 #: the page that explains a command, by the beginning of its name
 GUIDES = {
@@ -51,6 +56,7 @@ GUIDES = {
     "quintet impressions": "recommendations.md",
     "quintet jobs": "async.md",
     "quintet labels": "labels.md",
+    "quintet openapi": "api.md",
     "quintet predict": "api.md",
     "quintet rollback": "rollouts.md",
     "quintet monitor": "monitoring.md",
@@ -113,7 +119,19 @@ def pages() -> dict[Path, str]:
         CHOOSE: fill(CHOOSE.read_text(encoding="utf-8"), _choosing()),
         CHOOSE_SCHEMA: json.dumps(schema, indent=2) + "\n",
         INIT_SCHEMA: json.dumps(Initialised.model_json_schema(), indent=2) + "\n",
+        **_openapi(),
     }
+
+
+def _openapi() -> dict[Path, str]:
+    """The OpenAPI document of each example model, and that of the API without models."""
+    found = {OPENAPI / "api.json": document([], base=API, auth="none")}
+    for folder in sorted(path.parent for path in ROOT.glob("models/*/model.yaml")):
+        model = openapi.described(folder)
+        found[OPENAPI / f"{folder.name}.json"] = document(
+            [model], whole=False, base=API, auth="none"
+        )
+    return {path: openapi.text(one) for path, one in found.items()}
 
 
 def _choosing() -> dict[str, list[str]]:

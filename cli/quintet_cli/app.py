@@ -57,6 +57,10 @@ COMMANDS = {
     "models": ("publish", "List the models, their versions, and which are live."),
     "schema": ("publish", "Print the JSON Schema of model.yaml."),
     "predict": ("predict", "Print what a model answers to records, as the API does."),
+    "openapi": (
+        "openapi",
+        "Print the OpenAPI document of a stage, of one of its models, or of a package.",
+    ),
     "versions": ("versions", "List the versions of a model, withdrawn and deleted ones too."),
     "withdraw": (
         "versions",

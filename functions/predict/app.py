@@ -1,6 +1,6 @@
 """predict: answers predictions over HTTP in four forms: records, OIP V2, SageMaker, KServe V1.
 
-It answers requests for recommendations, too.
+It answers requests for recommendations, and describes the API, too.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ def recommend(request: Request, context: RequestContext) -> Response:
     return recommendations.answer(wiring.recommender(), request, context)
 
 
+def describe(request: Request, context: RequestContext) -> Response:
+    """Answer with the OpenAPI document of a model, or of the API."""
+    return wiring.openapi().answer(request)
+
+
 _FORMS = {
     ("POST", "/models/{model}/predict"): "records",
     ("POST", "/models/{model}/versions/{version}/predict"): "records",
@@ -57,6 +62,10 @@ ROUTES = gateway.Routes(
     | {
         (method, "/models/{model}/recommendations/{user}"): (recommend, partial(failure, "records"))
         for method in ("GET", "POST")
+    }
+    | {
+        ("GET", route): (describe, partial(failure, "records"))
+        for route in ("/openapi.json", "/models/{model}/openapi.json")
     }
 )
 

@@ -56,7 +56,7 @@ def test_metadata(url: str) -> None:
     assert found["name"] == "quintet"
 
 
-NO_DOCS = "one page documents the API of all models: 404"
+NO_DOCS = "the documents are /openapi.json and /models/{model}/openapi.json: 404"
 
 
 @port("test_openapi, test_docs", "an OpenAPI document and a page of the server", NO_DOCS)

@@ -72,6 +72,17 @@ def test_records_are_scored(predict: Predict) -> None:
     }
 
 
+def test_the_api_describes_itself(predict: Predict) -> None:
+    whole = predict("GET", "/openapi.json")
+    assert (whole.status, whole.headers["Content-Type"]) == (200, "application/json")
+    for name in ("log", "shop"):
+        one = predict("GET", f"/models/{name}/openapi.json").json()
+        assert one["info"]["version"] == str(CONTRACTS[name].version)
+        assert one["paths"].keys() <= whole.json()["paths"].keys()
+    assert predict("GET", "/models/nobody/openapi.json").status == 404
+    assert predict("POST", "/openapi.json").headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
 def test_stored_features_come_from_the_table(
     predict: Predict, online_aws: OnlineAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -332,7 +332,10 @@ _RESOURCES = (
     ),
     (re.compile(r"/endpoints/(?P<endpoint>[^/]+)"), "/endpoints/{endpoint}"),
     *((re.compile(rf"/{name}/(?P<proxy>.+)"), f"/{name}/{{proxy+}}") for name in PREFIXES),
-    *((re.compile(rf"/{name}/?"), f"/{name}") for name in (*PREFIXES, "endpoints")),
+    *(
+        (re.compile(rf"/{re.escape(name)}/?"), f"/{name}")
+        for name in (*PREFIXES, "endpoints", "openapi.json")
+    ),
 )
 
 

@@ -31,6 +31,7 @@ ORDER = [
     {"jobs", "batch", "rollouts"},
     {"streaming", "recommend"},
     {"webhooks"},
+    {"openapi"},
     {"api"},
     {"aws"},
     {"wiring", "replay"},

@@ -26,7 +26,7 @@ from quintet.formats.csv_rows import csv_rows, delimiter_of
 from quintet.protocols.http import JSON_TEXT, Request, check_count, check_rows, parse_json
 from quintet.protocols.records import Asked, read
 
-__all__ = ["decode", "rows"]
+__all__ = ["decode", "ordered_fields", "rows"]
 
 _ROWS = "rows"
 _CSV_TEXT = re.compile(rb'"[^"]*"')
@@ -69,7 +69,7 @@ def _check_fixed(contract: Contract, what: str) -> None:
             raise BadInput.of("body", expected, what)
 
 
-def _fields(contract: Contract) -> list[tuple[str, Feature | None, int]]:
+def ordered_fields(contract: Contract) -> list[tuple[str, Feature | None, int]]:
     """Name, feature (None for the entity key) and number of values of each field, in row order."""
     key: list[tuple[str, Feature | None, int]] = []
     if contract.entity and contract.needs_entity:
@@ -107,7 +107,7 @@ def rows(contract: Contract, found: Sequence[Any]) -> Batch:
 
 def _is_flat(contract: Contract, values: list[Any]) -> bool:
     """Whether an array of plain values is one row: it is, unless rows have a single value."""
-    single = len(_fields(contract)) == 1 and not any(f.shape for f in contract.requested)
+    single = len(ordered_fields(contract)) == 1 and not any(f.shape for f in contract.requested)
     return bool(values) and not single and not any(type(item) in (list, dict) for item in values)
 
 
@@ -125,7 +125,7 @@ def _batch(contract: Contract, found: Sequence[Any]) -> Batch:
         found = [_unwrapped(row) if _is_wrapper(contract, row) else row for row in found]
     if any(type(row) is dict for row in found):
         return from_records(contract, found)
-    fields = _fields(contract)
+    fields = ordered_fields(contract)
     if len(fields) == 1:
         name, feature, _ = fields[0]
         alone = [row[0] if _is_wrapped(row, feature) else row for row in found]
@@ -222,7 +222,7 @@ def _csv(contract: Contract, body: bytes) -> Batch:
         raise BadInput.of("body", "CSV in UTF-8", "other bytes") from None
     except csv.Error as error:
         raise BadInput.of("body", "CSV", str(error)) from None
-    fields = _fields(contract)
+    fields = ordered_fields(contract)
     names = [name for name, _, _ in fields]
     if lines and set(lines[0]) & contract.request_keys:
         names = [name or "" for name in lines.pop(0)]
@@ -245,7 +245,7 @@ def _csv(contract: Contract, body: bytes) -> Batch:
 def _npy(contract: Contract, body: bytes) -> Batch:
     """An array of numbers, (rows, values) or (rows, *shape) of the only feature."""
     array = _read_npy(body)
-    fields = _fields(contract)
+    fields = ordered_fields(contract)
     if len(fields) == 1 and contract.requested and contract.requested[0].free:
         if array.ndim == len(contract.requested[0].shape):
             array = array[np.newaxis]

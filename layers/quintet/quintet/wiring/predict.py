@@ -11,13 +11,14 @@ from quintet.protocols import registry
 from quintet.wiring import common
 
 if TYPE_CHECKING:
+    from quintet.api.openapi import OpenApi
     from quintet.aws.client import AwsClient
     from quintet.recommend.recommender import Recommender
     from quintet.serving import Online
     from quintet.serving.breaker import CircuitBreaker
     from quintet.settings import PredictSettings
 
-__all__ = ["EARLY_GOLDEN_ROWS", "online", "recommender", "warm_predict"]
+__all__ = ["EARLY_GOLDEN_ROWS", "online", "openapi", "recommender", "warm_predict"]
 
 #: golden rows that are checked before the first answer of an environment that a caller waits for;
 #: the others are checked before the second
@@ -111,6 +112,26 @@ def recommender() -> Recommender:
     )
     shown = ShownRuns(reads, time.monotonic)
     return Recommender(online(), reads, shown, common.contracts(settings))
+
+
+@cache
+def openapi() -> OpenApi:
+    """What describes the API. It reads contracts and golden rows, and loads no model."""
+    from quintet.api.openapi import OpenApi
+    from quintet.contract import from_dict
+    from quintet.openapi.models import Described
+    from quintet.serving.golden import golden_from_dict
+
+    service, artifacts = online(), common.artifacts(_settings().registry_bucket)
+
+    def read(name: str) -> Described:
+        route = service.models.route(name)
+        if route.live not in route.versions:
+            raise route.unknown(route.live)
+        manifest = artifacts.manifest(name, route.live, route.versions[route.live].seal)
+        return Described(from_dict(manifest.contract), golden_from_dict(manifest.golden))
+
+    return OpenApi(service.index, read, common.auth())
 
 
 def warm_predict() -> None:
