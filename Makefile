@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-wheel test-sam-local test-localstack lint bench foreign-models build deploy lock lock-clients lock-localstack clean
+.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-wheel test-sam-local test-localstack audit lint bench foreign-models build deploy lock lock-audit lock-clients lock-localstack clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ test-sam-local: setup ## run sam local invoke and start-api in containers, by Po
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(BIN)/python -m pytest -m sam_local tests/sam_local
 
+audit: setup .venv-audit/.ready ## read code, template and locks with bandit, checkov, pip-audit; write SBOMs
+	$(BIN)/python -m tests.audit .venv-audit/bin
+
 test-localstack: setup .venv-lambda/.ready .venv-localstack/.ready ## deploy to LocalStack by sam deploy, and test it
 	$(MAKE) build ARCH=x86_64 SAM=.aws-sam/x86_64
 	$(BIN)/python -m pytest -m localstack tests/localstack
@@ -100,6 +103,12 @@ foreign-models: setup ## export models with torch, CatBoost and others, and serv
 .venv-lambda/.ready: requirements/lambda.txt $(VENV)/.ready
 	$(BIN)/uv venv --quiet --clear --python python3.13 .venv-lambda
 	VIRTUAL_ENV=.venv-lambda $(BIN)/uv pip install --quiet --require-hashes -r $<
+	@touch $@
+
+# checkov pins packages of its own.
+.venv-audit/.ready: requirements/audit.txt $(VENV)/.ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-audit
+	VIRTUAL_ENV=.venv-audit $(BIN)/uv pip install --quiet --require-hashes -r $<
 	@touch $@
 
 # LocalStack's package, with the plugin that replaces Docker and downloads.
@@ -151,10 +160,14 @@ lock-clients: ## resolve requirements/clients-*.txt
 			--no-header --upgrade requirements/clients-$$name.in -o requirements/clients-$$name.txt || exit 1; \
 	done
 
+lock-audit: ## resolve requirements/audit.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-header --upgrade requirements/audit.in -o requirements/audit.txt
+
 # resolved as of LocalStack's last release: newer packages break it
 lock-localstack: ## resolve requirements/localstack.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.13 --exclude-newer 2026-03-28 --generate-hashes \
 		--no-annotate --no-header requirements/localstack.in -o requirements/localstack.txt
 
 clean: ## remove what the other targets created
-	rm -rf $(VENV) .venv-sam .venv-lambda .venv-clients-* .venv-localstack .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-sam .venv-lambda .venv-audit .venv-clients-* .venv-localstack .venv313 .aws-sam .quintet build dist .mypy_cache .ruff_cache .pytest_cache

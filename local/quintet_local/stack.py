@@ -327,7 +327,7 @@ def _definition(plan: Plan, logical_id: str, properties: Mapping[str, Any]) -> d
         # CloudFormation's own reader treats an alias as text
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, YAML)):
             raise TemplateError(f"{logical_id}: its definition has a YAML alias, write it out")
-        definition = yaml.load(text, YAML)
+        definition = yaml.load(text, YAML)  # nosec B506
     except yaml.YAMLError as error:
         raise TemplateError(f"{logical_id}: its definition is not YAML: {error}") from error
     if not isinstance(definition, dict):

@@ -107,7 +107,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise TemplateError(f"{path}: {error.strerror}") from error
     try:
-        source = yaml.load(text, _SamYaml)
+        source = yaml.load(text, _SamYaml)  # nosec B506
     except Exception as error:  # the parser's YAML errors have no narrower common base
         raise TemplateError(f"{path}: {error}") from error
     if not isinstance(source, dict) or not isinstance(source.get("Resources"), dict):

@@ -54,3 +54,12 @@ def test_make_targets_of_the_readme_exist() -> None:
     wanted = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / "README.md").read_text(), re.M))
     assert {"demo", "test", "demo-down"} <= wanted
     assert {target for target in wanted if not re.search(rf"^{target}:", makefile, re.M)} == set()
+
+
+def test_what_checks_each_risk_exists() -> None:
+    rows = [
+        line for line in (ROOT / "docs/security.md").read_text().splitlines() if line[:1] == "|"
+    ]
+    checks = [re.findall("`([^` ]+)`", row.rsplit("|", 2)[1]) for row in rows[2:]]
+    assert all(checks)
+    assert [path for paths in checks for path in paths if not (ROOT / path).exists()] == []
