@@ -1,0 +1,192 @@
+"""Campaigns: many seeds, what they reached, and a failing one made small."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.simulation.faults import Fault, Faults
+from tests.simulation.kernel import Simulation
+from tests.simulation.scenario import START, Scenario
+from tests.simulation.scenarios.jobs import Jobs
+
+__all__ = ["SCENARIOS", "Outcome", "Totals", "run", "scenario_of", "shrunk"]
+
+#: how far apart the seeds of weathers are, and how many are tried for fewer inputs
+WEATHERS, TRIES = 1_000_003, 12
+SCENARIOS: tuple[type[Scenario], ...] = (Jobs,)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one seed. `inputs` are the numbers of the inputs that there were."""
+
+    seed: int
+    weather: int
+    scenario: str
+    failures: list[str]
+    faults: list[Fault]
+    inputs: tuple[int, ...]
+    reach: Counter[str]
+    hits: Counter[tuple[str, str]]
+    sites: dict[str, tuple[str, ...]]
+    seconds: float
+    digest: str
+
+
+@dataclass(slots=True)
+class Totals:
+    """What became of many seeds."""
+
+    seeds: Counter[str] = field(default_factory=Counter)
+    failures: dict[int, list[str]] = field(default_factory=dict)
+    reach: Counter[tuple[str, str]] = field(default_factory=Counter)
+    hits: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    sites: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    seconds: float = 0.0
+    #: processor seconds
+    busy: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one seed."""
+        name = outcome.scenario
+        self.seeds[name] += 1
+        if outcome.failures:
+            self.failures[outcome.seed] = outcome.failures
+        self.reach.update({(name, state): count for state, count in outcome.reach.items()})
+        self.hits.update({(name, *hit): count for hit, count in outcome.hits.items()})
+        self.sites |= {(name, site): kinds for site, kinds in outcome.sites.items()}
+        self.seconds += outcome.seconds
+
+    def merge(self, other: Totals) -> None:
+        """Count what another process counted."""
+        self.seeds.update(other.seeds)
+        self.failures |= other.failures
+        self.reach.update(other.reach)
+        self.hits.update(other.hits)
+        self.sites |= other.sites
+        self.seconds += other.seconds
+        self.busy += other.busy
+
+    def missed(self) -> list[str]:
+        """The states that no seed passed through, of the scenarios that ran."""
+        return [
+            f"{one.NAME}: {state}"
+            for one in SCENARIOS
+            if self.seeds[one.NAME]
+            for state in one.REACH
+            if not self.reach[one.NAME, state]
+        ]
+
+    def seldom(self, least: int) -> list[str]:
+        """The faults that happened at a call site fewer times than `least`."""
+        return [
+            f"{name}: {site}: {kind}: {self.hits[name, site, kind]} times"
+            for (name, site), kinds in sorted(self.sites.items())
+            for kind in kinds
+            if self.hits[name, site, kind] < least
+        ]
+
+
+def scenario_of(seed: int) -> type[Scenario]:
+    """The scenario of a seed: they take turns."""
+    return SCENARIOS[seed % len(SCENARIOS)]
+
+
+def run(
+    seed: int,
+    *,
+    scenario: type[Scenario] | None = None,
+    weather: int = 0,
+    only: Collection[Fault] | None = None,
+    keep: Collection[int] | None = None,
+) -> Outcome:
+    """Simulate one seed: with all faults that it draws, or `only` these; with the inputs `keep`.
+
+    Another `weather` draws other faults for the same inputs.
+    """
+    kind = scenario or scenario_of(seed)
+    faults = Faults(seed + weather * WEATHERS, START + 3600 * kind.HOURS, kind.RARE, only)
+    simulation = Simulation(seed, faults, START)
+    with _one_source(seed):
+        world = kind(simulation, keep)
+        world.play()
+        simulation.close()
+        failures = [*simulation.violations, *world.check()]
+    kept = tuple(number for number in range(world.inputs) if world.kept(number))
+    return Outcome(
+        seed,
+        weather,
+        kind.NAME,
+        failures,
+        faults.happened,
+        kept,
+        simulation.reach,
+        faults.hits,
+        faults.sites,
+        simulation.now - START,
+        simulation.digest,
+    )
+
+
+@contextmanager
+def _one_source(seed: int) -> Iterator[None]:
+    """Let everything that is drawn, and every new id, come from the seed."""
+    state, made, source = random.getstate(), uuid.uuid4, random.Random(f"{seed}/ids")
+    random.seed(seed)
+    uuid.uuid4 = lambda: uuid.UUID(int=source.getrandbits(128), version=4)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        uuid.uuid4 = made
+
+
+def shrunk(found: Outcome, scenario: type[Scenario] | None = None) -> Outcome:
+    """The smallest run that fails as this one does: of its inputs and faults as few as it takes.
+
+    With fewer inputs the calls are others, so that other weather is tried as well.
+    """
+    wanted, best = _names(found), found
+
+    def fails(weather: int, keep: tuple[int, ...], only: Collection[Fault] | None) -> bool:
+        nonlocal best
+        again = run(found.seed, scenario=scenario, weather=weather, only=only, keep=keep)
+        if not wanted & _names(again):
+            return False
+        best = again
+        return True
+
+    _fewest(found.inputs, lambda some: any(fails(w, some, None) for w in range(TRIES)))
+    weather, keep = best.weather, best.inputs
+    _fewest(tuple(best.faults), lambda some: fails(weather, keep, some))
+    return best
+
+
+def _names(outcome: Outcome) -> set[str]:
+    return {failure.partition(":")[0] for failure in outcome.failures}
+
+
+def _fewest(whole: tuple[Any, ...], fails: Callable[[tuple[Any, ...]], bool]) -> tuple[Any, ...]:
+    """Delta debugging: leave out ever smaller parts, as long as it fails without them.
+
+    Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input, 2002.
+    """
+    size = max(1, len(whole) // 2)
+    while whole:
+        at = 0
+        while at < len(whole):
+            rest = whole[:at] + whole[at + size :]
+            if fails(rest):
+                whole = rest
+            else:
+                at += size
+        if size == 1:
+            return whole
+        size //= 2
+    return whole
