@@ -67,7 +67,7 @@ def write_sbom(tool: Path, lock: Path) -> None:
 
 def vulnerable(tool: Path, lock: Path) -> list[str]:
     """A line for each known vulnerability of a layer's packages."""
-    command = [tool, "--no-deps", "--disable-pip", "-f", "json", "-r", lock]
+    command: list[str | Path] = [tool, "--no-deps", "--disable-pip", "-f", "json", "-r", lock]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     try:
         found = json.loads(ran.stdout)["dependencies"]
