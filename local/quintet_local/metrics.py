@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 __all__ = ["in_one_pass", "points"]
+
+#: a statistic that moto does not know, such as p95 or p99.9
+_QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
 
 Key = tuple[str, str, frozenset[tuple[str, str]]]
 
@@ -63,8 +68,6 @@ def in_one_pass(get_metric_data: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _result(query: Mapping[str, Any], found: Mapping[Key, list[Any]], start: datetime) -> Any:
-    from moto.cloudwatch.models import Statistics
-
     stat = query["MetricStat"]
     seconds, metric = int(stat["Period"]), stat["Metric"]
     periods: defaultdict[int, list[Any]] = defaultdict(list)
@@ -73,10 +76,10 @@ def _result(query: Mapping[str, Any], found: Mapping[Key, list[Any]], start: dat
     values, timestamps = [], []
     for number in sorted(periods):
         at = start + timedelta(seconds=number * seconds)
-        statistics = Statistics([stat["Stat"]], at)
-        statistics.metric_data = periods[number]
-        values.append(statistics.get_statistics_for_type(stat["Stat"]))
-        timestamps.append(at)
+        value = _value(stat["Stat"], periods[number], at)
+        if value is not None:
+            values.append(value)
+            timestamps.append(at)
     label = query.get("Label") or f"{metric['MetricName']} {stat['Stat']}"
     return {
         "id": query["Id"],
@@ -85,3 +88,17 @@ def _result(query: Mapping[str, Any], found: Mapping[Key, list[Any]], start: dat
         "timestamps": timestamps,
         "status_code": "Complete",
     }
+
+
+def _value(stat: str, data: list[Any], at: datetime) -> float | None:
+    """A statistic of the data of a period; of a quantile, the nearest rank of single values."""
+    from moto.cloudwatch.models import MetricDatum, Statistics
+
+    if quantile := _QUANTILE.fullmatch(stat):
+        values = sorted(one.value for one in data if isinstance(one, MetricDatum))
+        rank = math.ceil(float(quantile[1]) / 100 * len(values))
+        return float(values[max(0, rank - 1)]) if values else None
+    statistics = Statistics([stat], at)
+    statistics.metric_data = data
+    found: Any = statistics.get_statistics_for_type(stat)
+    return found if found is None else float(found)

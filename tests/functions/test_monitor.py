@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -209,3 +209,25 @@ def test_one_pass_over_the_metrics_gives_what_moto_gives(stat: str) -> None:
         theirs = CloudWatchBackend.get_metric_data(backend, *given)
         assert in_one_pass(CloudWatchBackend.get_metric_data)(backend, *given) == theirs
         assert len(theirs[0]["values"]) == 6
+
+
+def test_quantiles_are_those_of_the_values_of_each_period() -> None:
+    backend = CloudWatchBackend("us-east-1", "123456789012")
+    start = datetime.fromtimestamp(END - 600, UTC).replace(tzinfo=None)
+    for minute, values in ((0, [3.0, 1.0]), (4, [2.0, 100.0]), (5, [7.0])):
+        at = start + timedelta(minutes=minute)
+        datum = {"MetricName": "ms", "Dimensions": [], "Timestamp": at, "Values": values}
+        backend.put_metric_data("Quintet", [datum])
+    metric = {"Namespace": "Quintet", "MetricName": "ms"}
+    queries = [
+        {"Id": name, "MetricStat": {"Metric": metric, "Period": 300, "Stat": name}}
+        for name in ("p50", "p95", "p0", "p99.9")
+    ]
+    end = start + timedelta(minutes=10)
+    found = in_one_pass(CloudWatchBackend.get_metric_data)(backend, queries, start, end)
+    assert {one["id"]: one["values"] for one in found} == {
+        "p50": [2.0, 7.0],
+        "p95": [100.0, 7.0],
+        "p0": [1.0, 7.0],
+        "p99.9": [100.0, 7.0],
+    }

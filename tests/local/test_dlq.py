@@ -44,7 +44,7 @@ def notice(bucket: str, key: str) -> dict[str, Any]:
 
 def test_every_dead_letter_queue_of_the_template_is_listed(local_aws: LocalAws) -> None:
     lines = [line.split() for line in dlq(local_aws, "ls").splitlines()[1:]]
-    listed = {words[0] for words in lines if words[2] == "messages"}
+    listed = {words[0] for words in lines if words[2:3] == ["messages"]}
     urls = local_aws.client("sqs").list_queues()["QueueUrls"]
     policies = [
         local_aws.client("sqs")

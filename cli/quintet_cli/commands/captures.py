@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from quintet.aws.captures import CaptureBucket
 from quintet.captures.erasure import erase as erase_captures
 from quintet.captures.queries import event_rows, find, load
-from quintet.captures.tables import FIXED
 from quintet.feedback.erasure import erase as erase_feedback
 from quintet_cli.captures_files import check_form, joined, write_rows
+from quintet_cli.captures_rows import records_of
 from quintet_cli.captures_sql import SUMMARY, captures_view
 from quintet_cli.captures_tail import CapturesTail
 from quintet_cli.interrupts import interruptible
@@ -122,7 +121,7 @@ def show(
 ) -> None:
     """Show an event with all of its rows."""
     found = [
-        row for rows in event_rows(_bucket(stage, state), event, model) for row in _records(rows)
+        row for rows in event_rows(_bucket(stage, state), event, model) for row in records_of(rows)
     ]
     if not found:
         raise StageError(
@@ -187,14 +186,3 @@ def erase(
 def _bucket(stage: str, state: Path) -> CaptureBucket:
     opened = Stage.open(stage, state)
     return CaptureBucket(opened.signed("s3"), opened.outputs["CapturesBucketName"])
-
-
-def _records(rows: Any) -> Sequence[dict[str, Any]]:
-    """The rows of a table as dicts, without a model's columns that are null in all of them."""
-    columns = {name: rows[name].to_pylist() for name in rows.column_names}
-    held = {
-        name: values
-        for name, values in columns.items()
-        if name in FIXED or any(value is not None for value in values)
-    }
-    return [dict(zip(held, row, strict=True)) for row in zip(*held.values(), strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from contextlib import closing
 from itertools import islice
@@ -12,12 +11,10 @@ import typer
 from rich import progress
 from rich.table import Table
 
-from quintet.aws.scores_bucket import S3ObjectStore
-from quintet.replay.aws.catalog import catalog_of
-from quintet.replay.catalog import ReplayCatalog
 from quintet.replay.items import ReplayItem
 from quintet.replay.replays import Replay, ReplayRun
 from quintet_cli.options import StageName, State
+from quintet_cli.replaying import catalog_at, run_of
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -65,7 +62,7 @@ def list_sources(stage: StageName = "local", state: State = DEFAULT_STATE) -> No
     table.add_column("there", justify="right")
     table.add_column("")
     table.add_column("from")
-    for source in _catalog(Stage.open(stage, state)).all():
+    for source in catalog_at(Stage.open(stage, state)).all():
         depth = source.depth()
         cells = (source.name, f"{depth.waiting:,} {source.noun}", depth.note, source.about)
         table.add_row(*map(_harmless, cells))
@@ -81,7 +78,7 @@ def show(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Print what a place holds, and why. Nothing changes."""
-    source = _catalog(Stage.open(stage, state)).named(name)
+    source = catalog_at(Stage.open(stage, state)).named(name)
     with closing(Replay(source, filters or []).items()) as items:
         shown = [_show(item) for item in islice(items, limit)]
     if not shown:
@@ -114,12 +111,11 @@ def replay(
 ) -> None:
     """Send messages, rows or records back to their source, and record the caller."""
     opened = Stage.open(stage, state)
-    asked = Replay(_catalog(opened).named(name), filters or [], again, rate)
+    asked = Replay(catalog_at(opened).named(name), filters or [], again, rate)
     if dry_run:
         _dry_run(asked)
         return
-    bucket = opened.outputs["ScoresBucketName"]
-    run = ReplayRun(asked, S3ObjectStore(opened.signed("s3"), bucket), bucket, _caller(opened))
+    run = run_of(opened, asked)
     _follow(run)
     jobs = f", {run.reopened} jobs reopened" if run.reopened else ""
     source = asked.source
@@ -128,16 +124,6 @@ def replay(
         if step.hint:
             _plain(f"  {step.hint}")
     _plain(f"record: {run.address}")
-
-
-def _catalog(stage: Stage) -> ReplayCatalog:
-    return catalog_of(stage.name, stage.outputs, stage.client, stage.signed)
-
-
-def _caller(stage: Stage) -> dict[str, str]:
-    """Return the caller's identity on AWS, or the account on this machine."""
-    arn: str = stage.client("sts").get_caller_identity()["Arn"]
-    return {"arn": arn, "user": getpass.getuser()}
 
 
 def _dry_run(asked: Replay) -> None:

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from quintet.api.gateway import owner_of
-from quintet.aws.jobs import JobTable
 from quintet.aws.queues import JobEventQueue
 from quintet.errors import BadInput
 from quintet.jobs.job import OPEN, SETTLED
 from quintet.jobs.messages import OutboxPublisher
 from quintet.protocols.http import ANONYMOUS
+from quintet_cli.job_store import jobs_of
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
@@ -22,8 +22,6 @@ from quintet_cli.views.jobs import print_job, print_jobs
 __all__ = ["register"]
 
 STATES = (*OPEN, *SETTLED)
-#: the owner of jobs that are cancelled here
-RETENTION_DAYS = 7
 
 jobs = typer.Typer(no_args_is_help=True, help="See and cancel asynchronous jobs.")
 console = Console(highlight=False)
@@ -61,7 +59,7 @@ def ls(
     if owner is None and opened.endpoint_url is None:
         raise BadInput.of("--owner", "the caller whose jobs to list", "nothing")
     caller = ANONYMOUS if owner is None else owner_of(owner)
-    page = _store(opened).page(caller, model=model, state=wanted, most=count)
+    page = jobs_of(opened).page(caller, model=model, state=wanted, most=count)
     print_jobs(page.jobs)
     if page.next is not None:
         console.print(f"there are more: --most {count * 2}")
@@ -70,14 +68,14 @@ def ls(
 @jobs.command("show")
 def show(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """Show a job: its state, and its result or error."""
-    print_job(_store(Stage.open(stage, state)).get(job))
+    print_job(jobs_of(Stage.open(stage, state)).get(job))
 
 
 @jobs.command("cancel")
 def cancel(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     """Cancel a job that has not ended; its owner is notified."""
     opened = Stage.open(stage, state)
-    store = _store(opened)
+    store = jobs_of(opened)
     found, notice = store.cancel(job, None, time.time())
     if notice is not None:
         sqs = opened.signed("sqs")
@@ -86,8 +84,3 @@ def cancel(job: Identity, stage: StageName = "local", state: State = DEFAULT_STA
         )
         OutboxPublisher(store, work=work, notify=notify).publish(notice)
     print_job(found)
-
-
-def _store(stage: Stage) -> JobTable:
-    table = stage.outputs["JobsTableName"]
-    return JobTable(stage.signed("dynamodb"), table, retention_days=RETENTION_DAYS)

@@ -1,9 +1,11 @@
-"""The console's pages."""
+"""The console: its pages, and who gets them."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -13,9 +15,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from quintet_cli.console.guard import Access, Guard
-from quintet_cli.console.pages import STATIC, render
-from quintet_cli.console.panels import PANELS
+from quintet_cli.console.panel_pages import PanelPages
 from quintet_cli.console.reads import Reads
+from quintet_cli.console.record_pages import RecordPages
+from quintet_cli.console.rendering import STATIC, render
+from quintet_cli.console.replay_pages import ReplayPages
+from quintet_cli.console.replays import Replays
 from quintet_cli.console.shared_stage import SharedStage
 from quintet_cli.stage import Stage
 
@@ -27,50 +32,38 @@ MAX_BODY = 64 * 1024
 
 def console_of(stage: Stage, access: Access, reads: Reads | None = None) -> Starlette:
     """The console of a stage, for whom `access` lets in."""
-    pages = _Pages(SharedStage.of(stage), reads or Reads())
+    shared, reads = SharedStage.of(stage), reads or Reads()
+    replays = Replays(shared)
+    panels, records = PanelPages(shared, reads), RecordPages(shared, reads)
+    refused = ReplayPages(replays, reads)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await to_thread.run_sync(replays.stop)
+
     return Starlette(
         routes=[
-            Route("/", pages.whole),
-            Route("/panels/{name}", pages.panel),
+            Route("/", panels.whole),
+            Route("/panels/{name}", panels.panel),
+            Route("/captures", records.event),
+            Route("/reports/run", records.run),
+            Route("/reports/day", records.day),
+            Route("/refused", refused.source),
+            Route("/replays", refused.ask, methods=["POST"]),
+            Route("/replays/start", refused.start, methods=["POST"]),
+            Route("/replays/{id}", refused.running),
+            Route("/replays/{id}/state", refused.state),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={HTTPException: _not_shown},
+        lifespan=lifespan,
         max_body_size=MAX_BODY,
     )
 
 
-class _Pages:
-    def __init__(self, stage: Stage, reads: Reads) -> None:
-        self._stage = stage
-        self._reads = reads
-
-    async def whole(self, request: Request) -> Response:
-        """The page: a section for each panel, which the page then asks for."""
-        return HTMLResponse(render("console.html", stage=self._stage, panels=PANELS.values()))
-
-    async def panel(self, request: Request) -> Response:
-        """What a panel shows now."""
-        panel = PANELS.get(request.path_params["name"])
-        if panel is None:
-            raise HTTPException(404)
-        outcome = await self._reads.look(panel.name, lambda: panel.read(self._stage))
-        local = self._stage.name == "local"
-        at = "" if local else f" --stage {self._stage.name}"
-        return HTMLResponse(
-            render(
-                f"panels/{panel.name}.html",
-                panel=panel,
-                outcome=outcome,
-                found=outcome.value,
-                empty=panel.empty.format(at=at),
-                at=at,
-                now=time.time(),
-            )
-        )
-
-
 async def _not_shown(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    text = "There is no such page." if error.status_code == 404 else error.detail
+    text = "There is no such page." if error.detail == "Not Found" else error.detail
     return HTMLResponse(render("problem.html", text=text), error.status_code)

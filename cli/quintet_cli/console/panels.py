@@ -6,8 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from quintet_cli.console.shared_stage import SharedStage
 from quintet_cli.console.sources.models import read_models
-from quintet_cli.stage import Stage
+from quintet_cli.console.sources.records import read_captures, read_drift
+from quintet_cli.console.sources.refusals import read_refusals
+from quintet_cli.console.sources.rollouts import read_rollouts
+from quintet_cli.console.sources.service import read_slos, read_traffic
+from quintet_cli.console.sources.streams import read_stream
+from quintet_cli.console.sources.work import read_jobs, read_runs
 
 __all__ = ["PANELS", "Panel"]
 
@@ -16,23 +22,69 @@ __all__ = ["PANELS", "Panel"]
 class Panel:
     """A section of the page: templates/panels/<name>.html shows what `read` gives.
 
-    `empty` says what fills it where there is nothing to show; `{at}` is the option of the stage.
+    `empty` names the command that fills it where there is nothing to show; `{at}` is the option of
+    the stage.
     """
 
     name: str
     title: str
-    read: Callable[[Stage], Any]
+    read: Callable[[SharedStage], Any]
     empty: str
 
+
+_PUBLISH = "No model is published: `quintet publish DIR{at}` publishes a package."
 
 PANELS = {
     panel.name: panel
     for panel in (
+        Panel("models", "Models and routes", read_models, _PUBLISH),
+        Panel("rollouts", "Rollouts", read_rollouts, _PUBLISH),
         Panel(
-            "models",
-            "Models and routes",
-            read_models,
-            "No model is published: `quintet publish DIR{at}` publishes a package.",
+            "traffic",
+            "Traffic and latency",
+            read_traffic,
+            "No request in the last hour: `quintet predict MODEL --records FILE{at}` sends some. "
+            "On AWS, counts arrive within two minutes.",
+        ),
+        Panel("slo", "Error budgets", read_slos, _PUBLISH),
+        Panel(
+            "jobs",
+            "Jobs",
+            read_jobs,
+            "You have no jobs here: a request with `Prefer: respond-async` makes one; "
+            "`quintet jobs ls --owner ARN{at}` lists another caller's.",
+        ),
+        Panel(
+            "runs",
+            "Runs",
+            read_runs,
+            "No file was scored yet: `quintet drop FILE MODEL{at}` scores one.",
+        ),
+        Panel(
+            "stream",
+            "Stream",
+            read_stream,
+            "No record was scored yet: `quintet stream send FILE MODEL{at}` sends some.",
+        ),
+        Panel(
+            "drift",
+            "Drift",
+            read_drift,
+            "No day was reported yet: `quintet monitor MODEL --day YYYY-MM-DD{at}` reports one; "
+            "each day is reported in the night after it.",
+        ),
+        Panel(
+            "captures",
+            "Captures",
+            read_captures,
+            "No capture of the last day: models whose contract has `capture` leave some when "
+            "`quintet predict MODEL --records FILE{at}` or a client asks them.",
+        ),
+        Panel(
+            "refused",
+            "Quarantine and dead letters",
+            read_refusals,
+            "Nothing was refused or given up; `quintet dlq ls{at}` lists where it would be.",
         ),
     )
 }

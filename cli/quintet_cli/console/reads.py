@@ -40,13 +40,15 @@ class Reads:
         self._under_way: dict[str, tuple[float, asyncio.Task[Outcome]]] = {}
         self._threads = CapacityLimiter(THREADS)
 
-    async def look(self, name: str, read: Callable[[], Any]) -> Outcome:
+    async def look(
+        self, name: str, read: Callable[[], Any], patience: float | None = None
+    ) -> Outcome:
         """The outcome of a read, which joins one of that name that goes on already."""
         if name not in self._under_way:
             task = asyncio.create_task(self._run(name, read))
             self._under_way[name] = (time.monotonic(), task)
         began, task = self._under_way[name]
-        done, _ = await asyncio.wait({task}, timeout=self._patience)
+        done, _ = await asyncio.wait({task}, timeout=patience or self._patience)
         if not done:
             seconds = time.monotonic() - began
             return Outcome(problem=f"still reading after {seconds:.0f} s", goes_on=True)

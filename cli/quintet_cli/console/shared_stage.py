@@ -25,6 +25,8 @@ class _Outputs(dict[str, str]):
 class SharedStage(Stage):
     """A stage whose clients are made once: boto3's sessions are not safe for threads."""
 
+    #: what was read and changes no more
+    kept: dict[Any, Any] = field(default_factory=dict, compare=False)
     _lock: Any = field(default_factory=threading.RLock, compare=False)
     _clients: dict[Any, Any] = field(default_factory=dict, compare=False)
 

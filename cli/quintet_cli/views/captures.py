@@ -15,7 +15,15 @@ from quintet.captures.erasure import Erased
 from quintet.captures.tables import RECOMMENDED
 from quintet.feedback.erasure import Erased as ErasedFeedback
 
-__all__ = ["erased_lines", "event_view", "row_line", "rows_table", "untouched_lines"]
+__all__ = [
+    "erased_lines",
+    "event_parts",
+    "event_view",
+    "row_line",
+    "row_outcome",
+    "rows_table",
+    "untouched_lines",
+]
 
 #: the columns of an event, the same for all of its rows
 _EVENT = (
@@ -54,39 +62,52 @@ def row_line(row: Mapping[str, Any]) -> str:
     number = "" if row["row"] is None else f" row {row['row']}"
     shadow = " shadow" if row["route"] == "shadow" else ""
     head = f"{row['served_at']:%H:%M:%S} {row['model']} v{row['version']} {row['path']}{shadow}"
+    entity = f" {row['entity']}" if row["entity"] else ""
+    return f"{head}{entity}  {row_outcome(row)}  {row['event']}{number}"
+
+
+def row_outcome(row: Mapping[str, Any]) -> str:
+    """What came of a row: its first outputs, the first items that were shown, or why not."""
     if row["outcome"] == RECOMMENDED:
         shown = json.loads(row["impression"])
         items = " ".join(map(str, shown["items"][:MOST_ITEMS]))
-        what = f"{shown['step']}: {items}" + (" ..." if len(shown["items"]) > MOST_ITEMS else "")
-    elif row["outcome"] == "scored":
-        outputs = [
-            f"{name.removeprefix('output_')}={_short(value)}"
-            for name, value in row.items()
-            if name.startswith("output_") and value is not None
-        ]
-        what = " ".join(outputs[:MOST_OUTPUTS]) + (" ..." if len(outputs) > MOST_OUTPUTS else "")
-        what += f" fallback ({row['fallback_reason']})" if row["fallback"] else ""
-    else:
-        what = f"{row['outcome']}: {row['refusals'] or row['failure'] or ''}"
-    entity = f" {row['entity']}" if row["entity"] else ""
-    return f"{head}{entity}  {what}  {row['event']}{number}"
+        return f"{shown['step']}: {items}" + (" ..." if len(shown["items"]) > MOST_ITEMS else "")
+    if row["outcome"] != "scored":
+        return f"{row['outcome']}: {row['refusals'] or row['failure'] or ''}"
+    outputs = [
+        f"{name.removeprefix('output_')}={_short(value)}"
+        for name, value in row.items()
+        if name.startswith("output_") and value is not None
+    ]
+    what = " ".join(outputs[:MOST_OUTPUTS]) + (" ..." if len(outputs) > MOST_OUTPUTS else "")
+    return what + (f" fallback ({row['fallback_reason']})" if row["fallback"] else "")
 
 
 def event_view(rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
-    """An event: what its rows have in common, then each row with its features and outputs."""
+    """An event in the terminal: see `event_parts`."""
+    for number, (title, pairs) in enumerate(event_parts(rows)):
+        heading = title.startswith(("event", "row", "impression"))
+        yield Text(f"\n{title}" if heading and number else title, style="bold" if heading else "")
+        if pairs:
+            yield _pairs(pairs)
+
+
+def event_parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """An event: what its rows have in common, then each row with its features and outputs.
+
+    Each part is a title with names and values.
+    """
     first = rows[0]
-    yield Text(f"event {first['event']}", style="bold")
-    yield _pairs((name, first[name]) for name in _EVENT if first.get(name) is not None)
+    yield f"event {first['event']}", _known(first, _EVENT)
     several = len({row["version"] for row in rows}) > 1
     for row in rows:
         if row["outcome"] == RECOMMENDED:
-            yield Text("\nimpression", style="bold")
-            yield _pairs(json.loads(row["impression"]).items())
+            shown = json.loads(row["impression"])
+            yield "impression", [(name, _short(value)) for name, value in shown.items()]
             continue
         version = f", version {row['version']} ({row['route']})" if several else ""
         number = "-" if row["row"] is None else str(row["row"])
-        yield Text(f"\nrow {number}{version}", style="bold")
-        yield _pairs((name, row[name]) for name in _ROW if row.get(name) is not None)
+        yield f"row {number}{version}", _known(row, _ROW)
         for kind in ("feature", "output"):
             values = {
                 name.removeprefix(f"{kind}_"): value
@@ -94,13 +115,15 @@ def event_view(rows: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
                 if name.startswith(f"{kind}_") and value is not None
             }
             if values:
-                yield Text(f"{kind}s")
-                yield _pairs(
-                    (name, _aged(value, row.get(f"age_{name}"), row.get(f"known_{name}")))
-                    for name, value in values.items()
+                yield (
+                    f"{kind}s",
+                    [
+                        (name, _aged(value, row.get(f"age_{name}"), row.get(f"known_{name}")))
+                        for name, value in values.items()
+                    ],
                 )
         if row.get("sealed"):
-            yield Text("sensitive features: sealed")
+            yield "sensitive features: sealed", []
 
 
 def erased_lines(done: Erased, feedback: ErasedFeedback, entity: str, until: date) -> Iterator[str]:
@@ -199,10 +222,14 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _pairs(pairs: Any) -> Table:
+def _known(row: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, _short(row[name])) for name in names if row.get(name) is not None]
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in pairs:
-        table.add_row(f"  {name}", _short(value))
+        table.add_row(f"  {name}", value)
     return table
 
 

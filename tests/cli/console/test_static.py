@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from quintet_cli.console.pages import STATIC
+from quintet_cli.console.rendering import STATIC
 
 MOST_BYTES = 250_000
 #: files of other projects, with the digests of npm's packages htmx.org, uplot and @picocss/pico

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -105,7 +105,7 @@ class ReplayRun:
         """The audit record's address."""
         return f"s3://{self.bucket}/{self.key}"
 
-    def run(self) -> Iterator[ReplayOutcome]:
+    def run(self) -> Generator[ReplayOutcome, None, None]:
         """Send the items back, step by step.
 
         Raises:
