@@ -8,6 +8,18 @@ from dataclasses import dataclass
 
 from quintet.batch.costs import UNIT_TRANSITIONS, estimate, prices
 from quintet.jobs.store import INLINE_REQUEST
+from quintet_cli.sizing.assumed import (
+    BATCH_MS,
+    CALL_MS,
+    JOB_LOG,
+    JOB_MESSAGES,
+    JOB_MS,
+    JOB_READS,
+    JOB_WRITES,
+    PUT_THREADS,
+    RECEIVER_MS,
+    REQUEST_LOG,
+)
 from quintet_local.plan import Plan
 
 __all__ = [
@@ -22,20 +34,12 @@ __all__ = [
 
 MILLION = 1_000_000
 
-#: measured and rounded, see docs/benchmarks.md: ms of predict for one row in the records form, of
-#: work for one of 100 jobs in a batch, of score_stream for 1,000 records besides its calls; rows a
-#: second of score_unit from Parquet
-HANDLER_MS, JOB_MS, BATCH_MS, PARQUET_ROWS = 0.6, 1.6, 10, 250_000
-#: measured on the local AWS, from functions' log files: bytes per request, and per additional job
-REQUEST_LOG, JOB_LOG = 1_600, 700
-#: assumed: ms of one call of DynamoDB, SQS or S3; ms of a callback's receiver
-CALL_MS, RECEIVER_MS = 4, 200
+#: measured and rounded, see docs/benchmarks.md: ms of predict for one row in the records form; rows
+#: a second of score_unit from Parquet
+HANDLER_MS, PARQUET_ROWS = 0.6, 250_000
 #: assumed: requests a second, of which X-Ray samples the first and 5 % of the others
 PER_SECOND = 100
 TRACED = (1 + 0.05 * (PER_SECOND - 1)) / PER_SECOND
-#: counted in the code, for an accepted, worked and announced job: writes of the table and its
-#: indexes (twice in transactions), consistent reads, calls of SQS
-JOB_WRITES, JOB_READS, JOB_MESSAGES = 25, 2, 4.2
 #: the writes that bill each further kilobyte of a request in the item: three transactions, and the
 #: record of the callback
 REQUEST_WRITES = 7
@@ -138,8 +142,8 @@ def _stream(of: Plan) -> list[Line]:
     table = prices()
     source = of.of_type("AWS::Lambda::EventSourceMapping")["ScoreStreamArrived"]
     batches = MILLION / int(source["BatchSize"])
-    # 16 threads put the latest scores; in addition an object and some checkpoints
-    ms = BATCH_MS + int(source["BatchSize"]) / 16 * CALL_MS + 10 * CALL_MS
+    # threads put the latest scores; in addition an object and some checkpoints
+    ms = BATCH_MS + int(source["BatchSize"]) / PUT_THREADS * CALL_MS + 10 * CALL_MS
     return [
         Line("Kinesis", MILLION * table["kinesis"]["put_unit"], "records of up to 25 KB"),
         Line("Lambda", invocations(of, "ScoreStream", batches, ms), f"{ms:.0f} ms per batch"),

@@ -29,15 +29,15 @@ Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 
 
 @contextmanager
-def served_model() -> Iterator[LocalAws]:
-    """Run a local AWS in another process, with the example model and its features."""
+def served_model(model: str = MODEL) -> Iterator[LocalAws]:
+    """Run a local AWS in another process, with an example model and its features."""
     with tempfile.TemporaryDirectory() as state:
         local = start_local_aws(Path(state))
         try:
-            folder = ROOT / "models" / MODEL
-            features = folder / "data/features.csv"
+            folder = ROOT / "models" / model
             _quintet("publish", str(folder), state=state)
-            _quintet("features", "load", str(features), "--model", MODEL, state=state)
+            if (features := folder / "data/features.csv").exists():
+                _quintet("features", "load", str(features), "--model", model, state=state)
             yield local
         finally:
             local.stop()

@@ -12,22 +12,22 @@ import dataclasses
 import inspect
 import json
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
+from pydantic import TypeAdapter
 
 from quintet import settings
 from quintet.openapi.document import document
 from quintet.telemetry import metrics
 from quintet_cli import openapi
 from quintet_cli.app import COMMANDS, loaded
-from quintet_cli.choosing.answers import Answer
 from quintet_cli.choosing.break_even import break_even
 from quintet_cli.choosing.designs import DESIGNS
 from quintet_cli.choosing.rules import RULES
-from quintet_cli.commands.init import Initialised
+from quintet_cli.results import shape_of
 from quintet_local.template import read
 
 __all__ = ["OPERATIONS", "commands", "fill", "main", "pages", "sections"]
@@ -35,11 +35,10 @@ __all__ = ["OPERATIONS", "commands", "fill", "main", "pages", "sections"]
 ROOT = Path(__file__).parents[1]
 OPERATIONS = ROOT / "docs/operations.md"
 CHOOSE = ROOT / "docs/choose.md"
-CHOOSE_SCHEMA = ROOT / "docs/choose.schema.json"
-INIT_SCHEMA = ROOT / "docs/init.schema.json"
 OPENAPI = ROOT / "docs/openapi"
 #: where the committed documents say that the API is: the local AWS
 API = "http://127.0.0.1:4567"
+SCHEMA = ROOT / "docs/commands.schema.json"
 
 #: the page that explains a command, by the beginning of its name
 GUIDES = {
@@ -65,6 +64,7 @@ GUIDES = {
     "quintet quality": "labels.md",
     "quintet run": "batch.md",
     "quintet scores": "batch.md",
+    "quintet size": "size.md",
     "quintet skew": "monitoring.md",
     "quintet slo": "operations.md",
     "quintet stream": "streaming.md",
@@ -113,12 +113,10 @@ def sections() -> dict[str, list[str]]:
 
 def pages() -> dict[Path, str]:
     """The generated files with what they should say."""
-    schema = Answer.model_json_schema(mode="serialization")
     return {
         OPERATIONS: fill(OPERATIONS.read_text(encoding="utf-8"), sections()),
         CHOOSE: fill(CHOOSE.read_text(encoding="utf-8"), _choosing()),
-        CHOOSE_SCHEMA: json.dumps(schema, indent=2) + "\n",
-        INIT_SCHEMA: json.dumps(Initialised.model_json_schema(), indent=2) + "\n",
+        SCHEMA: json.dumps(command_schemas(), indent=1) + "\n",
         **_openapi(),
     }
 
@@ -170,19 +168,40 @@ def _beside(page: str) -> str:
 
 def commands() -> Iterator[tuple[str, str]]:
     """Every command, with the first sentence of its help."""
+    for name, function in functions():
+        text = inspect.cleandoc(function.__doc__ or "")
+        yield name, text.partition("\n\n")[0].replace("\n", " ")
+
+
+def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every command, with its function."""
     for module in dict.fromkeys(loaded(name) for name in COMMANDS):
-        yield from _commands_of(module, "quintet")
+        yield from _functions_of(module, "quintet")
 
 
-def _commands_of(group: typer.Typer, path: str) -> Iterator[tuple[str, str]]:
+def command_schemas() -> dict[str, Any]:
+    """A schema whose properties are the commands, each by what it prints with `--json`."""
+    shapes = {name: TypeAdapter(shape) for name, f in functions() if (shape := shape_of(f))}
+    kinds, shared = TypeAdapter.json_schemas(
+        [(name, "serialization", adapter) for name, adapter in shapes.items()]
+    )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "What each command prints with --json",
+        "properties": {name: kinds[name, "serialization"] for name in shapes},
+        **shared,
+    }
+
+
+def _functions_of(group: typer.Typer, path: str) -> Iterator[tuple[str, Callable[..., Any]]]:
     for command in group.registered_commands:
         assert command.callback is not None
+        assert command.help is None, "a command's help is its docstring"
         name = command.name or command.callback.__name__.replace("_", "-")
-        text = inspect.cleandoc(command.help or command.callback.__doc__ or "")
-        yield f"{path} {name}", text.partition("\n\n")[0].replace("\n", " ")
+        yield f"{path} {name}", command.callback
     for inner in group.registered_groups:
         assert inner.typer_instance is not None
-        yield from _commands_of(inner.typer_instance, f"{path} {inner.name}")
+        yield from _functions_of(inner.typer_instance, f"{path} {inner.name}")
 
 
 def _parameters(template: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

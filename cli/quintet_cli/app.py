@@ -48,6 +48,10 @@ COMMANDS = {
         "choose",
         "Find the pattern that suits a use: by its flags, or by questions in a terminal.",
     ),
+    "size": (
+        "size",
+        "Measure a model on this machine, and print the settings and prices for its load.",
+    ),
     "check": ("publish", "Run the checks of `publish` on a model package, without a stage."),
     "publish": ("publish", "Check a model package and publish it as an immutable version."),
     "promote": (

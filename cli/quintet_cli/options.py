@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ __all__ = [
     "StageName",
     "State",
     "Wait",
+    "parsed",
 ]
 
 
@@ -53,6 +55,18 @@ def _checked_reason(reason: str) -> str:
         expected = f"at most {MAX_REASON} characters"
         raise BadInput.of("--reason", expected, str(len(reason)))
     return reason
+
+
+def parsed(parse: Callable[[str], float]) -> Callable[[str], float]:
+    """Return an option's parser from one that raises ValueError."""
+
+    def checked(text: str) -> float:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return checked
 
 
 Model = Annotated[str, typer.Argument(help="The model's name.", metavar="MODEL")]

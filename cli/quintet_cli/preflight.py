@@ -22,7 +22,7 @@ from quintet_cli.stacks import StageError, configured, explained
 from quintet_local.parameters import ParameterError, parameters
 from quintet_local.template import TemplateError, read
 
-__all__ = ["Deployment", "check", "main"]
+__all__ = ["Deployment", "check", "main", "overrides"]
 
 CONFIG = Path("samconfig.toml")
 TEMPLATE = Path("template.yaml")
@@ -62,7 +62,7 @@ def _settings(stage: str, config: Path) -> dict[str, Any]:
     if stage not in stages:
         raise StageError(f"{config} has no stage {stage} to deploy: it has {', '.join(stages)}")
     settings = stages[stage]
-    if f"Stage={stage}" not in _overrides(settings):
+    if f"Stage={stage}" not in overrides(settings):
         raise StageError(
             f"{config}: parameter_overrides of stage {stage} must have Stage={stage}, "
             "or it would be named as the stage dev is"
@@ -70,7 +70,7 @@ def _settings(stage: str, config: Path) -> dict[str, Any]:
     return settings
 
 
-def _overrides(settings: Mapping[str, Any]) -> list[str]:
+def overrides(settings: Mapping[str, Any]) -> list[str]:
     """Return the `NAME=VALUE` entries of samconfig.toml, from a list of texts or one text."""
     given = settings.get("parameter_overrides", [])
     return shlex.split(given) if isinstance(given, str) else list(given)
@@ -91,7 +91,7 @@ def _check_name(stack: str) -> None:
 
 def _values(template: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """Return every parameter's value, within CloudFormation's bounds."""
-    given = dict(text.partition("=")[::2] for text in _overrides(settings))
+    given = dict(text.partition("=")[::2] for text in overrides(settings))
     try:
         unquoted = {name: value.strip('"') for name, value in given.items()}
         return parameters(read(template), unquoted)
@@ -130,7 +130,7 @@ def _arguments(settings: Mapping[str, Any], changed: Mapping[str, str]) -> tuple
     """Return all parameters if any changes: the command line's replace those of samconfig.toml."""
     if not changed:
         return ()
-    kept = [text for text in _overrides(settings) if text.partition("=")[0] not in changed]
+    kept = [text for text in overrides(settings) if text.partition("=")[0] not in changed]
     return ("--parameter-overrides", *kept, *(f"{name}={value}" for name, value in changed.items()))
 
 

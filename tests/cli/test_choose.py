@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import typer
 from benchmarks.costs import stage
 from benchmarks.costs_million import million
+from tests.kits.schemas import valid
 from typer.testing import CliRunner
 
 from quintet_cli.choosing.answers import choose
@@ -62,9 +62,7 @@ def test_every_example_of_the_page_has_its_whole_answer() -> None:
 
 @pytest.mark.parametrize(("flags", "pattern"), EXAMPLES)
 def test_json_of_an_example_follows_the_schema(flags: str, pattern: str) -> None:
-    schema = json.loads((ROOT / "docs/choose.schema.json").read_text(encoding="utf-8"))
-    answer = json.loads(printed(*shlex.split(flags), "--json"))
-    jsonschema.validate(answer, schema)
+    answer = valid("quintet choose", printed(*shlex.split(flags), "--json"))
     assert Pattern(answer["pattern"]).label == pattern
     assert answer["design"] == DESIGNS[answer["pattern"]].model_dump(mode="json")
 

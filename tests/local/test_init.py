@@ -9,13 +9,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 from benchmarks.init_models import by_hand
 from benchmarks.init_models.case import Case
 from tests.kits.local_aws import ROOT, LocalAws
+from tests.kits.schemas import valid
 
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
@@ -74,9 +73,7 @@ def test_the_readmes_lines_and_those_that_it_prints_serve_the_model(folder: Path
 def test_nothing_is_overwritten_and_json_is_as_its_schema(folder: Path) -> None:
     case = by_hand.without_sample()
     case.write(folder)
-    told: dict[str, Any] = json.loads(run(f"quintet init {case.name}.onnx --json", folder))
-    schema = json.loads((ROOT / "docs/init.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(told, schema)
+    told = valid("quintet init", run(f"quintet init {case.name}.onnx --json", folder))
     assert told["next"][1] == f"quintet publish {case.name}"
     assert told["missing"][0] == "real rows: those of golden.json are random; replace them"
     before = (folder / case.name / "model.yaml").read_bytes()

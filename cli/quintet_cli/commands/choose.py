@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from quintet_cli.choosing.answers import Answer
 from quintet_cli.choosing.answers import choose as chosen
 from quintet_cli.choosing.needs import (
     Cost,
@@ -23,6 +24,8 @@ from quintet_cli.choosing.needs import (
     shown,
     volume,
 )
+from quintet_cli.options import parsed
+from quintet_cli.results import prints
 from quintet_cli.terminal import Console
 from quintet_cli.views.choose import choose_view
 
@@ -36,23 +39,14 @@ def register(app: typer.Typer) -> None:
     app.command()(choose)
 
 
-def _parsed(parse: Callable[[str], float]) -> Callable[[str], float]:
-    def parsed(text: str) -> float:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
-
-    return parsed
-
-
-_time, _rate, _number = _parsed(duration), _parsed(volume), _parsed(positive)
+_time, _rate, _number = parsed(duration), parsed(volume), parsed(positive)
 _Time = Annotated[
     float | None,
     typer.Option("--latency", parser=_time, metavar="TIME", help="How long an answer may take."),
 ]
 
 
+@prints(Answer)
 def choose(
     *,
     source: Annotated[
@@ -113,8 +107,7 @@ def choose(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what would change the answer.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+) -> Answer:
     """Find the pattern that suits a use: by its flags, or by questions in a terminal.
 
     TIME is a number with ms, s, m, h or d; N/PERIOD a number by s, m, h, d or month.
@@ -155,11 +148,9 @@ def choose(
             f"{shown(needs.latency_s)}: allow more time, or take a smaller model"
         )
     answer = chosen(needs)
-    if as_json:
-        print(answer.model_dump_json(indent=2))
-        return
     for line in choose_view(answer, explain):
         console.print(line, markup=False, soft_wrap=True)
+    return answer
 
 
 def _asked() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rich.prompt import Prompt
 
 from quintet.errors import BadInput, Conflict
 from quintet.serving.routes import NAME
+from quintet_cli.results import Json, prints
 from quintet_cli.stacks import NoStage
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
@@ -49,9 +50,9 @@ class Found(BaseModel):
 
 
 class Initialised(BaseModel):
-    """What `quintet init --json` prints."""
+    """A package that was written, and the commands that serve it."""
 
-    model_config = ConfigDict(extra="forbid", title="quintet init --json")
+    model_config = ConfigDict(extra="forbid")
 
     package: str
     name: str
@@ -66,6 +67,7 @@ def register(app: typer.Typer) -> None:
     app.command()(init)
 
 
+@prints(Initialised)
 def init(
     graph: Annotated[Path, typer.Argument(help="The graph.", metavar="MODEL.onnx")],
     sample: Annotated[
@@ -89,8 +91,8 @@ def init(
     yes: Annotated[
         bool, typer.Option("--yes", help="Take all guesses without a question.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; asks nothing.")] = False,
-) -> None:
+    as_json: Json = False,
+) -> Initialised:
     """Write a model package from an ONNX graph and a sample of its data.
 
     Runs the graph on the sample, proposes every field of model.yaml with its reason, and checks
@@ -124,7 +126,7 @@ def init(
     except PackageError as error:
         told = f"has the package; mend it, then `quintet check {shlex.quote(str(folder))}`"
         raise PackageError([*error.problems, Problem(str(folder), told)]) from error
-    _tell(draft, folder, as_json=as_json)
+    return _told(draft, folder)
 
 
 def _with_columns(proposed: Callable[[dict[str, list[str]]], Draft]) -> Draft:
@@ -164,32 +166,28 @@ def _review(draft: Draft) -> None:
                 asked.print(str(error), markup=False)
 
 
-def _tell(draft: Draft, folder: Path, *, as_json: bool) -> None:
+def _told(draft: Draft, folder: Path) -> Initialised:
+    """Print what was guessed, what is missing, and what to do next."""
     name = draft.contract["name"]
-    commands = [
-        "quintet up --detach",
-        f"quintet publish {shlex.quote(str(folder))}",
-        f"quintet predict {name} --records {shlex.quote(str(folder / REQUEST))}",
-    ]
-    curl = _curl(name, folder / REQUEST)
-    if as_json:
-        found = [Found(what=g.what, value=g.value, reason=g.reason) for g in draft.guesses]
-        told = Initialised(
-            package=str(folder),
-            name=name,
-            guesses=found,
-            missing=draft.missing,
-            next=commands,
-            curl=curl,
-        )
-        print(told.model_dump_json(indent=2))
-        return
+    found = Initialised(
+        package=str(folder),
+        name=name,
+        guesses=[Found(what=g.what, value=g.value, reason=g.reason) for g in draft.guesses],
+        missing=draft.missing,
+        next=[
+            "quintet up --detach",
+            f"quintet publish {shlex.quote(str(folder))}",
+            f"quintet predict {name} --records {shlex.quote(str(folder / REQUEST))}",
+        ],
+        curl=_curl(name, folder / REQUEST),
+    )
     console.print(guesses_view(draft.guesses))
-    for text in draft.missing:
+    for text in found.missing:
         console.print(f"missing: {text}", markup=False)
     console.print(f"{folder} has the package, and passes the checks of `publish`. Serve it:")
-    for command in (*commands, curl):
+    for command in (*found.next, found.curl):
         console.print(f"  {command}", markup=False)
+    return found
 
 
 def _curl(name: str, request: Path) -> str:

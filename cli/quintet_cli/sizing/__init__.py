@@ -1,0 +1,1 @@
+"""What `quintet size` measures of a model, and the settings that follow from it."""
