@@ -74,6 +74,7 @@ def test_the_captures_of_a_request_are_those_of_each_version() -> None:
     answer = stage.predict(OLD_ONE, NEW_ONE, OLD_ONE)
     assert answer.headers["X-Quintet-Version"] == "4, 3"
     assert answer.headers["X-Quintet-Route"] == "canary, live"
+    assert answer.headers["X-Quintet-Routed"] == "entity"
     begun = [line for line in stage.captures() if "begun" in line]
     assert [(line["version"], line["route"]) for line in begun] == [(4, "canary"), (3, "live")]
     event = answer.headers["X-Quintet-Event"]
@@ -148,6 +149,7 @@ def test_a_form_that_names_one_version_is_routed_by_its_first_row(
     assert answer.status == 200, answer.body
     assert answer.headers["X-Quintet-Version"] == str(version)
     assert answer.headers["X-Quintet-Route"] == ("canary" if version == 4 else "live")
+    assert answer.headers["X-Quintet-Routed"] == "entity"
     found = answer.json()
     if path.startswith("/v2"):
         assert found["model_version"] == str(version)
@@ -167,6 +169,7 @@ def test_a_version_in_the_body_of_the_open_inference_protocol_pins_as_one_in_the
     answer = stage.ask("/v2/models/shop/infer", {**oip([NEW_ONE]), "model_version": "3"})
     assert (answer.status, answer.json()["model_version"]) == (200, "3")
     assert answer.headers["X-Quintet-Route"] == "pinned"
+    assert "X-Quintet-Routed" not in answer.headers
     (end,) = stage.captures()
     assert (end["about"]["version"], end["route"], "rollout" in end) == (3, "pinned", False)
     other = stage.ask("/v2/models/shop/infer", {**oip([NEW_ONE]), "model_version": "4"})

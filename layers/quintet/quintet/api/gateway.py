@@ -226,10 +226,12 @@ def _standard_headers(request: Request, context: RequestContext) -> dict[str, st
         headers["X-Quintet-Model"] = context.model
         headers["X-Quintet-Version"] = str(context.version)
         headers["X-Quintet-Route"] = context.route
-        if len(context.answered) > 1:  # by a rollout's versions: each with its route
-            answered = {(one.contract.version, one.route): 1 for one in context.answered}
-            headers["X-Quintet-Version"] = ", ".join(str(version) for version, _ in answered)
-            headers["X-Quintet-Route"] = ", ".join(route for _, route in answered)
+        if context.answered:  # by a rollout's versions
+            headers["X-Quintet-Routed"] = "entity"
+            if len(context.answered) > 1:  # each with its route
+                answered = {(one.contract.version, one.route): 1 for one in context.answered}
+                headers["X-Quintet-Version"] = ", ".join(str(version) for version, _ in answered)
+                headers["X-Quintet-Route"] = ", ".join(route for _, route in answered)
     if context.event:
         headers["X-Quintet-Event"] = context.event
     if context.cache:
