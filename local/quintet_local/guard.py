@@ -25,7 +25,7 @@ def guarded(
     """Wrap the application so that requests of web pages are refused, except of `origins`."""
 
     async def answer(request: Request) -> Response:
-        why = refusal(request, origins)
+        why = refusal(request.header, origins)
         if why is None:
             return await application(request)
         body = json.dumps({"message": f"the local AWS answers no web page: {why}"}).encode()
@@ -34,20 +34,22 @@ def guarded(
     return answer
 
 
-def refusal(request: Request, origins: Collection[str] = ()) -> str | None:
+def refusal(header: Callable[[str], str | None], origins: Collection[str] = ()) -> str | None:
     """Return why a request is refused, or None if a program on this machine sent it.
+
+    `header` returns a header of the request by its name in lower case.
 
     A browser sends `Origin` with every request that a page's script may read or that changes data,
     and `Sec-Fetch-Site` with every request; `none` is an address that the user typed or opened.
     """
-    if (host := request.header("host")) is not None and not _is_here(host):
+    if (host := header("host")) is not None and not _is_here(host):
         return f"Host is {host}"
-    if (origin := request.header("origin")) is not None:
+    if (origin := header("origin")) is not None:
         return None if origin in origins else f"Origin is {origin}"
-    site = request.header("sec-fetch-site")
+    site = header("sec-fetch-site")
     if site in (None, "none"):
         return None
-    follows_a_link = site == "same-origin" and request.header("sec-fetch-mode") == "navigate"
+    follows_a_link = site == "same-origin" and header("sec-fetch-mode") == "navigate"
     return None if follows_a_link else f"Sec-Fetch-Site is {site}"
 
 

@@ -37,7 +37,7 @@ def request(**headers: str) -> Request:
     ],
 )
 def test_a_program_of_this_machine_is_answered(headers: dict[str, str]) -> None:
-    assert refusal(request(**headers)) is None
+    assert refusal(request(**headers).header) is None
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_program_of_this_machine_is_answered(headers: dict[str, str]) -> None:
     ],
 )
 def test_a_web_page_is_refused(headers: dict[str, str], why: str) -> None:
-    assert refusal(request(**headers)) == why
+    assert refusal(request(**headers).header) == why
 
 
 @pytest.mark.parametrize("headers", [{"Origin": PAGE}, {"Host": "evil.example"}])
