@@ -65,6 +65,7 @@ COMMANDS = {
         "openapi",
         "Print the OpenAPI document of a stage, of one of its models, or of a package.",
     ),
+    "proxy": ("proxy", "Sign requests of any client of this machine, and combine small ones."),
     "versions": ("versions", "List the versions of a model, withdrawn and deleted ones too."),
     "withdraw": (
         "versions",

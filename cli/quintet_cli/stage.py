@@ -113,6 +113,23 @@ class Stage:
         """Whether it is the local AWS, which ignores the user's AWS environment variables."""
         return self.name == "local"
 
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for."""
+        return self._session.region_name or REGION
+
+    @property
+    def credentials(self) -> Any:
+        """The user's AWS credentials, as botocore keeps them; those of the local AWS are its own.
+
+        Raises:
+            StageError: no AWS credentials are configured.
+        """
+        found = self._session.get_credentials()
+        if found is None:
+            raise StageError(NO_CREDENTIALS)
+        return found
+
     def client(self, service: str) -> Any:
         """Return a boto3 client of the stage's service."""
         if not self._is_local:
@@ -137,10 +154,8 @@ class Stage:
         Raises:
             StageError: no AWS credentials are configured.
         """
-        found = self._session.get_credentials()
-        if found is None:
-            raise StageError(NO_CREDENTIALS)
-        environ = {"AWS_REGION": self._session.region_name or REGION}
+        found = self.credentials
+        environ = {"AWS_REGION": self.region}
         if not self._is_local:  # same endpoint as boto3's from the environment
             environ |= {n: v for n, v in os.environ.items() if n.startswith(_PLACES)}
         if self.endpoint_url is not None:

@@ -1,0 +1,1 @@
+"""A sidecar on loopback that signs requests, passes them on, and combines small ones."""
