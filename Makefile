@@ -145,7 +145,7 @@ lock: ## resolve the locks from pyproject.toml and the .in files
 	$(BIN)/uv pip compile --quiet --python-version 3.13 --generate-hashes --no-annotate --no-header \
 		--upgrade requirements/lambda.in -o requirements/lambda.txt
 	# exclude what onnxruntime needs only for its tools, and cffi for parsing: nothing imports it
-	for layer in runtime columnar sealing; do \
+	for layer in runtime columnar sealing callers; do \
 		grep -E '^[a-z].*==' requirements/dev.txt | sed 's/ \\$$//' | grep -v "< '3.12'" > $(VENV)/dev.pins; \
 		$(BIN)/uv pip compile --quiet --python-version 3.13 --python-platform x86_64-manylinux_2_28 \
 			--generate-hashes --no-annotate --no-header -c $(VENV)/dev.pins \

@@ -17,9 +17,11 @@ build-ColumnarLayer: LOCK := columnar.txt
 build-SealingLayer: LOCK := sealing.txt
 # encryption needs of cffi the backend alone, and no certificates
 build-SealingLayer: SURPLUS := bin cffi cryptography/x509
+build-CallersLayer: LOCK := callers.txt
+build-CallersLayer: SURPLUS := bin cffi
 
-.PHONY: build-RuntimeLayer build-ColumnarLayer build-SealingLayer
-build-RuntimeLayer build-ColumnarLayer build-SealingLayer:
+.PHONY: build-RuntimeLayer build-ColumnarLayer build-SealingLayer build-CallersLayer
+build-RuntimeLayer build-ColumnarLayer build-SealingLayer build-CallersLayer:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || \
 		{ echo "layers are built by the runtime's own Python, 3.13, and $(PYTHON) is not one:" \
 			"put python3.13 on PATH" >&2; exit 1; }

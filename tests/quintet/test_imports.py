@@ -30,7 +30,7 @@ ORDER = [
     {"protocols"},
     {"jobs", "batch", "rollouts"},
     {"streaming", "recommend"},
-    {"webhooks"},
+    {"webhooks", "callers"},
     {"openapi"},
     {"api"},
     {"aws"},
