@@ -43,18 +43,29 @@ NOT_BUILT = "not built: its source and this Python environment's packages are us
 #: Honoured properties by type, dotted; a name covers everything below it, `*` matches any name.
 HONOURED: Mapping[str, tuple[str, ...]] = {
     "AWS::ApiGateway::Deployment": ("Description", "RestApiId", "StageName"),
+    "AWS::ApiGateway::ApiKey": ("Description", "Enabled", "Name", "Value"),
     "AWS::ApiGateway::RestApi": (
+        "ApiKeySourceType",
         "BinaryMediaTypes",
+        "Body.components.securitySchemes.*.in",
+        "Body.components.securitySchemes.*.name",
+        "Body.components.securitySchemes.*.type",
+        "Body.components.securitySchemes.*.x-amazon-apigateway-authorizer.authorizerResultTtlInSeconds",
+        "Body.components.securitySchemes.*.x-amazon-apigateway-authorizer.authorizerUri",
+        "Body.components.securitySchemes.*.x-amazon-apigateway-authorizer.type",
+        "Body.components.securitySchemes.*.x-amazon-apigateway-authtype",
         "Body.info",
         "Body.openapi",
         "Body.paths.*.*.responses",
+        "Body.paths.*.*.security",
         "Body.paths.*.*.x-amazon-apigateway-integration.httpMethod",
         "Body.paths.*.*.x-amazon-apigateway-integration.type",
         "Body.paths.*.*.x-amazon-apigateway-integration.uri",
         "Body.swagger",
         "Body.x-amazon-apigateway-binary-media-types",
-        "Body.x-amazon-apigateway-gateway-responses.DEFAULT_4XX.responseParameters",
-        "Body.x-amazon-apigateway-gateway-responses.DEFAULT_5XX.responseParameters",
+        "Body.x-amazon-apigateway-gateway-responses.*.responseParameters",
+        "Body.x-amazon-apigateway-gateway-responses.*.responseTemplates",
+        "Body.x-amazon-apigateway-gateway-responses.*.statusCode",
         "Description",
         "Name",
         "Tags",
@@ -67,6 +78,8 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
         "Tags",
         "Variables",
     ),
+    "AWS::ApiGateway::UsagePlan": ("ApiStages", "Description", "Throttle", "UsagePlanName"),
+    "AWS::ApiGateway::UsagePlanKey": ("KeyId", "KeyType", "UsagePlanId"),
     "AWS::CloudWatch::Alarm": (
         "ActionsEnabled",
         "AlarmActions",
@@ -253,16 +266,10 @@ HONOURED: Mapping[str, tuple[str, ...]] = {
     ),
 }
 
-_NO_AUTH = "callers are not authenticated here (Auth)"
-
 #: Why some properties are not honoured; an empty path means the whole resource.
 NOTES: Mapping[str, Mapping[str, str]] = {
     "AWS::ApiGateway::RestApi": {
-        "Body.components.securitySchemes": _NO_AUTH,
-        "Body.paths.*.*.security": _NO_AUTH,
         "Body.paths.*.*.x-amazon-apigateway-integration.credentials": "IAM is not enforced here",
-        "Body.x-amazon-apigateway-gateway-responses.*.responseTemplates": "not used here",
-        "Body.securityDefinitions": _NO_AUTH,
         "EndpointConfiguration": "served on 127.0.0.1 only",
         "Parameters": "served on 127.0.0.1 only",
     },
@@ -323,10 +330,6 @@ _HARMLESS: Mapping[tuple[str, str], tuple[Any, ...]] = {
     ("AWS::Lambda::Function", "LoggingConfig.LogFormat"): ("Text",),
     ("AWS::Scheduler::Schedule", "FlexibleTimeWindow"): ({"Mode": "OFF"},),
     ("AWS::ApiGateway::Stage", "TracingEnabled"): (False,),
-    (
-        "AWS::ApiGateway::RestApi",
-        "Body.x-amazon-apigateway-gateway-responses.*.responseTemplates",
-    ): ({},),
 }
 
 #: The only values that are honoured.
@@ -335,6 +338,20 @@ _ONLY: Mapping[tuple[str, str], tuple[Any, ...]] = {
         "aws_proxy",
         "AWS_PROXY",
     ),
+    (
+        "AWS::ApiGateway::RestApi",
+        "Body.components.securitySchemes.*.x-amazon-apigateway-authorizer.type",
+    ): ("request",),
+    # an answer that is kept for some seconds would be asked for each time here
+    (
+        "AWS::ApiGateway::RestApi",
+        "Body.components.securitySchemes.*.x-amazon-apigateway-authorizer.authorizerResultTtlInSeconds",
+    ): (0,),
+    (
+        "AWS::ApiGateway::RestApi",
+        "Body.components.securitySchemes.*.x-amazon-apigateway-authtype",
+    ): ("awsSigv4", "custom"),
+    ("AWS::ApiGateway::RestApi", "ApiKeySourceType"): ("AUTHORIZER",),
 }
 
 #: Resource attributes beside Properties that have no effect at run time.

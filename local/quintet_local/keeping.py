@@ -18,6 +18,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
+from quintet_local import usage_plans
 from quintet_local.kept import EMPTY_ANEW, Kept, KeptError
 from quintet_local.names import ACCOUNT, REGION
 from quintet_local.tables import ONE_CALL, put_back
@@ -109,6 +110,8 @@ class Keeper:
         self._due_items: dict[Place, None] = {}
         #: what the file has, by bucket, key and version
         self._facts: dict[str, dict[tuple[str, str], dict[str, Any]]] = {b: {} for b in buckets}
+        #: the usage plans and their keys that the file has
+        self._plans: dict[str, Any] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._failing = False
@@ -124,6 +127,9 @@ class Keeper:
             KeptError: an item does not have its table's key, or the file is damaged.
         """
         with self._kept.explained():
+            for plans in self._kept.items(_PLANS):
+                usage_plans.put_back(plans)
+                self._plans = plans
             return {
                 "objects": sum(map(self._restore_bucket, self._buckets)),
                 "items": sum(map(self._restore_table, self._tables)),
@@ -168,6 +174,9 @@ class Keeper:
             tables = _tables()
             rows = [_row(tables.get(of[0]), *of) for of in self._due_items if of[0] in self._tables]
             buckets = {name: _listed(name) for name in self._buckets if name in self._due_buckets}
+        plans = usage_plans.snapshot()
+        if plans != self._plans:
+            rows.append((_PLANS, "all", json.dumps(plans)))
         if not rows and not buckets:
             self._due_items.clear()
             self._due_buckets.clear()
@@ -181,6 +190,7 @@ class Keeper:
         except (_Deleted, RuntimeError):  # or its metadata grew while they were read
             return False
         self._facts.update(facts)
+        self._plans = plans
         self._due_items.clear()
         self._due_buckets.clear()
         return True
@@ -221,6 +231,10 @@ class Keeper:
             self._facts[name][key, version] = facts
             count += 1
         return count
+
+
+#: the name under which usage plans are kept, which is none of a table
+_PLANS = "usage plans"
 
 
 class _Deleted(Exception):

@@ -15,7 +15,7 @@ from quintet_local.intrinsics import IntrinsicError, Scope, holds
 __all__ = ["LOCAL_PARAMETERS", "ParameterError", "parameters"]
 
 #: Parameters of the local stage that samconfig.toml does not set.
-LOCAL_PARAMETERS: Mapping[str, str] = {"Stage": "local"}
+LOCAL_PARAMETERS: Mapping[str, str] = {"Stage": "local", "ApiAuth": "none"}
 
 
 class ParameterError(Exception):
@@ -34,6 +34,8 @@ def parameters(source: Mapping[str, Any], given: Mapping[str, str]) -> dict[str,
             known = ", ".join(sorted(declared)) or "none"
             raise ParameterError(f"parameter {name}: not in the template, which has {known}")
     local = {name: value for name, value in LOCAL_PARAMETERS.items() if name in declared}
+    if given.get("Stage", "local") != "local":
+        local = {}
     defaults = {name: spec["Default"] for name, spec in declared.items() if "Default" in spec}
     found = {name: str(value) for name, value in (defaults | local | dict(given)).items()}
     for name, spec in declared.items():

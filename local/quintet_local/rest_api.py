@@ -15,15 +15,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qsl
 
+from quintet_local.authorizers import Authorizer
 from quintet_local.http1 import Request, Response
 from quintet_local.names import ACCOUNT
 
 __all__ = [
-    "BAD_GATEWAY",
-    "ERRORS",
-    "MISSING_TOKEN",
-    "TIMED_OUT",
-    "TOO_LARGE",
     "MalformedAnswer",
     "Match",
     "Route",
@@ -37,22 +33,6 @@ MAX_BODY = 10 * 1024 * 1024
 TIME_LIMIT = 29.0
 
 
-def _message(status: int, text: str, kind: str) -> Response:
-    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", kind)]
-    return Response(status, json.dumps({"message": text}).encode(), headers)
-
-
-MISSING_TOKEN = _message(403, "Missing Authentication Token", "MissingAuthenticationTokenException")
-TIMED_OUT = _message(504, "Endpoint request timed out", "IntegrationFailureException")
-BAD_GATEWAY = _message(502, "Internal server error", "InternalServerErrorException")
-SERVER_ERROR = _message(500, "Internal server error", "InternalServerErrorException")
-TOO_LARGE = _message(413, "Request Too Long", "RequestTooLargeException")
-
-
-#: the API's own errors, to which its gateway responses add headers
-ERRORS = (MISSING_TOKEN, TIMED_OUT, BAD_GATEWAY, SERVER_ERROR, TOO_LARGE)
-
-
 class MalformedAnswer(Exception):
     """The function's response does not have the proxy integration's form."""
 
@@ -64,6 +44,7 @@ class Route:
     method: str
     resource: str
     function_arn: str
+    authorizer: Authorizer | None = None
 
 
 @dataclass(frozen=True)

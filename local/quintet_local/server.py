@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quintet_local import hooks, rest_api
+from quintet_local import api_errors, hooks, rest_api
 from quintet_local.alarming import Alarming
 from quintet_local.alarms import alarms_of
 from quintet_local.calls import AsyncCalls
@@ -252,7 +252,10 @@ class LocalAws:
             origins = api.variables.get("CorsOrigins", "").split(",")
             gateway = guarded(Gateway(self._plane, api), origins)
             server = await serve(
-                gateway, api_socket, too_large=rest_api.TOO_LARGE, max_body=rest_api.MAX_BODY
+                gateway,
+                api_socket,
+                too_large=api_errors.TOO_LARGE.response(api.responses),
+                max_body=rest_api.MAX_BODY,
             )
             self._servers.append(server)
         for mapping in self.stack.mappings:

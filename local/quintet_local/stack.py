@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from quintet_local.api_errors import ErrorResponse
+from quintet_local.authorizers import Authorizer
 from quintet_local.events import EventRule, check_pattern
 from quintet_local.filters import Filter, PatternError
 from quintet_local.functions import LATEST, Alias, AsyncConfig, Function
 from quintet_local.plan import Plan
 from quintet_local.rest_api import Route
 from quintet_local.template import YAML, TemplateError, local_path
+from quintet_local.usage_plans import Throttle
 
 __all__ = ["Api", "SourceMapping", "Stack", "StateMachine", "Timer", "describe"]
 
@@ -58,7 +61,8 @@ class Timer:
 class Api:
     """A REST API's stage and routes.
 
-    `error_headers` are those of the API's own errors, by class of status (`DEFAULT_4XX`).
+    `responses` are the API's own answers, by their type (`DEFAULT_4XX`); `plans` the rates of the
+    template's usage plans, by the values of their keys.
     """
 
     api_id: str
@@ -66,7 +70,8 @@ class Api:
     routes: tuple[Route, ...]
     binary_types: tuple[str, ...]
     variables: Mapping[str, str] = field(default_factory=dict)
-    error_headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    responses: Mapping[str, ErrorResponse] = field(default_factory=dict)
+    plans: Mapping[str, Throttle | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,34 +193,70 @@ def _api(plan: Plan) -> Api | None:
     stage: Mapping[str, Any] = next(iter(stages), {"StageName": "local"})
     routes = []
     body = properties.get("Body") or {}
+    schemes = (body.get("components") or {}).get("securitySchemes") or {}
+    if plan.template.parameters.get("ApiAuth") == "none":
+        schemes = {}  # the template's own word for a stage that answers anyone
     for resource, methods in body.get("paths", {}).items():
         for method, operation in methods.items():
             integration = operation.get("x-amazon-apigateway-integration") or {}
             target = _INTEGRATION.search(integration.get("uri", ""))
             if target:
                 name = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
-                routes.append(Route(name, resource, target[1]))
+                authorizer = _authorizer(operation.get("security") or [], schemes)
+                routes.append(Route(name, resource, target[1], authorizer))
     binary = body.get("x-amazon-apigateway-binary-media-types") or ()
-    errors = body.get("x-amazon-apigateway-gateway-responses") or {}
+    responses = body.get("x-amazon-apigateway-gateway-responses") or {}
     return Api(
         plan.identities[logical_id].ref,
         stage["StageName"],
         tuple(routes),
         tuple(binary),
         stage.get("Variables") or {},
-        {kind: _error_headers(response) for kind, response in errors.items()},
+        {kind: _error_response(response) for kind, response in responses.items()},
+        _plans(plan),
     )
 
 
-def _error_headers(response: Mapping[str, Any]) -> dict[str, str]:
-    """The fixed headers of a gateway response, which are in single quotes."""
-    return {
+def _authorizer(
+    security: Sequence[Mapping[str, Any]], schemes: Mapping[str, Any]
+) -> Authorizer | None:
+    """What an operation's security schemes ask for; None lets anyone pass."""
+    asked = [schemes[name] for one in security for name in one if name in schemes]
+    authentic = [one for one in asked if "x-amazon-apigateway-authtype" in one]
+    if not authentic:
+        return None
+    function = authentic[0].get("x-amazon-apigateway-authorizer") or {}
+    target = _INTEGRATION.search(function.get("authorizerUri", ""))
+    return Authorizer(target[1] if target else "", plans=len(asked) > len(authentic))
+
+
+def _plans(plan: Plan) -> dict[str, Throttle | None]:
+    """The throttle of each key of the template's usage plans, by the key's value."""
+    plans = {plan.identities[n].ref: p for n, p in plan.of_type(_USAGE_PLAN).items()}
+    keys = {plan.identities[n].ref: p for n, p in plan.of_type(_API_KEY).items()}
+    found = {}
+    for member in plan.of_type(f"{_USAGE_PLAN}Key").values():
+        throttle = plans[member["UsagePlanId"]].get("Throttle")
+        found[keys[member["KeyId"]]["Value"]] = throttle and Throttle(
+            float(throttle["RateLimit"]), float(throttle["BurstLimit"])
+        )
+    return found
+
+
+def _error_response(response: Mapping[str, Any]) -> ErrorResponse:
+    """A gateway response: its status, its fixed headers (in single quotes), its template."""
+    headers = {
         name.removeprefix(_ERROR_HEADER): value[1:-1]
         for name, value in (response.get("responseParameters") or {}).items()
         if name.startswith(_ERROR_HEADER) and value.startswith("'")
     }
+    status, templates = response.get("statusCode"), response.get("responseTemplates") or {}
+    return ErrorResponse(
+        int(status) if status else None, headers, templates.get("application/json")
+    )
 
 
+_USAGE_PLAN, _API_KEY = "AWS::ApiGateway::UsagePlan", "AWS::ApiGateway::ApiKey"
 _ERROR_HEADER = "gatewayresponse.header."
 _INTEGRATION = re.compile(r"/functions/(arn:[^/]+)/invocations")
 

@@ -38,7 +38,6 @@ def with_change(folder: Path, change: dict[str, dict[str, Any]]) -> Path:
 def test_the_template_as_it_is_has_these_notices() -> None:
     found = reported(ROOT / "template.yaml")
     assert {
-        "Api.Body.components.securitySchemes: callers are not authenticated here (Auth)",
         "ApiStage.MethodSettings: no throttling and no metrics of the API here",
         "Predict.TracingConfig: no X-Ray here; spans of every call are kept for `quintet trace`",
         "CaptureDeliveryAlarm: not evaluated: AWS/Logs has no DeliveryErrors here",

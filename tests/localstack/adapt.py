@@ -40,11 +40,7 @@ def adapt(template: dict[str, Any]) -> dict[str, Any]:
         "DefinitionUri": DEFINITION,
         "DefinitionSubstitutions": substitutions | texts,
     }
-    # its API checks no signatures and identifies nobody
-    conditions = template["Conditions"] | {
-        "IsLocal": {"Fn::Equals": [{"Ref": "Stage"}, "localstack"]}
-    }
-    return template | {"Resources": resources, "Conditions": conditions}
+    return template | {"Resources": resources}
 
 
 def definition(text: str) -> str:

@@ -194,6 +194,7 @@ def test_two_stacks_of_one_stage_share_no_name() -> None:
     own = {place for place, value in named.items() if not _is_of_the_stack(value)}
     # of the function, of its scaling; layers are numbered by version, each stack deletes its own
     assert {(re.sub("[0-9a-f]{10}$", "", place), key) for place, key in own} == {
+        ("CallersLayer", "LayerName"),
         ("ColumnarLayer", "LayerName"),
         ("PredictAliaslive", "Name"),
         ("PredictScaling", "PolicyName"),

@@ -24,6 +24,7 @@ from quintet.rollouts.evidence_store import EVIDENCE
 from quintet.settings import (
     AgesSettings,
     ApiSettings,
+    AuthoriseSettings,
     CaptureSettings,
     CompareSettings,
     DropSettings,
@@ -46,7 +47,7 @@ from quintet.settings import (
 )
 from quintet.telemetry.metrics import METRICS
 from quintet.webhooks.delivery import Attempt, Delivery, after
-from quintet_local.plan import plan
+from quintet_local.plan import Plan, plan
 from quintet_local.rest_api import Router
 from quintet_local.stack import Stack, describe
 from quintet_local.template import TemplateError, load
@@ -56,6 +57,7 @@ TEMPLATE = ROOT / "template.yaml"
 DAY = 86_400
 SETTINGS: dict[str, Any] = {
     "AddLabels": LabelSettings,
+    "Authorise": AuthoriseSettings,
     "Capture": CaptureSettings,
     "Compact": CaptureSettings,
     "Compare": CompareSettings,
@@ -78,6 +80,9 @@ SETTINGS: dict[str, Any] = {
 }
 
 SWITCHED_ON = {
+    "ApiAuth": "jwt",
+    "JwtIssuer": "https://issuer.example",
+    "JwtAudience": "quintet",
     "PredictProvisionedConcurrency": "1",
     "BatchScheduleExpression": "cron(0 6 1 * ? *)",
     "BatchScheduleZone": "Europe/Berlin",
@@ -211,17 +216,120 @@ def test_a_function_answers_every_path_below_its_prefixes(stack: Stack, prefix: 
             routes.find(method, match.route.resource, tuple(match.parameters.items()))
 
 
-def test_only_options_are_asked_without_credentials() -> None:
-    (api,) = properties("AWS::ApiGateway::RestApi").values()
+def planned(**given: str) -> Plan:
+    """The template with these parameters."""
+    return plan(load(TEMPLATE, given), "http://127.0.0.1:4566")
+
+
+TOKENS = {"ApiAuth": "jwt", "JwtIssuer": "https://issuer.example", "JwtAudience": "quintet"}
+SIGNED = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "Authorization",
+    "x-amazon-apigateway-authtype": "awsSigv4",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"Stage": "dev"}, [{"Caller": []}]),
+        ({"ApiAuth": "iam"}, [{"Caller": []}]),
+        ({"ApiAuth": "keys"}, [{"Caller": []}, {"Plan": []}]),
+        (TOKENS, [{"Caller": []}, {"Plan": []}]),
+        ({}, [{"Caller": []}]),  # the local stage: what it asks for lets anyone pass there alone
+    ],
+    ids=str,
+)
+def test_every_method_but_options_asks_for_a_caller(given: dict[str, str], asked: Any) -> None:
+    (api,) = planned(**given).of_type("AWS::ApiGateway::RestApi").values()
     found = {
-        (name, json.dumps(operation["security"]))
+        (name, json.dumps(operation.get("security")))
         for methods in api["Body"]["paths"].values()
         for name, operation in methods.items()
     }
-    assert found == {
-        ("x-amazon-apigateway-any-method", '[{"AWS_IAM": []}]'),
-        ("options", '[{"NONE": []}]'),
+    assert found == {("x-amazon-apigateway-any-method", json.dumps(asked)), ("options", "null")}
+    scheme = api["Body"]["components"]["securitySchemes"]["Caller"]
+    assert (scheme == SIGNED) == (len(asked) == 1)
+
+
+@pytest.mark.parametrize("given", [{"ApiAuth": "keys"}, TOKENS], ids=str)
+def test_the_authoriser_is_asked_for_each_request_whatever_its_headers(given: Any) -> None:
+    made = planned(**given)
+    (api,) = made.of_type("AWS::ApiGateway::RestApi").values()
+    scheme = api["Body"]["components"]["securitySchemes"]["Caller"]
+    assert scheme["x-amazon-apigateway-authtype"] == "custom"
+    authorizer = scheme["x-amazon-apigateway-authorizer"]
+    arn = made.identities["Authorise"].attributes["Arn"]
+    assert authorizer.pop("authorizerUri").endswith(f"/functions/{arn}/invocations")
+    # without identity sources, either header may come; a result that is kept wants one
+    assert authorizer == {"type": "request", "authorizerResultTtlInSeconds": 0}
+    assert api["ApiKeySourceType"] == "AUTHORIZER"
+    permission = made.of_type("AWS::Lambda::Permission")["AuthoriseFromApi"]
+    assert permission["FunctionName"] == made.identities["Authorise"].ref
+    assert permission["SourceArn"].endswith("/authorizers/*")
+    variables = made.of_type("AWS::Lambda::Function")["Authorise"]["Environment"]["Variables"]
+    key = made.of_type("AWS::ApiGateway::ApiKey")["SharedPlanKey"]["Value"]
+    assert variables["QUINTET_SHARED_PLAN_KEY"] == key
+
+
+def test_a_change_of_how_callers_are_authenticated_is_deployed() -> None:
+    # SAM names a deployment by the body's text, in which ApiAuth has no value yet
+    source = PLAN.template.source["Resources"]["Api"]["Properties"]
+    assert source["AlwaysDeploy"] is True
+
+
+def test_every_function_of_the_api_may_be_invoked_by_it_and_no_other_stage() -> None:
+    found = {
+        p["FunctionName"]: p["SourceArn"]
+        for name, p in properties("AWS::Lambda::Permission").items()
+        if name.endswith("FromApi") and name != "AuthoriseFromApi"
     }
+    stage = f"arn:aws:execute-api:us-east-1:123456789012:{PLAN.identities['Api'].ref}/local/*"
+    functions = ["Runs", "AddLabels", "GetScores", "Submit"]
+    names = {PLAN.identities[name].ref for name in ("PredictAliaslive", *functions)}
+    assert found == dict.fromkeys(names, stage)
+
+
+def test_the_authoriser_reads_keys_alone_and_no_table_where_it_verifies_tokens() -> None:
+    def allowed(**given: str) -> list[Any]:
+        role = planned(**given).of_type("AWS::IAM::Role")["AuthoriseRole"]
+        return [s for p in role["Policies"] for s in p["PolicyDocument"]["Statement"]]
+
+    arn = PLAN.identities["KeysTable"].attributes["Arn"]
+    assert allowed(ApiAuth="keys") == [
+        {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": arn}
+    ]
+    assert allowed(**TOKENS) == []
+    layers = {
+        auth: [layer.rpartition(":layer:")[2] for layer in function.get("Layers", [])]
+        for auth, given in (("keys", {"ApiAuth": "keys"}), ("jwt", TOKENS))
+        for function in [planned(**given).of_type("AWS::Lambda::Function")["Authorise"]]
+    }
+    assert len(layers["jwt"]) == len(layers["keys"]) + 1
+    assert "CallersLayer" not in planned(ApiAuth="keys").resources
+    readers = {
+        name.removesuffix("Role")
+        for name, role in planned(ApiAuth="keys").of_type("AWS::IAM::Role").items()
+        if arn in json.dumps(role)
+    }
+    assert readers == {"Authorise"}
+
+
+@pytest.mark.parametrize(
+    ("given", "refusal"),
+    [
+        ({"ApiAuth": "none", "Stage": "dev"}, "ApiAuth of none would answer anyone"),
+        ({"ApiAuth": "open"}, "ApiAuth: expected one of iam, keys, jwt, none"),
+        ({"ApiAuth": "jwt"}, "set JwtIssuer and JwtAudience"),
+        ({"ApiAuth": "jwt", "JwtIssuer": "https://a.example"}, "set JwtIssuer and JwtAudience"),
+        ({"JwtIssuer": "http://issuer.example"}, "JwtIssuer: expected a match"),
+        ({"JwtKeysUrl": "file:///etc/passwd"}, "JwtKeysUrl: expected a match"),
+    ],
+)
+def test_an_api_that_would_let_anyone_in_is_refused(given: dict[str, str], refusal: str) -> None:
+    with pytest.raises(TemplateError, match=re.escape(refusal)):
+        load(TEMPLATE, given)
 
 
 def test_no_page_may_call_the_api_unless_the_parameter_names_its_origin() -> None:
@@ -252,15 +360,20 @@ def test_no_page_may_call_the_api_unless_the_parameter_names_its_origin() -> Non
 def test_an_identity_is_expected_in_every_stage_but_the_local_one() -> None:
     answers = {f for f, known in SETTINGS.items() if issubclass(known, ApiSettings)}
     assert answers == {"AddLabels", "GetScores", "Predict", "Runs", "Submit"}
-    for stage, auth in (("local", "none"), ("dev", "iam"), ("localstack", "iam"), ("loc", "iam")):
-        functions = plan(load(TEMPLATE, {"Stage": stage}), "http://127.0.0.1:4566").of_type(
-            "AWS::Lambda::Function"
-        )
+    for given, auth in (
+        ({"Stage": "local"}, "none"),
+        ({"Stage": "local", "ApiAuth": "iam"}, "iam"),
+        ({"Stage": "dev"}, "iam"),
+        ({"Stage": "localstack"}, "iam"),
+        ({"Stage": "loc", "ApiAuth": "keys"}, "keys"),
+    ):
+        functions = planned(**given).of_type("AWS::Lambda::Function")
         found = {
             name: function["Environment"]["Variables"].get("QUINTET_AUTH")
             for name, function in functions.items()
+            if name != "Authorise"
         }
-        assert found == {name: auth if name in answers else None for name in functions}
+        assert found == {name: auth if name in answers else None for name in found}
 
 
 def test_only_notify_reads_the_urls_and_secrets_of_endpoints() -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "AcceptSettings",
     "AgesSettings",
     "ApiSettings",
+    "AuthoriseSettings",
     "CaptureSettings",
     "CompareSettings",
     "DropSettings",
@@ -44,10 +45,28 @@ class SettingsError(Exception):
 
 
 class ApiSettings(Record):
-    """Settings of functions that answer HTTP requests; `auth` none admits anonymous callers."""
+    """Settings of functions that answer HTTP requests; `auth` none admits anonymous callers.
+
+    It is how the API authenticates: iam, keys, jwt or none.
+    """
 
     stage: str
     auth: str = "iam"
+
+
+class AuthoriseSettings(Record):
+    """Settings of `authorise`: `auth` is keys or jwt.
+
+    `shared_plan_key` names the usage plan of callers without a rate. An empty `jwt_keys_url` is
+    found by the issuer's discovery.
+    """
+
+    auth: str
+    keys_table: str
+    shared_plan_key: str
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_keys_url: str = ""
 
 
 class SealSettings(Record):
