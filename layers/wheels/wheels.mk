@@ -14,6 +14,9 @@ build-RuntimeLayer: SURPLUS := bin onnxruntime/capi/libonnxruntime.so.* \
 	numpy/_core/_simd.* numpy/fft numpy/polynomial numpy/testing aws_lambda_powertools/event_handler \
 	aws_lambda_powertools/utilities/[a-ik-z]*
 build-ColumnarLayer: LOCK := columnar.txt
+# sources, and symbols for a debugger: 14 of the 15 MB of simdjson's binding
+build-ColumnarLayer: SURPLUS := simdjson/*.cpp simdjson/*.h simdjson/*.pyx simdjson/*.pxd
+build-ColumnarLayer: DEBUGGED := csimdjson*.so
 build-SealingLayer: LOCK := sealing.txt
 # encryption needs of cffi the backend alone, and no certificates
 build-SealingLayer: SURPLUS := bin cffi cryptography/x509
@@ -30,6 +33,7 @@ build-RuntimeLayer build-ColumnarLayer build-SealingLayer build-CallersLayer:
 		--implementation cp --target "$(PACKAGES)" -r $(LOCK)
 	cd "$(PACKAGES)" && rm -rf $(SURPLUS) && find . -type d -name tests -prune -exec rm -rf {} + && \
 		find . \( -name '*.pyi' -o -name '*.h' -o -name '*.a' \) -delete
+	cd "$(PACKAGES)" && $(PYTHON) "$(CURDIR)/strip_debug.py" $(DEBUGGED)
 	# /opt is read-only in Lambda: without .pyc every cold start would compile.
 	$(PYTHON) -m compileall -q --invalidation-mode unchecked-hash \
 		-s "$(ARTIFACTS_DIR)" -p /opt "$(PACKAGES)"

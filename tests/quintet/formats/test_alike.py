@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from functools import partial
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 
 from quintet.columns import Batch
 from quintet.contract import Contract, Feature, Input, Output
-from quintet.formats import alike, text_rows
-from quintet.formats.decimals import BEFORE, Places, numbers, points_of
+from quintet.formats import text_rows
+from quintet.formats.alike import numbers
+from quintet.formats.alike_csv import csv_batch
+from quintet.formats.alike_jsonl import jsonl_batch
 from quintet.formats.sources import Layout
 from quintet.formats.splitting import records
 
@@ -68,8 +71,8 @@ def by_row(form: str, part: text_rows._Text) -> Batch | None:
 
 def at_once(form: str, part: text_rows._Text) -> Batch | None:
     if form == "csv":
-        return part.read_alike(partial(alike.csv_batch, CONTRACT, COLUMNS, ","))
-    return part.read_alike(partial(alike.jsonl_batch, CONTRACT))
+        return part.read_alike(partial(csv_batch, CONTRACT, COLUMNS, ","))
+    return part.read_alike(partial(jsonl_batch, CONTRACT))
 
 
 def agree(form: str, text: bytes) -> bool:
@@ -208,23 +211,67 @@ def test_rows_that_are_alike_are_read_at_once(form: str, newline: bytes) -> None
     assert agree(form, text.removesuffix(newline))
 
 
+FLOATS = Contract(
+    name="floats",
+    version=1,
+    task="regression",
+    features=(
+        Feature(name="a", dtype="float32"),
+        Feature(name="b", dtype="float64"),
+        Feature(name="c", dtype="float16"),
+    ),
+    inputs=(Input(name="a", dtype="float32", shape=(-1, 1)),),
+    outputs=(Output(name="score", dtype="float32", shape=(-1,), meaning="score"),),
+)
+NUMBERS = st.lists(st.tuples(PLAIN, PLAIN, PLAIN), min_size=1, max_size=30)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    NUMBERS,
+    st.sampled_from([(",", "."), (";", "."), (";", ","), ("\t", ".")]),
+    st.integers(0, 10_000),
+    st.one_of(CELL, st.sampled_from([",", ";", "\n", "\n\n", ",\n", "-0", "[", "1,2", "0,", ""])),
+    st.integers(0, 3),
+)
+def test_rows_of_floats_alone_are_as_read_one_by_one(
+    rows: list[tuple[str, ...]], kind: tuple[str, str], place: int, put: str, gone: int
+) -> None:
+    delimiter, decimal = kind
+    contract = dataclasses.replace(FLOATS, decimal="," if decimal == "," else ".")
+    text = "".join(delimiter.join(row).replace(".", decimal) + "\n" for row in rows).encode()
+    reader: Any = text_rows._CsvReader(contract, layout(("a", "b", "c"), delimiter))
+    place %= len(text)
+    for some in (text, text[:place] + put.encode() + text[place + gone :]):
+        for part in records([some], delimiter.encode()):
+            chosen = text_rows._Text(part, slice(None))
+            found = chosen.read_alike(partial(csv_batch, contract, ("a", "b", "c"), delimiter))
+            if some is text:
+                assert found is not None
+            if found is not None:
+                batch, positions, broken = reader._careful(chosen)
+                assert (len(positions), broken, batch.refusals) == (len(chosen), [], [])
+                same(found, batch)
+
+
 def test_numbers_are_what_float_reads() -> None:
     random = np.random.default_rng(5)
     texts = [f"{value:.{places}f}" for value, places in zip(random.normal(size=20_000).tolist(),
              random.integers(0, 15, 20_000).tolist(), strict=True)]  # fmt: skip
     texts += [repr(value) for value in np.round(random.normal(size=5_000) * 1e4, 3).tolist()]
-    texts += [str(value) for value in random.integers(-(2**53), 2**53, 5_000).tolist()]
-    text = "".join(f"{text}\n" for text in texts).encode()
-    lengths = np.array([len(text) + 1 for text in texts])
-    ends = np.cumsum(lengths) - 1
-    starts = ends - lengths + 1
-    data = alike.padded(text, 0, len(text))
-    points = points_of(data[BEFORE:], starts, ends)
-    read = numbers(data, Places(starts, points, ends).shaped(-1, 1), float)
+    texts += [str(value) for value in random.integers(-(2**63), 2**63, 5_000).tolist()]
+    texts += [repr(value) for value in random.normal(size=5_000).tolist()]
+    read = numbers(f"[{','.join(texts)}]".encode(), len(texts), 1)
     assert read is not None
-    exact = np.array([float(text) for text in texts])
-    near = np.zeros(len(texts), bool) if read.near is None else read.near[:, 0]
-    values = read.values[:, 0]
-    assert values[~near].tobytes() == exact[~near].tobytes()
-    assert (np.abs(values - exact) <= np.abs(exact) * alike.NEAR).all()
-    assert near.sum() < 200
+    exact = [0.0 if text == "-0" else float(text) for text in texts]
+    assert read[:, 0].tobytes() == np.array(exact).tobytes()
+
+
+def test_files_of_other_fields_follow_each_other_in_one_thread() -> None:
+    """The template of one JSONL is not taken for another's."""
+    good = {"customer": "c", "country": "de", "visits": "1", "count": "2"}
+    rows = [{**good, "amount": "1.5", "extra": "2", "exact": "3", "small": "4"}]
+    for spaces in (False, True, False):
+        assert agree("jsonl", jsonl_text(rows * 3, spaces))
+    turned = jsonl_text(rows * 3).replace(b"amount", b"exact_").replace(b'exact"', b'amount"')
+    agree("jsonl", turned.replace(b"exact_", b"exact"))

@@ -26,11 +26,11 @@ from quintet.columns import Array, Batch, from_records, from_text, merge
 from quintet.contract import Contract
 from quintet.errors import BadInput, Refusal
 from quintet.formats import strict_json
-from quintet.formats.alike import csv_batch, jsonl_batch, padded
+from quintet.formats.alike_csv import csv_batch
+from quintet.formats.alike_jsonl import jsonl_batch
 from quintet.formats.arrow import column, csv_table
 from quintet.formats.chunks import Chunk, Piece, arrays_batch, cuts, even
 from quintet.formats.csv_rows import Cells, csv_cells
-from quintet.formats.decimals import Bytes
 from quintet.formats.sources import Layout
 from quintet.formats.splitting import MAX_HELD_BYTES, MAX_RECORD_BYTES, Positions, Records
 from quintet.formats.vectors import spread, together
@@ -42,8 +42,8 @@ csv.field_size_limit(MAX_RECORD_BYTES)
 Found = tuple[Batch, Sequence[int] | None, list[Refusal]]
 
 
-#: rows that are read at once: their text fits a processor's cache
-AT_ONCE = 2048
+#: about: bytes of text that are read at once, which fit a processor's cache
+AT_ONCE = 1 << 19
 
 #: from so many digits on, a float may lose its fraction and look whole
 LONG = re.compile(rb"[0-9.]{16}|[eE]-")
@@ -113,15 +113,21 @@ class _Text:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def read_alike(self, read: Callable[[Bytes, Positions], Batch | None]) -> Batch | None:
-        """Read all records with `read`, which gets some records, `padded`, and their ends.
+    def read_alike(self, read: Callable[[bytes, Positions], Batch | None]) -> Batch | None:
+        """Read all records with `read`, which gets some records, the last with its newline, and
+        their ends.
 
         None if `read` returns None.
         """
         batches = []
-        for some in even(len(self), AT_ONCE):
-            start, ends = self.starts[some.start], self.ends[some]
-            batch = read(padded(self._data, start, ends[-1]), ends - start)
+        size = int(self.ends[-1] - self.starts[0])
+        for some in even(len(self), max(1, len(self) * AT_ONCE // size)):
+            start, ends = int(self.starts[some.start]), self.ends[some]
+            text = self._data[start : ends[-1]]
+            ends = ends - start
+            if not text.endswith(b"\n"):
+                text, ends[-1] = text + b"\n", len(text) + 1
+            batch = read(text, ends)
             if batch is None:
                 return None
             batches.append(batch)
