@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import orjson
-from benchmarks.score_unit import FEATURES, _contract, make
+from benchmarks.score_unit import contract_of, feature_names, make
 from tests.kits.streams import cache_of
 
 from quintet.captures.store import MemoryCaptures
@@ -58,6 +58,8 @@ from quintet.streaming.record_ids import MemoryScoredIds
 from quintet.streaming.scorer import Scorer
 from quintet.streaming.windows import MemoryWindows, advance
 
+#: the features of the model
+FEATURES = feature_names(30)
 OURS = "from event to answer"
 ENTITIES = 100
 NOW = 1_800_000_000.0
@@ -65,7 +67,7 @@ NOW = 1_800_000_000.0
 
 def contract() -> Contract:
     """Return the batch benchmark's contract, with windows."""
-    base: Contract = _contract()
+    base: Contract = contract_of(len(FEATURES))
     return dataclasses.replace(
         base,
         entity="device",

@@ -1,15 +1,16 @@
 """Rows a second of score_unit compared with raw session.run on the same rows, and its peak memory.
 
-    python -m benchmarks.score_unit [--rows 500000] [--rounds 5] [--cores 1 2] [--keep]
+    python -m benchmarks.score_unit [--rows 500000] [--features 30] [--rounds 5] [--cores 1 2]
+        [--keep]
 
-A gradient-boosted tree model (100 trees of 31 leaves, 30 float features) scores the same rows
+A gradient-boosted tree model (100 trees of 31 leaves, float features) scores the same rows
 from an array (`session.run`, 8,192 rows a call: the upper bound), from Parquet, CSV and
 JSONL by score_unit (64 MiB a unit, one after the other, Parquet out), and by the plain pandas
 script (from Parquet if pyarrow is installed). Every measurement runs in its own process, on one
 core and on two, with the template's memory settings for `score_unit`. The rounds interleave
 them; the report shows medians, and shares are those within a round. Other load affects wall time
 more than CPU time, so both shares are shown: on an idle single core they are equal. `--keep` makes
-both keep all 30 columns beside the scores.
+both keep all columns beside the scores.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-FEATURES = [f"feature_{number}" for number in range(30)]
 CHUNK = 8192
 UNIT_BYTES = 64 << 20
 FORMATS = ("parquet", "csv", "jsonl")
 
 Measured = dict[str, float]
+
+
+def feature_names(width: int) -> list[str]:
+    """The names of so many features."""
+    return [f"feature_{number}" for number in range(width)]
 
 
 class Watch:
@@ -106,7 +111,8 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
         def put(self, key: str, body: bytes) -> None:
             super().put(key, body if "scores/" not in key else b"")
 
-    contract = _contract()
+    names = _names_in(folder)
+    contract = contract_of(len(names))
     model = OnnxModel(contract, (folder / "model.onnx").read_bytes())
     inbox, store = FileInbox(), NullStore()
     request = RunRequest(
@@ -115,7 +121,7 @@ def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
         key=f"bench/rows.{form}",
         version_id=None,
         started="2026-01-01T00:00:00Z",
-        keep=(FEATURES if form == "jsonl" else "*") if keep else None,
+        keep=(names if form == "jsonl" else "*") if keep else None,
     )
     catalog = MemoryCatalog(Pinned(1, "d", "s", contract))
     plan = plan_run(request, catalog=catalog, inbox=inbox, store=store, unit_bytes=UNIT_BYTES)
@@ -157,7 +163,7 @@ def pandas_script(folder: Path, threads: int, form: str, keep: bool) -> Measured
         frame = pandas.read_csv(path)
     else:
         frame = pandas.read_json(path, lines=True)
-    matrix = frame[FEATURES].to_numpy("float32")
+    matrix = frame[_names_in(folder)].to_numpy("float32")
     scores = session.run(["probabilities"], {"x": matrix})[0]
     out = pandas.DataFrame({"row": range(len(frame)), "score": scores[:, 1]})
     if keep:
@@ -169,10 +175,17 @@ def pandas_script(folder: Path, threads: int, form: str, keep: bool) -> Measured
     return watch.spent(len(frame))
 
 
-def _contract() -> Any:
+def _names_in(folder: Path) -> list[str]:
+    import numpy as np
+
+    return feature_names(np.load(folder / "rows.npy", mmap_mode="r").shape[1])
+
+
+def contract_of(width: int) -> Any:
+    """The contract of the model that `make` writes for so many features."""
     from quintet.contract import Contract, Feature, Input, Output
 
-    names = tuple(FEATURES)
+    names = tuple(feature_names(width))
     probabilities = Output(
         name="probabilities", dtype="float32", shape=(-1, 2), meaning="probabilities"
     )
@@ -181,7 +194,7 @@ def _contract() -> Any:
         version=1,
         task="binary-classification",
         features=tuple(Feature(name=name, dtype="float32") for name in names),
-        inputs=(Input(name="x", dtype="float32", shape=(-1, 30), features=names),),
+        inputs=(Input(name="x", dtype="float32", shape=(-1, width), features=names),),
         outputs=(probabilities,),
     )
 
@@ -205,8 +218,8 @@ def child(name: str, folder: Path, threads: int, keep: bool) -> None:
 # ---- the data, and the table ---------------------------------------------------------------------
 
 
-def make(folder: Path, rows: int) -> None:
-    """Write the model and the rows in every form to `folder`."""
+def make(folder: Path, rows: int, width: int = 30) -> None:
+    """Write a model of `width` features, and rows in every form, to `folder`."""
     import lightgbm
     import numpy as np
     from arro3 import io as arrow_io
@@ -216,16 +229,16 @@ def make(folder: Path, rows: int) -> None:
     from quintet.formats.writers import table
 
     random = np.random.default_rng(7)
-    few = random.normal(size=(4000, 30)).astype(np.float32)
+    few = random.normal(size=(4000, width)).astype(np.float32)
     label = (few[:, 0] * few[:, 1] + few[:, 2] > 0.3).astype(int)
     booster = lightgbm.LGBMClassifier(n_estimators=100, num_leaves=31, verbose=-1, n_jobs=1)
     booster.fit(few, label)
-    types = [("x", FloatTensorType([None, 30]))]
+    types = [("x", FloatTensorType([None, width]))]
     graph = convert_lightgbm(booster, initial_types=types, target_opset=15, zipmap=False)
     (folder / "model.onnx").write_bytes(graph.SerializeToString())
-    data = random.normal(size=(rows, 30)).astype(np.float32)
+    data = random.normal(size=(rows, width)).astype(np.float32)
     np.save(folder / "rows.npy", data)
-    columns = table({name: data[:, place] for place, name in enumerate(FEATURES)})
+    columns = table({name: data[:, place] for place, name in enumerate(feature_names(width))})
     arrow_io.write_parquet(
         columns, folder / "rows.parquet", compression="snappy", max_row_group_size=100_000
     )
@@ -284,6 +297,7 @@ def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--features", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--keep", action="store_true")
@@ -295,7 +309,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        make(folder, given.rows)
+        make(folder, given.rows, given.features)
         show(measure(folder, given.rounds, given.cores, given.keep), given.cores)
 
 
