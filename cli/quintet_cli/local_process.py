@@ -15,7 +15,7 @@ import psutil
 from quintet_cli.stage import StageError
 from quintet_local.state import FolderTaken, State, claim
 
-__all__ = ["is_running", "start", "stop"]
+__all__ = ["is_running", "runs", "start", "stop"]
 
 START_SECONDS = 120
 STOP_SECONDS = 15
@@ -54,9 +54,9 @@ def stop(found: State, folder: Path) -> None:
     """Stop the local AWS of a state folder: send SIGTERM, then kill it after some seconds."""
     os.kill(found.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while _runs(found.pid) and time.monotonic() < deadline:
+    while runs(found.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    if _runs(found.pid):
+    if runs(found.pid):
         os.kill(found.pid, signal.SIGKILL)  # its children end with it
         State.remove(folder)
 
@@ -77,7 +77,7 @@ def _wait_for(process: subprocess.Popen[bytes], state: Path) -> State | None:
     return None
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
     """Whether a process is running; a zombie is not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

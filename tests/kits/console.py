@@ -13,9 +13,9 @@ import uvicorn
 from tests.kits.local_aws import eventually
 
 from quintet_cli.console.app import console_of
+from quintet_cli.console.beside import listen, new_token
 from quintet_cli.console.guard import Access
 from quintet_cli.console.reads import Reads
-from quintet_cli.console.serving import listen
 from quintet_cli.stage import Stage
 
 __all__ = ["Answer", "Served", "served"]
@@ -73,7 +73,7 @@ class Served:
 def served(stage: Stage, reads: Reads | None = None) -> Iterator[Served]:
     """Serve the console of a stage on a free port."""
     listening = listen(0)
-    access = Access(listening.getsockname()[1])
+    access = Access(listening.getsockname()[1], new_token())
     app = console_of(stage, access, reads)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

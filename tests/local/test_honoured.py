@@ -145,6 +145,6 @@ def test_the_long_form_names_every_resource() -> None:
     for verbose, lines in ((True, [str(notice) for notice in found]), (False, ["short"])):
         console = Console(width=80)
         with console.capture() as seen:
-            print_started(console, page, Path("state"), "hint", verbose=verbose)
+            print_started(console, page, Path("state"), "hint", None, verbose=verbose)
         told = seen.get().split("not honoured here\n")[1]
         assert told.split("\n\n")[0].splitlines() == [f"  {line}" for line in lines]

@@ -8,6 +8,14 @@ from typing import Annotated
 
 import typer
 
+from quintet_cli.console.beside import (
+    PORT,
+    listen,
+    new_token,
+    remember,
+    running_url,
+    url_of,
+)
 from quintet_cli.options import StageName, State
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
@@ -33,20 +41,25 @@ def console(
     state: State = DEFAULT_STATE,
 ) -> None:
     """Serve a page about a stage on this machine: models, rollouts, traffic, runs, refusals."""
-    from quintet_cli.console.serving import PORT, listen, running_url, serve  # its server is large
-
     opened, beside = Stage.open(stage, state), state if stage == "local" else None
-    terminal = Console(highlight=False)
-
-    def ready(url: str) -> None:
-        terminal.print(f"Console  {url}", markup=False, soft_wrap=True)
-        if show:
-            webbrowser.open(url)
-
-    if beside and port is None and (url := running_url(beside)):
-        ready(url)
+    url = running_url(state) if beside and port is None else None
+    if url is not None:
+        _told(url, show)
         return
+    from quintet_cli.console.serving import serve  # its server takes time to import
+
+    token = new_token()
     listening = listen(PORT if port is None else port, or_any=port is None)
-    serve(opened, listening, beside, ready)
+    url = url_of(listening, token)
+    if beside and running_url(state) is None:
+        remember(state, os.getpid(), url)
+    _told(url, show)
+    serve(opened, listening, token, beside)
     # a thread may still wait for AWS; none holds work to finish
     os._exit(0)
+
+
+def _told(url: str, show: bool) -> None:
+    Console(highlight=False).print(f"Console  {url}", markup=False, soft_wrap=True)
+    if show:
+        webbrowser.open(url)

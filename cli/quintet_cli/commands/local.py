@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from quintet_cli.console.beside import running_url, start_beside
 from quintet_cli.local_process import start, stop
 from quintet_cli.project import project_folder
 from quintet_cli.stacks import NoStage
@@ -72,6 +73,9 @@ def up(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete what is kept of an earlier one; start empty.")
     ] = False,
+    with_console: Annotated[
+        bool, typer.Option("--console/--no-console", help="Serve the console beside it.")
+    ] = True,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Name each resource of which something is ignored.")
     ] = False,
@@ -84,7 +88,7 @@ def up(
     if detach:
         changed = parameter or faults or strict or fresh
         if not changed and (page := _running(state, template, port, api_port)):
-            print_running(Console(), page)
+            print_running(Console(), page, start_beside(state) if with_console else None)
             return
         options = ["--template", str(template), "--port", str(port), "--api-port", str(api_port)]
         options += [f"--parameter={text}" for text in parameter or []]
@@ -100,17 +104,24 @@ def up(
             "`quintet status` shows it, `quintet down` stops it; "
             f"{eval_line(state)} lets AWS tools use it"
         )
-        print_started(console, page, state, hint, verbose=verbose)
+        url = start_beside(state) if with_console else None
+        print_started(console, page, state, hint, url, verbose=verbose)
         return
     # the server takes a second to import: spare the other commands that
     from quintet_local.faults import OFF, FaultError, load
     from quintet_local.kept import KeptError
     from quintet_local.run import run
-    from quintet_local.server import Settings, StartError
+    from quintet_local.server import LocalAws, Settings, StartError
     from quintet_local.strict import Strictness
     from quintet_local.template import TemplateError
 
     console = Console()
+
+    def ready(local: LocalAws) -> None:
+        url = start_beside(local.state) if with_console else None
+        hint = "Ctrl-C stops it"
+        print_started(console, local.health(), local.state, hint, url, verbose=verbose)
+
     console.print(f"starting the local AWS from {template} ...", highlight=False)
     try:
         plan = load(faults) if faults else OFF
@@ -125,12 +136,7 @@ def up(
             strict=strictness,
             fresh=fresh,
         )
-        run(
-            settings,
-            lambda local: print_started(
-                console, local.health(), local.state, "Ctrl-C stops it", verbose=verbose
-            ),
-        )
+        run(settings, ready)
     except (FaultError, FolderTaken, KeptError, OSError, StartError, TemplateError) as error:
         Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
         os._exit(1)  # returning would hang: a half-started server still has threads
@@ -164,7 +170,7 @@ def status(state: StateOption = DEFAULT_STATE) -> None:
     page = found.health() if found else None
     if page is None:
         raise NoStage(f"no local AWS runs from {state}; start one with `quintet up --detach`")
-    print_status(Console(), page)
+    print_status(Console(), page, running_url(state))
 
 
 def env(state: StateOption = DEFAULT_STATE) -> None:

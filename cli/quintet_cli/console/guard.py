@@ -10,7 +10,6 @@ browsers send the cookie, too.
 from __future__ import annotations
 
 import hmac
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
@@ -19,6 +18,8 @@ from urllib.parse import parse_qs
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from quintet_cli.console.beside import new_token
 
 __all__ = ["CONTENT_SECURITY_POLICY", "Access", "Guard"]
 
@@ -44,13 +45,8 @@ class Access:
     """What opens a console: `token` in its URL, `session` in the cookie that the token gives."""
 
     port: int
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    session: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-
-    @property
-    def url(self) -> str:
-        """The URL to open in a browser."""
-        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+    token: str
+    session: str = field(default_factory=new_token)
 
     @property
     def cookie(self) -> str:

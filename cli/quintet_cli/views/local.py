@@ -15,13 +15,19 @@ __all__ = ["eval_line", "print_running", "print_started", "print_status"]
 
 
 def print_started(
-    console: Console, page: dict[str, Any], state: Path, hint: str, *, verbose: bool
+    console: Console,
+    page: dict[str, Any],
+    state: Path,
+    hint: str,
+    url: str | None,
+    *,
+    verbose: bool,
 ) -> None:
     """Print a local AWS that has started, and what of the template it does not honour.
 
-    With `verbose`, every property of every resource has a line.
+    `url` is its console's. With `verbose`, every property of every resource has a line.
     """
-    _addresses(console, page)
+    _addresses(console, page, url)
     if verbose:
         _facts(console, [_notice(**one) for one in page["not_honoured"]])
     else:
@@ -35,9 +41,9 @@ def print_started(
     console.print(hint, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def print_running(console: Console, page: dict[str, Any]) -> None:
+def print_running(console: Console, page: dict[str, Any], url: str | None) -> None:
     """Print the addresses of a local AWS that ran before, and how to start anew."""
-    _addresses(console, page)
+    _addresses(console, page, url)
     hint = "it runs already; `quintet down` stops it, `quintet up --fresh` then starts an empty one"
     console.print(hint, style="dim", highlight=False, soft_wrap=True)
 
@@ -48,9 +54,9 @@ def eval_line(state: Path) -> str:
     return f'`eval "$(quintet env{other})"`'
 
 
-def print_status(console: Console, page: dict[str, Any]) -> None:
+def print_status(console: Console, page: dict[str, Any], url: str | None) -> None:
     """Print addresses, functions, and calls that a function's role does not allow."""
-    _addresses(console, page)
+    _addresses(console, page, url)
     table = Table("function", "ready", "busy", "starting", "waiting calls", box=None)
     for name, counts in sorted(page["environments"].items()):
         values = (counts[key] for key in ("idle", "busy", "init", "waiting"))
@@ -62,8 +68,9 @@ def print_status(console: Console, page: dict[str, Any]) -> None:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _addresses(console: Console, page: dict[str, Any]) -> None:
+def _addresses(console: Console, page: dict[str, Any], url: str | None) -> None:
     rows = {"API": page["api_url"], "AWS endpoint": page["endpoint_url"]}
+    rows |= {"Console": url} if url else {}
     rows |= {k: v for k, v in sorted(page["outputs"].items()) if v != page["api_url"]}
     for name, value in rows.items():
         # printed in full at any terminal width, so that they can be copied
