@@ -15,6 +15,7 @@ import orjson
 
 from quintet.api import cors
 from quintet.api.routing import Found, Routes
+from quintet.api.stdout import TRACE
 from quintet.api.telemetry import RequestTelemetry
 from quintet.captures.events import new_event, taken
 from quintet.errors import BadInput, Forbidden, MethodNotAllowed, QuintetError, TooLarge, shown
@@ -60,8 +61,10 @@ def respond(
         context.trace_id, context.traceparent = trace_id, trace
     settling = telemetry()
     # not a method: most requests are not sampled, and a call costs
-    if "Sampled=1" in (xray := settling.output.environ.get("_X_AMZN_TRACE_ID", "")):
-        settling.begin_span(context, xray)
+    if xray := settling.output.environ.get(TRACE, ""):
+        context.xray = xray
+        if "Sampled=1" in xray:
+            settling.begin_span(context, xray)
     problem: Exception | None = None
     asks_methods = request.method == "OPTIONS"
     try:

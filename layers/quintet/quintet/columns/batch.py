@@ -6,7 +6,6 @@ import math
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import cache, lru_cache
 from itertools import chain
 from types import NoneType
@@ -309,6 +308,12 @@ def key_of(value: Any) -> str:
 _PACKED = frozenset("?bBhHiIlLqQefd")
 
 
+@lru_cache(maxsize=64)
+def _packer(count: int, code: str) -> Callable[..., bytes]:
+    """What packs so many numbers of a dtype."""
+    return struct.Struct(f"{count}{code}").pack
+
+
 def flat_array(values: Sequence[Any], dtype: np.dtype[Any]) -> Array:
     """Values of a plain kind as an array, (values,), which may be read-only; None is NaN.
 
@@ -319,8 +324,10 @@ def flat_array(values: Sequence[Any], dtype: np.dtype[Any]) -> Array:
     """
     if dtype.char in _PACKED:
         # struct packs Python's numbers in half the time that numpy takes to read them
-        with suppress(OverflowError, struct.error):
-            return np.frombuffer(struct.pack(f"{len(values)}{dtype.char}", *values), dtype)
+        try:
+            return np.frombuffer(_packer(len(values), dtype.char)(*values), dtype)
+        except (OverflowError, struct.error):
+            pass  # numpy gives infinity, NaN, or the error
     with np.errstate(over="ignore"):
         return np.array(values, dtype=dtype)
 

@@ -55,16 +55,19 @@ class _RecordPlan:
 
     def put(self, batch: Batch, records: Sequence[Any]) -> bool:
         """Put records that all have every field, the keys if the first has them, and no other."""
-        if set(map(type, records)) != {dict}:
+        if not records or type(first := records[0]) is not dict:
             return False
-        contract, first, fields = self._contract, records[0], self._fields
+        contract, fields = self._contract, self._fields
         entity, own = contract.entity, contract.id
         if has_entity := entity in first:
             fields += 1
         if has_own := own in first:
             fields += 1
         # as many fields as are read below: then none is unknown, and none has to be looked at
-        if set(map(len, records)) != {fields}:
+        if batch.rows == 1:
+            if len(first) != fields:
+                return False
+        elif set(map(type, records)) != {dict} or set(map(len, records)) != {fields}:
             return False
         try:
             values = [list(map(group.values, records)) for group in self._groups]
@@ -116,8 +119,10 @@ class _RecordGroup:
     def put(self, batch: Batch, rows: list[Any]) -> None:
         """Put the values of each row, as `values` gives them; they may be of another kind."""
         count = len(self._names)
-        flat = rows if count == 1 else list(chain.from_iterable(rows))
-        if set(map(type, flat)) <= self._plain:
+        flat = rows
+        if count > 1:
+            flat = rows[0] if batch.rows == 1 else list(chain.from_iterable(rows))
+        if self._plain.issuperset(map(type, flat)):
             with suppress(OverflowError):
                 matrix = flat_array(flat, self._dtype)
                 batch.stacked[self._names] = matrix.reshape(batch.rows, count)

@@ -20,11 +20,22 @@ import orjson
 from quintet.columns import suggestion
 from quintet.errors import BadInput, json_kind, shown
 
-__all__ = ["check_integers", "has_long_number", "members", "no_more_keys", "parse", "parse_all"]
+__all__ = [
+    "DIGITS_TO_ZERO",
+    "LONG_NUMBER",
+    "check",
+    "check_integers",
+    "has_long_number",
+    "members",
+    "no_more_keys",
+    "parse",
+    "parse_all",
+]
 
-_ALL_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
+#: a text with its digits as zeros has `LONG_NUMBER` where an integer may be too long
+DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 _TOO_LARGE = 10**21  # from here on JavaScript writes an exponent
-_LONG_NUMBER = b"0" * len(str(_TOO_LARGE))
+LONG_NUMBER = b"0" * len(str(_TOO_LARGE))
 _SHIFTS = (1, 2, 4, 8, 6)
 #: the types of values that hold others
 _HOLDERS = {dict, list}
@@ -43,12 +54,21 @@ def parse(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadInput.of("body", "JSON in UTF-8 with finite numbers", str(error)) from None
+    check(body, value)
+    return value
+
+
+def check(body: bytes, value: Any) -> None:
+    """Check what orjson does not of a text whose value it has read.
+
+    Raises:
+        BadInput: the text is not strict JSON; the field is "body".
+    """
     # a failed quick check is not an error yet: the slow check decides
-    if _LONG_NUMBER in body.translate(_ALL_DIGITS_TO_ZERO) or not (
+    if LONG_NUMBER in body.translate(DIGITS_TO_ZERO) or not (
         _has_keys(value, body.count(b":")) or _keys_are_unique(body, value)
     ):
         _check_slowly(body)
-    return value
 
 
 def members(field: str, value: Any, known: Set[str] | None = None) -> dict[str, Any]:
@@ -163,7 +183,7 @@ def check_integers(body: bytes) -> None:
     Raises:
         BadInput: there is one.
     """
-    if _LONG_NUMBER in body.translate(_ALL_DIGITS_TO_ZERO):
+    if LONG_NUMBER in body.translate(DIGITS_TO_ZERO):
         json.loads(body.decode(), parse_int=_in_range)
 
 

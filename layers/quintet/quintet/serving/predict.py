@@ -140,12 +140,13 @@ class RequestContext:
     enables the prediction cache; `job` is the accepted job. `impression` is what a recommendation
     showed, as JSON, and `hidden` the failure of a version that its answer hides: the version's
     capture, the log line and the metrics say it. `traceparent` is the W3C context for what the
-    request starts, `span` its span if it is sampled.
+    request starts, `span` its span if it is sampled, `xray` Lambda's text on its trace.
     """
 
     id: str = ""
     trace_id: str = ""
     traceparent: str = ""
+    xray: str = ""
     model: str = ""
     version: int = 0
     route: str = ""
