@@ -21,7 +21,7 @@ from quintet_local.guard import guarded
 from quintet_local.http1 import Request, Response, serve
 from quintet_local.lambda_api import Answer
 from quintet_local.permissions import Permissions, Statement
-from quintet_local.state import HEALTH
+from quintet_local.state import HEALTH, PERMISSIONS
 from quintet_local.wsgi import WsgiApplication, call, environ_of
 
 __all__ = ["Front", "MotoServices"]
@@ -96,8 +96,10 @@ class Front:
     def _answer(self, request: Request) -> Response:
         path, _, query = request.target.partition("?")
         if path == HEALTH:
-            body = json.dumps(self._health()).encode()
-            return Response(200, body, [("Content-Type", "application/json")])
+            return _page(self._health())
+        if path == PERMISSIONS and self._lambda is not None:
+            checked = self._permissions
+            return _page({"used": checked.used(), "not_allowed": checked.refused()})
         if self._lambda is not None and path.startswith("/2015-03-31/"):
             headers = {name.lower(): value for name, value in request.headers}
             answer = self._lambda(request.method, path, query, headers, request.body)
@@ -111,3 +113,7 @@ class Front:
         response = call(self._services, environ)
         response.headers.append(("Date", formatdate(usegmt=True)))
         return response
+
+
+def _page(told: dict[str, Any]) -> Response:
+    return Response(200, json.dumps(told).encode(), [("Content-Type", "application/json")])

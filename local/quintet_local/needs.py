@@ -72,6 +72,11 @@ def _sqs(environ: dict[str, Any]) -> Iterator[Need]:
     yield Need(f"sqs:{operation.removesuffix('Batch')}", arn("sqs", queue))
 
 
+def _monitoring(environ: dict[str, Any]) -> Iterator[Need]:
+    (operation,) = parse_qs(_body(environ).decode(), strict_parsing=True)["Action"]
+    yield Need(f"cloudwatch:{operation}", "*")
+
+
 def _sns(environ: dict[str, Any]) -> Iterator[Need]:
     form = parse_qs(_body(environ).decode(), strict_parsing=True)
     yield Need(f"sns:{form['Action'][0].removesuffix('Batch')}", form["TopicArn"][0])
@@ -129,6 +134,7 @@ _READERS: Mapping[str, Callable[[dict[str, Any]], Iterator[Need]]] = {
     "glue": _glue,
     "kinesis": _kinesis,
     "kms": _kms,
+    "monitoring": _monitoring,
     "s3": _s3,
     "sns": _sns,
     "sqs": _sqs,

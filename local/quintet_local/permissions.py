@@ -2,8 +2,9 @@
 those of keys.
 
 Nothing is refused, because templates of all kinds run here; calls that AWS would refuse are
-reported. Only calls by functions are checked: they sign with access keys of their own. Roles with
-managed policies that are not known here, and calls of unknown services, count as allowed.
+reported, and so is what the calls used of the policies. Only calls by functions are checked: they
+sign with access keys of their own. Roles with managed policies that are not known here, and calls
+of unknown services, count as allowed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from quintet_local.needs import Need, needs
 from quintet_local.plan import Plan
 from quintet_local.wsgi import WsgiApplication
 
-__all__ = ["KEY", "Permissions", "Statement", "access_key", "allows", "policies"]
+__all__ = ["KEY", "Permissions", "Statement", "Use", "access_key", "allows", "listed", "policies"]
 
 #: the prefix of the functions' access keys
 KEY = "function"
@@ -29,6 +30,8 @@ _SIGNED = re.compile(rf"Credential=({KEY}\w+)/\d+/[^/]*/([^/]+)/aws4_request")
 _BESIDE = re.compile(r".*/(AWSXrayWriteOnlyAccess|AWSXRayDaemonWriteAccess|AWSLambda\w+Role)")
 
 Statement = Mapping[str, Any]
+#: a function's logical id, an action and a resource, these two as a statement of its role has them
+Use = tuple[str, str, str]
 
 
 def access_key(logical_id: str) -> str:
@@ -55,7 +58,7 @@ def policies(plan: Plan) -> dict[str, list[Statement]]:
             *(
                 statement
                 for policy in roles[function["Role"]].get("Policies") or []
-                for statement in _listed(policy["PolicyDocument"]["Statement"])
+                for statement in listed(policy["PolicyDocument"]["Statement"])
             ),
             *_of_keys(plan, function["Role"]),
         ]
@@ -67,8 +70,8 @@ def policies(plan: Plan) -> dict[str, list[Statement]]:
 def _of_keys(plan: Plan, role: str) -> Iterator[Statement]:
     """The statements of keys' policies that name a role, each on its key."""
     for name, key in plan.of_type("AWS::KMS::Key").items():
-        for statement in _listed(key["KeyPolicy"]["Statement"]):
-            if role in _listed(statement["Principal"].get("AWS", [])):
+        for statement in listed(key["KeyPolicy"]["Statement"]):
+            if role in listed(statement["Principal"].get("AWS", [])):
                 yield {**statement, "Resource": plan.identities[name].attributes["Arn"]}
 
 
@@ -80,6 +83,7 @@ class Permissions:
         self._allowed = allowed
         self._allows = lru_cache(maxsize=8192)(self._decide)
         self._refused: dict[str, None] = {}
+        self._used: dict[Use, None] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
@@ -94,30 +98,41 @@ class Permissions:
         """Return the calls by functions that their roles do not allow, each once, up to `MOST`."""
         return sorted(self._refused)
 
+    def used(self) -> list[Use]:
+        """Return what calls by functions used of their policies, each once."""
+        return sorted(self._used)
+
     def _decide(self, who: str, need: Need) -> bool:
-        return allows(self._allowed[who], need)
+        """Called once for each distinct call."""
+        name, statements = who.removeprefix(KEY), self._allowed[who]
+        for statement in statements:
+            for action, resource in _parts_of(statement, need):
+                self._used[name, action, resource] = None
+        return allows(statements, need)
 
 
 def allows(statements: Iterable[Statement], need: Need) -> bool:
     """Whether some statement allows the need and none denies it."""
-    effects = {statement["Effect"] for statement in statements if _is_of(statement, need)}
+    effects = {statement["Effect"] for statement in statements if any(_parts_of(statement, need))}
     return effects == {"Allow"}
 
 
-def _is_of(statement: Statement, need: Need) -> bool:
-    action, conditions = need.action.lower(), statement.get("Condition") or {}
-    return (
-        any(_matches(pattern.lower(), action) for pattern in _listed(statement["Action"]))
-        and any(_matches(pattern, need.resource) for pattern in _listed(statement["Resource"]))
-        and all(_holds(operator, keys, need) for operator, keys in conditions.items())
-    )
+def _parts_of(statement: Statement, need: Need) -> Iterator[tuple[str, str]]:
+    """The actions and resources of a statement that a need falls under, if it does."""
+    conditions = statement.get("Condition") or {}
+    if all(_holds(operator, keys, need) for operator, keys in conditions.items()):
+        for action in listed(statement["Action"]):
+            if _matches(action.lower(), need.action.lower()):
+                for resource in listed(statement["Resource"]):
+                    if _matches(resource, need.resource):
+                        yield action, resource
 
 
 def _holds(operator: str, keys: Mapping[str, Any], need: Need) -> bool:
     """Whether a condition holds; a kind or key that is not known here counts as holding."""
     known = dict(need.context)
     return operator not in ("StringLike", "StringEquals") or all(
-        key not in known or any(_matches(pattern, known[key]) for pattern in _listed(values))
+        key not in known or any(_matches(pattern, known[key]) for pattern in listed(values))
         for key, values in keys.items()
     )
 
@@ -132,5 +147,6 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile("".join(parts.get(c) or re.escape(c) for c in pattern), re.DOTALL)
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """Return the items of what a policy has alone or in a list."""
     return value if isinstance(value, list) else [value]

@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HEALTH", "SAM_ENV", "FolderTaken", "State", "claim"]
+__all__ = ["HEALTH", "PERMISSIONS", "SAM_ENV", "FolderTaken", "State", "claim"]
 
 HEALTH = "/_quintet/health"
+#: what the functions' calls used of their roles' policies, and what these do not allow
+PERMISSIONS = "/_quintet/permissions"
 #: environments by logical id of the function, in the format of `sam local --env-vars`
 SAM_ENV = "sam-env.json"
 #: bypasses any proxy

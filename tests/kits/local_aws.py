@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
+from tests.kits.privileges import refused
 from tests.kits.registries import registry_at
 
 from quintet_publish.aws_registry import AwsRegistry
@@ -40,6 +41,8 @@ class LocalAws:
     outputs: dict[str, str]
     state: Path
     process: subprocess.Popen[bytes]
+    #: whether it serves template.yaml
+    checked: bool
 
     def client(self, service: str) -> Any:
         """A boto3 client of one of its services."""
@@ -65,9 +68,15 @@ class LocalAws:
         return path.read_text() if path.exists() else ""
 
     def stop(self) -> None:
-        """End it as Ctrl-C would."""
+        """End it as Ctrl-C would.
+
+        Raises:
+            AssertionError: a function of the template called what its role does not allow.
+        """
+        called = refused(self.endpoint_url)
         self.process.terminate()
         self.process.wait(timeout=30)
+        assert not (self.checked and called), called
 
 
 @cache
@@ -111,7 +120,8 @@ def start_local_aws(
             raise LocalAwsFailed((state / "up.log").read_text())
         time.sleep(0.02)
     told = json.loads(found.read_text())
-    return LocalAws(told["endpoint_url"], told["api_url"], told["outputs"], state, process)
+    checked = template == ROOT / "template.yaml"
+    return LocalAws(told["endpoint_url"], told["api_url"], told["outputs"], state, process, checked)
 
 
 def _is_of(path: Path, pid: int) -> bool:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
+import urllib3
 import yaml
 from tests.kits.local_aws import FREE_PORTS, LocalAws, eventually, start_local_aws
 from typer.testing import CliRunner, Result
+from urllib3.util import Retry
 
 from quintet.batch.plans import RunPaths
 from quintet_cli.app import app
@@ -146,12 +147,12 @@ def test_a_run_that_is_stopped_and_redriven_comes_to_what_it_would_have(
 
 
 def asked(local: LocalAws, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    """What the API answers."""
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(f"{local.api_url}{path}", data, method=method)
-    with urlopen(request, timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)
-        return found
+    """What the API answers; a busy machine's 503 is asked again, as its header says."""
+    again = Retry(total=5, status_forcelist=[503], allowed_methods=None, backoff_factor=0.2)
+    answer = urllib3.request(method, f"{local.api_url}{path}", json=body, retries=again)
+    assert answer.status < 300, answer.data
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def test_a_run_is_stopped_over_http_at_once_and_redriven(
