@@ -131,6 +131,8 @@ def predicting(api: MemoryApi) -> Callable[[web.Request, bytes], Awaitable[web.R
         ("POST", "/v1/models/log%3Apredict"),
         ("GET", "/scores/churn/caf%C3%A9%2F%20x~y?b=2&a=1%2F"),
         ("GET", "/runs?model=churn&limit=5&flag"),
+        ("GET", "/runs?a-b=1&a=2&a=10&a="),
+        ("GET", "/jobs//7/./8/../9/"),
         ("DELETE", "/runs/churn/r-1"),
     ],
 )
