@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,11 @@ import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from botocore.exceptions import ClientError
-from tests.kits.local_aws import ROOT, LocalAws
+from tests.kits.local_aws import ROOT, LocalAws, start_local_aws
 from tests.kits.models import LOG, TEXT, publish
 from tritonclient.utils import InferenceServerException
+
+from quintet.contract import Contract
 
 LOGS = pytest.approx([1.3862944, 0.6931472], rel=1e-6)
 
@@ -29,16 +32,19 @@ LOGS = pytest.approx([1.3862944, 0.6931472], rel=1e-6)
 @pytest.fixture(scope="module")
 def aws(local_aws: LocalAws) -> LocalAws:
     """The local AWS, with models published."""
-    outputs = local_aws.outputs
-    for contract in (LOG, TEXT):
+    publish_to(local_aws, LOG, TEXT)
+    return local_aws
+
+
+def publish_to(aws: LocalAws, *contracts: Contract) -> None:
+    for contract in contracts:
         publish(
             contract,
-            local_aws.client("s3"),
-            local_aws.client("dynamodb"),
-            outputs["RegistryBucketName"],
-            outputs["RegistryTableName"],
+            aws.client("s3"),
+            aws.client("dynamodb"),
+            aws.outputs["RegistryBucketName"],
+            aws.outputs["RegistryTableName"],
         )
-    return local_aws
 
 
 @contextmanager
@@ -126,11 +132,17 @@ def test_tritons_concurrent_requests_each_get_their_own_rows_and_refusals(addres
     assert calls < 12 if after["batch_rows"] else calls == 12
 
 
-def test_boto3_invokes_an_endpoint(aws: LocalAws, address: str) -> None:
-    runtime = aws.client_at("sagemaker-runtime", address)
+def invoked(aws: LocalAws, url: str) -> Any:
+    """The predictions that boto3 gets of a row."""
+    runtime = aws.client_at("sagemaker-runtime", url)
     answer = runtime.invoke_endpoint(EndpointName="log", ContentType="text/csv", Body=b"3,1\n")
     assert answer["InvokedProductionVariant"] == "v1"
-    assert json.loads(answer["Body"].read())["predictions"] == [{"logs": LOGS}]
+    return json.loads(answer["Body"].read())["predictions"]
+
+
+def test_boto3_invokes_an_endpoint(aws: LocalAws, address: str) -> None:
+    assert invoked(aws, address) == [{"logs": LOGS}]
+    runtime = aws.client_at("sagemaker-runtime", address)
     with pytest.raises(ClientError) as refused:
         runtime.invoke_endpoint(EndpointName="log", ContentType="text/csv", Body=b"3,x\n")
     assert refused.value.response["Error"]["Code"] == "ValidationError"
@@ -163,6 +175,26 @@ def test_curl_sends_records_and_polls_a_job_where_its_location_says(address: str
 def test_kserves_routes_are_listed(address: str) -> None:
     with urllib.request.urlopen(f"{address}/v1/models") as answer:
         assert {"log", "text"} <= set(json.load(answer)["models"])
+
+
+def test_an_api_that_wants_signatures_gets_them(tmp_path: Path) -> None:
+    aws = start_local_aws(tmp_path / "iam", parameters={"ApiAuth": "iam"})
+    try:
+        publish_to(aws, LOG)
+        body = json.dumps({"records": [{"x": 3, "y": 1}]}).encode()
+        path, kind = "/models/log/predict", {"Content-Type": "application/json"}
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(aws.api_url + path, body, kind))
+        assert refused.value.code == 403
+        with pytest.raises(ClientError):
+            invoked(aws, aws.api_url)  # boto3 signs for sagemaker
+        with proxy(aws) as address:
+            asked = urllib.request.Request(address + path, body, kind)
+            with urllib.request.urlopen(asked) as answer:
+                assert json.load(answer)["predictions"] == [{"logs": LOGS}]
+            assert invoked(aws, address) == [{"logs": LOGS}]
+    finally:
+        aws.stop()
 
 
 PAGE = (ROOT / "docs/proxy.md").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from quintet_cli.options import StageName, State
+from quintet_cli.stacks import StageError
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -41,6 +42,12 @@ def proxy(
 ) -> None:
     """Sign requests of any client of this machine, and combine small ones."""
     opened = Stage.open(stage, state)
+    if (takes := opened.outputs.get("ApiAuth")) in ("keys", "jwt"):
+        # nor could requests of different callers be combined
+        raise StageError(
+            f"stage {stage} takes no signatures (its ApiAuth is {takes}): clients send their own "
+            "key or token in a header, to the API itself"
+        )
     # not for the help of other commands: it takes a fifth of a second to import
     from quintet_cli.proxy.server import HEALTH, Settings, serve
     from quintet_cli.proxy.upstream import Signer
