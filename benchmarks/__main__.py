@@ -10,6 +10,7 @@ BENCHMARKS = (
     "rollout_overhead",
     "cold_start",
     "http_load",
+    "proxy",
     "score_unit",
     "score_stream",
     "batch_rows",

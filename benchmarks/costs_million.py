@@ -24,6 +24,8 @@ from quintet_local.plan import Plan
 
 __all__ = [
     "CALL_MS",
+    "HANDLER_MS",
+    "MILLION",
     "Line",
     "assumptions",
     "gigabytes",
