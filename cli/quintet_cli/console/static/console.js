@@ -19,13 +19,13 @@
     const axis = { stroke: ink, grid: { stroke: "#8883" }, ticks: { stroke: "#8883" } };
     const series = names.map((label, i) => ({
       label, stroke: COLOURS[i % COLOURS.length], width: 2, dash: DASHES[i % DASHES.length],
-      points: { show: true, size: 4 }, value: (_, v) => (v === null ? "-" : String(Number(v.toPrecision(4)))),
+      points: { show: true, size: 4 },
     }));
     const options = {
       width: place.clientWidth, height: 190,
       scales: { y: { range: (_, low, high) => [0, high || 1] } },
-      axes: [{ ...axis, values: (_, times) => times.map(clock) }, { ...axis, size: 60 }], tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
-      series: [{ label: "UTC", value: (_, time) => (time === null ? "-" : clock(time)) }, ...series],
+      axes: [{ ...axis, values: (_, times) => times.map(clock) }, { ...axis, size: 60 }],
+      legend: { live: false }, series: [{}, ...series],
     };
     charts.set(place, { plot: new uPlot(options, data, place), text, width: place.clientWidth });
   }
