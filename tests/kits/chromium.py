@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from tests.kits.local_aws import eventually
 
-__all__ = ["Page", "browse"]
+__all__ = ["Page", "Refused", "browse"]
 
 #: generous: a page may be laid out while the machine does other things
 SECONDS = 120
@@ -28,6 +28,10 @@ _FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     "--remote-debugging-pipe",
 )
+
+
+class Refused(Exception):
+    """The browser refused a command; the text says which and why."""
 
 
 class Page:
@@ -47,8 +51,9 @@ class Page:
 
     def open(self, url: str) -> None:
         """Go to a URL, and wait until it is loaded."""
+        self.value("window.left = true")
         self._call("Page.navigate", url=url)
-        eventually(lambda: self.value("document.readyState === 'complete'"), SECONDS)
+        self.wait_for("!window.left && document.readyState === 'complete'")
 
     def value(self, script: str) -> Any:
         """The value of an expression of JavaScript; of a promise, what it gives."""
@@ -59,8 +64,15 @@ class Page:
         return found["result"].get("value")
 
     def wait_for(self, script: str) -> Any:
-        """The value of an expression as soon as it is true."""
-        return eventually(lambda: self.value(script), SECONDS)
+        """The value of an expression as soon as it is true, also of a page that comes next."""
+
+        def look() -> Any:
+            try:
+                return self.value(script)
+            except Refused:  # one page has just taken the place of another
+                return None
+
+        return eventually(look, SECONDS)
 
     def look(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Set the window's size and the scheme that the user prefers."""
@@ -99,7 +111,8 @@ class Page:
         self._send.flush()
         while (answer := self._next()).get("id") != number:
             self._heard(answer)
-        assert "error" not in answer, (method, answer["error"])
+        if "error" in answer:
+            raise Refused(f"{method}: {answer['error']}")
         found: dict[str, Any] = answer["result"]
         return found
 
@@ -128,9 +141,11 @@ def browse(folder: Path) -> Iterator[Page]:
     assert chromium is not None, "install Chromium: apt-get install chromium"
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
-    redirected = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+    # Chromium takes these two numbers; dash would take no others
+    moved = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+    profile = f"--user-data-dir={folder / 'profile'}"
     process = subprocess.Popen(
-        ["sh", "-c", redirected, "sh", chromium, *_FLAGS, f"--user-data-dir={folder / 'profile'}"],
+        ["bash", "-c", moved, "bash", chromium, *_FLAGS, profile],
         pass_fds=(theirs_in, theirs_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,7 +51,13 @@ def world(name: str, text: Text) -> Any:
 
 def _routes(text: Text) -> list[Route]:
     versions = {
-        number: Version(number, text("digest"), "seal", 107_000 + number, "2026-11-30T09:12:44Z")
+        number: Version(
+            number,
+            text(f"{number * 2654435761:012x}"),
+            "seal",
+            107_000 + number,
+            "2026-11-30T09:12:44Z",
+        )
         for number in (1, 2, 3)
     }
     entities = {text("customer 17"): 2}
@@ -95,8 +102,10 @@ def _rollouts(text: Text) -> Rollouts:
         after={"live": 1, "revision": 7},
         rollout=rollout,
     )
-    hint = text("`quintet rollout resume fraud` lets it go on")
-    shown = InProgress(text("fraud"), report, text("version 2 as canary at 10 %"), hint)
+    hint = text(
+        "`quintet rollout resume fraud` lets it go on, `quintet rollout rollback fraud` ends it"
+    )
+    shown = InProgress(text("fraud"), report, text("version 2 as canary at 10 %, paused"), hint)
     return Rollouts([shown], [(change, text("version 2 as canary at 10 %"))])
 
 
@@ -115,14 +124,15 @@ def _charts(text: Text) -> Charts:
     ]
     times = [int(NOW) // 60 * 60 - 60 * minute for minute in range(59, -1, -1)]
     names = [row["model"] for row in rows]
-    asked = [[180.0 + 40 * (minute % (7 + one)) for minute in range(60)] for one in (0, 3)]
-    took = [
-        [None if minute < 20 else 9.0 + minute % (3 + one) for minute in range(60)]
-        for one in (0, 4)
-    ]
+    asked, took = [_wave(240, 80), _wave(90, 30, 2.0)], [_wave(9, 2, 1.0), _wave(14, 3, 4.0)]
     return Charts(
         rows, {"names": names, "data": [times, *asked]}, {"names": names, "data": [times, *took]}
     )
+
+
+def _wave(level: float, height: float, phase: float = 0.0) -> list[float | None]:
+    waves = (math.sin(minute / 9 + phase) + math.sin(minute * 1.7) / 4 for minute in range(60))
+    return [round(level + height * wave, 1) for wave in waves]
 
 
 def _slos(text: Text) -> Slos:
