@@ -22,14 +22,14 @@ from quintet.columns import Array
 from quintet.contract import Contract
 from quintet.onnx_model import OnnxModel
 from quintet.protocols import tensors
-from quintet.protocols.registry import OIP, RECORDS
+from quintet.protocols.registry import KSERVE, OIP, RECORDS, SAGEMAKER
 from quintet.serving import Online, PredictionCache
 from quintet.serving.model_cache import ModelCache
 from quintet.serving.routes import MemoryRoutes, Route, Version
 from quintet_cli.proxy.batcher import Batcher
 from quintet_cli.proxy.messages import Answer, Asked
 
-__all__ = ["MemoryApi", "oip", "oip_raw", "records", "row_by_row", "together"]
+__all__ = ["MemoryApi", "oip", "oip_raw", "posted", "records", "row_by_row", "together"]
 
 _LENGTH = "inference-header-content-length"
 
@@ -93,6 +93,8 @@ class MemoryApi:
             ("POST", "/models/{model}/predict"): RECORDS,
             ("POST", "/models/{model}/versions/{version}/predict"): RECORDS,
             ("POST", "/v2/{proxy+}"): OIP,
+            ("POST", "/endpoints/{endpoint}/invocations"): SAGEMAKER,
+            ("POST", "/v1/models/{model}:predict"): KSERVE,
         }
         self._routes = gateway.Routes(
             {key: (partial(one.answer, self.online), one.failure) for key, one in table.items()}
@@ -127,10 +129,14 @@ def together(
     return asyncio.run(run())
 
 
+def posted(path: str, body: Any) -> Asked:
+    """A request of JSON."""
+    return Asked("POST", path, {"content-type": "application/json"}, orjson.dumps(body))
+
+
 def records(model: str, rows: Sequence[Any], **options: Any) -> Asked:
     """A request of records; options are members of its body."""
-    body = orjson.dumps({"records": rows, **options})
-    return Asked("POST", f"/models/{model}/predict", {"content-type": "application/json"}, body)
+    return posted(f"/models/{model}/predict", {"records": rows, **options})
 
 
 def oip(model: str, inputs: Mapping[str, Array], **options: Any) -> Asked:
@@ -138,8 +144,7 @@ def oip(model: str, inputs: Mapping[str, Array], **options: Any) -> Asked:
     members = [
         {**_about(name, array), "data": array.ravel().tolist()} for name, array in inputs.items()
     ]
-    body = orjson.dumps({"inputs": members, **options})
-    return Asked("POST", f"/v2/models/{model}/infer", {"content-type": "application/json"}, body)
+    return posted(f"/v2/models/{model}/infer", {"inputs": members, **options})
 
 
 def oip_raw(model: str, inputs: Mapping[str, Array], **options: Any) -> Asked:

@@ -7,17 +7,18 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
+from quintet_cli.proxy.instances_form import InstancesForm
 from quintet_cli.proxy.messages import Answer, Asked
 from quintet_cli.proxy.oip_form import OipForm
 from quintet_cli.proxy.pieces import ApartError, Form, Piece, may_combine, shared
-from quintet_cli.proxy.records_form import RecordsForm
+from quintet_cli.proxy.records_form import EndpointForm, RecordsForm
 
 __all__ = ["MAX_BYTES", "Batcher"]
 
 #: bytes of a combined request, at most; a request of more is not small
 MAX_BYTES = 1_000_000
 
-FORMS: Sequence[Form] = (RecordsForm(), OipForm())
+FORMS: Sequence[Form] = (RecordsForm(), OipForm(), EndpointForm(), InstancesForm())
 
 #: a combined request is refused with these for a row of it, or for its size
 _REFUSED = (400, 413, 415, 422, 424)

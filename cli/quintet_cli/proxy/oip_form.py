@@ -23,7 +23,14 @@ from quintet.formats import strict_json
 from quintet.protocols import tensors
 from quintet.protocols.http import json_body
 from quintet_cli.proxy.messages import Answer, Asked
-from quintet_cli.proxy.pieces import ApartError, Piece, own_headers, spans
+from quintet_cli.proxy.pieces import (
+    ApartError,
+    Piece,
+    check_unrouted,
+    media_of,
+    own_headers,
+    spans,
+)
 
 __all__ = ["OipForm"]
 
@@ -110,8 +117,7 @@ class OipForm:
 
     def read(self, asked: Asked) -> Piece | None:
         """See `Form.read`."""
-        media = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if not _PATH.fullmatch(asked.path) or media not in _MEDIA:
+        if not _PATH.fullmatch(asked.path) or media_of(asked) not in _MEDIA:
             return None
         try:
             content = _content(asked)
@@ -148,8 +154,9 @@ class OipForm:
 
     def part(self, pieces: Sequence[Piece], answer: Answer) -> list[Answer | None]:
         """See `Form.part`."""
+        check_unrouted(answer)
         length = answer.headers.get(_LENGTH, "")
-        if "x-quintet-routed" in answer.headers or not length.isdigit():
+        if not length.isdigit():
             raise ApartError
         rows = sum(piece.rows for piece in pieces)
         try:

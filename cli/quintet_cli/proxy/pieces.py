@@ -15,7 +15,9 @@ __all__ = [
     "ApartError",
     "Form",
     "Piece",
+    "check_unrouted",
     "may_combine",
+    "media_of",
     "own_headers",
     "routes_of",
     "shared",
@@ -95,6 +97,21 @@ def may_combine(asked: Asked) -> bool:
         return False
     trace = asked.headers.get("traceparent")
     return trace is None or (_TRACE.fullmatch(trace) is not None and not int(trace[-2:], 16) & 1)
+
+
+def media_of(asked: Asked) -> str:
+    """The content type of a request, without its parameters; empty if it has none."""
+    return asked.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def check_unrouted(answer: Answer) -> None:
+    """Check that the version of a combined answer did not depend on an entity.
+
+    Raises:
+        ApartError: it did: that of the first row answered the rows of all.
+    """
+    if "x-quintet-routed" in answer.headers:
+        raise ApartError
 
 
 def spans(pieces: Sequence[Piece]) -> list[tuple[Piece, int]]:

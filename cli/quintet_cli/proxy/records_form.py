@@ -1,7 +1,7 @@
-"""Combines requests of the records form: `POST /models/{model}[/versions/{version}]/predict`.
+"""Combines requests of the records form, and those that SageMaker's clients send in it.
 
-A combined request asks for a partial answer, so that a refused row is its caller's alone, and each
-row is answered by the version of its own entity, as in a request by itself.
+A combined request asks for a partial answer, so that a refused row is its caller's alone. Below
+/models each row is answered by the version of its own entity, as in a request by itself.
 """
 
 from __future__ import annotations
@@ -17,14 +17,25 @@ import orjson
 from quintet.errors import BadInput
 from quintet.formats import strict_json
 from quintet_cli.proxy.messages import Answer, Asked
-from quintet_cli.proxy.pieces import ApartError, Piece, own_headers, routes_of, spans
+from quintet_cli.proxy.pieces import (
+    ApartError,
+    Piece,
+    check_unrouted,
+    media_of,
+    own_headers,
+    routes_of,
+    spans,
+)
 
-__all__ = ["RecordsForm"]
+__all__ = ["EndpointForm", "RecordsForm"]
 
 _PATH = re.compile(r"/models/[^/?%]+(?:/versions/\d+)?/predict")
+_ENDPOINT = re.compile(r"/endpoints/[^/?%]+/invocations")
 _KEYS = {"records", "partial", "outputs"}
 #: what the API reads as JSON where a form takes only JSON
 _MEDIA = ("", "application/json", "application/x-www-form-urlencoded", "text/plain")
+#: what an endpoint answers in the records form
+_ACCEPTED = ("", "*/*", "application/json")
 _NO_PREDICTION = b"null"
 
 
@@ -53,14 +64,17 @@ class _Content:
 
 
 class RecordsForm:
-    """See `Form`."""
+    """`POST /models/{model}[/versions/{version}]/predict`. See `Form`."""
 
     by_row = True
 
+    def takes(self, asked: Asked) -> bool:
+        """Whether a request is one of this form, by its path and headers."""
+        return _PATH.fullmatch(asked.path) is not None and media_of(asked) in _MEDIA
+
     def read(self, asked: Asked) -> Piece | None:
         """See `Form.read`."""
-        media = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if not _PATH.fullmatch(asked.path) or media not in _MEDIA:
+        if not self.takes(asked):
             return None
         try:
             value = strict_json.members("body", strict_json.parse(asked.body), _KEYS)
@@ -94,6 +108,30 @@ class RecordsForm:
         if len(whole.predictions) != sum(piece.rows for piece in pieces):
             raise ApartError
         return [_own(whole, answer, piece, start) for piece, start in spans(pieces)]
+
+
+class EndpointForm(RecordsForm):
+    """`POST /endpoints/{model}/invocations` in the records form, as JSON and answered as JSON.
+
+    A request with a header of SageMaker's own, such as TargetVariant or CustomAttributes, is not
+    one of this form.
+    """
+
+    by_row = False
+
+    def takes(self, asked: Asked) -> bool:
+        """See `RecordsForm.takes`."""
+        return (
+            _ENDPOINT.fullmatch(asked.path) is not None
+            and media_of(asked) == "application/json"
+            and asked.headers.get("accept", "").strip() in _ACCEPTED
+            and not any(name.startswith("x-amzn-sagemaker-") for name in asked.headers)
+        )
+
+    def part(self, pieces: Sequence[Piece], answer: Answer) -> list[Answer | None]:
+        """See `Form.part`."""
+        check_unrouted(answer)
+        return super().part(pieces, answer)
 
 
 def _are_names(outputs: Any) -> bool:

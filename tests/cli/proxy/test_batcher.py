@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import orjson
 import pytest
 from tests.kits.canary import Stage
 from tests.kits.models import LOG
-from tests.kits.proxies import MemoryApi, oip, records, row_by_row, together
+from tests.kits.proxies import MemoryApi, oip, posted, records, row_by_row, together
 
 import quintet
 from quintet.contract import Capture
@@ -31,6 +32,17 @@ def shop_tensors(name: str) -> Asked:
     """The same for one customer, in tensors."""
     inputs = {"customer": np.array([name], dtype=object), "amount": np.array([10], "f4")}
     return oip("shop", inputs)
+
+
+def shop_instances(name: str) -> Asked:
+    """The same in KServe's V1 form."""
+    return posted("/v1/models/shop:predict", {"instances": [{"customer": name, "amount": 10}]})
+
+
+def shop_endpoint(name: str) -> Asked:
+    """The same in SageMaker's form."""
+    body = {"records": [{"customer": name, "amount": 10}]}
+    return posted("/endpoints/shop/invocations", body)
 
 
 def log(*rows: tuple[float, float]) -> Asked:
@@ -65,9 +77,36 @@ def test_while_a_canary_answers_each_record_has_the_version_of_its_entity() -> N
     assert versions >= {"3", "4"}
 
 
-def test_tensors_are_not_combined_while_the_version_depends_on_the_entity() -> None:
+def test_a_row_of_an_override_has_its_version() -> None:
     stage = Stage()
-    asked = [shop_tensors(name) for name in stage.names[:8]]
+    names = stage.names[:12]
+    canary = MemoryApi(stage.online)
+    of = {
+        name: answer.headers["x-quintet-version"]
+        for name, answer in zip(
+            names, together(canary, [shop(name) for name in names], seconds=0), strict=True
+        )
+    }
+    moved = next(name for name, version in of.items() if version == "4")
+    stage.set(overrides={moved: 3})
+    api = MemoryApi(stage.online)
+    found = together(api, [shop(name) for name in names])
+    assert len(api.sent) == 1
+    for name, answer in zip(names, found, strict=True):
+        version = 3 if name == moved else int(of[name])
+        body = orjson.loads(answer.body)
+        assert (body["version"], body["versions"]) == (version, [version])
+        # version 3 answers by two routes: which of them a row took is not said
+        routes = "canary" if version == 4 else "pinned, live"
+        assert answer.headers["x-quintet-route"] == routes
+
+
+@pytest.mark.parametrize("form", [shop_tensors, shop_instances, shop_endpoint])
+def test_forms_of_one_version_are_not_combined_while_it_depends_on_the_entity(
+    form: Callable[[str], Asked],
+) -> None:
+    stage = Stage()
+    asked = [form(name) for name in stage.names[:8]]
     api, alone = MemoryApi(stage.online), together(MemoryApi(stage.online), asked, seconds=0)
 
     async def run() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.kits.models import ECHO_DTYPES
-from tests.kits.proxies import MemoryApi, oip, oip_raw, records, row_by_row, together
+from tests.kits.proxies import MemoryApi, oip, oip_raw, posted, records, row_by_row, together
 
 from quintet_cli.proxy.messages import Answer, Asked
 
@@ -77,10 +77,16 @@ oip_requests = st.builds(
 )
 
 
+others = st.builds(
+    lambda path, member, rows: posted(path, {member: rows}),
+    st.sampled_from(["/v1/models/shop:predict", "/endpoints/shop/invocations"]),
+    st.sampled_from(["instances", "instances", "records"]),
+    some(shop_rows),
+)
 ONLINE = row_by_row()
 
 
-@given(st.lists(st.one_of(record_requests, oip_requests), min_size=1, max_size=12))
+@given(st.lists(st.one_of(record_requests, oip_requests, others), min_size=1, max_size=12))
 def test_each_answer_is_that_of_the_request_by_itself(asked: list[Asked]) -> None:
     for combined, alone in zip(
         together(MemoryApi(ONLINE), asked),
@@ -98,6 +104,50 @@ def customers(*names: str) -> list[Asked]:
 def xy(*rows: Any) -> dict[str, Any]:
     """The input of the model of logarithms."""
     return {"XY": np.array(rows, dtype=np.float32)}
+
+
+SHOP_ROW = {"customer": "c1", "amount": 10}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/models/shop:predict", {"instances": [SHOP_ROW]}),
+        ("/endpoints/shop/invocations", {"records": [SHOP_ROW]}),
+    ],
+)
+def test_the_forms_of_kserve_and_sagemaker_are_combined(path: str, body: Any) -> None:
+    api, asked = MemoryApi(), [posted(path, body) for _ in range(3)]
+    combined, alone = together(api, asked), together(MemoryApi(), asked, seconds=0)
+    for one, other in zip(combined, alone, strict=True):
+        same(one, other)
+    assert len(api.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("/v1/models/log:predict", {"instances": [[3, 1]]}, {}),
+        ("/v1/models/log:predict", {"instances": [3, 1]}, {}),
+        ("/v1/models/log:predict", {"inputs": [{"x": 3}]}, {}),
+        ("/v1/models/log%3Apredict", {"instances": [{"x": 3}]}, {}),
+        ("/endpoints/log/invocations", {"instances": [{"x": 3}]}, {}),
+        ("/endpoints/log/invocations", {"records": [{"x": 3}]}, {"accept": "text/csv"}),
+        (
+            "/endpoints/log/invocations",
+            {"records": [{"x": 3}]},
+            {"x-amzn-sagemaker-target-variant": "v1"},
+        ),
+    ],
+)
+def test_of_these_forms_what_is_not_plain_goes_as_it_is(
+    path: str, body: Any, headers: dict[str, str]
+) -> None:
+    plain = posted(path, body)
+    asked = Asked(plain.method, path, {**plain.headers, **headers}, plain.body)
+    api = MemoryApi(down=Answer(200, b"{}"))
+    together(api, [asked, asked])
+    assert api.sent == [asked, asked]
 
 
 def rows_of(api: MemoryApi) -> list[int]:
