@@ -6,14 +6,14 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
 import typer
 
-__all__ = ["Failed", "Json", "prints", "shape_of"]
+__all__ = ["Failed", "Json", "prints", "prints_lines", "shape_of"]
 
 P = ParamSpec("P")
 
@@ -37,37 +37,25 @@ def prints(shape: Any) -> Callable[[Callable[P, Any]], Callable[P, None]]:
     is given it.
     """
 
-    def decorate(command: Callable[P, Any]) -> Callable[P, None]:
-        signature = inspect.signature(command, eval_str=True)
-        own = "as_json" in signature.parameters
+    def once(command: Callable[[], Any], write: Callable[[Any], None]) -> None:
+        try:
+            result = command()
+        except Failed as failed:
+            write(failed.result)
+            raise typer.Exit(failed.status) from None
+        write(result)
 
-        @functools.wraps(command)
-        def wrapper(*arguments: P.args, **options: P.kwargs) -> None:
-            as_json = bool(options["as_json"] if own else options.pop("as_json"))
-            status = 0
-            try:
-                if as_json:
-                    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-                        result = command(*arguments, **options)
-                else:
-                    command(*arguments, **options)
-            except Failed as failed:
-                result, status = failed.result, failed.status
-            if as_json:
-                _print(shape, result)
-            if status:
-                raise typer.Exit(status)
+    return functools.partial(_decorated, shape, once, 2)
 
-        option = inspect.Parameter(
-            "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json
-        )
-        given = [*signature.parameters.values(), *([] if own else [option])]
-        wrapper.__signature__ = signature.replace(parameters=given)  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {**command.__annotations__, "as_json": Json}
-        wrapper.shape = shape  # type: ignore[attr-defined]
-        return wrapper
 
-    return decorate
+def prints_lines(shape: Any) -> Callable[[Callable[P, Iterator[Any]]], Callable[P, None]]:
+    """The same for a command that follows something: it yields, and each thing is a line."""
+
+    def each(command: Callable[[], Iterator[Any]], write: Callable[[Any], None]) -> None:
+        for found in command():
+            write(found)
+
+    return functools.partial(_decorated, shape, each, None)
 
 
 def shape_of(command: Callable[..., Any]) -> Any:
@@ -75,8 +63,41 @@ def shape_of(command: Callable[..., Any]) -> Any:
     return getattr(command, "shape", None)
 
 
-def _print(shape: Any, result: Any) -> None:
+def _decorated(
+    shape: Any, run: Callable[..., None], indent: int | None, command: Callable[P, Any]
+) -> Callable[P, None]:
+    signature = inspect.signature(command, eval_str=True)
+    own = "as_json" in signature.parameters
+
+    @functools.wraps(command)
+    def wrapper(*arguments: P.args, **options: P.kwargs) -> None:
+        as_json = bool(options.get("as_json", False) if own else options.pop("as_json", False))
+        asked = functools.partial(command, *arguments, **options)
+        if not as_json:
+            run(asked, lambda result: None)
+            return
+        write = _writer(shape, indent)
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            run(asked, write)
+
+    option = inspect.Parameter(
+        "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json
+    )
+    given = [*signature.parameters.values(), *([] if own else [option])]
+    wrapper.__signature__ = signature.replace(parameters=given)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {**command.__annotations__, "as_json": Json}
+    wrapper.shape = shape  # type: ignore[attr-defined]
+    return wrapper
+
+
+def _writer(shape: Any, indent: int | None) -> Callable[[Any], None]:
+    """What writes a result onto the standard output of now, whatever it is later."""
     from pydantic import TypeAdapter  # lazily: text needs none
 
-    adapter = TypeAdapter(shape)
-    sys.stdout.write(adapter.dump_json(result, indent=2).decode() + "\n")
+    adapter, out = TypeAdapter(shape), sys.stdout
+
+    def write(result: Any) -> None:
+        out.write(adapter.dump_json(result, indent=indent).decode() + "\n")
+        out.flush()
+
+    return write

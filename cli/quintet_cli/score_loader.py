@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
@@ -34,7 +35,8 @@ BATCH = 1_000
 PATIENT = 11
 
 
-class Loaded(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Loaded:
     """The number of a run's entities, and of those without a later score."""
 
     run: str

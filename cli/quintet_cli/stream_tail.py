@@ -15,7 +15,7 @@ from quintet.streaming.alert import Alert, bounded
 from quintet.streaming.windows import Window
 from quintet_cli.stream_reader import Cursor, Scored, StreamReader
 
-__all__ = ["Refused", "Tail", "past"]
+__all__ = ["Refused", "Seen", "Tail", "past"]
 
 #: an alert is raised after its prediction is stored
 ALERT_SECONDS = 30.0

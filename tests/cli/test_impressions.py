@@ -14,6 +14,7 @@ from tests.kits.impressions import RANKER, SCORES, SECOND, ImpressionWorld, expl
 from tests.kits.models import NOW, publish_graph
 from tests.kits.recommending import ROWS
 from tests.kits.registries import RegistryServer, registry_on
+from tests.kits.schemas import valid
 from typer.testing import CliRunner
 
 from quintet.aws.captures import CaptureBucket
@@ -92,7 +93,7 @@ def test_impressions_are_exported_and_a_version_is_evaluated_on_them(
     (ips,) = (line for line in lines if line.startswith("│ IPS"))
     assert "1.0000" in ips and "+1.0000" in ips
     assert any("the same item as ranked then at 33.3% of the places" in line for line in lines)
-    found = json.loads(stand.run("evaluate", "--version", "2", "--json"))
+    found = valid("quintet impressions evaluate", stand.run("evaluate", "--version", "2", "--json"))
     assert (found["model"], found["version"], found["reward"]) == ("ranker", 2, "click")
     assert (found["since"], found["impressions"]) == ("2023-11-14T22:12", 12)
     assert found["snips"]["value"] == pytest.approx(1)

@@ -12,6 +12,7 @@ from tests.kits.aws import moto_server
 from tests.kits.comparing import CANDIDATE, LIVE, fragile_graph, lines_of
 from tests.kits.models import NOW, ROWS, publish_graph, shop_graph
 from tests.kits.registries import RegistryServer, registry_on
+from tests.kits.schemas import valid
 from typer.testing import CliRunner
 
 from quintet.aws.captures import CaptureBucket
@@ -80,7 +81,7 @@ def test_a_version_is_rehearsed_with_a_page(stand: Stand, tmp_path: Path) -> Non
     html = page.read_text()
     assert "beyond its margins" in html and "shop version 4" in html
     assert "<script" not in html
-    found = json.loads(stand.rehearse(4, "--json"))
+    found = valid("quintet rollout rehearse", stand.rehearse(4, "--json"))
     assert (found["pairs"], found["failures"]["rows"]) == (4, 1)
     assert found["since"] == "2023-11-14T22:12"
 

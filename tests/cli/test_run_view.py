@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import typer
 
+from quintet_cli.results import Failed
+from quintet_cli.shapes import Started
 from quintet_cli.views.runs import finish, pace
 
 
@@ -33,9 +34,10 @@ def test_a_refused_run_ends_the_command_with_an_error(capsys: pytest.CaptureFixt
         "counts": counts,
         "input": {},
     }
-    with pytest.raises(typer.Exit) as ended:
-        finish(report)
-    assert ended.value.exit_code == 1
+    started: Started = {"model": "tiny", "run": "r", "new": True, "report": None}
+    with pytest.raises(Failed) as ended:
+        finish(report, started)
+    assert (ended.value.status, ended.value.result["report"]) == (1, report)
     text = capsys.readouterr().out
     assert "9 of 9 rows were refused." in text
     assert "9 rows = 0 scored + 9 quarantined" in text

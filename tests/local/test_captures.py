@@ -23,6 +23,7 @@ from tests.kits.aws import environ
 from tests.kits.captures import records, table
 from tests.kits.local_aws import FREE_PORTS, LocalAws, eventually, start_local_aws
 from tests.kits.recommending import RANKER, ROWS, ranker_graph, show_run
+from tests.kits.schemas import valid
 from tests.kits.streams import METER, reading
 from typer.testing import CliRunner
 
@@ -268,6 +269,8 @@ def check_export(local: LocalAws, answers: list[dict[str, Any]]) -> None:
     ran = CliRunner().invoke(app, [*words, "--state", str(local.state)])
     assert ran.exit_code == 0, ran.output
     assert f"feedback: {ANSWERS} rows count\n" in ran.output
+    again = CliRunner().invoke(app, [*words, "--state", str(local.state), "--json"])
+    assert valid("quintet impressions export", again.stdout)["file"] == str(file)
     rows = read_parquet(file.read_bytes())
     shown = {
         (answer["impression"], place, one["item"], place == 1)

@@ -11,6 +11,7 @@ import urllib3
 from tests.kits import models
 from tests.kits.captures import CAPTURED
 from tests.kits.local_aws import LocalAws, eventually
+from tests.kits.schemas import valid
 from typer.testing import CliRunner
 
 from quintet_cli.app import app
@@ -45,7 +46,7 @@ def test_what_was_served_is_compared_with_what_was_loaded(
     assert answer.status == 200, answer.data
 
     def captured() -> dict[str, Any] | None:
-        found: dict[str, Any] = json.loads(quintet(local, "skew", "skewed", "--json"))
+        found: dict[str, Any] = valid("quintet skew", quintet(local, "skew", "skewed", "--json"))
         return found if found["rows"] else None
 
     found = eventually(captured)

@@ -21,8 +21,10 @@ from quintet_cli.options import (
     State,
 )
 from quintet_cli.registry import route_of
+from quintet_cli.results import Failed, prints
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import StageRuns
+from quintet_cli.shapes import Backfilled
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.runs import POLL_SECONDS, colored
@@ -37,6 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command("backfill")(backfill_command)
 
 
+@prints(Backfilled)
 def backfill_command(
     model: Annotated[str | None, typer.Argument(help="The model's name.", metavar="MODEL")] = None,
     *,
@@ -67,7 +70,7 @@ def backfill_command(
     ] = 2,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Backfilled:
     """Score a range of partitions, one run each; repeat it to score what is missing."""
     if (model is None) == (named is None):
         raise BadInput.of("MODEL", "one model", "none" if model is None else "two")
@@ -88,11 +91,14 @@ def backfill_command(
     }
     runs = StageRuns(opened, RunReader(opened), asked)
     console.print(f"{model} version {number}, {wanted[0]} to {wanted[-1]}")
-    good = 0
+    results = []
     for result in backfill(wanted, runs, at_once, lambda: time.sleep(POLL_SECONDS)):
-        good += result.succeeded
+        results.append(result)
         console.print(f"  {result.partition}  {colored(result.status)}  ", end="")
         console.print(f"{result.detail}  {result.run}", markup=False, soft_wrap=True)
+    good = sum(result.succeeded for result in results)
+    told: Backfilled = {"scored": good, "partitions": [result._asdict() for result in results]}
     console.print(f"{good} of {len(wanted)} partitions are scored")
     if good < len(wanted):
-        raise typer.Exit(1)
+        raise Failed(told)
+    return told

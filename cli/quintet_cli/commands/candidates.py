@@ -20,7 +20,10 @@ from quintet.batch.tables import current_run, read_manifest
 from quintet.errors import BadInput
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.registry import live_contract
+from quintet_cli.results import prints
 from quintet_cli.run_reader import RunReader
+from quintet_cli.shapes import Candidates, Pointer
+from quintet_cli.shapes import Stock as StockView
 from quintet_cli.since import moment
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stock_files import read_item_numbers
@@ -41,6 +44,7 @@ def register(app: typer.Typer) -> None:
 
 
 @candidates.command()
+@prints(Candidates)
 def show(
     model: Model,
     user: Annotated[
@@ -57,7 +61,7 @@ def show(
     top: Annotated[int, typer.Option("--top", help="How many items to print.", min=1)] = 20,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Candidates:
     """Print the items that a user has, the best first; without a user, those listed most."""
     opened, now = Stage.open(stage, state), time.time()
     client, table = opened.signed("dynamodb"), opened.outputs["CandidatesTableName"]
@@ -66,18 +70,25 @@ def show(
         raise StageError(f"no run of {model} has made candidates yet; `quintet runs ls {model}`")
     shown = run or str((pointer or {})["run"])
     stock = StockTable(client, table).get(model)
+    told: Candidates = {"run": shown, "user": user, "items": [], "scores": [], "segments": {}}
     if user is None:
         whole = pointer if run is None else read_manifest(RunPaths(model, run), _store(opened))
-        _print_popular(shown, (whole or {}).get("candidates"), top)
+        listed = (whole or {}).get("candidates")
+        _print_popular(shown, listed, top)
+        lists = lists_of(listed or {"users": 0})
+        told["segments"] = {name or "": list(items[:top]) for name, _, items in lists}
     else:
         found = CandidateTable(client, table).get(model, shown, user, now)
         if found is None:
             raise StageError(f"{user} has no candidates in run {shown}: unknown to it, or deleted")
         _print_set(shown, found, top, stock)
+        ids, scores = unpacked(found.body)
+        told["items"], told["scores"] = ids[:top].tolist(), scores[:top].tolist()
     if stock is not None:
         _plain(f"{int(stock.sold_out.sum()):,} items are sold out, {_as_of(stock.at, now)}")
     if run is None and (note := expiry_note(pointer, now)):
         _plain(note)
+    return told
 
 
 def _print_popular(run: str, found: dict[str, Any] | None, top: int) -> None:
@@ -109,6 +120,7 @@ def _as_of(at: float, now: float) -> str:
 
 
 @candidates.command()
+@prints(StockView)
 def stock(
     model: Model,
     file: Annotated[
@@ -128,7 +140,7 @@ def stock(
     ] = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> StockView:
     """Say which items are sold out, for the recommendations that leave them out."""
     opened = Stage.open(stage, state)
     rule = live_contract(opened, model).candidates
@@ -151,9 +163,17 @@ def stock(
     _plain(f"{number} are sold out, {_as_of(then, now)}")
     if unknown:
         _plain(f"  {unknown:,} numbers were left out: the items are 1 to {rule.items:,}")
+    return {
+        "model": model,
+        "sold_out": int(told.sold_out.sum()),
+        "items": rule.items,
+        "at": then,
+        "unknown": unknown,
+    }
 
 
 @candidates.command()
+@prints(Pointer)
 def promote(
     model: Model,
     run: Annotated[str, typer.Argument(help="A run that has succeeded.", metavar="RUN")],
@@ -162,7 +182,7 @@ def promote(
     ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Pointer:
     """Let readers see the candidates of a run, for example an older one; the next run moves on."""
     opened = Stage.open(stage, state)
     pointer = show_candidates(
@@ -177,6 +197,8 @@ def promote(
     _plain(f"readers see the candidates of run {pointer['run']}")
     if before := pointer["before"]:
         _plain(f"  to undo: quintet candidates promote {model} {before}")
+    found: Pointer = pointer  # type: ignore[assignment]
+    return found
 
 
 def _store(opened: Stage) -> ObjectStore:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +23,8 @@ from quintet_cli.captures_sql import SUMMARY, captures_view
 from quintet_cli.captures_tail import CapturesTail
 from quintet_cli.interrupts import interruptible
 from quintet_cli.options import Model, StageName, State
+from quintet_cli.results import prints, prints_lines
+from quintet_cli.shapes import Erasure, Written
 from quintet_cli.since import moment
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
@@ -62,6 +66,7 @@ def register(app: typer.Typer) -> None:
 
 
 @captures.command()
+@prints(list[dict[str, Any]])
 def query(
     model: OneModel = None,
     *,
@@ -74,7 +79,7 @@ def query(
     form: Annotated[Format, typer.Option("--format", help="How rows are printed.")] = Format.table,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> list[dict[str, Any]]:
     """Run SQL over captures. Needs DuckDB: pip install 'quintet-serving[captures]'."""
     bucket = _bucket(stage, state)
     begin, end = moment(since, "--since"), moment(until, "--until")
@@ -82,14 +87,17 @@ def query(
         found = connection.execute(sql)
         names = [column[0] for column in found.description or ()]
         rows = found.fetchall()
+    found_rows = [dict(zip(names, row, strict=True)) for row in rows]
     if form == Format.json:
-        for row in rows:
-            print(json.dumps(dict(zip(names, row, strict=True)), default=str))
-        return
-    console.print(rows_table(names, rows))
+        for row in found_rows:
+            print(json.dumps(row, default=str))
+    else:
+        console.print(rows_table(names, rows))
+    return found_rows
 
 
 @captures.command()
+@prints_lines(dict[str, Any])
 def tail(
     model: OneModel = None,
     *,
@@ -98,7 +106,7 @@ def tail(
     ] = 0,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Iterator[dict[str, Any]]:
     """Follow captures as they arrive, one line for each row."""
     follow = CapturesTail(_bucket(stage, state), model, time.time())
     begun = time.monotonic()
@@ -106,19 +114,21 @@ def tail(
         while not stop.is_set():
             for row in follow.look(time.time()):
                 console.print(row_line(row), markup=False, soft_wrap=True)
+                yield row
             if seconds and time.monotonic() - begun >= seconds:
                 return
             stop.wait(POLL_SECONDS)
 
 
 @captures.command()
+@prints(list[dict[str, Any]])
 def show(
     event: Annotated[str, typer.Argument(help="The event's id: X-Quintet-Event, or a job's id.")],
     *,
     model: Annotated[str | None, typer.Option("--model", help="Its model, if known.")] = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> list[dict[str, Any]]:
     """Show an event with all of its rows."""
     found = [
         row for rows in event_rows(_bucket(stage, state), event, model) for row in records_of(rows)
@@ -130,9 +140,11 @@ def show(
         )
     for part in event_view(found):
         console.print(part, soft_wrap=True)
+    return found
 
 
 @captures.command()
+@prints(Written)
 def export(
     model: Model,
     file: Annotated[
@@ -144,7 +156,7 @@ def export(
     until: Until = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Written:
     """Write a model's captures to a file."""
     check_form(file)
     bucket = _bucket(stage, state)
@@ -152,9 +164,11 @@ def export(
     rows = joined(list(load(bucket, find(bucket, model, begin, end))))
     write_rows(file, rows)
     console.print(f"{rows.num_rows:,} rows of {model} written to {file}", markup=False)
+    return {"file": str(file), "rows": rows.num_rows}
 
 
 @captures.command()
+@prints(Erasure)
 def erase(
     entity: Annotated[str, typer.Argument(help="The entity, as it is in captures.")],
     *,
@@ -164,13 +178,13 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Erasure:
     """Erase an entity's captures and feedback, prove that none is left, and say what else may hold
     it."""
     opened = Stage.open(stage, state)
     bucket = _bucket(stage, state)
     of = f"of {', '.join(models)}" if models else "of all models"
-    if not yes and not typer.confirm(f"erase the captures of entity {entity!r} {of}?"):
+    if not yes and not typer.confirm(f"erase the captures of entity {entity!r} {of}?", err=True):
         raise typer.Exit(1)
     told = erase_feedback(bucket, entity, models or ())  # first: captures tell whose it is
     done = erase_captures(bucket, bucket, entity, models or ())
@@ -181,6 +195,7 @@ def erase(
         *untouched_lines(opened.outputs, entity),
     ):
         console.print(line, markup=False, soft_wrap=True)
+    return {"entity": entity, "captures": asdict(done), "feedback": asdict(told)}
 
 
 def _bucket(stage: str, state: Path) -> CaptureBucket:

@@ -9,6 +9,8 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quintet_cli.destroyer import SAM_STACK, Destroyer, StageResources
+from quintet_cli.results import prints
+from quintet_cli.shapes import Destroyed
 from quintet_cli.stacks import StageError, explained
 from quintet_cli.terminal import Console
 
@@ -22,16 +24,17 @@ def register(app: typer.Typer) -> None:
     app.command()(destroy)
 
 
+@prints(Destroyed)
 def destroy(
     *,
     stage: Annotated[str, typer.Option("--stage", help="The deployed stage.")],
     yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
-) -> None:
+) -> Destroyed:
     """Delete a deployed stage: its stack, and its buckets, tables and logs with their content."""
     if stage == "local":
         raise StageError("the local AWS keeps nothing: `quintet down` stops it")
     try:
-        _destroy(stage, yes)
+        return _destroy(stage, yes)
     except (BotoCoreError, ClientError) as error:
         why = explained(error) or str(error)
         raise StageError(
@@ -39,16 +42,19 @@ def destroy(
         ) from error
 
 
-def _destroy(stage: str, yes: bool) -> None:
+def _destroy(stage: str, yes: bool) -> Destroyed:
     session = boto3.Session()
     destroyer = Destroyer(session.client, stage, _say)
     _say(_where(session))
     standing = destroyer.find()
     if not standing:
         _say(f"no resource of stage {stage} exists here")
-        return
+        return {"stacks": [], "buckets": [], "tables": [], "logs": []}
     _show(standing)
-    if not yes and typer.prompt(f"Type {stage} to delete all of this permanently") != stage:
+    if (
+        not yes
+        and typer.prompt(f"Type {stage} to delete all of this permanently", err=True) != stage
+    ):
         raise StageError("nothing was deleted")
     destroyer.destroy(standing)
     if left := destroyer.left(standing):
@@ -56,6 +62,12 @@ def _destroy(stage: str, yes: bool) -> None:
         raise StageError(f"these resources are left; run `quintet destroy --stage {stage}` again")
     _say(f"all resources of stage {stage} are deleted")
     _say(f"stack {SAM_STACK} is kept: SAM shares its bucket between all applications")
+    return {
+        "stacks": list(standing.stacks),
+        "buckets": list(standing.buckets),
+        "tables": list(standing.tables),
+        "logs": list(standing.logs),
+    }
 
 
 def _where(session: Any) -> str:

@@ -15,6 +15,8 @@ from quintet.replay.items import ReplayItem
 from quintet.replay.replays import Replay, ReplayRun
 from quintet_cli.options import StageName, State
 from quintet_cli.replaying import catalog_at, run_of
+from quintet_cli.results import prints
+from quintet_cli.shapes import Item, Place, Replayed
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -55,37 +57,51 @@ def register(app: typer.Typer) -> None:
 
 
 @dlq.command("ls")
-def list_sources(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(list[Place])
+def list_sources(stage: StageName = "local", state: State = DEFAULT_STATE) -> list[Place]:
     """List dead-letter queues, the stream's failures and runs' quarantines, with their depth."""
     table = Table(box=None, header_style="dim")
     table.add_column("name")
     table.add_column("there", justify="right")
     table.add_column("")
     table.add_column("from")
+    places: list[Place] = []
     for source in catalog_at(Stage.open(stage, state)).all():
         depth = source.depth()
         cells = (source.name, f"{depth.waiting:,} {source.noun}", depth.note, source.about)
         table.add_row(*map(_harmless, cells))
+        place: Place = {
+            "name": source.name,
+            "waiting": depth.waiting,
+            "noun": source.noun,
+            "note": depth.note,
+            "about": source.about,
+        }
+        places.append(place)
     Console(highlight=False, markup=False).print(table)
+    return places
 
 
 @dlq.command()
+@prints(list[Item])
 def show(
     name: Where,
     filters: Filters = None,
     limit: Annotated[int, typer.Option(min=1, help="The maximum number of items to show.")] = 20,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> list[Item]:
     """Print what a place holds, and why. Nothing changes."""
     source = catalog_at(Stage.open(stage, state)).named(name)
     with closing(Replay(source, filters or []).items()) as items:
         shown = [_show(item) for item in islice(items, limit)]
     if not shown:
         console.print(f"nothing in {source.name} fits")
+    return [{"lines": list(item.lines())} for item in shown]
 
 
 @dlq.command()
+@prints(Replayed)
 def replay(
     name: Where,
     *,
@@ -108,13 +124,12 @@ def replay(
     ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Replayed:
     """Send messages, rows or records back to their source, and record the caller."""
     opened = Stage.open(stage, state)
     asked = Replay(catalog_at(opened).named(name), filters or [], again, rate)
     if dry_run:
-        _dry_run(asked)
-        return
+        return _dry_run(asked)
     run = run_of(opened, asked)
     _follow(run)
     jobs = f", {run.reopened} jobs reopened" if run.reopened else ""
@@ -124,9 +139,15 @@ def replay(
         if step.hint:
             _plain(f"  {step.hint}")
     _plain(f"record: {run.address}")
+    return {
+        "sent": run.sent,
+        "left": run.left,
+        "destination": source.destination,
+        "record": run.address,
+    }
 
 
-def _dry_run(asked: Replay) -> None:
+def _dry_run(asked: Replay) -> Replayed:
     count = would = 0
     with closing(asked.preview()) as items:
         for item, wanted in items:
@@ -136,6 +157,12 @@ def _dry_run(asked: Replay) -> None:
                 would += 1
     source = asked.source
     _plain(f"{would} of {count} {source.noun} would go to {source.destination}")
+    return {
+        "sent": would,
+        "left": count - would,
+        "destination": source.destination,
+        "record": None,
+    }
 
 
 def _follow(run: ReplayRun) -> None:

@@ -12,6 +12,7 @@ from quintet_cli.commands.publish import publisher_of
 from quintet_cli.doctor import Doctor, Finding, report
 from quintet_cli.options import StageName, State
 from quintet_cli.project import outdated, project_folder
+from quintet_cli.results import Failed, prints
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
+@prints(list[Finding])
 def doctor(
     *,
     stage: StageName = "local",
@@ -43,7 +45,7 @@ def doctor(
     report_file: Annotated[
         Path | None, typer.Option("--report", help="Write the findings to this file, as Markdown.")
     ] = None,
-) -> None:
+) -> list[Finding]:
     """Check a stage: publish a model, predict, run a job, a stream record and a file; clean up."""
     opened = Stage.open(stage, state)
     if told := outdated(Path()):
@@ -55,7 +57,8 @@ def doctor(
         report_file.write_text(report(opened, findings, began))
         console.print(f"report: {report_file}", markup=False, soft_wrap=True)
     if not all(found.ok for found in findings):
-        raise typer.Exit(1)
+        raise Failed(findings)
+    return findings
 
 
 def _say(found: Finding) -> None:

@@ -13,8 +13,10 @@ from quintet.batch.planning import KEEP, OUTPUT
 from quintet.batch.requests import passthrough_of
 from quintet_cli.options import Form, Header, Keep, Model, StageName, State, Wait
 from quintet_cli.registry import live_contract
+from quintet_cli.results import prints
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import drop_file
+from quintet_cli.shapes import Started
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.runs import finish, follow
@@ -29,6 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command()(drop)
 
 
+@prints(Started)
 def drop(
     file: Annotated[
         Path,
@@ -44,7 +47,7 @@ def drop(
     wait: Wait = True,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Started:
     """Score a file: upload it to the inbox, follow its run, print the report."""
     opened = Stage.open(stage, state)
     contract, columns = live_contract(opened, model), passthrough_of(keep or "")
@@ -53,5 +56,7 @@ def drop(
     asked = {OUTPUT: output.value, KEEP: keep, HEADER: header.value if header else None}
     folder = drop_file(opened, file, model, {k: v for k, v in asked.items() if v})
     console.print(f"run [bold]{folder.run}[/bold]")
+    started: Started = {"model": model, "run": folder.run, "new": True, "report": None}
     if wait:
-        finish(follow(RunReader(opened), folder))
+        finish(follow(RunReader(opened), folder), started)
+    return started

@@ -19,6 +19,8 @@ from quintet.webhooks.url_guard import Scope
 from quintet_cli.options import StageName, State
 from quintet_cli.receiver import Received, Receiver, receiving
 from quintet_cli.registered import endpoints_of
+from quintet_cli.results import prints
+from quintet_cli.shapes import Changed, EndpointView, Secret
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -42,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="endpoints")
 
 
+@prints(Secret)
 def add(
     id: Id,
     url: Url,
@@ -54,7 +57,7 @@ def add(
     ] = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Secret:
     """Register an endpoint, and show its signing secret once."""
     at = Stage.open(stage, state)
     scope: Scope = "loopback" if at.endpoint_url else "public"
@@ -70,9 +73,11 @@ def add(
     endpoints_of(at).put(endpoint, None)
     console.print(f"[green]✓[/green] {id} is registered; its secret, shown only once:")
     _secret(endpoint)
+    return {"id": id, "secret": endpoint.secrets[0].text}
 
 
-def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(list[EndpointView])
+def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> list[EndpointView]:
     """List the endpoints, without their secrets."""
     found = endpoints_of(Stage.open(stage, state)).all()
     table = Table("endpoint", "url", "created", "secrets", "callers", "state")
@@ -89,8 +94,20 @@ def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     console.print(
         table if found else "no endpoint is registered; register one with `quintet endpoints add`"
     )
+    return [
+        {
+            "id": endpoint.id,
+            "url": endpoint.url,
+            "created": endpoint.created,
+            "secrets": len(endpoint.signing(now)),
+            "callers": list(endpoint.callers),
+            "disabled": endpoint.disabled or "",
+        }
+        for endpoint in found
+    ]
 
 
+@prints(Secret)
 def rotate(
     id: Id,
     overlap_hours: Annotated[
@@ -98,7 +115,7 @@ def rotate(
     ] = 24.0,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Secret:
     """Rotate an endpoint's secret, shown once; for a while callbacks carry both signatures."""
     table = endpoints_of(Stage.open(stage, state))
     before = table.get(id)
@@ -111,19 +128,24 @@ def rotate(
         f"{overlap_hours:g} more hours:"
     )
     _secret(after)
+    return {"id": id, "secret": after.secrets[0].text}
 
 
-def enable(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(Changed)
+def enable(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> Changed:
     """Enable an endpoint that was disabled because it responded with 410."""
     table = endpoints_of(Stage.open(stage, state))
     table.disable(table.get(id).id, "")
     console.print(f"[green]✓[/green] {id} is enabled")
+    return {"id": id}
 
 
-def remove(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(Changed)
+def remove(id: Id, stage: StageName = "local", state: State = DEFAULT_STATE) -> Changed:
     """Delete an endpoint and its secrets; its pending callbacks are not sent."""
     endpoints_of(Stage.open(stage, state)).remove(id)
     console.print(f"[green]✓[/green] {id} is removed")
+    return {"id": id}
 
 
 def listen(

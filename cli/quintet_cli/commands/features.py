@@ -15,6 +15,8 @@ from quintet_cli.feature_files import history_of, read
 from quintet_cli.feature_loader import FeatureLoader
 from quintet_cli.options import StageName, State
 from quintet_cli.registry import live_contract
+from quintet_cli.results import Failed, prints
+from quintet_cli.shapes import Loading
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.refusals import refused_rows
@@ -36,6 +38,7 @@ def _group() -> None:
 
 
 @features.command()
+@prints(Loading)
 def load(
     file: Annotated[
         Path, typer.Argument(help="CSV or Parquet.", metavar="FILE", exists=True, dir_okay=False)
@@ -43,7 +46,7 @@ def load(
     model: Annotated[str, typer.Option("--model", help="The model whose features these are.")],
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Loading:
     """Load a model's stored features from a file.
 
     Columns: the entity key, any of the model's stored features, and optionally `at`, the time
@@ -71,6 +74,13 @@ def load(
         f"{len(found.rows)} rows loaded into {', '.join(found.features)}: "
         f"{changed} of {entities} entities changed, {found.refused} rows refused"
     )
+    told: Loading = {
+        "rows": len(found.rows),
+        "refused": found.refused,
+        "changed": changed,
+        "reasons": [str(refusal) for refusal in found.refusals],
+    }
     if found.refusals:
         console.print(refused_rows(found.refusals))
-        raise typer.Exit(1)
+        raise Failed(told)
+    return told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +25,9 @@ from quintet_cli.impressions.logged import Logged, logged
 from quintet_cli.impressions.outcomes import feedback_on
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.registry import artifacts_of, route_of
+from quintet_cli.results import prints
 from quintet_cli.rollout_start import check_version
+from quintet_cli.shapes import Evaluation, Written
 from quintet_cli.since import moment
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
@@ -60,6 +61,7 @@ def register(app: typer.Typer) -> None:
 
 
 @impressions.command()
+@prints(Written)
 def export(
     model: Model,
     *,
@@ -80,7 +82,7 @@ def export(
     ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Written:
     """Write a row for each shown item, with its features as logged and what became of it.
 
     Impressions whose window for feedback is open are left out: a click may still come.
@@ -99,9 +101,11 @@ def export(
     for line in (*exported_lines(found.counts, found.feedback), f"written to {file}"):
         console.print(line, markup=False, soft_wrap=True)
     opened.tell_left_out()
+    return {"file": str(file), "rows": found.rows.num_rows}
 
 
 @impressions.command()
+@prints(Evaluation)
 def evaluate(
     model: Model,
     *,
@@ -111,10 +115,9 @@ def evaluate(
     ] = Reward.click,
     since: Since = "30d",
     until: Until = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Evaluation:
     """Estimate what a version would earn, from impressions that others showed.
 
     The version is loaded on this machine; nothing of the stage changes, and no caller notices.
@@ -130,12 +133,12 @@ def evaluate(
         opened.impressions(), candidate, opened.feedback(), reward=reward.value, now=opened.now
     )
     found = {"model": model, "version": version, **opened.span(), **found}
-    if as_json:
-        print(json.dumps(found | {"damaged": opened.damaged, "deleted": opened.deleted}))
-        return
     for part in evaluation_view(found):
         console.print(part, soft_wrap=True)
     opened.tell_left_out()
+    left_out = {"damaged": list(opened.damaged), "deleted": opened.deleted}
+    evaluation: Evaluation = found | left_out  # type: ignore[assignment]
+    return evaluation
 
 
 @dataclass

@@ -15,9 +15,11 @@ from quintet.jobs.messages import OutboxPublisher
 from quintet.protocols.http import ANONYMOUS
 from quintet_cli.job_store import jobs_of
 from quintet_cli.options import StageName, State
+from quintet_cli.results import prints
+from quintet_cli.shapes import Jobs, JobView
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
-from quintet_cli.views.jobs import print_job, print_jobs
+from quintet_cli.views.jobs import job_line, job_view, print_job, print_jobs
 
 __all__ = ["register"]
 
@@ -35,6 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 @jobs.command("ls")
+@prints(Jobs)
 def ls(
     *,
     owner: Annotated[
@@ -50,7 +53,7 @@ def ls(
     ] = 20,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Jobs:
     """List a caller's jobs, the newest first; the local AWS has a single caller."""
     wanted = next((known for known in STATES if known == (only or "").upper()), None)
     if only is not None and wanted is None:
@@ -63,16 +66,24 @@ def ls(
     print_jobs(page.jobs)
     if page.next is not None:
         console.print(f"there are more: --most {count * 2}")
+    return {
+        "jobs": [job_line(job) for job in page.jobs],
+        "more": page.next is not None,
+    }
 
 
 @jobs.command("show")
-def show(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(JobView)
+def show(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> JobView:
     """Show a job: its state, and its result or error."""
-    print_job(jobs_of(Stage.open(stage, state)).get(job))
+    found = jobs_of(Stage.open(stage, state)).get(job)
+    print_job(found)
+    return job_view(found)
 
 
 @jobs.command("cancel")
-def cancel(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(JobView)
+def cancel(job: Identity, stage: StageName = "local", state: State = DEFAULT_STATE) -> JobView:
     """Cancel a job that has not ended; its owner is notified."""
     opened = Stage.open(stage, state)
     store = jobs_of(opened)
@@ -84,3 +95,4 @@ def cancel(job: Identity, stage: StageName = "local", state: State = DEFAULT_STA
         )
         OutboxPublisher(store, work=work, notify=notify).publish(notice)
     print_job(found)
+    return job_view(found)

@@ -15,6 +15,8 @@ from quintet.labels.targets import Target
 from quintet_cli.label_files import read_labels
 from quintet_cli.options import StageName, State
 from quintet_cli.registry import live_contract
+from quintet_cli.results import Failed, prints
+from quintet_cli.shapes import Loading
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.refusals import refused_rows
@@ -36,6 +38,7 @@ def _group() -> None:
 
 
 @labels.command()
+@prints(Loading)
 def load(
     file: Annotated[
         Path,
@@ -49,7 +52,7 @@ def load(
     model: Annotated[str, typer.Option("--model", help="The model whose predictions these are.")],
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Loading:
     """Load labels of a model's predictions.
 
     `id` is an event's id (X-Quintet-Event), with a point and the row's number if it has several
@@ -63,6 +66,13 @@ def load(
     put(bucket, model, found)
     refused = len({refusal.row for refusal in refusals})
     console.print(f"{len(found.ids):,} labels of {model} loaded, {refused:,} rows refused")
+    told: Loading = {
+        "rows": len(found.ids),
+        "refused": refused,
+        "changed": None,
+        "reasons": [str(refusal) for refusal in refusals],
+    }
     if refusals:
         console.print(refused_rows(refusals))
-        raise typer.Exit(1)
+        raise Failed(told)
+    return told

@@ -13,6 +13,8 @@ import typer
 from quintet_cli.console.beside import running_url, start_beside
 from quintet_cli.local_process import start, stop
 from quintet_cli.project import project_folder
+from quintet_cli.results import prints
+from quintet_cli.shapes import Health, Stopped
 from quintet_cli.stacks import NoStage
 from quintet_cli.stage import DEFAULT_STATE, StageError, local_environment
 from quintet_cli.terminal import Console
@@ -144,17 +146,18 @@ def up(
         os._exit(130)
 
 
-def down(state: StateOption = DEFAULT_STATE) -> None:
+@prints(Stopped)
+def down(state: StateOption = DEFAULT_STATE) -> Stopped:
     """Stop the local AWS that runs from the state folder."""
     console = Console()
     found = State.read(state)
     if found is None:
         console.print(f"no local AWS runs from {state}")
-        return
+        return {"stopped": False}
     if found.health() is None:
         State.remove(state)
         console.print(f"the local AWS of {state} was no longer running")
-        return
+        return {"stopped": False}
     stop(found, state)
     console.print(
         f"the local AWS has stopped; `quintet up` starts it with its buckets and tables, kept in "
@@ -162,26 +165,32 @@ def down(state: StateOption = DEFAULT_STATE) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    return {"stopped": True}
 
 
-def status(state: StateOption = DEFAULT_STATE) -> None:
+@prints(Health)
+def status(state: StateOption = DEFAULT_STATE) -> Health:
     """Show the local AWS: addresses, outputs, functions and their environments."""
     found = State.read(state)
     page = found.health() if found else None
     if page is None:
         raise NoStage(f"no local AWS runs from {state}; start one with `quintet up --detach`")
     print_status(Console(), page, running_url(state))
+    found_page: Health = page  # type: ignore[assignment]
+    return found_page
 
 
-def env(state: StateOption = DEFAULT_STATE) -> None:
+@prints(dict[str, str])
+def env(state: StateOption = DEFAULT_STATE) -> dict[str, str]:
     """Print shell exports for AWS tools to use the local AWS: `eval "$(quintet env)"`."""
     found = State.read(state)
     if found is None or found.health() is None:
         raise NoStage(f"no local AWS runs from {state}; start one with `quintet up --detach`")
     print("unset AWS_PROFILE AWS_SESSION_TOKEN")
-    for name, value in local_environment(found.endpoint_url).items():
+    variables = {**local_environment(found.endpoint_url), "API": found.api_url}
+    for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
-    print(f"export API={shlex.quote(found.api_url)}")
+    return variables
 
 
 def _running(state: Path, template: Path, port: int, api_port: int) -> dict[str, Any] | None:

@@ -15,6 +15,8 @@ from rich.markup import escape
 
 from quintet.errors import NotFound
 from quintet_cli.options import StageName, State
+from quintet_cli.results import prints_lines
+from quintet_cli.shapes import LogLine
 from quintet_cli.since import moment
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
@@ -34,6 +36,7 @@ def register(app: typer.Typer) -> None:
     app.command()(logs)
 
 
+@prints_lines(LogLine)
 def logs(
     function: Annotated[
         str,
@@ -54,7 +57,7 @@ def logs(
     raw: Annotated[bool, typer.Option("--raw", help="Print lines as they were written.")] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Iterator[LogLine]:
     """Print the log lines of a function, without metrics and captures; --raw prints all."""
     begin = moment(since, "--since")
     opened = Stage.open(stage, state)
@@ -69,6 +72,7 @@ def logs(
                 line = event["message"].rstrip("\n")
                 if found := escape(line) if raw else _shown(line, event["timestamp"]):
                     console.print(found)
+                    yield {"time": event["timestamp"] / 1000, "line": line}
         if not follow:
             return
         before = seen

@@ -12,6 +12,8 @@ import typer
 
 from quintet.aws.captures import CaptureBucket
 from quintet_cli.options import Model, StageName, State
+from quintet_cli.results import prints
+from quintet_cli.shapes import Day
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
 
@@ -25,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command("monitor")(monitor)
 
 
+@prints(Day)
 def monitor(
     model: Model,
     *,
@@ -38,7 +41,7 @@ def monitor(
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Day:
     """Report a day of a model, from its captures, and download the page.
 
     A day that goes on is reported until now.
@@ -63,6 +66,8 @@ def monitor(
         console.print(line, markup=False, soft_wrap=True)
     if show:
         webbrowser.open(target.resolve().as_uri())
+    told: Day = {**found, "file": str(target)}  # type: ignore[typeddict-item]
+    return told
 
 
 def _run(stage: Stage, model: str, day: str) -> dict[str, Any]:

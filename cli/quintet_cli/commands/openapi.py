@@ -12,6 +12,7 @@ from quintet.errors import QuintetError, Transient
 from quintet_cli.api import Api
 from quintet_cli.options import StageName, State
 from quintet_cli.registry import unpublished
+from quintet_cli.results import prints
 from quintet_cli.stage import DEFAULT_STATE, Stage
 
 __all__ = ["register"]
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command()(openapi)
 
 
+@prints(dict[str, Any])
 def openapi(
     model: Annotated[
         str | None,
@@ -35,7 +37,7 @@ def openapi(
     ] = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> dict[str, Any]:
     """Print the OpenAPI document of a stage, of one of its models, or of a package."""
     from quintet_cli.openapi import page, text
 
@@ -48,6 +50,7 @@ def openapi(
     else:
         html.write_text(page(document), encoding="utf-8")
         typer.echo(f"wrote {html}")
+    return document
 
 
 def _of_package(folder: Path) -> dict[str, Any]:

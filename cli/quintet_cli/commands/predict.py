@@ -23,6 +23,7 @@ from quintet.errors import (
 from quintet_cli.api import Answer, Api
 from quintet_cli.options import Model, ModelVersion, StageName, State
 from quintet_cli.registry import unpublished
+from quintet_cli.results import prints
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command()(predict)
 
 
+@prints(dict[str, Any])
 def predict(
     model: Model,
     *,
@@ -49,7 +51,7 @@ def predict(
     version: ModelVersion = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> dict[str, Any]:
     """Print what a model answers to records, as the API does."""
     asked = {"records": read_records(records)}
     opened = Stage.open(stage, state)
@@ -58,6 +60,8 @@ def predict(
     if answer.status != 200:
         raise _error(answer, opened, model)
     Console(highlight=False, soft_wrap=True).print(JSON.from_data(answer.body))
+    found: dict[str, Any] = answer.body
+    return found
 
 
 def read_records(given: str) -> list[Any]:

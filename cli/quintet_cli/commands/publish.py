@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,6 +17,8 @@ from rich.table import Table
 
 from quintet_cli.options import Reason, StageName, State
 from quintet_cli.registry import rollouts_of
+from quintet_cli.results import prints
+from quintet_cli.shapes import Live, PackageView
 from quintet_cli.stacks import explained
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
@@ -24,6 +26,7 @@ from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.model_yaml import contract_schema
 from quintet_publish.package import CONTRACT
 from quintet_publish.publisher import Publisher
+from quintet_publish.registry import Listed
 from quintet_publish.release import Release, prepare
 
 __all__ = ["aws_errors", "moment", "publisher_of", "register"]
@@ -41,6 +44,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
+@prints(PackageView)
 def publish(
     folder: Folder,
     bump: Annotated[
@@ -53,7 +57,7 @@ def publish(
     ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> PackageView:
     """Check a model package and publish it as an immutable version."""
     if bump and stage != "local":
         raise StageError("`--bump` is for the local stage; set `version` in model.yaml yourself")
@@ -85,6 +89,14 @@ def publish(
             f"`quintet rollout start {name} {version}{_at(opened)}` changes that step by step, "
             f"`quintet promote {name} {version}{_at(opened)}` at once"
         )
+    return {
+        "name": name,
+        "version": version,
+        "digest": release.digest,
+        "new": published.new,
+        "live": published.live,
+        "stage": opened.name,
+    }
 
 
 def _bumped(folder: Path, release: Release, publisher: Publisher) -> Release:
@@ -97,27 +109,39 @@ def _bumped(folder: Path, release: Release, publisher: Publisher) -> Release:
     return numbered
 
 
-def check(folder: Folder) -> None:
+@prints(PackageView)
+def check(folder: Folder) -> PackageView:
     """Run the checks of `publish` on a model package, without a stage."""
     release = prepare(folder, _tick, _warn)
     console.print(f"  digest {release.digest}")
+    return {
+        "name": release.contract.name,
+        "version": release.contract.version,
+        "digest": release.digest,
+        "new": True,
+        "live": None,
+        "stage": None,
+    }
 
 
+@prints(Live)
 def promote(
     name: Model,
     version: Version,
     reason: Reason = "",
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Live:
     """Make a published version live at once, for all requests (step by step: `rollout`)."""
     publisher = publisher_of(Stage.open(stage, state))
     with aws_errors():
         before = publisher.promote(name, version, reason)
     console.print(f"{name}: version {version} is live, version {before} was")
+    return {"model": name, "live": version, "before": before}
 
 
-def models(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(list[Listed])
+def models(stage: StageName = "local", state: State = DEFAULT_STATE) -> list[Listed]:
     """List the models, their versions, and which are live."""
     publisher = publisher_of(Stage.open(stage, state))
     with aws_errors():
@@ -135,11 +159,15 @@ def models(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     console.print(
         table if listed else "no model is published; publish one with `quintet publish DIR`"
     )
+    return listed
 
 
-def schema() -> None:
+@prints(dict[str, Any])
+def schema() -> dict[str, Any]:
     """Print the JSON Schema of model.yaml."""
-    print(json.dumps(contract_schema(), indent=2))
+    found: dict[str, Any] = contract_schema()
+    print(json.dumps(found, indent=2))
+    return found
 
 
 def publisher_of(stage: Stage) -> Publisher:

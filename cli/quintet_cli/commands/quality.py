@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -16,6 +15,8 @@ from quintet.labels.targets import Target
 from quintet.labels.window import DAY, quality
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.registry import artifacts_of, live_contract, route_of
+from quintet_cli.results import prints
+from quintet_cli.shapes import Quality
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.quality import quality_view
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command("quality")(show)
 
 
+@prints(Quality)
 def show(
     model: Model,
     *,
@@ -43,10 +45,9 @@ def show(
         str | None,
         typer.Option("--by", help="A feature, or path, route, caller: quality for each value."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Quality:
     """Show how right a model's predictions were, by version and day.
 
     Realised quality is from predictions with labels; estimated quality is from all, by calibrated
@@ -57,11 +58,10 @@ def show(
     until = (int(time.time()) // DAY + 1) * DAY
     bucket = CaptureBucket(opened.signed("s3"), opened.outputs["CapturesBucketName"])
     found = quality(bucket, model, until - days * DAY, until, _target_of(opened, model), by=column)
-    if as_json:
-        print(json.dumps(found))
-        return
     for part in quality_view(found):
         console.print(part, soft_wrap=True)
+    told: Quality = found  # type: ignore[assignment]
+    return told
 
 
 def _target_of(stage: Stage, model: str) -> Callable[[int], Target | None]:

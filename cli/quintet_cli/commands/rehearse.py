@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,9 @@ from quintet.rollouts.rehearsal import rehearse as rehearse_on
 from quintet.serving.routes import Route
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.registry import artifacts_of, route_of
+from quintet_cli.results import prints
 from quintet_cli.rollout_start import check_version
+from quintet_cli.shapes import Rehearsal
 from quintet_cli.since import moment
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
@@ -34,6 +35,7 @@ console = Console(highlight=False)
 Version = Annotated[int, typer.Argument(help="The version to rehearse.", metavar="VERSION")]
 
 
+@prints(Rehearsal)
 def rehearse(
     model: Model,
     version: Version,
@@ -45,10 +47,9 @@ def rehearse(
     page: Annotated[
         Path | None, typer.Option("--page", help="Write a page (HTML) of it, too.", metavar="FILE")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Rehearsal:
     """Score what the live version has answered with another version, on this machine.
 
     Both versions are loaded here; nothing of the stage changes, and no caller notices.
@@ -61,13 +62,12 @@ def rehearse(
     found = _rehearsed(opened, route_of(opened, model), version, begin, end)
     if page is not None:
         page.write_bytes(rehearsal_page(found))
-    if as_json:
-        print(json.dumps(found))
-        return
     for part in rehearsal_view(found):
         console.print(part, soft_wrap=True)
     if page is not None:
         console.print(f"the page: {page}", markup=False, soft_wrap=True)
+    told: Rehearsal = found  # type: ignore[assignment]
+    return told
 
 
 def _rehearsed(

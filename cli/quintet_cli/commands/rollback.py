@@ -10,7 +10,9 @@ from quintet.errors import Conflict
 from quintet.rollouts.store import Change
 from quintet_cli.commands.publish import publisher_of
 from quintet_cli.options import Model, Reason, StageName, State
+from quintet_cli.results import prints
 from quintet_cli.rollouts import StageRollouts
+from quintet_cli.shapes import Live
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -24,9 +26,10 @@ def register(app: typer.Typer) -> None:
     app.command()(rollback)
 
 
+@prints(Live)
 def rollback(
     model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
-) -> None:
+) -> Live:
     """Make the version live that was live before; end a rollout if one is in progress."""
     opened = Stage.open(stage, state)
     rollouts = StageRollouts(opened)
@@ -37,6 +40,7 @@ def rollback(
         version = version_before(rollouts.history(model), stored.route.live)
         publisher_of(opened).promote(model, version, reason)
     console.print(f"{model}: version {version} is live; it answers within five seconds")
+    return {"model": model, "live": version, "before": stored.route.live}
 
 
 def version_before(history: Sequence[Change], live: int) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +20,10 @@ from quintet.rollouts.measures import rule_of
 from quintet.rollouts.store import Change
 from quintet_cli.commands.rehearse import rehearse
 from quintet_cli.options import Model, Reason, StageName, State
+from quintet_cli.results import Failed, prints
 from quintet_cli.rollout_start import Asked, gates_needed, lost_gates, shares_of
 from quintet_cli.rollouts import StageRollouts, on_stage
+from quintet_cli.shapes import RolloutView
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.rollouts import (
@@ -38,7 +39,6 @@ __all__ = ["register"]
 POLL_SECONDS = 2.0
 
 Version = Annotated[int, typer.Argument(help="The version to roll out.", metavar="VERSION")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -54,6 +54,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="rollout")
 
 
+@prints(Change)
 def start(
     model: Model,
     version: Version,
@@ -86,7 +87,7 @@ def start(
     reason: Reason = "",
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Change:
     """Begin to roll out a version: in shadow, then as a canary for a growing share."""
     asked = Asked(
         version=version,
@@ -112,48 +113,52 @@ def start(
         console.print("[yellow]![/yellow] no gate is on: it pauses without evidence")
     hint = on_stage(f"  `quintet rollout watch {model}` follows it", stage)
     console.print(escape(hint))
+    return change
 
 
+@prints(RolloutView)
 def status(
     model: Model,
     *,
-    as_json: Json = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> RolloutView:
     """Show the route of a model, its rollout, the gates, and what the candidate got."""
     report = StageRollouts(Stage.open(stage, state)).report(model)
-    if as_json:
-        print(json.dumps(report.to_dict()))
-        return
     for part in rollout_view(model, report, stage):
         console.print(part)
+    found: RolloutView = report.to_dict()  # type: ignore[assignment]
+    return found
 
 
-def watch(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(RolloutView)
+def watch(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> RolloutView:
     """Follow a rollout until it ends; exits with 1 if it was rolled back."""
     rollouts = StageRollouts(Stage.open(stage, state))
     rollout = rollouts.stored(model).rollout
     if rollout is None:
         status(model, stage=stage, state=state)
-        return
+        return _view(rollouts, model)
     follow = _follow_live if console.is_terminal else _follow
     last = follow(rollouts, model, rollout.id, stage)
     if last.event == "rolled back":
-        raise typer.Exit(1)
+        raise Failed(_view(rollouts, model))
+    return _view(rollouts, model)
 
 
+@prints(Change)
 def pause(
     model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
-) -> None:
+) -> Change:
     """Let a rollout stand where it is; a bad verdict still rolls it back."""
     with _opened(stage, state) as rollouts:
-        _told(rollouts.change(model, transitions.pause, reason))
+        return _told(rollouts.change(model, transitions.pause, reason))
 
 
+@prints(RolloutView)
 def resume(
     model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
-) -> None:
+) -> RolloutView:
     """Let a paused rollout go on; the time of its step begins anew."""
     with _opened(stage, state) as rollouts:
         change, started = rollouts.resume(model, reason)
@@ -163,8 +168,10 @@ def resume(
         console.print(
             f"[green]✓[/green] {escape(model)}: no execution was running; one goes on with it now"
         )
+    return _view(rollouts, model)
 
 
+@prints(Change)
 def promote(
     model: Model,
     *,
@@ -174,37 +181,36 @@ def promote(
     reason: Reason = "",
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Change:
     """Make the candidate live now, if the gates say ok; the version before stays ready."""
     with _opened(stage, state) as rollouts:
-        _told(rollouts.promote(model, force=force, reason=reason))
+        return _told(rollouts.promote(model, force=force, reason=reason))
 
 
+@prints(Change)
 def rollback(
     model: Model, reason: Reason = "", stage: StageName = "local", state: State = DEFAULT_STATE
-) -> None:
+) -> Change:
     """End a rollout with the version before, in any phase; it answers within five seconds."""
     with _opened(stage, state) as rollouts:
-        _told(rollouts.roll_back(model, reason))
+        return _told(rollouts.roll_back(model, reason))
 
 
+@prints(list[Change])
 def history(
     model: Model,
     *,
-    as_json: Json = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> list[Change]:
     """List the changes of a model's route: when, who, why, on which evidence."""
     changes = StageRollouts(Stage.open(stage, state)).history(model)
-    if as_json:
-        print(json.dumps([asdict(change) for change in changes]))
-        return
     if not changes:
         console.print(f"no change of {escape(model)} is recorded")
-        return
+        return changes
     wide = Console(highlight=False, width=max(console.width, 120))
     wide.print(history_table(changes))
+    return changes
 
 
 @contextmanager
@@ -217,8 +223,14 @@ def _opened(stage: str, state: Path) -> Iterator[StageRollouts]:
         raise Conflict(told) from error
 
 
-def _told(change: Change) -> None:
+def _view(rollouts: StageRollouts, model: str) -> RolloutView:
+    found: RolloutView = rollouts.report(model).to_dict()  # type: ignore[assignment]
+    return found
+
+
+def _told(change: Change) -> Change:
     console.print(f"[green]✓[/green] {escape(change.model)}: {change_line(change)}")
+    return change
 
 
 def _follow(rollouts: StageRollouts, model: str, id: str, stage: str) -> Change:

@@ -19,8 +19,10 @@ from quintet_cli.options import (
     State,
     Wait,
 )
+from quintet_cli.results import prints
 from quintet_cli.run_reader import RunReader
 from quintet_cli.run_starter import start_on
+from quintet_cli.shapes import Started
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.runs import finish, follow
@@ -35,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
 
 
+@prints(Started)
 def run(
     model: Model,
     *,
@@ -62,7 +65,7 @@ def run(
     wait: Wait = True,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Started:
     """Score files in a bucket; the same request again returns the same run."""
     opened = Stage.open(stage, state)
     asked = {
@@ -81,5 +84,7 @@ def run(
     }
     folder, new = start_on(opened, asked)
     console.print(f"run [bold]{folder.run}[/bold]" + ("" if new else ", which has ended before"))
+    started: Started = {"model": model, "run": folder.run, "new": new, "report": None}
     if wait:
-        finish(follow(RunReader(opened), folder))
+        finish(follow(RunReader(opened), folder), started)
+    return started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,10 @@ from quintet.batch import executions
 from quintet.batch.plans import RunPaths
 from quintet_cli.options import Model, Run, StageName, State, Wait
 from quintet_cli.registry import artifacts_of
+from quintet_cli.results import prints
 from quintet_cli.run_comparison import comparable_plans, compare_runs
 from quintet_cli.run_reader import RunReader
+from quintet_cli.shapes import Comparison, Pointer, Report, RunLine, Started, Written
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.tables import show_to_readers
 from quintet_cli.terminal import Console
@@ -25,6 +26,7 @@ from quintet_cli.views.runs import (
     print_comparison,
     print_report,
     print_runs,
+    run_lines,
     table_name,
 )
 
@@ -42,31 +44,43 @@ def register(app: typer.Typer) -> None:
 
 
 @runs.command("ls")
-def list_runs(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(list[RunLine])
+def list_runs(
+    model: Model, stage: StageName = "local", state: State = DEFAULT_STATE
+) -> list[RunLine]:
     """List a model's runs, the newest first."""
-    print_runs(RunReader(Stage.open(stage, state)), model)
+    found = run_lines(RunReader(Stage.open(stage, state)), model)
+    print_runs(found, model)
+    return found
 
 
 @runs.command()
+@prints(Report)
 def show(
     model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
-) -> None:
+) -> Report:
     """Print the report of a run."""
     reader = RunReader(Stage.open(stage, state))
     folder = RunPaths(model, run) if run else reader.newest(model)
-    print_report(reader.reported(folder))
+    found: Report = reader.reported(folder)  # type: ignore[assignment]
+    print_report(found)
+    return found
 
 
 @runs.command()
+@prints(Started)
 def watch(
     model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
-) -> None:
+) -> Started:
     """Follow a run until it ends, and print its report."""
     reader = RunReader(Stage.open(stage, state))
-    finish(follow(reader, RunPaths(model, run) if run else reader.newest(model)))
+    folder = RunPaths(model, run) if run else reader.newest(model)
+    watched: Started = {"model": model, "run": folder.run, "new": False, "report": None}
+    return finish(follow(reader, folder), watched)
 
 
 @runs.command()
+@prints(Written)
 def report(
     model: Model,
     run: Run = None,
@@ -75,7 +89,7 @@ def report(
     ] = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Written:
     """Download a run's report as an HTML page."""
     reader = RunReader(Stage.open(stage, state))
     folder = RunPaths(model, run) if run else reader.newest(model)
@@ -84,26 +98,31 @@ def report(
         raise StageError(f"run {folder.run} has no report yet; `quintet runs watch {model}`")
     target = out or Path(f"{folder.run}.html")
     target.write_bytes(page)
-    console.print(str(target))
+    console.print(str(target), markup=False, soft_wrap=True)
+    return {"file": str(target), "rows": None}
 
 
 @runs.command()
+@prints(Report)
 def stop(
     model: Model, run: Run = None, stage: StageName = "local", state: State = DEFAULT_STATE
-) -> None:
+) -> Report:
     """Stop a run; scored rows are kept for a redrive."""
     reader = RunReader(Stage.open(stage, state))
     folder = RunPaths(model, run) if run else reader.newest(model)
     counting = executions.stop(folder, reader.executions).name
     while reader.ended(folder) is None or reader.running(counting):
         time.sleep(POLL_SECONDS)
-    report = reader.report(folder)
-    if report is None:
+    found = reader.report(folder)
+    if found is None:
         raise StageError(f"run {folder.run} is stopped, but has no report: see {counting}")
-    print_report(report)
+    print_report(found)
+    stopped: Report = found  # type: ignore[assignment]
+    return stopped
 
 
 @runs.command()
+@prints(Started)
 def redrive(
     model: Model,
     run: Run = None,
@@ -111,47 +130,51 @@ def redrive(
     wait: Wait = True,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Started:
     """Score the missing rows of a failed or stopped run; plan a refused run again."""
     reader = RunReader(Stage.open(stage, state))
     folder = RunPaths(model, run) if run else reader.newest(model)
-    started = executions.redrive(folder, reader.executions)
-    console.print(f"run [bold]{folder.run}[/bold], execution {started.name}")
+    execution = executions.redrive(folder, reader.executions)
+    console.print(f"run [bold]{folder.run}[/bold], execution {execution.name}")
+    started: Started = {"model": model, "run": folder.run, "new": False, "report": None}
     if wait:
-        finish(follow(reader, folder))
+        finish(follow(reader, folder), started)
+    return started
 
 
 @runs.command()
+@prints(Comparison)
 def compare(
     model: Model,
     first: Annotated[str, typer.Argument(help="A run that has succeeded.", metavar="RUN_A")],
     second: Annotated[str, typer.Argument(help="Another over the same input.", metavar="RUN_B")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Comparison:
     """Compare the scores of two runs over one input, such as of two versions."""
     opened = Stage.open(stage, state)
     store = RunReader(opened).store
     plans = comparable_plans(store, model, first, second)
     contract = artifacts_of(opened).contract(model, plans[0].version, plans[0].seal)
     found = compare_runs(store, *plans, contract)
-    if as_json:
-        print(json.dumps(found))
-        return
     print_comparison(found)
+    compared: Comparison = found  # type: ignore[assignment]
+    return compared
 
 
 @runs.command()
+@prints(Pointer)
 def promote(
     model: Model,
     run: Annotated[str, typer.Argument(help="A run that has succeeded.", metavar="RUN")],
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Pointer:
     """Point the table's readers to a run, for example an older one."""
     pointer = show_to_readers(Stage.open(stage, state), RunPaths(model, run))
     before = pointer["before"]
     console.print(f"{table_name(pointer)} is run [bold]{pointer['run']}[/bold]")
     console.print(f"  to undo: quintet runs promote {model} {before}" if before else "")
+    shown: Pointer = pointer  # type: ignore[assignment]
+    return shown

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from quintet_cli.options import Model, StageName, State
-from quintet_cli.score_loader import load_scores
+from quintet_cli.results import prints
+from quintet_cli.score_loader import Loaded, load_scores
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 @scores.command()
+@prints(Loaded)
 def load(
     model: Model,
     run: Annotated[
@@ -32,7 +34,7 @@ def load(
     days: Annotated[int, typer.Option("--days", min=1, help="How many days to keep them.")] = 30,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Loaded:
     """Load the scores of a run, so that GET /scores/MODEL/ENTITY returns them.
 
     Later scores are kept: a run's scores count from its start, a stream's from the record's
@@ -45,3 +47,4 @@ def load(
     )
     if loaded.changed < loaded.entities:
         console.print("  the others have a later score already")
+    return loaded

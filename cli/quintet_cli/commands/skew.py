@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -14,6 +13,8 @@ from quintet.errors import NotFound
 from quintet.monitoring.samples import Reference
 from quintet_cli.options import Model, ModelVersion, StageName, State
 from quintet_cli.registry import artifacts_of, route_of
+from quintet_cli.results import prints
+from quintet_cli.shapes import Skew
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
 from quintet_cli.views.skew import skew_view
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command()(skew)
 
 
+@prints(Skew)
 def skew(
     model: Model,
     *,
@@ -36,10 +38,9 @@ def skew(
         typer.Option("--day", formats=["%Y-%m-%d"], help="A day (UTC); by default today."),
     ] = None,
     version: ModelVersion = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Skew:
     """Compare the stored features of a day's captures with the files that were loaded.
 
     Shows how old each feature was when it was served, which values differ from those that the
@@ -54,11 +55,10 @@ def skew(
     reference = _reference(opened, model, version)
     found = stored_features(bucket, reference, begin.timestamp(), end.timestamp())
     found["day"] = f"{begin:%Y-%m-%d}"
-    if as_json:
-        print(json.dumps(found))
-        return
     for part in skew_view(found):
         console.print(part, soft_wrap=True)
+    told: Skew = found  # type: ignore[assignment]
+    return told
 
 
 def _reference(stage: Stage, model: str, version: int | None) -> Reference:

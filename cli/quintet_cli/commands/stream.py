@@ -16,14 +16,17 @@ from quintet.aws.stream_sender import Entry, Sender, Sent
 from quintet.contract import Contract
 from quintet.errors import BadInput
 from quintet.replay.stream_objects import FAILURES, QUARANTINE
+from quintet.streaming.windows import Window
 from quintet_cli.interrupts import INTERRUPTED, interruptible
 from quintet_cli.options import StageName, State
 from quintet_cli.registry import live_contract, route_of
+from quintet_cli.results import Failed, prints, prints_lines
+from quintet_cli.shapes import Sending
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.stream_files import Line, Packer, check_sizes, read_lines, read_records
 from quintet_cli.stream_reader import StreamReader
-from quintet_cli.stream_status import status_of
-from quintet_cli.stream_tail import Tail
+from quintet_cli.stream_status import Status, status_of
+from quintet_cli.stream_tail import Seen, Tail
 from quintet_cli.terminal import Console
 from quintet_cli.views.stream import (
     seen_lines,
@@ -49,6 +52,7 @@ def register(app: typer.Typer) -> None:
 
 
 @stream.command()
+@prints(Sending)
 def send(
     file: Annotated[
         Path,
@@ -80,7 +84,7 @@ def send(
     ] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Sending:
     """Send the records of a file to the stream, one Kinesis record each.
 
     Records are checked against the model's contract first; a file with a bad line is not sent.
@@ -106,12 +110,16 @@ def send(
             bar.update(task, completed=sent.records, rate=f"{sent.rate:,.0f}/s")
     for line in sent_lines(sent, file.name, model, unchecked=model is None and not raw):
         console.print(line, markup=False, soft_wrap=True)
+    left = 0 if repeat else len(lines) - sent.records
+    told: Sending = {"records": sent.records, "left": left}
     if stop.is_set() and not repeat:
-        console.print(f"stopped: {len(lines) - sent.records:,} were not sent", markup=False)
-        raise typer.Exit(INTERRUPTED)
+        console.print(f"stopped: {left:,} were not sent", markup=False)
+        raise Failed(told, INTERRUPTED)
+    return told
 
 
 @stream.command()
+@prints_lines(Seen)
 def tail(
     model: Annotated[
         str | None, typer.Argument(help="One model; without it, all.", metavar="MODEL")
@@ -126,7 +134,7 @@ def tail(
     ] = 5,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Iterator[Seen]:
     """Print predictions, refusals, alerts and windows of the stream as they arrive."""
     reader = StreamReader(Stage.open(stage, state))
     follow = Tail(reader, model, time.time())
@@ -138,10 +146,12 @@ def tail(
             for seen in follow.look(time.time()):
                 for line in seen_lines(seen, follow, rows):
                     console.print(line, soft_wrap=True)
+                yield seen
             time.sleep(POLL_SECONDS)
 
 
 @stream.command()
+@prints(list[Window])
 def windows(
     model: Annotated[str, typer.Argument(help="The model.", metavar="MODEL")],
     *,
@@ -150,7 +160,7 @@ def windows(
     entity: Annotated[str | None, typer.Option("--entity", help="Only this entity.")] = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> list[Window]:
     """List the newest windows of a model with their aggregates, parts summed."""
     reader = StreamReader(Stage.open(stage, state))
     found = list(reader.windows(model, count))
@@ -162,10 +172,12 @@ def windows(
     for window in found:
         console.print(window_line(window), soft_wrap=True)
         console.print(window_table(window, entity, rows))
+    return found
 
 
 @stream.command()
-def status(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(Status)
+def status(stage: StageName = "local", state: State = DEFAULT_STATE) -> Status:
     """Show the shards, the function's lag, and the refused and failed records."""
     found = status_of(Stage.open(stage, state), time.time())
     behind = "not known" if found.behind is None else f"{found.behind:.1f} s"
@@ -179,6 +191,7 @@ def status(stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
     }
     for name, text in lines.items():
         console.print(f"{name:>10}  {text}", markup=False, soft_wrap=True)
+    return found
 
 
 def _time_of(contract: Contract | None) -> str:

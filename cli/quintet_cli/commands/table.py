@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from quintet_cli.options import Model, StageName, State
+from quintet_cli.results import prints
 from quintet_cli.run_reader import RunReader
+from quintet_cli.shapes import Pointer
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.views.runs import print_pointers
 
@@ -20,6 +22,9 @@ def register(app: typer.Typer) -> None:
 
 
 @table.command()
-def show(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(list[Pointer])
+def show(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> list[Pointer]:
     """Print the run that readers see, by table and partition."""
-    print_pointers(RunReader(Stage.open(stage, state)).pointers(model), model)
+    found: list[Pointer] = RunReader(Stage.open(stage, state)).pointers(model)  # type: ignore[assignment]
+    print_pointers(found, model)
+    return found

@@ -8,8 +8,9 @@ import typer
 
 from quintet.errors import NotFound
 from quintet_cli.options import State
+from quintet_cli.results import prints
 from quintet_cli.stage import DEFAULT_STATE
-from quintet_cli.traces import spans_of, waterfall
+from quintet_cli.traces import Row, spans_of, waterfall
 from quintet_cli.views.traces import print_waterfall
 from quintet_local.spans import kept_spans
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(trace)
 
 
+@prints(dict[str, list[Row]])
 def trace(
     identity: Annotated[
         str,
@@ -33,12 +35,15 @@ def trace(
     ],
     *,
     state: State = DEFAULT_STATE,
-) -> None:
+) -> dict[str, list[Row]]:
     """Draw the waterfall of one request, job, run or record of the local AWS."""
     spans = spans_of(kept_spans(state / "logs"), identity)
     if not spans:
         raise NotFound.of("ID", KNOWN, repr(identity[:80]))
     traces = {span["annotations"]["w3c_trace"]: None for span in spans}
+    waterfalls = {}
     for found in traces:
         of_trace = [span for span in spans if span["annotations"]["w3c_trace"] == found]
-        print_waterfall(found, waterfall(of_trace))
+        waterfalls[found] = waterfall(of_trace)
+        print_waterfall(found, waterfalls[found])
+    return waterfalls

@@ -13,7 +13,9 @@ from quintet.rollouts.transitions import place_of
 from quintet_cli.commands.publish import aws_errors, moment, publisher_of
 from quintet_cli.options import Model, StageName, State
 from quintet_cli.registry import rollouts_of
+from quintet_cli.results import prints
 from quintet_cli.run_reader import RunReader
+from quintet_cli.shapes import Gone
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
 from quintet_publish.registry import Listed
@@ -31,7 +33,10 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def versions(model: Model, stage: StageName = "local", state: State = DEFAULT_STATE) -> None:
+@prints(list[Listed])
+def versions(
+    model: Model, stage: StageName = "local", state: State = DEFAULT_STATE
+) -> list[Listed]:
     """List the versions of a model, withdrawn and deleted ones too."""
     opened = Stage.open(stage, state)
     with aws_errors():
@@ -49,11 +54,13 @@ def versions(model: Model, stage: StageName = "local", state: State = DEFAULT_ST
             found.deleted,
         )
     console.print(table)
+    return listed
 
 
+@prints(Gone)
 def withdraw(
     model: Model, version: Version, stage: StageName = "local", state: State = DEFAULT_STATE
-) -> None:
+) -> Gone:
     """Stop a version from answering, for good; its files and its digest are kept."""
     publisher = publisher_of(Stage.open(stage, state))
     with aws_errors():
@@ -65,15 +72,17 @@ def withdraw(
             f"{model}: version {version} is withdrawn; within five seconds it answers no request, "
             "no job and no new run. Runs under way end with it: `quintet runs stop` stops one"
         )
+    return {"model": model, "version": version, "objects": 0}
 
 
+@prints(Gone)
 def delete(
     model: Model,
     version: Version,
     yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
-) -> None:
+) -> Gone:
     """Delete the files of a withdrawn version; its number stays taken and its digest known."""
     opened = Stage.open(stage, state)
     publisher = publisher_of(opened)
@@ -85,10 +94,14 @@ def delete(
                 f"`quintet runs stop {model} {using[0]}`"
             )
         name = f"{model} {version}"
-        if not yes and typer.prompt(f"Type {name} to delete its files permanently") != name:
+        if (
+            not yes
+            and typer.prompt(f"Type {name} to delete its files permanently", err=True) != name
+        ):
             raise StageError("nothing was deleted")
         removed = publisher.delete(model, version, moment())
     console.print(f"{model}: version {version} is deleted, {removed} objects")
+    return {"model": model, "version": version, "objects": removed}
 
 
 def _roles(stage: Stage, model: str) -> dict[int, str]:

@@ -10,9 +10,10 @@ from rich.table import Table
 from quintet.jobs.job import SETTLED, Content, Job
 from quintet.jobs.store import JobSummary
 from quintet.protocols.media import is_text
+from quintet_cli.shapes import JobLine, JobView
 from quintet_cli.terminal import Console
 
-__all__ = ["print_job", "print_jobs"]
+__all__ = ["job_line", "job_view", "print_job", "print_jobs"]
 
 console = Console(highlight=False)
 
@@ -52,6 +53,32 @@ def print_job(job: Job) -> None:
         console.print(f"{'result':>12}  {_shown(job.result)}", markup=False, soft_wrap=True)
         if job.result.body is not None and is_text(job.result.content_type):
             console.print(job.result.body.decode(), markup=False, soft_wrap=True)
+
+
+def job_view(job: Job) -> JobView:
+    """Return a job as JSON."""
+    result, text = job.result, None
+    if result is not None and result.body is not None and is_text(result.content_type):
+        text = result.body.decode()
+    return {
+        **job_line(job),
+        "owner": job.owner,
+        "attempts": job.attempts,
+        "problem": None if job.problem is None else dict(job.problem),
+        "result": text,
+    }
+
+
+def job_line(job: Job | JobSummary) -> JobLine:
+    """Return a job in a list as JSON."""
+    return {
+        "id": job.id,
+        "model": job.model,
+        "version": job.version,
+        "state": job.state,
+        "created": job.created,
+        "updated": job.updated,
+    }
 
 
 def _shown(content: Content) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-import typer
 from rich import progress
+from rich.markup import escape
 from rich.table import Table
 
 from quintet.batch.plans import REPLAY_OF, Plan, RunPaths
 from quintet.batch.popular import lists_of
 from quintet.monitoring.drift import compared
+from quintet_cli.results import Failed
 from quintet_cli.run_reader import RunReader
+from quintet_cli.shapes import RunLine, Started
 from quintet_cli.stage import StageError
 from quintet_cli.terminal import Console
 
@@ -29,6 +31,7 @@ __all__ = [
     "print_pointers",
     "print_report",
     "print_runs",
+    "run_lines",
     "table_name",
 ]
 
@@ -77,11 +80,13 @@ def pace(rows: int, left: int, seconds: float) -> str:
     return f"{rows / seconds:,.0f} rows/s, {eta} left"
 
 
-def finish(found: dict[str, Any]) -> None:
-    """Print a report; the command exits with 1 unless the run has succeeded."""
+def finish(found: dict[str, Any], started: Started) -> Started:
+    """Print a report, which `started` then has; the command fails unless the run has succeeded."""
     print_report(found)
+    started["report"] = found  # type: ignore[typeddict-item]
     if found["status"] != "succeeded":
-        raise typer.Exit(1)
+        raise Failed(started)
+    return started
 
 
 def colored(status: str) -> str:
@@ -90,7 +95,7 @@ def colored(status: str) -> str:
     return f"[{color}]{status}[/{color}]"
 
 
-def print_report(found: dict[str, Any]) -> None:
+def print_report(found: Mapping[str, Any]) -> None:
     """Print the report of a run."""
     counts = found["counts"]
     version = f" version {found['version']}" if "version" in found else ""
@@ -131,7 +136,7 @@ def print_report(found: dict[str, Any]) -> None:
     _plain(f"  the report as a page: quintet runs report {found['model']} {found['run']}")
 
 
-def _candidates(report: dict[str, Any]) -> Iterator[str]:
+def _candidates(report: Mapping[str, Any]) -> Iterator[str]:
     """Lines on the candidates of a run that made some."""
     if found := report.get("candidates"):
         listed = f"{found['listed_items']:,} of {found['items']:,} items listed"
@@ -146,8 +151,15 @@ def _plain(text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
-def print_runs(reader: RunReader, model: str) -> None:
-    """Print a table of a model's runs, the newest first."""
+def run_lines(reader: RunReader, model: str) -> list[RunLine]:
+    """Return a line for each of a model's runs, the newest first."""
+    seen = {pointer["run"] for pointer in reader.pointers(model)}
+    lines = [_line(reader, RunPaths(model, name), seen) for name in reader.names(model)]
+    return sorted(lines, key=lambda line: (line["started"], line["run"]), reverse=True)
+
+
+def print_runs(lines: list[RunLine], model: str) -> None:
+    """Print a table of a model's runs."""
     table = Table(box=None, header_style="dim")
     for name in ("started", "run", "status"):
         table.add_column(name)
@@ -155,11 +167,21 @@ def print_runs(reader: RunReader, model: str) -> None:
     for name in ("rows", "scored", "quarantined"):
         table.add_column(name, justify="right")
     table.add_column("readers")
-    seen = {pointer["run"] for pointer in reader.pointers(model)}
-    lines = [_line(reader, RunPaths(model, name)) for name in reader.names(model)]
-    for line in sorted(lines, reverse=True):
-        table.add_row(*line, "see it" if line[1] in seen else "")
+    for line in lines:
+        status = line["status"]
+        table.add_row(
+            _moment(line["started"]),
+            line["run"],
+            status if status in ("starting", "running") else colored(status),
+            escape(line["file"]),
+            *(_count(number) for number in (line["rows"], line["scored"], line["quarantined"])),
+            "see it" if line["read"] else "",
+        )
     console.print(table if lines else f"no runs of {model} yet")
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
 def _moment(text: str | None) -> str:
@@ -167,28 +189,29 @@ def _moment(text: str | None) -> str:
     return (text or "")[:19].replace("T", " ")
 
 
-def _line(reader: RunReader, folder: RunPaths) -> tuple[str, ...]:
-    report = reader.report(folder)
-    if report is None:
-        plan = reader.plan(folder)
-        if not isinstance(plan, Plan):
-            return ("", folder.run, "starting", "", "", "", "")
-        return (
-            _moment(plan.started),
-            folder.run,
-            "running",
-            plan.input.key,
-            f"{plan.rows:,}",
-            "",
-            "",
-        )
-    counts = report["counts"]
-    numbers = (f"{counts[name]:,}" for name in ("rows", "scored", "quarantined"))
-    started, source = _moment(report["started"]), report["input"].get("key", "")
-    return (started, folder.run, colored(report["status"]), source, *numbers)
+def _line(reader: RunReader, folder: RunPaths, seen: set[str]) -> RunLine:
+    line: RunLine = {
+        "started": "",
+        "run": folder.run,
+        "status": "starting",
+        "file": "",
+        "rows": None,
+        "scored": None,
+        "quarantined": None,
+        "read": folder.run in seen,
+    }
+    if (report := reader.report(folder)) is not None:
+        counts = report["counts"]
+        line["started"], line["status"] = report["started"], report["status"]
+        line["file"], line["rows"] = report["input"].get("key", ""), counts["rows"]
+        line["scored"], line["quarantined"] = counts["scored"], counts["quarantined"]
+    elif isinstance(plan := reader.plan(folder), Plan):
+        line["started"], line["status"] = plan.started, "running"
+        line["file"], line["rows"] = plan.input.key, plan.rows
+    return line
 
 
-def print_pointers(found: list[dict[str, Any]], model: str) -> None:
+def print_pointers(found: Sequence[Mapping[str, Any]], model: str) -> None:
     """Print a table of the run that each table's readers see."""
     lines = Table(box=None, header_style="dim")
     for name in ("table", "run", "version", "rows scored", "started", "moved", "by"):
@@ -200,12 +223,12 @@ def print_pointers(found: list[dict[str, Any]], model: str) -> None:
     console.print(lines if found else f"no run of {model} has succeeded yet")
 
 
-def table_name(pointer: dict[str, Any]) -> str:
+def table_name(pointer: Mapping[str, Any]) -> str:
     """Return the table's name: the model's, or the partition's if it belongs to one."""
     return "/".join(filter(None, (pointer["model"], pointer["partition"])))
 
 
-def print_comparison(found: dict[str, Any]) -> None:
+def print_comparison(found: Mapping[str, Any]) -> None:
     """Print what differs between the scores of two runs."""
     rows, (first, second) = found["rows"], found["versions"]
     console.print(
