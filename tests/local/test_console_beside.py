@@ -66,6 +66,17 @@ def test_up_prints_a_url_that_opens_and_down_ends_the_console(tmp_path: Path) ->
     # whoever asks again is shown the same one
     for again in (words, ("status", "--state", str(state)), ("console", "--state", str(state))):
         assert url_in(quintet(*again)) == url
+    # another one, on a port of its own, ends at Ctrl-C without a word
+    with subprocess.Popen(
+        [QUINTET, "console", "--port", "0", "--state", str(state)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as second:
+        assert second.stdout is not None
+        assert opened(url_in(second.stdout.readline())) == (303, "/")
+        second.send_signal(signal.SIGINT)
+        assert (second.wait(SECONDS), second.stderr and second.stderr.read()) == (0, "")
     # one that was killed is started again
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not runs(pid), SECONDS)

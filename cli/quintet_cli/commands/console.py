@@ -33,7 +33,7 @@ def console(
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Its port; by default 4568, or a free one if that is taken."
+            min=0, max=65535, help="Its port; by default 4569, or a free one if that is taken."
         ),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,

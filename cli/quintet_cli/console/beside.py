@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: the default port: a free one is taken if another process has it
-PORT = 4568
+PORT = 4569
 _FILE = "console.json"
 
 

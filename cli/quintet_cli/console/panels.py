@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from quintet_cli.console.shared_stage import SharedStage
 from quintet_cli.console.sources.models import read_models
 from quintet_cli.console.sources.records import read_captures, read_drift
 from quintet_cli.console.sources.refusals import read_refusals
@@ -23,13 +22,16 @@ class Panel:
     """A section of the page: templates/panels/<name>.html shows what `read` gives.
 
     `empty` names the command that fills it where there is nothing to show; `{at}` is the option of
-    the stage.
+    the stage. `asks` are fields of the page that `read` takes, by name, with their labels. On AWS,
+    where reads cost, it reads once in `seconds`.
     """
 
     name: str
     title: str
-    read: Callable[[SharedStage], Any]
+    read: Callable[..., Any]
     empty: str
+    asks: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 _PUBLISH = "No model is published: `quintet publish DIR{at}` publishes a package."
@@ -45,14 +47,16 @@ PANELS = {
             read_traffic,
             "No request in the last hour: `quintet predict MODEL --records FILE{at}` sends some. "
             "On AWS, counts arrive within two minutes.",
+            seconds=60,
         ),
-        Panel("slo", "Error budgets", read_slos, _PUBLISH),
+        Panel("slo", "Error budgets", read_slos, _PUBLISH, seconds=120),
         Panel(
             "jobs",
             "Jobs",
             read_jobs,
-            "You have no jobs here: a request with `Prefer: respond-async` makes one; "
+            "This owner has no jobs: a request with `Prefer: respond-async` makes one; "
             "`quintet jobs ls --owner ARN{at}` lists another caller's.",
+            asks={"owner": "Jobs of the caller (an ARN, or a key's name)"},
         ),
         Panel(
             "runs",

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -20,13 +21,30 @@ __all__ = ["serve"]
 
 #: how often a console looks whether its local AWS still runs
 WATCH_SECONDS = 2.0
+#: how long requests under way may take once it is to end
+GRACE_SECONDS = 3
+
+
+class _Server(uvicorn.Server):
+    """Ends at a signal, and does not raise it again."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End what is under way; at a second signal, at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def serve(stage: Stage, listening: socket.socket, token: str, state: Path | None = None) -> None:
     """Serve the console of a stage; with the `state` of a local AWS, until that ends."""
     app = console_of(stage, Access(listening.getsockname()[1], token))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
     )
     if state is not None:
         threading.Thread(target=_end_with, args=(server, state), daemon=True).start()

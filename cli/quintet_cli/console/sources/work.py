@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from quintet.api.gateway import owner_of
 from quintet.batch.plans import Plan, RunPaths
 from quintet.errors import NotFound
 from quintet.jobs.store import JobPage
@@ -54,9 +55,9 @@ class RunList:
     total: int
 
 
-def read_jobs(stage: SharedStage) -> JobList | None:
-    """The newest jobs of who uses the console; None if there are none."""
-    owner = own_jobs(stage)
+def read_jobs(stage: SharedStage, owner: str = "") -> JobList | None:
+    """The newest jobs of a caller, by default of who uses the console; None if there are none."""
+    owner = owner_of(owner) if owner else own_jobs(stage)
     page = jobs_of(stage).page(owner, most=JOBS)
     return JobList(owner, page) if page.jobs else None
 
