@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,12 @@ def read_file(contract: Contract, name: str, body: bytes) -> Batch:
             whole = chunk.batch
             if chunk.broken:
                 whole = from_records(contract, [{}] * chunk.size)
-                whole.refusals = list(chunk.broken)
+                places = (chunk.rows - chunk.first).tolist()
+                refused = (
+                    replace(r, row=r.row if r.row is None else places[r.row])
+                    for r in chunk.batch.refusals
+                )
+                whole.refusals = [*chunk.broken, *refused]
                 whole.good[:] = False
                 whole.good[chunk.rows - chunk.first] = chunk.batch.good
                 if chunk.batch.ids is not None:
