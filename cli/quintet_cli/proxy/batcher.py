@@ -50,7 +50,6 @@ class _Learnt:
         """Whether a request may be combined with others."""
         return (
             piece.rows < self.most_rows
-            and len(piece.asked.body) < MAX_BYTES
             and not self.cached
             and (piece.form.by_row or not self.routed)
             and (piece.rows == 1 or not self.captured)
@@ -61,7 +60,7 @@ class _Learnt:
 class _Waiting:
     """Requests of one key that wait for more, and the futures of their answers."""
 
-    timer: asyncio.TimerHandle | None = None
+    timer: asyncio.TimerHandle
     members: list[tuple[Piece, asyncio.Future[Answer]]] = field(default_factory=list)
     rows: int = 0
     size: int = 0
@@ -95,7 +94,7 @@ class Batcher:
         return await future
 
     def _piece(self, asked: Asked) -> Piece | None:
-        if not self._seconds or not may_combine(asked):
+        if not self._seconds or len(asked.body) > MAX_BYTES or not may_combine(asked):
             return None
         return next(filter(None, (form.read(asked) for form in FORMS)), None)
 
@@ -127,8 +126,7 @@ class Batcher:
     def _flush(self, key: Hashable) -> None:
         """Send the waiting requests of a key whose callers are still there."""
         waiting = self._waiting.pop(key)
-        if waiting.timer is not None:
-            waiting.timer.cancel()
+        waiting.timer.cancel()
         members = [(piece, future) for piece, future in waiting.members if not future.done()]
         if members:
             task = asyncio.get_running_loop().create_task(self._settle(members))

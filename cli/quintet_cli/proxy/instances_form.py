@@ -15,6 +15,7 @@ from quintet.errors import BadInput
 from quintet.formats import strict_json
 from quintet_cli.proxy.messages import Answer, Asked
 from quintet_cli.proxy.pieces import (
+    JSON_MEDIA,
     ApartError,
     Piece,
     check_unrouted,
@@ -26,7 +27,6 @@ from quintet_cli.proxy.pieces import (
 __all__ = ["InstancesForm"]
 
 _PATH = re.compile(r"/v1/models/[^/?%:]+:predict")
-_MEDIA = ("", "application/json", "application/x-www-form-urlencoded", "text/plain")
 
 
 class _Predictions(msgspec.Struct):
@@ -40,7 +40,7 @@ class InstancesForm:
 
     def read(self, asked: Asked) -> Piece | None:
         """See `Form.read`."""
-        if not _PATH.fullmatch(asked.path) or media_of(asked) not in _MEDIA:
+        if not _PATH.fullmatch(asked.path) or media_of(asked) not in JSON_MEDIA:
             return None
         try:
             rows = strict_json.members("body", strict_json.parse(asked.body), {"instances"})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import orjson
 
-__all__ = ["Answer", "Asked", "failed"]
+__all__ = ["Answer", "Asked", "by_name", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,15 @@ class Answer:
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def by_name(lines: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Header lines by their names in lower case; several lines of a name become one."""
+    found: dict[str, str] = {}
+    for name, value in lines:
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
 
 
 def failed(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Answer:

@@ -24,6 +24,7 @@ from quintet.protocols import tensors
 from quintet.protocols.http import json_body
 from quintet_cli.proxy.messages import Answer, Asked
 from quintet_cli.proxy.pieces import (
+    JSON_MEDIA,
     ApartError,
     Piece,
     check_unrouted,
@@ -39,13 +40,7 @@ _PATH = re.compile(r"/v2/models/[^/?%]+(?:/versions/\d+)?/infer")
 _KEYS = {"id", "parameters", "inputs", "outputs"}
 _INPUT_KEYS = {"name", "shape", "datatype", "parameters", "data"}
 _OUTPUT_KEYS = {"name", "parameters"}
-_MEDIA = (
-    "",
-    "application/json",
-    "application/octet-stream",
-    "application/x-www-form-urlencoded",
-    "text/plain",
-)
+_MEDIA = (*JSON_MEDIA, "application/octet-stream")
 _LENGTH = "inference-header-content-length"
 
 

@@ -12,6 +12,7 @@ from quintet_cli.proxy.messages import Answer, Asked
 
 __all__ = [
     "ALONE",
+    "JSON_MEDIA",
     "ApartError",
     "Form",
     "Piece",
@@ -26,6 +27,9 @@ __all__ = [
 
 #: a request with one of these headers goes alone: a combined one could not honour it
 ALONE = frozenset({"prefer", "idempotency-key", "content-encoding"})
+
+#: content types that the API reads as JSON where a form takes only JSON
+JSON_MEDIA = ("", "application/json", "application/x-www-form-urlencoded", "text/plain")
 
 #: headers of a combined answer that are of the whole call, or are said anew for each caller
 _OF_THE_CALL = frozenset(

@@ -18,6 +18,7 @@ from quintet.errors import BadInput
 from quintet.formats import strict_json
 from quintet_cli.proxy.messages import Answer, Asked
 from quintet_cli.proxy.pieces import (
+    JSON_MEDIA,
     ApartError,
     Piece,
     check_unrouted,
@@ -32,8 +33,6 @@ __all__ = ["EndpointForm", "RecordsForm"]
 _PATH = re.compile(r"/models/[^/?%]+(?:/versions/\d+)?/predict")
 _ENDPOINT = re.compile(r"/endpoints/[^/?%]+/invocations")
 _KEYS = {"records", "partial", "outputs"}
-#: what the API reads as JSON where a form takes only JSON
-_MEDIA = ("", "application/json", "application/x-www-form-urlencoded", "text/plain")
 #: what an endpoint answers in the records form
 _ACCEPTED = ("", "*/*", "application/json")
 _NO_PREDICTION = b"null"
@@ -70,7 +69,7 @@ class RecordsForm:
 
     def takes(self, asked: Asked) -> bool:
         """Whether a request is one of this form, by its path and headers."""
-        return _PATH.fullmatch(asked.path) is not None and media_of(asked) in _MEDIA
+        return _PATH.fullmatch(asked.path) is not None and media_of(asked) in JSON_MEDIA
 
     def read(self, asked: Asked) -> Piece | None:
         """See `Form.read`."""

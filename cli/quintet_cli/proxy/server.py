@@ -17,7 +17,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from quintet_cli.proxy.batcher import Batcher
-from quintet_cli.proxy.messages import Answer, Asked, failed
+from quintet_cli.proxy.messages import Answer, Asked, by_name, failed
 from quintet_cli.proxy.upstream import SECONDS, Signer, Upstream
 from quintet_cli.stacks import StageError
 from quintet_local.guard import refusal
@@ -61,9 +61,9 @@ class Proxy:
         if self._settings.access is not None:
             took = (time.perf_counter() - started) * 1000
             combined = answer.headers.get("x-quintet-combined")
-            with_ = f" combined in {combined}" if combined else ""
+            how = f" combined in {combined}" if combined else ""
             self._settings.access(
-                f"{request.method} {request.raw_path} {answer.status} {took:.1f} ms{with_}"
+                f"{request.method} {request.raw_path} {answer.status} {took:.1f} ms{how}"
             )
         headers = CIMultiDict(answer.headers)
         headers.pop("content-length", None)
@@ -77,13 +77,8 @@ class Proxy:
         except web.HTTPRequestEntityTooLarge:
             return failed(413, f"body: expected at most {MAX_BODY} bytes, got more")
         self._requests += 1
-        headers = dict[str, str]()
-        for name, value in request.headers.items():
-            key = name.lower()
-            headers[key] = f"{headers[key]}, {value}" if key in headers else value
-        return await self._batcher.answer(
-            Asked(request.method, self._path(request.raw_path), headers, body)
-        )
+        path, headers = self._path(request.raw_path), by_name(request.headers.items())
+        return await self._batcher.answer(Asked(request.method, path, headers, body))
 
     def _path(self, target: str) -> str:
         """The path below the stage: answers such as a job's location name the stage, too."""

@@ -19,7 +19,7 @@ from botocore.utils import normalize_url_path
 from yarl import URL
 
 from quintet.aws.signing import AwsRequest, Credentials, sign
-from quintet_cli.proxy.messages import Answer, Asked, failed
+from quintet_cli.proxy.messages import Answer, Asked, by_name, failed
 
 __all__ = ["SECONDS", "Signer", "Upstream"]
 
@@ -131,7 +131,7 @@ class Upstream:
             signed = await self._signer.headers(asked.method, url, asked.body)
         except (BotoCoreError, ClientError) as error:
             return failed(502, f"the AWS credentials cannot be used: {error}")
-        headers = {n: v for n, v in asked.headers.items() if n not in _NOT_SENT} | signed
+        headers = _passed_on(asked.headers) | signed
         self.calls += 1
         try:
             async with self._session.request(
@@ -143,21 +143,18 @@ class Upstream:
                 proxy=self._proxy,
             ) as response:
                 body = await response.read()
-        except TimeoutError:
+        except TimeoutError as error:
+            if isinstance(error, aiohttp.ConnectionTimeoutError):
+                return failed(502, f"{self.url} cannot be reached within {CONNECT_SECONDS:g} s")
             return failed(504, f"{self.url} did not answer within {SECONDS:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return failed(502, f"{self.url} cannot be reached: {error}")
-        return Answer(response.status, body, _joined(response.headers))
+        return Answer(response.status, body, _passed_on(by_name(response.headers.items())))
 
 
-def _joined(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers by lower-case name, without those of the connection; several lines become one."""
-    found: dict[str, str] = {}
-    for name, value in headers.items():
-        key = name.lower()
-        if key not in _NOT_SENT:
-            found[key] = f"{found[key]}, {value}" if key in found else value
-    return found
+def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers without those of one connection and of a signature."""
+    return {name: value for name, value in headers.items() if name not in _NOT_SENT}
 
 
 def _authorities() -> str | None:
