@@ -57,7 +57,7 @@ def decode(contract: Contract, request: Request) -> Asked:
     if raw is not None and not text:
         asked, raw = _raw_request(contract, raw)
     else:
-        asked = _request(contract, parse_json(contract, text))
+        asked = _request(contract, parse_json(contract, text, "inputs"))
     if "id" in asked and type(asked["id"]) is not str:
         raise BadInput.of("id", "a string", json_kind(asked["id"]))
     parameters = _parameters("parameters", asked) if "parameters" in asked else {}

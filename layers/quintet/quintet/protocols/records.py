@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 _KEYS = {"records", "partial", "outputs"}
-_OBJECTS = {dict}
 
 
 class Partial(Protocol):
@@ -65,15 +64,7 @@ def decode(contract: Contract, request: Request) -> Asked:
     """Decode a request. Raises as `read` does."""
     if request.headers.get("content-type") != "application/json":
         request.accepts("application/json")
-    return read(contract, parse_json(contract, request.content(contract.limits.bytes), _keys))
-
-
-def _keys(value: Any) -> int:
-    """The keys of a usual request and of its records, but for those inside of their values."""
-    records = value.get("records") if type(value) is dict else None
-    if type(records) is not list or not _OBJECTS.issuperset(map(type, records)):
-        return 0
-    return len(value) + sum(map(len, records))
+    return read(contract, parse_json(contract, request.content(contract.limits.bytes), "records"))
 
 
 def encode(asked: Partial, prediction: Prediction) -> Response:
