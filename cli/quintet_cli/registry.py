@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 from quintet.aws.artifacts import Artifacts
 from quintet.aws.registry import Registry
 from quintet.aws.rollouts import Rollouts
+from quintet.columns import near_name
 from quintet.contract import Contract
 from quintet.errors import BadInput, NotFound
 from quintet.serving.routes import Route
@@ -39,9 +38,9 @@ def artifacts_of(stage: Stage) -> Artifacts:
 
 def unpublished(stage: Stage, model: str) -> BadInput:
     """Return the NotFound of a model that is not on a stage; it suggests the nearest name."""
-    near = difflib.get_close_matches(model, registry_of(stage).models(), 1)
+    near = near_name(model[:80], registry_of(stage).models())
     expected = f"one published on stage {stage.name}"
-    hint = f" (is it {near[0]!r}?)" if near else ""
+    hint = f" (is it {near!r}?)" if near else ""
     return NotFound.of("model", expected + hint, repr(model[:80]))
 
 

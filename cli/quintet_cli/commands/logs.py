@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import time
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from quintet.columns import near_name
 from quintet.errors import NotFound
 from quintet_cli.options import StageName, State
 from quintet_cli.results import prints_lines
@@ -90,8 +90,8 @@ def _group(client: Any, stage: Stage, function: str) -> str:
     found = {_plain(name): group for name, group in names.items()}
     if _plain(function) in found:
         return found[_plain(function)]
-    near = difflib.get_close_matches(function, names, 1)
-    hint = f" (is it {near[0]!r}?)" if near else f": {', '.join(sorted(names)) or 'none has logs'}"
+    near = near_name(function[:80], names)
+    hint = f" (is it {near!r}?)" if near else f": {', '.join(sorted(names)) or 'none has logs'}"
     raise NotFound.of("FUNCTION", f"a function of stage {stage.name}{hint}", repr(function[:80]))
 
 
