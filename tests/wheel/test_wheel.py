@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
+from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 from zipfile import ZipFile
 
 import pytest
@@ -81,7 +84,14 @@ def test_a_new_folder_is_a_project_of_its_own(folder: Path) -> None:
     handler = shop / "functions/predict/app.py"
     handler.write_text(handler.read_text() + "\nprint('this handler is mine')\n")
     state = ("--state", str(folder / ".quintet"))
-    quintet(shop, "up", "--detach", "--port", "0", "--api-port", "0", *state)
+    told = quintet(shop, "up", "--detach", "--port", "0", "--api-port", "0", *state)
+    url = re.search(r"^Console +(http://\S+)$", told, re.M)
+    assert url is not None
+    visit = build_opener(ProxyHandler({}), HTTPCookieProcessor())
+    with visit.open(url[1], timeout=60) as page:
+        assert b"Models and routes" in page.read()
+    with visit.open(urljoin(url[1], "/static/htmx.min.js"), timeout=60) as script:
+        assert script.status == 200
     quintet(shop, "publish", "models/tickets", *state)
     asked = ("predict", "tickets", "--records", json.dumps({"text": "the zipper broke"}))
     assert json.loads(quintet(shop, *asked, *state))["model"] == "tickets"

@@ -12,6 +12,7 @@ import urllib3
 from rich.progress import Progress
 
 from quintet_cli.commands import dlq, drop, features, local, publish, runs
+from quintet_cli.console.beside import running_url
 from quintet_cli.demo.acts import act, console, models, next_version, roll_out, say
 from quintet_cli.demo.hybrid import recommend
 from quintet_cli.demo.jobs import dead_letter, drain, read_texts
@@ -222,8 +223,10 @@ def _next(stage: Stage, state: Path, page: Path) -> None:
     shipped = is_shipped(project_folder())
     activate = "" if shipped else "  source .venv/bin/activate\n"
     record = '{"records": [{"text": "The sleeves of this sweater are too long"}]}'
+    url = running_url(state)
+    console_line = f"The console: [bold]{url}[/bold]\n" if url else ""
     console.print(
-        f"\nThe report of the file: [bold]{page}[/bold]\n"
+        f"\nThe report of the file: [bold]{page}[/bold]\n{console_line}"
         f"The API: [bold]{stage.api_url}[/bold]   AWS endpoint: [bold]{stage.endpoint_url}[/bold]\n"
         "\nTry next (the local AWS goes on until "
         f"`{'quintet down' if shipped else 'make demo-down'}`):\n{activate}"

@@ -129,7 +129,8 @@ class Replays:
         name = asked.preview.replay.source.name
         if typed.strip() != name:
             raise BadInput.of("name", name, repr(typed[:80]))
-        del self._asked[id]
+        if self._asked.pop(id, None) is None:  # a double click
+            raise NotFound.of("replay", "one that is not started yet", "one that is")
         running = Running(run_of(self._stage, asked.preview.replay, VIA))
         self._running[running.run.id] = running
         running.thread = threading.Thread(target=running.follow, daemon=True)

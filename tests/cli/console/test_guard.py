@@ -77,6 +77,10 @@ def test_a_change_comes_from_the_consoles_own_page(console: Served, origin: str 
     assert console.send("POST", "/panels/models", own, "").status == 405  # let in
 
 
+def test_a_form_that_is_too_large_is_refused(console: Served) -> None:
+    assert console.post("/replays", {"name": "x" * 70_000}).status == 413
+
+
 def test_every_response_has_the_headers(console: Served) -> None:
     assert "unsafe" not in CONTENT_SECURITY_POLICY
     for answer in (console.get("/"), console.get("/nothing"), console.send("GET", "/", {})):
