@@ -7,7 +7,6 @@ with 1 if a job was lost, ended twice, ended wrongly or was announced under two 
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import sys
@@ -25,7 +24,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import onnx
-from benchmarks.online_setup import report
+from benchmarks.reports import options, report
 from numpy.typing import NDArray
 from rich.progress import Progress
 from tests.kits.local_aws import FREE_PORTS, ROOT, LocalAws, start_local_aws
@@ -312,7 +311,7 @@ def _happened(local: LocalAws) -> dict[str, int]:
 
 def main() -> int:
     """Run the benchmark and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "async_faults")
     parser.add_argument("--jobs", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--patience", type=float, default=600, help="seconds without news")
@@ -320,7 +319,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         found = run(given.jobs, given.seed, Path(folder), patience=given.patience, show=True)
     result = {**asdict(found), "seed": given.seed, "good": found.good}
-    report("async_faults", [{"figure": k, "value": str(v)} for k, v in result.items()], NOTE)
+    report(
+        "async_faults",
+        [{"figure": k, "value": str(v)} for k, v in result.items()],
+        NOTE,
+        write=given.write,
+    )
     return 0 if found.good else 1
 
 

@@ -10,7 +10,6 @@ row of the environments of `work`.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -25,7 +24,7 @@ import numpy as np
 import orjson
 import psutil
 from arro3 import io as arrow_io
-from benchmarks.online_setup import report
+from benchmarks.reports import options, report
 from tests.kits.local_aws import ROOT, LocalAws, start_local_aws
 from typer.testing import CliRunner
 
@@ -175,12 +174,17 @@ def _gain(more: Sequence[float], less: Sequence[float]) -> float:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "async_queue")
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     rows = compared(given.jobs, given.rounds)
-    report("async_queue", rows, f"{given.rounds} rounds of {given.jobs} jobs, one row a job")
+    report(
+        "async_queue",
+        rows,
+        f"{given.rounds} rounds of {given.jobs} jobs, one row a job",
+        write=given.write,
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from arro3 import io as arrow_io
-from benchmarks.online_setup import report
+from benchmarks.reports import options, report
 from tests.kits.workers import Bench, job, message
 
 from quintet.columns import numpy_dtype
@@ -142,8 +142,9 @@ def compared(name: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure and report."""
+    asked = options(__doc__, "async_work").parse_args()
     rows = [row for name in ("tickets", "digits") for row in compared(name)]
-    report("async_work", rows, f"{ROUNDS} rounds of {JOBS} jobs, one row a job")
+    report("async_work", rows, f"{ROUNDS} rounds of {JOBS} jobs, one row a job", write=asked.write)
 
 
 if __name__ == "__main__":

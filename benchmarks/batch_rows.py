@@ -9,7 +9,6 @@ Exits with 1 if a row is missing, scored twice or scored differently.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import io
@@ -29,7 +28,7 @@ import onnx
 import onnxruntime
 from arro3 import core
 from arro3 import io as arrow_io
-from benchmarks.online_setup import report
+from benchmarks.reports import options, report
 from numpy.typing import NDArray
 from onnx import helper
 from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
@@ -307,7 +306,7 @@ def _parts(body: bytes) -> Iterator[tuple[str, NDArray[np.int64], Rows]]:
 
 def main() -> int:
     """Run the benchmark and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "batch_rows")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--disturbed", action="store_true", help="kills, a stop, and redrives")
@@ -316,7 +315,9 @@ def main() -> int:
         found = run(given.rows, given.seed, Path(folder), disturbed=given.disturbed)
     result = {**asdict(found), "rows/s": round(found.rows / found.seconds), "same": found.good}
     name = "batch_rows_disturbed" if given.disturbed else "batch_rows"
-    report(name, [{"figure": k, "value": str(v)} for k, v in result.items()], NOTE)
+    report(
+        name, [{"figure": k, "value": str(v)} for k, v in result.items()], NOTE, write=given.write
+    )
     return 0 if found.good else 1
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from benchmarks.online_setup import MODEL, ROOT, milliseconds, records, report, served_model
+from benchmarks.online_setup import MODEL, ROOT, records, served_model
+from benchmarks.reports import milliseconds, options, report
 from tests.built.artefacts import built
 from tests.built.emulator import ARCHITECTURE, INVOKE, Emulator, emulated
 from tests.kits.local_aws import LocalAws
@@ -56,6 +57,7 @@ class Way:
 
 def main() -> None:
     """Measure and report."""
+    given = options(__doc__, "built_predict").parse_args()
     with served_model() as local, tempfile.TemporaryDirectory() as scratch:
         ways = _ways(local, Path(scratch))
         body = json.dumps({"records": records(1)}).encode()
@@ -74,7 +76,7 @@ def main() -> None:
         warm = _warm({name: ways[name] for name in (bare, predict)}, asked, Path(scratch))
     rows = _rows("cold", cold) + _rows("cold, processor", cpu) + _rows("warm", warm)
     note = f"{COLD_ROUNDS} cold rounds, {WARM_CALLS} warm calls each; model {MODEL}; {ARCHITECTURE}"
-    report("built_predict", rows, note)
+    report("built_predict", rows, note, write=given.write)
 
 
 def _rows(kind: str, times: Mapping[str, list[float]]) -> list[dict[str, Any]]:

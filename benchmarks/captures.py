@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import onnx
 import yaml
-from benchmarks.online_setup import report
+from benchmarks.reports import options, report
 from onnx import TensorProto, helper, numpy_helper
 from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
 from tests.kits.models import Clock, event, publish_graph
@@ -199,9 +199,15 @@ def killed() -> dict[str, Any]:
 
 def main() -> None:
     """Measure and report."""
+    asked = options(__doc__, "captures").parse_args()
     note = f"30 features, one row; {BLOCKS} blocks of {BLOCK}, {REQUESTS} requests through the API"
-    report("captures", [in_process(), through_the_api()], note)
-    report("captures_killed", [killed()], "every environment is killed within half a second")
+    report("captures", [in_process(), through_the_api()], note, write=asked.write)
+    report(
+        "captures_killed",
+        [killed()],
+        "every environment is killed within half a second",
+        write=asked.write,
+    )
 
 
 if __name__ == "__main__":

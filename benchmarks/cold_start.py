@@ -13,15 +13,8 @@ import sys
 import time
 from typing import Any
 
-from benchmarks.online_setup import (
-    MODEL,
-    ROOT,
-    environment,
-    milliseconds,
-    records,
-    report,
-    served_model,
-)
+from benchmarks.online_setup import MODEL, ROOT, environment, records, served_model
+from benchmarks.reports import milliseconds, options, report
 from tests.kits.models import event
 
 ROUNDS = 15
@@ -48,6 +41,7 @@ BOTO3 = "import numpy, onnxruntime, boto3; boto3.client('s3'); boto3.client('dyn
 
 def main() -> None:
     """Measure and report."""
+    given = options(__doc__, "cold_start").parse_args()
     with served_model() as local:
         environ = {**environment(local), "PATH": os.environ["PATH"], "PYTHONPATH": _path()}
         lazy = {name: value for name, value in environ.items() if name != "QUINTET_PRELOAD"}
@@ -73,7 +67,9 @@ def main() -> None:
     floor = rows[1]["p50_ms"]
     for row in rows:
         row["of the floor"] = f"{row['p50_ms'] / floor:.2f}x"
-    report("cold_start", rows, f"{ROUNDS} rounds; model {MODEL}; .pyc as by default")
+    report(
+        "cold_start", rows, f"{ROUNDS} rounds; model {MODEL}; .pyc as by default", write=given.write
+    )
 
 
 def run(script: str, environ: dict[str, str], stdin: str) -> float:

@@ -14,7 +14,8 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-from benchmarks.online_setup import MODEL, milliseconds, records, report, served_model
+from benchmarks.online_setup import MODEL, records, served_model
+from benchmarks.reports import milliseconds, options, report
 
 SECONDS = 5.0
 CLIENTS = (1, 4, 16)
@@ -22,6 +23,7 @@ CLIENTS = (1, 4, 16)
 
 def main() -> None:
     """Measure and report."""
+    asked = options(__doc__, "http_load").parse_args()
     rows = []
     with served_model() as local:
         many = [json.dumps({"records": [record]}).encode() for record in records(500)]
@@ -38,7 +40,12 @@ def main() -> None:
                         **milliseconds(times, 50, 95, 99),
                     }
                 )
-    report("http_load", rows, f"{SECONDS:g} s each; one record a request; model {MODEL}")
+    report(
+        "http_load",
+        rows,
+        f"{SECONDS:g} s each; one record a request; model {MODEL}",
+        write=asked.write,
+    )
 
 
 def load(url: str, bodies: list[bytes], clients: int, seconds: float) -> tuple[list[float], float]:

@@ -10,6 +10,7 @@ time fails: a machine that is busy with other work takes longer by the clock.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
@@ -93,6 +94,7 @@ def timed(what: str, work: Callable[[], Any]) -> tuple[Any, float]:
 
 def main() -> int:
     """Print the times; 1 if the join took too long."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     objects, ids, truth = captures()
     target = Target(CONTRACT)
     now = START + (DAYS + 1) * DAY

@@ -8,6 +8,7 @@ does. The fifth run packs the weights; `later` are the runs from the tenth on.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import hashlib
 import statistics
@@ -44,6 +45,7 @@ CONTRACT = Contract(
 
 def main() -> None:
     """Print a table for each model."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name, graph, shape in (("dense", dense(), [1920]), ("convolutions", conv(), [3, 8, 8])):
         feeds = {"x": np.random.default_rng(1).uniform(0, 1, (1, *shape)).astype(np.float32)}
         with tempfile.TemporaryDirectory() as folder:

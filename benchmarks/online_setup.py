@@ -5,24 +5,19 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
 from tests.kits.local_aws import LocalAws, start_local_aws
 
-__all__ = ["MODEL", "Handler", "environment", "handler", "milliseconds", "report", "served_model"]
+__all__ = ["MODEL", "Handler", "environment", "handler", "served_model"]
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results"
 MODEL = "fraud"
 
 Handler = Callable[[dict[str, Any], object], dict[str, Any]]
@@ -90,25 +85,3 @@ def records(count: int) -> list[dict[str, Any]]:
     """Return the first of the example's requests."""
     with (ROOT / "models" / MODEL / "data/requests.jsonl").open() as lines:
         return [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
-
-
-def milliseconds(seconds: Sequence[float], *percentiles: float) -> dict[str, float]:
-    """Return percentiles of the times."""
-    found = np.percentile(np.array(seconds) * 1000, percentiles).tolist()
-    return {f"p{p:g}_ms": round(v, 4) for p, v in zip(percentiles, found, strict=True)}
-
-
-def report(name: str, rows: Sequence[dict[str, Any]], note: str, *, write: bool = True) -> None:
-    """Print a table, and write it to benchmarks/results/<name>.json."""
-    table = Table(*rows[0], title=name)
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    console = Console(file=sys.__stdout__)
-    console.print(table)
-    console.print(note)
-    if not write:
-        return
-    machine = {"python": platform.python_version(), "cores": os.cpu_count()}
-    RESULTS.mkdir(exist_ok=True)
-    document = {"name": name, "machine": machine, "note": note, "rows": list(rows)}
-    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -18,15 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.online_setup import (
-    MODEL,
-    environment,
-    handler,
-    milliseconds,
-    records,
-    report,
-    served_model,
-)
+from benchmarks.online_setup import MODEL, environment, handler, records, served_model
+from benchmarks.reports import milliseconds, options, report
 from tests.kits.models import event
 
 #: rounds by the number of rows
@@ -57,6 +50,7 @@ def oip_body(rows: list[dict[str, Any]], raw: bool) -> tuple[bytes, dict[str, st
 
 def main() -> None:
     """Measure and report."""
+    given = options(__doc__, "predict_overhead").parse_args()
     with served_model() as local:
         answer = handler(environment(local))
         from quintet.wiring import predict as wiring
@@ -89,7 +83,7 @@ def main() -> None:
                 assert answer(asked, None)["statusCode"] == 200
                 ways[name] = partial(answer, asked, None)
             found += measure(ways, count)
-    report("predict_overhead", found, f"rounds by rows: {ROUNDS}; model {MODEL}")
+    report("predict_overhead", found, f"rounds by rows: {ROUNDS}; model {MODEL}", write=given.write)
 
 
 def measure(ways: dict[str, Callable[[], Any]], count: int) -> list[dict[str, Any]]:

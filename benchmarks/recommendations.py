@@ -31,7 +31,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import orjson
-from benchmarks.online_setup import ROOT, Handler, environment, handler, milliseconds, report
+from benchmarks.online_setup import ROOT, Handler, environment, handler
+from benchmarks.reports import milliseconds, report
 from onnx import helper
 from tests.kits.aws import environ
 from tests.kits.local_aws import LocalAws, start_local_aws

@@ -8,7 +8,6 @@ rows by both.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import statistics
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from benchmarks.online_setup import report
+from benchmarks.reports import options, report
 from tests.kits.models import Clock, event
 
 from quintet.api import gateway
@@ -90,9 +89,10 @@ def handler(route: Route, rows: int) -> Callable[[], Any]:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "rollout_overhead")
     parser.add_argument("--rounds", type=int, default=2000)
-    rounds = parser.parse_args().rounds
+    given = parser.parse_args()
+    rounds = given.rounds
     found = []
     with Path(os.devnull).open("w") as nowhere:
         sys.stdout = nowhere  # log lines are written to the null device
@@ -115,7 +115,12 @@ def main() -> None:
                 cpu = {"cpu_ms (p50)": round(statistics.median(took), 4)}
                 found.append({"rows": rows, "way": name, **cpu, "ratio": round(ratio, 3)})
         sys.stdout = sys.__stdout__
-    report("rollout_overhead", found, f"{rounds} rounds; processor time; model fraud")
+    report(
+        "rollout_overhead",
+        found,
+        f"{rounds} rounds; processor time; model fraud",
+        write=given.write,
+    )
 
 
 if __name__ == "__main__":

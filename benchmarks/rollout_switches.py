@@ -7,13 +7,12 @@ answered, and the answers of a version that the table had not named for 10 s.
 
 from __future__ import annotations
 
-import argparse
 import random
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.online_setup import report
+from benchmarks.reports import options, report
 from tests.kits.local_aws import start_local_aws
 from tests.kits.switched import NAME, Switches, calling, publish
 
@@ -51,7 +50,7 @@ def switch(routes: RolloutStore, switches: Switches, number: int, draw: random.R
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "rollout_switches")
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--callers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=20)
@@ -80,7 +79,7 @@ def main() -> None:
         "last overdue after s": max(late, default=0.0) if late else 0.0,
     }
     note = f"{given.seconds:g} s, {given.callers} callers, seed {given.seed}"
-    report("rollout_switches", [found], note)
+    report("rollout_switches", [found], note, write=given.write)
 
 
 if __name__ == "__main__":

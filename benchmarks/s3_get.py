@@ -9,6 +9,7 @@ of interleaved rounds.
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -45,6 +46,7 @@ print((time.perf_counter() - start) * 1000)
 
 def main() -> None:
     """Print the medians."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

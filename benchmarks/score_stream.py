@@ -81,11 +81,11 @@ def contract() -> Contract:
     )
 
 
-def event_of(rows: Any) -> dict[str, Any]:
-    """Return an event with one record per row; each names its device."""
+def event_of(rows: Any, entities: int = ENTITIES) -> dict[str, Any]:
+    """Return an event with one record per row; each names one of so many devices."""
     records = []
     for number, row in enumerate(rows):
-        record: dict[str, Any] = {"device": f"device-{number % ENTITIES}"}
+        record: dict[str, Any] = {"device": f"device-{number % entities}"}
         record |= dict(zip(FEATURES, (round(float(v), 6) for v in row), strict=True))
         data = orjson.dumps({"model": "bench", "records": [record]})
         records.append(

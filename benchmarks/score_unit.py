@@ -8,7 +8,7 @@ from an array (`session.run`, 8,192 rows a call: the upper bound), from Parquet,
 JSONL by score_unit (64 MiB a unit, one after the other, Parquet out), and by the plain pandas
 script (from Parquet if pyarrow is installed). Every measurement runs in its own process, on one
 core and on two, with the template's memory settings for `score_unit`. The rounds interleave
-them; the report shows medians, and shares are those within a round. Other load affects wall time
+them; shares are those within a round. Other load affects wall time
 more than CPU time, so both shares are shown: on an idle single core they are equal. `--keep` makes
 both keep all columns beside the scores.
 """
@@ -23,15 +23,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":  # a child runs the file: its folder is not the packages'
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.reports import options, report, spread
+
 CHUNK = 8192
 UNIT_BYTES = 64 << 20
 FORMATS = ("parquet", "csv", "jsonl")
+
+#: what every other path is compared with
+RAW = "raw session.run"
 
 Measured = dict[str, float]
 
@@ -76,6 +84,22 @@ def raw(folder: Path, threads: int, keep: bool) -> Measured:
     for start in range(0, len(rows), CHUNK):
         session.run(["probabilities"], {"x": rows[start : start + CHUNK]})
     return watch.spent(len(rows))
+
+
+def reader(folder: Path, threads: int, form: str, keep: bool) -> Measured:
+    """Read a file with arro3, and discard it: what no path through it can be faster than."""
+    from arro3 import io as arrow_io
+
+    rows, path = 0, folder / f"rows.{form}"
+    watch = Watch()
+    if form == "parquet":
+        batches = arrow_io.read_parquet(path, batch_size=CHUNK)
+    else:
+        schema = arrow_io.infer_csv_schema(path, has_header=True)
+        batches = arrow_io.read_csv(path, schema, has_header=True, batch_size=CHUNK)
+    for batch in batches:
+        rows += batch.num_rows
+    return watch.spent(rows)
 
 
 def unit(folder: Path, threads: int, form: str, keep: bool) -> Measured:
@@ -200,7 +224,8 @@ def contract_of(width: int) -> Any:
 
 
 MEASURED: dict[str, Any] = {
-    "raw session.run": raw,
+    RAW: raw,
+    **{f"the reader alone, {form}": partial(reader, form=form) for form in ("parquet", "csv")},
     **{f"score_unit {form}": partial(unit, form=form) for form in FORMATS},
     **{f"pandas {form}": partial(pandas_script, form=form) for form in FORMATS},
 }
@@ -246,56 +271,64 @@ def make(folder: Path, rows: int, width: int = 30) -> None:
     arrow_io.write_ndjson(columns, folder / "rows.jsonl")
 
 
-def measure(
-    folder: Path, rounds: int, cores: list[int], keep: bool
-) -> dict[tuple[str, int], list[Measured]]:
-    """Run every measurement in every round; return results by measurement and number of cores."""
+def environment() -> dict[str, str]:
+    """The variables of a measurement: the template's settings of memory for `score_unit`."""
     from quintet_local.template import read
 
     function = read(Path(__file__).parents[1] / "template.yaml")["Resources"]["ScoreUnit"]
     variables = function["Properties"]["Environment"]["Variables"]
-    settings = {name: value for name, value in variables.items() if name.startswith("MALLOC_")}
+    return dict(os.environ) | {n: v for n, v in variables.items() if n.startswith("MALLOC_")}
+
+
+#: a command that prints a measurement as JSON, and its environment's variables
+Command = tuple[list[str], dict[str, str]]
+
+
+def command_of(name: str, folder: Path, cores: int, keep: bool = False) -> Command:
+    """The command of one measurement."""
+    command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
+    return [*command, "--cores", str(cores), *["--keep"] * keep], environment()
+
+
+def measure(
+    commands: Mapping[str, Callable[[int], Command]], rounds: int, cores: list[int]
+) -> dict[tuple[str, int], list[Measured]]:
+    """Run every command in every round; return results by measurement and number of cores."""
     found: dict[tuple[str, int], list[Measured]] = {}
     available = sorted(os.sched_getaffinity(0))
-    names = [name for name in MEASURED if name != "pandas parquet" or find_spec("pyarrow")]
     for _ in range(rounds):
         for count in cores:
-            for name in names:
-                command = [sys.executable, __file__, "--child", name, "--folder", str(folder)]
+            for name, command in commands.items():
+                words, variables = command(count)
                 done = subprocess.run(
-                    [*command, "--cores", str(count), *["--keep"] * keep],
-                    env=os.environ | settings,
+                    words,
+                    env=variables,
                     check=True,
                     stdout=subprocess.PIPE,
                     preexec_fn=partial(os.sched_setaffinity, 0, available[:count]),
                 )
-                found.setdefault((name, count), []).append(json.loads(done.stdout))
+                measured = json.loads(done.stdout.splitlines()[-1])
+                found.setdefault((name, count), []).append(measured)
     return found
 
 
-def show(found: dict[tuple[str, int], list[Measured]], cores: list[int]) -> None:
-    """Print the medians as a table in Markdown."""
-    heads = [f"rows/s on {n} | share of raw | of its processor time" for n in cores]
-    print(f"| path | {' | '.join(heads)} | peak MB |")
-    print(f"|---{'|---|---|---' * len(cores)}|---|")
-    for name in dict.fromkeys(name for name, _ in found):
-        cells = []
-        for count in cores:
-            runs, base = found[name, count], found["raw session.run", count]
-            speed = statistics.median(run["rows"] / run["seconds"] for run in runs)
-            cells.append(f"{speed:,.0f}")
-            cells += [f"{_share(base, runs, unit):.0%}" for unit in ("seconds", "cpu")]
-        peak = max(run["mb"] for count in cores for run in found[name, count])
-        print(f"| {name} | {' | '.join(cells)} | {peak:.0f} |")
-
-
-def _share(base: list[Measured], runs: list[Measured], unit: str) -> float:
-    return statistics.median(b[unit] / r[unit] for b, r in zip(base, runs, strict=True))
+def table(found: dict[tuple[str, int], list[Measured]]) -> list[dict[str, Any]]:
+    """Each path's share of raw `session.run` in the same round: the median, least and most."""
+    rows = []
+    for (name, count), runs in found.items():
+        base = found[RAW, count]
+        row: dict[str, Any] = {"path": name, "cores": count}
+        row["rows/s"] = round(statistics.median(run["rows"] / run["seconds"] for run in runs))
+        for unit, words in (("cpu", "processor time"), ("seconds", "wall time")):
+            shares = [100 * b[unit] / r[unit] for b, r in zip(base, runs, strict=True)]
+            row[f"{words}, % of raw"] = spread(shares, 0)
+        rows.append({**row, "peak MB": round(max(run["mb"] for run in runs))})
+    return rows
 
 
 def main() -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "score_unit")
     parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--features", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=5)
@@ -310,7 +343,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         make(folder, given.rows, given.features)
-        show(measure(folder, given.rounds, given.cores, given.keep), given.cores)
+        names = [name for name in MEASURED if name != "pandas parquet" or find_spec("pyarrow")]
+        commands = {name: partial(command_of, name, folder, keep=given.keep) for name in names}
+        found = table(measure(commands, given.rounds, given.cores))
+    note = f"{given.rounds} rounds of {given.rows:,} rows of {given.features} features"
+    name = "score_unit" if given.features == 30 else f"score_unit_{given.features}"
+    report(name + "_keep" * given.keep, found, note, write=given.write)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ Besides the packages named (by default the examples) it measures a small CNN and
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -55,8 +55,11 @@ class Recorder:
         raise ModelFailure("recorded")
 
 
-def main(folders: list[str]) -> None:
+def main() -> None:
     """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="*", help="packages; default: the examples")
+    folders = parser.parse_args().folders
     print(f"{'graph':<16}{'bytes':>12}{'plain ms':>10}{'saved ms':>10}{'memory MB':>11}  same bits")
     rng = np.random.default_rng(1)
     examples = sorted(str(path.parent) for path in ROOT.glob("models/*/model.onnx"))
@@ -172,4 +175,4 @@ def memory(graph: bytes) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

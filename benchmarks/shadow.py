@@ -17,14 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from benchmarks.online_setup import (
-    MODEL,
-    ROOT,
-    milliseconds,
-    records,
-    report,
-    served_model,
-)
+from benchmarks.online_setup import MODEL, ROOT, records, served_model
+from benchmarks.reports import milliseconds, options, report
 from tests.kits.local_aws import LocalAws
 
 from quintet.rollouts.store import Cause, RolloutStore
@@ -37,11 +31,12 @@ BLOCKS, ASKED, ROUTE_SECONDS = 3, 200, 6.0
 
 def main() -> None:
     """Measure and report."""
+    asked = options(__doc__, "shadow").parse_args()
     with served_model() as local:
         with tempfile.TemporaryDirectory() as folder:
             publish_second(local, Path(folder))
         found = through_the_api(local)
-    report("shadow", found, f"{BLOCKS} blocks of {ASKED} requests each")
+    report("shadow", found, f"{BLOCKS} blocks of {ASKED} requests each", write=asked.write)
 
 
 def publish_second(local: LocalAws, folder: Path) -> None:

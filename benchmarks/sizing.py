@@ -8,7 +8,6 @@ and runs take turns, and the block of calls that was disturbed least counts, as 
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import tempfile
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from benchmarks.online_setup import ROOT, report, served_model
+from benchmarks.online_setup import ROOT, served_model
+from benchmarks.reports import options, report
 from tests.built.artefacts import built
 from tests.built.emulator import ARCHITECTURE, INVOKE, Emulator, emulated
 from tests.kits.local_aws import LocalAws
@@ -49,15 +49,14 @@ def handler(event, context):
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.sizing")
+    parser = options(__doc__, "sizing")
     parser.add_argument("--model", default="churn", help="an example model without stored features")
-    parser.add_argument("--print", action="store_true", help="do not write the results")
-    options = parser.parse_args()
-    subject = of_package(ROOT / "models" / options.model)
+    asked = parser.parse_args()
+    subject = of_package(ROOT / "models" / asked.model)
     runs: dict[tuple[float, int], list[float]] = {}
     predicted: dict[tuple[float, int], list[float]] = {}
     bare: list[tuple[float, float]] = []
-    with tempfile.TemporaryDirectory() as scratch, served_model(options.model) as local:
+    with tempfile.TemporaryDirectory() as scratch, served_model(asked.model) as local:
         for turn in range(TURNS):
             measured = measure(subject)
             for key, ms in _predictions(measured):
@@ -68,10 +67,10 @@ def main() -> None:
     rows = [_row(key, min(predicted[key]), min(runs[key])) for key in runs]
     wall, cpu = min(bare)
     note = (
-        f"model {options.model}; {TURNS} turns; a handler that only logs takes {wall:.2f} ms, "
+        f"model {asked.model}; {TURNS} turns; a handler that only logs takes {wall:.2f} ms, "
         f"its process {cpu:.2f} of them; {ARCHITECTURE}"
     )
-    report("sizing", rows, note, write=not options.print)
+    report("sizing", rows, note, write=asked.write)
 
 
 def _row(key: tuple[float, int], predicted: float, run: float) -> dict[str, Any]:

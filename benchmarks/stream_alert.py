@@ -7,7 +7,6 @@ with 1 if one took more than 10 s.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.online_setup import milliseconds, report
+from benchmarks.reports import milliseconds, options, report
 from tests.kits.local_aws import ROOT, LocalAws, start_local_aws
 from typer.testing import CliRunner
 
@@ -115,7 +114,7 @@ def _served() -> Iterator[LocalAws]:
 
 def main() -> int:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "stream_alert")
     parser.add_argument("--alerts", type=int, default=20)
     given = parser.parse_args()
     names = (f"s{number}" for number in count())
@@ -127,7 +126,7 @@ def main() -> int:
         {"alerts": 1, "which": "the first: cold", **_row([cold])},
         {"alerts": given.alerts, "which": "one after another", **_row(warm)},
     ]
-    report("stream_alert", rows, NOTE)
+    report("stream_alert", rows, NOTE, write=given.write)
     return 1 if max(cold, *warm) > MOST_SECONDS else 0
 
 

@@ -8,7 +8,6 @@ exactly once, if poison is not kept byte for byte, or if the windows have wrong 
 
 from __future__ import annotations
 
-import argparse
 import base64
 import gzip
 import json
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from benchmarks.online_setup import report
+from benchmarks.reports import options, report
 from rich.progress import Progress
 from tests.kits.local_aws import FREE_PORTS, LocalAws, start_local_aws
 from tests.kits.packages import MODEL_YAML, golden, graph
@@ -315,7 +314,7 @@ def _happened(local: LocalAws) -> dict[str, int]:
 
 def main() -> int:
     """Run the benchmark and report."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, "stream_faults")
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--poison", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
@@ -331,7 +330,12 @@ def main() -> int:
             show=True,
         )
     result = {**asdict(found), "seed": given.seed, "good": found.good}
-    report("stream_faults", [{"figure": k, "value": str(v)} for k, v in result.items()], NOTE)
+    report(
+        "stream_faults",
+        [{"figure": k, "value": str(v)} for k, v in result.items()],
+        NOTE,
+        write=given.write,
+    )
     return 0 if found.good else 1
 
 
