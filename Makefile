@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-wheel test-sam-local test-localstack audit lint bench foreign-models build deploy lock lock-audit lock-clients lock-localstack clean
+.PHONY: help setup demo demo-down test fuzz test-browser test-built test-clients test-wheel test-sam-local test-localstack audit lint bench bench-peers foreign-models build deploy lock lock-audit lock-clients lock-localstack clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,8 +86,11 @@ demo: setup ## run the main job on the local AWS (PORT, API_PORT): online, rollo
 demo-down: setup ## stop what `make demo` left running
 	$(BIN)/quintet down
 
-bench: setup ## run every benchmark
-	$(BIN)/python -m benchmarks
+bench: setup ## run every benchmark (WRITE=--write stores the results, and writes their page)
+	$(BIN)/python -m benchmarks $(WRITE)
+
+bench-peers: setup ## compare with other servers and tools, each installed into an environment of its own
+	$(BIN)/python -m benchmarks.peers $(WRITE)
 
 foreign-models: setup ## export models with torch, CatBoost and others, and serve them and packages' own by every path
 	$(BIN)/python -m benchmarks.foreign --export

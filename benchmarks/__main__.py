@@ -16,6 +16,7 @@ MINUTES = {
     "rollout_overhead": 1.0,
     "cold_start": 1.0,
     "http_load": 1.0,
+    "proxy": 2.0,
     "score_unit": 5.0,
     "score_stream": 1.0,
     "growth": 3.0,

@@ -32,7 +32,8 @@ import aiohttp
 import orjson
 from benchmarks.costs import stage
 from benchmarks.costs_million import CALL_MS, HANDLER_MS, MILLION, invocations, million
-from benchmarks.online_setup import MODEL, milliseconds, records, report, served_model
+from benchmarks.online_setup import MODEL, records, served_model
+from benchmarks.reports import milliseconds, report
 from tests.kits.local_aws import LocalAws
 
 CONNECTIONS = 64

@@ -303,10 +303,12 @@ def measure(
                 done = subprocess.run(
                     words,
                     env=variables,
-                    check=True,
-                    stdout=subprocess.PIPE,
+                    check=False,
+                    capture_output=True,
                     preexec_fn=partial(os.sched_setaffinity, 0, available[:count]),
                 )
+                if done.returncode:
+                    sys.exit(f"{name} failed:\n{done.stderr.decode(errors='replace')}")
                 measured = json.loads(done.stdout.splitlines()[-1])
                 found.setdefault((name, count), []).append(measured)
     return found
