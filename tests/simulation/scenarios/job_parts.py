@@ -50,6 +50,7 @@ class Fatal:
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
         self.contract, self.digest, self.size = CONTRACT, "d", 1
+        self.due = None  # no golden rows are left to check
 
     def run(self, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
         """See `quintet.scoring.Model.run`."""
