@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import urllib.request
 from collections.abc import Iterator
 from html import unescape
@@ -115,6 +116,38 @@ def test_a_run_has_its_report_in_a_sandbox(console: Served, run: str) -> None:
     assert "unsafe-inline" not in policy
     assert policy.count("'sha256-") >= 1
     assert console.get(f"/reports/run?{urlencode({'model': 'churn', 'run': 'none'})}").status == 404
+
+
+def test_records_of_the_stream_are_in_its_panel(
+    console: Served, local: LocalAws, tmp_path: Path
+) -> None:
+    command(local, "publish", str(ROOT / "models/sensor"))
+    readings = (ROOT / "models/sensor/data/readings.jsonl").read_text().splitlines()[:20]
+    (tmp_path / "readings.jsonl").write_text("\n".join(readings))
+    command(local, "stream", "send", str(tmp_path / "readings.jsonl"), "sensor", "--now")
+    panel(console, "stream", local.outputs["EventsStreamName"], "shards open", "Behind: ")
+    window = panel(console, "stream", "temperature_mean")  # once it closes
+    assert 'aria-label="Newest windows"' in window
+
+
+def test_a_rollout_is_in_its_panel_with_its_gates(
+    console: Served, local: LocalAws, tmp_path: Path
+) -> None:
+    package, model = tmp_path / "package", "tickets-of-console"
+    shutil.copytree(ROOT / "models/tickets", package)
+    contract = package / "model.yaml"
+    text = re.sub(r"^name: .*", f"name: {model}", contract.read_text(), flags=re.M)
+    for version in (1, 2):
+        contract.write_text(re.sub(r"^version: .*", f"version: {version}", text, flags=re.M))
+        command(local, "publish", str(package))
+    command(local, "rollout", "start", model, "2", "--skip-shadow", "--reason", PLANTED)
+    try:
+        page = panel(console, "rollouts", f"{model}: version 2", "Verdict: ")
+        assert f'aria-label="Gates of {model}"' in page
+        assert PLANTED not in page
+        assert PLANTED in unescape(page)
+    finally:
+        command(local, "rollout", "rollback", model)
 
 
 def test_a_days_report_opens(console: Served, local: LocalAws, tmp_path: Path) -> None:
