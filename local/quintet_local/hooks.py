@@ -28,6 +28,7 @@ from quintet_local.schedules import checked
 from quintet_local.tables import (
     items_in_plain_json,
     one_call_at_a_time,
+    projections_of_fields,
     queries_of_partitions,
     transactions_of_items,
 )
@@ -50,13 +51,16 @@ Call = Callable[[str, bytes], None]
 def install(call: Call) -> None:
     """Patch moto, once per process."""
     from moto.cloudwatch.models import CloudWatchBackend
+    from moto.core.common_models import BaseModel
     from moto.dynamodb.models import DynamoDBBackend
+    from moto.dynamodb.models.dynamo_type import Item
     from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler
     from moto.kinesis import models as kinesis
     from moto.s3 import notifications
     from moto.sqs import models as sqs
 
+    _replace(BaseModel, "__new__", staticmethod(untracked(BaseModel)))
     call_action = one_call_at_a_time(DynamoHandler.call_action)
     _replace(DynamoHandler, "call_action", call_action)
     transact = transactions_of_items(DynamoDBBackend.transact_write_items)
@@ -65,6 +69,7 @@ def install(call: Call) -> None:
         quick = items_in_plain_json(getattr(DynamoHandler, name))
         _replace(DynamoHandler, name, quick)
     _replace(Table, "query", queries_of_partitions(Table.query))
+    _replace(Item, "project", projections_of_fields(Item.project))
     _replace(sqs, "unix_time_millis", unix_time_millis)
     _replace(sqs.Queue, "delete_message", one_at_a_time(sqs.Queue.delete_message))
     _replace(sqs.SQSBackend, "receive_message", receives_whole(sqs.SQSBackend.receive_message))
@@ -95,6 +100,19 @@ def _install_streams(kinesis: ModuleType) -> None:
     _replace(backend, "get_records", streams.reads_to_the_end(backend.get_records))
     by_name_or_arn = streams.by_name_or_arn(backend.get_shard_iterator)
     _replace(backend, "get_shard_iterator", by_name_or_arn)
+
+
+def untracked(base: Any) -> Callable[..., Any]:
+    """What makes an instance of moto's classes, without a reference to it.
+
+    moto keeps every item, message, object and log event that it ever made, for its own reset and a
+    page that lists them: memory grew with each call.
+    """
+
+    def new(kind: Any, *_: Any, **__: Any) -> Any:
+        return super(base, kind).__new__(kind)
+
+    return new
 
 
 def install_keeping(note: Callable[[Place], None]) -> None:

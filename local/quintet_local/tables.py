@@ -21,6 +21,7 @@ __all__ = [
     "ONE_CALL",
     "items_in_plain_json",
     "one_call_at_a_time",
+    "projections_of_fields",
     "put_back",
     "queries_of_partitions",
     "transactions_of_items",
@@ -94,6 +95,24 @@ def queries_of_partitions(query: Callable[..., Any]) -> Callable[..., Any]:
             return query(table, hash_key, *rest, **given)
         finally:
             del table.all_items
+
+    return quick
+
+
+def projections_of_fields(project: Callable[[Any, list[list[str]]], Any]) -> Callable[..., Any]:
+    """Wrap moto's projection of an item so that whole fields are taken as they are stored.
+
+    moto converts the whole item again for each field: 7 ms for 18 of 40.
+    """
+
+    def quick(item: Any, paths: list[list[str]]) -> Any:
+        if any(len(path) != 1 or "[" in path[0] for path in paths):
+            return project(item, paths)
+        found = type(item)(item.hash_key, item.range_key, {})
+        for (name,) in paths:
+            if name in item.attrs:  # its own way of setting adds up the sizes of all others
+                dict.__setitem__(found.attrs, name, item.attrs[name])
+        return found
 
     return quick
 

@@ -186,3 +186,35 @@ def test_items_of_every_kind_come_back_as_they_were_put(local_aws: LocalAws, tab
     )
     assert changed["Attributes"] == item | {"number": {"N": "2"}}
     assert "Item" not in dynamodb.get_item(TableName=table, Key={"id": {"S": "nobody"}})
+
+
+FIELDS: dict[str, Any] = {
+    "id": {"S": "one"},
+    "number": {"N": "1.50"},
+    "bytes": {"B": b"\x00\xff"},
+    "map": {"M": {"v": {"N": "3"}, "t": {"NULL": True}}},
+    "list": {"L": [{"S": "a"}, {"BOOL": False}]},
+    "names": {"SS": ["a", "b"]},
+}
+
+
+def test_a_projection_has_the_fields_that_an_item_has(local_aws: LocalAws, table: str) -> None:
+    dynamodb = local_aws.client("dynamodb")
+    dynamodb.put_item(TableName=table, Item=FIELDS)
+    wanted = ["number", "bytes", "map", "list", "names", "absent"]
+    names = {f"#n{at}": name for at, name in enumerate(wanted)}
+    asked = {
+        "Keys": [{"id": {"S": "one"}}, {"id": {"S": "another"}}],
+        "ProjectionExpression": ", ".join(names),
+        "ExpressionAttributeNames": names,
+    }
+    (found,) = dynamodb.batch_get_item(RequestItems={table: asked})["Responses"][table]
+    assert found == {name: FIELDS[name] for name in wanted if name in FIELDS}
+
+
+def test_a_projection_into_a_field_has_that_part(local_aws: LocalAws, table: str) -> None:
+    dynamodb = local_aws.client("dynamodb")
+    dynamodb.put_item(TableName=table, Item=FIELDS)
+    asked = {"Key": {"id": {"S": "one"}}, "ExpressionAttributeNames": {"#m": "map"}}
+    found = dynamodb.get_item(TableName=table, ProjectionExpression="#m.v", **asked)["Item"]
+    assert found == {"map": {"M": {"v": {"N": "3"}}}}
