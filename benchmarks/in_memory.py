@@ -44,7 +44,7 @@ def answering(
             ("POST", resource): (partial(protocol.answer, online), protocol.failure)
             for resource, protocol in (
                 ("/models/{model}/predict", RECORDS),
-                ("/v2/models/{model}/infer", OIP),
+                ("/v2/{proxy+}", OIP),
             )
         }
     )
