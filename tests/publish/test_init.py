@@ -20,7 +20,7 @@ from quintet_publish.init.draft import Draft
 from quintet_publish.init.guess import Guess
 from quintet_publish.init.matching import Ambiguous
 from quintet_publish.init.proposal import propose
-from quintet_publish.init.table import read_sample
+from quintet_publish.init.table import copy_sample, read_sample
 from quintet_publish.problems import PackageError
 
 ROWS = 3
@@ -281,3 +281,21 @@ def test_a_sample_of_another_dtype_is_refused_with_its_cell(tmp_path: Path) -> N
     records = [{**case.records[0], "tokens": [1, 2.5, 3]}]
     with pytest.raises(PackageError, match="row 0: tokens: expected int64 for tokens"):
         proposed(Case("odd", "", case.graph, records, [], suffix=".jsonl"), tmp_path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_cells_may_be_separated_by_other_characters(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "sample.csv"
+    path.write_text(f"a{separator}b\n1.5{separator}x\n2{separator}y\n", encoding="utf-8")
+    assert read_sample(path) == {"a": ["1.5", "2"], "b": ["x", "y"]}
+    copy_sample(path, tmp_path / "training.csv")
+    copied = (tmp_path / "training.csv").read_text(encoding="utf-8").splitlines()
+    assert copied == ["a,b", "1.5,x", "2,y"]
+
+
+def test_a_row_of_another_length_is_refused_with_the_separator(tmp_path: Path) -> None:
+    path = tmp_path / "sample.csv"
+    path.write_text("a;b\n1;2\n1,5;2;3\n", encoding="utf-8")
+    with pytest.raises(PackageError) as refused:
+        read_sample(path)
+    assert "row 3: expected 2 cells, as the header has between ';', got 3" in str(refused.value)

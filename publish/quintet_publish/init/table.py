@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -15,10 +16,12 @@ from arro3.io import read_parquet
 from quintet.columns import is_missing
 from quintet_publish.problems import PackageError
 
-__all__ = ["Table", "as_number", "cells", "numeric", "read_sample"]
+__all__ = ["Table", "as_number", "cells", "copy_sample", "numeric", "read_sample"]
 
 ROWS = 20_000
 SUFFIXES = (".csv", ".parquet", ".jsonl")
+#: what may separate the cells of CSV: the one that the header has most of, a comma among equals
+SEPARATORS = (",", ";", "\t", "|")
 
 #: cells by column, all of one length; None is a missing one
 Table = dict[str, list[Any]]
@@ -58,16 +61,35 @@ def read_sample(path: Path) -> Table:
     }
 
 
-def _csv(path: Path) -> Table:
+def copy_sample(path: Path, target: Path) -> None:
+    """Copy a sample as training data, which has commas between its cells."""
+    if path.suffix != ".csv" or (separator := _separator(path)) == ",":
+        shutil.copyfile(path, target)
+        return
+    with (
+        path.open(encoding="utf-8-sig", newline="") as file,
+        target.open("w", encoding="utf-8", newline="") as copy,
+    ):
+        csv.writer(copy).writerows(csv.reader(file, strict=True, delimiter=separator))
+
+
+def _separator(path: Path) -> str:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
+        return max(SEPARATORS, key=file.readline().count)
+
+
+def _csv(path: Path) -> Table:
+    separator = _separator(path)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True, delimiter=separator)
         header = next(reader, [])
         rows = list(islice(reader, ROWS))
     if len(set(header)) < len(header):
         raise ValueError("two columns have the same name")
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
-            raise ValueError(f"row {number}: expected {len(header)} cells, got {len(row)}")
+            expected = f"{len(header)} cells, as the header has between {separator!r}"
+            raise ValueError(f"row {number}: expected {expected}, got {len(row)}")
     return {name: [row[at] for row in rows] for at, name in enumerate(header)}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from quintet.errors import Conflict
 from quintet.serving.golden import Golden
 from quintet_publish.init.draft import Draft
 from quintet_publish.init.guess import Guess
+from quintet_publish.init.table import copy_sample
 from quintet_publish.problems import PackageError
 from quintet_publish.release import prepare
 
@@ -47,7 +47,7 @@ def write_package(draft: Draft, folder: Path) -> None:
     (folder / "model.onnx").write_bytes(draft.model.SerializeToString(deterministic=True))
     write_golden(folder, contract, golden)
     if draft.training is not None:
-        shutil.copyfile(draft.training, folder / draft.contract["training_data"])
+        copy_sample(draft.training, folder / draft.contract["training_data"])
     record = json.dumps({"records": [record_of(contract, golden)]})
     _write(folder / REQUEST, f"{record}\n")
     _write(folder / "README.md", _readme(draft))
