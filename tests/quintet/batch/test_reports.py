@@ -231,6 +231,22 @@ def shown(failure: str | None = None, **changes: Any) -> str:
     return re.sub(r"<[^>]+>", " ", page({**report, **changes}).decode())
 
 
+def test_the_page_says_what_it_leaves_out_and_what_to_do_with_refused_rows() -> None:
+    bench, plan = finished()
+    report_run(plan.folder, store=bench.store, clock=clock)
+    units = orjson.loads(bench.store.objects[plan.folder.report])["units"]
+    units["failed"] = [
+        {"unit": unit, "first_row": 0, "rows": 1, "reason": f"reason {unit}."}
+        for unit in range(120)
+    ]
+    text = shown(units=units)
+    assert "reason 49." in text and "reason 50." not in text
+    assert "and 70 more" in text and "all are in report.json" in text
+    assert plan.folder.quarantines in text
+    assert f"quintet dlq show tiny/{plan.run}" in text
+    assert text.index("Why rows were refused") < text.index("Lineage")
+
+
 def test_the_page_tells_all_that_a_report_is_asked_for() -> None:
     features = {"key": "_features/tiny/", "etag": "f" * 64}
     cost = {"usd": 1.5, "parts": {"lambda": 1.25, "step_functions": 0.25}, "prices": "of a year"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from quintet.batch.plans import REPLAY_OF
+from quintet.batch.plans import REPLAY_OF, RunPaths
 from quintet.batch.popular import lists_of
 from quintet.monitoring import drift_page
 from quintet.monitoring.html import document, table
@@ -14,6 +14,8 @@ __all__ = ["page"]
 
 #: items of a list that the page shows
 SHOWN_ITEMS = 10
+#: failed units that it shows
+SHOWN_UNITS = 50
 
 
 def page(report: dict[str, Any]) -> bytes:
@@ -25,8 +27,8 @@ def page(report: dict[str, Any]) -> bytes:
         _trouble(report),
         _popular(report.get("candidates")),
         _histogram(report.get("histogram")),
+        _reasons(report),
         drift_page.drift_section(report.get("drift")),
-        _reasons(report.get("reasons", [])),
         _notes(report.get("notes", [])),
         _units(report.get("units")),
         _lineage(report),
@@ -173,7 +175,8 @@ def _place(example: dict[str, Any]) -> str:
     return f"{file}row {example['row']:,}"
 
 
-def _reasons(reasons: list[dict[str, Any]]) -> str:
+def _reasons(report: dict[str, Any]) -> str:
+    reasons = report.get("reasons", [])
     if not reasons:
         return ""
     rows = [
@@ -189,8 +192,19 @@ def _reasons(reasons: list[dict[str, Any]]) -> str:
         )
         for reason in reasons
     ]
-    return "<h2>Why rows were refused</h2>" + table(
-        ("field", "expected", "#rows", "for example (the first row is row 0)"), rows
+    heads = ("field", "expected", "#rows", "for example (the first row is row 0)")
+    return f"<h2>Why rows were refused</h2>{table(heads, rows)}{_next(report)}"
+
+
+def _next(report: dict[str, Any]) -> str:
+    """Where the refused rows are, and what to do with them."""
+    folder = RunPaths(report["model"], report["run"])
+    name = escape(f"{folder.model}/{folder.run}")
+    return (
+        f"<p>The rows are kept whole below <code>{escape(folder.quarantines)}</code>; "
+        f"<code>quintet dlq show {name}</code> prints them. Correct the file and drop it again; "
+        "or, if the model was at fault, publish a version that takes them, and "
+        f"<code>quintet dlq replay {name}</code> scores them.</p>"
     )
 
 
@@ -205,8 +219,10 @@ def _units(units: dict[str, Any] | None) -> str:
         return ""
     failed = [
         (str(unit["unit"]), f"{unit['first_row']:,}", f"{unit['rows']:,}", escape(unit["reason"]))
-        for unit in units["failed"][:50]
+        for unit in units["failed"][:SHOWN_UNITS]
     ]
+    if (more := len(units["failed"]) - len(failed)) > 0:
+        failed.append((f"and {more:,} more", "", "", "all are in report.json"))
     slow = [
         (str(unit["unit"]), f"{unit['rows']:,}", f"{unit['ms']:,.0f} ms")
         for unit in units["slowest"]

@@ -24,8 +24,8 @@ p{margin:4px 0}
 .badge{font-weight:600;font-size:13px;padding:2px 10px;border-radius:99px;
 border:1.5px solid currentColor}
 .succeeded{color:var(--good)}.failed,.refused{color:var(--bad)}.stopped{color:var(--warn)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;
-margin:22px 0 0}
+.cards{display:flex;flex-wrap:wrap;gap:12px;margin:22px 0 0}
+.card{flex:1 1 150px;min-width:max-content}
 .card,.box{background:var(--card);border:1px solid var(--line);border-radius:10px;
 padding:14px 16px}
 .card b{display:block;font-size:27px;line-height:1.2;font-weight:650;letter-spacing:-.02em;
