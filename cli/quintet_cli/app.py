@@ -121,7 +121,7 @@ COMMANDS = {
     ),
     "doctor": (
         "doctor",
-        "Check a stage: publish a model, predict, run a job, a stream record and a file; clean up.",
+        "Check this machine, and a stage: a model, a request, a job, a record, a file; clean up.",
     ),
     "destroy": (
         "destroy",

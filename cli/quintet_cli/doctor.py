@@ -36,13 +36,22 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check saw, or why it failed; `cells` are the rows of docs/targets.md it covers."""
+    """What a check saw, or why it failed; `cells` are the rows of docs/targets.md it covers.
+
+    What a `note` lacks is not needed for this stage.
+    """
 
     check: str
     ok: bool
     saw: str
     seconds: float
     cells: tuple[str, ...] = ()
+    note: bool = False
+
+    @property
+    def passes(self) -> bool:
+        """Whether the stage is fine as far as this goes."""
+        return self.ok or self.note
 
 
 class Doctor:
@@ -83,7 +92,9 @@ class Doctor:
         try:
             ok, saw = True, check()
         except (StageError, QuintetError, BotoCoreError, ClientError) as error:
-            ok, saw = False, explained(error) or str(error)
+            look = f"quintet {HINTS[name]}"
+            at = "" if self._stage.name == "local" else f" --stage {self._stage.name}"
+            ok, saw = False, f"{explained(error) or error}; `{look}{at}`"
         return Finding(name, ok, saw, time.monotonic() - start, cells)
 
     def publish(self) -> str:
@@ -219,6 +230,16 @@ class Doctor:
             raise StageError(f"expected status {status}, got {answer.status}: {text}")
         return answer
 
+
+#: what shows why a check failed, or does it again
+HINTS = {
+    "publish": "doctor",
+    "predict": "logs Predict",
+    "job": "logs Work",
+    "stream": "stream status",
+    "file": "logs ScoreUnit",
+    "clean up": "doctor",
+}
 
 #: name, rows of docs/targets.md, check
 CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Doctor], str]], ...] = (

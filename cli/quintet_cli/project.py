@@ -52,7 +52,7 @@ def outdated(folder: Path) -> str | None:
         return None
     return (
         f"this folder was written by quintet {written}, and {installed} is installed: "
-        f"`quintet new DIR` writes the project of {installed}, to compare or take over"
+        f"to write the project of {installed}, to compare or take over: `quintet new DIR`"
     )
 
 

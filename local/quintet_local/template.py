@@ -25,7 +25,7 @@ from samtranslator.yaml_helper import intrinsics_multi_constructor
 from quintet_local.names import REGION
 from quintet_local.parameters import ParameterError, parameters
 
-__all__ = ["YAML", "Template", "TemplateError", "load", "local_path"]
+__all__ = ["YAML", "Template", "TemplateError", "load", "local_path", "parse", "read"]
 
 # SAM requires packaged code; like `sam package`, this turns a local path into an S3 address,
 # which `local_path` turns back.
@@ -106,12 +106,17 @@ def read(path: Path) -> dict[str, Any]:
         text = path.read_text()
     except OSError as error:
         raise TemplateError(f"{path}: {error.strerror}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> dict[str, Any]:
+    """The same of a template's text; errors begin with its name."""
     try:
         source = yaml.load(text, _SamYaml)  # nosec B506
     except Exception as error:  # the parser's YAML errors have no narrower common base
-        raise TemplateError(f"{path}: {error}") from error
+        raise TemplateError(f"{name}: {error}") from error
     if not isinstance(source, dict) or not isinstance(source.get("Resources"), dict):
-        raise TemplateError(f"{path}: not a template, it has no Resources")
+        raise TemplateError(f"{name}: not a template, it has no Resources")
     return source
 
 
