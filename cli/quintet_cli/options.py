@@ -27,6 +27,7 @@ __all__ = [
     "State",
     "Wait",
     "parsed",
+    "report_file",
 ]
 
 
@@ -55,6 +56,15 @@ def _checked_reason(reason: str) -> str:
         expected = f"at most {MAX_REASON} characters"
         raise BadInput.of("--reason", expected, str(len(reason)))
     return reason
+
+
+def report_file(state: Path, out: Path | None, name: str) -> Path:
+    """Return where a page is written: `out`, or below the state folder, which git ignores."""
+    if out is not None:
+        return out
+    folder = state / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name
 
 
 def parsed(parse: Callable[[str], float]) -> Callable[[str], float]:

@@ -107,9 +107,9 @@ class StreamReader:
     def scored(self, key: str) -> Scored:
         """Read an object of predictions."""
         table = arrow_io.read_parquet(io.BytesIO(self.body(key))).read_all()
+        # an object whose records were all refused has no chunks
         columns: dict[str, list[Any]] = {
-            name: list(table.column(name).combine_chunks().to_pylist())
-            for name in table.column_names
+            name: list(table.column(name).to_pylist()) for name in table.column_names
         }
         return Scored(key, key.split("/")[1], columns)
 

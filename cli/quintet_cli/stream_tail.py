@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -53,9 +55,9 @@ def _last_column(output: Output) -> str:
 
 
 class Tail:
-    """Follows one model of a stream, or all."""
+    """Follows one model of a stream, or all; the first look has the `last` objects before it."""
 
-    def __init__(self, reader: StreamReader, model: str | None, now: float) -> None:
+    def __init__(self, reader: StreamReader, model: str | None, now: float, last: int = 0) -> None:
         self._reader = reader
         self._model = model
         self._contracts: dict[str, Contract] = {}
@@ -65,14 +67,17 @@ class Tail:
         self._alerts: dict[tuple[str, str], str] = {}
         self._windows: dict[tuple[str, float], tuple[int, int]] = {}
         self._begun = now
-        for _ in self._objects(now):  # skip what exists already
-            pass
+        # skip what exists already, but for the last predictions: by hour, then by their number
+        there = [place for place in self._objects(now) if place[0] != QUARANTINE]
+        there.sort(key=lambda place: place[1].split("/", 2)[2])
+        self._recent = deque(there, last)
         for _ in self._grown():
             pass
 
     def look(self, now: float) -> Iterator[Seen]:
         """Return what is new since the last call."""
-        for folder, key in self._objects(now):
+        recent, self._recent = self._recent, deque()
+        for folder, key in chain(recent, self._objects(now)):
             if folder == QUARANTINE:
                 yield Refused(key, self._reader.refused(key))
                 continue

@@ -81,7 +81,7 @@ def test_a_window_is_a_line_and_a_table() -> None:
     counters = Counters(records=3, late=1)
     window = Window("small", HOUR, 60.0, entities, counters, 2)
     assert plain(window_line(window)) == [
-        "          small  window  2026-11-24 02:00:00 + 60 s: "
+        "          small  window  2026-11-24 02:00:00Z + 60 s: "
         "3 records, 2 entities, 1 late, 2 parts"
     ]
     console = Console(width=80, color_system=None)

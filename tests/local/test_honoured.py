@@ -142,9 +142,32 @@ def test_the_long_form_names_every_resource() -> None:
         "not_honoured_compact": ["short"],
         "kept": {"objects": 0, "items": 0},
     }
-    for verbose, lines in ((True, [str(notice) for notice in found]), (False, ["short"])):
-        console = Console(width=80)
-        with console.capture() as seen:
-            print_started(console, page, Path("state"), "hint", None, verbose=verbose)
-        told = seen.get().split("not honoured here\n")[1]
-        assert told.split("\n\n")[0].splitlines() == [f"  {line}" for line in lines]
+    console = Console(width=80)
+    with console.capture() as seen:
+        print_started(console, page, Path("state"), "hint", None, verbose=True)
+    told = seen.get().split("not honoured here\n")[1]
+    assert told.split("\n\n")[0].splitlines() == [f"  {notice}" for notice in found]
+
+
+def test_the_short_form_has_the_addresses_and_counts_the_rest() -> None:
+    page = {
+        "api_url": "http://a",
+        "endpoint_url": "http://e",
+        "outputs": {"InboxBucketName": "inbox"},
+        "not_honoured": [],
+        "not_honoured_compact": ["one", "two"],
+        "kept": {"objects": 1, "items": 2},
+    }
+    console = Console(width=80)
+    with console.capture() as seen:
+        print_started(console, page, Path("state"), "hint", "http://c", verbose=False)
+    assert seen.get().splitlines() == [
+        "API                  http://a",
+        "AWS endpoint         http://e",
+        "Console              http://c",
+        "state keeps buckets and tables (1 objects and 2 items from before), and logs/ of "
+        "functions",
+        "2 kinds of properties of the template are not honoured here: `quintet status` has a line "
+        "for each",
+        "hint",
+    ]

@@ -228,6 +228,8 @@ def test_tail_sees_what_comes(local: LocalAws, reader: StreamReader, tmp_path: P
     (attic,) = [one for one in seen if isinstance(one, Alert) and one.entity == "attic"]
     assert "alert" in alert_line(attic) and "attic: anomaly" in alert_line(attic)
     assert command(local, "stream", "tail", "--seconds", "0.1").startswith("following all models")
+    begun = list(Tail(reader, "sensor", time.time(), 1).look(time.time()))
+    assert any(isinstance(one, Scored) for one in begun)  # what was sent just before
 
 
 def test_an_alert_goes_from_the_stream_to_a_signed_webhook(

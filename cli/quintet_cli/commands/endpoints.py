@@ -23,6 +23,7 @@ from quintet_cli.results import prints
 from quintet_cli.shapes import Changed, EndpointView, Secret
 from quintet_cli.stage import DEFAULT_STATE, Stage
 from quintet_cli.terminal import Console
+from quintet_cli.views.times import shown_time
 
 __all__ = ["register"]
 
@@ -86,7 +87,7 @@ def show(stage: StageName = "local", state: State = DEFAULT_STATE) -> list[Endpo
         table.add_row(
             endpoint.id,
             escape(endpoint.url),
-            endpoint.created,
+            shown_time(endpoint.created),
             str(len(endpoint.signing(now))),
             escape("\n".join(endpoint.callers)) or "all",
             f"disabled: {endpoint.disabled}" if endpoint.disabled else "enabled",

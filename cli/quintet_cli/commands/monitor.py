@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from quintet.aws.captures import CaptureBucket
-from quintet_cli.options import Model, StageName, State
+from quintet_cli.options import Model, StageName, State, report_file
 from quintet_cli.results import prints
 from quintet_cli.shapes import Day
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
@@ -36,7 +36,8 @@ def monitor(
         typer.Option("--day", formats=["%Y-%m-%d"], help="The day, in UTC; by default yesterday."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where to write the page.", dir_okay=False)
+        Path | None,
+        typer.Option("--out", help="The page; by default in STATE/reports.", dir_okay=False),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     stage: StageName = "local",
@@ -54,7 +55,7 @@ def monitor(
     )
     if stored is None:
         raise StageError(f"{found['page']} was deleted meanwhile; try again")
-    target = out or Path(f"{model}-{found['day']}.html")
+    target = report_file(state, out, f"{model}-{found['day']}.html")
     target.write_bytes(stored.body)
     rows = ", ".join(f"{number:,} {name}" for name, number in found["rows"].items())
     for line in (

@@ -22,6 +22,7 @@ from quintet_cli.shapes import Live, PackageView
 from quintet_cli.stacks import explained
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
+from quintet_cli.views.times import shown_time
 from quintet_publish.aws_registry import AwsRegistry
 from quintet_publish.model_yaml import contract_schema
 from quintet_publish.package import CONTRACT
@@ -154,7 +155,7 @@ def models(stage: StageName = "local", state: State = DEFAULT_STATE) -> list[Lis
             "live" if found.live else "",
             found.digest[:12],
             f"{found.size:,}",
-            found.created,
+            shown_time(found.created),
         )
     console.print(
         table if listed else "no model is published; publish one with `quintet publish DIR`"

@@ -10,7 +10,7 @@ import typer
 
 from quintet.batch import executions
 from quintet.batch.plans import RunPaths
-from quintet_cli.options import Model, Run, StageName, State, Wait
+from quintet_cli.options import Model, Run, StageName, State, Wait, report_file
 from quintet_cli.registry import artifacts_of
 from quintet_cli.results import prints
 from quintet_cli.run_comparison import comparable_plans, compare_runs
@@ -85,7 +85,8 @@ def report(
     model: Model,
     run: Run = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where to write the page.", dir_okay=False)
+        Path | None,
+        typer.Option("--out", help="The page; by default in STATE/reports.", dir_okay=False),
     ] = None,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
@@ -96,7 +97,7 @@ def report(
     page = reader.store.get(folder.page)
     if page is None:
         raise StageError(f"run {folder.run} has no report yet; `quintet runs watch {model}`")
-    target = out or Path(f"{folder.run}.html")
+    target = report_file(state, out, f"{folder.run}.html")
     target.write_bytes(page)
     console.print(str(target), markup=False, soft_wrap=True)
     return {"file": str(target), "rows": None}

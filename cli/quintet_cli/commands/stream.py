@@ -132,12 +132,15 @@ def tail(
     rows: Annotated[
         int, typer.Option("--rows", help="How many rows of each batch to show.", min=1)
     ] = 5,
+    last: Annotated[
+        int, typer.Option("--last", help="How many of the batches before to begin with.", min=0)
+    ] = 3,
     stage: StageName = "local",
     state: State = DEFAULT_STATE,
 ) -> Iterator[Seen]:
     """Print predictions, refusals, alerts and windows of the stream as they arrive."""
     reader = StreamReader(Stage.open(stage, state))
-    follow = Tail(reader, model, time.time())
+    follow = Tail(reader, model, time.time(), last)
     whom = model or "all models"
     Console(stderr=True).print(f"following {whom} on {reader.name}; Ctrl-C ends", soft_wrap=True)
     deadline = time.monotonic() + seconds if seconds else math.inf

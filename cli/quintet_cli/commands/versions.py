@@ -18,6 +18,7 @@ from quintet_cli.run_reader import RunReader
 from quintet_cli.shapes import Gone
 from quintet_cli.stage import DEFAULT_STATE, Stage, StageError
 from quintet_cli.terminal import Console
+from quintet_cli.views.times import shown_time
 from quintet_publish.registry import Listed
 
 __all__ = ["register"]
@@ -49,9 +50,7 @@ def versions(
             _state(found, roles),
             found.digest[:12],
             f"{found.size:,}",
-            found.created,
-            found.withdrawn,
-            found.deleted,
+            *map(shown_time, (found.created, found.withdrawn, found.deleted)),
         )
     console.print(table)
     return listed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from rich.table import Table
 
@@ -12,6 +11,7 @@ from quintet.jobs.store import JobSummary
 from quintet.protocols.media import is_text
 from quintet_cli.shapes import JobLine, JobView
 from quintet_cli.terminal import Console
+from quintet_cli.views.times import shown_time
 
 __all__ = ["job_line", "job_view", "print_job", "print_jobs"]
 
@@ -23,7 +23,9 @@ def print_jobs(jobs: Iterable[JobSummary]) -> None:
     table = Table("job", "state", "model", "created", "took")
     for job in jobs:
         took = f"{job.updated - job.created:.1f} s" if job.state in SETTLED else ""
-        table.add_row(job.id, job.state, f"{job.model} v{job.version}", _time(job.created), took)
+        table.add_row(
+            job.id, job.state, f"{job.model} v{job.version}", shown_time(job.created), took
+        )
     console.print(table)
 
 
@@ -34,9 +36,9 @@ def print_job(job: Job) -> None:
         "state": job.state,
         "model": f"{job.model} v{job.version}",
         "owner": job.owner,
-        "created": _time(job.created),
-        "updated": _time(job.updated),
-        "deadline": _time(job.deadline),
+        "created": shown_time(job.created),
+        "updated": shown_time(job.updated),
+        "deadline": shown_time(job.deadline),
         "attempts": str(job.attempts),
         "request": _shown(job.request),
     }
@@ -85,7 +87,3 @@ def _shown(content: Content) -> str:
     """Describe a content without showing it."""
     kind = content.content_type or "no content type"
     return f"{content.size} bytes of {kind}" + (f" at {content.place}" if content.place else "")
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -13,6 +12,7 @@ from quintet.rollouts.gates import GateRow, Verdict
 from quintet.rollouts.store import Change
 from quintet.rollouts.transitions import place_of, shown
 from quintet_cli.rollouts import Promise, Report, on_stage
+from quintet_cli.views.times import shown_time
 
 __all__ = [
     "change_line",
@@ -36,7 +36,7 @@ def rollout_view(model: str, report: Report, stage: str) -> Iterator[RenderableT
     why = f": {rollout.reason}" if rollout.reason else ""
     place = "is the one before" if rollout.phase == "watching" else "is live"
     yield escape(f"{model}: {shown(rollout)}{step}; version {rollout.live} {place}")
-    yield escape(f"  {rollout.id}, started {_moment(rollout.started)} by {rollout.by}{why}")
+    yield escape(f"  {rollout.id}, started {shown_time(rollout.started)} by {rollout.by}{why}")
     if overrides := report.route.get("overrides"):
         named = ", ".join(f"{entity} = {version}" for entity, version in overrides.items())
         yield escape(f"  overrides: {named}")
@@ -92,7 +92,7 @@ def _cells(change: Change) -> tuple[str, str, str, str, str]:
     live = f"version {change.after['live']} live"
     route = live if rollout is None else f"version {rollout.candidate} {place_of(rollout)}"
     cause = change.cause
-    return _moment(cause.at), f"{change.event:<11}", route, cause.by, cause.reason
+    return shown_time(cause.at), f"{change.event:<11}", route, cause.by, cause.reason
 
 
 def _promise_lines(promise: Promise) -> Iterator[str]:
@@ -128,7 +128,3 @@ def _gates(rows: Sequence[GateRow]) -> Table:
             f"[{_COLOURS[row.verdict]}]{row.verdict}[/]{dry}",
         )
     return table
-
-
-def _moment(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%SZ}"

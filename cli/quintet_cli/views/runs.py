@@ -20,6 +20,7 @@ from quintet_cli.run_reader import RunReader
 from quintet_cli.shapes import RunLine, Started
 from quintet_cli.stage import StageError
 from quintet_cli.terminal import Console
+from quintet_cli.views.times import shown_time
 
 __all__ = [
     "POLL_SECONDS",
@@ -170,7 +171,7 @@ def print_runs(lines: list[RunLine], model: str) -> None:
     for line in lines:
         status = line["status"]
         table.add_row(
-            _moment(line["started"]),
+            shown_time(line["started"]),
             line["run"],
             status if status in ("starting", "running") else colored(status),
             escape(line["file"]),
@@ -182,11 +183,6 @@ def print_runs(lines: list[RunLine], model: str) -> None:
 
 def _count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
-
-
-def _moment(text: str | None) -> str:
-    """Format an ISO 8601 time to the second."""
-    return (text or "")[:19].replace("T", " ")
 
 
 def _line(reader: RunReader, folder: RunPaths, seen: set[str]) -> RunLine:
@@ -217,7 +213,7 @@ def print_pointers(found: Sequence[Mapping[str, Any]], model: str) -> None:
     for name in ("table", "run", "version", "rows scored", "started", "moved", "by"):
         lines.add_column(name, justify="right" if name == "rows scored" else "left")
     for pointer in found:
-        times = (pointer[name][:19].replace("T", " ") for name in ("started", "moved"))
+        times = (shown_time(pointer[name]) for name in ("started", "moved"))
         version, rows = str(pointer["version"]), f"{pointer['scored']:,}"
         lines.add_row(table_name(pointer), pointer["run"], version, rows, *times, pointer["by"])
     console.print(lines if found else f"no run of {model} has succeeded yet")

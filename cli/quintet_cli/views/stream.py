@@ -17,6 +17,7 @@ from quintet.streaming.windows import Window
 from quintet_cli.stream_reader import Scored
 from quintet_cli.stream_tail import Refused, Seen, Tail, past
 from quintet_cli.terminal import Console
+from quintet_cli.views.times import shown_time
 
 __all__ = [
     "alert_line",
@@ -127,7 +128,7 @@ def window_line(window: Window) -> str:
     parts.append(f"{window.parts} parts" if window.parts > 1 else "1 part")
     return (
         f"{'':8}  {window.model}  [cyan]window[/cyan]  "
-        f"{_day(window.start)} + {window.length:g} s: {', '.join(parts)}"
+        f"{shown_time(window.start)} + {window.length:g} s: {', '.join(parts)}"
     )
 
 
@@ -154,7 +155,3 @@ def _value(value: Any) -> str:
 
 def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
-
-
-def _day(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
