@@ -51,6 +51,26 @@ def test_the_caller_is_who_the_api_authenticated(context: dict[str, Any], caller
 
 
 @pytest.mark.parametrize(
+    ("authorizer", "models"),
+    [
+        (None, ()),
+        ({"principalId": "shop"}, ()),
+        ({"principalId": "shop", "models": "fraud,churn"}, ("fraud", "churn")),
+        ({"principalId": "shop", "models": ""}, ("",)),  # no model has that name
+    ],
+)
+def test_the_models_that_a_caller_may_ask_are_the_authorisers(
+    authorizer: dict[str, str] | None, models: tuple[str, ...]
+) -> None:
+    context = {"authorizer": authorizer}
+    request = received(
+        {"httpMethod": "GET", "resource": "/jobs", "requestContext": context}, ROUTES
+    )
+    assert request.models == models
+    assert request.may_ask("fraud") == (models in ((), ("fraud", "churn")))
+
+
+@pytest.mark.parametrize(
     ("name", "caller", "base"),
     [
         ("predict_custom_domain", BACKEND, "/shop/v1"),

@@ -120,6 +120,7 @@ def read(event: Mapping[str, Any], found: Found) -> Request:
                 headers[name.lower()] = ", ".join(values)
     own = headers.get("x-request-id", "")
     context = event.get("requestContext") or {}
+    authorizer = context.get("authorizer")
     return Request(
         method=found.method,
         route=found.route,
@@ -129,20 +130,22 @@ def read(event: Mapping[str, Any], found: Found) -> Request:
         encoded=bool(event.get("isBase64Encoded")),
         id=own if own and _SANE_ID.fullmatch(own) else str(context.get("requestId", "")),
         query=event.get("queryStringParameters") or {},
-        caller=_caller(context),
+        caller=_caller(context, authorizer or {}),
         path=context.get("path") or "",
         segments=found.segments,
+        models=tuple(authorizer["models"].split(","))
+        if authorizer and "models" in authorizer
+        else (),
     )
 
 
-def _caller(context: Mapping[str, Any]) -> str:
-    """The caller in a `requestContext`; ANONYMOUS if nothing in it identifies one.
+def _caller(context: Mapping[str, Any], authorizer: Mapping[str, Any]) -> str:
+    """The caller in a `requestContext` with what an authoriser said; ANONYMOUS if there is none.
 
     All users of an identity pool share a role, so the user's own id is preferred. An account id
     does not identify a caller: all its users and roles share it.
     """
     identity = context.get("identity") or {}
-    authorizer = context.get("authorizer") or {}
     claims = authorizer.get("claims") or {}
     arn = identity.get("userArn")
     found = (

@@ -75,6 +75,7 @@ def rows_of(
         raise TooLarge.of(field, f"at most {MAX_ROWS:,} in a request", f"{len(rows):,}")
     known = set(columns)
     rows = [strict_json.members(f"{field}[{at}]", row, known) for at, row in enumerate(rows)]
+    request.check_model(model)
     if not NAME.fullmatch(model):
         raise UnknownModel(model)
     return model, rows

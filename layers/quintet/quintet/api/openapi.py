@@ -31,15 +31,17 @@ class OpenApi:
             Transient: the registry could not be read.
         """
         name = request.parameters.get("model")
-        found = self._all() if name is None else [self.read(name)]
+        if name is not None:
+            request.check_model(name)
+        found = self._all(request) if name is None else [self.read(name)]
         whole = name is None
         return Response(
             200, json_body(document(found, whole=whole, base=request.base, auth=self.auth))
         )
 
-    def _all(self) -> list[Described]:
+    def _all(self, request: Request) -> list[Described]:
         found = []
-        for name in self.names():
+        for name in filter(request.may_ask, self.names()):
             with suppress(NotFound, ModelFailure):
                 found.append(self.read(name))
         return found

@@ -25,10 +25,10 @@ def answer(recommender: Recommender, request: Request, context: RequestContext) 
     Raises:
         QuintetError: as `Recommender.recommend` does.
     """
-    user = user_of(request.parameters["user"])
-    found = recommender.recommend(
-        context, request.parameters["model"], partial(_asked, request, user)
-    )
+    model, user = request.parameters["model"], user_of(request.parameters["user"])
+    if request.models:  # a call costs
+        request.check_model(model)
+    found = recommender.recommend(context, model, partial(_asked, request, user))
     return Response(200, json_body(found.document(context)))
 
 

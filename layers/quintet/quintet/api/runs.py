@@ -63,6 +63,8 @@ class RunsApi:
             raise BadInput.of("owner", "no such field: the caller is the owner", "one")
         if "traceparent" in asked:
             raise BadInput.of("traceparent", "no such field: it is a header", "one")
+        if isinstance(model := asked.get("model"), str):  # else it is refused below
+            request.check_model(model)
         known = {"bucket": self.bucket, **asked, "owner": request.caller}
         trace = w3c.trace_id(request.headers.get("traceparent", ""))
         folder, new = self.begin(known, request.caller, trace)
@@ -110,6 +112,7 @@ class RunsApi:
         model = query.get("model", "")
         if not NAME.fullmatch(model):
             raise BadInput.of("model", "a model's name", repr(model[:60]))
+        request.check_model(model)
         most = read_limit(query.get("limit"), DEFAULT_PAGE, MAX_PAGE)
         page = newest(model, self.shelf, most, query.get("next"), request.caller)
         return Response(200, json_body({"runs": page.runs, "next": page.after}))
@@ -125,6 +128,7 @@ class RunsApi:
 
 def _folder(request: Request) -> RunPaths:
     model, run = request.parameters["model"], request.parameters["run"]
+    request.check_model(model)
     if not (NAME.fullmatch(model) and _RUN.fullmatch(run)):
         raise NotFound.of("run", "a run of a model", repr(f"{model}/{run}"[:80]))
     return RunPaths(model, run)

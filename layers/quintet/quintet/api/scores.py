@@ -47,6 +47,7 @@ class ScoresApi:
             NotFound: the model does not exist or has no entity key, or the entity has no score.
         """
         model, entity = request.parameters["model"], key_of(request.parameters["entity"])
+        request.check_model(model)
         if not NAME.fullmatch(model):
             raise UnknownModel(model)
         key = self.contract(model).entity

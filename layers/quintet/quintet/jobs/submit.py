@@ -115,6 +115,7 @@ class Submitter:
         Raises:
             QuintetError: the request is refused, or could not be stored.
         """
+        request.check_model(target[0])
         key = idempotency_key(request, protocol.name, target, options)
         if key is not None:
             earlier = self.store.earlier(request.caller, key, self.clock())

@@ -27,6 +27,7 @@ from quintet.errors import (
     Transient,
     Unprocessable,
     UnsupportedMedia,
+    shown,
 )
 from quintet.formats import strict_json
 from quintet.formats.strict_json import DIGITS_TO_ZERO, LONG_NUMBER
@@ -102,8 +103,8 @@ class Request:
     """An HTTP request: header names in lower case, the body as received.
 
     `route` is the path as written in template.yaml, `parameters` are its path parameters.
-    `caller` is the authenticated sender. `path` is the path as received, whose last `segments` are
-    those of the route.
+    `caller` is the authenticated sender, `models` are those that it may ask, empty for all. `path`
+    is the path as received, whose last `segments` are those of the route.
     """
 
     method: str
@@ -117,6 +118,21 @@ class Request:
     caller: str = ANONYMOUS
     path: str = field(default="", compare=False)
     segments: int = field(default=0, compare=False)
+    models: tuple[str, ...] = ()
+
+    def check_model(self, model: str) -> None:
+        """Refuse a model that the caller may not ask.
+
+        Raises:
+            Forbidden: the caller's key or token names other models.
+        """
+        if not self.may_ask(model):
+            allowed = f"one that this caller may ask: {', '.join(self.models)}"
+            raise Forbidden.of("model", allowed, shown(model))
+
+    def may_ask(self, model: str) -> bool:
+        """Whether the caller may ask a model, and see it in lists."""
+        return not self.models or model in self.models
 
     @property
     def base(self) -> str:
@@ -242,7 +258,10 @@ class WireProtocol:
                 # tritonclient's asyncio client asks for gzip, but decompresses only inferences
                 response.compress = False
                 return response
-        route = online.route(context, *self.target(request))
+        model, version = self.target(request)
+        if request.models:
+            request.check_model(model)
+        route = online.route(context, model, version)
         try:
             asked = self.decode(route.model.contract, request)
             if asked.pins and route.rollout is not None:

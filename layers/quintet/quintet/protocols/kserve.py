@@ -48,7 +48,8 @@ def about(online: Online, request: Request, context: RequestContext) -> Response
         return None
     name = request.parameters.get("model")
     if name is None:
-        return Response(200, json_body({"models": list(online.index())}))
+        return Response(200, json_body({"models": [*filter(request.may_ask, online.index())]}))
+    request.check_model(name)
     online.route(context, name, None)
     return Response(200, json_body({"name": name, "ready": True}))
 

@@ -73,9 +73,10 @@ def _about(online: Online, request: Request, context: RequestContext, path: list
             # the protocol specifies `live` for both, KServe's client reads `ready`
             return {"live": True, "ready": True}
         case ["GET", "models"]:  # KServe's, not the protocol's
-            return {"models": sorted(online.index())}
+            return {"models": sorted(filter(request.may_ask, online.index()))}
         case ["GET", "models", "stats"]:
-            return oip_metadata.statistics(online.stats)
+            seen = {key: one for key, one in online.stats.items() if request.may_ask(key[0])}
+            return oip_metadata.statistics(seen)
         case ["POST", "repository", *rest]:
             return _about_repository(online, request, context, rest)
         case ["GET", "models", name, *rest]:
@@ -99,11 +100,13 @@ def _about_repository(
             return [
                 {"name": name, "version": str(version), "state": "READY", "reason": ""}
                 for name, versions in online.index().items()
+                if request.may_ask(name)
                 for version in versions
             ]
         case ["models", name, "load"]:
             if _repository_parameters(request):
                 raise BadInput.of("parameters", "none: a version loads as published", "some")
+            request.check_model(name)
             online.route(context, name, None)
             return {"name": name, "load": True}  # as KServe's server says; Triton's says nothing
         case ["models", name, "unload"]:
@@ -111,6 +114,7 @@ def _about_repository(
             strict_json.members(
                 "parameters", _repository_parameters(request), {"unload_dependents"}
             )
+            request.check_model(name)
             online.models.unload(name)
             return {"name": name, "unload": True}
     raise _no_such_path(request)
@@ -134,6 +138,7 @@ def _repository_parameters(request: Request) -> Any:
 def _about_model(
     online: Online, request: Request, context: RequestContext, name: str, rest: list[str]
 ) -> object:
+    request.check_model(name)
     version = None
     if len(rest) >= 2 and rest[0] == "versions":
         version = read_version(name, rest[1])
