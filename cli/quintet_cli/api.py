@@ -1,23 +1,25 @@
-"""Requests to a stage's API, signed if the stage is on AWS."""
+"""Requests to a stage's API: with the user's key or token if there is one, else signed."""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import boto3
 import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-from quintet_cli.stacks import NO_CREDENTIALS, StageError
+from quintet_cli.stacks import StageError
 from quintet_cli.stage import Stage
 
 __all__ = ["Answer", "Api"]
 
 SECONDS = 30
+#: the variable with a key of `quintet keys`, or a token
+KEY = "QUINTET_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class Api:
 
     def __init__(self, stage: Stage) -> None:
         self._url = stage.api_url
-        self._signs = stage.endpoint_url is None
+        self._key = os.environ.get(KEY, "")
+        auth = stage.outputs.get("ApiAuth", "iam" if stage.endpoint_url is None else "none")
+        self._signs, self._stage = auth == "iam", stage
         self._pool = urllib3.PoolManager(retries=False, timeout=SECONDS)
 
     def request(
@@ -48,12 +52,11 @@ class Api:
         url = self._url + path if self._is_below(path) else urljoin(self._url, path)
         data = b"" if body is None else json.dumps(body).encode()
         signed = AWSRequest(method, url, data=data, headers=headers or {})
-        if self._signs:
-            session = boto3.Session()
-            credentials = session.get_credentials()
-            if credentials is None:
-                raise StageError(NO_CREDENTIALS)
-            SigV4Auth(credentials, "execute-api", session.region_name).add_auth(signed)
+        if self._key:
+            signed.headers["Authorization"] = f"Bearer {self._key}"
+        elif self._signs:
+            credentials = self._stage.credentials
+            SigV4Auth(credentials, "execute-api", self._stage.region).add_auth(signed)
         try:
             response = self._pool.request(method, url, body=data, headers=dict(signed.headers))
         except urllib3.exceptions.HTTPError as error:

@@ -95,6 +95,7 @@ COMMANDS = {
     ),
     "scores": ("scores", "Load scores for look-up by entity."),
     "jobs": ("jobs", "See and cancel asynchronous jobs."),
+    "keys": ("keys", "Manage the keys of callers that send a header."),
     "endpoints": ("endpoints", "Manage the endpoints that receive callbacks."),
     "stream": ("stream", "Send records to the stream; follow its results."),
     "dlq": ("dlq", "See and replay what was refused: messages, rows, records."),

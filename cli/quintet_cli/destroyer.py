@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError, WaiterError
 
 from quintet_cli.stage import StageError
+from quintet_cli.usage_plans import UsagePlans
 
 __all__ = ["Destroyer", "StageResources"]
 
@@ -49,6 +50,7 @@ class Destroyer:
         self._s3 = client("s3")
         self._dynamodb = client("dynamodb")
         self._logs = client("logs")
+        self._plans = UsagePlans(client("apigateway"), stage)
         self._name = f"quintet-{stage}"
         self._say = say
 
@@ -87,6 +89,9 @@ class Destroyer:
         Raises:
             StageError: something cannot be deleted; resources deleted before stay deleted.
         """
+        if standing.stacks and (plans := self._plans.remove_all()):
+            # API Gateway deletes no API that a plan of ours is for
+            self._say(f"usage plans of callers' keys: {plans} deleted")
         for stack in standing.stacks:
             self._delete_stack(stack)
         for bucket in standing.buckets:

@@ -1,4 +1,4 @@
-"""Times in options: so long ago, or a moment."""
+"""Times in options: so long ago or ahead, or a moment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from quintet.formats.moments import moment_of
 from quintet_cli.stage import StageError
 
-__all__ = ["moment"]
+__all__ = ["ahead", "moment"]
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 
@@ -29,3 +29,14 @@ def moment(text: str | None, option: str) -> float:
         raise StageError(
             f"{option}: expected 30m, 12h, 7d or a time such as 2026-01-31T12:00, got {text!r}"
         ) from None
+
+
+def ahead(text: str, option: str, now: float) -> float:
+    """The time of an option as epoch seconds: so long from now, or ISO 8601.
+
+    Raises:
+        StageError: it is neither.
+    """
+    if span := re.fullmatch(r"(\d{1,6})([mhd])", text):
+        return now + int(span[1]) * _UNITS[span[2]]
+    return moment(text, option)

@@ -52,8 +52,9 @@ def add(
     caller: Annotated[
         list[str] | None,
         typer.Option(
-            help="A caller who may use it: a user's or a role's ARN. By default all callers may.",
-            metavar="ARN",
+            help="A caller who may use it: a user's or a role's ARN, or the name of its key. By "
+            "default all callers may.",
+            metavar="CALLER",
         ),
     ] = None,
     stage: StageName = "local",

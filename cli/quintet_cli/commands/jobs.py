@@ -42,7 +42,9 @@ def ls(
     *,
     owner: Annotated[
         str | None,
-        typer.Option("--owner", help="The caller whose jobs to list: a user's or a role's ARN."),
+        typer.Option(
+            "--owner", help="The caller whose jobs to list: a user's or a role's ARN, or its name."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="Only jobs of this model.")] = None,
     only: Annotated[

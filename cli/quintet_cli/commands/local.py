@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -26,6 +27,14 @@ __all__ = ["register"]
 StateOption = Annotated[
     Path, typer.Option("--state", help="Folder of the state file and the functions' logs.")
 ]
+
+
+class Auth(StrEnum):
+    """How callers of the API are authenticated."""
+
+    iam = "iam"
+    keys = "keys"
+    jwt = "jwt"
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +65,13 @@ def up(
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A template parameter.")
     ] = None,
+    auth: Annotated[
+        Auth | None,
+        typer.Option(
+            "--auth",
+            help="Authenticate callers of the API as on AWS; without it anyone is answered.",
+        ),
+    ] = None,
     faults: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A fault plan: which faults to inject, and how often."),
@@ -85,7 +101,8 @@ def up(
     """Serve template.yaml on this machine: an AWS endpoint and the API."""
     if not strict and (executions or table_ramp):
         raise StageError("--executions and --table-ramp need --strict")
-    parameters = dict(_parameter(text) for text in parameter or [])
+    parameter = [*(parameter or []), *([f"ApiAuth={auth}"] if auth else [])]
+    parameters = dict(_parameter(text) for text in parameter)
     template = template or project_folder() / "template.yaml"
     if detach:
         changed = parameter or faults or strict or fresh
@@ -93,7 +110,7 @@ def up(
             print_running(Console(), page, start_beside(state) if with_console else None)
             return
         options = ["--template", str(template), "--port", str(port), "--api-port", str(api_port)]
-        options += [f"--parameter={text}" for text in parameter or []]
+        options += [f"--parameter={text}" for text in parameter]
         options += ["--faults", str(faults)] if faults else []
         options += ["--strict"] if strict else []
         options += ["--executions", str(executions)] if executions else []
