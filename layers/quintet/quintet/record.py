@@ -8,6 +8,7 @@ once. Even the fields of a class are only made when they are first asked for.
 from __future__ import annotations
 
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
+from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
@@ -68,10 +69,11 @@ class Record:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._values() == other._values()
+        return self._values == other._values
 
     def __hash__(self) -> int:
-        return hash(self._values())
+        return hash(self._values)
 
+    @cached_property
     def _values(self) -> tuple[Any, ...]:
         return tuple([getattr(self, one.name) for one in fields(self)])
