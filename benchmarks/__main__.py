@@ -12,6 +12,7 @@ import sys
 
 #: about how many minutes each takes on a quiet machine of two cores
 MINUTES = {
+    "handler": 1.0,
     "predict_overhead": 2.0,
     "rollout_overhead": 1.0,
     "cold_start": 1.0,
