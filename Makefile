@@ -88,9 +88,11 @@ demo-down: setup ## stop what `make demo` left running
 
 bench: setup ## run every benchmark (WRITE=--write stores the results, and writes their page)
 	$(BIN)/python -m benchmarks $(WRITE)
+	$(BIN)/python -m benchmarks.page $(WRITE)
 
 bench-peers: setup ## compare with other servers and tools, each installed into an environment of its own
 	$(BIN)/python -m benchmarks.peers $(WRITE)
+	$(BIN)/python -m benchmarks.page $(WRITE)
 
 foreign-models: setup ## export models with torch, CatBoost and others, and serve them and packages' own by every path
 	$(BIN)/python -m benchmarks.foreign --export
