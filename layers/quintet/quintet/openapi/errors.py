@@ -65,21 +65,25 @@ _CASES: dict[int, tuple[str, QuintetError | None]] = {
 }
 #: the statuses that API Gateway answers itself, for paths of any protocol
 GATEWAY = {
+    401: "expected a key (Authorization: Bearer or x-api-key), got none",
     403: "Missing Authentication Token",
     413: "Request Too Long",
-    429: "Too Many Requests",
+    429: "too many requests a second; try again in a second",
+    503: "callers cannot be verified now; try again",
     504: "Endpoint request timed out",
 }
-_THROTTLED = {
-    429: "Too many requests: API Gateway's throttling.",
+#: those of them that the functions never answer
+_ONLY_GATEWAY = {
+    401: "The key or token is missing, unknown, expired or revoked.",
+    429: "Too many requests: the caller's rate, or that of the API.",
     504: "No answer within 29 s.",
 }
 _FORMS = {"Problem": records.failure, "Oip": oip.failure, "SageMaker": sagemaker.failure}
 _JSON = "application/json"
 
 #: the statuses of a prediction, and of reading what a path names
-PREDICTS = (400, 403, 404, 413, 415, 422, 424, 429, 500, 503, 504)
-READS = (400, 403, 404, 429, 500, 503, 504)
+PREDICTS = (400, 401, 403, 404, 413, 415, 422, 424, 429, 500, 503, 504)
+READS = (400, 401, 403, 404, 429, 500, 503, 504)
 
 _TEXT: Schema = {"type": "string"}
 
@@ -142,7 +146,7 @@ def errors(form: str, statuses: Iterable[int]) -> dict[str, Schema]:
     for status in statuses:
         if form == "SageMaker" and status == 404:  # SageMaker has none: it is a 400
             continue
-        name = f"Gateway{status}" if status in _THROTTLED else f"{form}{status}"
+        name = f"Gateway{status}" if status in _ONLY_GATEWAY else f"{form}{status}"
         found[str(status)] = {"$ref": f"#/components/responses/{name}"}
     return found
 
@@ -151,7 +155,7 @@ def responses() -> dict[str, Schema]:
     """The error responses by name, each with a body that its form's own code wrote."""
     found = {
         f"Gateway{status}": {"description": text, "content": _gateway(status)}
-        for status, text in _THROTTLED.items()
+        for status, text in _ONLY_GATEWAY.items()
     }
     for form in _FORMS:
         for status, (text, error) in _CASES.items():

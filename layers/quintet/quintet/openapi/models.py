@@ -315,7 +315,7 @@ def _async_parameters() -> tuple[Schema, ...]:
             "header",
             f"{prefix}Inference-Id",
             "the caller's id of the inference",
-            {"type": "string", "pattern": "^[ -~]{1,64}$"},
+            {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[ -~]+$"},
         ),
         parameter(
             "header",

@@ -39,7 +39,7 @@ def parameter(place: str, name: str, about: str, schema: Schema | None = None) -
 
 
 def _printable(most: int) -> Schema:
-    return {"type": "string", "minLength": 1, "maxLength": most, "pattern": f"^[!-~]{{1,{most}}}$"}
+    return {"type": "string", "minLength": 1, "maxLength": most, "pattern": "^[!-~]+$"}
 
 
 #: parameters of several operations
@@ -78,7 +78,7 @@ PARAMETERS: dict[str, Schema] = {
         "header",
         "X-Amzn-SageMaker-Custom-Attributes",
         "echoed",
-        {"type": "string", "pattern": "^[ -~]{0,1024}$"},
+        {"type": "string", "maxLength": 1024, "pattern": "^[ -~]*$"},
     ),
     "TargetVariant": parameter(
         "header",

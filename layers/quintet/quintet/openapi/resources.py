@@ -23,7 +23,7 @@ from quintet.openapi.values import Schema
 
 __all__ = ["ACCEPTED", "SCHEMAS", "server_paths", "shared_paths"]
 
-_WRITES = (400, 403, 404, 413, 415, 429, 500, 503, 504)
+_WRITES = (400, 401, 403, 404, 413, 415, 429, 500, 503, 504)
 #: rows of labels or feedback in a request
 _MOST = 10_000
 _STATES = [*OPEN, *SETTLED]
