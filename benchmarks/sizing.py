@@ -36,7 +36,7 @@ from quintet_local.server import CONTAINERS_HOST, HOST
 
 ROWS = (5, 50, 500)
 VCPUS = (1.0, 0.5, 0.25)
-TURNS = 3
+TURNS = 2
 BLOCK_SECONDS, POINT_SECONDS = 0.3, 3.0
 #: writes as much into the log as predict does
 BARE = f"""
