@@ -12,9 +12,18 @@ from tests.built.emulator import ARCHITECTURE
 
 pytestmark = pytest.mark.built
 
-LAYERS = ("RuntimeLayer", "ColumnarLayer", "SealingLayer", "QuintetLayer")
 #: what loads the cryptography, which the package itself does not
 SEALING = ("quintet.captures.sealing", "quintet.captures.opening")
+TOKENS = ("quintet.callers.tokens", "quintet.callers.issuer_keys")
+#: layers that one function has together, what they hold among other packages, and its loaders
+SETS = (
+    (
+        ("RuntimeLayer", "ColumnarLayer", "SealingLayer", "QuintetLayer"),
+        {"onnxruntime", "numpy", "datasketches", "arro3.core", "arro3.io", "quintet"},
+        SEALING,
+    ),
+    (("RuntimeLayer", "CallersLayer", "QuintetLayer"), {"jwt", "cryptography", "quintet"}, TOKENS),
+)
 
 
 def packages(folder: Path) -> list[str]:
@@ -28,14 +37,15 @@ def packages(folder: Path) -> list[str]:
     return sorted([*modules, *found])
 
 
-def test_the_packages_of_the_layers_need_nothing_that_is_not_there(tmp_path: Path) -> None:
-    folders = [built(ARCHITECTURE).layer(name) / "python" for name in LAYERS]
+@pytest.mark.parametrize(("layers", "held", "loaders"), SETS, ids=["sealing", "tokens"])
+def test_the_packages_of_the_layers_need_nothing_that_is_not_there(
+    tmp_path: Path, layers: tuple[str, ...], held: set[str], loaders: tuple[str, ...]
+) -> None:
+    folders = [built(ARCHITECTURE).layer(name) / "python" for name in layers]
     names = [name for folder in folders for name in packages(folder)]
-    assert {"onnxruntime", "numpy", "datasketches", "arro3.core", "arro3.io", "quintet"} <= set(
-        names
-    )
+    assert held <= set(names)
     done = subprocess.run(
-        ["python3.13", "-SPc", "".join(f"import {name}\n" for name in [*names, *SEALING])],
+        ["python3.13", "-SPc", "".join(f"import {name}\n" for name in [*names, *loaders])],
         cwd=tmp_path,
         env={
             "PATH": os.environ["PATH"],

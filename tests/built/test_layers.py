@@ -11,7 +11,7 @@ from tests.kits.local_aws import ROOT
 
 pytestmark = [pytest.mark.built, pytest.mark.parametrize("architecture", ARCHITECTURES)]
 
-LAYERS = ("RuntimeLayer", "ColumnarLayer", "SealingLayer", "QuintetLayer")
+LAYERS = ("RuntimeLayer", "ColumnarLayer", "SealingLayer", "CallersLayer", "QuintetLayer")
 BASE_MB, FUNCTION_MB = 95, 140
 MACHINES = {"x86_64": "EM_X86_64", "arm64": "EM_AARCH64"}
 
@@ -48,6 +48,10 @@ def test_the_cryptography_is_carried_by_those_alone_that_use_it(architecture: st
     sealing = built(architecture).layer("SealingLayer")
     carrying = {n for n, f in built(architecture).functions.items() if sealing in f.layers}
     assert carrying == {"Predict", "Work", "ScoreStream", "Compare"}
+    callers = built(architecture).layer("CallersLayer")
+    assert {n for n, f in built(architecture).functions.items() if callers in f.layers} == {
+        "Authorise"
+    }
 
 
 def test_libraries_are_of_the_machine_and_need_no_newer_runtime(architecture: str) -> None:
