@@ -14,12 +14,13 @@ from tests.simulation.faults import Fault, Faults
 from tests.simulation.kernel import Simulation
 from tests.simulation.scenario import START, Scenario
 from tests.simulation.scenarios.jobs import Jobs
+from tests.simulation.scenarios.stream import Stream
 
 __all__ = ["SCENARIOS", "Outcome", "Totals", "run", "scenario_of", "shrunk"]
 
 #: how far apart the seeds of weathers are, and how many are tried for fewer inputs
 WEATHERS, TRIES = 1_000_003, 12
-SCENARIOS: tuple[type[Scenario], ...] = (Jobs,)
+SCENARIOS: tuple[type[Scenario], ...] = (Jobs, Stream)
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ class Simulation:
         self._trace = hashlib.blake2b(digest_size=16)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._tasks: set[Task] = set()
+        self.tasks: set[Task] = set()
         self._hub = greenlet.getcurrent()
 
     # ---- time ------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class Simulation:
 
     def close(self) -> None:
         """End tasks that still wait."""
-        for task in list(self._tasks):
+        for task in list(self.tasks):
             task.dead = True
             self.current = task  # what it calls on its way out gets no further
             task._greenlet.throw(Killed)
@@ -96,7 +96,7 @@ class Simulation:
     @property
     def idle(self) -> bool:
         """Whether no task runs or waits."""
-        return not self._tasks
+        return not self.tasks
 
     # ---- tasks -----------------------------------------------------------------------------
 
@@ -120,10 +120,10 @@ class Simulation:
             except Exception as error:
                 self.violations.append(f"{name} raised: {type(error).__name__}: {error}")
             finally:
-                self._tasks.discard(task)
+                self.tasks.discard(task)
 
         task._greenlet = greenlet(body, parent=self._hub)
-        self._tasks.add(task)
+        self.tasks.add(task)
         self.at(self.now + after, partial(self._resume, task))
         return task
 

@@ -49,8 +49,7 @@ class Fatal:
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
-        self.contract, self.digest, self.size = CONTRACT, "d", 1
-        self.due = None  # no golden rows are left to check
+        self.contract, self.digest, self.due = CONTRACT, "d", None
 
     def run(self, outputs: Sequence[str], feeds: dict[str, Any]) -> list[Any]:
         """See `quintet.scoring.Model.run`."""
