@@ -37,6 +37,7 @@ def test_a_report_fits_its_window_and_asks_for_nothing(tmp_path: Path, width: in
     report_run(
         plan.folder,
         store=bench.store,
+        cells=bench.cells,
         clock=lambda: datetime(2026, 11, 20, tzinfo=UTC),
         reference=lambda plan: Reference(CONTRACT, bench.baseline),
         memory_mb=1769,

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from quintet.aws.scores_bucket import S3ConditionalObjects
 from quintet.batch.plans import REPLAY_OF
-from quintet.batch.tables import ConditionalObjects, MemoryConditionalObjects
+from quintet.batch.stores import ConditionalObjects, MemoryConditionalObjects
 from quintet.errors import Transient
 from quintet_cli.app import app
 

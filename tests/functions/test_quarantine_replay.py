@@ -28,7 +28,7 @@ from tests.kits.batch_functions import MACHINE, BatchAws, serving
 from typer.testing import CliRunner
 
 from quintet.aws.input_bucket import S3InputBucket
-from quintet.aws.scores_bucket import S3ObjectStore
+from quintet.aws.scores_bucket import S3ConditionalObjects, S3ObjectStore
 from quintet.batch.planning import MemoryCatalog, Pinned, RunRequest, plan_run
 from quintet.batch.plans import Plan, RunPaths, run_name, unit_from
 from quintet.batch.reports import report_run
@@ -111,7 +111,10 @@ class House:
             )
         if report:
             report_run(
-                plan.folder, store=store, clock=lambda: datetime(2026, 11, 20, 9, tzinfo=UTC)
+                plan.folder,
+                store=store,
+                cells=S3ConditionalObjects(self.aws.signed("s3"), "scores"),
+                clock=lambda: datetime(2026, 11, 20, 9, tzinfo=UTC),
             )
         return plan.folder
 

@@ -17,7 +17,7 @@ from quintet.batch.candidates import CandidateSets, MemoryCandidateSets
 from quintet.batch.planning import OUTPUT, MemoryCatalog, Pinned, plan_run
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, Unit, run_name, unit_from
 from quintet.batch.requests import RunRequest, request_from
-from quintet.batch.stores import MemoryInputBucket, MemoryObjectStore
+from quintet.batch.stores import MemoryConditionalObjects, MemoryInputBucket, MemoryObjectStore
 from quintet.batch.units import score_unit
 from quintet.captures.store import MemoryCaptures
 from quintet.contract import Contract, Feature, Input, Output, to_dict
@@ -245,6 +245,11 @@ class Bench:
         self.candidates: CandidateSets = MemoryCandidateSets()
         self.catalog = catalog
         self.baseline: dict[str, Any] = {}
+
+    @property
+    def cells(self) -> MemoryConditionalObjects:
+        """The objects of the store, to be replaced conditionally."""
+        return MemoryConditionalObjects(self.store.objects)
 
     def plan(
         self, key: str, body: bytes, unit_bytes: int = 1 << 20, output: str | None = None

@@ -16,12 +16,19 @@ from tests.kits.streams import NOW, SHARD, sequence
 
 from quintet.aws.client import AwsClient
 from quintet.aws.input_bucket import S3InputBucket
-from quintet.aws.scores_bucket import S3ObjectStore
+from quintet.aws.scores_bucket import S3ConditionalObjects, S3ObjectStore
 from quintet.batch.planning import plan_run
 from quintet.batch.plans import Plan, run_name, unit_from
 from quintet.batch.reports import report_run
 from quintet.batch.requests import request_from
-from quintet.batch.stores import InputBucket, MemoryInputBucket, MemoryObjectStore, ObjectStore
+from quintet.batch.stores import (
+    ConditionalObjects,
+    InputBucket,
+    MemoryConditionalObjects,
+    MemoryInputBucket,
+    MemoryObjectStore,
+    ObjectStore,
+)
 from quintet.batch.units import score_unit
 from quintet.errors import Refusal
 from quintet.features import MemoryFeatures
@@ -122,7 +129,9 @@ def memory_world(place: str, names: Sequence[str]) -> World:
     if place == "tiny":
         files = MemoryInputBucket()
         version = files.put("inbox", "tiny/a.csv", _rows(names)).version_id
-        return _run_world(files, MemoryReplayInbox(files, "inbox"), store, marked, str(version))
+        cells = MemoryConditionalObjects(store.objects)
+        into = MemoryReplayInbox(files, "inbox")
+        return _run_world(files, into, (store, cells), marked, str(version))
     stream = MemoryEventStream("events")
     return _stream_world(
         place,
@@ -147,7 +156,8 @@ def aws_world(place: str, names: Sequence[str], url: str) -> World:
         s3.put_bucket_versioning(Bucket=inbox, VersioningConfiguration={"Status": "Enabled"})
         put = s3.put_object(Bucket=inbox, Key="tiny/a.csv", Body=_rows(names))
         files, into = S3InputBucket(lean), S3ReplayInbox(lean, inbox)
-        return _run_world(files, into, store, marked, put["VersionId"])
+        cells = S3ConditionalObjects(lean, name)
+        return _run_world(files, into, (store, cells), marked, put["VersionId"])
     kinesis = client("kinesis", url)
     kinesis.create_stream(StreamName=name, ShardCount=1)
     objects, stream = S3StreamObjects(lean, name), KinesisStream(name, kinesis)
@@ -190,8 +200,13 @@ def _rows(names: Sequence[str]) -> bytes:
 
 
 def _run_world(
-    files: InputBucket, inbox: ReplayInbox, store: ObjectStore, marked: MarkObjects, version: str
+    files: InputBucket,
+    inbox: ReplayInbox,
+    stores: tuple[ObjectStore, ConditionalObjects],
+    marked: MarkObjects,
+    version: str,
 ) -> World:
+    store, cells = stores
     asked = {"bucket": inbox.bucket, "key": "tiny/a.csv", "version_id": version}
     run = run_name(inbox.bucket, "tiny/a.csv", version)
     request = request_from(asked, run=run, started=STARTED)
@@ -207,7 +222,8 @@ def _run_world(
             features=MemoryFeatures(),
             clock=lambda: 0.0,
         )
-    report_run(plan.folder, store=store, clock=lambda: datetime(2026, 11, 20, 9, tzinfo=UTC))
+    ended = datetime(2026, 11, 20, 9, tzinfo=UTC)
+    report_run(plan.folder, store=store, cells=cells, clock=lambda: ended)
 
     def sent() -> list[str]:
         listed = [found.key for found in files.keys(inbox.bucket, "tiny/replays/")]

@@ -6,21 +6,27 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from tests.simulation.faults import Fault, Faults
 from tests.simulation.kernel import Simulation
 from tests.simulation.scenario import START, Scenario
+from tests.simulation.scenarios.batch import Batch
 from tests.simulation.scenarios.jobs import Jobs
 from tests.simulation.scenarios.stream import Stream
+
+from quintet.batch import executions, reports
 
 __all__ = ["SCENARIOS", "Outcome", "Totals", "run", "scenario_of", "shrunk"]
 
 #: how far apart the seeds of weathers are, and how many are tried for fewer inputs
 WEATHERS, TRIES = 1_000_003, 12
-SCENARIOS: tuple[type[Scenario], ...] = (Jobs, Stream)
+#: modules that wait for ports in threads
+POOLED = (reports, executions)
+SCENARIOS: tuple[type[Scenario], ...] = (Jobs, Stream, Batch)
 
 
 @dataclass(slots=True)
@@ -135,17 +141,34 @@ def run(
     )
 
 
+class InTurn:
+    """A pool of threads without threads: what it is given is done in turn."""
+
+    def __init__(self, *given: object) -> None: ...
+
+    def __enter__(self) -> InTurn:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    map = map
+
+
 @contextmanager
 def _one_source(seed: int) -> Iterator[None]:
-    """Let everything that is drawn, and every new id, come from the seed."""
-    state, made, source = random.getstate(), uuid.uuid4, random.Random(f"{seed}/ids")
+    """Let all that is drawn, and every new id, come from the seed; let all be in one thread."""
+    state, source = random.getstate(), random.Random(f"{seed}/ids")
+
+    def new_id() -> uuid.UUID:
+        return uuid.UUID(int=source.getrandbits(128), version=4)
+
     random.seed(seed)
-    uuid.uuid4 = lambda: uuid.UUID(int=source.getrandbits(128), version=4)
-    try:
+    with ExitStack() as stack:
+        stack.callback(random.setstate, state)
+        stack.enter_context(patch.object(uuid, "uuid4", new_id))
+        for module in POOLED:
+            stack.enter_context(patch.object(module, "ThreadPoolExecutor", InTurn))
         yield
-    finally:
-        random.setstate(state)
-        uuid.uuid4 = made
 
 
 def shrunk(found: Outcome, scenario: type[Scenario] | None = None) -> Outcome:

@@ -8,6 +8,7 @@ from tests.simulation.campaign import SCENARIOS, run, shrunk
 from tests.simulation.faults import Faults
 from tests.simulation.kernel import Port, Simulation
 from tests.simulation.scenario import START, Scenario
+from tests.simulation.scenarios.batch import Batch
 from tests.simulation.scenarios.jobs import Jobs
 
 from quintet.errors import Transient
@@ -22,6 +23,15 @@ def test_whatever_fails_every_input_comes_to_its_end(scenario: type[Scenario]) -
     totals = campaign(range(SEEDS), only=scenario.NAME)
     assert totals.failures == {}
     assert totals.seconds > 3600 * SEEDS / 2, "time passed"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "seed"),
+    # a report that counted before a redrive, and woke after it, replaced the redrive's
+    [(Batch, 59)],
+)
+def test_seeds_that_failed_once(scenario: type[Scenario], seed: int) -> None:
+    assert run(seed, scenario=scenario).failures == []
 
 
 def test_a_seed_replays_call_by_call() -> None:

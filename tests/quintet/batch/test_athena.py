@@ -14,7 +14,8 @@ from tests.kits.batch import CONTRACT, Bench, csv_bytes, row
 from quintet.batch.athena import CSV_TYPES, TYPES, MemoryTables, follow_pointer
 from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.reports import report_run
-from quintet.batch.tables import MemoryConditionalObjects, show_run
+from quintet.batch.stores import MemoryConditionalObjects
+from quintet.batch.tables import show_run
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ARROW = {"Int64": "bigint", "Utf8": "string", "Float32": "float", "Boolean": "boolean"}
@@ -31,7 +32,7 @@ def finished(
     document |= {"started": f"2026-11-{day:02d}T08:00:00.000Z", "partition": partition}
     bench.store.put(plan.folder.plan, orjson.dumps(document))
     bench.score(plan)
-    report_run(plan.folder, store=bench.store, clock=lambda: NOW)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=lambda: NOW)
     return plan.folder
 
 

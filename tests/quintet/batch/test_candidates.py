@@ -32,7 +32,8 @@ from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.reports import report_run
 from quintet.batch.stock import MemoryStocks, Stocks, stock_of
-from quintet.batch.tables import ConditionalObjects, MemoryConditionalObjects, current_run
+from quintet.batch.stores import ConditionalObjects, MemoryConditionalObjects
+from quintet.batch.tables import current_run
 from quintet.contract import Candidates, Contract, Feature, Input, Output
 from quintet.errors import BadInput, NotFound, Transient
 from quintet.onnx_model import OnnxModel
@@ -105,7 +106,7 @@ def finished(
     """A run that was started on a day of November and has ended."""
     plan = started(of, planned(of, rows, name), day)
     of.score(plan)
-    report_run(plan.folder, store=of.store, clock=lambda: NOW, **report)
+    report_run(plan.folder, store=of.store, cells=of.cells, clock=lambda: NOW, **report)
     return plan.folder
 
 
@@ -419,7 +420,7 @@ def test_runs_that_readers_could_not_use_are_refused() -> None:
     plan = other.plan("tiny/a.jsonl", jsonl_bytes([row(1)]))
     assert isinstance(plan, Plan)
     other.score(plan)
-    report_run(plan.folder, store=other.store, clock=lambda: NOW)
+    report_run(plan.folder, store=other.store, cells=other.cells, clock=lambda: NOW)
     assert shown(other, cells, plan.folder) is None
 
 
@@ -517,7 +518,7 @@ def test_readers_keep_a_newer_run_that_is_shown_while_an_older_one_is_redriven()
     old = started(of, planned(of, ROWS, "old", unit=600), 19)
     with pytest.raises(Transient):
         of.score(old)
-    report = report_run(old.folder, store=of.store, clock=lambda: NOW)
+    report = report_run(old.folder, store=of.store, cells=of.cells, clock=lambda: NOW)
     assert report["status"] == "failed"
 
     held = of.candidates.held
@@ -532,7 +533,7 @@ def test_readers_keep_a_newer_run_that_is_shown_while_an_older_one_is_redriven()
 
     of.candidates.look = flip
     of.score(old)
-    report = report_run(old.folder, store=of.store, clock=lambda: NOW)
+    report = report_run(old.folder, store=of.store, cells=of.cells, clock=lambda: NOW)
     assert report["status"] == "succeeded"
     assert shown(of, readers.cells, old.folder)["run"] == new.run
     readers.look()

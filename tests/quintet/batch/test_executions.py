@@ -36,6 +36,13 @@ def executions() -> MemoryExecutions:
     return held
 
 
+def reported(bench: Bench, plan: Plan, failure: str | None = None) -> dict[str, Any]:
+    """The report of a run's results."""
+    return report_run(
+        plan.folder, store=bench.store, cells=bench.cells, clock=clock, failure=failure
+    )
+
+
 def names(executions: MemoryExecutions) -> dict[str, str]:
     return {name: found.status for name, found in executions.held.items()}
 
@@ -130,7 +137,7 @@ def test_a_redrive_scores_what_has_failed_or_is_missing_and_comes_to_the_same() 
     whole = Bench()
     plan = planned(whole)
     whole.score(plan)
-    report_run(plan.folder, store=whole.store, clock=clock)
+    report_run(plan.folder, store=whole.store, cells=whole.cells, clock=clock)
 
     bench = Bench()
     plan = planned(bench)
@@ -142,14 +149,14 @@ def test_a_redrive_scores_what_has_failed_or_is_missing_and_comes_to_the_same() 
     del objects[plan.folder.scores(1, "parquet")]
     failed = {"status": "failed", "reason": "gone", "scored": 0, "quarantined": 0}
     objects[plan.folder.result(3)] = orjson.dumps({**results[3], **failed})
-    assert report_run(plan.folder, store=bench.store, clock=clock)["status"] == "failed"
+    assert reported(bench, plan)["status"] == "failed"
 
     key, left = plan_redrive(plan, f"{plan.run}-r1", bench.store)
     units: list[dict[str, Any]] = orjson.loads(objects[key])
     assert (left, [unit["unit"] for unit in units]) == (3, [1, 2, 3])
     assert units == orjson.loads(objects[plan.folder.units])[1:4]
     bench.score(plan)  # those that are done are not scored again
-    assert report_run(plan.folder, store=bench.store, clock=clock)["status"] == "succeeded"
+    assert reported(bench, plan)["status"] == "succeeded"
     del objects[key]
     assert objects == whole.store.objects
     assert plan_redrive(plan, f"{plan.run}-r2", bench.store)[1] == 0
@@ -162,7 +169,9 @@ def test_a_run_that_was_stopped_says_so_and_has_no_manifest() -> None:
     bench.score(plan)
     for unit in (0, 1):
         del bench.store.objects[plan.folder.result(unit)]
-    found = report_run(plan.folder, store=bench.store, clock=clock, failure=STOPPED)
+    found = report_run(
+        plan.folder, store=bench.store, cells=bench.cells, clock=clock, failure=STOPPED
+    )
     lost = units[0].rows + units[1].rows
     assert (found["status"], found["cause"]) == (
         "stopped",
@@ -170,7 +179,7 @@ def test_a_run_that_was_stopped_says_so_and_has_no_manifest() -> None:
     )
     assert found["counts"]["scored"] + found["counts"]["quarantined"] == 50 - lost
     assert bench.store.get(plan.folder.manifest) is None
-    early = report_run(RUN, store=bench.store, clock=clock, failure=STOPPED)
+    early = report_run(RUN, store=bench.store, cells=bench.cells, clock=clock, failure=STOPPED)
     assert early["status"] == "stopped"
 
 

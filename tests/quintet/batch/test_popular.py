@@ -18,7 +18,8 @@ from quintet.batch.candidates import MemoryCandidateSets
 from quintet.batch.page import page
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.popular import PopularItems, lists_of, merged_popular, segment_names
-from quintet.batch.tables import MemoryConditionalObjects, current_run
+from quintet.batch.stores import MemoryConditionalObjects
+from quintet.batch.tables import current_run
 from quintet.contract import Candidates, Feature
 from quintet.onnx_model import OnnxModel
 

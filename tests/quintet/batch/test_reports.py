@@ -27,8 +27,9 @@ from quintet.batch.page import page
 from quintet.batch.planning import MemoryCatalog, Pinned
 from quintet.batch.plans import Plan, RunPaths
 from quintet.batch.reports import report_run
-from quintet.batch.stores import MemoryObjectStore
+from quintet.batch.stores import MemoryConditionalObjects, MemoryObjectStore
 from quintet.contract import Limits, Output
+from quintet.errors import Transient
 from quintet.monitoring.histograms import Histogram, merged, watched
 from quintet.monitoring.samples import Sample
 
@@ -42,21 +43,8 @@ def clock() -> datetime:
     return datetime(2026, 11, 20, 8, 0, 20, tzinfo=UTC)
 
 
-class Journal(MemoryObjectStore):
-    """Notes the order of what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[str] = []
-
-    def put(self, key: str, body: bytes) -> None:
-        self.written.append(key)
-        super().put(key, body)
-
-
 def finished(unit_bytes: int = 300) -> tuple[Bench, Plan]:
     bench = Bench()
-    bench.store = Journal()
     plan = bench.plan("tiny/a.csv", csv_bytes(ROWS), unit_bytes)
     assert isinstance(plan, Plan)
     bench.score(plan)
@@ -66,7 +54,7 @@ def finished(unit_bytes: int = 300) -> tuple[Bench, Plan]:
 def test_a_run_that_adds_up_succeeds_and_commits_last() -> None:
     bench, plan = finished()
     folder = plan.folder
-    summary = report_run(folder, store=bench.store, clock=clock)
+    summary = report_run(folder, store=bench.store, cells=bench.cells, clock=clock)
     counts = {"rows": 50, "scored": 44, "quarantined": 6, "fallback": 0, "unaccounted": 0}
     assert summary == {
         "run": plan.run,
@@ -80,8 +68,7 @@ def test_a_run_that_adds_up_succeeds_and_commits_last() -> None:
         "seconds": 20.0,
         "drift": {"compared": 0, "moved": 0},
     }
-    assert isinstance(bench.store, Journal)
-    assert bench.store.written[-3:] == [folder.report, folder.page, folder.manifest]
+    assert list(bench.store.objects)[-3:] == [folder.report, folder.page, folder.manifest]
     report = orjson.loads(bench.store.objects[folder.report])
     assert report["reasons"] == [
         {
@@ -104,7 +91,7 @@ def test_a_run_that_adds_up_succeeds_and_commits_last() -> None:
 
 def test_the_manifest_names_every_file_by_its_hash() -> None:
     bench, plan = finished()
-    report_run(plan.folder, store=bench.store, clock=clock)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     manifest = orjson.loads(bench.store.objects[plan.folder.manifest])
     stored = bench.store.keys(f"{plan.folder.root}scores/") + bench.store.keys(
         f"{plan.folder.root}quarantine/"
@@ -114,16 +101,21 @@ def test_the_manifest_names_every_file_by_its_hash() -> None:
     assert manifest["input"]["version_id"] == "v1"
     # no time but the run's start is in it: the same run has the same manifest
     other, again = finished()
-    report_run(again.folder, store=other.store, clock=lambda: datetime.now(UTC))
+    report_run(again.folder, store=other.store, cells=other.cells, clock=lambda: datetime.now(UTC))
     key = plan.folder.manifest
     assert other.store.objects[key] == bench.store.objects[key]
 
 
 def test_a_run_reported_again_changes_nothing() -> None:
     bench, plan = finished()
-    first = report_run(plan.folder, store=bench.store, clock=clock)
+    first = report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     before = dict(bench.store.objects)
-    assert report_run(plan.folder, store=bench.store, clock=lambda: datetime.now(UTC)) == first
+    assert (
+        report_run(
+            plan.folder, store=bench.store, cells=bench.cells, clock=lambda: datetime.now(UTC)
+        )
+        == first
+    )
     assert bench.store.objects == before
 
 
@@ -131,7 +123,7 @@ def test_a_unit_without_a_result_fails_the_run() -> None:
     bench, plan = finished()
     units = bench.units(plan.folder)
     del bench.store.objects[plan.folder.result(2)]
-    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    summary = report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     reason = "no result was written: it was not begun, or was stopped"
     assert summary["status"] == "failed"
     assert summary["cause"] == (
@@ -151,7 +143,7 @@ def test_counts_that_do_not_add_up_fail_the_run() -> None:
     key = plan.folder.result(1)
     result = orjson.loads(bench.store.objects[key])
     bench.store.objects[key] = orjson.dumps({**result, "scored": result["scored"] - 1})
-    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    summary = report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     assert summary["status"] == "failed"
     rows = result["rows"]
     assert (
@@ -163,7 +155,11 @@ def test_counts_that_do_not_add_up_fail_the_run() -> None:
 def test_a_run_ended_by_an_error_is_counted_and_named() -> None:
     bench, plan = finished()
     summary = report_run(
-        plan.folder, store=bench.store, clock=clock, failure="States.DataLimitExceeded"
+        plan.folder,
+        store=bench.store,
+        cells=bench.cells,
+        clock=clock,
+        failure="States.DataLimitExceeded",
     )
     assert (summary["status"], summary["cause"]) == (
         "failed",
@@ -174,7 +170,7 @@ def test_a_run_ended_by_an_error_is_counted_and_named() -> None:
 def test_a_refused_run_says_why() -> None:
     bench = Bench()
     plan = bench.plan("tiny/a.csv", b"customer,rate\n1,2\n")
-    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    summary = report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     lacks = "expected a column of that name, got no such column"
     assert summary["status"] == "refused"
     assert summary["cause"] == f"amount: {lacks}; country: {lacks}; visits: {lacks}"
@@ -185,8 +181,9 @@ def test_a_refused_run_says_why() -> None:
 
 def test_a_run_that_could_not_be_planned_has_a_report() -> None:
     store = MemoryObjectStore()
+    cells = MemoryConditionalObjects(store.objects)
     folder = RunPaths("tiny", "tiny-run")
-    summary = report_run(folder, store=store, clock=clock, failure="Lambda.Unknown")
+    summary = report_run(folder, store=store, cells=cells, clock=clock, failure="Lambda.Unknown")
     assert summary == {
         "run": "tiny-run",
         "model": "tiny",
@@ -205,14 +202,14 @@ def test_a_run_that_could_not_be_planned_has_a_report() -> None:
 def test_a_run_without_rows_succeeds() -> None:
     bench = Bench()
     plan = bench.plan("tiny/a.csv", b"customer,amount,visits,country\n")
-    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    summary = report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     assert summary["status"] == "succeeded"
     assert plan.folder.manifest in bench.store.objects
 
 
 def test_the_page_loads_nothing_and_escapes_what_files_hold() -> None:
     bench, plan = finished()
-    report_run(plan.folder, store=bench.store, clock=clock)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     report = orjson.loads(bench.store.objects[plan.folder.report])
     example = report["reasons"][0]["examples"][0]
     example |= {"got": "<script>alert(1)</script>", "file": "data/<i>.csv"}
@@ -226,7 +223,14 @@ def test_the_page_loads_nothing_and_escapes_what_files_hold() -> None:
 def shown(failure: str | None = None, **changes: Any) -> str:
     """The page of a run, some of its report changed, without tags."""
     bench, plan = finished()
-    report_run(plan.folder, store=bench.store, clock=clock, failure=failure, memory_mb=1769)
+    report_run(
+        plan.folder,
+        store=bench.store,
+        cells=bench.cells,
+        clock=clock,
+        failure=failure,
+        memory_mb=1769,
+    )
     report = orjson.loads(bench.store.objects[plan.folder.report])
     return re.sub(r"<[^>]+>", " ", page({**report, **changes}).decode())
 
@@ -324,7 +328,9 @@ def test_what_a_report_cannot_compute_is_a_note(name: str, monkeypatch: pytest.M
 
     bench, plan = finished()
     monkeypatch.setattr(reports, name, broken)
-    summary = report_run(plan.folder, store=bench.store, clock=clock, memory_mb=1769)
+    summary = report_run(
+        plan.folder, store=bench.store, cells=bench.cells, clock=clock, memory_mb=1769
+    )
     assert (summary["status"], summary["counts"]["scored"]) == ("succeeded", 44)
     (note,) = orjson.loads(bench.store.objects[plan.folder.report])["notes"]
     assert note.endswith(" could not be computed (ValueError).")
@@ -340,7 +346,7 @@ def test_statistics_of_rows_fail_no_unit(
 
     monkeypatch.setattr(kind, method, broken)
     bench, plan = finished()
-    report_run(plan.folder, store=bench.store, clock=clock)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     report = orjson.loads(bench.store.objects[plan.folder.report])
     assert (report["status"], report["counts"]["scored"]) == ("succeeded", 44)
     what = "The histogram of the scores" if kind is Histogram else "Drift"
@@ -381,7 +387,9 @@ def test_a_run_that_was_left_early_says_so() -> None:
     for unit in range(1, plan.units):
         del bench.store.objects[plan.folder.result(unit)]
     failure = "States.ExceedToleratedFailureThreshold"
-    summary = report_run(plan.folder, store=bench.store, clock=clock, failure=failure)
+    summary = report_run(
+        plan.folder, store=bench.store, cells=bench.cells, clock=clock, failure=failure
+    )
     assert summary["status"] == "failed"
     left = f"{plan.units - 1} of {plan.units} units failed"
     assert summary["cause"].startswith(f"Too many units failed, so the rest was left. {left}")
@@ -393,7 +401,7 @@ def verdict_on(body: bytes, key: str = "tiny/a.csv", most: float = 1.0) -> dict[
     bench = Bench(MemoryCatalog(Pinned(3, "d" * 64, "s" * 64, contract)))
     plan = bench.plan(key, body, 300)
     bench.score(plan)
-    summary = report_run(plan.folder, store=bench.store, clock=clock)
+    summary = report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     report: dict[str, Any] = orjson.loads(bench.store.objects[plan.folder.report])
     assert summary["status"] == report["status"]
     assert (plan.folder.manifest in bench.store.objects) == (report["status"] == "succeeded")
@@ -497,9 +505,32 @@ def test_files_that_lack_a_feature_are_told_of_those_that_have_it() -> None:
     bench.inbox.put(BUCKET, "data/rate=0.75/d.csv", csv_bytes(without))
     plan = bench.plan_many(300, prefix="data/")
     bench.score(plan)
-    report_run(plan.folder, store=bench.store, clock=clock)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     notes = orjson.loads(bench.store.objects[plan.folder.report])["notes"]
     assert notes[-1] == (
         "rate was defaulted for all 18 rows of 2 of 4 files (first data/b.csv), as none has a "
         "value for it: they were scored with 0.5. Is it 'rate_', which is there?"
     )
+
+
+def test_a_report_that_wakes_late_replaces_none_of_a_redrive() -> None:
+    """It counted before the last unit was done, and writes after the run has succeeded."""
+    bench, plan = finished()
+    last = plan.folder.result(plan.units - 1)
+    done = bench.store.objects.pop(last)
+
+    class Slow(MemoryObjectStore):
+        def get(self, key: str) -> bytes | None:
+            found = super().get(key)
+            if key == last:  # from here on it sleeps
+                bench.store.objects[last] = done
+                again = report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
+                assert again["status"] == "succeeded"
+            return found
+
+    slow = Slow()
+    slow.objects = bench.store.objects
+    with pytest.raises(Transient, match="another report"):
+        report_run(plan.folder, store=slow, cells=bench.cells, clock=clock)
+    assert orjson.loads(bench.store.objects[plan.folder.report])["status"] == "succeeded"
+    assert plan.folder.manifest in bench.store.objects

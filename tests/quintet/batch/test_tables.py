@@ -11,13 +11,8 @@ from tests.kits.batch import BUCKET, Bench, csv_bytes, row
 
 from quintet.batch.plans import REPLAY_OF, Plan, RunPaths
 from quintet.batch.reports import report_run
-from quintet.batch.tables import (
-    MemoryConditionalObjects,
-    current_run,
-    pointer_key,
-    show_run,
-    shows_itself,
-)
+from quintet.batch.stores import MemoryConditionalObjects
+from quintet.batch.tables import current_run, pointer_key, show_run, shows_itself
 from quintet.errors import NotFound, Transient
 from quintet.manifest import sha256
 
@@ -33,7 +28,7 @@ def finished(bench: Bench, name: str, day: int, partition: str | None = None) ->
     body |= {"started": AT_DAY.format(day), "partition": partition}
     bench.store.put(plan.folder.plan, orjson.dumps(body))
     bench.score(plan)
-    report_run(plan.folder, store=bench.store, clock=lambda: NOW)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=lambda: NOW)
     return plan.folder
 
 
@@ -115,7 +110,7 @@ def test_a_replay_of_refused_rows_does_not_show_itself() -> None:
     bench.inbox.put(BUCKET, key, csv_bytes([row(1)]), {REPLAY_OF: whole.run})
     plan = bench.plan_many(key=key)
     bench.score(plan)
-    report_run(plan.folder, store=bench.store, clock=lambda: NOW)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=lambda: NOW)
     assert [shows_itself(folder, bench.store) for folder in (whole, plan.folder)] == [True, False]
 
 

@@ -306,6 +306,7 @@ def test_the_report_of_a_run_has_its_drift_and_its_cost() -> None:
     report_run(
         plan.folder,
         store=bench.store,
+        cells=bench.cells,
         clock=lambda: datetime(2026, 11, 20, tzinfo=UTC),
         reference=lambda plan: Reference(CONTRACT, bench.baseline),
         memory_mb=2048,

@@ -260,6 +260,7 @@ def test_the_report_of_a_run_tests_its_outputs() -> None:
     report_run(
         plan.folder,
         store=bench.store,
+        cells=bench.cells,
         clock=lambda: datetime(2026, 11, 20, tzinfo=UTC),
         reference=lambda plan: Reference(CONTRACT, bench.baseline),
     )

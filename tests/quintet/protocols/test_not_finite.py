@@ -109,7 +109,12 @@ def run(body: bytes, output: str) -> tuple[dict[str, Any], bytes]:
     bench = Bench(CATALOG, OnnxModel(GAPS, tiny_graph(), digest="d" * 64))
     plan = bench.plan("tiny/a.csv", body, output=output)
     bench.score(plan)
-    report_run(plan.folder, store=bench.store, clock=lambda: datetime(2026, 11, 20, 9, tzinfo=UTC))
+    report_run(
+        plan.folder,
+        store=bench.store,
+        cells=bench.cells,
+        clock=lambda: datetime(2026, 11, 20, 9, tzinfo=UTC),
+    )
     (key,) = bench.store.keys(f"{plan.folder.root}scores/")
     return orjson.loads(bench.store.objects[plan.folder.report]), bench.store.objects[key]
 

@@ -33,8 +33,7 @@ class S3ObjectStore:
 
     def put(self, key: str, body: bytes) -> None:
         """See `ObjectStore.put`."""
-        kind = CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
-        checked(self._s3.put(self._bucket, key, body, {"content-type": kind}))
+        checked(self._s3.put(self._bucket, key, body, _headers(key)))
 
     def keys(self, prefix: str) -> list[str]:
         """See `ObjectStore.keys`."""
@@ -63,5 +62,9 @@ class S3ConditionalObjects:
 
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
         """See `ConditionalObjects.swap`."""
-        headers = {"content-type": CONTENT_TYPES["json"]}
-        return self._s3.swap(self._bucket, key, body, headers, tag)
+        return self._s3.swap(self._bucket, key, body, _headers(key), tag)
+
+
+def _headers(key: str) -> dict[str, str]:
+    kind = CONTENT_TYPES.get(key.rpartition(".")[2], "application/octet-stream")
+    return {"content-type": kind}

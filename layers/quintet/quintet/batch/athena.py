@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from quintet.batch.outputs import FILE
 from quintet.batch.plans import Plan, RunPaths, plan_from, slug
-from quintet.batch.stores import ObjectStore
-from quintet.batch.tables import ConditionalObjects, current_run
+from quintet.batch.stores import ConditionalObjects, ObjectStore
+from quintet.batch.tables import current_run
 from quintet.columns import column_names, numpy_dtype
 from quintet.contract import Contract
 from quintet.formats.sources import FileFormat

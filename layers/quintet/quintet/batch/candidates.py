@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from quintet.batch.plans import RunPaths
 from quintet.batch.popular import merged_popular
-from quintet.batch.stores import ObjectStore
-from quintet.batch.tables import RUN, ConditionalObjects, current_run, read_manifest, show_run
+from quintet.batch.stores import ConditionalObjects, ObjectStore
+from quintet.batch.tables import RUN, current_run, read_manifest, show_run
 from quintet.errors import BadInput
 
 __all__ = [

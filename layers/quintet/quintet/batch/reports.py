@@ -1,7 +1,9 @@
 """The report of a run: counted from the units' own results, never from the map's return value.
 
 A run has succeeded when every row of its input is scored or quarantined. Only then is its
-manifest written, as the last object: readers that go by the manifest see a whole run or none.
+manifest written, as the last object and once: readers that go by the manifest see a whole run or
+none. A report replaces only the one that there was before it counted: one that counted early and
+wakes late, after a redrive, loses.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from quintet.batch.candidates import candidate_notes, expiry_note, merged_candid
 from quintet.batch.costs import estimate
 from quintet.batch.page import page
 from quintet.batch.plans import Plan, RefusedPlan, RunPaths, dump, plan_from
-from quintet.batch.stores import ObjectStore
+from quintet.batch.stores import ConditionalObjects, ObjectStore
 from quintet.batch.verdicts import ended, verdict
+from quintet.errors import Transient
 from quintet.monitoring.drift import compared, drift_of
 from quintet.monitoring.histograms import merged, noting
 from quintet.monitoring.samples import Reference
@@ -37,6 +40,7 @@ def report_run(
     folder: RunPaths,
     *,
     store: ObjectStore,
+    cells: ConditionalObjects,
     clock: Callable[[], datetime],
     failure: str | None = None,
     reference: Callable[[Plan], Reference | None] = lambda plan: None,
@@ -45,13 +49,14 @@ def report_run(
 ) -> dict[str, Any]:
     """Write report.json and report.html, and the manifest of a run that succeeded.
 
-    `failure` names the error that ended the run early. A run that has succeeded does not change.
-    `reference` gives the reference for a run's drift, `live` the pointer to the candidates that
-    readers see, `memory_mb` is the memory of its units.
+    `cells` are the same objects as `store`. `failure` names the error that ended the run early. A
+    run that has succeeded does not change. `reference` gives the reference for a run's drift,
+    `live` the pointer to the candidates that readers see, `memory_mb` is the memory of its units.
 
     Raises:
-        Transient: the store could not be read.
+        Transient: the store could not be read, or another report was written meanwhile.
     """
+    before = {key: cells.read(key) for key in (folder.report, folder.page)}
     if store.get(folder.manifest) is not None:
         report = orjson.loads(store.get(folder.report) or b"{}")
         return _summary(folder, report)
@@ -68,10 +73,13 @@ def report_run(
     if note := expiry_note(_seen(report, live()), clock().timestamp()):
         report["notes"].append(note)
     shown = _page(report)
-    store.put(folder.report, dump(report))
-    store.put(folder.page, shown)
+    written = {folder.report: dump(report), folder.page: shown}
     if isinstance(plan, Plan) and report["status"] == "succeeded":
-        store.put(folder.manifest, dump(_manifest(plan, report)))
+        written[folder.manifest] = dump(_manifest(plan, report))
+    for key, body in written.items():
+        held = before.get(key)
+        if not cells.swap(key, body, held and held[1]):
+            raise Transient(f"another report of {folder.run} was written meanwhile")
     return _summary(folder, report)
 
 

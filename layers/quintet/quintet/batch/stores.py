@@ -11,8 +11,10 @@ from quintet.batch.plans import Snapshot
 from quintet.errors import BadInput, NotFound
 
 __all__ = [
+    "ConditionalObjects",
     "InputBucket",
     "Listed",
+    "MemoryConditionalObjects",
     "MemoryInputBucket",
     "MemoryObjectStore",
     "ObjectStore",
@@ -82,6 +84,22 @@ class ObjectStore(Protocol):
 
     def keys(self, prefix: str) -> list[str]:
         """The keys that start with `prefix`, sorted."""
+        ...
+
+
+class ConditionalObjects(Protocol):
+    """Objects with compare-and-swap: replaced only if unchanged since they were read."""
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """The content of an object and its tag, None if it does not exist. Raises Transient."""
+        ...
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        """Store if the object still has that tag (None: does not exist); whether it did.
+
+        Raises:
+            Transient: it is unknown whether the object was stored.
+        """
         ...
 
 
@@ -159,3 +177,23 @@ class MemoryObjectStore:
     def keys(self, prefix: str) -> list[str]:
         """See `ObjectStore.keys`."""
         return sorted(key for key in self.objects if key.startswith(prefix))
+
+
+class MemoryConditionalObjects:
+    """Objects in memory: its own, or those that another store `held`."""
+
+    def __init__(self, held: dict[str, bytes] | None = None) -> None:
+        self.held: dict[str, bytes] = {} if held is None else held
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """See `ConditionalObjects.read`."""
+        body = self.held.get(key)
+        return None if body is None else (body, hashlib.sha256(body).hexdigest())
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        """See `ConditionalObjects.swap`."""
+        found = self.read(key)
+        if (found[1] if found else None) != tag:
+            return False
+        self.held[key] = body
+        return True

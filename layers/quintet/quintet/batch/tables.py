@@ -12,18 +12,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from quintet.batch.plans import REPLAY_OF, RunPaths, dump, slug
-from quintet.batch.stores import ObjectStore
+from quintet.batch.stores import ConditionalObjects, ObjectStore
 from quintet.errors import NotFound, Transient
 
 __all__ = [
     "RUN",
-    "ConditionalObjects",
-    "MemoryConditionalObjects",
     "current_run",
     "pointer_key",
     "read_manifest",
@@ -36,42 +34,6 @@ __all__ = [
 RUN = "the run itself"
 #: attempts to move a pointer when other writers are faster; each of them moves the pointer
 ATTEMPTS = 20
-
-
-class ConditionalObjects(Protocol):
-    """Objects with compare-and-swap: replaced only if unchanged since they were read."""
-
-    def read(self, key: str) -> tuple[bytes, str] | None:
-        """The content of an object and its tag, None if it does not exist. Raises Transient."""
-        ...
-
-    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        """Store if the object still has that tag (None: does not exist); whether it did.
-
-        Raises:
-            Transient: it is unknown whether the object was stored.
-        """
-        ...
-
-
-class MemoryConditionalObjects:
-    """Objects in memory."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, bytes] = {}
-
-    def read(self, key: str) -> tuple[bytes, str] | None:
-        """See `ConditionalObjects.read`."""
-        body = self.held.get(key)
-        return None if body is None else (body, hashlib.sha256(body).hexdigest())
-
-    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        """See `ConditionalObjects.swap`."""
-        found = self.read(key)
-        if (found[1] if found else None) != tag:
-            return False
-        self.held[key] = body
-        return True
 
 
 def tables_of(model: str) -> str:

@@ -259,6 +259,7 @@ def reporter() -> Callable[[RunPaths, str | None], dict[str, Any]]:
         summary = report_run(
             folder,
             store=store,
+            cells=cells,
             clock=now,
             failure=failure,
             reference=reference,
