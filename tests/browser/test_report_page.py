@@ -64,7 +64,8 @@ def test_large_numbers_are_whole(tmp_path: Path, width: int) -> None:
     plan = bench.plan("tiny/a.csv", csv_bytes([row(number) for number in range(9)]), 300)
     assert isinstance(plan, Plan)
     bench.score(plan)
-    report_run(plan.folder, store=bench.store, clock=lambda: datetime(2026, 11, 20, tzinfo=UTC))
+    ended = datetime(2026, 11, 20, tzinfo=UTC)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=lambda: ended)
     report = json.loads(bench.store.objects[plan.folder.report])
     most = dict.fromkeys(report["counts"], 10_000_000)
     measures = """

@@ -237,7 +237,7 @@ def shown(failure: str | None = None, **changes: Any) -> str:
 
 def test_the_page_says_what_it_leaves_out_and_what_to_do_with_refused_rows() -> None:
     bench, plan = finished()
-    report_run(plan.folder, store=bench.store, clock=clock)
+    report_run(plan.folder, store=bench.store, cells=bench.cells, clock=clock)
     units = orjson.loads(bench.store.objects[plan.folder.report])["units"]
     units["failed"] = [
         {"unit": unit, "first_row": 0, "rows": 1, "reason": f"reason {unit}."}
