@@ -118,7 +118,9 @@ def run(
     Another `weather` draws other faults for the same inputs.
     """
     kind = scenario or scenario_of(seed)
-    faults = Faults(seed + weather * WEATHERS, START + 3600 * kind.HOURS, kind.RARE, only)
+    faults = Faults(
+        seed + weather * WEATHERS, START + 3600 * kind.HOURS, kind.RARE, kind.DELAYS, only
+    )
     simulation = Simulation(seed, faults, START)
     with _one_source(seed):
         world = kind(simulation, keep)

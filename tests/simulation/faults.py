@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from quintet_local.faults import draw
 
-__all__ = ["CALL_KINDS", "LOCAL_KINDS", "Fault", "Faults"]
+__all__ = ["CALL_KINDS", "DELAYS", "LOCAL_KINDS", "Fault", "Faults"]
 
 #: what may become of a call: refused before it is done; done, and its reply lost; the caller killed
 #: before or after; done late, or its reply late; done twice, as a client does that lost a reply
@@ -32,7 +32,7 @@ LOCAL_KINDS = ("killed before", "killed after")
 #: a port that does not answer for a while
 CLOGGED = "clogged"
 
-#: how long a delay is, in seconds: short ones are as likely as those past every time-out
+#: how long delays are, in seconds: short ones are as likely as those past every time-out
 DELAYS = (0.5, 1500.0)
 #: the share of calls with a fault, by how rough the weather is
 WEATHER = (0.0, 0.03, 0.08, 0.15)
@@ -63,19 +63,21 @@ class _Clog:
 class Faults:
     """The faults of one simulation, until the weather clears at `calm` (simulated seconds).
 
-    `rare` multiplies the rate at sites that are seldom called. With `only`, no other fault
-    happens than these. `happened` is the record.
+    `rare` multiplies the rate at sites that are seldom called; delays are as long as one of
+    `delays` says. With `only`, no other fault happens than these. `happened` is the record.
     """
 
     seed: int
     calm: float
     rare: Mapping[str, float] = field(default_factory=dict)
+    delays: Sequence[tuple[float, float]] = (DELAYS,)
     only: Collection[Fault] | None = None
     happened: list[Fault] = field(default_factory=list)
     hits: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: what may become of a call, by site
     sites: dict[str, tuple[str, ...]] = field(default_factory=dict)
     rate: float = 0.0
+    _delays: tuple[float, float] = DELAYS
     _weights: dict[str, float] = field(default_factory=dict)
     _numbers: Counter[str] = field(default_factory=Counter)
     _clogs: dict[str, list[_Clog]] = field(default_factory=dict)
@@ -86,6 +88,7 @@ class Faults:
         # each simulation has some kinds of faults and not others: all at once hide each other
         kinds = sorted({*CALL_KINDS, *LOCAL_KINDS, "again", "out of order", "late"})
         self._weights = {kind: chance.choice((0.0, 1.0, 1.0, 3.0)) for kind in kinds}
+        self._delays = chance.choice(self.delays)
 
     def clog(self, ports: Iterable[str], start: float, most: float) -> None:
         """Draw which ports do not answer for a while, from `start` on and for `most` seconds."""
@@ -141,7 +144,7 @@ class Faults:
     def _seconds(self, site: str, number: int, kind: str) -> float:
         if kind not in ("delayed", "reply delayed", "late", "again"):
             return 0.0
-        shortest, longest = DELAYS
+        shortest, longest = self._delays
         stretch = math.log(longest / shortest) * draw(self.seed, f"{site}/late", number)
         return round(shortest * math.exp(stretch), 3)
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Iterator
 from typing import Any, ClassVar
 
-from tests.simulation.faults import CALL_KINDS, Faults
+from tests.simulation.faults import CALL_KINDS, DELAYS, Faults
 from tests.simulation.kernel import Port, Simulation
 
 __all__ = ["START", "Scenario"]
@@ -19,14 +19,16 @@ class Scenario:
     """One pattern, as it runs in production, on ports in memory.
 
     `HOURS` is until when there are faults. `REACH` are the states that a campaign must pass
-    through. `RARE` multiplies the rate of faults at sites that are seldom called. `keep` are the
-    numbers of the inputs that there are, all of them if it is None.
+    through. `RARE` multiplies the rate of faults at sites that are seldom called; a simulation's
+    delays are as long as one of `DELAYS`. `keep` are the numbers of the inputs that there are, all
+    of them if it is None.
     """
 
     NAME: ClassVar[str]
     HOURS: ClassVar[float]
     REACH: ClassVar[tuple[str, ...]]
     RARE: ClassVar[dict[str, float]] = {}
+    DELAYS: ClassVar[tuple[tuple[float, float], ...]] = (DELAYS,)
 
     def __init__(self, simulation: Simulation, keep: Collection[int] | None) -> None:
         self.simulation = simulation

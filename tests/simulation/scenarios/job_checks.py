@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["held"]
 
+#: of a job that kills its workers; lost replies and throttles count as well
+MOST_ATTEMPTS = 60
+
 
 def held(world: Jobs) -> Iterator[str]:
     """What does not hold, each as "name: what"."""
@@ -48,7 +51,11 @@ def _check_job(world: Jobs, job: Job, asked: Asked) -> Iterator[str]:
             yield f"needless failure: {job.id} failed, and broke off {job.broken} times"
     elif job.state == "CANCELLED" and asked.cancelled is None:
         yield f"needless end: {job.id} was cancelled by nobody"
-    elif job.state == "EXPIRED" and job.updated < job.deadline:
+    if POISON in asked.values and job.attempts > MOST_ATTEMPTS:
+        yield f"needless runs: {job.id} is poisoned and was tried {job.attempts} times"
+    if job.state == "EXPIRED" and job.deadline > world.faults.calm + 3600:
+        yield f"needless end: {job.id} expired though all was calm for an hour"
+    if job.state == "EXPIRED" and job.updated < job.deadline - 60:  # clocks differ
         yield f"needless end: {job.id} expired before its deadline"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from tests.simulation.faults import LOCAL_KINDS
+from tests.simulation.faults import DELAYS, LOCAL_KINDS
 from tests.simulation.kernel import Simulation, Task, silent
 from tests.simulation.lambdas import Function, Quiet, environment, handler, template
 from tests.simulation.queues import Queue, QueueSource
@@ -79,14 +79,17 @@ class Jobs(Scenario):
         "a callback repeated after an error of its receiver",
         "a group whose jobs were settled one by one",
     )
+    # or all are of about a lease, so that who wakes meets who took over
+    DELAYS: ClassVar[tuple[tuple[float, float], ...]] = (DELAYS, (60.0, 500.0))
     RARE: ClassVar[dict[str, float]] = {
         "letters.put": 6.0,
-        "letters.look": 1.0,
         "jobs.expire": 6.0,
         "jobs.cancel": 4.0,
         "jobs.release": 4.0,
+        "jobs.settle": 3.0,
+        "jobs.settle_many": 6.0,
+        "blobs.put": 3.0,
         "topic.publish": 2.0,
-        "jobs.get": 1.0,
     }
 
     def __init__(self, simulation: Simulation, keep: Collection[int] | None) -> None:
