@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from docs.index import llms
 from pydantic import TypeAdapter
 
 from quintet import settings
@@ -39,6 +40,7 @@ OPENAPI = ROOT / "docs/openapi"
 #: where the committed documents say that the API is: the local AWS
 API = "http://127.0.0.1:4567"
 SCHEMA = ROOT / "docs/commands.schema.json"
+LLMS = ROOT / "llms.txt"
 
 #: the page that explains a command, by the beginning of its name
 GUIDES = {
@@ -117,6 +119,10 @@ def pages() -> dict[Path, str]:
         OPERATIONS: fill(OPERATIONS.read_text(encoding="utf-8"), sections()),
         CHOOSE: fill(CHOOSE.read_text(encoding="utf-8"), _choosing()),
         SCHEMA: json.dumps(command_schemas(), indent=1) + "\n",
+        LLMS: llms(
+            (ROOT / "docs/README.md").read_text(encoding="utf-8"),
+            (ROOT / "README.md").read_text(encoding="utf-8"),
+        ),
         **_openapi(),
     }
 
